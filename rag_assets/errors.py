@@ -1,0 +1,31 @@
+"""The few exceptions of this package. Each message is one sentence or two: what, which value, what to do next."""
+
+
+class RagAssetsError(Exception):
+    """Base of everything that this package raises on purpose; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class UsageError(RagAssetsError):
+    """The caller asked for something that cannot be: a wrong value, an unknown name, a missing package."""
+
+    exit_code = 2
+
+
+class SourceError(UsageError):
+    """A source of documents cannot be opened or listed."""
+
+
+class ServiceError(RagAssetsError):
+    """Something outside this process is away or refuses: the database, the model's files."""
+
+    exit_code = 3
+
+
+class DocumentError(RagAssetsError):
+    """One document cannot be read; the message is the reason that is kept with its row."""
+
+
+class IntegrityError(RagAssetsError):
+    """Going on would lose or damage what is stored, so nothing was done."""
