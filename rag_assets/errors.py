@@ -1,8 +1,8 @@
-"""The few exceptions of this package. Each message is one sentence or two: what, which value, what to do next."""
+"""The few exceptions of this package; each message says what, which value, and what to do next."""
 
 
 class RagAssetsError(Exception):
-    """Base of everything that this package raises on purpose; `exit_code` is what the command line returns."""
+    """Base of all that this package raises on purpose; `exit_code` is what the command line returns."""
 
     exit_code = 1
 

@@ -1,4 +1,4 @@
-"""Typed settings, from the environment (prefix RAG_ASSETS_) and from a `.env` file in the working directory."""
+"""Typed settings, from the environment (prefix RAG_ASSETS_) and from `.env` in the working directory."""
 
 from pathlib import Path
 
@@ -14,7 +14,8 @@ class Settings(BaseSettings):
     )
 
     state_dir: Path = Field(
-        Path(".rag_assets"), description="All state of one installation: embedded server, DAGSTER_HOME, caches."
+        Path(".rag_assets"),
+        description="All state of one installation: embedded server, DAGSTER_HOME, caches.",
     )
     database_url: SecretStr | None = Field(
         None, description="PostgreSQL 15+ with pgvector 0.8.4+; unset: the embedded server."

@@ -1,0 +1,64 @@
+"""Alembic's environment: our schema, our version table, and blind to what the pipeline makes at run time."""
+
+from typing import Any
+
+from alembic import context
+from sqlalchemy import Connection, Engine, text
+
+from rag_assets.db.engine import make_engine
+from rag_assets.db.extension import ensure_pgvector
+from rag_assets.db.models import SCHEMA, Base
+from rag_assets.db.spaces import is_runtime_object
+from rag_assets.settings import Settings
+
+# Two upgrades at once (two processes starting on a new database) take turns.
+MIGRATION_LOCK = "SELECT pg_advisory_xact_lock(hashtext('rag_assets.migrations'))"
+
+
+def include_object(obj: Any, name: str | None, type_: str, reflected: bool, compare_to: Any) -> bool:
+    table = name if type_ == "table" else getattr(getattr(obj, "table", None), "name", None)
+    return not (reflected and compare_to is None and is_runtime_object(table))
+
+
+def include_name(name: str | None, type_: str, _parents: Any) -> bool:
+    return type_ != "schema" or name == SCHEMA
+
+
+def configure(**more: Any) -> None:
+    context.configure(
+        target_metadata=Base.metadata,
+        version_table_schema=SCHEMA,
+        include_schemas=True,
+        include_name=include_name,
+        include_object=include_object,
+        compare_type=True,
+        compare_server_default=True,
+        **more,
+    )
+
+
+def run(connection: Connection) -> None:
+    with connection.begin():
+        connection.execute(text(MIGRATION_LOCK))
+        ensure_pgvector(connection)
+        connection.execute(text("CREATE SCHEMA IF NOT EXISTS rag"))
+        configure(connection=connection)
+        context.run_migrations()
+
+
+def run_online() -> None:
+    given = context.config.attributes.get("connection")
+    if isinstance(given, Connection):
+        run(given)
+        return
+    engine = given if isinstance(given, Engine) else make_engine(Settings())
+    with engine.connect() as connection:
+        run(connection)
+
+
+if context.is_offline_mode():
+    configure(url="postgresql+psycopg://", literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+else:
+    run_online()

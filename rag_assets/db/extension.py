@@ -1,0 +1,60 @@
+"""pgvector itself: there, new enough, or one sentence that says who must do what."""
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from rag_assets.errors import ServiceError
+
+# Older ones overflow a buffer in parallel HNSW builds and can lose entries in vacuum.
+MINIMUM = (0, 8, 4)
+
+
+def pgvector_version(connection: Connection) -> str | None:
+    """The version of the extension in this database, None where it is not created."""
+    version: str | None = connection.scalar(
+        text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+    )
+    return version
+
+
+def ensure_pgvector(connection: Connection) -> str:
+    """Create the extension where it is missing and return its version.
+
+    Raises ServiceError with the statement that an administrator must run, where this role may not, where the
+    server lacks the extension, or where it is older than 0.8.4.
+    """
+    version = pgvector_version(connection)
+    if version is None:
+        _create(connection)
+        version = pgvector_version(connection) or ""
+    if tuple(int(part) for part in version.split(".") if part.isdigit()) < MINIMUM:
+        raise ServiceError(
+            f"pgvector {version} in database {_database(connection)} is older than 0.8.4; "
+            "install a newer one on the server, then let an administrator run: ALTER EXTENSION vector UPDATE;"
+        )
+    return version
+
+
+def _create(connection: Connection) -> None:
+    available = connection.scalar(
+        text("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'")
+    )
+    if available is None:
+        raise ServiceError(
+            f"this PostgreSQL server has no pgvector (database {_database(connection)}); "
+            "install the pgvector package 0.8.4 or newer on the server, then run the command again."
+        )
+    try:
+        with connection.begin_nested():
+            connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != "42501":
+            raise
+        raise ServiceError(
+            f"role {connection.scalar(text('SELECT current_user'))} may not create the extension pgvector in "
+            f"database {_database(connection)}; let an administrator run there: CREATE EXTENSION vector;"
+        ) from None
+
+
+def _database(connection: Connection) -> str:
+    return str(connection.scalar(text("SELECT current_database()")))

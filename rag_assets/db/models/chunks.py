@@ -1,0 +1,61 @@
+"""Chunks of documents, kept per chunking, so that a new chunking is built while the old one serves."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import REGCONFIG, TSVECTOR
+from sqlalchemy.orm import Mapped, mapped_column
+
+from rag_assets.db.models.base import Base, Identified, Json, Timestamped
+
+
+class DocumentChunk(Identified, Timestamped, Base):
+    """`content[char_start:char_end] == chunk_text`, in Unicode code points, always."""
+
+    __tablename__ = "document_chunks"
+    __table_args__ = (
+        # Deferrable: one UPDATE may shift the indexes of all chunks behind an inserted one.
+        UniqueConstraint("document_id", "chunking", "chunk_index", deferrable=True),
+        CheckConstraint("char_start >= 0 AND char_end > char_start", name="offsets_ordered"),
+        CheckConstraint("octet_length(content_hash) = 32", name="content_hash_is_sha256"),
+        Index("ix_document_chunks_content_hash", "content_hash", "chunking"),
+    )
+
+    document_id: Mapped[UUID] = mapped_column(ForeignKey("rag.documents.id", ondelete="CASCADE"))
+    chunking: Mapped[str]
+    chunk_index: Mapped[int]
+    chunk_text: Mapped[str]
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    char_start: Mapped[int]
+    char_end: Mapped[int]
+    token_count: Mapped[int]
+    heading_path: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    chunk_metadata: Mapped[Json] = mapped_column("metadata")
+    language: Mapped[str] = mapped_column(REGCONFIG, server_default=text("'english'::regconfig"))
+    tsv: Mapped[Any] = mapped_column(
+        TSVECTOR, Computed("to_tsvector(language, chunk_text)", persisted=True), nullable=False
+    )
+
+
+class DocumentChunking(Timestamped, Base):
+    """The stamp: these chunks of this document were made, completely, of the text with this hash."""
+
+    __tablename__ = "document_chunkings"
+
+    document_id: Mapped[UUID] = mapped_column(
+        ForeignKey("rag.documents.id", ondelete="CASCADE"), primary_key=True
+    )
+    chunking: Mapped[str] = mapped_column(primary_key=True)
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    chunk_count: Mapped[int]

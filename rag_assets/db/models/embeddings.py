@@ -1,0 +1,83 @@
+"""Embedding spaces, and the vectors in them, addressed by the hash of the text that they were made of."""
+
+from datetime import datetime
+from typing import Any
+
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Identity, Index, LargeBinary, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from rag_assets.db.models.base import Base, Json, Timestamped
+
+
+class EmbeddingSpace(Timestamped, Base):
+    """One way to turn texts into searchable vectors; searches use the one with status `live`."""
+
+    __tablename__ = "embedding_spaces"
+    __table_args__ = (
+        CheckConstraint("kind IN ('chunks', 'messages', 'memories')", name="kind_known"),
+        CheckConstraint("status IN ('building', 'live', 'retired')", name="status_known"),
+        CheckConstraint("distance IN ('cosine', 'l2', 'ip')", name="distance_known"),
+        CheckConstraint("storage IN ('vector', 'halfvec')", name="storage_known"),
+        CheckConstraint("dimensions BETWEEN 1 AND 4000", name="dimensions_indexable"),
+        Index("uq_embedding_spaces_live", "kind", unique=True, postgresql_where=text("status = 'live'")),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    kind: Mapped[str]
+    fingerprint: Mapped[str] = mapped_column(unique=True)
+    embedder: Mapped[str]
+    chunking: Mapped[str]
+    chunking_settings: Mapped[Json]
+    model: Mapped[str]
+    revision: Mapped[str]
+    dimensions: Mapped[int]
+    max_tokens: Mapped[int]
+    prompts: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
+    normalize: Mapped[bool]
+    distance: Mapped[str]
+    storage: Mapped[str]
+    m: Mapped[int]
+    ef_construction: Mapped[int]
+    ef_search: Mapped[int]
+    status: Mapped[str] = mapped_column(server_default="building")
+    promoted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class Embedding(Base):
+    """Narrow on purpose: changing another column of a row under HNSW costs a hundred times the change."""
+
+    __tablename__ = "embeddings"
+    __table_args__ = ({"postgresql_partition_by": "LIST (space_id)"},)
+
+    space_id: Mapped[int] = mapped_column(
+        ForeignKey("rag.embedding_spaces.id", ondelete="CASCADE"), primary_key=True
+    )
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    embedding: Mapped[Any] = mapped_column(VECTOR(), nullable=False)
+
+
+class EmbeddingFailure(Timestamped, Base):
+    """A text that the model could not embed, set aside with the reason; every run tries it again."""
+
+    __tablename__ = "embedding_failures"
+
+    space_id: Mapped[int] = mapped_column(
+        ForeignKey("rag.embedding_spaces.id", ondelete="CASCADE"), primary_key=True
+    )
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    error: Mapped[str]
+
+
+class QueryVector(Base):
+    """The vector of a question asked before; only the question's hash is kept, never its words."""
+
+    __tablename__ = "query_vectors"
+
+    space_id: Mapped[int] = mapped_column(
+        ForeignKey("rag.embedding_spaces.id", ondelete="CASCADE"), primary_key=True
+    )
+    query_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    embedding: Mapped[Any] = mapped_column(VECTOR(), nullable=False)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

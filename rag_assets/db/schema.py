@@ -1,0 +1,61 @@
+"""The schema's revision, through Alembic: upgrade, downgrade, current, check."""
+
+import io
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+
+from rag_assets.errors import UsageError
+
+
+def migrations_dir() -> Path:
+    """Beside the package in a checkout, inside it in an installed wheel."""
+    package = Path(__file__).parents[1]
+    inside = package / "migrations"
+    return inside if inside.is_dir() else package.parent / "migrations"
+
+
+def head_revision() -> str:
+    """The newest revision, by file name (0003_spaces.py is 0003): known without importing Alembic."""
+    return max(path.name.split("_")[0] for path in (migrations_dir() / "versions").glob("[0-9]*_*.py"))
+
+
+def current_revision(engine: Engine) -> str | None:
+    """The revision that the database is at, None for one that was never brought up."""
+    with engine.connect() as connection:
+        if connection.scalar(text("SELECT to_regclass('rag.alembic_version')")) is None:
+            return None
+        revision: str | None = connection.scalar(text("SELECT version_num FROM rag.alembic_version"))
+        return revision
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Bring the schema up; costs one query where it already is at the head."""
+    if revision == "head" and current_revision(engine) == head_revision():
+        return
+    _run(engine, "upgrade", revision)
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    _run(engine, "downgrade", revision)
+
+
+def check(engine: Engine) -> str:
+    """Alembic's comparison of models and database; raises UsageError with the differences."""
+    return _run(engine, "check")
+
+
+def _run(engine: Engine, command: str, *arguments: str) -> str:
+    from alembic import command as commands
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    output = io.StringIO()
+    config = Config(stdout=output, output_buffer=output)
+    config.set_main_option("script_location", str(migrations_dir()).replace("%", "%%"))
+    config.attributes["connection"] = engine
+    try:
+        getattr(commands, command)(config, *arguments)
+    except CommandError as error:
+        raise UsageError(f"alembic {command}: {error}") from error
+    return output.getvalue()

@@ -1,0 +1,144 @@
+"""Embedding spaces: found or made, their tables, and the one pointer that says which is live."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pgvector.sqlalchemy import HALFVEC, VECTOR
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    cast,
+    delete,
+    func,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from rag_assets.db.ddl import create_partition, drop_table, recreate_live_view
+from rag_assets.db.models import SCHEMA, EmbeddingSpace
+
+_RUNTIME_TABLE = re.compile(r"(embeddings|latency_probe)_\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceDefinition:
+    """What makes a space itself; two equal definitions are one space, by `fingerprint`."""
+
+    kind: str
+    fingerprint: str
+    embedder: str
+    chunking: str
+    chunking_settings: dict[str, Any]
+    model: str
+    revision: str
+    dimensions: int
+    max_tokens: int
+    prompts: dict[str, str]
+    normalize: bool
+    distance: str
+    storage: str
+    m: int
+    ef_construction: int
+    ef_search: int
+
+
+def is_runtime_object(table: str | None) -> bool:
+    """True for tables that the pipeline makes at run time, which migrations must leave alone."""
+    return table is not None and _RUNTIME_TABLE.fullmatch(table) is not None
+
+
+def partition_name(space_id: int) -> str:
+    return f"embeddings_{space_id}"
+
+
+def partition(space_id: int) -> Table:
+    """The partition that holds one space's vectors, as a table of its own: plans stay simple."""
+    return Table(
+        partition_name(space_id),
+        MetaData(schema=SCHEMA),
+        Column("space_id", Integer, nullable=False),
+        Column("content_hash", LargeBinary, nullable=False),
+        Column("embedding", VECTOR(), nullable=False),
+    )
+
+
+def indexed(space: EmbeddingSpace, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The expression that the space's index is on; a search must send this very one to be served by it."""
+    kind = HALFVEC(space.dimensions) if space.storage == "halfvec" else VECTOR(space.dimensions)
+    return cast(column, kind)
+
+
+def ensure_space(connection: Connection, definition: SpaceDefinition) -> EmbeddingSpace:
+    """Find the space of this definition, or make it with its empty partition."""
+    _take_turns(connection)
+    with Session(
+        bind=connection, expire_on_commit=False, join_transaction_mode="create_savepoint"
+    ) as session:
+        by_fingerprint = select(EmbeddingSpace).where(EmbeddingSpace.fingerprint == definition.fingerprint)
+        space = session.scalar(by_fingerprint)
+        if space is None:
+            session.execute(insert(EmbeddingSpace).values(asdict(definition)).on_conflict_do_nothing())
+            space = session.scalars(by_fingerprint).one()
+        elif space.status == "retired":
+            space.status = "building"
+        session.commit()
+    if connection.scalar(select(func.to_regclass(f"{SCHEMA}.{partition_name(space.id)}"))) is None:
+        create_partition(connection, partition_name(space.id), space.id)
+    return space
+
+
+def live_space(connection: Connection, kind: str = "chunks") -> EmbeddingSpace | None:
+    """The space that searches use, None before the first one is served."""
+    with Session(bind=connection, expire_on_commit=False) as session:
+        return session.scalar(
+            select(EmbeddingSpace).where(EmbeddingSpace.kind == kind, EmbeddingSpace.status == "live")
+        )
+
+
+def spaces_to_maintain(connection: Connection, definition: SpaceDefinition) -> Sequence[EmbeddingSpace]:
+    """The wanted space, and beside it the live one while the wanted one has not taken over."""
+    wanted = ensure_space(connection, definition)
+    live = live_space(connection, definition.kind)
+    return [wanted] if live is None or live.id == wanted.id else [wanted, live]
+
+
+def promote(connection: Connection, space: EmbeddingSpace) -> None:
+    """Flip the pointer: one short transaction in which the old space steps back and this one serves."""
+    _take_turns(connection)
+    connection.execute(
+        update(EmbeddingSpace)
+        .where(EmbeddingSpace.kind == space.kind, EmbeddingSpace.status == "live")
+        .values(status="retired")
+    )
+    connection.execute(
+        update(EmbeddingSpace)
+        .where(EmbeddingSpace.id == space.id)
+        .values(status="live", promoted_at=func.now())
+    )
+    recreate_live_view(connection, space, partition_name(space.id))
+
+
+def drop_retired(connection: Connection, kind: str = "chunks") -> int:
+    """Remove retired spaces: partition and index at once, then their row; returns how many went."""
+    retired = connection.scalars(
+        select(EmbeddingSpace.id).where(EmbeddingSpace.kind == kind, EmbeddingSpace.status == "retired")
+    ).all()
+    for space_id in retired:
+        drop_table(connection, partition_name(space_id))
+        connection.execute(delete(EmbeddingSpace).where(EmbeddingSpace.id == space_id))
+    return len(retired)
+
+
+def _take_turns(connection: Connection) -> None:
+    # Makers and flippers of spaces wait for each other until their commit; searches only read and never wait.
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('rag_assets.embedding_spaces'))"))
