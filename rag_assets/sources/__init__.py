@@ -1,0 +1,46 @@
+"""Where documents come from: folders, files, anything that fsspec reaches, and Python's own documentation."""
+
+import os
+from collections.abc import Sequence
+
+from rag_assets.sources.base import Source, SourceFile
+from rag_assets.sources.folder import open_local
+from rag_assets.sources.location import canonical_uri, check_protocol, is_local, protocols
+from rag_assets.sources.remote import RemoteSource
+from rag_assets.sources.selection import Selection
+from rag_assets.sources.topics import TOPICS_URI, TopicsSource
+
+__all__ = ["TOPICS_URI", "Source", "SourceFile", "canonical_uri", "open_source"]
+
+
+def open_source(
+    uri: "str | os.PathLike[str]",
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    max_bytes: int | None = None,
+) -> Source:
+    """A folder, a file, an fsspec URL (chains too: `zip://docs/**::s3://bucket/a.zip`), or TOPICS_URI.
+
+    Globs are written like lines of .gitignore: `*.md` at any depth, `docs/**`, `/only-at-the-top.md`. Names
+    that begin with a dot, caches and formats without text are left out unless an include glob spells them
+    (Selection). `max_bytes` bounds what `read` takes into memory; a larger file is listed all the same.
+
+    Raises UsageError for an unknown protocol, a missing package, a wrong glob or credentials in the address,
+    and SourceError for a local path where there is nothing.
+    """
+    canonical = canonical_uri(uri)
+    selection = Selection(include, exclude)
+    if canonical == TOPICS_URI:
+        return TopicsSource(selection, max_bytes)
+    if is_local(canonical):
+        return open_local(canonical, selection, max_bytes, _state_folder())
+    for protocol in protocols(canonical):
+        check_protocol(protocol)
+    return RemoteSource(canonical, selection, max_bytes)
+
+
+def _state_folder() -> str:
+    from rag_assets.settings import Settings
+
+    return os.path.abspath(Settings().state_dir)  # noqa: PTH100

@@ -1,0 +1,69 @@
+"""What every source of documents offers, and the few things that all of them share."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from rag_assets.errors import DocumentError
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One document of a source.
+
+    `path` is relative, with `/`, unique in its source, and always text that PostgreSQL can store. `version`
+    changes whenever the bytes may have changed; the empty string means "unknown": read and compare the bytes.
+    """
+
+    path: str
+    version: str
+    size_bytes: int | None
+
+
+class Source(Protocol):
+    """Where documents come from. Sources can be pickled, and `read` may be called from several threads."""
+
+    @property
+    def uri(self) -> str:
+        """The canonical address: it can be stored and opened again from another working directory."""
+
+    def list(self) -> Iterator[SourceFile]:
+        """All documents, sorted by path. Raises SourceError, at the latest at the end, where a part of the
+        source could not be listed: only a listing that ends by itself says that a document is gone."""
+
+    def read(self, path: str) -> bytes:
+        """The bytes of one listed document. Raises DocumentError where this one cannot be read."""
+
+
+# Names can hold what PostgreSQL's UTF8 cannot: bytes that are not UTF-8 (Python's lone surrogates) and NUL.
+# They are written as U+FFFD and four hex digits, and so is U+FFFD itself, so that two names never become the
+# same path.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff\ufffd]")
+_WRITTEN_OUT = re.compile("\ufffd([0-9A-F]{4})")
+
+
+def to_text(name: str) -> str:
+    return _UNSTORABLE.sub(lambda found: f"\ufffd{ord(found[0]):04X}", name)
+
+
+def from_text(path: str) -> str:
+    return _WRITTEN_OUT.sub(lambda found: chr(int(found[1], 16)), path)
+
+
+def refuse_larger(path: str, size_bytes: int | None, max_bytes: int | None) -> None:
+    if size_bytes is not None and max_bytes is not None and size_bytes > max_bytes:
+        step = 1024 if max_bytes % 1024 == 0 else 1000
+        raise DocumentError(
+            f"{path!r} is {_size(size_bytes, step)}, larger than the limit of {_size(max_bytes, step)} "
+            "(RAG_ASSETS_MAX_DOCUMENT_MB)"
+        )
+
+
+def _size(size_bytes: int, step: int) -> str:
+    size, unit = float(size_bytes), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < step:
+            break
+        size, unit = size / step, larger
+    return f"{size:.1f}".removesuffix(".0") + f" {unit}"
