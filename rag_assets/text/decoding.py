@@ -1,0 +1,165 @@
+"""Bytes to text, whatever the encoding; bytes that are no text are refused rather than turned into garbage."""
+
+import codecs
+import re
+
+from rag_assets.errors import DocumentError
+
+# The order counts: the mark of UTF-16-LE is the beginning of that of UTF-32-LE.
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_HTML_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]{2,40})", re.IGNORECASE)
+_XML_ENCODING = re.compile(rb"\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{2,40})", re.IGNORECASE)
+_PEP_263 = re.compile(rb"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]{2,40})")
+# What browsers read when a page says one of these.
+_AS_CP1252 = frozenset({"iso8859-1", "ascii", "latin-1", "latin_1"})
+_STATEFUL = frozenset({"iso2022_jp", "iso2022_kr", "hz"})
+_CONTROLS = re.compile("[\x01-\x06\x0e-\x1a\x1c-\x1f\x7f]")
+_SAMPLE_BYTES = 32 * 1024
+_BINARY = "its content is binary, not text; exclude it, or give it the extension of its format"
+
+
+def decode(data: bytes, declared: str | None = None) -> str:
+    """The text of these bytes; `declared` is the encoding that the file or its envelope names.
+
+    Raises DocumentError for bytes that are no text.
+    """
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            return data[len(mark) :].decode(encoding, "replace")
+    if b"\x00" in data:
+        return _decode_with_nul(data)
+    if b"\x1b" in data and (text := _decode_stateful(data, declared)) is not None:
+        return text
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        pass
+    if declared is not None and (encoding := _known_encoding(declared)) not in (None, "utf-8"):
+        try:
+            return data.decode(encoding or "")
+        except UnicodeDecodeError:
+            pass
+    return _decode_legacy(data)
+
+
+def declared_encoding(data: bytes, file_type: str) -> str | None:
+    """The encoding that an HTML page, an XML file or a Python module names in its first lines."""
+    match = None
+    if file_type == "html":
+        match = _HTML_CHARSET.search(data[:4096]) or _XML_ENCODING.match(data[:1024])
+    elif file_type == "python":
+        lines = data[:1024].split(b"\n", 2)[:2]
+        match = next((found for line in lines if (found := _PEP_263.match(line))), None)
+    elif data.lstrip()[:5] == b"<?xml" if len(data) < _SAMPLE_BYTES else data.startswith(b"<?xml"):
+        match = _XML_ENCODING.match(data[:1024])
+    return match[1].decode("ascii", "replace") if match else None
+
+
+def _known_encoding(name: str) -> str | None:
+    try:
+        info = codecs.lookup(name)
+    except (LookupError, ValueError):
+        return None
+    # Codecs such as "hex" or "rot13" are no text encodings, and some of them can decompress.
+    if not getattr(info, "_is_text_encoding", True) or info.name in {"idna", "punycode", "unicode_escape"}:
+        return None
+    return "cp1252" if info.name in _AS_CP1252 else info.name
+
+
+def _decode_stateful(data: bytes, declared: str | None) -> str | None:
+    """ISO-2022 and its like are seven-bit, so they would pass for UTF-8."""
+    encodings = [encoding for encoding in (_known_encoding(declared or ""),) if encoding in _STATEFUL]
+    if b"\x1b$B" in data or b"\x1b$@" in data:
+        encodings.append("iso2022_jp_2")
+    for encoding in encodings:
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return None
+
+
+def _decode_with_nul(data: bytes) -> str:
+    """UTF-16 and UTF-32 without a mark; else text with stray NULs; else it is binary."""
+    best, best_score = None, 0.0
+    for encoding, width in (("utf-32-le", 4), ("utf-32-be", 4), ("utf-16-le", 2), ("utf-16-be", 2)):
+        if len(data) % width == 0 and (score := _score_wide(data[:_SAMPLE_BYTES], encoding)) > best_score:
+            best, best_score = encoding, score
+    if best is not None:
+        return data.decode(best, "replace")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        # Legacy text with a few stray NULs is text; anything with more of them is not.
+        if data.count(0) * 50 > len(data) or _is_binary(data[:_SAMPLE_BYTES].decode("latin-1")):
+            raise DocumentError(_BINARY) from None
+        return _decode_legacy(data.replace(b"\x00", b""))
+    if _is_binary(text[:_SAMPLE_BYTES]) or text.count("\x00") * 3 > 2 * len(text):
+        raise DocumentError(_BINARY)
+    return text
+
+
+def _score_wide(sample: bytes, encoding: str) -> float:
+    """The share of blanks and ASCII in the sample read so; 0 where that reading is impossible."""
+    try:
+        # A pair of surrogates may be cut at the end of the sample.
+        text = codecs.getincrementaldecoder(encoding)().decode(sample)
+    except UnicodeDecodeError:
+        return 0.0
+    if "\x00" in text or _is_binary(text) or not text:
+        return 0.0
+    ascii_share = sum(character < "\x7f" for character in text) / len(text)
+    # The right reading of any real text has blanks or ASCII; the wrong byte order has hardly any.
+    return ascii_share if ascii_share > 0.005 else 0.0
+
+
+def _is_binary(text: str) -> bool:
+    return len(_CONTROLS.findall(text)) * 20 > len(text)
+
+
+def _decode_legacy(data: bytes) -> str:
+    """No UTF: damaged UTF-8, or one of the old encodings, which only the letters themselves can tell apart."""
+    damaged = data.decode("utf-8", "replace")
+    bad = damaged.count("\ufffd")
+    sample = data[:_SAMPLE_BYTES]
+    good = len(damaged) - bad - sum(map(str.isascii, damaged)) if len(data) <= 4 * _SAMPLE_BYTES else 0
+    if not good:
+        head = data[: 4 * _SAMPLE_BYTES].decode("utf-8", "replace")
+        good = sum(not character.isascii() for character in head) - head.count("\ufffd")
+        bad = head.count("\ufffd")
+    if good > 4 * bad:
+        return damaged
+    if _is_binary(sample.decode("latin-1")):
+        raise DocumentError(_BINARY)
+    encoding = _detect(data)
+    try:
+        return data.decode(encoding)
+    except (UnicodeDecodeError, LookupError):
+        return data.decode("cp1252", "replace")
+
+
+def _detect(data: bytes) -> str:
+    # Only the lines that are not ASCII tell anything, and a sample of them is enough (and keeps this fast).
+    lines, size = [], 0
+    for line in data[: 64 * _SAMPLE_BYTES].splitlines(keepends=True):
+        if not line.isascii():
+            lines.append(line[:_SAMPLE_BYTES])
+            size += len(lines[-1])
+            if size > _SAMPLE_BYTES:
+                break
+    sample = b"".join(lines)
+    letters = sum(byte >= 0x80 or chr(byte).isalpha() for byte in sample)
+    high = sum(byte >= 0x80 for byte in sample)
+    if high * 10 < letters:
+        # Few accents among many ASCII letters: Western, where short samples mislead a statistical detector.
+        return "cp1252"
+    from charset_normalizer import from_bytes
+
+    found = from_bytes(sample).best()
+    return found.encoding if found else "cp1252"

@@ -1,0 +1,139 @@
+"""What a file is: by its name, and by its first bytes where these know better."""
+
+from typing import Final
+
+_EXTENSIONS: Final[dict[str, str]] = {
+    "markdown": "md markdown mdown mkd mkdn mdx qmd rmd",
+    "text": "txt text log asc adoc asciidoc org tex me nfo srt vtt",
+    "rst": "rst rest",
+    "html": "html htm xhtml shtml xht",
+    "pdf": "pdf",
+    "docx": "docx docm dotx dotm",
+    "pptx": "pptx pptm ppsx ppsm potx",
+    "xlsx": "xlsx xlsm xltx",
+    "doc": "doc dot",
+    "ppt": "ppt pps",
+    "xls": "xls",
+    "odt": "odt ott",
+    "odp": "odp",
+    "ods": "ods",
+    "rtf": "rtf",
+    "epub": "epub",
+    "email": "eml",
+    "msg": "msg",
+    "csv": "csv tsv tab",
+    "json": "json geojson jsonld",
+    "jsonl": "jsonl ndjson",
+    "notebook": "ipynb",
+    "python": "py pyi pyw",
+    "code": (
+        "asm awk bash bat bzl c cc cfg clj cljs cmake cmd conf cpp cs css cu cxx dart diff edn el elm env erl ex exs "
+        "f f90 fish fs gd go gql gradle graphql groovy h hcl hh hpp hrl hs hxx ini inl j2 java jinja jl js jsx kt kts "
+        "less lisp lua m mjs mk ml mli mm nim nix patch php pl pm proto properties ps1 psm1 pyx pxd r rb rego rkt rs s "
+        "sass scala scm scss sh sol sql svelte swift tcl tf toml ts tsx v vb vhd vim vue wat xml xsd xsl xslt yaml "
+        "yml zig zsh svg plist po pot rss atom"
+    ),
+}
+_BY_EXTENSION: Final = {ext: kind for kind, names in _EXTENSIONS.items() for ext in names.split()}
+_BY_NAME: Final = {
+    "text": "readme license licence copying notice authors changelog changes news todo contributors install",
+    "code": "makefile gnumakefile dockerfile containerfile jenkinsfile vagrantfile rakefile gemfile justfile "
+    "procfile cmakelists .gitignore .gitattributes .dockerignore .editorconfig .env .bashrc .profile",
+}
+_BY_WHOLE_NAME: Final = {name: kind for kind, names in _BY_NAME.items() for name in names.split()}
+
+# Decoded and otherwise left as they are; everything else goes through a parser.
+VERBATIM: Final = frozenset({"markdown", "text", "rst", "python", "code", "unknown"})
+# Text in which a parser finds its way; it is decoded before the parser sees it.
+STRUCTURED_TEXT: Final = frozenset({"html", "csv", "json", "jsonl", "notebook"})
+
+_ZIP_MARKERS: Final = {
+    "docx": b"word/document.xml",
+    "pptx": b"ppt/presentation.xml",
+    "xlsx": b"xl/workbook.xml",
+    "epub": b"mimetypeapplication/epub+zip",
+    "odt": b"mimetypeapplication/vnd.oasis.opendocument.text",
+    "odp": b"mimetypeapplication/vnd.oasis.opendocument.presentation",
+    "ods": b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet",
+}
+_OLE_TYPES: Final = ("doc", "xls", "ppt", "msg")
+_OLE_MARKERS: Final = {
+    "encrypted": "EncryptedPackage".encode("utf-16-le"),
+    "msg": "__substg1.0_".encode("utf-16-le"),
+    "doc": "WordDocument".encode("utf-16-le"),
+    "xls": "Workbook".encode("utf-16-le"),
+    "ppt": "PowerPoint Document".encode("utf-16-le"),
+}
+_REFUSED_MAGIC: Final = (
+    (b"\x7fELF", "an executable (ELF)"),
+    (b"MZ\x90", "a Windows executable"),
+    (b"\xca\xfe\xba\xbe", "a Java class or a Mach-O executable"),
+    (b"\xcf\xfa\xed\xfe", "an executable (Mach-O)"),
+    (b"\x00asm", "a WebAssembly module"),
+    (b"\x89PNG\r\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF87a", "a GIF image"),
+    (b"GIF89a", "a GIF image"),
+    (b"II*\x00", "a TIFF image"),
+    (b"MM\x00*", "a TIFF image"),
+    (b"\x00\x00\x01\x00", "an icon"),
+    (b"RIFF", "a RIFF container (image, sound or video)"),
+    (b"OggS", "an Ogg container"),
+    (b"fLaC", "FLAC sound"),
+    (b"ID3", "MP3 sound"),
+    (b"\x1aE\xdf\xa3", "a Matroska video"),
+    (b"\x1f\x8b", "gzip-compressed"),
+    (b"BZh", "bzip2-compressed"),
+    (b"\xfd7zXZ\x00", "xz-compressed"),
+    (b"\x28\xb5\x2f\xfd", "zstd-compressed"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
+    (b"SQLite format 3\x00", "an SQLite database"),
+    (b"PAR1", "a Parquet file"),
+    (b"ARROW1\x00", "an Arrow file"),
+    (b"\x89HDF\r\n", "an HDF5 file"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"wOFF", "a font"),
+    (b"wOF2", "a font"),
+    (b"\x00\x01\x00\x00\x00", "a font"),
+)
+
+
+def file_type(file_path: str) -> str:
+    """The type by file name alone: "markdown", "pdf", "code" ..., "unknown" where the name says nothing."""
+    name = file_path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].lower()
+    stem, dot, extension = name.rpartition(".")
+    if dot and extension in _BY_EXTENSION and stem:
+        return _BY_EXTENSION[extension]
+    return _BY_WHOLE_NAME.get(name) or _BY_WHOLE_NAME.get(stem, "unknown")
+
+
+def content_type(data: bytes, named: str) -> tuple[str | None, str | None]:
+    """What the bytes themselves say: (a type that we read, None), (None, what it is that we do not read), or two Nones."""
+    head = data[:1024]
+    # A PDF may stand behind a few bytes of junk, but text may quote "%PDF-" too.
+    if head.startswith(b"%PDF-") or (named == "pdf" and b"%PDF-" in head):
+        return "pdf", None
+    if head.startswith(b"PK\x03\x04"):
+        if named in _ZIP_MARKERS and _ZIP_MARKERS[named] in data:
+            return named, None
+        found = next((kind for kind, marker in _ZIP_MARKERS.items() if marker in data), None)
+        return (found, None) if found else (None, "a ZIP archive")
+    if head.startswith(b"PK\x05\x06"):
+        return None, "an empty ZIP archive"
+    if head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
+        return _ole_type(data, named)
+    if head.startswith(b"{\\rtf"):
+        return "rtf", None
+    if head[4:8] == b"ftyp":
+        return None, "an MP4 or HEIF container"
+    return None, next((what for magic, what in _REFUSED_MAGIC if head.startswith(magic)), None)
+
+
+def _ole_type(data: bytes, named: str) -> tuple[str | None, str | None]:
+    found = next((kind for kind, marker in _OLE_MARKERS.items() if marker in data), None)
+    if found == "encrypted":
+        return None, "protected by a password"
+    if found is None:
+        return (named, None) if named in _OLE_TYPES else (None, "an OLE container")
+    return found, None

@@ -1,0 +1,167 @@
+"""CSV, JSON and notebooks as lines that read well on their own: a chunk cut from the middle still says what its values are."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+_NUMBER = re.compile(r"\s*[-+]?[\d.,\s]*\d[\d.,\s]*%?\s*")
+_DEEPEST_INDENT = 8
+_LONGEST_OUTPUT = 1000  # lines of one notebook output
+
+
+def read_csv(text: str) -> tuple[str, dict[str, Any]]:
+    """Each row a line of "column: value" pairs, so that a row means something without the header's line."""
+    csv.field_size_limit(len(text) + 1)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+    try:
+        header = next((row for row in rows if any(cell.strip() for cell in row)), [])
+        if not _is_header(header):
+            return text, {}
+        names = [" ".join(name.split()) for name in header]
+        lines = []
+        for row in rows:
+            padded = names + [""] * (len(row) - len(names))
+            pairs = [_pair(name, cell) for name, cell in zip(padded, row, strict=False) if cell.strip()]
+            if pairs:
+                lines.append("; ".join(pairs))
+    except csv.Error:
+        return text, {}
+    # A header alone, or one long column, is better left as it is.
+    if not lines or len(names) < 2:
+        return text, {"columns": names, "row_count": len(lines)}
+    return "\n".join(lines) + "\n", {"columns": names, "row_count": len(lines)}
+
+
+def _delimiter(text: str) -> str:
+    """The separator that splits the first lines most evenly; csv.Sniffer guesses letters where cells are short."""
+    lines = [line for line in text[:16384].splitlines()[:20] if line.strip()]
+    if len(lines) > 1 and len(text) > 16384:
+        lines.pop()
+
+    def evenness(delimiter: str) -> tuple[int, int]:
+        counts = [len(row) for row in csv.reader(lines, delimiter=delimiter)]
+        common = max(set(counts), key=counts.count, default=0)
+        return (counts.count(common) if common > 1 else 0, common)
+
+    try:
+        return max(",;\t|", key=evenness)
+    except csv.Error:
+        return ","
+
+
+def _is_header(row: list[str]) -> bool:
+    filled = [cell.strip() for cell in row if cell.strip()]
+    return (
+        bool(filled)
+        and len(set(filled)) == len(filled)
+        and not any(_NUMBER.fullmatch(cell) for cell in filled)
+    )
+
+
+def _pair(name: str, cell: str) -> str:
+    value = " ".join(cell.split())
+    return f"{name}: {value}" if name else value
+
+
+def read_json(text: str) -> tuple[str, dict[str, Any]]:
+    """An outline of "key: value" lines: escapes (\\u00fc, \\n) and brackets hide words from any search."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        # Broken, or deeper than the parser goes: the text as it stands is still searchable.
+        return text, {"parsed": False}
+    return "\n".join(_outline(value)) + "\n", {}
+
+
+def read_jsonl(text: str) -> tuple[str, dict[str, Any]]:
+    """The outline of each record, with an empty line between two."""
+    records, broken = [], 0
+    for line in text.split("\n"):
+        if not line.strip():
+            continue
+        try:
+            records.append("\n".join(_outline(json.loads(line))))
+        except (ValueError, RecursionError):
+            broken += 1
+            records.append(line)
+    metadata: dict[str, Any] = {"record_count": len(records)}
+    return "\n\n".join(records) + "\n", metadata | ({"broken_records": broken} if broken else {})
+
+
+def _outline(value: Any) -> Iterator[str]:
+    # A stack of our own: a document that json.loads could nest must not exhaust Python's.
+    stack: list[tuple[int, str, Any]] = [(0, "", value)]
+    while stack:
+        depth, label, item = stack.pop()
+        indent = "  " * min(depth, _DEEPEST_INDENT)
+        if isinstance(item, dict) and item:
+            if label:
+                yield f"{indent}{label}"
+            inner = depth + bool(label)
+            stack.extend((inner, f"{key}:", child) for key, child in reversed(item.items()))
+        elif isinstance(item, list) and item:
+            if all(not isinstance(child, dict | list) for child in item) and sum(map(_width, item)) < 200:
+                yield f"{indent}{label} {', '.join(map(_scalar, item))}".rstrip()
+                continue
+            if label:
+                yield f"{indent}{label}"
+            inner = depth + bool(label)
+            stack.extend((inner, "-", child) for child in reversed(item))
+        else:
+            lines = _scalar(item).splitlines() or [""]
+            yield f"{indent}{label} {lines[0]}".rstrip() if label else f"{indent}{lines[0]}"
+            yield from (f"{indent}  {line}" if label else f"{indent}{line}" for line in lines[1:])
+
+
+def _width(value: Any) -> int:
+    return len(value) if isinstance(value, str) else 8
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value in ({}, []) else json.dumps(value)
+
+
+def read_notebook(text: str) -> tuple[str, dict[str, Any]]:
+    """Markdown cells as they are, code cells and their textual outputs fenced; pictures are left out."""
+    try:
+        notebook = json.loads(text)
+        cells = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]
+        language = str(notebook.get("metadata", {}).get("kernelspec", {}).get("language", "") or "python")
+        parts = [part for cell in cells for part in _cell(cell, language)]
+    except (ValueError, RecursionError, KeyError, IndexError, TypeError, AttributeError):
+        return read_json(text)[0], {"parsed": False}
+    return "\n\n".join(part for part in parts if part) + "\n", {
+        "cell_count": len(cells),
+        "language": language,
+    }
+
+
+def _cell(cell: dict[str, Any], language: str) -> Iterator[str]:
+    source = _joined(cell.get("source", cell.get("input", ""))).strip("\n")
+    if cell.get("cell_type") == "heading":
+        yield f"{'#' * int(cell.get('level', 1))} {source}"
+    elif cell.get("cell_type") != "code":
+        yield source
+    elif source.strip():
+        yield _fenced(source, language)
+    for output in cell.get("outputs") or []:
+        data = output.get("data", output)
+        shown = _joined(output.get("text") or data.get("text/plain") or "").strip("\n")
+        if shown.strip():
+            yield _fenced("\n".join(shown.split("\n")[:_LONGEST_OUTPUT]), "")
+
+
+def _fenced(text: str, language: str) -> str:
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _joined(source: Any) -> str:
+    return "".join(map(str, source)) if isinstance(source, list) else str(source)
