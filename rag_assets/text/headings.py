@@ -1,0 +1,133 @@
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+
+from markdown_it import MarkdownIt
+
+# The readers turn all of these into Markdown.
+MARKDOWN_TYPES = frozenset(
+    {"markdown", "html", "pdf", "docx", "doc", "odt", "rtf", "pptx", "ppt", "odp", "xlsx", "xls", "ods"}
+    | {"epub", "email", "msg", "notebook"}
+)
+UNDERLINED_TYPES = frozenset({"rst", "text"})
+
+TITLE_LIMIT = 300  # characters; a longer "title" is a paragraph that happens to stand over a line of dashes
+UNDERLINE = re.compile(r"^([!-/:-@\[-`{-~])\1{2,}[ \t]*$", re.MULTILINE)
+FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:.*\n){0,200}?(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
+CONTAINER_MARK = re.compile(r"^\s{0,3}(?:[-+*>]|\d{1,9}[.)])(?:\s|$)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A title at content[char_start:char_end], with its underline and overline; level 1 is the highest."""
+
+    char_start: int
+    char_end: int
+    level: int
+    title: str
+
+
+class Outline:
+    """The headings of one document, and the places inside fenced code where nothing should be cut."""
+
+    def __init__(self, headings: list[Heading], fences: list[tuple[int, int]]) -> None:
+        self.headings = headings
+        self.fences = fences
+        self.starts = [heading.char_start for heading in headings]
+        self._fence_starts = [start for start, _ in fences]
+        self._paths = list(_paths(headings))
+
+    def last_before(self, at: int) -> int:
+        """The index of the heading in force at this character, -1 before the first."""
+        return bisect_right(self.starts, at) - 1
+
+    def path(self, at: int) -> tuple[str, ...]:
+        index = self.last_before(at)
+        return self._paths[index] if index >= 0 else ()
+
+    def body(self, start: int, end: int) -> int:
+        """The first character of this stretch that is not part of a heading, its last one if there is none."""
+        index = max(self.last_before(start), 0)
+        while index < len(self.headings) and self.headings[index].char_start <= start < end:
+            start = max(start, self.headings[index].char_end)
+            index += 1
+        return min(start, end - 1)
+
+    def in_fence(self, at: int) -> bool:
+        index = bisect_right(self._fence_starts, at) - 1
+        return index >= 0 and self.fences[index][0] < at < self.fences[index][1]
+
+
+def outline(content: str, file_type: str) -> Outline:
+    """Headings of Markdown, underlined titles of reStructuredText and plain text; none in code and data."""
+    if file_type in MARKDOWN_TYPES:
+        return _markdown(content)
+    if file_type in UNDERLINED_TYPES:
+        return Outline(list(_underlined(content)), [])
+    return Outline([], [])
+
+
+def _paths(headings: list[Heading]) -> Iterator[tuple[str, ...]]:
+    above: list[Heading] = []
+    for heading in headings:
+        while above and above[-1].level >= heading.level:
+            above.pop()
+        above.append(heading)
+        yield tuple(part.title for part in above)
+
+
+@cache
+def _markdown_parser() -> MarkdownIt:
+    """Block structure only, and no containers: parsing a large table or list as one takes seconds per MB."""
+    parser = MarkdownIt("commonmark").disable(["list", "blockquote", "reference"])
+    parser.core.ruler.enableOnly(["normalize", "block"])
+    return parser
+
+
+def _markdown(content: str) -> Outline:
+    # Front matter would otherwise be a thematic break and a Setext heading.
+    front = FRONT_MATTER.match(content)
+    offset = front.end() if front else 0
+    lines = [offset, *(m.end() for m in re.compile(r"\r\n?|\n").finditer(content, offset)), len(content)]
+    headings: list[Heading] = []
+    tokens = _markdown_parser().parse(content[offset:])
+    for token, inside in pairwise(tokens):
+        if token.type == "heading_open" and token.map:
+            title = inside.content
+            # Without containers "- item" above a line of dashes passes for a Setext heading.
+            if len(title) > TITLE_LIMIT or (token.markup in "=-" and CONTAINER_MARK.search(title)):
+                continue
+            start, end = (lines[min(line, len(lines) - 1)] for line in token.map)
+            headings.append(Heading(start, end, int(token.tag[1:]), _plain(title)))
+    fences = [token.map for token in tokens if token.type == "fence" and token.map]
+    return Outline(headings, [(lines[first], lines[min(stop, len(lines) - 1)]) for first, stop in fences])
+
+
+def _plain(markup: str) -> str:
+    """A title as it is read: `[text](url)` is "text"."""
+    parsed = MarkdownIt("commonmark").parseInline(markup)[0].children or []
+    text = "".join(" " if child.type.endswith("break") else child.content for child in parsed)
+    return " ".join(text.split())
+
+
+def _underlined(content: str) -> Iterator[Heading]:
+    """Titles over a line of one punctuation mark; the order in which styles appear gives their levels."""
+    levels: dict[tuple[str, bool], int] = {}
+    for match in UNDERLINE.finditer(content):
+        title_start = content.rfind("\n", 0, max(match.start() - 1, 0)) + 1
+        title = content[title_start : max(match.start() - 1, 0)]
+        width = len(title.rstrip())
+        if not 0 < width <= min(len(match[0].rstrip()), TITLE_LIMIT) or UNDERLINE.match(title):
+            continue
+        above_start = content.rfind("\n", 0, max(title_start - 1, 0)) + 1
+        above = content[above_start : max(title_start - 1, 0)]
+        overlined = above.rstrip() == match[0].rstrip()
+        # A title stands alone: with text right above it, this is a table or the end of a paragraph.
+        if not overlined and (above.strip() or title[0].isspace()):
+            continue
+        level = levels.setdefault((match[1], overlined), len(levels) + 1)
+        start = above_start if overlined else title_start
+        yield Heading(start, match.end(), level, " ".join(title.split()))

@@ -1,0 +1,106 @@
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from tokenizers.normalizers import Lowercase, Normalizer
+from tokenizers.normalizers import Sequence as NormalizerSequence
+
+from rag_assets.errors import ServiceError
+
+# transformers reports 1e30 for a tokenizer without a limit; this one still fits an integer column.
+NO_LIMIT = 2**31 - 1
+
+# sentence-transformers reads the first of these that it finds.
+TRANSFORMER_CONFIGS = tuple(
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+
+# An Encoding keeps some 100 bytes per token, so a large file is never encoded in one call.
+ENCODE_BATCH = 1024
+
+
+def load_tokenizer(model_dir: Path) -> Tokenizer:
+    """The model's own tokenizer, without the truncation and padding that its file may carry.
+
+    all-MiniLM's file truncates at 128 tokens: counting with it as it is would hide everything after that.
+    Raises ServiceError when the folder has no readable tokenizer.json.
+    """
+    path = _transformer_dir(model_dir) / "tokenizer.json"
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the Rust side raises bare Exception for every reason
+        raise ServiceError(
+            f"the tokenizer {path} cannot be read ({error}); check that the folder holds a complete "
+            "sentence-transformers model"
+        ) from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    if _transformer_config(model_dir).get("do_lower_case"):
+        _add_lowercase(tokenizer)
+    return tokenizer
+
+
+def model_window(model_dir: Path) -> int:
+    """The most tokens that the model reads, special ones included: `SentenceTransformer(...).max_seq_length`.
+
+    Follows sentence-transformers 6.2: what the Transformer module's own file says wins over everything;
+    otherwise the smaller of the tokenizer's limit and the number of positions. NO_LIMIT where nothing says.
+    """
+    config = _transformer_config(model_dir)
+    processor = config.get("processor_kwargs") or config.get("tokenizer_args") or {}
+    stated = processor.get("model_max_length", config.get("max_seq_length"))
+    if stated is not None:
+        return min(int(stated), NO_LIMIT)
+    folder = _transformer_dir(model_dir)
+    limits = [NO_LIMIT]
+    if (tokenizer_limit := _read_json(folder / "tokenizer_config.json").get("model_max_length")) is not None:
+        limits.append(int(tokenizer_limit))
+    # XLNet writes -1 for "as many as you like".
+    if (positions := _read_json(folder / "config.json").get("max_position_embeddings", -1)) != -1:
+        limits.append(int(positions))
+    return min(limits)
+
+
+def special_token_count(tokenizer: Tokenizer) -> int:
+    """How many of the window's tokens the model's own marks take, such as [CLS] and [SEP]."""
+    return int(tokenizer.num_special_tokens_to_add(is_pair=False))
+
+
+def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
+    """Tokens of each text without special ones; equal texts are counted once."""
+    distinct = list(dict.fromkeys(texts))
+    counts: dict[str, int] = {}
+    for at in range(0, len(distinct), ENCODE_BATCH):
+        batch = distinct[at : at + ENCODE_BATCH]
+        encodings = tokenizer.encode_batch_fast(batch, add_special_tokens=False)
+        counts.update(zip(batch, map(len, encodings), strict=True))
+    return [counts[text] for text in texts]
+
+
+def _transformer_dir(model_dir: Path) -> Path:
+    """Older models keep the Transformer module in a folder of its own, such as 0_Transformer."""
+    modules = _read_json(model_dir / "modules.json") or [{}]
+    return model_dir / modules[0].get("path", "")
+
+
+def _transformer_config(model_dir: Path) -> dict[str, Any]:
+    folder = _transformer_dir(model_dir)
+    return next((config for name in TRANSFORMER_CONFIGS if (config := _read_json(folder / name))), {})
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ServiceError(f"{path} cannot be read ({error}); install or download the model again") from error
+
+
+def _add_lowercase(tokenizer: Tokenizer) -> None:
+    """What sentence-transformers does for `do_lower_case`, so that the counts are those of the model."""
+    present: Normalizer | None = tokenizer.normalizer
+    tokenizer.normalizer = NormalizerSequence([Lowercase(), *([present] if present else [])])
