@@ -1,0 +1,62 @@
+"""Where the embedded server's socket lies: a short path for each state folder, closed to other users."""
+
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from rag_assets.errors import ServiceError
+
+_ATTEMPTS = 4
+
+
+def socket_dir(root: Path, uid: int, *, create: bool) -> Path:
+    """The folder for the socket of the server under `root`, which runs as `uid`.
+
+    Not under `root`: a socket's path ends at 107 bytes, and some shared file systems hold no sockets. The
+    name follows from `root`, so that a URL stays good over restarts. A name that another user took is
+    passed over.
+    """
+    candidates = _candidates(root)
+    for candidate in candidates:
+        if _is_ours(candidate, uid):
+            return candidate
+        exists = candidate.is_symlink() or candidate.exists()
+        # One of root's own is what a start left that was killed before it gave the folder away.
+        if exists and not _is_ours(candidate, os.geteuid()):
+            continue
+        if not create and os.access(candidate.parent, os.W_OK | os.X_OK):
+            return candidate
+        if create and _make(candidate, uid):
+            return candidate
+    raise ServiceError(
+        f"no folder for the server's socket can be made: {', '.join(map(str, candidates))} cannot be written "
+        "or belong to someone else; remove them, or set TMPDIR to a folder with a short path"
+    )
+
+
+def _make(path: Path, uid: int) -> bool:
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        if uid != os.geteuid():
+            os.chown(path, uid, -1, follow_symlinks=False)
+    except OSError:
+        return False
+    return _is_ours(path, uid)
+
+
+def _candidates(root: Path) -> list[Path]:
+    digest = hashlib.sha256(os.fsencode(root)).hexdigest()
+    # /tmp first, since TMPDIR may differ from one process to the next.
+    bases = dict.fromkeys((Path("/tmp"), Path(tempfile.gettempdir())))  # noqa: S108 - checked by _is_ours
+    paths = [base / f"rag_assets-{digest[i * 16 : i * 16 + 16]}" for base in bases for i in range(_ATTEMPTS)]
+    return [path for path in paths if len(os.fsencode(path)) <= 85]
+
+
+def _is_ours(path: Path, uid: int) -> bool:
+    try:
+        info = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(info.st_mode) and info.st_uid == uid and not info.st_mode & 0o077
