@@ -34,13 +34,14 @@ def open_source(
     if canonical == TOPICS_URI:
         return TopicsSource(selection, max_bytes)
     if is_local(canonical):
-        return open_local(canonical, selection, max_bytes, _state_folder())
+        as_written = canonical + os.sep if os.fspath(uri).endswith(os.sep) else canonical
+        return open_local(as_written, selection, max_bytes, _state_folder())
     for protocol in protocols(canonical):
         check_protocol(protocol)
     return RemoteSource(canonical, selection, max_bytes)
 
 
 def _state_folder() -> str:
-    from rag_assets.settings import Settings
+    from rag_assets.settings import load_settings
 
-    return os.path.abspath(Settings().state_dir)  # noqa: PTH100
+    return os.path.abspath(load_settings().state_dir)  # noqa: PTH100

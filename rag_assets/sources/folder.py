@@ -33,8 +33,8 @@ class FolderSource:
     state_folder: str | None = None
 
     def list(self) -> Iterator[SourceFile]:
-        # `os.scandir` by hand, with a stack of our own: in sorted order, one folder in memory at a time, and
-        # as deep as paths can be. fsspec's local walk takes several times as long.
+        # `os.scandir` by hand, with a stack of our own: sorted, one chain of folders in memory, as deep as
+        # paths can be, and with an error where fsspec's walk would leave a folder out without a word.
         pending = [iter(_entries(self, "", from_text(self.uri)))]
         while pending:
             for path, entry, is_folder in pending[-1]:
@@ -81,7 +81,7 @@ class FileSource:
 def open_local(
     uri: str, selection: Selection, max_bytes: int | None, state_folder: str | None
 ) -> FolderSource | FileSource:
-    """Raises SourceError where there is neither a folder nor a regular file."""
+    """Raises SourceError where there is neither a folder nor a regular file; `docs/` can be a folder only."""
     try:
         mode = os.stat(from_text(uri)).st_mode
     except (OSError, ValueError) as error:
@@ -89,6 +89,7 @@ def open_local(
         raise SourceError(
             f"the folder or file {uri!r} cannot be opened ({reason}); check the path"
         ) from error
+    uri = uri.rstrip(os.sep) or os.sep
     if stat.S_ISDIR(mode):
         return FolderSource(uri, selection, max_bytes, state_folder)
     if stat.S_ISREG(mode):

@@ -7,10 +7,10 @@ import os
 import re
 from difflib import get_close_matches
 from importlib.metadata import metadata
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from rag_assets.errors import UsageError
-from rag_assets.sources.base import to_text
+from rag_assets.sources.base import from_text, to_text
 from rag_assets.sources.topics import TOPICS_URI
 
 _LINK = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://(.*)", re.DOTALL)
@@ -38,8 +38,9 @@ def canonical_uri(uri: "str | os.PathLike[str]") -> str:
     if text == TOPICS_URI:
         return text
     if not isinstance(uri, str) or ("://" not in text and "::" not in text) or os.path.lexists(text):
-        return to_text(_absolute(text))
-    links = [_canonical_link(link) for link in text.split("::")]
+        # What is canonical already has such names written out.
+        return to_text(_absolute(text if os.path.lexists(text) else from_text(text)))
+    links = [_canonical_link(link) for link in from_text(text).split("::")]
     if links[-1].startswith(("zip://", "tar://")):
         raise UsageError(f"{text!r} names no archive; write for example 'zip://::folder/archive.zip'")
     return to_text("::".join(links))
@@ -117,11 +118,8 @@ def _refuse_credentials(protocol: str, rest: str) -> None:
     secret = (":" in user or (at and protocol in ("http", "https", "s3", "s3a"))) or not (
         port.isdigit() or is_arn
     )
-    if protocol in ("http", "https", "s3", "s3a", "gs", "gcs", "az", "abfs"):
-        query = parse_qsl(
-            urlsplit(f"{protocol}://host/{rest.partition('/')[2]}").query, keep_blank_values=True
-        )
-        secret = secret or any(_SECRET_PARAMETERS.fullmatch(name) for name, _ in query)
+    query = parse_qsl(rest.partition("?")[2].partition("#")[0], keep_blank_values=True)
+    secret = secret or any(_SECRET_PARAMETERS.fullmatch(name) for name, _ in query)
     if secret:
         raise UsageError(
             f"the {protocol}:// address carries credentials, which would be stored with the project; leave "
