@@ -197,7 +197,7 @@ def _read_at_most(fs: Any, name: str, path: str, max_bytes: int) -> bytes:
 
 def _reason(error: BaseException) -> str:
     # fsspec makes a FileNotFoundError of every failure of a web server; the cause says which it was.
-    while error.__cause__ is not None:
+    while error.__cause__ is not None and not isinstance(error.__cause__, LookupError):
         error = error.__cause__
     text = _QUERY.sub(r"\1?...", " ".join(str(error).split()))
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

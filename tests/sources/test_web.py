@@ -26,17 +26,19 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self._send(b"x" * 5000, {}, with_length=False)
         elif self.path == "/moved.md":
             self.send_response(302)
-            self.send_header("Location", "/gone.md?X-Amz-Signature=hunter2")
+            self.send_header("Location", "/broken.md?X-Amz-Signature=hunter2")
             self.end_headers()
         elif self.path == "/maze/":
-            links = "./ ../ ../maze/ /maze/ ?C=N;O=D a.md a.md#part /a.md a.md?x=1 https://elsewhere.invalid/x.md dead/"
+            links = (
+                "./ ../ ../maze/ /maze/ ?C=N;O=D a.md a.md#part /a.md a.md?x=1 https://away.invalid/x dead/"
+            )
             self._send(
                 "".join(f'<a href="{link}">x</a>' for link in links.split()).encode(),
                 {"Content-Type": "text/html"},
             )
         elif self.path == "/maze/a.md":
             self._send(b"text", {})
-        elif self.path in ("/broken.md", "/broken/"):
+        elif self.path.startswith("/broken"):
             self.send_error(500)
         else:
             super().do_GET()
@@ -67,7 +69,7 @@ def server(tmp_path: Path) -> Iterator[str]:
         os.utime(file, (LONG_AGO, LONG_AGO))
     handler = functools.partial(Handler, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
-        thread = threading.Thread(target=served.serve_forever)
+        thread = threading.Thread(target=served.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{served.server_port}"
         served.shutdown()
@@ -134,7 +136,7 @@ def test_a_document_that_went_away_fails_alone(server: str, tmp_path: Path) -> N
 def test_a_signature_in_a_redirect_is_not_shown(server: str) -> None:
     with pytest.raises(DocumentError) as raised:
         open_source(f"{server}/moved.md").read("moved.md")
-    assert "gone.md" in str(raised.value)
+    assert "broken.md?..." in str(raised.value)
     assert "hunter2" not in str(raised.value)
 
 
