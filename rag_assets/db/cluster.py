@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -31,7 +32,7 @@ SETTINGS = {
     "log_checkpoints": "off",
 }
 # What pg_ctl and initdb say after the reason of their failure.
-_NOISE = ("waiting for server", "stopped waiting", "pg_ctl:", "Examine the log", "initdb: removing")
+_NOISE = ("pg_ctl:", "Examine the log", "initdb: removing")
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "HOME", "TMPDIR")
 
 
@@ -120,6 +121,13 @@ class Runner:
 
 def initialise(programs: Programs, run: Runner, data: Path, password: str) -> None:
     """Make the data folder with its role and database: once it is there it is whole."""
+    try:
+        pwd.getpwuid(run.account.uid)
+    except KeyError:
+        raise UsageError(
+            f"PostgreSQL needs to know the name of user {run.account.uid}, who is not in /etc/passwd: "
+            "add the user there, or set RAG_ASSETS_DATABASE_URL to a PostgreSQL of your own"
+        ) from None
     partial = data.with_name(data.name + ".partial")
     if partial.exists():
         shutil.rmtree(partial)
@@ -213,4 +221,4 @@ def _last_lines(log: Path, start: int) -> str:
         file.seek(max(start, file.seek(0, os.SEEK_END) - 64 * 1024))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     telling = [line for line in lines if not line.startswith(_NOISE)]
-    return " | ".join(telling[-4:]) or "it left no message"
+    return " | ".join(telling[-6:]) or "it left no message"

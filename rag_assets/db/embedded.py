@@ -14,7 +14,7 @@ from urllib.parse import quote
 from rag_assets.db import cluster, postmaster
 from rag_assets.db.privileges import server_account
 from rag_assets.db.server_lock import ServerLock
-from rag_assets.db.sockets import socket_dir
+from rag_assets.db.sockets import remove_socket_dir, socket_dir
 from rag_assets.errors import ServiceError, UsageError
 
 # Recovery after a crash replays at most max_wal_size; everything else takes seconds.
@@ -73,8 +73,8 @@ class EmbeddedServer:
             if not self.data.exists():
                 raise ServiceError(f"no embedded server in {self.root} yet: run `rag-assets ingest` first")
             running = postmaster.answering(self.data)
-            sockets = running.socket_dir if running else self._socket_dir(self.data.stat().st_uid)
-            return self._url(sockets)
+            uid = self.data.stat().st_uid
+            return self._url(running.socket_dir if running else socket_dir(self.root, uid, create=False))
 
     def is_running(self) -> bool:
         with self._plain_errors():
@@ -101,10 +101,10 @@ class EmbeddedServer:
             if not self.root.exists():
                 return False
             lock = self._lock()
+            found = postmaster.living(self.data)
             with lock.after_stop(timeout_s):
-                if self.data.exists():
-                    with contextlib.suppress(OSError):
-                        self._socket_dir(self.data.stat().st_uid).rmdir()
+                if found:
+                    remove_socket_dir(found.socket_dir)
             return bool(lock.asked)
 
     def _start(self, lock: ServerLock) -> postmaster.PidFile:
@@ -126,25 +126,24 @@ class EmbeddedServer:
                 f"the database in {self.data} belongs to user {owner}, and the server would run as user "
                 f"{account.uid}: run as that user, or choose another folder with RAG_ASSETS_STATE_DIR"
             )
-        # Nothing of the old server lives, since we hold the lock; whoever has its number by now is not it.
+        # Nothing of the old server lives, since we hold the lock: whoever has its number by now, a zombie
+        # too, is not it, and yet PostgreSQL would refuse to start.
         if postmaster.living(self.data) is None:
             (self.data / "postmaster.pid").unlink(missing_ok=True)
+            for path in sockets.iterdir():
+                path.unlink()
         options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={sockets}"]
         options += ["-p", str(postmaster.PORT)]
-        argv = [programs.path("pg_ctl"), "start", "-D", str(self.data), "-w", "-t", str(_START_TIMEOUT_S)]
-        run([*argv, "-o", shlex.join(options)], failure="the embedded server did not start")
+        argv = [programs.path("pg_ctl"), "start", "-D", str(self.data), "-s", "-w"]
+        argv += ["-t", str(_START_TIMEOUT_S), "-o", shlex.join(options)]
+        run(argv, failure="the embedded server did not start")
         running = postmaster.answering(self.data)
         if running is None:
-            raise ServiceError(
-                f"the embedded server started, but does not answer in {sockets}: see {self.log}"
-            )
+            raise ServiceError(f"the embedded server started, but does not answer in {sockets}: see {self.log}")
         return running
 
     def _lock(self) -> ServerLock:
         return ServerLock(self.root / "lock", self.data)
-
-    def _socket_dir(self, uid: int) -> Path:
-        return socket_dir(self.root, uid, create=False)
 
     def _make_root(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)

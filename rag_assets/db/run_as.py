@@ -45,8 +45,6 @@ def main(uid: int, gid: int, capability: int | None, command: list[str]) -> None
 
 if __name__ == "__main__":
     try:
-        main(
-            int(sys.argv[1]), int(sys.argv[2]), None if sys.argv[3] == "-" else int(sys.argv[3]), sys.argv[4:]
-        )
+        main(int(sys.argv[1]), int(sys.argv[2]), None if sys.argv[3] == "-" else int(sys.argv[3]), sys.argv[4:])
     except OSError as error:
         sys.exit(f"FATAL: cannot run {sys.argv[4]} as user {sys.argv[1]}: {error}")

@@ -1,5 +1,6 @@
 """Where the embedded server's socket lies: a short path for each state folder, closed to other users."""
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from rag_assets.errors import ServiceError
 
+_PREFIX = "rag_assets-"
 _ATTEMPTS = 4
 
 
@@ -36,6 +38,13 @@ def socket_dir(root: Path, uid: int, *, create: bool) -> Path:
     )
 
 
+def remove_socket_dir(path: Path) -> None:
+    """Leave nothing in the temporary folder when the server has stopped."""
+    if path.name.startswith(_PREFIX):
+        with contextlib.suppress(OSError):
+            path.rmdir()
+
+
 def _make(path: Path, uid: int) -> bool:
     try:
         path.mkdir(mode=0o700, exist_ok=True)
@@ -50,7 +59,7 @@ def _candidates(root: Path) -> list[Path]:
     digest = hashlib.sha256(os.fsencode(root)).hexdigest()
     # /tmp first, since TMPDIR may differ from one process to the next.
     bases = dict.fromkeys((Path("/tmp"), Path(tempfile.gettempdir())))  # noqa: S108 - checked by _is_ours
-    paths = [base / f"rag_assets-{digest[i * 16 : i * 16 + 16]}" for base in bases for i in range(_ATTEMPTS)]
+    paths = [base / f"{_PREFIX}{digest[i * 16 : i * 16 + 16]}" for base in bases for i in range(_ATTEMPTS)]
     return [path for path in paths if len(os.fsencode(path)) <= 85]
 
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from rag_assets.db import cluster, embedded, postmaster
+from rag_assets.db import cluster, embedded, postmaster, server_lock, sockets
 from rag_assets.db.embedded import EmbeddedServer
 from rag_assets.errors import ServiceError, UsageError
 
@@ -41,6 +41,8 @@ def server_at() -> Iterator[Starter]:
         with_process = postmaster.living(server.data)
         server.stop(timeout_s=20)
         assert with_process is None or not _alive(with_process.pid)
+        for path in sockets._candidates(server.root):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -148,8 +150,8 @@ def test_url_needs_no_start_but_an_initialised_folder(tmp_path: Path, server: Em
 
 def test_stop_ends_sessions_and_the_next_start_finds_the_rows(server: EmbeddedServer) -> None:
     url = server.ensure_running()
-    _query(url, "create table t as select 7 as n; select 1")
-    with psycopg.connect(url) as session:
+    with psycopg.connect(url, autocommit=True) as session:
+        session.execute("create table t as select 7 as n")
         assert server.stop()
         with pytest.raises(psycopg.OperationalError):
             session.execute("select 1")
@@ -227,9 +229,12 @@ def test_a_killed_postmaster_is_replaced_with_its_committed_rows(server: Embedde
     assert _pid(server) != pid
 
 
-def test_a_child_that_outlives_the_postmaster_is_ended(server: EmbeddedServer) -> None:
+def test_a_child_that_outlives_the_postmaster_is_ended(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_lock, "_ORPHANS_MAY_LIVE_S", 0.5)
     url, pid = server.ensure_running(), _pid(server)
-    with psycopg.connect(url) as session:
+    with psycopg.connect(url, autocommit=True) as session:
         row = session.execute("select pg_backend_pid()").fetchone()
         assert row is not None
         os.kill(row[0], signal.SIGSTOP)  # it cannot notice the postmaster's death
