@@ -1,4 +1,4 @@
-"""Bytes to text, whatever the encoding; bytes that are no text are refused rather than turned into garbage."""
+"""Bytes to text, whatever the encoding; bytes that are no text are refused, not turned into garbage."""
 
 import codecs
 import re
@@ -20,6 +20,7 @@ _PEP_263 = re.compile(rb"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]{2,40})")
 _AS_CP1252 = frozenset({"iso8859-1", "ascii", "latin-1", "latin_1"})
 _STATEFUL = frozenset({"iso2022_jp", "iso2022_kr", "hz"})
 _CONTROLS = re.compile("[\x01-\x06\x0e-\x1a\x1c-\x1f\x7f]")
+_WIDE = {"utf-32-le": 4, "utf-32-be": 4, "utf-16-le": 2, "utf-16-be": 2}
 _SAMPLE_BYTES = 32 * 1024
 _BINARY = "its content is binary, not text; exclude it, or give it the extension of its format"
 
@@ -29,9 +30,9 @@ def decode(data: bytes, declared: str | None = None) -> str:
 
     Raises DocumentError for bytes that are no text.
     """
-    for mark, encoding in _BYTE_ORDER_MARKS:
+    for mark, marked in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
-            return data[len(mark) :].decode(encoding, "replace")
+            return data[len(mark) :].decode(marked, "replace")
     if b"\x00" in data:
         return _decode_with_nul(data)
     if b"\x1b" in data and (text := _decode_stateful(data, declared)) is not None:
@@ -40,9 +41,9 @@ def decode(data: bytes, declared: str | None = None) -> str:
         return data.decode()
     except UnicodeDecodeError:
         pass
-    if declared is not None and (encoding := _known_encoding(declared)) not in (None, "utf-8"):
+    if declared is not None and (encoding := _known_encoding(declared)):
         try:
-            return data.decode(encoding or "")
+            return data.decode(encoding)
         except UnicodeDecodeError:
             pass
     return _decode_legacy(data)
@@ -86,27 +87,32 @@ def _decode_stateful(data: bytes, declared: str | None) -> str | None:
 
 
 def _decode_with_nul(data: bytes) -> str:
-    """UTF-16 and UTF-32 without a mark; else text with stray NULs; else it is binary."""
-    best, best_score = None, 0.0
-    for encoding, width in (("utf-32-le", 4), ("utf-32-be", 4), ("utf-16-le", 2), ("utf-16-be", 2)):
-        if len(data) % width == 0 and (score := _score_wide(data[:_SAMPLE_BYTES], encoding)) > best_score:
-            best, best_score = encoding, score
-    if best is not None:
-        return data.decode(best, "replace")
+    """UTF-16 and UTF-32 without a mark, or text with stray NULs; else it is binary."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        # Legacy text with a few stray NULs is text; anything with more of them is not.
-        if data.count(0) * 50 > len(data) or _is_binary(data[:_SAMPLE_BYTES].decode("latin-1")):
-            raise DocumentError(_BINARY) from None
+        text = None
+    nul_share = data.count(0) / len(data)
+    is_text = text is not None and not _is_binary(text[:_SAMPLE_BYTES])
+    # Half of the bytes of English UTF-16 are NUL; and UTF-16 of other scripts is hardly ever valid UTF-8.
+    if text is not None and is_text and nul_share < 0.25:
+        return text
+    readings = {encoding: _score_wide(data, encoding) for encoding in _WIDE}
+    best = max(readings, key=readings.__getitem__)
+    if readings[best] > 0:
+        return data.decode(best, "replace")
+    if text is not None and is_text and nul_share < 0.67:
+        return text
+    if text is None and nul_share < 0.02:
         return _decode_legacy(data.replace(b"\x00", b""))
-    if _is_binary(text[:_SAMPLE_BYTES]) or text.count("\x00") * 3 > 2 * len(text):
-        raise DocumentError(_BINARY)
-    return text
+    raise DocumentError(_BINARY)
 
 
-def _score_wide(sample: bytes, encoding: str) -> float:
-    """The share of blanks and ASCII in the sample read so; 0 where that reading is impossible."""
+def _score_wide(data: bytes, encoding: str) -> float:
+    """The share of blanks and ASCII in a sample read so; 0 where that reading is impossible."""
+    if len(data) % _WIDE[encoding]:
+        return 0.0
+    sample = data[:_SAMPLE_BYTES]
     try:
         # A pair of surrogates may be cut at the end of the sample.
         text = codecs.getincrementaldecoder(encoding)().decode(sample)
@@ -124,24 +130,15 @@ def _is_binary(text: str) -> bool:
 
 
 def _decode_legacy(data: bytes) -> str:
-    """No UTF: damaged UTF-8, or one of the old encodings, which only the letters themselves can tell apart."""
-    damaged = data.decode("utf-8", "replace")
-    bad = damaged.count("\ufffd")
-    sample = data[:_SAMPLE_BYTES]
-    good = len(damaged) - bad - sum(map(str.isascii, damaged)) if len(data) <= 4 * _SAMPLE_BYTES else 0
-    if not good:
-        head = data[: 4 * _SAMPLE_BYTES].decode("utf-8", "replace")
-        good = sum(not character.isascii() for character in head) - head.count("\ufffd")
-        bad = head.count("\ufffd")
+    """Damaged UTF-8, or one of the old encodings, which only the letters themselves can tell apart."""
+    head = data[: 4 * _SAMPLE_BYTES].decode("utf-8", "replace")
+    bad = head.count("\ufffd")
+    good = sum(not character.isascii() for character in head) - bad
     if good > 4 * bad:
-        return damaged
-    if _is_binary(sample.decode("latin-1")):
+        return data.decode("utf-8", "replace")
+    if _is_binary(data[:_SAMPLE_BYTES].decode("latin-1")):
         raise DocumentError(_BINARY)
-    encoding = _detect(data)
-    try:
-        return data.decode(encoding)
-    except (UnicodeDecodeError, LookupError):
-        return data.decode("cp1252", "replace")
+    return data.decode(_detect(data), "replace")
 
 
 def _detect(data: bytes) -> str:
@@ -153,13 +150,6 @@ def _detect(data: bytes) -> str:
             size += len(lines[-1])
             if size > _SAMPLE_BYTES:
                 break
-    sample = b"".join(lines)
-    letters = sum(byte >= 0x80 or chr(byte).isalpha() for byte in sample)
-    high = sum(byte >= 0x80 for byte in sample)
-    if high * 10 < letters:
-        # Few accents among many ASCII letters: Western, where short samples mislead a statistical detector.
-        return "cp1252"
-    from charset_normalizer import from_bytes
+    import chardetng_py  # type: ignore[import-untyped]
 
-    found = from_bytes(sample).best()
-    return found.encoding if found else "cp1252"
+    return _known_encoding(chardetng_py.detect(b"".join(lines) or data)) or "cp1252"

@@ -26,7 +26,15 @@ MIME_TYPES = {
 }
 # The library escapes what could be Markdown; a search for "a > b" or "AT&T" must find it.
 _NEEDLESS_ESCAPE = re.compile(r"(?<!\\)\\([<>&!])|(?<=\d)\\\.")
+# The anchors of headings, lines of code and footnotes.
 _EMPTY_LINK = re.compile(r"(?<!!)\[\s*\]\(#[^)\s]*\)")
+# Of a picture the words stay; its address, which may be the picture itself in base64, says nothing.
+_IMAGE = re.compile(r"!\[([^\]]{0,2000})\]\([^)\s]*(?:\s+\"[^\"]{0,2000}\")?\)")
+_DATA_LINK = re.compile(r"\[([^\]]{0,2000})\]\(data:[^)]*\)")
+# What programs write where a person wrote nothing.
+_PLACEHOLDERS = frozenset(
+    {"untitled", "unspecified", "anonymous", "no title", "powerpoint presentation", "python-docx", "openpyxl"}
+)
 _KEPT = ("subject", "language", "keywords", "created_at", "modified_at")
 _KEPT_OF_FORMAT = ("page_count", "slide_count", "sheet_count", "sheet_names")
 
@@ -41,7 +49,7 @@ class Converted:
 def read_document(data: bytes, kind: str) -> Converted:
     """The Markdown of a PDF, an Office document, a book. Raises DocumentError with the library's reason."""
     converted = convert(data, MIME_TYPES[kind])
-    content = _NEEDLESS_ESCAPE.sub(lambda match: match[1] or ".", _EMPTY_LINK.sub("", converted.content))
+    content = _NEEDLESS_ESCAPE.sub(lambda match: match[1] or ".", converted.content)
     if kind == "pdf" and not content.strip():
         # No OCR here: it is slow, needs models, and guesses.
         return Converted(converted.title, "", converted.metadata | {"note": "no text layer (scanned pages?)"})
@@ -55,12 +63,14 @@ def convert(data: bytes, mime_type: str) -> Converted:
     try:
         result = _loop().run_until_complete(_extract(source))
     except (RuntimeError, ValueError, OSError) as error:
-        raise DocumentError(f"the parser refused it: {_short(error)}") from error
+        raise DocumentError(_reason(error)) from error
     if not result.results:
         reason = "; ".join(error.message for error in result.errors) or "it found no document in it"
-        raise DocumentError(f"the parser refused it: {_short(reason)}")
+        raise DocumentError(_reason(reason))
     document = result.results[0]
-    return Converted(document.metadata.title, document.content, _metadata(document.metadata))
+    content = _DATA_LINK.sub(r"\1", _IMAGE.sub(r"\1", _EMPTY_LINK.sub("", document.content)))
+    title = document.metadata.title or ""
+    return Converted(title if _says_something(title) else None, content, _metadata(document.metadata))
 
 
 async def _extract(source: Any) -> Any:
@@ -95,14 +105,21 @@ def _config() -> Any:
 
 
 def _metadata(found: Any) -> dict[str, Any]:
-    metadata = {name: value for name in _KEPT if (value := getattr(found, name, None))}
-    if found.authors:
-        metadata["author"] = ", ".join(map(str, found.authors))
+    metadata = {name: value for name in _KEPT if _says_something(value := getattr(found, name, None))}
+    if authors := ", ".join(str(author) for author in found.authors or () if _says_something(author)):
+        metadata["author"] = authors
     # What belongs to one format comes as JSON.
     details = json.loads(str(found.format)) if found.format is not None else {}
     metadata |= {name: value for name in _KEPT_OF_FORMAT if (value := details.get(name))}
     return metadata
 
 
-def _short(reason: object) -> str:
-    return " ".join(str(reason).split())[:300]
+def _says_something(value: object) -> bool:
+    return bool(value) and str(value).strip(" ()").lower() not in _PLACEHOLDERS
+
+
+def _reason(error: object) -> str:
+    said = " ".join(str(error).split())[:300]
+    if "password" in said.lower():
+        return "it is protected by a password; store it without one, or exclude it"
+    return f"the parser refused it: {said}"

@@ -27,11 +27,12 @@ _EXTENSIONS: Final[dict[str, str]] = {
     "notebook": "ipynb",
     "python": "py pyi pyw",
     "code": (
-        "asm awk bash bat bzl c cc cfg clj cljs cmake cmd conf cpp cs css cu cxx dart diff edn el elm env erl ex exs "
-        "f f90 fish fs gd go gql gradle graphql groovy h hcl hh hpp hrl hs hxx ini inl j2 java jinja jl js jsx kt kts "
-        "less lisp lua m mjs mk ml mli mm nim nix patch php pl pm proto properties ps1 psm1 pyx pxd r rb rego rkt rs s "
-        "sass scala scm scss sh sol sql svelte swift tcl tf toml ts tsx v vb vhd vim vue wat xml xsd xsl xslt yaml "
-        "yml zig zsh svg plist po pot rss atom"
+        "asm awk bash bat bzl c cc cfg clj cljs cmake cmd conf cpp cs css cu cxx dart diff edn el "
+        "elm env erl ex exs f f90 fish fs gd go gql gradle graphql groovy h hcl hh hpp hrl hs hxx "
+        "ini inl j2 java jinja jl js jsx kt kts less lisp lua m mjs mk ml mli mm nim nix patch php "
+        "pl pm proto properties ps1 psm1 pyx pxd r rb rego rkt rs s sass scala scm scss sh sol sql "
+        "svelte swift tcl tf toml ts tsx v vb vhd vim vue wat xml xsd xsl xslt yaml yml zig zsh svg "
+        "plist po pot rss atom"
     ),
 }
 _BY_EXTENSION: Final = {ext: kind for kind, names in _EXTENSIONS.items() for ext in names.split()}
@@ -109,7 +110,7 @@ def file_type(file_path: str) -> str:
 
 
 def content_type(data: bytes, named: str) -> tuple[str | None, str | None]:
-    """What the bytes themselves say: (a type that we read, None), (None, what it is that we do not read), or two Nones."""
+    """What the bytes themselves say: (a type, None), (None, what it is that we do not read), or two Nones."""
     head = data[:1024]
     # A PDF may stand behind a few bytes of junk, but text may quote "%PDF-" too.
     if head.startswith(b"%PDF-") or (named == "pdf" and b"%PDF-" in head):
@@ -117,7 +118,9 @@ def content_type(data: bytes, named: str) -> tuple[str | None, str | None]:
     if head.startswith(b"PK\x03\x04"):
         if named in _ZIP_MARKERS and _ZIP_MARKERS[named] in data:
             return named, None
+        # Without a marker the name decides: some writers have a "word/document2.xml".
         found = next((kind for kind, marker in _ZIP_MARKERS.items() if marker in data), None)
+        found = found or (named if named in _ZIP_MARKERS else None)
         return (found, None) if found else (None, "a ZIP archive")
     if head.startswith(b"PK\x05\x06"):
         return None, "an empty ZIP archive"

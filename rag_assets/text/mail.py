@@ -19,7 +19,7 @@ def read_email(data: bytes) -> tuple[str | None, str, dict[str, Any]]:
     headers = {name: value for name in _SHOWN if (value := _header(message, name))}
     lines = [f"# {subject}" if subject else "", *(f"{name}: {value}" for name, value in headers.items())]
     body = message.get_body(("plain", "html"))
-    text = _body(body) if body is not None else ""
+    text = _body(body) if isinstance(body, EmailMessage) else ""
     attachments = [name for part in _attachments(message) if (name := part.get_filename())]
     metadata: dict[str, Any] = {name.lower(): value for name, value in headers.items()}
     if subject:
@@ -35,7 +35,7 @@ def _header(message: EmailMessage, name: str) -> str | None:
     try:
         value = message[name]
     except (ValueError, IndexError, AttributeError, TypeError):
-        # The standard library's header parser fails on some malformed addresses and dates; the message still reads.
+        # The header parser fails on some malformed addresses and dates; the rest still reads.
         return None
     return " ".join(str(value).split()) or None if value is not None else None
 

@@ -1,4 +1,4 @@
-"""Bytes of a file to clean text: what is text is decoded here, what needs a parser is parsed in a bounded child."""
+"""Bytes of a file to clean text: text is decoded here, what needs a parser is parsed in a bounded child."""
 
 import functools
 import os
@@ -21,12 +21,14 @@ __all__ = ["ReadText", "Readers", "file_type", "reader_version"]
 
 # Raise it when the same bytes come out as another text than before, so that they are read again.
 _REVISION = 1
+# What stands in a table or a record is no title; a sheet's name is hardly one either.
+_WITHOUT_HEADINGS = frozenset({"csv", "json", "jsonl", "xlsx", "xls", "ods"})
 _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class ReadText:
-    """A document as text: `content` is clean (every offset is into it) and, for formats with structure, Markdown."""
+    """`content` is clean (every offset is into it) and, for formats with structure, Markdown."""
 
     title: str | None
     content: str
@@ -38,9 +40,7 @@ def reader_version(file_path: str) -> str:
     """A fingerprint of what would read this path; where it differs from a stored one, read the file again."""
     kind = file_type(file_path)
     own = f"{kind}-{_REVISION}"
-    return (
-        own if kind in VERBATIM or kind in STRUCTURED_TEXT - {"html"} else f"{own}+xberg-{_library_version()}"
-    )
+    return own if kind in VERBATIM or kind in STRUCTURED_TEXT - {"html"} else f"{own}+xberg-{_library_version()}"
 
 
 @functools.cache
@@ -98,20 +98,16 @@ class Readers:
         self._children.clear()
 
     def read(self, file_path: str, data: bytes) -> ReadText:
-        """The text of a file's bytes. Raises DocumentError, whose message is the reason, if there is none to be had."""
+        """The text of a file's bytes. Raises DocumentError, whose message is the reason why there is none."""
         if len(data) > self._max_bytes:
             size_mb, limit_mb = len(data) / _MIB, self._max_bytes / _MIB
-            raise DocumentError(
-                f"it has {size_mb:.1f} MB, more than the limit of {limit_mb:g} MB; exclude it or raise the limit"
-            )
+            raise DocumentError(f"it has {size_mb:.1f} MB, the limit is {limit_mb:g} MB; exclude it or raise the limit")
         kind = _kind(file_path, data)
         if not data or (len(data) < _MIB and not data.strip()):
             return ReadText(None, "", kind, {})
         if kind in VERBATIM:
             content = clean(decode(data, declared_encoding(data, kind)))
-            return ReadText(
-                clean_title(title_of(content, kind)), content if content.strip() else "", kind, {}
-            )
+            return ReadText(clean_title(title_of(content, kind)), content if content.strip() else "", kind, {})
         return self._read_parsed(kind, data)
 
     def _read_parsed(self, kind: str, data: bytes) -> ReadText:
@@ -120,7 +116,9 @@ class Readers:
         answer = self._threads.submit(self._parse, kind, data).result()
         content = clean(answer["content"])
         content = content if content.strip() else ""
-        title = clean_title(answer["title"]) or clean_title(title_of(content, "markdown"))
+        title = clean_title(answer["title"])
+        if title is None and kind not in _WITHOUT_HEADINGS:
+            title = clean_title(title_of(content, "markdown"))
         metadata = clean_value(answer["metadata"])
         assert isinstance(metadata, dict)
         return ReadText(title, content, kind, metadata)

@@ -1,4 +1,4 @@
-"""CSV, JSON and notebooks as lines that read well on their own: a chunk cut from the middle still says what its values are."""
+"""CSV, JSON and notebooks as lines that read well on their own, wherever a chunk is cut from them."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ def read_csv(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _delimiter(text: str) -> str:
-    """The separator that splits the first lines most evenly; csv.Sniffer guesses letters where cells are short."""
+    """The separator that splits the first lines most evenly; csv.Sniffer may guess a letter."""
     lines = [line for line in text[:16384].splitlines()[:20] if line.strip()]
     if len(lines) > 1 and len(text) > 16384:
         lines.pop()
@@ -54,11 +54,7 @@ def _delimiter(text: str) -> str:
 
 def _is_header(row: list[str]) -> bool:
     filled = [cell.strip() for cell in row if cell.strip()]
-    return (
-        bool(filled)
-        and len(set(filled)) == len(filled)
-        and not any(_NUMBER.fullmatch(cell) for cell in filled)
-    )
+    return bool(filled) and len(set(filled)) == len(filled) and not any(_NUMBER.fullmatch(cell) for cell in filled)
 
 
 def _pair(name: str, cell: str) -> str:

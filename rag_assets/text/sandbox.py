@@ -1,5 +1,6 @@
 """A child process that parses one document at a time, bounded in time and memory."""
 
+import contextlib
 import json
 import os
 import select
@@ -27,8 +28,8 @@ class _Died(Exception):  # noqa: N818
 class Child:
     """Started at the first document, used again for the next, and replaced after one that broke it.
 
-    Not thread-safe, and to be used by one thread that outlives it: on Linux the child dies with the *thread* that
-    started it.
+    Not thread-safe, and to be used by one thread that outlives it: on Linux the child dies with the *thread*
+    that started it.
     """
 
     def __init__(self, *, timeout_s: float, memory_mb: int, max_bytes: int, module: str) -> None:
@@ -47,11 +48,8 @@ class Child:
         keep = False
         try:
             answer = json.loads(self._exchange(process, request, data))
-            # A parser that keeps much memory, or that gave up, is not asked again.
-            keep = "reason" in answer or "content" in answer
-            keep = (
-                keep and process.poll() is None and _resident_bytes(process.pid) < self._memory_mb * _MIB // 2
-            )
+            # A parser that gave up, or that keeps much memory, is not asked again.
+            keep = not answer.get("last") and _resident_bytes(process.pid) < self._memory_mb * _MIB // 2
         except _Died:
             raise DocumentError(self._cause_of_death(process)) from None
         finally:
@@ -72,10 +70,8 @@ class Child:
         process.wait()
         for pipe in (process.stdin, process.stdout, self._stderr):
             if pipe is not None:
-                try:
+                with contextlib.suppress(BrokenPipeError):
                     pipe.close()
-                except BrokenPipeError:
-                    pass
 
     def close(self) -> None:
         """Stop for good; may be called from another thread while a document is being parsed."""
@@ -88,8 +84,8 @@ class Child:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self.stop()
-        self._stderr = tempfile.TemporaryFile()
-        self._process = subprocess.Popen(
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(  # noqa: S603
             # -P keeps files in the working directory from shadowing modules.
             [sys.executable, "-P", "-m", self._module, str(os.getpid()), str(self._memory_mb)],
             stdin=subprocess.PIPE,
@@ -188,13 +184,13 @@ class Child:
 
 
 def _environment() -> dict[str, str]:
-    """The parent's, with its module path, one thread per library, and no stray settings of Python's."""
-    path = [entry or str(Path.cwd()) for entry in sys.path]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return kept | {
-        "PYTHONPATH": os.pathsep.join(path),
+    """The parent's environment and module path; warnings of parsers are nobody's errors."""
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    return os.environ | {
+        "PYTHONPATH": path,
         "PYTHONUTF8": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONWARNINGS": "ignore",
+        # Otherwise each thread reserves 64 MiB of address space, and the limit on it must be wider.
         "MALLOC_ARENA_MAX": "2",
     }
 

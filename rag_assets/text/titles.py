@@ -1,36 +1,59 @@
 """The title that a text gives itself: its first heading, or its front matter."""
 
 import re
+from itertools import pairwise
 
+# Line by line and within these bounds: over a whole hostile text, such patterns take quadratic time.
 _HEAD_CHARS = 64 * 1024
-_FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*(?:\n|$)", re.DOTALL)
-_FRONT_MATTER_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.+)$", re.MULTILINE)
-_FENCED = re.compile(r"^(```+|~~~+).*?^\1", re.MULTILINE | re.DOTALL)
-_MARKDOWN_HEADING = re.compile(
-    r"^ {0,3}#{1,6}[ \t]+(?P<atx>\S.*?)(?:[ \t]+#+)?[ \t]*$|^(?P<setext>[^\s#>|`*+-].*)\n(?:={3,}|-{3,})[ \t]*$",
-    re.MULTILINE,
-)
-_RST_HEADING = re.compile(r"^(?P<text>\S.*)\n(?P<line>([=\-~^\"'`#*+.:_<>])\3{2,})[ \t]*$", re.MULTILINE)
-_MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|\*\*|__|`|<[^>]{1,80}>|\s\{[#.][^}]*\}$")
+_LONGEST_LINE = 600
+_ATX = re.compile(r" {0,3}#{1,6}[ \t]+(\S.*)")
+_SETEXT_LINE = re.compile(r"(?:=+|-{3,})[ \t]*")
+_NO_SETEXT_TEXT = re.compile(r"[\s#>|`*+=-]|$")
+_RST_LINE = re.compile(r"([=\-~^\"'`#*+.:_<>])\1{2,}[ \t]*")
+_FRONT_MATTER_TITLE = re.compile(r"title[ \t]*:[ \t]*(.+)")
+_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+_MARKUP = re.compile(r"\*\*|__|`|<[^>]{1,80}>|\{[#.][^}]*\}$")
 
 
 def title_of(content: str, file_type: str) -> str | None:
-    head = content[:_HEAD_CHARS]
+    lines = [line for line in content[:_HEAD_CHARS].split("\n") if len(line) <= _LONGEST_LINE]
     if file_type == "markdown":
-        return _markdown_title(head)
+        return _markdown_title(lines)
     if file_type == "rst":
-        match = _RST_HEADING.search(head)
-        # An underline is at least as long as its title; anything else is a table or a transition.
-        return match["text"].strip() if match and len(match["line"]) >= len(match["text"].rstrip()) else None
+        return _rst_title(lines)
     return None
 
 
-def _markdown_title(head: str) -> str | None:
-    if front := _FRONT_MATTER.match(head):
-        if title := _FRONT_MATTER_TITLE.search(front[1]):
-            return title[1].strip().strip("\"'")
-        head = head[front.end() :]
-    match = _MARKDOWN_HEADING.search(_FENCED.sub("", head))
-    if match is None:
-        return None
-    return _MARKUP.sub(lambda found: found[1] or "", match["atx"] or match["setext"]).strip()
+def _markdown_title(lines: list[str]) -> str | None:
+    if lines and lines[0].rstrip() == "---":
+        end = next((index for index, line in enumerate(lines) if index and line.rstrip() in {"---", "..."}), 0)
+        for line in lines[1:end]:
+            if match := _FRONT_MATTER_TITLE.match(line):
+                return match[1].strip().strip("\"'")
+        lines = lines[end + 1 :]
+    fence = ""
+    for line, below in pairwise([*lines, ""]):
+        mark = line.lstrip()[:3]
+        if mark in {"```", "~~~"} and fence in {"", mark}:
+            fence = "" if fence else mark
+        elif fence:
+            continue
+        elif match := _ATX.match(line):
+            return _plain(match[1].rstrip().rstrip("#"))
+        elif _SETEXT_LINE.fullmatch(below) and not _NO_SETEXT_TEXT.match(line):
+            return _plain(line)
+    return None
+
+
+def _rst_title(lines: list[str]) -> str | None:
+    for line, below in pairwise(lines):
+        # An underline is at least as long as its title; anything else is a table or a transition.
+        if line.strip() and not _RST_LINE.fullmatch(line) and not line[0].isspace():
+            match = _RST_LINE.fullmatch(below)
+            if match and len(below.rstrip()) >= len(line.rstrip()):
+                return line.strip()
+    return None
+
+
+def _plain(heading: str) -> str:
+    return _MARKUP.sub("", _LINK.sub(r"\1", heading)).strip()

@@ -1,4 +1,4 @@
-"""HTML to Markdown, by the document library, or by a flat reader of our own where a page is nested too deeply for it."""
+"""HTML to Markdown: by the document library, or flat, by us, where a page is nested too deeply for it."""
 
 import html
 import re
@@ -11,14 +11,18 @@ from rag_assets.text.documents import convert
 # The library drops, without a word, what is nested deeper than about 60 levels (seen with xberg 1.3.9).
 _DEEPEST = 48
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
-_NEVER_DEEP = frozenset(
-    "area base br col embed hr img input link meta param source track wbr p dt dd option html head body".split()
+_UNCLOSED = "area base br col embed hr img input link meta param source track wbr p dt dd option html head body"
+_NEVER_DEEP = frozenset(_UNCLOSED.split())
+_BLOCK_NAMES = (
+    "p div section article header footer main aside nav ul ol dl dt dd table tr blockquote pre form fieldset "
+    "address figure figcaption br hr"
 )
+_BLOCKS = frozenset(_BLOCK_NAMES.split())
+_HIDDEN = frozenset({"script", "style", "template", "noscript", "head"})
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
 _LANGUAGE = re.compile(r"<html[^>]{0,500}?\slang\s*=\s*[\"']?([\w-]{2,20})", re.IGNORECASE)
 _NAMED = re.compile(r"<meta\s[^>]{0,500}?name\s*=\s*[\"']?(author|description)\b[^>]{0,2000}>", re.IGNORECASE)
 _VALUE = re.compile(r"\scontent\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", re.IGNORECASE)
-_EMPTY_LINK = re.compile(r"(?<!!)\[\s*\]\(#[^)\s]*\)")
 _HEAD_CHARS = 64 * 1024
 
 
@@ -42,7 +46,7 @@ def to_markdown(text: str) -> str:
         reader.feed(text)
         reader.close()
         return reader.markdown()
-    return _EMPTY_LINK.sub("", convert(text.encode("utf-8", "replace"), "text/html").content)
+    return convert(text.encode("utf-8", "replace"), "text/html").content
 
 
 def nesting(text: str) -> int:
@@ -66,19 +70,13 @@ def nesting(text: str) -> int:
 class _FlatReader(HTMLParser):
     """Headings, paragraphs and list items, without any recursion."""
 
-    _BLOCKS = frozenset(
-        "p div section article header footer main aside nav ul ol dl table tr blockquote pre form dt dd br hr "
-        "address figure figcaption fieldset body".split()
-    )
-    _HIDDEN = frozenset({"script", "style", "template", "noscript", "head"})
-
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self._parts: list[str] = []
         self._hidden = 0
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in self._HIDDEN:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
+        if tag in _HIDDEN:
             self._hidden += 1
         elif tag == "body":
             self._hidden = 0
@@ -88,13 +86,13 @@ class _FlatReader(HTMLParser):
             self._parts.append("\n- ")
         elif tag in {"td", "th"}:
             self._parts.append(" ")
-        elif tag in self._BLOCKS:
+        elif tag in _BLOCKS:
             self._parts.append("\n\n")
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in self._HIDDEN:
+        if tag in _HIDDEN:
             self._hidden = max(0, self._hidden - 1)
-        elif tag in self._BLOCKS or (len(tag) == 2 and tag[0] == "h"):
+        elif tag in _BLOCKS or (len(tag) == 2 and tag[0] == "h"):
             self._parts.append("\n\n")
 
     def handle_data(self, data: str) -> None:

@@ -1,6 +1,6 @@
 """The child process that parses: reads a request from stdin, answers on stdout, and ends with its parent.
 
-A request is a line of JSON ({"kind", "size"}) and then `size` bytes; an answer is eight bytes of length and then JSON.
+A request is a line of JSON ({"kind", "size"}) and `size` bytes; an answer is eight bytes of length and JSON.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from rag_assets.errors import DocumentError
-from rag_assets.text.decoding import decode, declared_encoding
+from rag_assets.text.decoding import declared_encoding, decode
 
 Parsed = tuple[str | None, str, dict[str, Any]]
 
@@ -65,9 +65,8 @@ def main(parse: Callable[[str, bytes], Parsed] = parse) -> None:
         data = requests.read(request["size"])
         if len(data) < request["size"]:
             break
-        answer, fit_for_more = _answer(parse, request["kind"], data)
+        payload, fit_for_more = _answer(parse, request["kind"], data)
         del data
-        payload = json.dumps(answer).encode()
         answers.write(LENGTH.pack(len(payload)))
         answers.write(payload)
         answers.flush()
@@ -77,27 +76,30 @@ def main(parse: Callable[[str, bytes], Parsed] = parse) -> None:
     os._exit(0)
 
 
-def _answer(parse: Callable[[str, bytes], Parsed], kind: str, data: bytes) -> tuple[dict[str, Any], bool]:
+def _answer(parse: Callable[[str, bytes], Parsed], kind: str, data: bytes) -> tuple[bytes, bool]:
     """The answer, and whether this process can be trusted with another document."""
+    reason, fit_for_more = "", True
     try:
         title, content, metadata = parse(kind, data)
+        answer = {"title": title, "content": content, "metadata": metadata}
+        return json.dumps(answer, default=str).encode(), True
     except DocumentError as error:
-        return {"reason": str(error)}, True
+        reason = str(error)
     except MemoryError:
-        return {"memory": True}, False
+        return b'{"memory": true, "last": true}', False
     except RecursionError:
-        return {"reason": "it is nested too deeply to be parsed"}, True
+        reason = "it is nested too deeply to be parsed"
     except Exception as error:
-        # Anything that a parser may raise on a broken file is a property of that file.
-        return {
-            "reason": f"the parser failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        }, True
+        # Whatever a parser raises on a broken file is a property of that file.
+        reason = f"the parser failed: {_name(error)}"
     except BaseException as error:
         # A Rust panic, or a parser that calls exit.
-        return {
-            "reason": f"the parser gave up: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        }, False
-    return {"title": title, "content": content, "metadata": metadata}, True
+        reason, fit_for_more = f"the parser gave up: {_name(error)}", False
+    return json.dumps({"reason": reason, "last": not fit_for_more}).encode(), fit_for_more
+
+
+def _name(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".rstrip(": ")
 
 
 def _end_with(parent_pid: int) -> None:
@@ -111,7 +113,7 @@ def _end_with(parent_pid: int) -> None:
 
 
 def _limit(memory_mb: int) -> None:
-    """A second line of defence: the parent watches what is really used, but an allocation can be faster than it."""
+    """A second line of defence: the parent watches what is used, but an allocation can be faster."""
     for which, value in (
         (resource.RLIMIT_AS, (memory_mb + _ADDRESS_SPACE_MB) * _MIB),
         (resource.RLIMIT_CORE, 0),
