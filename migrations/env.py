@@ -5,11 +5,11 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection, Engine, text
 
-from rag_assets.db.engine import make_engine
+from rag_assets.db.engine import database_url, make_engine
 from rag_assets.db.extension import ensure_pgvector
 from rag_assets.db.models import SCHEMA, Base
 from rag_assets.db.spaces import is_runtime_object
-from rag_assets.settings import Settings
+from rag_assets.settings import load_settings
 
 # Two upgrades at once (two processes starting on a new database) take turns.
 MIGRATION_LOCK = "SELECT pg_advisory_xact_lock(hashtext('rag_assets.migrations'))"
@@ -51,7 +51,7 @@ def run_online() -> None:
     if isinstance(given, Connection):
         run(given)
         return
-    engine = given if isinstance(given, Engine) else make_engine(Settings())
+    engine = given if isinstance(given, Engine) else make_engine(database_url(load_settings()))
     with engine.connect() as connection:
         run(connection)
 

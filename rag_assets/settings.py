@@ -1,22 +1,78 @@
 """Typed settings, from the environment (prefix RAG_ASSETS_) and from `.env` in the working directory."""
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rag_assets.errors import UsageError
 
 
 class Settings(BaseSettings):
     """Everything that can be set; each field is the environment variable RAG_ASSETS_<NAME>."""
 
     model_config = SettingsConfigDict(
-        env_prefix="RAG_ASSETS_", env_file=".env", extra="ignore", frozen=True, validate_default=True
+        env_prefix="RAG_ASSETS_", env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
     )
 
     state_dir: Path = Field(
         Path(".rag_assets"),
-        description="All state of one installation: embedded server, DAGSTER_HOME, caches.",
+        description="The folder of one installation: embedded server, DAGSTER_HOME, caches.",
     )
     database_url: SecretStr | None = Field(
-        None, description="PostgreSQL 15+ with pgvector 0.8.4+; unset: the embedded server."
+        None,
+        description="PostgreSQL 15+ with pgvector 0.8.4+, as postgresql://user:password@host:5432/database; "
+        "unset: the embedded server.",
     )
+
+    parse_timeout_s: float = Field(60, gt=0, description="Time for the parser of one document.")
+    parse_memory_mb: int = Field(2048, ge=256, description="Memory for the parser of one document.")
+    parse_workers: int = Field(2, ge=1, description="Parser processes at one time.")
+    max_document_mb: int = Field(100, ge=1, description="A larger file is recorded as failed, not read.")
+
+    chunk_tokens: int | None = Field(
+        None,
+        ge=16,
+        description="Tokens of a chunk, without special ones; unset: all that the model's window holds.",
+    )
+    overlap_tokens: int = Field(0, ge=0, description="Tokens that neighbouring chunks share.")
+
+    model: str = Field(
+        "sentence-transformers/all-MiniLM-L6-v2",
+        description="A sentence-transformers model: its name on the hub, or a folder.",
+    )
+    model_revision: str | None = Field(None, description="The model's commit on the hub; unset: its newest.")
+    device: str | None = Field(None, description="Where the model runs (cpu, cuda, mps); unset: the best there is.")
+    batch_tokens: int = Field(2048, ge=64, description="Tokens of one batch through the model, padding included.")
+
+    index_build_memory_mb: int = Field(
+        2048, ge=64, description="The most memory that the server may use to build an index."
+    )
+    index_storage: Literal["vector", "halfvec"] = Field(
+        "vector", description="What the HNSW index stores: full (4-byte) or half (2-byte) precision."
+    )
+    hnsw_m: int = Field(16, ge=2, le=100, description="Links of a vector in the HNSW graph.")
+    hnsw_ef_construction: int = Field(64, ge=4, le=1000, description="Candidates looked at to place a vector.")
+    ef_search: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Candidates looked at by a search, at least k; unset: the space's own.",
+    )
+
+    latency_limit_ms: float = Field(100, gt=0, description="Threshold of the check search_latency (p95).")
+    recall_limit: float = Field(0.95, gt=0, le=1, description="Threshold of the check recall_at_10 (mean).")
+
+    lock_wait_s: float = Field(600, ge=0, description="How long a run waits for another one on the same project.")
+
+
+def load_settings() -> Settings:
+    """The settings in force; a value that cannot be is a UsageError that names its variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "RAG_ASSETS_" + "_".join(str(part) for part in first["loc"]).upper()
+        shown = "" if "url" in name.lower() else f" {first['input']!r}"
+        raise UsageError(f"{name}{shown}: {first['msg'].lower()}; correct it in the environment or in .env.") from None

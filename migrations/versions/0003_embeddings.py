@@ -40,7 +40,7 @@ def upgrade() -> None:
         sa.Column("storage", sa.Text(), nullable=False),
         sa.Column("m", sa.Integer(), nullable=False),
         sa.Column("ef_construction", sa.Integer(), nullable=False),
-        sa.Column("ef_search", sa.Integer(), nullable=False),
+        sa.Column("ef_search", sa.Integer(), server_default=sa.text("80"), nullable=False),
         sa.Column("status", sa.Text(), server_default="building", nullable=False),
         sa.Column("promoted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),

@@ -11,9 +11,7 @@ MINIMUM = (0, 8, 4)
 
 def pgvector_version(connection: Connection) -> str | None:
     """The version of the extension in this database, None where it is not created."""
-    version: str | None = connection.scalar(
-        text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
-    )
+    version: str | None = connection.scalar(text("SELECT extversion FROM pg_extension WHERE extname = 'vector'"))
     return version
 
 
@@ -36,9 +34,7 @@ def ensure_pgvector(connection: Connection) -> str:
 
 
 def _create(connection: Connection) -> None:
-    available = connection.scalar(
-        text("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'")
-    )
+    available = connection.scalar(text("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'"))
     if available is None:
         raise ServiceError(
             f"this PostgreSQL server has no pgvector (database {_database(connection)}); "

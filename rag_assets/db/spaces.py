@@ -49,7 +49,6 @@ class SpaceDefinition:
     storage: str
     m: int
     ef_construction: int
-    ef_search: int
 
 
 def is_runtime_object(table: str | None) -> bool:
@@ -81,9 +80,7 @@ def indexed(space: EmbeddingSpace, column: ColumnElement[Any]) -> ColumnElement[
 def ensure_space(connection: Connection, definition: SpaceDefinition) -> EmbeddingSpace:
     """Find the space of this definition, or make it with its empty partition."""
     _take_turns(connection)
-    with Session(
-        bind=connection, expire_on_commit=False, join_transaction_mode="create_savepoint"
-    ) as session:
+    with Session(bind=connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as session:
         by_fingerprint = select(EmbeddingSpace).where(EmbeddingSpace.fingerprint == definition.fingerprint)
         space = session.scalar(by_fingerprint)
         if space is None:
@@ -112,20 +109,27 @@ def spaces_to_maintain(connection: Connection, definition: SpaceDefinition) -> S
     return [wanted] if live is None or live.id == wanted.id else [wanted, live]
 
 
-def promote(connection: Connection, space: EmbeddingSpace) -> None:
-    """Flip the pointer: one short transaction in which the old space steps back and this one serves."""
+def count_vectors(connection: Connection, space: EmbeddingSpace) -> int:
+    return connection.scalar(select(func.count()).select_from(partition(space.id))) or 0
+
+
+def promote(connection: Connection, space: EmbeddingSpace) -> bool:
+    """Flip the pointer in this transaction: the old space steps back, this one serves; False if it did already."""
     _take_turns(connection)
+    live = live_space(connection, space.kind)
+    view = connection.scalar(select(func.to_regclass(f"{SCHEMA}.live_chunks")))
+    if live is not None and live.id == space.id and view is not None:
+        return False
     connection.execute(
         update(EmbeddingSpace)
         .where(EmbeddingSpace.kind == space.kind, EmbeddingSpace.status == "live")
         .values(status="retired")
     )
     connection.execute(
-        update(EmbeddingSpace)
-        .where(EmbeddingSpace.id == space.id)
-        .values(status="live", promoted_at=func.now())
+        update(EmbeddingSpace).where(EmbeddingSpace.id == space.id).values(status="live", promoted_at=func.now())
     )
     recreate_live_view(connection, space, partition_name(space.id))
+    return True
 
 
 def drop_retired(connection: Connection, kind: str = "chunks") -> int:

@@ -66,9 +66,7 @@ class FileSource:
         try:
             found = os.stat(from_text(self.uri))
         except OSError as error:
-            raise SourceError(
-                f"the file {self.uri} cannot be found ({error.strerror}); check its path"
-            ) from error
+            raise SourceError(f"the file {self.uri} cannot be found ({error.strerror}); check its path") from error
         if self.selection.matches(name):
             yield SourceFile(name, _version(found), found.st_size)
 
@@ -86,9 +84,7 @@ def open_local(
         mode = os.stat(from_text(uri)).st_mode
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise SourceError(
-            f"the folder or file {uri!r} cannot be opened ({reason}); check the path"
-        ) from error
+        raise SourceError(f"the folder or file {uri!r} cannot be opened ({reason}); check the path") from error
     uri = uri.rstrip(os.sep) or os.sep
     if stat.S_ISDIR(mode):
         return FolderSource(uri, selection, max_bytes, state_folder)
@@ -151,13 +147,9 @@ def _read(full_path: str, path: str, max_bytes: int | None) -> bytes:
             data = file.read() if max_bytes is None else file.read(max_bytes + 1)
     except FileNotFoundError:
         raise DocumentError(
-            f"{path!r} is a link that points to nothing"
-            if os.path.islink(full_path)
-            else f"{path!r} has been removed"
+            f"{path!r} is a link that points to nothing" if os.path.islink(full_path) else f"{path!r} has been removed"
         ) from None
     except (OSError, ValueError) as error:
-        raise DocumentError(
-            f"{path!r} cannot be read ({getattr(error, 'strerror', None) or error})"
-        ) from error
+        raise DocumentError(f"{path!r} cannot be read ({getattr(error, 'strerror', None) or error})") from error
     refuse_larger(path, len(data), max_bytes)
     return data

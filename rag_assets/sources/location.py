@@ -65,17 +65,13 @@ def check_protocol(protocol: str) -> None:
     except ValueError:
         near = get_close_matches(protocol, fsspec.available_protocols(), cutoff=0.5)
         hint = (
-            f"did you mean {' or '.join(f'{name}://' for name in near)}?"
-            if near
-            else "see fsspec's list of protocols"
+            f"did you mean {' or '.join(f'{name}://' for name in near)}?" if near else "see fsspec's list of protocols"
         )
         raise UsageError(f"the protocol {protocol}:// is not known; {hint}") from None
     except ImportError as error:
         package = _package(protocol)
         known = known_implementations.get(protocol, {}).get("err", str(error))
-        hint = (
-            f"pip install '{package}'" if package else f"install what it needs ({error.__cause__ or error})"
-        )
+        hint = f"pip install '{package}'" if package else f"install what it needs ({error.__cause__ or error})"
         raise UsageError(f"{protocol}:// needs a package that is not installed ({known}); {hint}") from error
 
 
@@ -115,9 +111,7 @@ def _refuse_credentials(protocol: str, rest: str) -> None:
     user, at, _ = host.rpartition("@")
     port = host.rpartition(":")[2] if ":" in host and not host.endswith("]") else "0"
     is_arn = protocol in ("s3", "s3a") and host.startswith("arn:")
-    secret = (":" in user or (at and protocol in ("http", "https", "s3", "s3a"))) or not (
-        port.isdigit() or is_arn
-    )
+    secret = (":" in user or (at and protocol in ("http", "https", "s3", "s3a"))) or not (port.isdigit() or is_arn)
     query = parse_qsl(rest.partition("?")[2].partition("#")[0], keep_blank_values=True)
     secret = secret or any(_SECRET_PARAMETERS.fullmatch(name) for name, _ in query)
     if secret:

@@ -102,9 +102,7 @@ def _open(uri: str) -> _Opened:
     try:
         # Not the instances that fsspec keeps: theirs outlive a changed archive, and others may have set them
         # up.
-        fs, base = url_to_fs(
-            from_text(uri), **{name: {"skip_instance_cache": True} for name in protocols(uri)}
-        )
+        fs, base = url_to_fs(from_text(uri), **{name: {"skip_instance_cache": True} for name in protocols(uri)})
         # Most file systems have one connection or one file handle, which threads must take in turns.
         reading: AbstractContextManager[object] = nullcontext() if fs.async_impl else threading.Lock()
         if base.startswith(("http://", "https://")):
@@ -119,9 +117,7 @@ def _open(uri: str) -> _Opened:
     except RagAssetsError:
         raise
     except Exception as error:
-        raise SourceError(
-            f"{uri} cannot be opened ({_reason(error)}); check the address and access"
-        ) from error
+        raise SourceError(f"{uri} cannot be opened ({_reason(error)}); check the address and access") from error
 
 
 def _files(opened: _Opened, selection: Selection) -> Iterator[SourceFile]:

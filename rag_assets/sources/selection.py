@@ -80,8 +80,7 @@ class Selection:
 
     def _spells_suffix(self, name: str, suffix: str) -> bool:
         return any(
-            part.lower().endswith("." + suffix) and fnmatchcase(name.lower(), part.lower())
-            for part in self._spelled
+            part.lower().endswith("." + suffix) and fnmatchcase(name.lower(), part.lower()) for part in self._spelled
         )
 
 
@@ -114,7 +113,5 @@ def _checked(glob: str) -> str:
             f"the glob {glob!r} cannot be understood ({error}); write it like a line of .gitignore"
         ) from None
     if not pattern or pattern[0].include is None:
-        raise UsageError(
-            f"the glob {glob!r} matches nothing; write it like a line of .gitignore, for example '*.md'"
-        )
+        raise UsageError(f"the glob {glob!r} matches nothing; write it like a line of .gitignore, for example '*.md'")
     return line

@@ -110,10 +110,6 @@ def _slab_cut(content: str, low: int, high: int) -> int:
             return found + len(mark)
     # Not between a letter and its accents, nor inside an emoji that is joined of several.
     for cut in range(high, max(low, high - 64), -1):
-        if not (
-            unicodedata.combining(content[cut])
-            or content[cut] in "\u200d\ufe0f"
-            or content[cut - 1] == "\u200d"
-        ):
+        if not (unicodedata.combining(content[cut]) or content[cut] in "\u200d\ufe0f" or content[cut - 1] == "\u200d"):
             return cut
     return high

@@ -19,6 +19,8 @@ UNDERLINE = re.compile(r"^([!-/:-@\[-`{-~])\1{2,}[ \t]*$", re.MULTILINE)
 FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:.*\n){0,200}?(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
 CONTAINER_MARK = re.compile(r"^\s{0,3}(?:[-+*>]|\d{1,9}[.)])(?:\s|$)", re.MULTILINE)
 
+MARKUP = re.compile(r"[\\`*_\[\]<&!]")
+
 
 @dataclass(frozen=True, slots=True)
 class Heading:
@@ -49,7 +51,7 @@ class Outline:
         return self._paths[index] if index >= 0 else ()
 
     def body(self, start: int, end: int) -> int:
-        """The first character of this stretch that is not part of a heading, its last one if there is none."""
+        """The first character of this stretch that is not part of a heading, else its last one."""
         index = max(self.last_before(start), 0)
         while index < len(self.headings) and self.headings[index].char_start <= start < end:
             start = max(start, self.headings[index].char_end)
@@ -106,9 +108,16 @@ def _markdown(content: str) -> Outline:
     return Outline(headings, [(lines[first], lines[min(stop, len(lines) - 1)]) for first, stop in fences])
 
 
+@cache
+def _inline_parser() -> MarkdownIt:
+    return MarkdownIt("commonmark")
+
+
 def _plain(markup: str) -> str:
     """A title as it is read: `[text](url)` is "text"."""
-    parsed = MarkdownIt("commonmark").parseInline(markup)[0].children or []
+    if not MARKUP.search(markup):
+        return " ".join(markup.split())
+    parsed = _inline_parser().parseInline(markup)[0].children or []
     text = "".join(" " if child.type.endswith("break") else child.content for child in parsed)
     return " ".join(text.split())
 

@@ -27,9 +27,7 @@ class Packer:
     such a place, and from there on are the same.
     """
 
-    def __init__(
-        self, content: str, atoms: Atoms, token_counts: Sequence[int], outline: Outline, limit: int
-    ) -> None:
+    def __init__(self, content: str, atoms: Atoms, token_counts: Sequence[int], outline: Outline, limit: int) -> None:
         self.content = content
         self.starts, self.ends = atoms.starts, atoms.ends
         self.outline = outline
@@ -47,7 +45,7 @@ class Packer:
     def _stop(self, first: int) -> int:
         """The atom before which the piece that begins with atom `first` ends."""
         furthest = self._furthest(first)
-        own_level, next_heading = self._section(first)
+        own_level, next_heading = self._section(first, furthest)
         section_end = len(self.starts)
         for heading in self.outline.headings[next_heading : next_heading + furthest - first + 1]:
             if heading.level > own_level:
@@ -80,10 +78,10 @@ class Packer:
         tokens = self._tokens_before[stop] - self._tokens_before[first]
         return max(tokens, (self.ends[stop - 1] - self.starts[first]) / CHARS_PER_TOKEN)
 
-    def _section(self, first: int) -> tuple[int, int]:
+    def _section(self, first: int, furthest: int) -> tuple[int, int]:
         """The level of the section that a piece beginning here is in, and the index of the next heading."""
         body = first
-        while body < len(self.starts) - 1 and self._in_heading(body):
+        while body < furthest - 1 and self._in_heading(body):
             body += 1
         index = self.outline.last_before(self.starts[body])
         return (self.outline.headings[index].level if index >= 0 else HEADING), index + 1

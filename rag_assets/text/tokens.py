@@ -83,7 +83,7 @@ def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
 def _transformer_dir(model_dir: Path) -> Path:
     """Older models keep the Transformer module in a folder of its own, such as 0_Transformer."""
     modules = _read_json(model_dir / "modules.json") or [{}]
-    return model_dir / modules[0].get("path", "")
+    return model_dir / str(modules[0].get("path", ""))
 
 
 def _transformer_config(model_dir: Path) -> dict[str, Any]:

@@ -53,9 +53,7 @@ class DocumentChunking(Timestamped, Base):
 
     __tablename__ = "document_chunkings"
 
-    document_id: Mapped[UUID] = mapped_column(
-        ForeignKey("rag.documents.id", ondelete="CASCADE"), primary_key=True
-    )
+    document_id: Mapped[UUID] = mapped_column(ForeignKey("rag.documents.id", ondelete="CASCADE"), primary_key=True)
     chunking: Mapped[str] = mapped_column(primary_key=True)
     content_hash: Mapped[bytes] = mapped_column(LargeBinary)
     chunk_count: Mapped[int]

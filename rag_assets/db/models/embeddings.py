@@ -40,7 +40,7 @@ class EmbeddingSpace(Timestamped, Base):
     storage: Mapped[str]
     m: Mapped[int]
     ef_construction: Mapped[int]
-    ef_search: Mapped[int]
+    ef_search: Mapped[int] = mapped_column(server_default=text("80"))
     status: Mapped[str] = mapped_column(server_default="building")
     promoted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
@@ -51,9 +51,7 @@ class Embedding(Base):
     __tablename__ = "embeddings"
     __table_args__ = ({"postgresql_partition_by": "LIST (space_id)"},)
 
-    space_id: Mapped[int] = mapped_column(
-        ForeignKey("rag.embedding_spaces.id", ondelete="CASCADE"), primary_key=True
-    )
+    space_id: Mapped[int] = mapped_column(ForeignKey("rag.embedding_spaces.id", ondelete="CASCADE"), primary_key=True)
     content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     embedding: Mapped[Any] = mapped_column(VECTOR(), nullable=False)
 
@@ -63,9 +61,7 @@ class EmbeddingFailure(Timestamped, Base):
 
     __tablename__ = "embedding_failures"
 
-    space_id: Mapped[int] = mapped_column(
-        ForeignKey("rag.embedding_spaces.id", ondelete="CASCADE"), primary_key=True
-    )
+    space_id: Mapped[int] = mapped_column(ForeignKey("rag.embedding_spaces.id", ondelete="CASCADE"), primary_key=True)
     content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     error: Mapped[str]
 
@@ -75,9 +71,7 @@ class QueryVector(Base):
 
     __tablename__ = "query_vectors"
 
-    space_id: Mapped[int] = mapped_column(
-        ForeignKey("rag.embedding_spaces.id", ondelete="CASCADE"), primary_key=True
-    )
+    space_id: Mapped[int] = mapped_column(ForeignKey("rag.embedding_spaces.id", ondelete="CASCADE"), primary_key=True)
     query_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     embedding: Mapped[Any] = mapped_column(VECTOR(), nullable=False)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

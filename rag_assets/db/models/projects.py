@@ -8,9 +8,7 @@ from rag_assets.db.models.base import Base, Identified, Json, Timestamped
 
 class Project(Identified, Timestamped, Base):
     __tablename__ = "projects"
-    __table_args__ = (
-        CheckConstraint(r"name ~ '^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$'", name="name_is_slug"),
-    )
+    __table_args__ = (CheckConstraint(r"name ~ '^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$'", name="name_is_slug"),)
 
     name: Mapped[str] = mapped_column(unique=True)
     description: Mapped[str | None]

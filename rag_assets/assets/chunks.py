@@ -1,0 +1,21 @@
+"""chunks: documents cut to the window of the embedding model."""
+
+import dagster as dg
+
+from rag_assets.io.tables import Documents
+from rag_assets.partitions import projects
+from rag_assets.resources.embedder import Embedder
+from rag_assets.resources.postgres import Postgres
+from rag_assets.stages.batches import ChunkBatches
+
+
+@dg.asset(partitions_def=projects, io_manager_key="tables", group_name="rag", kinds={"python", "postgres"})
+def chunks(raw_documents: Documents, postgres: Postgres, embedder: Embedder) -> ChunkBatches:
+    """Pieces of the documents that fit the embedding model's window, in `rag.document_chunks`.
+
+    Cut at headings, paragraphs and sentences by the model's own tokenizer; `content[char_start:char_end]` is the
+    chunk's text. Only documents whose text or chunking changed are cut again.
+    """
+    from rag_assets.stages import refresh
+
+    return ChunkBatches(refresh.chunks(postgres.engine, postgres.settings, raw_documents.projects, embedder.target()))

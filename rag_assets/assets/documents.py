@@ -1,0 +1,34 @@
+"""raw_documents: the text of every document of a source."""
+
+import dagster as dg
+
+from rag_assets.partitions import project_keys, projects
+from rag_assets.resources.postgres import Postgres
+from rag_assets.stages.batches import DocumentBatches
+
+
+class RefreshConfig(dg.Config):
+    """What one run may do differently from the others."""
+
+    confirm_deletions: bool = False
+    retry_failed: bool = False
+
+
+@dg.asset(partitions_def=projects, io_manager_key="tables", group_name="rag", kinds={"python", "postgres"})
+def raw_documents(context: dg.AssetExecutionContext, config: RefreshConfig, postgres: Postgres) -> DocumentBatches:
+    """The text of every document that the project's source lists, one row a document in `rag.documents`.
+
+    Only what differs is read: a file whose version in the source is unchanged is not even opened, one whose bytes
+    are unchanged is not parsed. A document that cannot be read keeps its old text and says why.
+    """
+    from rag_assets.stages import refresh
+
+    return DocumentBatches(
+        refresh.documents(
+            postgres.engine,
+            postgres.settings,
+            project_keys(context),
+            confirm_deletions=config.confirm_deletions,
+            retry_failed=config.retry_failed,
+        )
+    )

@@ -1,0 +1,33 @@
+"""hnsw_index and live_space: the index over the vectors, and the pointer that says which space is searched."""
+
+import dagster as dg
+
+from rag_assets.assets.embeddings import embeddings
+from rag_assets.progress import LogLines, listening
+from rag_assets.resources.embedder import Embedder
+from rag_assets.resources.postgres import Postgres
+
+
+@dg.asset(deps=[embeddings], group_name="rag", kinds={"postgres"})
+def hnsw_index(context: dg.AssetExecutionContext, postgres: Postgres, embedder: Embedder) -> dg.MaterializeResult:
+    """The HNSW index over the vectors of the space, valid and with the wanted parameters.
+
+    Vectors that no chunk points to any more are removed first. An index that is missing, invalid or built with
+    other parameters is built anew, without locking out searches where there are any.
+    """
+    from rag_assets.stages import refresh
+
+    with listening(LogLines(context.log.info)):
+        figures = refresh.index(postgres.engine, postgres.settings, embedder.target())
+    return dg.MaterializeResult(metadata=figures)
+
+
+@dg.asset(deps=[hnsw_index], group_name="rag", kinds={"postgres"})
+def live_space(postgres: Postgres, embedder: Embedder) -> dg.MaterializeResult:
+    """The embedding space that searches use, and the view `rag.live_chunks` for the outside world.
+
+    The pointer moves to the wanted space only when that one is proved: complete, indexed, fast and exact enough.
+    """
+    from rag_assets.stages import refresh
+
+    return dg.MaterializeResult(metadata=refresh.live(postgres.engine, postgres.settings, embedder.target()))

@@ -1,0 +1,18 @@
+"""The jobs: everything for one project or several, and the checks alone."""
+
+import dagster as dg
+
+from rag_assets.partitions import projects
+
+ingest = dg.define_asset_job(
+    "ingest",
+    selection=dg.AssetSelection.all(),
+    partitions_def=projects,
+    description="Bring documents, chunks, vectors, index and the live space up to date, and check them.",
+)
+
+checks = dg.define_asset_job(
+    "checks",
+    selection=dg.AssetSelection.all_asset_checks(),
+    description="Run all checks; materialize nothing.",
+)

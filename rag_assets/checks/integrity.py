@@ -1,0 +1,79 @@
+"""Checks of documents and chunks: everything was read, everything was cut, nothing was changed or lost."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from rag_assets.checks.results import evaluate
+from rag_assets.resources.embedder import Embedder
+from rag_assets.resources.postgres import Postgres
+
+
+@dg.multi_asset_check(
+    specs=[
+        dg.AssetCheckSpec(
+            "documents_readable",
+            asset="raw_documents",
+            description="Every document of the source could be read. When it warns: `rag-assets status` lists the "
+            "documents with their reasons; mend or exclude them, then ingest again (with --retry-failed where the "
+            "file itself is right).",
+        )
+    ],
+    can_subset=True,
+)
+def raw_documents_checks(context: dg.AssetCheckExecutionContext, postgres: Postgres) -> Iterator[dg.AssetCheckResult]:
+    from rag_assets.db import audit
+
+    yield from evaluate(
+        context,
+        {"documents_readable": lambda: audit.documents_readable(postgres.engine)},
+        severity={"documents_readable": dg.AssetCheckSeverity.WARN},
+    )
+
+
+@dg.multi_asset_check(
+    specs=[
+        dg.AssetCheckSpec(
+            "documents_have_chunks",
+            asset="chunks",
+            description="Every document with text has chunks of the text that it has now. When it fails: "
+            "materialize chunks for the projects named in the examples.",
+            blocking=True,
+        ),
+        dg.AssetCheckSpec(
+            "offsets_reproduce_text",
+            asset="chunks",
+            description="content[char_start:char_end] is the chunk's text, and its hash is right. When it fails, "
+            "rows were changed behind the pipeline's back: delete the rows of rag.document_chunkings of the "
+            "documents named in the examples, then materialize chunks.",
+            blocking=True,
+        ),
+        dg.AssetCheckSpec(
+            "chunks_fit_window",
+            asset="chunks",
+            description="No chunk is longer than what the model sees, so nothing is cut off silently. When it "
+            "fails: set RAG_ASSETS_CHUNK_TOKENS to the threshold or less, then materialize chunks.",
+            blocking=True,
+        ),
+    ],
+    can_subset=True,
+)
+def chunks_checks(
+    context: dg.AssetCheckExecutionContext, postgres: Postgres, embedder: Embedder
+) -> Iterator[dg.AssetCheckResult]:
+    from rag_assets.db import audit
+    from rag_assets.embedding.model import find_model
+    from rag_assets.stages.target import checked_space
+    from rag_assets.text.tokens import load_tokenizer
+
+    engine = postgres.engine
+    space = checked_space(engine, embedder.target().definition)
+    tokenizer = load_tokenizer(find_model(space.model, space.revision).path)
+    yield from evaluate(
+        context,
+        {
+            "documents_have_chunks": lambda: audit.documents_have_chunks(engine, space.chunking),
+            "offsets_reproduce_text": lambda: audit.offsets_reproduce_text(engine, space.chunking),
+            "chunks_fit_window": lambda: audit.chunks_fit_window(engine, space.chunking, tokenizer, space.max_tokens),
+        },
+    )

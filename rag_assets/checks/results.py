@@ -1,0 +1,37 @@
+"""From what the tables say to what Dagster shows: one step evaluates all checks of an asset."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from rag_assets.db.audit import Finding
+
+
+def evaluate(
+    context: dg.AssetCheckExecutionContext,
+    checks: "Mapping[str, Callable[[], Finding]]",
+    *,
+    severity: Mapping[str, dg.AssetCheckSeverity] | None = None,
+) -> Iterator[dg.AssetCheckResult]:
+    """Run the selected checks one by one; one that raises is red with its error, and the others still run."""
+    for key in sorted(context.selected_asset_check_keys, key=lambda key: list(checks).index(key.name)):
+        try:
+            finding = checks[key.name]()
+            passed, metadata, reason = finding.passed, finding.metadata, finding.reason
+        except Exception as error:
+            context.log.exception("the check %s could not be made", key.name)
+            passed, metadata, reason = (
+                False,
+                {},
+                f"the check could not be made: {type(error).__name__}: {error}",
+            )
+        yield dg.AssetCheckResult(
+            passed=passed,
+            check_name=key.name,
+            asset_key=key.asset_key,
+            severity=(severity or {}).get(key.name, dg.AssetCheckSeverity.ERROR),
+            metadata=metadata,
+            description=None if passed else reason,
+        )

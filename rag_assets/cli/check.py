@@ -1,0 +1,31 @@
+"""rag-assets check: the checks alone, for CI."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+
+def check(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
+) -> None:
+    """Run all checks without materializing anything; exit 1 when one of severity ERROR fails."""
+    from rag_assets.cli import home, show
+    from rag_assets.cli.run import run_job
+    from rag_assets.db.engine import shared_engine
+
+    shared_engine(home.enter())
+    outcome = run_job("checks")
+    fatal = [found for found in outcome.checks if found.fatal]
+    if as_json:
+        report = {"checks": [found.as_json() for found in outcome.checks], "run_ids": [outcome.run_id]}
+        sys.stdout.write(json.dumps(report, default=str) + "\n")
+    else:
+        show.check_table(outcome.checks)
+    for found in fatal:
+        typer.echo(f"rag-assets: check {found.asset}/{found.name} failed: {found.description}", err=True)
+    if fatal:
+        raise typer.Exit(1)
+    if outcome.error is not None:
+        raise outcome.error

@@ -1,0 +1,78 @@
+"""rag-assets db: the schema and the server."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+app = typer.Typer(help="The database: schema, address, embedded server.", no_args_is_help=True)
+
+
+@app.command()
+def upgrade(revision: Annotated[str, typer.Argument(help="The revision to go up to.")] = "head") -> None:
+    """Bring the schema up to date."""
+    from rag_assets.db import schema
+
+    engine = _engine()
+    schema.upgrade(engine, revision)
+    typer.echo(schema.current_revision(engine))
+
+
+@app.command()
+def downgrade(revision: Annotated[str, typer.Argument(help="The revision to go down to, or base.")]) -> None:
+    """Take the schema down; tables above the revision are dropped with their rows."""
+    from rag_assets.db import schema
+
+    engine = _engine()
+    schema.downgrade(engine, revision)
+    typer.echo(schema.current_revision(engine) or "base")
+
+
+@app.command()
+def current() -> None:
+    """Print the schema's revision."""
+    from rag_assets.db import schema
+
+    typer.echo(schema.current_revision(_engine()) or "none: run rag-assets db upgrade")
+
+
+@app.command()
+def check() -> None:
+    """Compare models and database; exit 2 when they differ."""
+    from rag_assets.db import schema
+
+    schema.check(_engine())
+    typer.echo("models and database are the same")
+
+
+@app.command()
+def url() -> None:
+    """Print the address in use, password included, for psql."""
+    from rag_assets.cli import home
+    from rag_assets.db.engine import database_url
+
+    address = database_url(home.enter()).set(drivername="postgresql")
+    typer.echo(address.render_as_string(hide_password=False))
+
+
+@app.command()
+def stop() -> None:
+    """Stop the embedded server."""
+    from rag_assets.cli import home
+    from rag_assets.db.embedded import EmbeddedServer
+
+    settings = home.enter()
+    if settings.database_url is not None:
+        typer.echo("RAG_ASSETS_DATABASE_URL is set: that server is not ours to stop")
+        return
+    stopped = EmbeddedServer.at(settings.state_dir).stop()
+    typer.echo("stopped" if stopped else "it was not running")
+
+
+def _engine() -> "Engine":
+    from rag_assets.cli import home
+    from rag_assets.db.engine import database_url, make_engine
+
+    return make_engine(database_url(home.enter()))

@@ -1,0 +1,42 @@
+"""The installation that a command works in: settings, DAGSTER_HOME, a quiet Dagster."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rag_assets.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+_DAGSTER_YAML = """\
+# Written once by rag-assets; change it as you like.
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+"""
+
+
+def enter() -> Settings:
+    """Settings with absolute folders, and DAGSTER_HOME below the state folder unless it is set already."""
+    settings = load_settings()
+    state = settings.state_dir.expanduser().resolve()
+    # Processes that this one starts (web server, daemon, steps) work in the same installation.
+    os.environ["RAG_ASSETS_STATE_DIR"] = str(state)
+    home = Path(os.environ.setdefault("DAGSTER_HOME", str(state / "dagster_home")))
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        (home / "dagster.yaml").write_text(_DAGSTER_YAML)
+    return load_settings()
+
+
+def quiet_run_config() -> dict[str, object]:
+    """Dagster's own console log, down to what went wrong: the run's whole log is in the UI."""
+    return {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def instance() -> "dg.DagsterInstance":
+    import dagster as dg
+
+    return dg.DagsterInstance.get()

@@ -1,0 +1,50 @@
+"""rag-assets: the command line, one module a command."""
+
+import sys
+from typing import Any
+
+import typer
+
+from rag_assets.cli import check, database, ingest, search, status, ui
+from rag_assets.errors import RagAssetsError, ServiceError
+
+app = typer.Typer(
+    help="Keep documents searchable by meaning in PostgreSQL, and know that they are.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("ingest")(ingest.ingest)
+app.command("search")(search.search)
+app.command("check")(check.check)
+app.command("status")(status.status)
+app.command("ui")(ui.ui)
+app.add_typer(database.app, name="db")
+
+
+def main() -> None:
+    """Run the command line; every expected error is one line on stderr and an exit code."""
+    try:
+        app()
+    except RagAssetsError as error:
+        fail(error)
+    except Exception as error:
+        service = _as_service_error(error)
+        if service is None:
+            raise
+        fail(service)
+
+
+def fail(error: RagAssetsError) -> Any:
+    print(f"rag-assets: {error}", file=sys.stderr)  # noqa: T201
+    sys.exit(error.exit_code)
+
+
+def _as_service_error(error: Exception) -> ServiceError | None:
+    """A database that is away, as one sentence; None for what is no such thing."""
+    from sqlalchemy.exc import OperationalError
+
+    if not isinstance(error, OperationalError):
+        return None
+    reason = str(error.orig).strip().splitlines()[0]
+    return ServiceError(f"the database does not answer: {reason}; look at `rag-assets status` and the server's log.")

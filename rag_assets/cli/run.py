@@ -1,0 +1,106 @@
+"""One run of one of our jobs in this process, recorded in the installation's Dagster history."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rag_assets.cli.home import instance, quiet_run_config
+from rag_assets.errors import RagAssetsError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    asset: str
+    name: str
+    passed: bool
+    severity: str
+    metadata: dict[str, Any]
+    description: str | None
+
+    @property
+    def fatal(self) -> bool:
+        return not self.passed and self.severity == "ERROR"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "asset": self.asset,
+            "name": self.name,
+            "passed": self.passed,
+            "severity": self.severity,
+            "metadata": self.metadata,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run did: the figures of each asset that it materialized, its checks, and the error that ended it."""
+
+    run_id: str
+    success: bool
+    figures: dict[str, dict[str, Any]]
+    checks: list[CheckOutcome]
+    error: Exception | None
+
+
+def run_job(name: str, *, partition_key: str | None = None, config: Mapping[str, Any] | None = None) -> Outcome:
+    """Run the job to its end; an error of a step is in the outcome, not raised."""
+    from rag_assets.definitions import defs
+
+    result = defs.resolve_job_def(name).execute_in_process(
+        instance=instance(),
+        partition_key=partition_key,
+        run_config={**quiet_run_config(), **(config or {})},
+        raise_on_error=False,
+    )
+    return Outcome(
+        run_id=result.run_id,
+        success=result.success,
+        figures={
+            event.asset_key.to_user_string(): plain_metadata(event.materialization.metadata)
+            for event in result.get_asset_materialization_events()
+            if event.asset_key is not None
+        },
+        checks=[
+            CheckOutcome(
+                asset=found.asset_key.to_user_string(),
+                name=found.check_name,
+                passed=found.passed,
+                severity=found.severity.value,
+                metadata=plain_metadata(found.metadata),
+                description=found.description,
+            )
+            for found in result.get_asset_check_evaluations()
+        ],
+        error=next(_errors(result), None),
+    )
+
+
+def plain_metadata(metadata: "Mapping[str, dg.MetadataValue[Any]]") -> dict[str, Any]:
+    """Metadata as JSON values; Dagster's own keys (schemas, table names) are left to its UI."""
+    return {key: value.value for key, value in metadata.items() if not key.startswith("dagster/")}
+
+
+def _errors(result: "dg.ExecuteInProcessResult") -> Iterator[Exception]:
+    """The first cause of each failed step: our own error where it is one of ours."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            if error is not None:
+                kind = _OURS.get(error.cls_name or "", RagAssetsError)
+                message = error.message.strip()
+                _, _, text = message.partition(": ") if kind is not RagAssetsError else ("", "", message)
+                yield kind(text or message)
+
+
+def _subclasses(kind: type[RagAssetsError]) -> Iterator[type[RagAssetsError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _subclasses(child)
+
+
+_OURS = {kind.__name__: kind for kind in _subclasses(RagAssetsError)}

@@ -1,0 +1,136 @@
+"""What people see: progress while it runs, tables when it is done."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from rag_assets.progress import Listener, Step
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from rag_assets.cli.run import CheckOutcome
+    from rag_assets.search.retriever import Answer
+    from rag_assets.settings import Settings
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False)
+
+SHOWN_CHARACTERS = 240
+
+
+@contextmanager
+def live_progress(*, quiet: bool) -> Iterator[Listener]:
+    """A live line a stage, on stderr, so that stdout stays what scripts read."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:<14}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=err, disable=quiet, refresh_per_second=5) as progress:
+
+        def listener(step: Step) -> None:
+            task = tasks.get(step.stage)
+            if task is None:
+                task = tasks[step.stage] = progress.add_task(step.stage, unit=step.unit, rate="", total=step.total)
+            speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
+            rate = f"{speed:,.0f}/s" if speed else ""
+            progress.update(task, completed=step.done, total=step.total, rate=rate)
+
+        yield listener
+
+
+def ingest_report(report: dict[str, Any], checks: "list[CheckOutcome]") -> None:
+    documents, chunks, texts = report["documents"], report["chunks"], report["texts"]
+    table = Table(title=f"project {report['project']}", show_header=False, title_justify="left")
+    table.add_row("documents", f"{documents['seen']:,} ({_parts(documents, 'new', 'changed', 'unchanged')})")
+    table.add_row("chunks", f"{chunks['total']:,} ({_parts(chunks, 'written')})")
+    table.add_row("distinct texts", f"{texts['distinct']:,}")
+    table.add_row("texts embedded", f"{texts['embedded']:,}")
+    table.add_row("texts reused", f"{texts['reused']:,}")
+    table.add_row("rows deleted", f"{documents['deleted']:,} documents, {chunks['deleted']:,} chunks")
+    table.add_row("documents failed", f"{documents['failed']:,}")
+    for stage, seconds in report["seconds"].items():
+        table.add_row(f"seconds {stage}", f"{seconds:.2f}")
+    out.print(table)
+    check_table(checks)
+
+
+def check_table(checks: "list[CheckOutcome]") -> None:
+    table = Table("check", "", "figures", title="checks", title_justify="left")
+    for check in checks:
+        mark = "[green]passed[/]" if check.passed else "[red]FAILED[/]" if check.fatal else "[yellow]warning[/]"
+        figures = ", ".join(f"{name} {value}" for name, value in check.metadata.items() if value not in ([], None))
+        table.add_row(
+            f"{check.asset}/{check.name}", mark, figures if check.passed else f"{check.description}: {figures}"
+        )
+    out.print(table)
+
+
+def answer(found: "Answer") -> None:
+    """Hits, best first, with what a citation needs."""
+    for hit in found.hits:
+        path = " / ".join(hit.heading_path)
+        where = f"{hit.project}/{hit.file_path} [{hit.char_start}:{hit.char_end}]"
+        out.print(f"[bold]{hit.rank}.[/] {hit.score:.3f}  [cyan]", end="")
+        out.print(where, markup=False, end="")
+        out.print(f"  {path}", markup=False, style="dim")
+        text = " ".join(hit.text.split())
+        shown = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+        out.print(f"   {shown}", markup=False)
+    out.print(
+        f"{len(found.hits)} hits in space {found.space}: database {found.took_ms:.1f} ms, "
+        f"question {found.embedding_ms:.1f} ms",
+        style="dim",
+    )
+
+
+def sample_answer(engine: "Engine", settings: "Settings", project: str) -> None:
+    """One question that the project's own documents suggest, with its answer."""
+    from rag_assets.search.retriever import Retriever
+    from rag_assets.search.sample import sample_question
+
+    question = sample_question(engine, project)
+    if question is None:
+        return
+    out.print(f"\n[bold]{question}[/]")
+    answer(Retriever(engine, ef_search=settings.ef_search).search(question, k=3, project=project))
+
+
+def _parts(figures: dict[str, Any], *names: str) -> str:
+    return ", ".join(f"{figures[name]:,} {name}" for name in names)
+
+
+def status(found: dict[str, Any]) -> None:
+    """The state of the installation as a few tables."""
+    database = found["database"]
+    out.print(
+        f"database {database['name']} ({database['bytes'] / 1e6:,.1f} MB), PostgreSQL {database['server']}, "
+        f"pgvector {database['pgvector'] or 'missing'}, schema {database['schema_revision'] or 'none'} "
+        f"of {database['schema_head']}"
+    )
+    _rows("projects", found["projects"])
+    _rows("spaces", found["spaces"])
+    _rows("failed documents", found["failed_documents"])
+    pending = found["pending"]
+    out.print(
+        f"pending: {pending['documents_to_chunk']:,} documents to chunk, {pending['texts_to_embed']:,} texts to embed"
+    )
+
+
+def _rows(title: str, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    table = Table(*rows[0], title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
+    out.print(table)

@@ -1,0 +1,144 @@
+"""What the tables themselves say of documents and chunks: facts for the checks, each a query or a bounded stream."""
+
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine, func, select
+
+from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, Project
+from rag_assets.text.tokens import count_tokens
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+EXAMPLES = 5
+PAGE_ROWS = 200
+RECOUNTED = 200
+
+
+@dataclass(slots=True)
+class Finding:
+    """The outcome of one check: its numbers, and what is wrong in one clause where something is."""
+
+    passed: bool
+    metadata: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+
+def documents_readable(engine: Engine) -> Finding:
+    failed = (
+        select(Project.name, Document.file_path, Document.error)
+        .join(Project, Project.id == Document.project_id)
+        .where(Document.status == "failed")
+        .order_by(Project.name, Document.file_path)
+    )
+    with engine.connect() as connection:
+        rows = connection.execute(failed.limit(EXAMPLES)).all()
+        number = connection.scalar(select(func.count()).select_from(failed.subquery())) or 0
+        total = connection.scalar(select(func.count()).select_from(Document)) or 0
+    examples = [f"{project}/{path}: {error}" for project, path, error in rows]
+    return Finding(
+        number == 0,
+        {"documents": total, "failed": number, "threshold": 0, "examples": examples},
+        f"{number} of {total} documents could not be read",
+    )
+
+
+def documents_have_chunks(engine: Engine, chunking: str) -> Finding:
+    """Every document with text has chunks of this chunking, made of the text that it has now."""
+    chunks = (
+        select(func.count())
+        .select_from(DocumentChunk)
+        .where(DocumentChunk.document_id == Document.id, DocumentChunk.chunking == chunking)
+        .scalar_subquery()
+    )
+    stamp = DocumentChunking
+    wrong = (
+        select(Project.name, Document.file_path)
+        .join(Project, Project.id == Document.project_id)
+        .outerjoin(stamp, (stamp.document_id == Document.id) & (stamp.chunking == chunking))
+        # A text of white space alone has nothing to cut, and so no chunks.
+        .where(Document.content.op("~")(r"\S"))
+        .where(
+            stamp.content_hash.is_distinct_from(Document.content_hash)
+            | (chunks == 0)
+            | (chunks != func.coalesce(stamp.chunk_count, 0))
+        )
+        .order_by(Project.name, Document.file_path)
+    )
+    with engine.connect() as connection:
+        rows = connection.execute(wrong.limit(EXAMPLES)).all()
+        number = connection.scalar(select(func.count()).select_from(wrong.subquery())) or 0
+        total = connection.scalar(select(func.count()).select_from(Document)) or 0
+    return Finding(
+        number == 0,
+        {
+            "documents": total,
+            "without_their_chunks": number,
+            "threshold": 0,
+            "examples": [f"{project}/{path}" for project, path in rows],
+        },
+        f"{number} of {total} documents lack chunks of their text",
+    )
+
+
+def offsets_reproduce_text(engine: Engine, chunking: str) -> Finding:
+    """`content[char_start:char_end] == chunk_text`, and the stored hash is that text's; one document at a time."""
+    rows = (
+        select(
+            Document.id,
+            Document.file_path,
+            DocumentChunk.chunk_index,
+            DocumentChunk.char_start,
+            DocumentChunk.char_end,
+            DocumentChunk.chunk_text,
+            (func.sha256(func.convert_to(DocumentChunk.chunk_text, "UTF8")) == DocumentChunk.content_hash),
+        )
+        .join(Document, Document.id == DocumentChunk.document_id)
+        # A document whose text is newer than its chunks is documents_have_chunks' to report.
+        .join(
+            DocumentChunking,
+            (DocumentChunking.document_id == Document.id)
+            & (DocumentChunking.chunking == chunking)
+            & (DocumentChunking.content_hash == Document.content_hash),
+        )
+        .where(DocumentChunk.chunking == chunking)
+        .order_by(Document.id)
+    )
+    checked, wrong = 0, []
+    with engine.connect() as reader, engine.connect() as stream:
+        stream = stream.execution_options(stream_results=True, max_row_buffer=PAGE_ROWS)
+        for id_, chunks in groupby(stream.execute(rows), key=lambda row: row.id):
+            content = reader.scalar(select(Document.content).where(Document.id == id_)) or ""
+            for _, path, index, start, end, chunk_text, hashed in chunks:
+                checked += 1
+                if content[start:end] != chunk_text or not hashed:
+                    wrong.append(f"{path} chunk {index} [{start}:{end}]")
+    return Finding(
+        not wrong,
+        {"chunks": checked, "wrong": len(wrong), "threshold": 0, "examples": wrong[:EXAMPLES]},
+        f"{len(wrong)} of {checked} chunks are not the text at their offsets",
+    )
+
+
+def chunks_fit_window(engine: Engine, chunking: str, tokenizer: "Tokenizer", max_tokens: int) -> Finding:
+    """No chunk is longer than what the model sees; the likeliest ones are counted again, by its tokenizer."""
+    chunks = select(DocumentChunk.chunk_text).where(DocumentChunk.chunking == chunking)
+    with engine.connect() as connection:
+        stored, total = connection.execute(
+            select(func.coalesce(func.max(DocumentChunk.token_count), 0), func.count()).where(
+                DocumentChunk.chunking == chunking
+            )
+        ).one()
+        texts = {
+            *connection.scalars(chunks.order_by(DocumentChunk.token_count.desc()).limit(RECOUNTED)),
+            *connection.scalars(chunks.order_by(func.octet_length(DocumentChunk.chunk_text).desc()).limit(RECOUNTED)),
+        }
+    counts = count_tokens(tokenizer, list(texts))
+    most = max([stored, *counts])
+    return Finding(
+        most <= max_tokens,
+        {"chunks": total, "longest_tokens": most, "threshold": max_tokens, "counted_again": len(counts)},
+        f"a chunk has {most} tokens, more than the {max_tokens} that the model sees",
+    )

@@ -1,0 +1,49 @@
+"""Binary COPY of rows into a temporary table, from where set-based statements take them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+from sqlalchemy import Column, Connection, MetaData, Table
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeEngine
+
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+
+
+def copy_rows(
+    connection: Connection, name: str, columns: Sequence[Column[Any]], rows: Iterable[Sequence[Any]]
+) -> Table:
+    """Send rows into a new temporary table of these columns, which goes with the transaction.
+
+    One open transaction per connection and `name`: the table lives until its end.
+    """
+    incoming = Table(name, MetaData(), *(Column(column.name, column.type) for column in columns))
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    types = [_type_name(column.type) for column in columns]
+    if "vector" in types and driver.adapters.types.get("vector") is None:
+        from pgvector.psycopg import register_vector
+
+        register_vector(driver)
+    with driver.cursor() as cursor:
+        cursor.execute(
+            sql.SQL("CREATE TEMPORARY TABLE {} ({}) ON COMMIT DROP").format(
+                sql.Identifier(name),
+                sql.SQL(", ").join(
+                    sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(type_))
+                    for column, type_ in zip(columns, types, strict=True)
+                ),
+            )
+        )
+        copy_in = sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(sql.Identifier(name))
+        with cursor.copy(copy_in) as copy:
+            copy.set_types(types)
+            for row in rows:
+                copy.write_row([Jsonb(value) if isinstance(value, dict) else value for value in row])
+    return incoming
+
+
+def _type_name(type_: TypeEngine[Any]) -> str:
+    return type_.compile(dialect=_DIALECT).lower()

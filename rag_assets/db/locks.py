@@ -1,0 +1,49 @@
+"""Advisory locks that keep two runs of one slice apart; they end with the connection, so a crash frees them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+
+from rag_assets.errors import ServiceError
+
+_LOCK_NOT_AVAILABLE = "55P03"
+_ACQUIRE = text("SELECT pg_advisory_lock(hashtextextended('rag_assets.' || CAST(:name AS text), 0))")
+_ACQUIRE_SHARED = text("SELECT pg_advisory_lock_shared(hashtextextended('rag_assets.' || CAST(:name AS text), 0))")
+_LIMIT_WAIT = text("SELECT set_config('lock_timeout', :limit, false)")
+_HOLDERS = text(
+    "SELECT format('%s (backend %s, since %s)', a.application_name, a.pid, date_trunc('second', a.state_change)) "
+    "FROM pg_locks l JOIN pg_stat_activity a USING (pid), "
+    "LATERAL (SELECT hashtextextended('rag_assets.' || CAST(:name AS text), 0) AS key) k "
+    "WHERE l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg_database "
+    "WHERE datname = current_database()) AND l.objsubid = 1 "
+    "AND (l.classid::bigint << 32 | l.objid::bigint) = k.key"
+)
+
+
+@contextmanager
+def exclusively(engine: Engine, name: str, *, wait_s: float, shared: bool = False) -> Iterator[None]:
+    """Hold the lock `name`; with `shared`, beside other sharers but not beside an exclusive holder.
+
+    Raises ServiceError that says who holds it, when it is not free within `wait_s` seconds.
+    """
+    # A connection of its own, in autocommit: no transaction stays open while a model or an index build runs.
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        # PostgreSQL reads a lock_timeout of 0 as "wait for ever".
+        connection.execute(_LIMIT_WAIT, {"limit": f"{max(1, int(wait_s * 1000))}ms"})
+        try:
+            connection.execute(_ACQUIRE_SHARED if shared else _ACQUIRE, {"name": name})
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+                raise
+            holders = ", ".join(connection.scalars(_HOLDERS, {"name": name})) or "a run that has just ended"
+            raise ServiceError(
+                f"{name} is in the hands of {holders} for more than {wait_s:g} s; "
+                "wait for that run to end (or end it), then run again."
+            ) from None
+        try:
+            yield
+        finally:
+            # The session ends here, and its lock with it, whatever happened in between.
+            connection.invalidate()

@@ -1,0 +1,62 @@
+"""Projects: found, made, pointed at a source."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from rag_assets.db.models import Project
+from rag_assets.db.rows import project_id
+from rag_assets.errors import UsageError
+
+_SLUG = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
+
+
+def slug(name: str) -> str:
+    """A project name made of any name: `My Docs (2024)` becomes `my-docs-2024`."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].strip("-") or "documents"
+
+
+def check_name(name: str) -> str:
+    """The name itself; raises UsageError when it cannot be a partition key."""
+    if not _SLUG.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be a project's name: use 1 to 63 of a-z, 0-9, - and _, "
+            f"a letter or digit first and last, for example {slug(name)!r}."
+        )
+    return name
+
+
+def find_project(connection: Connection, name: str) -> Project | None:
+    with Session(bind=connection, expire_on_commit=False) as session:
+        return session.scalar(select(Project).where(Project.name == name))
+
+
+def get_project(connection: Connection, name: str) -> Project:
+    """The project of this name; raises UsageError that lists the known ones."""
+    project = find_project(connection, name)
+    if project is None:
+        known = ", ".join(project_names(connection)) or "none yet"
+        raise UsageError(f"there is no project {name!r} (known: {known}); make it with: rag-assets ingest SOURCE.")
+    return project
+
+
+def project_names(connection: Connection) -> Sequence[str]:
+    return connection.scalars(select(Project.name).order_by(Project.name)).all()
+
+
+def save_project(connection: Connection, name: str, source_uri: str, settings: dict[str, Any]) -> Project:
+    """Make the project, or point it at this source with these settings."""
+    statement = insert(Project).values(
+        id=project_id(check_name(name)), name=name, source_uri=source_uri, settings=settings
+    )
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["name"],
+            set_={"source_uri": source_uri, "settings": settings, "updated_at": func.now()},
+        )
+    )
+    return get_project(connection, name)

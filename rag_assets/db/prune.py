@@ -1,0 +1,43 @@
+"""Removal of what nothing points to any more: vectors, failures, and chunks of chunkings that no space uses."""
+
+from typing import Any
+
+from sqlalchemy import Engine, Exists, delete, exists, select
+
+from rag_assets.db.models import (
+    DocumentChunk,
+    DocumentChunking,
+    EmbeddingFailure,
+    EmbeddingSpace,
+    QueryVector,
+)
+from rag_assets.db.spaces import partition
+
+KEPT_QUERIES = 10_000
+
+
+def prune(engine: Engine, space: EmbeddingSpace) -> int:
+    """Remove the space's orphans; returns how many vectors went. The caller holds the lock on its vectors."""
+    vectors = partition(space.id)
+    in_use = select(EmbeddingSpace.chunking).where(EmbeddingSpace.status != "retired")
+    with engine.begin() as connection:
+        gone = connection.execute(delete(vectors).where(~_pointed_to(space, vectors.c.content_hash)))
+        connection.execute(
+            delete(EmbeddingFailure).where(
+                EmbeddingFailure.space_id == space.id, ~_pointed_to(space, EmbeddingFailure.content_hash)
+            )
+        )
+        stale = select(QueryVector.query_hash).where(QueryVector.space_id == space.id)
+        connection.execute(
+            delete(QueryVector).where(
+                QueryVector.space_id == space.id,
+                QueryVector.query_hash.in_(stale.order_by(QueryVector.created_at.desc()).offset(KEPT_QUERIES)),
+            )
+        )
+        connection.execute(delete(DocumentChunking).where(DocumentChunking.chunking.not_in(in_use)))
+        connection.execute(delete(DocumentChunk).where(DocumentChunk.chunking.not_in(in_use)))
+    return gone.rowcount
+
+
+def _pointed_to(space: EmbeddingSpace, content_hash: Any) -> Exists:
+    return exists().where(DocumentChunk.content_hash == content_hash, DocumentChunk.chunking == space.chunking)

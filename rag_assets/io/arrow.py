@@ -1,0 +1,68 @@
+"""Rows of a slice as Arrow record batches, with a schema made from the table's own types."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import ARRAY, BigInteger, DateTime, Integer, LargeBinary, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+from rag_assets.errors import UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from rag_assets.io.tables import TableSlice
+
+
+def record_batches(slice_: "TableSlice") -> "pa.RecordBatchReader":
+    """A stream of batches; uuids come as text, jsonb as JSON text, vectors as lists of float32."""
+    try:
+        import pyarrow as pa
+    except ModuleNotFoundError:
+        raise UsageError(
+            "loading a table as a data frame needs pyarrow; install it with: pip install pyarrow"
+        ) from None
+
+    columns = list(slice_.select().selected_columns)
+    schema = pa.schema([(column.name, _arrow_type(column.type)) for column in columns])
+    convert = {column.name: _converter(column.type) for column in columns}
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for page in slice_.pages():
+            arrays = [
+                pa.array([convert[field.name](row[field.name]) for row in page], type=field.type) for field in schema
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def _arrow_type(type_: TypeEngine[Any]) -> "pa.DataType":
+    import pyarrow as pa
+
+    match type_:
+        case VECTOR():
+            return pa.list_(pa.float32())
+        case BigInteger():
+            return pa.int64()
+        case Integer():
+            return pa.int32()
+        case LargeBinary():
+            return pa.binary()
+        case DateTime():
+            return pa.timestamp("us", tz="UTC")
+        case ARRAY():
+            return pa.list_(_arrow_type(type_.item_type))
+    return pa.string()
+
+
+def _converter(type_: TypeEngine[Any]) -> Callable[[Any], Any]:
+    match type_:
+        case Uuid():
+            return str
+        case JSONB():
+            return lambda value: json.dumps(value, ensure_ascii=False)
+    return lambda value: value

@@ -1,0 +1,66 @@
+"""The statements behind the slices: which rows belong to some projects, and how many they are."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.orm import aliased
+
+from rag_assets.db.models import Document, DocumentChunk, Embedding, EmbeddingSpace, Project
+
+
+def rows(table: str, projects: tuple[str, ...]) -> Select[Any]:
+    """The rows in a stable order."""
+    match table:
+        case "documents":
+            columns = [Project.name.label("project"), *_columns(Document, "project_id")]
+            order = [Project.name, Document.file_path]
+        case "document_chunks":
+            columns = [
+                Project.name.label("project"),
+                Document.file_path,
+                *_columns(DocumentChunk, "tsv", "language"),
+            ]
+            order = [Project.name, Document.file_path, DocumentChunk.chunk_index]
+        case _:
+            columns = [*_columns(Embedding), DocumentChunk.chunk_text]
+            # One row a text, however many chunks have it.
+            return (
+                _selected(table, projects, *columns)
+                .distinct(Embedding.content_hash)
+                .order_by(Embedding.content_hash, DocumentChunk.id)
+            )
+    return _selected(table, projects, *columns).order_by(*order)
+
+
+def count(table: str, projects: tuple[str, ...]) -> Select[tuple[int]]:
+    key = {"documents": Document.id, "document_chunks": DocumentChunk.id}.get(table, Embedding.content_hash)
+    return _selected(table, projects, func.count(key.distinct()))
+
+
+def _selected(table: str, projects: tuple[str, ...], *columns: Any) -> Select[Any]:
+    statement = select(*columns).select_from(Document).join(Project, Project.id == Document.project_id)
+    if table != "documents":
+        # What searches see: the live space, or the newest one before any is live.
+        serving = aliased(EmbeddingSpace, _serving_space().subquery())
+        statement = statement.join(DocumentChunk, DocumentChunk.document_id == Document.id).join(
+            serving, serving.chunking == DocumentChunk.chunking
+        )
+        if table == "embeddings":
+            statement = statement.join(
+                Embedding,
+                (Embedding.space_id == serving.id) & (Embedding.content_hash == DocumentChunk.content_hash),
+            )
+    return statement.where(Project.name.in_(projects))
+
+
+def _serving_space() -> Select[Any]:
+    return (
+        select(EmbeddingSpace)
+        .where(EmbeddingSpace.kind == "chunks", EmbeddingSpace.status != "retired")
+        .order_by((EmbeddingSpace.status == "live").desc(), EmbeddingSpace.id.desc())
+        .limit(1)
+    )
+
+
+def _columns(model: Any, *left_out: str) -> list[ColumnElement[Any]]:
+    return [column for column in model.__table__.columns if column.name not in left_out]

@@ -1,0 +1,87 @@
+"""What downstream assets load: our tables as streams, or as pandas, polars or pyarrow by the annotation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rag_assets.errors import UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlalchemy import Engine, Select
+
+PAGE_ROWS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class TableSlice:
+    """Rows of one table that belong to some projects: a lazy stream of pages, never the whole in memory."""
+
+    engine: "Engine"
+    projects: tuple[str, ...]
+    table: ClassVar[str]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Rows as dictionaries, in a stable order."""
+        for page in self.pages():
+            yield from page
+
+    def pages(self) -> Iterator[list[dict[str, Any]]]:
+        with self.engine.connect().execution_options(stream_results=True, max_row_buffer=PAGE_ROWS) as connection:
+            for page in connection.execute(self.select()).mappings().partitions(PAGE_ROWS):
+                yield [dict(row) for row in page]
+
+    def select(self) -> "Select[Any]":
+        from rag_assets.io import selects
+
+        return selects.rows(self.table, self.projects)
+
+    def count(self) -> int:
+        from rag_assets.io import selects
+
+        with self.engine.connect() as connection:
+            return connection.scalar(selects.count(self.table, self.projects)) or 0
+
+    def to_reader(self) -> "pa.RecordBatchReader":
+        """The rows as a stream of Arrow batches."""
+        from rag_assets.io.arrow import record_batches
+
+        return record_batches(self)
+
+
+class Documents(TableSlice):
+    table = "documents"
+
+
+class Chunks(TableSlice):
+    table = "document_chunks"
+
+
+class Embeddings(TableSlice):
+    table = "embeddings"
+
+
+SLICES: dict[str, type[TableSlice]] = {"raw_documents": Documents, "chunks": Chunks, "embeddings": Embeddings}
+
+
+def load(slice_: TableSlice, wanted: Any) -> Any:
+    """The slice as the annotated type; raises UsageError that names the types that can be had."""
+    if wanted is Any or (isinstance(wanted, type) and isinstance(slice_, wanted)):
+        return slice_
+    name = f"{getattr(wanted, '__module__', '').split('.')[0]}.{getattr(wanted, '__name__', wanted)}"
+    match name:
+        case "pyarrow.RecordBatchReader":
+            return slice_.to_reader()
+        case "pyarrow.Table":
+            return slice_.to_reader().read_all()
+        case "polars.DataFrame" | "polars.LazyFrame":
+            import polars
+
+            frame = polars.from_arrow(slice_.to_reader().read_all())
+            return frame.lazy() if name.endswith("LazyFrame") else frame  # type: ignore[union-attr]
+        case "pandas.DataFrame":
+            return slice_.to_reader().read_all().to_pandas()
+    raise UsageError(
+        f"{slice_.table} cannot be loaded as {name}; annotate the input with {type(slice_).__name__}, "
+        "pandas.DataFrame, polars.DataFrame, polars.LazyFrame, pyarrow.Table or pyarrow.RecordBatchReader."
+    )

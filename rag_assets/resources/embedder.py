@@ -1,0 +1,28 @@
+"""The embedding models as a Dagster resource: found by what a space says, loaded at the first text."""
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from rag_assets.settings import load_settings
+
+if TYPE_CHECKING:
+    from rag_assets.db.models import EmbeddingSpace
+    from rag_assets.embedding.encoder import Encoder
+    from rag_assets.stages.target import Target
+
+
+class Embedder(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """sentence-transformers models; put a subclass in its place to embed with something else."""
+
+    def target(self) -> "Target":
+        """The space that the settings ask for."""
+        from rag_assets.stages.target import target_space
+
+        return target_space(load_settings())
+
+    def encoder(self, space: "EmbeddingSpace") -> "Encoder":
+        """What makes the vectors of this space; one a process."""
+        from rag_assets.embedding.encoder import encoder_of
+
+        return encoder_of(space.model, space.revision, normalize=space.normalize, device=load_settings().device)

@@ -1,0 +1,46 @@
+"""What the planner would do with the very statement that a search sends."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg import sql
+from sqlalchemy import Connection, Select, text
+from sqlalchemy.dialects import postgresql
+
+
+def explain(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan as PostgreSQL's JSON."""
+    compiled = statement.compile(dialect=postgresql.psycopg.dialect())  # type: ignore[attr-defined]
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    with driver.cursor() as cursor:
+        explained = sql.SQL("EXPLAIN (FORMAT JSON) {}").format(sql.SQL(str(compiled)))
+        row = cursor.execute(explained, compiled.construct_params(dict(values))).fetchone()
+    plan = row[0] if isinstance(row[0], list) else json.loads(row[0])
+    return plan[0]["Plan"]  # type: ignore[no-any-return]
+
+
+def served_by_index(
+    connection: Connection,
+    statement: Select[Any],
+    values: Mapping[str, Any],
+    index: str,
+    *,
+    forced: bool = False,
+) -> bool:
+    """Whether the plan scans this index; `forced` forbids the other ways, to see whether it can serve at all."""
+    with connection.begin_nested():
+        if forced:
+            forbid_other_plans(connection)
+        return index in _indexes(explain(connection, statement, values))
+
+
+def forbid_other_plans(connection: Connection) -> None:
+    """For this transaction: no scan of the table and no sort, so that only an ordered index is left."""
+    connection.execute(text("SELECT set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)"))
+
+
+def _indexes(plan: dict[str, Any]) -> set[str]:
+    found = {plan["Index Name"]} if "Index Name" in plan else set()
+    return found.union(*(_indexes(child) for child in plan.get("Plans", ())))

@@ -1,0 +1,204 @@
+"""The proof that a space may serve: complete, sound, indexed, used, fast, exact enough. Facts, with their numbers."""
+
+from typing import Any
+
+from sqlalchemy import Engine, func, select, table
+
+from rag_assets.db import hnsw
+from rag_assets.db.audit import EXAMPLES, Finding
+from rag_assets.db.models import SCHEMA, DocumentChunk, EmbeddingFailure, EmbeddingSpace
+from rag_assets.db.spaces import live_space, partition
+from rag_assets.search import latency, recall, statements
+from rag_assets.search.plans import served_by_index
+from rag_assets.search.retriever import use_graph
+from rag_assets.settings import Settings
+from rag_assets.stages.embeddings import distinct_texts, pending_texts
+
+
+def failures(engine: Engine, settings: Settings, space: EmbeddingSpace) -> list[str]:
+    """What keeps this space from serving, one clause each; empty when nothing does."""
+    findings = [
+        texts_have_vectors(engine, space),
+        no_orphan_vectors(engine, space),
+        vectors_are_sound(engine, space),
+        index_valid(engine, space),
+        index_used(engine, space),
+        search_latency(engine, space, settings),
+        recall_at_10(engine, space, settings),
+    ]
+    return [finding.reason for finding in findings if not finding.passed]
+
+
+def texts_have_vectors(engine: Engine, space: EmbeddingSpace) -> Finding:
+    """Every distinct chunk text has its vector; the primary key sees to it that it has only one."""
+    reasons = (
+        select(EmbeddingFailure.error)
+        .where(EmbeddingFailure.space_id == space.id)
+        .where(_has_chunk(space, EmbeddingFailure.content_hash))
+        .limit(EXAMPLES)
+    )
+    with engine.connect() as connection:
+        texts = connection.scalar(distinct_texts(space)) or 0
+        missing = connection.scalar(select(func.count()).select_from(pending_texts(space).subquery())) or 0
+        set_aside = connection.scalars(reasons).all()
+    return Finding(
+        missing == 0,
+        {"space": space.id, "texts": texts, "missing": missing, "threshold": 0, "set_aside": list(set_aside)},
+        f"{missing} of {texts} distinct texts have no vector",
+    )
+
+
+def no_orphan_vectors(engine: Engine, space: EmbeddingSpace) -> Finding:
+    """No vector is left that no chunk points to: vectors and distinct texts are equal in number."""
+    vectors_of = partition(space.id)
+    with engine.connect() as connection:
+        texts = connection.scalar(distinct_texts(space)) or 0
+        vectors = connection.scalar(select(func.count()).select_from(vectors_of)) or 0
+        orphans = (
+            connection.scalar(
+                select(func.count()).select_from(vectors_of).where(~_has_chunk(space, vectors_of.c.content_hash))
+            )
+            or 0
+        )
+    return Finding(
+        orphans == 0,
+        {"space": space.id, "texts": texts, "vectors": vectors, "orphans": orphans, "threshold": 0},
+        f"{orphans} of {vectors} vectors belong to no chunk",
+    )
+
+
+def vectors_are_sound(engine: Engine, space: EmbeddingSpace) -> Finding:
+    """Right dimensions, no NaN, none zero, and length 1 where the space normalizes."""
+    vectors_of = partition(space.id)
+    norm = func.vector_norm(vectors_of.c.embedding)
+    off = func.abs(norm - 1) > 0.01 if space.normalize else norm < 0
+    bad = {
+        "wrong_dimensions": func.vector_dims(vectors_of.c.embedding) != space.dimensions,
+        "not_finite": norm == float("nan"),
+        "zero": norm == 0,
+        "wrong_norm": off & (norm > 0) & (norm != float("nan")),
+    }
+    counts = [func.count().filter(condition).label(name) for name, condition in bad.items()]
+    with engine.connect() as connection:
+        row = connection.execute(
+            select(
+                func.count().label("vectors"),
+                func.min(norm).label("norm_min"),
+                func.max(norm).label("norm_max"),
+                *counts,
+            ).select_from(vectors_of)
+        ).one()
+    wrong = sum(getattr(row, name) for name in bad)
+    numbers: dict[str, Any] = {name: getattr(row, name) for name in bad}
+    return Finding(
+        wrong == 0,
+        {
+            "space": space.id,
+            "vectors": row.vectors,
+            "dimensions": space.dimensions,
+            "norm_min": row.norm_min,
+            "norm_max": row.norm_max,
+            "threshold": 0,
+            **numbers,
+        },
+        f"{wrong} of {row.vectors} vectors are not sound "
+        f"({', '.join(f'{number} {name}' for name, number in numbers.items() if number)})",
+    )
+
+
+def index_valid(engine: Engine, space: EmbeddingSpace) -> Finding:
+    """The index is there, valid, and built with the wanted operator class and parameters."""
+    with engine.connect() as connection:
+        state = hnsw.index_state(connection, space)
+        size = hnsw.index_bytes(connection, space)
+    return Finding(
+        state is hnsw.IndexState.VALID,
+        {"space": space.id, "state": state.value, "index": hnsw.index_name(space.id), "bytes": size},
+        f"the index {hnsw.index_name(space.id)} is {state.value}",
+    )
+
+
+def index_used(engine: Engine, space: EmbeddingSpace) -> Finding:
+    """EXPLAIN of the statement that searches send shows the index; in a small table, that it can show it."""
+    statement = statements.nearest_chunks(space)
+    name = hnsw.index_name(space.id)
+    with engine.connect() as connection:
+        vectors = connection.scalar(select(func.count()).select_from(partition(space.id))) or 0
+        query = connection.scalar(select(partition(space.id).c.embedding).limit(1))
+        values = {
+            "query": str(query if query is not None else [1.0] * space.dimensions),
+            "texts": 10,
+            "k": 10,
+        }
+        use_graph(connection, space.ef_search)
+        chosen = served_by_index(connection, statement, values, name)
+        able = chosen or served_by_index(connection, statement, values, name, forced=True)
+    # Below this a scan of the table can be the cheaper plan, and the planner is right to take it.
+    small = vectors < latency.CERTIFIED_AT
+    return Finding(
+        chosen or (small and able),
+        {"space": space.id, "vectors": vectors, "chosen": chosen, "able": able, "table_is_small": small},
+        f"searches over {vectors} vectors are not served by {name}",
+    )
+
+
+def search_latency(engine: Engine, space: EmbeddingSpace, settings: Settings) -> Finding:
+    """p95 of searches at 10,000 vectors or more is under the limit."""
+    limit_ms = settings.latency_limit_ms
+    measured = latency.measure(engine, space, settings.ef_search or space.ef_search)
+    if measured is None:
+        return Finding(False, {"space": space.id, "vectors": 0}, "there is no vector to measure searches with")
+    return Finding(
+        measured.p95_ms < limit_ms,
+        {"space": space.id, "threshold_ms": limit_ms, **measured.metadata()},
+        f"p95 of a search is {measured.p95_ms:.1f} ms at {measured.vectors} vectors, not under {limit_ms:g} ms",
+    )
+
+
+def recall_at_10(engine: Engine, space: EmbeddingSpace, settings: Settings) -> Finding:
+    """What the index finds against what an exact scan finds, over sampled questions."""
+    limit = settings.recall_limit
+    measured = recall.measure(engine, space, settings.ef_search or space.ef_search)
+    if measured is None:
+        return Finding(False, {"space": space.id, "questions": 0}, "there is no vector to measure recall with")
+    return Finding(
+        measured.mean >= limit and measured.by_index,
+        {"space": space.id, "threshold": limit, **measured.metadata()},
+        f"recall@10 is {measured.mean:.3f} on the mean, not {limit:g} or more"
+        if measured.by_index
+        else "recall@10 cannot be measured: the index does not serve searches",
+    )
+
+
+def serves_wanted_space(engine: Engine, fingerprint: str) -> Finding:
+    """The live space is the wanted one, and the view shows each of its chunks that has a vector."""
+    view = table("live_chunks", schema=SCHEMA)
+    with engine.connect() as connection:
+        space = live_space(connection)
+        if space is None:
+            return Finding(False, {"space": None}, "no space is live")
+        if connection.scalar(select(func.to_regclass(f"{SCHEMA}.live_chunks"))) is None:
+            return Finding(False, {"space": space.id}, "the view rag.live_chunks is missing")
+        chunks = (
+            connection.scalar(
+                select(func.count()).select_from(DocumentChunk).where(DocumentChunk.chunking == space.chunking)
+            )
+            or 0
+        )
+        shown = connection.scalar(select(func.count()).select_from(view)) or 0
+    wanted = space.fingerprint == fingerprint
+    return Finding(
+        wanted and shown == chunks,
+        {"space": space.id, "is_wanted": wanted, "chunks": chunks, "chunks_shown": shown},
+        f"rag.live_chunks shows {shown} of {chunks} chunks"
+        if wanted
+        else f"searches still use space {space.id} ({space.model}), not the one that the settings ask for",
+    )
+
+
+def _has_chunk(space: EmbeddingSpace, content_hash: Any) -> Any:
+    return (
+        select(DocumentChunk.id)
+        .where(DocumentChunk.content_hash == content_hash, DocumentChunk.chunking == space.chunking)
+        .exists()
+    )

@@ -1,0 +1,66 @@
+"""recall@10 of the index, against an exact scan of the same vectors."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+
+from rag_assets.db import hnsw
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.spaces import partition
+from rag_assets.search.plans import forbid_other_plans, served_by_index
+from rag_assets.search.retriever import use_graph
+from rag_assets.search.samples import jittered, sample_vectors
+from rag_assets.search.statements import nearest_texts
+
+K = 10
+QUESTIONS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    mean: float
+    minimum: float
+    questions: int
+    ef_search: int
+    by_index: bool
+
+    def metadata(self) -> dict[str, Any]:
+        return {
+            "recall_mean": round(self.mean, 4),
+            "recall_min": round(self.minimum, 4),
+            "questions": self.questions,
+            "ef_search": self.ef_search,
+            "by_index": self.by_index,
+        }
+
+
+def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Recall | None:
+    """Mean and minimum over sampled questions; None where the space is empty."""
+    table = partition(space.id)
+    with engine.connect() as connection:
+        vectors = sample_vectors(connection, table, QUESTIONS)
+    if not len(vectors):
+        return None
+    questions = [str(vector.tolist()) for vector in jittered(vectors, QUESTIONS, seed=1)]
+    statement = nearest_texts(space, table)
+    with engine.begin() as connection:
+        use_graph(connection, max(K, ef_search))
+        forbid_other_plans(connection)
+        first = {"query": questions[0], "texts": K}
+        by_index = served_by_index(connection, statement, first, hnsw.index_name(space.id))
+        found = [_distances(connection, statement, question) for question in questions]
+    with engine.begin() as connection:
+        connection.execute(text("SELECT set_config('enable_indexscan', 'off', true)"))
+        exact = [_distances(connection, statement, question) for question in questions]
+    # By distance, not by row: of two texts at one distance either is right.
+    recalls = [
+        sum(distance <= best[-1] + 1e-6 for distance in near) / len(best)
+        for near, best in zip(found, exact, strict=True)
+    ]
+    return Recall(sum(recalls) / len(recalls), min(recalls), len(recalls), ef_search, by_index)
+
+
+def _distances(connection: Connection, statement: Any, question: str) -> list[float]:
+    rows = connection.execute(statement, {"query": question, "texts": K})
+    return [float(row.distance) for row in rows]

@@ -1,0 +1,104 @@
+"""What the stages hand to the IO manager: bounded batches that know their slice and how to be written."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from rag_assets.db.rows import (
+        ChunkedDocument,
+        DocumentFailure,
+        DocumentRow,
+        DocumentTouch,
+        EmbeddingFault,
+        EmbeddingRow,
+        Written,
+    )
+
+
+class Batch(Protocol):
+    """Some rows of one project; `write` runs inside one transaction, `figures` count what is not a row."""
+
+    project: str
+    figures: Mapping[str, float]
+
+    def write(self, connection: "Connection") -> "Written": ...
+
+
+@dataclass(slots=True)
+class DocumentBatch:
+    project: str
+    rows: "list[DocumentRow]" = field(default_factory=list)
+    touches: "list[DocumentTouch]" = field(default_factory=list)
+    failures: "list[DocumentFailure]" = field(default_factory=list)
+    deletions: list[UUID] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def write(self, connection: "Connection") -> "Written":
+        from rag_assets.db import writes
+
+        written = writes.write_documents(connection, self.rows)
+        written += writes.fail_documents(connection, self.failures)
+        written += writes.delete_documents(connection, self.deletions)
+        writes.touch_documents(connection, self.touches)
+        return written
+
+
+@dataclass(slots=True)
+class ChunkBatch:
+    project: str
+    chunking: str
+    documents: "list[ChunkedDocument]"
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def write(self, connection: "Connection") -> "Written":
+        from rag_assets.db import writes
+
+        return writes.write_chunks(connection, self.chunking, self.documents)
+
+
+@dataclass(slots=True)
+class EmbeddingBatch:
+    project: str
+    space_id: int
+    rows: "list[EmbeddingRow]" = field(default_factory=list)
+    faults: "list[EmbeddingFault]" = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def write(self, connection: "Connection") -> "Written":
+        from rag_assets.db import writes
+
+        return writes.write_embeddings(connection, self.space_id, self.rows, self.faults)
+
+
+class DocumentBatches:
+    """The stream that raw_documents gives; a class of our own, since Dagster takes generators for events."""
+
+    def __init__(self, batches: Iterator[DocumentBatch]) -> None:
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[DocumentBatch]:
+        return self._batches
+
+
+class ChunkBatches:
+    """The stream that chunks gives."""
+
+    def __init__(self, batches: Iterator[ChunkBatch]) -> None:
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[ChunkBatch]:
+        return self._batches
+
+
+class EmbeddingBatches:
+    """The stream that embeddings gives."""
+
+    def __init__(self, batches: Iterator[EmbeddingBatch]) -> None:
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[EmbeddingBatch]:
+        return self._batches

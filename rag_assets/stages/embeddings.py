@@ -1,0 +1,187 @@
+"""embeddings: vectors for the texts that have none in a space, each distinct text once."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Select, exists, func, literal_column, select
+from sqlalchemy.dialects.postgresql import insert
+
+from rag_assets.db.locks import exclusively
+from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace
+from rag_assets.db.rows import EmbeddingFault, EmbeddingRow
+from rag_assets.db.spaces import partition
+from rag_assets.embedding.encoder import Encoder, token_batches
+from rag_assets.errors import ServiceError
+from rag_assets.progress import report
+from rag_assets.stages.batches import EmbeddingBatch
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PAGE_TEXTS = 2_000
+MOST_FAULTS_IN_A_ROW = 100
+
+Text = tuple[bytes, str, int]
+
+
+def refresh_embeddings(
+    engine: Engine,
+    *,
+    project: str,
+    project_id: UUID,
+    space: EmbeddingSpace,
+    encoder: Encoder,
+    batch_tokens: int,
+    wait_s: float,
+) -> Iterator[EmbeddingBatch]:
+    """Stream vectors for the project's texts that have none in this space; loads no model when there are none.
+
+    Raises ServiceError when the model fails on one text after another and has not embedded any.
+    """
+    # Shared: projects embed side by side, but never while vectors that nothing points to are being removed.
+    with (
+        exclusively(engine, f"embeddings of {project} in space {space.id}", wait_s=wait_s),
+        exclusively(engine, f"vectors of space {space.id}", wait_s=wait_s, shared=True),
+    ):
+        with engine.begin() as connection:
+            distinct = connection.scalar(distinct_texts(space, project_id)) or 0
+            _adopt(connection, space, project_id)
+            pending = (
+                connection.scalar(select(func.count()).select_from(pending_texts(space, project_id).subquery())) or 0
+            )
+        yield EmbeddingBatch(
+            project, space.id, figures={"distinct": distinct, "reused": distinct - pending, "tokens": 0}
+        )
+        if not pending:
+            return
+        done = faults = 0
+        for texts in _pages(engine, space, project_id):
+            for cut in token_batches([tokens for _, _, tokens in texts], batch_tokens):
+                batch = _embed(project, space, encoder, texts[cut])
+                done += len(texts[cut])
+                faults = 0 if batch.rows else faults + len(batch.faults)
+                if faults >= MOST_FAULTS_IN_A_ROW:
+                    raise ServiceError(
+                        f"the model {space.model} failed on {faults} texts one after another, the last time with: "
+                        f"{batch.faults[-1].error}; mend the model, then run again."
+                    )
+                report("embeddings", done, pending, "texts")
+                yield batch
+
+
+def distinct_texts(space: EmbeddingSpace, project_id: UUID | None = None) -> Select[tuple[int]]:
+    """Count the distinct chunk texts of the space's chunking, of one project or of all."""
+    statement = select(func.count(func.distinct(DocumentChunk.content_hash))).where(
+        DocumentChunk.chunking == space.chunking
+    )
+    if project_id is not None:
+        statement = statement.join(Document).where(Document.project_id == project_id)
+    return statement
+
+
+def pending_texts(space: EmbeddingSpace, project_id: UUID | None = None) -> Select[Text]:
+    """Distinct chunk texts without a vector: hash, text, tokens; longest first, so the estimate errs high."""
+    stored = partition(space.id)
+    statement = (
+        select(DocumentChunk.content_hash, DocumentChunk.chunk_text, DocumentChunk.token_count)
+        .distinct(DocumentChunk.content_hash)
+        .where(
+            DocumentChunk.chunking == space.chunking,
+            ~exists().where(stored.c.content_hash == DocumentChunk.content_hash),
+        )
+    )
+    if project_id is not None:
+        statement = statement.join(Document).where(Document.project_id == project_id)
+    found = statement.subquery("pending")
+    return select(found.c.content_hash, found.c.chunk_text, found.c.token_count).order_by(
+        found.c.token_count.desc(), found.c.content_hash
+    )
+
+
+def _adopt(connection: Connection, space: EmbeddingSpace, project_id: UUID) -> None:
+    """Take over vectors that another space of the very same model already has (another chunking, another index)."""
+    siblings = connection.scalars(
+        select(EmbeddingSpace.id).where(EmbeddingSpace.embedder == space.embedder, EmbeddingSpace.id != space.id)
+    ).all()
+    for sibling in siblings:
+        wanted = pending_texts(space, project_id).subquery()
+        source, target = partition(sibling), partition(space.id)
+        connection.execute(
+            insert(target)
+            .from_select(
+                ["space_id", "content_hash", "embedding"],
+                select(literal_column(str(int(space.id))), source.c.content_hash, source.c.embedding).join(
+                    wanted, wanted.c.content_hash == source.c.content_hash
+                ),
+            )
+            .on_conflict_do_nothing()
+        )
+
+
+def _pages(engine: Engine, space: EmbeddingSpace, project_id: UUID) -> Iterator[list[Text]]:
+    """Page through the pending texts with a held cursor: sorted once, in the server, with no open transaction."""
+    from sqlalchemy.dialects import postgresql
+
+    query = pending_texts(space, project_id).compile(dialect=postgresql.psycopg.dialect())
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        with driver.cursor("pending_texts", withhold=True) as cursor:
+            cursor.execute(str(query), query.params)
+            while page := cursor.fetchmany(PAGE_TEXTS):
+                yield page
+
+
+def _embed(project: str, space: EmbeddingSpace, encoder: Encoder, texts: Sequence[Text]) -> EmbeddingBatch:
+    started = time.perf_counter()
+    batch = EmbeddingBatch(project, space.id)
+    _encode(encoder, space.dimensions, texts, batch)
+    batch.figures = {
+        "embedded": len(batch.rows),
+        "tokens": sum(tokens for _, _, tokens in texts),
+        "model_s": time.perf_counter() - started,
+    }
+    return batch
+
+
+def _encode(encoder: Encoder, dimensions: int, texts: Sequence[Text], batch: EmbeddingBatch) -> None:
+    """Embed texts into the batch; where the model raises, halve until the culprit is alone."""
+    try:
+        vectors = encoder.encode([text for _, text, _ in texts])
+        if len(vectors) != len(texts):
+            raise ValueError(f"the model gave {len(vectors)} vectors for {len(texts)} texts")
+    except Exception as error:
+        if len(texts) == 1:
+            batch.faults.append(_fault(texts[0], f"{type(error).__name__}: {error}"))
+            return
+        middle = len(texts) // 2
+        _encode(encoder, dimensions, texts[:middle], batch)
+        _encode(encoder, dimensions, texts[middle:], batch)
+        return
+    for text, vector in zip(texts, vectors, strict=True):
+        reason = vector_fault(vector, dimensions)
+        if reason:
+            batch.faults.append(_fault(text, reason))
+        else:
+            batch.rows.append(EmbeddingRow(text[0], vector))
+
+
+def vector_fault(vector: "NDArray[np.float32]", dimensions: int) -> str | None:
+    """What is wrong with a vector, None where nothing is."""
+    import numpy as np
+
+    if vector.shape != (dimensions,):
+        return f"the vector has shape {vector.shape}, not ({dimensions},)"
+    if not np.isfinite(vector).all():
+        return "the vector has NaN or infinite components"
+    if not vector.any():
+        return "the vector is zero"
+    return None
+
+
+def _fault(text: Text, reason: str) -> EmbeddingFault:
+    shown = text[1] if len(text[1]) <= 80 else text[1][:79] + "…"
+    return EmbeddingFault(text[0], f"text {shown!r}: {reason}")

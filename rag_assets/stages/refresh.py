@@ -1,0 +1,157 @@
+"""One function an asset: bring its table, index or pointer to what it should be, for some projects."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Engine
+
+from rag_assets.db import hnsw, spaces
+from rag_assets.db.locks import exclusively
+from rag_assets.db.models import EmbeddingSpace, Project
+from rag_assets.db.projects import get_project
+from rag_assets.db.prune import prune
+from rag_assets.embedding.encoder import Encoder
+from rag_assets.embedding.model import find_model
+from rag_assets.errors import IntegrityError
+from rag_assets.progress import report
+from rag_assets.settings import Settings
+from rag_assets.sources import open_source
+from rag_assets.stages.batches import ChunkBatch, DocumentBatch, EmbeddingBatch
+from rag_assets.stages.chunks import refresh_chunks
+from rag_assets.stages.documents import refresh_documents
+from rag_assets.stages.embeddings import refresh_embeddings
+from rag_assets.stages.target import Target, splitter_of
+from rag_assets.text.readers import Readers
+
+
+def documents(
+    engine: Engine,
+    settings: Settings,
+    projects: Sequence[str],
+    *,
+    confirm_deletions: bool = False,
+    retry_failed: bool = False,
+) -> Iterator[DocumentBatch]:
+    max_bytes = settings.max_document_mb * 1024 * 1024
+    with Readers(
+        timeout_s=settings.parse_timeout_s,
+        memory_mb=settings.parse_memory_mb,
+        max_bytes=max_bytes,
+        workers=settings.parse_workers,
+    ) as readers:
+        for project in _projects(engine, projects):
+            globs = {name: project.settings.get(name, ()) for name in ("include", "exclude")}
+            yield from refresh_documents(
+                engine,
+                project=project.name,
+                project_id=project.id,
+                source=open_source(project.source_uri, max_bytes=max_bytes, **globs),
+                readers=readers,
+                workers=settings.parse_workers,
+                wait_s=settings.lock_wait_s,
+                confirm_deletions=confirm_deletions,
+                retry_failed=retry_failed,
+            )
+
+
+def chunks(engine: Engine, settings: Settings, projects: Sequence[str], target: Target) -> Iterator[ChunkBatch]:
+    for space in _maintained(engine, target):
+        splitter = splitter_of(space, find_model(space.model, space.revision))
+        for project in _projects(engine, projects):
+            yield from refresh_chunks(
+                engine,
+                project=project.name,
+                project_id=project.id,
+                chunking=space.chunking,
+                splitter=splitter,
+                wait_s=settings.lock_wait_s,
+            )
+
+
+def embeddings(
+    engine: Engine,
+    settings: Settings,
+    projects: Sequence[str],
+    target: Target,
+    encoder: Callable[[EmbeddingSpace], Encoder],
+) -> Iterator[EmbeddingBatch]:
+    for space in _maintained(engine, target):
+        for project in _projects(engine, projects):
+            yield from refresh_embeddings(
+                engine,
+                project=project.name,
+                project_id=project.id,
+                space=space,
+                encoder=encoder(space),
+                batch_tokens=settings.batch_tokens,
+                wait_s=settings.lock_wait_s,
+            )
+
+
+def index(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
+    """Remove orphans, then make the index of every space in use valid; gives the wanted one's figures."""
+    started = time.perf_counter()
+    figures: dict[str, Any] = {}
+    for space in reversed(_maintained(engine, target)):
+        with exclusively(engine, f"vectors of space {space.id}", wait_s=settings.lock_wait_s):
+            removed = prune(engine, space)
+        found = hnsw.ensure_index(
+            engine,
+            space,
+            memory_limit_mb=settings.index_build_memory_mb,
+            wait_s=settings.lock_wait_s,
+            progress=lambda done, total: report("hnsw_index", done, total, "blocks"),
+        )
+        with engine.connect() as connection:
+            figures = {
+                "space": space.id,
+                "index_found": found.value,
+                "index_bytes": hnsw.index_bytes(connection, space),
+                "dagster/row_count": spaces.count_vectors(connection, space),
+                "dagster/table_name": f"{engine.url.database}.rag.{spaces.partition_name(space.id)}",
+                "orphans_removed": removed,
+            }
+    return figures | {"seconds": round(time.perf_counter() - started, 3)}
+
+
+def live(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
+    """Flip the pointer to the wanted space where it is not there yet, if that space passes all that guards it."""
+    from rag_assets.search.proof import failures
+
+    started = time.perf_counter()
+    with engine.begin() as connection:
+        wanted = spaces.ensure_space(connection, target.definition)
+        before = spaces.live_space(connection)
+    if before is None or before.id != wanted.id:
+        found = failures(engine, settings, wanted)
+        if found:
+            raise IntegrityError(
+                f"space {wanted.id} ({wanted.model}) does not serve yet: {'; '.join(found)}. Searches go on in "
+                f"{'no space' if before is None else f'space {before.id}'}; mend this, then run again."
+            )
+    with engine.begin() as connection:
+        flipped = spaces.promote(connection, wanted)
+        dropped = spaces.drop_retired(connection)
+        return {
+            "space": wanted.id,
+            "model": wanted.model,
+            "revision": wanted.revision,
+            "dimensions": wanted.dimensions,
+            "flipped": flipped,
+            "spaces_dropped": dropped,
+            "seconds": round(time.perf_counter() - started, 3),
+            "dagster/row_count": spaces.count_vectors(connection, wanted),
+            "dagster/table_name": f"{engine.url.database}.rag.live_chunks",
+        }
+
+
+def _projects(engine: Engine, names: Sequence[str]) -> list[Project]:
+    with engine.connect() as connection:
+        return [get_project(connection, name) for name in names]
+
+
+def _maintained(engine: Engine, target: Target) -> Sequence[EmbeddingSpace]:
+    """The wanted space, then the live one while it still is another, so that it stays fresh until the flip."""
+    with engine.begin() as connection:
+        return spaces.spaces_to_maintain(connection, target.definition)

@@ -1,0 +1,119 @@
+"""From the settings to the embedding space that they ask for."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine, or_, select
+from sqlalchemy.orm import Session
+from tokenizers import Tokenizer
+
+from rag_assets.db.spaces import SpaceDefinition
+from rag_assets.embedding.model import Model, find_model
+from rag_assets.errors import ServiceError, UsageError
+from rag_assets.settings import Settings
+from rag_assets.text.hashing import fingerprint
+from rag_assets.text.splitting import Splitter
+from rag_assets.text.tokens import count_tokens, load_tokenizer, special_token_count
+
+if TYPE_CHECKING:
+    from rag_assets.db.models import EmbeddingSpace
+
+# What sentence-transformers puts before a document, by the names under which models keep it.
+_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+_DISTANCES = {"cosine": "cosine", "dot": "ip", "euclidean": "l2", None: "cosine"}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The wanted space and the model that makes its vectors."""
+
+    definition: SpaceDefinition
+    model: Model
+
+
+def target_space(settings: Settings) -> Target:
+    """Work out the space that the settings ask for; loads no model.
+
+    Raises UsageError when chunks of the wanted length do not fit the model's window.
+    """
+    model = find_model(settings.model, settings.model_revision)
+    tokenizer = load_tokenizer(model.path)
+    room = content_tokens(model, tokenizer)
+    max_tokens = settings.chunk_tokens or room
+    if max_tokens > room:
+        raise UsageError(
+            f"RAG_ASSETS_CHUNK_TOKENS is {max_tokens}, but the window of {model.name} holds {room} tokens; "
+            f"set it to {room} or less."
+        )
+    splitter = Splitter(tokenizer, max_tokens=max_tokens, overlap_tokens=settings.overlap_tokens)
+    chunking_settings = {
+        "tokenizer": fingerprint(tokenizer.to_str()),
+        "splitter": splitter.version,
+        "max_tokens": max_tokens,
+        "overlap_tokens": settings.overlap_tokens,
+    }
+    embedder = {
+        "model": model.name,
+        "revision": model.revision,
+        "dimensions": model.dimensions,
+        "window": model.window,
+        "prompts": model.prompts,
+        "normalize": True,
+    }
+    index = {
+        "distance": _DISTANCES.get(model.similarity, "cosine"),
+        "storage": settings.index_storage,
+        "m": settings.hnsw_m,
+        "ef_construction": settings.hnsw_ef_construction,
+    }
+    chunking = fingerprint(chunking_settings)
+    definition = SpaceDefinition(
+        kind="chunks",
+        fingerprint=fingerprint("chunks", chunking, embedder, index),
+        embedder=fingerprint(embedder),
+        chunking=chunking,
+        chunking_settings=chunking_settings,
+        model=model.name,
+        revision=model.revision,
+        dimensions=model.dimensions,
+        max_tokens=room,
+        prompts=model.prompts,
+        normalize=True,
+        **index,
+    )
+    return Target(definition, model)
+
+
+def content_tokens(model: Model, tokenizer: Tokenizer) -> int:
+    """How many tokens of a text the model really sees: its window less special tokens and prompt."""
+    prompts = [model.prompts[name] for name in _DOCUMENT_PROMPTS if name in model.prompts]
+    return model.window - special_token_count(tokenizer) - max(count_tokens(tokenizer, [*prompts, ""]))
+
+
+def splitter_of(space: "EmbeddingSpace", model: Model) -> Splitter:
+    """The splitter that makes the chunks of this space."""
+    return Splitter(
+        load_tokenizer(model.path),
+        max_tokens=space.chunking_settings["max_tokens"],
+        overlap_tokens=space.chunking_settings["overlap_tokens"],
+    )
+
+
+def checked_space(engine: Engine, wanted: SpaceDefinition) -> "EmbeddingSpace":
+    """The space that checks look at: the wanted one where it has been begun, else the live one.
+
+    Raises ServiceError where there is neither.
+    """
+    from rag_assets.db.models import EmbeddingSpace
+
+    with Session(engine, expire_on_commit=False) as session:
+        space = session.scalar(
+            select(EmbeddingSpace)
+            .where(or_(EmbeddingSpace.fingerprint == wanted.fingerprint, EmbeddingSpace.status == "live"))
+            .where(EmbeddingSpace.kind == wanted.kind)
+            .order_by((EmbeddingSpace.fingerprint == wanted.fingerprint).desc())
+            .limit(1)
+        )
+    if space is None:
+        raise ServiceError("there is nothing to check yet: no space was begun; run rag-assets ingest first.")
+    return space
