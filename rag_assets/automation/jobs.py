@@ -2,12 +2,9 @@
 
 import dagster as dg
 
-from rag_assets.partitions import projects
-
 ingest = dg.define_asset_job(
     "ingest",
     selection=dg.AssetSelection.all(),
-    partitions_def=projects,
     description="Bring documents, chunks, vectors, index and the live space up to date, and check them.",
 )
 

@@ -84,17 +84,21 @@ def plain_metadata(metadata: "Mapping[str, dg.MetadataValue[Any]]") -> dict[str,
 
 
 def _errors(result: "dg.ExecuteInProcessResult") -> Iterator[Exception]:
-    """The first cause of each failed step: our own error where it is one of ours."""
+    """The first cause of each failed step, then of the run: our own error where it is one of ours."""
     for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            if error is not None:
-                kind = _OURS.get(error.cls_name or "", RagAssetsError)
-                message = error.message.strip()
-                _, _, text = message.partition(": ") if kind is not RagAssetsError else ("", "", message)
-                yield kind(text or message)
+        elif event.event_type_value == "PIPELINE_FAILURE":
+            error = event.job_failure_data.error
+        else:
+            continue
+        while error is not None and error.cause is not None:
+            error = error.cause
+        if error is not None:
+            kind = _OURS.get(error.cls_name or "")
+            # Dagster writes "module.Class: message"; of ours the message alone is a whole sentence.
+            message = error.message.strip()
+            yield kind(message.partition(": ")[2]) if kind else RagAssetsError(message)
 
 
 def _subclasses(kind: type[RagAssetsError]) -> Iterator[type[RagAssetsError]]:

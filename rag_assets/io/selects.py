@@ -3,6 +3,7 @@
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import aliased
 
 from rag_assets.db.models import Document, DocumentChunk, Embedding, EmbeddingSpace, Project
@@ -26,7 +27,7 @@ def rows(table: str, projects: tuple[str, ...]) -> Select[Any]:
             # One row a text, however many chunks have it.
             return (
                 _selected(table, projects, *columns)
-                .distinct(Embedding.content_hash)
+                .ext(distinct_on(Embedding.content_hash))
                 .order_by(Embedding.content_hash, DocumentChunk.id)
             )
     return _selected(table, projects, *columns).order_by(*order)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Select, exists, func, literal_column, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace
@@ -87,7 +87,7 @@ def pending_texts(space: EmbeddingSpace, project_id: UUID | None = None) -> Sele
     stored = partition(space.id)
     statement = (
         select(DocumentChunk.content_hash, DocumentChunk.chunk_text, DocumentChunk.token_count)
-        .distinct(DocumentChunk.content_hash)
+        .ext(distinct_on(DocumentChunk.content_hash))
         .where(
             DocumentChunk.chunking == space.chunking,
             ~exists().where(stored.c.content_hash == DocumentChunk.content_hash),

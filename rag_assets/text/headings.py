@@ -16,7 +16,7 @@ UNDERLINED_TYPES = frozenset({"rst", "text"})
 
 TITLE_LIMIT = 300  # characters; a longer "title" is a paragraph that happens to stand over a line of dashes
 UNDERLINE = re.compile(r"^([!-/:-@\[-`{-~])\1{2,}[ \t]*$", re.MULTILINE)
-FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:.*\n){0,200}?(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
+FRONT_MATTER = re.compile(r"\A---[ \t\r]*\n(?:.*\n){0,200}?(?:---|\.\.\.)[ \t\r]*(?:\n|\Z)")
 CONTAINER_MARK = re.compile(r"^\s{0,3}(?:[-+*>]|\d{1,9}[.)])(?:\s|$)", re.MULTILINE)
 
 MARKUP = re.compile(r"[\\`*_\[\]<&!]")

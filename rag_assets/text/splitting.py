@@ -62,48 +62,52 @@ class Splitter:
 
     def split_all(self, contents: Sequence[tuple[str, str]]) -> list[list[Piece]]:
         """The pieces of each (content, file type), as one by one; counting them together is faster."""
-        parts = [Atoms(content, self.max_tokens) for content, _ in contents]
+        texts = [content for content, _ in contents]
         outlines = [outline(content, file_type) for content, file_type in contents]
+        atoms = [Atoms(content, self.max_tokens) for content in texts]
         limit = self.max_tokens - self.overlap_tokens
-        spans: list[list[Span]] = []
-        counted = self._count([list(atoms) for atoms in parts], contents)
-        for (content, _), atoms, titles, counts in zip(contents, parts, outlines, counted, strict=True):
-            packed = list(Packer(content, atoms, counts, titles, limit))
-            spans.append(self._overlapped(content, packed, titles) if self.overlap_tokens else packed)
-        # Joined atoms may have more tokens than the sum of their own, so what came out is counted as it is.
-        counted = self._count(spans, contents)
+        atom_counts = self._count(texts, [list(own) for own in atoms])
+        spans = [list(Packer(*own, limit)) for own in zip(texts, atoms, atom_counts, outlines, strict=True)]
+        counts = self._count(texts, spans)
+        # Joined atoms may have more tokens than the sum of their own, and a single one may be too long.
+        fitted = [
+            [span for pair in zip(own, own_counts, strict=True) for span in self._fitting(content, *pair)]
+            for content, own, own_counts in zip(texts, spans, counts, strict=True)
+        ]
+        if self.overlap_tokens:
+            fitted = [self._overlapped(*own) for own in zip(texts, fitted, outlines, strict=True)]
         return [
             [
-                piece
-                for (start, end), count in zip(own, counts, strict=True)
-                for piece in self._fitting(content, start, end, count, titles)
+                Piece(start, end, content[start:end], count, titles.path(titles.body(start, end)))
+                for (start, end), count in own
             ]
-            for (content, _), own, titles, counts in zip(contents, spans, outlines, counted, strict=True)
+            for content, own, titles in zip(texts, fitted, outlines, strict=True)
         ]
 
-    def _count(self, spans: Sequence[Sequence[Span]], contents: Sequence[tuple[str, str]]) -> list[list[int]]:
-        texts = [content[start:end] for (content, _), own in zip(contents, spans, strict=True) for start, end in own]
-        counts = iter(count_tokens(self._tokenizer, texts))
+    def _count(self, texts: Sequence[str], spans: Sequence[Sequence[Span]]) -> list[list[int]]:
+        cut = [text[start:end] for text, own in zip(texts, spans, strict=True) for start, end in own]
+        counts = iter(count_tokens(self._tokenizer, cut))
         return [list(islice(counts, len(own))) for own in spans]
 
-    def _fitting(self, content: str, start: int, end: int, count: int, titles: Outline) -> Iterator[Piece]:
-        if count <= self.max_tokens or end - start == 1:
-            yield Piece(start, end, content[start:end], count, titles.path(titles.body(start, end)))
+    def _fitting(self, content: str, span: Span, count: int) -> Iterator[tuple[Span, int]]:
+        if count <= self.max_tokens or span[1] - span[0] == 1:
+            yield span, count
             return
-        parts = list(halves(content, start, end))
-        counts = count_tokens(self._tokenizer, [content[low:high] for low, high in parts])
-        for (low, high), part_count in zip(parts, counts, strict=True):
-            yield from self._fitting(content, low, high, part_count, titles)
+        parts = list(halves(content, *span))
+        for part, part_count in zip(parts, *self._count([content], [parts]), strict=True):
+            yield from self._fitting(content, part, part_count)
 
-    def _overlapped(self, content: str, spans: list[Span], titles: Outline) -> list[Span]:
+    def _overlapped(self, content: str, spans: list[tuple[Span, int]], titles: Outline) -> list[tuple[Span, int]]:
         """Moves the start of every piece that does not begin a section back into the piece before it."""
-        result = spans[:1]
-        for (before, _), (start, end) in pairwise(spans):
+        wider = [span for span, _ in spans[:1]]
+        for ((before, _), _), ((start, end), _) in pairwise(spans):
             index = titles.last_before(start)
             section = titles.headings[index].char_start if index >= 0 else 0
             low = max(before + 1, section, start - self.overlap_tokens * CHARS_PER_TOKEN)
-            result.append((self._overlap_start(content, low, start) if low < start else start, end))
-        return result
+            wider.append((self._overlap_start(content, low, start) if low < start else start, end))
+        counted = zip(wider, *self._count([content], [wider]), strict=True)
+        fits = self.max_tokens
+        return [new if new[1] <= fits else old for new, old in zip(counted, spans, strict=True)]
 
     def _overlap_start(self, content: str, low: int, start: int) -> int:
         """The best place to begin among the last `overlap_tokens` tokens before `start`."""

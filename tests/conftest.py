@@ -1,0 +1,96 @@
+"""One embedded server a session, one database a test (copied from a migrated template), no network, no mocks."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import URL, Engine, make_url, text
+
+from rag_assets.cli.home import enter
+from rag_assets.db import schema
+from rag_assets.db.embedded import EmbeddedServer
+from rag_assets.db.engine import DRIVER, dispose_engines, make_engine
+from rag_assets.settings import Settings
+
+TEMPLATE = "rag_template"
+
+# What a developer has set must not reach the tests, and nothing may ask a model hub for anything.
+for name in [name for name in os.environ if name.startswith(("RAG_ASSETS_", "DAGSTER_"))]:
+    del os.environ[name]
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "true"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[URL]:
+    """The address of the session's server, as its superuser."""
+    state = Path(tempfile.mkdtemp(prefix="rag-tests-"))
+    embedded = EmbeddedServer.at(state)
+    try:
+        yield make_url(embedded.ensure_running()).set(drivername=DRIVER)
+    finally:
+        embedded.stop()
+        shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def admin(server: URL) -> Iterator[Engine]:
+    """Outside any transaction, to create and drop databases."""
+    engine = make_engine(server).execution_options(isolation_level="AUTOCOMMIT")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def template(admin: Engine) -> str:
+    """A database at the newest revision, from which each test's own is copied."""
+    url = admin.url.set(database=TEMPLATE)
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {TEMPLATE}"))
+    engine = make_engine(url)
+    schema.upgrade(engine)
+    engine.dispose()
+    return TEMPLATE
+
+
+@pytest.fixture
+def empty_database(admin: Engine) -> Iterator[URL]:
+    """The address of a new, empty database."""
+    yield from _database(admin, "template1")
+
+
+@pytest.fixture
+def database(admin: Engine, template: str) -> Iterator[URL]:
+    """The address of a new database at the newest revision."""
+    yield from _database(admin, template)
+
+
+def _database(admin: Engine, template: str) -> Iterator[URL]:
+    name = f"test_{uuid4().hex[:12]}"
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"))
+    yield admin.url.set(database=name)
+    dispose_engines()
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def engine(database: URL) -> Iterator[Engine]:
+    engine = make_engine(database)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def settings(database: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """An installation of its own: state folder, DAGSTER_HOME and database, by environment, as a user sets them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAG_ASSETS_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", database.render_as_string(hide_password=False))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "state" / "dagster_home"))
+    return enter()
