@@ -50,13 +50,16 @@ class Outline:
         index = self.last_before(at)
         return self._paths[index] if index >= 0 else ()
 
-    def body(self, start: int, end: int) -> int:
-        """The first character of this stretch that is not part of a heading, else its last one."""
-        index = max(self.last_before(start), 0)
-        while index < len(self.headings) and self.headings[index].char_start <= start < end:
-            start = max(start, self.headings[index].char_end)
+    def body_path(self, content: str, start: int, end: int) -> tuple[str, ...]:
+        """The headings in force where this stretch has its first text, those that it begins with included."""
+        index = self.last_before(start)
+        at = max(start, self.headings[index].char_end) if index >= 0 else start
+        while index + 1 < len(self.headings) and self.starts[index + 1] < end:
+            if content[at : self.starts[index + 1]].strip():
+                break
             index += 1
-        return min(start, end - 1)
+            at = self.headings[index].char_end
+        return self._paths[index] if index >= 0 else ()
 
     def in_fence(self, at: int) -> bool:
         index = bisect_right(self._fence_starts, at) - 1

@@ -78,7 +78,7 @@ class Splitter:
             fitted = [self._overlapped(*own) for own in zip(texts, fitted, outlines, strict=True)]
         return [
             [
-                Piece(start, end, content[start:end], count, titles.path(titles.body(start, end)))
+                Piece(start, end, content[start:end], count, titles.body_path(content, start, end))
                 for (start, end), count in own
             ]
             for content, own, titles in zip(texts, fitted, outlines, strict=True)
