@@ -40,7 +40,7 @@ def upgrade() -> None:
         sa.Column("title", sa.Text(), nullable=True),
         sa.Column("content", sa.Text(), nullable=True),
         sa.Column("content_hash", sa.LargeBinary(), nullable=True),
-        sa.Column("file_type", sa.Text(), nullable=True),
+        sa.Column("file_type", sa.Text(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=True),
         sa.Column("hash", sa.Text(), nullable=True),
         sa.Column("source_version", sa.Text(), nullable=True),

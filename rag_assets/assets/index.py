@@ -9,7 +9,7 @@ from rag_assets.resources.postgres import Postgres
 
 
 @dg.asset(deps=[embeddings], group_name="rag", kinds={"postgres"})
-def hnsw_index(context: dg.AssetExecutionContext, postgres: Postgres, embedder: Embedder) -> dg.MaterializeResult:
+def hnsw_index(context: dg.AssetExecutionContext, postgres: Postgres, embedder: Embedder) -> dg.MaterializeResult[None]:
     """The HNSW index over the vectors of the space, valid and with the wanted parameters.
 
     Vectors that no chunk points to any more are removed first. An index that is missing, invalid or built with
@@ -23,7 +23,7 @@ def hnsw_index(context: dg.AssetExecutionContext, postgres: Postgres, embedder: 
 
 
 @dg.asset(deps=[hnsw_index], group_name="rag", kinds={"postgres"})
-def live_space(postgres: Postgres, embedder: Embedder) -> dg.MaterializeResult:
+def live_space(postgres: Postgres, embedder: Embedder) -> dg.MaterializeResult[None]:
     """The embedding space that searches use, and the view `rag.live_chunks` for the outside world.
 
     The pointer moves to the wanted space only when that one is proved: complete, indexed, fast and exact enough.

@@ -10,8 +10,9 @@ LIVE_VIEW = sql.Identifier(SCHEMA, "live_chunks")
 
 def execute(connection: Connection, statement: sql.Composable) -> None:
     """Run one composed statement in the connection's transaction."""
-    with connection.connection.cursor() as cursor:
-        cursor.execute(statement)
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.execute(statement)
 
 
 def create_partition(connection: Connection, table: str, space_id: int) -> None:

@@ -4,11 +4,23 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, delete, exists, func, literal_column, or_, select, update
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    and_,
+    delete,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from rag_assets.db.copy import copy_rows
-from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, EmbeddingFailure
+from rag_assets.db.models import SCHEMA, Base, Document, DocumentChunk, DocumentChunking, EmbeddingFailure
 from rag_assets.db.rows import (
     ChunkedDocument,
     ChunkRow,
@@ -21,10 +33,11 @@ from rag_assets.db.rows import (
 )
 from rag_assets.db.spaces import partition
 
-_DOCUMENTS = Document.__table__.c
-_CHUNKS = DocumentChunk.__table__.c
+_DOCUMENTS = Base.metadata.tables[f"{SCHEMA}.documents"].c
+_CHUNKS = Base.metadata.tables[f"{SCHEMA}.document_chunks"].c
+_CHUNKINGS = Base.metadata.tables[f"{SCHEMA}.document_chunkings"].c
 # xmax is 0 in a row that this very statement inserted, and not in one that it updated.
-_INSERTED = literal_column("xmax = 0")
+_INSERTED: ColumnElement[bool] = literal_column("xmax = 0", Boolean())
 
 
 def write_documents(connection: Connection, rows: Sequence[DocumentRow]) -> Written:
@@ -114,10 +127,9 @@ def write_chunks(connection: Connection, chunking: str, documents: Sequence[Chun
 
 
 def _stamp_chunkings(connection: Connection, chunking: str, documents: Sequence[ChunkedDocument]) -> None:
-    columns = DocumentChunking.__table__.c
     names = ("document_id", "chunking", "content_hash", "chunk_count")
     stamps = [(d.document_id, chunking, d.content_hash, len(d.chunks)) for d in documents]
-    incoming = copy_rows(connection, "incoming_chunkings", [columns[name] for name in names], stamps)
+    incoming = copy_rows(connection, "incoming_chunkings", [_CHUNKINGS[name] for name in names], stamps)
     present = select(incoming).where(exists().where(Document.id == incoming.c.document_id))
     statement = insert(DocumentChunking).from_select(names, present)
     connection.execute(

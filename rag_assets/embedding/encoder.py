@@ -85,7 +85,7 @@ def _load(model: Model, device: str | None) -> Any:
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
     # The files are all on disk by now; nothing is asked of the hub again.
     return SentenceTransformer(str(model.path), device=device, local_files_only=True)

@@ -1,7 +1,8 @@
 """The IO manager: writes the streams of our assets batch by batch, and loads our tables for any asset."""
 
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -11,7 +12,7 @@ from rag_assets.io.metadata import write_metadata
 from rag_assets.partitions import project_keys
 from rag_assets.progress import LogLines, listening
 from rag_assets.resources.postgres import Postgres
-from rag_assets.stages.batches import ChunkBatches, DocumentBatches, EmbeddingBatches
+from rag_assets.stages.batches import Batch, ChunkBatches, DocumentBatches, EmbeddingBatches
 
 if TYPE_CHECKING:
     from rag_assets.db.rows import Written
@@ -35,15 +36,16 @@ class TableIOManager(dg.ConfigurableIOManager):
             )
         engine = self.postgres.engine
         written: dict[str, Written] = defaultdict(Written)
-        figures: dict[str, Counter[str]] = defaultdict(Counter)
+        figures: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
         last = time.perf_counter()
         with listening(LogLines(context.log.info)):
-            for batch in prefetch(iter(obj)):
+            batches: Iterator[Batch] = obj.__iter__()
+            for batch in prefetch(batches):
                 with engine.begin() as connection:
                     written[batch.project] += batch.write(connection)
                 now = time.perf_counter()
-                figures[batch.project].update(batch.figures)
-                figures[batch.project]["seconds"] += now - last  # type: ignore[assignment]
+                for name, value in {**batch.figures, "seconds": now - last}.items():
+                    figures[batch.project][name] += value
                 last = now
         for key in project_keys(context):
             self._describe(context, key, written[key], figures[key])
@@ -56,7 +58,7 @@ class TableIOManager(dg.ConfigurableIOManager):
         name = context.asset_key.path[-1]
         return tables.SLICES[name](self.postgres.engine, tuple(project_keys(context)))
 
-    def _describe(self, context: dg.OutputContext, key: str, written: "Written", figures: Counter[str]) -> None:
+    def _describe(self, context: dg.OutputContext, key: str, written: "Written", figures: Mapping[str, float]) -> None:
         name = context.asset_key.path[-1]
         kind = tables.SLICES[name]
         engine = self.postgres.engine

@@ -40,7 +40,7 @@ def write_metadata(
     figures: Mapping[str, float],
 ) -> dict[str, Any]:
     """Everything that a write shows in the UI; `figures` are the stage's own counts."""
-    counted = {
+    counted: dict[str, float] = {
         "inserted": written.inserted,
         "updated": written.updated,
         "deleted": written.deleted,

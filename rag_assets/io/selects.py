@@ -11,6 +11,8 @@ from rag_assets.db.models import Document, DocumentChunk, Embedding, EmbeddingSp
 
 def rows(table: str, projects: tuple[str, ...]) -> Select[Any]:
     """The rows in a stable order."""
+    columns: list[Any]
+    order: list[Any]
     match table:
         case "documents":
             columns = [Project.name.label("project"), *_columns(Document, "project_id")]
@@ -33,7 +35,7 @@ def rows(table: str, projects: tuple[str, ...]) -> Select[Any]:
     return _selected(table, projects, *columns).order_by(*order)
 
 
-def count(table: str, projects: tuple[str, ...]) -> Select[tuple[int]]:
+def count(table: str, projects: tuple[str, ...]) -> Select[Any]:
     key = {"documents": Document.id, "document_chunks": DocumentChunk.id}.get(table, Embedding.content_hash)
     return _selected(table, projects, func.count(key.distinct()))
 

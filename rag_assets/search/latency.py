@@ -117,7 +117,7 @@ def _fits(connection: Connection, space: EmbeddingSpace, vectors: int) -> bool:
         return False
     # An unlogged table is empty after a crash of the server.
     probe = Table(probe_name(space.id), MetaData(schema=SCHEMA))
-    return connection.scalar(select(func.count()).select_from(probe)) == note["rows"]
+    return bool(connection.scalar(select(func.count()).select_from(probe)) == note["rows"])
 
 
 def _build_probe(

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 
 def explain(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The plan as PostgreSQL's JSON."""
-    compiled = statement.compile(dialect=postgresql.psycopg.dialect())  # type: ignore[attr-defined]
+    compiled = statement.compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
     driver = connection.connection.driver_connection
     assert driver is not None
     with driver.cursor() as cursor:

@@ -58,7 +58,7 @@ def nearest_chunks_of_project_exactly(space: EmbeddingSpace) -> Select[Any]:
     return _chunks_of(space, nearest).where(Project.name == bindparam("project"))
 
 
-def chunk_counts(space: EmbeddingSpace) -> Select[tuple[int, int]]:
+def chunk_counts(space: EmbeddingSpace) -> Select[int, int]:
     """(chunks of the `project`, chunks of all): what the choice between graph and exact is made by."""
     of_project = func.sum(DocumentChunking.chunk_count).filter(Project.name == bindparam("project"))
     return (

@@ -57,8 +57,8 @@ def protocols(canonical: str) -> list[str]:
 
 def check_protocol(protocol: str) -> None:
     """Raises UsageError for a protocol that fsspec does not know, or whose package is not installed."""
-    import fsspec  # type: ignore[import-untyped]
-    from fsspec.registry import known_implementations  # type: ignore[import-untyped]
+    import fsspec
+    from fsspec.registry import known_implementations
 
     try:
         fsspec.get_filesystem_class(protocol)

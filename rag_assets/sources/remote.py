@@ -97,7 +97,7 @@ class RemoteSource:
 
 
 def _open(uri: str) -> _Opened:
-    from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+    from fsspec.core import url_to_fs
 
     try:
         # Not the instances that fsspec keeps: theirs outlive a changed archive, and others may have set them
@@ -138,10 +138,10 @@ def _files(opened: _Opened, selection: Selection) -> Iterator[SourceFile]:
 
 def _walk(opened: _Opened, selection: Selection) -> Iterator[tuple[str, dict[str, Any]]]:
     """All files below the base, with what the file system says of them."""
-    from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
-    from fsspec.archive import AbstractArchiveFileSystem  # type: ignore[import-untyped]
-    from fsspec.asyn import AsyncFileSystem  # type: ignore[import-untyped]
-    from fsspec.implementations.cached import CachingFileSystem  # type: ignore[import-untyped]
+    from fsspec import AbstractFileSystem
+    from fsspec.archive import AbstractArchiveFileSystem
+    from fsspec.asyn import AsyncFileSystem
+    from fsspec.implementations.cached import CachingFileSystem
 
     fs = opened.fs.fs if isinstance(opened.fs, CachingFileSystem) else opened.fs
     flat: dict[str, dict[str, Any]] | None = None

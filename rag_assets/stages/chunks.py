@@ -17,6 +17,10 @@ from rag_assets.text.splitting import Piece, Splitter
 BATCH_DOCUMENTS = 200
 BATCH_BYTES = 2_000_000
 
+_TEXTS = select(Document.id, Document.content, Document.content_hash, Document.file_type).where(
+    Document.content.is_not(None)
+)
+
 
 def refresh_chunks(
     engine: Engine, *, project: str, project_id: UUID, chunking: str, splitter: Splitter, wait_s: float
@@ -27,18 +31,16 @@ def refresh_chunks(
         done = 0
         for group in _groups(pending):
             with engine.connect() as connection:
-                documents = connection.execute(
-                    select(Document.id, Document.content, Document.content_hash, Document.file_type).where(
-                        Document.id.in_(group), Document.content.is_not(None)
-                    )
-                ).all()
-            split = splitter.split_all([(content, kind or "text") for _, content, _, kind in documents])
+                documents = connection.execute(_TEXTS.where(Document.id.in_(group))).all()
+            split = splitter.split_all([(document.content or "", document.file_type) for document in documents])
             yield ChunkBatch(
                 project,
                 chunking,
                 [
-                    ChunkedDocument(id_, hash_, list(_rows(id_, chunking, pieces)))
-                    for (id_, _, hash_, _), pieces in zip(documents, split, strict=True)
+                    ChunkedDocument(
+                        document.id, document.content_hash or b"", list(_rows(document.id, chunking, pieces))
+                    )
+                    for document, pieces in zip(documents, split, strict=True)
                 ],
             )
             done += len(group)

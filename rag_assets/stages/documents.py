@@ -77,7 +77,7 @@ def known_documents(engine: Engine, project_id: UUID) -> dict[str, Known]:
     )
     with engine.connect() as connection:
         rows = connection.execute(select(*columns).where(Document.project_id == project_id))
-        return {path: Known(*facts) for path, *facts in rows}
+        return {path: Known(id_, version, hash_, reader, failed) for path, id_, version, hash_, reader, failed in rows}
 
 
 def _refuse_mass_deletion(project: str, uri: str, *, known: int, listed: int, gone: int) -> None:

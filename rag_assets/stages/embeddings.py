@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Select, exists, func, literal_column, select
@@ -72,7 +72,7 @@ def refresh_embeddings(
                 yield batch
 
 
-def distinct_texts(space: EmbeddingSpace, project_id: UUID | None = None) -> Select[tuple[int]]:
+def distinct_texts(space: EmbeddingSpace, project_id: UUID | None = None) -> Select[int]:
     """Count the distinct chunk texts of the space's chunking, of one project or of all."""
     statement = select(func.count(func.distinct(DocumentChunk.content_hash))).where(
         DocumentChunk.chunking == space.chunking
@@ -82,7 +82,7 @@ def distinct_texts(space: EmbeddingSpace, project_id: UUID | None = None) -> Sel
     return statement
 
 
-def pending_texts(space: EmbeddingSpace, project_id: UUID | None = None) -> Select[Text]:
+def pending_texts(space: EmbeddingSpace, project_id: UUID | None = None) -> Select[Any]:
     """Distinct chunk texts without a vector: hash, text, tokens; longest first, so the estimate errs high."""
     stored = partition(space.id)
     statement = (
@@ -125,7 +125,7 @@ def _pages(engine: Engine, space: EmbeddingSpace, project_id: UUID) -> Iterator[
     """Page through the pending texts with a held cursor: sorted once, in the server, with no open transaction."""
     from sqlalchemy.dialects import postgresql
 
-    query = pending_texts(space, project_id).compile(dialect=postgresql.psycopg.dialect())
+    query = pending_texts(space, project_id).compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         driver = connection.connection.driver_connection
         assert driver is not None

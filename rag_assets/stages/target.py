@@ -1,7 +1,7 @@
 """From the settings to the embedding space that they ask for."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, or_, select
 from sqlalchemy.orm import Session
@@ -60,7 +60,7 @@ def target_space(settings: Settings) -> Target:
         "prompts": model.prompts,
         "normalize": True,
     }
-    index = {
+    index: dict[str, Any] = {
         "distance": _DISTANCES.get(model.similarity, "cosine"),
         "storage": settings.index_storage,
         "m": settings.hnsw_m,

@@ -25,7 +25,7 @@ class Document(Identified, Timestamped, Base):
     title: Mapped[str | None]
     content: Mapped[str | None]
     content_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
-    file_type: Mapped[str | None]
+    file_type: Mapped[str]
     size_bytes: Mapped[Bigint | None]
     hash: Mapped[str | None]
     source_version: Mapped[str | None]
