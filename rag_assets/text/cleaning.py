@@ -14,9 +14,17 @@ def clean(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _BYTE_ORDER_MARK in text:
         text = text.replace(_BYTE_ORDER_MARK, "")
-    if not text.isascii() or "\x00" in text:
+    if "\x00" in text or not _is_encodable(text):
         text = _REFUSED_BY_POSTGRES.sub("", text)
     return text
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def clean_title(title: str | None) -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rag_assets.errors import DocumentError
-from rag_assets.text.worker import LENGTH
+from rag_assets.text.worker import LENGTHS
 
 _WATCH_INTERVAL_S = 0.02
 _PIPE_BYTES = 1024 * 1024
@@ -47,7 +47,7 @@ class Child:
         request = json.dumps({"kind": kind, "size": len(data)}).encode() + b"\n"
         keep = False
         try:
-            answer = json.loads(self._exchange(process, request, data))
+            answer = self._exchange(process, request, data)
             # A parser that gave up, or that keeps much memory, is not asked again.
             keep = not answer.get("last") and _resident_bytes(process.pid) < self._memory_mb * _MIB // 2
         except _Died:
@@ -59,7 +59,7 @@ class Child:
             raise DocumentError(self._too_much_memory())
         if "reason" in answer:
             raise DocumentError(answer["reason"])
-        return dict(answer)
+        return answer
 
     def stop(self) -> None:
         """Kill the child, if there is one; the next document starts another."""
@@ -102,7 +102,7 @@ class Child:
             self._process.kill()
         return self._process
 
-    def _exchange(self, process: subprocess.Popen[bytes], request: bytes, data: bytes) -> bytearray:
+    def _exchange(self, process: subprocess.Popen[bytes], request: bytes, data: bytes) -> dict[str, Any]:
         """Send all and read all at once, under one deadline, looking at the child's memory all the while."""
         assert process.stdin is not None
         assert process.stdout is not None
@@ -110,7 +110,7 @@ class Child:
         deadline = time.monotonic() + self._timeout_s
         pending = [memoryview(request), memoryview(data)]
         answer = bytearray()
-        wanted = LENGTH.size
+        wanted, head_end = LENGTHS.size, 0
         poll = select.poll()
         poll.register(stdout, select.POLLIN)
         poll.register(stdin, select.POLLOUT)
@@ -122,14 +122,18 @@ class Child:
                     poll.unregister(stdin)
             if stdout in events:
                 answer += self._receive(stdout, wanted - len(answer))
-                if wanted == LENGTH.size == len(answer):
-                    wanted += LENGTH.unpack(answer)[0]
-                    self._refuse_if_too_long(wanted)
+                if not head_end and len(answer) == wanted:
+                    head_bytes, content_bytes = LENGTHS.unpack(answer)
+                    if content_bytes > self._max_bytes or head_bytes > 16 * _MIB:
+                        raise DocumentError(f"its text is longer than {self._max_bytes / _MIB:g} MB")
+                    head_end = wanted + head_bytes
+                    wanted = head_end + content_bytes
             if _resident_bytes(process.pid) > self._memory_mb * _MIB:
                 raise DocumentError(self._too_much_memory())
             if time.monotonic() > deadline:
                 raise DocumentError(f"the parser did not finish within {self._timeout_s:g} s")
-        return answer[LENGTH.size :]
+        found: dict[str, Any] = json.loads(answer[LENGTHS.size : head_end])
+        return found | {"content": answer[head_end:].decode("utf-8", "surrogatepass")}
 
     @staticmethod
     def _send(stdin: int, pending: list[memoryview]) -> list[memoryview]:
@@ -151,11 +155,6 @@ class Child:
         if not received:
             raise _Died
         return received
-
-    def _refuse_if_too_long(self, size: int) -> None:
-        # JSON may take six bytes for one character.
-        if size > 6 * self._max_bytes + _MIB:
-            raise DocumentError(f"its text is longer than {self._max_bytes // _MIB} MB")
 
     def _too_much_memory(self) -> str:
         return f"the parser used more than {self._memory_mb} MB"

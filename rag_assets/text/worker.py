@@ -1,6 +1,6 @@
 """The child process that parses: reads a request from stdin, answers on stdout, and ends with its parent.
 
-A request is a line of JSON ({"kind", "size"}) and `size` bytes; an answer is eight bytes of length and JSON.
+A request is a line of JSON ({"kind", "size"}) and `size` bytes; an answer is two lengths, JSON and the content.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from rag_assets.text.decoding import declared_encoding, decode
 
 Parsed = tuple[str | None, str, dict[str, Any]]
 
-LENGTH = struct.Struct(">Q")
+LENGTHS = struct.Struct(">QQ")
 _PR_SET_PDEATHSIG = 1
 _MIB = 1024 * 1024
 # Address space is not memory: threads and mapped libraries take this much of it before anything is parsed.
@@ -65,10 +65,11 @@ def main(parse: Callable[[str, bytes], Parsed] = parse) -> None:
         data = requests.read(request["size"])
         if len(data) < request["size"]:
             break
-        payload, fit_for_more = _answer(parse, request["kind"], data)
+        head, content, fit_for_more = _answer(parse, request["kind"], data)
         del data
-        answers.write(LENGTH.pack(len(payload)))
-        answers.write(payload)
+        answers.write(LENGTHS.pack(len(head), len(content)))
+        answers.write(head)
+        answers.write(content)
         answers.flush()
         if not fit_for_more:
             break
@@ -76,17 +77,17 @@ def main(parse: Callable[[str, bytes], Parsed] = parse) -> None:
     os._exit(0)
 
 
-def _answer(parse: Callable[[str, bytes], Parsed], kind: str, data: bytes) -> tuple[bytes, bool]:
+def _answer(parse: Callable[[str, bytes], Parsed], kind: str, data: bytes) -> tuple[bytes, bytes, bool]:
     """The answer, and whether this process can be trusted with another document."""
     reason, fit_for_more = "", True
     try:
         title, content, metadata = parse(kind, data)
-        answer = {"title": title, "content": content, "metadata": metadata}
-        return json.dumps(answer, default=str).encode(), True
+        head = json.dumps({"title": title, "metadata": metadata}, default=str).encode()
+        return head, content.encode("utf-8", "surrogatepass"), True
     except DocumentError as error:
         reason = str(error)
     except MemoryError:
-        return b'{"memory": true, "last": true}', False
+        return b'{"memory": true, "last": true}', b"", False
     except RecursionError:
         reason = "it is nested too deeply to be parsed"
     except Exception as error:
@@ -95,7 +96,7 @@ def _answer(parse: Callable[[str, bytes], Parsed], kind: str, data: bytes) -> tu
     except BaseException as error:
         # A Rust panic, or a parser that calls exit.
         reason, fit_for_more = f"the parser gave up: {_name(error)}", False
-    return json.dumps({"reason": reason, "last": not fit_for_more}).encode(), fit_for_more
+    return json.dumps({"reason": reason, "last": not fit_for_more}).encode(), b"", fit_for_more
 
 
 def _name(error: BaseException) -> str:
