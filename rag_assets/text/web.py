@@ -19,7 +19,7 @@ _BLOCK_NAMES = (
 )
 _BLOCKS = frozenset(_BLOCK_NAMES.split())
 _HIDDEN = frozenset({"script", "style", "template", "noscript", "head"})
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title[^>]*>", re.IGNORECASE | re.DOTALL)
 _LANGUAGE = re.compile(r"<html[^>]{0,500}?\slang\s*=\s*[\"']?([\w-]{2,20})", re.IGNORECASE)
 _NAMED = re.compile(r"<meta\s[^>]{0,500}?name\s*=\s*[\"']?(author|description)\b[^>]{0,2000}>", re.IGNORECASE)
 _VALUE = re.compile(r"\scontent\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", re.IGNORECASE)
@@ -30,7 +30,11 @@ def read_html(data: bytes, declared: str | None = None) -> tuple[str | None, str
     """The title, the Markdown and the metadata of a page."""
     text = decode(data, declared or declared_encoding(data, "html"))
     head = text[:_HEAD_CHARS]
-    title = html.unescape(match[1]) if (match := _TITLE.search(head)) else None
+    title = None
+    if match := _TITLE.search(head):
+        title = html.unescape(match[1])
+        # Without a <head> around it, the library takes the title for the body's first word.
+        text = text[: match.start()] + text[match.end() :]
     metadata: dict[str, Any] = {}
     if match := _LANGUAGE.search(head):
         metadata["language"] = match[1]

@@ -193,6 +193,11 @@ def test_a_page_is_markdown_in_its_own_encoding(readers: Readers, charset: str) 
     assert "var x" not in read.content
 
 
+def test_the_title_of_a_page_without_a_head_is_not_in_its_content(readers: Readers) -> None:
+    read = readers.read("x", b"<!DOCTYPE html><title>Harbour</title>words")
+    assert (read.file_type, read.title, read.content) == ("html", "Harbour", "words\n")
+
+
 @pytest.mark.parametrize("depth", [30, 60, 100, 1000, 100_000])
 def test_no_word_is_lost_however_deeply_a_page_is_nested(readers: Readers, depth: int) -> None:
     page = "<title>Deep</title><h1>Top</h1>" + "<div>" * depth + "<p>deep words</p>" + "</div>" * depth + "<p>after</p>"
