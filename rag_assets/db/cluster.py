@@ -33,6 +33,7 @@ SETTINGS = {
 }
 # What pg_ctl and initdb say after the reason of their failure.
 _NOISE = ("pg_ctl:", "Examine the log", "initdb: removing")
+_ROOM_BYTES = 100 * 1024**2  # a new data folder takes half of it
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "HOME", "TMPDIR")
 
 
@@ -116,7 +117,10 @@ class Runner:
                 check=False,
             )
         if done.returncode != 0:
-            raise ServiceError(f"{failure}: {_last_lines(self.log, start)} (see {self.log})")
+            # On a full disk the log has no room for the reason, and initdb has removed its files by now.
+            free_bytes = shutil.disk_usage(self.log.parent).free
+            room = f"; its disk has only {free_bytes >> 20} MB free: make room" if free_bytes < _ROOM_BYTES else ""
+            raise ServiceError(f"{failure}: {_last_lines(self.log, start)} (see {self.log}{room})")
 
 
 def initialise(programs: Programs, run: Runner, data: Path, password: str) -> None:

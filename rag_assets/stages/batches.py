@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 class Batch(Protocol):
     """Some rows of one project; `write` runs inside one transaction, `figures` count what is not a row."""
 
-    project: str
-    figures: Mapping[str, float]
+    @property
+    def project(self) -> str: ...
+
+    @property
+    def figures(self) -> Mapping[str, float]: ...
 
     def write(self, connection: "Connection") -> "Written": ...
 

@@ -1,8 +1,8 @@
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version as installed_version
-from itertools import islice, pairwise
+from itertools import pairwise
 
 from tokenizers import Tokenizer
 
@@ -66,7 +66,7 @@ class Splitter:
         outlines = [outline(content, file_type) for content, file_type in contents]
         atoms = [Atoms(content, self.max_tokens) for content in texts]
         limit = self.max_tokens - self.overlap_tokens
-        atom_counts = self._count(texts, [list(own) for own in atoms])
+        atom_counts = self._count(texts, atoms)
         spans = [list(Packer(*own, limit)) for own in zip(texts, atoms, atom_counts, outlines, strict=True)]
         counts = self._count(texts, spans)
         # Joined atoms may have more tokens than the sum of their own, and a single one may be too long.
@@ -84,10 +84,10 @@ class Splitter:
             for content, own, titles in zip(texts, fitted, outlines, strict=True)
         ]
 
-    def _count(self, texts: Sequence[str], spans: Sequence[Sequence[Span]]) -> list[list[int]]:
-        cut = [text[start:end] for text, own in zip(texts, spans, strict=True) for start, end in own]
-        counts = iter(count_tokens(self._tokenizer, cut))
-        return [list(islice(counts, len(own))) for own in spans]
+    def _count(self, texts: Sequence[str], spans: Sequence[Iterable[Span]]) -> list[list[int]]:
+        cut = (text[start:end] for text, own in zip(texts, spans, strict=True) for start, end in own)
+        counts = count_tokens(self._tokenizer, cut)
+        return [[counts[text[start:end]] for start, end in own] for text, own in zip(texts, spans, strict=True)]
 
     def _fitting(self, content: str, span: Span, count: int) -> Iterator[tuple[Span, int]]:
         if count <= self.max_tokens or span[1] - span[0] == 1:

@@ -1,5 +1,6 @@
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -69,15 +70,14 @@ def special_token_count(tokenizer: Tokenizer) -> int:
     return int(tokenizer.num_special_tokens_to_add(is_pair=False))
 
 
-def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
-    """Tokens of each text without special ones; equal texts are counted once."""
-    distinct = list(dict.fromkeys(texts))
-    counts: dict[str, int] = {}
-    for at in range(0, len(distinct), ENCODE_BATCH):
-        batch = distinct[at : at + ENCODE_BATCH]
+def count_tokens(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, int]:
+    """Tokens of each distinct text, without special ones."""
+    counts = dict.fromkeys(texts, 0)
+    distinct = iter(list(counts))
+    while batch := list(islice(distinct, ENCODE_BATCH)):
         encodings = tokenizer.encode_batch_fast(batch, add_special_tokens=False)
         counts.update(zip(batch, map(len, encodings), strict=True))
-    return [counts[text] for text in texts]
+    return counts
 
 
 def _transformer_dir(model_dir: Path) -> Path:
