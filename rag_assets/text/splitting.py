@@ -10,7 +10,7 @@ from rag_assets.errors import UsageError
 from rag_assets.text.atoms import Atoms, halves, strength
 from rag_assets.text.headings import Outline, outline
 from rag_assets.text.packing import CHARS_PER_TOKEN, Packer
-from rag_assets.text.tokens import count_tokens
+from rag_assets.text.tokens import distinct_token_counts
 
 # Raise it with every change after which some text would be cut in other places.
 REVISION = 1
@@ -86,7 +86,7 @@ class Splitter:
 
     def _count(self, texts: Sequence[str], spans: Sequence[Iterable[Span]]) -> list[list[int]]:
         cut = (text[start:end] for text, own in zip(texts, spans, strict=True) for start, end in own)
-        counts = count_tokens(self._tokenizer, cut)
+        counts = distinct_token_counts(self._tokenizer, cut)
         return [[counts[text[start:end]] for start, end in own] for text, own in zip(texts, spans, strict=True)]
 
     def _fitting(self, content: str, span: Span, count: int) -> Iterator[tuple[Span, int]]:

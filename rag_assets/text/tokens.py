@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,14 @@ def special_token_count(tokenizer: Tokenizer) -> int:
     return int(tokenizer.num_special_tokens_to_add(is_pair=False))
 
 
-def count_tokens(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, int]:
-    """Tokens of each distinct text, without special ones."""
+def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
+    """Tokens of each text, without special ones."""
+    counts = distinct_token_counts(tokenizer, texts)
+    return [counts[text] for text in texts]
+
+
+def distinct_token_counts(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, int]:
+    """Tokens of each distinct text, without special ones; the texts may be a stream that never is a list."""
     counts = dict.fromkeys(texts, 0)
     distinct = iter(list(counts))
     while batch := list(islice(distinct, ENCODE_BATCH)):
