@@ -103,12 +103,12 @@ def test_first_start_makes_a_database_that_psycopg_sqlalchemy_and_psql_reach(
     url = server.ensure_running()
 
     assert _query(url, "select current_user || '/' || current_database()") == "rag_assets/rag_assets"
-    with create_engine(make_url(url).set(drivername="postgresql+psycopg")).connect() as connection:
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    with engine.connect() as connection:
         assert connection.scalar(text("show server_encoding")) == "UTF8"
+    engine.dispose()
     psql = cluster.find_programs(server.data).path("psql")
-    done = subprocess.run(
-        [psql, url, "-Atc", "show data_checksums"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([psql, url, "-Atc", "show data_checksums"], capture_output=True, text=True, check=True)
     assert done.stdout == "on\n"
 
 
@@ -123,10 +123,7 @@ def test_settings_are_the_same_on_every_machine(server: EmbeddedServer) -> None:
     assert _query(url, "show listen_addresses") == ""
     assert _query(url, "show timezone") == "UTC"
     assert _query(url, "select lower('ÉÖ')") == "éö"
-    assert (
-        _query(url, "select array_agg(w order by w)::text from unnest(array['b','a','B','é']) w")
-        == "{B,a,b,é}"
-    )
+    assert _query(url, "select array_agg(w order by w)::text from unnest(array['b','a','B','é']) w") == "{B,a,b,é}"
 
 
 def test_second_call_is_fast_and_returns_the_same_url(server: EmbeddedServer) -> None:
@@ -184,9 +181,7 @@ def test_secrets_are_closed_to_other_users(server: EmbeddedServer) -> None:
         psycopg.connect(wrong)
 
 
-def test_eight_processes_race_for_a_first_start_and_get_one_server(
-    tmp_path: Path, server_at: Starter
-) -> None:
+def test_eight_processes_race_for_a_first_start_and_get_one_server(tmp_path: Path, server_at: Starter) -> None:
     server = server_at(tmp_path)
     racers = [
         subprocess.Popen([sys.executable, "-c", START, str(tmp_path)], stdout=subprocess.PIPE, text=True)
@@ -208,9 +203,7 @@ def test_threads_race_and_get_one_server(server: EmbeddedServer) -> None:
     assert urls == [server.url()] * 8
 
 
-def test_two_state_folders_are_two_servers(
-    server: EmbeddedServer, pristine: Path, server_at: Starter
-) -> None:
+def test_two_state_folders_are_two_servers(server: EmbeddedServer, pristine: Path, server_at: Starter) -> None:
     _copy(server.root, server.root.parent.parent / "second" / "postgres")
     second = server_at(server.root.parent.parent / "second")
     urls = server.ensure_running(), second.ensure_running()
@@ -229,9 +222,7 @@ def test_a_killed_postmaster_is_replaced_with_its_committed_rows(server: Embedde
     assert _pid(server) != pid
 
 
-def test_a_child_that_outlives_the_postmaster_is_ended(
-    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_child_that_outlives_the_postmaster_is_ended(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_lock, "_ORPHANS_MAY_LIVE_S", 0.5)
     url, pid = server.ensure_running(), _pid(server)
     with psycopg.connect(url, autocommit=True) as session:
@@ -249,9 +240,7 @@ def test_a_pid_file_that_names_a_living_stranger_is_stale(server: EmbeddedServer
     url, pid = server.ensure_running(), _pid(server)
     pid_file = (server.data / "postmaster.pid").read_text()
     server.stop()
-    stranger = subprocess.Popen(
-        ["sleep", "60"], user=server.data.stat().st_uid if os.geteuid() == 0 else None
-    )
+    stranger = subprocess.Popen(["sleep", "60"], user=server.data.stat().st_uid if os.geteuid() == 0 else None)
     try:
         if line == 1:  # a zombie has a number, and answers kill(pid, 0)
             stranger.kill()
@@ -287,7 +276,7 @@ def test_a_half_done_initdb_heals(tmp_path: Path, server_at: Starter) -> None:
     assert sorted(path.name for path in server.root.iterdir()) == ["data", "lock", "password", "server.log"]
 
 
-@pytest.mark.parametrize("delay_s", [0.0, 0.02, 0.04, 0.1])
+@pytest.mark.parametrize("delay_s", [0.0, 0.03])
 def test_the_server_survives_a_starter_killed_at_any_moment(server: EmbeddedServer, delay_s: float) -> None:
     script = [sys.executable, "-c", START, str(server.root.parent)]
     starter = subprocess.Popen(script, stdout=subprocess.DEVNULL)
@@ -300,9 +289,7 @@ def test_the_server_survives_a_starter_killed_at_any_moment(server: EmbeddedServ
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signals_to_the_starters_group_do_not_reach_the_server(
-    server: EmbeddedServer, sent: signal.Signals
-) -> None:
+def test_signals_to_the_starters_group_do_not_reach_the_server(server: EmbeddedServer, sent: signal.Signals) -> None:
     script = START + "sys.stdin.read()"
     starter = subprocess.Popen(
         [sys.executable, "-c", script, str(server.root.parent)],
@@ -465,9 +452,7 @@ try:
 except UsageError as error:
     print(error)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
     assert "pip install 'rag_assets[local]'" in done.stdout
     assert "RAG_ASSETS_DATABASE_URL" in done.stdout
 
