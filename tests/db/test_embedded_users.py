@@ -18,7 +18,10 @@ from rag_assets.db import postmaster, sockets
 from rag_assets.db.embedded import EmbeddedServer
 from rag_assets.errors import UsageError
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user"),
+]
 
 ORDINARY = "nobody"
 SYSTEM_PYTHON = "/usr/bin/python3"
