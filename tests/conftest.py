@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from dagster import DagsterInstance
 from sqlalchemy import URL, Engine, make_url, text
 
 from rag_assets.cli.home import enter
@@ -17,6 +18,7 @@ from rag_assets.db.engine import DRIVER, dispose_engines, make_engine
 from rag_assets.settings import Settings
 
 TEMPLATE = "rag_template"
+BUILT_TEMPLATE = "rag_built_template"
 
 # What a developer has set must not reach the tests, and nothing may ask a model hub for anything.
 for name in [name for name in os.environ if name.startswith(("RAG_ASSETS_", "DAGSTER_"))]:
@@ -89,8 +91,40 @@ def engine(database: URL) -> Iterator[Engine]:
 @pytest.fixture
 def settings(database: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """An installation of its own: state folder, DAGSTER_HOME and database, by environment, as a user sets them."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RAG_ASSETS_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", database.render_as_string(hide_password=False))
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "state" / "dagster_home"))
+    return _enter(database, tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def built_template(admin: Engine, template: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database in which two projects were ingested and passed all checks; see tests/corpus.py."""
+    from tests.corpus import build
+
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {BUILT_TEMPLATE} TEMPLATE {template} STRATEGY file_copy"))
+    url = admin.url.set(database=BUILT_TEMPLATE)
+    root = tmp_path_factory.mktemp("built")
+    with pytest.MonkeyPatch.context() as monkeypatch, DagsterInstance.ephemeral() as instance:
+        _enter(url, root, monkeypatch)
+        engine = make_engine(url)
+        build(engine, root / "folders", instance)
+        engine.dispose()
+        dispose_engines()
+    return BUILT_TEMPLATE
+
+
+@pytest.fixture
+def built(admin: Engine, built_template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """A copy of the built database, to break: the settings in the environment are those of its installation."""
+    for url in _database(admin, built_template):
+        _enter(url, tmp_path, monkeypatch)
+        engine = make_engine(url)
+        yield engine
+        engine.dispose()
+
+
+def _enter(url: URL, root: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("RAG_ASSETS_STATE_DIR", str(root / "state"))
+    monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", url.render_as_string(hide_password=False))
+    monkeypatch.setenv("DAGSTER_HOME", str(root / "state" / "dagster_home"))
     return enter()
