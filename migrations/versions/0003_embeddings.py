@@ -45,21 +45,11 @@ def upgrade() -> None:
         sa.Column("promoted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint(
-            "distance IN ('cosine', 'l2', 'ip')", name=op.f("ck_embedding_spaces_distance_known")
-        ),
-        sa.CheckConstraint(
-            "kind IN ('chunks', 'messages', 'memories')", name=op.f("ck_embedding_spaces_kind_known")
-        ),
-        sa.CheckConstraint(
-            "status IN ('building', 'live', 'retired')", name=op.f("ck_embedding_spaces_status_known")
-        ),
-        sa.CheckConstraint(
-            "storage IN ('vector', 'halfvec')", name=op.f("ck_embedding_spaces_storage_known")
-        ),
-        sa.CheckConstraint(
-            "dimensions BETWEEN 1 AND 4000", name=op.f("ck_embedding_spaces_dimensions_indexable")
-        ),
+        sa.CheckConstraint("distance IN ('cosine', 'l2', 'ip')", name=op.f("ck_embedding_spaces_distance_known")),
+        sa.CheckConstraint("kind IN ('chunks', 'messages', 'memories')", name=op.f("ck_embedding_spaces_kind_known")),
+        sa.CheckConstraint("status IN ('building', 'live', 'retired')", name=op.f("ck_embedding_spaces_status_known")),
+        sa.CheckConstraint("storage IN ('vector', 'halfvec')", name=op.f("ck_embedding_spaces_storage_known")),
+        sa.CheckConstraint("dimensions BETWEEN 1 AND 4000", name=op.f("ck_embedding_spaces_dimensions_indexable")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_embedding_spaces")),
         sa.UniqueConstraint("fingerprint", name=op.f("uq_embedding_spaces_fingerprint")),
         schema="rag",
@@ -121,8 +111,14 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # The view and the vectors' partitions are made at run time; what they show is rebuilt by the next run.
+    # The view, the vectors' partitions and the latency probes are made at run time; the next run makes them anew.
     op.execute("DROP VIEW IF EXISTS rag.live_chunks")
+    op.execute(
+        "DO $$ DECLARE probe regclass; BEGIN "
+        "FOR probe IN SELECT oid FROM pg_class WHERE relnamespace = 'rag'::regnamespace "
+        "AND relkind = 'r' AND relname ~ '^latency_probe_[0-9]+$' "
+        "LOOP EXECUTE 'DROP TABLE ' || probe; END LOOP; END $$"
+    )
     op.drop_table("query_vectors", schema="rag")
     op.drop_table("embedding_failures", schema="rag")
     op.drop_table("embeddings", schema="rag")

@@ -60,6 +60,11 @@ def partition_name(space_id: int) -> str:
     return f"embeddings_{space_id}"
 
 
+def probe_name(space_id: int) -> str:
+    """The table that the latency check keeps for a space that holds few vectors."""
+    return f"latency_probe_{space_id}"
+
+
 def partition(space_id: int) -> Table:
     """The partition that holds one space's vectors, as a table of its own: plans stay simple."""
     return Table(
@@ -133,12 +138,13 @@ def promote(connection: Connection, space: EmbeddingSpace) -> bool:
 
 
 def drop_retired(connection: Connection, kind: str = "chunks") -> int:
-    """Remove retired spaces: partition and index at once, then their row; returns how many went."""
+    """Remove retired spaces: partition, index and probe at once, then their row; returns how many went."""
     retired = connection.scalars(
         select(EmbeddingSpace.id).where(EmbeddingSpace.kind == kind, EmbeddingSpace.status == "retired")
     ).all()
     for space_id in retired:
         drop_table(connection, partition_name(space_id))
+        drop_table(connection, probe_name(space_id))
         connection.execute(delete(EmbeddingSpace).where(EmbeddingSpace.id == space_id))
     return len(retired)
 

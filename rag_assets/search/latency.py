@@ -12,7 +12,7 @@ from rag_assets.db import hnsw
 from rag_assets.db.copy import copy_rows
 from rag_assets.db.ddl import drop_table, execute
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
-from rag_assets.db.spaces import partition
+from rag_assets.db.spaces import partition, probe_name
 from rag_assets.search.plans import served_by_index
 from rag_assets.search.retriever import use_graph
 from rag_assets.search.samples import jittered, sample_vectors
@@ -55,7 +55,7 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Latency | 
     table = partition(space.id)
     with engine.connect() as connection:
         vectors = connection.scalar(select(func.count()).select_from(table)) or 0
-        origins = sample_vectors(connection, table, ORIGINS)
+        origins = sample_vectors(connection, table, WARM_UP + SEARCHES)
     if not vectors:
         return None
     questions = [str(vector.tolist()) for vector in jittered(origins, WARM_UP + SEARCHES, seed=2)]
@@ -65,7 +65,7 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Latency | 
         statement, index, topped_up = nearest_chunks(space), hnsw.index_name(space.id), 0
     else:
         topped_up = CERTIFIED_AT - vectors
-        probe = _ensure_probe(engine, space, vectors, origins)
+        probe = _ensure_probe(engine, space, vectors)
         statement, index = nearest_texts(space, probe), _probe_index(space.id)
     with engine.begin() as connection:
         use_graph(connection, max(K, ef_search))
@@ -74,10 +74,6 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Latency | 
         times = sorted([_time(connection, statement, question) for question in questions][WARM_UP:])
     p50, p95, p99 = (times[min(len(times) - 1, int(len(times) * share))] for share in (0.5, 0.95, 0.99))
     return Latency(p50, p95, p99, vectors + topped_up, topped_up, by_index)
-
-
-def probe_name(space_id: int) -> str:
-    return f"latency_probe_{space_id}"
 
 
 def _probe_index(space_id: int) -> str:
@@ -90,7 +86,7 @@ def _time(connection: Connection, statement: Any, question: str) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def _ensure_probe(engine: Engine, space: EmbeddingSpace, vectors: int, origins: "NDArray[np.float32]") -> Table:
+def _ensure_probe(engine: Engine, space: EmbeddingSpace, vectors: int) -> Table:
     """The probe of this space: its vectors and enough neighbours of them, under the same index.
 
     It is kept from one check to the next (unlogged, some 30 MB), since building it takes longer than all checks
@@ -102,6 +98,7 @@ def _ensure_probe(engine: Engine, space: EmbeddingSpace, vectors: int, origins: 
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('rag_assets.latency_probe'))"))
         if not _fits(connection, space, vectors):
+            origins = sample_vectors(connection, partition(space.id), ORIGINS)
             filling = jittered(origins, CERTIFIED_AT - vectors, seed=3)
             _build_probe(connection, space, probe, vectors, filling)
     return probe

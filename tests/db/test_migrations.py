@@ -1,0 +1,123 @@
+"""The schema up, down and up again, on tables that hold rows, and beside what the pipeline makes at run time."""
+
+import subprocess
+import sys
+
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Engine, inspect
+
+from rag_assets.db import schema
+from rag_assets.db.engine import make_engine
+from rag_assets.errors import UsageError
+from tests.checks.looking import look, red
+from tests.running import rows, run
+
+TABLES_AT = {
+    "0001": {"documents", "projects"},
+    "0002": {"documents", "projects", "document_chunks", "document_chunkings"},
+}
+
+
+def tables(engine: Engine) -> set[str]:
+    return set(inspect(engine).get_table_names("rag")) - {"alembic_version"}
+
+
+@pytest.fixture
+def empty(empty_database: URL) -> Engine:
+    return make_engine(empty_database)
+
+
+def test_the_head_known_by_file_name_is_alembics_own() -> None:
+    assert [schema.head_revision()] == ScriptDirectory(str(schema.migrations_dir())).get_heads()
+
+
+def test_an_empty_database_comes_up_and_equals_the_models(empty: Engine) -> None:
+    assert schema.current_revision(empty) is None
+    schema.upgrade(empty)
+    assert schema.current_revision(empty) == schema.head_revision()
+    assert "No new upgrade operations" in schema.check(empty)
+    empty.dispose()
+
+
+def test_models_and_database_are_equal_beside_partition_index_probe_and_view(built: Engine) -> None:
+    found = tables(built)
+    assert {"embeddings_1", "latency_probe_1"} <= found
+    assert inspect(built).get_view_names("rag") == ["live_chunks"]
+    assert "No new upgrade operations" in schema.check(built)
+
+
+def test_a_difference_between_models_and_database_is_an_error_that_shows_it(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE rag.documents ADD COLUMN extra text")
+    with pytest.raises(UsageError, match="extra"):
+        schema.check(engine)
+
+
+def test_each_step_down_and_up_again_works_on_tables_with_rows(built: Engine) -> None:
+    counted = "SELECT (SELECT count(*) FROM rag.documents), (SELECT count(*) FROM rag.document_chunks)"
+    [(documents, chunks)] = rows(built, counted)
+    everything = tables(built)
+    schema.downgrade(built, "0002")
+    # Nothing of the spaces is left: a probe that stayed would pass for one of the next space with this number.
+    assert tables(built) == TABLES_AT["0002"]
+    assert inspect(built).get_view_names("rag") == []
+    assert rows(built, counted) == [(documents, chunks)]
+    schema.upgrade(built)
+    assert tables(built) == everything - {"embeddings_1", "latency_probe_1"}
+    schema.downgrade(built, "0001")
+    assert tables(built) == TABLES_AT["0001"]
+    assert rows(built, "SELECT count(*) FROM rag.documents") == [(documents,)]
+    schema.upgrade(built)
+    schema.downgrade(built, "base")
+    assert tables(built) == set()
+    schema.upgrade(built)
+    assert rows(built, counted) == [(0, 0)]
+    assert "No new upgrade operations" in schema.check(built)
+
+
+@pytest.mark.slow
+def test_a_run_after_a_downgrade_and_upgrade_makes_everything_anew(built: Engine) -> None:
+    schema.downgrade(built, "0001")
+    schema.upgrade(built)
+    import dagster as dg
+
+    from rag_assets.partitions import projects
+    from tests.corpus import PROJECTS
+
+    dg.DagsterInstance.get().add_dynamic_partitions(str(projects.name), list(PROJECTS))
+    # The sources of the built installation are where they were; nothing needs to be read again.
+    result = run(keys=PROJECTS)
+    assert result.success
+    assert red(look()) == set()
+
+
+def test_two_processes_may_upgrade_one_database_at_once(empty: Engine, empty_database: URL) -> None:
+    code = (
+        "import sys; from sqlalchemy import make_url; from rag_assets.db.engine import make_engine; "
+        "from rag_assets.db import schema; schema.upgrade(make_engine(make_url(sys.argv[1])))"
+    )
+    url = empty_database.render_as_string(hide_password=False)
+    racers = [subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    for racer in racers:
+        _, errors = racer.communicate(timeout=60)
+        assert racer.returncode == 0, errors
+    assert schema.current_revision(empty) == schema.head_revision()
+    assert "No new upgrade operations" in schema.check(empty)
+    empty.dispose()
+
+
+def test_an_unknown_revision_is_an_error_that_names_it(engine: Engine) -> None:
+    with pytest.raises(UsageError, match="9999"):
+        schema.upgrade(engine, "9999")
+
+
+def test_an_upgrade_that_fails_leaves_the_database_as_it_was(empty: Engine) -> None:
+    with empty.begin() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA rag")
+        connection.exec_driver_sql("CREATE TABLE rag.documents (mine int)")
+    with pytest.raises(Exception, match="already exists"):
+        schema.upgrade(empty)
+    assert tables(empty) == {"documents"}
+    assert schema.current_revision(empty) is None
+    empty.dispose()
