@@ -63,12 +63,11 @@ def chunks_checks(
 ) -> Iterator[dg.AssetCheckResult]:
     from rag_assets.db import audit
     from rag_assets.embedding.model import find_model
-    from rag_assets.stages.target import checked_space
-    from rag_assets.text.tokens import load_tokenizer
+    from rag_assets.stages.target import checked_space, tokenizer_of
 
     engine = postgres.engine
     space = checked_space(engine, embedder.target().definition)
-    tokenizer = load_tokenizer(find_model(space.model, space.revision).path)
+    tokenizer = tokenizer_of(find_model(space.model, space.revision))
     yield from evaluate(
         context,
         {

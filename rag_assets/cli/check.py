@@ -11,7 +11,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
 ) -> None:
     """Run all checks without materializing anything; exit 1 when one of severity ERROR fails."""
-    from rag_assets.cli import home, show
+    from rag_assets.cli import home
     from rag_assets.cli.run import run_job
     from rag_assets.db.engine import shared_engine
 
@@ -22,6 +22,8 @@ def check(
         report = {"checks": [found.as_json() for found in outcome.checks], "run_ids": [outcome.run_id]}
         sys.stdout.write(json.dumps(report, default=str) + "\n")
     else:
+        from rag_assets.cli import show
+
         show.check_table(outcome.checks)
     for found in fatal:
         typer.echo(f"rag-assets: check {found.asset}/{found.name} failed: {found.description}", err=True)

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,11 +35,10 @@ def ingest(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
 ) -> None:
     """Read, cut, embed and index a source, check everything, and serve it."""
-    from rag_assets.cli import home, show
+    from rag_assets.cli import bars, home
     from rag_assets.cli.run import run_job
     from rag_assets.db.engine import shared_engine
     from rag_assets.partitions import projects
-    from rag_assets.progress import listening
 
     started = time.perf_counter()
     settings = home.enter()
@@ -46,13 +46,15 @@ def ingest(
     name = _prepare(engine, source, project, include, exclude)
     home.instance().add_dynamic_partitions(str(projects.name), [name])
     config = {"confirm_deletions": confirm_deletions, "retry_failed": retry_failed}
-    with show.live_progress(quiet=as_json) as listener, listening(listener):
+    with nullcontext() if as_json else bars.shown():
         outcome = run_job("ingest", partition_key=name, config={"ops": {"raw_documents": {"config": config}}})
     report = _report(engine, name, outcome, time.perf_counter() - started)
     failed = outcome.error if not outcome.success else None
     if as_json:
         sys.stdout.write(json.dumps(report, default=str) + "\n")
     else:
+        from rag_assets.cli import show
+
         show.ingest_report(report, outcome.checks)
         if failed is None:
             show.sample_answer(engine, settings, name)

@@ -1,5 +1,7 @@
 """rag-assets: the command line, one module a command."""
 
+import logging
+import os
 import sys
 from typing import Any
 
@@ -20,6 +22,21 @@ app.command("check")(check.check)
 app.command("status")(status.status)
 app.command("ui")(ui.ui)
 app.add_typer(database.app, name="db")
+
+
+def run() -> None:
+    """The console script: main, then a prompt end."""
+    code: Any = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # All that matters is committed by now. Taking Dagster's and torch's modules apart, object by object, would
+    # keep the user waiting for half a second more.
+    os._exit(code if isinstance(code, int) else code is not None)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
 ) -> None:
     """Find the chunks that are nearest in meaning to a question."""
-    from rag_assets.cli import home, show
+    from rag_assets.cli import home
     from rag_assets.db.engine import shared_engine
     from rag_assets.search.retriever import Retriever
 
@@ -24,4 +24,6 @@ def search(
     if as_json:
         sys.stdout.write(json.dumps(asdict(found), default=str) + "\n")
     else:
+        from rag_assets.cli import show
+
         show.answer(found)

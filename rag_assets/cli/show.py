@@ -1,13 +1,10 @@
-"""What people see: progress while it runs, tables when it is done."""
+"""What people see when it is done: tables, and answers with their sources."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
-
-from rag_assets.progress import Listener, Step
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -17,36 +14,8 @@ if TYPE_CHECKING:
     from rag_assets.settings import Settings
 
 out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False)
 
 SHOWN_CHARACTERS = 240
-
-
-@contextmanager
-def live_progress(*, quiet: bool) -> Iterator[Listener]:
-    """A live line a stage, on stderr, so that stdout stays what scripts read."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description:<14}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}"),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=err, disable=quiet, refresh_per_second=5) as progress:
-
-        def listener(step: Step) -> None:
-            task = tasks.get(step.stage)
-            if task is None:
-                task = tasks[step.stage] = progress.add_task(step.stage, unit=step.unit, rate="", total=step.total)
-            speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
-            rate = f"{speed:,.0f}/s" if speed else ""
-            progress.update(task, completed=step.done, total=step.total, rate=rate)
-
-        yield listener
 
 
 def ingest_report(report: dict[str, Any], checks: "list[CheckOutcome]") -> None:
@@ -70,9 +39,8 @@ def check_table(checks: "list[CheckOutcome]") -> None:
     for check in checks:
         mark = "[green]passed[/]" if check.passed else "[red]FAILED[/]" if check.fatal else "[yellow]warning[/]"
         figures = ", ".join(f"{name} {value}" for name, value in check.metadata.items() if value not in ([], None))
-        table.add_row(
-            f"{check.asset}/{check.name}", mark, figures if check.passed else f"{check.description}: {figures}"
-        )
+        said = figures if check.passed else f"{check.description}: {figures}"
+        table.add_row(f"{check.asset}/{check.name}", mark, escape(said))
     out.print(table)
 
 
@@ -102,7 +70,7 @@ def sample_answer(engine: "Engine", settings: "Settings", project: str) -> None:
     question = sample_question(engine, project)
     if question is None:
         return
-    out.print(f"\n[bold]{question}[/]")
+    out.print(f"\n{question}", markup=False, style="bold")
     answer(Retriever(engine, ef_search=settings.ef_search).search(question, k=3, project=project))
 
 
@@ -132,5 +100,5 @@ def _rows(title: str, rows: list[dict[str, Any]]) -> None:
         return
     table = Table(*rows[0], title=title, title_justify="left")
     for row in rows:
-        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else escape(str(value)) for value in row.values()))
     out.print(table)

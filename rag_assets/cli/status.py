@@ -11,7 +11,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
 ) -> None:
     """Show database, projects, pending work, failed documents, spaces and indexes."""
-    from rag_assets.cli import home, show
+    from rag_assets.cli import home
     from rag_assets.db.engine import database_url, make_engine
     from rag_assets.db.status import read_status
 
@@ -20,4 +20,6 @@ def status(
     if as_json:
         sys.stdout.write(json.dumps(found, default=str) + "\n")
     else:
+        from rag_assets.cli import show
+
         show.status(found)

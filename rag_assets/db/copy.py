@@ -9,6 +9,8 @@ from sqlalchemy import Column, Connection, MetaData, Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
+from rag_assets.db.vectors import vector_cursor
+
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
@@ -23,11 +25,7 @@ def copy_rows(
     driver = connection.connection.driver_connection
     assert driver is not None
     types = [_type_name(column.type) for column in columns]
-    if "vector" in types and driver.adapters.types.get("vector") is None:
-        from pgvector.psycopg import register_vector
-
-        register_vector(driver)
-    with driver.cursor() as cursor:
+    with vector_cursor(driver) if "vector" in types else driver.cursor() as cursor:
         cursor.execute(
             sql.SQL("CREATE TEMPORARY TABLE {} ({}) ON COMMIT DROP").format(
                 sql.Identifier(name),

@@ -105,25 +105,28 @@ def _build(engine: Engine, space: EmbeddingSpace, *, memory_limit_mb: int, progr
         sql.SQL("CONCURRENTLY " if concurrently else ""), sql.Identifier(SCHEMA, name)
     )
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        rows = connection.execute(
-            text("SELECT count(*) FROM rag.embeddings WHERE space_id = :id"), {"id": space.id}
-        ).scalar_one()
-        _set(connection, "maintenance_work_mem", f"{_graph_mb(space, rows, memory_limit_mb)}MB")
-        statement = create_index(space, table, name, concurrently=concurrently)
-        # A leftover of a build that died, or an index with other parameters: `IF NOT EXISTS` would hide it.
-        execute(connection, drop)
         try:
-            with _watched(engine, connection, progress):
-                execute(connection, statement)
-        except (DiskFull, OutOfMemory):
-            # Shared memory is too small for a parallel build (/dev/shm is 64 MB in many containers);
-            # a single process needs none of it.
-            _set(connection, "max_parallel_maintenance_workers", "0")
+            rows = connection.execute(
+                text("SELECT count(*) FROM rag.embeddings WHERE space_id = :id"), {"id": space.id}
+            ).scalar_one()
+            _set(connection, "maintenance_work_mem", f"{_graph_mb(space, rows, memory_limit_mb)}MB")
+            statement = create_index(space, table, name, concurrently=concurrently)
+            # A leftover of a build that died, or an index with other parameters: `IF NOT EXISTS` would hide it.
             execute(connection, drop)
-            with _watched(engine, connection, progress):
-                execute(connection, statement)
-        execute(connection, sql.SQL("ANALYZE {}").format(sql.Identifier(SCHEMA, table)))
-        connection.invalidate()
+            try:
+                with _watched(engine, connection, progress):
+                    execute(connection, statement)
+            except (DiskFull, OutOfMemory):
+                # Shared memory is too small for a parallel build (/dev/shm is 64 MB in many containers);
+                # a single process needs none of it.
+                _set(connection, "max_parallel_maintenance_workers", "0")
+                execute(connection, drop)
+                with _watched(engine, connection, progress):
+                    execute(connection, statement)
+            execute(connection, sql.SQL("ANALYZE {}").format(sql.Identifier(SCHEMA, table)))
+        finally:
+            # What was set for the build ends with its session, and does not go back to the pool.
+            connection.invalidate()
 
 
 def _graph_mb(space: EmbeddingSpace, rows: int, limit_mb: int) -> int:

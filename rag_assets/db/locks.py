@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
 from rag_assets.errors import ServiceError
@@ -30,20 +30,24 @@ def exclusively(engine: Engine, name: str, *, wait_s: float, shared: bool = Fals
     """
     # A connection of its own, in autocommit: no transaction stays open while a model or an index build runs.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        # PostgreSQL reads a lock_timeout of 0 as "wait for ever".
-        connection.execute(_LIMIT_WAIT, {"limit": f"{max(1, int(wait_s * 1000))}ms"})
         try:
-            connection.execute(_ACQUIRE_SHARED if shared else _ACQUIRE, {"name": name})
-        except OperationalError as error:
-            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
-                raise
-            holders = ", ".join(connection.scalars(_HOLDERS, {"name": name})) or "a run that has just ended"
-            raise ServiceError(
-                f"{name} is in the hands of {holders} for more than {wait_s:g} s; "
-                "wait for that run to end (or end it), then run again."
-            ) from None
-        try:
+            # PostgreSQL reads a lock_timeout of 0 as "wait for ever".
+            connection.execute(_LIMIT_WAIT, {"limit": f"{max(1, int(wait_s * 1000))}ms"})
+            _acquire(connection, name, wait_s=wait_s, shared=shared)
             yield
         finally:
-            # The session ends here, and its lock with it, whatever happened in between.
+            # The session ends here, and with it its lock and its limit, whatever happened in between.
             connection.invalidate()
+
+
+def _acquire(connection: Connection, name: str, *, wait_s: float, shared: bool) -> None:
+    try:
+        connection.execute(_ACQUIRE_SHARED if shared else _ACQUIRE, {"name": name})
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        holders = ", ".join(connection.scalars(_HOLDERS, {"name": name})) or "a run that has just ended"
+        raise ServiceError(
+            f"{name} is in the hands of {holders} for more than {wait_s:g} s; "
+            "wait for that run to end (or end it), then run again."
+        ) from None

@@ -103,6 +103,10 @@ def write_chunks(connection: Connection, chunking: str, documents: Sequence[Chun
     rows = [chunk for document in documents for chunk in document.chunks]
     incoming = copy_rows(connection, "incoming_chunks", columns, map(_values, rows))
     ids = [document.document_id for document in documents]
+    # From here to the end of the transaction nobody deletes these documents; a deletion under way is waited for.
+    connection.execute(
+        select(Document.id).where(Document.id.in_(ids)).order_by(Document.id).with_for_update(read=True, key_share=True)
+    )
     gone = connection.execute(
         delete(DocumentChunk).where(
             DocumentChunk.document_id.in_(ids),

@@ -2,7 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Table, select
+from psycopg import sql
+from sqlalchemy import Connection, Table
+
+from rag_assets.db.vectors import vector_cursor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,8 +19,14 @@ def sample_vectors(connection: Connection, table: Table, number: int) -> "NDArra
     """Up to `number` stored vectors, float32 (n, dimensions), by hash: an order as good as random."""
     import numpy as np
 
-    rows = connection.scalars(select(table.c.embedding).order_by(table.c.content_hash).limit(number)).all()
-    return np.array([list(row) for row in rows], dtype=np.float32)
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    # In binary, straight into arrays: read as text, they would cost more than the searches that they serve.
+    query = sql.SQL("SELECT embedding FROM {} ORDER BY content_hash LIMIT {}").format(
+        sql.Identifier(table.schema or "", table.name), number
+    )
+    with vector_cursor(driver) as cursor:
+        return np.array([row[0].to_numpy() for row in cursor.execute(query)], dtype=np.float32)
 
 
 def jittered(vectors: "NDArray[np.float32]", number: int, *, seed: int) -> "NDArray[np.float32]":

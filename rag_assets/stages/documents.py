@@ -54,13 +54,12 @@ def refresh_documents(
     """
     with exclusively(engine, f"raw_documents of {project}", wait_s=wait_s):
         known = known_documents(engine, project_id)
-        if retry_failed:
-            known = {path: k for path, k in known.items() if not k.failed}
         listed = {file.path: file for file in source.list()}
         gone = [k.id for path, k in known.items() if path not in listed]
         if not confirm_deletions:
             _refuse_mass_deletion(project, source.uri, known=len(known), listed=len(listed), gone=len(gone))
-        reading = _Reading(project_id, source, readers, known)
+        trusted = {path: k for path, k in known.items() if not (retry_failed and k.failed)}
+        reading = _Reading(project_id, source, readers, trusted)
         yield from _batched(project, _in_order(listed.values(), reading, workers), total=len(listed))
         for start in range(0, len(gone), BATCH_ROWS):
             yield DocumentBatch(project, deletions=gone[start : start + BATCH_ROWS])

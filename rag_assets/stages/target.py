@@ -1,6 +1,8 @@
 """From the settings to the embedding space that they ask for."""
 
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, or_, select
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 # What sentence-transformers puts before a document, by the names under which models keep it.
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+# Models that read whole books still find passages better; more than this only on demand.
+LONGEST_BY_DEFAULT = 512
+
 _DISTANCES = {"cosine": "cosine", "dot": "ip", "euclidean": "l2", None: "cosine"}
 
 
@@ -31,15 +36,16 @@ class Target:
     model: Model
 
 
+@cache
 def target_space(settings: Settings) -> Target:
-    """Work out the space that the settings ask for; loads no model.
+    """Work out the space that the settings ask for, once a process; loads no model.
 
     Raises UsageError when chunks of the wanted length do not fit the model's window.
     """
     model = find_model(settings.model, settings.model_revision)
-    tokenizer = load_tokenizer(model.path)
+    tokenizer = tokenizer_of(model)
     room = content_tokens(model, tokenizer)
-    max_tokens = settings.chunk_tokens or room
+    max_tokens = settings.chunk_tokens or min(room, LONGEST_BY_DEFAULT)
     if max_tokens > room:
         raise UsageError(
             f"RAG_ASSETS_CHUNK_TOKENS is {max_tokens}, but the window of {model.name} holds {room} tokens; "
@@ -84,6 +90,16 @@ def target_space(settings: Settings) -> Target:
     return Target(definition, model)
 
 
+@cache
+def _tokenizer_at(path: Path) -> Tokenizer:
+    return load_tokenizer(path)
+
+
+def tokenizer_of(model: Model) -> Tokenizer:
+    """The model's tokenizer; read once a process, since its file is large."""
+    return _tokenizer_at(model.path)
+
+
 def content_tokens(model: Model, tokenizer: Tokenizer) -> int:
     """How many tokens of a text the model really sees: its window less special tokens and prompt."""
     prompts = [model.prompts[name] for name in _DOCUMENT_PROMPTS if name in model.prompts]
@@ -93,7 +109,7 @@ def content_tokens(model: Model, tokenizer: Tokenizer) -> int:
 def splitter_of(space: "EmbeddingSpace", model: Model) -> Splitter:
     """The splitter that makes the chunks of this space."""
     return Splitter(
-        load_tokenizer(model.path),
+        tokenizer_of(model),
         max_tokens=space.chunking_settings["max_tokens"],
         overlap_tokens=space.chunking_settings["overlap_tokens"],
     )
