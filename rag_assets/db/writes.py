@@ -164,7 +164,9 @@ def write_embeddings(
                 ["space_id", "content_hash", "embedding"],
                 select(literal_column(str(int(space_id))), incoming),
             )
-            .on_conflict_do_nothing()
+            .on_conflict_do_nothing(),
+            # SQLAlchemy keeps no count of an INSERT unless it is asked to.
+            execution_options={"preserve_rowcount": True},
         )
         counts.inserted = stored.rowcount
         connection.execute(
