@@ -1,6 +1,7 @@
 """The installation that a command works in: settings, DAGSTER_HOME, a quiet Dagster."""
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,12 @@ def quiet_run_config() -> dict[str, object]:
 
 
 def instance() -> "dg.DagsterInstance":
+    """The instance of DAGSTER_HOME; opening one takes longer than most of what it is asked."""
+    return _instance_at(os.environ["DAGSTER_HOME"])
+
+
+@cache
+def _instance_at(_home: str) -> "dg.DagsterInstance":
     import dagster as dg
 
     return dg.DagsterInstance.get()

@@ -1,0 +1,213 @@
+"""python -m tests.benchmarks.ingest [FOLDER] [--runs N] [--memory]: how near a first ingest is to the bare limit.
+
+Prints one JSON object. `seconds` is a whole first run of the job, checks included, start-up (imports, server, model)
+apart; `limit_seconds` is, in the same process and on the same texts, what nothing can avoid: the model's own `encode`
+over all distinct texts sorted by length, a binary COPY of the vectors, and CREATE INDEX. Both are medians of `--runs`.
+`second_run` is the command line again with nothing changed, against Dagster running five empty assets. With
+`--memory`, `memory` compares peak memory at 1x and 20x of a corpus. Without FOLDER: Python's documentation topics.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+EMPTY_ASSETS = """
+import time
+started = time.perf_counter()
+import dagster as dg
+assets = []
+for number in range(5):
+    @dg.asset(name=f"empty_{number}", deps=assets[-1:])
+    def empty() -> None: ...
+    assets.append(empty)
+job = dg.Definitions(assets=assets).resolve_implicit_global_asset_job_def()
+quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+assert job.execute_in_process(instance=dg.DagsterInstance.get(), run_config=quiet).success
+"""
+IMPORT = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?")
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        print(json.dumps(measure(arguments.folder)))
+        return
+    runs = []
+    for _ in range(arguments.runs):
+        with installation() as environment:
+            runs.append(in_child(environment, arguments.folder))
+            second = second_run(environment, arguments.folder)
+    middle = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+    middle["ratio_to_limit"] = round(statistics.median(run["seconds"] / run["limit_seconds"] for run in runs), 3)
+    report = {**middle, "runs": arguments.runs, "second_run": second, "imports": imports()}
+    if arguments.memory:
+        report["memory"] = memory(arguments.folder)
+    print(json.dumps(report))
+
+
+class installation:
+    """A fresh state folder with its own embedded server, gone at the end; gives the environment for children."""
+
+    def __enter__(self) -> dict[str, str]:
+        self._folder = tempfile.TemporaryDirectory(prefix="rag-bench-", ignore_cleanup_errors=True)
+        keep = {key: value for key, value in os.environ.items() if not key.startswith(("RAG_ASSETS_", "DAGSTER_"))}
+        self._environment = keep | {"RAG_ASSETS_STATE_DIR": self._folder.name, "HF_HUB_OFFLINE": "1"}
+        return self._environment
+
+    def __exit__(self, *_: object) -> None:
+        subprocess.run(
+            [sys.executable, "-c", "from rag_assets.cli.main import main; main()", "db", "stop"],
+            env=self._environment,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        self._folder.cleanup()
+
+
+def in_child(environment: dict[str, str], folder: str | None) -> dict[str, float]:
+    """Measure in a process of its own, so that peak memory is that of one ingest."""
+    command = [sys.executable, "-m", "tests.benchmarks.ingest", "--measure", *([folder] if folder else [])]
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(folder: str | None) -> dict[str, float]:
+    from rag_assets.cli import home
+    from rag_assets.cli.ingest import _prepare
+    from rag_assets.cli.run import run_job
+    from rag_assets.db.engine import shared_engine
+    from rag_assets.embedding.encoder import encoder_of
+    from rag_assets.partitions import projects
+
+    settings = home.enter()
+    engine = shared_engine(settings)
+    encoder = encoder_of(settings.model, _revision(settings), normalize=True, device=settings.device)
+    model = encoder.load()
+    model.encode(["warm"])
+    name = _prepare(engine, folder, None, None, None)
+    home.instance().add_dynamic_partitions(str(projects.name), [name])
+
+    started = time.perf_counter()
+    outcome = run_job("ingest", partition_key=name)
+    seconds = time.perf_counter() - started
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if outcome.error is not None or any(check.fatal for check in outcome.checks):
+        raise SystemExit(f"the ingest did not end well: {outcome.error or outcome.checks}")
+    stages = sum(figures.get("seconds", 0.0) for figures in outcome.figures.values())
+    texts, limit = bare_limit(engine, model)
+    return {
+        "seconds": round(seconds, 2),
+        "seconds_without_checks": round(stages, 2),
+        "limit_seconds": round(limit, 2),
+        "texts": texts,
+        "chunks": outcome.figures["chunks"]["inserted"],
+        "peak_rss_mb": round(peak_mb, 1),
+    }
+
+
+def _revision(settings: Any) -> str:
+    from rag_assets.embedding.model import find_model
+
+    return find_model(settings.model, settings.model_revision).revision
+
+
+def bare_limit(engine: Any, model: Any) -> tuple[int, float]:
+    """Seconds for encode, COPY and CREATE INDEX of the texts that were just ingested, with raw psycopg."""
+    import psycopg
+    from pgvector.psycopg import register_vector
+
+    url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url) as connection:
+        register_vector(connection)
+        texts = [
+            text
+            for (text,) in connection.execute(
+                "SELECT DISTINCT ON (content_hash) chunk_text FROM rag.document_chunks ORDER BY content_hash"
+            )
+        ]
+        started = time.perf_counter()
+        texts.sort(key=len)
+        vectors = model.encode(texts, show_progress_bar=False)
+        dimensions = vectors.shape[1]
+        connection.execute(f"CREATE TABLE bare (id integer PRIMARY KEY, embedding vector({dimensions}))")
+        with connection.cursor().copy("COPY bare FROM STDIN (FORMAT BINARY)") as copy:
+            copy.set_types(["int4", "vector"])
+            for row in enumerate(vectors):
+                copy.write_row(row)
+        connection.execute("CREATE INDEX ON bare USING hnsw (embedding vector_cosine_ops)")
+        connection.commit()
+        seconds = time.perf_counter() - started
+        connection.execute("DROP TABLE bare")
+    return len(texts), seconds
+
+
+def second_run(environment: dict[str, str], folder: str | None) -> dict[str, Any]:
+    """The command line with nothing changed, and Dagster's own five empty assets: medians of five, whole processes."""
+    home = Path(environment["RAG_ASSETS_STATE_DIR"]) / "dagster_home"
+    ours = [Path(sys.executable).with_name("rag-assets"), "ingest", *([folder] if folder else []), "--json"]
+    empty = [sys.executable, "-c", EMPTY_ASSETS]
+    times: dict[str, list[float]] = {"ours": [], "empty": []}
+    for _ in range(5):
+        for name, command in (("empty", empty), ("ours", ours)):
+            started = time.perf_counter()
+            done = subprocess.run(
+                command, env=environment | {"DAGSTER_HOME": str(home)}, check=True, stdout=subprocess.PIPE
+            )
+            times[name].append(time.perf_counter() - started)
+            if name == "ours":
+                report = json.loads(done.stdout)
+    ours_s, empty_s = statistics.median(times["ours"]), statistics.median(times["empty"])
+    return {
+        "seconds": round(ours_s, 2),
+        "empty_assets_seconds": round(empty_s, 2),
+        "extra_seconds": round(ours_s - empty_s, 2),
+        "texts_embedded": report["texts"]["embedded"],
+    }
+
+
+def imports() -> dict[str, float]:
+    """Seconds to import our code location and Dagster alone: medians of five processes each."""
+    times: dict[str, list[float]] = {"dagster": [], "rag_assets.definitions": []}
+    for _ in range(5):
+        for module, seconds in times.items():
+            done = subprocess.run(
+                [sys.executable, "-c", IMPORT.format(module)], check=True, stdout=subprocess.PIPE, text=True
+            )
+            seconds.append(float(done.stdout))
+    dagster, ours = (statistics.median(seconds) for seconds in times.values())
+    return {"dagster": round(dagster, 3), "rag_assets": round(ours, 3), "ratio": round(ours / dagster, 2)}
+
+
+def memory(folder: str | None) -> dict[str, float]:
+    """Peak memory of a first ingest of a twentieth of the corpus, and of the whole of it."""
+    from rag_assets.sources import TOPICS_URI, open_source
+
+    source = open_source(folder or TOPICS_URI)
+    files = list(source.list())
+    peaks = {}
+    with tempfile.TemporaryDirectory(prefix="rag-bench-corpus-") as corpus:
+        for name, part in (("1x", files[:: len(files) // max(1, len(files) // 20)]), ("20x", files)):
+            below = Path(corpus) / name
+            for file in part:
+                (below / file.path).parent.mkdir(parents=True, exist_ok=True)
+                (below / file.path).write_bytes(source.read(file.path))
+            with installation() as environment:
+                peaks[name] = in_child(environment, str(below))["peak_rss_mb"]
+    return {**peaks, "ratio": round(peaks["20x"] / peaks["1x"], 3)}
+
+
+if __name__ == "__main__":
+    main()
