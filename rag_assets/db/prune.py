@@ -19,7 +19,6 @@ KEPT_QUERIES = 10_000
 def prune(engine: Engine, space: EmbeddingSpace) -> int:
     """Remove the space's orphans; returns how many vectors went. The caller holds the lock on its vectors."""
     vectors = partition(space.id)
-    in_use = select(EmbeddingSpace.chunking).where(EmbeddingSpace.status != "retired")
     with engine.begin() as connection:
         gone = connection.execute(delete(vectors).where(~_pointed_to(space, vectors.c.content_hash)))
         connection.execute(
@@ -34,8 +33,16 @@ def prune(engine: Engine, space: EmbeddingSpace) -> int:
                 QueryVector.query_hash.in_(stale.order_by(QueryVector.created_at.desc()).offset(KEPT_QUERIES)),
             )
         )
+    prune_chunkings(engine)
+    return gone.rowcount
+
+
+def prune_chunkings(engine: Engine) -> int:
+    """Remove the chunks of chunkings that no space uses any more; returns how many went."""
+    in_use = select(EmbeddingSpace.chunking).where(EmbeddingSpace.status != "retired")
+    with engine.begin() as connection:
         connection.execute(delete(DocumentChunking).where(DocumentChunking.chunking.not_in(in_use)))
-        connection.execute(delete(DocumentChunk).where(DocumentChunk.chunking.not_in(in_use)))
+        gone = connection.execute(delete(DocumentChunk).where(DocumentChunk.chunking.not_in(in_use)))
     return gone.rowcount
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select, table
 
-from rag_assets.db import hnsw
+from rag_assets.db import audit, hnsw
 from rag_assets.db.audit import EXAMPLES, Finding
 from rag_assets.db.models import SCHEMA, DocumentChunk, EmbeddingFailure, EmbeddingSpace
 from rag_assets.db.spaces import live_space, partition
@@ -18,6 +18,7 @@ from rag_assets.stages.embeddings import distinct_texts, pending_texts
 def failures(engine: Engine, settings: Settings, space: EmbeddingSpace) -> list[str]:
     """What keeps this space from serving, one clause each; empty when nothing does."""
     findings = [
+        audit.documents_have_chunks(engine, space.chunking),
         texts_have_vectors(engine, space),
         no_orphan_vectors(engine, space),
         vectors_are_sound(engine, space),

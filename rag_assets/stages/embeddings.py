@@ -16,6 +16,7 @@ from rag_assets.embedding.encoder import Encoder, token_batches
 from rag_assets.errors import ServiceError
 from rag_assets.progress import report
 from rag_assets.stages.batches import EmbeddingBatch
+from rag_assets.stages.prefetch import DEPTH
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PAGE_TEXTS = 2_000
 MOST_FAULTS_IN_A_ROW = 100
+LENGTH_TOLERANCE = 0.01
 
 Text = tuple[bytes, str, int]
 
@@ -39,13 +41,17 @@ def refresh_embeddings(
 ) -> Iterator[EmbeddingBatch]:
     """Stream vectors for the project's texts that have none in this space; loads no model when there are none.
 
-    Raises ServiceError when the model fails on one text after another and has not embedded any.
+    Raises ServiceError when the model fails on one text after another, or on every text that the project has.
     """
     # Shared: projects embed side by side, but never while vectors that nothing points to are being removed.
     with (
         exclusively(engine, f"embeddings of {project} in space {space.id}", wait_s=wait_s),
         exclusively(engine, f"vectors of space {space.id}", wait_s=wait_s, shared=True),
     ):
+        # The batches of the project or space before this one are being written while this runs ahead. Only when they
+        # are committed does the table say which texts are still without a vector.
+        for _ in range(DEPTH + 1):
+            yield EmbeddingBatch(project, space.id)
         with engine.begin() as connection:
             distinct = connection.scalar(distinct_texts(space, project_id)) or 0
             _adopt(connection, space, project_id)
@@ -63,13 +69,14 @@ def refresh_embeddings(
                 batch = _embed(project, space, encoder, texts[cut])
                 done += len(texts[cut])
                 faults = 0 if batch.rows else faults + len(batch.faults)
-                if faults >= MOST_FAULTS_IN_A_ROW:
+                report("embeddings", done, pending, "texts")
+                yield batch
+                # A model that fails on everything is at fault itself; a few texts that it refuses are set aside.
+                if faults >= MOST_FAULTS_IN_A_ROW or (faults == pending == distinct):
                     raise ServiceError(
                         f"the model {space.model} failed on {faults} texts one after another, the last time with: "
                         f"{batch.faults[-1].error}; mend the model, then run again."
                     )
-                report("embeddings", done, pending, "texts")
-                yield batch
 
 
 def distinct_texts(space: EmbeddingSpace, project_id: UUID | None = None) -> Select[int]:
@@ -138,7 +145,7 @@ def _pages(engine: Engine, space: EmbeddingSpace, project_id: UUID) -> Iterator[
 def _embed(project: str, space: EmbeddingSpace, encoder: Encoder, texts: Sequence[Text]) -> EmbeddingBatch:
     started = time.perf_counter()
     batch = EmbeddingBatch(project, space.id)
-    _encode(encoder, space.dimensions, texts, batch)
+    _encode(encoder, space, texts, batch)
     batch.figures = {
         "embedded": len(batch.rows),
         "tokens": sum(tokens for _, _, tokens in texts),
@@ -147,7 +154,7 @@ def _embed(project: str, space: EmbeddingSpace, encoder: Encoder, texts: Sequenc
     return batch
 
 
-def _encode(encoder: Encoder, dimensions: int, texts: Sequence[Text], batch: EmbeddingBatch) -> None:
+def _encode(encoder: Encoder, space: EmbeddingSpace, texts: Sequence[Text], batch: EmbeddingBatch) -> None:
     """Embed texts into the batch; where the model raises, halve until the culprit is alone."""
     try:
         vectors = encoder.encode([text for _, text, _ in texts])
@@ -158,18 +165,18 @@ def _encode(encoder: Encoder, dimensions: int, texts: Sequence[Text], batch: Emb
             batch.faults.append(_fault(texts[0], f"{type(error).__name__}: {error}"))
             return
         middle = len(texts) // 2
-        _encode(encoder, dimensions, texts[:middle], batch)
-        _encode(encoder, dimensions, texts[middle:], batch)
+        _encode(encoder, space, texts[:middle], batch)
+        _encode(encoder, space, texts[middle:], batch)
         return
     for text, vector in zip(texts, vectors, strict=True):
-        reason = vector_fault(vector, dimensions)
+        reason = vector_fault(vector, space.dimensions, normalized=space.normalize)
         if reason:
             batch.faults.append(_fault(text, reason))
         else:
             batch.rows.append(EmbeddingRow(text[0], vector))
 
 
-def vector_fault(vector: "NDArray[np.float32]", dimensions: int) -> str | None:
+def vector_fault(vector: "NDArray[np.float32]", dimensions: int, *, normalized: bool) -> str | None:
     """What is wrong with a vector, None where nothing is."""
     import numpy as np
 
@@ -179,6 +186,10 @@ def vector_fault(vector: "NDArray[np.float32]", dimensions: int) -> str | None:
         return "the vector has NaN or infinite components"
     if not vector.any():
         return "the vector is zero"
+    length = float(np.linalg.norm(vector.astype(np.float64)))
+    # The check vectors_are_sound would be red for ever after, and could not name the text.
+    if normalized and abs(length - 1) > LENGTH_TOLERANCE:
+        return f"the vector has length {length:.3g}, not 1"
     return None
 
 

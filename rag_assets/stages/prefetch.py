@@ -7,13 +7,16 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+# So many items the maker is ahead; when it is asked for the one after them, what it made before is used up.
+DEPTH = 1
+
 
 class _End:
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
 
 
-def prefetch(items: Iterator[T], *, depth: int = 1) -> Generator[T, None, None]:
+def prefetch(items: Iterator[T], *, depth: int = DEPTH) -> Generator[T, None, None]:
     """Run `items` in a thread of its own, at most `depth` items ahead.
 
     An error in the maker is raised here, after the items before it. Closing this generator (or an error in its

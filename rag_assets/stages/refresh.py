@@ -10,7 +10,7 @@ from rag_assets.db import hnsw, spaces
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import EmbeddingSpace, Project
 from rag_assets.db.projects import get_project
-from rag_assets.db.prune import prune
+from rag_assets.db.prune import prune, prune_chunkings
 from rag_assets.embedding.encoder import Encoder
 from rag_assets.embedding.model import find_model
 from rag_assets.errors import IntegrityError
@@ -133,17 +133,21 @@ def live(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
     with engine.begin() as connection:
         flipped = spaces.promote(connection, wanted)
         dropped = spaces.drop_retired(connection)
-        return {
-            "space": wanted.id,
-            "model": wanted.model,
-            "revision": wanted.revision,
-            "dimensions": wanted.dimensions,
-            "flipped": flipped,
-            "spaces_dropped": dropped,
-            "seconds": round(time.perf_counter() - started, 3),
-            "dagster/row_count": spaces.count_vectors(connection, wanted),
-            "dagster/table_name": f"{engine.url.database}.rag.live_chunks",
-        }
+        vectors = spaces.count_vectors(connection, wanted)
+    if dropped:
+        # After the flip's commit: these may be many rows, and nobody should wait for the pointer meanwhile.
+        prune_chunkings(engine)
+    return {
+        "space": wanted.id,
+        "model": wanted.model,
+        "revision": wanted.revision,
+        "dimensions": wanted.dimensions,
+        "flipped": flipped,
+        "spaces_dropped": dropped,
+        "seconds": round(time.perf_counter() - started, 3),
+        "dagster/row_count": vectors,
+        "dagster/table_name": f"{engine.url.database}.rag.live_chunks",
+    }
 
 
 def _projects(engine: Engine, names: Sequence[str]) -> list[Project]:

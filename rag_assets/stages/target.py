@@ -51,6 +51,11 @@ def target_space(settings: Settings) -> Target:
             f"RAG_ASSETS_CHUNK_TOKENS is {max_tokens}, but the window of {model.name} holds {room} tokens; "
             f"set it to {room} or less."
         )
+    if settings.overlap_tokens * 2 >= max_tokens:
+        raise UsageError(
+            f"RAG_ASSETS_OVERLAP_TOKENS is {settings.overlap_tokens}, too much for chunks of {max_tokens} tokens; "
+            "set it to less than half of that."
+        )
     splitter = Splitter(tokenizer, max_tokens=max_tokens, overlap_tokens=settings.overlap_tokens)
     chunking_settings = {
         "tokenizer": fingerprint(tokenizer.to_str()),

@@ -27,6 +27,7 @@ class Steps:
     engine: Engine
     settings: Settings
     encoders: dict[int, HashEncoder] = field(default_factory=dict)
+    write_s: float = 0.0
 
     @property
     def target(self) -> Target:
@@ -69,10 +70,11 @@ class Steps:
         return [text for encoder in self.encoders.values() for text in encoder.embedded]
 
 
-def apply(engine: Engine, batches: Iterable[Batch]) -> Counter[str]:
-    """What the IO manager does: a transaction a batch, while the next one is made."""
+def apply(engine: Engine, batches: Iterable[Batch], *, write_s: float = 0.0) -> Counter[str]:
+    """What the IO manager does: a transaction a batch, while the next one is made; `write_s` slows it down."""
     figures: Counter[str] = Counter()
     for batch in prefetch(iter(batches)):
+        time.sleep(write_s)
         with engine.begin() as connection:
             written = batch.write(connection)
         for name in written.__slots__:

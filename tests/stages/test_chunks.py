@@ -1,0 +1,146 @@
+"""chunks: cut again only where the text or the chunking changed, and never lost on the way."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rag_assets.stages.chunks import pending_documents
+from tests.running import rows
+from tests.stages.stepping import Steps, write
+
+SECTIONS = [f"# Part {n}\n\n" + " ".join(f"Word{n} number {m} is here." for m in range(70)) + "\n" for n in range(6)]
+
+
+def stored(steps: Steps) -> dict[Any, Any]:
+    """Chunks by id, with everything but their times."""
+    found = rows(
+        steps.engine,
+        "SELECT id, document_id, chunking, chunk_index, chunk_text, content_hash, char_start, char_end, token_count, "
+        "heading_path FROM rag.document_chunks",
+    )
+    return {row[0]: row for row in found}
+
+
+def test_second_run_cuts_nothing(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "".join(SECTIONS))
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    first = steps.chunks("zoo")
+    assert first["inserted"] == len(stored(steps)) >= 6
+    second = steps.chunks("zoo")
+    assert (second["inserted"], second["updated"], second["deleted"], second["unchanged"]) == (0, 0, 0, 0)
+
+
+def test_line_inserted_at_the_top_moves_chunks_and_keeps_their_ids(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "".join(SECTIONS))
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    steps.chunks("zoo")
+    before = stored(steps)
+    write(folder / "a.md", "A line of its own.\n\n" + "".join(SECTIONS))
+    steps.documents("zoo")
+    figures = steps.chunks("zoo")
+    after = stored(steps)
+    assert len(before.keys() & after.keys()) >= len(before) - 1
+    assert figures["inserted"] <= 2
+    texts = dict(rows(steps.engine, "SELECT id, content FROM rag.documents"))
+    assert all(texts[row[1]][row[6] : row[7]] == row[4] for row in after.values())
+    assert sorted(row[3] for row in after.values()) == list(range(len(after)))
+
+
+def test_swapped_sections_swap_their_indexes(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "".join(SECTIONS))
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    steps.chunks("zoo")
+    before = stored(steps)
+    write(folder / "a.md", "".join(reversed(SECTIONS)))
+    steps.documents("zoo")
+    steps.chunks("zoo")
+    after = stored(steps)
+    assert before.keys() == after.keys()
+    assert {id_: row[3] for id_, row in before.items()} != {id_: row[3] for id_, row in after.items()}
+
+
+def test_document_that_lost_its_text_loses_its_chunks(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "Some text.")
+    write(folder / "b.md", "Other text.")
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    steps.chunks("zoo")
+    write(folder / "a.md", " \n")
+    steps.documents("zoo")
+    assert steps.chunks("zoo")["deleted"] == 1
+    assert [row[4] for row in stored(steps).values()] == ["Other text."]
+    assert steps.chunks("zoo")["deleted"] == 0
+
+
+def test_failed_document_keeps_its_chunks(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "Some text.")
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    steps.chunks("zoo")
+    (folder / "a.md").unlink()
+    (folder / "a.md").symlink_to("nowhere")
+    steps.documents("zoo")
+    steps.chunks("zoo")
+    assert [row[4] for row in stored(steps).values()] == ["Some text."]
+
+
+def test_rows_deleted_by_hand_come_back_when_the_stamp_goes_too(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "".join(SECTIONS))
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    steps.chunks("zoo")
+    before = stored(steps)
+    with steps.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM rag.document_chunks WHERE chunk_index > 1")
+        connection.exec_driver_sql("DELETE FROM rag.document_chunkings")
+    steps.chunks("zoo")
+    assert stored(steps) == before
+
+
+def test_pending_documents_are_counted_per_project(steps: Steps, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write(tmp_path / name / "a.md", "text")
+        steps.project(name, tmp_path / name)
+    steps.documents("one", "two")
+    chunking = steps.target.definition.chunking
+    ids = dict(rows(steps.engine, "SELECT name, id FROM rag.projects"))
+    steps.chunks("one")
+    assert len(pending_documents(steps.engine, ids["one"], chunking)) == 0
+    assert len(pending_documents(steps.engine, ids["two"], chunking)) == 1
+
+
+def test_many_documents_are_cut_in_several_batches(steps: Steps, folder: Path) -> None:
+    for number in range(450):
+        write(folder / f"{number}.txt", f"Text of number {number}.")
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    assert steps.chunks("zoo")["inserted"] == 450
+
+
+def test_other_chunk_length_is_built_beside_the_old_one_and_takes_over(
+    steps: Steps, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder / "a.md", "".join(SECTIONS))
+    write(folder / "b.md", "A short text, whole in any chunking.")
+    steps.project("zoo", folder)
+    steps.all("zoo")
+    steps.live()
+    old = steps.target.definition.chunking
+    embedded = set(steps.embedded)
+    monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "64")
+    new = steps.target.definition.chunking
+    steps.documents("zoo")
+    steps.chunks("zoo")
+    assert {row[0] for row in rows(steps.engine, "SELECT DISTINCT chunking FROM rag.document_chunks")} == {old, new}
+    assert "A short text, whole in any chunking." in embedded
+    steps.embeddings("zoo")
+    assert not embedded & set(steps.encoders[2].embedded), "texts that have a vector already are not embedded again"
+    steps.index()
+    steps.live()
+    assert {row[0] for row in rows(steps.engine, "SELECT DISTINCT chunking FROM rag.document_chunks")} == {new}
+    assert rows(steps.engine, "SELECT id, status FROM rag.embedding_spaces") == [(2, "live")]
+    assert rows(steps.engine, "SELECT DISTINCT space_id FROM rag.embeddings") == [(2,)]

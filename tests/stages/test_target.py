@@ -1,0 +1,96 @@
+"""The wanted space: what makes it another one, and how spaces follow each other."""
+
+from pathlib import Path
+
+import pytest
+
+from rag_assets.errors import IntegrityError, ServiceError, UsageError
+from rag_assets.stages.target import checked_space, target_space
+from tests.running import rows
+from tests.stages.stepping import Steps, write
+
+
+def test_chunks_longer_than_the_window_are_refused(steps: Steps) -> None:
+    settings = steps.settings.model_copy(update={"chunk_tokens": 255})
+    with pytest.raises(UsageError, match=r"RAG_ASSETS_CHUNK_TOKENS is 255, .* holds 254 tokens; set it to 254 or less"):
+        target_space(settings)
+    fits = target_space(steps.settings.model_copy(update={"chunk_tokens": 254}))
+    assert fits.definition == target_space(steps.settings).definition
+
+
+def test_overlap_that_leaves_no_room_is_a_usage_error(steps: Steps) -> None:
+    with pytest.raises(UsageError, match="RAG_ASSETS_OVERLAP_TOKENS"):
+        target_space(steps.settings.model_copy(update={"chunk_tokens": 64, "overlap_tokens": 64}))
+
+
+def test_model_that_is_nowhere_is_a_service_error(steps: Steps, tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="RAG_ASSETS_MODEL"):
+        target_space(steps.settings.model_copy(update={"model": "nobody/has-this"}))
+    with pytest.raises((ServiceError, UsageError), match="RAG_ASSETS_MODEL"):
+        target_space(steps.settings.model_copy(update={"model": str(tmp_path)}))
+
+
+@pytest.mark.parametrize(
+    ("change", "same_chunking", "same_embedder"),
+    [
+        ({"chunk_tokens": 100}, False, True),
+        ({"overlap_tokens": 10}, False, True),
+        ({"hnsw_m": 24}, True, True),
+        ({"index_storage": "halfvec"}, True, True),
+    ],
+    ids=["chunk_tokens", "overlap_tokens", "hnsw_m", "index_storage"],
+)
+def test_what_changes_a_space(
+    steps: Steps, change: dict[str, object], same_chunking: bool, same_embedder: bool
+) -> None:
+    before = target_space(steps.settings).definition
+    after = target_space(steps.settings.model_copy(update=change)).definition
+    assert after.fingerprint != before.fingerprint
+    assert (after.chunking == before.chunking, after.embedder == before.embedder) == (same_chunking, same_embedder)
+
+
+def test_settings_that_concern_no_vector_leave_the_space(steps: Steps) -> None:
+    before = target_space(steps.settings).definition
+    for change in ({"ef_search": 200}, {"batch_tokens": 512}, {"lock_wait_s": 1.0}):
+        assert target_space(steps.settings.model_copy(update=change)).definition == before
+
+
+def test_nothing_to_check_says_so(steps: Steps) -> None:
+    with pytest.raises(ServiceError, match="run rag-assets ingest first"):
+        checked_space(steps.engine, steps.target.definition)
+
+
+def test_space_does_not_flip_before_every_project_is_in_it(
+    steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        write(tmp_path / name / "a.md", f"The text of {name}.")
+        steps.project(name, tmp_path / name)
+    steps.all("one", "two")
+    steps.live()
+    monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "64")
+    steps.all("one")
+    with pytest.raises(IntegrityError, match=r"1 of 2 documents lack chunks.*Searches go on in space 1"):
+        steps.live()
+    assert rows(steps.engine, "SELECT status FROM rag.embedding_spaces ORDER BY id") == [("live",), ("building",)]
+    # While the change is under way, the old space stays fresh.
+    write(tmp_path / "one" / "b.md", "A new text.")
+    steps.all("one")
+    assert rows(steps.engine, "SELECT count(*) FROM rag.live_chunks") == [(3,)]
+    steps.all("two")
+    assert steps.live()["flipped"]
+    assert rows(steps.engine, "SELECT status FROM rag.embedding_spaces") == [("live",)]
+    assert rows(steps.engine, "SELECT count(*) FROM rag.live_chunks") == [(3,)]
+
+
+def test_going_back_before_the_flip_is_no_work(steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "one" / "a.md", "The text of one.")
+    steps.project("one", tmp_path / "one")
+    steps.all("one")
+    steps.live()
+    monkeypatch.setenv("RAG_ASSETS_HNSW_M", "24")
+    steps.all("one")
+    monkeypatch.delenv("RAG_ASSETS_HNSW_M")
+    assert steps.all("one")["embedded"] == 0
+    assert not steps.live()["flipped"]
+    assert steps.embedded == ["The text of one."]
