@@ -1,0 +1,89 @@
+"""The maker of a stream works ahead, by so much, and ends with its user."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from rag_assets.stages.prefetch import prefetch
+
+
+class Maker:
+    """Numbers; remembers how many were made, and whether it was closed."""
+
+    def __init__(self, number: int = 5, *, fails_at: int | None = None) -> None:
+        self.made = 0
+        self.closed_by: str | None = None
+        self._number, self._fails_at = number, fails_at
+
+    def __iter__(self) -> Iterator[int]:
+        try:
+            for number in range(self._number):
+                if number == self._fails_at:
+                    raise ValueError("no more of them")
+                self.made += 1
+                yield number
+        finally:
+            self.closed_by = threading.current_thread().name
+
+
+def test_items_come_in_order_and_end() -> None:
+    maker = Maker(100)
+    assert list(prefetch(iter(maker))) == list(range(100))
+    assert maker.closed_by == "prefetch"
+
+
+def test_an_empty_stream_is_empty() -> None:
+    assert list(prefetch(iter(()))) == []
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_the_maker_is_ahead_by_no_more_than_the_depth(depth: int) -> None:
+    maker = Maker(50)
+    stream = prefetch(iter(maker), depth=depth)
+    assert next(stream) == 0
+    time.sleep(0.3)
+    # One with the user, `depth` waiting, and one in the maker's hand.
+    assert maker.made == depth + 2
+    stream.close()
+
+
+def test_maker_and_user_work_at_the_same_time() -> None:
+    def slow() -> Iterator[int]:
+        for number in range(6):
+            time.sleep(0.1)
+            yield number
+
+    started = time.monotonic()
+    for _ in prefetch(slow()):
+        time.sleep(0.1)
+    assert time.monotonic() - started < 1.1
+
+
+def test_an_error_of_the_maker_comes_after_the_items_before_it() -> None:
+    stream = prefetch(iter(Maker(fails_at=3)))
+    assert [next(stream) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="no more of them"):
+        next(stream)
+
+
+def test_an_error_of_the_user_stops_and_closes_the_maker() -> None:
+    maker = Maker(1_000_000)
+
+    def use() -> None:
+        for number in prefetch(iter(maker)):
+            if number == 3:
+                raise KeyError(number)
+
+    with pytest.raises(KeyError):
+        use()
+    assert maker.made < 10
+    assert maker.closed_by == "prefetch"
+    assert "prefetch" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_stream_that_is_never_begun_starts_no_thread() -> None:
+    maker = Maker()
+    prefetch(iter(maker)).close()
+    assert maker.made == 0
