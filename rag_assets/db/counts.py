@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, func, select
 
-from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
-from rag_assets.db.spaces import partition
+from rag_assets.db.models import Document, DocumentChunk, Embedding, EmbeddingSpace, Project
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +47,17 @@ def project_counts(engine: Engine, project: str) -> Counts:
         ).one()
         chunks = texts = vectors = 0
         if space is not None:
-            stored = partition(space.id)
             chunks, texts, vectors = connection.execute(
                 select(
                     func.count(DocumentChunk.id),
                     func.count(DocumentChunk.content_hash.distinct()),
-                    func.count(stored.c.content_hash.distinct()),
+                    func.count(Embedding.content_hash.distinct()),
                 )
                 .join(Document, Document.id == DocumentChunk.document_id)
-                .outerjoin(stored, stored.c.content_hash == DocumentChunk.content_hash)
+                .outerjoin(
+                    Embedding,
+                    (Embedding.space_id == space.id) & (Embedding.content_hash == DocumentChunk.content_hash),
+                )
                 .where(Document.project_id == id_, DocumentChunk.chunking == space.chunking)
             ).one()
     to_chunk = len(pending_documents(engine, id_, space.chunking)) if space else documents - failed

@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from rag_assets.db.ddl import create_partition, drop_table, recreate_live_view
-from rag_assets.db.models import SCHEMA, EmbeddingSpace
+from rag_assets.db.models import SCHEMA, Embedding, EmbeddingSpace
 
 _RUNTIME_TABLE = re.compile(r"(embeddings|latency_probe)_\d+")
 
@@ -115,7 +115,8 @@ def spaces_to_maintain(connection: Connection, definition: SpaceDefinition) -> S
 
 
 def count_vectors(connection: Connection, space: EmbeddingSpace) -> int:
-    return connection.scalar(select(func.count()).select_from(partition(space.id))) or 0
+    # Of the whole table, which prunes to the one partition: a partition that was lost holds no vectors.
+    return connection.scalar(select(func.count()).where(Embedding.space_id == space.id)) or 0
 
 
 def promote(connection: Connection, space: EmbeddingSpace) -> bool:

@@ -1,0 +1,26 @@
+"""What importing a part of the package brings in, in a fresh process."""
+
+import subprocess
+import sys
+
+LIBRARY = [
+    *("rag_assets.db.spaces", "rag_assets.db.hnsw", "rag_assets.db.writes", "rag_assets.db.status"),
+    *("rag_assets.db.schema", "rag_assets.search.retriever", "rag_assets.search.proof", "rag_assets.stages.refresh"),
+    *("rag_assets.text.readers", "rag_assets.text.splitting", "rag_assets.sources", "rag_assets.embedding.encoder"),
+]
+
+
+def loaded(module: str) -> set[str]:
+    code = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_the_library_is_imported_without_dagster_and_without_any_model() -> None:
+    heavy = {"dagster", "torch", "transformers", "sentence_transformers", "pandas", "polars", "pyarrow", "kreuzberg"}
+    assert loaded(", ".join(LIBRARY)) & heavy == set()
+
+
+def test_the_code_location_is_loaded_without_database_and_model() -> None:
+    heavy = {"sqlalchemy", "psycopg", "pgvector", "numpy", "torch", "sentence_transformers", "tokenizers"}
+    assert loaded("rag_assets.definitions") & heavy == set()
