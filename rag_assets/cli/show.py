@@ -74,31 +74,39 @@ def sample_answer(engine: "Engine", settings: "Settings", project: str) -> None:
     answer(Retriever(engine, ef_search=settings.ef_search).search(question, k=3, project=project))
 
 
-def _parts(figures: dict[str, Any], *names: str) -> str:
-    return ", ".join(f"{figures[name]:,} {name}" for name in names)
-
-
 def status(found: dict[str, Any]) -> None:
-    """The state of the installation as a few tables."""
-    database = found["database"]
-    out.print(
-        f"database {database['name']} ({database['bytes'] / 1e6:,.1f} MB), PostgreSQL {database['server']}, "
-        f"pgvector {database['pgvector'] or 'missing'}, schema {database['schema_revision'] or 'none'} "
-        f"of {database['schema_head']}"
+    """The state of the installation, a line a thing."""
+    database, pending = found["database"], found["pending"]
+    _line(
+        f"database {database['name']}: {_size(database['bytes'])}, PostgreSQL {database['server']}, "
+        f"pgvector {database['pgvector'] or 'missing'}, "
+        f"schema {database['schema_revision'] or 'none'} of {database['schema_head']}"
     )
-    _rows("projects", found["projects"])
-    _rows("spaces", found["spaces"])
-    _rows("failed documents", found["failed_documents"])
-    pending = found["pending"]
-    out.print(
+    for project in found["projects"]:
+        _line(
+            f"project {project['name']}: {project['documents']:,} documents, {project['chunks']:,} chunks, "
+            f"{project['vectors']:,} of {project['texts']:,} texts embedded, from {project['source']}"
+        )
+    for space in found["spaces"]:
+        _line(
+            f"space {space['id']} ({space['status']}): {space['model']} {space['revision'][:8]}, "
+            f"{space['vectors']:,} vectors of {space['dimensions']} dimensions, {_size(space['bytes'])}; index {space['index_state']}, "
+            f"{_size(space['index_bytes'])}"
+        )
+    _line(
         f"pending: {pending['documents_to_chunk']:,} documents to chunk, {pending['texts_to_embed']:,} texts to embed"
     )
+    for document in found["failed_documents"]:
+        _line(f"failed: {document['project']}/{document['file_path']}: {document['reason']}")
 
 
-def _rows(title: str, rows: list[dict[str, Any]]) -> None:
-    if not rows:
-        return
-    table = Table(*rows[0], title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*(f"{value:,}" if isinstance(value, int) else escape(str(value)) for value in row.values()))
-    out.print(table)
+def _line(text: str) -> None:
+    out.print(text, markup=False)
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.1f} MB"
+
+
+def _parts(figures: dict[str, Any], *names: str) -> str:
+    return ", ".join(f"{figures[name]:,} {name}" for name in names)

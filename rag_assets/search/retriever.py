@@ -17,6 +17,7 @@ from rag_assets.db.spaces import live_space
 from rag_assets.embedding.encoder import Encoder, encoder_of
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search import statements
+from rag_assets.text.cleaning import clean
 
 MOST_HITS = 1_000
 # Up to here a project is searched exactly: comparing this many vectors takes a few milliseconds.
@@ -75,11 +76,16 @@ class Retriever:
         Raises UsageError for an empty question, a k outside 1..1000 or an unknown project, and ServiceError while
         no space is live.
         """
+        # Whatever comes from a command line or a form: what no stored text has, no question needs either.
+        query = clean(query)
         if not query.strip():
             raise UsageError("the question is empty; give some words to search for.")
         if not 1 <= k <= MOST_HITS:
             raise UsageError(f"k is {k}; choose 1 to {MOST_HITS}.")
         space = self._space()
+        if project is not None:
+            with self._engine.connect() as connection:
+                get_project(connection, project)
         vector, embedding_ms = self._vector(space, query)
         started = time.perf_counter()
         with self._engine.begin() as connection:
@@ -105,7 +111,6 @@ class Retriever:
         values = {"query": vector, "texts": k, "k": k, "project": project}
         if project is None:
             return connection.execute(statements.nearest_chunks(space), values).all(), "index"
-        get_project(connection, project)
         of_project, of_all = connection.execute(statements.chunk_counts(space), values).one()
         if of_project <= max(EXACT_CHUNKS, EXACT_SHARE * of_all):
             exactly = statements.nearest_chunks_of_project_exactly(space)
@@ -114,7 +119,7 @@ class Retriever:
 
     def _vector(self, space: EmbeddingSpace, query: str) -> tuple[str, float]:
         """The question's vector as pgvector writes it; asked before, it comes from the table of questions."""
-        key = sha256(query.encode("utf-8", "replace")).digest()
+        key = sha256(query.encode()).digest()
         known = select(QueryVector.embedding).where(QueryVector.space_id == space.id, QueryVector.query_hash == key)
         started = time.perf_counter()
         with self._engine.connect() as connection:
