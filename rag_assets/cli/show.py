@@ -90,8 +90,8 @@ def status(found: dict[str, Any]) -> None:
     for space in found["spaces"]:
         _line(
             f"space {space['id']} ({space['status']}): {space['model']} {space['revision'][:8]}, "
-            f"{space['vectors']:,} vectors of {space['dimensions']} dimensions, {_size(space['bytes'])}; index {space['index_state']}, "
-            f"{_size(space['index_bytes'])}"
+            f"{space['vectors']:,} vectors of {space['dimensions']} dimensions, {_size(space['bytes'])}; "
+            f"index {space['index_state']}, {_size(space['index_bytes'])}"
         )
     _line(
         f"pending: {pending['documents_to_chunk']:,} documents to chunk, {pending['texts_to_embed']:,} texts to embed"

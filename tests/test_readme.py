@@ -1,0 +1,37 @@
+"""The README says what is so."""
+
+import re
+from pathlib import Path
+
+from rag_assets.settings import Settings
+from tests.running import fake_defs
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def settings_table() -> str:
+    """The rows that the README must have, made of the settings themselves."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else f"`{field.default}`"
+        rows.append(f"| {name.upper()} | {default} | {field.description} |")
+    return "\n".join(rows)
+
+
+def test_every_setting_stands_in_the_readme_with_its_default() -> None:
+    assert settings_table() in README
+
+
+def test_every_check_stands_in_the_readme() -> None:
+    specs = [spec for check in fake_defs.asset_checks or [] for spec in check.check_specs]
+    listed = dict(re.findall(r"^\| (\w+)( \(warns\)| ●)? \| \w+ \|", README, flags=re.MULTILINE))
+    assert set(listed) >= {spec.name for spec in specs}
+    assert {name for name, mark in listed.items() if mark == " ●"} == {spec.name for spec in specs if spec.blocking}
+
+
+def test_the_two_commands_stand_in_the_readme_as_ci_runs_them() -> None:
+    commands = re.findall(r"^    (pip install -e .*)$", README, flags=re.MULTILINE)
+    assert commands == [
+        "pip install -e '.[local]' -c constraints.txt && rag-assets ingest",
+        "pip install -e '.[local,dev]' -c constraints.txt && pytest",
+    ]
