@@ -13,6 +13,15 @@ class UsageError(RagAssetsError):
     exit_code = 2
 
 
+class Interrupted(RagAssetsError):
+    """The user ended a run; what it had committed stays."""
+
+    exit_code = 130
+
+    def __init__(self, message: str = "interrupted; what was written stays, and running again goes on from there."):
+        super().__init__(message)
+
+
 class SourceError(UsageError):
     """A source of documents cannot be opened or listed."""
 

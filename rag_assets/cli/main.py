@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from rag_assets.cli import check, database, ingest, search, status, ui
-from rag_assets.errors import RagAssetsError, ServiceError
+from rag_assets.errors import Interrupted, RagAssetsError, ServiceError
 
 app = typer.Typer(
     help="Keep documents searchable by meaning in PostgreSQL, and know that they are.",
@@ -45,6 +45,8 @@ def main() -> None:
         app()
     except RagAssetsError as error:
         fail(error)
+    except KeyboardInterrupt:
+        fail(Interrupted())
     except Exception as error:
         service = _as_service_error(error)
         if service is None:

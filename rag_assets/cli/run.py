@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rag_assets.cli.home import instance, quiet_run_config
-from rag_assets.errors import RagAssetsError
+from rag_assets.errors import Interrupted, RagAssetsError, ServiceError
 
 if TYPE_CHECKING:
     import dagster as dg
+    from dagster._utils.error import SerializableErrorInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Outcome:
     success: bool
     figures: dict[str, dict[str, Any]]
     checks: list[CheckOutcome]
-    error: Exception | None
+    error: RagAssetsError | None
 
 
 def run_job(name: str, *, partition_key: str | None = None, config: Mapping[str, Any] | None = None) -> Outcome:
@@ -83,22 +84,33 @@ def plain_metadata(metadata: "Mapping[str, dg.MetadataValue[Any]]") -> dict[str,
     return {key: value.value for key, value in metadata.items() if not key.startswith("dagster/")}
 
 
-def _errors(result: "dg.ExecuteInProcessResult") -> Iterator[Exception]:
-    """The first cause of each failed step, then of the run: our own error where it is one of ours."""
+def _errors(result: "dg.ExecuteInProcessResult") -> Iterator[RagAssetsError]:
+    """What ended each failed step, then the run."""
     for event in result.all_events:
         if event.is_step_failure:
-            error = event.step_failure_data.error
+            yield _as_ours(event.step_failure_data.error)
         elif event.event_type_value == "PIPELINE_FAILURE":
-            error = event.job_failure_data.error
-        else:
-            continue
-        while error is not None and error.cause is not None:
-            error = error.cause
-        if error is not None:
-            kind = _OURS.get(error.cls_name or "")
+            yield _as_ours(event.job_failure_data.error)
+
+
+def _as_ours(error: "SerializableErrorInfo | None") -> RagAssetsError:
+    """One of our errors from what Dagster kept of a chain of causes."""
+    chain = []
+    while error is not None:
+        chain.append(error)
+        error = error.cause
+    for link in chain:
+        name = link.cls_name or ""
+        if name in _OURS:
             # Dagster writes "module.Class: message"; of ours the message alone is a whole sentence.
-            message = error.message.strip()
-            yield kind(message.partition(": ")[2]) if kind else RagAssetsError(message)
+            return _OURS[name](link.message.strip().partition(": ")[2])
+        if name == "DagsterExecutionInterruptedError":
+            return Interrupted()
+    cause = chain[-1].message.strip() if chain else "the run ended without saying why"
+    if any(link.cls_name in ("OperationalError", "AdminShutdown") for link in chain):
+        reason = cause.splitlines()[0].partition(": ")[2] or cause
+        return ServiceError(f"the database went away: {reason}; run again when it is back.")
+    return RagAssetsError(f"{cause}; the run's log in `rag-assets ui` has the whole story.")
 
 
 def _subclasses(kind: type[RagAssetsError]) -> Iterator[type[RagAssetsError]]:
