@@ -13,13 +13,13 @@ class UsageError(RagAssetsError):
     exit_code = 2
 
 
-class Interrupted(RagAssetsError):
+class RunInterruptedError(RagAssetsError):
     """The user ended a run; what it had committed stays."""
 
     exit_code = 130
 
-    def __init__(self, message: str = "interrupted; what was written stays, and running again goes on from there."):
-        super().__init__(message)
+    def __init__(self) -> None:
+        super().__init__("interrupted; what was written stays, and running again goes on from there.")
 
 
 class SourceError(UsageError):

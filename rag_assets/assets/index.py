@@ -3,6 +3,7 @@
 import dagster as dg
 
 from rag_assets.assets.embeddings import embeddings
+from rag_assets.io.metadata import table_metadata
 from rag_assets.progress import LogLines, listening
 from rag_assets.resources.embedder import Embedder
 from rag_assets.resources.postgres import Postgres
@@ -19,7 +20,8 @@ def hnsw_index(context: dg.AssetExecutionContext, postgres: Postgres, embedder: 
 
     with listening(LogLines(context.log.info)):
         figures = refresh.index(postgres.engine, postgres.settings, embedder.target())
-    return dg.MaterializeResult(metadata=figures)
+    table = table_metadata(postgres.engine.url.database or "", "embeddings")
+    return dg.MaterializeResult(metadata={**table, **figures})
 
 
 @dg.asset(deps=[hnsw_index], group_name="rag", kinds={"postgres"})
@@ -30,4 +32,6 @@ def live_space(postgres: Postgres, embedder: Embedder) -> dg.MaterializeResult[N
     """
     from rag_assets.stages import refresh
 
-    return dg.MaterializeResult(metadata=refresh.live(postgres.engine, postgres.settings, embedder.target()))
+    figures = refresh.live(postgres.engine, postgres.settings, embedder.target())
+    table = table_metadata(postgres.engine.url.database or "", "live_chunks")
+    return dg.MaterializeResult(metadata={**table, **figures})

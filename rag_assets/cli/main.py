@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from rag_assets.cli import check, database, ingest, search, status, ui
-from rag_assets.errors import Interrupted, RagAssetsError, ServiceError
+from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError
 
 app = typer.Typer(
     help="Keep documents searchable by meaning in PostgreSQL, and know that they are.",
@@ -46,7 +46,7 @@ def main() -> None:
     except RagAssetsError as error:
         fail(error)
     except KeyboardInterrupt:
-        fail(Interrupted())
+        fail(RunInterruptedError())
     except Exception as error:
         service = _as_service_error(error)
         if service is None:

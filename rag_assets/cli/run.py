@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rag_assets.cli.home import instance, quiet_run_config
-from rag_assets.errors import Interrupted, RagAssetsError, ServiceError
+from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError
 
 if TYPE_CHECKING:
     import dagster as dg
-    from dagster._utils.error import SerializableErrorInfo
+    from dagster_shared.error import SerializableErrorInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def _as_ours(error: "SerializableErrorInfo | None") -> RagAssetsError:
             # Dagster writes "module.Class: message"; of ours the message alone is a whole sentence.
             return _OURS[name](link.message.strip().partition(": ")[2])
         if name == "DagsterExecutionInterruptedError":
-            return Interrupted()
+            return RunInterruptedError()
     cause = chain[-1].message.strip() if chain else "the run ended without saying why"
     if any(link.cls_name in ("OperationalError", "AdminShutdown") for link in chain):
         reason = cause.splitlines()[0].partition(": ")[2] or cause
@@ -119,4 +119,4 @@ def _subclasses(kind: type[RagAssetsError]) -> Iterator[type[RagAssetsError]]:
         yield from _subclasses(child)
 
 
-_OURS = {kind.__name__: kind for kind in _subclasses(RagAssetsError)}
+_OURS = {kind.__name__: kind for kind in _subclasses(RagAssetsError) if kind is not RunInterruptedError}

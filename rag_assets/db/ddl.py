@@ -6,6 +6,15 @@ from sqlalchemy import Connection
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 
 LIVE_VIEW = sql.Identifier(SCHEMA, "live_chunks")
+LIVE_COLUMNS = {
+    "id": "uuid",
+    "content": "text",
+    "embedding": "vector",
+    "metadata": "jsonb",
+    "source": "text",
+    "project": "text",
+    "document_id": "uuid",
+}
 
 
 def execute(connection: Connection, statement: sql.Composable) -> None:

