@@ -27,6 +27,9 @@ def check(
         show.check_table(outcome.checks)
     for found in fatal:
         typer.echo(f"rag-assets: check {found.asset}/{found.name} failed: {found.description}", err=True)
+    if outcome.error is not None and fatal:
+        # What kept other checks from being made says more than a red check about what to do.
+        typer.echo(f"rag-assets: {outcome.error}", err=True)
     if fatal:
         raise typer.Exit(1)
     if outcome.error is not None:

@@ -1,5 +1,7 @@
 """rag-assets db: the schema and the server."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,9 +17,9 @@ def upgrade(revision: Annotated[str, typer.Argument(help="The revision to go up 
     """Bring the schema up to date."""
     from rag_assets.db import schema
 
-    engine = _engine()
-    schema.upgrade(engine, revision)
-    typer.echo(schema.current_revision(engine))
+    with _engine() as engine:
+        schema.upgrade(engine, revision)
+        typer.echo(schema.current_revision(engine))
 
 
 @app.command()
@@ -25,9 +27,9 @@ def downgrade(revision: Annotated[str, typer.Argument(help="The revision to go d
     """Take the schema down; tables above the revision are dropped with their rows."""
     from rag_assets.db import schema
 
-    engine = _engine()
-    schema.downgrade(engine, revision)
-    typer.echo(schema.current_revision(engine) or "base")
+    with _engine() as engine:
+        schema.downgrade(engine, revision)
+        typer.echo(schema.current_revision(engine) or "base")
 
 
 @app.command()
@@ -35,7 +37,8 @@ def current() -> None:
     """Print the schema's revision."""
     from rag_assets.db import schema
 
-    typer.echo(schema.current_revision(_engine()) or "none: run rag-assets db upgrade")
+    with _engine() as engine:
+        typer.echo(schema.current_revision(engine) or "none: run rag-assets db upgrade")
 
 
 @app.command()
@@ -43,7 +46,8 @@ def check() -> None:
     """Compare models and database; exit 2 when they differ."""
     from rag_assets.db import schema
 
-    schema.check(_engine())
+    with _engine() as engine:
+        schema.check(engine)
     typer.echo("models and database are the same")
 
 
@@ -71,8 +75,14 @@ def stop() -> None:
     typer.echo("stopped" if stopped else "it was not running")
 
 
-def _engine() -> "Engine":
+@contextmanager
+def _engine() -> "Iterator[Engine]":
+    """An engine that leaves the schema as it is; the shared one would bring it up to date."""
     from rag_assets.cli import home
     from rag_assets.db.engine import database_url, make_engine
 
-    return make_engine(database_url(home.enter()))
+    engine = make_engine(database_url(home.enter()))
+    try:
+        yield engine
+    finally:
+        engine.dispose()

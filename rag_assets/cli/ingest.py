@@ -39,9 +39,12 @@ def ingest(
     from rag_assets.cli.run import run_job
     from rag_assets.db.engine import shared_engine
     from rag_assets.partitions import projects
+    from rag_assets.stages.target import target_space
 
     started = time.perf_counter()
     settings = home.enter()
+    # A wrong setting shows here, before any run is started.
+    target_space(settings)
     engine = shared_engine(settings)
     name = _prepare(engine, source, project, include, exclude)
     home.instance().add_dynamic_partitions(str(projects.name), [name])

@@ -16,7 +16,10 @@ def status(
     from rag_assets.db.status import read_status
 
     engine = make_engine(database_url(home.enter()))
-    found = read_status(engine)
+    try:
+        found = read_status(engine)
+    finally:
+        engine.dispose()
     if as_json:
         sys.stdout.write(json.dumps(found, default=str) + "\n")
     else:

@@ -1,0 +1,75 @@
+"""The JSON shapes of the command line, which scripts depend on: a key more is allowed nowhere, a key less neither."""
+
+from typing import Any
+
+CHECK = {"asset": str, "name": str, "passed": bool, "severity": str, "metadata": dict}
+INGEST = {
+    "project": str,
+    "documents": dict.fromkeys(("seen", "new", "changed", "unchanged", "deleted", "failed"), int),
+    "chunks": dict.fromkeys(("total", "written", "deleted"), int),
+    "texts": dict.fromkeys(("distinct", "embedded", "reused"), int),
+    "vectors": int,
+    "seconds": dict.fromkeys(("total", "raw_documents", "chunks", "embeddings", "hnsw_index", "live_space"), float),
+    "checks": [CHECK],
+    "run_ids": [str],
+}
+HIT = {
+    "rank": int,
+    "score": float,
+    "project": str,
+    "file_path": str,
+    "title": (str, type(None)),
+    "chunk_id": str,
+    "chunk_index": int,
+    "char_start": int,
+    "char_end": int,
+    "text": str,
+}
+# Beyond the contract: the heading, which people read too, how the question was embedded, and how it was answered.
+SEARCH = {
+    "query": str,
+    "space": int,
+    "took_ms": float,
+    "hits": [HIT | {"heading_path": [str]}],
+    "embedding_ms": float,
+    "plan": str,
+}
+CHECKS = {"checks": [CHECK], "run_ids": [str]}
+STATUS = {
+    "database": {
+        "name": str,
+        "url": str,
+        "server": str,
+        "pgvector": (str, type(None)),
+        "schema_revision": (str, type(None)),
+        "schema_head": str,
+        "bytes": int,
+    },
+    "projects": [
+        {"name": str, "source": str}
+        | dict.fromkeys(
+            ("documents", "failed", "chunks", "texts", "vectors", "documents_to_chunk", "texts_to_embed"), int
+        )
+    ],
+    "pending": {"documents_to_chunk": int, "texts_to_embed": int},
+    "failed_documents": [{"project": str, "file_path": str, "reason": str}],
+    "spaces": [
+        dict.fromkeys(("id", "dimensions", "vectors", "bytes", "index_bytes"), int)
+        | dict.fromkeys(("status", "model", "revision", "storage", "distance", "index", "index_state"), str)
+    ],
+}
+
+
+def assert_shape(found: Any, shape: Any, where: str = "$") -> None:
+    if isinstance(shape, dict):
+        assert isinstance(found, dict), (where, found)
+        assert found.keys() == shape.keys(), (where, found.keys() ^ shape.keys())
+        for key, inner in shape.items():
+            assert_shape(found[key], inner, f"{where}.{key}")
+    elif isinstance(shape, list):
+        assert isinstance(found, list), (where, found)
+        for number, one in enumerate(found):
+            assert_shape(one, shape[0], f"{where}[{number}]")
+    else:
+        wanted = shape if isinstance(shape, tuple) else (shape,)
+        assert type(found) in wanted, (where, found)

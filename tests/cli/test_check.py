@@ -1,0 +1,60 @@
+"""rag-assets check: the gate of a CI job."""
+
+import pytest
+from sqlalchemy import Engine
+
+from rag_assets.settings import Settings
+from tests.cli.conftest import Cli
+from tests.cli.shapes import CHECKS, assert_shape
+from tests.running import rows
+
+
+def test_green_is_0_and_materializes_nothing(built: Engine, cli: Cli) -> None:
+    before = rows(built, "SELECT max(updated_at), count(*) FROM rag.documents")
+    said = cli("check", "--json")
+    assert said.code == 0, said.err
+    assert_shape(said.json, CHECKS)
+    assert len(said.json["checks"]) == 12
+    assert rows(built, "SELECT max(updated_at), count(*) FROM rag.documents") == before
+
+
+def test_red_is_1_and_says_what_failed(built: Engine, cli: Cli) -> None:
+    with built.begin() as connection:
+        connection.exec_driver_sql(
+            "DELETE FROM rag.embeddings WHERE content_hash IN (SELECT content_hash FROM rag.embeddings LIMIT 3)"
+        )
+    said = cli("check", "--json")
+    assert said.code == 1
+    red = {check["name"]: check for check in said.json["checks"] if not check["passed"]}
+    assert red["texts_have_vectors"]["metadata"]["missing"] == 3
+    assert "embeddings/texts_have_vectors failed: 3 of" in said.err
+    said = cli("check")
+    assert said.code == 1
+    assert "texts_have_vectors" in said.out
+
+
+def test_red_warning_is_0(built: Engine, cli: Cli) -> None:
+    with built.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE rag.documents SET status = 'failed', error = 'why' WHERE file_path = 'copy.txt'"
+        )
+    said = cli("check")
+    assert said.code == 0
+    assert "documents_readable" in said.out
+
+
+def test_nothing_ingested_yet_is_1_and_says_what_to_run(settings: Settings, cli: Cli) -> None:
+    said = cli("check", "--json")
+    assert said.code == 1
+    assert_shape(said.json, CHECKS)
+    assert "serves_wanted_space failed: no space is live" in said.err
+    assert "run rag-assets ingest first" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_database_that_is_away_is_3(settings: Settings, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", "postgresql://u:hidden@127.0.0.1:9/d")
+    for command in (["check"], ["status"], ["search", "x"], ["db", "current"], ["db", "upgrade"]):
+        error = cli(*command).error(3)
+        assert "does not answer" in error
+        assert "hidden" not in error

@@ -1,0 +1,51 @@
+"""rag-assets status: what is there, pending and failed."""
+
+import pytest
+from sqlalchemy import URL, Engine
+
+from rag_assets.settings import Settings
+from tests.cli.conftest import Cli
+from tests.cli.shapes import STATUS, assert_shape
+
+
+def test_json_has_the_promised_shape_and_counts(built: Engine, cli: Cli) -> None:
+    with built.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE rag.documents SET status = 'failed', error = 'why' WHERE file_path = 'copy2.txt'"
+        )
+        connection.exec_driver_sql(
+            "DELETE FROM rag.document_chunkings WHERE document_id IN "
+            "(SELECT id FROM rag.documents WHERE file_path = 'page00.md')"
+        )
+        connection.exec_driver_sql(
+            "DELETE FROM rag.embeddings WHERE content_hash IN (SELECT content_hash FROM rag.embeddings LIMIT 3)"
+        )
+    said = cli("status", "--json")
+    assert said.code == 0, said.err
+    found = said.json
+    assert_shape(found, STATUS)
+    assert found["pending"]["documents_to_chunk"] == 2
+    assert found["pending"]["texts_to_embed"] >= 3
+    assert found["failed_documents"] == [{"project": "zoo", "file_path": "copy2.txt", "reason": "why"}]
+    assert [project["name"] for project in found["projects"]] == ["sea", "zoo"]
+    assert [(space["status"], space["index_state"]) for space in found["spaces"]] == [("live", "valid")]
+    assert found["database"]["schema_revision"] == found["database"]["schema_head"]
+    assert "***" in found["database"]["url"]
+
+    shown = cli("status")
+    assert shown.code == 0
+    for words in ("sea", "zoo", "copy2.txt", "why", "pending", "pgvector", "all-MiniLM-L6-v2"):
+        assert words in shown.out
+
+
+def test_empty_database_has_a_status_too(
+    empty_database: URL, settings: Settings, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = cli("status", "--json").json
+    assert_shape(found, STATUS)
+    assert (found["projects"], found["spaces"], found["failed_documents"]) == ([], [], [])
+    monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", empty_database.render_as_string(hide_password=False))
+    found = cli("status", "--json").json
+    assert_shape(found, STATUS)
+    assert found["database"]["schema_revision"] is None
+    assert cli("status").code == 0
