@@ -22,11 +22,11 @@ from rag_assets.resources.postgres import Postgres
     can_subset=True,
 )
 def raw_documents_checks(context: dg.AssetCheckExecutionContext, postgres: Postgres) -> Iterator[dg.AssetCheckResult]:
-    from rag_assets.db import audit
+    from rag_assets.audit import integrity
 
     yield from evaluate(
         context,
-        {"documents_readable": lambda: audit.documents_readable(postgres.engine)},
+        {"documents_readable": lambda: integrity.documents_readable(postgres.engine)},
         severity={"documents_readable": dg.AssetCheckSeverity.WARN},
     )
 
@@ -61,7 +61,7 @@ def raw_documents_checks(context: dg.AssetCheckExecutionContext, postgres: Postg
 def chunks_checks(
     context: dg.AssetCheckExecutionContext, postgres: Postgres, embedder: Embedder
 ) -> Iterator[dg.AssetCheckResult]:
-    from rag_assets.db import audit
+    from rag_assets.audit import integrity
     from rag_assets.embedding.model import find_model
     from rag_assets.stages.target import checked_space, tokenizer_of
 
@@ -71,8 +71,10 @@ def chunks_checks(
     yield from evaluate(
         context,
         {
-            "documents_have_chunks": lambda: audit.documents_have_chunks(engine, space.chunking),
-            "offsets_reproduce_text": lambda: audit.offsets_reproduce_text(engine, space.chunking),
-            "chunks_fit_window": lambda: audit.chunks_fit_window(engine, space.chunking, tokenizer, space.max_tokens),
+            "documents_have_chunks": lambda: integrity.documents_have_chunks(engine, space.chunking),
+            "offsets_reproduce_text": lambda: integrity.offsets_reproduce_text(engine, space.chunking),
+            "chunks_fit_window": lambda: integrity.chunks_fit_window(
+                engine, space.chunking, tokenizer, space.max_tokens
+            ),
         },
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 if TYPE_CHECKING:
-    from rag_assets.db.audit import Finding
+    from rag_assets.audit.finding import Finding
 
 
 def evaluate(

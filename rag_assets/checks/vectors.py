@@ -31,7 +31,7 @@ from rag_assets.resources.postgres import Postgres
 def embeddings_checks(
     context: dg.AssetCheckExecutionContext, postgres: Postgres, embedder: Embedder
 ) -> Iterator[dg.AssetCheckResult]:
-    from rag_assets.search import proof
+    from rag_assets.audit import vectors
     from rag_assets.stages.target import checked_space
 
     engine = postgres.engine
@@ -39,8 +39,8 @@ def embeddings_checks(
     yield from evaluate(
         context,
         {
-            "texts_have_vectors": lambda: proof.texts_have_vectors(engine, space),
-            "vectors_are_sound": lambda: proof.vectors_are_sound(engine, space),
+            "texts_have_vectors": lambda: vectors.texts_have_vectors(engine, space),
+            "vectors_are_sound": lambda: vectors.vectors_are_sound(engine, space),
         },
     )
 
@@ -90,7 +90,7 @@ def embeddings_checks(
 def hnsw_index_checks(
     context: dg.AssetCheckExecutionContext, postgres: Postgres, embedder: Embedder
 ) -> Iterator[dg.AssetCheckResult]:
-    from rag_assets.search import proof
+    from rag_assets.audit import vectors
     from rag_assets.stages.target import checked_space
 
     engine, settings = postgres.engine, postgres.settings
@@ -98,11 +98,11 @@ def hnsw_index_checks(
     yield from evaluate(
         context,
         {
-            "no_orphan_vectors": lambda: proof.no_orphan_vectors(engine, space),
-            "index_valid": lambda: proof.index_valid(engine, space),
-            "index_used": lambda: proof.index_used(engine, space),
-            "search_latency": lambda: proof.search_latency(engine, space, settings),
-            "recall_at_10": lambda: proof.recall_at_10(engine, space, settings),
+            "no_orphan_vectors": lambda: vectors.no_orphan_vectors(engine, space),
+            "index_valid": lambda: vectors.index_valid(engine, space),
+            "index_used": lambda: vectors.index_used(engine, space),
+            "search_latency": lambda: vectors.search_latency(engine, space, settings),
+            "recall_at_10": lambda: vectors.recall_at_10(engine, space, settings),
         },
     )
 
@@ -121,7 +121,7 @@ def hnsw_index_checks(
 def live_space_checks(
     context: dg.AssetCheckExecutionContext, postgres: Postgres, embedder: Embedder
 ) -> Iterator[dg.AssetCheckResult]:
-    from rag_assets.search import proof
+    from rag_assets.audit import vectors
 
     wanted = embedder.target().definition.fingerprint
-    yield from evaluate(context, {"serves_wanted_space": lambda: proof.serves_wanted_space(postgres.engine, wanted)})
+    yield from evaluate(context, {"serves_wanted_space": lambda: vectors.serves_wanted_space(postgres.engine, wanted)})

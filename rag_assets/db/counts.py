@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
 
-from rag_assets.db.models import Document, DocumentChunk, Embedding, EmbeddingSpace, Project
+from rag_assets.db.models import Document, DocumentChunk, Embedding, Project
+from rag_assets.db.pending import pending_documents
+from rag_assets.db.spaces import serving_space
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,24 +23,10 @@ class Counts:
     space: int | None
 
 
-def serving_space(engine: Engine) -> EmbeddingSpace | None:
-    """The live space, or the newest one before any is live."""
-    from sqlalchemy.orm import Session
-
-    with Session(engine, expire_on_commit=False) as session:
-        return session.scalar(
-            select(EmbeddingSpace)
-            .where(EmbeddingSpace.kind == "chunks", EmbeddingSpace.status != "retired")
-            .order_by((EmbeddingSpace.status == "live").desc(), EmbeddingSpace.id.desc())
-            .limit(1)
-        )
-
-
 def project_counts(engine: Engine, project: str) -> Counts:
     """What is stored of one project."""
-    from rag_assets.stages.chunks import pending_documents
-
-    space = serving_space(engine)
+    with Session(engine, expire_on_commit=False) as session:
+        space = session.scalar(serving_space())
     with engine.connect() as connection:
         id_, documents, failed = connection.execute(
             select(Project.id, func.count(Document.id), func.count().filter(Document.status == "failed"))
@@ -60,5 +49,8 @@ def project_counts(engine: Engine, project: str) -> Counts:
                 )
                 .where(Document.project_id == id_, DocumentChunk.chunking == space.chunking)
             ).one()
-    to_chunk = len(pending_documents(engine, id_, space.chunking)) if space else documents - failed
+        to_chunk = documents - failed
+        if space is not None:
+            pending = pending_documents(id_, space.chunking).subquery()
+            to_chunk = connection.scalar(select(func.count()).select_from(pending)) or 0
     return Counts(documents, failed, chunks, texts, vectors, to_chunk, space.id if space else None)

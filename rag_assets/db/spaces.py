@@ -13,6 +13,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Select,
     Table,
     cast,
     delete,
@@ -105,6 +106,16 @@ def live_space(connection: Connection, kind: str = "chunks") -> EmbeddingSpace |
         return session.scalar(
             select(EmbeddingSpace).where(EmbeddingSpace.kind == kind, EmbeddingSpace.status == "live")
         )
+
+
+def serving_space(kind: str = "chunks") -> Select[EmbeddingSpace]:
+    """The live space, or the newest one before any is live."""
+    return (
+        select(EmbeddingSpace)
+        .where(EmbeddingSpace.kind == kind, EmbeddingSpace.status != "retired")
+        .order_by((EmbeddingSpace.status == "live").desc(), EmbeddingSpace.id.desc())
+        .limit(1)
+    )
 
 
 def spaces_to_maintain(connection: Connection, definition: SpaceDefinition) -> Sequence[EmbeddingSpace]:

@@ -36,7 +36,7 @@ class TableIOManager(dg.ConfigurableIOManager):
             )
         engine = self.postgres.engine
         written: dict[str, Written] = defaultdict(Written)
-        figures: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float, seconds=0.0))
+        figures: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(int, seconds=0.0))
         last = time.perf_counter()
         with listening(LogLines(context.log.info)):
             batches: Iterator[Batch] = obj.__iter__()

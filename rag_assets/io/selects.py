@@ -7,6 +7,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import aliased
 
 from rag_assets.db.models import Document, DocumentChunk, Embedding, EmbeddingSpace, Project
+from rag_assets.db.spaces import serving_space
 
 
 def rows(table: str, projects: tuple[str, ...]) -> Select[Any]:
@@ -44,7 +45,7 @@ def _selected(table: str, projects: tuple[str, ...], *columns: Any) -> Select[An
     statement = select(*columns).select_from(Document).join(Project, Project.id == Document.project_id)
     if table != "documents":
         # What searches see: the live space, or the newest one before any is live.
-        serving = aliased(EmbeddingSpace, _serving_space().subquery())
+        serving = aliased(EmbeddingSpace, serving_space().subquery())
         statement = statement.join(DocumentChunk, DocumentChunk.document_id == Document.id).join(
             serving, serving.chunking == DocumentChunk.chunking
         )
@@ -54,15 +55,6 @@ def _selected(table: str, projects: tuple[str, ...], *columns: Any) -> Select[An
                 (Embedding.space_id == serving.id) & (Embedding.content_hash == DocumentChunk.content_hash),
             )
     return statement.where(Project.name.in_(projects))
-
-
-def _serving_space() -> Select[Any]:
-    return (
-        select(EmbeddingSpace)
-        .where(EmbeddingSpace.kind == "chunks", EmbeddingSpace.status != "retired")
-        .order_by((EmbeddingSpace.status == "live").desc(), EmbeddingSpace.id.desc())
-        .limit(1)
-    )
 
 
 def _columns(model: Any, *left_out: str) -> list[ColumnElement[Any]]:

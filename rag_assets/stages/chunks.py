@@ -1,13 +1,13 @@
 """chunks: cut again the documents whose stored chunks were made of another text, or by another chunking."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from uuid import UUID
 
-from sqlalchemy import Engine, and_, func, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import Engine, Row, select
 
 from rag_assets.db.locks import exclusively
-from rag_assets.db.models import Document, DocumentChunking
+from rag_assets.db.models import Document
+from rag_assets.db.pending import pending_documents
 from rag_assets.db.rows import ChunkedDocument, ChunkRow, chunk_id
 from rag_assets.progress import report
 from rag_assets.stages.batches import ChunkBatch
@@ -27,7 +27,8 @@ def refresh_chunks(
 ) -> Iterator[ChunkBatch]:
     """Stream the chunks of all documents of the project whose chunks are not stamped with their text."""
     with exclusively(engine, f"chunks of {project}", wait_s=wait_s):
-        pending = pending_documents(engine, project_id, chunking)
+        with engine.connect() as connection:
+            pending = connection.execute(pending_documents(project_id, chunking)).all()
         done = 0
         for group in _groups(pending):
             with engine.connect() as connection:
@@ -47,24 +48,7 @@ def refresh_chunks(
             report("chunks", done, len(pending), "documents")
 
 
-def pending_documents(engine: Engine, project_id: UUID, chunking: str) -> Sequence[tuple[UUID, int]]:
-    """Documents to chunk, as (id, size of the text in bytes)."""
-    stamp = aliased(DocumentChunking)
-    statement = (
-        select(Document.id, func.octet_length(Document.content))
-        .outerjoin(stamp, and_(stamp.document_id == Document.id, stamp.chunking == chunking))
-        .where(
-            Document.project_id == project_id,
-            Document.content.is_not(None),
-            stamp.content_hash.is_distinct_from(Document.content_hash),
-        )
-        .order_by(Document.id)
-    )
-    with engine.connect() as connection:
-        return [(id_, size) for id_, size in connection.execute(statement)]
-
-
-def _groups(pending: Sequence[tuple[UUID, int]]) -> Iterator[list[UUID]]:
+def _groups(pending: Iterable[Row[UUID, int]]) -> Iterator[list[UUID]]:
     group: list[UUID] = []
     held = 0
     for id_, size in pending:

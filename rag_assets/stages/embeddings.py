@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Select, exists, func, literal_column, select
-from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy import Connection, Engine, literal_column, select
+from sqlalchemy.dialects.postgresql import insert
 
 from rag_assets.db.locks import exclusively
-from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.pending import count_pending_texts, count_texts, pending_texts
 from rag_assets.db.rows import EmbeddingFault, EmbeddingRow
 from rag_assets.db.spaces import partition
 from rag_assets.embedding.encoder import Encoder, token_batches
@@ -53,11 +54,9 @@ def refresh_embeddings(
         for _ in range(DEPTH + 1):
             yield EmbeddingBatch(project, space.id)
         with engine.begin() as connection:
-            distinct = connection.scalar(distinct_texts(space, project_id)) or 0
+            distinct = connection.scalar(count_texts(space, project_id)) or 0
             _adopt(connection, space, project_id)
-            pending = (
-                connection.scalar(select(func.count()).select_from(pending_texts(space, project_id).subquery())) or 0
-            )
+            pending = connection.scalar(count_pending_texts(space, project_id)) or 0
         yield EmbeddingBatch(
             project, space.id, figures={"distinct": distinct, "reused": distinct - pending, "embedded": 0, "tokens": 0}
         )
@@ -77,35 +76,6 @@ def refresh_embeddings(
                         f"the model {space.model} failed on {faults} texts one after another, the last time with: "
                         f"{batch.faults[-1].error}; mend the model, then run again."
                     )
-
-
-def distinct_texts(space: EmbeddingSpace, project_id: UUID | None = None) -> Select[int]:
-    """Count the distinct chunk texts of the space's chunking, of one project or of all."""
-    statement = select(func.count(func.distinct(DocumentChunk.content_hash))).where(
-        DocumentChunk.chunking == space.chunking
-    )
-    if project_id is not None:
-        statement = statement.join(Document).where(Document.project_id == project_id)
-    return statement
-
-
-def pending_texts(space: EmbeddingSpace, project_id: UUID | None = None) -> Select[Any]:
-    """Distinct chunk texts without a vector: hash, text, tokens; longest first, so the estimate errs high."""
-    stored = partition(space.id)
-    statement = (
-        select(DocumentChunk.content_hash, DocumentChunk.chunk_text, DocumentChunk.token_count)
-        .ext(distinct_on(DocumentChunk.content_hash))
-        .where(
-            DocumentChunk.chunking == space.chunking,
-            ~exists().where(stored.c.content_hash == DocumentChunk.content_hash),
-        )
-    )
-    if project_id is not None:
-        statement = statement.join(Document).where(Document.project_id == project_id)
-    found = statement.subquery("pending")
-    return select(found.c.content_hash, found.c.chunk_text, found.c.token_count).order_by(
-        found.c.token_count.desc(), found.c.content_hash
-    )
 
 
 def _adopt(connection: Connection, space: EmbeddingSpace, project_id: UUID) -> None:

@@ -117,7 +117,7 @@ def index(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
 
 def live(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
     """Flip the pointer to the wanted space where it is not there yet, if that space passes all that guards it."""
-    from rag_assets.search.proof import failures
+    from rag_assets.audit.vectors import failures
 
     started = time.perf_counter()
     with engine.begin() as connection:

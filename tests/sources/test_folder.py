@@ -309,9 +309,7 @@ def test_a_larger_file_is_listed_but_not_read(tmp_path: Path) -> None:
     (tmp_path / "fits.md").write_bytes(b"x" * 1024)
     source = open_source(tmp_path, max_bytes=100 * 1024**2)
     assert [file.size_bytes for file in source.list()] == [1_288_490_189, 1024]
-    with pytest.raises(
-        DocumentError, match=r"'big\.md' is 1\.2 GB, larger than the limit of 100 MB \(RAG_ASSETS_"
-    ):
+    with pytest.raises(DocumentError, match=r"'big\.md' is 1\.2 GB, larger than the limit of 100 MB \(RAG_ASSETS_"):
         source.read("big.md")
     assert len(open_source(tmp_path, max_bytes=1024).read("fits.md")) == 1024
 

@@ -133,9 +133,7 @@ def test_many_threads_read_one_zip(tmp_path: Path) -> None:
     source = open_source(f"zip://::{archive(tmp_path / 'a.zip', members)}")
     files = [file.path for file in source.list()]
     with ThreadPoolExecutor(8) as pool:
-        assert (
-            dict(zip(files, (data.decode() for data in pool.map(source.read, files)), strict=True)) == members
-        )
+        assert dict(zip(files, (data.decode() for data in pool.map(source.read, files)), strict=True)) == members
 
 
 def test_a_file_system_without_versions_says_that_it_knows_none(bucket: str) -> None:

@@ -22,9 +22,7 @@ FILES = [
 ]
 
 
-def taken(
-    include: Sequence[str] = (), exclude: Sequence[str] = (), files: Sequence[str] = FILES
-) -> list[str]:
+def taken(include: Sequence[str] = (), exclude: Sequence[str] = (), files: Sequence[str] = FILES) -> list[str]:
     selection = Selection(include, exclude)
     return [path for path in files if selection.takes_below(path)]
 

@@ -29,9 +29,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self.send_header("Location", "/broken.md?X-Amz-Signature=hunter2")
             self.end_headers()
         elif self.path == "/maze/":
-            links = (
-                "./ ../ ../maze/ /maze/ ?C=N;O=D a.md a.md#part /a.md a.md?x=1 https://away.invalid/x dead/"
-            )
+            links = "./ ../ ../maze/ /maze/ ?C=N;O=D a.md a.md#part /a.md a.md?x=1 https://away.invalid/x dead/"
             self._send(
                 "".join(f'<a href="{link}">x</a>' for link in links.split()).encode(),
                 {"Content-Type": "text/html"},

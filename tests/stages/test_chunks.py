@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rag_assets.stages.chunks import pending_documents
+from rag_assets.db.pending import pending_documents
 from tests.running import rows
 from tests.stages.stepping import Steps, write
 
@@ -109,8 +109,10 @@ def test_pending_documents_are_counted_per_project(steps: Steps, tmp_path: Path)
     chunking = steps.target.definition.chunking
     ids = dict(rows(steps.engine, "SELECT name, id FROM rag.projects"))
     steps.chunks("one")
-    assert len(pending_documents(steps.engine, ids["one"], chunking)) == 0
-    assert len(pending_documents(steps.engine, ids["two"], chunking)) == 1
+    with steps.engine.connect() as connection:
+        pending = {name: connection.execute(pending_documents(id_, chunking)).all() for name, id_ in ids.items()}
+    assert len(pending["one"]) == 0
+    assert len(pending["two"]) == 1
 
 
 def test_many_documents_are_cut_in_several_batches(steps: Steps, folder: Path) -> None:

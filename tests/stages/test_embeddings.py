@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rag_assets.audit import vectors as audit
 from rag_assets.db.spaces import ensure_space
 from rag_assets.errors import ServiceError
-from rag_assets.search import proof
 from tests.fakes import DIMENSIONS, HashEncoder
 from tests.running import rows
 from tests.stages.stepping import Steps, write
@@ -41,7 +41,7 @@ def faulty(steps: Steps, fault: Callable[[str], Any]) -> HashEncoder:
 def finding(steps: Steps) -> Any:
     with steps.engine.begin() as connection:
         space = ensure_space(connection, steps.target.definition)
-    return proof.texts_have_vectors(steps.engine, space)
+    return audit.texts_have_vectors(steps.engine, space)
 
 
 def test_second_run_embeds_nothing_and_asks_no_model(zoo: Steps) -> None:

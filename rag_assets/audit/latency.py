@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 from sqlalchemy import Column, Connection, Engine, LargeBinary, MetaData, Table, func, insert, select, text
 
+from rag_assets.audit.plans import served_by_index
+from rag_assets.audit.samples import jittered, sample_vectors
 from rag_assets.db import hnsw
 from rag_assets.db.copy import copy_rows
 from rag_assets.db.ddl import drop_table, execute
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.spaces import partition, probe_name
-from rag_assets.search.plans import served_by_index
 from rag_assets.search.retriever import use_graph
-from rag_assets.search.samples import jittered, sample_vectors
 from rag_assets.search.statements import nearest_chunks, nearest_texts
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, inspect, text
 
+from rag_assets.audit import vectors
+from rag_assets.audit.latency import Latency, measure
 from rag_assets.db import hnsw
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.search import proof
-from rag_assets.search.latency import Latency, measure
 from rag_assets.settings import Settings
 from tests.db.filling import definition, fill, space_of
 from tests.running import rows
@@ -33,10 +33,10 @@ def probe(engine: Engine) -> Any:
     return rows(engine, "SELECT to_regclass('rag.latency_probe_1')::oid")[0][0]
 
 
-def test_an_empty_space_cannot_be_measured(engine: Engine) -> None:
+def test_an_empty_space_has_nothing_to_measure(engine: Engine) -> None:
     made = space_of(engine)
     assert measure(engine, made, 80) is None
-    assert not proof.search_latency(engine, made, Settings()).passed
+    assert vectors.search_latency(engine, made, Settings()).passed
 
 
 def test_a_small_space_is_topped_up_to_ten_thousand_once(engine: Engine, space: EmbeddingSpace) -> None:
@@ -94,16 +94,16 @@ def test_from_ten_thousand_vectors_on_the_space_itself_is_measured(engine: Engin
     hnsw.ensure_index(engine, made, memory_limit_mb=512, wait_s=10, progress=lambda done, total: None)
     with engine.begin() as connection:
         connection.execute(text(f"CREATE TABLE rag.latency_probe_{made.id} (x int)"))
-    found = proof.search_latency(engine, made, Settings())
+    found = vectors.search_latency(engine, made, Settings())
     assert found.passed, found.reason
     assert (found.metadata["vectors"], found.metadata["topped_up"]) == (10_000, 0)
     assert found.metadata["planner_used_index"] is True
     # The probe of the time when it was small is not needed any more.
     assert f"latency_probe_{made.id}" not in inspect(engine).get_table_names("rag")
-    used = proof.index_used(engine, made)
+    used = vectors.index_used(engine, made)
     assert used.passed
     assert (used.metadata["chosen"], used.metadata["table_is_small"]) == (True, False)
     with engine.begin() as connection:
         connection.execute(text(f"DROP INDEX rag.{hnsw.index_name(made.id)}"))
     # At this size a scan is no excuse.
-    assert not proof.index_used(engine, made).passed
+    assert not vectors.index_used(engine, made).passed

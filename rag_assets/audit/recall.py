@@ -5,12 +5,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
+from rag_assets.audit.plans import forbid_other_plans, served_by_index
+from rag_assets.audit.samples import jittered, sample_vectors
 from rag_assets.db import hnsw
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces import partition
-from rag_assets.search.plans import forbid_other_plans, served_by_index
 from rag_assets.search.retriever import use_graph
-from rag_assets.search.samples import jittered, sample_vectors
 from rag_assets.search.statements import nearest_texts
 
 K = 10

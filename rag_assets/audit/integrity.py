@@ -1,29 +1,19 @@
 """What the tables themselves say of documents and chunks: facts for the checks, each a query or a bounded stream."""
 
-from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, func, select
 
+from rag_assets.audit.finding import EXAMPLES, Finding
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, Project
 from rag_assets.text.tokens import count_tokens
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-EXAMPLES = 5
 PAGE_ROWS = 200
 RECOUNTED = 200
-
-
-@dataclass(slots=True)
-class Finding:
-    """The outcome of one check: its numbers, and what is wrong in one clause where something is."""
-
-    passed: bool
-    metadata: dict[str, Any] = field(default_factory=dict)
-    reason: str = ""
 
 
 def documents_readable(engine: Engine) -> Finding:
