@@ -1,0 +1,15 @@
+"""The outcome of one check, before Dagster."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+EXAMPLES = 5
+
+
+@dataclass(slots=True)
+class Finding:
+    """Its numbers, and what is wrong in one clause where something is."""
+
+    passed: bool
+    metadata: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
