@@ -1,5 +1,6 @@
 """The installation that a command works in: settings, DAGSTER_HOME, a quiet Dagster."""
 
+import fcntl
 import os
 from functools import cache
 from pathlib import Path
@@ -43,7 +44,11 @@ def instance() -> "dg.DagsterInstance":
 
 
 @cache
-def _instance_at(_home: str) -> "dg.DagsterInstance":
+def _instance_at(home: str) -> "dg.DagsterInstance":
     import dagster as dg
 
-    return dg.DagsterInstance.get()
+    # Dagster makes the tables of its history when it first sees the folder, and two processes that do so at one
+    # time fail with "table run_tags already exists".
+    with (Path(home) / "opening.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return dg.DagsterInstance.get()

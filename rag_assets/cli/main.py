@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from rag_assets.cli import check, database, ingest, search, status, ui
+from rag_assets.cli import check, database, evaluate, ingest, search, status, ui
 from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.command("ingest")(ingest.ingest)
 app.command("search")(search.search)
 app.command("check")(check.check)
+app.command("evaluate")(evaluate.evaluate)
 app.command("status")(status.status)
 app.command("ui")(ui.ui)
 app.add_typer(database.app, name="db")
@@ -63,7 +64,8 @@ def _as_service_error(error: Exception) -> ServiceError | None:
     """A database that is away, as one sentence; None for what is no such thing."""
     from sqlalchemy.exc import OperationalError
 
-    if not isinstance(error, OperationalError):
+    # Dagster keeps its own history in SQLite, whose errors are not our server's.
+    if not (isinstance(error, OperationalError) and type(error.orig).__module__.startswith("psycopg")):
         return None
     reason = str(error.orig).strip().splitlines()[0]
     return ServiceError(f"the database does not answer: {reason}; look at `rag-assets status` and the server's log.")
