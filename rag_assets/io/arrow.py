@@ -1,11 +1,11 @@
 """Rows of a slice as Arrow record batches, with a schema made from the table's own types."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pgvector.sqlalchemy import VECTOR
-from sqlalchemy import ARRAY, BigInteger, DateTime, Integer, LargeBinary, Uuid
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, DateTime, Integer, LargeBinary, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
@@ -14,10 +14,10 @@ from rag_assets.errors import UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from rag_assets.io.tables import TableSlice
 
-
-def record_batches(slice_: "TableSlice") -> "pa.RecordBatchReader":
+def record_batches(
+    columns: Sequence[ColumnElement[Any]], pages: Iterable[Sequence[Mapping[str, Any]]]
+) -> "pa.RecordBatchReader":
     """A stream of batches; uuids come as text, jsonb as JSON text, vectors as lists of float32."""
     try:
         import pyarrow as pa
@@ -26,12 +26,11 @@ def record_batches(slice_: "TableSlice") -> "pa.RecordBatchReader":
             "loading a table as a data frame needs pyarrow; install it with: pip install pyarrow"
         ) from None
 
-    columns = list(slice_.select().selected_columns)
     schema = pa.schema([(column.name, _arrow_type(column.type)) for column in columns])
     convert = {column.name: _converter(column.type) for column in columns}
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for page in slice_.pages():
+        for page in pages:
             arrays = [
                 pa.array([convert[field.name](row[field.name]) for row in page], type=field.type) for field in schema
             ]

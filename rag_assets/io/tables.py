@@ -46,7 +46,7 @@ class TableSlice:
         """The rows as a stream of Arrow batches."""
         from rag_assets.io.arrow import record_batches
 
-        return record_batches(self)
+        return record_batches(list(self.select().selected_columns), self.pages())
 
 
 class Documents(TableSlice):
