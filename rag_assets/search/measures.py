@@ -1,0 +1,50 @@
+"""The figures of a ranking against its judgements, and of times."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+# What is judged: the ten hits of a page, and whether a hundred documents hold the answer at all.
+SHOWN = 10
+DEEP = 100
+
+
+def measured(judged: Sequence[Mapping[str, int]], found: Sequence[Sequence[str]]) -> list[dict[str, float]]:
+    """The metrics of each question; those for which nothing came back have zeros."""
+    from ir_measures import RR, R, Success, evaluator, nDCG
+
+    names = {
+        nDCG @ SHOWN: f"ndcg@{SHOWN}",
+        R @ SHOWN: f"recall@{SHOWN}",
+        R @ DEEP: f"recall@{DEEP}",
+        RR @ SHOWN: f"mrr@{SHOWN}",
+        Success @ SHOWN: f"hit_rate@{SHOWN}",
+    }
+    qrels, run = {}, {}
+    for question, (grades, ranking) in enumerate(zip(judged, found, strict=True)):
+        # Numbers in place of names, which may hold what a C string cannot; ranks in place of scores, which
+        # trec_eval would round to 32 bits and then order by name where they are equal.
+        ids: dict[str, str] = {}
+        number = _numbers(ids)
+        qrels[str(question)] = {number(name): grade for name, grade in grades.items()}
+        run[str(question)] = {number(name): -float(rank) for rank, name in enumerate(ranking)}
+    figures = [dict.fromkeys(names.values(), 0.0) for _ in judged]
+    if judged:
+        for figure in evaluator(list(names), qrels).iter_calc(run):
+            figures[int(figure.query_id)][names[figure.measure]] = float(figure.value)
+    return figures
+
+
+def _numbers(ids: dict[str, str]) -> Callable[[str], str]:
+    return lambda name: ids.setdefault(name, str(len(ids)))
+
+
+def means(measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: round(sum(one[name] for one in measured) / len(measured), 4) for name in (measured or [{}])[0]}
+
+
+def percentiles(times_ms: Sequence[float], prefix: str = "") -> dict[str, float]:
+    """p50 and p95, by nearest rank."""
+    ordered = sorted(times_ms)
+    return {
+        f"{prefix}p{share}": round(ordered[min(len(ordered) - 1, len(ordered) * share // 100)], 2)
+        for share in ((50, 95) if ordered else ())
+    }
