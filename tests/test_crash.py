@@ -233,6 +233,7 @@ def test_two_projects_at_once_share_a_space_without_loss(
     assert len(rows(engine, "SELECT * FROM rag.embedding_spaces")) == 1
 
 
+@pytest.mark.slow
 def test_waiting_run_says_who_holds_the_project(
     settings: Settings, engine: Engine, folder: Path, tmp_path: Path, children: Forker
 ) -> None:

@@ -186,6 +186,7 @@ def test_wrong_value_in_env_file_is_found_too(settings: Settings, cli: Cli, fold
     assert "RAG_ASSETS_HNSW_M '1000'" in cli("ingest", folder).error(2)
 
 
+@pytest.mark.slow
 def test_state_folder_below_the_source_is_no_document(
     settings: Settings, folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +199,7 @@ def test_state_folder_below_the_source_is_no_document(
     assert (folder / "state" / "home" / "dagster.yaml").exists()
 
 
+@pytest.mark.slow
 def test_numbers_add_up_over_a_copied_and_a_renamed_file(settings: Settings, folder: Path, cli: Cli) -> None:
     cli("ingest", folder)
     (folder / "zebra.md").rename(folder / "horse.md")
