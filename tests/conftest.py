@@ -62,16 +62,16 @@ def template(admin: Engine) -> str:
 @pytest.fixture
 def empty_database(admin: Engine) -> Iterator[URL]:
     """The address of a new, empty database."""
-    yield from _database(admin, "template1")
+    yield from new_database(admin, "template1")
 
 
 @pytest.fixture
 def database(admin: Engine, template: str) -> Iterator[URL]:
     """The address of a new database at the newest revision."""
-    yield from _database(admin, template)
+    yield from new_database(admin, template)
 
 
-def _database(admin: Engine, template: str) -> Iterator[URL]:
+def new_database(admin: Engine, template: str) -> Iterator[URL]:
     name = f"test_{uuid4().hex[:12]}"
     with admin.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"))
@@ -91,7 +91,7 @@ def engine(database: URL) -> Iterator[Engine]:
 @pytest.fixture
 def settings(database: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """An installation of its own: state folder, DAGSTER_HOME and database, by environment, as a user sets them."""
-    return _enter(database, tmp_path, monkeypatch)
+    return install(database, tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +104,7 @@ def built_template(admin: Engine, template: str, tmp_path_factory: pytest.TempPa
     url = admin.url.set(database=BUILT_TEMPLATE)
     root = tmp_path_factory.mktemp("built")
     with pytest.MonkeyPatch.context() as monkeypatch, DagsterInstance.ephemeral() as instance:
-        _enter(url, root, monkeypatch)
+        install(url, root, monkeypatch)
         engine = make_engine(url)
         build(engine, root / "folders", instance)
         engine.dispose()
@@ -115,14 +115,14 @@ def built_template(admin: Engine, template: str, tmp_path_factory: pytest.TempPa
 @pytest.fixture
 def built(admin: Engine, built_template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """A copy of the built database, to break: the settings in the environment are those of its installation."""
-    for url in _database(admin, built_template):
-        _enter(url, tmp_path, monkeypatch)
+    for url in new_database(admin, built_template):
+        install(url, tmp_path, monkeypatch)
         engine = make_engine(url)
         yield engine
         engine.dispose()
 
 
-def _enter(url: URL, root: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def install(url: URL, root: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.chdir(root)
     monkeypatch.setenv("RAG_ASSETS_STATE_DIR", str(root / "state"))
     monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", url.render_as_string(hide_password=False))

@@ -34,7 +34,7 @@ def run(
 ) -> dg.ExecuteInProcessResult:
     """Run a job in the instance of DAGSTER_HOME, for one project or a range of them; errors are in the result.
 
-    `only` names the assets to materialize, without any check: the latency check alone takes seconds.
+    `only` names the assets to materialize, with their checks: that of the index takes seconds.
     """
     tags = {}
     if keys:

@@ -25,9 +25,7 @@ def upgrade() -> None:
         ),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint(
-            "name ~ '^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$'", name=op.f("ck_projects_name_is_slug")
-        ),
+        sa.CheckConstraint("name ~ '^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$'", name=op.f("ck_projects_name_is_slug")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_projects")),
         sa.UniqueConstraint("name", name=op.f("uq_projects_name")),
         schema="rag",
@@ -55,13 +53,9 @@ def upgrade() -> None:
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint(
-            "(status = 'failed') = (error IS NOT NULL)", name=op.f("ck_documents_failed_has_error")
-        ),
+        sa.CheckConstraint("(status = 'failed') = (error IS NOT NULL)", name=op.f("ck_documents_failed_has_error")),
         sa.CheckConstraint("status IN ('ok', 'failed')", name=op.f("ck_documents_status_known")),
-        sa.CheckConstraint(
-            "(content IS NULL) = (content_hash IS NULL)", name=op.f("ck_documents_content_has_hash")
-        ),
+        sa.CheckConstraint("(content IS NULL) = (content_hash IS NULL)", name=op.f("ck_documents_content_has_hash")),
         sa.ForeignKeyConstraint(
             ["project_id"],
             ["rag.projects.id"],

@@ -29,9 +29,7 @@ def upgrade() -> None:
             server_default=sa.text("'{}'::jsonb"),
             nullable=False,
         ),
-        sa.Column(
-            "language", postgresql.REGCONFIG(), server_default=sa.text("'english'::regconfig"), nullable=False
-        ),
+        sa.Column("language", postgresql.REGCONFIG(), server_default=sa.text("'english'::regconfig"), nullable=False),
         sa.Column(
             "tsv",
             postgresql.TSVECTOR(),
@@ -43,9 +41,7 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "char_start >= 0 AND char_end > char_start", name=op.f("ck_document_chunks_offsets_ordered")
         ),
-        sa.CheckConstraint(
-            "octet_length(content_hash) = 32", name=op.f("ck_document_chunks_content_hash_is_sha256")
-        ),
+        sa.CheckConstraint("octet_length(content_hash) = 32", name=op.f("ck_document_chunks_content_hash_is_sha256")),
         sa.ForeignKeyConstraint(
             ["document_id"],
             ["rag.documents.id"],

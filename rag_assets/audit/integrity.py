@@ -1,9 +1,13 @@
-"""What the tables themselves say of documents and chunks: facts for the checks, each a query or a bounded stream."""
+"""What the tables themselves say of documents and chunks: facts for the checks, each a query or a bounded stream.
+
+With `project`, they speak of that project alone: a run over one project must not fail for another one that is just
+being ingested by somebody else.
+"""
 
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import ColumnElement, Engine, func, select, true
 
 from rag_assets.audit.finding import EXAMPLES, Finding
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, Project
@@ -16,17 +20,17 @@ PAGE_ROWS = 200
 RECOUNTED = 200
 
 
-def documents_readable(engine: Engine) -> Finding:
+def documents_readable(engine: Engine, project: str | None = None) -> Finding:
     failed = (
         select(Project.name, Document.file_path, Document.error)
         .join(Project, Project.id == Document.project_id)
-        .where(Document.status == "failed")
+        .where(Document.status == "failed", _within(project))
         .order_by(Project.name, Document.file_path)
     )
     with engine.connect() as connection:
         rows = connection.execute(failed.limit(EXAMPLES)).all()
         number = connection.scalar(select(func.count()).select_from(failed.subquery())) or 0
-        total = connection.scalar(select(func.count()).select_from(Document)) or 0
+        total = connection.scalar(select(func.count()).select_from(Document).where(_within(project))) or 0
     examples = [f"{project}/{path}: {error}" for project, path, error in rows]
     return Finding(
         number == 0,
@@ -35,7 +39,7 @@ def documents_readable(engine: Engine) -> Finding:
     )
 
 
-def documents_have_chunks(engine: Engine, chunking: str) -> Finding:
+def documents_have_chunks(engine: Engine, chunking: str, project: str | None = None) -> Finding:
     """Every document with text has chunks of this chunking, made of the text that it has now."""
     chunks = (
         select(func.count())
@@ -49,7 +53,7 @@ def documents_have_chunks(engine: Engine, chunking: str) -> Finding:
         .join(Project, Project.id == Document.project_id)
         .outerjoin(stamp, (stamp.document_id == Document.id) & (stamp.chunking == chunking))
         # A text of white space alone has nothing to cut, and so no chunks.
-        .where(Document.content.op("~")(r"\S"))
+        .where(Document.content.op("~")(r"\S"), _within(project))
         .where(
             stamp.content_hash.is_distinct_from(Document.content_hash)
             | (chunks == 0)
@@ -60,7 +64,7 @@ def documents_have_chunks(engine: Engine, chunking: str) -> Finding:
     with engine.connect() as connection:
         rows = connection.execute(wrong.limit(EXAMPLES)).all()
         number = connection.scalar(select(func.count()).select_from(wrong.subquery())) or 0
-        total = connection.scalar(select(func.count()).select_from(Document)) or 0
+        total = connection.scalar(select(func.count()).select_from(Document).where(_within(project))) or 0
     return Finding(
         number == 0,
         {
@@ -73,7 +77,7 @@ def documents_have_chunks(engine: Engine, chunking: str) -> Finding:
     )
 
 
-def offsets_reproduce_text(engine: Engine, chunking: str) -> Finding:
+def offsets_reproduce_text(engine: Engine, chunking: str, project: str | None = None) -> Finding:
     """`content[char_start:char_end] == chunk_text`, and the stored hash is that text's; one document at a time."""
     rows = (
         select(
@@ -93,7 +97,7 @@ def offsets_reproduce_text(engine: Engine, chunking: str) -> Finding:
             & (DocumentChunking.chunking == chunking)
             & (DocumentChunking.content_hash == Document.content_hash),
         )
-        .where(DocumentChunk.chunking == chunking)
+        .where(DocumentChunk.chunking == chunking, _within(project))
         .order_by(Document.id)
     )
     checked, wrong = 0, []
@@ -132,3 +136,9 @@ def chunks_fit_window(engine: Engine, chunking: str, tokenizer: "Tokenizer", max
         {"chunks": total, "longest_tokens": most, "threshold": max_tokens, "counted_again": len(counts)},
         f"a chunk has {most} tokens, more than the {max_tokens} that the model sees",
     )
+
+
+def _within(project: str | None) -> ColumnElement[bool]:
+    if project is None:
+        return true()
+    return Document.project_id == select(Project.id).where(Project.name == project).scalar_subquery()

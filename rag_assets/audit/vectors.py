@@ -11,6 +11,7 @@ from rag_assets.audit.plans import served_by_index
 from rag_assets.db import hnsw
 from rag_assets.db.models import SCHEMA, DocumentChunk, EmbeddingFailure, EmbeddingSpace
 from rag_assets.db.pending import count_pending_texts, count_texts
+from rag_assets.db.projects import get_project
 from rag_assets.db.spaces import live_space, partition
 from rag_assets.search import statements
 from rag_assets.search.retriever import use_graph
@@ -32,8 +33,8 @@ def failures(engine: Engine, settings: Settings, space: EmbeddingSpace) -> list[
     return [finding.reason for finding in findings if not finding.passed]
 
 
-def texts_have_vectors(engine: Engine, space: EmbeddingSpace) -> Finding:
-    """Every distinct chunk text has its vector; the primary key sees to it that it has only one."""
+def texts_have_vectors(engine: Engine, space: EmbeddingSpace, project: str | None = None) -> Finding:
+    """Every distinct chunk text, of one project or of all, has its vector; the primary key allows only one."""
     reasons = (
         select(EmbeddingFailure.error)
         .where(EmbeddingFailure.space_id == space.id)
@@ -41,8 +42,9 @@ def texts_have_vectors(engine: Engine, space: EmbeddingSpace) -> Finding:
         .limit(EXAMPLES)
     )
     with engine.connect() as connection:
-        texts = connection.scalar(count_texts(space)) or 0
-        missing = connection.scalar(count_pending_texts(space)) or 0
+        project_id = get_project(connection, project).id if project else None
+        texts = connection.scalar(count_texts(space, project_id)) or 0
+        missing = connection.scalar(count_pending_texts(space, project_id)) or 0
         set_aside = connection.scalars(reasons).all()
     return Finding(
         missing == 0,

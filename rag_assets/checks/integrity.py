@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from rag_assets.checks.results import evaluate
+from rag_assets.checks.results import evaluate, project_of
 from rag_assets.resources.embedder import Embedder
 from rag_assets.resources.postgres import Postgres
 
@@ -26,7 +26,7 @@ def raw_documents_checks(context: dg.AssetCheckExecutionContext, postgres: Postg
 
     yield from evaluate(
         context,
-        {"documents_readable": lambda: integrity.documents_readable(postgres.engine)},
+        {"documents_readable": lambda: integrity.documents_readable(postgres.engine, project_of(context))},
         severity={"documents_readable": dg.AssetCheckSeverity.WARN},
     )
 
@@ -65,14 +65,14 @@ def chunks_checks(
     from rag_assets.embedding.model import find_model
     from rag_assets.stages.target import checked_space, tokenizer_of
 
-    engine = postgres.engine
+    engine, project = postgres.engine, project_of(context)
     space = checked_space(engine, embedder.target().definition)
     tokenizer = tokenizer_of(find_model(space.model, space.revision))
     yield from evaluate(
         context,
         {
-            "documents_have_chunks": lambda: integrity.documents_have_chunks(engine, space.chunking),
-            "offsets_reproduce_text": lambda: integrity.offsets_reproduce_text(engine, space.chunking),
+            "documents_have_chunks": lambda: integrity.documents_have_chunks(engine, space.chunking, project),
+            "offsets_reproduce_text": lambda: integrity.offsets_reproduce_text(engine, space.chunking, project),
             "chunks_fit_window": lambda: integrity.chunks_fit_window(
                 engine, space.chunking, tokenizer, space.max_tokens
             ),

@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from rag_assets.audit.finding import Finding
 
 
+def project_of(context: dg.AssetCheckExecutionContext) -> str | None:
+    """The project of a run over one project; None in a run over several, or over none as that of the job `checks`."""
+    return context.run.tags.get("dagster/partition")
+
+
 def evaluate(
     context: dg.AssetCheckExecutionContext,
     checks: "Mapping[str, Callable[[], Finding]]",
@@ -22,11 +27,8 @@ def evaluate(
             passed, metadata, reason = finding.passed, finding.metadata, finding.reason
         except Exception as error:
             context.log.exception("the check %s could not be made", key.name)
-            passed, metadata, reason = (
-                False,
-                {},
-                f"the check could not be made: {type(error).__name__}: {error}",
-            )
+            reason = f"the check could not be made: {type(error).__name__}: {error}"
+            passed, metadata = False, {}
         yield dg.AssetCheckResult(
             passed=passed,
             check_name=key.name,

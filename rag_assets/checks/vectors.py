@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from rag_assets.checks.results import evaluate
+from rag_assets.checks.results import evaluate, project_of
 from rag_assets.resources.embedder import Embedder
 from rag_assets.resources.postgres import Postgres
 
@@ -39,7 +39,7 @@ def embeddings_checks(
     yield from evaluate(
         context,
         {
-            "texts_have_vectors": lambda: vectors.texts_have_vectors(engine, space),
+            "texts_have_vectors": lambda: vectors.texts_have_vectors(engine, space, project_of(context)),
             "vectors_are_sound": lambda: vectors.vectors_are_sound(engine, space),
         },
     )

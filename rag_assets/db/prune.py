@@ -9,7 +9,9 @@ from rag_assets.db.models import (
     DocumentChunking,
     EmbeddingFailure,
     EmbeddingSpace,
+    Lexeme,
     QueryVector,
+    WordStatistics,
 )
 from rag_assets.db.spaces import partition
 
@@ -41,6 +43,8 @@ def prune_chunkings(engine: Engine) -> int:
     """Remove the chunks of chunkings that no space uses any more; returns how many went."""
     in_use = select(EmbeddingSpace.chunking).where(EmbeddingSpace.status != "retired")
     with engine.begin() as connection:
+        connection.execute(delete(Lexeme).where(Lexeme.chunking.not_in(in_use)))
+        connection.execute(delete(WordStatistics).where(WordStatistics.chunking.not_in(in_use)))
         connection.execute(delete(DocumentChunking).where(DocumentChunking.chunking.not_in(in_use)))
         gone = connection.execute(delete(DocumentChunk).where(DocumentChunk.chunking.not_in(in_use)))
     return gone.rowcount

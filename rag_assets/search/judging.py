@@ -1,6 +1,5 @@
 """Judged questions asked of an installation: what the command line, checks and benchmarks report."""
 
-import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +8,11 @@ from sqlalchemy import Engine, select
 
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.db.spaces import live_space
-from rag_assets.errors import ServiceError, UsageError
+from rag_assets.errors import ServiceError
 from rag_assets.search.beir import document_ids
 from rag_assets.search.evaluation import Evaluation, Found, evaluate
 from rag_assets.search.questions import QuestionSet
-from rag_assets.search.retriever import Retriever
+from rag_assets.search.retriever import DEFAULT_MODE, Mode, Retriever
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ def judge(
     asked: QuestionSet,
     *,
     project: str | None = None,
-    mode: str | None = None,
+    mode: Mode | None = None,
     ef_search: int | None = None,
 ) -> Report:
     """Ask all questions of one project or of all, in the mode named or in the retriever's own.
@@ -74,15 +73,10 @@ def judge(
     return Report(evaluation, settings, missing)
 
 
-def searching(retriever: Retriever, project: str | None, mode: str | None) -> tuple[Callable[[str, int], Found], str]:
+def searching(retriever: Retriever, project: str | None, mode: Mode | None) -> tuple[Callable[[str, int], Found], Mode]:
     """The retriever's search of this project in this mode, and the mode's name."""
-    # A retriever without modes has only the vectors.
-    of_retriever = inspect.signature(retriever.search).parameters.get("mode")
-    own = "vector" if of_retriever is None else str(of_retriever.default)
-    if of_retriever is None and mode not in (None, own):
-        raise UsageError(f"searches have no mode {mode!r} here; leave it out, or choose 'vector'.")
-    chosen: dict[str, Any] = {} if of_retriever is None else {"mode": mode or own}
-    return lambda query, k: retriever.search(query, k=k, project=project, **chosen), mode or own
+    chosen = mode or DEFAULT_MODE
+    return lambda query, k: retriever.search(query, k=k, project=project, mode=chosen), chosen
 
 
 def _searched(engine: Engine, project: str | None) -> tuple[EmbeddingSpace, set[str]]:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, select, text
@@ -17,9 +17,16 @@ from rag_assets.db.spaces import live_space
 from rag_assets.embedding.encoder import Encoder, encoder_of
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search import statements
+from rag_assets.search.fusion import reciprocal_rank_fusion
+from rag_assets.search.words import search_words
 from rag_assets.text.cleaning import clean
 
+Mode = Literal["vector", "text", "hybrid"]
+DEFAULT_MODE: Mode = "vector"
+
 MOST_HITS = 1_000
+# How deep each of two rankings goes before they are fused.
+FUSED_DEPTH = 100
 # Up to here a project is searched exactly: comparing this many vectors takes a few milliseconds.
 EXACT_CHUNKS = 5_000
 # A project with less than this share of all chunks is searched exactly too: the graph would wander for long.
@@ -28,7 +35,8 @@ EXACT_SHARE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One chunk; `score` is 1 - distance for cosine, else the negative distance: more is nearer."""
+    """One chunk; more `score` is nearer. By mode: 1 - cosine distance (or the negative distance of another kind),
+    the BM25 weight, or the reciprocal rank sum."""
 
     rank: int
     score: float
@@ -48,6 +56,7 @@ class Answer:
     """The hits, and how they were found: `took_ms` is the database's part, `embedding_ms` the model's."""
 
     query: str
+    mode: Mode
     space: int
     hits: list[Hit]
     took_ms: float
@@ -70,8 +79,11 @@ class Retriever:
         self._encoder = encoder or _model_of
         self._encoders: dict[int, Encoder] = {}
 
-    def search(self, query: str, *, k: int = 10, project: str | None = None) -> Answer:
+    def search(self, query: str, *, k: int = 10, project: str | None = None, mode: Mode = DEFAULT_MODE) -> Answer:
         """The `k` best chunks for a question, best first, of one project or of all.
+
+        By mode: `vector`, by meaning; `text`, by words (BM25; "phrases" must, -words must not be in a chunk);
+        `hybrid`, both, fused by reciprocal rank. Only `text` needs no model.
 
         Raises UsageError for an empty question, a k outside 1..1000 or an unknown project, and ServiceError while
         no space is live.
@@ -86,13 +98,13 @@ class Retriever:
         if project is not None:
             with self._engine.connect() as connection:
                 get_project(connection, project)
-        vector, embedding_ms = self._vector(space, query)
+        vector, embedding_ms = ("", 0.0) if mode == "text" else self._vector(space, query)
         started = time.perf_counter()
         with self._engine.begin() as connection:
-            rows, plan = self._rows(connection, space, vector, k, project)
+            found, plan = self._find(connection, space, query, vector, k, project, mode)
         took_ms = (time.perf_counter() - started) * 1000
-        hits = [_hit(rank, space, row) for rank, row in enumerate(rows, start=1)]
-        return Answer(query, space.id, hits, round(took_ms, 2), round(embedding_ms, 2), plan)
+        hits = [_hit(rank, score, row) for rank, (score, row) in enumerate(found, start=1)]
+        return Answer(query, mode, space.id, hits, round(took_ms, 2), round(embedding_ms, 2), plan)
 
     def _space(self) -> EmbeddingSpace:
         try:
@@ -103,6 +115,28 @@ class Retriever:
         if space is None:
             raise ServiceError("nothing can be searched yet: no space is live; run rag-assets ingest first.")
         return space
+
+    def _find(
+        self,
+        connection: Connection,
+        space: EmbeddingSpace,
+        query: str,
+        vector: str,
+        k: int,
+        project: str | None,
+        mode: Mode,
+    ) -> tuple[list[tuple[float, Any]], str]:
+        """(score, row) best first, and how they were found."""
+        if mode == "text":
+            rows = search_words(connection, space, query, k=k, project=project)
+            return [(-float(row.distance), row) for row in rows], "words"
+        deep = k if mode == "vector" else max(k, FUSED_DEPTH)
+        near, plan = self._rows(connection, space, vector, deep, project)
+        if mode == "vector":
+            return [(_nearness(space, row), row) for row in near], plan
+        worded = search_words(connection, space, query, k=deep, project=project)
+        fused = reciprocal_rank_fusion([near, worded], lambda row: row.chunk_id)
+        return fused[:k], f"{plan}, words"
 
     def _rows(
         self, connection: Connection, space: EmbeddingSpace, vector: str, k: int, project: str | None
@@ -149,11 +183,15 @@ def _model_of(space: EmbeddingSpace) -> Encoder:
     return encoder_of(space.model, space.revision, normalize=space.normalize)
 
 
-def _hit(rank: int, space: EmbeddingSpace, row: Any) -> Hit:
+def _nearness(space: EmbeddingSpace, row: Any) -> float:
     distance = float(row.distance)
+    return 1 - distance if space.distance == "cosine" else -distance
+
+
+def _hit(rank: int, score: float, row: Any) -> Hit:
     return Hit(
         rank=rank,
-        score=round(1 - distance if space.distance == "cosine" else -distance, 6),
+        score=round(score, 6),
         project=row.project,
         file_path=row.file_path,
         title=row.title,

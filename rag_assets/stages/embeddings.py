@@ -17,7 +17,6 @@ from rag_assets.embedding.encoder import Encoder, token_batches
 from rag_assets.errors import ServiceError
 from rag_assets.progress import report
 from rag_assets.stages.batches import EmbeddingBatch
-from rag_assets.stages.prefetch import DEPTH
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,10 +48,9 @@ def refresh_embeddings(
         exclusively(engine, f"embeddings of {project} in space {space.id}", wait_s=wait_s),
         exclusively(engine, f"vectors of space {space.id}", wait_s=wait_s, shared=True),
     ):
-        # The batches of the project or space before this one are being written while this runs ahead. Only when they
-        # are committed does the table say which texts are still without a vector.
-        for _ in range(DEPTH + 1):
-            yield EmbeddingBatch(project, space.id)
+        # The last batch of the project or space before this one is being written while this runs one ahead. Only when
+        # it is committed does the table say which texts are still without a vector: when this empty one was taken.
+        yield EmbeddingBatch(project, space.id)
         with engine.begin() as connection:
             distinct = connection.scalar(count_texts(space, project_id)) or 0
             _adopt(connection, space, project_id)

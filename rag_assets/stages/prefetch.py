@@ -2,13 +2,10 @@
 
 import threading
 from collections.abc import Generator, Iterator
-from queue import Full, Queue
+from queue import SimpleQueue
 from typing import TypeVar
 
 T = TypeVar("T")
-
-# So many items the maker is ahead; when it is asked for the one after them, what it made before is used up.
-DEPTH = 1
 
 
 class _End:
@@ -16,33 +13,30 @@ class _End:
         self.error = error
 
 
-def prefetch(items: Iterator[T], *, depth: int = DEPTH) -> Generator[T, None, None]:
-    """Run `items` in a thread of its own, at most `depth` items ahead.
+def prefetch(items: Iterator[T]) -> Generator[T, None, None]:
+    """Run `items` in a thread of its own, exactly one item ahead: the next is begun when one has been taken.
 
-    An error in the maker is raised here, after the items before it. Closing this generator (or an error in its
-    user) stops the maker at its next item and closes it, so that what it holds (locks, cursors) is let go.
+    So what is lost at a crash is one item in use and one in the making, and an item that is being made can count on
+    all but the one before it being used up. An error in the maker is raised here, after the items before it. Closing
+    this generator (or an error in its user) stops the maker at its next item and closes it, so that what it holds
+    (locks, cursors) is let go.
     """
-    queue: Queue[T | _End] = Queue(maxsize=depth)
+    made: SimpleQueue[T | _End] = SimpleQueue()
+    wanted = threading.Semaphore(1)
     stopped = threading.Event()
-
-    def put(item: T | _End) -> bool:
-        while not stopped.is_set():
-            try:
-                queue.put(item, timeout=0.1)
-            except Full:
-                continue
-            return True
-        return False
 
     def make() -> None:
         try:
+            wanted.acquire()
             for item in items:
-                if not put(item):
+                made.put(item)
+                wanted.acquire()
+                if stopped.is_set():
                     break
         except BaseException as error:
-            put(_End(error))
+            made.put(_End(error))
         else:
-            put(_End())
+            made.put(_End())
         finally:
             close = getattr(items, "close", None)
             if close is not None:
@@ -51,10 +45,12 @@ def prefetch(items: Iterator[T], *, depth: int = DEPTH) -> Generator[T, None, No
     maker = threading.Thread(target=make, name="prefetch", daemon=True)
     maker.start()
     try:
-        while not isinstance(item := queue.get(), _End):
+        while not isinstance(item := made.get(), _End):
+            wanted.release()
             yield item
         if item.error is not None:
             raise item.error
     finally:
         stopped.set()
+        wanted.release()
         maker.join()

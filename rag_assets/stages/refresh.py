@@ -11,6 +11,7 @@ from rag_assets.db.locks import exclusively
 from rag_assets.db.models import EmbeddingSpace, Project
 from rag_assets.db.projects import get_project
 from rag_assets.db.prune import prune, prune_chunkings
+from rag_assets.db.words import refresh_words
 from rag_assets.embedding.encoder import Encoder
 from rag_assets.embedding.model import find_model
 from rag_assets.errors import IntegrityError
@@ -96,6 +97,7 @@ def index(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
     for space in reversed(_maintained(engine, target)):
         with exclusively(engine, f"vectors of space {space.id}", wait_s=settings.lock_wait_s):
             removed = prune(engine, space)
+        refresh_words(engine, space.chunking)
         found = hnsw.ensure_index(
             engine,
             space,

@@ -32,6 +32,7 @@ SEARCH = {
     "took_ms": float,
     "hits": [HIT | {"heading_path": [str]}],
     "embedding_ms": float,
+    "mode": str,
     "plan": str,
 }
 CHECKS = {"checks": [CHECK], "run_ids": [str]}

@@ -5,6 +5,7 @@ from rag_assets.db.models.chunks import DocumentChunk, DocumentChunking
 from rag_assets.db.models.documents import Document
 from rag_assets.db.models.embeddings import Embedding, EmbeddingFailure, EmbeddingSpace, QueryVector
 from rag_assets.db.models.projects import Project
+from rag_assets.db.models.words import Lexeme, WordStatistics
 
 __all__ = [
     "SCHEMA",
@@ -15,6 +16,8 @@ __all__ = [
     "Embedding",
     "EmbeddingFailure",
     "EmbeddingSpace",
+    "Lexeme",
     "Project",
     "QueryVector",
+    "WordStatistics",
 ]

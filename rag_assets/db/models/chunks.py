@@ -30,6 +30,7 @@ class DocumentChunk(Identified, Timestamped, Base):
         CheckConstraint("char_start >= 0 AND char_end > char_start", name="offsets_ordered"),
         CheckConstraint("octet_length(content_hash) = 32", name="content_hash_is_sha256"),
         Index("ix_document_chunks_content_hash", "content_hash", "chunking"),
+        Index("ix_document_chunks_tsv", "tsv", postgresql_using="gin"),
     )
 
     document_id: Mapped[UUID] = mapped_column(ForeignKey("rag.documents.id", ondelete="CASCADE"))

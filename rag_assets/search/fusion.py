@@ -1,0 +1,30 @@
+"""One ranking of several."""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
+
+Row = TypeVar("Row")
+
+# The constant of the paper below: how little the very first ranks stand out.
+RRF_CONSTANT = 60
+
+
+def reciprocal_rank_fusion(
+    rankings: Sequence[Sequence[Row]],
+    key: Callable[[Row], Hashable],
+    *,
+    weights: Sequence[float] | None = None,
+    constant: int = RRF_CONSTANT,
+) -> list[tuple[float, Row]]:
+    """(score, row), best first: the sum over rankings of weight / (constant + rank).
+
+    Cormack, Clarke and Buettcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning
+    Methods" (SIGIR 2009).
+    """
+    scores: dict[Hashable, float] = {}
+    rows: dict[Hashable, Row] = {}
+    for ranking, weight in zip(rankings, weights or [1.0] * len(rankings), strict=True):
+        for rank, row in enumerate(ranking, start=1):
+            scores[key(row)] = scores.get(key(row), 0.0) + weight / (constant + rank)
+            rows.setdefault(key(row), row)
+    return sorted(((score, rows[found]) for found, score in scores.items()), key=lambda pair: -pair[0])
