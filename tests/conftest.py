@@ -33,10 +33,22 @@ def server() -> Iterator[URL]:
     state = Path(tempfile.mkdtemp(prefix="rag-tests-"))
     embedded = EmbeddedServer.at(state)
     try:
-        yield make_url(embedded.ensure_running()).set(drivername=DRIVER)
+        url = make_url(embedded.ensure_running()).set(drivername=DRIVER)
+        _never_wait_for_the_disk(url)
+        yield url
     finally:
         embedded.stop()
         shutil.rmtree(state, ignore_errors=True)
+
+
+def _never_wait_for_the_disk(url: URL) -> None:
+    """These databases need not outlive the machine, and most of a test's time would be waiting for the disk."""
+    engine = make_engine(url)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            connection.execute(text(f"ALTER SYSTEM SET {setting} TO off"))
+        connection.execute(text("SELECT pg_reload_conf()"))
+    engine.dispose()
 
 
 @pytest.fixture(scope="session")
