@@ -1,5 +1,7 @@
 """Typed settings, from the environment (prefix RAG_ASSETS_) and from `.env` in the working directory."""
 
+import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -69,6 +71,19 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """The settings in force; a value that cannot be is a UsageError that names its variable."""
+    return _load(_environment())
+
+
+def _environment() -> tuple[object, ...]:
+    """All that settings are made of: as long as it is the same, they need not be read and validated again."""
+    file = Path(".env")
+    stat = file.stat() if file.is_file() else None
+    ours = sorted((name, value) for name, value in os.environ.items() if name.upper().startswith("RAG_ASSETS_"))
+    return Path.cwd(), stat and (stat.st_mtime_ns, stat.st_size), *ours
+
+
+@lru_cache(maxsize=8)
+def _load(_environment: tuple[object, ...]) -> Settings:
     try:
         return Settings()
     except ValidationError as error:

@@ -3,13 +3,14 @@
 import json
 import time
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 from sqlalchemy import Column, Connection, Engine, LargeBinary, MetaData, Table, func, insert, select, text
 
 from rag_assets.audit.plans import served_by_index
-from rag_assets.audit.samples import jittered, sample_vectors
+from rag_assets.audit.samples import jittered, sample_questions, sample_vectors
 from rag_assets.db import hnsw
 from rag_assets.db.copy import copy_rows
 from rag_assets.db.ddl import drop_table, execute
@@ -55,10 +56,9 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Latency | 
     table = partition(space.id)
     with engine.connect() as connection:
         vectors = connection.scalar(select(func.count()).select_from(table)) or 0
-        origins = sample_vectors(connection, table, WARM_UP + SEARCHES)
-    if not vectors:
+        questions = sample_questions(connection, space, SEARCHES)
+    if not questions:
         return None
-    questions = [str(vector.tolist()) for vector in jittered(origins, WARM_UP + SEARCHES, seed=2)]
     if vectors >= CERTIFIED_AT:
         with engine.begin() as connection:
             drop_table(connection, probe_name(space.id))
@@ -71,7 +71,8 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Latency | 
         use_graph(connection, max(K, ef_search))
         first = {"query": questions[0], "texts": K, "k": K}
         by_index = served_by_index(connection, statement, first, index)
-        times = sorted([_time(connection, statement, question) for question in questions][WARM_UP:])
+        asked = islice(cycle(questions), WARM_UP + SEARCHES)
+        times = sorted([_time(connection, statement, question) for question in asked][WARM_UP:])
     p50, p95, p99 = (times[min(len(times) - 1, int(len(times) * share))] for share in (0.5, 0.95, 0.99))
     return Latency(p50, p95, p99, vectors + topped_up, topped_up, by_index)
 

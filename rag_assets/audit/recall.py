@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from rag_assets.audit.plans import forbid_other_plans, served_by_index
-from rag_assets.audit.samples import jittered, sample_vectors
+from rag_assets.audit.samples import sample_questions
 from rag_assets.db import hnsw
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces import partition
@@ -39,10 +39,9 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Recall | N
     """Mean and minimum over sampled questions; None where the space is empty."""
     table = partition(space.id)
     with engine.connect() as connection:
-        vectors = sample_vectors(connection, table, QUESTIONS)
-    if not len(vectors):
+        questions = sample_questions(connection, space, QUESTIONS)
+    if not questions:
         return None
-    questions = [str(vector.tolist()) for vector in jittered(vectors, QUESTIONS, seed=1)]
     statement = nearest_texts(space, table)
     with engine.begin() as connection:
         use_graph(connection, max(K, ef_search))

@@ -1,5 +1,6 @@
 """rag-assets: the command line, one module a command."""
 
+import gc
 import logging
 import os
 import sys
@@ -28,6 +29,9 @@ app.add_typer(database.app, name="db")
 def run() -> None:
     """The console script: main, then a prompt end."""
     code: Any = 0
+    # Dagster's import makes some hundred thousand objects that all stay; by default they would be walked, in search
+    # of garbage, dozens of times.
+    gc.set_threshold(100_000, 50, 50)
     try:
         main()
     except SystemExit as end:

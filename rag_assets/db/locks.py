@@ -12,6 +12,7 @@ _LOCK_NOT_AVAILABLE = "55P03"
 _ACQUIRE = text("SELECT pg_advisory_lock(hashtextextended('rag_assets.' || CAST(:name AS text), 0))")
 _ACQUIRE_SHARED = text("SELECT pg_advisory_lock_shared(hashtextextended('rag_assets.' || CAST(:name AS text), 0))")
 _LIMIT_WAIT = text("SELECT set_config('lock_timeout', :limit, false)")
+_RELEASE = text("SELECT pg_advisory_unlock_all(), set_config('lock_timeout', '0', false)")
 _HOLDERS = text(
     "SELECT format('%s (backend %s, since %s)', a.application_name, a.pid, date_trunc('second', a.state_change)) "
     "FROM pg_locks l JOIN pg_stat_activity a USING (pid), "
@@ -35,9 +36,11 @@ def exclusively(engine: Engine, name: str, *, wait_s: float, shared: bool = Fals
             connection.execute(_LIMIT_WAIT, {"limit": f"{max(1, int(wait_s * 1000))}ms"})
             _acquire(connection, name, wait_s=wait_s, shared=shared)
             yield
-        finally:
-            # The session ends here, and with it its lock and its limit, whatever happened in between.
+            connection.execute(_RELEASE)
+        except BaseException:
+            # Whatever happened, the session ends here, and with it its lock and its limit.
             connection.invalidate()
+            raise
 
 
 def _acquire(connection: Connection, name: str, *, wait_s: float, shared: bool) -> None:
