@@ -2,8 +2,10 @@ import unicodedata
 from array import array
 from collections.abc import Iterator
 from functools import cache
+from typing import TYPE_CHECKING
 
-from semantic_text_splitter import TextSplitter
+if TYPE_CHECKING:
+    from semantic_text_splitter import TextSplitter
 
 WIDE_ENDS = "。\N{FULLWIDTH EXCLAMATION MARK}\N{FULLWIDTH QUESTION MARK}"  # no space follows these
 SENTENCE_ENDS = ".!?…:;।؟" + WIDE_ENDS
@@ -60,6 +62,8 @@ class Atoms:
 
 def halves(content: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Cuts a stretch that is too long at the best place near its middle; one character stays as it is."""
+    from semantic_text_splitter import TextSplitter
+
     text = content[start:end]
     library = TextSplitter(max(1, (len(text) + 1) // 2), trim=False)
     for offset, part in library.chunk_indices(text):
@@ -84,7 +88,9 @@ def strength(content: str, at: int) -> int:
 
 
 @cache
-def _library(size: int) -> TextSplitter:
+def _library(size: int) -> "TextSplitter":
+    from semantic_text_splitter import TextSplitter
+
     return TextSplitter((max(1, size // 4), size), trim=False)
 
 

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from markdown_it import MarkdownIt
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
 
 # The readers turn all of these into Markdown.
 MARKDOWN_TYPES = frozenset(
@@ -85,8 +87,10 @@ def _paths(headings: list[Heading]) -> Iterator[tuple[str, ...]]:
 
 
 @cache
-def _markdown_parser() -> MarkdownIt:
+def _markdown_parser() -> "MarkdownIt":
     """Block structure only, and no containers: parsing a large table or list as one takes seconds per MB."""
+    from markdown_it import MarkdownIt
+
     parser = MarkdownIt("commonmark").disable(["list", "blockquote", "reference"])
     parser.core.ruler.enableOnly(["normalize", "block"])
     return parser
@@ -112,7 +116,9 @@ def _markdown(content: str) -> Outline:
 
 
 @cache
-def _inline_parser() -> MarkdownIt:
+def _inline_parser() -> "MarkdownIt":
+    from markdown_it import MarkdownIt
+
     return MarkdownIt("commonmark")
 
 
