@@ -50,15 +50,16 @@ def test_the_maker_is_ahead_by_one() -> None:
 
 
 def test_maker_and_user_work_at_the_same_time() -> None:
-    def slow() -> Iterator[int]:
-        for number in range(6):
-            time.sleep(0.1)
+    begun = [threading.Event() for _ in range(3)]
+
+    def numbers() -> Iterator[int]:
+        for number, event in enumerate(begun):
+            event.set()
             yield number
 
-    started = time.monotonic()
-    for _ in prefetch(slow()):
-        time.sleep(0.1)
-    assert time.monotonic() - started < 1.1
+    for number in prefetch(numbers()):
+        # While this one is in use, the next one is begun.
+        assert all(event.wait(10) for event in begun[number + 1 : number + 2])
 
 
 def test_an_error_of_the_maker_comes_after_the_items_before_it() -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -32,12 +33,15 @@ def ask(readers: Readers, what: str) -> str:
 
 
 def children() -> set[int]:
-    return {
-        int(pid)
-        for thread in Path("/proc/self/task").iterdir()
-        for pid in (thread / "children").read_text().split()
-        if "misbehaving" in Path(f"/proc/{pid}/cmdline").read_text()
-    }
+    found = set()
+    for thread in Path("/proc/self/task").iterdir():
+        # A thread, or a child, may end between being listed and being looked at.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for pid in (thread / "children").read_text().split():
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    if "misbehaving" in Path(f"/proc/{pid}/cmdline").read_text():
+                        found.add(int(pid))
+    return found
 
 
 @pytest.mark.parametrize("how", ["hang", "hang in native code"])
