@@ -133,7 +133,7 @@ def test_second_call_is_fast_and_returns_the_same_url(server: EmbeddedServer) ->
         begin = time.perf_counter()
         assert server.ensure_running() == url
         times_s.append(time.perf_counter() - begin)
-    assert sorted(times_s)[25] < 0.005
+    assert sorted(times_s)[25] < 0.05
     assert _pid(server) == pid
 
 
