@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, exists, func, select
+from sqlalchemy import Exists, Select, and_, exists, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import aliased
 
@@ -44,6 +44,11 @@ def count_pending_texts(space: EmbeddingSpace, project_id: UUID | None = None) -
 def count_texts(space: EmbeddingSpace, project_id: UUID | None = None) -> Select[Any]:
     """Distinct chunk texts of the space's chunking, with or without a vector."""
     return _chunks(space, project_id, func.count(DocumentChunk.content_hash.distinct()))
+
+
+def has_chunk(space: EmbeddingSpace, content_hash: Any) -> Exists:
+    """Whether a chunk of the space's chunking has the text with this hash: what has none is an orphan."""
+    return exists().where(DocumentChunk.content_hash == content_hash, DocumentChunk.chunking == space.chunking)
 
 
 def _pending_chunks(space: EmbeddingSpace, project_id: UUID | None, *columns: Any) -> Select[Any]:

@@ -1,8 +1,6 @@
 """Removal of what nothing points to any more: vectors, failures, and chunks of chunkings that no space uses."""
 
-from typing import Any
-
-from sqlalchemy import Engine, Exists, delete, exists, select
+from sqlalchemy import Engine, delete, select
 
 from rag_assets.db.models import (
     DocumentChunk,
@@ -13,6 +11,7 @@ from rag_assets.db.models import (
     QueryVector,
     WordStatistics,
 )
+from rag_assets.db.pending import has_chunk
 from rag_assets.db.spaces import partition
 
 KEPT_QUERIES = 10_000
@@ -22,10 +21,10 @@ def prune(engine: Engine, space: EmbeddingSpace) -> int:
     """Remove the space's orphans; returns how many vectors went. The caller holds the lock on its vectors."""
     vectors = partition(space.id)
     with engine.begin() as connection:
-        gone = connection.execute(delete(vectors).where(~_pointed_to(space, vectors.c.content_hash)))
+        gone = connection.execute(delete(vectors).where(~has_chunk(space, vectors.c.content_hash)))
         connection.execute(
             delete(EmbeddingFailure).where(
-                EmbeddingFailure.space_id == space.id, ~_pointed_to(space, EmbeddingFailure.content_hash)
+                EmbeddingFailure.space_id == space.id, ~has_chunk(space, EmbeddingFailure.content_hash)
             )
         )
         stale = select(QueryVector.query_hash).where(QueryVector.space_id == space.id)
@@ -48,7 +47,3 @@ def prune_chunkings(engine: Engine) -> int:
         connection.execute(delete(DocumentChunking).where(DocumentChunking.chunking.not_in(in_use)))
         gone = connection.execute(delete(DocumentChunk).where(DocumentChunk.chunking.not_in(in_use)))
     return gone.rowcount
-
-
-def _pointed_to(space: EmbeddingSpace, content_hash: Any) -> Exists:
-    return exists().where(DocumentChunk.content_hash == content_hash, DocumentChunk.chunking == space.chunking)
