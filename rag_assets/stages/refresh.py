@@ -148,7 +148,6 @@ def live(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
         "spaces_dropped": dropped,
         "seconds": round(time.perf_counter() - started, 3),
         "dagster/row_count": vectors,
-        "dagster/table_name": f"{engine.url.database}.rag.live_chunks",
     }
 
 
