@@ -58,3 +58,4 @@ class DocumentChunking(Timestamped, Base):
     chunking: Mapped[str] = mapped_column(primary_key=True)
     content_hash: Mapped[bytes] = mapped_column(LargeBinary)
     chunk_count: Mapped[int]
+    run_id: Mapped[str | None]

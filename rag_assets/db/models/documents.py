@@ -17,6 +17,15 @@ class Document(Identified, Timestamped, Base):
         CheckConstraint("status IN ('ok', 'failed')", name="status_known"),
         CheckConstraint("(status = 'failed') = (error IS NOT NULL)", name="failed_has_error"),
         CheckConstraint("(content IS NULL) = (content_hash IS NULL)", name="content_has_hash"),
+        Index("ix_documents_file_type", "file_type"),
+        Index("ix_documents_created_at", "created_at"),
+        Index("ix_documents_updated_at", "updated_at"),
+        Index(
+            "ix_documents_metadata",
+            "metadata",
+            postgresql_using="gin",
+            postgresql_ops={"metadata": "jsonb_path_ops"},
+        ),
         Index("ix_documents_failed", "project_id", postgresql_where=text("status = 'failed'")),
     )
 
@@ -33,3 +42,4 @@ class Document(Identified, Timestamped, Base):
     doc_metadata: Mapped[Json] = mapped_column("metadata")
     status: Mapped[str] = mapped_column(server_default="ok")
     error: Mapped[str | None]
+    run_id: Mapped[str | None]
