@@ -1,6 +1,8 @@
 """The one place that makes engines: from the settings to a pool of connections."""
 
 import threading
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError
@@ -8,10 +10,16 @@ from sqlalchemy.exc import ArgumentError
 from rag_assets.errors import UsageError
 from rag_assets.settings import Settings
 
+if TYPE_CHECKING:
+    import asyncio
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
 DRIVER = "postgresql+psycopg"
 
 _engines: dict[URL, Engine] = {}
 _engines_lock = threading.Lock()
+_async_engines: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[URL, AsyncEngine]]" = WeakKeyDictionary()
 
 
 def database_url(settings: Settings) -> URL:
@@ -36,13 +44,23 @@ def database_url(settings: Settings) -> URL:
 
 def make_engine(url: URL, *, application_name: str = "rag_assets") -> Engine:
     """A small pool: every step process of a run makes its own, and they all share max_connections."""
-    return create_engine(
-        url,
-        pool_size=2,
-        max_overflow=3,
-        pool_pre_ping=True,
-        connect_args={"application_name": application_name, "connect_timeout": 10},
-    )
+    return create_engine(url, **_pool_options(application_name))
+
+
+def make_async_engine(url: URL, *, application_name: str = "rag_assets") -> "AsyncEngine":
+    """The like of `make_engine` for one event loop, whose user disposes of it before the loop ends."""
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    return create_async_engine(url, **_pool_options(application_name))
+
+
+def _pool_options(application_name: str) -> dict[str, Any]:
+    return {
+        "pool_size": 2,
+        "max_overflow": 3,
+        "pool_pre_ping": True,
+        "connect_args": {"application_name": application_name, "connect_timeout": 10},
+    }
 
 
 def shared_engine(settings: Settings) -> Engine:
@@ -63,3 +81,23 @@ def dispose_engines() -> None:
     with _engines_lock:
         while _engines:
             _engines.popitem()[1].dispose()
+
+
+async def shared_async_engine(settings: Settings) -> "AsyncEngine":
+    """The engine of the running event loop for this database; `dispose_async_engines` ends it."""
+    import asyncio
+
+    # Connects, starts the embedded server, migrates: none of it may stop the loop.
+    url = (await asyncio.to_thread(shared_engine, settings)).url
+    engines = _async_engines.setdefault(asyncio.get_running_loop(), {})
+    if url not in engines:
+        engines[url] = make_async_engine(url)
+    return engines[url]
+
+
+async def dispose_async_engines() -> None:
+    """Close all pooled connections of the running event loop; to be awaited before the loop ends."""
+    import asyncio
+
+    for engine in _async_engines.pop(asyncio.get_running_loop(), {}).values():
+        await engine.dispose()
