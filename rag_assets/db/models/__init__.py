@@ -2,14 +2,21 @@
 
 from rag_assets.db.models.base import SCHEMA, Base
 from rag_assets.db.models.chunks import DocumentChunk, DocumentChunking
+from rag_assets.db.models.conversations import Conversation, ConversationMessage
 from rag_assets.db.models.documents import Document
 from rag_assets.db.models.embeddings import Embedding, EmbeddingFailure, EmbeddingSpace, QueryVector
+from rag_assets.db.models.memories import Memory
 from rag_assets.db.models.projects import Project
+from rag_assets.db.models.specializations import Adapter, Specialization
+from rag_assets.db.models.users import User, UserSession
 from rag_assets.db.models.words import Lexeme, WordStatistics
 
 __all__ = [
     "SCHEMA",
+    "Adapter",
     "Base",
+    "Conversation",
+    "ConversationMessage",
     "Document",
     "DocumentChunk",
     "DocumentChunking",
@@ -17,7 +24,11 @@ __all__ = [
     "EmbeddingFailure",
     "EmbeddingSpace",
     "Lexeme",
+    "Memory",
     "Project",
     "QueryVector",
+    "Specialization",
+    "User",
+    "UserSession",
     "WordStatistics",
 ]

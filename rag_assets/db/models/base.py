@@ -4,9 +4,25 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, MetaData, Text, Uuid, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Double,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    Uuid,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.engine.default import DefaultExecutionContext
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, validates
+
+from rag_assets.text.cleaning import clean
+from rag_assets.text.hashing import content_hash
 
 SCHEMA = "rag"
 
@@ -19,6 +35,9 @@ NAMING_CONVENTION = {
 }
 
 Bigint = Annotated[int, mapped_column(BigInteger)]
+Name = Annotated[str, mapped_column(String(200))]
+Number = Annotated[float, mapped_column(Double)]
+Time = Annotated[datetime, mapped_column(DateTime(timezone=True))]
 Json = Annotated[dict[str, Any], mapped_column(JSONB, server_default=text("'{}'::jsonb"))]
 
 
@@ -38,3 +57,39 @@ class Timestamped:
     updated_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.now(), onupdate=func.now(), sort_order=91
     )
+
+
+class SoftDeleted:
+    """Hidden from the moment in `deleted_at`, and still there to be restored; a purge removes it."""
+
+    deleted_at: Mapped[Time | None] = mapped_column(sort_order=92)
+
+
+def _hash_of_content(context: DefaultExecutionContext) -> bytes:
+    # SQLAlchemy leaves this method without annotations.
+    values = context.get_current_parameters()  # type: ignore[no-untyped-call]
+    return content_hash(values["content"])
+
+
+class Embeddable:
+    """A text that is found by meaning: its vector is stored once, under `content_hash`, in a space of its kind.
+
+    The hash follows the content in ORM objects and in INSERTs; the database refuses one of another text.
+    """
+
+    content: Mapped[str]
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary, default=_hash_of_content, index=True)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # On the table and not with the column: Alembic's autogenerate forgets the checks of columns.
+        table = cls.__dict__.get("__table__")
+        if table is not None:
+            rule = "content_hash = sha256(convert_to(content, 'UTF8'))"
+            table.append_constraint(CheckConstraint(rule, name="content_hash_of_content"))
+
+    @validates("content")
+    def _hash_anew(self, _key: str, content: str) -> str:
+        cleaned = clean(content)
+        self.content_hash = content_hash(cleaned)
+        return cleaned
