@@ -25,7 +25,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from rag_assets.db.ddl import create_partition, drop_table, recreate_live_view
+from rag_assets.db.ddl import create_partition, drop_table
+from rag_assets.db.live_view import show_live
 from rag_assets.db.models import SCHEMA, Embedding, EmbeddingSpace
 
 _RUNTIME_TABLE = re.compile(r"(embeddings|latency_probe)_\d+")
@@ -145,7 +146,7 @@ def promote(connection: Connection, space: EmbeddingSpace) -> bool:
     connection.execute(
         update(EmbeddingSpace).where(EmbeddingSpace.id == space.id).values(status="live", promoted_at=func.now())
     )
-    recreate_live_view(connection, space, partition_name(space.id))
+    show_live(connection, space, partition_name(space.id))
     return True
 
 

@@ -15,7 +15,7 @@ def column_schema(table: str) -> dg.TableSchema:
     """The columns of one of our tables, or of the view, as the ORM says them."""
     from sqlalchemy.dialects import postgresql
 
-    from rag_assets.db.ddl import LIVE_COLUMNS
+    from rag_assets.db.live_view import LIVE_COLUMNS
     from rag_assets.db.models import SCHEMA, Base
 
     if table == "live_chunks":
