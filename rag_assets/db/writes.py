@@ -8,10 +8,12 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Connection,
+    Text,
     and_,
     delete,
     exists,
     func,
+    literal,
     literal_column,
     or_,
     select,
@@ -40,14 +42,15 @@ _CHUNKINGS = Base.metadata.tables[f"{SCHEMA}.document_chunkings"].c
 _INSERTED: ColumnElement[bool] = literal_column("xmax = 0", Boolean())
 
 
-def write_documents(connection: Connection, rows: Sequence[DocumentRow]) -> Written:
-    """Insert or replace what was read of documents; clears an earlier failure."""
+def write_documents(connection: Connection, rows: Sequence[DocumentRow], run_id: str | None = None) -> Written:
+    """Insert or replace what was read of documents, and by which run; clears an earlier failure."""
     if not rows:
         return Written()
     columns = [_DOCUMENTS[name] for name in DocumentRow.__slots__]
     incoming = copy_rows(connection, "incoming_documents", columns, map(_values, rows))
-    statement = insert(Document).from_select([c.name for c in columns], select(incoming))
-    replaced = {c.name: statement.excluded[c.name] for c in columns if c.name != "id"}
+    names = [*(c.name for c in columns), "run_id"]
+    statement = insert(Document).from_select(names, select(incoming, literal(run_id, Text)))
+    replaced = {name: statement.excluded[name] for name in names if name != "id"}
     counts = _upsert(
         connection,
         statement.on_conflict_do_update(
@@ -97,8 +100,10 @@ def delete_documents(connection: Connection, ids: Sequence[UUID]) -> Written:
     return Written(deleted=gone.rowcount)
 
 
-def write_chunks(connection: Connection, chunking: str, documents: Sequence[ChunkedDocument]) -> Written:
-    """Make the stored chunks of these documents equal to the given ones, and stamp them complete."""
+def write_chunks(
+    connection: Connection, chunking: str, documents: Sequence[ChunkedDocument], run_id: str | None = None
+) -> Written:
+    """Make the stored chunks of these documents equal to the given ones, and stamp them complete by this run."""
     columns = [_CHUNKS[name] for name in ChunkRow.__slots__]
     rows = [chunk for document in documents for chunk in document.chunks]
     incoming = copy_rows(connection, "incoming_chunks", columns, map(_values, rows))
@@ -123,27 +128,25 @@ def write_chunks(connection: Connection, chunking: str, documents: Sequence[Chun
         connection,
         statement.on_conflict_do_update(index_elements=["id"], set_=replaced | {"updated_at": func.now()}, where=moved),
     )
-    _stamp_chunkings(connection, chunking, documents)
+    _stamp_chunkings(connection, chunking, documents, run_id)
     counts.deleted = gone.rowcount
     counts.unchanged = len(rows) - counts.inserted - counts.updated
     counts.size_bytes = sum(len(row.chunk_text.encode()) for row in rows)
     return counts
 
 
-def _stamp_chunkings(connection: Connection, chunking: str, documents: Sequence[ChunkedDocument]) -> None:
-    names = ("document_id", "chunking", "content_hash", "chunk_count")
-    stamps = [(d.document_id, chunking, d.content_hash, len(d.chunks)) for d in documents]
+def _stamp_chunkings(
+    connection: Connection, chunking: str, documents: Sequence[ChunkedDocument], run_id: str | None
+) -> None:
+    names = ("document_id", "chunking", "content_hash", "chunk_count", "run_id")
+    stamps = [(d.document_id, chunking, d.content_hash, len(d.chunks), run_id) for d in documents]
     incoming = copy_rows(connection, "incoming_chunkings", [_CHUNKINGS[name] for name in names], stamps)
     present = select(incoming).where(exists().where(Document.id == incoming.c.document_id))
     statement = insert(DocumentChunking).from_select(names, present)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["document_id", "chunking"],
-            set_={
-                "content_hash": statement.excluded.content_hash,
-                "chunk_count": statement.excluded.chunk_count,
-                "updated_at": func.now(),
-            },
+            set_={name: statement.excluded[name] for name in names[2:]} | {"updated_at": func.now()},
         )
     )
 

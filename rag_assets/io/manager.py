@@ -42,7 +42,7 @@ class TableIOManager(dg.ConfigurableIOManager):
             batches: Iterator[Batch] = obj.__iter__()
             for batch in prefetch(batches):
                 with engine.begin() as connection:
-                    written[batch.project] += batch.write(connection)
+                    written[batch.project] += batch.write(connection, context.run_id)
                 now = time.perf_counter()
                 for name, value in {**batch.figures, "seconds": now - last}.items():
                     figures[batch.project][name] += value

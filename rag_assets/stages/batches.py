@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class Batch(Protocol):
-    """Some rows of one project; `write` runs inside one transaction, `figures` count what is not a row."""
+    """Some rows of one project; `write` runs inside one transaction and keeps which run it was, where rows say so;
+    `figures` count what is not a row."""
 
     @property
     def project(self) -> str: ...
@@ -28,7 +29,7 @@ class Batch(Protocol):
     @property
     def figures(self) -> Mapping[str, float]: ...
 
-    def write(self, connection: "Connection") -> "Written": ...
+    def write(self, connection: "Connection", run_id: str | None = None, /) -> "Written": ...
 
 
 @dataclass(slots=True)
@@ -40,10 +41,10 @@ class DocumentBatch:
     deletions: list[UUID] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
 
-    def write(self, connection: "Connection") -> "Written":
+    def write(self, connection: "Connection", run_id: str | None = None, /) -> "Written":
         from rag_assets.db import writes
 
-        written = writes.write_documents(connection, self.rows)
+        written = writes.write_documents(connection, self.rows, run_id)
         written += writes.fail_documents(connection, self.failures)
         written += writes.delete_documents(connection, self.deletions)
         writes.touch_documents(connection, self.touches)
@@ -57,10 +58,10 @@ class ChunkBatch:
     documents: "list[ChunkedDocument]"
     figures: dict[str, float] = field(default_factory=dict)
 
-    def write(self, connection: "Connection") -> "Written":
+    def write(self, connection: "Connection", run_id: str | None = None, /) -> "Written":
         from rag_assets.db import writes
 
-        return writes.write_chunks(connection, self.chunking, self.documents)
+        return writes.write_chunks(connection, self.chunking, self.documents, run_id)
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ class EmbeddingBatch:
     faults: "list[EmbeddingFault]" = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
 
-    def write(self, connection: "Connection") -> "Written":
+    def write(self, connection: "Connection", _run_id: str | None = None, /) -> "Written":
         from rag_assets.db import writes
 
         return writes.write_embeddings(connection, self.space_id, self.rows, self.faults)
