@@ -1,102 +1,215 @@
-"""The statements that searches send; checks and benchmarks send the very same ones."""
+"""The statements that searches send; checks and benchmarks send the very same ones.
 
+Each is one round trip that needs no transaction around it: the parameters of the graph are set by the statement
+itself, for itself alone, while it reads the question.
+"""
+
+from collections import namedtuple
+from collections.abc import Sequence
 from typing import Any
 
 from pgvector.sqlalchemy import HALFVEC, VECTOR
-from sqlalchemy import CTE, Float, Select, Table, bindparam, cast, func, select
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Float,
+    Integer,
+    Select,
+    FromClause,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    column,
+    func,
+    lateral,
+    literal_column,
+    select,
+    table,
+    true,
+)
 
 from rag_assets.db.hnsw import OPERATORS
-from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, EmbeddingSpace, Project
+from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.db.spaces import indexed, partition
 
+# Distances that can be asked for, beside those that an index can be of.
+ALL_OPERATORS = OPERATORS | {"l1": "<+>"}
 
-def distance_to_query(space: EmbeddingSpace, table: Table) -> Any:
-    """The distance of a stored vector to the parameter `query`, in the words that the index serves."""
-    kind = (HALFVEC if space.storage == "halfvec" else VECTOR)(space.dimensions)
-    return indexed(space, table.c.embedding).op(OPERATORS[space.distance], return_type=Float())(
-        cast(bindparam("query"), kind)
-    )
+CITED = (
+    Project.name.label("project"),
+    Document.file_path,
+    Document.title,
+    DocumentChunk.id.label("chunk_id"),
+    DocumentChunk.chunk_index,
+    DocumentChunk.heading_path,
+    DocumentChunk.char_start,
+    DocumentChunk.char_end,
+    DocumentChunk.chunk_text,
+    Document.id.label("document_id"),
+    Document.file_type,
+    Document.source_version,
+)
+# One row of a search: the distance, and what a citation needs.
+Row = namedtuple("Row", ["distance", *(column.key for column in CITED)])  # type: ignore[misc]
 
+# Up to here comparing all that qualifies takes no longer than a walk through the graph, whatever the filter.
+ALWAYS_EXACTLY = 1_000
+# A candidate of the graph, which must be asked whether it qualifies, costs about as much as four comparisons.
+CANDIDATE_COST = 4
 
-def nearest_texts(space: EmbeddingSpace, table: Table) -> Select[Any]:
-    """The `texts` nearest distinct texts to `query`, through the graph: (content_hash, distance)."""
-    distance = distance_to_query(space, table)
-    return select(table.c.content_hash, distance.label("distance")).order_by(distance).limit(bindparam("texts"))
-
-
-def nearest_chunks(space: EmbeddingSpace) -> Select[Any]:
-    """The `k` best chunks of all projects, through the graph."""
-    return _chunks_of(space, nearest_texts(space, partition(space.id)).cte("nearest"))
-
-
-def nearest_chunks_of_project(space: EmbeddingSpace) -> Select[Any]:
-    """The `k` best chunks of the `project`, through the graph, which goes on until enough of them qualify."""
-    table = partition(space.id)
-    qualifies = _texts_of_project(space).where(DocumentChunk.content_hash == table.c.content_hash).exists()
-    nearest = nearest_texts(space, table).where(qualifies).cte("nearest")
-    return _chunks_of(space, nearest).where(Project.name == bindparam("project"))
-
-
-def nearest_chunks_of_project_exactly(space: EmbeddingSpace) -> Select[Any]:
-    """The `k` best chunks of the `project`, by comparing all of its vectors: right for a small one."""
-    table = partition(space.id)
-    wanted = (
-        _texts_of_project(space)
-        .with_only_columns(DocumentChunk.content_hash)
-        .distinct()
-        .cte("wanted")
-        .prefix_with("MATERIALIZED", dialect="postgresql")
-    )
-    # Materialized, so that the planner sorts these few vectors and does not walk the graph past all the others.
-    compared = (
-        select(table.c.content_hash, distance_to_query(space, table).label("distance"))
-        .join(wanted, wanted.c.content_hash == table.c.content_hash)
-        .cte("compared")
-        .prefix_with("MATERIALIZED", dialect="postgresql")
-    )
-    nearest = select(compared).order_by(compared.c.distance).limit(bindparam("texts")).cte("nearest")
-    return _chunks_of(space, nearest).where(Project.name == bindparam("project"))
+_ONE = literal_column("1", Integer)
+_RELATIONS = table("pg_class", column("oid"), column("reltuples", Float), schema="pg_catalog")
 
 
-def chunk_counts(space: EmbeddingSpace) -> Select[int, int]:
-    """(chunks of the `project`, chunks of all): what the choice between graph and exact is made by."""
-    of_project = func.sum(DocumentChunking.chunk_count).filter(Project.name == bindparam("project"))
-    return (
-        select(func.coalesce(of_project, 0), func.coalesce(func.sum(DocumentChunking.chunk_count), 0))
-        .join(Document, Document.id == DocumentChunking.document_id)
-        .join(Project, Project.id == Document.project_id)
-        .where(DocumentChunking.chunking == space.chunking)
-    )
+def asked(space: EmbeddingSpace) -> CTE:
+    """The question's vector, `v`, read once, which sets `ef_search` and `scan_tuples` for this statement.
 
-
-def _texts_of_project(space: EmbeddingSpace) -> Select[Any]:
-    return (
-        select(DocumentChunk.id)
-        .join(Document, Document.id == DocumentChunk.document_id)
-        .join(Project, Project.id == Document.project_id)
-        .where(DocumentChunk.chunking == space.chunking, Project.name == bindparam("project"))
-    )
-
-
-def _chunks_of(space: EmbeddingSpace, nearest: CTE) -> Select[Any]:
-    """The chunks of the nearest texts, with what a citation needs; equal texts in a stable order."""
-    return (
+    The graph goes on past its first ef_search candidates where a filter or duplicates ask for more.
+    """
+    return _materialized(
         select(
-            nearest.c.distance,
-            Project.name.label("project"),
-            Document.file_path,
-            Document.title,
-            DocumentChunk.id.label("chunk_id"),
-            DocumentChunk.chunk_index,
-            DocumentChunk.heading_path,
-            DocumentChunk.char_start,
-            DocumentChunk.char_end,
-            DocumentChunk.chunk_text,
-        )
+            cast(bindparam("query"), _type(space)).label("v"),
+            func.set_config(literal_column("'hnsw.ef_search'"), bindparam("ef_search", type_=Text), true()),
+            func.set_config(literal_column("'hnsw.iterative_scan'"), literal_column("'strict_order'"), true()),
+            func.set_config(literal_column("'hnsw.max_scan_tuples'"), bindparam("scan_tuples", type_=Text), true()),
+        ).cte("asked")
+    )
+
+
+def distance_to(space: EmbeddingSpace, table: Table, question: CTE) -> ColumnElement[float]:
+    """The distance of a stored vector to the question, in the words that the index serves."""
+    return _distance(space, table, question, space.distance)
+
+
+def nearest_texts(space: EmbeddingSpace, table: Table, k: int, qualifies: FromClause | None = None) -> Select[Any]:
+    """The `k` nearest distinct texts, through the graph: (content_hash, distance)."""
+    distance = distance_to(space, table, asked(space)).label("distance")
+    found = select(table.c.content_hash, distance)
+    if qualifies is not None:
+        found = found.join(qualifies, true())
+    # The number is written out, not bound: a plan made once then serves every question.
+    return found.order_by(distance).limit(_written(k))
+
+
+def nearest_chunks(space: EmbeddingSpace, k: int) -> Select[Any]:
+    """The `k` best chunks of all, through the graph."""
+    return chunks_of(space, nearest_texts(space, partition(space.id), k).cte("nearest"), k)
+
+
+def nearest_filtered(space: EmbeddingSpace, k: int, conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    """The `k` best chunks that qualify, through the graph, which goes on until enough do or `scan_tuples` is reached.
+
+    The question whether a text qualifies is asked of one candidate after the other, never of all texts at once.
+    """
+    table = partition(space.id)
+    qualifying = (
+        _joined(select(_ONE), conditions)
+        .where(DocumentChunk.chunking == space.chunking, DocumentChunk.content_hash == table.c.content_hash)
+        .limit(_ONE)
+    )
+    nearest = nearest_texts(space, table, k, lateral(qualifying, "qualifying"))
+    return chunks_of(space, nearest.cte("nearest"), k, conditions)
+
+
+def nearest_exactly(
+    space: EmbeddingSpace, k: int, conditions: Sequence[ColumnElement[bool]], distance: str | None = None
+) -> Select[Any]:
+    """The `k` best chunks that qualify, by comparing every one of their vectors; last, how many there were."""
+    table, question = partition(space.id), asked(space)
+    wanted = _materialized(
+        _joined(select(DocumentChunk.content_hash).distinct(), conditions)
+        .where(DocumentChunk.chunking == space.chunking)
+        .cte("wanted")
+    )
+    # Materialized, so that the planner sorts these vectors and does not walk the graph past all the others.
+    compared = _materialized(
+        select(table.c.content_hash, _distance(space, table, question, distance or space.distance).label("distance"))
+        # The whole primary key: one probe a text.
+        .join(wanted, (wanted.c.content_hash == table.c.content_hash) & (table.c.space_id == space.id))
+        .cte("compared")
+    )
+    nearest = select(compared).order_by(compared.c.distance).limit(_written(k))
+    counted = select(func.count()).select_from(compared).scalar_subquery()
+    return chunks_of(space, nearest.cte("nearest"), k, conditions).add_columns(counted)
+
+
+def count_qualifying(
+    space: EmbeddingSpace, conditions: Sequence[ColumnElement[bool]], k: int
+) -> Select[int, float, float]:
+    """(chunks that qualify, counted to just past the next; up to how many comparing all is cheaper; all vectors).
+
+    Of `n` among `vectors`, the graph must look at about k * vectors / n candidates, the comparison at n.
+    """
+    vectors = (
+        select(func.greatest(_RELATIONS.c.reltuples, 0.0).label("vectors"))
+        .where(_RELATIONS.c.oid == func.to_regclass(partition(space.id).fullname))
+        .cte("vectors")
+    )
+    limit = select(func.greatest(ALWAYS_EXACTLY, func.sqrt(CANDIDATE_COST * k * vectors.c.vectors))).scalar_subquery()
+    qualifying = (
+        _joined(select(DocumentChunk.id), conditions)
+        .where(DocumentChunk.chunking == space.chunking)
+        .limit(cast(limit, Integer) + 1)
+        .subquery()
+    )
+    counted = select(func.count()).select_from(qualifying).scalar_subquery()
+    return select(counted, limit, select(vectors.c.vectors).scalar_subquery())
+
+
+def chunks_of(
+    space: EmbeddingSpace, nearest: CTE, k: int, conditions: Sequence[ColumnElement[bool]] = ()
+) -> Select[Any]:
+    """The chunks of the nearest texts, with what a citation needs; equal texts in a stable order.
+
+    Gives nothing once another space has become the live one: its chunks and vectors belong together.
+    """
+    return (
+        select(nearest.c.distance, *CITED)
+        .select_from(nearest)
         .join(DocumentChunk, DocumentChunk.content_hash == nearest.c.content_hash)
         .join(Document, Document.id == DocumentChunk.document_id)
         .join(Project, Project.id == Document.project_id)
-        .where(DocumentChunk.chunking == space.chunking)
+        .where(DocumentChunk.chunking == space.chunking, is_live(space), *conditions)
         .order_by(nearest.c.distance, Project.name, Document.file_path, DocumentChunk.chunk_index)
-        .limit(bindparam("k"))
+        .limit(_written(k))
     )
+
+
+def chunks_by_id(space: EmbeddingSpace) -> Select[Any]:
+    """The chunks with these `ids`, with what a citation needs and no distance."""
+    chosen = DocumentChunk.id == func.any(bindparam("ids"))
+    columns: Select[Any] = select(literal_column("0.0", Float).label("distance"), *CITED)
+    return _joined(columns, [chosen, is_live(space)])
+
+
+def is_live(space: EmbeddingSpace) -> ColumnElement[bool]:
+    """True as long as searches are to use this space; asked once a statement."""
+    live = select(EmbeddingSpace.id).where(EmbeddingSpace.kind == space.kind, EmbeddingSpace.status == "live")
+    return live.scalar_subquery() == space.id
+
+
+def _joined(columns: Select[Any], conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    return (
+        columns.select_from(DocumentChunk)
+        .join(Document, Document.id == DocumentChunk.document_id)
+        .join(Project, Project.id == Document.project_id)
+        .where(*conditions)
+    )
+
+
+def _distance(space: EmbeddingSpace, table: Table, question: CTE, distance: str) -> ColumnElement[float]:
+    stored = indexed(space, table.c.embedding)
+    return stored.op(ALL_OPERATORS[distance], return_type=Float())(select(question.c.v).scalar_subquery())
+
+
+def _type(space: EmbeddingSpace) -> Any:
+    return (HALFVEC if space.storage == "halfvec" else VECTOR)(space.dimensions)
+
+
+def _written(number: int) -> ColumnElement[int]:
+    return literal_column(str(int(number)), Integer)
+
+
+def _materialized(cte: CTE) -> CTE:
+    return cte.prefix_with("MATERIALIZED", dialect="postgresql")

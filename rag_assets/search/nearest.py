@@ -1,0 +1,153 @@
+"""Search by meaning: through the graph, or by comparing all that qualifies, whichever costs less by what is known."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.dialects import postgresql
+
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.search import statements
+from rag_assets.search.filters import Filters
+from rag_assets.search.statements import Row
+
+# The graph is left when it has looked at so many times the candidates that the filter's share lets expect.
+PATIENCE = 20
+FEWEST_TUPLES = 4_000
+MOST_TUPLES = 100_000
+# A count decides how to search, never what is found, so it may be somewhat old.
+COUNT_AGE_S = 60
+COUNTS_KEPT = 1_000
+
+# Vectors of length 1 are in the same order by each of these, and one follows from the other.
+_SAME_ORDER = {"cosine", "l2", "ip"}
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """Rows best first, by `plan` (index or exact), out of `considered` candidates or comparisons."""
+
+    rows: Sequence[Row]
+    plan: str
+    considered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many chunks qualify, counted to just past `limit`: up to there, comparing all of them is cheaper."""
+
+    qualifying: int
+    limit: float
+    vectors: float
+
+    @property
+    def is_small(self) -> bool:
+        return self.qualifying <= self.limit
+
+    def scan_tuples(self, k: int) -> int:
+        expected = k * self.vectors / max(self.qualifying, 1)
+        return int(min(MOST_TUPLES, max(FEWEST_TUPLES, PATIENCE * expected)))
+
+
+class Counts:
+    """What was counted not long ago, by filter; bounded."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[Any, ...], tuple[float, Count]] = OrderedDict()
+
+    def of(self, connection: Connection, space: EmbeddingSpace, filters: Filters, k: int) -> Count:
+        key = (space.id, k, repr(filters))
+        known = self._known.get(key)
+        if known is not None and time.monotonic() - known[0] < COUNT_AGE_S:
+            return known[1]
+        row = connection.execute(statements.count_qualifying(space, filters.conditions(), k)).one()
+        count = Count(*row)
+        self._known[key] = (time.monotonic(), count)
+        if len(self._known) > COUNTS_KEPT:
+            self._known.popitem(last=False)
+        return count
+
+
+def nearest_chunks(
+    connection: Connection,
+    space: EmbeddingSpace,
+    vector: str,
+    *,
+    k: int,
+    ef_search: int,
+    filters: Filters,
+    counts: Counts,
+    distance: str | None = None,
+    exact: bool = False,
+) -> Nearest:
+    """The `k` best chunks that qualify: k come back whenever k qualify."""
+    wanted = distance or space.distance
+    values = {"query": vector, "ef_search": str(ef_search), "scan_tuples": str(MOST_TUPLES)}
+    if exact or not _served(space, wanted):
+        return _exactly(connection, space, values, k, filters, wanted)
+    if not filters:
+        rows = run_compiled(connection, _compiled_nearest_chunks(space, k), values)
+        if len(rows) == k:
+            return Nearest(_expressed(rows, space, wanted), "index", ef_search)
+        # There are no more than these, or vectors that no chunk points to any more took the places of others.
+    count = counts.of(connection, space, filters, k)
+    if not count.is_small:
+        values["scan_tuples"] = str(count.scan_tuples(k))
+        statement = statements.nearest_filtered(space, k, filters.conditions())
+        rows = [Row._make(row) for row in connection.execute(statement, values)]
+        if len(rows) == k:
+            return Nearest(_expressed(rows, space, wanted), "index", ef_search)
+    return _exactly(connection, space, values, k, filters, wanted)
+
+
+def _exactly(
+    connection: Connection, space: EmbeddingSpace, values: dict[str, str], k: int, filters: Filters, distance: str
+) -> Nearest:
+    found = connection.execute(statements.nearest_exactly(space, k, filters.conditions(), distance), values).all()
+    return Nearest([Row._make(row[:-1]) for row in found], "exact", found[0][-1] if found else 0)
+
+
+def _served(space: EmbeddingSpace, distance: str) -> bool:
+    """Whether the index gives the order of this distance."""
+    return distance == space.distance or (space.normalize and {distance, space.distance} <= _SAME_ORDER)
+
+
+def _expressed(rows: Sequence[Row], space: EmbeddingSpace, distance: str) -> Sequence[Row]:
+    """Rows with the distances of the index turned into those that were asked for."""
+    if distance == space.distance:
+        return rows
+    return [row._replace(distance=_turned(row.distance, space.distance, distance)) for row in rows]
+
+
+def _turned(value: float, known: str, wanted: str) -> float:
+    # Of vectors of length 1: |a - b|² = 2 (1 - a·b); the inner product is a distance with its sign turned.
+    cosine = {"cosine": value, "ip": 1 + value, "l2": value * value / 2}[known]
+    return float({"cosine": cosine, "ip": cosine - 1, "l2": max(0.0, 2 * cosine) ** 0.5}[wanted])
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A statement as the driver takes it, and the values that are part of it."""
+
+    sql: str
+    fixed: dict[str, Any]
+
+
+def run_compiled(connection: Connection, statement: Compiled, values: dict[str, Any]) -> list[Row]:
+    """Send a statement straight to the driver: SQLAlchemy's own way takes as long as the search itself."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(statement.sql, statement.fixed | values)
+        return [Row._make(row) for row in cursor.fetchall()]
+    finally:
+        cursor.close()
+
+
+@lru_cache(maxsize=256)
+def _compiled_nearest_chunks(space: EmbeddingSpace, k: int) -> Compiled:
+    made = statements.nearest_chunks(space, k).compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
+    return Compiled(str(made), {name: value for name, value in made.params.items() if value is not None})

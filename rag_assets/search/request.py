@@ -1,0 +1,186 @@
+"""A search as it was asked: every value checked before anything is done for it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
+
+from rag_assets.errors import UsageError
+from rag_assets.search.answers import Mode
+from rag_assets.search.filters import Filters
+from rag_assets.text.cleaning import clean
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DEFAULT_MODE: Mode = "vector"
+Distance = Literal["cosine", "l2", "ip", "l1"]
+MOST_HITS = 1_000
+MOST_CONTEXT = 10
+
+# A question, or the vector of one: floats in a sequence or a numpy array.
+Query: TypeAlias = "str | Sequence[float] | NDArray[Any]"
+
+
+class Options(TypedDict, total=False):
+    """How to search; all optional.
+
+    - `k`: hits wanted, 1 to 1000 (10). Filters never cost hits: k come back whenever k chunks qualify.
+    - `project`, `file_type`: one name or several; `path_glob`, `metadata`, `created_from`, `created_to`,
+      `updated_from`, `updated_to`: see `Filters`.
+    - `min_score`: no hit below it, in the unit of the mode's score.
+    - `mode`: `vector`, by meaning; `text`, by words (BM25; "phrases" must, -words must not be in a chunk); `hybrid`,
+      both, fused by reciprocal rank with `weights` (vector, text; 1 and 1). Only `text` needs no model.
+    - `distance`: `cosine`, `l2`, `ip` or `l1`; unset, the space's own. One that the index cannot serve is
+      answered exactly.
+    - `exact`: compare all vectors, not only those that the graph leads to.
+    - `ef_search`: candidates that the graph keeps, at least k; unset, the retriever's, else the space's.
+    - `rerank`: how many of the best hits the retriever's cross-encoder judges anew (0: none).
+    - `mmr`: 0 to 1, the weight of relevance against diversity (1, or unset: relevance alone).
+    - `context`: chunks before and after each hit to add, 0 to 10.
+    - `timeout_s`: the longest that the database may work on one statement of the search.
+    """
+
+    k: int
+    project: str | Sequence[str] | None
+    file_type: str | Sequence[str] | None
+    path_glob: str | None
+    metadata: Mapping[str, Any] | None
+    created_from: datetime | None
+    created_to: datetime | None
+    updated_from: datetime | None
+    updated_to: datetime | None
+    min_score: float | None
+    mode: Mode | None
+    weights: tuple[float, float]
+    distance: Distance | None
+    exact: bool
+    ef_search: int | None
+    rerank: int
+    mmr: float | None
+    context: int
+    timeout_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`text` is "" where a vector was asked; `vector` is then its values."""
+
+    text: str
+    vector: tuple[float, ...] | None
+    k: int
+    filters: Filters
+    min_score: float | None
+    mode: Mode
+    weights: tuple[float, float]
+    distance: Distance | None
+    exact: bool
+    ef_search: int | None
+    rerank: int
+    mmr: float | None
+    context: int
+    timeout_s: float | None
+
+    @property
+    def deep(self) -> int:
+        """How many hits the search itself must bring for what comes after it."""
+        wanted = max(self.k, self.rerank)
+        return min(MOST_HITS, max(wanted, 5 * self.k) if self.mmr is not None and self.mmr < 1 else wanted)
+
+
+def make_request(query: Any, options: Options) -> Request:
+    """Check everything that can be checked without the database; raises UsageError."""
+    if unknown := set(options) - set(Options.__annotations__):
+        raise UsageError(
+            f"a search has no option {', '.join(sorted(unknown))}; it has {', '.join(Options.__annotations__)}."
+        )
+    text, vector = _query(query)
+    mode = options.get("mode") or ("vector" if vector is not None else DEFAULT_MODE)
+    if mode not in get_args(Mode):
+        raise UsageError(f"mode is {mode!r}; choose vector, text or hybrid.")
+    if vector is not None and mode != "vector":
+        raise UsageError(f"mode is {mode!r}, but a vector has no words; ask with text, or in mode vector.")
+    distance = options.get("distance")
+    if distance is not None and distance not in get_args(Distance):
+        raise UsageError(f"distance is {distance!r}; choose cosine, l2, ip or l1.")
+    rerank = _whole("rerank", options.get("rerank", 0), 0, MOST_HITS)
+    if rerank and not text:
+        raise UsageError("rerank reads the question's words, but a vector was asked; ask with text.")
+    ef_search = options.get("ef_search")
+    return Request(
+        text=text,
+        vector=vector,
+        k=_whole("k", options.get("k", 10), 1, MOST_HITS),
+        filters=_filters(options),
+        min_score=_number("min_score", options.get("min_score"), -math.inf, math.inf),
+        mode=mode,
+        weights=_weights(options.get("weights", (1.0, 1.0))),
+        distance=distance,
+        exact=bool(options.get("exact", False)),
+        ef_search=None if ef_search is None else _whole("ef_search", ef_search, 1, 1_000),
+        rerank=rerank,
+        mmr=_number("mmr", options.get("mmr"), 0, 1),
+        context=_whole("context", options.get("context", 0), 0, MOST_CONTEXT),
+        timeout_s=_number("timeout_s", options.get("timeout_s"), 0.001, 86_400),
+    )
+
+
+def _query(query: Any) -> tuple[str, tuple[float, ...] | None]:
+    if isinstance(query, str):
+        # Whatever comes from a command line or a form: what no stored text has, no question needs either.
+        text = clean(query)
+        if not text.strip():
+            raise UsageError("the question is empty; give some words to search for.")
+        return text, None
+    try:
+        vector = tuple(float(value) for value in query)
+    except (TypeError, ValueError):
+        raise UsageError(f"a search wants a text or a vector of numbers, not {type(query).__name__}.") from None
+    if not vector or not all(map(math.isfinite, vector)):
+        raise UsageError("the vector is empty or has NaN or infinite values; give one finite number a dimension.")
+    return "", vector
+
+
+def _filters(options: Options) -> Filters:
+    return Filters(
+        projects=_names("project", options.get("project")),
+        file_types=_names("file_type", options.get("file_type")),
+        path_glob=options.get("path_glob"),
+        metadata=options.get("metadata") or {},
+        created_from=options.get("created_from"),
+        created_to=options.get("created_to"),
+        updated_from=options.get("updated_from"),
+        updated_to=options.get("updated_to"),
+    )
+
+
+def _names(name: str, value: str | Sequence[str] | None) -> tuple[str, ...]:
+    names = () if value is None else (value,) if isinstance(value, str) else tuple(value)
+    if value is not None and not names:
+        raise UsageError(f"{name} is an empty list; name at least one, or leave it out.")
+    return names
+
+
+def _weights(value: Any) -> tuple[float, float]:
+    try:
+        vector, text = (float(weight) for weight in value)
+    except (TypeError, ValueError):
+        vector, text = -1.0, -1.0
+    if not (math.isfinite(vector) and math.isfinite(text) and min(vector, text) >= 0 and vector + text > 0):
+        raise UsageError(f"weights is {value!r}; give two numbers, of vector and of text, none negative.")
+    return vector, text
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise UsageError(f"{name} is {value!r}; choose {least} to {most}.")
+    return value
+
+
+def _number(name: str, value: Any, least: float, most: float) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise UsageError(f"{name} is {value!r}; choose a number from {least:g} to {most:g}.")
+    return float(value)
