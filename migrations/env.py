@@ -5,7 +5,7 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection, Engine, text
 
-from rag_assets.db.engine import database_url, make_engine
+from rag_assets.db.engine import new_engine
 from rag_assets.db.extension import ensure_pgvector
 from rag_assets.db.models import SCHEMA, Base
 from rag_assets.db.spaces import is_runtime_object
@@ -51,7 +51,7 @@ def run_online() -> None:
     if isinstance(given, Connection):
         run(given)
         return
-    engine = given if isinstance(given, Engine) else make_engine(database_url(load_settings()))
+    engine = given if isinstance(given, Engine) else new_engine(load_settings(), "direct")
     with engine.connect() as connection:
         run(connection)
 

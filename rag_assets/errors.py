@@ -26,6 +26,10 @@ class SourceError(UsageError):
     """A source of documents cannot be opened or listed."""
 
 
+class SessionError(UsageError):
+    """Nobody is signed in by this token: it is unknown, revoked or expired."""
+
+
 class ServiceError(RagAssetsError):
     """Something outside this process is away or refuses: the database, the model's files."""
 

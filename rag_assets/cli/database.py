@@ -79,9 +79,9 @@ def stop() -> None:
 def _engine() -> "Iterator[Engine]":
     """An engine that leaves the schema as it is; the shared one would bring it up to date."""
     from rag_assets.cli import home
-    from rag_assets.db.engine import database_url, make_engine
+    from rag_assets.db.engine import new_engine
 
-    engine = make_engine(database_url(home.enter()))
+    engine = new_engine(home.enter())
     try:
         yield engine
     finally:

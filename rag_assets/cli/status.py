@@ -12,10 +12,10 @@ def status(
 ) -> None:
     """Show database, projects, pending work, failed documents, spaces and indexes."""
     from rag_assets.cli import home
-    from rag_assets.db.engine import database_url, make_engine
+    from rag_assets.db.engine import new_engine
     from rag_assets.db.status import read_status
 
-    engine = make_engine(database_url(home.enter()))
+    engine = new_engine(home.enter())
     try:
         found = read_status(engine)
     finally:

@@ -1,12 +1,18 @@
-"""The one place that makes engines: from the settings to a pool of connections."""
+"""The one place that makes engines: from the settings to a pool of connections, sync and async alike."""
 
 import threading
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import URL, Engine, create_engine, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL, Engine, create_engine
 
+from rag_assets.db.connecting import Link, link_of, link_option
+from rag_assets.db.options import EngineOptions, Role
+from rag_assets.db.pools import AsyncFairPool, FairPool, keep_record, open_ahead, open_ahead_async
+from rag_assets.db.query_log import log_queries
+from rag_assets.db.urls import DRIVER as DRIVER
+from rag_assets.db.urls import database_url as database_url
 from rag_assets.errors import UsageError
 from rag_assets.settings import Settings
 
@@ -15,89 +21,167 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-DRIVER = "postgresql+psycopg"
+Key = tuple[URL, EngineOptions]
 
-_engines: dict[URL, Engine] = {}
-_engines_lock = threading.Lock()
-_async_engines: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[URL, AsyncEngine]]" = WeakKeyDictionary()
-
-
-def database_url(settings: Settings) -> URL:
-    """The database in use: the configured one, else the embedded server, which is started when it is down."""
-    if settings.database_url is None:
-        from rag_assets.db.embedded import EmbeddedServer
-
-        return make_url(EmbeddedServer.at(settings.state_dir).ensure_running()).set(drivername=DRIVER)
-    try:
-        url = make_url(settings.database_url.get_secret_value())
-    except ArgumentError:
-        raise UsageError(
-            "RAG_ASSETS_DATABASE_URL is not a database URL; write it as postgresql://user:password@host:5432/database."
-        ) from None
-    if url.drivername not in ("postgresql", "postgres", DRIVER):
-        raise UsageError(
-            f"RAG_ASSETS_DATABASE_URL begins with {url.drivername}://, but only PostgreSQL serves here; "
-            "write it as postgresql://user:password@host:5432/database."
-        )
-    return url.set(drivername=DRIVER)
+_engines: dict[Key, Engine] = {}
+_upgraded: set[URL] = set()
+_engines_lock = threading.RLock()
+_async_engines: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Key, AsyncEngine]]" = WeakKeyDictionary()
 
 
-def make_engine(url: URL, *, application_name: str = "rag_assets") -> Engine:
-    """A small pool: every step process of a run makes its own, and they all share max_connections."""
-    return create_engine(url, **_pool_options(application_name))
+def make_engine(url: URL, *, application_name: str | None = None, options: EngineOptions | None = None) -> Engine:
+    """An engine of its own, with the default options unless others are given; the maker disposes of it."""
+    options = _named(options, application_name)
+    link = Link(url, options)
+    engine = create_engine(url, poolclass=FairPool, execution_options=link_option(link), **options.engine_arguments())
+    _attach(engine, link)
+    return engine
 
 
-def make_async_engine(url: URL, *, application_name: str = "rag_assets") -> "AsyncEngine":
+def make_async_engine(
+    url: URL, *, application_name: str | None = None, options: EngineOptions | None = None
+) -> "AsyncEngine":
     """The like of `make_engine` for one event loop, whose user disposes of it before the loop ends."""
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    return create_async_engine(url, **_pool_options(application_name))
+    options = _named(options, application_name)
+    link = Link(url, options)
+    engine = create_async_engine(
+        url, poolclass=AsyncFairPool, execution_options=link_option(link), **options.engine_arguments()
+    )
+    _attach(engine.sync_engine, link)
+    return engine
 
 
-def _pool_options(application_name: str) -> dict[str, Any]:
-    return {
-        "pool_size": 2,
-        "max_overflow": 3,
-        "pool_pre_ping": True,
-        "connect_args": {"application_name": application_name, "connect_timeout": 10},
-    }
+def new_engine(settings: Settings, role: Role = "write") -> Engine:
+    """An engine of its own for the database in use, whose schema is left as it is; the maker disposes of it."""
+    url, options = _key(settings, role)
+    return make_engine(url, options=options)
 
 
-def shared_engine(settings: Settings) -> Engine:
-    """The engine of this process for this database, brought up to the newest schema at first use."""
-    from rag_assets.db.schema import upgrade
-
+def shared_engine(settings: Settings, role: Role = "write") -> Engine:
+    """The engine of this process for this database and role, brought up to the newest schema at first use."""
     with _engines_lock:
-        url = database_url(settings)
-        if url not in _engines:
-            engine = make_engine(url)
-            upgrade(engine)
-            _engines[url] = engine
-        return _engines[url]
+        key = _key(settings, role)
+        if key not in _engines:
+            engine = make_engine(key[0], options=key[1])
+            try:
+                _upgrade_once(engine)
+                open_ahead(engine, key[1].pool_min)
+            except BaseException:
+                engine.dispose()
+                raise
+            _engines[key] = engine
+        return _engines[key]
+
+
+async def shared_async_engine(settings: Settings, role: Role = "write") -> "AsyncEngine":
+    """The engine of the running event loop for this database and role; `dispose_async_engines` ends it."""
+    import asyncio
+
+    # Starting the embedded server, migrating: none of it may stop the loop.
+    key = await asyncio.to_thread(_ready, settings, role)
+    engines = _async_engines.setdefault(asyncio.get_running_loop(), {})
+    if key not in engines:
+        engines[key] = make_async_engine(key[0], options=key[1])
+        await open_ahead_async(engines[key], key[1].pool_min)
+    return engines[key]
+
+
+def direct_engine(engine: Engine, purpose: str) -> Engine:
+    """The engine for what needs a server session of its own: this very one, or behind a pooler the one past it.
+
+    Raises UsageError that names the `purpose` where a pooler is in the way and no other address is known.
+    """
+    link = link_of(engine)
+    if link is None:
+        return engine
+    if link.options.direct_url is None:
+        if not link.is_pooled(engine):
+            return engine
+        raise UsageError(
+            f"{purpose} needs a session of its own, and {_place(engine.url)} is a pooler, which gives each transaction "
+            "another one; set RAG_ASSETS_DIRECT_DATABASE_URL to the server's own address "
+            "(or RAG_ASSETS_POOLER=false if this pooler keeps sessions)."
+        )
+    with _engines_lock:
+        key = link.options.direct_url, link.options.directly()
+        if key not in _engines:
+            _engines[key] = make_engine(key[0], options=key[1])
+        direct = _engines[key]
+    direct_link = link_of(direct)
+    assert direct_link is not None
+    if direct_link.is_pooled(direct):
+        raise UsageError(
+            f"{purpose} needs a session of its own, and {_place(direct.url)}, which RAG_ASSETS_DIRECT_DATABASE_URL "
+            "names, is a pooler too; set it to the server's own address."
+        )
+    return direct
 
 
 def dispose_engines() -> None:
-    """Close all pooled connections of this process."""
-    with _engines_lock:
-        while _engines:
-            _engines.popitem()[1].dispose()
-
-
-async def shared_async_engine(settings: Settings) -> "AsyncEngine":
-    """The engine of the running event loop for this database; `dispose_async_engines` ends it."""
-    import asyncio
-
-    # Connects, starts the embedded server, migrates: none of it may stop the loop.
-    url = (await asyncio.to_thread(shared_engine, settings)).url
-    engines = _async_engines.setdefault(asyncio.get_running_loop(), {})
-    if url not in engines:
-        engines[url] = make_async_engine(url)
-    return engines[url]
+    """Close all pooled connections of this process that are idle, and the others when they are given back."""
+    for engine in forget_engines():
+        engine.dispose()
 
 
 async def dispose_async_engines() -> None:
-    """Close all pooled connections of the running event loop; to be awaited before the loop ends."""
+    """The like for the running event loop; to be awaited before the loop ends."""
+    for engine in forget_async_engines():
+        await engine.dispose()
+
+
+def forget_engines() -> list[Engine]:
+    """The shared engines, which from here on are the caller's to end."""
+    with _engines_lock:
+        _upgraded.clear()
+        engines = list(_engines.values())
+        _engines.clear()
+        return engines
+
+
+def forget_async_engines() -> "list[AsyncEngine]":
     import asyncio
 
-    for engine in _async_engines.pop(asyncio.get_running_loop(), {}).values():
-        await engine.dispose()
+    return list(_async_engines.pop(asyncio.get_running_loop(), {}).values())
+
+
+def _key(settings: Settings, role: Role) -> Key:
+    options = EngineOptions.of(settings, role)
+    direct = options.direct_url if role == "direct" else None
+    return direct or database_url(settings), options
+
+
+def _ready(settings: Settings, role: Role) -> Key:
+    with _engines_lock:
+        key = _key(settings, role)
+        if key[0] not in _upgraded:
+            engine = new_engine(settings, role)
+            try:
+                _upgrade_once(engine)
+            finally:
+                engine.dispose()
+        return key
+
+
+def _upgrade_once(engine: Engine) -> None:
+    from rag_assets.db.schema import upgrade
+
+    if engine.url not in _upgraded:
+        upgrade(engine)
+        _upgraded.add(engine.url)
+
+
+def _named(options: EngineOptions | None, application_name: str | None) -> EngineOptions:
+    options = options or EngineOptions()
+    return options if application_name is None else replace(options, application_name=application_name)
+
+
+def _place(url: URL) -> str:
+    return f"{url.host or 'localhost'}:{url.port or 5432}"
+
+
+def _attach(engine: Engine, link: Link) -> None:
+    link.attach(engine)
+    keep_record(engine)
+    log_queries(engine, link.options)

@@ -10,6 +10,7 @@ from psycopg.errors import DiskFull, OutOfMemory
 from sqlalchemy import Connection, Engine, text
 
 from rag_assets.db.ddl import execute, vector_type
+from rag_assets.db.engine import direct_engine
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.spaces import partition_name
@@ -99,6 +100,7 @@ def ensure_index(
 
 def _build(engine: Engine, space: EmbeddingSpace, *, memory_limit_mb: int, progress: Progress) -> None:
     table, name = partition_name(space.id), index_name(space.id)
+    engine = direct_engine(engine, f"building the index {name}")
     # Where searches and writes go on meanwhile, they must not be locked out.
     concurrently = space.status == "live"
     drop = sql.SQL("DROP INDEX {}IF EXISTS {}").format(
@@ -109,6 +111,8 @@ def _build(engine: Engine, space: EmbeddingSpace, *, memory_limit_mb: int, progr
             rows = connection.execute(
                 text("SELECT count(*) FROM rag.embeddings WHERE space_id = :id"), {"id": space.id}
             ).scalar_one()
+            # It takes as long as it takes.
+            _set(connection, "statement_timeout", "0")
             _set(connection, "maintenance_work_mem", f"{_graph_mb(space, rows, memory_limit_mb)}MB")
             statement = create_index(space, table, name, concurrently=concurrently)
             # A leftover of a build that died, or an index with other parameters: `IF NOT EXISTS` would hide it.

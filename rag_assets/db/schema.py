@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
+from rag_assets.db.engine import direct_engine
 from rag_assets.errors import UsageError
 
 
@@ -53,7 +54,7 @@ def _run(engine: Engine, command: str, *arguments: str) -> str:
     output = io.StringIO()
     config = Config(stdout=output, output_buffer=output)
     config.set_main_option("script_location", str(migrations_dir()).replace("%", "%%"))
-    config.attributes["connection"] = engine
+    config.attributes["connection"] = direct_engine(engine, f"alembic {command}")
     try:
         getattr(commands, command)(config, *arguments)
     except CommandError as error:

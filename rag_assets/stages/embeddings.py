@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
+from rag_assets.db.engine import direct_engine
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.pending import count_pending_texts, count_texts, pending_texts
@@ -101,7 +102,8 @@ def _pages(engine: Engine, space: EmbeddingSpace, project_id: UUID) -> Iterator[
     from sqlalchemy.dialects import postgresql
 
     query = pending_texts(space, project_id).compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    direct = direct_engine(engine, "paging through pending texts")
+    with direct.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         driver = connection.connection.driver_connection
         assert driver is not None
         with driver.cursor("pending_texts", withhold=True) as cursor:

@@ -1,0 +1,89 @@
+"""How one engine's connections are opened and limited, past a pooler or through one.
+
+A pooler in transaction mode gives each transaction another server process. So there: no prepared statements, no
+parameters at the start of a session, and timeouts that are set at the start of every transaction.
+"""
+
+from typing import Any
+
+from psycopg import OperationalError
+from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from rag_assets.db.options import EngineOptions
+from rag_assets.db.urls import names_pooler
+
+_KEY = "rag_assets_link"
+
+
+class Link:
+    """What is known of the way from an engine to its server; `pooled` becomes certain with the first connection."""
+
+    def __init__(self, url: URL, options: EngineOptions) -> None:
+        self.options = options
+        self.pooled = names_pooler(url) if options.pooler is None else options.pooler
+        self.known = options.pooler is not None
+        timeouts = options.timeouts_ms()
+        self._at_start = " ".join(f"-c {name}={value}" for name, value in timeouts.items())
+        self._in_transaction = "; ".join(f"SET LOCAL {name} = {value}" for name, value in timeouts.items())
+
+    def attach(self, engine: Engine) -> None:
+        event.listen(engine, "do_connect", self._connect)
+        event.listen(engine, "connect", self._look, insert=True)
+        if self._in_transaction:
+            event.listen(engine, "begin", self._limit)
+
+    def is_pooled(self, engine: Engine) -> bool:
+        """For certain: opens a connection where none was opened yet."""
+        if not self.known:
+            engine.connect().close()
+        return self.pooled
+
+    def _connect(self, dialect: Any, _record: ConnectionPoolEntry, args: Any, parameters: dict[str, Any]) -> Any:
+        parameters.pop("pgbouncer", None)
+        if not self.pooled:
+            given = parameters.get("options", "")
+            direct = {"options": f"{self._at_start} {given}".strip()} if self._at_start else {}
+            try:
+                return dialect.connect(*args, **parameters | direct)
+            except OperationalError as error:
+                if self.known or "unsupported startup parameter" not in str(error):
+                    raise
+                self.pooled = True
+        return dialect.connect(*args, **parameters, prepare_threshold=None)
+
+    def _look(self, connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        """A pooler tells clients a process id of its own making: that gives it away, whatever its address."""
+        if not self.known:
+            driver = record.driver_connection
+            assert driver is not None
+            cursor = connection.cursor()
+            cursor.execute("SELECT pg_backend_pid()")
+            row = cursor.fetchone()
+            cursor.close()
+            connection.rollback()
+            assert row is not None
+            self.pooled |= row[0] != driver.info.backend_pid
+            self.known = True
+            if self.pooled:
+                driver.prepare_threshold = None
+
+    def _limit(self, connection: Connection) -> None:
+        driver = connection.connection
+        # Outside a transaction nothing is local.
+        if self.pooled and not driver.dbapi_connection.autocommit:  # type: ignore[union-attr]
+            cursor = driver.cursor()
+            cursor.execute(self._in_transaction)
+            cursor.close()
+
+
+def link_of(engine: Engine) -> Link | None:
+    """None for an engine that was not made here."""
+    link = engine.get_execution_options().get(_KEY)
+    assert link is None or isinstance(link, Link)
+    return link
+
+
+def link_option(link: Link) -> dict[str, Link]:
+    return {_KEY: link}

@@ -1,0 +1,106 @@
+"""What stands around a hit: its chunk with the chunks before and after, as one piece of the document."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    BindParameter,
+    Connection,
+    Integer,
+    Select,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.orm import aliased
+
+from rag_assets.db.models import Document, DocumentChunk, DocumentChunking
+from rag_assets.errors import UsageError
+
+MOST_NEIGHBOURS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """`content[char_start:char_end] == text` of the document; `chunks` are those that it spans, the hit's included."""
+
+    char_start: int
+    char_end: int
+    text: str
+    chunks: int
+
+
+def contexts(connection: Connection, chunk_ids: Iterable[UUID], neighbours: int = 1) -> dict[UUID, Context]:
+    """The context of each chunk: up to so many `neighbours` before it and after it, one statement for all.
+
+    The text is what the document has from the first of them to the last, whatever they share and whatever stands
+    between them. A document that was read again and not yet cut anew has no context to give: its chunk stands
+    alone then. Ids that no chunk has are left out. Raises UsageError for neighbours outside 0..100.
+    """
+    if not 0 <= neighbours <= MOST_NEIGHBOURS:
+        raise UsageError(f"context is {neighbours}; choose 0 to {MOST_NEIGHBOURS} chunks before and after.")
+    found = connection.execute(_CONTEXTS, {"chunks": list(chunk_ids), "neighbours": neighbours})
+    return {row.id: Context(row.char_start, row.char_end, row.text, row.chunks) for row in found}
+
+
+def _contexts() -> Select[UUID, int, int, str, int]:
+    hits = (
+        select(
+            DocumentChunk.id,
+            DocumentChunk.document_id,
+            DocumentChunk.chunking,
+            DocumentChunk.chunk_index,
+            DocumentChunk.chunk_text,
+            # Offsets point into the text that the chunks were cut from, and into no later one.
+            (DocumentChunking.content_hash == Document.content_hash).label("current"),
+        )
+        .join(Document, Document.id == DocumentChunk.document_id)
+        .join(
+            DocumentChunking,
+            and_(DocumentChunking.document_id == Document.id, DocumentChunking.chunking == DocumentChunk.chunking),
+        )
+        .where(DocumentChunk.id == any_(bindparam("chunks", type_=ARRAY(Uuid))))
+        .cte("hits")
+    )
+    near = aliased(DocumentChunk)
+    reach: BindParameter[int] = bindparam("neighbours", type_=Integer)
+    spans = (
+        select(
+            hits,
+            func.min(near.char_start).label("char_start"),
+            func.max(near.char_end).label("char_end"),
+            func.count().label("chunks"),
+        )
+        .join(near, and_(near.document_id == hits.c.document_id, near.chunking == hits.c.chunking))
+        .where(
+            near.chunk_index.between(hits.c.chunk_index - reach, hits.c.chunk_index + reach),
+            or_(hits.c.current, near.id == hits.c.id),
+        )
+        .group_by(*hits.c)
+        .cte("spans")
+    )
+    # Taken apart from its page once a document: that of megabytes costs more than all its pieces together.
+    whole = (
+        select(Document.id, (Document.content + "").label("content"))
+        .where(Document.id.in_(select(hits.c.document_id).where(hits.c.current)))
+        .cte("whole")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
+    piece = func.substring(whole.c.content, spans.c.char_start + 1, spans.c.char_end - spans.c.char_start)
+    return select(
+        spans.c.id,
+        spans.c.char_start,
+        spans.c.char_end,
+        case((spans.c.current, piece), else_=spans.c.chunk_text).label("text"),
+        spans.c.chunks,
+    ).outerjoin(whole, whole.c.id == spans.c.document_id)
+
+
+_CONTEXTS = _contexts()
