@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
 
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.search import statements
@@ -104,6 +106,30 @@ def nearest_chunks(
     return _exactly(connection, space, values, k, filters, wanted)
 
 
+def nearest_to_many(
+    connection: Connection,
+    space: EmbeddingSpace,
+    vectors: Sequence[str],
+    *,
+    k: int,
+    ef_search: int,
+    filters: Filters,
+    distance: str | None = None,
+    exact: bool = False,
+) -> list[Nearest] | None:
+    """The `k` best chunks for each vector in one statement; None where each must be asked by itself."""
+    wanted = distance or space.distance
+    if filters or exact or not _served(space, wanted):
+        return None
+    values = {"queries": list(vectors), "ef_search": str(ef_search), "scan_tuples": str(MOST_TUPLES)}
+    found: list[list[Row]] = [[] for _ in vectors]
+    for number, *row in connection.execute(statements.nearest_chunks_to_many(space, k), values):
+        found[number - 1].append(Row._make(row))
+    if any(len(rows) < k for rows in found):
+        return None
+    return [Nearest(_expressed(rows[:k], space, wanted), "index", ef_search) for rows in found]
+
+
 def _exactly(
     connection: Connection, space: EmbeddingSpace, values: dict[str, str], k: int, filters: Filters, distance: str
 ) -> Nearest:
@@ -143,6 +169,14 @@ def run_compiled(connection: Connection, statement: Compiled, values: dict[str, 
     try:
         cursor.execute(statement.sql, statement.fixed | values)
         return [Row._make(row) for row in cursor.fetchall()]
+    except psycopg.Error as error:
+        # As SQLAlchemy would have it: its pool must know of a broken connection, and callers of one kind of error.
+        lost = connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, cursor)  # type: ignore[arg-type]
+        if lost:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            statement.sql, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=lost
+        ) from error
     finally:
         cursor.close()
 

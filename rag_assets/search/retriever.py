@@ -1,204 +1,166 @@
-"""Search: a question in, the chunks that are nearest in meaning out, with all that a citation needs."""
+"""Search: a question in, the chunks that answer it out, with all that a citation needs."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
-from typing import Any, Literal
-from uuid import UUID
+from collections.abc import Iterable, Sequence
+from typing import Unpack
 
-from sqlalchemy import Connection, Engine, select, text
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy import Connection, Engine
 
-from rag_assets.db.models import EmbeddingSpace, QueryVector
-from rag_assets.db.projects import get_project
-from rag_assets.db.spaces import live_space
-from rag_assets.embedding.encoder import Encoder, encoder_of
-from rag_assets.errors import ServiceError, UsageError
-from rag_assets.search import statements
-from rag_assets.search.fusion import reciprocal_rank_fusion
-from rag_assets.search.words import search_words
-from rag_assets.text.cleaning import clean
-
-Mode = Literal["vector", "text", "hybrid"]
-DEFAULT_MODE: Mode = "vector"
-
-MOST_HITS = 1_000
-# How deep each of two rankings goes before they are fused.
-FUSED_DEPTH = 100
-# Up to here a project is searched exactly: comparing this many vectors takes a few milliseconds.
-EXACT_CHUNKS = 5_000
-# A project with less than this share of all chunks is searched exactly too: the graph would wander for long.
-EXACT_SHARE = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One chunk; more `score` is nearer. By mode: 1 - cosine distance (or the negative distance of another kind),
-    the BM25 weight, or the reciprocal rank sum."""
-
-    rank: int
-    score: float
-    project: str
-    file_path: str
-    title: str | None
-    chunk_id: UUID
-    chunk_index: int
-    heading_path: list[str]
-    char_start: int
-    char_end: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The hits, and how they were found: `took_ms` is the database's part, `embedding_ms` the model's."""
-
-    query: str
-    mode: Mode
-    space: int
-    hits: list[Hit]
-    took_ms: float
-    embedding_ms: float
-    plan: str
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.errors import UsageError
+from rag_assets.search.answers import Answer, Hit
+from rag_assets.search.context import contexts
+from rag_assets.search.diversity import diversify
+from rag_assets.search.finding import Candidate, Found, find_all
+from rag_assets.search.live import Live
+from rag_assets.search.nearest import Counts
+from rag_assets.search.query_vectors import MakeEncoder, QueryVectors
+from rag_assets.search.reading import Reader
+from rag_assets.search.request import Options, Query, Request, make_request
+from rag_assets.search.waiting import Waiting
 
 
 class Retriever:
-    """Searches the live space; the question is embedded by the live space's own model, loaded at first need."""
+    """Searches the live space of a database, from any number of threads.
+
+    A question is embedded by the live space's own model, which is loaded by the first one. The engine that serves
+    best is `shared_engine(settings, "read")`. `ef_search` is for searches that name none, unset the space's own.
+    """
 
     def __init__(
         self,
         engine: Engine,
         *,
         ef_search: int | None = None,
-        encoder: Callable[[EmbeddingSpace], Encoder] | None = None,
+        encoder: MakeEncoder | None = None,
+        waiting: Waiting | None = None,
     ) -> None:
-        self._engine = engine
+        self._waiting = waiting or Waiting()
+        self._reader = Reader(engine, self._waiting)
+        self._live = Live(self._reader)
+        self._vectors = QueryVectors(encoder)
+        self._counts = Counts()
         self._ef_search = ef_search
-        self._encoder = encoder or _model_of
-        self._encoders: dict[int, Encoder] = {}
 
-    def search(self, query: str, *, k: int = 10, project: str | None = None, mode: Mode = DEFAULT_MODE) -> Answer:
-        """The `k` best chunks for a question, best first, of one project or of all.
+    def search(self, query: Query, **options: Unpack[Options]) -> Answer:
+        """The best chunks for a question or a vector, best first; see `Options`.
 
-        By mode: `vector`, by meaning; `text`, by words (BM25; "phrases" must, -words must not be in a chunk);
-        `hybrid`, both, fused by reciprocal rank. Only `text` needs no model.
-
-        Raises UsageError for an empty question, a k outside 1..1000 or an unknown project, and ServiceError while
-        no space is live.
+        Raises UsageError for what cannot be asked (an empty question, k outside 1..1000, an unknown project, a
+        vector of another size, a bad filter), and ServiceError while no space is live, while the database is away,
+        or when the search took longer than it may.
         """
-        # Whatever comes from a command line or a form: what no stored text has, no question needs either.
-        query = clean(query)
-        if not query.strip():
-            raise UsageError("the question is empty; give some words to search for.")
-        if not 1 <= k <= MOST_HITS:
-            raise UsageError(f"k is {k}; choose 1 to {MOST_HITS}.")
-        space = self._space()
-        if project is not None:
-            with self._engine.connect() as connection:
-                get_project(connection, project)
-        vector, embedding_ms = ("", 0.0) if mode == "text" else self._vector(space, query)
+        return self.search_many([query], **options)[0]
+
+    def search_many(self, queries: Iterable[Query], **options: Unpack[Options]) -> list[Answer]:
+        """The answers to several questions, with the same options for all: in one round trip where it can be.
+
+        `took_ms` of each is its share of the database's time. Raises what `search` does, for all or for none.
+        """
+        requests = [make_request(query, options) for query in queries]
+        return self._live.run(lambda space: self._answers(space, requests)) if requests else []
+
+    def _answers(self, space: EmbeddingSpace, requests: Sequence[Request]) -> list[Answer]:
+        first = requests[0]
+        if first.filters.projects:
+            self._reader.read(lambda connection: self._live.check_projects(connection, first.filters.projects))
+        embedded = [self._vector(space, request) for request in requests]
+        ef_search = min(1000, max(first.deep, first.ef_search or self._ef_search or space.ef_search))
+
+        def search(connection: Connection) -> list[Found]:
+            found = find_all(connection, space, requests, [vector for vector, _ in embedded], ef_search, self._counts)
+            if not all(one.candidates for one in found):
+                self._live.confirm(connection, space)
+            return found
+
         started = time.perf_counter()
-        with self._engine.begin() as connection:
-            found, plan = self._find(connection, space, query, vector, k, project, mode)
-        took_ms = (time.perf_counter() - started) * 1000
-        hits = [_hit(rank, score, row) for rank, (score, row) in enumerate(found, start=1)]
-        return Answer(query, mode, space.id, hits, round(took_ms, 2), round(embedding_ms, 2), plan)
-
-    def _space(self) -> EmbeddingSpace:
-        try:
-            with self._engine.connect() as connection:
-                space = live_space(connection)
-        except ProgrammingError:
-            space = None
-        if space is None:
-            raise ServiceError("nothing can be searched yet: no space is live; run rag-assets ingest first.")
-        return space
-
-    def _find(
-        self,
-        connection: Connection,
-        space: EmbeddingSpace,
-        query: str,
-        vector: str,
-        k: int,
-        project: str | None,
-        mode: Mode,
-    ) -> tuple[list[tuple[float, Any]], str]:
-        """(score, row) best first, and how they were found."""
-        if mode == "text":
-            rows = search_words(connection, space, query, k=k, project=project)
-            return [(-float(row.distance), row) for row in rows], "words"
-        deep = k if mode == "vector" else max(k, FUSED_DEPTH)
-        near, plan = self._rows(connection, space, vector, deep, project)
-        if mode == "vector":
-            return [(_nearness(space, row), row) for row in near], plan
-        worded = search_words(connection, space, query, k=deep, project=project)
-        fused = reciprocal_rank_fusion([near, worded], lambda row: row.chunk_id)
-        return fused[:k], f"{plan}, words"
-
-    def _rows(
-        self, connection: Connection, space: EmbeddingSpace, vector: str, k: int, project: str | None
-    ) -> tuple[Sequence[Any], str]:
-        use_graph(connection, max(k, self._ef_search or space.ef_search))
-        values = {"query": vector, "texts": k, "k": k, "project": project}
-        if project is None:
-            return connection.execute(statements.nearest_chunks(space), values).all(), "index"
-        of_project, of_all = connection.execute(statements.chunk_counts(space), values).one()
-        if of_project <= max(EXACT_CHUNKS, EXACT_SHARE * of_all):
-            exactly = statements.nearest_chunks_of_project_exactly(space)
-            return connection.execute(exactly, values).all(), "exact"
-        return connection.execute(statements.nearest_chunks_of_project(space), values).all(), "index"
-
-    def _vector(self, space: EmbeddingSpace, query: str) -> tuple[str, float]:
-        """The question's vector as pgvector writes it; asked before, it comes from the table of questions."""
-        key = sha256(query.encode()).digest()
-        known = select(QueryVector.embedding).where(QueryVector.space_id == space.id, QueryVector.query_hash == key)
-        started = time.perf_counter()
-        with self._engine.connect() as connection:
-            stored = connection.scalar(known)
-        if stored is None:
-            encoder = self._encoders.get(space.id) or self._encoders.setdefault(space.id, self._encoder(space))
-            stored = encoder.encode_query(query).tolist()
-            with self._engine.begin() as connection:
-                connection.execute(
-                    insert(QueryVector)
-                    .values(space_id=space.id, query_hash=key, embedding=stored)
-                    .on_conflict_do_nothing()
+        found = self._reader.read(search, first.timeout_s)
+        took_ms = (time.perf_counter() - started) * 1000 / len(requests)
+        answers = []
+        for request, one, (_, embedding_ms) in zip(requests, found, embedded, strict=True):
+            finishing = time.perf_counter()
+            chosen, surroundings = self._finish(space, request, one.candidates)
+            answers.append(
+                Answer(
+                    query=request.text,
+                    mode=request.mode,
+                    space=space.id,
+                    hits=[_hit(rank, hit, surroundings) for rank, hit in enumerate(chosen, start=1)],
+                    took_ms=round(took_ms + (time.perf_counter() - finishing) * 1000, 2),
+                    embedding_ms=round(embedding_ms, 2),
+                    plan=one.plan,
+                    considered=one.considered,
+                    ef_search=ef_search if "index" in one.plan else None,
                 )
-        return str(list(stored)), (time.perf_counter() - started) * 1000
+            )
+        return answers
+
+    def _finish(
+        self, space: EmbeddingSpace, request: Request, candidates: list[Candidate]
+    ) -> tuple[list[Candidate], dict[object, str]]:
+        """The k hits that are shown, and the text around each where that was asked for."""
+        if request.mmr is None and not request.context:
+            return candidates[: request.k], {}
+
+        def work(connection: Connection) -> tuple[list[Candidate], dict[object, str]]:
+            chosen = candidates[: request.k]
+            if request.mmr is not None:
+                scored = [(one.score, one) for one in candidates]
+                diverse = diversify(
+                    connection,
+                    space,
+                    scored,
+                    k=request.k,
+                    balance=request.mmr,
+                    chunk_id=lambda one: one.row.chunk_id,
+                )
+                chosen = [one for _, one in diverse]
+            if not request.context:
+                return chosen, {}
+            around = contexts(connection, [one.row.chunk_id for one in chosen], request.context)
+            return chosen, {id_: context.text for id_, context in around.items()}
+
+        return self._reader.read(work, request.timeout_s)
+
+    def _vector(self, space: EmbeddingSpace, request: Request) -> tuple[str, float]:
+        """The question's vector as pgvector writes it, and the milliseconds that it took."""
+        if request.vector is not None:
+            if len(request.vector) != space.dimensions:
+                raise UsageError(
+                    f"the vector has {len(request.vector)} dimensions, but the live space ({space.model}) has "
+                    f"{space.dimensions}; embed the question with that model."
+                )
+            return str(list(request.vector)), 0.0
+        if request.mode == "text":
+            return "", 0.0
+        started = time.perf_counter()
+        question = request.text
+        vector = self._vectors.remembered(space, question) or self._reader.read(
+            lambda connection: self._vectors.stored(connection, space, question)
+        )
+        if vector is None:
+            made = self._waiting.run(self._vectors.embed, space, question)
+            self._reader.read(lambda connection: self._vectors.store(connection, space, question, made))
+            vector = made
+        return vector, (time.perf_counter() - started) * 1000
 
 
-def use_graph(connection: Connection, ef_search: int) -> None:
-    """Set the graph's parameters for this transaction only: pools hand the session on to others."""
-    # The graph goes on past the first ef_search candidates where a filter or duplicates ask for more.
-    set_both = text(
-        "SELECT set_config('hnsw.ef_search', :ef_search, true), set_config('hnsw.iterative_scan', 'strict_order', true)"
-    )
-    connection.execute(set_both, {"ef_search": str(min(ef_search, 1000))})
-
-
-def _model_of(space: EmbeddingSpace) -> Encoder:
-    return encoder_of(space.model, space.revision, normalize=space.normalize)
-
-
-def _nearness(space: EmbeddingSpace, row: Any) -> float:
-    distance = float(row.distance)
-    return 1 - distance if space.distance == "cosine" else -distance
-
-
-def _hit(rank: int, score: float, row: Any) -> Hit:
+def _hit(rank: int, one: Candidate, surroundings: dict[object, str]) -> Hit:
+    row = one.row
     return Hit(
         rank=rank,
-        score=round(score, 6),
+        score=round(one.score, 6),
         project=row.project,
         file_path=row.file_path,
         title=row.title,
         chunk_id=row.chunk_id,
         chunk_index=row.chunk_index,
-        heading_path=list(row.heading_path),
+        heading_path=row.heading_path,
         char_start=row.char_start,
         char_end=row.char_end,
         text=row.chunk_text,
+        document_id=row.document_id,
+        file_type=row.file_type,
+        source_version=row.source_version,
+        parts={name: round(value, 6) for name, value in one.parts.items()},
+        context=surroundings.get(row.chunk_id),
     )

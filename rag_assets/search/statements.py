@@ -4,18 +4,19 @@ Each is one round trip that needs no transaction around it: the parameters of th
 itself, for itself alone, while it reads the question.
 """
 
-from collections import namedtuple
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from pgvector.sqlalchemy import HALFVEC, VECTOR
 from sqlalchemy import (
+    ARRAY,
     CTE,
     ColumnElement,
     Float,
+    FromClause,
     Integer,
     Select,
-    FromClause,
     Table,
     Text,
     bindparam,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     column,
     func,
     lateral,
+    literal,
     literal_column,
     select,
     table,
@@ -50,8 +52,25 @@ CITED = (
     Document.file_type,
     Document.source_version,
 )
-# One row of a search: the distance, and what a citation needs.
-Row = namedtuple("Row", ["distance", *(column.key for column in CITED)])  # type: ignore[misc]
+
+
+class Row(NamedTuple):
+    """One row of a search: the distance, and `CITED`."""
+
+    distance: float
+    project: str
+    file_path: str
+    title: str | None
+    chunk_id: UUID
+    chunk_index: int
+    heading_path: list[str]
+    char_start: int
+    char_end: int
+    chunk_text: str
+    document_id: UUID
+    file_type: str
+    source_version: str | None
+
 
 # Up to here comparing all that qualifies takes no longer than a walk through the graph, whatever the filter.
 ALWAYS_EXACTLY = 1_000
@@ -70,9 +89,7 @@ def asked(space: EmbeddingSpace) -> CTE:
     return _materialized(
         select(
             cast(bindparam("query"), _type(space)).label("v"),
-            func.set_config(literal_column("'hnsw.ef_search'"), bindparam("ef_search", type_=Text), true()),
-            func.set_config(literal_column("'hnsw.iterative_scan'"), literal_column("'strict_order'"), true()),
-            func.set_config(literal_column("'hnsw.max_scan_tuples'"), bindparam("scan_tuples", type_=Text), true()),
+            *_settings(),
         ).cte("asked")
     )
 
@@ -95,6 +112,23 @@ def nearest_texts(space: EmbeddingSpace, table: Table, k: int, qualifies: FromCl
 def nearest_chunks(space: EmbeddingSpace, k: int) -> Select[Any]:
     """The `k` best chunks of all, through the graph."""
     return chunks_of(space, nearest_texts(space, partition(space.id), k).cte("nearest"), k)
+
+
+def nearest_chunks_to_many(space: EmbeddingSpace, k: int) -> Select[Any]:
+    """The `k` best chunks of all for each of `queries`, through the graph: (number of the query from 1, row)."""
+    vectors = partition(space.id)
+    given = func.unnest(bindparam("queries", type_=ARRAY(Text))).table_valued("text", with_ordinality="number")
+    question = _materialized(
+        select(given.c.number, cast(given.c.text, _type(space)).label("v"), *_settings()).cte("asked")
+    )
+    distance = indexed(space, vectors.c.embedding).op(OPERATORS[space.distance], return_type=Float())(question.c.v)
+    nearest = lateral(
+        select(vectors.c.content_hash, distance.label("distance")).order_by(distance).limit(_written(k)), "nearest"
+    )
+    found = select(question.c.number, nearest.c.content_hash, nearest.c.distance).select_from(question)
+    each = found.join(nearest, true()).cte("each")
+    cited = chunks_of(space, each, None)
+    return cited.with_only_columns(each.c.number, *cited.selected_columns)
 
 
 def nearest_filtered(space: EmbeddingSpace, k: int, conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
@@ -158,13 +192,13 @@ def count_qualifying(
 
 
 def chunks_of(
-    space: EmbeddingSpace, nearest: CTE, k: int, conditions: Sequence[ColumnElement[bool]] = ()
+    space: EmbeddingSpace, nearest: CTE, k: int | None, conditions: Sequence[ColumnElement[bool]] = ()
 ) -> Select[Any]:
     """The chunks of the nearest texts, with what a citation needs; equal texts in a stable order.
 
     Gives nothing once another space has become the live one: its chunks and vectors belong together.
     """
-    return (
+    found = (
         select(nearest.c.distance, *CITED)
         .select_from(nearest)
         .join(DocumentChunk, DocumentChunk.content_hash == nearest.c.content_hash)
@@ -172,8 +206,8 @@ def chunks_of(
         .join(Project, Project.id == Document.project_id)
         .where(DocumentChunk.chunking == space.chunking, is_live(space), *conditions)
         .order_by(nearest.c.distance, Project.name, Document.file_path, DocumentChunk.chunk_index)
-        .limit(_written(k))
     )
+    return found if k is None else found.limit(_written(k))
 
 
 def chunks_by_id(space: EmbeddingSpace) -> Select[Any]:
@@ -201,6 +235,16 @@ def _joined(columns: Select[Any], conditions: Sequence[ColumnElement[bool]]) -> 
 def _distance(space: EmbeddingSpace, table: Table, question: CTE, distance: str) -> ColumnElement[float]:
     stored = indexed(space, table.c.embedding)
     return stored.op(ALL_OPERATORS[distance], return_type=Float())(select(question.c.v).scalar_subquery())
+
+
+def _settings() -> list[ColumnElement[str]]:
+    """Set for this statement alone, each time that a question is read."""
+    settings: dict[str, ColumnElement[str]] = {
+        "hnsw.ef_search": bindparam("ef_search", type_=Text),
+        "hnsw.iterative_scan": literal("strict_order"),
+        "hnsw.max_scan_tuples": bindparam("scan_tuples", type_=Text),
+    }
+    return [func.set_config(name, value, True).label(name.replace(".", "_")) for name, value in settings.items()]
 
 
 def _type(space: EmbeddingSpace) -> Any:

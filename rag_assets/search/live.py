@@ -1,0 +1,76 @@
+"""Which space searches use: looked up once, then believed until a statement finds that another one serves."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import DBAPIError
+
+from rag_assets.db.models import EmbeddingSpace, Project
+from rag_assets.db.projects import get_project
+from rag_assets.db.spaces import live_space
+from rag_assets.errors import ServiceError
+from rag_assets.search.reading import Reader
+
+T = TypeVar("T")
+
+# A space can be replaced while a search is on its way; more often than this during one search it is not.
+MOST_FLIPS = 5
+_UNDEFINED_TABLE = "42P01"
+
+
+class Live:
+    """The live space and its projects, as this process knows them."""
+
+    def __init__(self, reader: Reader, kind: str = "chunks") -> None:
+        self._reader = reader
+        self._kind = kind
+        self._known: EmbeddingSpace | None = None
+        self._projects: set[str] = set()
+
+    def run(self, work: Callable[[EmbeddingSpace], T]) -> T:
+        """The result of work in the live space, done again in the next one where that took its place meanwhile.
+
+        Raises ServiceError while no space is live.
+        """
+        for _ in range(MOST_FLIPS):
+            space = self._known = self._known or self._reader.read(self._look)
+            try:
+                return work(space)
+            except _Flipped:
+                self._known = None
+            except DBAPIError as error:
+                # The table of vectors goes with its space.
+                if getattr(error.orig, "sqlstate", None) != _UNDEFINED_TABLE:
+                    raise
+                self._known = None
+        raise ServiceError("the live space was replaced again and again during this search; ask again.")
+
+    def confirm(self, connection: Connection, space: EmbeddingSpace) -> None:
+        """To be asked when nothing was found: nothing is what statements for a space that serves no more give."""
+        serving = select(EmbeddingSpace.id).where(EmbeddingSpace.kind == self._kind, EmbeddingSpace.status == "live")
+        if connection.scalar(serving) != space.id:
+            raise _Flipped
+
+    def check_projects(self, connection: Connection, names: tuple[str, ...]) -> None:
+        """Raises UsageError for a project that there is not."""
+        if not self._projects.issuperset(names):
+            self._projects = set(connection.scalars(select(Project.name)))
+            for name in names:
+                if name not in self._projects:
+                    get_project(connection, name)
+
+    def _look(self, connection: Connection) -> EmbeddingSpace:
+        try:
+            space = live_space(connection, self._kind)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != _UNDEFINED_TABLE:
+                raise
+            space = None
+        if space is None:
+            raise ServiceError("nothing can be searched yet: no space is live; run rag-assets ingest first.")
+        return space
+
+
+class _Flipped(Exception):  # noqa: N818 - no error: the search starts again
+    """Another space has become the live one."""
