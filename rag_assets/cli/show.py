@@ -82,6 +82,12 @@ def status(found: dict[str, Any]) -> None:
         f"pgvector {database['pgvector'] or 'missing'}, "
         f"schema {database['schema_revision'] or 'none'} of {database['schema_head']}"
     )
+    pool, connections = found["pool"], found["connections"]
+    _line(
+        f"pool: {pool['in_use']} of {pool['maximum']} in use, {pool['waiting']} waiting, {pool['timeouts']} timed out, "
+        f"{pool['recycled']} recycled; server: {connections['open']} of {connections['allowed']} connections, "
+        f"{connections['active']} active, {connections['idle_in_transaction']} idle in a transaction"
+    )
     for project in found["projects"]:
         _line(
             f"project {project['name']}: {project['documents']:,} documents, {project['chunks']:,} chunks, "
@@ -98,6 +104,12 @@ def status(found: dict[str, Any]) -> None:
     )
     for document in found["failed_documents"]:
         _line(f"failed: {document['project']}/{document['file_path']}: {document['reason']}")
+
+
+def health(found: dict[str, Any]) -> None:
+    for check in found["checks"]:
+        out.print("[green]well[/]  " if check["healthy"] else "[red]NOT WELL[/] ", end="")
+        _line(f"{check['name']}: {check['detail']}")
 
 
 def _line(text: str) -> None:

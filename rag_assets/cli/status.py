@@ -1,28 +1,58 @@
-"""rag-assets status: what is there, what is pending, what failed."""
+"""rag-assets status: what is there, what is pending, what failed; or, in short, whether it can serve."""
 
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rag_assets.errors import RagAssetsError, ServiceError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
 
 def status(
+    health: Annotated[
+        bool, typer.Option("--health", help="Only whether all is well; exit code 3 when something is not.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
 ) -> None:
     """Show database, projects, pending work, failed documents, spaces and indexes."""
-    from rag_assets.cli import home
-    from rag_assets.db.engine import new_engine
-    from rag_assets.db.status import read_status
+    from rag_assets.cli import home, show
+    from rag_assets.db.engine import dispose_engines, new_engine
 
-    engine = new_engine(home.enter())
+    settings = home.enter()
     try:
-        found = read_status(engine)
-    finally:
-        engine.dispose()
+        engine = new_engine(settings)
+        try:
+            found = _health(engine) if health else _status(engine)
+        finally:
+            engine.dispose()
+            dispose_engines()
+    except RagAssetsError as error:
+        # The embedded server may not even start.
+        if not (health and isinstance(error, ServiceError)):
+            raise
+        found = {"healthy": False, "checks": [{"name": "connect", "healthy": False, "detail": str(error)}]}
     if as_json:
         sys.stdout.write(json.dumps(found, default=str) + "\n")
+    elif health:
+        show.health(found)
     else:
-        from rag_assets.cli import show
-
         show.status(found)
+    if health and not found["healthy"]:
+        raise typer.Exit(ServiceError.exit_code)
+
+
+def _health(engine: "Engine") -> dict[str, Any]:
+    from rag_assets.db.health import check_health
+
+    checks = [check.as_json() for check in check_health(engine)]
+    return {"healthy": all(check["healthy"] for check in checks), "checks": checks}
+
+
+def _status(engine: "Engine") -> dict[str, Any]:
+    from rag_assets.db.status import read_status
+
+    return read_status(engine)

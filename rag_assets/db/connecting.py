@@ -8,12 +8,14 @@ from typing import Any
 
 from psycopg import OperationalError
 from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from rag_assets.db.options import EngineOptions
 from rag_assets.db.urls import names_pooler
 
+_READ_ONLY = "25006"
 _KEY = "rag_assets_link"
 
 
@@ -31,6 +33,7 @@ class Link:
     def attach(self, engine: Engine) -> None:
         event.listen(engine, "do_connect", self._connect)
         event.listen(engine, "connect", self._look, insert=True)
+        event.listen(engine, "handle_error", _leave_old_primary)
         if self._in_transaction:
             event.listen(engine, "begin", self._limit)
 
@@ -76,6 +79,12 @@ class Link:
             cursor = driver.cursor()
             cursor.execute(self._in_transaction)
             cursor.close()
+
+
+def _leave_old_primary(context: ExceptionContext) -> None:
+    """After a failover the old primary answers still, and refuses to write: as good as broken."""
+    if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+        context.is_disconnect = True
 
 
 def link_of(engine: Engine) -> Link | None:

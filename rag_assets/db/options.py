@@ -40,6 +40,7 @@ class EngineOptions:
     direct_url: URL | None = None
     log_queries: bool = False
     slow_query_ms: float | None = None
+    retry_s: float = 15
 
     @classmethod
     def of(cls, settings: Settings, role: Role = "write") -> "EngineOptions":
@@ -66,6 +67,7 @@ class EngineOptions:
             direct_url=direct_url(settings),
             log_queries=settings.log_queries,
             slow_query_ms=settings.slow_query_ms,
+            retry_s=settings.retry_s,
         )
         return options.directly() if role == "direct" else options
 

@@ -3,7 +3,7 @@
 import io
 from pathlib import Path
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from rag_assets.db.engine import direct_engine
 from rag_assets.errors import UsageError
@@ -24,10 +24,14 @@ def head_revision() -> str:
 def current_revision(engine: Engine) -> str | None:
     """The revision that the database is at, None for one that was never brought up."""
     with engine.connect() as connection:
-        if connection.scalar(text("SELECT to_regclass('rag.alembic_version')")) is None:
-            return None
-        revision: str | None = connection.scalar(text("SELECT version_num FROM rag.alembic_version"))
-        return revision
+        return revision_in(connection)
+
+
+def revision_in(connection: Connection) -> str | None:
+    if connection.scalar(text("SELECT to_regclass('rag.alembic_version')")) is None:
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM rag.alembic_version"))
+    return revision
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:

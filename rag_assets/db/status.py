@@ -1,5 +1,6 @@
 """The state of an installation, read from its tables."""
 
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select, text
@@ -9,6 +10,7 @@ from rag_assets.db import hnsw, schema
 from rag_assets.db.counts import project_counts
 from rag_assets.db.extension import pgvector_version
 from rag_assets.db.models import SCHEMA, Document, EmbeddingSpace, Project
+from rag_assets.db.pools import pool_statistics
 from rag_assets.db.projects import project_names
 from rag_assets.db.spaces import count_vectors, partition_name
 
@@ -19,6 +21,8 @@ def read_status(engine: Engine) -> dict[str, Any]:
     """Everything that `rag-assets status --json` prints; an empty database has no projects and no spaces."""
     revision = schema.current_revision(engine)
     found: dict[str, Any] = {"database": _database(engine, revision)}
+    found["pool"] = asdict(pool_statistics(engine))
+    found["connections"] = _connections(engine)
     ready = revision == schema.head_revision()
     names = _names(engine) if ready else []
     projects = [_project(engine, name) for name in names]
@@ -48,6 +52,21 @@ def _database(engine: Engine, revision: str | None) -> dict[str, Any]:
             "schema_head": schema.head_revision(),
             "bytes": connection.scalar(text("SELECT pg_database_size(current_database())")),
         }
+
+
+def _connections(engine: Engine) -> dict[str, int]:
+    """All connections of the server, whoever has them, as far as this role may see what they do."""
+    with engine.connect() as connection:
+        row = connection.execute(
+            text(
+                "SELECT count(*) AS open, count(*) FILTER (WHERE state = 'active') AS active, "
+                "count(*) FILTER (WHERE state = 'idle') AS idle, "
+                "count(*) FILTER (WHERE state LIKE 'idle in transaction%') AS idle_in_transaction, "
+                "current_setting('max_connections')::int AS allowed "
+                "FROM pg_stat_activity WHERE backend_type = 'client backend'"
+            )
+        ).one()
+        return dict(row._mapping)
 
 
 def _project(engine: Engine, name: str) -> dict[str, Any]:

@@ -46,6 +46,10 @@ STATUS = {
         "schema_head": str,
         "bytes": int,
     },
+    "pool": dict.fromkeys(
+        ("size", "maximum", "in_use", "idle", "waiting", "served", "timeouts", "opened", "recycled"), int
+    ),
+    "connections": dict.fromkeys(("open", "active", "idle", "idle_in_transaction", "allowed"), int),
     "projects": [
         {"name": str, "source": str}
         | dict.fromkeys(

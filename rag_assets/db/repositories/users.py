@@ -57,7 +57,9 @@ def purge(connection: Connection, user_id: UUID) -> purging.Purged:
         raise UsageError(f"users have no row with the id {user_id}; look for it in their list.")
     user_id = checked_id("users.id", user_id)
     total = purging.Purged()
-    for id_ in connection.scalars(select(Conversation.id).where(Conversation.user_id == user_id)).all():
+    # Forks before what they were forked of: nothing is handed on to what goes next.
+    theirs = select(Conversation.id).where(Conversation.user_id == user_id).order_by(Conversation.created_at.desc())
+    for id_ in connection.scalars(theirs).all():
         total += purging.purge(connection, id_)
     for id_ in connection.scalars(select(Memory.id).where(Memory.user_id == user_id)).all():
         total += purging.Purged(vectors=memories.purge(connection, id_))

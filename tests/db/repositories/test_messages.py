@@ -62,7 +62,7 @@ def test_what_fails_gives_its_versions_back(engine: Engine, conversations: SyncC
     with pytest.raises(UsageError, match=re.escape("role is 'robot'; choose one of user, assistant, system, tool.")):
         conversations.append_many(talk, wrong)
     too_long = NewMessage("tool", "x", tool_call_id="c" * 201)
-    with pytest.raises(UsageError, match="conversation_messages.tool_call_id is .* 201 characters, at most 200 fit"):
+    with pytest.raises(UsageError, match=r"conversation_messages.tool_call_id is .* 201 characters, at most 200 fit"):
         conversations.append_many(talk, [*said("fine"), too_long])
     assert rows(engine, "SELECT latest_version, message_count FROM rag.conversations") == [(0, 0)]
     assert conversations.append(talk, said("first")[0]).version == 1
@@ -102,7 +102,7 @@ def test_tokens_that_nobody_counted_are_estimated(conversations: SyncConversatio
 
 @pytest.mark.parametrize("conversation", ["nonsense", 7, None])
 def test_an_id_that_is_none_is_refused(conversations: SyncConversations, conversation: Any) -> None:
-    with pytest.raises(UsageError, match="conversations.id is .*; give a UUID"):
+    with pytest.raises(UsageError, match=r"conversations.id is .*; give a UUID"):
         conversations.append(conversation, NewMessage("user", "x"))
 
 
