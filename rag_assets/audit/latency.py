@@ -16,8 +16,8 @@ from rag_assets.db.copy import copy_rows
 from rag_assets.db.ddl import drop_table, execute
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.spaces import partition, probe_name
-from rag_assets.search.retriever import use_graph
-from rag_assets.search.statements import nearest_chunks, nearest_texts
+from rag_assets.search.compiled import Compiled, compile_statement, run_compiled
+from rag_assets.search.statements import graph_values, nearest_chunks, nearest_texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,17 +62,17 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Latency | 
     if vectors >= CERTIFIED_AT:
         with engine.begin() as connection:
             drop_table(connection, probe_name(space.id))
-        statement, index, topped_up = nearest_chunks(space), hnsw.index_name(space.id), 0
+        statement, index, topped_up = nearest_chunks(space, K), hnsw.index_name(space.id), 0
     else:
         topped_up = CERTIFIED_AT - vectors
         probe = _ensure_probe(engine, space, vectors)
-        statement, index = nearest_texts(space, probe), _probe_index(space.id)
+        statement, index = nearest_texts(space, probe, K), _probe_index(space.id)
     with engine.begin() as connection:
-        use_graph(connection, max(K, ef_search))
-        first = {"query": questions[0], "texts": K, "k": K}
-        by_index = served_by_index(connection, statement, first, index)
+        ef_search = max(K, ef_search)
+        by_index = served_by_index(connection, statement, graph_values(questions[0], ef_search), index)
+        sent = compile_statement(statement)
         asked = islice(cycle(questions), WARM_UP + SEARCHES)
-        times = sorted([_time(connection, statement, question) for question in asked][WARM_UP:])
+        times = sorted([_time(connection, sent, question, ef_search) for question in asked][WARM_UP:])
     p50, p95, p99 = (times[min(len(times) - 1, int(len(times) * share))] for share in (0.5, 0.95, 0.99))
     return Latency(p50, p95, p99, vectors + topped_up, topped_up, by_index)
 
@@ -81,9 +81,9 @@ def _probe_index(space_id: int) -> str:
     return f"ix_{probe_name(space_id)}_hnsw"
 
 
-def _time(connection: Connection, statement: Any, question: str) -> float:
+def _time(connection: Connection, statement: Compiled, question: str, ef_search: int) -> float:
     started = time.perf_counter()
-    connection.execute(statement, {"query": question, "texts": K, "k": K}).all()
+    run_compiled(connection, statement, graph_values(question, ef_search))
     return (time.perf_counter() - started) * 1000
 
 

@@ -10,8 +10,8 @@ from rag_assets.audit.samples import sample_questions
 from rag_assets.db import hnsw
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces import partition
-from rag_assets.search.retriever import use_graph
-from rag_assets.search.statements import nearest_texts
+from rag_assets.search.compiled import Compiled, compile_statement, run_compiled
+from rag_assets.search.statements import graph_values, nearest_texts
 
 K = 10
 QUESTIONS = 50
@@ -42,16 +42,16 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Recall | N
         questions = sample_questions(connection, space, QUESTIONS)
     if not questions:
         return None
-    statement = nearest_texts(space, table)
+    statement, ef_search = nearest_texts(space, table, K), max(K, ef_search)
+    sent = compile_statement(statement)
     with engine.begin() as connection:
-        use_graph(connection, max(K, ef_search))
         forbid_other_plans(connection)
-        first = {"query": questions[0], "texts": K}
+        first = graph_values(questions[0], ef_search)
         by_index = served_by_index(connection, statement, first, hnsw.index_name(space.id))
-        found = [_distances(connection, statement, question) for question in questions]
+        found = [_distances(connection, sent, question, ef_search) for question in questions]
     with engine.begin() as connection:
         connection.execute(text("SELECT set_config('enable_indexscan', 'off', true)"))
-        exact = [_distances(connection, statement, question) for question in questions]
+        exact = [_distances(connection, sent, question, ef_search) for question in questions]
     # By distance, not by row: of two texts at one distance either is right.
     recalls = [
         sum(distance <= best[-1] + 1e-6 for distance in near) / len(best)
@@ -60,6 +60,5 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Recall | N
     return Recall(sum(recalls) / len(recalls), min(recalls), len(recalls), ef_search, by_index)
 
 
-def _distances(connection: Connection, statement: Any, question: str) -> list[float]:
-    rows = connection.execute(statement, {"query": question, "texts": K})
-    return [float(row.distance) for row in rows]
+def _distances(connection: Connection, statement: Compiled, question: str, ef_search: int) -> list[float]:
+    return [distance for _, distance in run_compiled(connection, statement, graph_values(question, ef_search))]

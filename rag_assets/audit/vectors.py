@@ -14,7 +14,6 @@ from rag_assets.db.pending import count_pending_texts, count_texts, has_chunk
 from rag_assets.db.projects import get_project
 from rag_assets.db.spaces import live_space, partition
 from rag_assets.search import statements
-from rag_assets.search.retriever import use_graph
 from rag_assets.settings import Settings
 
 
@@ -125,17 +124,13 @@ def index_valid(engine: Engine, space: EmbeddingSpace) -> Finding:
 
 def index_used(engine: Engine, space: EmbeddingSpace) -> Finding:
     """EXPLAIN of the statement that searches send shows the index; in a small table, that it can show it."""
-    statement = statements.nearest_chunks(space)
+    statement = statements.nearest_chunks(space, 10)
     name = hnsw.index_name(space.id)
     with engine.connect() as connection:
         vectors = connection.scalar(select(func.count()).select_from(partition(space.id))) or 0
         query = connection.scalar(select(partition(space.id).c.embedding).limit(1))
-        values = {
-            "query": str(query if query is not None else [1.0] * space.dimensions),
-            "texts": 10,
-            "k": 10,
-        }
-        use_graph(connection, space.ef_search)
+        vector = str(query if query is not None else [1.0] * space.dimensions)
+        values = statements.graph_values(vector, space.ef_search)
         chosen = served_by_index(connection, statement, values, name)
         able = chosen or served_by_index(connection, statement, values, name, forced=True)
     # Below this a scan of the table can be the cheaper plan, and the planner is right to take it.

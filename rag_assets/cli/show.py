@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from rag_assets.cli.run import CheckOutcome
-    from rag_assets.search.retriever import Answer
+    from rag_assets.search.answers import Answer
     from rag_assets.settings import Settings
 
 out = Console(highlight=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from rag_assets.search.measures import DEEP, SHOWN, means, measured, percentiles
 from rag_assets.search.questions import Question
 
 if TYPE_CHECKING:
-    from rag_assets.search.retriever import Hit
+    from rag_assets.search.answers import Hit
 
 MOST_CHUNKS = 1_000
 

@@ -116,8 +116,8 @@ def _measured(space: EmbeddingSpace, request: Request, nearest: Nearest) -> Foun
 
 def _by_words(connection: Connection, space: EmbeddingSpace, request: Request, k: int) -> Found:
     worded = search_words(connection, space, request.text, k=k, filters=request.filters)
-    rows = _rows(connection, space, [id_ for id_, _ in worded.ranking])
-    candidates = [Candidate(rows[id_], score, {"text": score}) for id_, score in worded.ranking if id_ in rows]
+    rows = _rows(connection, space, [id_ for id_, _ in worded.chunks])
+    candidates = [Candidate(rows[id_], score, {"text": score}) for id_, score in worded.chunks if id_ in rows]
     return Found(candidates, "words", worded.considered)
 
 
@@ -128,7 +128,7 @@ def _by_both(
     near = _by_meaning(connection, space, request, vector, max(deep, ef_search), counts, deep)
     worded = search_words(connection, space, request.text, k=deep, filters=request.filters)
     by_meaning = {one.row.chunk_id: one for one in near.candidates}
-    by_words = dict(worded.ranking)
+    by_words = dict(worded.chunks)
     fused = reciprocal_rank_fusion([list(by_meaning), list(by_words)], lambda id_: id_, weights=request.weights)
     best = fused[: request.deep]
     rows = {id_: one.row for id_, one in by_meaning.items()}

@@ -9,10 +9,12 @@ from sqlalchemy import Engine, select
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.db.spaces import live_space
 from rag_assets.errors import ServiceError
+from rag_assets.search.answers import Mode
 from rag_assets.search.beir import document_ids
 from rag_assets.search.evaluation import Evaluation, Found, evaluate
 from rag_assets.search.questions import QuestionSet
-from rag_assets.search.retriever import DEFAULT_MODE, Mode, Retriever
+from rag_assets.search.request import DEFAULT_MODE
+from rag_assets.search.retriever import Retriever
 
 
 @dataclass(frozen=True, slots=True)

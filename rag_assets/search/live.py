@@ -1,6 +1,6 @@
 """Which space searches use: looked up once, then believed until a statement finds that another one serves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from sqlalchemy import Connection, select
@@ -52,7 +52,7 @@ class Live:
         if connection.scalar(serving) != space.id:
             raise _Flipped
 
-    def check_projects(self, connection: Connection, names: tuple[str, ...]) -> None:
+    def check_projects(self, connection: Connection, names: Sequence[str]) -> None:
         """Raises UsageError for a project that there is not."""
         if not self._projects.issuperset(names):
             self._projects = set(connection.scalars(select(Project.name)))

@@ -7,20 +7,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import psycopg
 from sqlalchemy import Connection
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import DBAPIError
 
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.search import statements
+from rag_assets.search.compiled import Compiled, compile_statement, run_compiled
 from rag_assets.search.filters import Filters
 from rag_assets.search.statements import Row
 
 # The graph is left when it has looked at so many times the candidates that the filter's share lets expect.
 PATIENCE = 20
 FEWEST_TUPLES = 4_000
-MOST_TUPLES = 100_000
 # A count decides how to search, never what is found, so it may be somewhat old.
 COUNT_AGE_S = 60
 COUNTS_KEPT = 1_000
@@ -52,7 +49,7 @@ class Count:
 
     def scan_tuples(self, k: int) -> int:
         expected = k * self.vectors / max(self.qualifying, 1)
-        return int(min(MOST_TUPLES, max(FEWEST_TUPLES, PATIENCE * expected)))
+        return int(min(statements.MOST_TUPLES, max(FEWEST_TUPLES, PATIENCE * expected)))
 
 
 class Counts:
@@ -88,11 +85,11 @@ def nearest_chunks(
 ) -> Nearest:
     """The `k` best chunks that qualify: k come back whenever k qualify."""
     wanted = distance or space.distance
-    values = {"query": vector, "ef_search": str(ef_search), "scan_tuples": str(MOST_TUPLES)}
+    values = statements.graph_values(vector, ef_search)
     if exact or not _served(space, wanted):
         return _exactly(connection, space, values, k, filters, wanted)
     if not filters:
-        rows = run_compiled(connection, _compiled_nearest_chunks(space, k), values)
+        rows = [Row._make(row) for row in run_compiled(connection, _compiled_nearest_chunks(space, k), values)]
         if len(rows) == k:
             return Nearest(_expressed(rows, space, wanted), "index", ef_search)
         # There are no more than these, or vectors that no chunk points to any more took the places of others.
@@ -121,7 +118,7 @@ def nearest_to_many(
     wanted = distance or space.distance
     if filters or exact or not _served(space, wanted):
         return None
-    values = {"queries": list(vectors), "ef_search": str(ef_search), "scan_tuples": str(MOST_TUPLES)}
+    values = statements.graph_values("", ef_search) | {"queries": list(vectors)}
     found: list[list[Row]] = [[] for _ in vectors]
     for number, *row in connection.execute(statements.nearest_chunks_to_many(space, k), values):
         found[number - 1].append(Row._make(row))
@@ -155,33 +152,6 @@ def _turned(value: float, known: str, wanted: str) -> float:
     return float({"cosine": cosine, "ip": cosine - 1, "l2": max(0.0, 2 * cosine) ** 0.5}[wanted])
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """A statement as the driver takes it, and the values that are part of it."""
-
-    sql: str
-    fixed: dict[str, Any]
-
-
-def run_compiled(connection: Connection, statement: Compiled, values: dict[str, Any]) -> list[Row]:
-    """Send a statement straight to the driver: SQLAlchemy's own way takes as long as the search itself."""
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute(statement.sql, statement.fixed | values)
-        return [Row._make(row) for row in cursor.fetchall()]
-    except psycopg.Error as error:
-        # As SQLAlchemy would have it: its pool must know of a broken connection, and callers of one kind of error.
-        lost = connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, cursor)  # type: ignore[arg-type]
-        if lost:
-            connection.invalidate(error)
-        raise DBAPIError.instance(
-            statement.sql, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=lost
-        ) from error
-    finally:
-        cursor.close()
-
-
 @lru_cache(maxsize=256)
 def _compiled_nearest_chunks(space: EmbeddingSpace, k: int) -> Compiled:
-    made = statements.nearest_chunks(space, k).compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
-    return Compiled(str(made), {name: value for name, value in made.params.items() if value is not None})
+    return compile_statement(statements.nearest_chunks(space, k))

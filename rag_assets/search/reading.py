@@ -13,7 +13,9 @@ from rag_assets.search.waiting import Waiting
 T = TypeVar("T")
 
 _QUERY_CANCELED = "57014"
-_BOUND = text("SELECT set_config('statement_timeout', :milliseconds, true)")
+# Compiling a statement takes longer than a search may; and whoever has the connection next is not bound by this.
+_CAREFUL = text("SELECT set_config('jit', 'off', true)")
+_BOUND = text("SELECT set_config('jit', 'off', true), set_config('statement_timeout', :milliseconds, true)")
 
 
 class Reader:
@@ -25,12 +27,15 @@ class Reader:
         self._in_transaction = engine.execution_options(isolation_level="READ COMMITTED")
         self._waiting = waiting
 
-    def read(self, work: Callable[[Connection], T], timeout_s: float | None = None) -> T:
-        """The work's result; raises ServiceError when the database stays away, or works longer than allowed."""
+    def read(self, work: Callable[[Connection], T], *, timeout_s: float | None = None, transaction: bool = False) -> T:
+        """The work's result; raises ServiceError when the database stays away, or works longer than allowed.
+
+        A `transaction` is for more than one short statement; `timeout_s` needs one too.
+        """
         attempts = Attempts(self._engine)
         while True:
             try:
-                return self._read(work, timeout_s)
+                return self._read(work, timeout_s, transaction)
             except DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) == _QUERY_CANCELED:
                     limit = f"{timeout_s:g} s" if timeout_s is not None else "the database allows"
@@ -39,11 +44,13 @@ class Reader:
                     ) from error
                 self._waiting.sleep(attempts.pause_s(error))
 
-    def _read(self, work: Callable[[Connection], T], timeout_s: float | None) -> T:
-        if timeout_s is None:
+    def _read(self, work: Callable[[Connection], T], timeout_s: float | None, transaction: bool) -> T:
+        if timeout_s is None and not transaction:
             with self._engine.connect() as connection:
                 return work(connection)
-        # A limit that is gone with the transaction: whoever has the connection next is not bound by it.
         with self._in_transaction.begin() as connection:
-            connection.execute(_BOUND, {"milliseconds": str(max(1, round(timeout_s * 1000)))})
+            if timeout_s is None:
+                connection.execute(_CAREFUL)
+            else:
+                connection.execute(_BOUND, {"milliseconds": str(max(1, round(timeout_s * 1000)))})
             return work(connection)

@@ -83,6 +83,11 @@ class Request:
     timeout_s: float | None
 
     @property
+    def is_plain(self) -> bool:
+        """One short statement answers it."""
+        return self.mode == "vector" and not self.filters and not self.exact
+
+    @property
     def deep(self) -> int:
         """How many hits the search itself must bring for what comes after it."""
         wanted = max(self.k, self.rerank)

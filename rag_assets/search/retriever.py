@@ -73,7 +73,7 @@ class Retriever:
             return found
 
         started = time.perf_counter()
-        found = self._reader.read(search, first.timeout_s)
+        found = self._reader.read(search, timeout_s=first.timeout_s, transaction=not first.is_plain)
         took_ms = (time.perf_counter() - started) * 1000 / len(requests)
         answers = []
         for request, one, (_, embedding_ms) in zip(requests, found, embedded, strict=True):
@@ -119,7 +119,7 @@ class Retriever:
             around = contexts(connection, [one.row.chunk_id for one in chosen], request.context)
             return chosen, {id_: context.text for id_, context in around.items()}
 
-        return self._reader.read(work, request.timeout_s)
+        return self._reader.read(work, timeout_s=request.timeout_s, transaction=True)
 
     def _vector(self, space: EmbeddingSpace, request: Request) -> tuple[str, float]:
         """The question's vector as pgvector writes it, and the milliseconds that it took."""

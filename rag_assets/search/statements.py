@@ -76,6 +76,8 @@ class Row(NamedTuple):
 ALWAYS_EXACTLY = 1_000
 # A candidate of the graph, which must be asked whether it qualifies, costs about as much as four comparisons.
 CANDIDATE_COST = 4
+# The graph is never walked for longer than this.
+MOST_TUPLES = 100_000
 
 _ONE = literal_column("1", Integer)
 _RELATIONS = table("pg_class", column("oid"), column("reltuples", Float), schema="pg_catalog")
@@ -92,6 +94,11 @@ def asked(space: EmbeddingSpace) -> CTE:
             *_settings(),
         ).cte("asked")
     )
+
+
+def graph_values(vector: str, ef_search: int) -> dict[str, Any]:
+    """What `asked` is told, but for a filter that wants the graph left earlier."""
+    return {"query": vector, "ef_search": str(ef_search), "scan_tuples": str(MOST_TUPLES)}
 
 
 def distance_to(space: EmbeddingSpace, table: Table, question: CTE) -> ColumnElement[float]:
@@ -117,7 +124,10 @@ def nearest_chunks(space: EmbeddingSpace, k: int) -> Select[Any]:
 def nearest_chunks_to_many(space: EmbeddingSpace, k: int) -> Select[Any]:
     """The `k` best chunks of all for each of `queries`, through the graph: (number of the query from 1, row)."""
     vectors = partition(space.id)
-    given = func.unnest(bindparam("queries", type_=ARRAY(Text))).table_valued("text", with_ordinality="number")
+    given = func.unnest(bindparam("queries", type_=ARRAY(Text))).table_valued(
+        "text", with_ordinality="number", name="given"
+    )
+    given = given.render_derived()
     question = _materialized(
         select(given.c.number, cast(given.c.text, _type(space)).label("v"), *_settings()).cte("asked")
     )

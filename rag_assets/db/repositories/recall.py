@@ -15,10 +15,11 @@ from rag_assets.db.repositories.memories import in_force
 from rag_assets.db.repositories.values import checked_id
 from rag_assets.db.spaces import live_space, partition
 from rag_assets.errors import ServiceError, UsageError
-from rag_assets.search.retriever import EXACT_CHUNKS, use_graph
-from rag_assets.search.statements import distance_to_query, nearest_texts
+from rag_assets.search.statements import asked, distance_to, graph_values, nearest_texts
 
 MOST_MEMORIES = 1_000
+# Up to so many, all memories that serve are weighed: comparing them takes a few milliseconds.
+EXACT_MEMORIES = 5_000
 # Where an owner has too many memories to weigh all of them, this many of the nearest are weighed for each wanted.
 _WEIGHED_PER_HIT = 10
 # What the widest number of each storage is, as pgvector takes it.
@@ -83,16 +84,13 @@ def recall(
     space = live_space(connection, "memories")
     if space is None:
         raise ServiceError("no space of memories is live yet; embed the memories first, then recall.")
-    values: dict[str, Any] = {"query": vector_text(space, vector)}
+    nearest = max(100, _WEIGHED_PER_HIT * k)
+    values = graph_values(vector_text(space, vector), min(1000, nearest))
     owner = {"user_id": user_id, "project_id": project_id, "specialization_id": specialization_id}
     serves = and_(in_force(), *(_limited_to(name, owner[name]) for name in OWNERS))
     count = connection.scalar(select(func.count()).select_from(Memory).where(serves)) or 0
-    if count <= EXACT_CHUNKS:
-        compared = _all_compared(space, serves)
-    else:
-        values["texts"] = max(100, _WEIGHED_PER_HIT * k)
-        use_graph(connection, values["texts"])
-        compared = _nearest_compared(space, serves)
+    exactly = count <= EXACT_MEMORIES
+    compared = _all_compared(space, serves) if exactly else _nearest_compared(space, serves, nearest)
     parts = _parts(space, compared, weights)
     score = parts["relevance"] * weights.relevance + parts["importance"] * weights.importance
     score = (score + parts["recency"] * weights.recency).label("score")
@@ -140,18 +138,18 @@ def _all_compared(space: EmbeddingSpace, serves: ColumnElement[bool]) -> CTE:
     table = partition(space.id)
     # Materialized, so that the planner compares these memories and does not walk the graph past all others.
     return (
-        select(Memory.id, distance_to_query(space, table).label("distance"))
-        .join(table, table.c.content_hash == Memory.content_hash)
+        select(Memory.id, distance_to(space, table, asked(space)).label("distance"))
+        .join(table, and_(table.c.content_hash == Memory.content_hash, table.c.space_id == space.id))
         .where(serves)
         .cte("compared")
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
 
 
-def _nearest_compared(space: EmbeddingSpace, serves: ColumnElement[bool]) -> CTE:
+def _nearest_compared(space: EmbeddingSpace, serves: ColumnElement[bool], texts: int) -> CTE:
     table = partition(space.id)
     of_owner = select(Memory.id).where(serves, Memory.content_hash == table.c.content_hash).exists()
-    nearest = nearest_texts(space, table).where(of_owner).cte("nearest")
+    nearest = nearest_texts(space, table, texts).where(of_owner).cte("nearest")
     return (
         select(Memory.id, nearest.c.distance)
         .join(nearest, nearest.c.content_hash == Memory.content_hash)

@@ -1,0 +1,43 @@
+"""The retriever for an event loop: the very same search, run beside other tasks."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, Unpack
+
+from sqlalchemy.util import greenlet_spawn
+
+from rag_assets.search.answers import Answer
+from rag_assets.search.query_vectors import MakeEncoder
+from rag_assets.search.request import Options, Query
+from rag_assets.search.retriever import Retriever
+from rag_assets.search.waiting import LoopWaiting
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class AsyncRetriever:
+    """The async twin of `Retriever`: each method does and raises what the method of that name does there.
+
+    A task that is cancelled, also by `asyncio.timeout`, cancels its statement on the server. The model works in a
+    thread of its own. The engine that serves best is `await shared_async_engine(settings, "read")`.
+    """
+
+    def __init__(
+        self, engine: "AsyncEngine", *, ef_search: int | None = None, encoder: MakeEncoder | None = None
+    ) -> None:
+        self._retriever = Retriever(engine.sync_engine, ef_search=ef_search, encoder=encoder, waiting=LoopWaiting())
+
+    async def search(self, query: Query, **options: Unpack[Options]) -> Answer:
+        return await _spawn(self._retriever.search, query, **options)
+
+    async def search_many(self, queries: Iterable[Query], **options: Unpack[Options]) -> list[Answer]:
+        return await _spawn(self._retriever.search_many, queries, **options)
+
+
+async def _spawn(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    # SQLAlchemy's own bridge: what it awaits inside, the loop does.
+    return await greenlet_spawn(partial(work, *args, **kwargs))
