@@ -17,6 +17,7 @@ from rag_assets.db.spaces import live_space
 from rag_assets.embedding.encoder import Encoder, encoder_of
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search import statements
+from rag_assets.search.filters import Filters
 from rag_assets.search.fusion import reciprocal_rank_fusion
 from rag_assets.search.words import search_words
 from rag_assets.text.cleaning import clean
@@ -128,13 +129,12 @@ class Retriever:
     ) -> tuple[list[tuple[float, Any]], str]:
         """(score, row) best first, and how they were found."""
         if mode == "text":
-            rows = search_words(connection, space, query, k=k, project=project)
-            return [(-float(row.distance), row) for row in rows], "words"
+            return self._worded(connection, space, query, k, project), "words"
         deep = k if mode == "vector" else max(k, FUSED_DEPTH)
         near, plan = self._rows(connection, space, vector, deep, project)
         if mode == "vector":
             return [(_nearness(space, row), row) for row in near], plan
-        worded = search_words(connection, space, query, k=deep, project=project)
+        worded = [row for _, row in self._worded(connection, space, query, deep, project)]
         fused = reciprocal_rank_fusion([near, worded], lambda row: row.chunk_id)
         return fused[:k], f"{plan}, words"
 
@@ -150,6 +150,15 @@ class Retriever:
             exactly = statements.nearest_chunks_of_project_exactly(space)
             return connection.execute(exactly, values).all(), "exact"
         return connection.execute(statements.nearest_chunks_of_project(space), values).all(), "index"
+
+    def _worded(
+        self, connection: Connection, space: EmbeddingSpace, query: str, k: int, project: str | None
+    ) -> list[tuple[float, Any]]:
+        filters = Filters(projects=(project,) if project else ())
+        found = search_words(connection, space, query, k=k, filters=filters).chunks
+        ids = [chunk_id for chunk_id, _ in found]
+        rows = {row.chunk_id: row for row in connection.execute(statements.chunks_by_id(), {"ids": ids})}
+        return [(score, rows[chunk_id]) for chunk_id, score in found]
 
     def _vector(self, space: EmbeddingSpace, query: str) -> tuple[str, float]:
         """The question's vector as pgvector writes it; asked before, it comes from the table of questions."""

@@ -3,11 +3,23 @@
 from typing import Any
 
 from pgvector.sqlalchemy import HALFVEC, VECTOR
-from sqlalchemy import CTE, Float, Select, Table, bindparam, cast, func, select
+from sqlalchemy import ARRAY, CTE, Float, Select, Table, Uuid, bindparam, cast, func, select
 
 from rag_assets.db.hnsw import OPERATORS
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, EmbeddingSpace, Project
 from rag_assets.db.spaces import indexed, partition
+
+CITED: tuple[Any, ...] = (
+    Project.name.label("project"),
+    Document.file_path,
+    Document.title,
+    DocumentChunk.id.label("chunk_id"),
+    DocumentChunk.chunk_index,
+    DocumentChunk.heading_path,
+    DocumentChunk.char_start,
+    DocumentChunk.char_end,
+    DocumentChunk.chunk_text,
+)
 
 
 def distance_to_query(space: EmbeddingSpace, table: Table) -> Any:
@@ -69,6 +81,16 @@ def chunk_counts(space: EmbeddingSpace) -> Select[int, int]:
     )
 
 
+def chunks_by_id() -> Select[Any]:
+    """The chunks with these `ids`, with what a citation needs."""
+    return (
+        select(*CITED)
+        .join(Document, Document.id == DocumentChunk.document_id)
+        .join(Project, Project.id == Document.project_id)
+        .where(DocumentChunk.id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
+    )
+
+
 def _texts_of_project(space: EmbeddingSpace) -> Select[Any]:
     return (
         select(DocumentChunk.id)
@@ -81,18 +103,7 @@ def _texts_of_project(space: EmbeddingSpace) -> Select[Any]:
 def _chunks_of(space: EmbeddingSpace, nearest: CTE) -> Select[Any]:
     """The chunks of the nearest texts, with what a citation needs; equal texts in a stable order."""
     return (
-        select(
-            nearest.c.distance,
-            Project.name.label("project"),
-            Document.file_path,
-            Document.title,
-            DocumentChunk.id.label("chunk_id"),
-            DocumentChunk.chunk_index,
-            DocumentChunk.heading_path,
-            DocumentChunk.char_start,
-            DocumentChunk.char_end,
-            DocumentChunk.chunk_text,
-        )
+        select(nearest.c.distance, *CITED)
         .join(DocumentChunk, DocumentChunk.content_hash == nearest.c.content_hash)
         .join(Document, Document.id == DocumentChunk.document_id)
         .join(Project, Project.id == Document.project_id)
