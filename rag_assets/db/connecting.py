@@ -54,13 +54,13 @@ class Link:
                 if self.known or "unsupported startup parameter" not in str(error):
                     raise
                 self.pooled = True
-        return dialect.connect(*args, **parameters, prepare_threshold=None)
+        return dialect.connect(*args, **parameters)
 
     def _look(self, connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
         """A pooler tells clients a process id of its own making: that gives it away, whatever its address."""
+        driver = record.driver_connection
+        assert driver is not None
         if not self.known:
-            driver = record.driver_connection
-            assert driver is not None
             cursor = connection.cursor()
             cursor.execute("SELECT pg_backend_pid()")
             row = cursor.fetchone()
@@ -69,8 +69,9 @@ class Link:
             assert row is not None
             self.pooled |= row[0] != driver.info.backend_pid
             self.known = True
-            if self.pooled:
-                driver.prepare_threshold = None
+        if self.pooled:
+            # For those, too, that were opened before it was known.
+            driver.prepare_threshold = None
 
     def _limit(self, connection: Connection) -> None:
         driver = connection.connection

@@ -1,46 +1,72 @@
-"""How common each word is in the chunks of a chunking: counted by the server, anew when the chunks have changed."""
+"""How common each word is in the chunks of a chunking, by language: counted by the server when enough has changed."""
 
-from psycopg import sql
 from sqlalchemy import Connection, Engine, delete, func, select, text
-from sqlalchemy.dialects.postgresql import insert
 
-from rag_assets.db.models import SCHEMA, DocumentChunk, Lexeme, WordStatistics
+from rag_assets.db.models import DocumentChunk, DocumentChunking, Lexeme, WordStatistics
+
+# Counting 100,000 chunks takes seconds, and a few chunks more hardly change what a word weighs: from so many chunks
+# on, words are counted again only when a fiftieth has changed. Searches find new words all the same.
+SMALL = 5_000
+SHARE_CHANGED = 0.02
+
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtext('rag_assets.words'))")
+_COUNT_CHUNKS = text(
+    "INSERT INTO rag.word_statistics (chunking, language, chunks, mean_tokens, counted) "
+    "SELECT chunking, language, count(*), avg(token_count), :counted FROM rag.document_chunks "
+    "WHERE chunking = :chunking GROUP BY chunking, language"
+)
+# ts_stat takes the text of a query; the server composes it, and %L keeps a chunking's name data.
+_COUNT_LEXEMES = text(
+    "INSERT INTO rag.lexemes (chunking, language, lexeme, documents) "
+    "SELECT s.chunking, s.language, w.word, w.ndoc FROM rag.word_statistics s CROSS JOIN LATERAL ts_stat(format("
+    "'SELECT tsv FROM rag.document_chunks WHERE chunking = %L AND language = %L\\:\\:regconfig', s.chunking, s.language"
+    ")) w WHERE s.chunking = :chunking"
+)
 
 
 def refresh_words(engine: Engine, chunking: str) -> bool:
-    """Count again where chunks were written or deleted since the last time; True where that was so."""
+    """Count again where enough chunks were written or deleted since the last time; True where that was so."""
     with engine.begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('rag_assets.words'))"))
-        now = connection.execute(
-            select(
-                func.count(),
-                func.coalesce(func.avg(DocumentChunk.token_count), 0.0),
-                func.concat(func.count(), " ", func.max(DocumentChunk.updated_at)),
-            ).where(DocumentChunk.chunking == chunking)
-        ).one()
-        chunks, mean_tokens, state = now
-        counted = connection.scalar(select(WordStatistics.counted).where(WordStatistics.chunking == chunking))
-        if counted == state:
+        connection.execute(_LOCK)
+        state = _state(connection, chunking)
+        if not _outdated(connection, chunking, state):
             return False
-        _count(connection, chunking)
-        values = {"chunks": chunks, "mean_tokens": float(mean_tokens), "counted": state}
-        connection.execute(
-            insert(WordStatistics)
-            .values(chunking=chunking, **values)
-            .on_conflict_do_update(index_elements=["chunking"], set_={**values, "updated_at": func.now()})
-        )
+        forget_words(connection, chunking)
+        connection.execute(_COUNT_CHUNKS, {"chunking": chunking, "counted": state})
+        connection.execute(_COUNT_LEXEMES, {"chunking": chunking})
         return True
 
 
-def _count(connection: Connection, chunking: str) -> None:
-    driver = connection.connection.driver_connection
-    assert driver is not None
-    # ts_stat takes the text of a query; composed, so that a chunking's name stays data.
-    counted = sql.SQL("SELECT tsv FROM {} WHERE chunking = {}").format(
-        sql.Identifier(SCHEMA, "document_chunks"), sql.Literal(chunking)
-    )
+def forget_words(connection: Connection, chunking: str) -> None:
     connection.execute(delete(Lexeme).where(Lexeme.chunking == chunking))
-    driver.execute(
-        "INSERT INTO rag.lexemes (chunking, lexeme, documents) SELECT %s, word, ndoc FROM ts_stat(%s)",
-        [chunking, counted.as_string(driver)],
+    connection.execute(delete(WordStatistics).where(WordStatistics.chunking == chunking))
+
+
+def _state(connection: Connection, chunking: str) -> str:
+    """Another one whenever chunks were written or deleted, read off narrow tables and indexes."""
+    chunks = select(func.count()).where(DocumentChunk.chunking == chunking).scalar_subquery()
+    written = func.sum(func.extract("epoch", DocumentChunking.updated_at))
+    stamps = select(func.concat_ws(" ", chunks, func.count(), written)).where(DocumentChunking.chunking == chunking)
+    return str(connection.scalar(stamps))
+
+
+def _outdated(connection: Connection, chunking: str, state: str) -> bool:
+    counted = connection.execute(select(*WordStatistics.__table__.c).where(WordStatistics.chunking == chunking)).all()
+    now = int(state.split(" ")[0])
+    if not counted:
+        return now > 0
+    if counted[0].counted == state:
+        return False
+    languages = select(DocumentChunking.language).where(
+        DocumentChunking.chunking == chunking, DocumentChunking.chunk_count > 0
     )
+    if now < SMALL or set(connection.scalars(languages.distinct())) - {row.language for row in counted}:
+        return True
+    then = sum(row.chunks for row in counted)
+    written = connection.scalar(
+        select(func.coalesce(func.sum(DocumentChunking.chunk_count), 0)).where(
+            DocumentChunking.chunking == chunking, DocumentChunking.updated_at >= counted[0].created_at
+        )
+    )
+    deleted = max(0, then + written - now)
+    return bool(written + deleted >= SHARE_CHANGED * then)

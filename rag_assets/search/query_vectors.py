@@ -4,7 +4,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
 
-from sqlalchemy import Connection, select
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import Connection, Text, cast, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from rag_assets.db.models import EmbeddingSpace, QueryVector
@@ -41,7 +42,8 @@ class QueryVectors:
 
     def store(self, connection: Connection, space: EmbeddingSpace, question: str, vector: str) -> None:
         """Keep it for other processes; of the question only its hash is kept."""
-        kept = insert(QueryVector).values(space_id=space.id, query_hash=_hash(question), embedding=vector)
+        written = cast(literal(vector, Text), VECTOR())
+        kept = insert(QueryVector).values(space_id=space.id, query_hash=_hash(question), embedding=written)
         connection.execute(kept.on_conflict_do_nothing())
 
     def _remember(self, space: EmbeddingSpace, question: str, vector: str) -> str:

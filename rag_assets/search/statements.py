@@ -19,6 +19,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    Uuid,
     bindparam,
     cast,
     column,
@@ -124,14 +125,11 @@ def nearest_chunks(space: EmbeddingSpace, k: int) -> Select[Any]:
 def nearest_chunks_to_many(space: EmbeddingSpace, k: int) -> Select[Any]:
     """The `k` best chunks of all for each of `queries`, through the graph: (number of the query from 1, row)."""
     vectors = partition(space.id)
-    given = func.unnest(bindparam("queries", type_=ARRAY(Text))).table_valued(
-        "text", with_ordinality="number", name="given"
-    )
-    given = given.render_derived()
+    given = _queries()
     question = _materialized(
         select(given.c.number, cast(given.c.text, _type(space)).label("v"), *_settings()).cte("asked")
     )
-    distance = indexed(space, vectors.c.embedding).op(OPERATORS[space.distance], return_type=Float())(question.c.v)
+    distance = _operator(space, vectors, space.distance)(question.c.v)
     nearest = lateral(
         select(vectors.c.content_hash, distance.label("distance")).order_by(distance).limit(_written(k)), "nearest"
     )
@@ -139,6 +137,16 @@ def nearest_chunks_to_many(space: EmbeddingSpace, k: int) -> Select[Any]:
     each = found.join(nearest, true()).cte("each")
     cited = chunks_of(space, each, None)
     return cited.with_only_columns(each.c.number, *cited.selected_columns)
+
+
+def exact_distances_to_many(space: EmbeddingSpace, table: Table, k: int) -> Select[int, float]:
+    """(number of the query from 1, distance) of the `k` nearest texts to each of `queries`, compared with all."""
+    given = _queries()
+    question = cast(given.c.text, _type(space))
+    # With something added, it is no longer the expression of the index.
+    distance = (_operator(space, table, space.distance)(question) + 0.0).label("distance")
+    nearest = lateral(select(distance).order_by(distance).limit(_written(k)), "nearest")
+    return select(given.c.number, nearest.c.distance).select_from(given).join(nearest, true())
 
 
 def nearest_filtered(space: EmbeddingSpace, k: int, conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
@@ -222,7 +230,7 @@ def chunks_of(
 
 def chunks_by_id(space: EmbeddingSpace) -> Select[Any]:
     """The chunks with these `ids`, with what a citation needs and no distance."""
-    chosen = DocumentChunk.id == func.any(bindparam("ids"))
+    chosen = DocumentChunk.id == func.any(bindparam("ids", type_=ARRAY(Uuid)))
     columns: Select[Any] = select(literal_column("0.0", Float).label("distance"), *CITED)
     return _joined(columns, [chosen, is_live(space)])
 
@@ -243,8 +251,17 @@ def _joined(columns: Select[Any], conditions: Sequence[ColumnElement[bool]]) -> 
 
 
 def _distance(space: EmbeddingSpace, table: Table, question: CTE, distance: str) -> ColumnElement[float]:
-    stored = indexed(space, table.c.embedding)
-    return stored.op(ALL_OPERATORS[distance], return_type=Float())(select(question.c.v).scalar_subquery())
+    compared: ColumnElement[float] = _operator(space, table, distance)(select(question.c.v).scalar_subquery())
+    return compared
+
+
+def _queries() -> Any:
+    texts = func.unnest(bindparam("queries", type_=ARRAY(Text)))
+    return texts.table_valued("text", with_ordinality="number", name="given").render_derived()
+
+
+def _operator(space: EmbeddingSpace, table: Table, distance: str) -> Any:
+    return indexed(space, table.c.embedding).op(ALL_OPERATORS[distance], return_type=Float())
 
 
 def _settings() -> list[ColumnElement[str]]:

@@ -42,7 +42,11 @@ def documents(
         workers=settings.parse_workers,
     ) as readers:
         for project in _projects(engine, projects):
-            globs = {name: project.settings.get(name, ()) for name in ("include", "exclude")}
+            given = project.settings
+            globs = {
+                "include": given.get("include", ()),
+                "exclude": [*given.get("exclude", ()), *given.get("forgotten", ())],
+            }
             yield from refresh_documents(
                 engine,
                 project=project.name,

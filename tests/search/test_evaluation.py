@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.errors import UsageError
+from rag_assets.search.answers import Hit
 from rag_assets.search.evaluation import evaluate
 from rag_assets.search.judging import judge
 from rag_assets.search.measures import percentiles
 from rag_assets.search.questions import Passage, Question, QuestionSet
-from rag_assets.search.retriever import Hit, Retriever
+from rag_assets.search.retriever import Retriever
 from tests.fakes import HashEncoder
 from tests.running import rows
 
@@ -38,7 +39,7 @@ class Ranking:
 
 
 def hit(rank: int, path: str, start: int = 0, end: int = 100) -> Hit:
-    return Hit(rank, 1 - rank / 1e9, "p", path, None, uuid4(), 0, [], start, end, "text")
+    return Hit(rank, 1 - rank / 1e9, "p", path, None, uuid4(), 0, [], start, end, "text", uuid4(), "text", None)
 
 
 def test_metrics_are_those_of_the_textbook() -> None:

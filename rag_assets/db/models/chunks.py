@@ -45,12 +45,12 @@ class DocumentChunk(Identified, Timestamped, Base):
     chunk_metadata: Mapped[Json] = mapped_column("metadata")
     language: Mapped[str] = mapped_column(REGCONFIG, server_default=text("'english'::regconfig"))
     tsv: Mapped[Any] = mapped_column(
-        TSVECTOR, Computed("to_tsvector(language, chunk_text)", persisted=True), nullable=False
+        TSVECTOR, Computed("to_tsvector(language, rag.hyphenated(chunk_text))", persisted=True), nullable=False
     )
 
 
 class DocumentChunking(Timestamped, Base):
-    """The stamp: these chunks of this document were made, completely, of the text with this hash."""
+    """The stamp: these chunks of this document were made, completely, of the text with this hash, in this language."""
 
     __tablename__ = "document_chunkings"
 
@@ -58,4 +58,5 @@ class DocumentChunking(Timestamped, Base):
     chunking: Mapped[str] = mapped_column(primary_key=True)
     content_hash: Mapped[bytes] = mapped_column(LargeBinary)
     chunk_count: Mapped[int]
+    language: Mapped[str] = mapped_column(REGCONFIG, server_default=text("'english'::regconfig"))
     run_id: Mapped[str | None]

@@ -20,8 +20,8 @@ from rag_assets.db.repositories.base import Repository, asynchronous
 
 class Users(Repository):
     create = asynchronous(users.create)
-    get = asynchronous(users.get)
-    find_by_email = asynchronous(users.find_by_email)
+    get = asynchronous(users.get, "read")
+    find_by_email = asynchronous(users.find_by_email, "read")
     update = asynchronous(users.update)
     soft_delete = asynchronous(users.soft_delete)
     restore = asynchronous(users.restore)
@@ -30,7 +30,7 @@ class Users(Repository):
 
 class Sessions(Repository):
     create = asynchronous(sessions.create)
-    authenticate = asynchronous(sessions.authenticate)
+    authenticate = asynchronous(sessions.authenticate, "read")
     touch = asynchronous(sessions.touch)
     revoke = asynchronous(sessions.revoke)
     revoke_all = asynchronous(sessions.revoke_all)
@@ -39,16 +39,16 @@ class Sessions(Repository):
 
 class Conversations(Repository):
     create = asynchronous(conversations.create)
-    get = asynchronous(conversations.get)
-    list_by_user = asynchronous(conversations.list_by_user)
+    get = asynchronous(conversations.get, "read")
+    list_by_user = asynchronous(conversations.list_by_user, "read")
     rename = asynchronous(conversations.rename)
     append = asynchronous(messages.append)
     append_many = asynchronous(messages.append_many)
-    history = asynchronous(messages.history)
-    window = asynchronous(messages.window)
+    history = asynchronous(messages.history, "read")
+    window = asynchronous(messages.window, "read")
     delete_message = asynchronous(messages.delete_message)
     fork = asynchronous(forks.fork)
-    list_forks = asynchronous(forks.list_forks)
+    list_forks = asynchronous(forks.list_forks, "read")
     soft_delete = asynchronous(conversations.soft_delete)
     restore = asynchronous(conversations.restore)
     purge = asynchronous(purging.purge)
@@ -57,8 +57,8 @@ class Conversations(Repository):
 class Memories(Repository):
     remember = asynchronous(memories.remember)
     recall = asynchronous(recall.recall)
-    get = asynchronous(memories.get)
-    list_by_user = asynchronous(memories.list_by_user)
+    get = asynchronous(memories.get, "read")
+    list_by_user = asynchronous(memories.list_by_user, "read")
     forget = asynchronous(memories.forget)
     expire = asynchronous(memories.expire)
     purge = asynchronous(memories.purge)
@@ -66,18 +66,18 @@ class Memories(Repository):
 
 class Specializations(Repository):
     create = asynchronous(specializations.create)
-    get = asynchronous(specializations.get)
-    find_by_name = asynchronous(specializations.find_by_name)
-    list_all = asynchronous(specializations.list_all)
+    get = asynchronous(specializations.get, "read")
+    find_by_name = asynchronous(specializations.find_by_name, "read")
+    list_all = asynchronous(specializations.list_all, "read")
     update = asynchronous(specializations.update)
     delete = asynchronous(specializations.delete)
 
 
 class Adapters(Repository):
     create = asynchronous(adapters.create)
-    get = asynchronous(adapters.get)
-    list_by_specialization = asynchronous(adapters.list_by_specialization)
-    serving = asynchronous(adapters.serving)
+    get = asynchronous(adapters.get, "read")
+    list_by_specialization = asynchronous(adapters.list_by_specialization, "read")
+    serving = asynchronous(adapters.serving, "read")
     update = asynchronous(adapters.update)
     promote = asynchronous(adapters.promote)
     retire = asynchronous(adapters.retire)
@@ -86,22 +86,22 @@ class Adapters(Repository):
 
 class Projects(Repository):
     create = asynchronous(projects.create)
-    get = asynchronous(projects.get)
-    list_all = asynchronous(projects.list_all)
+    get = asynchronous(projects.get, "read")
+    list_all = asynchronous(projects.list_all, "read")
     update = asynchronous(projects.update)
-    counts = asynchronous(projects.counts)
+    counts = asynchronous(projects.counts, "read")
     delete = asynchronous(projects.delete)
 
 
 class Documents(Repository):
     save = asynchronous(documents.save)
-    get = asynchronous(documents.get)
-    find_by_path = asynchronous(documents.find_by_path)
-    list_by_project = asynchronous(documents.list_by_project)
+    get = asynchronous(documents.get, "read")
+    find_by_path = asynchronous(documents.find_by_path, "read")
+    list_by_project = asynchronous(documents.list_by_project, "read")
     update = asynchronous(documents.update)
     forget = asynchronous(documents.forget)
 
 
 class Bulk(Repository):
-    insert_rows = asynchronous(bulk.insert_rows)
-    upsert_rows = asynchronous(bulk.upsert_rows)
+    insert_rows = asynchronous(bulk.insert_rows, "once")
+    upsert_rows = asynchronous(bulk.upsert_rows, "once")

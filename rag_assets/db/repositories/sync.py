@@ -20,8 +20,8 @@ from rag_assets.db.repositories.base import SyncRepository, synchronous
 
 class SyncUsers(SyncRepository):
     create = synchronous(users.create)
-    get = synchronous(users.get)
-    find_by_email = synchronous(users.find_by_email)
+    get = synchronous(users.get, "read")
+    find_by_email = synchronous(users.find_by_email, "read")
     update = synchronous(users.update)
     soft_delete = synchronous(users.soft_delete)
     restore = synchronous(users.restore)
@@ -30,7 +30,7 @@ class SyncUsers(SyncRepository):
 
 class SyncSessions(SyncRepository):
     create = synchronous(sessions.create)
-    authenticate = synchronous(sessions.authenticate)
+    authenticate = synchronous(sessions.authenticate, "read")
     touch = synchronous(sessions.touch)
     revoke = synchronous(sessions.revoke)
     revoke_all = synchronous(sessions.revoke_all)
@@ -39,16 +39,16 @@ class SyncSessions(SyncRepository):
 
 class SyncConversations(SyncRepository):
     create = synchronous(conversations.create)
-    get = synchronous(conversations.get)
-    list_by_user = synchronous(conversations.list_by_user)
+    get = synchronous(conversations.get, "read")
+    list_by_user = synchronous(conversations.list_by_user, "read")
     rename = synchronous(conversations.rename)
     append = synchronous(messages.append)
     append_many = synchronous(messages.append_many)
-    history = synchronous(messages.history)
-    window = synchronous(messages.window)
+    history = synchronous(messages.history, "read")
+    window = synchronous(messages.window, "read")
     delete_message = synchronous(messages.delete_message)
     fork = synchronous(forks.fork)
-    list_forks = synchronous(forks.list_forks)
+    list_forks = synchronous(forks.list_forks, "read")
     soft_delete = synchronous(conversations.soft_delete)
     restore = synchronous(conversations.restore)
     purge = synchronous(purging.purge)
@@ -57,8 +57,8 @@ class SyncConversations(SyncRepository):
 class SyncMemories(SyncRepository):
     remember = synchronous(memories.remember)
     recall = synchronous(recall.recall)
-    get = synchronous(memories.get)
-    list_by_user = synchronous(memories.list_by_user)
+    get = synchronous(memories.get, "read")
+    list_by_user = synchronous(memories.list_by_user, "read")
     forget = synchronous(memories.forget)
     expire = synchronous(memories.expire)
     purge = synchronous(memories.purge)
@@ -66,18 +66,18 @@ class SyncMemories(SyncRepository):
 
 class SyncSpecializations(SyncRepository):
     create = synchronous(specializations.create)
-    get = synchronous(specializations.get)
-    find_by_name = synchronous(specializations.find_by_name)
-    list_all = synchronous(specializations.list_all)
+    get = synchronous(specializations.get, "read")
+    find_by_name = synchronous(specializations.find_by_name, "read")
+    list_all = synchronous(specializations.list_all, "read")
     update = synchronous(specializations.update)
     delete = synchronous(specializations.delete)
 
 
 class SyncAdapters(SyncRepository):
     create = synchronous(adapters.create)
-    get = synchronous(adapters.get)
-    list_by_specialization = synchronous(adapters.list_by_specialization)
-    serving = synchronous(adapters.serving)
+    get = synchronous(adapters.get, "read")
+    list_by_specialization = synchronous(adapters.list_by_specialization, "read")
+    serving = synchronous(adapters.serving, "read")
     update = synchronous(adapters.update)
     promote = synchronous(adapters.promote)
     retire = synchronous(adapters.retire)
@@ -86,22 +86,22 @@ class SyncAdapters(SyncRepository):
 
 class SyncProjects(SyncRepository):
     create = synchronous(projects.create)
-    get = synchronous(projects.get)
-    list_all = synchronous(projects.list_all)
+    get = synchronous(projects.get, "read")
+    list_all = synchronous(projects.list_all, "read")
     update = synchronous(projects.update)
-    counts = synchronous(projects.counts)
+    counts = synchronous(projects.counts, "read")
     delete = synchronous(projects.delete)
 
 
 class SyncDocuments(SyncRepository):
     save = synchronous(documents.save)
-    get = synchronous(documents.get)
-    find_by_path = synchronous(documents.find_by_path)
-    list_by_project = synchronous(documents.list_by_project)
+    get = synchronous(documents.get, "read")
+    find_by_path = synchronous(documents.find_by_path, "read")
+    list_by_project = synchronous(documents.list_by_project, "read")
     update = synchronous(documents.update)
     forget = synchronous(documents.forget)
 
 
 class SyncBulk(SyncRepository):
-    insert_rows = synchronous(bulk.insert_rows)
-    upsert_rows = synchronous(bulk.upsert_rows)
+    insert_rows = synchronous(bulk.insert_rows, "once")
+    upsert_rows = synchronous(bulk.upsert_rows, "once")

@@ -1,12 +1,14 @@
 """Repositories on a database of the test's own."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import pytest
 from sqlalchemy import URL, Engine
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from rag_assets.db.engine import make_async_engine
 from rag_assets.db.models import User
 from rag_assets.db.repositories import SyncConversations, SyncMemories, SyncUsers
 
@@ -38,11 +40,9 @@ def ada(users: SyncUsers) -> User:
 
 @pytest.fixture
 def in_loop(database: URL) -> InLoop[R]:
-    import asyncio
-
     def run(work: Callable[[AsyncEngine], Awaitable[R]]) -> R:
         async def main() -> R:
-            engine = create_async_engine(database, pool_size=10, max_overflow=0)
+            engine = make_async_engine(database)
             try:
                 return await work(engine)
             finally:

@@ -1,0 +1,88 @@
+"""Which chunks are worth scoring: as few as can be told from how common the words of a question are.
+
+A chunk is worth it when the words that it shares with the question weigh enough together, whichever they are: one
+rare word, or several common ones (the threshold of "weak AND": Broder et al., "Efficient Query Evaluation using a
+Two-Level Retrieval Process", 2003). What is left out shares less than that with the question.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+# The rarest words decide; with more of them, the conditions would outgrow what they save.
+DECIDING_WORDS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A lexeme of the question, and in how many chunks it stands."""
+
+    lexeme: str
+    documents: int
+
+    def weight(self, chunks: int) -> float:
+        """Lucene's inverse document frequency, which is never negative."""
+        known = min(self.documents, chunks)
+        return math.log(1 + (chunks - known + 0.5) / (known + 0.5))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """A text for `tsquery`; `complete` where it leaves out no chunk that shares a word with the question."""
+
+    tsquery: str
+    complete: bool
+
+
+def candidates(words: Sequence[Word], chunks: int, most: int) -> Candidates:
+    """The condition that about `most` of the chunks meet, if words were strewn independently of each other.
+
+    `words` are in order, the rarest first.
+    """
+    everything = Candidates(" | ".join(quoted(word.lexeme) for word in words), True)
+    if sum(word.documents for word in words) <= most:
+        return everything
+    deciding = words[:DECIDING_WORDS]
+    enough = _threshold(deciding, chunks, most)
+    sets = _smallest_sets([word.weight(chunks) for word in deciding], enough)
+    tsquery = " | ".join(f"({' & '.join(quoted(deciding[at].lexeme) for at in chosen)})" for chosen in sets)
+    # One word alone may be too common: then its chunks are all candidates, and the statement stops at some number.
+    return Candidates(tsquery, len(sets) == len(words) and all(len(chosen) == 1 for chosen in sets))
+
+
+def quoted(lexeme: str) -> str:
+    """A lexeme as `tsquery` reads it."""
+    return "'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _threshold(words: Sequence[Word], chunks: int, most: int) -> float:
+    """The least weight that no more than `most` of the chunks are expected to reach."""
+    weights = [word.weight(chunks) for word in words]
+    shares = [min(1.0, word.documents / max(chunks, 1)) for word in words]
+    expected = []
+    for size in range(1, len(words) + 1):
+        for chosen in combinations(range(len(words)), size):
+            share = math.prod(shares[at] if at in chosen else 1 - shares[at] for at in range(len(words)))
+            expected.append((sum(weights[at] for at in chosen), share * chunks))
+    expected.sort(reverse=True)
+    enough, met = expected[0]
+    for weight, count in expected[1:]:
+        met += count
+        if met > most:
+            break
+        enough = weight
+    return enough
+
+
+def _smallest_sets(weights: Sequence[float], enough: float) -> list[tuple[int, ...]]:
+    """The sets of words that weigh enough and would not without any one of theirs."""
+    # Sums of the same weights in another order differ in their last digits.
+    enough -= 1e-9
+    found = []
+    for size in range(1, len(weights) + 1):
+        for chosen in combinations(range(len(weights)), size):
+            total = sum(weights[at] for at in chosen)
+            if total >= enough and total - min(weights[at] for at in chosen) < enough:
+                found.append(chosen)
+    return found
