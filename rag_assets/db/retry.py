@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.util import greenlet_spawn
 
 from rag_assets.db.connecting import link_of
 from rag_assets.db.options import EngineOptions
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 Operation = Callable[Concatenate[Connection, P], R]
+Once = Callable[["Attempts", Engine, Callable[[Connection], R]], R]
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
@@ -34,58 +36,59 @@ _PASSING = ("starting up", "shutting down", "recovery", "too many", "connection 
 
 def reading(engine: Engine, operation: "Operation[P, R]", /, *args: P.args, **kwargs: P.kwargs) -> R:
     """The result of a read; raises ServiceError when the database stays away for longer than RAG_ASSETS_RETRY_S."""
-    attempts = Attempts(engine)
-    while True:
-        try:
-            with engine.begin() as connection:
-                return operation(connection, *args, **kwargs)
-        except DBAPIError as error:
-            time.sleep(attempts.pause_s(error))
+    return _repeated(_read, engine, lambda connection: operation(connection, *args, **kwargs))
 
 
 async def reading_async(engine: "AsyncEngine", operation: "Operation[P, R]", /, *args: P.args, **kwargs: P.kwargs) -> R:
     """The like for an event loop."""
-    import asyncio
-
-    attempts = Attempts(engine.sync_engine)
-    while True:
-        try:
-            async with engine.begin() as connection:
-                return await connection.run_sync(operation, *args, **kwargs)
-        except DBAPIError as error:
-            await asyncio.sleep(attempts.pause_s(error))
+    return await _repeated_async(_read, engine, lambda connection: operation(connection, *args, **kwargs))
 
 
 def writing(engine: Engine, operation: "Operation[P, R]", /, *args: P.args, **kwargs: P.kwargs) -> R:
     """The result of a write; raises ServiceError like `reading`, and where nobody knows whether it was committed."""
-    attempts = Attempts(engine)
-    while True:
-        committing = False
-        try:
-            with engine.connect() as connection:
-                with connection.begin():
-                    result = operation(connection, *args, **kwargs)
-                    committing = True
-                return result
-        except DBAPIError as error:
-            time.sleep(attempts.pause_s(error, committing=committing))
+    return _repeated(_write, engine, lambda connection: operation(connection, *args, **kwargs))
 
 
 async def writing_async(engine: "AsyncEngine", operation: "Operation[P, R]", /, *args: P.args, **kwargs: P.kwargs) -> R:
     """The like for an event loop."""
+    return await _repeated_async(_write, engine, lambda connection: operation(connection, *args, **kwargs))
+
+
+def _read(_attempts: "Attempts", engine: Engine, work: Callable[[Connection], R]) -> R:
+    with engine.begin() as connection:
+        return work(connection)
+
+
+def _write(attempts: "Attempts", engine: Engine, work: Callable[[Connection], R]) -> R:
+    attempts.committing = False
+    with engine.connect() as connection:
+        with connection.begin():
+            result = work(connection)
+            attempts.committing = True
+        attempts.committing = False
+    return result
+
+
+def _repeated(once: "Once[R]", engine: Engine, work: Callable[[Connection], R]) -> R:
+    attempts = Attempts(engine)
+    while True:
+        try:
+            return once(attempts, engine, work)
+        except DBAPIError as error:
+            time.sleep(attempts.pause_s(error))
+
+
+async def _repeated_async(once: "Once[R]", engine: "AsyncEngine", work: Callable[[Connection], R]) -> R:
     import asyncio
 
     attempts = Attempts(engine.sync_engine)
     while True:
-        committing = False
         try:
-            async with engine.connect() as connection:
-                async with connection.begin():
-                    result = await connection.run_sync(operation, *args, **kwargs)
-                    committing = True
-                return result
+            # One greenlet for the whole transaction: AsyncConnection makes one for each step of it, which costs
+            # as much as a small statement.
+            return await greenlet_spawn(once, attempts, engine.sync_engine, work)
         except DBAPIError as error:
-            await asyncio.sleep(attempts.pause_s(error, committing=committing))
+            await asyncio.sleep(attempts.pause_s(error))
 
 
 class Attempts:
@@ -96,15 +99,16 @@ class Attempts:
         self._limit_s = (link.options if link else EngineOptions()).retry_s
         self._started = time.monotonic()
         self._count = 0
+        self.committing = False
 
-    def pause_s(self, error: DBAPIError, *, committing: bool = False) -> float:
+    def pause_s(self, error: DBAPIError) -> float:
         lost = is_lost(error)
         reason = " ".join(str(error.orig).split())
         if not lost and getattr(error.orig, "sqlstate", None) not in _CONFLICTS:
             if reason.startswith("connection failed"):
                 raise ServiceError(f"the database refuses the connection: {reason}; correct its address.") from error
             raise error
-        if lost and committing:
+        if lost and self.committing:
             raise ServiceError(
                 f"the connection broke while the work was being committed ({reason}); "
                 "whether it was is not known: look before you do it again."

@@ -135,8 +135,9 @@ def promote(connection: Connection, space: EmbeddingSpace) -> bool:
     """Flip the pointer in this transaction: the old space steps back, this one serves; False if it did already."""
     _take_turns(connection)
     live = live_space(connection, space.kind)
-    view = connection.scalar(select(func.to_regclass(f"{SCHEMA}.live_chunks")))
-    if live is not None and live.id == space.id and view is not None:
+    # The view is of chunks; a space of another kind has none.
+    shown = space.kind != "chunks" or connection.scalar(select(func.to_regclass(f"{SCHEMA}.live_chunks"))) is not None
+    if live is not None and live.id == space.id and shown:
         return False
     connection.execute(
         update(EmbeddingSpace)
@@ -146,8 +147,16 @@ def promote(connection: Connection, space: EmbeddingSpace) -> bool:
     connection.execute(
         update(EmbeddingSpace).where(EmbeddingSpace.id == space.id).values(status="live", promoted_at=func.now())
     )
-    show_live(connection, space, partition_name(space.id))
+    if space.kind == "chunks":
+        show_live(connection, space, partition_name(space.id))
     return True
+
+
+def store_tuning(connection: Connection, space_id: int, ef_search: int, tuning: dict[str, Any]) -> None:
+    """Let searches of this space use `ef_search`, and keep what it was chosen by."""
+    connection.execute(
+        update(EmbeddingSpace).where(EmbeddingSpace.id == space_id).values(ef_search=ef_search, tuning=tuning)
+    )
 
 
 def drop_retired(connection: Connection, kind: str = "chunks") -> int:

@@ -237,3 +237,32 @@ def test_work_goes_on_across_a_restart_of_the_server(tmp_path: Path) -> None:
     finally:
         engine.dispose()
         server.stop()
+
+
+def test_a_cancelled_caller_ends_its_statement_and_gives_its_connection_back(database: URL, admin: Engine) -> None:
+    def sleep(connection: Connection) -> None:
+        connection.execute(text("SELECT pg_sleep(600)"))
+
+    def sleeping() -> int:
+        with admin.connect() as connection:
+            return connection.execute(
+                text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name AND query LIKE '%pg_sleep(600)%'"),
+                {"name": database.database},
+            ).scalar_one()
+
+    async def use() -> None:
+        engine = make_async_engine(database, options=READER)
+        for read_or_write in (reading_async, writing_async):
+            task = asyncio.create_task(read_or_write(engine, sleep))
+            while not await asyncio.to_thread(sleeping):
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert pool_statistics(engine).in_use == 0
+            while await asyncio.to_thread(sleeping):
+                await asyncio.sleep(0.01)
+        assert await reading_async(engine, count_projects) == 0
+        await engine.dispose()
+
+    asyncio.run(asyncio.wait_for(use(), timeout=60))

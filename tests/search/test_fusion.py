@@ -24,3 +24,10 @@ def test_a_weight_of_zero_leaves_the_order_to_the_other_ranking() -> None:
 
 def test_one_ranking_keeps_its_order() -> None:
     assert "".join(row for _, row in fuse("xyz", "")) == "xyz"
+
+
+def test_a_first_rank_in_one_ranking_beats_middling_ranks_in_both_and_not_the_second_ranks() -> None:
+    meaning, words = "xbpqrstuvm", "ybPQRSTUVm"
+    assert [row for _, row in fuse(meaning, words)][:4] == ["b", "x", "y", "m"]
+    # With the constant of the paper, being in both rankings is all.
+    assert [row for _, row in fuse(meaning, words, constant=60)][:3] == ["b", "m", "x"]

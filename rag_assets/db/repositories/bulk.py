@@ -10,9 +10,11 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
+    UniqueConstraint,
     func,
     literal_column,
     or_,
@@ -62,6 +64,8 @@ def upsert_rows(
     hold, or a key that is given twice; then nothing is written.
     """
     table = table_of(model)
+    if not _is_key(table, by):
+        raise UsageError(f"{table.name} have no unique key of {', '.join(by)}; name the columns of one in `by`.")
     counts = Written()
     for incoming in _incoming(connection, model, rows, batch_rows):
         names = incoming.c.keys()
@@ -84,6 +88,11 @@ def upsert_rows(
         given = connection.scalar(select(func.count()).select_from(incoming)) or 0
         counts += Written(inserted=inserted, updated=len(done) - inserted, unchanged=given - len(done))
     return counts
+
+
+def _is_key(table: Table, by: Sequence[str]) -> bool:
+    keys = [c for c in table.constraints if isinstance(c, PrimaryKeyConstraint | UniqueConstraint)]
+    return any(set(by) == set(key.columns.keys()) for key in keys)
 
 
 def _incoming(

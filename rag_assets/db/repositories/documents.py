@@ -100,7 +100,7 @@ def forget(connection: Connection, document_id: UUID) -> int:
     forgotten = [*(known for known in settings.get("forgotten", ()) if known != glob), glob]
     connection.execute(update_rows(Project).where(by_id).values(settings=settings | {"forgotten": forgotten}))
     hashes = connection.scalars(
-        select(DocumentChunk.content_hash.distinct()).where(DocumentChunk.document_id == document.id)
+        select(DocumentChunk.content_hash).distinct().where(DocumentChunk.document_id == document.id)
     ).all()
     delete_documents(connection, [document.id])
     return remove_orphans(connection, "chunks", hashes)

@@ -58,7 +58,7 @@ def delete(connection: Connection, name: str) -> int:
     """
     project = get_project(connection, name)
     hashes = connection.scalars(
-        select(DocumentChunk.content_hash.distinct()).join(Document).where(Document.project_id == project.id)
+        select(DocumentChunk.content_hash).distinct().join(Document).where(Document.project_id == project.id)
     ).all()
     connection.execute(delete_rows(Project).where(Project.id == project.id))
     return remove_orphans(connection, "chunks", hashes)

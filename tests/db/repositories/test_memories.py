@@ -312,6 +312,18 @@ def test_a_wrong_question_is_refused(
         ask(memories)
 
 
+def test_a_live_space_of_memories_leaves_the_view_of_chunks_alone(engine: Engine, space: EmbeddingSpace) -> None:
+    shown = "SELECT pg_get_viewdef('rag.live_chunks')"
+    with engine.begin() as connection:
+        promote(connection, space_of(engine))
+    before = rows(engine, shown)
+    with engine.begin() as connection:
+        assert promote(connection, space_of(engine, definition("more", kind="memories")))
+    with engine.begin() as connection:
+        assert not promote(connection, space_of(engine, definition("more", kind="memories")))
+    assert rows(engine, shown) == before
+
+
 def test_nothing_is_recalled_before_a_space_is_live(memories: SyncMemories) -> None:
     with pytest.raises(ServiceError, match="no space of memories is live yet"):
         memories.recall(QUERY)
