@@ -11,7 +11,8 @@ from rag_assets.db import hnsw
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces import partition
 from rag_assets.search.compiled import Compiled, compile_statement, run_compiled
-from rag_assets.search.statements import exact_distances_to_many, graph_values, nearest_texts
+from rag_assets.search.recall import recall_of, right_distances
+from rag_assets.search.statements import graph_values, nearest_texts
 
 K = 10
 QUESTIONS = 50
@@ -49,15 +50,9 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Recall | N
         first = graph_values(questions[0], ef_search)
         by_index = served_by_index(connection, statement, first, hnsw.index_name(space.id))
         found = [_distances(connection, sent, question, ef_search) for question in questions]
-    exact: list[list[float]] = [[] for _ in questions]
     with engine.connect() as connection:
-        for number, distance in connection.execute(exact_distances_to_many(space, table, K), {"queries": questions}):
-            exact[number - 1].append(distance)
-    # By distance, not by row: of two texts at one distance either is right.
-    recalls = [
-        sum(distance <= max(best) + 1e-6 for distance in near) / len(best)
-        for near, best in zip(found, exact, strict=True)
-    ]
+        right = right_distances(connection, space, table, questions, K)
+    recalls = [recall_of(near, best) for near, best in zip(found, right, strict=True)]
     return Recall(sum(recalls) / len(recalls), min(recalls), len(recalls), ef_search, by_index)
 
 

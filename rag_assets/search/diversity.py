@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Connection, Uuid, any_, bindparam, func, select
+from sqlalchemy import ARRAY, Connection, Uuid, and_, any_, bindparam, func, select
 
 from rag_assets.db.models import DocumentChunk, EmbeddingSpace
 from rag_assets.db.spaces import partition
@@ -102,7 +102,7 @@ def stored_vectors(
     # As pgvector sends it: two 16-bit numbers, then big-endian floats; a tenth of the time that digits take.
     statement = (
         select(DocumentChunk.id, DocumentChunk.content_hash, func.vector_send(table.c.embedding))
-        .join(table, table.c.content_hash == DocumentChunk.content_hash)
+        .join(table, and_(table.c.content_hash == DocumentChunk.content_hash, table.c.space_id == space.id))
         .where(DocumentChunk.id == any_(bindparam("chunks", type_=ARRAY(Uuid))))
     )
     found = connection.execute(statement, {"chunks": list(chunk_ids)})

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection
 
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.search import statements
@@ -33,6 +34,10 @@ class Nearest:
     rows: Sequence[Row]
     plan: str
     considered: int
+
+    @property
+    def chunks(self) -> list[tuple[UUID, float]]:
+        return [(row.chunk_id, row.distance) for row in self.rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +87,18 @@ def nearest_chunks(
     counts: Counts,
     distance: str | None = None,
     exact: bool = False,
+    left_out: Sequence[ColumnElement[bool]] = (),
 ) -> Nearest:
-    """The `k` best chunks that qualify: k come back whenever k qualify."""
+    """The `k` best chunks that qualify: k come back whenever k qualify.
+
+    `left_out` are more conditions, of a kind that nearly all chunks meet.
+    """
+    conditions = [*filters.conditions(), *left_out]
     wanted = distance or space.distance
     values = statements.graph_values(vector, ef_search)
     if exact or not _served(space, wanted):
-        return _exactly(connection, space, values, k, filters, wanted)
-    if not filters:
+        return _exactly(connection, space, values, k, conditions, wanted)
+    if not conditions:
         rows = [Row._make(row) for row in run_compiled(connection, _compiled_nearest_chunks(space, k), values)]
         if len(rows) == k:
             return Nearest(_expressed(rows, space, wanted), "index", ef_search)
@@ -96,11 +106,11 @@ def nearest_chunks(
     count = counts.of(connection, space, filters, k)
     if not count.is_small:
         values["scan_tuples"] = str(count.scan_tuples(k))
-        statement = statements.nearest_filtered(space, k, filters.conditions())
+        statement = statements.nearest_filtered(space, k, conditions)
         rows = [Row._make(row) for row in connection.execute(statement, values)]
         if len(rows) == k:
             return Nearest(_expressed(rows, space, wanted), "index", ef_search)
-    return _exactly(connection, space, values, k, filters, wanted)
+    return _exactly(connection, space, values, k, conditions, wanted)
 
 
 def nearest_to_many(
@@ -128,9 +138,14 @@ def nearest_to_many(
 
 
 def _exactly(
-    connection: Connection, space: EmbeddingSpace, values: dict[str, str], k: int, filters: Filters, distance: str
+    connection: Connection,
+    space: EmbeddingSpace,
+    values: dict[str, Any],
+    k: int,
+    conditions: Sequence[ColumnElement[bool]],
+    distance: str,
 ) -> Nearest:
-    found = connection.execute(statements.nearest_exactly(space, k, filters.conditions(), distance), values).all()
+    found = connection.execute(statements.nearest_exactly(space, k, conditions, distance), values).all()
     return Nearest([Row._make(row[:-1]) for row in found], "exact", found[0][-1] if found else 0)
 
 

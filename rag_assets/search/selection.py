@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from pgvector.sqlalchemy import VECTOR
-from sqlalchemy import ColumnElement, Connection, Select, Text, cast, func, select, true
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, cast, func, select, true
 
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.db.projects import get_project
@@ -31,7 +31,7 @@ def chosen_vectors(space: EmbeddingSpace, filters: Filters, *columns: Any) -> Se
     """The same of the chunks that have a vector, with it as the last column, `embedding`."""
     table = partition(space.id)
     chosen = chosen_chunks(space, filters, *columns, table.c.embedding)
-    return chosen.join(table, table.c.content_hash == DocumentChunk.content_hash)
+    return chosen.join(table, and_(table.c.content_hash == DocumentChunk.content_hash, table.c.space_id == space.id))
 
 
 def mean_vector(space: EmbeddingSpace, vectors: ColumnElement[Any]) -> ColumnElement[Any]:

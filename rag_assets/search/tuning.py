@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Text, cast, func, select, text
+from sqlalchemy import Connection, Engine, Text, cast, func, select
 
 from rag_assets.audit.plans import forbid_other_plans, served_by_index
 from rag_assets.audit.samples import sample_questions
@@ -13,9 +13,10 @@ from rag_assets.db import hnsw
 from rag_assets.db.models import EmbeddingSpace, QueryVector
 from rag_assets.db.spaces import partition, store_tuning
 from rag_assets.errors import ServiceError, UsageError
+from rag_assets.search.compiled import Compiled, compile_statement, run_compiled
 from rag_assets.search.measures import percentiles
-from rag_assets.search.retriever import use_graph
-from rag_assets.search.statements import nearest_texts
+from rag_assets.search.recall import recall_of, right_distances
+from rag_assets.search.statements import graph_values, nearest_texts
 
 K = 10
 QUESTIONS = 100
@@ -77,21 +78,16 @@ def sweep(engine: Engine, space: EmbeddingSpace, *, number: int = QUESTIONS) -> 
     Raises ServiceError where the space has no vector or its index does not serve searches.
     """
     table = partition(space.id)
-    statement = nearest_texts(space, table)
     with engine.connect() as connection:
         vectors = connection.scalar(select(func.count()).select_from(table)) or 0
         questions = _questions(connection, space, number)
         if not questions["stored"]:
             raise ServiceError(f"space {space.id} has no vector to search; run rag-assets ingest first.")
-        connection.execute(text("SELECT set_config('enable_indexscan', 'off', true)"))
-        best = {
-            kind: [_distances(connection, statement, question) for question in asked]
-            for kind, asked in questions.items()
-        }
+        best = {kind: right_distances(connection, space, table, asked, K) for kind, asked in questions.items()}
     points: list[Point] = []
     while len(points) < len(SETTINGS) and (not points or points[-1].worst_recall < ALL_FOUND):
         with engine.begin() as connection:
-            points.append(_measure(connection, space, statement, SETTINGS[len(points)], questions, best))
+            points.append(_measure(connection, space, SETTINGS[len(points)], questions, best))
     return Curve(space.id, vectors, {kind: len(asked) for kind, asked in questions.items()}, points)
 
 
@@ -133,22 +129,22 @@ def _questions(connection: Connection, space: EmbeddingSpace, number: int) -> di
 def _measure(
     connection: Connection,
     space: EmbeddingSpace,
-    statement: Select[Any],
     ef_search: int,
     questions: dict[str, Sequence[str]],
     best: dict[str, list[list[float]]],
 ) -> Point:
-    use_graph(connection, ef_search)
     # In a small table the planner would rather scan it, and every setting would find everything.
     forbid_other_plans(connection)
-    first = {"query": questions["stored"][0], "texts": K}
+    statement, ef = nearest_texts(space, partition(space.id), K), max(K, ef_search)
+    first = graph_values(questions["stored"][0], ef)
     if not served_by_index(connection, statement, first, hnsw.index_name(space.id)):
         raise ServiceError(f"the index of space {space.id} does not serve searches; run rag-assets ingest to build it.")
+    sent = compile_statement(statement)
     for question in questions["stored"][:WARM_UP]:
-        _distances(connection, statement, question)
+        _distances(connection, sent, question, ef)
     times: list[float] = []
     recall = {
-        kind: _mean_recall([_timed(times, connection, statement, question) for question in asked], best[kind])
+        kind: _mean_recall([_timed(times, connection, sent, question, ef) for question in asked], best[kind])
         for kind, asked in questions.items()
     }
     taken = percentiles(times)
@@ -162,15 +158,10 @@ def _timed(times: list[float], *search: Any) -> list[float]:
     return found
 
 
-def _distances(connection: Connection, statement: Select[Any], question: str) -> list[float]:
-    rows = connection.execute(statement, {"query": question, "texts": K})
-    return [float(row.distance) for row in rows]
+def _distances(connection: Connection, statement: Compiled, question: str, ef_search: int) -> list[float]:
+    return [distance for _, distance in run_compiled(connection, statement, graph_values(question, ef_search))]
 
 
 def _mean_recall(found: Sequence[Sequence[float]], best: Sequence[Sequence[float]]) -> float:
-    """By distance, not by row: of two texts at one distance either is right."""
-    shares = [
-        sum(distance <= right[-1] + 1e-6 for distance in near) / len(right)
-        for near, right in zip(found, best, strict=True)
-    ]
+    shares = [recall_of(near, right) for near, right in zip(found, best, strict=True)]
     return round(sum(shares) / len(shares), 4)

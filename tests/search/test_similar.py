@@ -5,17 +5,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine
 
-from rag_assets.audit.plans import forbid_other_plans, served_by_index
-from rag_assets.db.hnsw import index_name
-from rag_assets.db.models import DocumentChunk
+from rag_assets.audit.plans import forbid_other_plans
 from rag_assets.db.writes import delete_documents, write_chunks
 from rag_assets.errors import UsageError
-from rag_assets.search import similar
+from rag_assets.search import statements
 from rag_assets.search.filters import Filters
+from rag_assets.search.nearest import Nearest
 from rag_assets.search.selection import find_document
-from rag_assets.search.similar import Similar, similar_to_chunk, similar_to_document
+from rag_assets.search.similar import similar_to_chunk, similar_to_document
 from tests.checks.looking import change
 from tests.db.filling import add_document, chunked, document
 from tests.search.vectors import Corpus, Stored, make_corpus
@@ -34,9 +33,15 @@ def distances(corpus: Corpus, target: Any, chunks: list[Stored], k: int) -> list
     return sorted(corpus.distance(one.vector, target) for one in chunks)[:k]
 
 
+def search_through(monkeypatch: pytest.MonkeyPatch, plan: str) -> None:
+    few = 0 if plan == "index" else 1_000
+    monkeypatch.setattr(statements, "ALWAYS_EXACTLY", few)
+    monkeypatch.setattr(statements, "CANDIDATE_COST", few)
+
+
 def ask(
-    engine: Engine, function: Callable[..., Similar], *given: Any, graph_only: bool = False, **options: Any
-) -> Similar:
+    engine: Engine, function: Callable[..., Nearest], *given: Any, graph_only: bool = False, **options: Any
+) -> Nearest:
     with engine.connect() as connection:
         if graph_only:
             # So few rows are cheaper to sort; where that is forbidden, the planner must take the graph.
@@ -49,7 +54,7 @@ def ask(
 def test_the_nearest_chunks_are_found_by_either_plan_whatever_the_space(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, distance: str, storage: str, plan: str
 ) -> None:
-    monkeypatch.setattr(similar, "EXACT_CHUNKS", 0 if plan == "index" else 1_000)
+    search_through(monkeypatch, plan)
     corpus = make_corpus(engine, distance, storage)
     [target, *_] = corpus.of("d04.md")
     filters = Filters(projects=["p"])
@@ -61,18 +66,6 @@ def test_the_nearest_chunks_are_found_by_either_plan_whatever_the_space(
     known = {one.chunk_id: one for one in others}
     for id_, apart in found.chunks:
         assert corpus.distance(known[id_].vector, target.vector) == pytest.approx(apart, abs=TOLERANCE[storage])
-
-
-@pytest.mark.parametrize(("distance", "storage"), SPACES)
-def test_the_graph_serves_one_statement_and_not_the_other(engine: Engine, distance: str, storage: str) -> None:
-    corpus = make_corpus(engine, distance, storage)
-    values = {"query": str([1.0] * 8), "k": 5}
-    left_out = [DocumentChunk.id != corpus.chunks[0].chunk_id]
-    with engine.connect() as connection:
-        for exactly in (False, True):
-            statement = similar._statement(corpus.space, Filters(), left_out, exactly=exactly)
-            served = served_by_index(connection, statement, values, index_name(corpus.space.id), forced=True)
-            assert served is not exactly
 
 
 def test_the_chunk_itself_is_left_out_and_with_it_its_text_unless_asked_for(engine: Engine, corpus: Corpus) -> None:
@@ -119,7 +112,7 @@ def test_filters_never_give_fewer_than_qualify(
     filters: Filters,
     passes: Callable[[Stored], bool],
 ) -> None:
-    monkeypatch.setattr(similar, "EXACT_CHUNKS", 0)
+    search_through(monkeypatch, "index")
     target = corpus.of("d04.md")[0]
     wanted = [one for one in corpus.chunks if passes(one) and one.content_hash != target.content_hash]
     for k in (1, 7, 30, 1_000):
@@ -134,13 +127,10 @@ def test_where_the_graph_gives_up_all_that_qualifies_is_compared(
 ) -> None:
     target = corpus.of("d04.md")[0]
     filters = Filters(path_glob="d29.md")
-    monkeypatch.setattr(similar, "EXACT_CHUNKS", 0)
-
-    def giving_up(connection: Connection, ef_search: int) -> None:
-        connection.execute(text("SET LOCAL hnsw.ef_search = 1"))
-        connection.execute(text("SET LOCAL hnsw.iterative_scan = off"))
-
-    monkeypatch.setattr(similar, "_use_graph", giving_up)
+    search_through(monkeypatch, "index")
+    # After the first few candidates, of which next to none qualify, the graph is left.
+    monkeypatch.setattr(statements, "MOST_TUPLES", 1)
+    corpus.space.ef_search = 1
     found = ask(engine, similar_to_chunk, corpus.space, target.chunk_id, k=4, filters=filters, graph_only=True)
     assert found.plan == "exact"
     assert {id_ for id_, _ in found.chunks} == {one.chunk_id for one in corpus.of("d29.md", "q")}

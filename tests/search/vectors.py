@@ -12,6 +12,7 @@ from rag_assets.db.hnsw import ensure_index
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.projects import save_project
 from rag_assets.db.rows import ChunkedDocument, DocumentRow, EmbeddingRow
+from rag_assets.db.spaces import promote
 from rag_assets.db.writes import write_chunks, write_documents, write_embeddings
 from tests.db.filling import chunked, definition, document, space_of
 
@@ -80,6 +81,8 @@ def make_corpus(engine: Engine, distance: str = "cosine", storage: str = "vector
             for row, one in chunks
         ]
     ensure_index(engine, space, memory_limit_mb=64, wait_s=10, progress=lambda done, total: None)
+    with engine.begin() as connection:
+        promote(connection, space)
     return Corpus(space, stored)
 
 
