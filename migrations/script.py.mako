@@ -14,6 +14,9 @@ down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
 
+# {"table": "why that is bearable"} for each big table that is locked while all of it is read or written.
+LOCKS: dict[str, str] = {}
+
 
 def upgrade() -> None:
     ${upgrades if upgrades else "pass"}

@@ -8,6 +8,8 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+LOCKS = {"document_chunks": "one GIN index, while nothing ingests; searches go on"}
+
 
 def upgrade() -> None:
     op.create_index("ix_document_chunks_tsv", "document_chunks", ["tsv"], schema="rag", postgresql_using="gin")

@@ -9,6 +9,8 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
+LOCKS = {"documents": "four indexes of small columns, while nothing ingests; searches go on"}
+
 FILTERED = ("file_type", "created_at", "updated_at")
 
 

@@ -9,6 +9,8 @@ down_revision = "0009"
 branch_labels = None
 depends_on = None
 
+LOCKS = {"document_chunks": "written anew with its word vectors inside the rows, while nothing searches or ingests"}
+
 # PostgreSQL's parser keeps `os.path`, `and/or` and `me@x.org` whole, so that `path` does not find them, but gives
 # `os-path` and its parts; and it takes the `-404` in `ERR-404` for a negative number.
 HYPHENATED = r"""

@@ -1,7 +1,7 @@
 """From what the tables say to what Dagster shows: one step evaluates all checks of an asset."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -34,6 +34,12 @@ def evaluate(
             check_name=key.name,
             asset_key=key.asset_key,
             severity=(severity or {}).get(key.name, dg.AssetCheckSeverity.ERROR),
-            metadata=metadata,
+            metadata={name: _shown(value) for name, value in metadata.items()},
             description=None if passed else reason,
         )
+
+
+def _shown(value: Any) -> Any:
+    from rag_assets.audit.finding import Markdown
+
+    return dg.MetadataValue.md(value) if isinstance(value, Markdown) else value

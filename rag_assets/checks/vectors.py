@@ -114,14 +114,30 @@ def hnsw_index_checks(
             asset="live_space",
             description="Searches use the space that the settings ask for, and rag.live_chunks shows every chunk of "
             "it. When it fails: materialize everything; the flip waits for the checks of embeddings and hnsw_index.",
-        )
+        ),
+        dg.AssetCheckSpec(
+            "search_quality",
+            asset="live_space",
+            description="Searches answer the judged questions of the projects that have some (`rag-assets ingest "
+            "--questions FILE --threshold ndcg@10=0.7`) as well as their thresholds ask. When it fails: look at the "
+            "questions lost worst, and compare with `rag-assets evaluate`, by mode, before you change chunks or model.",
+        ),
     ],
     can_subset=True,
 )
 def live_space_checks(
     context: dg.AssetCheckExecutionContext, postgres: Postgres, embedder: Embedder
 ) -> Iterator[dg.AssetCheckResult]:
-    from rag_assets.audit import vectors
+    from rag_assets.audit import quality, vectors
+    from rag_assets.search.retriever import Retriever
 
+    engine, ef_search = postgres.engine, postgres.settings.ef_search
     wanted = embedder.target().definition.fingerprint
-    yield from evaluate(context, {"serves_wanted_space": lambda: vectors.serves_wanted_space(postgres.engine, wanted)})
+    retriever = Retriever(engine, ef_search=ef_search, encoder=embedder.encoder)
+    yield from evaluate(
+        context,
+        {
+            "serves_wanted_space": lambda: vectors.serves_wanted_space(engine, wanted),
+            "search_quality": lambda: quality.search_quality(engine, retriever, project_of(context)),
+        },
+    )

@@ -26,6 +26,13 @@ def ingest(
     project: Annotated[str | None, typer.Option(help="The project's name; made of the source by default.")] = None,
     include: Annotated[list[str] | None, typer.Option(help="Only files that match, like *.md or docs/**.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="No files that match.")] = None,
+    questions: Annotated[
+        str | None,
+        typer.Option(help="Judged questions (JSONL or BEIR) that every run asks of this project; '' for none."),
+    ] = None,
+    threshold: Annotated[
+        list[str] | None, typer.Option(help="What they must reach for the run to pass, like ndcg@10=0.7.")
+    ] = None,
     confirm_deletions: Annotated[
         bool, typer.Option("--confirm-deletions", help="Do delete, even if most documents have vanished.")
     ] = False,
@@ -46,7 +53,7 @@ def ingest(
     # A wrong setting shows here, before any run is started.
     target_space(settings)
     engine = shared_engine(settings)
-    name = _prepare(engine, source, project, include, exclude)
+    name = _prepare(engine, source, project, include, exclude, questions, threshold)
     home.instance().add_dynamic_partitions(str(projects.name), [name])
     config = {"confirm_deletions": confirm_deletions, "retry_failed": retry_failed}
     with nullcontext() if as_json else bars.shown():
@@ -75,10 +82,17 @@ def _exit(outcome: "Outcome", failed: Exception | None) -> None:
 
 
 def _prepare(
-    engine: "Engine", source: str | None, project: str | None, include: list[str] | None, exclude: list[str] | None
+    engine: "Engine",
+    source: str | None,
+    project: str | None,
+    include: list[str] | None,
+    exclude: list[str] | None,
+    questions: str | None,
+    thresholds: list[str] | None,
 ) -> str:
     """Make or find the project; opening the source now tells of a wrong one before any run is started."""
     from rag_assets.db.projects import check_name, find_project, save_project, slug
+    from rag_assets.search.expectations import expecting
     from rag_assets.sources import TOPICS_URI, canonical_uri, open_source
 
     name = check_name(project) if project else None
@@ -99,6 +113,7 @@ def _prepare(
         settings = dict(known.settings) if known else {}
         if include is not None or exclude is not None or source is not None:
             settings |= {"include": include or [], "exclude": exclude or []}
+        settings = expecting(settings, questions, thresholds)
         open_source(uri, include=settings.get("include", ()), exclude=settings.get("exclude", ()))
         if known is None or known.source_uri != uri or known.settings != settings:
             save_project(connection, name, uri, settings)

@@ -38,7 +38,9 @@ def check_table(checks: "list[CheckOutcome]") -> None:
     table = Table("check", "", "figures", title="checks", title_justify="left")
     for check in checks:
         mark = "[green]passed[/]" if check.passed else "[red]FAILED[/]" if check.fatal else "[yellow]warning[/]"
-        figures = ", ".join(f"{name} {value}" for name, value in check.metadata.items() if value not in ([], None))
+        shown = {name: value for name, value in check.metadata.items() if value not in ([], None)}
+        # Tables are for the UI; `rag-assets evaluate` has the questions that lost most.
+        figures = ", ".join(f"{name} {value}" for name, value in shown.items() if "\n" not in str(value))
         said = figures if check.passed else f"{check.description}: {figures}"
         table.add_row(f"{check.asset}/{check.name}", mark, escape(said))
     out.print(table)

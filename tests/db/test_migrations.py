@@ -9,6 +9,16 @@ from sqlalchemy import URL, Engine, inspect
 
 from rag_assets.db import schema
 from rag_assets.db.engine import make_engine
+from rag_assets.db.repositories import (
+    NewMessage,
+    SyncAdapters,
+    SyncConversations,
+    SyncMemories,
+    SyncProjects,
+    SyncSessions,
+    SyncSpecializations,
+    SyncUsers,
+)
 from rag_assets.errors import UsageError
 from tests.checks.looking import look, red
 from tests.running import rows, run
@@ -16,6 +26,10 @@ from tests.running import rows, run
 TABLES_AT = {
     "0001": {"documents", "projects"},
     "0002": {"documents", "projects", "document_chunks", "document_chunkings"},
+}
+APPLICATION = {
+    *("users", "sessions", "specializations", "adapters"),
+    *("conversations", "conversation_messages", "memories"),
 }
 
 
@@ -74,6 +88,45 @@ def test_each_step_down_and_up_again_works_on_tables_with_rows(built: Engine) ->
     schema.upgrade(built)
     assert rows(built, counted) == [(0, 0)]
     assert "No new upgrade operations" in schema.check(built)
+
+
+def fill_application(engine: Engine) -> None:
+    """One row or more in each table of the application, all pointing to one another."""
+    ada = SyncUsers(engine).create("ada@example.org").id
+    SyncSessions(engine).create(ada)
+    chef = SyncSpecializations(engine).create("chef").id
+    SyncAdapters(engine).create(chef, "v1", base_model="b", uri="u", rank=1, alpha=1)
+    zoo = SyncProjects(engine).create("park", "/park").id
+    conversations = SyncConversations(engine)
+    talk = conversations.create("talk", user_id=ada, project_id=zoo).id
+    said = conversations.append_many(talk, [NewMessage("user", "one"), NewMessage("assistant", "two")])
+    conversations.append(conversations.fork(talk, version=1).id, NewMessage("user", "three"))
+    SyncMemories(engine).remember(
+        "likes tea", user_id=ada, project_id=zoo, specialization_id=chef, source_message_id=said[0].id
+    )
+
+
+def test_each_step_of_the_application_goes_down_and_up_again_on_tables_with_rows(engine: Engine) -> None:
+    def counts() -> dict[str, int]:
+        return {name: rows(engine, f"SELECT count(*) FROM rag.{name}")[0][0] for name in APPLICATION & tables(engine)}
+
+    fill_application(engine)
+    before = counts()
+    assert min(before.values()) > 0
+    assert set(before) == APPLICATION
+    for revision, left in (
+        ("0008", APPLICATION - {"memories"}),
+        ("0007", {"users", "sessions", "specializations", "adapters"}),
+        ("0006", {"users", "sessions"}),
+        ("0005", set()),
+    ):
+        schema.downgrade(engine, revision)
+        # The step takes its own tables, and not a row of the others.
+        assert counts() == {name: before[name] for name in left}
+    schema.upgrade(engine)
+    assert counts() == dict.fromkeys(APPLICATION, 0)
+    assert "No new upgrade operations" in schema.check(engine)
+    assert rows(engine, "SELECT name FROM rag.projects") == [("park",)]
 
 
 @pytest.mark.slow
