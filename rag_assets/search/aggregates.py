@@ -9,7 +9,6 @@ from uuid import UUID
 
 from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Float,
     Integer,
@@ -19,6 +18,7 @@ from sqlalchemy import (
     case,
     cast,
     func,
+    join,
     literal,
     select,
     true,
@@ -36,7 +36,7 @@ MOST_BUCKETS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class NearDocument:
-    """`distance` is that of the average vector of the document's chosen chunks, of which there are `chunks`."""
+    """`distance` is that of its nearest chunk, as in searches; `mean_distance` is over its `chunks` that qualify."""
 
     document_id: UUID
     project: str
@@ -44,6 +44,7 @@ class NearDocument:
     title: str | None
     chunks: int
     distance: float
+    mean_distance: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,24 +150,28 @@ def _statement(space: EmbeddingSpace, filters: Filters, *, to_own: bool) -> Sele
         .cte("chosen")
         .prefix_with("NOT MATERIALIZED", dialect="postgresql")
     )
+    # Apart from the counts: a DISTINCT among them would have all vectors sorted, and by one process.
     centre = (
-        select(
-            mean_vector(space, chosen.c.embedding).label("vector"),
-            func.count(chosen.c.document_id.distinct()).label("documents"),
-            func.count().label("chunks"),
-            func.count(chosen.c.content_hash.distinct()).label("texts"),
-        )
+        select(mean_vector(space, chosen.c.embedding).label("vector"))
         .cte("centre")
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
+    counts = select(
+        func.count(chosen.c.document_id.distinct()).label("documents"),
+        func.count().label("chunks"),
+        func.count(chosen.c.content_hash.distinct()).label("texts"),
+    ).cte("counts")
     to = select(centre.c.vector).scalar_subquery() if to_own else cast(bindparam("to"), VECTOR)
 
-    def distance(vectors: ColumnElement[Any]) -> ColumnElement[Any]:
+    apart = chosen.c.embedding.op(OPERATORS[space.distance], return_type=Float())(to)
+    measured = (
         # A vector of zeros has no cosine.
-        apart = vectors.op(OPERATORS[space.distance], return_type=Float())(to)
-        return func.nullif(apart, literal("NaN", Text).cast(Float), type_=Float()).label("distance")
-
-    measured = select(distance(chosen.c.embedding)).cte("measured").prefix_with("MATERIALIZED", dialect="postgresql")
+        select(
+            chosen.c.document_id, func.nullif(apart, literal("NaN", Text).cast(Float), type_=Float()).label("distance")
+        )
+        .cte("measured")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
     bounds = select(func.min(measured.c.distance).label("low"), func.max(measured.c.distance).label("high")).cte(
         "bounds"
     )
@@ -191,31 +196,40 @@ def _statement(space: EmbeddingSpace, filters: Filters, *, to_own: bool) -> Sele
     )
     of_documents = (
         select(
-            chosen.c.document_id, func.count().label("chunks"), distance(func.avg(chosen.c.embedding, type_=VECTOR()))
+            measured.c.document_id,
+            func.count().label("chunks"),
+            func.min(measured.c.distance).label("distance"),
+            func.avg(measured.c.distance).label("mean_distance"),
         )
-        .group_by(chosen.c.document_id)
+        .where(measured.c.distance.is_not(None))
+        .group_by(measured.c.document_id)
         .cte("of_documents")
     )
     near = (
         select(of_documents, Project.name.label("project"), Document.file_path, Document.title)
         .join(Document, Document.id == of_documents.c.document_id)
         .join(Project, Project.id == Document.project_id)
-        .where(of_documents.c.distance.is_not(None))
         .order_by(of_documents.c.distance, Project.name, Document.file_path)
         .limit(bindparam("nearest", type_=Integer))
         .cte("near")
     )
     near_values = func.jsonb_build_array(
-        near.c.document_id, near.c.project, near.c.file_path, near.c.title, near.c.chunks, near.c.distance
+        near.c.document_id,
+        near.c.project,
+        near.c.file_path,
+        near.c.title,
+        near.c.chunks,
+        near.c.distance,
+        near.c.mean_distance,
     )
     histogram_values = func.jsonb_build_array(histogram.c.number, histogram.c.chunks)
     return select(
         cast(centre.c.vector, Text).label("vector"),
-        centre.c.documents,
-        centre.c.chunks,
-        centre.c.texts,
+        counts.c.documents,
+        counts.c.chunks,
+        counts.c.texts,
         bounds.c.low,
         bounds.c.high,
         select(func.jsonb_agg(near_values)).scalar_subquery().label("near"),
         select(func.jsonb_agg(histogram_values)).scalar_subquery().label("histogram"),
-    ).join_from(centre, bounds, true())
+    ).select_from(join(centre, counts, true()).join(bounds, true()))
