@@ -1,13 +1,15 @@
 """The end of a process that serves: what is in flight may end, for so long; what is asked from here on is refused."""
 
 import time
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 from sqlalchemy import Engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from rag_assets.db.engine import forget_async_engines, forget_engines
-from rag_assets.db.pools import pool_of
+from rag_assets.db.pools import FairPool, pool_of
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -33,43 +35,41 @@ async def close_async_engines(*, grace_s: float = 10) -> int:
 
 def close_engine(engine: Engine, *, grace_s: float = 10) -> int:
     """End one engine for good: no new work, so long for what is in flight, then its statements are cancelled."""
-    record = pool_of(engine).record
-    pool_of(engine).close()
-    _wait(record.busy, grace_s)
-    late = list(record.busy)
-    for entry in late:
-        driver = entry.driver_connection
-        if driver is not None:
-            driver.cancel_safe(timeout=_CANCEL_S)
-    _wait(record.busy, _CANCEL_S)
+    pool = pool_of(engine)
+    pool.close()
+    end = time.monotonic() + grace_s
+    cancelled: set[ConnectionPoolEntry] = set()
+    while pool.checkedout() and time.monotonic() < end + _CANCEL_S:
+        for entry in _late(pool, end, cancelled):
+            # The server may be away.
+            with suppress(psycopg.Error):
+                entry.driver_connection.cancel_safe(timeout=_CANCEL_S)
+        time.sleep(_LOOK_S)
     engine.dispose()
-    return len(late)
+    return len(cancelled)
 
 
 async def close_async_engine(engine: "AsyncEngine", *, grace_s: float = 10) -> int:
     """The like for an engine of an event loop."""
-    record = pool_of(engine).record
-    pool_of(engine).close()
-    await _wait_async(record.busy, grace_s)
-    late = list(record.busy)
-    for entry in late:
-        driver = entry.driver_connection
-        if driver is not None:
-            await driver.cancel_safe(timeout=_CANCEL_S)
-    await _wait_async(record.busy, _CANCEL_S)
-    await engine.dispose()
-    return len(late)
-
-
-def _wait(busy: set[ConnectionPoolEntry], limit_s: float) -> None:
-    end = time.monotonic() + limit_s
-    while busy and time.monotonic() < end:
-        time.sleep(_LOOK_S)
-
-
-async def _wait_async(busy: set[ConnectionPoolEntry], limit_s: float) -> None:
     import asyncio
 
-    end = time.monotonic() + limit_s
-    while busy and time.monotonic() < end:
+    pool = pool_of(engine)
+    pool.close()
+    end = time.monotonic() + grace_s
+    cancelled: set[ConnectionPoolEntry] = set()
+    while pool.checkedout() and time.monotonic() < end + _CANCEL_S:
+        for entry in _late(pool, end, cancelled):
+            with suppress(psycopg.Error):
+                await entry.driver_connection.cancel_safe(timeout=_CANCEL_S)
         await asyncio.sleep(_LOOK_S)
+    await engine.dispose()
+    return len(cancelled)
+
+
+def _late(pool: FairPool, end: float, cancelled: set[ConnectionPoolEntry]) -> list[Any]:
+    """The connections whose statements are to be cancelled now."""
+    if time.monotonic() < end:
+        return []
+    late = [entry for entry in pool.record.busy - cancelled if entry.driver_connection is not None]
+    cancelled.update(late)
+    return late
