@@ -39,9 +39,10 @@ class Hit:
 class Answer:
     """The hits, best first, and how they were found.
 
-    `took_ms` is the database's part, `embedding_ms` the model's. `plan` names the ways taken: `index` through the
-    graph, `exact` by comparing all that qualifies, `words`. `considered` is the number of rows that were compared
-    exactly or weighed by words; through the graph, the candidates that it kept (`ef_search`, None without a graph).
+    `took_ms` is the database's part, `embedding_ms` and `rerank_ms` are those of the models. `plan` names the ways
+    taken: `index` through the graph, `exact` by comparing all that qualifies, `words`. `considered` is the number of
+    rows that were compared exactly or weighed by words; through the graph, the candidates that it kept (`ef_search`,
+    None without a graph).
     """
 
     query: str
@@ -50,6 +51,7 @@ class Answer:
     hits: list[Hit]
     took_ms: float
     embedding_ms: float
+    rerank_ms: float
     plan: str
     considered: int
     ef_search: int | None

@@ -3,12 +3,16 @@
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, Unpack
+from uuid import UUID
 
 from sqlalchemy.util import greenlet_spawn
 
+from rag_assets.search.aggregates import Aggregate
 from rag_assets.search.answers import Answer
+from rag_assets.search.provenance import Provenance
 from rag_assets.search.query_vectors import MakeEncoder
 from rag_assets.search.request import Options, Query
+from rag_assets.search.rerank import Reranker
 from rag_assets.search.retriever import Retriever
 from rag_assets.search.waiting import LoopWaiting
 
@@ -27,15 +31,43 @@ class AsyncRetriever:
     """
 
     def __init__(
-        self, engine: "AsyncEngine", *, ef_search: int | None = None, encoder: MakeEncoder | None = None
+        self,
+        engine: "AsyncEngine",
+        *,
+        ef_search: int | None = None,
+        encoder: MakeEncoder | None = None,
+        reranker: Reranker | None = None,
     ) -> None:
-        self._retriever = Retriever(engine.sync_engine, ef_search=ef_search, encoder=encoder, waiting=LoopWaiting())
+        self._retriever = Retriever(
+            engine.sync_engine, ef_search=ef_search, encoder=encoder, reranker=reranker, waiting=LoopWaiting()
+        )
 
     async def search(self, query: Query, **options: Unpack[Options]) -> Answer:
         return await _spawn(self._retriever.search, query, **options)
 
     async def search_many(self, queries: Iterable[Query], **options: Unpack[Options]) -> list[Answer]:
         return await _spawn(self._retriever.search_many, queries, **options)
+
+    async def similar(
+        self,
+        chunk_id: UUID | None = None,
+        *,
+        document: tuple[str, str] | None = None,
+        equal_texts: bool = False,
+        **options: Unpack[Options],
+    ) -> Answer:
+        return await _spawn(self._retriever.similar, chunk_id, document=document, equal_texts=equal_texts, **options)
+
+    async def centroid(self, *, document: tuple[str, str] | None = None, **options: Unpack[Options]) -> list[float]:
+        return await _spawn(self._retriever.centroid, document=document, **options)
+
+    async def aggregate(
+        self, *, to: Query | None = None, nearest: int = 10, buckets: int = 20, **options: Unpack[Options]
+    ) -> Aggregate:
+        return await _spawn(self._retriever.aggregate, to=to, nearest=nearest, buckets=buckets, **options)
+
+    async def explain_hit(self, chunk_id: UUID) -> Provenance:
+        return await _spawn(self._retriever.explain_hit, chunk_id)
 
 
 async def _spawn(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

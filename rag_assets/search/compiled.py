@@ -25,6 +25,9 @@ def compile_statement(statement: Select[Any]) -> Compiled:
 
 def run_compiled(connection: Connection, statement: Compiled, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     """All rows of a statement, as tuples; errors are those that SQLAlchemy raises."""
+    if connection.dispatch.before_cursor_execute:
+        # Somebody listens: a log of queries, for example.
+        return [row._tuple() for row in connection.exec_driver_sql(statement.sql, statement.fixed | values)]
     cursor = connection.connection.cursor()
     try:
         cursor.execute(statement.sql, statement.fixed | values)

@@ -57,7 +57,7 @@ def find_all(
             exact=first.exact,
         )
         if many is not None:
-            return [_kept(first, _measured(space, first, nearest)) for nearest in many]
+            return [kept(first, measured(space, first, nearest)) for nearest in many]
     pairs = zip(requests, vectors, strict=True)
     return [find(connection, space, request, vector, ef_search, counts) for request, vector in pairs]
 
@@ -72,10 +72,10 @@ def find(
         found = _by_words(connection, space, request, request.deep)
     else:
         found = _by_both(connection, space, request, vector, ef_search, counts)
-    return _kept(request, found)
+    return kept(request, found)
 
 
-def _kept(request: Request, found: Found) -> Found:
+def kept(request: Request, found: Found) -> Found:
     if request.min_score is not None:
         found.candidates = [one for one in found.candidates if one.score >= request.min_score]
     return found
@@ -101,10 +101,10 @@ def _by_meaning(
         distance=request.distance,
         exact=request.exact,
     )
-    return _measured(space, request, nearest)
+    return measured(space, request, nearest)
 
 
-def _measured(space: EmbeddingSpace, request: Request, nearest: Nearest) -> Found:
+def measured(space: EmbeddingSpace, request: Request, nearest: Nearest) -> Found:
     cosine = (request.distance or space.distance) == "cosine"
     scores = [1 - row.distance if cosine else -row.distance for row in nearest.rows]
     return Found(

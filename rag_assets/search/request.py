@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Union, get_args
 
 from rag_assets.errors import UsageError
 from rag_assets.search.answers import Mode
@@ -20,7 +20,7 @@ MOST_HITS = 1_000
 MOST_CONTEXT = 10
 
 # A question, or the vector of one: floats in a sequence or a numpy array.
-Query: TypeAlias = "str | Sequence[float] | NDArray[Any]"
+Query: TypeAlias = Union[str, Sequence[float], "NDArray[Any]"]
 
 
 class Options(TypedDict, total=False):

@@ -1,30 +1,40 @@
 """Search: a question in, the chunks that answer it out, with all that a citation needs."""
 
+import json
 import time
-from collections.abc import Iterable, Sequence
-from typing import Unpack
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TypeVar, Unpack
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.errors import UsageError
-from rag_assets.search.answers import Answer, Hit
-from rag_assets.search.context import contexts
-from rag_assets.search.diversity import diversify
-from rag_assets.search.finding import Candidate, Found, find_all
+from rag_assets.search.aggregates import Aggregate, aggregate, centroid
+from rag_assets.search.answers import Answer
+from rag_assets.search.finding import Found, find_all, kept, measured
+from rag_assets.search.finishing import finish, reranked
 from rag_assets.search.live import Live
-from rag_assets.search.nearest import Counts
+from rag_assets.search.nearest import Counts, Nearest
+from rag_assets.search.provenance import Provenance, explain_chunk
 from rag_assets.search.query_vectors import MakeEncoder, QueryVectors
 from rag_assets.search.reading import Reader
 from rag_assets.search.request import Options, Query, Request, make_request
+from rag_assets.search.rerank import Reranker
+from rag_assets.search.selection import find_document
+from rag_assets.search.similar import similar_to_chunk, similar_to_document
 from rag_assets.search.waiting import Waiting
+
+T = TypeVar("T")
 
 
 class Retriever:
     """Searches the live space of a database, from any number of threads.
 
     A question is embedded by the live space's own model, which is loaded by the first one. The engine that serves
-    best is `shared_engine(settings, "read")`. `ef_search` is for searches that name none, unset the space's own.
+    best is `shared_engine(settings, "read")`. `ef_search` is for searches that name none, unset the space's own;
+    `reranker` for those that ask to rerank.
     """
 
     def __init__(
@@ -33,8 +43,10 @@ class Retriever:
         *,
         ef_search: int | None = None,
         encoder: MakeEncoder | None = None,
+        reranker: Reranker | None = None,
         waiting: Waiting | None = None,
     ) -> None:
+        self._reranker = reranker
         self._waiting = waiting or Waiting()
         self._reader = Reader(engine, self._waiting)
         self._live = Live(self._reader)
@@ -59,12 +71,78 @@ class Retriever:
         requests = [make_request(query, options) for query in queries]
         return self._live.run(lambda space: self._answers(space, requests)) if requests else []
 
+    def similar(
+        self,
+        chunk_id: UUID | None = None,
+        *,
+        document: tuple[str, str] | None = None,
+        equal_texts: bool = False,
+        **options: Unpack[Options],
+    ) -> Answer:
+        """More like this: the chunks nearest to a chunk, or to the average of a `document` (project, file path).
+
+        What is asked for is left out, and so are chunks of the very same text unless `equal_texts`. Of the options,
+        those that need no question count: k, filters, min_score, mmr, context, timeout_s. Raises UsageError for a
+        chunk or a document that there is not, or that has no vector.
+        """
+        if (chunk_id is None) == (document is None):
+            raise UsageError("similar wants a chunk's id, or document=(project, file path): one of the two.")
+        request = make_request((1.0,), options)
+
+        def nearest(connection: Connection, space: EmbeddingSpace) -> Nearest:
+            like = partial(similar_to_chunk, connection, space, chunk_id) if chunk_id else None
+            if document is not None:
+                like = partial(similar_to_document, connection, space, find_document(connection, *document))
+            assert like is not None
+            return like(k=request.deep, filters=request.filters, equal_texts=equal_texts, counts=self._counts)
+
+        return self._live.run(lambda space: self._similar(space, request, nearest))
+
+    def centroid(self, *, document: tuple[str, str] | None = None, **options: Unpack[Options]) -> list[float]:
+        """The average vector of the chunks that the filters leave, or of one document's (project, file path).
+
+        Of length 1 where the space compares by cosine. Raises UsageError where there is nothing to average.
+        """
+        request = make_request((1.0,), options)
+
+        def work(connection: Connection, space: EmbeddingSpace) -> list[float]:
+            document_id = None if document is None else find_document(connection, *document)
+            return centroid(connection, space, request.filters, document_id=document_id)
+
+        return self._live.run(lambda space: self._in_transaction(space, request, work))
+
+    def aggregate(
+        self, *, to: Query | None = None, nearest: int = 10, buckets: int = 20, **options: Unpack[Options]
+    ) -> Aggregate:
+        """What the chunks that the filters leave have in common; see `Aggregate`.
+
+        `to`: a question or a vector that distances are measured to; unset, the chunks' own average.
+        """
+        request = make_request((1.0,) if to is None else to, options)
+
+        def work(connection: Connection, space: EmbeddingSpace, vector: str | None) -> Aggregate:
+            target = None if vector is None else json.loads(vector)
+            return aggregate(connection, space, request.filters, to=target, nearest=nearest, buckets=buckets)
+
+        def run(space: EmbeddingSpace) -> Aggregate:
+            vector = None if to is None else self._vector(space, request)[0]
+            return self._in_transaction(space, request, lambda connection, space: work(connection, space, vector))
+
+        return self._live.run(run)
+
+    def explain_hit(self, chunk_id: UUID) -> Provenance:
+        """Where a hit comes from: source and version, offsets, hash, space, model, and the runs that wrote it.
+
+        Raises UsageError for an id that no chunk has.
+        """
+        return self._reader.read(lambda connection: explain_chunk(connection, chunk_id))
+
     def _answers(self, space: EmbeddingSpace, requests: Sequence[Request]) -> list[Answer]:
         first = requests[0]
         if first.filters.projects:
             self._reader.read(lambda connection: self._live.check_projects(connection, first.filters.projects))
         embedded = [self._vector(space, request) for request in requests]
-        ef_search = min(1000, max(first.deep, first.ef_search or self._ef_search or space.ef_search))
+        ef_search = self._graph_width(space, first)
 
         def search(connection: Connection) -> list[Found]:
             found = find_all(connection, space, requests, [vector for vector, _ in embedded], ef_search, self._counts)
@@ -75,51 +153,59 @@ class Retriever:
         started = time.perf_counter()
         found = self._reader.read(search, timeout_s=first.timeout_s, transaction=not first.is_plain)
         took_ms = (time.perf_counter() - started) * 1000 / len(requests)
-        answers = []
-        for request, one, (_, embedding_ms) in zip(requests, found, embedded, strict=True):
-            finishing = time.perf_counter()
-            chosen, surroundings = self._finish(space, request, one.candidates)
-            answers.append(
-                Answer(
-                    query=request.text,
-                    mode=request.mode,
-                    space=space.id,
-                    hits=[_hit(rank, hit, surroundings) for rank, hit in enumerate(chosen, start=1)],
-                    took_ms=round(took_ms + (time.perf_counter() - finishing) * 1000, 2),
-                    embedding_ms=round(embedding_ms, 2),
-                    plan=one.plan,
-                    considered=one.considered,
-                    ef_search=ef_search if "index" in one.plan else None,
-                )
-            )
-        return answers
+        return [
+            self._answer(space, request, one, took_ms, embedding_ms, ef_search)
+            for request, one, (_, embedding_ms) in zip(requests, found, embedded, strict=True)
+        ]
 
-    def _finish(
-        self, space: EmbeddingSpace, request: Request, candidates: list[Candidate]
-    ) -> tuple[list[Candidate], dict[object, str]]:
-        """The k hits that are shown, and the text around each where that was asked for."""
-        if request.mmr is None and not request.context:
-            return candidates[: request.k], {}
+    def _similar(
+        self,
+        space: EmbeddingSpace,
+        request: Request,
+        nearest: Callable[[Connection, EmbeddingSpace], Nearest],
+    ) -> Answer:
+        started = time.perf_counter()
+        found = kept(request, measured(space, request, self._in_transaction(space, request, nearest)))
+        took_ms = (time.perf_counter() - started) * 1000
+        return self._answer(space, request, found, took_ms, 0.0, self._graph_width(space, request))
 
-        def work(connection: Connection) -> tuple[list[Candidate], dict[object, str]]:
-            chosen = candidates[: request.k]
-            if request.mmr is not None:
-                scored = [(one.score, one) for one in candidates]
-                diverse = diversify(
-                    connection,
-                    space,
-                    scored,
-                    k=request.k,
-                    balance=request.mmr,
-                    chunk_id=lambda one: one.row.chunk_id,
-                )
-                chosen = [one for _, one in diverse]
-            if not request.context:
-                return chosen, {}
-            around = contexts(connection, [one.row.chunk_id for one in chosen], request.context)
-            return chosen, {id_: context.text for id_, context in around.items()}
+    def _in_transaction(
+        self, space: EmbeddingSpace, request: Request, work: Callable[[Connection, EmbeddingSpace], T]
+    ) -> T:
+        def checked(connection: Connection) -> T:
+            self._live.confirm(connection, space)
+            return work(connection, space)
 
-        return self._reader.read(work, timeout_s=request.timeout_s, transaction=True)
+        return self._reader.read(checked, timeout_s=request.timeout_s, transaction=True)
+
+    def _answer(
+        self,
+        space: EmbeddingSpace,
+        request: Request,
+        found: Found,
+        took_ms: float,
+        embedding_ms: float,
+        ef_search: int,
+    ) -> Answer:
+        candidates, rerank_ms = reranked(self._waiting, self._reranker, request, found.candidates)
+        started = time.perf_counter()
+        chosen = finish(self._reader, space, request, candidates)
+        took_ms += (time.perf_counter() - started) * 1000
+        return Answer(
+            query=request.text,
+            mode=request.mode,
+            space=space.id,
+            hits=chosen,
+            took_ms=round(took_ms, 2),
+            embedding_ms=round(embedding_ms, 2),
+            rerank_ms=round(rerank_ms, 2),
+            plan=found.plan,
+            considered=found.considered,
+            ef_search=ef_search if "index" in found.plan else None,
+        )
+
+    def _graph_width(self, space: EmbeddingSpace, request: Request) -> int:
+        return min(1000, max(request.deep, request.ef_search or self._ef_search or space.ef_search))
 
     def _vector(self, space: EmbeddingSpace, request: Request) -> tuple[str, float]:
         """The question's vector as pgvector writes it, and the milliseconds that it took."""
@@ -142,25 +228,3 @@ class Retriever:
             self._reader.read(lambda connection: self._vectors.store(connection, space, question, made))
             vector = made
         return vector, (time.perf_counter() - started) * 1000
-
-
-def _hit(rank: int, one: Candidate, surroundings: dict[object, str]) -> Hit:
-    row = one.row
-    return Hit(
-        rank=rank,
-        score=round(one.score, 6),
-        project=row.project,
-        file_path=row.file_path,
-        title=row.title,
-        chunk_id=row.chunk_id,
-        chunk_index=row.chunk_index,
-        heading_path=row.heading_path,
-        char_start=row.char_start,
-        char_end=row.char_end,
-        text=row.chunk_text,
-        document_id=row.document_id,
-        file_type=row.file_type,
-        source_version=row.source_version,
-        parts={name: round(value, 6) for name, value in one.parts.items()},
-        context=surroundings.get(row.chunk_id),
-    )
