@@ -5,7 +5,13 @@ import sys
 
 LIBRARY = [
     *("rag_assets.db.spaces", "rag_assets.db.hnsw", "rag_assets.db.writes", "rag_assets.db.status"),
-    *("rag_assets.db.schema", "rag_assets.search.retriever", "rag_assets.audit.vectors", "rag_assets.stages.refresh"),
+    *(
+        "rag_assets.db.repositories",
+        "rag_assets.db.schema",
+        "rag_assets.search.retriever",
+        "rag_assets.audit.vectors",
+        "rag_assets.stages.refresh",
+    ),
     *("rag_assets.text.readers", "rag_assets.text.splitting", "rag_assets.sources", "rag_assets.embedding.encoder"),
 ]
 

@@ -27,28 +27,17 @@ class Word:
         return math.log(1 + (chunks - known + 0.5) / (known + 0.5))
 
 
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """A text for `tsquery`; `complete` where it leaves out no chunk that shares a word with the question."""
+def candidates(words: Sequence[Word], chunks: int, most: int) -> str:
+    """The condition, as text for `tsquery`, that about `most` of the chunks meet if words are strewn independently.
 
-    tsquery: str
-    complete: bool
-
-
-def candidates(words: Sequence[Word], chunks: int, most: int) -> Candidates:
-    """The condition that about `most` of the chunks meet, if words were strewn independently of each other.
-
-    `words` are in order, the rarest first.
+    `words` are in order, the rarest first. Where no more than `most` chunks have any of them, having one is enough.
     """
-    everything = Candidates(" | ".join(quoted(word.lexeme) for word in words), True)
     if sum(word.documents for word in words) <= most:
-        return everything
+        return " | ".join(quoted(word.lexeme) for word in words)
     deciding = words[:DECIDING_WORDS]
     enough = _threshold(deciding, chunks, most)
     sets = _smallest_sets([word.weight(chunks) for word in deciding], enough)
-    tsquery = " | ".join(f"({' & '.join(quoted(deciding[at].lexeme) for at in chosen)})" for chosen in sets)
-    # One word alone may be too common: then its chunks are all candidates, and the statement stops at some number.
-    return Candidates(tsquery, len(sets) == len(words) and all(len(chosen) == 1 for chosen in sets))
+    return " | ".join(f"({' & '.join(quoted(deciding[at].lexeme) for at in chosen)})" for chosen in sets)
 
 
 def quoted(lexeme: str) -> str:

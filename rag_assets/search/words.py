@@ -1,48 +1,27 @@
-"""Search by words: BM25 over the lexemes of the chunks, in the database.
-
-Candidates come through the GIN index (see candidates.py), and only they are scored. The formula is Okapi BM25 as in
-Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), with the never-negative idf
-of Lucene; the length of a chunk is its number of tokens. A chunk is compared with the question in its own language.
-"""
+"""Search by words: BM25 over the lexemes of the chunks, in the database; a chunk is compared in its own language."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Double,
-    Select,
-    cast,
-    func,
-    literal,
-    literal_column,
-    select,
-    text,
-    union_all,
-)
-from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY
+from sqlalchemy import Connection, select, text
 
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
-from rag_assets.search.candidates import Word, candidates, quoted
+from rag_assets.search.bm25 import Asked, best_of_documents, best_through_index
+from rag_assets.search.candidates import Word
 from rag_assets.search.filters import Filters
 from rag_assets.search.question import Question, parse
 
-K1 = 1.2
-B = 0.75
-# About so many chunks are scored; a filter that leaves no more is answered by scoring all that it leaves.
-MOST_CANDIDATES = 3_000
-# Words beyond the rarest of a very long question change nothing but the time that it takes.
-MOST_WORDS = 32
-# Where candidates turn out too few, so many times more are asked for.
+# Of about so many chunks the best are found, at least; of more where more are wanted, up to some number.
+FEWEST_CANDIDATES = 1_000
+CANDIDATES_PER_HIT = 20
+MANY_CANDIDATES = 5_000
+# Where fewer than so many of the candidates a hit pass a filter, so many times more are asked for.
 WIDER = 8
-
-# ts_rank of a single lexeme with equal weights is (1 + 1/4 + 1/9 + ... + 1/n²) / 1.64493406685, for n occurrences;
-# from that, n is worked out exactly up to the 256 that a tsvector keeps. Unnesting the tsvector costs ten times that.
-_SUM_OF_ALL_SQUARES = 1.64493406685
-_EQUAL_WEIGHTS: ColumnElement[Any] = literal_column("'{1,1,1,1}'::float4[]")
+ENOUGH_PASSING = 3
+# Of a page that is pasted as a question, the rarest words say what it is about.
+MOST_WORDS = 64
 
 _READ_QUESTION = text(
     "SELECT s.language\\:\\:text AS language, s.chunks, s.mean_tokens, w.lexemes, w.documents, p.phrases, e.excluded, "
@@ -68,44 +47,35 @@ class FoundByWords:
     considered: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """The question in one of the languages that chunks are in."""
-
-    language: str
-    chunks: int
-    mean_tokens: float
-    words: Sequence[Word]
-    phrases: Sequence[str]
-    excluded: Sequence[str]
-
-    def tsquery(self, most: int) -> tuple[str, bool]:
-        wanted = candidates(self.words, self.chunks, most)
-        rest = [f" & ({phrase})" for phrase in self.phrases] + [f" & !({phrase})" for phrase in self.excluded]
-        return f"({wanted.tsquery}){''.join(rest)}", wanted.complete
-
-
 def search_words(
     connection: Connection, space: EmbeddingSpace, question: str, *, k: int, filters: Filters | None = None
 ) -> FoundByWords:
-    """The `k` best chunks that share a word with the question; none where all its words are excluded or too common."""
+    """The `k` best chunks that share a word with the question, hold its "phrases" and none of its -words.
+
+    Fewer only where fewer are such; none for a question of stop words. Equal scores are in the order of project, file
+    and place. In a large corpus the candidates leave out chunks that share only its commoner words with a question.
+    """
     asked = _read(connection, space, parse(question))
     if not asked:
         return FoundByWords([], 0)
-    conditions = filters.conditions() if filters else []
-    most = max(MOST_CANDIDATES, 3 * k)
-    if conditions and _total(asked) > most and _few(connection, space, conditions, most):
-        rows = connection.execute(_best(space, asked, conditions, k, most, few=True)[0]).all()
-        return _found(rows)
-    while True:
-        statement, complete = _best(space, asked, conditions, k, most)
-        found = _found(connection.execute(statement).all())
-        if complete or len(found.chunks) >= k:
-            return found
+    filters = filters or Filters()
+    most = max(FEWEST_CANDIDATES, min(CANDIDATES_PER_HIT * k, MANY_CANDIDATES), 3 * k)
+    of_few = _documents(connection, space, filters, most) if filters.projects else None
+    found: dict[UUID, Any] = {}
+    while of_few is None:
+        rows = connection.execute(best_through_index(asked, filters.conditions(), k, most)).all()
+        found |= {row.id: row for row in rows}
+        considered = rows[0].considered if rows else 0
+        if sum(one.mentions for one in asked) <= most or considered >= (ENOUGH_PASSING * k if filters else k):
+            return _sorted(found.values(), k, considered)
+        if filters and not filters.projects and most <= MANY_CANDIDATES:
+            of_few = _documents(connection, space, filters, MANY_CANDIDATES)
         most *= WIDER
+    rows = connection.execute(best_of_documents(asked, of_few, k)).all()
+    return _sorted(rows, k, rows[0].considered if rows else 0)
 
 
-def _read(connection: Connection, space: EmbeddingSpace, question: Question) -> list[_Asked]:
+def _read(connection: Connection, space: EmbeddingSpace, question: Question) -> list[Asked]:
     values = {
         "words": question.words,
         "phrases": list(question.phrases),
@@ -113,11 +83,13 @@ def _read(connection: Connection, space: EmbeddingSpace, question: Question) -> 
         "chunking": space.chunking,
     }
     return [
-        _Asked(
+        Asked(
+            space.chunking,
             row.language,
             row.chunks,
             max(row.mean_tokens, 1.0),
             [Word(*pair) for pair in zip(row.lexemes, row.documents, strict=True)][:MOST_WORDS],
+            # Of a phrase of stop words nothing is left.
             [phrase for phrase in row.phrases or () if phrase],
             [phrase for phrase in row.excluded or () if phrase],
         )
@@ -126,95 +98,19 @@ def _read(connection: Connection, space: EmbeddingSpace, question: Question) -> 
     ]
 
 
-def _total(asked: Sequence[_Asked]) -> int:
-    return sum(word.documents for one in asked for word in one.words)
-
-
-def _few(connection: Connection, space: EmbeddingSpace, conditions: Sequence[ColumnElement[bool]], most: int) -> bool:
-    """Whether the filter leaves no more than so many chunks; counts no further than that."""
+def _documents(connection: Connection, space: EmbeddingSpace, filters: Filters, most: int) -> list[UUID] | None:
+    """The documents that pass the filters, where they have no more than so many chunks; looks no further than that."""
     passing = (
-        select(DocumentChunk.id)
+        select(DocumentChunk.document_id)
         .join(Document, Document.id == DocumentChunk.document_id)
         .join(Project, Project.id == Document.project_id)
-        .where(DocumentChunk.chunking == space.chunking, *conditions)
+        .where(DocumentChunk.chunking == space.chunking, *filters.conditions())
         .limit(most + 1)
-        .subquery()
     )
-    return (connection.scalar(select(func.count()).select_from(passing)) or 0) <= most
+    documents = connection.scalars(passing).all()
+    return list(dict.fromkeys(documents)) if len(documents) <= most else None
 
 
-def _best(
-    space: EmbeddingSpace,
-    asked: Sequence[_Asked],
-    conditions: Sequence[ColumnElement[bool]],
-    k: int,
-    most: int,
-    *,
-    few: bool = False,
-) -> tuple[Select[Any], bool]:
-    """The statement, and whether it considers all that share a word with the question."""
-    passing = None
-    if few:
-        passing = (
-            select(Document.id)
-            .join(Project, Project.id == Document.project_id)
-            .where(*conditions)
-            .cte("passing")
-            .prefix_with("MATERIALIZED", dialect="postgresql")
-        )
-    parts = []
-    everything = True
-    for one in asked:
-        tsquery, complete = one.tsquery(2**31 if few else most)
-        everything &= complete
-        wanted = cast(literal(tsquery, TSQUERY), TSQUERY)
-        part = select(DocumentChunk.id, DocumentChunk.document_id, DocumentChunk.chunk_index, _score(one)).where(
-            DocumentChunk.chunking == space.chunking,
-            DocumentChunk.language == cast(literal(one.language), REGCONFIG),
-        )
-        if passing is not None:
-            # As a function, which no index serves: the way goes from the few documents.
-            part = part.join(passing, passing.c.id == DocumentChunk.document_id)
-            part = part.where(func.ts_match_vq(DocumentChunk.tsv, wanted))
-        else:
-            part = part.where(DocumentChunk.tsv.op("@@")(wanted)).limit(2 * most if not complete else None)
-            if conditions:
-                part = part.join(Document, Document.id == DocumentChunk.document_id)
-                part = part.join(Project, Project.id == Document.project_id).where(*conditions)
-        parts.append(part.subquery().select())
-    scored = union_all(*parts).subquery("scored") if len(parts) > 1 else parts[0].subquery("scored")
-    best = (
-        select(scored, func.count().over().label("considered"))
-        .order_by(scored.c.score.desc())
-        .fetch(k, with_ties=True)
-        .subquery("best")
-    )
-    return (
-        select(best.c.id, best.c.score, best.c.considered)
-        .join(Document, Document.id == best.c.document_id)
-        .join(Project, Project.id == Document.project_id)
-        .order_by(best.c.score.desc(), Project.name, Document.file_path, best.c.chunk_index)
-        .limit(k)
-    ), everything
-
-
-def _score(asked: _Asked) -> ColumnElement[Any]:
-    length = _double(K1) * (_double(1 - B) + _double(B) * DocumentChunk.token_count / _double(asked.mean_tokens))
-    return sum((_term(word, asked.chunks, length) for word in asked.words), start=_double(0)).label("score")
-
-
-def _term(word: Word, chunks: int, length: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Of one word; the fraction is reduced by the number of its occurrences, which is worked out only once so."""
-    lexeme = cast(literal(quoted(word.lexeme), TSQUERY), TSQUERY)
-    rank = cast(func.ts_rank(_EQUAL_WEIGHTS, DocumentChunk.tsv, lexeme), Double)
-    times = func.round(_double(1) / (_double(_SUM_OF_ALL_SQUARES) * (_double(1) - rank)) - _double(0.5), type_=Double)
-    weight = _double(word.weight(chunks) * (K1 + 1))
-    return func.coalesce(weight / (_double(1) + length / func.nullif(times, _double(0))), _double(0))
-
-
-def _double(value: float) -> ColumnElement[float]:
-    return cast(literal(value, Double), Double)
-
-
-def _found(rows: Sequence[Any]) -> FoundByWords:
-    return FoundByWords([(row.id, float(row.score)) for row in rows], rows[0].considered if rows else 0)
+def _sorted(rows: Any, k: int, considered: int) -> FoundByWords:
+    best = sorted(rows, key=lambda row: (-row.score, row.project, row.file_path, row.chunk_index))[:k]
+    return FoundByWords([(row.id, float(row.score)) for row in best], considered)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import rag_assets.definitions
-import rag_assets.search.retriever
+import rag_assets.search.query_vectors
 from rag_assets.cli.main import main
 from tests.fakes import ENCODERS, HashEncoder
 from tests.running import fake_defs
@@ -42,7 +42,7 @@ Cli = Callable[..., Said]
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     ENCODERS.clear()
     monkeypatch.setattr(rag_assets.definitions, "defs", fake_defs)
-    monkeypatch.setattr(rag_assets.search.retriever, "_model_of", lambda space: HashEncoder(space.dimensions))
+    monkeypatch.setattr(rag_assets.search.query_vectors, "_model_of", lambda space: HashEncoder(space.dimensions))
 
     def call(*arguments: str | Path) -> Said:
         monkeypatch.setattr(sys, "argv", ["rag-assets", *map(str, arguments)])

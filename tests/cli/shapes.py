@@ -36,6 +36,7 @@ SEARCH = {
     "plan": str,
 }
 CHECKS = {"checks": [CHECK], "run_ids": [str]}
+HEALTH = {"healthy": bool, "checks": [{"name": str, "healthy": bool, "detail": str}]}
 STATUS = {
     "database": {
         "name": str,

@@ -1,11 +1,11 @@
 """rag-assets status: what is there, pending and failed."""
 
 import pytest
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Engine, text
 
 from rag_assets.settings import Settings
 from tests.cli.conftest import Cli
-from tests.cli.shapes import STATUS, assert_shape
+from tests.cli.shapes import HEALTH, STATUS, assert_shape
 
 
 def test_json_has_the_promised_shape_and_counts(built: Engine, cli: Cli) -> None:
@@ -49,3 +49,25 @@ def test_empty_database_has_a_status_too(
     assert_shape(found, STATUS)
     assert found["database"]["schema_revision"] is None
     assert cli("status").code == 0
+
+
+def test_health_is_told_in_short_and_by_the_exit_code(built: Engine, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = cli("status", "--health", "--json")
+    assert said.code == 0, said.err
+    assert_shape(said.json, HEALTH)
+    assert said.json["healthy"]
+    assert cli("status", "--health").out.count("well") == len(said.json["checks"])
+
+    with built.begin() as connection:
+        connection.execute(text("DROP INDEX rag.ix_embeddings_1_hnsw"))
+    said = cli("status", "--health", "--json")
+    assert (said.code, said.json["healthy"]) == (3, False)
+    assert [check["name"] for check in said.json["checks"] if not check["healthy"]] == ["index"]
+    said = cli("status", "--health")
+    assert said.code == 3
+    assert "NOT WELL index: the index of live space 1 is absent" in said.out
+
+    monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nowhere")
+    said = cli("status", "--health", "--json")
+    assert (said.code, said.json["healthy"]) == (3, False)
+    assert_shape(said.json, HEALTH)

@@ -143,6 +143,13 @@ def test_a_session_that_ends_behind_the_pooler_is_done_without(
     assert reading(engine_through, backends) > 0
 
 
+def test_tls_is_insisted_on(through: URL) -> None:
+    engine = make_engine(through, options=replace(LIMITED, tls=(("sslmode", "require"),)))
+    with pytest.raises(OperationalError, match="SSL was required"):
+        engine.connect()
+    engine.dispose()
+
+
 def test_many_tasks_share_the_few_sessions_of_the_pooler(through: URL, engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE counters (n int)"))

@@ -12,9 +12,9 @@ from rag_assets.db.engine import make_engine
 from rag_assets.db.spaces import live_space
 from rag_assets.db.words import refresh_words
 from rag_assets.errors import UsageError
-from rag_assets.search.retriever import Answer, Retriever
+from rag_assets.search.bm25 import K1, B
 from rag_assets.search.question import parse
-from rag_assets.search.words import K1, B
+from rag_assets.search.retriever import Answer, Retriever
 from tests.conftest import install, new_database
 from tests.running import add_project, errors, rows, run
 

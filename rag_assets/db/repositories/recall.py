@@ -18,6 +18,8 @@ from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.statements import asked, distance_to, graph_values, nearest_texts
 
 MOST_MEMORIES = 1_000
+# Up to here all memories of an owner are compared: that takes a few milliseconds.
+EXACT_MEMORIES = 5_000
 # Up to so many, all memories that serve are weighed: comparing them takes a few milliseconds.
 EXACT_MEMORIES = 5_000
 # Where an owner has too many memories to weigh all of them, this many of the nearest are weighed for each wanted.
