@@ -25,15 +25,28 @@ HIT = {
     "char_end": int,
     "text": str,
 }
-# Beyond the contract: the heading, which people read too, how the question was embedded, and how it was answered.
+# Beyond the contract: what a citation needs, and how the question was answered.
 SEARCH = {
     "query": str,
     "space": int,
     "took_ms": float,
-    "hits": [HIT | {"heading_path": [str]}],
+    "hits": [
+        HIT
+        | {
+            "heading_path": [str],
+            "document_id": str,
+            "file_type": str,
+            "source_version": (str, type(None)),
+            "parts": dict,
+            "context": (str, type(None)),
+        }
+    ],
     "embedding_ms": float,
+    "rerank_ms": float,
     "mode": str,
     "plan": str,
+    "considered": int,
+    "ef_search": (int, type(None)),
 }
 CHECKS = {"checks": [CHECK], "run_ids": [str]}
 HEALTH = {"healthy": bool, "checks": [{"name": str, "healthy": bool, "detail": str}]}
