@@ -33,6 +33,9 @@ def ingest(
     threshold: Annotated[
         list[str] | None, typer.Option(help="What they must reach for the run to pass, like ndcg@10=0.7.")
     ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="What the words are in, for search by words; english by default.")
+    ] = None,
     confirm_deletions: Annotated[
         bool, typer.Option("--confirm-deletions", help="Do delete, even if most documents have vanished.")
     ] = False,
@@ -53,7 +56,7 @@ def ingest(
     # A wrong setting shows here, before any run is started.
     target_space(settings)
     engine = shared_engine(settings)
-    name = _prepare(engine, source, project, include, exclude, questions, threshold)
+    name = _prepare(engine, source, project, include, exclude, questions, threshold, language)
     home.instance().add_dynamic_partitions(str(projects.name), [name])
     config = {"confirm_deletions": confirm_deletions, "retry_failed": retry_failed}
     with nullcontext() if as_json else bars.shown():
@@ -89,8 +92,10 @@ def _prepare(
     exclude: list[str] | None,
     questions: str | None,
     thresholds: list[str] | None,
+    language: str | None,
 ) -> str:
     """Make or find the project; opening the source now tells of a wrong one before any run is started."""
+    from rag_assets.db.languages import check_language
     from rag_assets.db.projects import check_name, find_project, save_project, slug
     from rag_assets.search.expectations import expecting
     from rag_assets.sources import TOPICS_URI, canonical_uri, open_source
@@ -114,6 +119,8 @@ def _prepare(
         if include is not None or exclude is not None or source is not None:
             settings |= {"include": include or [], "exclude": exclude or []}
         settings = expecting(settings, questions, thresholds)
+        if language is not None:
+            settings["language"] = check_language(connection, language)
         open_source(uri, include=settings.get("include", ()), exclude=settings.get("exclude", ()))
         if known is None or known.source_uri != uri or known.settings != settings:
             save_project(connection, name, uri, settings)

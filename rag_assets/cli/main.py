@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from rag_assets.cli import check, database, evaluate, explain, ingest, search, status, tune, ui
+from rag_assets.cli import check, database, evaluate, explain, ingest, search, seed, status, tune, ui
 from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command("search")(search.search)
 app.command("check")(check.check)
 app.command("evaluate")(evaluate.evaluate)
 app.command("explain")(explain.explain)
+app.command("seed")(seed.seed)
 app.command("status")(status.status)
 app.command("tune")(tune.tune)
 app.command("ui")(ui.ui)

@@ -3,24 +3,30 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Exists, Select, and_, exists, func, select
+from sqlalchemy import Exists, Select, Text, and_, cast, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import aliased
 
-from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, EmbeddingSpace
+from rag_assets.db.languages import DEFAULT_LANGUAGE
+from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, EmbeddingSpace, Project
 from rag_assets.db.spaces import partition
 
 
 def pending_documents(project_id: UUID, chunking: str) -> Select[UUID, int]:
-    """Documents of the project to cut by this chunking: id, size of the text in bytes."""
+    """Documents of the project to cut by this chunking, or in another language: id, size of the text in bytes."""
     stamp = aliased(DocumentChunking)
+    language = func.coalesce(Project.settings["language"].astext, DEFAULT_LANGUAGE)
     return (
         select(Document.id, func.octet_length(Document.content))
+        .join(Project, Project.id == Document.project_id)
         .outerjoin(stamp, and_(stamp.document_id == Document.id, stamp.chunking == chunking))
         .where(
             Document.project_id == project_id,
             Document.content.is_not(None),
-            stamp.content_hash.is_distinct_from(Document.content_hash),
+            or_(
+                stamp.content_hash.is_distinct_from(Document.content_hash),
+                cast(stamp.language, Text).is_distinct_from(language),
+            ),
         )
         .order_by(Document.id)
     )

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Connection,
     Text,
     and_,
+    cast,
     delete,
     exists,
     func,
@@ -19,9 +20,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.dialects.postgresql import REGCONFIG, Insert, insert
 
 from rag_assets.db.copy import copy_rows
+from rag_assets.db.languages import DEFAULT_LANGUAGE
 from rag_assets.db.models import SCHEMA, Base, Document, DocumentChunk, DocumentChunking, EmbeddingFailure
 from rag_assets.db.rows import (
     ChunkedDocument,
@@ -101,7 +103,12 @@ def delete_documents(connection: Connection, ids: Sequence[UUID]) -> Written:
 
 
 def write_chunks(
-    connection: Connection, chunking: str, documents: Sequence[ChunkedDocument], run_id: str | None = None
+    connection: Connection,
+    chunking: str,
+    documents: Sequence[ChunkedDocument],
+    run_id: str | None = None,
+    *,
+    language: str = DEFAULT_LANGUAGE,
 ) -> Written:
     """Make the stored chunks of these documents equal to the given ones, and stamp them complete by this run."""
     columns = [_CHUNKS[name] for name in ChunkRow.__slots__]
@@ -120,15 +127,17 @@ def write_chunks(
         )
     )
     # A document that was deleted meanwhile takes its chunks with it: nothing is left to point to.
-    wanted = select(incoming).where(exists().where(Document.id == incoming.c.document_id))
-    statement = insert(DocumentChunk).from_select([c.name for c in columns], wanted)
-    replaced = {c.name: statement.excluded[c.name] for c in columns if c.name not in ("id", "document_id")}
+    in_language = cast(literal(language), REGCONFIG)
+    wanted = select(incoming, in_language).where(exists().where(Document.id == incoming.c.document_id))
+    names = [*ChunkRow.__slots__, "language"]
+    statement = insert(DocumentChunk).from_select(names, wanted)
+    replaced = {name: statement.excluded[name] for name in names if name not in ("id", "document_id")}
     moved = or_(*(_CHUNKS[name].is_distinct_from(value) for name, value in replaced.items()))
     counts = _upsert(
         connection,
         statement.on_conflict_do_update(index_elements=["id"], set_=replaced | {"updated_at": func.now()}, where=moved),
     )
-    _stamp_chunkings(connection, chunking, documents, run_id)
+    _stamp_chunkings(connection, chunking, documents, run_id, in_language)
     counts.deleted = gone.rowcount
     counts.unchanged = len(rows) - counts.inserted - counts.updated
     counts.size_bytes = sum(len(row.chunk_text.encode()) for row in rows)
@@ -136,17 +145,21 @@ def write_chunks(
 
 
 def _stamp_chunkings(
-    connection: Connection, chunking: str, documents: Sequence[ChunkedDocument], run_id: str | None
+    connection: Connection,
+    chunking: str,
+    documents: Sequence[ChunkedDocument],
+    run_id: str | None,
+    language: ColumnElement[str],
 ) -> None:
     names = ("document_id", "chunking", "content_hash", "chunk_count", "run_id")
     stamps = [(d.document_id, chunking, d.content_hash, len(d.chunks), run_id) for d in documents]
     incoming = copy_rows(connection, "incoming_chunkings", [_CHUNKINGS[name] for name in names], stamps)
-    present = select(incoming).where(exists().where(Document.id == incoming.c.document_id))
-    statement = insert(DocumentChunking).from_select(names, present)
+    present = select(incoming, language).where(exists().where(Document.id == incoming.c.document_id))
+    statement = insert(DocumentChunking).from_select([*names, "language"], present)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["document_id", "chunking"],
-            set_={name: statement.excluded[name] for name in names[2:]} | {"updated_at": func.now()},
+            set_={name: statement.excluded[name] for name in (*names[2:], "language")} | {"updated_at": func.now()},
         )
     )
 

@@ -1,7 +1,6 @@
 """What many chunks have in common, and how they lie around it; the database does the arithmetic."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +31,8 @@ from rag_assets.search.selection import NO_FILTERS, average, check_projects, cho
 
 MOST_NEAREST = 1_000
 MOST_BUCKETS = 1_000
+# What four bytes hold.
+MOST_NUMBER = 3.4028234e38
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +129,14 @@ def aggregate(
 
 def written_vector(space: EmbeddingSpace, vector: Sequence[float]) -> str:
     """The vector as pgvector reads it; raises UsageError for one that the space cannot compare."""
-    numbers = [float(number) for number in vector]
+    try:
+        numbers = [float(number) for number in vector]
+    except (TypeError, ValueError):
+        raise UsageError(f"a vector is a sequence of numbers, not {type(vector).__name__}; embed the text.") from None
     if len(numbers) != space.dimensions:
         raise UsageError(f"the vector has {len(numbers)} numbers; space {space.id} needs {space.dimensions}.")
-    if not all(math.isfinite(number) for number in numbers):
-        raise UsageError("the vector has a number that is not finite; embed the text again.")
+    if not all(abs(number) <= MOST_NUMBER for number in numbers):
+        raise UsageError("the vector has a number that is not finite, or too large; embed the text again.")
     if space.distance == "cosine" and not any(numbers):
         raise UsageError("the vector is zero, which has no direction to compare; embed a text with words.")
     return json.dumps(numbers)

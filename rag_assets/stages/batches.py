@@ -57,11 +57,12 @@ class ChunkBatch:
     chunking: str
     documents: "list[ChunkedDocument]"
     figures: dict[str, float] = field(default_factory=dict)
+    language: str = "english"
 
     def write(self, connection: "Connection", run_id: str | None = None, /) -> "Written":
         from rag_assets.db import writes
 
-        return writes.write_chunks(connection, self.chunking, self.documents, run_id)
+        return writes.write_chunks(connection, self.chunking, self.documents, run_id, language=self.language)
 
 
 @dataclass(slots=True)

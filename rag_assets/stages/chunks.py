@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, Row, select
 
+from rag_assets.db.languages import check_language
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import Document
 from rag_assets.db.pending import pending_documents
@@ -23,11 +24,15 @@ _TEXTS = select(Document.id, Document.content, Document.content_hash, Document.f
 
 
 def refresh_chunks(
-    engine: Engine, *, project: str, project_id: UUID, chunking: str, splitter: Splitter, wait_s: float
+    engine: Engine, *, project: str, project_id: UUID, language: str, chunking: str, splitter: Splitter, wait_s: float
 ) -> Iterator[ChunkBatch]:
-    """Stream the chunks of all documents of the project whose chunks are not stamped with their text."""
+    """Stream the chunks of all documents of the project whose chunks are not stamped with their text and language.
+
+    Raises UsageError for a language that the server does not know.
+    """
     with exclusively(engine, f"chunks of {project}", wait_s=wait_s):
         with engine.connect() as connection:
+            check_language(connection, language)
             pending = connection.execute(pending_documents(project_id, chunking)).all()
         done = 0
         for group in _groups(pending):
@@ -43,6 +48,7 @@ def refresh_chunks(
                     )
                     for document, pieces in zip(documents, split, strict=True)
                 ],
+                language=language,
             )
             done += len(group)
             report("chunks", done, len(pending), "documents")

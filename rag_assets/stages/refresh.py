@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from rag_assets.db import hnsw, spaces
+from rag_assets.db.languages import DEFAULT_LANGUAGE
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import EmbeddingSpace, Project
 from rag_assets.db.projects import get_project
@@ -68,6 +69,7 @@ def chunks(engine: Engine, settings: Settings, projects: Sequence[str], target: 
                 engine,
                 project=project.name,
                 project_id=project.id,
+                language=project.settings.get("language", DEFAULT_LANGUAGE),
                 chunking=space.chunking,
                 splitter=splitter,
                 wait_s=settings.lock_wait_s,

@@ -136,6 +136,9 @@ def test_what_cannot_be_is_refused(engine: Engine, corpus: Corpus) -> None:
         ({"buckets": 0}, "buckets is 0; choose 1 to 1000"),
         ({"to": [1.0]}, "the vector has 1 numbers; space 1 needs 8"),
         ({"to": [float("nan")] * 8}, "not finite"),
+        ({"to": [1e39] * 8}, "too large"),
+        ({"to": ["x"] * 8}, "a vector is a sequence of numbers, not list"),
+        ({"to": 5}, "a vector is a sequence of numbers, not int"),
         ({"to": [0.0] * 8}, "the vector is zero"),
         ({"filters": Filters(projects=["nope"])}, "there is no project 'nope'"),
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, get_args
 from uuid import UUID
 
@@ -21,7 +22,10 @@ BYTES_PER_TOKEN = 4
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """What is said; `token_count` None is estimated, at four bytes a token."""
+    """What is said; `token_count` None is estimated, at four bytes a token, `created_at` None is now.
+
+    A time of its own is for what was said elsewhere before; the order in a conversation is that of the versions.
+    """
 
     role: Role
     content: str
@@ -30,6 +34,7 @@ class NewMessage:
     tool_name: str | None = None
     model: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    created_at: datetime | None = None
 
 
 def append(connection: Connection, conversation_id: UUID, message: NewMessage) -> ConversationMessage:
@@ -54,14 +59,15 @@ def append_many(
             message_count=Conversation.message_count + len(rows),
             total_tokens=Conversation.total_tokens + sum(row["token_count"] for row in rows),
         )
-        .returning(Conversation.latest_version)
+        .returning(Conversation.latest_version, func.now())
     )
-    latest = connection.scalar(counted)
-    if latest is None:
+    done = connection.execute(counted).one_or_none()
+    if done is None:
         conversations.get(connection, id_)
         raise UsageError(f"the conversation {id_} changed meanwhile; append again.")
-    for version, row in enumerate(rows, start=latest - len(rows) + 1):
-        row |= {"conversation_id": id_, "version": version}
+    latest, now = done
+    for version, (row, message) in enumerate(zip(rows, messages, strict=True), start=latest - len(rows) + 1):
+        row |= {"conversation_id": id_, "version": version, "created_at": message.created_at or now}
     statement = insert(ConversationMessage).returning(ConversationMessage, sort_by_parameter_order=True)
     with entities.session_of(connection) as session:
         return list(session.scalars(statement, [entities.by_attribute(ConversationMessage, row) for row in rows]))
@@ -154,7 +160,8 @@ def _row(message: NewMessage) -> dict[str, Any]:
             "tool_name": message.tool_name,
             "model": message.model,
             "metadata": message.metadata,
-        },
+        }
+        | ({} if message.created_at is None else {"created_at": message.created_at}),
     )
     tokens = message.token_count
     if tokens is None:

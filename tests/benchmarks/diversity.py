@@ -1,0 +1,70 @@
+"""python -m tests.benchmarks.diversity --project NAME [--questions FILE] [--mode MODE]: what diverse hits cost.
+
+Asks the judged questions (by default those over Python's documentation topics) of the environment's installation,
+and prints one JSON object a weight of relevance and line, over pages of ten hits: `ndcg@10` and `recall@10` of the
+documents on the page, `alike` (the mean cosine similarity of two hits of a page), `documents` (distinct ones on a
+page), and `p50_ms` of the search, the choice among candidates included.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+
+import numpy as np
+
+from rag_assets.db.engine import shared_engine
+from rag_assets.db.spaces import live_space
+from rag_assets.search.diversity import stored_vectors
+from rag_assets.search.measures import means, measured
+from rag_assets.search.questions import read_questions
+from rag_assets.search.retriever import Retriever
+from rag_assets.settings import load_settings
+from tests.benchmarks.quality import TOPICS_QUESTIONS
+
+BALANCES = (1.0, 0.9, 0.7, 0.5, 0.3)
+PAGE = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--project", required=True)
+    parser.add_argument("--questions", type=Path, default=TOPICS_QUESTIONS)
+    parser.add_argument("--mode", default="vector")
+    arguments = parser.parse_args()
+    engine = shared_engine(load_settings())
+    with engine.connect() as connection:
+        space = live_space(connection)
+    assert space is not None
+    retriever = Retriever(engine)
+    questions = read_questions(arguments.questions).questions
+    for balance in BALANCES:
+        found, alike, documents, took_ms = [], [], [], []
+        for question in questions:
+            answer = retriever.search(
+                question.query, k=PAGE, project=arguments.project, mode=arguments.mode, mmr=balance
+            )
+            ids = [hit.chunk_id for hit in answer.hits]
+            with engine.connect() as connection:
+                vectors = np.array([vector for _, vector in stored_vectors(connection, space, ids).values()])
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            pairs = np.triu_indices(len(vectors), 1)
+            alike.append(float(np.mean((vectors @ vectors.T)[pairs])))
+            found.append(list(dict.fromkeys(hit.file_path for hit in answer.hits)))
+            documents.append(len(found[-1]))
+            took_ms.append(answer.took_ms)
+        figures = means(measured([question.relevant for question in questions], found))
+        report = {
+            "mmr": balance,
+            "mode": arguments.mode,
+            "ndcg@10": round(figures["ndcg@10"], 3),
+            "recall@10": round(figures["recall@10"], 3),
+            "alike": round(statistics.mean(alike), 3),
+            "documents": round(statistics.mean(documents), 2),
+            "p50_ms": round(statistics.median(took_ms), 1),
+        }
+        print(json.dumps(report), flush=True)
+
+
+if __name__ == "__main__":
+    main()
