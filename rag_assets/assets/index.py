@@ -30,8 +30,9 @@ def live_space(postgres: Postgres, embedder: Embedder) -> dg.MaterializeResult[N
 
     The pointer moves to the wanted space only when that one is proved: complete, indexed, fast and exact enough.
     """
+    from rag_assets.db.pools import pool_statistics
     from rag_assets.stages import refresh
 
     figures = refresh.live(postgres.engine, postgres.settings, embedder.target())
     table = table_metadata(postgres.engine.url.database or "", "live_chunks")
-    return dg.MaterializeResult(metadata={**table, **figures})
+    return dg.MaterializeResult(metadata={**table, **figures, **pool_statistics(postgres.engine).metadata()})

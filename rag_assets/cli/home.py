@@ -1,6 +1,7 @@
 """The installation that a command works in: settings, DAGSTER_HOME, a quiet Dagster."""
 
 import fcntl
+import logging
 import os
 from functools import cache
 from pathlib import Path
@@ -30,7 +31,18 @@ def enter() -> Settings:
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "dagster.yaml").exists():
         (home / "dagster.yaml").write_text(_DAGSTER_YAML)
-    return load_settings()
+    settings = load_settings()
+    if settings.log_queries:
+        _show_queries()
+    return settings
+
+
+def _show_queries() -> None:
+    """On stderr, since stdout may be one JSON object; an application sets up its logging itself."""
+    log = logging.getLogger("rag_assets.db.queries")
+    if not log.handlers:
+        log.addHandler(logging.StreamHandler())
+        log.setLevel(logging.INFO)
 
 
 def quiet_run_config() -> dict[str, object]:

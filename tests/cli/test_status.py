@@ -1,5 +1,7 @@
 """rag-assets status: what is there, pending and failed."""
 
+import logging
+
 import pytest
 from sqlalchemy import URL, Engine, text
 
@@ -71,3 +73,16 @@ def test_health_is_told_in_short_and_by_the_exit_code(built: Engine, cli: Cli, m
     said = cli("status", "--health", "--json")
     assert (said.code, said.json["healthy"]) == (3, False)
     assert_shape(said.json, HEALTH)
+
+
+def test_statements_are_shown_on_stderr_where_that_is_asked_for(
+    settings: Settings, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli("status", "--json").err == ""
+    monkeypatch.setenv("RAG_ASSETS_LOG_QUERIES", "true")
+    log = logging.getLogger("rag_assets.db.queries")
+    monkeypatch.setattr(log, "handlers", [])
+    monkeypatch.setattr(log, "level", logging.NOTSET)
+    said = cli("status", "--json")
+    assert_shape(said.json, STATUS)
+    assert " ms (rag_assets): SELECT " in said.err
