@@ -4,20 +4,19 @@ With `project`, they speak of that project alone: a run over one project must no
 being ingested by somebody else.
 """
 
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, Engine, func, select, true
 
 from rag_assets.audit.finding import EXAMPLES, Finding
+from rag_assets.db.groups import grouped
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, Project
 from rag_assets.text.tokens import count_tokens
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-PAGE_ROWS = 200
-RECOUNTED = 200
+RECOUNTED = 50
 
 
 def documents_readable(engine: Engine, project: str | None = None) -> Finding:
@@ -78,40 +77,42 @@ def documents_have_chunks(engine: Engine, chunking: str, project: str | None = N
 
 
 def offsets_reproduce_text(engine: Engine, chunking: str, project: str | None = None) -> Finding:
-    """`content[char_start:char_end] == chunk_text`, and the stored hash is that text's; one document at a time."""
-    rows = (
-        select(
-            Document.id,
-            Document.file_path,
-            DocumentChunk.chunk_index,
-            DocumentChunk.char_start,
-            DocumentChunk.char_end,
-            DocumentChunk.chunk_text,
-            (func.sha256(func.convert_to(DocumentChunk.chunk_text, "UTF8")) == DocumentChunk.content_hash),
-        )
-        .join(Document, Document.id == DocumentChunk.document_id)
-        # A document whose text is newer than its chunks is documents_have_chunks' to report.
+    """`content[char_start:char_end] == chunk_text`, and the stored hash is that text's; a few documents at a time."""
+    # A document whose text is newer than its chunks is documents_have_chunks' to report.
+    cut = (
+        select(Document.id, func.octet_length(Document.content))
         .join(
             DocumentChunking,
             (DocumentChunking.document_id == Document.id)
             & (DocumentChunking.chunking == chunking)
             & (DocumentChunking.content_hash == Document.content_hash),
         )
-        .where(DocumentChunk.chunking == chunking, _within(project))
+        .where(_within(project))
         .order_by(Document.id)
     )
+    chunks = select(
+        DocumentChunk.document_id,
+        DocumentChunk.chunk_index,
+        DocumentChunk.char_start,
+        DocumentChunk.char_end,
+        DocumentChunk.chunk_text,
+        func.sha256(func.convert_to(DocumentChunk.chunk_text, "UTF8")) == DocumentChunk.content_hash,
+    ).where(DocumentChunk.chunking == chunking)
     checked, wrong = 0, []
-    with engine.connect() as reader, engine.connect() as stream:
-        stream = stream.execution_options(stream_results=True, max_row_buffer=PAGE_ROWS)
-        for id_, chunks in groupby(stream.execute(rows), key=lambda row: row.id):
-            content = reader.scalar(select(Document.content).where(Document.id == id_)) or ""
-            for _, path, index, start, end, chunk_text, hashed in chunks:
+    with engine.connect() as connection:
+        for group in grouped((id_, size) for id_, size in connection.execute(cut).all()):
+            documents = select(Document.id, Document.file_path, Document.content).where(Document.id.in_(group))
+            texts = {id_: (path, content or "") for id_, path, content in connection.execute(documents)}
+            for id_, index, start, end, text, hashed in connection.execute(
+                chunks.where(DocumentChunk.document_id.in_(group))
+            ):
+                path, content = texts.get(id_, ("", ""))
                 checked += 1
-                if content[start:end] != chunk_text or not hashed:
+                if content[start:end] != text or not hashed:
                     wrong.append(f"{path} chunk {index} [{start}:{end}]")
     return Finding(
         not wrong,
-        {"chunks": checked, "wrong": len(wrong), "threshold": 0, "examples": wrong[:EXAMPLES]},
+        {"chunks": checked, "wrong": len(wrong), "threshold": 0, "examples": sorted(wrong)[:EXAMPLES]},
         f"{len(wrong)} of {checked} chunks are not the text at their offsets",
     )
 

@@ -1,12 +1,18 @@
 """Checks of documents and chunks: everything was read, everything was cut, nothing was changed or lost."""
 
 from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from rag_assets.checks.results import evaluate, project_of
 from rag_assets.resources.embedder import Embedder
 from rag_assets.resources.postgres import Postgres
+
+if TYPE_CHECKING:
+    from rag_assets.audit.finding import Finding
+    from rag_assets.db.models import EmbeddingSpace
 
 
 @dg.multi_asset_check(
@@ -17,22 +23,7 @@ from rag_assets.resources.postgres import Postgres
             description="Every document of the source could be read. When it warns: `rag-assets status` lists the "
             "documents with their reasons; mend or exclude them, then ingest again (with --retry-failed where the "
             "file itself is right).",
-        )
-    ],
-    can_subset=True,
-)
-def raw_documents_checks(context: dg.AssetCheckExecutionContext, postgres: Postgres) -> Iterator[dg.AssetCheckResult]:
-    from rag_assets.audit import integrity
-
-    yield from evaluate(
-        context,
-        {"documents_readable": lambda: integrity.documents_readable(postgres.engine, project_of(context))},
-        severity={"documents_readable": dg.AssetCheckSeverity.WARN},
-    )
-
-
-@dg.multi_asset_check(
-    specs=[
+        ),
         dg.AssetCheckSpec(
             "documents_have_chunks",
             asset="chunks",
@@ -58,7 +49,7 @@ def raw_documents_checks(context: dg.AssetCheckExecutionContext, postgres: Postg
     ],
     can_subset=True,
 )
-def chunks_checks(
+def document_checks(
     context: dg.AssetCheckExecutionContext, postgres: Postgres, embedder: Embedder
 ) -> Iterator[dg.AssetCheckResult]:
     from rag_assets.audit import integrity
@@ -66,15 +57,23 @@ def chunks_checks(
     from rag_assets.stages.target import checked_space, tokenizer_of
 
     engine, project = postgres.engine, project_of(context)
-    space = checked_space(engine, embedder.target().definition)
-    tokenizer = tokenizer_of(find_model(space.model, space.revision))
+
+    # Documents can be looked at before there is a space.
+    @cache
+    def space() -> "EmbeddingSpace":
+        return checked_space(engine, embedder.target().definition)
+
+    def fit() -> "Finding":
+        tokenizer = tokenizer_of(find_model(space().model, space().revision))
+        return integrity.chunks_fit_window(engine, space().chunking, tokenizer, space().max_tokens)
+
     yield from evaluate(
         context,
         {
-            "documents_have_chunks": lambda: integrity.documents_have_chunks(engine, space.chunking, project),
-            "offsets_reproduce_text": lambda: integrity.offsets_reproduce_text(engine, space.chunking, project),
-            "chunks_fit_window": lambda: integrity.chunks_fit_window(
-                engine, space.chunking, tokenizer, space.max_tokens
-            ),
+            "documents_readable": lambda: integrity.documents_readable(engine, project),
+            "documents_have_chunks": lambda: integrity.documents_have_chunks(engine, space().chunking, project),
+            "offsets_reproduce_text": lambda: integrity.offsets_reproduce_text(engine, space().chunking, project),
+            "chunks_fit_window": fit,
         },
+        severity={"documents_readable": dg.AssetCheckSeverity.WARN},
     )

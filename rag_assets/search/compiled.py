@@ -27,7 +27,7 @@ def run_compiled(connection: Connection, statement: Compiled, values: dict[str, 
     """All rows of a statement, as tuples; errors are those that SQLAlchemy raises."""
     if connection.dispatch.before_cursor_execute:
         # Somebody listens: a log of queries, for example.
-        return [row._tuple() for row in connection.exec_driver_sql(statement.sql, statement.fixed | values)]
+        return [tuple(row) for row in connection.exec_driver_sql(statement.sql, statement.fixed | values)]
     cursor = connection.connection.cursor()
     try:
         cursor.execute(statement.sql, statement.fixed | values)

@@ -1,10 +1,11 @@
 """chunks: cut again the documents whose stored chunks were made of another text, or by another chunking."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-from sqlalchemy import Engine, Row, select
+from sqlalchemy import Engine, select
 
+from rag_assets.db.groups import grouped
 from rag_assets.db.languages import check_language
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import Document
@@ -14,9 +15,6 @@ from rag_assets.progress import report
 from rag_assets.stages.batches import ChunkBatch
 from rag_assets.text.hashing import content_hash
 from rag_assets.text.splitting import Piece, Splitter
-
-BATCH_DOCUMENTS = 200
-BATCH_BYTES = 2_000_000
 
 _TEXTS = select(Document.id, Document.content, Document.content_hash, Document.file_type).where(
     Document.content.is_not(None)
@@ -35,7 +33,7 @@ def refresh_chunks(
             check_language(connection, language)
             pending = connection.execute(pending_documents(project_id, chunking)).all()
         done = 0
-        for group in _groups(pending):
+        for group in grouped((id_, size) for id_, size in pending):
             with engine.connect() as connection:
                 documents = connection.execute(_TEXTS.where(Document.id.in_(group))).all()
             split = splitter.split_all([(document.content or "", document.file_type) for document in documents])
@@ -52,19 +50,6 @@ def refresh_chunks(
             )
             done += len(group)
             report("chunks", done, len(pending), "documents")
-
-
-def _groups(pending: Iterable[Row[UUID, int]]) -> Iterator[list[UUID]]:
-    group: list[UUID] = []
-    held = 0
-    for id_, size in pending:
-        if group and (len(group) >= BATCH_DOCUMENTS or held + size > BATCH_BYTES):
-            yield group
-            group, held = [], 0
-        group.append(id_)
-        held += size
-    if group:
-        yield group
 
 
 def _rows(document: UUID, chunking: str, pieces: Sequence[Piece]) -> Iterator[ChunkRow]:
