@@ -4,6 +4,16 @@ Prints one JSON object a mode and line, as `rag-assets evaluate --json` does. Wi
 environment is asked as it is. Else a temporary one is made: it ingests Python's documentation topics for the questions
 that lie beside this file or that --questions names, and where that is a folder in BEIR's layout, its corpus, one file
 `<document id>.txt` (title, blank line, text) a document. A mode that searches do not have is left out.
+
+With `--sets FOLDER` (made by `python -m tests.benchmarks.judged FOLDER`) the topics and all sets of the folder are
+ingested, a project each, and a Markdown table of nDCG@10 is printed: a line a variant, a column a set, and what the
+variant gains over searching by meaning. The variants are the modes, and those that these options name:
+
+    --chunk-tokens N, --overlap-tokens N   chunks cut otherwise
+    --titles                               title and heading path embedded before the text of each chunk
+    --ef-search N,…                        candidates that a search by meaning looks at
+    --fusions CONSTANT:WEIGHT:DEPTH,…      ranks fused otherwise; WEIGHT is that of meaning, the rest that of words
+    --scores WEIGHT,…                      scores added up instead of ranks (see `relative_score_fusion`)
 """
 
 import argparse
@@ -30,19 +40,35 @@ def main() -> None:
     parser.add_argument("--questions", type=Path, default=TOPICS_QUESTIONS)
     parser.add_argument("--project")
     parser.add_argument("--modes", help="those that searches have, by default")
+    parser.add_argument("--sets", type=Path)
+    parser.add_argument("--chunk-tokens", type=int)
+    parser.add_argument("--overlap-tokens", type=int)
+    parser.add_argument("--titles", action="store_true")
+    parser.add_argument("--ef-search", type=numbers, default=[])
+    parser.add_argument("--fusions", type=lambda text: [numbers(one, ":") for one in text.split(",")], default=[])
+    parser.add_argument("--scores", type=numbers, default=[])
     arguments = parser.parse_args()
     modes = arguments.modes.split(",") if arguments.modes else known_modes()
     if arguments.project is not None:
         evaluate(dict(os.environ), arguments.questions, arguments.project, modes)
         return
     with installation() as environment, tempfile.TemporaryDirectory(prefix="rag-bench-corpus-") as folder:
+        for name in ("chunk_tokens", "overlap_tokens"):
+            if getattr(arguments, name) is not None:
+                environment[f"RAG_ASSETS_{name.upper()}"] = str(getattr(arguments, name))
+        if arguments.sets is not None:
+            compare(environment, arguments, modes)
+            return
         source = TOPICS_URI
         if (arguments.questions / "corpus.jsonl").is_file():
             write_corpus(arguments.questions / "corpus.jsonl", Path(folder))
             source = folder
-        ingest = [*CLI, "ingest", source, "--project", PROJECT, "--json"]
-        subprocess.run(ingest, env=environment, check=True, stdout=subprocess.DEVNULL)
+        ingest(environment, source, PROJECT)
         evaluate(environment, arguments.questions, PROJECT, modes)
+
+
+def numbers(text: str, between: str = ",") -> list[float]:
+    return [float(one) for one in text.split(between)]
 
 
 def known_modes() -> list[str]:
@@ -51,10 +77,34 @@ def known_modes() -> list[str]:
     return [mode for mode in MODES if mode == "vector" or "mode" in inspect.signature(Retriever.search).parameters]
 
 
+def ingest(environment: dict[str, str], source: str, project: str) -> None:
+    command = [*CLI, "ingest", source, "--project", project, "--json"]
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
 def evaluate(environment: dict[str, str], questions: Path, project: str, modes: list[str]) -> None:
     for mode in modes:
         command = [*CLI, "evaluate", str(questions), "--project", project, "--mode", mode, "--json"]
         subprocess.run(command, env=environment, check=True)
+
+
+def compare(environment: dict[str, str], arguments: argparse.Namespace, modes: list[str]) -> None:
+    """Ingest all sets, and let a child, which has the installation's environment, ask every variant all questions."""
+    sets = {"topics": str(TOPICS_QUESTIONS)}
+    ingest(environment, TOPICS_URI, "topics")
+    for folder in sorted(path.parent for path in arguments.sets.glob("*/questions.jsonl")):
+        ingest(environment, str(folder / "corpus"), folder.name)
+        sets[folder.name] = str(folder / "questions.jsonl")
+    wanted = {
+        "sets": sets,
+        "modes": modes,
+        "titles": arguments.titles,
+        "ef_search": arguments.ef_search,
+        "fusions": arguments.fusions,
+        "scores": arguments.scores,
+    }
+    command = [sys.executable, "-m", "tests.benchmarks.variants", json.dumps(wanted)]
+    subprocess.run(command, env=environment, check=True)
 
 
 def write_corpus(corpus: Path, folder: Path) -> None:
