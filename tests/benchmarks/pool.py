@@ -33,7 +33,7 @@ from rag_assets.db import schema
 from rag_assets.db.embedded import EmbeddedServer
 from rag_assets.db.engine import DRIVER, make_async_engine, make_engine
 from rag_assets.db.options import EngineOptions
-from rag_assets.db.pools import pool_statistics
+from rag_assets.db.pools import open_ahead_async, pool_statistics
 from rag_assets.db.repositories import Conversations, NewMessage
 from rag_assets.db.shutdown import close_async_engine
 from rag_assets.errors import RagAssetsError
@@ -99,6 +99,8 @@ async def measure(
     options = EngineOptions(application_name=NAME, pool_size=arguments.pool, statement_timeout_s=60)
     writer = make_async_engine(url, options=options)
     reader = make_async_engine(url, options=replace(options, pre_ping=False))
+    for engine in (reader, writer):
+        await open_ahead_async(engine, arguments.pool)
     vectors = Corpus(arguments.vectors, per_document=synthetic.PER_DOCUMENT).questions(500).vectors
     retriever = AsyncRetriever(reader)
     repository = Conversations(writer)
