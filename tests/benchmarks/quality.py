@@ -3,7 +3,7 @@
 Prints one JSON object a mode and line, as `rag-assets evaluate --json` does. With --project, the installation of the
 environment is asked as it is. Else a temporary one is made: it ingests Python's documentation topics for the questions
 that lie beside this file or that --questions names, and where that is a folder in BEIR's layout, its corpus, one file
-`<document id>.txt` (title, blank line, text) a document. A mode that searches do not have is left out.
+`<document id>.txt` (title, blank line, text) a document.
 
 With `--sets FOLDER` (made by `python -m tests.benchmarks.judged FOLDER`) the topics and all sets of the folder are
 ingested, a project each, and a Markdown table of nDCG@10 is printed: a line a variant, a column a set, and what the
@@ -11,13 +11,13 @@ variant gains over searching by meaning. The variants are the modes, and those t
 
     --chunk-tokens N, --overlap-tokens N   chunks cut otherwise
     --titles                               title and heading path embedded before the text of each chunk
+    --prompt TEXT                          put before each question; may be repeated
     --ef-search N,…                        candidates that a search by meaning looks at
     --fusions CONSTANT:WEIGHT:DEPTH,…      ranks fused otherwise; WEIGHT is that of meaning, the rest that of words
     --scores WEIGHT,…                      scores added up instead of ranks (see `relative_score_fusion`)
 """
 
 import argparse
-import inspect
 import json
 import os
 import subprocess
@@ -30,7 +30,6 @@ from rag_assets.sources import TOPICS_URI
 from tests.benchmarks.ingest import installation
 
 TOPICS_QUESTIONS = Path(__file__).with_name("topics_questions.jsonl")
-MODES = ("vector", "text", "hybrid")
 CLI = [sys.executable, "-c", "from rag_assets.cli.main import main; main()"]
 PROJECT = "judged"
 
@@ -39,16 +38,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--questions", type=Path, default=TOPICS_QUESTIONS)
     parser.add_argument("--project")
-    parser.add_argument("--modes", help="those that searches have, by default")
+    parser.add_argument("--modes", default="vector,text,hybrid")
     parser.add_argument("--sets", type=Path)
     parser.add_argument("--chunk-tokens", type=int)
     parser.add_argument("--overlap-tokens", type=int)
     parser.add_argument("--titles", action="store_true")
+    parser.add_argument("--prompt", action="append", default=[])
     parser.add_argument("--ef-search", type=numbers, default=[])
     parser.add_argument("--fusions", type=lambda text: [numbers(one, ":") for one in text.split(",")], default=[])
     parser.add_argument("--scores", type=numbers, default=[])
     arguments = parser.parse_args()
-    modes = arguments.modes.split(",") if arguments.modes else known_modes()
+    modes = arguments.modes.split(",")
     if arguments.project is not None:
         evaluate(dict(os.environ), arguments.questions, arguments.project, modes)
         return
@@ -69,12 +69,6 @@ def main() -> None:
 
 def numbers(text: str, between: str = ",") -> list[float]:
     return [float(one) for one in text.split(between)]
-
-
-def known_modes() -> list[str]:
-    from rag_assets.search.retriever import Retriever
-
-    return [mode for mode in MODES if mode == "vector" or "mode" in inspect.signature(Retriever.search).parameters]
 
 
 def ingest(environment: dict[str, str], source: str, project: str) -> None:
@@ -99,6 +93,7 @@ def compare(environment: dict[str, str], arguments: argparse.Namespace, modes: l
         "sets": sets,
         "modes": modes,
         "titles": arguments.titles,
+        "prompts": arguments.prompt,
         "ef_search": arguments.ef_search,
         "fusions": arguments.fusions,
         "scores": arguments.scores,

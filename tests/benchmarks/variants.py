@@ -12,10 +12,11 @@ from sqlalchemy import Engine, text
 from rag_assets.cli import home
 from rag_assets.db.engine import shared_engine
 from rag_assets.db.spaces import live_space, partition_name
+from rag_assets.search.answers import Answer, Hit
+from rag_assets.search.evaluation import evaluate
 from rag_assets.search.fusion import reciprocal_rank_fusion
-from rag_assets.search.judging import judge
-from rag_assets.search.questions import read_questions
-from rag_assets.search.retriever import Answer, Hit, Retriever
+from rag_assets.search.questions import QuestionSet, read_questions
+from rag_assets.search.retriever import Retriever
 
 TITLED = text(
     "SELECT DISTINCT ON (c.content_hash) c.content_hash, d.title, c.heading_path, c.chunk_text "
@@ -52,6 +53,17 @@ class Fused:
         fused = self.fuse(near.hits[: self.depth], worded.hits[: self.depth])[:k]
         hits = [replace(hit, rank=rank, score=score) for rank, (score, hit) in enumerate(fused, start=1)]
         return replace(near, hits=hits, took_ms=near.took_ms + worded.took_ms)
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """Words put before each question, as some models want them."""
+
+    retriever: Remembering
+    prompt: str
+
+    def search(self, query: str, **which: Any) -> Answer:
+        return self.retriever.search(self.prompt + query, **which)
 
 
 def by_rank(constant: float, weight: float) -> Any:
@@ -110,17 +122,23 @@ def with_headings(row: Any) -> str:
     return row.chunk_text if row.chunk_text.startswith(above) else f"{above}\n\n{row.chunk_text}"
 
 
-def variants(engine: Engine, wanted: dict[str, Any]) -> dict[str, tuple[Any, Any, int | None]]:
-    """(retriever, mode, ef_search) by the name that the table gives it; the first is what gains are counted from."""
+def variants(engine: Engine, wanted: dict[str, Any]) -> dict[str, tuple[Any, Any, dict[str, Any]]]:
+    """(retriever, mode, options) by the name that the table gives it; gains are counted from the first."""
     plain = Remembering(Retriever(engine))
-    named: dict[str, tuple[Any, Any, int | None]] = {mode: (plain, mode, None) for mode in wanted["modes"]}
-    for ef_search in map(round, wanted["ef_search"]):
-        named[f"vector, ef_search {ef_search}"] = (Retriever(engine, ef_search=ef_search), "vector", ef_search)
+    named: dict[str, tuple[Any, Any, dict[str, Any]]] = {mode: (plain, mode, {}) for mode in wanted["modes"]}
     for constant, weight, depth in wanted["fusions"]:
         fused = Fused(plain, by_rank(constant, weight), round(depth))
-        named[f"ranks, constant {constant:g}, weight {weight:g}, depth {depth:g}"] = (fused, "hybrid", None)
+        named[f"ranks, constant {constant:g}, weight {weight:g}, depth {depth:g}"] = (fused, "hybrid", {})
     for weight in wanted["scores"]:
-        named[f"scores, weight {weight:g}"] = (Fused(plain, relative_score_fusion(weight)), "hybrid", None)
+        named[f"scores, weight {weight:g}"] = (Fused(plain, relative_score_fusion(weight)), "hybrid", {})
+    for prompt in wanted["prompts"]:
+        named[f"vector, questions begin with {prompt!r}"] = (Prompted(plain, prompt), "vector", {})
+    if wanted["ef_search"]:
+        # A small project is answered exactly, whatever ef_search is: these look through all of them.
+        named["vector in all projects, exact"] = (plain, "vector", {"project": None, "exact": True})
+    for ef_search in map(round, wanted["ef_search"]):
+        options = {"project": None, "ef_search": ef_search}
+        named[f"vector in all projects, ef_search {ef_search}"] = (plain, "vector", options)
     return named
 
 
@@ -134,15 +152,19 @@ def main() -> None:
     print("| variant |", " | ".join(f"{name} ({len(asked.questions)})" for name, asked in sets.items()), "| gain |")
     print("|---" * (len(sets) + 2) + "|")
     first: list[float] = []
-    for name, (retriever, mode, ef_search) in variants(engine, wanted).items():
-        found = [
-            judge(engine, retriever, asked, project=project, mode=mode, ef_search=ef_search).evaluation.metrics
-            for project, asked in sets.items()
-        ]
-        scores = [metrics["ndcg@10"] for metrics in found]
+    for name, (retriever, mode, options) in variants(engine, wanted).items():
+        scores = [ndcg(asked, retriever, mode, {"project": project} | options) for project, asked in sets.items()]
         first = first or scores
         gain = sum(scores) / len(scores) - sum(first) / len(first)
         print(f"| {name} |", " | ".join(f"{score:.3f}" for score in scores), f"| {gain:+.3f} |", flush=True)
+
+
+def ndcg(asked: QuestionSet, retriever: Any, mode: str, options: dict[str, Any]) -> float:
+    def search(query: str, k: int) -> Answer:
+        found: Answer = retriever.search(query, k=k, mode=mode, **options)
+        return found
+
+    return evaluate(asked.questions, search).metrics["ndcg@10"]
 
 
 if __name__ == "__main__":
