@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--project")
     parser.add_argument("--modes", default="vector,text,hybrid")
     parser.add_argument("--sets", type=Path)
+    parser.add_argument("--only", type=lambda text: text.split(","), help="of the sets, those with these names")
     parser.add_argument("--chunk-tokens", type=int)
     parser.add_argument("--overlap-tokens", type=int)
     parser.add_argument("--titles", action="store_true")
@@ -83,12 +84,14 @@ def evaluate(environment: dict[str, str], questions: Path, project: str, modes: 
 
 
 def compare(environment: dict[str, str], arguments: argparse.Namespace, modes: list[str]) -> None:
-    """Ingest all sets, and let a child, which has the installation's environment, ask every variant all questions."""
-    sets = {"topics": str(TOPICS_QUESTIONS)}
-    ingest(environment, TOPICS_URI, "topics")
+    """Ingest the sets, and let a child, which has the installation's environment, ask every variant all questions."""
+    sources = {"topics": (TOPICS_URI, str(TOPICS_QUESTIONS))}
     for folder in sorted(path.parent for path in arguments.sets.glob("*/questions.jsonl")):
-        ingest(environment, str(folder / "corpus"), folder.name)
-        sets[folder.name] = str(folder / "questions.jsonl")
+        sources[folder.name] = (str(folder / "corpus"), str(folder / "questions.jsonl"))
+    sets = {}
+    for name in arguments.only or sources:
+        source, sets[name] = sources[name]
+        ingest(environment, source, name)
     wanted = {
         "sets": sets,
         "modes": modes,
