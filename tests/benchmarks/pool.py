@@ -119,12 +119,14 @@ async def measure(
     half = arguments.clients // 2
     end = time.perf_counter() + arguments.seconds
     think_s = arguments.think_ms / 1000
+    cpu_s = time.process_time()
     with counted(url) as peak:
         clients = [client(search, n, searches, end, think_s) for n in range(half)]
         clients += [client(append, n, appends, end, think_s) for n in range(arguments.clients - half)]
         if arguments.restart:
             clients.append(restart(server, arguments.seconds / 2))
         await asyncio.gather(*clients)
+    cpu_s = time.process_time() - cpu_s
     statistics = {name: asdict(pool_statistics(engine)) for name, engine in (("read", reader), ("write", writer))}
     for engine in (reader, writer):
         await close_async_engine(engine)
@@ -133,6 +135,7 @@ async def measure(
         "seconds": arguments.seconds,
         "think_ms": arguments.think_ms,
         "restarted": arguments.restart,
+        "client_cpu_share": round(cpu_s / arguments.seconds, 2),
         "searches": len(searches.times_ms),
         "appends": len(appends.times_ms),
         "errors": sum(searches.errors.values()) + sum(appends.errors.values()),
