@@ -106,7 +106,7 @@ class Settings(BaseSettings):
         None, description="A cross-encoder for searches that ask for reranking: its name on the hub, or a folder."
     )
     reranker_revision: str | None = Field(None, description="The cross-encoder's commit on the hub; unset: its newest.")
-    rerank_candidates: int = Field(50, ge=1, le=1000, description="The best hits of a search that are reranked.")
+    rerank_candidates: int = Field(20, ge=1, le=1000, description="The best hits of a search that are reranked.")
 
     latency_limit_ms: float = Field(100, gt=0, description="Threshold of the check search_latency (p95).")
     recall_limit: float = Field(0.95, gt=0, le=1, description="Threshold of the check recall_at_10 (mean).")

@@ -10,7 +10,7 @@ from rag_assets.audit.integrity import documents_have_chunks
 from rag_assets.audit.plans import served_by_index
 from rag_assets.db import hnsw
 from rag_assets.db.models import SCHEMA, DocumentChunk, EmbeddingFailure, EmbeddingSpace
-from rag_assets.db.pending import count_pending_texts, count_texts, has_chunk
+from rag_assets.db.pending import count_pending_texts, count_texts, has_text
 from rag_assets.db.projects import get_project
 from rag_assets.db.spaces import live_space, partition
 from rag_assets.search import statements
@@ -37,7 +37,7 @@ def texts_have_vectors(engine: Engine, space: EmbeddingSpace, project: str | Non
     reasons = (
         select(EmbeddingFailure.error)
         .where(EmbeddingFailure.space_id == space.id)
-        .where(has_chunk(space, EmbeddingFailure.content_hash))
+        .where(has_text(space, EmbeddingFailure.content_hash))
         .limit(EXAMPLES)
     )
     with engine.connect() as connection:
@@ -60,7 +60,7 @@ def no_orphan_vectors(engine: Engine, space: EmbeddingSpace) -> Finding:
         vectors = connection.scalar(select(func.count()).select_from(vectors_of)) or 0
         orphans = (
             connection.scalar(
-                select(func.count()).select_from(vectors_of).where(~has_chunk(space, vectors_of.c.content_hash))
+                select(func.count()).select_from(vectors_of).where(~has_text(space, vectors_of.c.content_hash))
             )
             or 0
         )

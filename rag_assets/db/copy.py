@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 from sqlalchemy.util import await_only
 
-from rag_assets.db.vectors import vector_cursor
+from rag_assets.db.vectors import know_vectors, vector_cursor
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
@@ -54,7 +54,9 @@ async def _copy_async(
     types: Sequence[str],
     rows: Iterable[Sequence[Any]],
 ) -> None:
-    async with driver.cursor() as cursor:
+    async with driver.cursor(binary="vector" in types) as cursor:
+        if "vector" in types:
+            await know_vectors(driver, cursor)
         await cursor.execute(created)
         async with cursor.copy(copied) as copy:
             copy.set_types(types)

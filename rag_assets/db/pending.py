@@ -1,5 +1,6 @@
 """What is not as it should be yet: documents without chunks of their text, texts without a vector."""
 
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,8 +9,9 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import aliased
 
 from rag_assets.db.languages import DEFAULT_LANGUAGE
-from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, EmbeddingSpace, Project
+from rag_assets.db.models import Document, DocumentChunking, EmbeddingSpace, Project
 from rag_assets.db.spaces import partition
+from rag_assets.db.texts import texts_of
 
 
 def pending_documents(project_id: UUID, chunking: str) -> Select[UUID, int]:
@@ -32,40 +34,44 @@ def pending_documents(project_id: UUID, chunking: str) -> Select[UUID, int]:
     )
 
 
-def pending_texts(space: EmbeddingSpace, project_id: UUID | None = None) -> Select[Any]:
-    """Distinct chunk texts without a vector: hash, text, tokens; longest first, so that estimates err high."""
-    chunks = _pending_chunks(
-        space, project_id, DocumentChunk.content_hash, DocumentChunk.chunk_text, DocumentChunk.token_count
-    )
-    found = chunks.ext(distinct_on(DocumentChunk.content_hash)).subquery("pending")
-    return select(found.c.content_hash, found.c.chunk_text, found.c.token_count).order_by(
+def pending_texts(space: EmbeddingSpace, project_id: UUID | None = None, day: date | None = None) -> Select[Any]:
+    """Distinct texts in use without a vector: hash, text, tokens; longest first, so that estimates err high."""
+    texts = texts_of(space)
+    columns = (texts.content_hash, texts.content.label("content"), texts.token_count.label("token_count"))
+    found = _pending(space, project_id, day, *columns).ext(distinct_on(texts.content_hash)).subquery("pending")
+    return select(found.c.content_hash, found.c.content, found.c.token_count).order_by(
         found.c.token_count.desc(), found.c.content_hash
     )
 
 
-def count_pending_texts(space: EmbeddingSpace, project_id: UUID | None = None) -> Select[Any]:
-    return _pending_chunks(space, project_id, func.count(DocumentChunk.content_hash.distinct()))
+def count_pending_texts(space: EmbeddingSpace, project_id: UUID | None = None, day: date | None = None) -> Select[Any]:
+    return _pending(space, project_id, day, func.count(texts_of(space).content_hash.distinct()))
 
 
-def count_texts(space: EmbeddingSpace, project_id: UUID | None = None) -> Select[Any]:
-    """Distinct chunk texts of the space's chunking, with or without a vector."""
-    return _chunks(space, project_id, func.count(DocumentChunk.content_hash.distinct()))
+def count_texts(space: EmbeddingSpace, project_id: UUID | None = None, day: date | None = None) -> Select[Any]:
+    """Distinct texts in use of the space's kind, with or without a vector."""
+    return _texts(space, project_id, day, func.count(texts_of(space).content_hash.distinct()))
 
 
-def has_chunk(space: EmbeddingSpace, content_hash: Any) -> Exists:
-    """Whether a chunk of the space's chunking has the text with this hash: what has none is an orphan."""
-    return exists().where(DocumentChunk.content_hash == content_hash, DocumentChunk.chunking == space.chunking)
+def has_text(space: EmbeddingSpace, content_hash: Any) -> Exists:
+    """Whether a text in use, of the kind that the space is for, has this hash: what has none is an orphan."""
+    texts = texts_of(space)
+    return exists().where(texts.content_hash == content_hash, texts.in_use)
 
 
-def _pending_chunks(space: EmbeddingSpace, project_id: UUID | None, *columns: Any) -> Select[Any]:
+def _pending(space: EmbeddingSpace, project_id: UUID | None, day: date | None, *columns: Any) -> Select[Any]:
     stored = partition(space.id)
-    return _chunks(space, project_id, *columns).where(
-        ~exists().where(stored.c.content_hash == DocumentChunk.content_hash)
+    return _texts(space, project_id, day, *columns).where(
+        ~exists().where(stored.c.content_hash == texts_of(space).content_hash)
     )
 
 
-def _chunks(space: EmbeddingSpace, project_id: UUID | None, *columns: Any) -> Select[Any]:
-    statement = select(*columns).select_from(DocumentChunk).where(DocumentChunk.chunking == space.chunking)
+def _texts(space: EmbeddingSpace, project_id: UUID | None, day: date | None, *columns: Any) -> Select[Any]:
+    texts = texts_of(space)
+    statement = select(*columns).select_from(texts.table).where(texts.in_use)
     if project_id is not None:
-        statement = statement.join(Document).where(Document.project_id == project_id)
+        statement = texts.of_project(statement, project_id)
+    if day is not None:
+        begins = datetime.combine(day, time(), UTC)
+        statement = statement.where(texts.created_at >= begins, texts.created_at < begins + timedelta(days=1))
     return statement

@@ -11,7 +11,7 @@ from rag_assets.db.models import (
     QueryVector,
     WordStatistics,
 )
-from rag_assets.db.pending import has_chunk
+from rag_assets.db.pending import has_text
 from rag_assets.db.spaces import partition
 
 KEPT_QUERIES = 10_000
@@ -21,10 +21,10 @@ def prune(engine: Engine, space: EmbeddingSpace) -> int:
     """Remove the space's orphans; returns how many vectors went. The caller holds the lock on its vectors."""
     vectors = partition(space.id)
     with engine.begin() as connection:
-        gone = connection.execute(delete(vectors).where(~has_chunk(space, vectors.c.content_hash)))
+        gone = connection.execute(delete(vectors).where(~has_text(space, vectors.c.content_hash)))
         connection.execute(
             delete(EmbeddingFailure).where(
-                EmbeddingFailure.space_id == space.id, ~has_chunk(space, EmbeddingFailure.content_hash)
+                EmbeddingFailure.space_id == space.id, ~has_text(space, EmbeddingFailure.content_hash)
             )
         )
         stale = select(QueryVector.query_hash).where(QueryVector.space_id == space.id)

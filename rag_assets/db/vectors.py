@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from psycopg import Connection, Cursor
+from psycopg import AsyncConnection, AsyncCursor, Connection, Cursor
 from psycopg.types import TypeInfo
 
 
@@ -22,3 +22,14 @@ def vector_cursor(driver: Connection[Any]) -> Cursor[Any]:
     cursor = driver.cursor(binary=True)
     register_vector_info(cursor, info)  # type: ignore[arg-type]
     return cursor
+
+
+async def know_vectors(driver: AsyncConnection[Any], cursor: AsyncCursor[Any]) -> None:
+    """Let a cursor of an event loop send arrays as vectors in binary."""
+    from pgvector.psycopg.vector import register_vector_info
+
+    info = await TypeInfo.fetch(driver, "vector")
+    assert info is not None
+    # To the cursor alone, as above; `set_types` looks the name up among the types of the connection.
+    info.register(driver)
+    register_vector_info(cursor, info)  # type: ignore[arg-type]

@@ -24,17 +24,22 @@ ENOUGH_PASSING = 3
 MOST_WORDS = 64
 
 _READ_QUESTION = text(
-    "SELECT s.language\\:\\:text AS language, s.chunks, s.mean_tokens, w.lexemes, w.documents, p.phrases, e.excluded, "
+    "SELECT s.language\\:\\:text AS language, s.chunks, s.mean_tokens, w.lexemes, w.documents, p.phrases, p.excluded, "
     # A question takes milliseconds: compiling its statement would take many times that.
     "set_config('jit', 'off', true) FROM rag.word_statistics s CROSS JOIN LATERAL ("
     "SELECT array_agg(q.lexeme ORDER BY coalesce(l.documents, 0), q.lexeme) AS lexemes, "
     "array_agg(coalesce(l.documents, 0) ORDER BY coalesce(l.documents, 0), q.lexeme) AS documents "
     "FROM unnest(tsvector_to_array(to_tsvector(s.language, rag.hyphenated(:words)))) AS q(lexeme) "
     "LEFT JOIN rag.lexemes l ON (l.chunking, l.language, l.lexeme) = (s.chunking, s.language, q.lexeme)) w "
-    "CROSS JOIN LATERAL (SELECT array_agg(phraseto_tsquery(s.language, rag.hyphenated(f.phrase))\\:\\:text)  phrases "
-    "FROM unnest(CAST(:phrases AS text[])) AS f(phrase)) p "
-    "CROSS JOIN LATERAL (SELECT array_agg(phraseto_tsquery(s.language, rag.hyphenated(f.phrase))\\:\\:text)  excluded "
-    "FROM unnest(CAST(:excluded AS text[])) AS f(phrase)) e "
+    # In a chunk, a name in one piece and then its parts stand in a row: as a phrase it is found in either way.
+    "CROSS JOIN LATERAL (SELECT array_agg(f.whole || ' | ' || f.parts) FILTER (WHERE f.of = 'phrase') AS phrases, "
+    "array_agg(f.whole || ' | ' || f.parts) FILTER (WHERE f.of = 'excluded') AS excluded FROM ("
+    "SELECT x.of, phraseto_tsquery(s.language, x.words)\\:\\:text AS whole, "
+    "phraseto_tsquery(s.language, translate(x.words, '-', ' '))\\:\\:text AS parts FROM ("
+    "SELECT 'phrase' AS of, rag.hyphenated(unnest(CAST(:phrases AS text[]))) AS words UNION ALL "
+    "SELECT 'excluded', rag.hyphenated(unnest(CAST(:excluded AS text[])))) x) f "
+    # Of a phrase of stop words nothing is left.
+    "WHERE f.whole <> '' AND f.parts <> '') p "
     "WHERE s.chunking = :chunking"
 )
 
@@ -89,9 +94,8 @@ def _read(connection: Connection, space: EmbeddingSpace, question: Question) -> 
             row.chunks,
             max(row.mean_tokens, 1.0),
             [Word(*pair) for pair in zip(row.lexemes, row.documents, strict=True)][:MOST_WORDS],
-            # Of a phrase of stop words nothing is left.
-            [phrase for phrase in row.phrases or () if phrase],
-            [phrase for phrase in row.excluded or () if phrase],
+            row.phrases or [],
+            row.excluded or [],
         )
         for row in connection.execute(_READ_QUESTION, values)
         if row.lexemes

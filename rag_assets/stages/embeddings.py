@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -34,13 +35,17 @@ def refresh_embeddings(
     engine: Engine,
     *,
     project: str,
-    project_id: UUID,
+    project_id: UUID | None,
     space: EmbeddingSpace,
     encoder: Encoder,
     batch_tokens: int,
     wait_s: float,
+    day: date | None = None,
 ) -> Iterator[EmbeddingBatch]:
     """Stream vectors for the project's texts that have none in this space; loads no model when there are none.
+
+    Without `project_id`, for all texts of the space's kind; with `day`, for those that were made on it (UTC). Then
+    `project` is the name of that slice.
 
     Raises ServiceError when the model fails on one text after another, or on every text that the project has.
     """
@@ -53,16 +58,16 @@ def refresh_embeddings(
         # it is committed does the table say which texts are still without a vector: when this empty one was taken.
         yield EmbeddingBatch(project, space.id)
         with engine.begin() as connection:
-            distinct = connection.scalar(count_texts(space, project_id)) or 0
-            _adopt(connection, space, project_id)
-            pending = connection.scalar(count_pending_texts(space, project_id)) or 0
+            distinct = connection.scalar(count_texts(space, project_id, day)) or 0
+            _adopt(connection, space, project_id, day)
+            pending = connection.scalar(count_pending_texts(space, project_id, day)) or 0
         yield EmbeddingBatch(
             project, space.id, figures={"distinct": distinct, "reused": distinct - pending, "embedded": 0, "tokens": 0}
         )
         if not pending:
             return
         done = faults = 0
-        for texts in _pages(engine, space, project_id):
+        for texts in _pages(engine, space, project_id, day):
             for cut in token_batches([tokens for _, _, tokens in texts], batch_tokens):
                 batch = _embed(project, space, encoder, texts[cut])
                 done += len(texts[cut])
@@ -77,13 +82,13 @@ def refresh_embeddings(
                     )
 
 
-def _adopt(connection: Connection, space: EmbeddingSpace, project_id: UUID) -> None:
+def _adopt(connection: Connection, space: EmbeddingSpace, project_id: UUID | None, day: date | None) -> None:
     """Take over vectors that another space of the very same model already has (another chunking, another index)."""
     siblings = connection.scalars(
         select(EmbeddingSpace.id).where(EmbeddingSpace.embedder == space.embedder, EmbeddingSpace.id != space.id)
     ).all()
     for sibling in siblings:
-        wanted = pending_texts(space, project_id).subquery()
+        wanted = pending_texts(space, project_id, day).subquery()
         source, target = partition(sibling), partition(space.id)
         connection.execute(
             insert(target)
@@ -97,11 +102,11 @@ def _adopt(connection: Connection, space: EmbeddingSpace, project_id: UUID) -> N
         )
 
 
-def _pages(engine: Engine, space: EmbeddingSpace, project_id: UUID) -> Iterator[list[Text]]:
+def _pages(engine: Engine, space: EmbeddingSpace, project_id: UUID | None, day: date | None) -> Iterator[list[Text]]:
     """Page through the pending texts with a held cursor: sorted once, in the server, with no open transaction."""
     from sqlalchemy.dialects import postgresql
 
-    query = pending_texts(space, project_id).compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
+    query = pending_texts(space, project_id, day).compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
     direct = direct_engine(engine, "paging through pending texts")
     with direct.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         driver = connection.connection.driver_connection

@@ -33,7 +33,7 @@ from rag_assets.db import schema
 from rag_assets.db.embedded import EmbeddedServer
 from rag_assets.db.engine import DRIVER, make_async_engine, make_engine
 from rag_assets.db.options import EngineOptions
-from rag_assets.db.pools import pool_statistics
+from rag_assets.db.pools import open_ahead_async, pool_statistics
 from rag_assets.db.repositories import Conversations, NewMessage
 from rag_assets.db.shutdown import close_async_engine
 from rag_assets.errors import RagAssetsError
@@ -99,6 +99,8 @@ async def measure(
     options = EngineOptions(application_name=NAME, pool_size=arguments.pool, statement_timeout_s=60)
     writer = make_async_engine(url, options=options)
     reader = make_async_engine(url, options=replace(options, pre_ping=False))
+    for engine in (reader, writer):
+        await open_ahead_async(engine, arguments.pool)
     vectors = Corpus(arguments.vectors, per_document=synthetic.PER_DOCUMENT).questions(500).vectors
     retriever = AsyncRetriever(reader)
     repository = Conversations(writer)
@@ -117,12 +119,14 @@ async def measure(
     half = arguments.clients // 2
     end = time.perf_counter() + arguments.seconds
     think_s = arguments.think_ms / 1000
+    cpu_s = time.process_time()
     with counted(url) as peak:
         clients = [client(search, n, searches, end, think_s) for n in range(half)]
         clients += [client(append, n, appends, end, think_s) for n in range(arguments.clients - half)]
         if arguments.restart:
             clients.append(restart(server, arguments.seconds / 2))
         await asyncio.gather(*clients)
+    cpu_s = time.process_time() - cpu_s
     statistics = {name: asdict(pool_statistics(engine)) for name, engine in (("read", reader), ("write", writer))}
     for engine in (reader, writer):
         await close_async_engine(engine)
@@ -131,6 +135,7 @@ async def measure(
         "seconds": arguments.seconds,
         "think_ms": arguments.think_ms,
         "restarted": arguments.restart,
+        "client_cpu_share": round(cpu_s / arguments.seconds, 2),
         "searches": len(searches.times_ms),
         "appends": len(appends.times_ms),
         "errors": sum(searches.errors.values()) + sum(appends.errors.values()),

@@ -3,11 +3,21 @@
 Prints one JSON object a mode and line, as `rag-assets evaluate --json` does. With --project, the installation of the
 environment is asked as it is. Else a temporary one is made: it ingests Python's documentation topics for the questions
 that lie beside this file or that --questions names, and where that is a folder in BEIR's layout, its corpus, one file
-`<document id>.txt` (title, blank line, text) a document. A mode that searches do not have is left out.
+`<document id>.txt` (title, blank line, text) a document.
+
+With `--sets FOLDER` (made by `python -m tests.benchmarks.judged FOLDER`) the topics and all sets of the folder are
+ingested, a project each, and a Markdown table of nDCG@10 is printed: a line a variant, a column a set, and what the
+variant gains over searching by meaning. The variants are the modes, and those that these options name:
+
+    --chunk-tokens N, --overlap-tokens N   chunks cut otherwise
+    --titles                               title and heading path embedded before the text of each chunk
+    --prompt TEXT                          put before each question; may be repeated
+    --ef-search N,…                        candidates that a search by meaning looks at
+    --fusions CONSTANT:WEIGHT:DEPTH,…      ranks fused otherwise; WEIGHT is that of meaning, the rest that of words
+    --scores WEIGHT,…                      scores added up instead of ranks (see `relative_score_fusion`)
 """
 
 import argparse
-import inspect
 import json
 import os
 import subprocess
@@ -20,7 +30,6 @@ from rag_assets.sources import TOPICS_URI
 from tests.benchmarks.ingest import installation
 
 TOPICS_QUESTIONS = Path(__file__).with_name("topics_questions.jsonl")
-MODES = ("vector", "text", "hybrid")
 CLI = [sys.executable, "-c", "from rag_assets.cli.main import main; main()"]
 PROJECT = "judged"
 
@@ -29,32 +38,71 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--questions", type=Path, default=TOPICS_QUESTIONS)
     parser.add_argument("--project")
-    parser.add_argument("--modes", help="those that searches have, by default")
+    parser.add_argument("--modes", default="vector,text,hybrid")
+    parser.add_argument("--sets", type=Path)
+    parser.add_argument("--only", type=lambda text: text.split(","), help="of the sets, those with these names")
+    parser.add_argument("--chunk-tokens", type=int)
+    parser.add_argument("--overlap-tokens", type=int)
+    parser.add_argument("--titles", action="store_true")
+    parser.add_argument("--prompt", action="append", default=[])
+    parser.add_argument("--ef-search", type=numbers, default=[])
+    parser.add_argument("--fusions", type=lambda text: [numbers(one, ":") for one in text.split(",")], default=[])
+    parser.add_argument("--scores", type=numbers, default=[])
     arguments = parser.parse_args()
-    modes = arguments.modes.split(",") if arguments.modes else known_modes()
+    modes = arguments.modes.split(",")
     if arguments.project is not None:
         evaluate(dict(os.environ), arguments.questions, arguments.project, modes)
         return
     with installation() as environment, tempfile.TemporaryDirectory(prefix="rag-bench-corpus-") as folder:
+        for name in ("chunk_tokens", "overlap_tokens"):
+            if getattr(arguments, name) is not None:
+                environment[f"RAG_ASSETS_{name.upper()}"] = str(getattr(arguments, name))
+        if arguments.sets is not None:
+            compare(environment, arguments, modes)
+            return
         source = TOPICS_URI
         if (arguments.questions / "corpus.jsonl").is_file():
             write_corpus(arguments.questions / "corpus.jsonl", Path(folder))
             source = folder
-        ingest = [*CLI, "ingest", source, "--project", PROJECT, "--json"]
-        subprocess.run(ingest, env=environment, check=True, stdout=subprocess.DEVNULL)
+        ingest(environment, source, PROJECT)
         evaluate(environment, arguments.questions, PROJECT, modes)
 
 
-def known_modes() -> list[str]:
-    from rag_assets.search.retriever import Retriever
+def numbers(text: str, between: str = ",") -> list[float]:
+    return [float(one) for one in text.split(between)]
 
-    return [mode for mode in MODES if mode == "vector" or "mode" in inspect.signature(Retriever.search).parameters]
+
+def ingest(environment: dict[str, str], source: str, project: str) -> None:
+    command = [*CLI, "ingest", source, "--project", project, "--json"]
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
 def evaluate(environment: dict[str, str], questions: Path, project: str, modes: list[str]) -> None:
     for mode in modes:
         command = [*CLI, "evaluate", str(questions), "--project", project, "--mode", mode, "--json"]
         subprocess.run(command, env=environment, check=True)
+
+
+def compare(environment: dict[str, str], arguments: argparse.Namespace, modes: list[str]) -> None:
+    """Ingest the sets, and let a child, which has the installation's environment, ask every variant all questions."""
+    sources = {"topics": (TOPICS_URI, str(TOPICS_QUESTIONS))}
+    for folder in sorted(path.parent for path in arguments.sets.glob("*/questions.jsonl")):
+        sources[folder.name] = (str(folder / "corpus"), str(folder / "questions.jsonl"))
+    sets = {}
+    for name in arguments.only or sources:
+        source, sets[name] = sources[name]
+        ingest(environment, source, name)
+    wanted = {
+        "sets": sets,
+        "modes": modes,
+        "titles": arguments.titles,
+        "prompts": arguments.prompt,
+        "ef_search": arguments.ef_search,
+        "fusions": arguments.fusions,
+        "scores": arguments.scores,
+    }
+    command = [sys.executable, "-m", "tests.benchmarks.variants", json.dumps(wanted)]
+    subprocess.run(command, env=environment, check=True)
 
 
 def write_corpus(corpus: Path, folder: Path) -> None:

@@ -1,6 +1,8 @@
 """Engines: what the settings make of them, sync and async alike, and that they live and end where they should."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -246,3 +248,9 @@ def test_a_server_that_does_not_accept_is_given_up(make: Callable[..., object]) 
         with pytest.raises(OperationalError, match="timeout"):
             engine.connect() if isinstance(engine, Engine) else asyncio.run(connect())
     assert time.monotonic() - started < 60
+
+
+def test_who_needs_no_loop_imports_none() -> None:
+    code = "import sys, rag_assets.db.engine, rag_assets.db.retry; print('sqlalchemy.ext.asyncio' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

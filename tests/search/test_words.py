@@ -13,7 +13,6 @@ from rag_assets.db.spaces import live_space
 from rag_assets.db.words import refresh_words
 from rag_assets.errors import UsageError
 from rag_assets.search.bm25 import K1, B
-from rag_assets.search.question import parse
 from rag_assets.search.retriever import Answer, Retriever
 from tests.conftest import install, new_database
 from tests.running import add_project, errors, rows, run
@@ -100,13 +99,6 @@ def test_hybrid_finds_what_either_way_finds(animals: Engine) -> None:
     hits = Retriever(animals).search("E1234 striped horse", k=4, mode="hybrid").hits
     assert {hit.file_path for hit in hits[:2]} == {"error.txt", "hidden.txt"}
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
-
-
-def test_questions_are_taken_apart() -> None:
-    query = parse('find "exact words" well-known -not e-mail')
-    assert query.phrases == ("exact words",)
-    assert query.excluded == ("not",)
-    assert query.words.split() == ["find", "exact", "words", "well-known", "e-mail"]
 
 
 def test_words_are_counted_again_only_when_chunks_have_changed(animals: Engine, folder: Path) -> None:

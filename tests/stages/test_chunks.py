@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from rag_assets.db.pending import pending_documents
+from rag_assets.errors import UsageError
 from tests.running import rows
 from tests.stages.stepping import Steps, write
 
@@ -99,6 +100,28 @@ def test_rows_deleted_by_hand_come_back_when_the_stamp_goes_too(steps: Steps, fo
         connection.exec_driver_sql("DELETE FROM rag.document_chunkings")
     steps.chunks("zoo")
     assert stored(steps) == before
+
+
+def test_changed_language_is_stamped_on_every_chunk_and_changes_nothing_else(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "Die alten Häuser.")
+    steps.project("zoo", folder)
+    steps.all("zoo")
+    before = stored(steps)
+    steps.project("zoo", folder, language="german")
+    assert steps.chunks("zoo")["updated"] == 1
+    assert stored(steps) == before
+    assert rows(steps.engine, "SELECT tsv @@ to_tsquery('german', 'haus') FROM rag.document_chunks") == [(True,)]
+    assert steps.chunks("zoo")["updated"] == 0
+    steps.index()
+    assert rows(steps.engine, "SELECT language::text FROM rag.word_statistics") == [("german",)]
+
+
+def test_unknown_language_is_refused_with_the_nearest_known(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "Some text.")
+    steps.project("zoo", folder, language="germann")
+    steps.documents("zoo")
+    with pytest.raises(UsageError, match="did you mean german"):
+        steps.chunks("zoo")
 
 
 def test_pending_documents_are_counted_per_project(steps: Steps, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def insert_rows(
 ) -> int:
     """Insert rows, given by column name and all with the same columns; returns how many.
 
+    Counts in other tables do not follow: messages are appended to their conversation instead.
     Raises UsageError for the first row that the table cannot hold; then none is inserted.
     """
     table = table_of(model)

@@ -13,6 +13,7 @@ from rag_assets.db.models import (
     Conversation,
     ConversationMessage,
     Document,
+    Embedding,
     Memory,
     Project,
     Specialization,
@@ -23,6 +24,7 @@ from rag_assets.db.repositories import Bulk, SyncBulk
 from rag_assets.db.rows import Written
 from rag_assets.errors import UsageError
 from rag_assets.text.hashing import content_hash
+from tests.db.filling import space_of, unit_vectors
 from tests.db.repositories.conftest import InLoop
 from tests.running import rows
 
@@ -136,3 +138,15 @@ def test_the_async_form_takes_the_same_rows(engine: Engine, in_loop: InLoop[Writ
 
     assert in_loop(work) == Written(inserted=10, unchanged=10)
     assert rows(engine, "SELECT count(*) FROM rag.users") == [(20,)]
+
+
+def test_vectors_go_in_from_an_event_loop_too(engine: Engine, in_loop: InLoop[int]) -> None:
+    space = space_of(engine)
+    vectors = unit_vectors(20, 8)
+    given = [
+        {"space_id": space.id, "content_hash": content_hash(str(n)), "embedding": vector}
+        for n, vector in enumerate(vectors)
+    ]
+    assert in_loop(lambda async_engine: Bulk(async_engine).insert_rows(Embedding, given, batch_rows=7)) == 20
+    nearest = "SELECT content_hash FROM rag.embeddings ORDER BY embedding <=> CAST(:q AS vector) LIMIT 1"
+    assert rows(engine, nearest, q=str(vectors[7].tolist())) == [(content_hash("7"),)]

@@ -1,0 +1,25 @@
+"""The pool's benchmark in small: nothing is lost, nothing is there twice, with and without a restart of the server."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SMALL = ("--clients", "24", "--seconds", "6", "--pool", "4", "--vectors", "1000", "--think-ms", "50")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [(), ("--restart",)])
+def test_nothing_is_lost_or_there_twice(more: tuple[str, ...]) -> None:
+    argv = [sys.executable, "-m", "tests.benchmarks.pool", *SMALL, *more]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["lost"], found["duplicates"]) == (0, 0)
+    assert found["stored"] >= found["acknowledged"] > 0 < found["searches"]
+    assert found["errors"] == found["errors_clear"]
+    assert found["peak_connections"] <= found["pool_maximum"] == 8
+    if not more:
+        assert (found["errors"], found["gaps"]) == (0, 0)
+        assert found["stored"] == found["acknowledged"]
