@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Engine
@@ -96,6 +97,44 @@ def embeddings(
             )
 
 
+def message_embeddings(
+    engine: Engine,
+    settings: Settings,
+    days: Sequence[date],
+    target: Target,
+    encoder: Callable[[EmbeddingSpace], Encoder],
+) -> Iterator[EmbeddingBatch]:
+    """Vectors of the messages that were made on these days, by UTC; `target` is one of messages."""
+    for space in _maintained(engine, target):
+        for day in days:
+            yield from refresh_embeddings(
+                engine,
+                project=f"messages of {day}",
+                project_id=None,
+                day=day,
+                space=space,
+                encoder=encoder(space),
+                batch_tokens=settings.batch_tokens,
+                wait_s=settings.lock_wait_s,
+            )
+
+
+def memory_embeddings(
+    engine: Engine, settings: Settings, target: Target, encoder: Callable[[EmbeddingSpace], Encoder]
+) -> Iterator[EmbeddingBatch]:
+    """Vectors of all memories in force; `target` is one of memories."""
+    for space in _maintained(engine, target):
+        yield from refresh_embeddings(
+            engine,
+            project="memories",
+            project_id=None,
+            space=space,
+            encoder=encoder(space),
+            batch_tokens=settings.batch_tokens,
+            wait_s=settings.lock_wait_s,
+        )
+
+
 def index(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
     """Remove orphans, then make the index of every space in use valid; gives the wanted one's figures."""
     started = time.perf_counter()
@@ -103,7 +142,8 @@ def index(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
     for space in reversed(_maintained(engine, target)):
         with exclusively(engine, f"vectors of space {space.id}", wait_s=settings.lock_wait_s):
             removed = prune(engine, space)
-        refresh_words(engine, space.chunking)
+        if space.kind == "chunks":
+            refresh_words(engine, space.chunking)
         found = hnsw.ensure_index(
             engine,
             space,
@@ -130,7 +170,7 @@ def live(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
     started = time.perf_counter()
     with engine.begin() as connection:
         wanted = spaces.ensure_space(connection, target.definition)
-        before = spaces.live_space(connection)
+        before = spaces.live_space(connection, wanted.kind)
     if before is None or before.id != wanted.id:
         found = failures(engine, settings, wanted)
         if found:
@@ -140,7 +180,7 @@ def live(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
             )
     with engine.begin() as connection:
         flipped = spaces.promote(connection, wanted)
-        dropped = spaces.drop_retired(connection)
+        dropped = spaces.drop_retired(connection, wanted.kind)
         vectors = spaces.count_vectors(connection, wanted)
     if dropped:
         # After the flip's commit: these may be many rows, and nobody should wait for the pointer meanwhile.

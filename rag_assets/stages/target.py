@@ -1,6 +1,6 @@
 """From the settings to the embedding space that they ask for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from tokenizers import Tokenizer
 
 from rag_assets.db.spaces import SpaceDefinition
+from rag_assets.db.texts import Kind
 from rag_assets.embedding.model import Model, find_model
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.settings import Settings
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # What sentence-transformers puts before a document, by the names under which models keep it.
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+# The chunking of texts that are embedded whole.
+WHOLE = "whole"
 # Models that read whole books still find passages better; more than this only on demand.
 LONGEST_BY_DEFAULT = 512
 
@@ -37,14 +40,52 @@ class Target:
 
 
 @cache
-def target_space(settings: Settings) -> Target:
-    """Work out the space that the settings ask for, once a process; loads no model.
+def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
+    """Work out the space that the settings ask for, for texts of this kind, once a process; loads no model.
 
     Raises UsageError when chunks of the wanted length do not fit the model's window.
     """
     model = find_model(settings.model, settings.model_revision)
     tokenizer = tokenizer_of(model)
     room = content_tokens(model, tokenizer)
+    whole = kind != "chunks"
+    cutting = _cutting(tokenizer, room, 0) if whole else _chunking(settings, model, tokenizer, room)
+    embedder: dict[str, Any] = {
+        "model": model.name,
+        "revision": model.revision,
+        "dimensions": model.dimensions,
+        "window": model.window,
+        "prompts": model.prompts,
+        "normalize": True,
+    }
+    if whole:
+        # A longer text's vector is made of those of its pieces, so it is another one where these are cut elsewhere.
+        embedder["pieces"] = cutting
+    index: dict[str, Any] = {
+        "distance": _DISTANCES.get(model.similarity, "cosine"),
+        "storage": settings.index_storage,
+        "m": settings.hnsw_m,
+        "ef_construction": settings.hnsw_ef_construction,
+    }
+    chunking = WHOLE if whole else fingerprint(cutting)
+    definition = SpaceDefinition(
+        kind=kind,
+        fingerprint=fingerprint(kind, chunking, embedder, index),
+        embedder=fingerprint(embedder),
+        chunking=chunking,
+        chunking_settings=cutting,
+        model=model.name,
+        revision=model.revision,
+        dimensions=model.dimensions,
+        max_tokens=room,
+        prompts=model.prompts,
+        normalize=True,
+        **index,
+    )
+    return Target(definition, model)
+
+
+def _chunking(settings: Settings, model: Model, tokenizer: Tokenizer, room: int) -> dict[str, Any]:
     max_tokens = settings.chunk_tokens or min(room, LONGEST_BY_DEFAULT)
     if max_tokens > room:
         raise UsageError(
@@ -56,43 +97,34 @@ def target_space(settings: Settings) -> Target:
             f"RAG_ASSETS_OVERLAP_TOKENS is {settings.overlap_tokens}, too much for chunks of {max_tokens} tokens; "
             "set it to less than half of that."
         )
-    splitter = Splitter(tokenizer, max_tokens=max_tokens, overlap_tokens=settings.overlap_tokens)
-    chunking_settings = {
+    return _cutting(tokenizer, max_tokens, settings.overlap_tokens)
+
+
+def _cutting(tokenizer: Tokenizer, max_tokens: int, overlap_tokens: int) -> dict[str, Any]:
+    splitter = Splitter(tokenizer, max_tokens=max_tokens, overlap_tokens=overlap_tokens)
+    return {
         "tokenizer": fingerprint(tokenizer.to_str()),
         "splitter": splitter.version,
         "max_tokens": max_tokens,
-        "overlap_tokens": settings.overlap_tokens,
+        "overlap_tokens": overlap_tokens,
     }
-    embedder = {
-        "model": model.name,
-        "revision": model.revision,
-        "dimensions": model.dimensions,
-        "window": model.window,
-        "prompts": model.prompts,
-        "normalize": True,
-    }
-    index: dict[str, Any] = {
-        "distance": _DISTANCES.get(model.similarity, "cosine"),
-        "storage": settings.index_storage,
-        "m": settings.hnsw_m,
-        "ef_construction": settings.hnsw_ef_construction,
-    }
-    chunking = fingerprint(chunking_settings)
-    definition = SpaceDefinition(
-        kind="chunks",
-        fingerprint=fingerprint("chunks", chunking, embedder, index),
-        embedder=fingerprint(embedder),
-        chunking=chunking,
-        chunking_settings=chunking_settings,
-        model=model.name,
-        revision=model.revision,
-        dimensions=model.dimensions,
-        max_tokens=room,
-        prompts=model.prompts,
-        normalize=True,
-        **index,
+
+
+def of_kind(target: Target, kind: str) -> Target:
+    """The target for texts that are embedded whole, messages or memories: the same model, the same kind of index.
+
+    What is longer than the model's window is found by its beginning.
+    """
+    wanted = target.definition
+    index = {"distance": wanted.distance, "storage": wanted.storage, "m": wanted.m, "ef": wanted.ef_construction}
+    definition = replace(
+        wanted,
+        kind=kind,
+        fingerprint=fingerprint(kind, wanted.embedder, index),
+        chunking="",
+        chunking_settings={},
     )
-    return Target(definition, model)
+    return Target(definition, target.model)
 
 
 @cache
@@ -112,7 +144,7 @@ def content_tokens(model: Model, tokenizer: Tokenizer) -> int:
 
 
 def splitter_of(space: "EmbeddingSpace", model: Model) -> Splitter:
-    """The splitter that makes the chunks of this space."""
+    """The splitter that makes the chunks of this space, or the pieces of texts that do not fit its model's window."""
     return Splitter(
         tokenizer_of(model),
         max_tokens=space.chunking_settings["max_tokens"],
