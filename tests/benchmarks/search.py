@@ -1,0 +1,233 @@
+"""python -m tests.benchmarks.search --vectors 10000,100000[,1000000]: how fast and how rightly searches find.
+
+Prints one JSON object keyed by the number of vectors. `p50_ms` to `p99_ms` are whole calls of `Retriever.search` for a
+vector, k = 10, one after the other; `bare_…` is what a script does for the same rows: one prepared statement, through
+psycopg alone, its session set once, question by question in turn with ours. `recall_at_10` is against comparing all.
+`qps` and `bare_qps` are searches a second of 1, 8 and 32 clients, tasks of one asyncio process with a connection each.
+`filters`: by the percent of documents that pass, taken by chance or (`correlated`) whole clusters, against comparing
+all that qualify (`exact`) and an iterative scan of the graph (`iterative`). `projects`: each question is asked of
+another project. Medians of --rounds (filters: one round); nothing is subtracted.
+
+Each number gets a database of its own, filled by tests.benchmarks.synthetic and dropped at the end, on the server of
+RAG_ASSETS_DATABASE_URL, or an embedded one in a temporary folder. With --ingested, the configured database is measured
+as it is: with its questions and filters if tests.benchmarks.synthetic filled it, else with questions between its texts.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from pgvector import Vector
+from psycopg import AsyncConnection
+from sqlalchemy import URL, Engine, func, make_url, select, text
+
+from rag_assets.audit.samples import sample_questions
+from rag_assets.db.embedded import EmbeddedServer
+from rag_assets.db.engine import DRIVER, dispose_engines, make_async_engine, make_engine, shared_engine
+from rag_assets.db.models import DocumentChunk, EmbeddingSpace, Project
+from rag_assets.db.options import EngineOptions
+from rag_assets.db.spaces import live_space, partition
+from rag_assets.search.async_retriever import AsyncRetriever
+from rag_assets.search.retriever import Retriever
+from rag_assets.settings import Settings, load_settings
+from tests.benchmarks import synthetic
+from tests.benchmarks.bare import connected, conninfo, exact_distances, graph_settings, nearest
+from tests.benchmarks.clustered import Corpus
+from tests.benchmarks.filtering import by_project, by_share, distances, recall
+from tests.benchmarks.timing import latencies, percentile, throughput
+
+K = 10
+QUESTIONS = 200
+CLIENTS = (1, 8, 32)
+FILTERED = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Questions: their words, their vectors, and whether documents have the tiers and areas to filter by."""
+
+    texts: Sequence[str]
+    vectors: Sequence[Any]
+    filters: bool
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vectors", default="10000,100000", help="numbers, with commas between them")
+    parser.add_argument("--ingested", action="store_true", help="measure the configured database as it is")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    found = {}
+    if arguments.ingested:
+        engine = make_engine(shared_engine(load_settings()).url, options=_options())
+        size, asked = ingested(engine)
+        found[str(size)] = measure(engine, asked, arguments.rounds)
+        engine.dispose()
+        dispose_engines()
+    else:
+        with server() as admin:
+            for size in map(int, arguments.vectors.split(",")):
+                with filled(admin, size) as (engine, seconds):
+                    questions = Corpus(size).questions(QUESTIONS)
+                    asked = Asked(questions.texts, list(questions.vectors), filters=True)
+                    found[str(size)] = measure(engine, asked, arguments.rounds) | {"filling_s": seconds}
+    print(json.dumps(found))
+
+
+@contextmanager
+def server() -> Iterator[URL]:
+    """The address of the server to make databases on: the configured one, else a new embedded one."""
+    configured = os.environ.get("RAG_ASSETS_DATABASE_URL")
+    if configured:
+        yield make_url(configured).set(drivername=DRIVER)
+        return
+    with tempfile.TemporaryDirectory(prefix="rag-bench-", ignore_cleanup_errors=True) as folder:
+        embedded = EmbeddedServer.at(Path(folder))
+        try:
+            yield make_url(embedded.ensure_running()).set(drivername=DRIVER)
+        finally:
+            embedded.stop()
+
+
+@contextmanager
+def filled(admin: URL, size: int) -> Iterator[tuple[Engine, dict[str, float]]]:
+    from rag_assets.db.schema import upgrade
+
+    name = f"bench_{uuid4().hex[:12]}"
+    outside = make_engine(admin).execution_options(isolation_level="AUTOCOMMIT")
+    with outside.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine = make_engine(admin.set(database=name), options=_options())
+    try:
+        upgrade(engine)
+        yield engine, synthetic.fill(engine, size)
+    finally:
+        engine.dispose()
+        with outside.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        outside.dispose()
+
+
+def _options() -> EngineOptions:
+    """A reader's, as an application has it, with room for the most clients."""
+    return EngineOptions.of(Settings(pool_size=max(CLIENTS)), "read")
+
+
+def ingested(engine: Engine) -> tuple[int, Asked]:
+    """How many vectors the live space has, and questions for them."""
+    with engine.connect() as connection:
+        space = live_space(connection)
+        if space is None:
+            raise SystemExit("no space is live; run rag-assets ingest first.")
+        size = connection.scalar(select(func.count()).select_from(partition(space.id))) or 0
+        if connection.scalar(select(Project.id).where(Project.name == "bench-00000")):
+            questions = Corpus(size).questions(QUESTIONS)
+            return size, Asked(questions.texts, list(questions.vectors), filters=True)
+        vectors = [json.loads(one) for one in sample_questions(connection, space, QUESTIONS)]
+        words = func.substring(DocumentChunk.chunk_text, r"\w+\W+\w+\W+\w+\W+\w+\W+\w+")
+        texts = connection.scalars(
+            select(words)
+            .where(DocumentChunk.chunking == space.chunking, words.is_not(None))
+            .order_by(DocumentChunk.content_hash)
+            .limit(len(vectors))
+        ).all()
+        return size, Asked([texts[at % len(texts)] for at in range(len(vectors))], vectors, filters=False)
+
+
+def measure(engine: Engine, asked: Asked, rounds: int, *, seconds: float = 3.0) -> dict[str, Any]:
+    retriever = Retriever(engine)
+    with engine.connect() as connection:
+        space = live_space(connection)
+    assert space is not None
+    found = plain(engine, retriever, space, asked, rounds)
+    found |= asyncio.run(served(engine.url, space, asked, seconds))
+    for mode in ("text", "hybrid"):
+        found["words" if mode == "text" else mode] = by_mode(retriever, asked, mode, rounds)
+    if asked.filters:
+        found["filters"] = {
+            share: by_share(engine, retriever, space, asked.vectors[:FILTERED], {"tier": share})
+            | {"correlated": by_share(engine, retriever, space, asked.vectors[:FILTERED], {"area": share})}
+            for share in synthetic.SHARES
+        }
+    found["projects"] = by_project(engine, retriever, asked.vectors, rounds)
+    return found | {"ef_search": space.ef_search, "m": space.m}
+
+
+def plain(engine: Engine, retriever: Retriever, space: EmbeddingSpace, asked: Asked, rounds: int) -> dict[str, Any]:
+    statement, values = nearest(space), [{"query": Vector(vector)} for vector in asked.vectors]
+    with connected(engine.url, graph_settings(space)) as bare:
+        ways = {
+            "ours": lambda number: retriever.search(asked.vectors[number], k=K),
+            "bare": lambda number: bare.execute(statement, values[number], prepare=True).fetchall(),
+        }
+        times = latencies(ways, len(values), rounds)
+        best = [exact_distances(bare, space, vector, K) for vector in asked.vectors]
+    answers = [retriever.search(vector, k=K) for vector in asked.vectors]
+    ours, limit = times["ours"], times["bare"]
+    return {
+        **ours,
+        "recall_at_10": recall([distances(answer) for answer in answers], best),
+        "database_p95_ms": percentile([answer.took_ms for answer in answers], 95),
+        **{f"bare_{name}": value for name, value in limit.items()},
+        "ratio_to_bare": round(ours["p95_ms"] / limit["p95_ms"], 3),
+        "added_p50_ms": round(ours["p50_ms"] - limit["p50_ms"], 3),
+        "added_p95_ms": round(ours["p95_ms"] - limit["p95_ms"], 3),
+    }
+
+
+async def served(url: URL, space: EmbeddingSpace, asked: Asked, seconds: float) -> dict[str, Any]:
+    """Searches a second by the number of clients, ours and bare."""
+    engine = make_async_engine(url, options=_options())
+    statement, values = nearest(space), [{"query": Vector(vector)} for vector in asked.vectors]
+    retriever = AsyncRetriever(engine)
+    connections = [await _bare_client(url, graph_settings(space)) for _ in range(max(CLIENTS))]
+
+    def bare(connection: Any) -> Any:
+        async def ask(number: int) -> Any:
+            cursor = await connection.execute(statement, values[number % len(values)], prepare=True)
+            return await cursor.fetchall()
+
+        return ask
+
+    async def ours(number: int) -> Any:
+        return await retriever.search(asked.vectors[number % len(values)], k=K)
+
+    found: dict[str, dict[str, float]] = {"qps": {}, "bare_qps": {}, "qps_ratio": {}}
+    for clients in CLIENTS:
+        ways = {"ours": [ours] * clients, "bare": [bare(one) for one in connections[:clients]]}
+        rates = await throughput(ways, seconds=seconds)
+        found["qps"][str(clients)], found["bare_qps"][str(clients)] = rates["ours"], rates["bare"]
+        found["qps_ratio"][str(clients)] = round(rates["ours"] / rates["bare"], 3)
+    for connection in connections:
+        await connection.close()
+    await engine.dispose()
+    return found
+
+
+async def _bare_client(url: URL, settings: Mapping[str, str]) -> "AsyncConnection[Any]":
+    from pgvector.psycopg import register_vector_async
+
+    connection = await AsyncConnection.connect(conninfo(url), autocommit=True)
+    await register_vector_async(connection)
+    for name, value in settings.items():
+        await connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+    return connection
+
+
+def by_mode(retriever: Retriever, asked: Asked, mode: Any, rounds: int) -> dict[str, Any]:
+    ways = {mode: lambda number: retriever.search(asked.texts[number], k=K, mode=mode)}
+    times = latencies(ways, len(asked.texts), max(1, rounds // 2))[mode]
+    rows = [len(retriever.search(question, k=K, mode=mode).hits) for question in asked.texts]
+    return {**times, "rows": round(sum(rows) / len(rows), 2)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""The search benchmark runs, and its figures are those that the issue asks for."""
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.benchmarks import synthetic
+from tests.benchmarks.clustered import Corpus
+from tests.benchmarks.filtering import recall
+from tests.benchmarks.search import Asked, measure
+from tests.running import rows
+
+SIZE = 2_000
+
+
+def test_the_corpus_is_the_same_each_time_and_its_questions_are_held_out() -> None:
+    first, second = (Corpus(400) for _ in range(2))
+    [one], [other] = first.blocks(), second.blocks()
+    assert one.texts == other.texts
+    assert (one.vectors == other.vectors).all()
+    assert len(set(one.texts)) == 400
+    assert abs((one.vectors**2).sum(axis=1) - 1).max() < 1e-5
+    asked = first.questions(50)
+    assert (asked.vectors @ one.vectors.T).max() < 0.999
+
+
+def test_recall_counts_what_is_as_near_as_the_last_right_one() -> None:
+    assert recall([[0.1, 0.2], [0.1, 0.4]], [[0.1, 0.2], [0.1, 0.3]]) == 0.75
+    # Nothing found where two could be found; nothing expected where nothing qualifies.
+    assert recall([[], []], [[0.1, 0.2], []]) == 0
+
+
+@pytest.mark.slow
+def test_every_promised_figure_is_there(engine: Engine, settings: object) -> None:
+    synthetic.fill(engine, SIZE)
+    tiers = rows(engine, "SELECT metadata ->> 'tier', count(*) FROM rag.documents GROUP BY 1")
+    assert dict(tiers) == {"0.1": 1, "1": 5, "10": 50, "50": 250, "rest": 194}
+    questions = Corpus(SIZE).questions(20)
+    found = measure(engine, Asked(questions.texts, list(questions.vectors), filters=True), rounds=1, seconds=0.2)
+    assert 0 < found["p50_ms"] <= found["p95_ms"] <= found["p99_ms"]
+    assert found["recall_at_10"] >= 0.95
+    assert found["ratio_to_bare"] == pytest.approx(found["p95_ms"] / found["bare_p95_ms"], abs=0.01)
+    assert found["qps"].keys() == found["bare_qps"].keys() == {"1", "8", "32"}
+    assert found["filters"].keys() == {"0.1", "1", "10", "50"}
+    for share, filtered in found["filters"].items():
+        # Of the 0.1 %, only the four chunks of one document qualify.
+        assert filtered["rows"] == filtered["qualifying"] == (4 if share == "0.1" else 10)
+        assert filtered["recall"] == 1
+    assert (found["projects"]["projects"], found["projects"]["rows"], found["projects"]["recall"]) == (20, 10, 1)
+    assert found["words"]["rows"] == found["hybrid"]["rows"] == 10

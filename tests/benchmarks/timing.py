@@ -1,0 +1,78 @@
+"""How long calls take one at a time, and how many of them a number of clients get done."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+Call = Callable[[int], Any]
+AsyncCall = Callable[[int], Awaitable[Any]]
+
+# More than the five executions after which a driver prepares a statement.
+WARM_UP = 10
+
+
+def latencies(ways: Mapping[str, Call], questions: int, rounds: int) -> dict[str, dict[str, float]]:
+    """p50, p95 and p99 in milliseconds of each way to ask question 0, 1, …: medians over the rounds.
+
+    Each question is asked in all ways, one after the other, and who begins changes; so all meet the same machine and
+    the same pages. A few questions before the first round, which are not counted, warm all of them alike.
+    """
+    order = list(ways)
+    for question in range(min(questions, WARM_UP)):
+        for way in ways.values():
+            way(question)
+    found: dict[str, list[list[float]]] = {name: [] for name in order}
+    for _ in range(rounds):
+        times: dict[str, list[float]] = {name: [] for name in order}
+        for question in range(questions):
+            for name in order:
+                started = time.perf_counter()
+                ways[name](question)
+                times[name].append((time.perf_counter() - started) * 1000)
+            order.append(order.pop(0))
+        for name, taken in times.items():
+            found[name].append(taken)
+    return {name: _summary(taken) for name, taken in found.items()}
+
+
+def _summary(rounds: Sequence[Sequence[float]]) -> dict[str, float]:
+    return {
+        f"p{share}_ms": round(statistics.median(percentile(one, share) for one in rounds), 3) for share in (50, 95, 99)
+    }
+
+
+def percentile(times: Sequence[float], share: int) -> float:
+    """By nearest rank."""
+    ordered = sorted(times)
+    return ordered[min(len(ordered) - 1, len(ordered) * share // 100)]
+
+
+async def throughput(ways: Mapping[str, Sequence[AsyncCall]], *, seconds: float, rounds: int = 3) -> dict[str, float]:
+    """Calls a second of each way's clients together, each asking without a pause: the medians over the rounds."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    order = list(ways)
+    for number in range(-1, rounds):
+        for name in order:
+            # The round before the first one connects and prepares.
+            rate = await _rate(ways[name], seconds if number >= 0 else seconds / 3)
+            if number >= 0:
+                found[name].append(rate)
+        order.reverse()
+    return {name: round(statistics.median(rates), 1) for name, rates in found.items()}
+
+
+async def _rate(clients: Sequence[AsyncCall], seconds: float) -> float:
+    started = time.perf_counter()
+    end = started + seconds
+
+    async def ask(number: int, call: AsyncCall) -> int:
+        done = 0
+        while time.perf_counter() < end:
+            await call(number * 37 + done)
+            done += 1
+        return done
+
+    done = await asyncio.gather(*(ask(number, call) for number, call in enumerate(clients)))
+    return sum(done) / (time.perf_counter() - started)
