@@ -21,6 +21,7 @@ from sqlalchemy import (
     literal,
     literal_column,
     select,
+    true,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, REGCONFIG, TSQUERY
@@ -31,6 +32,8 @@ from rag_assets.search.candidates import Word, candidates
 K1 = 1.2
 B = 0.75
 
+# An offset keeps the planner from merging a query into the one around it.
+_FENCE: ColumnElement[int] = literal_column("0")
 _MARK: ColumnElement[str] = literal_column("'A'")
 _MARKED: ColumnElement[Any] = literal_column("'{a}'")
 
@@ -76,13 +79,19 @@ def _through_index(asked: Asked, conditions: Sequence[ColumnElement[bool]], most
         DocumentChunk.token_count,
         DocumentChunk.tsv,
     ).where(*_in_language(asked), DocumentChunk.tsv.op("@@")(_wanted(asked, most)))
-    # The limit bounds the time where words are not strewn independently, or one alone is too common; it also keeps
-    # the planner from evaluating the conditions for all documents.
+    # The limit bounds the time where words are not strewn independently, or one alone is too common.
     found = chosen.limit(2 * most if asked.mentions > most else None).subquery("found")
     scored = select(found.c.id, found.c.document_id, found.c.chunk_index, _score(asked, found))
     if conditions:
-        scored = scored.join(Document, Document.id == found.c.document_id)
-        scored = scored.join(Project, Project.id == Document.project_id).where(*conditions)
+        # Looked up for each candidate: the planner would rather evaluate the conditions for all documents.
+        passing = (
+            select(Document.id)
+            .join(Project, Project.id == Document.project_id)
+            .where(Document.id == found.c.document_id, *conditions)
+            .offset(_FENCE)
+            .lateral("passing")
+        )
+        scored = scored.join(passing, true())
     return scored
 
 
@@ -123,7 +132,9 @@ def _score(asked: Asked, chunk: Any) -> ColumnElement[Any]:
 
 def _best(parts: Sequence[Select[Any]], k: int) -> Select[Any]:
     """The `k` best (id, score, project, file_path, chunk_index), with the number of those that were scored."""
-    scored: Subquery = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery("scored")
+    # Scored before anything is sorted, so that only scores are held and not the tsvectors.
+    fenced = [part.offset(_FENCE) for part in parts]
+    scored: Subquery = (union_all(*fenced) if len(parts) > 1 else fenced[0]).subquery("scored")
     best = (
         select(scored, func.count().over().label("considered"))
         .order_by(scored.c.score.desc())

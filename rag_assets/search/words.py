@@ -1,11 +1,12 @@
 """Search by words: BM25 over the lexemes of the chunks, in the database; a chunk is compared in its own language."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import ColumnElement, Connection, select, text
 
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.search.bm25 import Asked, best_of_documents, best_through_index
@@ -18,7 +19,7 @@ FEWEST_CANDIDATES = 1_000
 CANDIDATES_PER_HIT = 20
 MANY_CANDIDATES = 5_000
 # Where fewer than so many of the candidates a hit pass a filter, so many times more are asked for.
-WIDER = 8
+WIDER = 4
 ENOUGH_PASSING = 3
 # Of a page that is pasted as a question, the rarest words say what it is about.
 MOST_WORDS = 64
@@ -65,19 +66,24 @@ def search_words(
         return FoundByWords([], 0)
     filters = filters or Filters()
     most = max(FEWEST_CANDIDATES, min(CANDIDATES_PER_HIT * k, MANY_CANDIDATES), 3 * k)
-    of_few = _documents(connection, space, filters, most) if filters.projects else None
+    conditions = filters.conditions()
+    mentions = sum(one.mentions for one in asked)
+    enough = ENOUGH_PASSING * k if filters else k
+    # To look which documents pass is quick for a project; for other filters only after a second round in vain.
+    rounds_before_looking = 0 if filters.projects else 2 if filters else None
     found: dict[UUID, Any] = {}
-    while of_few is None:
-        rows = connection.execute(best_through_index(asked, filters.conditions(), k, most)).all()
-        found |= {row.id: row for row in rows}
-        considered = rows[0].considered if rows else 0
-        if sum(one.mentions for one in asked) <= most or considered >= (ENOUGH_PASSING * k if filters else k):
-            return _sorted(found.values(), k, considered)
-        if filters and not filters.projects and most <= MANY_CANDIDATES:
-            of_few = _documents(connection, space, filters, MANY_CANDIDATES)
+    for number in count():
+        if number == rounds_before_looking:
+            documents = _few_documents(connection, space, conditions, most)
+            if documents is not None:
+                return _sorted(connection.execute(best_of_documents(asked, documents, k)).all(), k)
+        rows = connection.execute(best_through_index(asked, conditions, k, most)).all()
+        # What a round of wider and then bounded candidates leaves out, an earlier one may have found.
+        found = {row.id: row for row in rows} | found
+        if mentions <= most or (rows and rows[0].considered >= enough):
+            break
         most *= WIDER
-    rows = connection.execute(best_of_documents(asked, of_few, k)).all()
-    return _sorted(rows, k, rows[0].considered if rows else 0)
+    return _sorted(found.values(), k)
 
 
 def _read(connection: Connection, space: EmbeddingSpace, question: Question) -> list[Asked]:
@@ -102,19 +108,21 @@ def _read(connection: Connection, space: EmbeddingSpace, question: Question) -> 
     ]
 
 
-def _documents(connection: Connection, space: EmbeddingSpace, filters: Filters, most: int) -> list[UUID] | None:
+def _few_documents(
+    connection: Connection, space: EmbeddingSpace, conditions: Sequence[ColumnElement[bool]], most: int
+) -> list[UUID] | None:
     """The documents that pass the filters, where they have no more than so many chunks; looks no further than that."""
     passing = (
         select(DocumentChunk.document_id)
         .join(Document, Document.id == DocumentChunk.document_id)
         .join(Project, Project.id == Document.project_id)
-        .where(DocumentChunk.chunking == space.chunking, *filters.conditions())
+        .where(DocumentChunk.chunking == space.chunking, *conditions)
         .limit(most + 1)
     )
     documents = connection.scalars(passing).all()
     return list(dict.fromkeys(documents)) if len(documents) <= most else None
 
 
-def _sorted(rows: Any, k: int, considered: int) -> FoundByWords:
+def _sorted(rows: Collection[Any], k: int) -> FoundByWords:
     best = sorted(rows, key=lambda row: (-row.score, row.project, row.file_path, row.chunk_index))[:k]
-    return FoundByWords([(row.id, float(row.score)) for row in best], considered)
+    return FoundByWords([(row.id, float(row.score)) for row in best], max((row.considered for row in rows), default=0))
