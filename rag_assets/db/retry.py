@@ -94,9 +94,10 @@ async def _repeated_async(once: "Once[R]", engine: "AsyncEngine", work: Callable
 class Attempts:
     """Says after each failure how long to pause before the next attempt, or raises what the caller is to see."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, limit_s: float | None = None) -> None:
         link = link_of(engine)
-        self._limit_s = (link.options if link else EngineOptions()).retry_s
+        retry_s = (link.options if link else EngineOptions()).retry_s
+        self._limit_s = retry_s if limit_s is None else min(retry_s, limit_s)
         self._started = time.monotonic()
         self._count = 0
         self.committing = False

@@ -44,7 +44,7 @@ def find_all(
     counts: Counts,
 ) -> list[Found]:
     """What each request finds, in order; requests that differ in the question alone may share one statement."""
-    if len(requests) > 1 and requests[0].mode == "vector":
+    if len(requests) > 1 and all(request.mode == "vector" for request in requests):
         first = requests[0]
         many = nearest_to_many(
             connection,
@@ -125,12 +125,13 @@ def _by_both(
     connection: Connection, space: EmbeddingSpace, request: Request, vector: str, ef_search: int, counts: Counts
 ) -> Found:
     deep = max(request.deep, FUSED_DEPTH)
-    near = _by_meaning(connection, space, request, vector, max(deep, ef_search), counts, deep)
+    near = _by_meaning(connection, space, request, vector, ef_search, counts, deep)
     worded = search_words(connection, space, request.text, k=deep, filters=request.filters)
     by_meaning = {one.row.chunk_id: one for one in near.candidates}
     by_words = dict(worded.chunks)
     fused = reciprocal_rank_fusion([list(by_meaning), list(by_words)], lambda id_: id_, weights=request.weights)
-    best = fused[: request.deep]
+    # What only a ranking of weight 0 has is not found.
+    best = [one for one in fused if one[0] > 0][: request.deep]
     rows = {id_: one.row for id_, one in by_meaning.items()}
     rows |= _rows(connection, space, [id_ for _, id_ in best if id_ not in rows])
     candidates = []

@@ -57,11 +57,13 @@ def _diverse(
 ) -> list[Candidate]:
     if request.mmr is None:
         return candidates
-    scored = [(one.score, one) for one in candidates]
+    # The scores of a reranker are of another scale than those of the candidates that it was not asked for.
+    judged = request.rerank or len(candidates)
+    scored = [(one.score, one) for one in candidates[:judged]]
     diverse = diversify(
         connection, space, scored, k=request.k, balance=request.mmr, chunk_id=lambda one: one.row.chunk_id
     )
-    return [one for _, one in diverse]
+    return [*(one for _, one in diverse), *candidates[judged:]]
 
 
 def _around(connection: Connection, request: Request, chosen: list[Candidate]) -> Mapping[UUID, str]:

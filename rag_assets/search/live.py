@@ -33,6 +33,7 @@ class Live:
 
         Raises ServiceError while no space is live.
         """
+        lost: int | None = None
         for _ in range(MOST_FLIPS):
             space = self._known = self._known or self._reader.read(self._look)
             try:
@@ -43,7 +44,12 @@ class Live:
                 # The table of vectors goes with its space.
                 if getattr(error.orig, "sqlstate", None) != _UNDEFINED_TABLE:
                     raise
-                self._known = None
+                if space.id == lost:
+                    raise ServiceError(
+                        f"a table that searches need is gone: {str(error.orig).splitlines()[0]}; "
+                        "run rag-assets ingest to build it again."
+                    ) from error
+                self._known, lost = None, space.id
         raise ServiceError("the live space was replaced again and again during this search; ask again.")
 
     def confirm(self, connection: Connection, space: EmbeddingSpace) -> None:
@@ -52,9 +58,9 @@ class Live:
         if connection.scalar(serving) != space.id:
             raise _Flipped
 
-    def check_projects(self, connection: Connection, names: Sequence[str]) -> None:
-        """Raises UsageError for a project that there is not."""
-        if not self._projects.issuperset(names):
+    def check_projects(self, connection: Connection, names: Sequence[str], *, anew: bool = False) -> None:
+        """Raises UsageError for a project that there is not; `anew`: one that there was may be gone."""
+        if anew or not self._projects.issuperset(names):
             self._projects = set(connection.scalars(select(Project.name)))
             for name in names:
                 if name not in self._projects:

@@ -1,5 +1,7 @@
 """Search by meaning: through the graph, or by comparing all that qualifies, whichever costs less by what is known."""
 
+import json
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -95,13 +97,14 @@ def nearest_chunks(
     """
     conditions = [*filters.conditions(), *left_out]
     wanted = distance or space.distance
+    length = _length(vector, space, wanted)
     values = statements.graph_values(vector, ef_search)
-    if exact or not _served(space, wanted):
+    if exact or not _served(space, wanted, length):
         return _exactly(connection, space, values, k, conditions, wanted)
     if not conditions:
         rows = [Row._make(row) for row in run_compiled(connection, _compiled_nearest_chunks(space, k), values)]
         if len(rows) == k:
-            return Nearest(_expressed(rows, space, wanted), "index", ef_search)
+            return Nearest(_expressed(rows, space, wanted, length), "index", ef_search)
         # There are no more than these, or vectors that no chunk points to any more took the places of others.
     count = counts.of(connection, space, filters, k)
     if not count.is_small:
@@ -109,7 +112,7 @@ def nearest_chunks(
         statement = statements.nearest_filtered(space, k, conditions)
         rows = [Row._make(row) for row in connection.execute(statement, values)]
         if len(rows) == k:
-            return Nearest(_expressed(rows, space, wanted), "index", ef_search)
+            return Nearest(_expressed(rows, space, wanted, length), "index", ef_search)
     return _exactly(connection, space, values, k, conditions, wanted)
 
 
@@ -126,7 +129,8 @@ def nearest_to_many(
 ) -> list[Nearest] | None:
     """The `k` best chunks for each vector in one statement; None where each must be asked by itself."""
     wanted = distance or space.distance
-    if filters or exact or not _served(space, wanted):
+    lengths = [_length(vector, space, wanted) for vector in vectors]
+    if filters or exact or not all(_served(space, wanted, length) for length in lengths):
         return None
     values = statements.graph_values("", ef_search) | {"queries": list(vectors)}
     found: list[list[Row]] = [[] for _ in vectors]
@@ -134,7 +138,8 @@ def nearest_to_many(
         found[number - 1].append(Row._make(row))
     if any(len(rows) < k for rows in found):
         return None
-    return [Nearest(_expressed(rows[:k], space, wanted), "index", ef_search) for rows in found]
+    pairs = zip(found, lengths, strict=True)
+    return [Nearest(_expressed(rows[:k], space, wanted, length), "index", ef_search) for rows, length in pairs]
 
 
 def _exactly(
@@ -146,25 +151,37 @@ def _exactly(
     distance: str,
 ) -> Nearest:
     found = connection.execute(statements.nearest_exactly(space, k, conditions, distance), values).all()
-    return Nearest([Row._make(row[:-1]) for row in found], "exact", found[0][-1] if found else 0)
+    # A stored vector of zeros has no cosine; it comes last.
+    rows = [Row._make(row[:-1]) for row in found if not math.isnan(row[0])]
+    return Nearest(rows, "exact", found[0][-1] if found else 0)
 
 
-def _served(space: EmbeddingSpace, distance: str) -> bool:
+def _length(vector: str, space: EmbeddingSpace, distance: str) -> float:
+    """Of the question's vector, where distances of one kind are turned into those of another by it."""
+    return 1.0 if distance == space.distance else math.hypot(*json.loads(vector))
+
+
+def _served(space: EmbeddingSpace, distance: str, length: float) -> bool:
     """Whether the index gives the order of this distance."""
-    return distance == space.distance or (space.normalize and {distance, space.distance} <= _SAME_ORDER)
+    if distance == space.distance:
+        return True
+    # The square of a much longer or shorter one is more, or less, than four bytes hold.
+    return space.normalize and {distance, space.distance} <= _SAME_ORDER and 1e-10 < length < 1e10
 
 
-def _expressed(rows: Sequence[Row], space: EmbeddingSpace, distance: str) -> Sequence[Row]:
+def _expressed(rows: Sequence[Row], space: EmbeddingSpace, distance: str, length: float) -> Sequence[Row]:
     """Rows with the distances of the index turned into those that were asked for."""
     if distance == space.distance:
         return rows
-    return [row._replace(distance=_turned(row.distance, space.distance, distance)) for row in rows]
+    return [row._replace(distance=_turned(row.distance, space.distance, distance, length)) for row in rows]
 
 
-def _turned(value: float, known: str, wanted: str) -> float:
-    # Of vectors of length 1: |a - b|² = 2 (1 - a·b); the inner product is a distance with its sign turned.
-    cosine = {"cosine": value, "ip": 1 + value, "l2": value * value / 2}[known]
-    return float({"cosine": cosine, "ip": cosine - 1, "l2": max(0.0, 2 * cosine) ** 0.5}[wanted])
+def _turned(value: float, known: str, wanted: str, length: float) -> float:
+    # For b of length 1: |a - b|² = |a|² + 1 - 2 a·b, and a·b = |a| cos, whose negative is the distance.
+    squares = length * length + 1
+    product = {"cosine": (1 - value) * length, "ip": -value, "l2": (squares - value * value) / 2}[known]
+    turned = {"cosine": 1 - product / length, "ip": -product, "l2": max(0.0, squares - 2 * product) ** 0.5}
+    return float(turned[wanted])
 
 
 @lru_cache(maxsize=256)

@@ -1,7 +1,8 @@
 """The vectors of questions: embedded once by the space's own model, then remembered here and in the database."""
 
+import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 from pgvector.sqlalchemy import VECTOR
@@ -10,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from rag_assets.db.models import EmbeddingSpace, QueryVector
 from rag_assets.embedding.encoder import Encoder, encoder_of
+from rag_assets.errors import ServiceError, UsageError
 
 KEPT = 1_000
 
@@ -36,9 +38,16 @@ class QueryVectors:
         return None if vector is None else self._remember(space, question, str(list(vector)))
 
     def embed(self, space: EmbeddingSpace, question: str) -> str:
-        """Ask the model, which is loaded by the first question."""
+        """Ask the model, which is loaded by the first question; raises ServiceError for an answer that is no vector."""
         encoder = self._encoders.get(space.id) or self._encoders.setdefault(space.id, self._make_encoder(space))
-        return self._remember(space, question, str(encoder.encode_query(question).tolist()))
+        numbers = encoder.encode_query(question).tolist()
+        try:
+            check_vector(space, numbers, space.distance)
+        except UsageError as error:
+            raise ServiceError(
+                f"{space.model} gave the question a vector that cannot be searched for: {error}"
+            ) from None
+        return self._remember(space, question, str(numbers))
 
     def store(self, connection: Connection, space: EmbeddingSpace, question: str, vector: str) -> None:
         """Keep it for other processes; of the question only its hash is kept."""
@@ -51,6 +60,37 @@ class QueryVectors:
         if len(self._remembered) > KEPT:
             self._remembered.popitem(last=False)
         return vector
+
+
+def check_vector(space: EmbeddingSpace, numbers: Sequence[float], distance: str) -> None:
+    """Raises UsageError for a vector that has no such distance to those of the space."""
+    if len(numbers) != space.dimensions:
+        raise UsageError(
+            f"the vector has {len(numbers)} dimensions, but the live space ({space.model}) has "
+            f"{space.dimensions}; embed the question with that model."
+        )
+    if not all(map(math.isfinite, numbers)):
+        raise UsageError("the vector has NaN or infinite values; give one finite number a dimension.")
+    if distance == "cosine":
+        if not any(numbers):
+            raise UsageError("the vector is zero, which has no direction to compare; embed a text with words.")
+        return
+    # Beyond, the server's numbers overflow: those of the vector, or the sums of their squares.
+    most = 65_504 if space.storage == "halfvec" else 1e15
+    if max(map(abs, numbers)) > most:
+        raise UsageError(f"the vector has values beyond {most:g}; embed the question with {space.model}.")
+
+
+def write_vector(space: EmbeddingSpace, numbers: Sequence[float], distance: str) -> str:
+    """The vector as pgvector reads it; raises UsageError like `check_vector`."""
+    check_vector(space, numbers, distance)
+    if distance == "cosine" and not 0.5 < math.hypot(*numbers) < 2:
+        # Its length counts for nothing, and the server's numbers are too short for the squares of some.
+        most = max(map(abs, numbers))
+        scaled = [number / most for number in numbers]
+        length = math.hypot(*scaled)
+        numbers = [number / length for number in scaled]
+    return str(list(numbers))
 
 
 def _hash(question: str) -> bytes:

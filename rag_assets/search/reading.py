@@ -13,6 +13,8 @@ from rag_assets.search.waiting import Waiting
 T = TypeVar("T")
 
 _QUERY_CANCELED = "57014"
+# To a role that may only read, and on a standby.
+_REFUSED = ("42501", "25006")
 # Compiling a statement takes longer than a search may; and whoever has the connection next is not bound by this.
 _CAREFUL = text("SELECT set_config('jit', 'off', true)")
 _BOUND = text("SELECT set_config('jit', 'off', true), set_config('statement_timeout', :milliseconds, true)")
@@ -24,7 +26,8 @@ class Reader:
     def __init__(self, engine: Engine, waiting: Waiting) -> None:
         # Each statement stands for itself, so none needs a transaction and its round trips.
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._in_transaction = engine.execution_options(isolation_level="READ COMMITTED")
+        # Where several belong together, all of them see what the first one sees.
+        self._in_transaction = engine.execution_options(isolation_level="REPEATABLE READ")
         self._waiting = waiting
 
     def read(self, work: Callable[[Connection], T], *, timeout_s: float | None = None, transaction: bool = False) -> T:
@@ -32,7 +35,7 @@ class Reader:
 
         A `transaction` is for more than one short statement; `timeout_s` needs one too.
         """
-        attempts = Attempts(self._engine)
+        attempts = Attempts(self._engine, timeout_s)
         while True:
             try:
                 return self._read(work, timeout_s, transaction)
@@ -43,6 +46,17 @@ class Reader:
                         f"the search took longer than {limit}; give it more time, or ask for less."
                     ) from error
                 self._waiting.sleep(attempts.pause_s(error))
+
+    def attempt(self, work: Callable[[Connection], None]) -> bool:
+        """Do what a search goes on without; False where the database will refuse it the next time too."""
+        try:
+            with self._engine.connect() as connection:
+                work(connection)
+        except ServiceError:
+            pass
+        except DBAPIError as error:
+            return getattr(error.orig, "sqlstate", None) not in _REFUSED
+        return True
 
     def _read(self, work: Callable[[Connection], T], timeout_s: float | None, transaction: bool) -> T:
         if timeout_s is None and not transaction:

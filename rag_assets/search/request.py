@@ -1,14 +1,17 @@
 """A search as it was asked: every value checked before anything is done for it."""
 
 import math
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Union, get_args
 
 from rag_assets.errors import UsageError
 from rag_assets.search.answers import Mode
 from rag_assets.search.filters import Filters
+from rag_assets.search.shown import shown
 from rag_assets.text.cleaning import clean
 
 if TYPE_CHECKING:
@@ -18,6 +21,13 @@ DEFAULT_MODE: Mode = "vector"
 Distance = Literal["cosine", "l2", "ip", "l1"]
 MOST_HITS = 1_000
 MOST_CONTEXT = 10
+
+# The options that choose what is looked at, and those of them and others that need no question.
+CHOOSING = (
+    *("project", "file_type", "path_glob", "metadata", "created_from", "created_to", "updated_from", "updated_to"),
+    "timeout_s",
+)
+LIKENESS = (*CHOOSING, "k", "min_score", "distance", "exact", "ef_search", "mmr", "context")
 
 # A question, or the vector of one: floats in a sequence or a numpy array.
 Query: TypeAlias = Union[str, Sequence[float], "NDArray[Any]"]
@@ -96,19 +106,16 @@ class Request:
 
 def make_request(query: Any, options: Options) -> Request:
     """Check everything that can be checked without the database; raises UsageError."""
-    if unknown := set(options) - set(Options.__annotations__):
-        raise UsageError(
-            f"a search has no option {', '.join(sorted(unknown))}; it has {', '.join(Options.__annotations__)}."
-        )
+    check_options("a search", options, Options.__annotations__)
     text, vector = _query(query)
     mode = options.get("mode") or ("vector" if vector is not None else DEFAULT_MODE)
     if mode not in get_args(Mode):
-        raise UsageError(f"mode is {mode!r}; choose vector, text or hybrid.")
+        raise UsageError(f"mode is {shown(mode)}; choose vector, text or hybrid.")
     if vector is not None and mode != "vector":
         raise UsageError(f"mode is {mode!r}, but a vector has no words; ask with text, or in mode vector.")
     distance = options.get("distance")
     if distance is not None and distance not in get_args(Distance):
-        raise UsageError(f"distance is {distance!r}; choose cosine, l2, ip or l1.")
+        raise UsageError(f"distance is {shown(distance)}; choose cosine, l2, ip or l1.")
     rerank = _whole("rerank", options.get("rerank", 0), 0, MOST_HITS)
     if rerank and not text:
         raise UsageError("rerank reads the question's words, but a vector was asked; ask with text.")
@@ -118,17 +125,23 @@ def make_request(query: Any, options: Options) -> Request:
         vector=vector,
         k=_whole("k", options.get("k", 10), 1, MOST_HITS),
         filters=_filters(options),
-        min_score=_number("min_score", options.get("min_score"), -math.inf, math.inf),
+        min_score=_number("min_score", options.get("min_score"), -1e300, 1e300),
         mode=mode,
         weights=_weights(options.get("weights", (1.0, 1.0))),
         distance=distance,
-        exact=bool(options.get("exact", False)),
+        exact=_flag("exact", options.get("exact", False)),
         ef_search=None if ef_search is None else _whole("ef_search", ef_search, 1, 1_000),
         rerank=rerank,
         mmr=_number("mmr", options.get("mmr"), 0, 1),
         context=_whole("context", options.get("context", 0), 0, MOST_CONTEXT),
         timeout_s=_number("timeout_s", options.get("timeout_s"), 0.001, 86_400),
     )
+
+
+def check_options(what: str, options: Options, known: Iterable[str]) -> None:
+    """Raises UsageError for an option that would count for nothing."""
+    if unknown := set(options) - set(known):
+        raise UsageError(f"{what} has no option {', '.join(sorted(unknown))}; it has {', '.join(known)}.")
 
 
 def _query(query: Any) -> tuple[str, tuple[float, ...] | None]:
@@ -138,54 +151,84 @@ def _query(query: Any) -> tuple[str, tuple[float, ...] | None]:
         if not text.strip():
             raise UsageError("the question is empty; give some words to search for.")
         return text, None
+    # Of numpy and the like: their elements as Python's own numbers.
+    query = query.tolist() if hasattr(query, "tolist") else query
     try:
-        vector = tuple(float(value) for value in query)
-    except (TypeError, ValueError):
-        raise UsageError(f"a search wants a text or a vector of numbers, not {type(query).__name__}.") from None
-    if not vector or not all(map(math.isfinite, vector)):
-        raise UsageError("the vector is empty or has NaN or infinite values; give one finite number a dimension.")
+        # Letters, bytes and nested lists have elements too, and some of them can be turned into numbers.
+        numbers = [] if isinstance(query, bytes | bytearray | Mapping | set | frozenset) else list(query)
+        if not numbers or not all(type(one) is float or _is_number(one) for one in numbers):
+            raise TypeError
+        vector = tuple(map(float, numbers))
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(f"a search wants a text or a vector of numbers, not {shown(query)}.") from None
+    if not all(map(math.isfinite, vector)):
+        raise UsageError("the vector has NaN or infinite values; give one finite number a dimension.")
     return "", vector
 
 
 def _filters(options: Options) -> Filters:
-    return Filters(
+    filters = Filters(
         projects=_names("project", options.get("project")),
         file_types=_names("file_type", options.get("file_type")),
         path_glob=options.get("path_glob"),
-        metadata=options.get("metadata") or {},
+        metadata={} if options.get("metadata") is None else options["metadata"],  # type: ignore[arg-type]
         created_from=options.get("created_from"),
         created_to=options.get("created_to"),
         updated_from=options.get("updated_from"),
         updated_to=options.get("updated_to"),
     )
+    # Refused before a model or the database does anything for it.
+    filters.conditions()
+    return filters
 
 
 def _names(name: str, value: str | Sequence[str] | None) -> tuple[str, ...]:
-    names = () if value is None else (value,) if isinstance(value, str) else tuple(value)
-    if value is not None and not names:
+    if value is None:
+        return ()
+    if isinstance(value, bytes | Mapping):
+        raise UsageError(f"{name} is {shown(value)}; give a name, or a list of names.")
+    try:
+        names = (value,) if isinstance(value, str) else tuple(value)
+    except TypeError:
+        raise UsageError(f"{name} is {shown(value)}; give a name, or a list of names.") from None
+    if not names:
         raise UsageError(f"{name} is an empty list; name at least one, or leave it out.")
     return names
 
 
 def _weights(value: Any) -> tuple[float, float]:
     try:
-        vector, text = (float(weight) for weight in value)
-    except (TypeError, ValueError):
+        vector, text = (float(weight) if _is_number(weight) else -1.0 for weight in value)
+    except (TypeError, ValueError, OverflowError):
         vector, text = -1.0, -1.0
     if not (math.isfinite(vector) and math.isfinite(text) and min(vector, text) >= 0 and vector + text > 0):
-        raise UsageError(f"weights is {value!r}; give two numbers, of vector and of text, none negative.")
+        raise UsageError(f"weights is {shown(value)}; give two numbers, of vector and of text, none negative.")
     return vector, text
 
 
-def _whole(name: str, value: Any, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise UsageError(f"{name} is {value!r}; choose {least} to {most}.")
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} is {shown(value)}; choose True or False.")
     return value
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> int:
+    try:
+        number = least - 1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = least - 1
+    if not least <= number <= most:
+        raise UsageError(f"{name} is {shown(value)}; choose {least} to {most}.")
+    return number
 
 
 def _number(name: str, value: Any, least: float, most: float) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise UsageError(f"{name} is {value!r}; choose a number from {least:g} to {most:g}.")
+    if not _is_number(value) or not least <= value <= most:
+        raise UsageError(f"{name} is {shown(value)}; choose a number from {least:g} to {most:g}.")
     return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -13,16 +13,16 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.errors import UsageError
 from rag_assets.search.aggregates import Aggregate, aggregate, centroid
 from rag_assets.search.answers import Answer
-from rag_assets.search.finding import Found, find_all, kept, measured
+from rag_assets.search.finding import FUSED_DEPTH, Found, find_all, kept, measured
 from rag_assets.search.finishing import finish, reranked
 from rag_assets.search.live import Live
 from rag_assets.search.nearest import Counts, Nearest
 from rag_assets.search.provenance import Provenance, explain_chunk
-from rag_assets.search.query_vectors import MakeEncoder, QueryVectors
+from rag_assets.search.query_vectors import MakeEncoder, QueryVectors, write_vector
 from rag_assets.search.reading import Reader
-from rag_assets.search.request import Options, Query, Request, make_request
+from rag_assets.search.request import CHOOSING, LIKENESS, Options, Query, Request, check_options, make_request
 from rag_assets.search.rerank import Reranker
-from rag_assets.search.selection import find_document
+from rag_assets.search.selection import as_id, as_pair, find_document
 from rag_assets.search.similar import similar_to_chunk, similar_to_document
 from rag_assets.search.waiting import Waiting
 
@@ -53,6 +53,8 @@ class Retriever:
         self._vectors = QueryVectors(encoder)
         self._counts = Counts()
         self._ef_search = ef_search
+        # Until a database that may only be read refuses them.
+        self._keeps_questions = True
 
     def search(self, query: Query, **options: Unpack[Options]) -> Answer:
         """The best chunks for a question or a vector, best first; see `Options`.
@@ -82,31 +84,43 @@ class Retriever:
         """More like this: the chunks nearest to a chunk, or to the average of a `document` (project, file path).
 
         What is asked for is left out, and so are chunks of the very same text unless `equal_texts`. Of the options,
-        those that need no question count: k, filters, min_score, mmr, context, timeout_s. Raises UsageError for a
-        chunk or a document that there is not, or that has no vector.
+        those that need no question are taken: k, filters, min_score, distance, exact, ef_search, mmr, context,
+        timeout_s. Raises UsageError for a chunk or a document that there is not, or that has no vector.
         """
+        check_options("similar", options, LIKENESS)
         if (chunk_id is None) == (document is None):
             raise UsageError("similar wants a chunk's id, or document=(project, file path): one of the two.")
         request = make_request((1.0,), options)
 
         def nearest(connection: Connection, space: EmbeddingSpace) -> Nearest:
-            like = partial(similar_to_chunk, connection, space, chunk_id) if chunk_id else None
-            if document is not None:
-                like = partial(similar_to_document, connection, space, find_document(connection, *document))
-            assert like is not None
-            return like(k=request.deep, filters=request.filters, equal_texts=equal_texts, counts=self._counts)
+            like = (
+                partial(similar_to_chunk, connection, space, as_id(chunk_id))
+                if document is None
+                else partial(similar_to_document, connection, space, find_document(connection, *as_pair(document)))
+            )
+            return like(
+                k=request.deep,
+                filters=request.filters,
+                equal_texts=equal_texts,
+                counts=self._counts,
+                ef_search=self._graph_width(space, request),
+                distance=request.distance,
+                exact=request.exact,
+            )
 
         return self._live.run(lambda space: self._similar(space, request, nearest))
 
     def centroid(self, *, document: tuple[str, str] | None = None, **options: Unpack[Options]) -> list[float]:
         """The average vector of the chunks that the filters leave, or of one document's (project, file path).
 
-        Of length 1 where the space compares by cosine. Raises UsageError where there is nothing to average.
+        Of length 1 where the space compares by cosine. Of the options, filters and timeout_s are taken. Raises
+        UsageError where there is nothing to average.
         """
+        check_options("centroid", options, CHOOSING)
         request = make_request((1.0,), options)
 
         def work(connection: Connection, space: EmbeddingSpace) -> list[float]:
-            document_id = None if document is None else find_document(connection, *document)
+            document_id = None if document is None else find_document(connection, *as_pair(document))
             return centroid(connection, space, request.filters, document_id=document_id)
 
         return self._live.run(lambda space: self._in_transaction(space, request, work))
@@ -116,9 +130,11 @@ class Retriever:
     ) -> Aggregate:
         """What the chunks that the filters leave have in common; see `Aggregate`.
 
-        `to`: a question or a vector that distances are measured to; unset, the chunks' own average.
+        `to`: a question or a vector that distances are measured to; unset, the chunks' own average. Of the options,
+        filters and timeout_s are taken.
         """
-        request = make_request((1.0,) if to is None else to, options)
+        check_options("aggregate", options, CHOOSING)
+        request = make_request((1.0,) if to is None else to, {**options, "mode": "vector"})
 
         def work(connection: Connection, space: EmbeddingSpace, vector: str | None) -> Aggregate:
             target = None if vector is None else json.loads(vector)
@@ -135,7 +151,8 @@ class Retriever:
 
         Raises UsageError for an id that no chunk has.
         """
-        return self._reader.read(lambda connection: explain_chunk(connection, chunk_id))
+        wanted = as_id(chunk_id)
+        return self._live.run(lambda _: self._reader.read(lambda connection: explain_chunk(connection, wanted)))
 
     def _answers(self, space: EmbeddingSpace, requests: Sequence[Request]) -> list[Answer]:
         first = requests[0]
@@ -148,6 +165,7 @@ class Retriever:
             found = find_all(connection, space, requests, [vector for vector, _ in embedded], ef_search, self._counts)
             if not all(one.candidates for one in found):
                 self._live.confirm(connection, space)
+                self._live.check_projects(connection, first.filters.projects, anew=True)
             return found
 
         started = time.perf_counter()
@@ -205,17 +223,18 @@ class Retriever:
         )
 
     def _graph_width(self, space: EmbeddingSpace, request: Request) -> int:
-        return min(1000, max(request.deep, request.ef_search or self._ef_search or space.ef_search))
+        deep = max(request.deep, FUSED_DEPTH) if request.mode == "hybrid" else request.deep
+        return min(1000, max(deep, request.ef_search or self._ef_search or space.ef_search))
 
     def _vector(self, space: EmbeddingSpace, request: Request) -> tuple[str, float]:
         """The question's vector as pgvector writes it, and the milliseconds that it took."""
         if request.vector is not None:
-            if len(request.vector) != space.dimensions:
-                raise UsageError(
-                    f"the vector has {len(request.vector)} dimensions, but the live space ({space.model}) has "
-                    f"{space.dimensions}; embed the question with that model."
-                )
-            return str(list(request.vector)), 0.0
+            try:
+                return write_vector(space, request.vector, request.distance or space.distance), 0.0
+            except UsageError:
+                # It may be right for another space, which took the place of the one that is known here.
+                self._reader.read(lambda connection: self._live.confirm(connection, space))
+                raise
         if request.mode == "text":
             return "", 0.0
         started = time.perf_counter()
@@ -225,6 +244,9 @@ class Retriever:
         )
         if vector is None:
             made = self._waiting.run(self._vectors.embed, space, question)
-            self._reader.read(lambda connection: self._vectors.store(connection, space, question, made))
+            if self._keeps_questions:
+                self._keeps_questions = self._reader.attempt(
+                    lambda connection: self._vectors.store(connection, space, question, made)
+                )
             vector = made
         return vector, (time.perf_counter() - started) * 1000

@@ -11,6 +11,7 @@ from rag_assets.db.projects import get_project
 from rag_assets.db.spaces import partition
 from rag_assets.errors import UsageError
 from rag_assets.search.filters import Filters
+from rag_assets.search.shown import shown
 from rag_assets.text.cleaning import clean
 
 NO_FILTERS = Filters()
@@ -66,9 +67,24 @@ def check_projects(connection: Connection, filters: Filters) -> None:
         get_project(connection, name)
 
 
+def as_id(value: object) -> UUID:
+    """The id, also of one that is written; raises UsageError for what is none."""
+    try:
+        return value if isinstance(value, UUID) else UUID(str(value))
+    except ValueError:
+        raise UsageError(f"{shown(value)} is no id of a chunk; take the chunk_id of a hit.") from None
+
+
+def as_pair(value: object) -> tuple[str, str]:
+    """(project, file path); raises UsageError for what is no such pair."""
+    if isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(one, str) for one in value):
+        return value[0], value[1]
+    raise UsageError(f"document is {shown(value)}; give its project and its file path, as two texts.")
+
+
 def find_document(connection: Connection, project: str, file_path: str) -> UUID:
     """The id of a document; raises UsageError when the project has none of this path."""
-    owner = get_project(connection, project)
+    owner = get_project(connection, clean(project))
     of_path = select(Document.id).where(Document.project_id == owner.id, Document.file_path == file_path)
     # What no stored path has cannot be asked for either.
     found = connection.scalar(of_path) if clean(file_path) == file_path else None

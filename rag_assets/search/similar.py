@@ -24,6 +24,9 @@ def similar_to_chunk(
     filters: Filters = NO_FILTERS,
     equal_texts: bool = False,
     counts: Counts | None = None,
+    ef_search: int | None = None,
+    distance: str | None = None,
+    exact: bool = False,
 ) -> Nearest:
     """The `k` chunks nearest to a chunk, itself left out, and with it all of the very same text unless `equal_texts`.
 
@@ -44,7 +47,7 @@ def similar_to_chunk(
             f"the text of chunk {chunk_id} has no vector in space {space.id}, the one that is searched; search again."
         )
     left_out = DocumentChunk.id == chunk_id if equal_texts else DocumentChunk.content_hash == chunk.content_hash
-    return _nearest(connection, space, chunk.vector, k, filters, [~left_out], counts)
+    return _nearest(connection, space, chunk.vector, k, filters, [~left_out], counts, ef_search, distance, exact)
 
 
 def similar_to_document(
@@ -56,6 +59,9 @@ def similar_to_document(
     filters: Filters = NO_FILTERS,
     equal_texts: bool = False,
     counts: Counts | None = None,
+    ef_search: int | None = None,
+    distance: str | None = None,
+    exact: bool = False,
 ) -> Nearest:
     """The `k` chunks of other documents nearest to the average vector of this document's chunks.
 
@@ -75,7 +81,7 @@ def similar_to_document(
     left_out = [DocumentChunk.document_id != document_id]
     if not equal_texts:
         left_out.append(DocumentChunk.content_hash.not_in(own))
-    return _nearest(connection, space, vector, k, filters, left_out, counts)
+    return _nearest(connection, space, vector, k, filters, left_out, counts, ef_search, distance, exact)
 
 
 def _check(connection: Connection, k: int, filters: Filters) -> None:
@@ -92,14 +98,19 @@ def _nearest(
     filters: Filters,
     left_out: Sequence[ColumnElement[bool]],
     counts: Counts | None,
+    ef_search: int | None,
+    distance: str | None,
+    exact: bool,
 ) -> Nearest:
     return nearest_chunks(
         connection,
         space,
         vector,
         k=k,
-        ef_search=min(1000, max(k, space.ef_search)),
+        ef_search=min(1000, max(k, ef_search or space.ef_search)),
         filters=filters,
         counts=counts or Counts(),
         left_out=left_out,
+        distance=distance,
+        exact=exact,
     )
