@@ -132,6 +132,7 @@ def test_single_file_and_archive_are_sources(settings: Settings, folder: Path, c
         (["--project", "unknown"], 2, "no project 'unknown' yet"),
         ([".", "--project", "Bad Name"], 2, "'bad-name'"),
         ([".", "--include", ""], 2, "glob"),
+        ([".", "--language", "germann"], 2, "did you mean german"),
     ],
 )
 def test_wrong_usage_is_one_line_and_code_2(
