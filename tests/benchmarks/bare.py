@@ -58,7 +58,7 @@ def nearest(space: EmbeddingSpace) -> sql.Composed:
 def filtered(space: EmbeddingSpace, *, by_graph: bool) -> sql.Composed:
     """The ten best chunks of documents whose metadata contains `filter`: by the graph, or of all of them, compared."""
     return sql.SQL(
-        "SELECT {distance}, {cited} FROM {partition} e {joined} WHERE c.chunking = {chunking} "
+        "SELECT {distance}, {cited} FROM {partition} e {joined} WHERE c.chunking = {chunking} AND e.space_id = {space} "
         "AND d.metadata @> %(filter)s ORDER BY ({distance}) {exactly} LIMIT 10"
     ).format(
         # An expression that the index does not know: the server must compare all that qualify.
@@ -76,6 +76,7 @@ def _parts(space: EmbeddingSpace, hashes: str) -> dict[str, sql.Composable]:
     return {
         "partition": _partition(space),
         "chunking": sql.Literal(space.chunking),
+        "space": sql.Literal(space.id),
         "distance": sql.SQL("e.embedding::{type} {operator} %(query)s::{type}").format(
             type=vector_type(space), operator=_operator(space)
         ),

@@ -9,18 +9,16 @@ from typing import Any
 Call = Callable[[int], Any]
 AsyncCall = Callable[[int], Awaitable[Any]]
 
-# More than the five executions after which a driver prepares a statement.
-WARM_UP = 10
-
 
 def latencies(ways: Mapping[str, Call], questions: int, rounds: int) -> dict[str, dict[str, float]]:
     """p50, p95 and p99 in milliseconds of each way to ask question 0, 1, …: medians over the rounds.
 
     Each question is asked in all ways, one after the other, and who begins changes; so all meet the same machine and
-    the same pages. A few questions before the first round, which are not counted, warm all of them alike.
+    the same pages. One pass before, which is not counted, warms all of them alike: the graph's pages differ from
+    question to question, and what reads them from the disk first would pay for the others.
     """
     order = list(ways)
-    for question in range(min(questions, WARM_UP)):
+    for question in range(questions):
         for way in ways.values():
             way(question)
     found: dict[str, list[list[float]]] = {name: [] for name in order}
