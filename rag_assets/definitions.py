@@ -6,9 +6,20 @@ from rag_assets.assets.chunks import chunks
 from rag_assets.assets.documents import raw_documents
 from rag_assets.assets.embeddings import embeddings
 from rag_assets.assets.index import hnsw_index, live_space
-from rag_assets.automation.jobs import checks, ingest
+from rag_assets.assets.memories import live_memories, memory_embeddings, memory_index
+from rag_assets.assets.messages import live_messages, message_embeddings, message_index
+from rag_assets.automation.jobs import checks, embed_memories, embed_messages, ingest
+from rag_assets.automation.schedules import nightly_memories, trailing_messages, yesterdays_messages
 from rag_assets.checks.integrity import document_checks
-from rag_assets.checks.vectors import embeddings_checks, hnsw_index_checks, live_space_checks
+from rag_assets.checks.vectors import (
+    embeddings_checks,
+    hnsw_index_checks,
+    live_space_checks,
+    memory_embeddings_checks,
+    memory_index_checks,
+    message_embeddings_checks,
+    message_index_checks,
+)
 from rag_assets.io.manager import TableIOManager
 from rag_assets.resources.embedder import Embedder
 from rag_assets.resources.postgres import Postgres
@@ -16,14 +27,21 @@ from rag_assets.resources.postgres import Postgres
 postgres = Postgres()
 
 defs = dg.Definitions(
-    assets=[raw_documents, chunks, embeddings, hnsw_index, live_space],
+    assets=[
+        *(raw_documents, chunks, embeddings, hnsw_index, live_space),
+        *(message_embeddings, message_index, live_messages),
+        *(memory_embeddings, memory_index, live_memories),
+    ],
     asset_checks=[
         document_checks,
         embeddings_checks,
         hnsw_index_checks,
         live_space_checks,
+        *(message_embeddings_checks, message_index_checks),
+        *(memory_embeddings_checks, memory_index_checks),
     ],
-    jobs=[ingest, checks],
+    jobs=[ingest, embed_messages, embed_memories, checks],
+    schedules=[yesterdays_messages, trailing_messages, nightly_memories],
     resources={
         "postgres": postgres,
         "embedder": Embedder(),

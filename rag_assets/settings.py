@@ -1,6 +1,7 @@
 """Typed settings, from the environment (prefix RAG_ASSETS_) and from `.env` in the working directory."""
 
 import os
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -110,6 +111,13 @@ class Settings(BaseSettings):
 
     latency_limit_ms: float = Field(100, gt=0, description="Threshold of the check search_latency (p95).")
     recall_limit: float = Field(0.95, gt=0, le=1, description="Threshold of the check recall_at_10 (mean).")
+
+    messages_since: date = Field(
+        date(2024, 1, 1), description="The first day (UTC) whose messages are embedded: the first daily partition."
+    )
+    messages_window_days: int = Field(
+        7, ge=1, le=366, description="Days before today that the nightly backfill of messages looks through again."
+    )
 
     lock_wait_s: float = Field(600, ge=0, description="How long a run waits for another one on the same project.")
 

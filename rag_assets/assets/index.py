@@ -1,5 +1,7 @@
 """hnsw_index and live_space: the index over the vectors, and the pointer that says which space is searched."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from rag_assets.assets.embeddings import embeddings
@@ -7,6 +9,9 @@ from rag_assets.io.metadata import table_metadata
 from rag_assets.progress import LogLines, listening
 from rag_assets.resources.embedder import Embedder
 from rag_assets.resources.postgres import Postgres
+
+if TYPE_CHECKING:
+    from rag_assets.stages.target import Target
 
 
 @dg.asset(deps=[embeddings], group_name="rag", kinds={"postgres"})
@@ -16,12 +21,7 @@ def hnsw_index(context: dg.AssetExecutionContext, postgres: Postgres, embedder: 
     Vectors that no chunk points to any more are removed first. An index that is missing, invalid or built with
     other parameters is built anew, without locking out searches where there are any.
     """
-    from rag_assets.stages import refresh
-
-    with listening(LogLines(context.log.info)):
-        figures = refresh.index(postgres.engine, postgres.settings, embedder.target())
-    table = table_metadata(postgres.engine.url.database or "", "embeddings")
-    return dg.MaterializeResult(metadata={**table, **figures})
+    return build_index(context, postgres, embedder.target())
 
 
 @dg.asset(deps=[hnsw_index], group_name="rag", kinds={"postgres"})
@@ -30,9 +30,24 @@ def live_space(postgres: Postgres, embedder: Embedder) -> dg.MaterializeResult[N
 
     The pointer moves to the wanted space only when that one is proved: complete, indexed, fast and exact enough.
     """
+    return serve(postgres, embedder.target(), table="live_chunks")
+
+
+def build_index(context: dg.AssetExecutionContext, postgres: Postgres, target: "Target") -> dg.MaterializeResult[None]:
+    """What the index of each kind of texts does."""
+    from rag_assets.stages import refresh
+
+    with listening(LogLines(context.log.info)):
+        figures = refresh.index(postgres.engine, postgres.settings, target)
+    table = table_metadata(postgres.engine.url.database or "", "embeddings")
+    return dg.MaterializeResult(metadata={**table, **figures})
+
+
+def serve(postgres: Postgres, target: "Target", *, table: str) -> dg.MaterializeResult[None]:
+    """What the pointer of each kind of texts does."""
     from rag_assets.db.pools import pool_statistics
     from rag_assets.stages import refresh
 
-    figures = refresh.live(postgres.engine, postgres.settings, embedder.target())
-    table = table_metadata(postgres.engine.url.database or "", "live_chunks")
-    return dg.MaterializeResult(metadata={**table, **figures, **pool_statistics(postgres.engine).metadata()})
+    figures = refresh.live(postgres.engine, postgres.settings, target)
+    shown = table_metadata(postgres.engine.url.database or "", table)
+    return dg.MaterializeResult(metadata={**shown, **figures, **pool_statistics(postgres.engine).metadata()})

@@ -1,8 +1,9 @@
 """The proof that a space may serve: complete, sound, indexed, used, fast, exact enough. Facts, with their numbers."""
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, select, table
+from sqlalchemy import ColumnElement, Engine, exists, func, select, table
 
 from rag_assets.audit import latency, recall
 from rag_assets.audit.finding import EXAMPLES, Finding
@@ -13,16 +14,17 @@ from rag_assets.db.models import SCHEMA, DocumentChunk, EmbeddingFailure, Embedd
 from rag_assets.db.pending import count_pending_texts, count_texts, has_text
 from rag_assets.db.projects import get_project
 from rag_assets.db.spaces import live_space, partition
+from rag_assets.db.texts import texts_of
 from rag_assets.search import statements
 from rag_assets.settings import Settings
+
+_ONE_OF = {"chunks": "chunk", "messages": "message", "memories": "memory"}
 
 
 def failures(engine: Engine, settings: Settings, space: EmbeddingSpace) -> list[str]:
     """What keeps this space from serving, one clause each; empty when nothing does."""
     findings = [
-        documents_have_chunks(engine, space.chunking),
-        texts_have_vectors(engine, space),
-        no_orphan_vectors(engine, space),
+        *(_chunks_parity(engine, space) if space.kind == "chunks" else [nothing_is_lost(engine, space)]),
         vectors_are_sound(engine, space),
         index_valid(engine, space),
         index_used(engine, space),
@@ -32,8 +34,25 @@ def failures(engine: Engine, settings: Settings, space: EmbeddingSpace) -> list[
     return [finding.reason for finding in findings if not finding.passed]
 
 
-def texts_have_vectors(engine: Engine, space: EmbeddingSpace, project: str | None = None) -> Finding:
-    """Every distinct chunk text, of one project or of all, has its vector; the primary key allows only one."""
+def _chunks_parity(engine: Engine, space: EmbeddingSpace) -> list[Finding]:
+    return [
+        documents_have_chunks(engine, space.chunking),
+        texts_have_vectors(engine, space),
+        no_orphan_vectors(engine, space),
+    ]
+
+
+def texts_have_vectors(
+    engine: Engine,
+    space: EmbeddingSpace,
+    project: str | None = None,
+    *,
+    due: ColumnElement[bool] | None = None,
+) -> Finding:
+    """Every distinct text, of one project or of all, has its vector; the primary key allows only one.
+
+    `due` is a condition on texts whose vectors may be expected: messages come in all the time.
+    """
     reasons = (
         select(EmbeddingFailure.error)
         .where(EmbeddingFailure.space_id == space.id)
@@ -42,8 +61,10 @@ def texts_have_vectors(engine: Engine, space: EmbeddingSpace, project: str | Non
     )
     with engine.connect() as connection:
         project_id = get_project(connection, project).id if project else None
-        texts = connection.scalar(count_texts(space, project_id)) or 0
-        missing = connection.scalar(count_pending_texts(space, project_id)) or 0
+        texts, missing = (
+            connection.scalar(count if due is None else count.where(due)) or 0
+            for count in (count_texts(space, project_id), count_pending_texts(space, project_id))
+        )
         set_aside = connection.scalars(reasons).all()
     return Finding(
         missing == 0,
@@ -52,22 +73,44 @@ def texts_have_vectors(engine: Engine, space: EmbeddingSpace, project: str | Non
     )
 
 
-def no_orphan_vectors(engine: Engine, space: EmbeddingSpace) -> Finding:
-    """No vector is left that no chunk points to: vectors and distinct texts are equal in number."""
+def nothing_is_lost(engine: Engine, space: EmbeddingSpace) -> Finding:
+    """Every text that searches find in the live space has its vector in this one too.
+
+    More is not asked of messages and memories, which come in while runs are on their way.
+    """
+    with engine.connect() as connection:
+        live = live_space(connection, space.kind)
+        if live is None:
+            return Finding(True, {"space": space.id})
+        found = exists().where(partition(live.id).c.content_hash == texts_of(space).content_hash)
+        texts = connection.scalar(count_texts(space).where(found)) or 0
+        lost = connection.scalar(count_pending_texts(space).where(found)) or 0
+    return Finding(
+        lost == 0,
+        {"space": space.id, "live": live.id, "texts": texts, "lost": lost, "threshold": 0},
+        f"{lost} of {texts} texts that are found now have no vector in it yet",
+    )
+
+
+def no_orphan_vectors(engine: Engine, space: EmbeddingSpace, *, at: datetime | None = None) -> Finding:
+    """No vector is left that no text points to: vectors and distinct texts are equal in number.
+
+    With a time, texts count that were in use then, and so could not be known to leave.
+    """
     vectors_of = partition(space.id)
     with engine.connect() as connection:
         texts = connection.scalar(count_texts(space)) or 0
         vectors = connection.scalar(select(func.count()).select_from(vectors_of)) or 0
         orphans = (
             connection.scalar(
-                select(func.count()).select_from(vectors_of).where(~has_text(space, vectors_of.c.content_hash))
+                select(func.count()).select_from(vectors_of).where(~has_text(space, vectors_of.c.content_hash, at))
             )
             or 0
         )
     return Finding(
         orphans == 0,
         {"space": space.id, "texts": texts, "vectors": vectors, "orphans": orphans, "threshold": 0},
-        f"{orphans} of {vectors} vectors belong to no chunk",
+        f"{orphans} of {vectors} vectors belong to no {_ONE_OF[space.kind]}",
     )
 
 
@@ -124,7 +167,7 @@ def index_valid(engine: Engine, space: EmbeddingSpace) -> Finding:
 
 def index_used(engine: Engine, space: EmbeddingSpace) -> Finding:
     """EXPLAIN of the statement that searches send shows the index; in a small table, that it can show it."""
-    statement = statements.nearest_chunks(space, 10)
+    statement = statements.nearest_rows(space, 10)
     name = hnsw.index_name(space.id)
     with engine.connect() as connection:
         vectors = connection.scalar(select(func.count()).select_from(partition(space.id))) or 0

@@ -19,11 +19,13 @@ def evaluate(
     checks: "Mapping[str, Callable[[], Finding]]",
     *,
     severity: Mapping[str, dg.AssetCheckSeverity] | None = None,
+    prefix: str = "",
 ) -> Iterator[dg.AssetCheckResult]:
     """Run the selected checks one by one; one that raises is red with its error, and the others still run."""
-    for key in sorted(context.selected_asset_check_keys, key=lambda key: list(checks).index(key.name)):
+    named = {f"{prefix}{name}": check for name, check in checks.items()}
+    for key in sorted(context.selected_asset_check_keys, key=lambda key: list(named).index(key.name)):
         try:
-            finding = checks[key.name]()
+            finding = named[key.name]()
             passed, metadata, reason = finding.passed, finding.metadata, finding.reason
         except Exception as error:
             context.log.exception("the check %s could not be made", key.name)

@@ -1,110 +1,162 @@
-"""Checks of vectors and index: complete, sound, valid, used, fast, exact enough; they guard the flip."""
+"""Checks of vectors and index, the same of each kind of texts: complete, sound, valid, used, fast, exact enough."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from rag_assets.checks.history import due_texts, last_run_began
 from rag_assets.checks.results import evaluate, project_of
 from rag_assets.resources.embedder import Embedder
 from rag_assets.resources.postgres import Postgres
 
+if TYPE_CHECKING:
+    from rag_assets.db.models import EmbeddingSpace
+    from rag_assets.db.texts import Kind
 
-@dg.multi_asset_check(
-    specs=[
-        dg.AssetCheckSpec(
-            "texts_have_vectors",
-            asset="embeddings",
-            description="Every distinct chunk text has exactly one vector. When it fails: materialize embeddings; "
-            "texts that the model refuses are listed as set aside, with the reason.",
-            blocking=True,
-        ),
-        dg.AssetCheckSpec(
-            "vectors_are_sound",
-            asset="embeddings",
-            description="Right dimensions, no NaN, none zero, length 1 where the space normalizes. When it fails: "
-            "delete the unsound rows of rag.embeddings, then materialize embeddings.",
-            blocking=True,
-        ),
-    ],
-    can_subset=True,
-)
-def embeddings_checks(
-    context: dg.AssetCheckExecutionContext, postgres: Postgres, embedder: Embedder
-) -> Iterator[dg.AssetCheckResult]:
-    from rag_assets.audit import vectors
-    from rag_assets.stages.target import checked_space
 
-    engine = postgres.engine
-    space = checked_space(engine, embedder.target().definition)
-    yield from evaluate(
-        context,
-        {
-            "texts_have_vectors": lambda: vectors.texts_have_vectors(engine, space, project_of(context)),
-            "vectors_are_sound": lambda: vectors.vectors_are_sound(engine, space),
-        },
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A kind of texts, its assets, and what its checks are called by: those of chunks by their plain names."""
+
+    kind: "Kind"
+    embeddings: str
+    index: str
+    text: str
+    prefix: str = ""
+
+    def spec(self, name: str, asset: str, description: str) -> dg.AssetCheckSpec:
+        said = description.format(text=self.text, embeddings=self.embeddings, index=self.index)
+        return dg.AssetCheckSpec(f"{self.prefix}{name}", asset=asset, description=said, blocking=True)
+
+
+CHUNKS = Checked("chunks", "embeddings", "hnsw_index", "chunk")
+MESSAGES = Checked("messages", "message_embeddings", "message_index", "message", "message_")
+MEMORIES = Checked("memories", "memory_embeddings", "memory_index", "memory", "memory_")
+
+
+def embeddings_checks_of(checked: Checked) -> dg.AssetChecksDefinition:
+    @dg.multi_asset_check(
+        name=f"{checked.embeddings}_checks",
+        specs=[
+            checked.spec(
+                "texts_have_vectors",
+                checked.embeddings,
+                "Every distinct {text} text has exactly one vector. When it fails: materialize {embeddings}; texts "
+                "that the model refuses are listed as set aside, with the reason.",
+            ),
+            checked.spec(
+                "vectors_are_sound",
+                checked.embeddings,
+                "Right dimensions, no NaN, none zero, length 1 where the space normalizes. When it fails: delete the "
+                "unsound rows of rag.embeddings, then materialize {embeddings}.",
+            ),
+        ],
+        can_subset=True,
     )
+    def embeddings_checks(
+        context: dg.AssetCheckExecutionContext, postgres: Postgres, embedder: Embedder
+    ) -> Iterator[dg.AssetCheckResult]:
+        from rag_assets.audit import vectors
+
+        engine = postgres.engine
+        space = _space(checked, postgres, embedder)
+        if space is None:
+            return
+        chunks = checked.kind == "chunks"
+        project = project_of(context) if chunks else None
+        due = None if chunks else due_texts(context, checked.kind, checked.embeddings)
+        yield from evaluate(
+            context,
+            {
+                "texts_have_vectors": lambda: vectors.texts_have_vectors(engine, space, project, due=due),
+                "vectors_are_sound": lambda: vectors.vectors_are_sound(engine, space),
+            },
+            prefix=checked.prefix,
+        )
+
+    return embeddings_checks
 
 
-@dg.multi_asset_check(
-    specs=[
-        dg.AssetCheckSpec(
-            "no_orphan_vectors",
-            asset="hnsw_index",
-            description="No vector is left that no chunk points to. When it fails: materialize hnsw_index, which "
-            "removes them.",
-            blocking=True,
-        ),
-        dg.AssetCheckSpec(
-            "index_valid",
-            asset="hnsw_index",
-            description="The index is there, valid, and has the wanted operator class and parameters. When it "
-            "fails: materialize hnsw_index, which builds it anew.",
-            blocking=True,
-        ),
-        dg.AssetCheckSpec(
-            "index_used",
-            asset="hnsw_index",
-            description="EXPLAIN of the statement that searches send shows the index (in a small table, where a "
-            "scan is cheaper: that it can). When it fails: materialize hnsw_index, then run ANALYZE.",
-            blocking=True,
-        ),
-        dg.AssetCheckSpec(
-            "search_latency",
-            asset="hnsw_index",
-            description="p95 of a search is under the threshold at 10,000 vectors or more (a smaller space is "
-            "topped up with neighbours of its own vectors). When it fails: look at the server's load and memory, "
-            "lower RAG_ASSETS_EF_SEARCH, or set RAG_ASSETS_INDEX_STORAGE=halfvec.",
-            blocking=True,
-        ),
-        dg.AssetCheckSpec(
-            "recall_at_10",
-            asset="hnsw_index",
-            description="The share of the ten nearest vectors of an exact scan that the index finds. When it fails: "
-            "raise RAG_ASSETS_EF_SEARCH, or RAG_ASSETS_HNSW_M and RAG_ASSETS_HNSW_EF_CONSTRUCTION and materialize "
-            "hnsw_index.",
-            blocking=True,
-        ),
-    ],
-    can_subset=True,
-)
-def hnsw_index_checks(
-    context: dg.AssetCheckExecutionContext, postgres: Postgres, embedder: Embedder
-) -> Iterator[dg.AssetCheckResult]:
-    from rag_assets.audit import vectors
-    from rag_assets.stages.target import checked_space
-
-    engine, settings = postgres.engine, postgres.settings
-    space = checked_space(engine, embedder.target().definition)
-    yield from evaluate(
-        context,
-        {
-            "no_orphan_vectors": lambda: vectors.no_orphan_vectors(engine, space),
-            "index_valid": lambda: vectors.index_valid(engine, space),
-            "index_used": lambda: vectors.index_used(engine, space),
-            "search_latency": lambda: vectors.search_latency(engine, space, settings),
-            "recall_at_10": lambda: vectors.recall_at_10(engine, space, settings),
-        },
+def index_checks_of(checked: Checked) -> dg.AssetChecksDefinition:
+    @dg.multi_asset_check(
+        name=f"{checked.index}_checks",
+        specs=[
+            checked.spec(
+                "no_orphan_vectors",
+                checked.index,
+                "No vector is left that no {text} points to. When it fails: materialize {index}, which removes them.",
+            ),
+            checked.spec(
+                "index_valid",
+                checked.index,
+                "The index is there, valid, and has the wanted operator class and parameters. When it fails: "
+                "materialize {index}, which builds it anew.",
+            ),
+            checked.spec(
+                "index_used",
+                checked.index,
+                "EXPLAIN of the statement that searches send shows the index (in a small table, where a scan is "
+                "cheaper: that it can). When it fails: materialize {index}, then run ANALYZE.",
+            ),
+            checked.spec(
+                "search_latency",
+                checked.index,
+                "p95 of a search is under the threshold at 10,000 vectors or more (a smaller space is topped up with "
+                "neighbours of its own vectors). When it fails: look at the server's load and memory, lower "
+                "RAG_ASSETS_EF_SEARCH, or set RAG_ASSETS_INDEX_STORAGE=halfvec.",
+            ),
+            checked.spec(
+                "recall_at_10",
+                checked.index,
+                "The share of the ten nearest vectors of an exact scan that the index finds. When it fails: raise "
+                "RAG_ASSETS_EF_SEARCH, or RAG_ASSETS_HNSW_M and RAG_ASSETS_HNSW_EF_CONSTRUCTION and materialize "
+                "{index}.",
+            ),
+        ],
+        can_subset=True,
     )
+    def index_checks(
+        context: dg.AssetCheckExecutionContext, postgres: Postgres, embedder: Embedder
+    ) -> Iterator[dg.AssetCheckResult]:
+        from rag_assets.audit import vectors
+
+        engine, settings = postgres.engine, postgres.settings
+        space = _space(checked, postgres, embedder)
+        if space is None:
+            return
+        at = None if checked.kind == "chunks" else last_run_began(context, checked.index)
+        yield from evaluate(
+            context,
+            {
+                "no_orphan_vectors": lambda: vectors.no_orphan_vectors(engine, space, at=at),
+                "index_valid": lambda: vectors.index_valid(engine, space),
+                "index_used": lambda: vectors.index_used(engine, space),
+                "search_latency": lambda: vectors.search_latency(engine, space, settings),
+                "recall_at_10": lambda: vectors.recall_at_10(engine, space, settings),
+            },
+            prefix=checked.prefix,
+        )
+
+    return index_checks
+
+
+def _space(checked: Checked, postgres: Postgres, embedder: Embedder) -> "EmbeddingSpace | None":
+    """None where nothing was ever embedded of messages or memories: an installation may have none."""
+    from rag_assets.stages.target import begun_space, checked_space
+
+    if checked.kind == "chunks":
+        return checked_space(postgres.engine, embedder.target().definition)
+    return begun_space(postgres.engine, embedder.target(checked.kind).definition)
+
+
+embeddings_checks = embeddings_checks_of(CHUNKS)
+hnsw_index_checks = index_checks_of(CHUNKS)
+message_embeddings_checks = embeddings_checks_of(MESSAGES)
+message_index_checks = index_checks_of(MESSAGES)
+memory_embeddings_checks = embeddings_checks_of(MEMORIES)
+memory_index_checks = index_checks_of(MEMORIES)
 
 
 @dg.multi_asset_check(

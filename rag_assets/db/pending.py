@@ -1,17 +1,17 @@
 """What is not as it should be yet: documents without chunks of their text, texts without a vector."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Exists, Select, Text, and_, cast, exists, func, or_, select
+from sqlalchemy import Date, Exists, Select, Text, and_, cast, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import aliased
 
 from rag_assets.db.languages import DEFAULT_LANGUAGE
 from rag_assets.db.models import Document, DocumentChunking, EmbeddingSpace, Project
 from rag_assets.db.spaces import partition
-from rag_assets.db.texts import texts_of
+from rag_assets.db.texts import made_on_day, midnight, texts_of
 
 
 def pending_documents(project_id: UUID, chunking: str) -> Select[UUID, int]:
@@ -53,10 +53,28 @@ def count_texts(space: EmbeddingSpace, project_id: UUID | None = None, day: date
     return _texts(space, project_id, day, func.count(texts_of(space).content_hash.distinct()))
 
 
-def has_text(space: EmbeddingSpace, content_hash: Any) -> Exists:
-    """Whether a text in use, of the kind that the space is for, has this hash: what has none is an orphan."""
+def days_of_texts(
+    space: EmbeddingSpace, first: date | None = None, last: date | None = None, *, pending: bool = False
+) -> Select[date]:
+    """The days (UTC) on which texts in use were made, in order; with `pending`, texts that have no vector."""
     texts = texts_of(space)
-    return exists().where(texts.content_hash == content_hash, texts.in_use)
+    day = cast(func.timezone("UTC", texts.created_at), Date)
+    statement: Select[date] = (_pending if pending else _texts)(space, None, None, day).distinct()
+    if first is not None:
+        statement = statement.where(texts.created_at >= midnight(first))
+    if last is not None:
+        statement = statement.where(texts.created_at < midnight(last) + timedelta(days=1))
+    return statement.order_by(day)
+
+
+def has_text(space: EmbeddingSpace, content_hash: Any, at: datetime | None = None) -> Exists:
+    """Whether a text in use, of the kind that the space is for, has this hash: what has none is an orphan.
+
+    With a time, also one that was in use then.
+    """
+    texts = texts_of(space)
+    in_use = texts.in_use if at is None else or_(texts.in_use, texts.was_in_use(at))
+    return exists().where(texts.content_hash == content_hash, in_use)
 
 
 def _pending(space: EmbeddingSpace, project_id: UUID | None, day: date | None, *columns: Any) -> Select[Any]:
@@ -72,6 +90,5 @@ def _texts(space: EmbeddingSpace, project_id: UUID | None, day: date | None, *co
     if project_id is not None:
         statement = texts.of_project(statement, project_id)
     if day is not None:
-        begins = datetime.combine(day, time(), UTC)
-        statement = statement.where(texts.created_at >= begins, texts.created_at < begins + timedelta(days=1))
+        statement = statement.where(made_on_day(texts, day))
     return statement

@@ -34,7 +34,8 @@ def prune(engine: Engine, space: EmbeddingSpace) -> int:
                 QueryVector.query_hash.in_(stale.order_by(QueryVector.created_at.desc()).offset(KEPT_QUERIES)),
             )
         )
-    prune_chunkings(engine)
+    if space.kind == "chunks":
+        prune_chunkings(engine)
     return gone.rowcount
 
 

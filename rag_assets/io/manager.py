@@ -9,7 +9,7 @@ import dagster as dg
 
 from rag_assets.io import tables
 from rag_assets.io.metadata import write_metadata
-from rag_assets.partitions import project_keys
+from rag_assets.partitions import slice_keys
 from rag_assets.progress import LogLines, listening
 from rag_assets.resources.postgres import Postgres
 from rag_assets.stages.batches import Batch, ChunkBatches, DocumentBatches, EmbeddingBatches
@@ -42,12 +42,12 @@ class TableIOManager(dg.ConfigurableIOManager):
             batches: Iterator[Batch] = obj.__iter__()
             for batch in prefetch(batches):
                 with engine.begin() as connection:
-                    written[batch.project] += batch.write(connection, context.run_id)
+                    written[batch.key] += batch.write(connection, context.run_id)
                 now = time.perf_counter()
                 for name, value in {**batch.figures, "seconds": now - last}.items():
-                    figures[batch.project][name] += value
+                    figures[batch.key][name] += value
                 last = now
-        for key in project_keys(context):
+        for key in slice_keys(context):
             self._describe(context, key, written[key], figures[key])
 
     def load_input(self, context: dg.InputContext) -> Any:
@@ -56,7 +56,7 @@ class TableIOManager(dg.ConfigurableIOManager):
 
     def _slice(self, context: dg.InputContext) -> tables.TableSlice:
         name = context.asset_key.path[-1]
-        return tables.SLICES[name](self.postgres.engine, tuple(project_keys(context)))
+        return tables.SLICES[name](self.postgres.engine, tuple(slice_keys(context)))
 
     def _describe(self, context: dg.OutputContext, key: str, written: "Written", figures: Mapping[str, float]) -> None:
         name = context.asset_key.path[-1]
@@ -66,8 +66,12 @@ class TableIOManager(dg.ConfigurableIOManager):
             database=engine.url.database or "",
             table=kind.table,
             rows=kind(engine, (key,)).count(),
+            partitioned=bool(key),
             written=written,
             figures=figures,
         )
+        if not key:
+            context.add_output_metadata(metadata)
+            return
         # In a run over several keys, metadata of the output would be copied to all of them.
         context.step_context.add_asset_metadata(metadata, context.asset_key, partition_key=key)

@@ -34,9 +34,9 @@ def column_schema(table: str) -> dg.TableSchema:
 
 
 def write_metadata(
-    *, database: str, table: str, rows: int, written: "Written", figures: Mapping[str, float]
+    *, database: str, table: str, rows: int, partitioned: bool, written: "Written", figures: Mapping[str, float]
 ) -> dict[str, Any]:
-    """Everything that the write of one partition shows in the UI; `figures` are the stage's own counts."""
+    """Everything that the write of one slice shows in the UI; `figures` are the stage's own counts."""
     counted: dict[str, float] = {
         "inserted": written.inserted,
         "updated": written.updated,
@@ -49,7 +49,11 @@ def write_metadata(
         counted[name] = counted.get(name, 0) + (round(value, 3) if isinstance(value, float) else value)
     if figures.get("model_s"):
         counted["tokens_per_second"] = round(figures["tokens"] / figures["model_s"], 1)
-    return {"dagster/partition_row_count": rows, **table_metadata(database, table), **counted}
+    return {
+        "dagster/partition_row_count" if partitioned else "dagster/row_count": rows,
+        **table_metadata(database, table),
+        **counted,
+    }
 
 
 def table_metadata(database: str, table: str) -> dict[str, Any]:

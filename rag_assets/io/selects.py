@@ -1,13 +1,15 @@
-"""The statements behind the slices: which rows belong to some projects, and how many they are."""
+"""The statements behind the slices: which rows belong to some projects or days, and how many they are."""
 
+from datetime import date
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import aliased
 
 from rag_assets.db.models import Document, DocumentChunk, Embedding, EmbeddingSpace, Project
 from rag_assets.db.spaces import serving_space
+from rag_assets.db.texts import Kind, made_on_day, texts_of_kind
 
 
 def rows(table: str, projects: tuple[str, ...]) -> Select[Any]:
@@ -39,6 +41,31 @@ def rows(table: str, projects: tuple[str, ...]) -> Select[Any]:
 def count(table: str, projects: tuple[str, ...]) -> Select[Any]:
     key = {"documents": Document.id, "document_chunks": DocumentChunk.id}.get(table, Embedding.content_hash)
     return _selected(table, projects, func.count(key.distinct()))
+
+
+def whole_texts(kind: Kind, days: tuple[str, ...]) -> Select[Any]:
+    """Vectors with their texts, one row a text: of the texts in use that were made on these days, or of all."""
+    texts = texts_of_kind(kind)
+    columns = [*_columns(Embedding), texts.content.label("content")]
+    selected = _selected_whole(kind, days, *columns).ext(distinct_on(Embedding.content_hash))
+    return selected.order_by(Embedding.content_hash)
+
+
+def count_whole_texts(kind: Kind, days: tuple[str, ...]) -> Select[Any]:
+    return _selected_whole(kind, days, func.count(Embedding.content_hash.distinct()))
+
+
+def _selected_whole(kind: Kind, days: tuple[str, ...], *columns: Any) -> Select[Any]:
+    texts = texts_of_kind(kind)
+    serving = serving_space(kind).with_only_columns(EmbeddingSpace.id).scalar_subquery()
+    statement = (
+        select(*columns)
+        .select_from(texts.table)
+        .join(Embedding, (Embedding.space_id == serving) & (Embedding.content_hash == texts.content_hash))
+        .where(texts.in_use)
+    )
+    made_on = [made_on_day(texts, date.fromisoformat(day)) for day in days if day]
+    return statement.where(or_(*made_on)) if made_on else statement
 
 
 def _selected(table: str, projects: tuple[str, ...], *columns: Any) -> Select[Any]:

@@ -10,15 +10,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sqlalchemy import Engine, Select
 
+    from rag_assets.db.texts import Kind
+
 PAGE_ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class TableSlice:
-    """Rows of one table that belong to some projects: a lazy stream of pages, never the whole in memory."""
+    """Rows of one table that belong to some partitions: a lazy stream of pages, never the whole in memory."""
 
     engine: "Engine"
-    projects: tuple[str, ...]
+    keys: tuple[str, ...]
     table: ClassVar[str]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -34,13 +36,16 @@ class TableSlice:
     def select(self) -> "Select[Any]":
         from rag_assets.io import selects
 
-        return selects.rows(self.table, self.projects)
+        return selects.rows(self.table, self.keys)
 
-    def count(self) -> int:
+    def select_count(self) -> "Select[Any]":
         from rag_assets.io import selects
 
+        return selects.count(self.table, self.keys)
+
+    def count(self) -> int:
         with self.engine.connect() as connection:
-            return connection.scalar(selects.count(self.table, self.projects)) or 0
+            return connection.scalar(self.select_count()) or 0
 
     def to_reader(self) -> "pa.RecordBatchReader":
         """The rows as a stream of Arrow batches."""
@@ -49,19 +54,56 @@ class TableSlice:
         return record_batches(list(self.select().selected_columns), self.pages())
 
 
-class Documents(TableSlice):
+class ProjectSlice(TableSlice):
+    @property
+    def projects(self) -> tuple[str, ...]:
+        return self.keys
+
+
+class Documents(ProjectSlice):
     table = "documents"
 
 
-class Chunks(TableSlice):
+class Chunks(ProjectSlice):
     table = "document_chunks"
 
 
-class Embeddings(TableSlice):
+class Embeddings(ProjectSlice):
     table = "embeddings"
 
 
-SLICES: dict[str, type[TableSlice]] = {"raw_documents": Documents, "chunks": Chunks, "embeddings": Embeddings}
+class WholeTexts(TableSlice):
+    """Vectors of texts that are embedded whole, with the texts: of the days in `keys`, or of all."""
+
+    table = "embeddings"
+    kind: ClassVar["Kind"]
+
+    def select(self) -> "Select[Any]":
+        from rag_assets.io import selects
+
+        return selects.whole_texts(self.kind, self.keys)
+
+    def select_count(self) -> "Select[Any]":
+        from rag_assets.io import selects
+
+        return selects.count_whole_texts(self.kind, self.keys)
+
+
+class MessageEmbeddings(WholeTexts):
+    kind = "messages"
+
+
+class MemoryEmbeddings(WholeTexts):
+    kind = "memories"
+
+
+SLICES: dict[str, type[TableSlice]] = {
+    "raw_documents": Documents,
+    "chunks": Chunks,
+    "embeddings": Embeddings,
+    "message_embeddings": MessageEmbeddings,
+    "memory_embeddings": MemoryEmbeddings,
+}
 
 
 def load(slice_: TableSlice, wanted: Any) -> Any:

@@ -8,6 +8,7 @@ from rag_assets.settings import load_settings
 
 if TYPE_CHECKING:
     from rag_assets.db.models import EmbeddingSpace
+    from rag_assets.db.texts import Kind
     from rag_assets.embedding.encoder import Encoder
     from rag_assets.stages.target import Target
 
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
 class Embedder(dg.ConfigurableResource):  # type: ignore[type-arg]
     """sentence-transformers models; put a subclass in its place to embed with something else."""
 
-    def target(self) -> "Target":
-        """The space that the settings ask for."""
+    def target(self, kind: "Kind" = "chunks") -> "Target":
+        """The space that the settings ask for, for texts of this kind."""
         from rag_assets.stages.target import target_space
 
-        return target_space(load_settings())
+        return target_space(load_settings(), kind)
 
     def encoder(self, space: "EmbeddingSpace") -> "Encoder":
         """What makes the vectors of this space; one a process."""

@@ -122,6 +122,13 @@ def nearest_chunks(space: EmbeddingSpace, k: int) -> Select[Any]:
     return chunks_of(space, nearest_texts(space, partition(space.id), k).cte("nearest"), k)
 
 
+def nearest_rows(space: EmbeddingSpace, k: int) -> Select[Any]:
+    """The graph's part of what searches of the space's kind send, with the rows where there is no more to it."""
+    if space.kind == "chunks":
+        return nearest_chunks(space, k)
+    return nearest_texts(space, partition(space.id), k)
+
+
 def nearest_chunks_to_many(space: EmbeddingSpace, k: int) -> Select[Any]:
     """The `k` best chunks of all for each of `queries`, through the graph: (number of the query from 1, row)."""
     vectors = partition(space.id)

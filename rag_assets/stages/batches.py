@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class Batch(Protocol):
-    """Some rows of one project; `write` runs inside one transaction and keeps which run it was, where rows say so;
-    `figures` count what is not a row."""
+    """Some rows of one slice, named by its partition key ("" where there are none); `write` runs inside one transaction
+    and keeps which run it was, where rows say so; `figures` count what is not a row."""
 
     @property
-    def project(self) -> str: ...
+    def key(self) -> str: ...
 
     @property
     def figures(self) -> Mapping[str, float]: ...
@@ -34,7 +34,7 @@ class Batch(Protocol):
 
 @dataclass(slots=True)
 class DocumentBatch:
-    project: str
+    key: str
     rows: "list[DocumentRow]" = field(default_factory=list)
     touches: "list[DocumentTouch]" = field(default_factory=list)
     failures: "list[DocumentFailure]" = field(default_factory=list)
@@ -53,7 +53,7 @@ class DocumentBatch:
 
 @dataclass(slots=True)
 class ChunkBatch:
-    project: str
+    key: str
     chunking: str
     documents: "list[ChunkedDocument]"
     figures: dict[str, float] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class ChunkBatch:
 
 @dataclass(slots=True)
 class EmbeddingBatch:
-    project: str
+    key: str
     space_id: int
     rows: "list[EmbeddingRow]" = field(default_factory=list)
     faults: "list[EmbeddingFault]" = field(default_factory=list)

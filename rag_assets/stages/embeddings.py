@@ -1,7 +1,7 @@
 """embeddings: vectors for the texts that have none in a space, each distinct text once."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -29,47 +29,51 @@ MOST_FAULTS_IN_A_ROW = 100
 LENGTH_TOLERANCE = 0.01
 
 Text = tuple[bytes, str, int]
+CountTokens = Callable[[Sequence[str]], Sequence[int]]
 
 
 def refresh_embeddings(
     engine: Engine,
     *,
-    project: str,
-    project_id: UUID | None,
+    key: str,
+    project_id: UUID | None = None,
+    day: date | None = None,
     space: EmbeddingSpace,
     encoder: Encoder,
+    count_tokens: CountTokens | None = None,
     batch_tokens: int,
     wait_s: float,
-    day: date | None = None,
 ) -> Iterator[EmbeddingBatch]:
-    """Stream vectors for the project's texts that have none in this space; loads no model when there are none.
+    """Stream vectors for the texts of a slice that have none in this space; loads no model when there are none.
 
-    Without `project_id`, for all texts of the space's kind; with `day`, for those that were made on it (UTC). Then
-    `project` is the name of that slice.
+    The slice, called `key`, is a project's texts, those made on a `day` (UTC), or all of the space's kind. Tokens are
+    those stored with a text, unless there is a way to count them.
 
-    Raises ServiceError when the model fails on one text after another, or on every text that the project has.
+    Raises ServiceError when the model fails on one text after another, or on every text that the slice has.
     """
     # Shared: projects embed side by side, but never while vectors that nothing points to are being removed.
     with (
-        exclusively(engine, f"embeddings of {project} in space {space.id}", wait_s=wait_s),
+        exclusively(engine, f"embeddings of {key or space.kind} in space {space.id}", wait_s=wait_s),
         exclusively(engine, f"vectors of space {space.id}", wait_s=wait_s, shared=True),
     ):
         # The last batch of the project or space before this one is being written while this runs one ahead. Only when
         # it is committed does the table say which texts are still without a vector: when this empty one was taken.
-        yield EmbeddingBatch(project, space.id)
+        yield EmbeddingBatch(key, space.id)
         with engine.begin() as connection:
             distinct = connection.scalar(count_texts(space, project_id, day)) or 0
             _adopt(connection, space, project_id, day)
             pending = connection.scalar(count_pending_texts(space, project_id, day)) or 0
         yield EmbeddingBatch(
-            project, space.id, figures={"distinct": distinct, "reused": distinct - pending, "embedded": 0, "tokens": 0}
+            key, space.id, figures={"distinct": distinct, "reused": distinct - pending, "embedded": 0, "tokens": 0}
         )
         if not pending:
             return
         done = faults = 0
         for texts in _pages(engine, space, project_id, day):
-            for cut in token_batches([tokens for _, _, tokens in texts], batch_tokens):
-                batch = _embed(project, space, encoder, texts[cut])
+            if count_tokens is not None:
+                texts = _counted(texts, count_tokens)
+            for cut in token_batches([min(tokens, space.max_tokens) for _, _, tokens in texts], batch_tokens):
+                batch = _embed(key, space, encoder, texts[cut])
                 done += len(texts[cut])
                 faults = 0 if batch.rows else faults + len(batch.faults)
                 report("embeddings", done, pending, "texts")
@@ -117,15 +121,24 @@ def _pages(engine: Engine, space: EmbeddingSpace, project_id: UUID | None, day: 
                 yield page
 
 
-def _embed(project: str, space: EmbeddingSpace, encoder: Encoder, texts: Sequence[Text]) -> EmbeddingBatch:
+def _counted(texts: Sequence[Text], count_tokens: CountTokens) -> list[Text]:
+    counts = count_tokens([text for _, text, _ in texts])
+    found = [(hash_, text, count) for (hash_, text, _), count in zip(texts, counts, strict=True)]
+    return sorted(found, key=lambda text: text[2], reverse=True)
+
+
+def _embed(key: str, space: EmbeddingSpace, encoder: Encoder, texts: Sequence[Text]) -> EmbeddingBatch:
     started = time.perf_counter()
-    batch = EmbeddingBatch(project, space.id)
+    batch = EmbeddingBatch(key, space.id)
     _encode(encoder, space, texts, batch)
     batch.figures = {
         "embedded": len(batch.rows),
         "tokens": sum(tokens for _, _, tokens in texts),
         "model_s": time.perf_counter() - started,
     }
+    beyond = sum(tokens > space.max_tokens for _, _, tokens in texts)
+    if beyond:
+        batch.figures["longer_than_window"] = beyond
     return batch
 
 

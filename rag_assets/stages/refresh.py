@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine
@@ -11,11 +12,13 @@ from rag_assets.db import hnsw, spaces
 from rag_assets.db.languages import DEFAULT_LANGUAGE
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import EmbeddingSpace, Project
+from rag_assets.db.pending import days_of_texts
 from rag_assets.db.projects import get_project
 from rag_assets.db.prune import prune, prune_chunkings
 from rag_assets.db.words import refresh_words
 from rag_assets.embedding.encoder import Encoder
 from rag_assets.embedding.model import find_model
+from rag_assets.embedding.pieces import PiecewiseEncoder
 from rag_assets.errors import IntegrityError
 from rag_assets.progress import report
 from rag_assets.settings import Settings
@@ -24,8 +27,11 @@ from rag_assets.stages.batches import ChunkBatch, DocumentBatch, EmbeddingBatch
 from rag_assets.stages.chunks import refresh_chunks
 from rag_assets.stages.documents import refresh_documents
 from rag_assets.stages.embeddings import refresh_embeddings
-from rag_assets.stages.target import Target, splitter_of
+from rag_assets.stages.target import Target, splitter_of, tokenizer_of
 from rag_assets.text.readers import Readers
+from rag_assets.text.tokens import count_tokens
+
+MakeEncoder = Callable[[EmbeddingSpace], Encoder]
 
 
 def documents(
@@ -82,13 +88,13 @@ def embeddings(
     settings: Settings,
     projects: Sequence[str],
     target: Target,
-    encoder: Callable[[EmbeddingSpace], Encoder],
+    encoder: MakeEncoder,
 ) -> Iterator[EmbeddingBatch]:
     for space in _maintained(engine, target):
         for project in _projects(engine, projects):
             yield from refresh_embeddings(
                 engine,
-                project=project.name,
+                key=project.name,
                 project_id=project.id,
                 space=space,
                 encoder=encoder(space),
@@ -98,41 +104,52 @@ def embeddings(
 
 
 def message_embeddings(
-    engine: Engine,
-    settings: Settings,
-    days: Sequence[date],
-    target: Target,
-    encoder: Callable[[EmbeddingSpace], Encoder],
+    engine: Engine, settings: Settings, days: Sequence[date], target: Target, encoder: MakeEncoder
 ) -> Iterator[EmbeddingBatch]:
     """Vectors of the messages that were made on these days, by UTC; `target` is one of messages."""
-    for space in _maintained(engine, target):
+    for space in _live_first(engine, target):
+        with engine.connect() as connection:
+            spoken = set(connection.scalars(days_of_texts(space, min(days), max(days))))
         for day in days:
-            yield from refresh_embeddings(
-                engine,
-                project=f"messages of {day}",
-                project_id=None,
-                day=day,
-                space=space,
-                encoder=encoder(space),
-                batch_tokens=settings.batch_tokens,
-                wait_s=settings.lock_wait_s,
-            )
+            key = day.isoformat()
+            if day in spoken:
+                yield from _whole_embeddings(engine, settings, space, encoder, key, day)
+            else:
+                yield EmbeddingBatch(key, space.id, figures={"distinct": 0, "reused": 0, "embedded": 0, "tokens": 0})
 
 
 def memory_embeddings(
-    engine: Engine, settings: Settings, target: Target, encoder: Callable[[EmbeddingSpace], Encoder]
+    engine: Engine, settings: Settings, target: Target, encoder: MakeEncoder
 ) -> Iterator[EmbeddingBatch]:
     """Vectors of all memories in force; `target` is one of memories."""
-    for space in _maintained(engine, target):
-        yield from refresh_embeddings(
-            engine,
-            project="memories",
-            project_id=None,
-            space=space,
-            encoder=encoder(space),
+    for space in _live_first(engine, target):
+        yield from _whole_embeddings(engine, settings, space, encoder, key="")
+
+
+def _whole_embeddings(
+    engine: Engine,
+    settings: Settings,
+    space: EmbeddingSpace,
+    encoder: MakeEncoder,
+    key: str,
+    day: date | None = None,
+) -> Iterator[EmbeddingBatch]:
+    model = find_model(space.model, space.revision)
+    yield from refresh_embeddings(
+        engine,
+        key=key,
+        day=day,
+        space=space,
+        encoder=PiecewiseEncoder(
+            encoder(space),
+            splitter_of(space, model),
             batch_tokens=settings.batch_tokens,
-            wait_s=settings.lock_wait_s,
-        )
+            normalize=space.normalize,
+        ),
+        count_tokens=partial(count_tokens, tokenizer_of(model)),
+        batch_tokens=settings.batch_tokens,
+        wait_s=settings.lock_wait_s,
+    )
 
 
 def index(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
@@ -182,7 +199,7 @@ def live(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
         flipped = spaces.promote(connection, wanted)
         dropped = spaces.drop_retired(connection, wanted.kind)
         vectors = spaces.count_vectors(connection, wanted)
-    if dropped:
+    if dropped and wanted.kind == "chunks":
         # After the flip's commit: these may be many rows, and nobody should wait for the pointer meanwhile.
         prune_chunkings(engine)
     return {
@@ -200,6 +217,11 @@ def live(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
 def _projects(engine: Engine, names: Sequence[str]) -> list[Project]:
     with engine.connect() as connection:
         return [get_project(connection, name) for name in names]
+
+
+def _live_first(engine: Engine, target: Target) -> Sequence[EmbeddingSpace]:
+    """What comes in between is then in the wanted space alone, and does not keep it from taking over."""
+    return _maintained(engine, target)[::-1]
 
 
 def _maintained(engine: Engine, target: Target) -> Sequence[EmbeddingSpace]:

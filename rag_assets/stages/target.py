@@ -1,6 +1,6 @@
 """From the settings to the embedding space that they ask for."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,23 +110,6 @@ def _cutting(tokenizer: Tokenizer, max_tokens: int, overlap_tokens: int) -> dict
     }
 
 
-def of_kind(target: Target, kind: str) -> Target:
-    """The target for texts that are embedded whole, messages or memories: the same model, the same kind of index.
-
-    What is longer than the model's window is found by its beginning.
-    """
-    wanted = target.definition
-    index = {"distance": wanted.distance, "storage": wanted.storage, "m": wanted.m, "ef": wanted.ef_construction}
-    definition = replace(
-        wanted,
-        kind=kind,
-        fingerprint=fingerprint(kind, wanted.embedder, index),
-        chunking="",
-        chunking_settings={},
-    )
-    return Target(definition, target.model)
-
-
 @cache
 def _tokenizer_at(path: Path) -> Tokenizer:
     return load_tokenizer(path)
@@ -157,16 +140,20 @@ def checked_space(engine: Engine, wanted: SpaceDefinition) -> "EmbeddingSpace":
 
     Raises ServiceError where there is neither.
     """
+    space = begun_space(engine, wanted)
+    if space is None:
+        raise ServiceError("there is nothing to check yet: no space was begun; run rag-assets ingest first.")
+    return space
+
+
+def begun_space(engine: Engine, wanted: SpaceDefinition) -> "EmbeddingSpace | None":
     from rag_assets.db.models import EmbeddingSpace
 
     with Session(engine, expire_on_commit=False) as session:
-        space = session.scalar(
+        return session.scalar(
             select(EmbeddingSpace)
             .where(or_(EmbeddingSpace.fingerprint == wanted.fingerprint, EmbeddingSpace.status == "live"))
             .where(EmbeddingSpace.kind == wanted.kind)
             .order_by((EmbeddingSpace.fingerprint == wanted.fingerprint).desc())
             .limit(1)
         )
-    if space is None:
-        raise ServiceError("there is nothing to check yet: no space was begun; run rag-assets ingest first.")
-    return space

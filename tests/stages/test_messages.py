@@ -8,7 +8,7 @@ from sqlalchemy import Engine, text
 from rag_assets.db.repositories import NewMessage, SyncConversations, SyncMemories, SyncUsers
 from rag_assets.settings import Settings
 from rag_assets.stages import refresh
-from rag_assets.stages.target import Target, of_kind, target_space
+from rag_assets.stages.target import Target, target_space
 from rag_assets.text.hashing import content_hash
 from tests.fakes import HashEncoder
 from tests.running import rows
@@ -27,12 +27,12 @@ def encoder() -> HashEncoder:
 
 @pytest.fixture
 def messages(settings: Settings) -> Target:
-    return of_kind(target_space(settings), "messages")
+    return target_space(settings, "messages")
 
 
 @pytest.fixture
 def memories(settings: Settings) -> Target:
-    return of_kind(target_space(settings), "memories")
+    return target_space(settings, "memories")
 
 
 def embedded(engine: Engine, kind: str) -> set[bytes]:
@@ -57,7 +57,9 @@ def test_kinds_have_spaces_of_their_own_with_the_model_in_common(
     definitions = [target.definition for target in (target_space(settings), messages, memories)]
     assert [definition.kind for definition in definitions] == ["chunks", "messages", "memories"]
     assert len({definition.fingerprint for definition in definitions}) == 3
-    assert len({definition.embedder for definition in definitions}) == 1
+    # What is embedded whole is another vector than a chunk's as soon as it does not fit the window.
+    assert definitions[0].embedder != definitions[1].embedder == definitions[2].embedder
+    assert len({(definition.model, definition.revision) for definition in definitions}) == 1
 
 
 def test_messages_are_embedded_day_by_day_each_text_once(

@@ -1,15 +1,13 @@
 """Vectors that nobody needs any more, removed at once and not at the next run."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from sqlalchemy import ARRAY, Connection, LargeBinary, delete, func, literal, select
 from sqlalchemy.orm import Session
 
 from rag_assets.db.models import Embedding, EmbeddingFailure, EmbeddingSpace
 from rag_assets.db.pending import has_text
-
-Kind = Literal["chunks", "messages", "memories"]
+from rag_assets.db.texts import Kind
 
 
 def remove_orphans(connection: Connection, kind: Kind, hashes: Sequence[bytes]) -> int:

@@ -1,0 +1,54 @@
+"""message_embeddings, message_index and live_messages: what was said, found by meaning."""
+
+import dagster as dg
+
+from rag_assets.assets.index import build_index, serve
+from rag_assets.partitions import days, days_of
+from rag_assets.resources.embedder import Embedder
+from rag_assets.resources.postgres import Postgres
+from rag_assets.stages.batches import EmbeddingBatches
+
+
+@dg.asset(
+    partitions_def=days,
+    io_manager_key="tables",
+    group_name="conversations",
+    kinds={"pytorch", "postgres"},
+)
+def message_embeddings(context: dg.AssetExecutionContext, postgres: Postgres, embedder: Embedder) -> EmbeddingBatches:
+    """Vectors of the messages of a day (UTC), in `rag.embeddings`, stored once under the hash of the text.
+
+    Only texts without a vector go through the model, whatever the day on which they were said before. A message longer
+    than the model's window is embedded in pieces, and has the mean of their vectors.
+    """
+    from rag_assets.stages import refresh
+
+    target = embedder.target("messages")
+    return EmbeddingBatches(
+        refresh.message_embeddings(postgres.engine, postgres.settings, days_of(context), target, embedder.encoder)
+    )
+
+
+# However many days, one run: a day with nothing to do costs milliseconds, a run of its own seconds.
+message_embeddings = message_embeddings.with_attributes(backfill_policy=dg.BackfillPolicy.single_run())
+
+
+@dg.asset(deps=[message_embeddings], group_name="conversations", kinds={"postgres"})
+def message_index(
+    context: dg.AssetExecutionContext, postgres: Postgres, embedder: Embedder
+) -> dg.MaterializeResult[None]:
+    """The HNSW index over the vectors of messages, valid and with the wanted parameters.
+
+    Vectors of messages that are deleted, and stand nowhere else, are removed first.
+    """
+    return build_index(context, postgres, embedder.target("messages"))
+
+
+@dg.asset(deps=[message_index], group_name="conversations", kinds={"postgres"})
+def live_messages(postgres: Postgres, embedder: Embedder) -> dg.MaterializeResult[None]:
+    """The embedding space in which messages are searched.
+
+    The pointer moves to the wanted space only when that one is proved: complete up to today, indexed, fast and exact
+    enough.
+    """
+    return serve(postgres, embedder.target("messages"), table="embeddings")

@@ -1,0 +1,27 @@
+"""Which messages and memories should have a vector by now: others came in after the runs that embed them."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+
+from sqlalchemy import ColumnElement, and_, or_, true
+
+from rag_assets.db.texts import Kind, made_on_day, midnight, texts_of_kind
+
+
+def came_before(kind: Kind, at: datetime | None) -> ColumnElement[bool]:
+    """Those that came before a time, or all."""
+    came: ColumnElement[bool] = true() if at is None else texts_of_kind(kind).came_at < at
+    return came
+
+
+def came_on_days(kind: Kind, runs: Mapping[date, datetime]) -> ColumnElement[bool]:
+    """Those of some days that came before the time that stands with the day, when a run over it began."""
+    texts = texts_of_kind(kind)
+    return or_(*(and_(made_on_day(texts, day), texts.came_at < at) for day, at in runs.items()))
+
+
+def came_since(kind: Kind, first: date, settled: date, runs: Mapping[date, datetime]) -> ColumnElement[bool]:
+    """Those of the days from the first on: all before the day `settled`, and of later ones as in `came_on_days`."""
+    texts = texts_of_kind(kind)
+    early = and_(texts.created_at >= midnight(first), texts.created_at < midnight(settled))
+    return or_(early, came_on_days(kind, runs)) if runs else early
