@@ -6,19 +6,21 @@ The formula is Okapi BM25 as in Robertson and Zaragoza, "The Probabilistic Relev
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Double,
     Select,
     Subquery,
     Text,
     Uuid,
+    bindparam,
     cast,
     func,
-    literal,
     literal_column,
     select,
     true,
@@ -28,6 +30,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, REGCONFIG, TSQUERY
 
 from rag_assets.db.models import Document, DocumentChunk, Project
 from rag_assets.search.candidates import Word, candidates
+from rag_assets.search.compiled import Compiled, compile_statement, run_compiled
 
 K1 = 1.2
 B = 0.75
@@ -36,6 +39,17 @@ B = 0.75
 _FENCE: ColumnElement[int] = literal_column("0")
 _MARK: ColumnElement[str] = literal_column("'A'")
 _MARKED: ColumnElement[Any] = literal_column("'{a}'")
+
+
+class Best(NamedTuple):
+    """A chunk with its score; `considered` is the same in all rows of a search: how many chunks were scored."""
+
+    id: UUID
+    score: float
+    project: str
+    file_path: str
+    chunk_index: int
+    considered: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +74,67 @@ class Asked:
 
 
 def best_through_index(
-    asked: Sequence[Asked], conditions: Sequence[ColumnElement[bool]], k: int, most: int
-) -> Select[Any]:
+    connection: Connection, asked: Sequence[Asked], conditions: Sequence[ColumnElement[bool]], k: int, most: int
+) -> list[Best]:
     """The best of about `most` candidates (all where they are no more) that meet the conditions."""
-    return _best([_through_index(one, conditions, most) for one in asked], k)
+    # The limit bounds the time where words are not strewn independently, or one alone is too common.
+    limits = tuple(2 * most if one.mentions > most else None for one in asked)
+    values = _values(asked, most)
+    if not conditions:
+        return [Best(*row) for row in run_compiled(connection, _compiled_through_index(limits, k), values)]
+    return [Best(*row) for row in connection.execute(_all_through_index(limits, conditions, k), values)]
 
 
-def best_of_documents(asked: Sequence[Asked], documents: Sequence[UUID], k: int) -> Select[Any]:
+def best_of_documents(connection: Connection, asked: Sequence[Asked], documents: Sequence[UUID], k: int) -> list[Best]:
     """The best of all chunks of these documents."""
-    return _best([_of_documents(one, documents) for one in asked], k)
+    values = _values(asked, None) | {"documents": list(documents)}
+    statement = _best([_of_documents(place) for place in range(len(asked))], k)
+    return [Best(*row) for row in connection.execute(statement, values)]
 
 
-def _through_index(asked: Asked, conditions: Sequence[ColumnElement[bool]], most: int) -> Select[Any]:
+@lru_cache(maxsize=256)
+def _compiled_through_index(limits: tuple[int | None, ...], k: int) -> Compiled:
+    # Putting the statement together takes longer than many a search.
+    return compile_statement(_all_through_index(limits, (), k))
+
+
+def _all_through_index(limits: Sequence[int | None], conditions: Sequence[ColumnElement[bool]], k: int) -> Select[Any]:
+    return _best([_through_index(place, limit, conditions) for place, limit in enumerate(limits)], k)
+
+
+def _values(asked: Sequence[Asked], most: int | None) -> dict[str, Any]:
+    """What the statements below name, by the place of the language."""
+    values: dict[str, Any] = {}
+    for place, one in enumerate(asked):
+        found = candidates(one.words, one.chunks, one.mentions if most is None else most)
+        parts = [found, *one.phrases, *(f"!({part})" for part in one.excluded)]
+        own = {
+            "chunking": one.chunking,
+            "language": one.language,
+            "wanted": " & ".join(f"({part})" for part in parts),
+            "lexemes": [word.lexeme for word in one.words],
+            "weights": [word.weight(one.chunks) * (K1 + 1) for word in one.words],
+            "least": K1 * (1 - B),
+            "per_token": K1 * B / one.mean_tokens,
+        }
+        values |= {f"{name}_of_{place}": value for name, value in own.items()}
+    return values
+
+
+def _given(name: str, place: int, type_: Any) -> ColumnElement[Any]:
+    return cast(bindparam(f"{name}_of_{place}", type_=type_), type_)
+
+
+def _through_index(place: int, limit: int | None, conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
     chosen = select(
         DocumentChunk.id,
         DocumentChunk.document_id,
         DocumentChunk.chunk_index,
         DocumentChunk.token_count,
         DocumentChunk.tsv,
-    ).where(*_in_language(asked), DocumentChunk.tsv.op("@@")(_wanted(asked, most)))
-    # The limit bounds the time where words are not strewn independently, or one alone is too common.
-    found = chosen.limit(2 * most if asked.mentions > most else None).subquery("found")
-    scored = select(found.c.id, found.c.document_id, found.c.chunk_index, _score(asked, found))
+    ).where(*_in_language(place), DocumentChunk.tsv.op("@@")(_wanted(place)))
+    found = chosen.limit(limit).subquery("found")
+    scored = select(found.c.id, found.c.document_id, found.c.chunk_index, _score(place, found))
     if conditions:
         # Looked up for each candidate: the planner would rather evaluate the conditions for all documents.
         passing = (
@@ -95,36 +148,36 @@ def _through_index(asked: Asked, conditions: Sequence[ColumnElement[bool]], most
     return scored
 
 
-def _of_documents(asked: Asked, documents: Sequence[UUID]) -> Select[Any]:
+def _of_documents(place: int) -> Select[Any]:
     chunk = DocumentChunk.__table__
-    return select(chunk.c.id, chunk.c.document_id, chunk.c.chunk_index, _score(asked, chunk)).where(
-        *_in_language(asked),
-        chunk.c.document_id == func.any(_array(documents, Uuid)),
+    return select(chunk.c.id, chunk.c.document_id, chunk.c.chunk_index, _score(place, chunk)).where(
+        *_in_language(place),
+        chunk.c.document_id == func.any(bindparam("documents", type_=ARRAY(Uuid))),
         # The operator's function, which no index serves: the documents are the shorter way.
-        func.ts_match_vq(chunk.c.tsv, _wanted(asked, asked.mentions)),
+        func.ts_match_vq(chunk.c.tsv, _wanted(place)),
     )
 
 
-def _in_language(asked: Asked) -> list[ColumnElement[bool]]:
+def _in_language(place: int) -> list[ColumnElement[bool]]:
     return [
-        DocumentChunk.chunking == asked.chunking,
-        DocumentChunk.language == cast(literal(asked.language), REGCONFIG),
+        DocumentChunk.chunking == bindparam(f"chunking_of_{place}", type_=Text),
+        DocumentChunk.language == cast(bindparam(f"language_of_{place}", type_=Text), REGCONFIG),
     ]
 
 
-def _wanted(asked: Asked, most: int) -> ColumnElement[Any]:
-    parts = [candidates(asked.words, asked.chunks, most), *asked.phrases, *(f"!({one})" for one in asked.excluded)]
-    return cast(literal(" & ".join(f"({part})" for part in parts), TSQUERY), TSQUERY)
+def _wanted(place: int) -> ColumnElement[Any]:
+    return cast(bindparam(f"wanted_of_{place}", type_=Text), TSQUERY)
 
 
-def _score(asked: Asked, chunk: Any) -> ColumnElement[Any]:
+def _score(place: int, chunk: Any) -> ColumnElement[Any]:
     # Marking the question's lexemes in the tsvector and keeping only what is marked is done in C; to unnest all of
     # them would cost ten times that.
-    lexemes = _array([word.lexeme for word in asked.words], Text)
-    weights = _array([word.weight(asked.chunks) * (K1 + 1) for word in asked.words], Double)
+    lexemes: Any = _given("lexemes", place, ARRAY(Text))
+    # Within an expression, an array can be looked into.
+    weights: Any = func.coalesce(_given("weights", place, ARRAY(Double)), type_=ARRAY(Double))
     marked = func.setweight(chunk.c.tsv, _MARK, lexemes)
     shared = func.unnest(func.ts_filter(marked, _MARKED)).table_valued("lexeme", "positions").render_derived()
-    length = _double(K1 * (1 - B)) + _double(K1 * B / asked.mean_tokens) * chunk.c.token_count
+    length = _given("least", place, Double) + _given("per_token", place, Double) * chunk.c.token_count
     times = cast(func.cardinality(shared.c.positions), Double)
     weight = weights[func.array_position(lexemes, shared.c.lexeme)]
     return select(func.sum(weight * times / (times + length))).select_from(shared).scalar_subquery().label("score")
@@ -155,11 +208,3 @@ def _best(parts: Sequence[Select[Any]], k: int) -> Select[Any]:
         .order_by(best.c.score.desc(), Project.name, Document.file_path, best.c.chunk_index)
         .limit(k)
     )
-
-
-def _array(values: Sequence[Any], of: type[Any]) -> ColumnElement[Any]:
-    return func.coalesce(literal(values, ARRAY(of)), type_=ARRAY(of))
-
-
-def _double(value: float) -> ColumnElement[float]:
-    return cast(literal(value, Double), Double)

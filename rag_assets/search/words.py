@@ -76,8 +76,8 @@ def search_words(
         if number == rounds_before_looking:
             documents = _few_documents(connection, space, conditions, most)
             if documents is not None:
-                return _sorted(connection.execute(best_of_documents(asked, documents, k)).all(), k)
-        rows = connection.execute(best_through_index(asked, conditions, k, most)).all()
+                return _sorted(best_of_documents(connection, asked, documents, k), k)
+        rows = best_through_index(connection, asked, conditions, k, most)
         # What a round of wider and then bounded candidates leaves out, an earlier one may have found.
         found = {row.id: row for row in rows} | found
         if mentions <= most or (rows and rows[0].considered >= enough):
