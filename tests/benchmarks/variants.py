@@ -161,7 +161,8 @@ def main() -> None:
 
 def ndcg(asked: QuestionSet, retriever: Any, mode: str, options: dict[str, Any]) -> float:
     def search(query: str, k: int) -> Answer:
-        found: Answer = retriever.search(query, k=k, mode=mode, **options)
+        # The best hundred chunks have ten documents, and both rankings are as deep as in a search for ten hits.
+        found: Answer = retriever.search(query, k=min(k, 100), mode=mode, **options)
         return found
 
     return evaluate(asked.questions, search).metrics["ndcg@10"]

@@ -48,18 +48,26 @@ class Corpus:
         mean: NDArray[np.float64] = np.mean([one.vector for one in chunks], axis=0)
         return mean / np.linalg.norm(mean) if self.space.distance == "cosine" else mean
 
-    def distance(self, one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-        match self.space.distance:
+    def distance(self, one: NDArray[np.float64], other: NDArray[np.float64], kind: str | None = None) -> float:
+        match kind or self.space.distance:
             case "cosine":
                 return 1 - float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
             case "l2":
                 return float(np.linalg.norm(one - other))
+            case "l1":
+                return float(np.abs(one - other).sum())
         return -float(one @ other)
 
 
-def make_corpus(engine: Engine, distance: str = "cosine", storage: str = "vector") -> Corpus:
-    """30 documents of 4 chunks each in two projects; one text stands in every fifth document, twice in the first."""
-    space = space_of(engine, definition("f1", distance=distance, storage=storage, normalize=distance == "cosine"))
+def make_corpus(
+    engine: Engine, distance: str = "cosine", storage: str = "vector", *, normalize: bool | None = None
+) -> Corpus:
+    """30 documents of 4 chunks each in two projects; one text stands in every fifth document, twice in the first.
+
+    Vectors are of length 1 for cosine, and of about 3 else, unless `normalize` says otherwise.
+    """
+    normalize = distance == "cosine" if normalize is None else normalize
+    space = space_of(engine, definition("f1", distance=distance, storage=storage, normalize=normalize))
     random = np.random.default_rng(7)
     vectors: dict[str, Any] = {}
     stored = []
@@ -68,7 +76,7 @@ def make_corpus(engine: Engine, distance: str = "cosine", storage: str = "vector
         documents = [_document(number, project) for number in numbers]
         for text in (chunk.chunk_text for _, whole in documents for chunk in whole.chunks):
             vector = random.standard_normal(DIMENSIONS)
-            vectors.setdefault(text, vector / np.linalg.norm(vector) if distance == "cosine" else vector)
+            vectors.setdefault(text, vector / np.linalg.norm(vector) if normalize else vector)
         chunks = [(row, chunk) for row, whole in documents for chunk in whole.chunks]
         hashes = {chunk.content_hash: vectors[chunk.chunk_text].astype(np.float32) for _, chunk in chunks}
         with engine.begin() as connection:
