@@ -38,6 +38,8 @@ class EngineOptions:
     tls: tuple[tuple[str, str], ...] = ()
     pooler: bool | None = None
     direct_url: URL | None = None
+    # Each statement for itself: for who only reads, and cannot wait for the beginnings and ends of transactions.
+    autocommit: bool = False
     log_queries: bool = False
     slow_query_ms: float | None = None
     retry_s: float = 15
@@ -59,6 +61,7 @@ class EngineOptions:
             pool_recycle_s=settings.pool_recycle_s,
             # A round trip before each search is dear, and a reader can simply ask again (rag_assets.db.retry).
             pre_ping=settings.pre_ping and role != "read",
+            autocommit=role == "read",
             connect_timeout_s=settings.connect_timeout_s,
             statement_timeout_s=settings.statement_timeout_s,
             lock_timeout_s=settings.lock_timeout_s,
@@ -77,6 +80,7 @@ class EngineOptions:
             self,
             application_name=f"{self.application_name.split()[0]} direct",
             pool_min=0,
+            autocommit=False,
             statement_timeout_s=None,
             lock_timeout_s=None,
             pooler=False if self.pooler is False else None,
@@ -84,7 +88,10 @@ class EngineOptions:
 
     def engine_arguments(self) -> dict[str, Any]:
         """For `create_engine` and `create_async_engine` alike."""
+        # Without a transaction there is nothing to roll back when a connection is given back.
+        autocommit = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None} if self.autocommit else {}
         return {
+            **autocommit,
             "pool_size": self.pool_size,
             "max_overflow": self.pool_overflow,
             "pool_timeout": self.pool_timeout_s,

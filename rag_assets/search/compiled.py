@@ -1,10 +1,11 @@
 """Statements sent straight to the driver: a search through the graph is too short for more on its way."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Select
+from sqlalchemy import ColumnElement, Connection, Select, and_, true
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
@@ -43,3 +44,41 @@ def run_compiled(connection: Connection, statement: Compiled, values: dict[str, 
         ) from error
     finally:
         cursor.close()
+
+
+class Conditions:
+    """Conditions that differ from others in their values alone are equal, and share one compiled statement."""
+
+    def __init__(self, clauses: Sequence[ColumnElement[bool]]) -> None:
+        self.clauses = clauses
+        # What SQLAlchemy's own cache of statements goes by, without the whole statement having to be put together.
+        key = and_(true(), *clauses)._generate_cache_key()
+        assert key is not None
+        self._key = key.key
+        self._bound = key.bindparams
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Conditions) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def named(self, names: Sequence[str]) -> dict[str, Any]:
+        return {name: bound.effective_value for name, bound in zip(names, self._bound, strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional:
+    """A compiled statement, and how the values of its conditions are called in it."""
+
+    statement: Compiled
+    names: Sequence[str]
+
+    def run(self, connection: Connection, conditions: Conditions, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+        return run_compiled(connection, self.statement, conditions.named(self.names) | values)
+
+
+def compile_conditional(statement: Select[Any], conditions: Conditions) -> Conditional:
+    made = statement.compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
+    names = [made.bind_names[bound] for bound in conditions._bound]
+    return Conditional(compile_statement(statement), names)

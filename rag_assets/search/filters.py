@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ARRAY, ColumnElement, Text, any_, literal, select
 
 from rag_assets.db.models import Document, Project
 from rag_assets.errors import UsageError
@@ -47,7 +47,7 @@ class Filters:
         return bool(self.projects) and not any(getattr(self, one.name) for one in fields(self)[1:])
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """On `documents` and `projects`, which the statement joins; every value is bound.
+        """On `documents`, which the statement joins; every value is bound.
 
         Raises UsageError for a filter that cannot be.
         """
@@ -55,9 +55,10 @@ class Filters:
 
     def _conditions(self) -> Iterator[ColumnElement[bool]]:
         if self.projects:
-            yield Project.name.in_(list(_strings("projects", self.projects)))
+            named = select(Project.id).where(_among(Project.name, _strings("projects", self.projects)))
+            yield Document.project_id.in_(named)
         if self.file_types:
-            yield Document.file_type.in_(list(_strings("file_types", self.file_types)))
+            yield _among(Document.file_type, _strings("file_types", self.file_types))
         if self.path_glob is not None:
             yield Document.file_path.op("~")(glob_to_regex(self.path_glob))
         if not isinstance(self.metadata, Mapping) or self.metadata:
@@ -86,6 +87,12 @@ def glob_to_regex(glob: str) -> str:
         else:
             pattern += {"*": "[^/]*", "?": "[^/]"}.get(part) or re.escape(part)
     return pattern + (".*$" if glob.endswith("/") else "$")
+
+
+def _among(column: Any, names: Iterator[str]) -> ColumnElement[bool]:
+    # One value, however many names: a statement for two serves for three.
+    found: ColumnElement[bool] = column == any_(literal(list(names), ARRAY(Text)))
+    return found
 
 
 def _strings(name: str, values: Sequence[str]) -> Iterator[str]:

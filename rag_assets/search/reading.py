@@ -6,6 +6,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from rag_assets.db.connecting import link_of
 from rag_assets.db.retry import Attempts
 from rag_assets.errors import ServiceError
 from rag_assets.search.waiting import Waiting
@@ -25,7 +26,10 @@ class Reader:
 
     def __init__(self, engine: Engine, waiting: Waiting) -> None:
         # Each statement stands for itself, so none needs a transaction and its round trips.
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        link = link_of(engine)
+        self._link = link
+        autocommits = link is not None and link.options.autocommit
+        self._engine = engine if autocommits else engine.execution_options(isolation_level="AUTOCOMMIT")
         # Where several belong together, all of them see what the first one sees.
         self._in_transaction = engine.execution_options(isolation_level="REPEATABLE READ")
         self._waiting = waiting

@@ -223,14 +223,21 @@ def chunks_of(
 
     Gives nothing once another space has become the live one: its chunks and vectors belong together.
     """
-    found = (
-        select(nearest.c.distance, *CITED)
-        .select_from(nearest)
-        .join(DocumentChunk, DocumentChunk.content_hash == nearest.c.content_hash)
-        .join(Document, Document.id == DocumentChunk.document_id)
+    # Fenced by an offset: looked up for these few texts, and not for all that qualify.
+    columns: Any = select(*CITED)
+    cited = lateral(
+        _joined(columns, conditions)
         .join(Project, Project.id == Document.project_id)
-        .where(DocumentChunk.chunking == space.chunking, is_live(space), *conditions)
-        .order_by(nearest.c.distance, Project.name, Document.file_path, DocumentChunk.chunk_index)
+        .where(DocumentChunk.content_hash == nearest.c.content_hash, DocumentChunk.chunking == space.chunking)
+        .offset(literal_column("0", Integer)),
+        "cited",
+    )
+    found = (
+        select(nearest.c.distance, *cited.c)
+        .select_from(nearest)
+        .join(cited, true())
+        .where(is_live(space))
+        .order_by(nearest.c.distance, cited.c.project, cited.c.file_path, cited.c.chunk_index)
     )
     return found if k is None else found.limit(_written(k))
 
@@ -239,7 +246,7 @@ def chunks_by_id(space: EmbeddingSpace) -> Select[Any]:
     """The chunks with these `ids`, with what a citation needs and no distance."""
     chosen = DocumentChunk.id == func.any(bindparam("ids", type_=ARRAY(Uuid)))
     columns: Select[Any] = select(literal_column("0.0", Float).label("distance"), *CITED)
-    return _joined(columns, [chosen, is_live(space)])
+    return _joined(columns, [chosen, is_live(space)]).join(Project, Project.id == Document.project_id)
 
 
 def is_live(space: EmbeddingSpace) -> ColumnElement[bool]:
@@ -250,10 +257,7 @@ def is_live(space: EmbeddingSpace) -> ColumnElement[bool]:
 
 def _joined(columns: Select[Any], conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
     return (
-        columns.select_from(DocumentChunk)
-        .join(Document, Document.id == DocumentChunk.document_id)
-        .join(Project, Project.id == Document.project_id)
-        .where(*conditions)
+        columns.select_from(DocumentChunk).join(Document, Document.id == DocumentChunk.document_id).where(*conditions)
     )
 
 
