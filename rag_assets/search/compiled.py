@@ -37,6 +37,8 @@ def run_compiled(connection: Connection, statement: Compiled, values: dict[str, 
         # The pool must hear of a broken connection, and callers of one kind of error.
         lost = connection.dialect.is_disconnect(error, driver, cursor)  # type: ignore[arg-type]
         if lost:
+            # As SQLAlchemy does it: connections as old as this one are broken too, and nobody is to run into them.
+            connection.engine.pool._invalidate(connection.connection, error)
             connection.invalidate(error)
         raise DBAPIError.instance(
             statement.sql, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=lost

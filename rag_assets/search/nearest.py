@@ -71,7 +71,8 @@ class Counts:
         if known is not None and time.monotonic() - known[0] < COUNT_AGE_S:
             return known[1]
         row = connection.execute(statements.count_qualifying(space, filters.conditions(), k)).one()
-        count = Count(*row)
+        # Without its table there are no vectors, which the search itself then says.
+        count = Count(row[0], math.inf if row[1] is None else row[1], row[2] or 0.0)
         self._known[key] = (time.monotonic(), count)
         if len(self._known) > COUNTS_KEPT:
             self._known.popitem(last=False)
