@@ -28,6 +28,12 @@ def test_the_library_is_imported_without_dagster_and_without_any_model() -> None
     assert loaded(", ".join(LIBRARY)) & heavy == set()
 
 
+def test_searching_is_imported_without_numbers_of_a_model() -> None:
+    searching = "rag_assets.search.retriever, rag_assets.search.async_retriever"
+    heavy = {"dagster", "torch", "transformers", "sentence_transformers", "numpy", "pandas", "alembic"}
+    assert loaded(searching) & heavy == set()
+
+
 def test_the_code_location_is_loaded_without_database_and_model() -> None:
     heavy = {"sqlalchemy", "psycopg", "pgvector", "numpy", "torch", "sentence_transformers", "tokenizers"}
     assert loaded("rag_assets.definitions") & heavy == set()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 from sqlalchemy import Column, Connection, Engine, LargeBinary, MetaData, Table, func, insert, select, text
 
-from rag_assets.audit.plans import served_by_index
+from rag_assets.audit.plans import searching, served_by_index
 from rag_assets.audit.samples import jittered, sample_questions, sample_vectors
 from rag_assets.db import hnsw
 from rag_assets.db.copy import copy_rows
@@ -17,7 +17,7 @@ from rag_assets.db.ddl import drop_table, execute
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.spaces import partition, probe_name
 from rag_assets.search.compiled import Compiled, compile_statement, run_compiled
-from rag_assets.search.statements import graph_values, nearest_rows, nearest_texts
+from rag_assets.search.statements import graph_values, nearest_texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,7 +62,7 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Latency | 
     if vectors >= CERTIFIED_AT:
         with engine.begin() as connection:
             drop_table(connection, probe_name(space.id))
-        statement, index, topped_up = nearest_rows(space, K), hnsw.index_name(space.id), 0
+        statement, index, topped_up = searching(space, K), hnsw.index_name(space.id), 0
     else:
         topped_up = CERTIFIED_AT - vectors
         probe = _ensure_probe(engine, space, vectors)

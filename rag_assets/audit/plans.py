@@ -8,6 +8,24 @@ from psycopg import sql
 from sqlalchemy import Connection, Select, text
 from sqlalchemy.dialects import postgresql
 
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.spaces import partition
+from rag_assets.search.statements import nearest_rows, nearest_texts
+
+
+def searching(space: EmbeddingSpace, k: int) -> Select[Any]:
+    """The statement that searches of the space's kind send to its index."""
+    match space.kind:
+        case "chunks":
+            return nearest_rows(space, k)
+        case "messages":
+            from rag_assets.search.message_rows import MESSAGES
+
+            return nearest_rows(space, k, MESSAGES)
+        case _:
+            # Recall weighs them by more than their distance, and asks the index for the nearest texts alone.
+            return nearest_texts(space, partition(space.id), k)
+
 
 def explain(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The plan as PostgreSQL's JSON."""

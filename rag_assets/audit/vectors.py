@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Engine, exists, func, select, table
 from rag_assets.audit import latency, recall
 from rag_assets.audit.finding import EXAMPLES, Finding
 from rag_assets.audit.integrity import documents_have_chunks
-from rag_assets.audit.plans import served_by_index
+from rag_assets.audit.plans import searching, served_by_index
 from rag_assets.db import hnsw
 from rag_assets.db.models import SCHEMA, DocumentChunk, EmbeddingFailure, EmbeddingSpace
 from rag_assets.db.pending import count_pending_texts, count_texts, has_text
@@ -167,7 +167,7 @@ def index_valid(engine: Engine, space: EmbeddingSpace) -> Finding:
 
 def index_used(engine: Engine, space: EmbeddingSpace) -> Finding:
     """EXPLAIN of the statement that searches send shows the index; in a small table, that it can show it."""
-    statement = statements.nearest_rows(space, 10)
+    statement = searching(space, 10)
     name = hnsw.index_name(space.id)
     with engine.connect() as connection:
         vectors = connection.scalar(select(func.count()).select_from(partition(space.id))) or 0

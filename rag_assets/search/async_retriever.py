@@ -19,6 +19,9 @@ from rag_assets.search.waiting import LoopWaiting
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from rag_assets.search.memories import MemoryAnswer, MemoryOptions
+    from rag_assets.search.messages import MessageAnswer, MessageOptions
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -65,6 +68,12 @@ class AsyncRetriever:
         self, *, to: Query | None = None, nearest: int = 10, buckets: int = 20, **options: Unpack[Options]
     ) -> Aggregate:
         return await _spawn(self._retriever.aggregate, to=to, nearest=nearest, buckets=buckets, **options)
+
+    async def search_messages(self, query: Query, **options: Unpack["MessageOptions"]) -> "MessageAnswer":
+        return await _spawn(self._retriever.search_messages, query, **options)
+
+    async def search_memories(self, query: Query, **options: Unpack["MemoryOptions"]) -> "MemoryAnswer":
+        return await _spawn(self._retriever.search_memories, query, **options)
 
     async def explain_hit(self, chunk_id: UUID) -> Provenance:
         return await _spawn(self._retriever.explain_hit, chunk_id)

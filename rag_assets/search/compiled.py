@@ -38,6 +38,8 @@ def run_compiled(connection: Connection, statement: Compiled, values: dict[str, 
         # The pool must hear of a broken connection, and callers of one kind of error.
         lost = connection.dialect.is_disconnect(error, driver, cursor)  # type: ignore[arg-type]
         if lost:
+            # As SQLAlchemy does it: connections as old as this one are broken too, and nobody is to run into them.
+            connection.engine.pool._invalidate(connection.connection, error)
             connection.invalidate(error)
         raise DBAPIError.instance(
             statement.sql, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=lost
@@ -46,7 +48,7 @@ def run_compiled(connection: Connection, statement: Compiled, values: dict[str, 
         cursor.close()
 
 
-class Conditions:
+class Clauses:
     """Conditions that differ from others in their values alone are equal, and share one compiled statement."""
 
     def __init__(self, clauses: Sequence[ColumnElement[bool]]) -> None:
@@ -58,7 +60,7 @@ class Conditions:
         self._bound = key.bindparams
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Conditions) and self._key == other._key
+        return isinstance(other, Clauses) and self._key == other._key
 
     def __hash__(self) -> int:
         return hash(self._key)
@@ -74,11 +76,11 @@ class Conditional:
     statement: Compiled
     names: Sequence[str]
 
-    def run(self, connection: Connection, conditions: Conditions, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    def run(self, connection: Connection, conditions: Clauses, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         return run_compiled(connection, self.statement, conditions.named(self.names) | values)
 
 
-def compile_conditional(statement: Select[Any], conditions: Conditions) -> Conditional:
+def compile_conditional(statement: Select[Any], conditions: Clauses) -> Conditional:
     made = statement.compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
     names = [made.bind_names[bound] for bound in conditions._bound]
     return Conditional(compile_statement(statement), names)

@@ -64,7 +64,7 @@ class Filters:
         if not isinstance(self.metadata, Mapping) or self.metadata:
             yield metadata_condition(self.metadata)
         for name, column in (("created", Document.created_at), ("updated", Document.updated_at)):
-            start, end = (_time(f"{name}_{edge}", getattr(self, f"{name}_{edge}")) for edge in ("from", "to"))
+            start, end = (checked_time(f"{name}_{edge}", getattr(self, f"{name}_{edge}")) for edge in ("from", "to"))
             if start and end and start >= end:
                 raise UsageError(f"{name}_from {start} is not before {name}_to {end}; swap them or widen the range.")
             if start:
@@ -117,7 +117,7 @@ def _is_text(value: Any) -> bool:
     return True
 
 
-def _time(name: str, value: Any) -> datetime | None:
+def checked_time(name: str, value: Any) -> datetime | None:
     if value is not None and not (isinstance(value, datetime) and value.utcoffset() is not None):
         raise UsageError(f"{name} is {shown(value)}; give a datetime with a time zone.")
     return value

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.search.fusion import reciprocal_rank_fusion
-from rag_assets.search.nearest import Counts, Nearest, nearest_chunks, nearest_to_many
+from rag_assets.search.nearest import Counts, Nearest, nearest_rows, nearest_to_many
 from rag_assets.search.request import Request
 from rag_assets.search.statements import Row, chunks_by_id
 from rag_assets.search.words import search_words
@@ -90,7 +90,7 @@ def _by_meaning(
     counts: Counts,
     k: int,
 ) -> Found:
-    nearest = nearest_chunks(
+    nearest = nearest_rows(
         connection,
         space,
         vector,

@@ -74,7 +74,8 @@ class Live:
                 raise
             space = None
         if space is None:
-            raise ServiceError("nothing can be searched yet: no space is live; run rag-assets ingest first.")
+            command = "ingest" if self._kind == "chunks" else f"embed {self._kind}"
+            raise ServiceError(f"nothing can be searched yet: no space is live; run rag-assets {command} first.")
         return space
 
 

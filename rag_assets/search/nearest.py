@@ -7,16 +7,23 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection
 
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.search import statements
-from rag_assets.search.compiled import Compiled, compile_statement, run_compiled
+from rag_assets.search.compiled import (
+    Clauses,
+    Compiled,
+    Conditional,
+    compile_conditional,
+    compile_statement,
+    run_compiled,
+)
 from rag_assets.search.filters import Filters
-from rag_assets.search.statements import Row
+from rag_assets.search.statements import CHUNKS, Row, Subject
 
 # The graph is left when it has looked at so many times the candidates that the filter's share lets expect.
 PATIENCE = 20
@@ -31,9 +38,9 @@ _SAME_ORDER = {"cosine", "l2", "ip"}
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """Rows best first, by `plan` (index or exact), out of `considered` candidates or comparisons."""
+    """Rows of the subject best first, by `plan` (index or exact), out of `considered` candidates or comparisons."""
 
-    rows: Sequence[Row]
+    rows: Sequence[Any]
     plan: str
     considered: int
 
@@ -44,7 +51,7 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many chunks qualify, counted to just past `limit`: up to there, comparing all of them is cheaper."""
+    """How many rows qualify, counted to just past `limit`: up to there, comparing all of them is cheaper."""
 
     qualifying: int
     limit: float
@@ -59,61 +66,74 @@ class Count:
         return int(min(statements.MOST_TUPLES, max(FEWEST_TUPLES, PATIENCE * expected)))
 
 
+class Conditions(Protocol):
+    """Filters: their conditions, and a `repr` that is another one for other filters."""
+
+    def conditions(self) -> list[ColumnElement[bool]]: ...
+
+
 class Counts:
     """What was counted not long ago, by filter; bounded."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[Any, ...], tuple[float, Count]] = OrderedDict()
 
-    def of(self, connection: Connection, space: EmbeddingSpace, filters: Filters, k: int) -> Count:
+    def of(
+        self, connection: Connection, space: EmbeddingSpace, filters: Conditions, k: int, subject: Subject = CHUNKS
+    ) -> Count:
         key = (space.id, k, repr(filters))
         known = self._known.get(key)
         if known is not None and time.monotonic() - known[0] < COUNT_AGE_S:
             return known[1]
-        row = connection.execute(statements.count_qualifying(space, filters.conditions(), k)).one()
-        count = Count(*row)
+        clauses = Clauses(filters.conditions())
+        [row] = _counting(space, k, subject, clauses).run(connection, clauses, {})
+        # Without its table there are no vectors, which the search itself then says.
+        count = Count(row[0], math.inf if row[1] is None else row[1], row[2] or 0.0)
         self._known[key] = (time.monotonic(), count)
         if len(self._known) > COUNTS_KEPT:
             self._known.popitem(last=False)
         return count
 
 
-def nearest_chunks(
+def nearest_rows(
     connection: Connection,
     space: EmbeddingSpace,
     vector: str,
     *,
     k: int,
     ef_search: int,
-    filters: Filters,
+    filters: Conditions,
     counts: Counts,
     distance: str | None = None,
     exact: bool = False,
     left_out: Sequence[ColumnElement[bool]] = (),
+    subject: Subject = CHUNKS,
 ) -> Nearest:
-    """The `k` best chunks that qualify: k come back whenever k qualify.
+    """The `k` best rows that qualify: k come back whenever k qualify.
 
-    `left_out` are more conditions, of a kind that nearly all chunks meet.
+    `left_out` are more conditions, of a kind that nearly all rows meet.
     """
-    conditions = [*filters.conditions(), *left_out]
+    clauses = Clauses([*filters.conditions(), *left_out])
     wanted = distance or space.distance
     length = _length(vector, space, wanted)
     values = statements.graph_values(vector, ef_search)
     if exact or not _served(space, wanted, length):
-        return _exactly(connection, space, values, k, conditions, wanted)
-    if not conditions:
-        rows = [Row._make(row) for row in run_compiled(connection, _compiled_nearest_chunks(space, k), values)]
+        return _exactly(connection, space, values, k, clauses, wanted, subject)
+    if not clauses.clauses:
+        rows = [
+            subject.row._make(row) for row in run_compiled(connection, _compiled_nearest(space, k, subject), values)
+        ]
         if len(rows) == k:
             return Nearest(_expressed(rows, space, wanted, length), "index", ef_search)
-        # There are no more than these, or vectors that no chunk points to any more took the places of others.
-    count = counts.of(connection, space, filters, k)
+        # There are no more than these, or vectors that nothing points to any more took the places of others.
+    count = counts.of(connection, space, filters, k, subject)
     if not count.is_small:
         values["scan_tuples"] = str(count.scan_tuples(k))
-        statement = statements.nearest_filtered(space, k, conditions)
-        rows = [Row._make(row) for row in connection.execute(statement, values)]
+        filtered = _filtered(space, k, subject, clauses).run(connection, clauses, values)
+        rows = [subject.row._make(row) for row in filtered]
         if len(rows) == k:
             return Nearest(_expressed(rows, space, wanted, length), "index", ef_search)
-    return _exactly(connection, space, values, k, conditions, wanted)
+    return _exactly(connection, space, values, k, clauses, wanted, subject)
 
 
 def nearest_to_many(
@@ -147,12 +167,13 @@ def _exactly(
     space: EmbeddingSpace,
     values: dict[str, Any],
     k: int,
-    conditions: Sequence[ColumnElement[bool]],
+    clauses: Clauses,
     distance: str,
+    subject: Subject,
 ) -> Nearest:
-    found = connection.execute(statements.nearest_exactly(space, k, conditions, distance), values).all()
+    found = _exact(space, k, distance, subject, clauses).run(connection, clauses, values)
     # A stored vector of zeros has no cosine; it comes last.
-    rows = [Row._make(row[:-1]) for row in found if not math.isnan(row[0])]
+    rows = [subject.row._make(row[:-1]) for row in found if not math.isnan(row[0])]
     return Nearest(rows, "exact", found[0][-1] if found else 0)
 
 
@@ -169,7 +190,7 @@ def _served(space: EmbeddingSpace, distance: str, length: float) -> bool:
     return space.normalize and {distance, space.distance} <= _SAME_ORDER and 1e-10 < length < 1e10
 
 
-def _expressed(rows: Sequence[Row], space: EmbeddingSpace, distance: str, length: float) -> Sequence[Row]:
+def _expressed(rows: Sequence[Any], space: EmbeddingSpace, distance: str, length: float) -> Sequence[Any]:
     """Rows with the distances of the index turned into those that were asked for."""
     if distance == space.distance:
         return rows
@@ -184,6 +205,22 @@ def _turned(value: float, known: str, wanted: str, length: float) -> float:
     return float(turned[wanted])
 
 
+# Putting a statement together takes longer than the search; one serves for all filters of its shape.
 @lru_cache(maxsize=256)
-def _compiled_nearest_chunks(space: EmbeddingSpace, k: int) -> Compiled:
-    return compile_statement(statements.nearest_chunks(space, k))
+def _counting(space: EmbeddingSpace, k: int, subject: Subject, clauses: Clauses) -> Conditional:
+    return compile_conditional(statements.count_qualifying(space, clauses.clauses, k, subject), clauses)
+
+
+@lru_cache(maxsize=256)
+def _filtered(space: EmbeddingSpace, k: int, subject: Subject, clauses: Clauses) -> Conditional:
+    return compile_conditional(statements.nearest_filtered(space, k, clauses.clauses, subject), clauses)
+
+
+@lru_cache(maxsize=256)
+def _exact(space: EmbeddingSpace, k: int, distance: str, subject: Subject, clauses: Clauses) -> Conditional:
+    return compile_conditional(statements.nearest_exactly(space, k, clauses.clauses, distance, subject), clauses)
+
+
+@lru_cache(maxsize=256)
+def _compiled_nearest(space: EmbeddingSpace, k: int, subject: Subject) -> Compiled:
+    return compile_statement(statements.nearest_rows(space, k, subject))

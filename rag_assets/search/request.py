@@ -94,8 +94,8 @@ class Request:
 
     @property
     def is_plain(self) -> bool:
-        """One short statement answers it."""
-        return self.mode == "vector" and not self.filters and not self.exact
+        """Each of its statements is short, and stands for itself."""
+        return self.mode == "vector" and not self.exact
 
     @property
     def deep(self) -> int:
@@ -138,7 +138,7 @@ def make_request(query: Any, options: Options) -> Request:
     )
 
 
-def check_options(what: str, options: Options, known: Iterable[str]) -> None:
+def check_options(what: str, options: Mapping[str, Any], known: Iterable[str]) -> None:
     """Raises UsageError for an option that would count for nothing."""
     if unknown := set(options) - set(known):
         raise UsageError(f"{what} has no option {', '.join(sorted(unknown))}; it has {', '.join(known)}.")
@@ -168,8 +168,8 @@ def _query(query: Any) -> tuple[str, tuple[float, ...] | None]:
 
 def _filters(options: Options) -> Filters:
     filters = Filters(
-        projects=_names("project", options.get("project")),
-        file_types=_names("file_type", options.get("file_type")),
+        projects=names("project", options.get("project")),
+        file_types=names("file_type", options.get("file_type")),
         path_glob=options.get("path_glob"),
         metadata={} if options.get("metadata") is None else options["metadata"],  # type: ignore[arg-type]
         created_from=options.get("created_from"),
@@ -182,18 +182,18 @@ def _filters(options: Options) -> Filters:
     return filters
 
 
-def _names(name: str, value: str | Sequence[str] | None) -> tuple[str, ...]:
+def names(name: str, value: str | Sequence[str] | None) -> tuple[str, ...]:
     if value is None:
         return ()
     if isinstance(value, bytes | Mapping):
         raise UsageError(f"{name} is {shown(value)}; give a name, or a list of names.")
     try:
-        names = (value,) if isinstance(value, str) else tuple(value)
+        given = (value,) if isinstance(value, str) else tuple(value)
     except TypeError:
         raise UsageError(f"{name} is {shown(value)}; give a name, or a list of names.") from None
-    if not names:
+    if not given:
         raise UsageError(f"{name} is an empty list; name at least one, or leave it out.")
-    return names
+    return given
 
 
 def _weights(value: Any) -> tuple[float, float]:

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TypeVar, Unpack
+from typing import TYPE_CHECKING, TypeVar, Unpack
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -13,18 +13,24 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.errors import UsageError
 from rag_assets.search.aggregates import Aggregate, aggregate, centroid
 from rag_assets.search.answers import Answer
+from rag_assets.search.asking import Asking
 from rag_assets.search.finding import FUSED_DEPTH, Found, find_all, kept, measured
 from rag_assets.search.finishing import finish, reranked
 from rag_assets.search.live import Live
 from rag_assets.search.nearest import Counts, Nearest
 from rag_assets.search.provenance import Provenance, explain_chunk
-from rag_assets.search.query_vectors import MakeEncoder, QueryVectors, write_vector
+from rag_assets.search.query_vectors import MakeEncoder
 from rag_assets.search.reading import Reader
 from rag_assets.search.request import CHOOSING, LIKENESS, Options, Query, Request, check_options, make_request
 from rag_assets.search.rerank import Reranker
 from rag_assets.search.selection import as_id, as_pair, find_document
 from rag_assets.search.similar import similar_to_chunk, similar_to_document
 from rag_assets.search.waiting import Waiting
+
+if TYPE_CHECKING:
+    # Imported by the first such search: the pipeline has no use for them, and for what they import.
+    from rag_assets.search.memories import MemoryAnswer, MemoryOptions
+    from rag_assets.search.messages import MessageAnswer, MessageOptions
 
 T = TypeVar("T")
 
@@ -50,11 +56,11 @@ class Retriever:
         self._waiting = waiting or Waiting()
         self._reader = Reader(engine, self._waiting)
         self._live = Live(self._reader)
-        self._vectors = QueryVectors(encoder)
+        self._live_messages = Live(self._reader, "messages")
+        self._live_memories = Live(self._reader, "memories")
+        self._asking = Asking(self._reader, self._waiting, encoder)
         self._counts = Counts()
         self._ef_search = ef_search
-        # Until a database that may only be read refuses them.
-        self._keeps_questions = True
 
     def search(self, query: Query, **options: Unpack[Options]) -> Answer:
         """The best chunks for a question or a vector, best first; see `Options`.
@@ -141,7 +147,7 @@ class Retriever:
             return aggregate(connection, space, request.filters, to=target, nearest=nearest, buckets=buckets)
 
         def run(space: EmbeddingSpace) -> Aggregate:
-            vector = None if to is None else self._vector(space, request)[0]
+            vector = None if to is None else self._asking.vector(self._live, space, request)[0]
             return self._in_transaction(space, request, lambda connection, space: work(connection, space, vector))
 
         return self._live.run(run)
@@ -154,11 +160,37 @@ class Retriever:
         wanted = as_id(chunk_id)
         return self._live.run(lambda _: self._reader.read(lambda connection: explain_chunk(connection, wanted)))
 
+    def search_messages(self, query: Query, **options: Unpack["MessageOptions"]) -> "MessageAnswer":
+        """The messages nearest to a question or a vector, best first: of all, a user, a conversation, a project.
+
+        Raises what `search` does; an unknown or deleted conversation is a UsageError.
+        """
+        from rag_assets.search.messages import search_messages
+
+        return search_messages(
+            self._reader,
+            self._asking,
+            self._live_messages,
+            self._counts,
+            query,
+            options,
+            ef_search=self._ef_search,
+        )
+
+    def search_memories(self, query: Query, **options: Unpack["MemoryOptions"]) -> "MemoryAnswer":
+        """The memories that serve best for a question or a vector, as `recall` weighs them, which notes it; this not.
+
+        Raises what `search` does.
+        """
+        from rag_assets.search.memories import search_memories
+
+        return search_memories(self._reader, self._asking, self._live_memories, query, options)
+
     def _answers(self, space: EmbeddingSpace, requests: Sequence[Request]) -> list[Answer]:
         first = requests[0]
         if first.filters.projects:
             self._reader.read(lambda connection: self._live.check_projects(connection, first.filters.projects))
-        embedded = [self._vector(space, request) for request in requests]
+        embedded = [self._asking.vector(self._live, space, request) for request in requests]
         ef_search = self._graph_width(space, first)
 
         def search(connection: Connection) -> list[Found]:
@@ -225,28 +257,3 @@ class Retriever:
     def _graph_width(self, space: EmbeddingSpace, request: Request) -> int:
         deep = max(request.deep, FUSED_DEPTH) if request.mode == "hybrid" else request.deep
         return min(1000, max(deep, request.ef_search or self._ef_search or space.ef_search))
-
-    def _vector(self, space: EmbeddingSpace, request: Request) -> tuple[str, float]:
-        """The question's vector as pgvector writes it, and the milliseconds that it took."""
-        if request.vector is not None:
-            try:
-                return write_vector(space, request.vector, request.distance or space.distance), 0.0
-            except UsageError:
-                # It may be right for another space, which took the place of the one that is known here.
-                self._reader.read(lambda connection: self._live.confirm(connection, space))
-                raise
-        if request.mode == "text":
-            return "", 0.0
-        started = time.perf_counter()
-        question = request.text
-        vector = self._vectors.remembered(space, question) or self._reader.read(
-            lambda connection: self._vectors.stored(connection, space, question)
-        )
-        if vector is None:
-            made = self._waiting.run(self._vectors.embed, space, question)
-            if self._keeps_questions:
-                self._keeps_questions = self._reader.attempt(
-                    lambda connection: self._vectors.store(connection, space, question, made)
-                )
-            vector = made
-        return vector, (time.perf_counter() - started) * 1000

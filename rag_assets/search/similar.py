@@ -9,7 +9,7 @@ from rag_assets.db.models import DocumentChunk, EmbeddingSpace
 from rag_assets.db.spaces import partition
 from rag_assets.errors import UsageError
 from rag_assets.search.filters import Filters
-from rag_assets.search.nearest import Counts, Nearest, nearest_chunks
+from rag_assets.search.nearest import Counts, Nearest, nearest_rows
 from rag_assets.search.selection import NO_FILTERS, average, check_projects
 
 MOST_SIMILAR = 1_000
@@ -102,7 +102,7 @@ def _nearest(
     distance: str | None,
     exact: bool,
 ) -> Nearest:
-    return nearest_chunks(
+    return nearest_rows(
         connection,
         space,
         vector,

@@ -4,7 +4,8 @@ Each is one round trip that needs no transaction around it: the parameters of th
 itself, for itself alone, while it reads the question.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -19,10 +20,13 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    UnaryExpression,
     Uuid,
+    asc,
     bindparam,
     cast,
     column,
+    desc,
     func,
     lateral,
     literal,
@@ -31,9 +35,10 @@ from sqlalchemy import (
     table,
     true,
 )
+from sqlalchemy.sql import operators
 
 from rag_assets.db.hnsw import OPERATORS
-from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
+from rag_assets.db.models import Base, Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.db.spaces import indexed, partition
 
 # Distances that can be asked for, beside those that an index can be of.
@@ -72,6 +77,36 @@ class Row(NamedTuple):
     file_type: str
     source_version: str | None
 
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """What is searched: rows of a table that have a text, and all that is shown of one.
+
+    `row` takes the distance and `columns`; `joins` adds to a statement from `table` the others that conditions may
+    speak of, and `shown_joins` those that only `columns` need; `in_force` says which rows may be found at all;
+    `order` is that of rows at one distance.
+    """
+
+    row: type[Any]
+    columns: tuple[Any, ...]
+    table: type[Base]
+    content_hash: Any
+    joins: Callable[[Select[Any]], Select[Any]]
+    in_force: Callable[[EmbeddingSpace], ColumnElement[bool]]
+    order: tuple[Any, ...]
+    shown_joins: Callable[[Select[Any]], Select[Any]] = lambda statement: statement
+
+
+CHUNKS = Subject(
+    row=Row,
+    columns=CITED,
+    table=DocumentChunk,
+    content_hash=DocumentChunk.content_hash,
+    joins=lambda statement: statement.join(Document, Document.id == DocumentChunk.document_id),
+    shown_joins=lambda statement: statement.join(Project, Project.id == Document.project_id),
+    in_force=lambda space: DocumentChunk.chunking == space.chunking,
+    order=(Project.name, Document.file_path, DocumentChunk.chunk_index),
+)
 
 # Up to here comparing all that qualifies takes no longer than a walk through the graph, whatever the filter.
 ALWAYS_EXACTLY = 1_000
@@ -119,14 +154,12 @@ def nearest_texts(space: EmbeddingSpace, table: Table, k: int, qualifies: FromCl
 
 def nearest_chunks(space: EmbeddingSpace, k: int) -> Select[Any]:
     """The `k` best chunks of all, through the graph."""
-    return chunks_of(space, nearest_texts(space, partition(space.id), k).cte("nearest"), k)
+    return nearest_rows(space, k)
 
 
-def nearest_rows(space: EmbeddingSpace, k: int) -> Select[Any]:
-    """The graph's part of what searches of the space's kind send, with the rows where there is no more to it."""
-    if space.kind == "chunks":
-        return nearest_chunks(space, k)
-    return nearest_texts(space, partition(space.id), k)
+def nearest_rows(space: EmbeddingSpace, k: int, subject: Subject = CHUNKS) -> Select[Any]:
+    """The `k` best rows of all, through the graph."""
+    return rows_of(space, nearest_texts(space, partition(space.id), k).cte("nearest"), k, subject=subject)
 
 
 def nearest_chunks_to_many(space: EmbeddingSpace, k: int) -> Select[Any]:
@@ -142,7 +175,7 @@ def nearest_chunks_to_many(space: EmbeddingSpace, k: int) -> Select[Any]:
     )
     found = select(question.c.number, nearest.c.content_hash, nearest.c.distance).select_from(question)
     each = found.join(nearest, true()).cte("each")
-    cited = chunks_of(space, each, None)
+    cited = rows_of(space, each, None)
     return cited.with_only_columns(each.c.number, *cited.selected_columns)
 
 
@@ -156,31 +189,33 @@ def exact_distances_to_many(space: EmbeddingSpace, table: Table, k: int) -> Sele
     return select(given.c.number, nearest.c.distance).select_from(given).join(nearest, true())
 
 
-def nearest_filtered(space: EmbeddingSpace, k: int, conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
-    """The `k` best chunks that qualify, through the graph, which goes on until enough do or `scan_tuples` is reached.
+def nearest_filtered(
+    space: EmbeddingSpace, k: int, conditions: Sequence[ColumnElement[bool]], subject: Subject = CHUNKS
+) -> Select[Any]:
+    """The `k` best rows that qualify, through the graph, which goes on until enough do or `scan_tuples` is reached.
 
     The question whether a text qualifies is asked of one candidate after the other, never of all texts at once.
     """
     table = partition(space.id)
     qualifying = (
-        _joined(select(_ONE), conditions)
-        .where(DocumentChunk.chunking == space.chunking, DocumentChunk.content_hash == table.c.content_hash)
+        _joined(select(_ONE), space, conditions, subject)
+        .where(subject.content_hash == table.c.content_hash)
         .limit(_ONE)
     )
     nearest = nearest_texts(space, table, k, lateral(qualifying, "qualifying"))
-    return chunks_of(space, nearest.cte("nearest"), k, conditions)
+    return rows_of(space, nearest.cte("nearest"), k, conditions, subject)
 
 
 def nearest_exactly(
-    space: EmbeddingSpace, k: int, conditions: Sequence[ColumnElement[bool]], distance: str | None = None
+    space: EmbeddingSpace,
+    k: int,
+    conditions: Sequence[ColumnElement[bool]],
+    distance: str | None = None,
+    subject: Subject = CHUNKS,
 ) -> Select[Any]:
-    """The `k` best chunks that qualify, by comparing every one of their vectors; last, how many there were."""
+    """The `k` best rows that qualify, by comparing every one of their vectors; last, how many there were."""
     table, question = partition(space.id), asked(space)
-    wanted = _materialized(
-        _joined(select(DocumentChunk.content_hash).distinct(), conditions)
-        .where(DocumentChunk.chunking == space.chunking)
-        .cte("wanted")
-    )
+    wanted = _materialized(_joined(select(subject.content_hash).distinct(), space, conditions, subject).cte("wanted"))
     # Materialized, so that the planner sorts these vectors and does not walk the graph past all the others.
     compared = _materialized(
         select(table.c.content_hash, _distance(space, table, question, distance or space.distance).label("distance"))
@@ -190,13 +225,13 @@ def nearest_exactly(
     )
     nearest = select(compared).order_by(compared.c.distance).limit(_written(k))
     counted = select(func.count()).select_from(compared).scalar_subquery()
-    return chunks_of(space, nearest.cte("nearest"), k, conditions).add_columns(counted)
+    return rows_of(space, nearest.cte("nearest"), k, conditions, subject).add_columns(counted)
 
 
 def count_qualifying(
-    space: EmbeddingSpace, conditions: Sequence[ColumnElement[bool]], k: int
-) -> Select[int, float, float]:
-    """(chunks that qualify, counted to just past the next; up to how many comparing all is cheaper; all vectors).
+    space: EmbeddingSpace, conditions: Sequence[ColumnElement[bool]], k: int, subject: Subject = CHUNKS
+) -> Select[Any]:
+    """(rows that qualify, counted to just past the next; up to how many comparing all is cheaper; all vectors).
 
     Of `n` among `vectors`, the graph must look at about k * vectors / n candidates, the comparison at n.
     """
@@ -207,37 +242,40 @@ def count_qualifying(
     )
     limit = select(func.greatest(ALWAYS_EXACTLY, func.sqrt(CANDIDATE_COST * k * vectors.c.vectors))).scalar_subquery()
     qualifying = (
-        _joined(select(DocumentChunk.id), conditions)
-        .where(DocumentChunk.chunking == space.chunking)
-        .limit(cast(limit, Integer) + 1)
-        .subquery()
+        _joined(select(subject.content_hash), space, conditions, subject).limit(cast(limit, Integer) + 1).subquery()
     )
     counted = select(func.count()).select_from(qualifying).scalar_subquery()
     return select(counted, limit, select(vectors.c.vectors).scalar_subquery())
 
 
-def chunks_of(
-    space: EmbeddingSpace, nearest: CTE, k: int | None, conditions: Sequence[ColumnElement[bool]] = ()
+def rows_of(
+    space: EmbeddingSpace,
+    nearest: CTE,
+    k: int | None,
+    conditions: Sequence[ColumnElement[bool]] = (),
+    subject: Subject = CHUNKS,
 ) -> Select[Any]:
-    """The chunks of the nearest texts, with what a citation needs; equal texts in a stable order.
+    """The rows of the nearest texts, with all that is shown of them; equal texts in a stable order.
 
-    Gives nothing once another space has become the live one: its chunks and vectors belong together.
+    Gives nothing once another space has become the live one: rows and vectors belong together.
     """
     # Fenced by an offset: looked up for these few texts, and not for all that qualify.
-    columns: Any = select(*CITED)
-    cited = lateral(
-        _joined(columns, conditions)
-        .join(Project, Project.id == Document.project_id)
-        .where(DocumentChunk.content_hash == nearest.c.content_hash, DocumentChunk.chunking == space.chunking)
-        .offset(literal_column("0", Integer)),
-        "cited",
+    shown = len(subject.columns)
+    ordering = [_direction(one) for one in subject.order]
+    columns: Any = select(*subject.columns, *(by.label(f"order_{place}") for place, (by, _) in enumerate(ordering)))
+    joined = subject.shown_joins(subject.joins(columns.select_from(subject.table)))
+    rows = lateral(
+        joined.where(subject.content_hash == nearest.c.content_hash, subject.in_force(space), *conditions).offset(
+            literal_column("0", Integer)
+        ),
+        "rows",
     )
     found = (
-        select(nearest.c.distance, *cited.c)
+        select(nearest.c.distance, *list(rows.c)[:shown])
         .select_from(nearest)
-        .join(cited, true())
+        .join(rows, true())
         .where(is_live(space))
-        .order_by(nearest.c.distance, cited.c.project, cited.c.file_path, cited.c.chunk_index)
+        .order_by(nearest.c.distance, *(way(by) for by, (_, way) in zip(list(rows.c)[shown:], ordering, strict=True)))
     )
     return found if k is None else found.limit(_written(k))
 
@@ -246,7 +284,7 @@ def chunks_by_id(space: EmbeddingSpace) -> Select[Any]:
     """The chunks with these `ids`, with what a citation needs and no distance."""
     chosen = DocumentChunk.id == func.any(bindparam("ids", type_=ARRAY(Uuid)))
     columns: Select[Any] = select(literal_column("0.0", Float).label("distance"), *CITED)
-    return _joined(columns, [chosen, is_live(space)]).join(Project, Project.id == Document.project_id)
+    return CHUNKS.shown_joins(CHUNKS.joins(columns.select_from(DocumentChunk))).where(chosen, is_live(space))
 
 
 def is_live(space: EmbeddingSpace) -> ColumnElement[bool]:
@@ -255,10 +293,17 @@ def is_live(space: EmbeddingSpace) -> ColumnElement[bool]:
     return live.scalar_subquery() == space.id
 
 
-def _joined(columns: Select[Any], conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
-    return (
-        columns.select_from(DocumentChunk).join(Document, Document.id == DocumentChunk.document_id).where(*conditions)
-    )
+def _joined(
+    columns: Select[Any], space: EmbeddingSpace, conditions: Sequence[ColumnElement[bool]], subject: Subject
+) -> Select[Any]:
+    return subject.joins(columns.select_from(subject.table)).where(*conditions, subject.in_force(space))
+
+
+def _direction(order: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """The column that rows are ordered by, and which way."""
+    if isinstance(order, UnaryExpression) and order.modifier is operators.desc_op:
+        return order.element, desc
+    return order, asc
 
 
 def _distance(space: EmbeddingSpace, table: Table, question: CTE, distance: str) -> ColumnElement[float]:

@@ -17,8 +17,8 @@ def lineage(conversation_id: UUID, up_to: int = NEWEST) -> CTE:
     columns = (Conversation.id, Conversation.parent_id, Conversation.fork_version)
     start = select(*columns, literal(up_to, BigInteger).label("up_to")).where(Conversation.id == conversation_id)
     child = start.cte("lineage", recursive=True)
-    parents = select(*columns, func.least(child.c.up_to, child.c.fork_version)).where(
-        Conversation.id == child.c.parent_id
+    parents = select(*columns, func.least(child.c.up_to, child.c.fork_version)).join(
+        child, Conversation.id == child.c.parent_id
     )
     return child.union_all(parents)
 

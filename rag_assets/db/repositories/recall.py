@@ -1,9 +1,9 @@
 """Memories recalled by meaning, weighted by importance and by how recently they were of use."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import CTE, ColumnElement, Connection, Float, and_, bindparam, extract, func, or_, select, update
@@ -18,8 +18,6 @@ from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.statements import asked, distance_to, graph_values, nearest_texts
 
 MOST_MEMORIES = 1_000
-# Up to here all memories of an owner are compared: that takes a few milliseconds.
-EXACT_MEMORIES = 5_000
 # Up to so many, all memories that serve are weighed: comparing them takes a few milliseconds.
 EXACT_MEMORIES = 5_000
 # Where an owner has too many memories to weigh all of them, this many of the nearest are weighed for each wanted.
@@ -81,14 +79,43 @@ def recall(
     Raises UsageError for a vector of another size or with a number that is none, ServiceError while no space of
     memories is live.
     """
-    if not 1 <= k <= MOST_MEMORIES:
-        raise UsageError(f"k is {k}; choose 1 to {MOST_MEMORIES}.")
     space = live_space(connection, "memories")
     if space is None:
         raise ServiceError("no space of memories is live yet; embed the memories first, then recall.")
-    nearest = max(100, _WEIGHED_PER_HIT * k)
-    values = graph_values(vector_text(space, vector), min(1000, nearest))
     owner = {"user_id": user_id, "project_id": project_id, "specialization_id": specialization_id}
+    found = weigh(connection, space, vector_text(space, vector), owner, k=k, weights=weights)
+    noted = {memory.id: memory for memory in _note(connection, [one.memory_id for one in found])}
+    return [
+        Recalled(noted[one.memory_id], one.score, one.relevance, one.importance, one.recency)
+        for one in found
+        if one.memory_id in noted
+    ]
+
+
+class Weighed(NamedTuple):
+    """A memory's id, its score, and the score's parts."""
+
+    memory_id: UUID
+    score: float
+    relevance: float
+    importance: float
+    recency: float
+
+
+def weigh(
+    connection: Connection,
+    space: EmbeddingSpace,
+    vector: str,
+    owner: Mapping[str, UUID | None],
+    *,
+    k: int,
+    weights: RecallWeights,
+) -> list[Weighed]:
+    """What `recall` finds, by a vector as pgvector writes it, and nothing noted: for who may only read."""
+    if not 1 <= k <= MOST_MEMORIES:
+        raise UsageError(f"k is {k}; choose 1 to {MOST_MEMORIES}.")
+    nearest = max(100, _WEIGHED_PER_HIT * k)
+    values = graph_values(vector, min(1000, nearest))
     serves = and_(in_force(), *(_limited_to(name, owner[name]) for name in OWNERS))
     count = connection.scalar(select(func.count()).select_from(Memory).where(serves)) or 0
     exactly = count <= EXACT_MEMORIES
@@ -102,13 +129,7 @@ def recall(
         .order_by(score.desc(), Memory.id)
         .limit(k)
     )
-    found = {row.id: row for row in connection.execute(statement, values)}
-    noted = {memory.id: memory for memory in _note(connection, list(found))}
-    return [
-        Recalled(noted[id_], row.score, row.relevance, row.importance, row.recency)
-        for id_, row in found.items()
-        if id_ in noted
-    ]
+    return [Weighed._make(row) for row in connection.execute(statement, values)]
 
 
 def vector_text(space: EmbeddingSpace, vector: Sequence[float]) -> str:
