@@ -29,7 +29,7 @@ class Child:
     nth: int = 1
     moment: str = "before"  # or "after" the statement, or "committed"
     encode_s: float = 0.0
-    job: str = "stages"  # or "all": with the flip too
+    job: str = "stages"  # or "all": with the flip too; or "messages": of the days in `project`
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,8 @@ def materialize(project: str, job: str) -> Any:
 
     from tests.running import STAGES, fake_defs
 
+    if job == "messages":
+        return _materialize_messages(project)
     names = STAGES if job == "stages" else (*STAGES, "live_space")
     selection = dg.AssetSelection.assets(*names) - dg.AssetSelection.all_asset_checks()
     defs = dg.Definitions(
@@ -92,6 +94,27 @@ def materialize(project: str, job: str) -> Any:
     return defs.resolve_job_def(job).execute_in_process(
         instance=dg.DagsterInstance.get(),
         partition_key=project,
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+
+
+def _materialize_messages(days: str) -> Any:
+    """The same for a range of days, `first...last`."""
+    import dagster as dg
+
+    from tests.running import fake_defs
+
+    selection = dg.AssetSelection.assets("message_embeddings", "message_index") - dg.AssetSelection.all_asset_checks()
+    defs = dg.Definitions(
+        assets=fake_defs.assets,
+        resources=fake_defs.resources,
+        jobs=[dg.define_asset_job("messages", selection=selection)],
+    )
+    first, last = days.split("...")
+    return defs.resolve_job_def("messages").execute_in_process(
+        instance=dg.DagsterInstance.get(),
+        tags={"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last},
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )

@@ -46,7 +46,7 @@ def ingest(
 ) -> None:
     """Read, cut, embed and index a source, check everything, and serve it."""
     from rag_assets.cli import bars, home
-    from rag_assets.cli.run import run_job
+    from rag_assets.cli.run import finish, run_job
     from rag_assets.db.engine import shared_engine
     from rag_assets.partitions import projects
     from rag_assets.stages.target import target_space
@@ -71,17 +71,7 @@ def ingest(
         show.ingest_report(report, outcome.checks)
         if failed is None:
             show.sample_answer(engine, settings, name)
-    _exit(outcome, failed)
-
-
-def _exit(outcome: "Outcome", failed: Exception | None) -> None:
-    fatal = [check for check in outcome.checks if check.fatal]
-    for check in fatal:
-        typer.echo(f"rag-assets: check {check.asset}/{check.name} failed: {check.description}", err=True)
-    if fatal:
-        raise typer.Exit(1)
-    if failed is not None:
-        raise failed
+    finish(outcome)
 
 
 def _prepare(

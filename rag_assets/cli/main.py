@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from rag_assets.cli import check, database, evaluate, explain, ingest, search, seed, status, tune, ui
+from rag_assets.cli import check, database, embed, evaluate, explain, ingest, search, seed, status, tune, ui
 from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command("ingest")(ingest.ingest)
 app.command("search")(search.search)
 app.command("check")(check.check)
+app.command("embed")(embed.embed)
 app.command("evaluate")(evaluate.evaluate)
 app.command("explain")(explain.explain)
 app.command("seed")(seed.seed)

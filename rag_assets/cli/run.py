@@ -48,25 +48,29 @@ class Outcome:
     error: RagAssetsError | None
 
 
-def run_job(name: str, *, partition_key: str | None = None, config: Mapping[str, Any] | None = None) -> Outcome:
-    """Run the job to its end; an error of a step is in the outcome, not raised."""
+def run_job(
+    name: str,
+    *,
+    partition_key: str | None = None,
+    partition_range: tuple[str, str] | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Run the job to its end, for one key or from one to another; an error of a step is in the outcome, not raised."""
     from rag_assets.definitions import defs
 
+    names = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
     with _events_in_batches():
         result = defs.resolve_job_def(name).execute_in_process(
             instance=instance(),
             partition_key=partition_key,
+            tags=dict(zip(names, partition_range or (), strict=False)),
             run_config={**quiet_run_config(), **(config or {})},
             raise_on_error=False,
         )
     return Outcome(
         run_id=result.run_id,
         success=result.success,
-        figures={
-            event.asset_key.to_user_string(): plain_metadata(event.materialization.metadata)
-            for event in result.get_asset_materialization_events()
-            if event.asset_key is not None
-        },
+        figures=_figures(result),
         checks=[
             CheckOutcome(
                 asset=found.asset_key.to_user_string(),
@@ -80,6 +84,32 @@ def run_job(name: str, *, partition_key: str | None = None, config: Mapping[str,
         ],
         error=next(_errors(result), None),
     )
+
+
+def finish(outcome: Outcome) -> None:
+    """End the command as the run ended: exit code 1 for a failed check, else the error, if any."""
+    import typer
+
+    fatal = [check for check in outcome.checks if check.fatal]
+    for check in fatal:
+        typer.echo(f"rag-assets: check {check.asset}/{check.name} failed: {check.description}", err=True)
+    if fatal:
+        raise typer.Exit(1)
+    if not outcome.success and outcome.error is not None:
+        raise outcome.error
+
+
+def _figures(result: "dg.ExecuteInProcessResult") -> dict[str, dict[str, Any]]:
+    """By asset; of one that was materialized for several keys, the sums of its numbers."""
+    found: dict[str, dict[str, Any]] = {}
+    for event in result.get_asset_materialization_events():
+        if event.asset_key is None:
+            continue
+        figures = found.setdefault(event.asset_key.to_user_string(), {})
+        for name, value in plain_metadata(event.materialization.metadata).items():
+            known = figures.get(name)
+            figures[name] = known + value if isinstance(known, int | float) else value
+    return found
 
 
 @contextmanager

@@ -34,6 +34,19 @@ def ingest_report(report: dict[str, Any], checks: "list[CheckOutcome]") -> None:
     check_table(checks)
 
 
+def embed_report(report: dict[str, Any], checks: "list[CheckOutcome]") -> None:
+    texts, vectors, days = report["texts"], report["vectors"], report["days"]
+    table = Table(title=report["kind"], show_header=False, title_justify="left")
+    if days:
+        table.add_row("days", " to ".join(dict.fromkeys(days)))
+    table.add_row("distinct texts", f"{texts['distinct']:,} ({_parts(texts, 'embedded', 'reused')})")
+    table.add_row("longer than the window", f"{texts['longer_than_window']:,}")
+    table.add_row("vectors", f"{vectors['stored']:,} ({_parts(vectors, 'removed')})")
+    table.add_row("seconds", f"{report['seconds']:.2f}")
+    out.print(table)
+    check_table(checks)
+
+
 def check_table(checks: "list[CheckOutcome]") -> None:
     table = Table("check", "", "figures", title="checks", title_justify="left")
     for check in checks:
@@ -97,12 +110,13 @@ def status(found: dict[str, Any]) -> None:
         )
     for space in found["spaces"]:
         _line(
-            f"space {space['id']} ({space['status']}): {space['model']} {space['revision'][:8]}, "
+            f"space {space['id']} ({space['kind']}, {space['status']}): {space['model']} {space['revision'][:8]}, "
             f"{space['vectors']:,} vectors of {space['dimensions']} dimensions, {_size(space['bytes'])}; "
             f"index {space['index_state']}, {_size(space['index_bytes'])}"
         )
     _line(
-        f"pending: {pending['documents_to_chunk']:,} documents to chunk, {pending['texts_to_embed']:,} texts to embed"
+        f"pending: {pending['documents_to_chunk']:,} documents to chunk, {pending['texts_to_embed']:,} texts to embed, "
+        f"{pending['messages_to_embed']:,} messages, {pending['memories_to_embed']:,} memories"
     )
     for document in found["failed_documents"]:
         _line(f"failed: {document['project']}/{document['file_path']}: {document['reason']}")

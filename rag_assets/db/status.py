@@ -10,9 +10,11 @@ from rag_assets.db import hnsw, schema
 from rag_assets.db.counts import project_counts
 from rag_assets.db.extension import pgvector_version
 from rag_assets.db.models import SCHEMA, Document, EmbeddingSpace, Project
+from rag_assets.db.pending import count_pending_texts
 from rag_assets.db.pools import pool_statistics
 from rag_assets.db.projects import project_names
-from rag_assets.db.spaces import count_vectors, partition_name
+from rag_assets.db.spaces import count_vectors, partition_name, serving_space
+from rag_assets.db.texts import Kind, texts_of_kind
 
 FAILED_SHOWN = 100
 
@@ -30,6 +32,8 @@ def read_status(engine: Engine) -> dict[str, Any]:
     found["pending"] = {
         "documents_to_chunk": sum(project["documents_to_chunk"] for project in projects),
         "texts_to_embed": sum(project["texts_to_embed"] for project in projects),
+        "messages_to_embed": _to_embed(engine, "messages") if ready else 0,
+        "memories_to_embed": _to_embed(engine, "memories") if ready else 0,
     }
     found["failed_documents"] = _failed(engine) if ready else []
     found["spaces"] = _spaces(engine) if ready else []
@@ -86,6 +90,16 @@ def _project(engine: Engine, name: str) -> dict[str, Any]:
     }
 
 
+def _to_embed(engine: Engine, kind: Kind) -> int:
+    """Distinct texts in use without a vector where searches look, or will look."""
+    texts = texts_of_kind(kind)
+    with Session(engine) as session:
+        space = session.scalar(serving_space(kind))
+        if space is not None:
+            return session.scalar(count_pending_texts(space)) or 0
+        return session.scalar(select(func.count(texts.content_hash.distinct())).where(texts.in_use)) or 0
+
+
 def _failed(engine: Engine) -> list[dict[str, Any]]:
     statement = (
         select(Project.name.label("project"), Document.file_path, Document.error.label("reason"))
@@ -108,6 +122,7 @@ def _space(connection: Connection, space: EmbeddingSpace) -> dict[str, Any]:
     table = func.to_regclass(f"{SCHEMA}.{partition_name(space.id)}")
     return {
         "id": space.id,
+        "kind": space.kind,
         "status": space.status,
         "model": space.model,
         "revision": space.revision,

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
@@ -118,6 +118,17 @@ def message_embeddings(
                 yield EmbeddingBatch(key, space.id, figures={"distinct": 0, "reused": 0, "embedded": 0, "tokens": 0})
 
 
+def pending_days(engine: Engine, settings: Settings, target: Target) -> list[date]:
+    """The days from the first partition to today (UTC) with messages that have no vector yet, in their order."""
+    today = datetime.now(UTC).date()
+    days: set[date] = set()
+    for space in _maintained(engine, target):
+        with engine.connect() as connection:
+            found = connection.scalars(days_of_texts(space, settings.messages_since, today, pending=True))
+            days.update(found)
+    return sorted(days)
+
+
 def memory_embeddings(
     engine: Engine, settings: Settings, target: Target, encoder: MakeEncoder
 ) -> Iterator[EmbeddingBatch]:
@@ -169,11 +180,13 @@ def index(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
             progress=lambda done, total: report("hnsw_index", done, total, "blocks"),
         )
         with engine.connect() as connection:
+            vectors = spaces.count_vectors(connection, space)
             figures = {
                 "space": space.id,
                 "index_found": found.value,
                 "index_bytes": hnsw.index_bytes(connection, space),
-                "dagster/row_count": spaces.count_vectors(connection, space),
+                "dagster/row_count": vectors,
+                "vectors": vectors,
                 "table": spaces.partition_name(space.id),
                 "orphans_removed": removed,
             }

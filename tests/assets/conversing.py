@@ -9,14 +9,12 @@ import dagster as dg
 from sqlalchemy import Engine
 
 from rag_assets.db.repositories import NewMessage, SyncConversations
-from tests.running import rows, run
+from tests.running import errors, fake_defs, rows, run
 
 MONDAY, TUESDAY, FRIDAY = date(2026, 3, 2), date(2026, 3, 3), date(2026, 3, 6)
 HASHES = (
     "SELECT e.content_hash FROM rag.embeddings e JOIN rag.embedding_spaces s ON s.id = e.space_id WHERE s.kind = :k"
 )
-# Without the checks of the index, which take seconds.
-EMBEDDINGS = ("message_embeddings",)
 
 
 def say(engine: Engine, day: date, *texts: str, hour: int = 0, **conversation: Any) -> UUID:
@@ -38,6 +36,24 @@ def embed_messages(*days: date, only: Sequence[str] | None = None) -> dg.Execute
 
 def embed_memories(only: Sequence[str] | None = None) -> dg.ExecuteInProcessResult:
     return run("embed_memories", only=only)
+
+
+def unchecked(*assets: str, days: Sequence[date] = ()) -> None:
+    """Materialize these assets, without their checks, which take longer than all the rest."""
+    selection = dg.AssetSelection.assets(*assets) - dg.AssetSelection.all_asset_checks()
+    defs = dg.Definitions(
+        assets=fake_defs.assets,
+        resources=fake_defs.resources,
+        jobs=[dg.define_asset_job("unchecked", selection=selection)],
+    )
+    names = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+    result = defs.resolve_job_def("unchecked").execute_in_process(
+        instance=dg.DagsterInstance.get(),
+        tags={name: day.isoformat() for name, day in zip(names, (min(days), max(days)), strict=True)} if days else {},
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    assert errors(result) == []
 
 
 def embedded(engine: Engine, kind: str) -> set[bytes]:

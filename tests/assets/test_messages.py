@@ -3,13 +3,15 @@
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 import pytest
 from sqlalchemy import Engine, text
 
 from rag_assets.db.repositories import SyncConversations, SyncMemories
+from rag_assets.io.tables import MemoryEmbeddings, MessageEmbeddings, load
 from rag_assets.settings import Settings
 from rag_assets.text.hashing import content_hash
-from tests.assets.conversing import FRIDAY, MONDAY, TUESDAY, embed_memories, embed_messages, embedded, say
+from tests.assets.conversing import FRIDAY, MONDAY, TUESDAY, embed_memories, embed_messages, embedded, say, unchecked
 from tests.fakes import ENCODERS, HashEncoder
 from tests.running import errors, failed_checks, metadata, rows
 
@@ -100,7 +102,7 @@ def test_a_message_longer_than_the_window_is_embedded_in_all_its_parts_and_said_
     long = "\n\n".join(f"Paragraph {n} of many: " + "the whale sings in the deep sea. " * 12 for n in range(9))
     say(engine, MONDAY, "short", long)
     result = embed_messages(MONDAY, only=["message_embeddings"])
-    assert errors(result) == []
+    assert failed_checks(result) == {}
     assert metadata(result, "message_embeddings")["longer_than_window"] == 1
     [encoder] = ENCODERS.values()
     read = " ".join(text for text in encoder.embedded if text != "short")
@@ -132,16 +134,15 @@ def test_a_deleted_message_leaves_at_the_next_run_unless_its_text_was_said_elsew
 ) -> None:
     talk = say(engine, MONDAY, "said twice", "said once")
     say(engine, TUESDAY, "said twice")
-    embed_messages(MONDAY, TUESDAY, only=["message_embeddings"])
+    unchecked("message_embeddings", days=[MONDAY, TUESDAY])
     conversations = SyncConversations(engine)
     conversations.delete_message(talk, 1)
     conversations.delete_message(talk, 2)
-    result = embed_messages(FRIDAY)
-    assert failed_checks(result) == {}
-    assert metadata(result, "message_index")["orphans_removed"] == 1
+    unchecked("message_embeddings", "message_index", days=[FRIDAY])
     assert embedded(engine, "messages") == hashes("said twice")
 
 
+@pytest.mark.slow
 def test_a_changed_index_takes_over_vectors_and_serves_only_when_nothing_found_before_is_lost(
     settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,3 +158,18 @@ def test_a_changed_index_takes_over_vectors_and_serves_only_when_nothing_found_b
     assert rows(engine, "SELECT id, status FROM rag.embedding_spaces") == [(2, "live")]
     # The model is the same, so no text went through it again.
     assert sum(len(encoder.embedded) for encoder in ENCODERS.values()) == 2
+
+
+def test_any_asset_loads_the_vectors_of_its_days_with_their_texts(settings: Settings, engine: Engine) -> None:
+    say(engine, MONDAY, "storm", "tide")
+    say(engine, TUESDAY, "whale", "tide")
+    SyncMemories(engine).remember("likes tea")
+    unchecked("message_embeddings", days=[MONDAY, TUESDAY])
+    unchecked("memory_embeddings")
+    of_messages = MessageEmbeddings(engine, (MONDAY.isoformat(),))
+    assert {row["content"] for row in of_messages} == {"storm", "tide"}
+    assert MessageEmbeddings(engine, (MONDAY.isoformat(), TUESDAY.isoformat())).count() == 3
+    frame = load(of_messages, pd.DataFrame)
+    assert sorted(frame["content"]) == ["storm", "tide"]
+    assert len(frame["embedding"].iloc[0]) == 384
+    assert [row["content"] for row in MemoryEmbeddings(engine, ("",))] == ["likes tea"]

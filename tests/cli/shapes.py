@@ -48,6 +48,15 @@ SEARCH = {
     "considered": int,
     "ef_search": (int, type(None)),
 }
+EMBED = {
+    "kind": str,
+    "days": (list, type(None)),
+    "texts": dict.fromkeys(("distinct", "embedded", "reused", "longer_than_window"), int),
+    "vectors": dict.fromkeys(("stored", "removed"), int),
+    "seconds": float,
+    "checks": [CHECK],
+    "run_ids": [str],
+}
 CHECKS = {"checks": [CHECK], "run_ids": [str]}
 HEALTH = {"healthy": bool, "checks": [{"name": str, "healthy": bool, "detail": str}]}
 STATUS = {
@@ -70,11 +79,11 @@ STATUS = {
             ("documents", "failed", "chunks", "texts", "vectors", "documents_to_chunk", "texts_to_embed"), int
         )
     ],
-    "pending": {"documents_to_chunk": int, "texts_to_embed": int},
+    "pending": dict.fromkeys(("documents_to_chunk", "texts_to_embed", "messages_to_embed", "memories_to_embed"), int),
     "failed_documents": [{"project": str, "file_path": str, "reason": str}],
     "spaces": [
         dict.fromkeys(("id", "dimensions", "vectors", "bytes", "index_bytes"), int)
-        | dict.fromkeys(("status", "model", "revision", "storage", "distance", "index", "index_state"), str)
+        | dict.fromkeys(("kind", "status", "model", "revision", "storage", "distance", "index", "index_state"), str)
     ],
 }
 
