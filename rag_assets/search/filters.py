@@ -1,7 +1,7 @@
 """What a hit must be, whatever its score: filters on projects, documents and their metadata, as bound conditions."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
@@ -55,10 +55,10 @@ class Filters:
 
     def _conditions(self) -> Iterator[ColumnElement[bool]]:
         if self.projects:
-            named = select(Project.id).where(_among(Project.name, _strings("projects", self.projects)))
+            named = select(Project.id).where(among(Project.name, _strings("projects", self.projects)))
             yield Document.project_id.in_(named)
         if self.file_types:
-            yield _among(Document.file_type, _strings("file_types", self.file_types))
+            yield among(Document.file_type, _strings("file_types", self.file_types))
         if self.path_glob is not None:
             yield Document.file_path.op("~")(glob_to_regex(self.path_glob))
         if not isinstance(self.metadata, Mapping) or self.metadata:
@@ -89,7 +89,7 @@ def glob_to_regex(glob: str) -> str:
     return pattern + (".*$" if glob.endswith("/") else "$")
 
 
-def _among(column: Any, names: Iterator[str]) -> ColumnElement[bool]:
+def among(column: Any, names: Iterable[str]) -> ColumnElement[bool]:
     # One value, however many names: a statement for two serves for three.
     found: ColumnElement[bool] = column == any_(literal(list(names), ARRAY(Text)))
     return found

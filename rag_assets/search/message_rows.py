@@ -12,6 +12,7 @@ from rag_assets.db.models import Conversation, ConversationMessage, Project
 from rag_assets.db.repositories.lineage import lineage
 from rag_assets.db.repositories.messages import Role
 from rag_assets.errors import UsageError
+from rag_assets.search.filters import among
 from rag_assets.search.statements import Subject
 
 
@@ -96,12 +97,12 @@ class MessageFilters:
             in_it = select(read.c.id).where(read.c.id == message.conversation_id, message.version <= read.c.up_to)
             yield in_it.correlate(message).exists()
         if self.projects:
-            yield Project.name.in_(self.projects)
+            yield among(Project.name, self.projects)
         if self.roles:
             unknown = [role for role in self.roles if role not in get_args(Role)]
             if unknown:
                 raise UsageError(f"roles has {unknown[0]!r}; choose from {', '.join(get_args(Role))}.")
-            yield message.role.in_(self.roles)
+            yield among(message.role, self.roles)
         if self.created_from and self.created_to and self.created_from >= self.created_to:
             raise UsageError(
                 f"created_from {self.created_from} is not before created_to {self.created_to}; "

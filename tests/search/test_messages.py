@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine
@@ -136,7 +136,7 @@ def test_a_fork_is_searched_with_what_its_ancestors_said_before_it(spoken: Spoke
         ({"roles": []}, "roles is an empty list"),
         ({"user_id": "ada"}, "user_id is 'ada'; give a UUID"),
         ({"project": "nowhere"}, "nowhere"),
-        ({"conversation_id": uuid4()}, "conversation"),
+        ({"conversation_id": UUID(int=7)}, "conversation"),
         ({"created_from": datetime(2026, 3, 2)}, "created_from"),  # noqa: DTZ001
         ({"mode": "text"}, "a search of messages has no option mode"),
     ],
