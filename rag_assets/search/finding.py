@@ -129,7 +129,9 @@ def _by_both(
     worded = search_words(connection, space, request.text, k=deep, filters=request.filters)
     by_meaning = {one.row.chunk_id: one for one in near.candidates}
     by_words = dict(worded.chunks)
-    fused = reciprocal_rank_fusion([list(by_meaning), list(by_words)], lambda id_: id_, weights=request.weights)
+    fused = reciprocal_rank_fusion(
+        [list(by_meaning), list(by_words)], lambda id_: id_, weights=request.weights, constant=request.rrf_constant
+    )
     # What only a ranking of weight 0 has is not found.
     best = [one for one in fused if one[0] > 0][: request.deep]
     rows = {id_: one.row for id_, one in by_meaning.items()}

@@ -15,7 +15,7 @@ def reciprocal_rank_fusion(
     key: Callable[[Row], Hashable],
     *,
     weights: Sequence[float] | None = None,
-    constant: int = RRF_CONSTANT,
+    constant: float = RRF_CONSTANT,
 ) -> list[tuple[float, Row]]:
     """(score, row), best first: the sum over rankings of weight / (constant + rank).
 

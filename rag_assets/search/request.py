@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Union, get
 from rag_assets.errors import UsageError
 from rag_assets.search.answers import Mode
 from rag_assets.search.filters import Filters
+from rag_assets.search.fusion import RRF_CONSTANT
 from rag_assets.search.shown import shown
 from rag_assets.text.cleaning import clean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DEFAULT_MODE: Mode = "vector"
+DEFAULT_MODE: Mode = "hybrid"
 Distance = Literal["cosine", "l2", "ip", "l1"]
 MOST_HITS = 1_000
 MOST_CONTEXT = 10
@@ -41,7 +42,8 @@ class Options(TypedDict, total=False):
       `updated_from`, `updated_to`: see `Filters`.
     - `min_score`: no hit below it, in the unit of the mode's score.
     - `mode`: `vector`, by meaning; `text`, by words (BM25; "phrases" must, -words must not be in a chunk); `hybrid`,
-      both, fused by reciprocal rank with `weights` (vector, text; 1 and 1). Only `text` needs no model.
+      both, fused by reciprocal rank with `weights` (vector, text; 1 and 1) and `rrf_constant` (5). Unset, a text is
+      searched by both, a vector by meaning. Only `text` needs no model.
     - `distance`: `cosine`, `l2`, `ip` or `l1`; unset, the space's own. One that the index cannot serve is
       answered exactly.
     - `exact`: compare all vectors, not only those that the graph leads to.
@@ -64,6 +66,7 @@ class Options(TypedDict, total=False):
     min_score: float | None
     mode: Mode | None
     weights: tuple[float, float]
+    rrf_constant: float
     distance: Distance | None
     exact: bool
     ef_search: int | None
@@ -84,6 +87,7 @@ class Request:
     min_score: float | None
     mode: Mode
     weights: tuple[float, float]
+    rrf_constant: float
     distance: Distance | None
     exact: bool
     ef_search: int | None
@@ -128,6 +132,7 @@ def make_request(query: Any, options: Options) -> Request:
         min_score=_number("min_score", options.get("min_score"), -1e300, 1e300),
         mode=mode,
         weights=_weights(options.get("weights", (1.0, 1.0))),
+        rrf_constant=_number("rrf_constant", options.get("rrf_constant", RRF_CONSTANT), 0, 1e6) or 0.0,
         distance=distance,
         exact=_flag("exact", options.get("exact", False)),
         ef_search=None if ef_search is None else _whole("ef_search", ef_search, 1, 1_000),

@@ -85,10 +85,10 @@ def test_figures_say_how_an_answer_was_found(retriever: Retriever, built: Engine
     [(ef_search,)] = rows(built, "SELECT ef_search FROM rag.embedding_spaces")
     by_meaning, by_words, by_both = (retriever.search(QUESTION, mode=mode, k=5) for mode in MODES)
     assert (by_meaning.plan, by_words.plan, by_both.plan) == ("index", "words", "index, words")
-    assert (by_meaning.ef_search, by_words.ef_search, by_both.ef_search) == (ef_search, None, 100)
+    assert (by_meaning.ef_search, by_words.ef_search, by_both.ef_search) == (ef_search, None, ef_search)
     assert by_both.considered == 100 + by_words.considered
     assert retriever.search(QUESTION, mode="hybrid", ef_search=300).ef_search == 300
-    assert retriever.search(QUESTION, mode="vector", k=120).ef_search == 120
+    assert retriever.search(QUESTION, mode="vector", k=150).ef_search == 150
     zoo = retriever.search(QUESTION, mode="vector", project="zoo")
     assert (zoo.plan, zoo.ef_search) == ("exact", None)
     assert by_words.embedding_ms == 0

@@ -40,7 +40,7 @@ class EmbeddingSpace(Timestamped, Base):
     storage: Mapped[str]
     m: Mapped[int]
     ef_construction: Mapped[int]
-    ef_search: Mapped[int] = mapped_column(server_default=text("80"))
+    ef_search: Mapped[int] = mapped_column(server_default=text("120"))
     # What `rag-assets tune` measured: the curve of recall against latency that ef_search was chosen from.
     tuning: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     status: Mapped[str] = mapped_column(server_default="building")
