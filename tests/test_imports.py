@@ -14,6 +14,7 @@ LIBRARY = [
     ),
     *("rag_assets.text.readers", "rag_assets.text.splitting", "rag_assets.sources", "rag_assets.embedding.encoder"),
     *("rag_assets.search.aggregates", "rag_assets.search.provenance", "rag_assets.search.rerank"),
+    *("rag_assets.search.messages", "rag_assets.search.memories", "rag_assets.embedding.pieces"),
 ]
 
 

@@ -75,7 +75,7 @@ class Filters:
 
 def glob_to_regex(glob: str) -> str:
     """The regular expression of a path glob, as PostgreSQL reads it."""
-    if not _is_text(glob) or not glob or len(glob) > _LONGEST_GLOB:
+    if not is_text(glob) or not glob or len(glob) > _LONGEST_GLOB:
         raise UsageError(f"path_glob is {shown(glob)}; write something like *.md or docs/**/*.rst.")
     anchored = "/" in glob.rstrip("/")
     pattern = "^" if anchored else "(^|/)"
@@ -101,12 +101,12 @@ def _strings(name: str, values: Sequence[str]) -> Iterator[str]:
     if len(values) > _MOST_NAMES:
         raise UsageError(f"{name} has {len(values)} names; ask for {_MOST_NAMES} at most, or leave it out.")
     for value in values:
-        if not _is_text(value):
+        if not is_text(value):
             raise UsageError(f"{name} has {shown(value)}; give names.")
         yield value
 
 
-def _is_text(value: Any) -> bool:
+def is_text(value: Any) -> bool:
     """Whether PostgreSQL can hold it: no NUL, no lone surrogate."""
     if not isinstance(value, str) or "\x00" in value:
         return False

@@ -2,19 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from rag_assets.db.models import EmbeddingSpace
+from rag_assets.search.compiled import Compiled, compile_statement, run_compiled
 from rag_assets.search.fusion import reciprocal_rank_fusion
 from rag_assets.search.nearest import Counts, Nearest, nearest_rows, nearest_to_many
 from rag_assets.search.request import Request
-from rag_assets.search.statements import Row, chunks_by_id
+from rag_assets.search.statements import CHUNK_IDS, CHUNKS, Row, Subject, chunks_by_id
 from rag_assets.search.words import search_words
 
 # How deep each of two rankings goes before they are fused.
-FUSED_DEPTH = 100
+FUSED_DEPTH = 50
 
 
 @dataclass(slots=True)
@@ -67,7 +69,8 @@ def find(
 ) -> Found:
     """The `request.deep` best candidates of the space, in the mode that was asked for."""
     if request.mode == "vector":
-        found = _by_meaning(connection, space, request, vector, ef_search, counts, request.deep)
+        nearest = _nearest(connection, space, request, vector, ef_search, counts, request.deep)
+        found = measured(space, request, nearest)
     elif request.mode == "text":
         found = _by_words(connection, space, request, request.deep)
     else:
@@ -81,7 +84,7 @@ def kept(request: Request, found: Found) -> Found:
     return found
 
 
-def _by_meaning(
+def _nearest(
     connection: Connection,
     space: EmbeddingSpace,
     request: Request,
@@ -89,8 +92,9 @@ def _by_meaning(
     ef_search: int,
     counts: Counts,
     k: int,
-) -> Found:
-    nearest = nearest_rows(
+    subject: Subject = CHUNKS,
+) -> Nearest:
+    return nearest_rows(
         connection,
         space,
         vector,
@@ -100,18 +104,19 @@ def _by_meaning(
         counts=counts,
         distance=request.distance,
         exact=request.exact,
+        subject=subject,
     )
-    return measured(space, request, nearest)
 
 
 def measured(space: EmbeddingSpace, request: Request, nearest: Nearest) -> Found:
+    pairs = zip(nearest.rows, _scores(space, request, nearest), strict=True)
+    candidates = [Candidate(row, score, {"vector": score}) for row, score in pairs]
+    return Found(candidates, nearest.plan, nearest.considered)
+
+
+def _scores(space: EmbeddingSpace, request: Request, nearest: Nearest) -> list[float]:
     cosine = (request.distance or space.distance) == "cosine"
-    scores = [1 - row.distance if cosine else -row.distance for row in nearest.rows]
-    return Found(
-        [Candidate(row, score, {"vector": score}) for row, score in zip(nearest.rows, scores, strict=True)],
-        nearest.plan,
-        nearest.considered,
-    )
+    return [1 - row.distance if cosine else -row.distance for row in nearest.rows]
 
 
 def _by_words(connection: Connection, space: EmbeddingSpace, request: Request, k: int) -> Found:
@@ -125,22 +130,25 @@ def _by_both(
     connection: Connection, space: EmbeddingSpace, request: Request, vector: str, ef_search: int, counts: Counts
 ) -> Found:
     deep = max(request.deep, FUSED_DEPTH)
-    near = _by_meaning(connection, space, request, vector, ef_search, counts, deep)
+    # Of what is found by meaning and by words, ids alone: most of it is not shown.
+    near = _nearest(connection, space, request, vector, ef_search, counts, deep, CHUNK_IDS)
     worded = search_words(connection, space, request.text, k=deep, filters=request.filters)
-    by_meaning = {one.row.chunk_id: one for one in near.candidates}
+    scores = dict(zip([row.chunk_id for row in near.rows], _scores(space, request, near), strict=True))
     by_words = dict(worded.chunks)
     fused = reciprocal_rank_fusion(
-        [list(by_meaning), list(by_words)], lambda id_: id_, weights=request.weights, constant=request.rrf_constant
+        [list(scores), list(by_words)],
+        lambda id_: id_,
+        weights=request.weights,
+        constant=request.rrf_constant,
     )
     # What only a ranking of weight 0 has is not found.
     best = [one for one in fused if one[0] > 0][: request.deep]
-    rows = {id_: one.row for id_, one in by_meaning.items()}
-    rows |= _rows(connection, space, [id_ for _, id_ in best if id_ not in rows])
+    rows = _rows(connection, space, [id_ for _, id_ in best])
     candidates = []
     for score, id_ in best:
         parts = {"fused": score}
-        if id_ in by_meaning:
-            parts["vector"] = by_meaning[id_].score
+        if id_ in scores:
+            parts["vector"] = scores[id_]
         if id_ in by_words:
             parts["text"] = by_words[id_]
         if id_ in rows:
@@ -151,5 +159,10 @@ def _by_both(
 def _rows(connection: Connection, space: EmbeddingSpace, ids: Sequence[UUID]) -> dict[UUID, Row]:
     if not ids:
         return {}
-    found = connection.execute(chunks_by_id(space), {"ids": list(ids)})
-    return {row.chunk_id: Row._make(row) for row in found}
+    found = map(Row._make, run_compiled(connection, _chunks_by_id(space), {"ids": list(ids)}))
+    return {row.chunk_id: row for row in found}
+
+
+@lru_cache(maxsize=256)
+def _chunks_by_id(space: EmbeddingSpace) -> Compiled:
+    return compile_statement(chunks_by_id(space))

@@ -8,12 +8,14 @@ from sqlalchemy.exc import DBAPIError
 
 from rag_assets.db.connecting import link_of
 from rag_assets.db.retry import Attempts
-from rag_assets.errors import ServiceError
+from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.waiting import Waiting
 
 T = TypeVar("T")
 
 _QUERY_CANCELED = "57014"
+# Limits of the server: of a statement's size and depth, of a text's words, of a regular expression.
+_TOO_MUCH = ("54000", "54001", "2201B")
 # To a role that may only read, and on a standby.
 _REFUSED = ("42501", "25006")
 # Compiling a statement takes longer than a search may; and whoever has the connection next is not bound by this.
@@ -37,6 +39,7 @@ class Reader:
     def read(self, work: Callable[[Connection], T], *, timeout_s: float | None = None, transaction: bool = False) -> T:
         """The work's result; raises ServiceError when the database stays away, or works longer than allowed.
 
+        Raises UsageError for what is beyond the limits of the server.
         A `transaction` is for more than one short statement; `timeout_s` needs one too.
         """
         attempts = Attempts(self._engine, timeout_s)
@@ -48,6 +51,11 @@ class Reader:
                     limit = f"{timeout_s:g} s" if timeout_s is not None else "the database allows"
                     raise ServiceError(
                         f"the search took longer than {limit}; give it more time, or ask for less."
+                    ) from error
+                if getattr(error.orig, "sqlstate", None) in _TOO_MUCH:
+                    reason = str(error.orig).splitlines()[0]
+                    raise UsageError(
+                        f"this is too much for the database: {reason}; ask for less at one time."
                     ) from error
                 self._waiting.sleep(attempts.pause_s(error))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Union, get
 
 from rag_assets.errors import UsageError
 from rag_assets.search.answers import Mode
-from rag_assets.search.filters import Filters
+from rag_assets.search.filters import Filters, is_text
 from rag_assets.search.fusion import RRF_CONSTANT
 from rag_assets.search.shown import shown
 from rag_assets.text.cleaning import clean
@@ -22,6 +22,8 @@ DEFAULT_MODE: Mode = "hybrid"
 Distance = Literal["cosine", "l2", "ip", "l1"]
 MOST_HITS = 1_000
 MOST_CONTEXT = 10
+# Ten pages: a model reads the beginning of them, and a quoted phrase of so many words takes half a second to look for.
+LONGEST_QUESTION = 20_000
 
 # The options that choose what is looked at, and those of them and others that need no question.
 CHOOSING = (
@@ -155,6 +157,8 @@ def _query(query: Any) -> tuple[str, tuple[float, ...] | None]:
         text = clean(query)
         if not text.strip():
             raise UsageError("the question is empty; give some words to search for.")
+        if len(text) > LONGEST_QUESTION:
+            raise UsageError(f"the question has {len(text)} characters; ask with {LONGEST_QUESTION} at most.")
         return text, None
     # Of numpy and the like: their elements as Python's own numbers.
     query = query.tolist() if hasattr(query, "tolist") else query
@@ -198,6 +202,9 @@ def names(name: str, value: str | Sequence[str] | None) -> tuple[str, ...]:
         raise UsageError(f"{name} is {shown(value)}; give a name, or a list of names.") from None
     if not given:
         raise UsageError(f"{name} is an empty list; name at least one, or leave it out.")
+    for one in given:
+        if not is_text(one):
+            raise UsageError(f"{name} has {shown(one)}; give names.")
     return given
 
 

@@ -108,6 +108,24 @@ CHUNKS = Subject(
     order=(Project.name, Document.file_path, DocumentChunk.chunk_index),
 )
 
+
+class IdRow(NamedTuple):
+    """A chunk with its distance and nothing else, where most of a ranking is never shown."""
+
+    distance: float
+    chunk_id: UUID
+
+
+CHUNK_IDS = Subject(
+    row=IdRow,
+    columns=(DocumentChunk.id,),
+    table=DocumentChunk,
+    content_hash=DocumentChunk.content_hash,
+    joins=CHUNKS.joins,
+    in_force=CHUNKS.in_force,
+    order=(Document.file_path, DocumentChunk.chunk_index, DocumentChunk.id),
+)
+
 # Up to here comparing all that qualifies takes no longer than a walk through the graph, whatever the filter.
 ALWAYS_EXACTLY = 1_000
 # A candidate of the graph, which must be asked whether it qualifies, costs about as much as four comparisons.

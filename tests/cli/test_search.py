@@ -18,7 +18,7 @@ def test_json_has_the_promised_shape(built: Engine, cli: Cli) -> None:
     scores = [hit["score"] for hit in found["hits"]]
     assert scores == sorted(scores, reverse=True)
     best = found["hits"][0]
-    assert best["score"] > 0.99
+    assert best["parts"]["vector"] > 0.99
     ((content,),) = rows(
         built,
         "SELECT d.content FROM rag.documents d JOIN rag.document_chunks c ON c.document_id = d.id "

@@ -19,7 +19,12 @@ def test_an_empty_database_has_no_schema_and_nothing_else(empty_database: URL) -
     assert status["database"]["schema_revision"] is None
     assert status["database"]["pgvector"] is None
     assert (status["projects"], status["spaces"], status["failed_documents"]) == ([], [], [])
-    assert status["pending"] == {"documents_to_chunk": 0, "texts_to_embed": 0}
+    assert status["pending"] == {
+        "documents_to_chunk": 0,
+        "texts_to_embed": 0,
+        "messages_to_embed": 0,
+        "memories_to_embed": 0,
+    }
 
 
 def test_a_built_installation_is_told_with_its_counts_and_sizes(built: Engine) -> None:
@@ -43,7 +48,12 @@ def test_a_built_installation_is_told_with_its_counts_and_sizes(built: Engine) -
         assert (project["documents"], project["chunks"], project["texts"]) == (documents, chunks, texts)
         assert project["vectors"] == texts
     assert by_name.keys() == {"sea", "zoo"}
-    assert status["pending"] == {"documents_to_chunk": 0, "texts_to_embed": 0}
+    assert status["pending"] == {
+        "documents_to_chunk": 0,
+        "texts_to_embed": 0,
+        "messages_to_embed": 0,
+        "memories_to_embed": 0,
+    }
     [space] = status["spaces"]
     assert (space["status"], space["index_state"], space["dimensions"]) == ("live", "valid", 384)
     assert space["vectors"] == rows(built, "SELECT count(*) FROM rag.embeddings")[0][0]
@@ -56,7 +66,12 @@ def test_pending_work_is_counted(built: Engine) -> None:
         built,
         "UPDATE rag.documents SET content = 'New.', content_hash = sha256('New.') WHERE file_path = 'page03.md'",
     )
-    assert read_status(built)["pending"] == {"documents_to_chunk": 2, "texts_to_embed": 1}
+    assert read_status(built)["pending"] == {
+        "documents_to_chunk": 2,
+        "texts_to_embed": 1,
+        "messages_to_embed": 0,
+        "memories_to_embed": 0,
+    }
 
 
 def test_failed_documents_are_listed_with_their_reasons(built: Engine) -> None:

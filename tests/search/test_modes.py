@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search import request
 from rag_assets.search.answers import Answer
+from rag_assets.search.finding import FUSED_DEPTH
 from rag_assets.search.fusion import RRF_CONSTANT
 from rag_assets.search.retriever import Retriever
 from tests.checks.looking import change
@@ -86,7 +87,7 @@ def test_figures_say_how_an_answer_was_found(retriever: Retriever, built: Engine
     by_meaning, by_words, by_both = (retriever.search(QUESTION, mode=mode, k=5) for mode in MODES)
     assert (by_meaning.plan, by_words.plan, by_both.plan) == ("index", "words", "index, words")
     assert (by_meaning.ef_search, by_words.ef_search, by_both.ef_search) == (ef_search, None, ef_search)
-    assert by_both.considered == 100 + by_words.considered
+    assert by_both.considered == max(ef_search, FUSED_DEPTH) + by_words.considered
     assert retriever.search(QUESTION, mode="hybrid", ef_search=300).ef_search == 300
     assert retriever.search(QUESTION, mode="vector", k=150).ef_search == 150
     zoo = retriever.search(QUESTION, mode="vector", project="zoo")

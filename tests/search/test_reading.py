@@ -260,3 +260,31 @@ def test_a_project_nobody_knows_is_told_before_the_model_works(built: Engine) ->
 
     with pytest.raises(UsageError, match=r"no project 'nobody' \(known: sea, zoo\)"):
         Retriever(built, encoder=none).search(QUESTION, project=["zoo", "nobody"])
+
+
+def test_questions_of_any_make_are_answered_or_refused(built: Engine) -> None:
+    retriever = retriever_of(built)
+    odd = [
+        *(
+            "a & b | !c <-> :* 'x' \\ whale",
+            "'; DROP TABLE rag.documents; --",
+            '"' * 10_001,
+            "(" * 10_000,
+            "whale " * 3_000,
+        ),
+        *("!!! ???", "the of and", "\u202ewhale", "e\u0301" * 5_000, "🦓" * 3_000, "%s %(k)s :k {k}", "whale\x01\x7f"),
+        *("x" * 20_000, '"' + "x" * 5_000 + '"', "-".join(["ab"] * 6_000), ".".join(["ab"] * 6_000)),
+        *(" ".join(f"word{number}" for number in range(2_000)), " ".join(f"-{number}a" for number in range(2_600))),
+        '"' + " ".join(f"w{number}" for number in range(2_800)) + '"',
+    ]
+    for question in odd:
+        assert len(retriever.search(question, mode="text", k=3).hits) <= 3
+        if len(question) < 1_000:
+            assert len(retriever.search(question, mode="hybrid", k=3).hits) == 3
+    assert len(rows(built, "SELECT 1 FROM rag.documents")) > 0
+
+
+def test_what_is_beyond_the_limits_of_the_server_is_too_much(built: Engine) -> None:
+    deep = text("SELECT CAST(repeat('[', 50000) AS jsonb)")
+    with pytest.raises(UsageError, match=r"too much for the database: stack depth limit exceeded; ask for less"):
+        Reader(built, Waiting()).read(lambda connection: connection.scalar(deep))

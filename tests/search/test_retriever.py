@@ -60,7 +60,7 @@ def test_a_text_finds_itself_first_with_all_that_a_citation_needs(built: Engine,
         "FROM rag.document_chunks c JOIN rag.documents d ON d.id = c.document_id "
         "JOIN rag.projects p ON p.id = d.project_id WHERE file_path = 'page05.md' ORDER BY c.id LIMIT 1",
     )
-    answer = retriever.search(stored, k=3)
+    answer = retriever.search(stored, k=3, mode="vector")
     first = answer.hits[0]
     assert (first.rank, first.chunk_id, first.text, first.file_path) == (1, id_, stored, path)
     assert (first.title, first.chunk_index, first.heading_path, first.project) == (title, index, headings, project)
@@ -77,7 +77,7 @@ def test_hits_are_those_of_an_exact_scan(
     built: Engine, retriever: Retriever, encoder: Counting, k: int, project: str | None, plan: str
 ) -> None:
     question = "violin in the winter forest"
-    answer = retriever.search(question, k=k, project=project)
+    answer = retriever.search(question, k=k, project=project, mode="vector")
     expected = best_by_hand(built, encoder, question, k, [project] if project else ["sea", "zoo"])
     assert answer.plan == plan
     assert [hit.score for hit in answer.hits] == pytest.approx(expected, abs=1e-5)
@@ -90,7 +90,7 @@ def test_a_project_searched_through_the_graph_has_the_same_hits(
     monkeypatch.setattr("rag_assets.search.statements.ALWAYS_EXACTLY", 0)
     monkeypatch.setattr("rag_assets.search.statements.CANDIDATE_COST", 0)
     question = "violin in the winter forest"
-    answer = retriever.search(question, k=20, project="zoo")
+    answer = retriever.search(question, k=20, project="zoo", mode="vector")
     assert answer.plan == "index"
     expected = best_by_hand(built, encoder, question, 20, ["zoo"])
     assert [hit.score for hit in answer.hits] == pytest.approx(expected, abs=1e-5)
