@@ -49,8 +49,8 @@ def test_hybrid_is_the_reciprocal_rank_fusion_of_the_two(retriever: Retriever) -
     filters: list[dict[str, Any]] = [{}, {"project": "zoo"}, {"path_glob": "page0[0-4].md"}, {"path_glob": "page01*"}]
     for chosen in filters:
         for weights in ((1, 1), (2.0, 0.5)):
-            by_meaning = retriever.search(QUESTION, mode="vector", k=100, **chosen)
-            by_words = retriever.search(QUESTION, mode="text", k=100, **chosen)
+            by_meaning = retriever.search(QUESTION, mode="vector", k=FUSED_DEPTH, **chosen)
+            by_words = retriever.search(QUESTION, mode="text", k=FUSED_DEPTH, **chosen)
             answer = retriever.search(QUESTION, mode="hybrid", k=25, weights=weights, **chosen)
             expected: dict[UUID, float] = {}
             for weight, ranking in zip(weights, (by_meaning, by_words), strict=True):
