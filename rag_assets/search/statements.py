@@ -200,11 +200,12 @@ def nearest_chunks_to_many(space: EmbeddingSpace, k: int) -> Select[Any]:
 def exact_distances_to_many(space: EmbeddingSpace, table: Table, k: int) -> Select[int, float]:
     """(number of the query from 1, distance) of the `k` nearest texts to each of `queries`, compared with all."""
     given = _queries()
-    question = cast(given.c.text, _type(space))
+    # Read once a question, not once a comparison.
+    question = _materialized(select(given.c.number, cast(given.c.text, _type(space)).label("v")).cte("questions"))
     # With something added, it is no longer the expression of the index.
-    distance = (_operator(space, table, space.distance)(question) + 0.0).label("distance")
+    distance = (_operator(space, table, space.distance)(question.c.v) + 0.0).label("distance")
     nearest = lateral(select(distance).order_by(distance).limit(_written(k)), "nearest")
-    return select(given.c.number, nearest.c.distance).select_from(given).join(nearest, true())
+    return select(question.c.number, nearest.c.distance).select_from(question).join(nearest, true())
 
 
 def nearest_filtered(
