@@ -1,31 +1,37 @@
 """How well searches answer the questions that projects have judged."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
 from rag_assets.audit.finding import Finding, Markdown
 from rag_assets.errors import RagAssetsError
-from rag_assets.search.evaluation import Judged
 from rag_assets.search.expectations import METRICS, Expectation, expectations
-from rag_assets.search.judging import Report, judge
-from rag_assets.search.retriever import Retriever
+
+if TYPE_CHECKING:
+    from rag_assets.search.evaluation import Judged
+    from rag_assets.search.judging import Report
+    from rag_assets.search.retriever import Retriever
 
 LOST = 10
 
 
-def search_quality(engine: Engine, retriever: Retriever, project: str | None = None) -> Finding:
+def search_quality(engine: Engine, retriever: "Callable[[], Retriever]", project: str | None = None) -> Finding:
     """The metrics of each project that has questions, of one or of all, against its thresholds."""
     with engine.connect() as connection:
         wanted = expectations(connection, project)
     if not wanted:
         return Finding(True, {"questions": 0, "note": "no project has a question file"})
+    from rag_assets.search.judging import judge
+
     metadata: dict[str, Any] = {"questions": 0}
+    searching = retriever()
     reasons: list[str] = []
     lost: list[str] = []
     for expected in wanted:
         try:
-            report = judge(engine, retriever, expected.read(), project=expected.project)
+            report = judge(engine, searching, expected.read(), project=expected.project)
         except RagAssetsError as error:
             # The questions of one project that cannot be read say nothing about the others.
             reasons.append(f"{expected.project}: {error}")
@@ -44,7 +50,7 @@ def search_quality(engine: Engine, retriever: Retriever, project: str | None = N
     return Finding(not reasons, metadata, "; ".join(reasons))
 
 
-def _missed(expected: Expectation, report: Report) -> list[str]:
+def _missed(expected: Expectation, report: "Report") -> list[str]:
     return [
         f"{expected.project}: {name} is {report.evaluation.metrics[name]:.3f}, not {least:g} or more"
         for name, least in expected.thresholds.items()
@@ -52,7 +58,7 @@ def _missed(expected: Expectation, report: Report) -> list[str]:
     ]
 
 
-def _row(project: str, one: Judged) -> str:
+def _row(project: str, one: "Judged") -> str:
     wanted = [name for name, grade in sorted(one.question.relevant.items(), key=lambda item: -item[1]) if grade]
     cells = (
         project,

@@ -14,6 +14,7 @@ from rag_assets.resources.postgres import Postgres
 if TYPE_CHECKING:
     from rag_assets.db.models import EmbeddingSpace
     from rag_assets.db.texts import Kind
+    from rag_assets.search.retriever import Retriever
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +182,15 @@ def live_space_checks(
     context: dg.AssetCheckExecutionContext, postgres: Postgres, embedder: Embedder
 ) -> Iterator[dg.AssetCheckResult]:
     from rag_assets.audit import quality, vectors
-    from rag_assets.search.retriever import Retriever
 
     engine, ef_search = postgres.engine, postgres.settings.ef_search
     wanted = embedder.target().definition.fingerprint
-    retriever = Retriever(engine, ef_search=ef_search, encoder=embedder.encoder)
+
+    def retriever() -> "Retriever":
+        from rag_assets.search.retriever import Retriever
+
+        return Retriever(engine, ef_search=ef_search, encoder=embedder.encoder)
+
     yield from evaluate(
         context,
         {

@@ -4,9 +4,7 @@ import os
 from collections.abc import Sequence
 
 from rag_assets.sources.base import Source, SourceFile
-from rag_assets.sources.folder import open_local
 from rag_assets.sources.location import canonical_uri, check_protocol, is_local, protocols
-from rag_assets.sources.remote import RemoteSource
 from rag_assets.sources.selection import Selection
 from rag_assets.sources.topics import TOPICS_URI, TopicsSource
 
@@ -34,10 +32,14 @@ def open_source(
     if canonical == TOPICS_URI:
         return TopicsSource(selection, max_bytes)
     if is_local(canonical):
+        from rag_assets.sources.folder import open_local
+
         as_written = canonical + os.sep if os.fspath(uri).endswith(os.sep) else canonical
         return open_local(as_written, selection, max_bytes, _state_folder())
     for protocol in protocols(canonical):
         check_protocol(protocol)
+    from rag_assets.sources.remote import RemoteSource
+
     return RemoteSource(canonical, selection, max_bytes)
 
 
