@@ -168,8 +168,7 @@ def _upgrade_once(engine: Engine) -> None:
     from rag_assets.db.schema import upgrade
 
     if engine.url not in _upgraded:
-        # Migrations are transactions, also where it is a reader that comes first.
-        upgrade(engine.execution_options(isolation_level="READ COMMITTED"))
+        upgrade(engine)
         _upgraded.add(engine.url)
 
 

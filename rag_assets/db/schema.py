@@ -58,7 +58,9 @@ def _run(engine: Engine, command: str, *arguments: str) -> str:
     output = io.StringIO()
     config = Config(stdout=output, output_buffer=output)
     config.set_main_option("script_location", str(migrations_dir()).replace("%", "%%"))
-    config.attributes["connection"] = direct_engine(engine, f"alembic {command}")
+    # Migrations are transactions, also where a reader comes first, whose connections have none.
+    direct = direct_engine(engine, f"alembic {command}").execution_options(isolation_level="READ COMMITTED")
+    config.attributes["connection"] = direct
     try:
         getattr(commands, command)(config, *arguments)
     except CommandError as error:

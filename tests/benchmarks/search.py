@@ -105,10 +105,13 @@ def filled(admin: URL, size: int) -> Iterator[tuple[Engine, dict[str, float]]]:
     outside = make_engine(admin).execution_options(isolation_level="AUTOCOMMIT")
     with outside.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
-    engine = make_engine(admin.set(database=name), options=_options())
+    writer = make_engine(admin.set(database=name))
+    engine = make_engine(writer.url, options=_options())
     try:
-        upgrade(engine)
-        yield engine, synthetic.fill(engine, size)
+        upgrade(writer)
+        seconds = synthetic.fill(writer, size)
+        writer.dispose()
+        yield engine, seconds
     finally:
         engine.dispose()
         with outside.connect() as connection:
