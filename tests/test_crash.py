@@ -41,8 +41,8 @@ POINTS = {
 CHAIN = ("documents, written", "space, half made", "chunks, stamped", "embeddings, later batch", "index, built")
 LIVE_POINTS = {
     "flip, half": (r"UPDATE rag\.embedding_spaces SET status='live'|promoted_at=now", 1, "after"),
-    "flip, view made": (r"CREATE VIEW", 1, "after"),
-    "flip, committed": (r"CREATE VIEW", 1, "committed"),
+    "flip, view made": (r"CREATE (OR REPLACE )?VIEW", 1, "after"),
+    "flip, committed": (r"CREATE (OR REPLACE )?VIEW", 1, "committed"),
 }
 
 
