@@ -5,7 +5,8 @@ import time
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.errors import UsageError
 from rag_assets.search.live import Live
-from rag_assets.search.query_vectors import MakeEncoder, QueryVectors, write_vector
+from rag_assets.search.packed import PackedVector
+from rag_assets.search.query_vectors import MakeEncoder, QueryVectors, pack_vector
 from rag_assets.search.reading import Reader
 from rag_assets.search.request import Request
 from rag_assets.search.waiting import Waiting
@@ -21,17 +22,17 @@ class Asking:
         # Until a database that may only be read refuses them.
         self._keeps_questions = True
 
-    def vector(self, live: Live, space: EmbeddingSpace, request: Request) -> tuple[str, float]:
-        """The question's vector as pgvector writes it, and the milliseconds that it took."""
+    def vector(self, live: Live, space: EmbeddingSpace, request: Request) -> tuple[PackedVector, float]:
+        """The question's vector empty for a search by words,, and the milliseconds that it took."""
         if request.vector is not None:
             try:
-                return write_vector(space, request.vector, request.distance or space.distance), 0.0
+                return pack_vector(space, request.vector, request.distance or space.distance), 0.0
             except UsageError:
                 # It may be right for another space, which took the place of the one that is known here.
                 self._reader.read(lambda connection: live.confirm(connection, space))
                 raise
         if request.mode == "text":
-            return "", 0.0
+            return PackedVector.of(()), 0.0
         started = time.perf_counter()
         question = request.text
         vector = self._vectors.remembered(space, question) or self._reader.read(

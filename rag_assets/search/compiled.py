@@ -20,7 +20,14 @@ class Compiled:
 
 def compile_statement(statement: Select[Any]) -> Compiled:
     """To be sent many times; values of the statement's own types only, which the driver takes as they are."""
-    made = statement.compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
+    return _as_sent(_made(statement))
+
+
+def _made(statement: Select[Any]) -> Any:
+    return statement.compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
+
+
+def _as_sent(made: Any) -> Compiled:
     return Compiled(str(made), {name: value for name, value in made.params.items() if value is not None})
 
 
@@ -81,6 +88,5 @@ class Conditional:
 
 
 def compile_conditional(statement: Select[Any], conditions: Clauses) -> Conditional:
-    made = statement.compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
-    names = [made.bind_names[bound] for bound in conditions._bound]
-    return Conditional(compile_statement(statement), names)
+    made = _made(statement)
+    return Conditional(_as_sent(made), [made.bind_names[bound] for bound in conditions._bound])

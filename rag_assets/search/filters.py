@@ -42,10 +42,6 @@ class Filters:
     def __bool__(self) -> bool:
         return any(getattr(self, one.name) for one in fields(self))
 
-    @property
-    def only_projects(self) -> bool:
-        return bool(self.projects) and not any(getattr(self, one.name) for one in fields(self)[1:])
-
     def conditions(self) -> list[ColumnElement[bool]]:
         """On `documents`, which the statement joins; every value is bound.
 

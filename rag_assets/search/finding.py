@@ -11,8 +11,10 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.search.compiled import Compiled, compile_statement, run_compiled
 from rag_assets.search.fusion import reciprocal_rank_fusion
 from rag_assets.search.nearest import Counts, Nearest, nearest_rows, nearest_to_many
+from rag_assets.search.packed import AnyVector
 from rag_assets.search.request import Request
-from rag_assets.search.statements import CHUNK_IDS, CHUNKS, Row, Subject, chunks_by_id
+from rag_assets.search.statements import chunks_by_id
+from rag_assets.search.subjects import CHUNK_IDS, CHUNKS, Row, Subject
 from rag_assets.search.words import search_words
 
 # How deep each of two rankings goes before they are fused.
@@ -41,7 +43,7 @@ def find_all(
     connection: Connection,
     space: EmbeddingSpace,
     requests: Sequence[Request],
-    vectors: Sequence[str],
+    vectors: Sequence[AnyVector],
     ef_search: int,
     counts: Counts,
 ) -> list[Found]:
@@ -65,7 +67,7 @@ def find_all(
 
 
 def find(
-    connection: Connection, space: EmbeddingSpace, request: Request, vector: str, ef_search: int, counts: Counts
+    connection: Connection, space: EmbeddingSpace, request: Request, vector: AnyVector, ef_search: int, counts: Counts
 ) -> Found:
     """The `request.deep` best candidates of the space, in the mode that was asked for."""
     if request.mode == "vector":
@@ -88,7 +90,7 @@ def _nearest(
     connection: Connection,
     space: EmbeddingSpace,
     request: Request,
-    vector: str,
+    vector: AnyVector,
     ef_search: int,
     counts: Counts,
     k: int,
@@ -127,7 +129,7 @@ def _by_words(connection: Connection, space: EmbeddingSpace, request: Request, k
 
 
 def _by_both(
-    connection: Connection, space: EmbeddingSpace, request: Request, vector: str, ef_search: int, counts: Counts
+    connection: Connection, space: EmbeddingSpace, request: Request, vector: AnyVector, ef_search: int, counts: Counts
 ) -> Found:
     deep = max(request.deep, FUSED_DEPTH)
     # Of what is found by meaning and by words, ids alone: most of it is not shown.

@@ -13,7 +13,7 @@ from rag_assets.db.repositories.lineage import lineage
 from rag_assets.db.repositories.messages import Role
 from rag_assets.errors import UsageError
 from rag_assets.search.filters import among
-from rag_assets.search.statements import Subject
+from rag_assets.search.subjects import Subject
 
 
 class MessageRow(NamedTuple):

@@ -23,7 +23,8 @@ from rag_assets.search.compiled import (
     run_compiled,
 )
 from rag_assets.search.filters import Filters
-from rag_assets.search.statements import CHUNKS, Row, Subject
+from rag_assets.search.packed import AnyVector, PackedVector
+from rag_assets.search.subjects import CHUNKS, Row, Subject
 
 # The graph is left when it has looked at so many times the candidates that the filter's share lets expect.
 PATIENCE = 20
@@ -98,7 +99,7 @@ class Counts:
 def nearest_rows(
     connection: Connection,
     space: EmbeddingSpace,
-    vector: str,
+    vector: AnyVector,
     *,
     k: int,
     ef_search: int,
@@ -113,19 +114,20 @@ def nearest_rows(
 
     `left_out` are more conditions, of a kind that nearly all rows meet.
     """
-    clauses = Clauses([*filters.conditions(), *left_out])
+    conditions = [*filters.conditions(), *left_out]
     wanted = distance or space.distance
     length = _length(vector, space, wanted)
     values = statements.graph_values(vector, ef_search)
     if exact or not _served(space, wanted, length):
-        return _exactly(connection, space, values, k, clauses, wanted, subject)
-    if not clauses.clauses:
+        return _exactly(connection, space, values, k, Clauses(conditions), wanted, subject)
+    if not conditions:
         rows = [
             subject.row._make(row) for row in run_compiled(connection, _compiled_nearest(space, k, subject), values)
         ]
         if len(rows) == k:
             return Nearest(_expressed(rows, space, wanted, length), "index", ef_search)
         # There are no more than these, or vectors that nothing points to any more took the places of others.
+    clauses = Clauses(conditions)
     count = counts.of(connection, space, filters, k, subject)
     if not count.is_small:
         values["scan_tuples"] = str(count.scan_tuples(k))
@@ -139,7 +141,7 @@ def nearest_rows(
 def nearest_to_many(
     connection: Connection,
     space: EmbeddingSpace,
-    vectors: Sequence[str],
+    vectors: Sequence[AnyVector],
     *,
     k: int,
     ef_search: int,
@@ -152,7 +154,7 @@ def nearest_to_many(
     lengths = [_length(vector, space, wanted) for vector in vectors]
     if filters or exact or not all(_served(space, wanted, length) for length in lengths):
         return None
-    values = statements.graph_values("", ef_search) | {"queries": list(vectors)}
+    values = statements.graph_values("", ef_search) | {"queries": [str(vector) for vector in vectors]}
     found: list[list[Row]] = [[] for _ in vectors]
     for number, *row in connection.execute(statements.nearest_chunks_to_many(space, k), values):
         found[number - 1].append(Row._make(row))
@@ -177,9 +179,11 @@ def _exactly(
     return Nearest(rows, "exact", found[0][-1] if found else 0)
 
 
-def _length(vector: str, space: EmbeddingSpace, distance: str) -> float:
+def _length(vector: AnyVector, space: EmbeddingSpace, distance: str) -> float:
     """Of the question's vector, where distances of one kind are turned into those of another by it."""
-    return 1.0 if distance == space.distance else math.hypot(*json.loads(vector))
+    if distance == space.distance:
+        return 1.0
+    return math.hypot(*(vector.numbers() if isinstance(vector, PackedVector) else json.loads(vector)))
 
 
 def _served(space: EmbeddingSpace, distance: str, length: float) -> bool:

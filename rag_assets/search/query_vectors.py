@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from rag_assets.db.models import EmbeddingSpace, QueryVector
 from rag_assets.embedding.encoder import Encoder, encoder_of
 from rag_assets.errors import ServiceError, UsageError
+from rag_assets.search.packed import PackedVector
 
 KEPT = 1_000
 
@@ -19,78 +20,76 @@ MakeEncoder = Callable[[EmbeddingSpace], Encoder]
 
 
 class QueryVectors:
-    """Vectors as pgvector writes them, by space and question; the newest `KEPT` in memory."""
+    """Vectors by space and question; the newest `KEPT` in memory."""
 
     def __init__(self, make_encoder: MakeEncoder | None = None) -> None:
         self._make_encoder = make_encoder or _model_of
         self._encoders: dict[int, Encoder] = {}
-        self._remembered: OrderedDict[tuple[int, str], str] = OrderedDict()
+        self._remembered: OrderedDict[tuple[int, str], PackedVector] = OrderedDict()
 
-    def remembered(self, space: EmbeddingSpace, question: str) -> str | None:
+    def remembered(self, space: EmbeddingSpace, question: str) -> PackedVector | None:
         return self._remembered.get((space.id, question))
 
-    def stored(self, connection: Connection, space: EmbeddingSpace, question: str) -> str | None:
+    def stored(self, connection: Connection, space: EmbeddingSpace, question: str) -> PackedVector | None:
         """The vector of a question that some process asked before."""
         known = select(QueryVector.embedding).where(
             QueryVector.space_id == space.id, QueryVector.query_hash == _hash(question)
         )
         vector = connection.scalar(known)
-        return None if vector is None else self._remember(space, question, str(list(vector)))
+        return None if vector is None else self._remember(space, question, PackedVector.of(vector))
 
-    def embed(self, space: EmbeddingSpace, question: str) -> str:
+    def embed(self, space: EmbeddingSpace, question: str) -> PackedVector:
         """Ask the model, which is loaded by the first question; raises ServiceError for an answer that is no vector."""
         encoder = self._encoders.get(space.id) or self._encoders.setdefault(space.id, self._make_encoder(space))
         numbers = encoder.encode_query(question).tolist()
         try:
-            check_vector(space, numbers, space.distance)
+            packed = pack_vector(space, numbers, space.distance)
         except UsageError as error:
             raise ServiceError(
                 f"{space.model} gave the question a vector that cannot be searched for: {error}"
             ) from None
-        return self._remember(space, question, str(numbers))
+        return self._remember(space, question, packed)
 
-    def store(self, connection: Connection, space: EmbeddingSpace, question: str, vector: str) -> None:
+    def store(self, connection: Connection, space: EmbeddingSpace, question: str, vector: PackedVector) -> None:
         """Keep it for other processes; of the question only its hash is kept."""
-        written = cast(literal(vector, Text), VECTOR())
+        written = cast(literal(str(vector), Text), VECTOR())
         kept = insert(QueryVector).values(space_id=space.id, query_hash=_hash(question), embedding=written)
         connection.execute(kept.on_conflict_do_nothing())
 
-    def _remember(self, space: EmbeddingSpace, question: str, vector: str) -> str:
+    def _remember(self, space: EmbeddingSpace, question: str, vector: PackedVector) -> PackedVector:
         self._remembered[(space.id, question)] = vector
         if len(self._remembered) > KEPT:
             self._remembered.popitem(last=False)
         return vector
 
 
-def check_vector(space: EmbeddingSpace, numbers: Sequence[float], distance: str) -> None:
-    """Raises UsageError for a vector that has no such distance to those of the space."""
+def pack_vector(space: EmbeddingSpace, numbers: Sequence[float], distance: str) -> PackedVector:
+    """The vector for a statement; raises UsageError for one that has no such distance to those of the space."""
     if len(numbers) != space.dimensions:
         raise UsageError(
             f"the vector has {len(numbers)} dimensions, but the live space ({space.model}) has "
             f"{space.dimensions}; embed the question with that model."
         )
-    if not all(map(math.isfinite, numbers)):
+    length = math.hypot(*numbers)
+    if not math.isfinite(length) and not all(map(math.isfinite, numbers)):
         raise UsageError("the vector has NaN or infinite values; give one finite number a dimension.")
     if distance == "cosine":
-        if not any(numbers):
+        if not length:
             raise UsageError("the vector is zero, which has no direction to compare; embed a text with words.")
-        return
+        return PackedVector.of(numbers if 0.5 < length < 2 else _of_length_one(numbers))
     # Beyond, the server's numbers overflow: those of the vector, or the sums of their squares.
     most = 65_504 if space.storage == "halfvec" else 1e15
     if max(map(abs, numbers)) > most:
         raise UsageError(f"the vector has values beyond {most:g}; embed the question with {space.model}.")
+    return PackedVector.of(numbers)
 
 
-def write_vector(space: EmbeddingSpace, numbers: Sequence[float], distance: str) -> str:
-    """The vector as pgvector reads it; raises UsageError like `check_vector`."""
-    check_vector(space, numbers, distance)
-    if distance == "cosine" and not 0.5 < math.hypot(*numbers) < 2:
-        # Its length counts for nothing, and the server's numbers are too short for the squares of some.
-        most = max(map(abs, numbers))
-        scaled = [number / most for number in numbers]
-        length = math.hypot(*scaled)
-        numbers = [number / length for number in scaled]
-    return str(list(numbers))
+def _of_length_one(numbers: Sequence[float]) -> list[float]:
+    # Its length counts for nothing, and the server's numbers are too short for the squares of some.
+    most = max(map(abs, numbers))
+    scaled = [number / most for number in numbers]
+    length = math.hypot(*scaled)
+    return [number / length for number in scaled]
 
 
 def _hash(question: str) -> bytes:

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from rag_assets.db.connecting import link_of
 from rag_assets.db.retry import Attempts
 from rag_assets.errors import ServiceError, UsageError
+from rag_assets.search.packed import accept_packed
 from rag_assets.search.waiting import Waiting
 
 T = TypeVar("T")
@@ -29,7 +30,6 @@ class Reader:
     def __init__(self, engine: Engine, waiting: Waiting) -> None:
         # Each statement stands for itself, so none needs a transaction and its round trips.
         link = link_of(engine)
-        self._link = link
         autocommits = link is not None and link.options.autocommit
         self._engine = engine if autocommits else engine.execution_options(isolation_level="AUTOCOMMIT")
         # Where several belong together, all of them see what the first one sees.
@@ -73,8 +73,10 @@ class Reader:
     def _read(self, work: Callable[[Connection], T], timeout_s: float | None, transaction: bool) -> T:
         if timeout_s is None and not transaction:
             with self._engine.connect() as connection:
+                accept_packed(connection)
                 return work(connection)
         with self._in_transaction.begin() as connection:
+            accept_packed(connection)
             if timeout_s is None:
                 connection.execute(_CAREFUL)
             else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Union, get
 
 from rag_assets.errors import UsageError
 from rag_assets.search.answers import Mode
+from rag_assets.search.diversity import CANDIDATES_PER_HIT
 from rag_assets.search.filters import Filters, is_text
 from rag_assets.search.fusion import RRF_CONSTANT
 from rag_assets.search.shown import shown
@@ -107,7 +108,9 @@ class Request:
     def deep(self) -> int:
         """How many hits the search itself must bring for what comes after it."""
         wanted = max(self.k, self.rerank)
-        return min(MOST_HITS, max(wanted, 5 * self.k) if self.mmr is not None and self.mmr < 1 else wanted)
+        if self.mmr is not None and self.mmr < 1:
+            wanted = max(wanted, CANDIDATES_PER_HIT * self.k)
+        return min(MOST_HITS, wanted)
 
 
 def make_request(query: Any, options: Options) -> Request:
@@ -165,7 +168,7 @@ def _query(query: Any) -> tuple[str, tuple[float, ...] | None]:
     try:
         # Letters, bytes and nested lists have elements too, and some of them can be turned into numbers.
         numbers = [] if isinstance(query, bytes | bytearray | Mapping | set | frozenset) else list(query)
-        if not numbers or not all(type(one) is float or _is_number(one) for one in numbers):
+        if not numbers or not (set(map(type, numbers)) == {float} or all(map(_is_number, numbers))):
             raise TypeError
         vector = tuple(map(float, numbers))
     except (TypeError, ValueError, OverflowError):

@@ -1,6 +1,5 @@
 """Search: a question in, the chunks that answer it out, with all that a citation needs."""
 
-import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -18,6 +17,7 @@ from rag_assets.search.finding import FUSED_DEPTH, Found, find_all, kept, measur
 from rag_assets.search.finishing import finish, reranked
 from rag_assets.search.live import Live
 from rag_assets.search.nearest import Counts, Nearest
+from rag_assets.search.packed import PackedVector
 from rag_assets.search.provenance import Provenance, explain_chunk
 from rag_assets.search.query_vectors import MakeEncoder
 from rag_assets.search.reading import Reader
@@ -142,8 +142,8 @@ class Retriever:
         check_options("aggregate", options, CHOOSING)
         request = make_request((1.0,) if to is None else to, {**options, "mode": "vector"})
 
-        def work(connection: Connection, space: EmbeddingSpace, vector: str | None) -> Aggregate:
-            target = None if vector is None else json.loads(vector)
+        def work(connection: Connection, space: EmbeddingSpace, vector: PackedVector | None) -> Aggregate:
+            target = None if vector is None else vector.numbers()
             return aggregate(connection, space, request.filters, to=target, nearest=nearest, buckets=buckets)
 
         def run(space: EmbeddingSpace) -> Aggregate:

@@ -5,9 +5,7 @@ itself, for itself alone, while it reads the question.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
-from uuid import UUID
+from typing import Any
 
 from pgvector.sqlalchemy import HALFVEC, VECTOR
 from sqlalchemy import (
@@ -38,93 +36,13 @@ from sqlalchemy import (
 from sqlalchemy.sql import operators
 
 from rag_assets.db.hnsw import OPERATORS
-from rag_assets.db.models import Base, Document, DocumentChunk, EmbeddingSpace, Project
+from rag_assets.db.models import DocumentChunk, EmbeddingSpace
 from rag_assets.db.spaces import indexed, partition
+from rag_assets.search.packed import AnyVector
+from rag_assets.search.subjects import CHUNKS, CITED, Subject
 
 # Distances that can be asked for, beside those that an index can be of.
 ALL_OPERATORS = OPERATORS | {"l1": "<+>"}
-
-CITED = (
-    Project.name.label("project"),
-    Document.file_path,
-    Document.title,
-    DocumentChunk.id.label("chunk_id"),
-    DocumentChunk.chunk_index,
-    DocumentChunk.heading_path,
-    DocumentChunk.char_start,
-    DocumentChunk.char_end,
-    DocumentChunk.chunk_text,
-    Document.id.label("document_id"),
-    Document.file_type,
-    Document.source_version,
-)
-
-
-class Row(NamedTuple):
-    """One row of a search: the distance, and `CITED`."""
-
-    distance: float
-    project: str
-    file_path: str
-    title: str | None
-    chunk_id: UUID
-    chunk_index: int
-    heading_path: list[str]
-    char_start: int
-    char_end: int
-    chunk_text: str
-    document_id: UUID
-    file_type: str
-    source_version: str | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Subject:
-    """What is searched: rows of a table that have a text, and all that is shown of one.
-
-    `row` takes the distance and `columns`; `joins` adds to a statement from `table` the others that conditions may
-    speak of, and `shown_joins` those that only `columns` need; `in_force` says which rows may be found at all;
-    `order` is that of rows at one distance.
-    """
-
-    row: type[Any]
-    columns: tuple[Any, ...]
-    table: type[Base]
-    content_hash: Any
-    joins: Callable[[Select[Any]], Select[Any]]
-    in_force: Callable[[EmbeddingSpace], ColumnElement[bool]]
-    order: tuple[Any, ...]
-    shown_joins: Callable[[Select[Any]], Select[Any]] = lambda statement: statement
-
-
-CHUNKS = Subject(
-    row=Row,
-    columns=CITED,
-    table=DocumentChunk,
-    content_hash=DocumentChunk.content_hash,
-    joins=lambda statement: statement.join(Document, Document.id == DocumentChunk.document_id),
-    shown_joins=lambda statement: statement.join(Project, Project.id == Document.project_id),
-    in_force=lambda space: DocumentChunk.chunking == space.chunking,
-    order=(Project.name, Document.file_path, DocumentChunk.chunk_index),
-)
-
-
-class IdRow(NamedTuple):
-    """A chunk with its distance and nothing else, where most of a ranking is never shown."""
-
-    distance: float
-    chunk_id: UUID
-
-
-CHUNK_IDS = Subject(
-    row=IdRow,
-    columns=(DocumentChunk.id,),
-    table=DocumentChunk,
-    content_hash=DocumentChunk.content_hash,
-    joins=CHUNKS.joins,
-    in_force=CHUNKS.in_force,
-    order=(Document.file_path, DocumentChunk.chunk_index, DocumentChunk.id),
-)
 
 # Up to here comparing all that qualifies takes no longer than a walk through the graph, whatever the filter.
 ALWAYS_EXACTLY = 1_000
@@ -144,20 +62,25 @@ def asked(space: EmbeddingSpace) -> CTE:
     """
     return _materialized(
         select(
-            cast(bindparam("query"), _type(space)).label("v"),
+            # By way of pgvector's first type, which a packed vector is of whatever the space's own.
+            cast(cast(bindparam("query"), VECTOR()), _type(space)).label("v"),
             *_settings(),
         ).cte("asked")
     )
 
 
-def graph_values(vector: str, ef_search: int) -> dict[str, Any]:
+def graph_values(vector: AnyVector, ef_search: int) -> dict[str, Any]:
     """What `asked` is told, but for a filter that wants the graph left earlier."""
     return {"query": vector, "ef_search": str(ef_search), "scan_tuples": str(MOST_TUPLES)}
 
 
-def distance_to(space: EmbeddingSpace, table: Table, question: CTE) -> ColumnElement[float]:
-    """The distance of a stored vector to the question, in the words that the index serves."""
-    return _distance(space, table, question, space.distance)
+def distance_to(
+    space: EmbeddingSpace, table: Table, question: CTE, distance: str | None = None
+) -> ColumnElement[float]:
+    """The distance of a stored vector to the question; unless another is named, in the words that the index serves."""
+    apart = _operator(space, table, distance or space.distance)
+    compared: ColumnElement[float] = apart(select(question.c.v).scalar_subquery())
+    return compared
 
 
 def nearest_texts(space: EmbeddingSpace, table: Table, k: int, qualifies: FromClause | None = None) -> Select[Any]:
@@ -168,11 +91,6 @@ def nearest_texts(space: EmbeddingSpace, table: Table, k: int, qualifies: FromCl
         found = found.join(qualifies, true())
     # The number is written out, not bound: a plan made once then serves every question.
     return found.order_by(distance).limit(_written(k))
-
-
-def nearest_chunks(space: EmbeddingSpace, k: int) -> Select[Any]:
-    """The `k` best chunks of all, through the graph."""
-    return nearest_rows(space, k)
 
 
 def nearest_rows(space: EmbeddingSpace, k: int, subject: Subject = CHUNKS) -> Select[Any]:
@@ -237,7 +155,7 @@ def nearest_exactly(
     wanted = _materialized(_joined(select(subject.content_hash).distinct(), space, conditions, subject).cte("wanted"))
     # Materialized, so that the planner sorts these vectors and does not walk the graph past all the others.
     compared = _materialized(
-        select(table.c.content_hash, _distance(space, table, question, distance or space.distance).label("distance"))
+        select(table.c.content_hash, distance_to(space, table, question, distance).label("distance"))
         # The whole primary key: one probe a text.
         .join(wanted, (wanted.c.content_hash == table.c.content_hash) & (table.c.space_id == space.id))
         .cte("compared")
@@ -323,11 +241,6 @@ def _direction(order: Any) -> tuple[Any, Callable[[Any], Any]]:
     if isinstance(order, UnaryExpression) and order.modifier is operators.desc_op:
         return order.element, desc
     return order, asc
-
-
-def _distance(space: EmbeddingSpace, table: Table, question: CTE, distance: str) -> ColumnElement[float]:
-    compared: ColumnElement[float] = _operator(space, table, distance)(select(question.c.v).scalar_subquery())
-    return compared
 
 
 def _queries() -> Any:

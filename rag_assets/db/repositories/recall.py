@@ -15,6 +15,7 @@ from rag_assets.db.repositories.memories import in_force
 from rag_assets.db.repositories.values import checked_id
 from rag_assets.db.spaces import live_space, partition
 from rag_assets.errors import ServiceError, UsageError
+from rag_assets.search.packed import AnyVector
 from rag_assets.search.statements import asked, distance_to, graph_values, nearest_texts
 
 MOST_MEMORIES = 1_000
@@ -105,13 +106,13 @@ class Weighed(NamedTuple):
 def weigh(
     connection: Connection,
     space: EmbeddingSpace,
-    vector: str,
+    vector: AnyVector,
     owner: Mapping[str, UUID | None],
     *,
     k: int,
     weights: RecallWeights,
 ) -> list[Weighed]:
-    """What `recall` finds, by a vector as pgvector writes it, and nothing noted: for who may only read."""
+    """What `recall` finds, by a vector of the space, and nothing noted: for who may only read."""
     if not 1 <= k <= MOST_MEMORIES:
         raise UsageError(f"k is {k}; choose 1 to {MOST_MEMORIES}.")
     nearest = max(100, _WEIGHED_PER_HIT * k)
