@@ -26,8 +26,8 @@ from sqlalchemy import (
 from rag_assets.db.hnsw import OPERATORS
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.errors import UsageError
-from rag_assets.search.filters import Filters
-from rag_assets.search.selection import NO_FILTERS, average, check_projects, chosen_vectors, mean_vector
+from rag_assets.search.filters import NO_FILTERS, Filters
+from rag_assets.search.selection import average, check_projects, chosen_vectors, mean_vector
 
 MOST_NEAREST = 1_000
 MOST_BUCKETS = 1_000

@@ -7,7 +7,8 @@ from uuid import UUID
 Mode = Literal["vector", "text", "hybrid"]
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: making ten of those would be a good part of what a search costs its client.
+@dataclass(slots=True)
 class Hit:
     """One chunk; more `score` is nearer.
 

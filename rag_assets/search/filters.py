@@ -69,6 +69,9 @@ class Filters:
                 yield column < end
 
 
+NO_FILTERS = Filters()
+
+
 def glob_to_regex(glob: str) -> str:
     """The regular expression of a path glob, as PostgreSQL reads it."""
     if not is_text(glob) or not glob or len(glob) > _LONGEST_GLOB:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Union, get
 from rag_assets.errors import UsageError
 from rag_assets.search.answers import Mode
 from rag_assets.search.diversity import CANDIDATES_PER_HIT
-from rag_assets.search.filters import Filters, is_text
+from rag_assets.search.filters import NO_FILTERS, Filters, is_text
 from rag_assets.search.fusion import RRF_CONSTANT
 from rag_assets.search.shown import shown
 from rag_assets.text.cleaning import clean
@@ -168,17 +168,23 @@ def _query(query: Any) -> tuple[str, tuple[float, ...] | None]:
     try:
         # Letters, bytes and nested lists have elements too, and some of them can be turned into numbers.
         numbers = [] if isinstance(query, bytes | bytearray | Mapping | set | frozenset) else list(query)
-        if not numbers or not (set(map(type, numbers)) == {float} or all(map(_is_number, numbers))):
+        if set(map(type, numbers)) == {float}:
+            vector = tuple(numbers)
+        elif numbers and all(map(_is_number, numbers)):
+            vector = tuple(map(float, numbers))
+        else:
             raise TypeError
-        vector = tuple(map(float, numbers))
     except (TypeError, ValueError, OverflowError):
         raise UsageError(f"a search wants a text or a vector of numbers, not {shown(query)}.") from None
-    if not all(map(math.isfinite, vector)):
+    # The sum of them tells of one that is not, and may be too large where all are.
+    if not math.isfinite(sum(vector)) and not all(map(math.isfinite, vector)):
         raise UsageError("the vector has NaN or infinite values; give one finite number a dimension.")
     return "", vector
 
 
 def _filters(options: Options) -> Filters:
+    if options.keys().isdisjoint(CHOOSING):
+        return NO_FILTERS
     filters = Filters(
         projects=names("project", options.get("project")),
         file_types=names("file_type", options.get("file_type")),

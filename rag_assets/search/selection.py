@@ -10,11 +10,9 @@ from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Projec
 from rag_assets.db.projects import get_project
 from rag_assets.db.spaces import partition
 from rag_assets.errors import UsageError
-from rag_assets.search.filters import Filters
+from rag_assets.search.filters import NO_FILTERS, Filters
 from rag_assets.search.shown import shown
 from rag_assets.text.cleaning import clean
-
-NO_FILTERS = Filters()
 
 
 def chosen_chunks(space: EmbeddingSpace, filters: Filters, *columns: Any) -> Select[Any]:
