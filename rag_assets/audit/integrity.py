@@ -77,7 +77,7 @@ def documents_have_chunks(engine: Engine, chunking: str, project: str | None = N
 
 
 def offsets_reproduce_text(engine: Engine, chunking: str, project: str | None = None) -> Finding:
-    """`content[char_start:char_end] == chunk_text`, and the stored hash is that text's; a few documents at a time."""
+    """`content[char_start:char_end] == chunk_text`, and stored hashes are those of their texts; some at a time."""
     # A document whose text is newer than its chunks is documents_have_chunks' to report.
     cut = (
         select(Document.id, func.octet_length(Document.content))
@@ -98,11 +98,16 @@ def offsets_reproduce_text(engine: Engine, chunking: str, project: str | None = 
         DocumentChunk.chunk_text,
         func.sha256(func.convert_to(DocumentChunk.chunk_text, "UTF8")) == DocumentChunk.content_hash,
     ).where(DocumentChunk.chunking == chunking)
-    checked, wrong = 0, []
+    whole = func.sha256(func.convert_to(Document.content, "UTF8")) == Document.content_hash
+    checked, wrong, changed = 0, [], []
     with engine.connect() as connection:
         for group in grouped((id_, size) for id_, size in connection.execute(cut).all()):
-            documents = select(Document.id, Document.file_path, Document.content).where(Document.id.in_(group))
-            texts = {id_: (path, content or "") for id_, path, content in connection.execute(documents)}
+            documents = select(Document.id, Document.file_path, Document.content, whole).where(Document.id.in_(group))
+            texts = {}
+            for id_, path, content, hashed in connection.execute(documents):
+                texts[id_] = path, content or ""
+                if not hashed:
+                    changed.append(f"{path}, its whole text")
             for id_, index, start, end, text, hashed in connection.execute(
                 chunks.where(DocumentChunk.document_id.in_(group))
             ):
@@ -110,10 +115,18 @@ def offsets_reproduce_text(engine: Engine, chunking: str, project: str | None = 
                 checked += 1
                 if content[start:end] != text or not hashed:
                     wrong.append(f"{path} chunk {index} [{start}:{end}]")
+    examples = sorted(wrong)[:EXAMPLES] or sorted(changed)[:EXAMPLES]
     return Finding(
-        not wrong,
-        {"chunks": checked, "wrong": len(wrong), "threshold": 0, "examples": sorted(wrong)[:EXAMPLES]},
-        f"{len(wrong)} of {checked} chunks are not the text at their offsets",
+        not wrong and not changed,
+        {
+            "chunks": checked,
+            "wrong": len(wrong),
+            "documents_changed": len(changed),
+            "threshold": 0,
+            "examples": examples,
+        },
+        f"{len(wrong)} of {checked} chunks are not the text at their offsets, "
+        f"{len(changed)} documents are not the text of their hash",
     )
 
 

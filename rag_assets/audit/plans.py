@@ -10,7 +10,13 @@ from sqlalchemy.dialects import postgresql
 
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces import partition
-from rag_assets.search.statements import nearest_rows, nearest_texts
+from rag_assets.search.compiled import compile_statement, run_compiled
+from rag_assets.search.statements import graph_values, nearest_rows, nearest_texts
+
+FEW_CANDIDATES = 10
+ROWS = 20
+# With fewer vectors than this, some that the index leaves out, as it does those of length 0, would be missed.
+GOES_ON_AT = 100
 
 
 def searching(space: EmbeddingSpace, k: int) -> Select[Any]:
@@ -57,6 +63,14 @@ def served_by_index(
 def forbid_other_plans(connection: Connection) -> None:
     """For this transaction: no scan of the table and no sort, so that only an ordered index is left."""
     connection.execute(text("SELECT set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)"))
+
+
+def goes_on(connection: Connection, space: EmbeddingSpace, vector: str) -> bool:
+    """Whether a search gets more rows from the index than it keeps candidates (hnsw.iterative_scan)."""
+    sent = compile_statement(nearest_texts(space, partition(space.id), ROWS))
+    with connection.begin_nested():
+        forbid_other_plans(connection)
+        return len(run_compiled(connection, sent, graph_values(vector, FEW_CANDIDATES))) == ROWS
 
 
 def _indexes(plan: dict[str, Any]) -> set[str]:

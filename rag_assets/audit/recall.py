@@ -9,6 +9,7 @@ from rag_assets.audit.plans import forbid_other_plans, served_by_index
 from rag_assets.audit.samples import sample_questions
 from rag_assets.db import hnsw
 from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.models.embeddings import EF_SEARCH
 from rag_assets.db.spaces import partition
 from rag_assets.search.compiled import Compiled, compile_statement, run_compiled
 from rag_assets.search.recall import recall_of, right_distances
@@ -34,6 +35,17 @@ class Recall:
             "ef_search": self.ef_search,
             "by_index": self.by_index,
         }
+
+
+def least_ef_search(space: EmbeddingSpace) -> int:
+    """The fewest candidates that were measured to suffice: by `rag-assets tune`, else those that all begin with."""
+    tuning = space.tuning or {}
+    reached = [
+        point["ef_search"]
+        for point in tuning.get("points", ())
+        if min(point["recall"].values()) >= tuning["target_recall"]
+    ]
+    return min(reached, default=EF_SEARCH)
 
 
 def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Recall | None:

@@ -8,11 +8,12 @@ from sqlalchemy import ColumnElement, Engine, exists, func, select, table
 from rag_assets.audit import latency, recall
 from rag_assets.audit.finding import EXAMPLES, Finding
 from rag_assets.audit.integrity import documents_have_chunks
-from rag_assets.audit.plans import searching, served_by_index
+from rag_assets.audit.plans import GOES_ON_AT, goes_on, searching, served_by_index
 from rag_assets.db import hnsw
 from rag_assets.db.models import SCHEMA, DocumentChunk, EmbeddingFailure, EmbeddingSpace
 from rag_assets.db.pending import count_pending_texts, count_texts, has_text
 from rag_assets.db.projects import get_project
+from rag_assets.db.soundness import unsound
 from rag_assets.db.spaces import live_space, partition
 from rag_assets.db.texts import texts_of
 from rag_assets.search import statements
@@ -115,16 +116,13 @@ def no_orphan_vectors(engine: Engine, space: EmbeddingSpace, *, at: datetime | N
 
 
 def vectors_are_sound(engine: Engine, space: EmbeddingSpace) -> Finding:
-    """Right dimensions, no NaN, none zero, and length 1 where the space normalizes."""
+    """Right dimensions, no NaN, none zero, length 1 where the space normalizes, each still the one of its text.
+
+    `without_checksum` are those that were stored before there were checksums, of which the last cannot be said.
+    """
     vectors_of = partition(space.id)
     norm = func.vector_norm(vectors_of.c.embedding)
-    off = func.abs(norm - 1) > 0.01 if space.normalize else norm < 0
-    bad = {
-        "wrong_dimensions": func.vector_dims(vectors_of.c.embedding) != space.dimensions,
-        "not_finite": norm == float("nan"),
-        "zero": norm == 0,
-        "wrong_norm": off & (norm > 0) & (norm != float("nan")),
-    }
+    bad = unsound(space, vectors_of)
     counts = [func.count().filter(condition).label(name) for name, condition in bad.items()]
     with engine.connect() as connection:
         row = connection.execute(
@@ -132,6 +130,7 @@ def vectors_are_sound(engine: Engine, space: EmbeddingSpace) -> Finding:
                 func.count().label("vectors"),
                 func.min(norm).label("norm_min"),
                 func.max(norm).label("norm_max"),
+                (func.count() - func.count(vectors_of.c.checksum)).label("without_checksum"),
                 *counts,
             ).select_from(vectors_of)
         ).one()
@@ -145,6 +144,7 @@ def vectors_are_sound(engine: Engine, space: EmbeddingSpace) -> Finding:
             "dimensions": space.dimensions,
             "norm_min": row.norm_min,
             "norm_max": row.norm_max,
+            "without_checksum": row.without_checksum,
             "threshold": 0,
             **numbers,
         },
@@ -166,22 +166,37 @@ def index_valid(engine: Engine, space: EmbeddingSpace) -> Finding:
 
 
 def index_used(engine: Engine, space: EmbeddingSpace) -> Finding:
-    """EXPLAIN of the statement that searches send shows the index; in a small table, that it can show it."""
+    """EXPLAIN of the statement that searches send shows the index; in a small table, that it can show it.
+
+    And the scan of the index goes on past its first candidates, without which filters would cost hits.
+    """
     statement = searching(space, 10)
     name = hnsw.index_name(space.id)
+    stored = partition(space.id)
     with engine.connect() as connection:
-        vectors = connection.scalar(select(func.count()).select_from(partition(space.id))) or 0
-        query = connection.scalar(select(partition(space.id).c.embedding).limit(1))
+        vectors = connection.scalar(select(func.count()).select_from(stored)) or 0
+        query = connection.scalar(select(stored.c.embedding).where(func.vector_norm(stored.c.embedding) > 0).limit(1))
         vector = str(query if query is not None else [1.0] * space.dimensions)
         values = statements.graph_values(vector, space.ef_search)
         chosen = served_by_index(connection, statement, values, name)
         able = chosen or served_by_index(connection, statement, values, name, forced=True)
+        onward = not able or vectors < GOES_ON_AT or goes_on(connection, space, vector)
     # Below this a scan of the table can be the cheaper plan, and the planner is right to take it.
     small = vectors < latency.CERTIFIED_AT
+    serves = chosen or (small and able)
     return Finding(
-        chosen or (small and able),
-        {"space": space.id, "vectors": vectors, "chosen": chosen, "able": able, "table_is_small": small},
-        f"searches over {vectors} vectors are not served by {name}",
+        serves and onward,
+        {
+            "space": space.id,
+            "vectors": vectors,
+            "chosen": chosen,
+            "able": able,
+            "table_is_small": small,
+            "goes_on": onward,
+        },
+        "the scan of the index ends at its first candidates, so that filters cost hits"
+        if serves
+        else f"searches over {vectors} vectors are not served by {name}",
     )
 
 
@@ -199,17 +214,26 @@ def search_latency(engine: Engine, space: EmbeddingSpace, settings: Settings) ->
 
 
 def recall_at_10(engine: Engine, space: EmbeddingSpace, settings: Settings) -> Finding:
-    """What the index finds against what an exact scan finds, over sampled questions."""
+    """What the index finds against what an exact scan finds, over sampled questions.
+
+    A space whose ef_search is below the one that was measured to suffice fails too: what questions made of its own
+    vectors still find, people's questions may not.
+    """
     limit = settings.recall_limit
     measured = recall.measure(engine, space, settings.ef_search or space.ef_search)
     if measured is None:
         return Finding(True, {"space": space.id, "questions": 0})
+    least = recall.least_ef_search(space)
+    lowered = settings.ef_search is None and space.ef_search < least
+    reason = f"recall@10 is {measured.mean:.3f} on the mean, not {limit:g} or more"
+    if not measured.by_index:
+        reason = "recall@10 cannot be measured: the index does not serve searches"
+    elif lowered and measured.mean >= limit:
+        reason = f"searches look at {space.ef_search} candidates, and nobody measured that fewer than {least} suffice"
     return Finding(
-        measured.mean >= limit and measured.by_index,
-        {"space": space.id, "threshold": limit, **measured.metadata()},
-        f"recall@10 is {measured.mean:.3f} on the mean, not {limit:g} or more"
-        if measured.by_index
-        else "recall@10 cannot be measured: the index does not serve searches",
+        measured.mean >= limit and measured.by_index and not lowered,
+        {"space": space.id, "threshold": limit, "least_ef_search": least, **measured.metadata()},
+        reason,
     )
 
 

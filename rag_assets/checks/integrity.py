@@ -34,9 +34,8 @@ if TYPE_CHECKING:
         dg.AssetCheckSpec(
             "offsets_reproduce_text",
             asset="chunks",
-            description="content[char_start:char_end] is the chunk's text, and its hash is right. When it fails, "
-            "rows were changed behind the pipeline's back: delete the rows of rag.document_chunkings of the "
-            "documents named in the examples, then materialize chunks.",
+            description="content[char_start:char_end] is the chunk's text, and hashes are those of their texts. When "
+            "it fails, rows were changed behind the pipeline's back: `rag-assets repair` reads and cuts them again.",
             blocking=True,
         ),
         dg.AssetCheckSpec(

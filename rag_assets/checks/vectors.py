@@ -50,8 +50,8 @@ def embeddings_checks_of(checked: Checked) -> dg.AssetChecksDefinition:
             checked.spec(
                 "vectors_are_sound",
                 checked.embeddings,
-                "Right dimensions, no NaN, none zero, length 1 where the space normalizes. When it fails: delete the "
-                "unsound rows of rag.embeddings, then materialize {embeddings}.",
+                "Right dimensions, no NaN, none zero, length 1 where the space normalizes, and each still the one that "
+                "was stored for its text. When it fails: `rag-assets repair` makes those vectors anew.",
             ),
         ],
         can_subset=True,
@@ -99,7 +99,8 @@ def index_checks_of(checked: Checked) -> dg.AssetChecksDefinition:
                 "index_used",
                 checked.index,
                 "EXPLAIN of the statement that searches send shows the index (in a small table, where a scan is "
-                "cheaper: that it can). When it fails: materialize {index}, then run ANALYZE.",
+                "cheaper: that it can), and the scan goes on past its first candidates. When it fails: materialize "
+                "{index}, then run ANALYZE.",
             ),
             checked.spec(
                 "search_latency",
@@ -111,7 +112,8 @@ def index_checks_of(checked: Checked) -> dg.AssetChecksDefinition:
             checked.spec(
                 "recall_at_10",
                 checked.index,
-                "The share of the ten nearest vectors of an exact scan that the index finds. When it fails: raise "
+                "The share of the ten nearest vectors of an exact scan that the index finds, with no fewer candidates "
+                "than were measured to suffice. When it fails: run `rag-assets tune`, raise "
                 "RAG_ASSETS_EF_SEARCH, or RAG_ASSETS_HNSW_M and RAG_ASSETS_HNSW_EF_CONSTRUCTION and materialize "
                 "{index}.",
             ),

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Double,
     Integer,
     LargeBinary,
     MetaData,
@@ -75,6 +76,7 @@ def partition(space_id: int) -> Table:
         Column("space_id", Integer, nullable=False),
         Column("content_hash", LargeBinary, nullable=False),
         Column("embedding", VECTOR(), nullable=False),
+        Column("checksum", Double),
     )
 
 

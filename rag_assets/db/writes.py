@@ -35,6 +35,7 @@ from rag_assets.db.rows import (
     EmbeddingRow,
     Written,
 )
+from rag_assets.db.soundness import checksum
 from rag_assets.db.spaces import partition
 
 _DOCUMENTS = Base.metadata.tables[f"{SCHEMA}.documents"].c
@@ -174,11 +175,12 @@ def write_embeddings(
     if rows:
         columns = [table.c[name] for name in EmbeddingRow.__slots__]
         incoming = copy_rows(connection, "incoming_embeddings", columns, map(_values, rows))
+        proof = checksum(incoming.c.content_hash, incoming.c.embedding, len(rows[0].embedding))
         stored = connection.execute(
             insert(table)
             .from_select(
-                ["space_id", "content_hash", "embedding"],
-                select(literal_column(str(int(space_id))), incoming),
+                ["space_id", "content_hash", "embedding", "checksum"],
+                select(literal_column(str(int(space_id))), incoming, proof),
             )
             .on_conflict_do_nothing(),
             # SQLAlchemy keeps no count of an INSERT unless it is asked to.

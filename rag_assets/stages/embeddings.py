@@ -14,6 +14,7 @@ from rag_assets.db.locks import exclusively
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.pending import count_pending_texts, count_texts, pending_texts
 from rag_assets.db.rows import EmbeddingFault, EmbeddingRow
+from rag_assets.db.soundness import LENGTH_TOLERANCE
 from rag_assets.db.spaces import partition
 from rag_assets.embedding.encoder import Encoder, token_batches
 from rag_assets.errors import ServiceError
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 PAGE_TEXTS = 2_000
 MOST_FAULTS_IN_A_ROW = 100
-LENGTH_TOLERANCE = 0.01
 
 Text = tuple[bytes, str, int]
 CountTokens = Callable[[Sequence[str]], Sequence[int]]
@@ -97,10 +97,10 @@ def _adopt(connection: Connection, space: EmbeddingSpace, project_id: UUID | Non
         connection.execute(
             insert(target)
             .from_select(
-                ["space_id", "content_hash", "embedding"],
-                select(literal_column(str(int(space.id))), source.c.content_hash, source.c.embedding).join(
-                    wanted, wanted.c.content_hash == source.c.content_hash
-                ),
+                ["space_id", "content_hash", "embedding", "checksum"],
+                select(
+                    literal_column(str(int(space.id))), source.c.content_hash, source.c.embedding, source.c.checksum
+                ).join(wanted, wanted.c.content_hash == source.c.content_hash),
             )
             .on_conflict_do_nothing()
         )

@@ -97,7 +97,7 @@ def test_what_was_asked_before_is_not_embedded_again(built: Engine, tmp_path: Pa
 def test_worse_answers_turn_a_check_red_that_was_green(built: Engine, tmp_path: Path) -> None:
     ask(built, tmp_path, "zoo", [FOUND], mrr_at_10=1.0)
     assert red(look()) == set()
-    # The vectors of two texts change places, which no other check can see.
+    # The vectors of two texts change places: what searches find shows it, and so do the checksums.
     change(
         built,
         "WITH one AS (SELECT content_hash, embedding FROM rag.embeddings JOIN rag.document_chunks USING (content_hash) "
@@ -108,7 +108,8 @@ def test_worse_answers_turn_a_check_red_that_was_green(built: Engine, tmp_path: 
         "FROM one, other WHERE e.content_hash IN (one.content_hash, other.content_hash)",
     )
     found = look()
-    assert red(found) == {"search_quality"}
+    assert red(found) == {"search_quality", "vectors_are_sound"}
+    assert numbers(found, "vectors_are_sound")["changed"] == 2
     assert numbers(found, "search_quality")["zoo mrr@10"] < 1
 
 

@@ -119,7 +119,7 @@ def test_a_recall_below_its_threshold_is_found(built: Engine) -> None:
     change(built, f"UPDATE pg_index SET indisready = false WHERE indexrelid = '{INDEX}'::regclass")
     change(
         built,
-        "UPDATE rag.embeddings SET embedding = embedding * array_fill(-1::real, ARRAY[384])::vector "
+        "UPDATE rag.embeddings SET embedding = embedding * array_fill(-1::real, ARRAY[384])::vector, checksum = NULL "
         "WHERE get_byte(content_hash, 0) < 128",
     )
     change(built, f"UPDATE pg_index SET indisready = true WHERE indexrelid = '{INDEX}'::regclass")

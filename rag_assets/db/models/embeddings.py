@@ -8,7 +8,10 @@ from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Identity, Index, L
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from rag_assets.db.models.base import Base, Json, Timestamped
+from rag_assets.db.models.base import Base, Json, Number, Timestamped
+
+# Candidates that a search looks at in a space that nobody has tuned.
+EF_SEARCH = 120
 
 
 class EmbeddingSpace(Timestamped, Base):
@@ -40,7 +43,7 @@ class EmbeddingSpace(Timestamped, Base):
     storage: Mapped[str]
     m: Mapped[int]
     ef_construction: Mapped[int]
-    ef_search: Mapped[int] = mapped_column(server_default=text("120"))
+    ef_search: Mapped[int] = mapped_column(server_default=text(str(EF_SEARCH)))
     # What `rag-assets tune` measured: the curve of recall against latency that ef_search was chosen from.
     tuning: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     status: Mapped[str] = mapped_column(server_default="building")
@@ -56,6 +59,8 @@ class Embedding(Base):
     space_id: Mapped[int] = mapped_column(ForeignKey("rag.embedding_spaces.id", ondelete="CASCADE"), primary_key=True)
     content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     embedding: Mapped[Any] = mapped_column(VECTOR(), nullable=False)
+    # What `rag_assets.db.soundness.checksum` gave when it was stored; NULL where it was stored before there was one.
+    checksum: Mapped[Number | None]
 
 
 class EmbeddingFailure(Timestamped, Base):
