@@ -12,11 +12,11 @@ from sqlalchemy import Column, Connection, Engine, LargeBinary, MetaData, Table,
 from rag_assets.audit.plans import searching, served_by_index
 from rag_assets.audit.samples import jittered, sample_questions, sample_vectors
 from rag_assets.db import hnsw
+from rag_assets.db.compiled import Compiled, compile_statement, run_compiled
 from rag_assets.db.copy import copy_rows
 from rag_assets.db.ddl import drop_table, execute
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.spaces import partition, probe_name
-from rag_assets.search.compiled import Compiled, compile_statement, run_compiled
 from rag_assets.search.statements import graph_values, nearest_texts
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from psycopg import sql
 from sqlalchemy import Connection, Select, text
 from sqlalchemy.dialects import postgresql
 
+from rag_assets.db.compiled import compile_statement, run_compiled
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces import partition
-from rag_assets.search.compiled import compile_statement, run_compiled
 from rag_assets.search.statements import graph_values, nearest_rows, nearest_texts
 
 FEW_CANDIDATES = 10

@@ -8,10 +8,10 @@ from sqlalchemy import Connection, Engine
 from rag_assets.audit.plans import forbid_other_plans, served_by_index
 from rag_assets.audit.samples import sample_questions
 from rag_assets.db import hnsw
+from rag_assets.db.compiled import Compiled, compile_statement, run_compiled
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.models.embeddings import EF_SEARCH
 from rag_assets.db.spaces import partition
-from rag_assets.search.compiled import Compiled, compile_statement, run_compiled
 from rag_assets.search.recall import recall_of, right_distances
 from rag_assets.search.statements import graph_values, nearest_texts
 

@@ -28,9 +28,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, REGCONFIG, TSQUERY
 
+from rag_assets.db.compiled import Compiled, compile_statement, run_compiled
 from rag_assets.db.models import Document, DocumentChunk, Project
 from rag_assets.search.candidates import Word, candidates
-from rag_assets.search.compiled import Compiled, compile_statement, run_compiled
 
 K1 = 1.2
 B = 0.75

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from rag_assets.db.compiled import Compiled, compile_statement, run_compiled
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.search.compiled import Compiled, compile_statement, run_compiled
 from rag_assets.search.fusion import reciprocal_rank_fusion
 from rag_assets.search.nearest import Counts, Nearest, nearest_rows, nearest_to_many
 from rag_assets.search.packed import AnyVector

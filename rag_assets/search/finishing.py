@@ -91,5 +91,5 @@ def _hit(rank: int, one: Candidate, around: Mapping[UUID, str]) -> Hit:
         file_type=row.file_type,
         source_version=row.source_version,
         parts={name: round(value, 6) for name, value in one.parts.items()},
-        context=around.get(row.chunk_id),
+        context=around.get(row.chunk_id) if around else None,
     )

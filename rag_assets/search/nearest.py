@@ -12,9 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection
 
-from rag_assets.db.models import EmbeddingSpace
-from rag_assets.search import statements
-from rag_assets.search.compiled import (
+from rag_assets.db.compiled import (
     Clauses,
     Compiled,
     Conditional,
@@ -22,6 +20,8 @@ from rag_assets.search.compiled import (
     compile_statement,
     run_compiled,
 )
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.search import statements
 from rag_assets.search.filters import Filters
 from rag_assets.search.packed import AnyVector, PackedVector
 from rag_assets.search.subjects import CHUNKS, Row, Subject

@@ -1,20 +1,42 @@
 """Messages of a conversation: appended without gaps, read through the ancestors, fitted into a budget."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal, get_args
 from uuid import UUID
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Connection,
+    Integer,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    column,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.orm import make_transient_to_detached
 
+from rag_assets.db.compiled import Compiled, compile_statement, run_compiled
 from rag_assets.db.models import Conversation, ConversationMessage
 from rag_assets.db.repositories import conversations, entities
 from rag_assets.db.repositories.lineage import NEWEST, descendants, readable
-from rag_assets.db.repositories.values import checked, checked_id
+from rag_assets.db.repositories.values import checked, checked_id, table_of
 from rag_assets.errors import UsageError
 
 Role = Literal["user", "assistant", "system", "tool"]
+
+# What a message is told by the caller; the rest is the conversation's or the database's.
+_GIVEN = ("role", "content", "tool_call_id", "tool_name", "token_count", "model", "metadata", "created_at")
 
 # Bytes of UTF-8 to a token of English, as OpenAI's help pages put it; good enough where nobody counted.
 BYTES_PER_TOKEN = 4
@@ -50,27 +72,64 @@ def append_many(
     if not rows:
         return []
     id_ = checked_id("conversations.id", conversation_id)
-    # Counting up locks the conversation until the commit: versions have no gap, for who fails gives them back.
-    counted = (
-        update(Conversation)
-        .where(Conversation.id == id_, Conversation.deleted_at.is_(None))
-        .values(
-            latest_version=Conversation.latest_version + len(rows),
-            message_count=Conversation.message_count + len(rows),
-            total_tokens=Conversation.total_tokens + sum(row["token_count"] for row in rows),
-        )
-        .returning(Conversation.latest_version, func.now())
-    )
-    done = connection.execute(counted).one_or_none()
-    if done is None:
+    values = {
+        "conversation": id_,
+        "count": len(rows),
+        "tokens": sum(row["token_count"] for row in rows),
+        "messages": _written(rows),
+    }
+    made = run_compiled(connection, _append(), values)
+    if not made:
         conversations.get(connection, id_)
         raise UsageError(f"the conversation {id_} changed meanwhile; append again.")
-    latest, now = done
-    for version, (row, message) in enumerate(zip(rows, messages, strict=True), start=latest - len(rows) + 1):
-        row |= {"conversation_id": id_, "version": version, "created_at": message.created_at or now}
-    statement = insert(ConversationMessage).returning(ConversationMessage, sort_by_parameter_order=True)
-    with entities.session_of(connection) as session:
-        return list(session.scalars(statement, [entities.by_attribute(ConversationMessage, row) for row in rows]))
+    pairs = zip(rows, sorted(made), strict=True)
+    return [_detached(row, conversation_id=id_, version=v, id=key, created_at=at) for row, (v, key, at) in pairs]
+
+
+@cache
+def _append() -> Compiled:
+    """One statement for all: the conversation is counted up, which locks it until the commit, and gets the messages.
+
+    So its versions have no gap, for who fails gives them back.
+    """
+    conversation, message = table_of(Conversation), table_of(ConversationMessage)
+    count = bindparam("count", type_=BigInteger)
+    counted = (
+        update(conversation)
+        .where(conversation.c.id == bindparam("conversation", type_=Uuid), conversation.c.deleted_at.is_(None))
+        .values(
+            latest_version=conversation.c.latest_version + count,
+            message_count=conversation.c.message_count + count,
+            total_tokens=conversation.c.total_tokens + bindparam("tokens", type_=BigInteger),
+        )
+        .returning((conversation.c.latest_version - count).label("before"), conversation.c.id)
+        .cte("counted")
+    )
+    columns = [column(name, message.c[name].type) for name in _GIVEN]
+    given = (
+        func.json_to_recordset(cast(bindparam("messages", type_=Text), JSON))
+        .table_valued(column("number", Integer), *columns)
+        .render_derived(name="given", with_types=True)
+    )
+    added = {name: given.c[name] for name in _GIVEN} | {
+        "conversation_id": counted.c.id,
+        "version": counted.c.before + given.c.number,
+        "content_hash": func.sha256(func.convert_to(given.c.content, "UTF8")),
+        "created_at": func.coalesce(given.c.created_at, func.now()),
+    }
+    statement = insert(message).from_select(list(added), select(*added.values()).join_from(given, counted, true()))
+    return compile_statement(statement.returning(message.c.version, message.c.id, message.c.created_at))
+
+
+def _written(rows: Sequence[dict[str, Any]]) -> str:
+    given = [{"number": number} | {name: row.get(name) for name in _GIVEN} for number, row in enumerate(rows, start=1)]
+    return json.dumps(given, ensure_ascii=False, default=datetime.isoformat)
+
+
+def _detached(row: dict[str, Any], **made: Any) -> ConversationMessage:
+    message = ConversationMessage(**entities.by_attribute(ConversationMessage, row | made), deleted_at=None)
+    make_transient_to_detached(message)
+    return message
 
 
 def history(

@@ -1,11 +1,11 @@
-"""Statements sent straight to the driver: a search through the graph is too short for more on its way."""
+"""Statements sent straight to the driver: a search or an append is too short for more on its way."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from sqlalchemy import ColumnElement, Connection, Select, and_, true
+from sqlalchemy import ClauseElement, ColumnElement, Connection, and_, true
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
@@ -18,12 +18,12 @@ class Compiled:
     fixed: dict[str, Any]
 
 
-def compile_statement(statement: Select[Any]) -> Compiled:
+def compile_statement(statement: ClauseElement) -> Compiled:
     """To be sent many times; values of the statement's own types only, which the driver takes as they are."""
     return _as_sent(_made(statement))
 
 
-def _made(statement: Select[Any]) -> Any:
+def _made(statement: ClauseElement) -> Any:
     return statement.compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
 
 
@@ -87,6 +87,6 @@ class Conditional:
         return run_compiled(connection, self.statement, conditions.named(self.names) | values)
 
 
-def compile_conditional(statement: Select[Any], conditions: Clauses) -> Conditional:
+def compile_conditional(statement: ClauseElement, conditions: Clauses) -> Conditional:
     made = _made(statement)
     return Conditional(_as_sent(made), [made.bind_names[bound] for bound in conditions._bound])
