@@ -91,8 +91,23 @@ class Settings(BaseSettings):
     index_build_memory_mb: int = Field(
         2048, ge=64, description="The most memory that the server may use to build an index."
     )
-    index_storage: Literal["vector", "halfvec"] = Field(
-        "vector", description="What the HNSW index stores: full (4-byte) or half (2-byte) precision."
+    index_build_workers: int | None = Field(
+        None, ge=0, description="Parallel workers of an index build; unset: as many as the server allows one."
+    )
+    index_dead_share_limit: float = Field(
+        0.5, gt=0, lt=1, description="Deleted vectors' share of an index from which on it is built anew."
+    )
+    index_method: Literal["hnsw", "ivfflat"] = Field(
+        "hnsw", description="hnsw: finds more, faster; ivfflat: is built in a fraction of the time."
+    )
+    index_storage: Literal["vector", "halfvec", "bit"] = Field(
+        "vector", description="What the index stores of each dimension: 4 bytes, 2 bytes (halfvec), or its sign (bit)."
+    )
+    oversampling: int = Field(
+        8,
+        ge=1,
+        le=100,
+        description="With bit: candidates for each wanted hit that are compared again by their true vectors.",
     )
     hnsw_m: int = Field(16, ge=2, le=100, description="Links of a vector in the HNSW graph.")
     hnsw_ef_construction: int = Field(64, ge=4, le=1000, description="Candidates looked at to place a vector.")

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 LIBRARY = [
-    *("rag_assets.db.spaces", "rag_assets.db.hnsw", "rag_assets.db.writes", "rag_assets.db.status"),
+    *("rag_assets.db.spaces", "rag_assets.db.index_build", "rag_assets.db.writes", "rag_assets.db.status"),
     *(
         "rag_assets.db.repositories",
         "rag_assets.db.schema",

@@ -11,13 +11,14 @@ from sqlalchemy import Column, Connection, Engine, LargeBinary, MetaData, Table,
 
 from rag_assets.audit.plans import searching, served_by_index
 from rag_assets.audit.samples import jittered, sample_questions, sample_vectors
-from rag_assets.db import hnsw
 from rag_assets.db.compiled import Compiled, compile_statement, run_compiled
 from rag_assets.db.copy import copy_rows
 from rag_assets.db.ddl import drop_table, execute
+from rag_assets.db.index_statements import create_index, index_definition, lists_for
+from rag_assets.db.index_states import index_in_use
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.spaces import partition, probe_name
-from rag_assets.search.statements import graph_values, nearest_texts
+from rag_assets.search.approximate import candidates_of, graph_values, nearest_texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,18 +58,20 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Latency | 
     with engine.connect() as connection:
         vectors = connection.scalar(select(func.count()).select_from(table)) or 0
         questions = sample_questions(connection, space, SEARCHES)
+        index = index_in_use(connection, space)
     if not questions:
         return None
+    ef_search = max(K, ef_search)
     if vectors >= CERTIFIED_AT:
         with engine.begin() as connection:
             drop_table(connection, probe_name(space.id))
-        statement, index, topped_up = searching(space, K), hnsw.index_name(space.id), 0
+        statement, topped_up = searching(space, K, ef_search), 0
     else:
         topped_up = CERTIFIED_AT - vectors
         probe = _ensure_probe(engine, space, vectors)
-        statement, index = nearest_texts(space, probe, K), _probe_index(space.id)
+        candidates = candidates_of(space, K, ef_search)
+        statement, index = nearest_texts(space, probe, K, candidates=candidates), _probe_index(space)
     with engine.begin() as connection:
-        ef_search = max(K, ef_search)
         by_index = served_by_index(connection, statement, graph_values(questions[0], ef_search), index)
         sent = compile_statement(statement)
         asked = islice(cycle(questions), WARM_UP + SEARCHES)
@@ -77,8 +80,12 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Latency | 
     return Latency(p50, p95, p99, vectors + topped_up, topped_up, by_index)
 
 
-def _probe_index(space_id: int) -> str:
-    return f"ix_{probe_name(space_id)}_hnsw"
+def _probe_index(space: EmbeddingSpace) -> str:
+    return f"ix_{probe_name(space.id)}_{space.method}"
+
+
+def _probe_definition(space: EmbeddingSpace) -> str:
+    return index_definition(space, lists=lists_for(CERTIFIED_AT))
 
 
 def _time(connection: Connection, statement: Compiled, question: str, ef_search: int) -> float:
@@ -111,7 +118,7 @@ def _fits(connection: Connection, space: EmbeddingSpace, vectors: int) -> bool:
         {"name": f"{SCHEMA}.{probe_name(space.id)}"},
     )
     note = json.loads(noted) if noted else {}
-    if note.get("index") != hnsw.index_definition(space) or abs(note["vectors"] - vectors) * 5 > vectors:
+    if note.get("index") != _probe_definition(space) or abs(note["vectors"] - vectors) * 5 > vectors:
         return False
     # An unlogged table is empty after a crash of the server.
     probe = Table(probe_name(space.id), MetaData(schema=SCHEMA))
@@ -139,7 +146,7 @@ def _build_probe(
             "set_config('max_parallel_maintenance_workers', '0', true)"
         )
     )
-    execute(connection, hnsw.create_index(space, probe.name, _probe_index(space.id)))
+    execute(connection, create_index(space, probe.name, _probe_index(space), rows=CERTIFIED_AT))
     execute(connection, sql.SQL("ANALYZE {}").format(name))
-    note = {"index": hnsw.index_definition(space), "vectors": vectors, "rows": vectors + len(filling)}
+    note = {"index": _probe_definition(space), "vectors": vectors, "rows": vectors + len(filling)}
     execute(connection, sql.SQL("COMMENT ON TABLE {} IS {}").format(name, sql.Literal(json.dumps(note))))

@@ -11,7 +11,8 @@ from sqlalchemy.dialects import postgresql
 from rag_assets.db.compiled import compile_statement, run_compiled
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces import partition
-from rag_assets.search.statements import graph_values, nearest_rows, nearest_texts
+from rag_assets.search.approximate import candidates_of, graph_values, nearest_texts
+from rag_assets.search.statements import nearest_rows
 
 FEW_CANDIDATES = 10
 ROWS = 20
@@ -19,18 +20,19 @@ ROWS = 20
 GOES_ON_AT = 100
 
 
-def searching(space: EmbeddingSpace, k: int) -> Select[Any]:
+def searching(space: EmbeddingSpace, k: int, ef_search: int) -> Select[Any]:
     """The statement that searches of the space's kind send to its index."""
+    candidates = candidates_of(space, k, ef_search)
     match space.kind:
         case "chunks":
-            return nearest_rows(space, k)
+            return nearest_rows(space, k, candidates=candidates)
         case "messages":
             from rag_assets.search.message_rows import MESSAGES
 
-            return nearest_rows(space, k, MESSAGES)
+            return nearest_rows(space, k, MESSAGES, candidates)
         case _:
             # Recall weighs them by more than their distance, and asks the index for the nearest texts alone.
-            return nearest_texts(space, partition(space.id), k)
+            return nearest_texts(space, partition(space.id), k, candidates=candidates)
 
 
 def explain(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from sqlalchemy import Connection, Engine
 
 from rag_assets.audit.plans import forbid_other_plans, served_by_index
 from rag_assets.audit.samples import sample_questions
-from rag_assets.db import hnsw
 from rag_assets.db.compiled import Compiled, compile_statement, run_compiled
+from rag_assets.db.index_states import index_in_use
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.models.embeddings import EF_SEARCH
 from rag_assets.db.spaces import partition
+from rag_assets.search.approximate import candidates_of, graph_values, nearest_texts
 from rag_assets.search.recall import recall_of, right_distances
-from rag_assets.search.statements import graph_values, nearest_texts
 
 K = 10
 QUESTIONS = 50
@@ -55,12 +55,13 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Recall | N
         questions = sample_questions(connection, space, QUESTIONS)
     if not questions:
         return None
-    statement, ef_search = nearest_texts(space, table, K), max(K, ef_search)
+    ef_search = max(K, ef_search)
+    statement = nearest_texts(space, table, K, candidates=candidates_of(space, K, ef_search))
     sent = compile_statement(statement)
     with engine.begin() as connection:
         forbid_other_plans(connection)
         first = graph_values(questions[0], ef_search)
-        by_index = served_by_index(connection, statement, first, hnsw.index_name(space.id))
+        by_index = served_by_index(connection, statement, first, index_in_use(connection, space))
         found = [_distances(connection, sent, question, ef_search) for question in questions]
     with engine.connect() as connection:
         right = right_distances(connection, space, table, questions, K)

@@ -9,14 +9,14 @@ from rag_assets.audit import latency, recall
 from rag_assets.audit.finding import EXAMPLES, Finding
 from rag_assets.audit.integrity import documents_have_chunks
 from rag_assets.audit.plans import GOES_ON_AT, goes_on, searching, served_by_index
-from rag_assets.db import hnsw
+from rag_assets.db.index_states import examine, index_in_use
 from rag_assets.db.models import SCHEMA, DocumentChunk, EmbeddingFailure, EmbeddingSpace
 from rag_assets.db.pending import count_pending_texts, count_texts, has_text
 from rag_assets.db.projects import get_project
 from rag_assets.db.soundness import unsound
 from rag_assets.db.spaces import live_space, partition
 from rag_assets.db.texts import texts_of
-from rag_assets.search import statements
+from rag_assets.search.approximate import graph_values
 from rag_assets.settings import Settings
 
 _ONE_OF = {"chunks": "chunk", "messages": "message", "memories": "memory"}
@@ -156,12 +156,11 @@ def vectors_are_sound(engine: Engine, space: EmbeddingSpace) -> Finding:
 def index_valid(engine: Engine, space: EmbeddingSpace) -> Finding:
     """The index is there, valid, and built with the wanted operator class and parameters."""
     with engine.connect() as connection:
-        state = hnsw.index_state(connection, space)
-        size = hnsw.index_bytes(connection, space)
+        found = examine(connection, space)
     return Finding(
-        state is hnsw.IndexState.VALID,
-        {"space": space.id, "state": state.value, "index": hnsw.index_name(space.id), "bytes": size},
-        f"the index {hnsw.index_name(space.id)} is {state.value}",
+        found.state.serves,
+        {"space": space.id, "state": found.state.value, "index": found.name, "bytes": found.bytes},
+        f"the index {found.name} is {found.state.value}",
     )
 
 
@@ -170,14 +169,14 @@ def index_used(engine: Engine, space: EmbeddingSpace) -> Finding:
 
     And the scan of the index goes on past its first candidates, without which filters would cost hits.
     """
-    statement = searching(space, 10)
-    name = hnsw.index_name(space.id)
+    statement = searching(space, 10, space.ef_search)
     stored = partition(space.id)
     with engine.connect() as connection:
+        name = index_in_use(connection, space)
         vectors = connection.scalar(select(func.count()).select_from(stored)) or 0
         query = connection.scalar(select(stored.c.embedding).where(func.vector_norm(stored.c.embedding) > 0).limit(1))
         vector = str(query if query is not None else [1.0] * space.dimensions)
-        values = statements.graph_values(vector, space.ef_search)
+        values = graph_values(vector, space.ef_search)
         chosen = served_by_index(connection, statement, values, name)
         able = chosen or served_by_index(connection, statement, values, name, forced=True)
         onward = not able or vectors < GOES_ON_AT or goes_on(connection, space, vector)

@@ -27,5 +27,7 @@ def drop_table(connection: Connection, table: str) -> None:
 
 
 def vector_type(space: EmbeddingSpace) -> sql.Composed:
-    """`vector(384)` or `halfvec(384)`: what the index is on and what the view shows."""
-    return sql.SQL("{}({})").format(sql.SQL(space.storage), sql.Literal(space.dimensions))
+    """`vector(384)` or `halfvec(384)`: what vectors are compared as, and what the view shows."""
+    # An index of signs only proposes candidates: the vectors themselves are whole.
+    type_ = "halfvec" if space.storage == "halfvec" else "vector"
+    return sql.SQL("{}({})").format(sql.SQL(type_), sql.Literal(space.dimensions))

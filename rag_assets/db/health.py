@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from rag_assets.db import schema
 from rag_assets.db.connecting import link_of
 from rag_assets.db.extension import MINIMUM, pgvector_version
-from rag_assets.db.hnsw import IndexState, index_state
+from rag_assets.db.index_states import index_state
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.pools import pool_statistics
 from rag_assets.errors import RagAssetsError
@@ -113,7 +113,7 @@ def _index(connection: Connection) -> tuple[bool, str]:
         live = session.scalars(select(EmbeddingSpace).where(EmbeddingSpace.status == "live")).all()
     for space in live:
         state = index_state(connection, space)
-        if state is not IndexState.VALID:
+        if not state.serves:
             return False, f"the index of live space {space.id} is {state.value}: run rag-assets ingest"
     if not live:
         return True, "no space is live yet: run rag-assets ingest to have something to search"

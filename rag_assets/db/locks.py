@@ -1,28 +1,18 @@
 """Advisory locks that keep two runs of one slice apart; they end with the connection, so a crash frees them."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import OperationalError
 
 from rag_assets.db.engine import direct_engine
 from rag_assets.errors import ServiceError
 
-_LOCK_NOT_AVAILABLE = "55P03"
-_ACQUIRE = text("SELECT pg_advisory_lock(hashtextextended('rag_assets.' || CAST(:name AS text), 0))")
-_ACQUIRE_SHARED = text("SELECT pg_advisory_lock_shared(hashtextextended('rag_assets.' || CAST(:name AS text), 0))")
-# What the session had before comes back with the release: the connection belongs to a pool.
-_LIMIT_WAIT = text(
-    "WITH before AS MATERIALIZED (SELECT current_setting('lock_timeout') AS lock_timeout, "
-    "current_setting('statement_timeout') AS statement_timeout) "
-    "SELECT lock_timeout, statement_timeout, set_config('lock_timeout', :limit, false), "
-    "set_config('statement_timeout', '0', false) FROM before"
-)
-_RELEASE = text(
-    "SELECT pg_advisory_unlock_all(), set_config('lock_timeout', :lock_timeout, false), "
-    "set_config('statement_timeout', :statement_timeout, false)"
-)
+_PAUSE_S = 0.1
+_TRY = text("SELECT pg_try_advisory_lock(hashtextextended('rag_assets.' || CAST(:name AS text), 0))")
+_TRY_SHARED = text("SELECT pg_try_advisory_lock_shared(hashtextextended('rag_assets.' || CAST(:name AS text), 0))")
+_RELEASE = text("SELECT pg_advisory_unlock_all()")
 _HOLDERS = text(
     "SELECT format('%s (backend %s, since %s)', a.application_name, a.pid, date_trunc('second', a.state_change)) "
     "FROM pg_locks l JOIN pg_stat_activity a USING (pid), "
@@ -43,27 +33,24 @@ def exclusively(engine: Engine, name: str, *, wait_s: float, shared: bool = Fals
     direct = direct_engine(engine, f"the lock {name!r}")
     with direct.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         try:
-            # PostgreSQL reads a lock_timeout of 0 as "wait for ever".
-            before = connection.execute(_LIMIT_WAIT, {"limit": f"{max(1, int(wait_s * 1000))}ms"}).one()
             _acquire(connection, name, wait_s=wait_s, shared=shared)
             yield
-            connection.execute(
-                _RELEASE, {"lock_timeout": before.lock_timeout, "statement_timeout": before.statement_timeout}
-            )
+            connection.execute(_RELEASE)
         except BaseException:
-            # Whatever happened, the session ends here, and with it its lock and its limit.
+            # Whatever happened, the session ends here, and with it its lock.
             connection.invalidate()
             raise
 
 
 def _acquire(connection: Connection, name: str, *, wait_s: float, shared: bool) -> None:
-    try:
-        connection.execute(_ACQUIRE_SHARED if shared else _ACQUIRE, {"name": name})
-    except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
-            raise
-        holders = ", ".join(connection.scalars(_HOLDERS, {"name": name})) or "a run that has just ended"
-        raise ServiceError(
-            f"{name} is in the hands of {holders} for more than {wait_s:g} s; "
-            "wait for that run to end (or end it), then run again."
-        ) from None
+    # Asked again and again: a statement that waits in the server keeps a snapshot while it does, and a concurrent
+    # build of an index waits for all snapshots. Builder and waiter would wait for each other.
+    end = time.monotonic() + wait_s
+    while not connection.scalar(_TRY_SHARED if shared else _TRY, {"name": name}):
+        if time.monotonic() >= end:
+            holders = ", ".join(connection.scalars(_HOLDERS, {"name": name})) or "a run that has just ended"
+            raise ServiceError(
+                f"{name} is in the hands of {holders} for more than {wait_s:g} s; "
+                "wait for that run to end (or end it), then run again."
+            )
+        time.sleep(min(_PAUSE_S, max(0.0, end - time.monotonic())))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pgvector.sqlalchemy import HALFVEC, VECTOR
+from pgvector.sqlalchemy import BIT, HALFVEC, VECTOR
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -52,6 +52,9 @@ class SpaceDefinition:
     storage: str
     m: int
     ef_construction: int
+    method: str = "hnsw"
+    # Concerns searches alone, so it is not part of the fingerprint.
+    oversampling: int = 8
 
 
 def is_runtime_object(table: str | None) -> bool:
@@ -80,10 +83,16 @@ def partition(space_id: int) -> Table:
     )
 
 
-def indexed(space: EmbeddingSpace, column: ColumnElement[Any]) -> ColumnElement[Any]:
+def compared(space: EmbeddingSpace, vector: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A vector as distances are worked out."""
+    return cast(vector, HALFVEC(space.dimensions) if space.storage == "halfvec" else VECTOR(space.dimensions))
+
+
+def indexed(space: EmbeddingSpace, vector: ColumnElement[Any]) -> ColumnElement[Any]:
     """The expression that the space's index is on; a search must send this very one to be served by it."""
-    kind = HALFVEC(space.dimensions) if space.storage == "halfvec" else VECTOR(space.dimensions)
-    return cast(column, kind)
+    if space.storage == "bit":
+        return cast(func.binary_quantize(compared(space, vector)), BIT(space.dimensions))
+    return compared(space, vector)
 
 
 def ensure_space(connection: Connection, definition: SpaceDefinition) -> EmbeddingSpace:
@@ -97,6 +106,8 @@ def ensure_space(connection: Connection, definition: SpaceDefinition) -> Embeddi
             space = session.scalars(by_fingerprint).one()
         elif space.status == "retired":
             space.status = "building"
+        if space.oversampling != definition.oversampling:
+            space.oversampling = definition.oversampling
         session.commit()
     if connection.scalar(select(func.to_regclass(f"{SCHEMA}.{partition_name(space.id)}"))) is None:
         create_partition(connection, partition_name(space.id), space.id)

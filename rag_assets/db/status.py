@@ -6,9 +6,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select, text
 from sqlalchemy.orm import Session
 
-from rag_assets.db import hnsw, schema
+from rag_assets.db import schema
 from rag_assets.db.counts import project_counts
 from rag_assets.db.extension import pgvector_version
+from rag_assets.db.index_states import examine
 from rag_assets.db.models import SCHEMA, Document, EmbeddingSpace, Project
 from rag_assets.db.pending import count_pending_texts
 from rag_assets.db.pools import pool_statistics
@@ -120,6 +121,8 @@ def _spaces(engine: Engine) -> list[dict[str, Any]]:
 
 def _space(connection: Connection, space: EmbeddingSpace) -> dict[str, Any]:
     table = func.to_regclass(f"{SCHEMA}.{partition_name(space.id)}")
+    vectors = count_vectors(connection, space)
+    index = examine(connection, space, rows=vectors)
     return {
         "id": space.id,
         "kind": space.kind,
@@ -127,11 +130,12 @@ def _space(connection: Connection, space: EmbeddingSpace) -> dict[str, Any]:
         "model": space.model,
         "revision": space.revision,
         "dimensions": space.dimensions,
+        "method": space.method,
         "storage": space.storage,
         "distance": space.distance,
-        "vectors": count_vectors(connection, space),
+        "vectors": vectors,
         "bytes": connection.scalar(select(func.pg_table_size(table))),
-        "index": hnsw.index_name(space.id),
-        "index_state": hnsw.index_state(connection, space).value,
-        "index_bytes": hnsw.index_bytes(connection, space),
+        "index": index.name,
+        "index_state": index.state.value,
+        "index_bytes": index.bytes,
     }

@@ -23,7 +23,7 @@ from sqlalchemy import (
     true,
 )
 
-from rag_assets.db.hnsw import OPERATORS
+from rag_assets.db.index_statements import OPERATORS
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.errors import UsageError
 from rag_assets.search.filters import NO_FILTERS, Filters

@@ -21,7 +21,7 @@ from rag_assets.db.compiled import (
     run_compiled,
 )
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.search import statements
+from rag_assets.search import approximate, statements
 from rag_assets.search.filters import Filters
 from rag_assets.search.packed import AnyVector, PackedVector
 from rag_assets.search.subjects import CHUNKS, Row, Subject
@@ -64,7 +64,7 @@ class Count:
 
     def scan_tuples(self, k: int) -> int:
         expected = k * self.vectors / max(self.qualifying, 1)
-        return int(min(statements.MOST_TUPLES, max(FEWEST_TUPLES, PATIENCE * expected)))
+        return int(min(approximate.MOST_TUPLES, max(FEWEST_TUPLES, PATIENCE * expected)))
 
 
 class Conditions(Protocol):
@@ -117,21 +117,21 @@ def nearest_rows(
     conditions = [*filters.conditions(), *left_out]
     wanted = distance or space.distance
     length = _length(vector, space, wanted)
-    values = statements.graph_values(vector, ef_search)
+    values = approximate.graph_values(vector, ef_search)
+    candidates = approximate.candidates_of(space, k, ef_search)
     if exact or not _served(space, wanted, length):
         return _exactly(connection, space, values, k, Clauses(conditions), wanted, subject)
     if not conditions:
-        rows = [
-            subject.row._make(row) for row in run_compiled(connection, _compiled_nearest(space, k, subject), values)
-        ]
+        found = run_compiled(connection, _compiled_nearest(space, k, subject, candidates), values)
+        rows = [subject.row._make(row) for row in found]
         if len(rows) == k:
             return Nearest(_expressed(rows, space, wanted, length), "index", ef_search)
         # There are no more than these, or vectors that nothing points to any more took the places of others.
     clauses = Clauses(conditions)
     count = counts.of(connection, space, filters, k, subject)
     if not count.is_small:
-        values["scan_tuples"] = str(count.scan_tuples(k))
-        filtered = _filtered(space, k, subject, clauses).run(connection, clauses, values)
+        values["scan_tuples"] = str(count.scan_tuples(candidates or k))
+        filtered = _filtered(space, k, subject, clauses, candidates).run(connection, clauses, values)
         rows = [subject.row._make(row) for row in filtered]
         if len(rows) == k:
             return Nearest(_expressed(rows, space, wanted, length), "index", ef_search)
@@ -154,9 +154,10 @@ def nearest_to_many(
     lengths = [_length(vector, space, wanted) for vector in vectors]
     if filters or exact or not all(_served(space, wanted, length) for length in lengths):
         return None
-    values = statements.graph_values("", ef_search) | {"queries": [str(vector) for vector in vectors]}
+    values = approximate.graph_values("", ef_search) | {"queries": [str(vector) for vector in vectors]}
+    statement = statements.nearest_chunks_to_many(space, k, approximate.candidates_of(space, k, ef_search))
     found: list[list[Row]] = [[] for _ in vectors]
-    for number, *row in connection.execute(statements.nearest_chunks_to_many(space, k), values):
+    for number, *row in connection.execute(statement, values):
         found[number - 1].append(Row._make(row))
     if any(len(rows) < k for rows in found):
         return None
@@ -216,8 +217,8 @@ def _counting(space: EmbeddingSpace, k: int, subject: Subject, clauses: Clauses)
 
 
 @lru_cache(maxsize=256)
-def _filtered(space: EmbeddingSpace, k: int, subject: Subject, clauses: Clauses) -> Conditional:
-    return compile_conditional(statements.nearest_filtered(space, k, clauses.clauses, subject), clauses)
+def _filtered(space: EmbeddingSpace, k: int, subject: Subject, clauses: Clauses, candidates: int | None) -> Conditional:
+    return compile_conditional(statements.nearest_filtered(space, k, clauses.clauses, subject, candidates), clauses)
 
 
 @lru_cache(maxsize=256)
@@ -226,5 +227,5 @@ def _exact(space: EmbeddingSpace, k: int, distance: str, subject: Subject, claus
 
 
 @lru_cache(maxsize=256)
-def _compiled_nearest(space: EmbeddingSpace, k: int, subject: Subject) -> Compiled:
-    return compile_statement(statements.nearest_rows(space, k, subject))
+def _compiled_nearest(space: EmbeddingSpace, k: int, subject: Subject, candidates: int | None) -> Compiled:
+    return compile_statement(statements.nearest_rows(space, k, subject, candidates))

@@ -9,14 +9,14 @@ from sqlalchemy import Connection, Engine, Text, cast, func, select
 
 from rag_assets.audit.plans import forbid_other_plans, served_by_index
 from rag_assets.audit.samples import sample_questions
-from rag_assets.db import hnsw
 from rag_assets.db.compiled import Compiled, compile_statement, run_compiled
+from rag_assets.db.index_states import index_in_use
 from rag_assets.db.models import EmbeddingSpace, QueryVector
 from rag_assets.db.spaces import partition, store_tuning
 from rag_assets.errors import ServiceError, UsageError
+from rag_assets.search.approximate import candidates_of, graph_values, nearest_texts
 from rag_assets.search.measures import percentiles
 from rag_assets.search.recall import recall_of, right_distances
-from rag_assets.search.statements import graph_values, nearest_texts
 
 K = 10
 QUESTIONS = 100
@@ -135,9 +135,10 @@ def _measure(
 ) -> Point:
     # In a small table the planner would rather scan it, and every setting would find everything.
     forbid_other_plans(connection)
-    statement, ef = nearest_texts(space, partition(space.id), K), max(K, ef_search)
+    ef = max(K, ef_search)
+    statement = nearest_texts(space, partition(space.id), K, candidates=candidates_of(space, K, ef))
     first = graph_values(questions["stored"][0], ef)
-    if not served_by_index(connection, statement, first, hnsw.index_name(space.id)):
+    if not served_by_index(connection, statement, first, index_in_use(connection, space)):
         raise ServiceError(f"the index of space {space.id} does not serve searches; run rag-assets ingest to build it.")
     sent = compile_statement(statement)
     for question in questions["stored"][:WARM_UP]:

@@ -8,7 +8,9 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from rag_assets.db import hnsw, spaces
+from rag_assets.db import spaces
+from rag_assets.db.index_build import Building, ensure_index
+from rag_assets.db.index_states import index_bytes
 from rag_assets.db.languages import DEFAULT_LANGUAGE
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import EmbeddingSpace, Project
@@ -172,19 +174,14 @@ def index(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
             removed = prune(engine, space)
         if space.kind == "chunks":
             refresh_words(engine, space.chunking)
-        found = hnsw.ensure_index(
-            engine,
-            space,
-            memory_limit_mb=settings.index_build_memory_mb,
-            wait_s=settings.lock_wait_s,
-            progress=lambda done, total: report("hnsw_index", done, total, "blocks"),
-        )
+        building = Building.of(settings, lambda done, total: report("hnsw_index", done, total, "blocks"))
+        found = ensure_index(engine, space, building)
         with engine.connect() as connection:
             vectors = spaces.count_vectors(connection, space)
             figures = {
                 "space": space.id,
                 "index_found": found.value,
-                "index_bytes": hnsw.index_bytes(connection, space),
+                "index_bytes": index_bytes(connection, space),
                 "dagster/row_count": vectors,
                 "vectors": vectors,
                 "table": spaces.partition_name(space.id),

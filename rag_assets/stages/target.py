@@ -1,5 +1,6 @@
 """From the settings to the embedding space that they ask for."""
 
+import logging
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,12 @@ _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 WHOLE = "whole"
 # Models that read whole books still find passages better; more than this only on demand.
 LONGEST_BY_DEFAULT = 512
+
+# What pgvector can index of each storage, and what its vectors can have at all.
+_INDEXABLE = {"vector": 2_000, "halfvec": 4_000, "bit": 16_000}
+MOST_DIMENSIONS = _INDEXABLE["bit"]
+
+log = logging.getLogger(__name__)
 
 _DISTANCES = {"cosine": "cosine", "dot": "ip", "euclidean": "l2", None: "cosine"}
 
@@ -63,14 +70,15 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
         embedder["pieces"] = cutting
     index: dict[str, Any] = {
         "distance": _DISTANCES.get(model.similarity, "cosine"),
-        "storage": settings.index_storage,
-        "m": settings.hnsw_m,
-        "ef_construction": settings.hnsw_ef_construction,
+        "storage": storage_for(model.dimensions, settings.index_storage),
     }
+    graph: dict[str, Any] = {"m": settings.hnsw_m, "ef_construction": settings.hnsw_ef_construction}
+    # Lists have neither links nor construction: who changes those of graphs makes no other space of lists.
+    shape = graph if settings.index_method == "hnsw" else {"method": settings.index_method}
     chunking = WHOLE if whole else fingerprint(cutting)
     definition = SpaceDefinition(
         kind=kind,
-        fingerprint=fingerprint(kind, chunking, embedder, index),
+        fingerprint=fingerprint(kind, chunking, embedder, index | shape),
         embedder=fingerprint(embedder),
         chunking=chunking,
         chunking_settings=cutting,
@@ -80,9 +88,37 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
         max_tokens=room,
         prompts=model.prompts,
         normalize=True,
+        method=settings.index_method,
+        oversampling=settings.oversampling,
         **index,
+        **graph,
     )
     return Target(definition, model)
+
+
+def storage_for(dimensions: int, wanted: str) -> str:
+    """The wanted storage, or the next one that an index of so many dimensions can have, and a warning that says so.
+
+    Raises UsageError beyond what pgvector's vectors hold.
+    """
+    if dimensions > MOST_DIMENSIONS:
+        raise UsageError(
+            f"the model's vectors have {dimensions:,} dimensions, and pgvector holds {MOST_DIMENSIONS:,}; "
+            "choose another model."
+        )
+    names = list(_INDEXABLE)
+    fitting = [name for name in names[names.index(wanted) :] if dimensions <= _INDEXABLE[name]]
+    if fitting[0] != wanted:
+        log.warning(
+            "vectors of %s dimensions cannot be indexed as %s, which ends at %s: the index stores %s; "
+            "set RAG_ASSETS_INDEX_STORAGE=%s to say so yourself",
+            f"{dimensions:,}",
+            wanted,
+            f"{_INDEXABLE[wanted]:,}",
+            fitting[0],
+            fitting[0],
+        )
+    return fitting[0]
 
 
 def _chunking(settings: Settings, model: Model, tokenizer: Tokenizer, room: int) -> dict[str, Any]:

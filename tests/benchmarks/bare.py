@@ -11,7 +11,7 @@ from psycopg import Connection, sql
 from sqlalchemy import URL
 
 from rag_assets.db.ddl import vector_type
-from rag_assets.db.hnsw import OPERATORS
+from rag_assets.db.index_statements import OPERATORS
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.spaces import partition_name
 

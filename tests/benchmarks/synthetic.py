@@ -22,8 +22,8 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, Engine, Table, func, select, text
 from sqlalchemy.dialects import postgresql
 
-from rag_assets.db import hnsw
 from rag_assets.db.engine import dispose_engines, shared_engine
+from rag_assets.db.index_build import Building, ensure_index
 from rag_assets.db.models import SCHEMA, Base, EmbeddingSpace, Project
 from rag_assets.db.rows import chunk_id, document_id, project_id
 from rag_assets.db.spaces import ensure_space, partition, promote
@@ -81,7 +81,7 @@ def fill(engine: Engine, size: int, *, index: bool = True) -> dict[str, float]:
     seconds["rows"] = time.perf_counter() - started
     started = time.perf_counter()
     if index:
-        hnsw.ensure_index(engine, space, memory_limit_mb=4096, wait_s=60, progress=lambda done, total: None)
+        ensure_index(engine, space, Building(memory_limit_mb=4096))
     seconds["index"] = time.perf_counter() - started
     started = time.perf_counter()
     with engine.begin() as connection:

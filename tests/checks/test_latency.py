@@ -7,7 +7,8 @@ from sqlalchemy import Engine, inspect, text
 
 from rag_assets.audit import vectors
 from rag_assets.audit.latency import Latency, measure
-from rag_assets.db import hnsw
+from rag_assets.db.index_build import ensure_index
+from rag_assets.db.index_statements import index_name
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.settings import Settings
 from tests.db.filling import definition, fill, space_of
@@ -91,7 +92,7 @@ def test_a_probe_of_another_index_is_made_anew(engine: Engine, space: EmbeddingS
 def test_from_ten_thousand_vectors_on_the_space_itself_is_measured(engine: Engine) -> None:
     made = space_of(engine, definition("f", dimensions=384))
     fill(engine, made, 10_000)
-    hnsw.ensure_index(engine, made, memory_limit_mb=512, wait_s=10, progress=lambda done, total: None)
+    ensure_index(engine, made)
     with engine.begin() as connection:
         connection.execute(text(f"CREATE TABLE rag.latency_probe_{made.id} (x int)"))
     found = vectors.search_latency(engine, made, Settings())
@@ -104,6 +105,6 @@ def test_from_ten_thousand_vectors_on_the_space_itself_is_measured(engine: Engin
     assert used.passed
     assert (used.metadata["chosen"], used.metadata["table_is_small"]) == (True, False)
     with engine.begin() as connection:
-        connection.execute(text(f"DROP INDEX rag.{hnsw.index_name(made.id)}"))
+        connection.execute(text(f"DROP INDEX rag.{index_name(made)}"))
     # At this size a scan is no excuse.
     assert not vectors.index_used(engine, made).passed

@@ -83,7 +83,9 @@ STATUS = {
     "failed_documents": [{"project": str, "file_path": str, "reason": str}],
     "spaces": [
         dict.fromkeys(("id", "dimensions", "vectors", "bytes", "index_bytes"), int)
-        | dict.fromkeys(("kind", "status", "model", "revision", "storage", "distance", "index", "index_state"), str)
+        | dict.fromkeys(
+            ("kind", "status", "model", "revision", "method", "storage", "distance", "index", "index_state"), str
+        )
     ],
 }
 

@@ -14,7 +14,7 @@ from rag_assets.search.filters import Filters
 from tests.checks.looking import change
 from tests.search.vectors import Corpus, Stored, make_corpus
 
-SPACES = [("cosine", "vector"), ("cosine", "halfvec"), ("l2", "vector"), ("ip", "vector")]
+SPACES = [("cosine", "vector"), ("cosine", "halfvec"), ("l2", "vector"), ("ip", "vector"), ("cosine", "bit")]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, Engine
 
 from rag_assets.db.engine import make_async_engine
-from rag_assets.db.hnsw import ensure_index
+from rag_assets.db.index_build import ensure_index
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.rows import EmbeddingRow
 from rag_assets.db.spaces import drop_retired, promote
@@ -68,7 +68,7 @@ class Spaces:
         with self.engine.begin() as connection:
             write_chunks(connection, chunking, cut)
             write_embeddings(connection, space.id, [EmbeddingRow(*pair) for pair in zip(hashes, vectors, strict=True)])
-        ensure_index(self.engine, space, memory_limit_mb=64, wait_s=10, progress=lambda done, total: None)
+        ensure_index(self.engine, space)
         refresh_words(self.engine, chunking)
         self.chunks[space.id] = len(hashes)
         with self.engine.begin() as connection:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from rag_assets.db.engine import make_engine
 from rag_assets.errors import UsageError
-from rag_assets.search import statements
+from rag_assets.search import approximate, statements
 from rag_assets.search.answers import Answer
 from rag_assets.search.retriever import Retriever
 from tests.checks.looking import change
@@ -18,14 +18,17 @@ from tests.conftest import new_database
 from tests.fakes import HashEncoder
 from tests.search.vectors import DIMENSIONS, SHARED, Corpus, Stored, make_corpus
 
-# Distance, storage, whether vectors are of length 1.
+# Distance, storage, whether vectors are of length 1, method.
 SPACES = [
-    ("cosine", "vector", True),
-    ("cosine", "halfvec", False),
-    ("l2", "vector", False),
-    ("l2", "halfvec", True),
-    ("ip", "vector", True),
-    ("ip", "halfvec", False),
+    ("cosine", "vector", True, "hnsw"),
+    ("cosine", "halfvec", False, "hnsw"),
+    ("cosine", "bit", True, "hnsw"),
+    ("l2", "vector", False, "ivfflat"),
+    ("l2", "halfvec", True, "hnsw"),
+    ("l2", "bit", False, "hnsw"),
+    ("ip", "vector", True, "hnsw"),
+    ("ip", "halfvec", False, "ivfflat"),
+    ("ip", "bit", True, "ivfflat"),
 ]
 DISTANCES = ("cosine", "l2", "ip", "l1")
 FILTERS: list[dict[str, Any]] = [
@@ -40,10 +43,10 @@ ONLY_THE_GRAPH = "-c enable_seqscan=off -c enable_sort=off -c enable_bitmapscan=
 
 @pytest.fixture(scope="module", params=SPACES, ids=lambda space: "-".join(map(str, space)))
 def corpus_engine(request: pytest.FixtureRequest, admin: Engine, template: str) -> Iterator[tuple[Corpus, Engine]]:
-    distance, storage, normalize = request.param
+    distance, storage, normalize, method = request.param
     for url in new_database(admin, template):
         engine = make_engine(url)
-        yield make_corpus(engine, distance, storage, normalize=normalize), engine
+        yield make_corpus(engine, distance, storage, normalize=normalize, method=method), engine
         engine.dispose()
 
 
@@ -176,7 +179,7 @@ def test_a_narrow_filter_through_the_graph_that_gives_up_early_costs_no_hit(
     engine: Engine, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     through_the_graph(monkeypatch)
-    monkeypatch.setattr(statements, "MOST_TUPLES", 1)
+    monkeypatch.setattr(approximate, "MOST_TUPLES", 1)
     graph = graph_engine(engine)
     far = -corpus.of("d28.md")[0].vector
     answer = retriever_of(graph).search(far, k=4, ef_search=4, project="p", path_glob="d28.md")

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from rag_assets.audit.plans import forbid_other_plans
 from rag_assets.db.writes import delete_documents, write_chunks
 from rag_assets.errors import UsageError
-from rag_assets.search import statements
+from rag_assets.search import approximate, statements
 from rag_assets.search.filters import Filters
 from rag_assets.search.nearest import Nearest
 from rag_assets.search.selection import find_document
@@ -19,9 +19,9 @@ from tests.checks.looking import change
 from tests.db.filling import add_document, chunked, document
 from tests.search.vectors import Corpus, Stored, make_corpus
 
-SPACES = [("cosine", "vector"), ("cosine", "halfvec"), ("l2", "vector"), ("ip", "halfvec")]
+SPACES = [("cosine", "vector"), ("cosine", "halfvec"), ("l2", "vector"), ("ip", "halfvec"), ("cosine", "bit")]
 # Half precision moves a distance by so much.
-TOLERANCE = {"vector": 1e-5, "halfvec": 2e-2}
+TOLERANCE = {"vector": 1e-5, "halfvec": 2e-2, "bit": 1e-5}
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_where_the_graph_gives_up_all_that_qualifies_is_compared(
     filters = Filters(path_glob="d29.md")
     search_through(monkeypatch, "index")
     # After the first few candidates, of which next to none qualify, the graph is left.
-    monkeypatch.setattr(statements, "MOST_TUPLES", 1)
+    monkeypatch.setattr(approximate, "MOST_TUPLES", 1)
     corpus.space.ef_search = 1
     found = ask(engine, similar_to_chunk, corpus.space, target.chunk_id, k=4, filters=filters, graph_only=True)
     assert found.plan == "exact"

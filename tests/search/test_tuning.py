@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from rag_assets.db import hnsw
+from rag_assets.db.index_build import ensure_index
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces import live_space, promote
 from rag_assets.errors import ServiceError, UsageError
@@ -16,7 +16,7 @@ from tests.running import rows
 
 
 def build(engine: Engine, space: EmbeddingSpace) -> None:
-    hnsw.ensure_index(engine, space, memory_limit_mb=256, wait_s=10, progress=lambda done, total: None)
+    ensure_index(engine, space)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
-from rag_assets.db.hnsw import ensure_index
+from rag_assets.db.index_build import ensure_index
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.projects import save_project
 from rag_assets.db.rows import ChunkedDocument, DocumentRow, EmbeddingRow
@@ -60,14 +60,19 @@ class Corpus:
 
 
 def make_corpus(
-    engine: Engine, distance: str = "cosine", storage: str = "vector", *, normalize: bool | None = None
+    engine: Engine,
+    distance: str = "cosine",
+    storage: str = "vector",
+    *,
+    normalize: bool | None = None,
+    method: str = "hnsw",
 ) -> Corpus:
     """30 documents of 4 chunks each in two projects; one text stands in every fifth document, twice in the first.
 
     Vectors are of length 1 for cosine, and of about 3 else, unless `normalize` says otherwise.
     """
     normalize = distance == "cosine" if normalize is None else normalize
-    space = space_of(engine, definition("f1", distance=distance, storage=storage, normalize=normalize))
+    space = space_of(engine, definition("f1", distance=distance, storage=storage, normalize=normalize, method=method))
     random = np.random.default_rng(7)
     vectors: dict[str, Any] = {}
     stored = []
@@ -88,7 +93,7 @@ def make_corpus(
             Stored(one.id, row.id, project, row.file_path, one.chunk_index, one.content_hash, vectors[one.chunk_text])
             for row, one in chunks
         ]
-    ensure_index(engine, space, memory_limit_mb=64, wait_s=10, progress=lambda done, total: None)
+    ensure_index(engine, space)
     with engine.begin() as connection:
         promote(connection, space)
     return Corpus(space, stored)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from rag_assets.db.spaces import ensure_space
 from rag_assets.errors import IntegrityError, ServiceError, UsageError
-from rag_assets.stages.target import checked_space, target_space
+from rag_assets.stages.target import checked_space, storage_for, target_space
 from tests.running import rows
 from tests.stages.stepping import Steps, write
 
@@ -37,8 +38,10 @@ def test_model_that_is_nowhere_is_a_service_error(steps: Steps, tmp_path: Path) 
         ({"overlap_tokens": 10}, False, True),
         ({"hnsw_m": 24}, True, True),
         ({"index_storage": "halfvec"}, True, True),
+        ({"index_storage": "bit"}, True, True),
+        ({"index_method": "ivfflat"}, True, True),
     ],
-    ids=["chunk_tokens", "overlap_tokens", "hnsw_m", "index_storage"],
+    ids=["chunk_tokens", "overlap_tokens", "hnsw_m", "halfvec", "bit", "ivfflat"],
 )
 def test_what_changes_a_space(
     steps: Steps, change: dict[str, object], same_chunking: bool, same_embedder: bool
@@ -51,8 +54,47 @@ def test_what_changes_a_space(
 
 def test_settings_that_concern_no_vector_leave_the_space(steps: Steps) -> None:
     before = target_space(steps.settings).definition
+    lists = steps.settings.model_copy(update={"index_method": "ivfflat"})
+    graph = lists.model_copy(update={"hnsw_m": 32, "hnsw_ef_construction": 128})
+    assert target_space(lists).definition.fingerprint == target_space(graph).definition.fingerprint
     for change in ({"ef_search": 200}, {"batch_tokens": 512}, {"lock_wait_s": 1.0}):
         assert target_space(steps.settings.model_copy(update=change)).definition == before
+
+
+def test_more_candidates_to_compare_again_are_of_the_same_space(steps: Steps) -> None:
+    wider = target_space(steps.settings.model_copy(update={"oversampling": 20})).definition
+    assert wider.fingerprint == steps.target.definition.fingerprint
+    with steps.engine.begin() as connection:
+        ensure_space(connection, steps.target.definition)
+        assert ensure_space(connection, wider).oversampling == 20
+    assert rows(steps.engine, "SELECT oversampling FROM rag.embedding_spaces") == [(20,)]
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "wanted", "stored"),
+    [
+        (2_000, "vector", "vector"),
+        (2_001, "vector", "halfvec"),
+        (4_000, "halfvec", "halfvec"),
+        (4_001, "vector", "bit"),
+        (4_001, "halfvec", "bit"),
+        (384, "bit", "bit"),
+    ],
+)
+def test_vectors_too_long_for_a_storage_get_the_next_one_and_a_warning(
+    dimensions: int, wanted: str, stored: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert storage_for(dimensions, wanted) == stored
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == (stored != wanted)
+    if said:
+        assert f"{dimensions:,} dimensions cannot be indexed as {wanted}" in said[0]
+        assert f"set RAG_ASSETS_INDEX_STORAGE={stored} to say so yourself" in said[0]
+
+
+def test_vectors_that_pgvector_cannot_hold_are_a_usage_error() -> None:
+    with pytest.raises(UsageError, match=r"16,001 dimensions, and pgvector holds 16,000; choose another model"):
+        storage_for(16_001, "bit")
 
 
 def test_nothing_to_check_says_so(steps: Steps) -> None:

@@ -22,8 +22,9 @@ class EmbeddingSpace(Timestamped, Base):
         CheckConstraint("kind IN ('chunks', 'messages', 'memories')", name="kind_known"),
         CheckConstraint("status IN ('building', 'live', 'retired')", name="status_known"),
         CheckConstraint("distance IN ('cosine', 'l2', 'ip')", name="distance_known"),
-        CheckConstraint("storage IN ('vector', 'halfvec')", name="storage_known"),
-        CheckConstraint("dimensions BETWEEN 1 AND 4000", name="dimensions_indexable"),
+        CheckConstraint("method IN ('hnsw', 'ivfflat')", name="method_known"),
+        CheckConstraint("storage IN ('vector', 'halfvec', 'bit')", name="storage_known"),
+        CheckConstraint("dimensions BETWEEN 1 AND 16000", name="dimensions_indexable"),
         Index("uq_embedding_spaces_live", "kind", unique=True, postgresql_where=text("status = 'live'")),
     )
 
@@ -40,10 +41,13 @@ class EmbeddingSpace(Timestamped, Base):
     prompts: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
     normalize: Mapped[bool]
     distance: Mapped[str]
+    method: Mapped[str] = mapped_column(server_default="hnsw")
     storage: Mapped[str]
     m: Mapped[int]
     ef_construction: Mapped[int]
     ef_search: Mapped[int] = mapped_column(server_default=text(str(EF_SEARCH)))
+    # Where the storage is bit: candidates for each wanted hit that are compared again by their true vectors.
+    oversampling: Mapped[int] = mapped_column(server_default=text("8"))
     # What `rag-assets tune` measured: the curve of recall against latency that ef_search was chosen from.
     tuning: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     status: Mapped[str] = mapped_column(server_default="building")

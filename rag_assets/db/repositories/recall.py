@@ -15,8 +15,8 @@ from rag_assets.db.repositories.memories import in_force
 from rag_assets.db.repositories.values import checked_id
 from rag_assets.db.spaces import live_space, partition
 from rag_assets.errors import ServiceError, UsageError
+from rag_assets.search.approximate import asked, candidates_of, distance_to, graph_values, nearest_texts
 from rag_assets.search.packed import AnyVector
-from rag_assets.search.statements import asked, distance_to, graph_values, nearest_texts
 
 MOST_MEMORIES = 1_000
 # Up to so many, all memories that serve are weighed: comparing them takes a few milliseconds.
@@ -24,7 +24,7 @@ EXACT_MEMORIES = 5_000
 # Where an owner has too many memories to weigh all of them, this many of the nearest are weighed for each wanted.
 _WEIGHED_PER_HIT = 10
 # What the widest number of each storage is, as pgvector takes it.
-_LARGEST = {"vector": 3.4e38, "halfvec": 65504.0}
+_LARGEST = {"vector": 3.4e38, "halfvec": 65504.0, "bit": 3.4e38}
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,8 @@ def _all_compared(space: EmbeddingSpace, serves: ColumnElement[bool]) -> CTE:
 def _nearest_compared(space: EmbeddingSpace, serves: ColumnElement[bool], texts: int) -> CTE:
     table = partition(space.id)
     of_owner = select(Memory.id).where(serves, Memory.content_hash == table.c.content_hash).exists()
-    nearest = nearest_texts(space, table, texts).where(of_owner).cte("nearest")
+    candidates = candidates_of(space, texts, texts)
+    nearest = nearest_texts(space, table, texts, candidates=candidates, conditions=[of_owner]).cte("nearest")
     return (
         select(Memory.id, nearest.c.distance)
         .join(nearest, nearest.c.content_hash == Memory.content_hash)
