@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, func, text
 
-from rag_assets.search import statements
+from rag_assets.search import approximate
 from tests.checks.damages import DAMAGES, add_half_a_space
 from tests.checks.looking import look, numbers, red
 
@@ -40,16 +40,16 @@ def test_a_database_that_has_iterative_scans_off_changes_nothing_for_searches(bu
 def test_searches_that_send_iterative_scans_off_turn_the_check_of_the_index_red(
     built: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def off() -> list[Any]:
+    def off(*given: Any) -> list[Any]:
         return [
             func.set_config("hnsw.iterative_scan", "off", True).label(setting.name)
             if setting.name == "hnsw_iterative_scan"
             else setting
-            for setting in settings()
+            for setting in settings(*given)
         ]
 
-    settings = statements._settings
-    monkeypatch.setattr(statements, "_settings", off)
+    settings = approximate.settings
+    monkeypatch.setattr(approximate, "settings", off)
     found = look()
     assert red(found) == {"index_used"}
     assert "ends at its first candidates" in (found["index_used"].description or "")
