@@ -127,6 +127,16 @@ class Settings(BaseSettings):
     latency_limit_ms: float = Field(100, gt=0, description="Threshold of the check search_latency (p95).")
     recall_limit: float = Field(0.95, gt=0, le=1, description="Threshold of the check recall_at_10 (mean).")
 
+    previous_space_days: float = Field(
+        7, ge=0, description="Days for which the space that served before is kept, and kept up to date, for a rollback."
+    )
+    quality_tolerance: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="How much less nDCG@10 and recall@10 of judged questions may be in a space that is to take over.",
+    )
+
     messages_since: date = Field(
         date(2024, 1, 1), description="The first day (UTC) whose messages are embedded: the first daily partition."
     )

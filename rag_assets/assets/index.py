@@ -11,6 +11,7 @@ from rag_assets.resources.embedder import Embedder
 from rag_assets.resources.postgres import Postgres
 
 if TYPE_CHECKING:
+    from rag_assets.db.texts import Kind
     from rag_assets.stages.target import Target
 
 
@@ -28,9 +29,10 @@ def hnsw_index(context: dg.AssetExecutionContext, postgres: Postgres, embedder: 
 def live_space(postgres: Postgres, embedder: Embedder) -> dg.MaterializeResult[None]:
     """The embedding space that searches use, and the view `rag.live_chunks` for the outside world.
 
-    The pointer moves to the wanted space only when that one is proved: complete, indexed, fast and exact enough.
+    The pointer moves to the wanted space only when that one is proved: complete, indexed, fast and exact enough, and no
+    worse at the judged questions of the projects. The space that served before is kept for a rollback.
     """
-    return serve(postgres, embedder.target(), table="live_chunks")
+    return serve(postgres, embedder, "chunks", table="live_chunks")
 
 
 def build_index(context: dg.AssetExecutionContext, postgres: Postgres, target: "Target") -> dg.MaterializeResult[None]:
@@ -43,11 +45,11 @@ def build_index(context: dg.AssetExecutionContext, postgres: Postgres, target: "
     return dg.MaterializeResult(metadata={**table, **figures})
 
 
-def serve(postgres: Postgres, target: "Target", *, table: str) -> dg.MaterializeResult[None]:
+def serve(postgres: Postgres, embedder: Embedder, kind: "Kind", *, table: str) -> dg.MaterializeResult[None]:
     """What the pointer of each kind of texts does."""
     from rag_assets.db.pools import pool_statistics
     from rag_assets.stages import refresh
 
-    figures = refresh.live(postgres.engine, postgres.settings, target)
+    figures = refresh.live(postgres.engine, postgres.settings, embedder.target(kind), embedder.encoder)
     shown = table_metadata(postgres.engine.url.database or "", table)
     return dg.MaterializeResult(metadata={**shown, **figures, **pool_statistics(postgres.engine).metadata()})

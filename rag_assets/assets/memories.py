@@ -38,4 +38,4 @@ def live_memories(postgres: Postgres, embedder: Embedder) -> dg.MaterializeResul
 
     The pointer moves to the wanted space only when that one is proved: complete, indexed, fast and exact enough.
     """
-    return serve(postgres, embedder.target("memories"), table="embeddings")
+    return serve(postgres, embedder, "memories", table="embeddings")

@@ -51,4 +51,4 @@ def live_messages(postgres: Postgres, embedder: Embedder) -> dg.MaterializeResul
     The pointer moves to the wanted space only when that one is proved: complete up to today, indexed, fast and exact
     enough.
     """
-    return serve(postgres, embedder.target("messages"), table="embeddings")
+    return serve(postgres, embedder, "messages", table="embeddings")

@@ -1,7 +1,7 @@
 """The proof that a space may serve: complete, sound, indexed, used, fast, exact enough. Facts, with their numbers."""
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Engine, exists, func, select, table
 
@@ -19,28 +19,43 @@ from rag_assets.db.texts import texts_of
 from rag_assets.search.approximate import graph_values
 from rag_assets.settings import Settings
 
+if TYPE_CHECKING:
+    from rag_assets.search.query_vectors import MakeEncoder
+
 _ONE_OF = {"chunks": "chunk", "messages": "message", "memories": "memory"}
 
 
-def failures(engine: Engine, settings: Settings, space: EmbeddingSpace) -> list[str]:
-    """What keeps this space from serving, one clause each; empty when nothing does."""
-    findings = [
-        *(_chunks_parity(engine, space) if space.kind == "chunks" else [nothing_is_lost(engine, space)]),
-        vectors_are_sound(engine, space),
-        index_valid(engine, space),
-        index_used(engine, space),
-        search_latency(engine, space, settings),
-        recall_at_10(engine, space, settings),
-    ]
-    return [finding.reason for finding in findings if not finding.passed]
+def proofs(
+    engine: Engine, settings: Settings, space: EmbeddingSpace, encoder: "MakeEncoder | None" = None
+) -> dict[str, Finding]:
+    """All that must hold before this space may serve, under the names of the checks."""
+    of_kind = _proofs_of_chunks(engine, space) if space.kind == "chunks" else _proofs_of_whole_texts(engine, space)
+    found = {
+        **of_kind,
+        "vectors_are_sound": vectors_are_sound(engine, space),
+        "index_valid": index_valid(engine, space),
+        "index_used": index_used(engine, space),
+        "search_latency": search_latency(engine, space, settings),
+        "recall_at_10": recall_at_10(engine, space, settings),
+    }
+    if space.kind == "chunks" and all(finding.passed for finding in found.values()):
+        # Asked last, and of a space that can be searched: the questions may be many.
+        from rag_assets.audit.no_worse import answers_no_worse
+
+        found["answers_no_worse"] = answers_no_worse(engine, settings, space, encoder)
+    return found
 
 
-def _chunks_parity(engine: Engine, space: EmbeddingSpace) -> list[Finding]:
-    return [
-        documents_have_chunks(engine, space.chunking),
-        texts_have_vectors(engine, space),
-        no_orphan_vectors(engine, space),
-    ]
+def _proofs_of_whole_texts(engine: Engine, space: EmbeddingSpace) -> dict[str, Finding]:
+    return {"nothing_is_lost": nothing_is_lost(engine, space)}
+
+
+def _proofs_of_chunks(engine: Engine, space: EmbeddingSpace) -> dict[str, Finding]:
+    return {
+        "documents_have_chunks": documents_have_chunks(engine, space.chunking),
+        "texts_have_vectors": texts_have_vectors(engine, space),
+        "no_orphan_vectors": no_orphan_vectors(engine, space),
+    }
 
 
 def texts_have_vectors(

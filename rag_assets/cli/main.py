@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from rag_assets.cli import check, database, embed, evaluate, explain, ingest, search, seed, status, tune, ui
+from rag_assets.cli import check, database, embed, evaluate, explain, ingest, search, seed, spaces, status, tune, ui
 from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("status")(status.status)
 app.command("tune")(tune.tune)
 app.command("ui")(ui.ui)
 app.add_typer(database.app, name="db")
+app.add_typer(spaces.app, name="spaces")
 
 
 def run() -> None:

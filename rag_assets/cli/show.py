@@ -108,18 +108,37 @@ def status(found: dict[str, Any]) -> None:
             f"project {project['name']}: {project['documents']:,} documents, {project['chunks']:,} chunks, "
             f"{project['vectors']:,} of {project['texts']:,} texts embedded, from {project['source']}"
         )
-    for space in found["spaces"]:
-        _line(
-            f"space {space['id']} ({space['kind']}, {space['status']}): {space['model']} {space['revision'][:8]}, "
-            f"{space['vectors']:,} vectors of {space['dimensions']} dimensions, {_size(space['bytes'])}; "
-            f"index {space['index_state']}, {_size(space['index_bytes'])}"
-        )
+    spaces(found["spaces"])
     _line(
         f"pending: {pending['documents_to_chunk']:,} documents to chunk, {pending['texts_to_embed']:,} texts to embed, "
         f"{pending['messages_to_embed']:,} messages, {pending['memories_to_embed']:,} memories"
     )
     for document in found["failed_documents"]:
         _line(f"failed: {document['project']}/{document['file_path']}: {document['reason']}")
+
+
+def spaces(found: list[dict[str, Any]]) -> None:
+    """A line a space: what it is, what it holds, what is left to do in it."""
+    for space in found:
+        state = space["status"] + (", rolled back from" if space["rolled_back_at"] else "")
+        _line(
+            f"space {space['id']} ({space['kind']}, {state}): {space['model']} {space['revision'][:8]}, "
+            f"{space['vectors']:,} vectors of {space['dimensions']} dimensions, {_size(space['bytes'])}; "
+            f"index {space['index_state']}, {_size(space['index_bytes'])}{_left(space)}"
+        )
+
+
+def _left(space: dict[str, Any]) -> str:
+    if not (space["documents_left"] or space["texts_left"]):
+        return ""
+    takes = (
+        "no run has measured how long" if space["seconds_left"] is None else f"about {duration(space['seconds_left'])}"
+    )
+    return f"; left: {space['documents_left']:,} documents to chunk, {space['texts_left']:,} texts to embed ({takes})"
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:,.0f} min"
 
 
 def health(found: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Date, Exists, Select, Text, and_, cast, exists, func, or_, select
+from sqlalchemy import Date, Exists, Select, Text, and_, cast, exists, func, or_, select, true
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import aliased
 
@@ -14,8 +14,8 @@ from rag_assets.db.spaces import partition
 from rag_assets.db.texts import made_on_day, midnight, texts_of
 
 
-def pending_documents(project_id: UUID, chunking: str) -> Select[UUID, int]:
-    """Documents of the project to cut by this chunking, or in another language: id, size of the text in bytes."""
+def pending_documents(project_id: UUID | None, chunking: str) -> Select[UUID, int]:
+    """Documents of a project, or of all, to cut by this chunking or in another language: id, bytes of its text."""
     stamp = aliased(DocumentChunking)
     language = func.coalesce(Project.settings["language"].astext, DEFAULT_LANGUAGE)
     return (
@@ -23,7 +23,7 @@ def pending_documents(project_id: UUID, chunking: str) -> Select[UUID, int]:
         .join(Project, Project.id == Document.project_id)
         .outerjoin(stamp, and_(stamp.document_id == Document.id, stamp.chunking == chunking))
         .where(
-            Document.project_id == project_id,
+            true() if project_id is None else Document.project_id == project_id,
             Document.content.is_not(None),
             or_(
                 stamp.content_hash.is_distinct_from(Document.content_hash),
@@ -46,6 +46,14 @@ def pending_texts(space: EmbeddingSpace, project_id: UUID | None = None, day: da
 
 def count_pending_texts(space: EmbeddingSpace, project_id: UUID | None = None, day: date | None = None) -> Select[Any]:
     return _pending(space, project_id, day, func.count(texts_of(space).content_hash.distinct()))
+
+
+def pending_tokens(space: EmbeddingSpace) -> Select[int, int]:
+    """(distinct texts in use without a vector, their tokens)."""
+    texts = texts_of(space)
+    each = _pending(space, None, None, func.max(texts.token_count).label("tokens")).group_by(texts.content_hash)
+    distinct = each.subquery("distinct_texts")
+    return select(func.count(), func.coalesce(func.sum(distinct.c.tokens), 0)).select_from(distinct)
 
 
 def count_texts(space: EmbeddingSpace, project_id: UUID | None = None, day: date | None = None) -> Select[Any]:

@@ -30,6 +30,7 @@ from rag_assets.db.ddl import create_partition, drop_table
 from rag_assets.db.live_view import show_live
 from rag_assets.db.models import SCHEMA, Embedding, EmbeddingSpace
 
+PARTITION = "embeddings_"
 _RUNTIME_TABLE = re.compile(r"(embeddings|latency_probe)_\d+")
 
 
@@ -63,12 +64,16 @@ def is_runtime_object(table: str | None) -> bool:
 
 
 def partition_name(space_id: int) -> str:
-    return f"embeddings_{space_id}"
+    return f"{PARTITION}{space_id}"
 
 
 def probe_name(space_id: int) -> str:
     """The table that the latency check keeps for a space that holds few vectors."""
     return f"latency_probe_{space_id}"
+
+
+def has_partition(connection: Connection, space_id: int) -> bool:
+    return connection.scalar(select(func.to_regclass(f"{SCHEMA}.{partition_name(space_id)}"))) is not None
 
 
 def partition(space_id: int) -> Table:
@@ -96,20 +101,23 @@ def indexed(space: EmbeddingSpace, vector: ColumnElement[Any]) -> ColumnElement[
 
 
 def ensure_space(connection: Connection, definition: SpaceDefinition) -> EmbeddingSpace:
-    """Find the space of this definition, or make it with its empty partition."""
-    _take_turns(connection)
+    """Find the space of this definition, or make it with its empty partition.
+
+    One that was rolled back from and retired stays so: nothing is to be built that may not serve.
+    """
+    take_turns(connection)
     with Session(bind=connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as session:
         by_fingerprint = select(EmbeddingSpace).where(EmbeddingSpace.fingerprint == definition.fingerprint)
         space = session.scalar(by_fingerprint)
         if space is None:
             session.execute(insert(EmbeddingSpace).values(asdict(definition)).on_conflict_do_nothing())
             space = session.scalars(by_fingerprint).one()
-        elif space.status == "retired":
+        elif space.status == "retired" and space.rolled_back_at is None:
             space.status = "building"
         if space.oversampling != definition.oversampling:
             space.oversampling = definition.oversampling
         session.commit()
-    if connection.scalar(select(func.to_regclass(f"{SCHEMA}.{partition_name(space.id)}"))) is None:
+    if space.status != "retired" and not has_partition(connection, space.id):
         create_partition(connection, partition_name(space.id), space.id)
     return space
 
@@ -133,10 +141,19 @@ def serving_space(kind: str = "chunks") -> Select[EmbeddingSpace]:
 
 
 def spaces_to_maintain(connection: Connection, definition: SpaceDefinition) -> Sequence[EmbeddingSpace]:
-    """The wanted space, and beside it the live one while the wanted one has not taken over."""
+    """The space that is to serve, then the others kept up to date: the live one until the flip, and the previous one.
+
+    To serve is the wanted space, or the live one where the wanted one was rolled back from.
+    """
     wanted = ensure_space(connection, definition)
-    live = live_space(connection, definition.kind)
-    return [wanted] if live is None or live.id == wanted.id else [wanted, live]
+    with Session(bind=connection, expire_on_commit=False) as session:
+        kept = session.scalars(
+            select(EmbeddingSpace)
+            .where(EmbeddingSpace.kind == definition.kind, EmbeddingSpace.status.in_(("live", "previous")))
+            .order_by(EmbeddingSpace.status, EmbeddingSpace.id)
+        ).all()
+    found = [wanted, *kept] if wanted.rolled_back_at is None else [*kept, wanted]
+    return list({space.id: space for space in found if space.status != "retired"}.values())
 
 
 def count_vectors(connection: Connection, space: EmbeddingSpace) -> int:
@@ -145,21 +162,23 @@ def count_vectors(connection: Connection, space: EmbeddingSpace) -> int:
 
 
 def promote(connection: Connection, space: EmbeddingSpace) -> bool:
-    """Flip the pointer in this transaction: the old space steps back, this one serves; False if it did already."""
-    _take_turns(connection)
+    """Flip the pointer in this transaction: this space serves; False if it did already.
+
+    The one that served is the previous one from now on, and the one before that is retired. A space that was rolled
+    back from is no longer held back.
+    """
+    take_turns(connection)
     live = live_space(connection, space.kind)
     # The view is of chunks; a space of another kind has none.
     shown = space.kind != "chunks" or connection.scalar(select(func.to_regclass(f"{SCHEMA}.live_chunks"))) is not None
     if live is not None and live.id == space.id and shown:
         return False
-    connection.execute(
-        update(EmbeddingSpace)
-        .where(EmbeddingSpace.kind == space.kind, EmbeddingSpace.status == "live")
-        .values(status="retired")
-    )
-    connection.execute(
-        update(EmbeddingSpace).where(EmbeddingSpace.id == space.id).values(status="live", promoted_at=func.now())
-    )
+    others = update(EmbeddingSpace).where(EmbeddingSpace.kind == space.kind, EmbeddingSpace.id != space.id)
+    connection.execute(others.where(EmbeddingSpace.status == "previous").values(status="retired"))
+    stepping_back = {"status": "previous", "stepped_back_at": func.now()}
+    connection.execute(others.where(EmbeddingSpace.status == "live").values(stepping_back))
+    serving = {"status": "live", "promoted_at": func.now(), "stepped_back_at": None, "rolled_back_at": None}
+    connection.execute(update(EmbeddingSpace).where(EmbeddingSpace.id == space.id).values(serving))
     if space.kind == "chunks":
         show_live(connection, space, partition_name(space.id))
     return True
@@ -172,18 +191,27 @@ def store_tuning(connection: Connection, space_id: int, ef_search: int, tuning: 
     )
 
 
-def drop_retired(connection: Connection, kind: str = "chunks") -> int:
-    """Remove retired spaces: partition, index and probe at once, then their row; returns how many went."""
-    retired = connection.scalars(
-        select(EmbeddingSpace.id).where(EmbeddingSpace.kind == kind, EmbeddingSpace.status == "retired")
+def drop_retired(connection: Connection, kind: str = "chunks", *, space_id: int | None = None) -> int:
+    """Remove retired spaces of the kind, or one space if it is retired; returns how many went.
+
+    Partition, index and probe go at once, then the row; but that of a space that was rolled back from stays, without
+    which the next run would build the space again.
+    """
+    chosen = EmbeddingSpace.kind == kind if space_id is None else EmbeddingSpace.id == space_id
+    retired = connection.execute(
+        select(EmbeddingSpace.id, EmbeddingSpace.rolled_back_at)
+        .where(chosen, EmbeddingSpace.status == "retired")
+        .order_by(EmbeddingSpace.id)
     ).all()
-    for space_id in retired:
-        drop_table(connection, partition_name(space_id))
-        drop_table(connection, probe_name(space_id))
-        connection.execute(delete(EmbeddingSpace).where(EmbeddingSpace.id == space_id))
-    return len(retired)
+    gone = [one for one in retired if one.rolled_back_at is None or has_partition(connection, one.id)]
+    for one in gone:
+        drop_table(connection, partition_name(one.id))
+        drop_table(connection, probe_name(one.id))
+        if one.rolled_back_at is None:
+            connection.execute(delete(EmbeddingSpace).where(EmbeddingSpace.id == one.id))
+    return len(gone)
 
 
-def _take_turns(connection: Connection) -> None:
-    # Makers and flippers of spaces wait for each other until their commit; searches only read and never wait.
+def take_turns(connection: Connection) -> None:
+    """Makers and flippers of spaces wait for each other until their commit; searches only read and never wait."""
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('rag_assets.embedding_spaces'))"))

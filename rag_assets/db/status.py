@@ -10,11 +10,12 @@ from rag_assets.db import schema
 from rag_assets.db.counts import project_counts
 from rag_assets.db.extension import pgvector_version
 from rag_assets.db.index_states import examine
+from rag_assets.db.left import work_left
 from rag_assets.db.models import SCHEMA, Document, EmbeddingSpace, Project
 from rag_assets.db.pending import count_pending_texts
 from rag_assets.db.pools import pool_statistics
 from rag_assets.db.projects import project_names
-from rag_assets.db.spaces import count_vectors, partition_name, serving_space
+from rag_assets.db.spaces import count_vectors, has_partition, partition_name, serving_space
 from rag_assets.db.texts import Kind, texts_of_kind
 
 FAILED_SHOWN = 100
@@ -37,7 +38,7 @@ def read_status(engine: Engine) -> dict[str, Any]:
         "memories_to_embed": _to_embed(engine, "memories") if ready else 0,
     }
     found["failed_documents"] = _failed(engine) if ready else []
-    found["spaces"] = _spaces(engine) if ready else []
+    found["spaces"] = read_spaces(engine) if ready else []
     return found
 
 
@@ -113,13 +114,16 @@ def _failed(engine: Engine) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(statement).mappings()]
 
 
-def _spaces(engine: Engine) -> list[dict[str, Any]]:
+def read_spaces(engine: Engine) -> list[dict[str, Any]]:
+    """Every space with what it holds, what is left to do in it, and the seconds that it will take (None: unknown)."""
     with Session(engine) as session:
         found = session.scalars(select(EmbeddingSpace).order_by(EmbeddingSpace.id)).all()
         return [_space(session.connection(), space) for space in found]
 
 
 def _space(connection: Connection, space: EmbeddingSpace) -> dict[str, Any]:
+    there = has_partition(connection, space.id)
+    left = work_left(connection, space) if there else None
     table = func.to_regclass(f"{SCHEMA}.{partition_name(space.id)}")
     vectors = count_vectors(connection, space)
     index = examine(connection, space, rows=vectors)
@@ -133,9 +137,15 @@ def _space(connection: Connection, space: EmbeddingSpace) -> dict[str, Any]:
         "method": space.method,
         "storage": space.storage,
         "distance": space.distance,
+        "chunking": space.chunking,
         "vectors": vectors,
-        "bytes": connection.scalar(select(func.pg_table_size(table))),
+        "bytes": connection.scalar(select(func.pg_table_size(table))) or 0,
         "index": index.name,
         "index_state": index.state.value,
         "index_bytes": index.bytes,
+        "documents_left": left.documents if left else 0,
+        "texts_left": left.texts if left else 0,
+        "seconds_left": left.seconds if left else None,
+        "stepped_back_at": space.stepped_back_at and space.stepped_back_at.isoformat(),
+        "rolled_back_at": space.rolled_back_at and space.rolled_back_at.isoformat(),
     }

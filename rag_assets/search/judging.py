@@ -44,17 +44,18 @@ def judge(
     project: str | None = None,
     mode: Mode | None = None,
     ef_search: int | None = None,
+    space: EmbeddingSpace | None = None,
 ) -> Report:
     """Ask all questions of one project or of all, in the mode named or in the retriever's own.
 
-    Without a project, files of one path in several projects count as one document. `ef_search` is only reported,
-    it is the retriever's. Raises what a search raises: UsageError for an unknown project, ServiceError while no
-    space is live.
+    Without a project, files of one path in several projects count as one document. `ef_search` is only reported, it is
+    the retriever's; and `space` is the one that it searches, unset the live one. Raises what a search raises:
+    UsageError for an unknown project, ServiceError while no space is live.
     """
     search, mode = searching(retriever, project, mode)
     # An unknown project or a service that is away is said before anything else is looked at.
     search(asked.questions[0].query, 1)
-    space, paths = _searched(engine, project)
+    space, paths = _searched(engine, project, space)
     document_of, missing = _judged_names(asked, paths)
     evaluation = evaluate(asked.questions, search, document_of)
     settings = {
@@ -81,10 +82,10 @@ def searching(retriever: Retriever, project: str | None, mode: Mode | None) -> t
     return lambda query, k: retriever.search(query, k=k, project=project, mode=chosen), chosen
 
 
-def _searched(engine: Engine, project: str | None) -> tuple[EmbeddingSpace, set[str]]:
-    """The live space, and the paths of all documents that a search in it can find."""
+def _searched(engine: Engine, project: str | None, space: EmbeddingSpace | None) -> tuple[EmbeddingSpace, set[str]]:
+    """The space, unset the live one, and the paths of all documents that a search in it can find."""
     with engine.connect() as connection:
-        space = live_space(connection)
+        space = space or live_space(connection)
         if space is None:
             raise ServiceError("no space is live any more; run rag-assets ingest, then evaluate again.")
         has_chunk = (

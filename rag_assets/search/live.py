@@ -11,6 +11,7 @@ from rag_assets.db.projects import get_project
 from rag_assets.db.spaces import live_space
 from rag_assets.errors import ServiceError
 from rag_assets.search.reading import Reader
+from rag_assets.search.statements import is_live
 
 T = TypeVar("T")
 
@@ -20,11 +21,12 @@ _UNDEFINED_TABLE = "42P01"
 
 
 class Live:
-    """The live space and its projects, as this process knows them."""
+    """The live space and its projects, as this process knows them; or a `space` to try before it is live."""
 
-    def __init__(self, reader: Reader, kind: str = "chunks") -> None:
+    def __init__(self, reader: Reader, kind: str = "chunks", space: EmbeddingSpace | None = None) -> None:
         self._reader = reader
         self._kind = kind
+        self._tried = space
         self._known: EmbeddingSpace | None = None
         self._projects: set[str] = set()
 
@@ -54,8 +56,7 @@ class Live:
 
     def confirm(self, connection: Connection, space: EmbeddingSpace) -> None:
         """To be asked when nothing was found: nothing is what statements for a space that serves no more give."""
-        serving = select(EmbeddingSpace.id).where(EmbeddingSpace.kind == self._kind, EmbeddingSpace.status == "live")
-        if connection.scalar(serving) != space.id:
+        if not connection.scalar(select(is_live(space))):
             raise _Flipped
 
     def check_projects(self, connection: Connection, names: Sequence[str], *, anew: bool = False) -> None:
@@ -67,6 +68,8 @@ class Live:
                     get_project(connection, name)
 
     def _look(self, connection: Connection) -> EmbeddingSpace:
+        if self._tried is not None:
+            return self._tried
         try:
             space = live_space(connection, self._kind)
         except DBAPIError as error:

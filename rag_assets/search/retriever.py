@@ -40,7 +40,7 @@ class Retriever:
 
     A question is embedded by the live space's own model, which is loaded by the first one. The engine that serves
     best is `shared_engine(settings, "read")`. `ef_search` is for searches that name none, unset the space's own;
-    `reranker` for those that ask to rerank.
+    `reranker` for those that ask to rerank. With a `space`, chunks are searched in that one, whichever is live.
     """
 
     def __init__(
@@ -51,11 +51,12 @@ class Retriever:
         encoder: MakeEncoder | None = None,
         reranker: Reranker | None = None,
         waiting: Waiting | None = None,
+        space: EmbeddingSpace | None = None,
     ) -> None:
         self._reranker = reranker
         self._waiting = waiting or Waiting()
         self._reader = Reader(engine, self._waiting)
-        self._live = Live(self._reader)
+        self._live = Live(self._reader, space=space)
         self._live_messages = Live(self._reader, "messages")
         self._live_memories = Live(self._reader, "memories")
         self._asking = Asking(self._reader, self._waiting, encoder)

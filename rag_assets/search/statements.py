@@ -26,6 +26,7 @@ from sqlalchemy import (
     func,
     lateral,
     literal_column,
+    or_,
     select,
     table,
     true,
@@ -187,9 +188,13 @@ def chunks_by_id(space: EmbeddingSpace) -> Select[Any]:
 
 
 def is_live(space: EmbeddingSpace) -> ColumnElement[bool]:
-    """True as long as searches are to use this space; asked once a statement."""
-    live = select(EmbeddingSpace.id).where(EmbeddingSpace.kind == space.kind, EmbeddingSpace.status == "live")
-    return live.scalar_subquery() == space.id
+    """True as long as searches are to use this space; asked once a statement.
+
+    A space that was looked up before it is live, to be tried, is to be used until it is gone.
+    """
+    status = EmbeddingSpace.status
+    serves = status == "live" if space.status == "live" else or_(status == "live", status == space.status)
+    return select(EmbeddingSpace.id).where(EmbeddingSpace.id == space.id, serves).exists()
 
 
 def _joined(

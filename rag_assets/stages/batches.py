@@ -72,10 +72,14 @@ class EmbeddingBatch:
     rows: "list[EmbeddingRow]" = field(default_factory=list)
     faults: "list[EmbeddingFault]" = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
+    # What was done, how much of it, and the seconds that it took: for estimates to come.
+    worked: tuple[str, float, float] | None = None
 
     def write(self, connection: "Connection", _run_id: str | None = None, /) -> "Written":
-        from rag_assets.db import writes
+        from rag_assets.db import rates, writes
 
+        if self.worked is not None:
+            rates.note_rate(connection, *self.worked)
         return writes.write_embeddings(connection, self.space_id, self.rows, self.faults)
 
 

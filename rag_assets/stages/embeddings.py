@@ -13,6 +13,7 @@ from rag_assets.db.engine import direct_engine
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.pending import count_pending_texts, count_texts, pending_texts
+from rag_assets.db.rates import embedding_work
 from rag_assets.db.rows import EmbeddingFault, EmbeddingRow
 from rag_assets.db.soundness import LENGTH_TOLERANCE
 from rag_assets.db.spaces import partition
@@ -69,11 +70,16 @@ def refresh_embeddings(
         if not pending:
             return
         done = faults = 0
+        tokens = seconds = 0.0
         for texts in _pages(engine, space, project_id, day):
             if count_tokens is not None:
                 texts = _counted(texts, count_tokens)
             for cut in token_batches([min(tokens, space.max_tokens) for _, _, tokens in texts], batch_tokens):
                 batch = _embed(key, space, encoder, texts[cut])
+                if done:
+                    # The first batch also pays for loading the model.
+                    tokens += batch.figures["tokens"]
+                    seconds += batch.figures["model_s"]
                 done += len(texts[cut])
                 faults = 0 if batch.rows else faults + len(batch.faults)
                 report("embeddings", done, pending, "texts")
@@ -84,12 +90,19 @@ def refresh_embeddings(
                         f"the model {space.model} failed on {faults} texts one after another, the last time with: "
                         f"{batch.faults[-1].error}; mend the model, then run again."
                     )
+        if tokens:
+            work = embedding_work(space.model, space.revision)
+            yield EmbeddingBatch(key, space.id, worked=(work, tokens, seconds))
 
 
 def _adopt(connection: Connection, space: EmbeddingSpace, project_id: UUID | None, day: date | None) -> None:
     """Take over vectors that another space of the very same model already has (another chunking, another index)."""
     siblings = connection.scalars(
-        select(EmbeddingSpace.id).where(EmbeddingSpace.embedder == space.embedder, EmbeddingSpace.id != space.id)
+        select(EmbeddingSpace.id).where(
+            EmbeddingSpace.embedder == space.embedder,
+            EmbeddingSpace.id != space.id,
+            EmbeddingSpace.status != "retired",
+        )
     ).all()
     for sibling in siblings:
         wanted = pending_texts(space, project_id, day).subquery()

@@ -1,7 +1,9 @@
 """One function an asset: bring its table, index or pointer to what it should be, for some projects."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
@@ -10,21 +12,24 @@ from sqlalchemy import Engine
 
 from rag_assets.db import spaces
 from rag_assets.db.index_build import Building, ensure_index
-from rag_assets.db.index_states import index_bytes
+from rag_assets.db.index_states import IndexState, index_bytes
 from rag_assets.db.languages import DEFAULT_LANGUAGE
+from rag_assets.db.left import work_left
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import EmbeddingSpace, Project
 from rag_assets.db.pending import days_of_texts
 from rag_assets.db.projects import get_project
-from rag_assets.db.prune import prune, prune_chunkings
+from rag_assets.db.prune import prune
+from rag_assets.db.rates import index_amount, index_work, note_rate
 from rag_assets.db.words import refresh_words
 from rag_assets.embedding.encoder import Encoder
 from rag_assets.embedding.model import find_model
 from rag_assets.embedding.pieces import PiecewiseEncoder
-from rag_assets.errors import IntegrityError
+from rag_assets.errors import ServiceError
 from rag_assets.progress import report
 from rag_assets.settings import Settings
 from rag_assets.sources import open_source
+from rag_assets.stages import flip
 from rag_assets.stages.batches import ChunkBatch, DocumentBatch, EmbeddingBatch
 from rag_assets.stages.chunks import refresh_chunks
 from rag_assets.stages.documents import refresh_documents
@@ -32,6 +37,8 @@ from rag_assets.stages.embeddings import refresh_embeddings
 from rag_assets.stages.target import Target, splitter_of, tokenizer_of
 from rag_assets.text.readers import Readers
 from rag_assets.text.tokens import count_tokens
+
+_log = logging.getLogger(__name__)
 
 MakeEncoder = Callable[[EmbeddingSpace], Encoder]
 
@@ -169,15 +176,20 @@ def index(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
     """Remove orphans, then make the index of every space in use valid; gives the wanted one's figures."""
     started = time.perf_counter()
     figures: dict[str, Any] = {}
-    for space in reversed(_maintained(engine, target)):
+    maintained = _maintained(engine, target)
+    for space in reversed(maintained):
         with exclusively(engine, f"vectors of space {space.id}", wait_s=settings.lock_wait_s):
             removed = prune(engine, space)
         if space.kind == "chunks":
             refresh_words(engine, space.chunking)
         building = Building.of(settings, lambda done, total: report("hnsw_index", done, total, "blocks"))
+        began = time.perf_counter()
         found = ensure_index(engine, space, building)
-        with engine.connect() as connection:
+        build_s = time.perf_counter() - began
+        with engine.begin() as connection:
             vectors = spaces.count_vectors(connection, space)
+            if found is not IndexState.VALID and vectors:
+                note_rate(connection, index_work(space), index_amount(space, vectors), build_s)
             figures = {
                 "space": space.id,
                 "index_found": found.value,
@@ -187,41 +199,22 @@ def index(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
                 "table": spaces.partition_name(space.id),
                 "orphans_removed": removed,
             }
+    if len(maintained) > 1:
+        figures["spaces"] = _work_left(engine, maintained)
     return figures | {"seconds": round(time.perf_counter() - started, 3)}
 
 
-def live(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
-    """Flip the pointer to the wanted space where it is not there yet, if that space passes all that guards it."""
-    from rag_assets.audit.vectors import failures
+def _work_left(engine: Engine, maintained: Sequence[EmbeddingSpace]) -> list[dict[str, Any]]:
+    with engine.connect() as connection:
+        return [
+            {"space": space.id, "status": space.status, "model": space.model} | asdict(work_left(connection, space))
+            for space in maintained
+        ]
 
-    started = time.perf_counter()
-    with engine.begin() as connection:
-        wanted = spaces.ensure_space(connection, target.definition)
-        before = spaces.live_space(connection, wanted.kind)
-    if before is None or before.id != wanted.id:
-        found = failures(engine, settings, wanted)
-        if found:
-            raise IntegrityError(
-                f"space {wanted.id} ({wanted.model}) does not serve yet: {'; '.join(found)}. Searches go on in "
-                f"{'no space' if before is None else f'space {before.id}'}; mend this, then run again."
-            )
-    with engine.begin() as connection:
-        flipped = spaces.promote(connection, wanted)
-        dropped = spaces.drop_retired(connection, wanted.kind)
-        vectors = spaces.count_vectors(connection, wanted)
-    if dropped and wanted.kind == "chunks":
-        # After the flip's commit: these may be many rows, and nobody should wait for the pointer meanwhile.
-        prune_chunkings(engine)
-    return {
-        "space": wanted.id,
-        "model": wanted.model,
-        "revision": wanted.revision,
-        "dimensions": wanted.dimensions,
-        "flipped": flipped,
-        "spaces_dropped": dropped,
-        "seconds": round(time.perf_counter() - started, 3),
-        "dagster/row_count": vectors,
-    }
+
+def live(engine: Engine, settings: Settings, target: Target, encoder: MakeEncoder | None = None) -> dict[str, Any]:
+    """Flip the pointer to the wanted space where it is not there yet, if that space passes all that guards it."""
+    return flip.serve(engine, settings, target.definition, encoder)
 
 
 def _projects(engine: Engine, names: Sequence[str]) -> list[Project]:
@@ -235,6 +228,19 @@ def _live_first(engine: Engine, target: Target) -> Sequence[EmbeddingSpace]:
 
 
 def _maintained(engine: Engine, target: Target) -> Sequence[EmbeddingSpace]:
-    """The wanted space, then the live one while it still is another, so that it stays fresh until the flip."""
+    """The space that is to serve, then those beside it: the live one until the flip, the previous one while it is kept.
+
+    One beside it whose model is no longer to be had stays as it is: that must not keep the other from taking its place.
+    """
     with engine.begin() as connection:
-        return spaces.spaces_to_maintain(connection, target.definition)
+        first, *beside = spaces.spaces_to_maintain(connection, target.definition)
+    return [first, *(space for space in beside if _model_is_there(space))]
+
+
+def _model_is_there(space: EmbeddingSpace) -> bool:
+    try:
+        find_model(space.model, space.revision)
+    except ServiceError as error:
+        _log.warning("the %s space %s is not kept up to date: %s", space.status, space.id, error)
+        return False
+    return True

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, or_, select
+from sqlalchemy import Engine, and_, or_, select
 from sqlalchemy.orm import Session
 from tokenizers import Tokenizer
 
@@ -172,7 +172,7 @@ def splitter_of(space: "EmbeddingSpace", model: Model) -> Splitter:
 
 
 def checked_space(engine: Engine, wanted: SpaceDefinition) -> "EmbeddingSpace":
-    """The space that checks look at: the wanted one where it has been begun, else the live one.
+    """The space that checks look at: the wanted one where it has been begun and may serve, else the live one.
 
     Raises ServiceError where there is neither.
     """
@@ -190,6 +190,9 @@ def begun_space(engine: Engine, wanted: SpaceDefinition) -> "EmbeddingSpace | No
             select(EmbeddingSpace)
             .where(or_(EmbeddingSpace.fingerprint == wanted.fingerprint, EmbeddingSpace.status == "live"))
             .where(EmbeddingSpace.kind == wanted.kind)
-            .order_by((EmbeddingSpace.fingerprint == wanted.fingerprint).desc())
+            # One that was rolled back from is not to serve, so that it is not what is to be proved.
+            .order_by(
+                and_(EmbeddingSpace.fingerprint == wanted.fingerprint, EmbeddingSpace.rolled_back_at.is_(None)).desc()
+            )
             .limit(1)
         )

@@ -82,10 +82,24 @@ STATUS = {
     "pending": dict.fromkeys(("documents_to_chunk", "texts_to_embed", "messages_to_embed", "memories_to_embed"), int),
     "failed_documents": [{"project": str, "file_path": str, "reason": str}],
     "spaces": [
-        dict.fromkeys(("id", "dimensions", "vectors", "bytes", "index_bytes"), int)
+        dict.fromkeys(("id", "dimensions", "vectors", "bytes", "index_bytes", "documents_left", "texts_left"), int)
         | dict.fromkeys(
-            ("kind", "status", "model", "revision", "method", "storage", "distance", "index", "index_state"), str
+            (
+                "kind",
+                "status",
+                "model",
+                "revision",
+                "method",
+                "storage",
+                "distance",
+                "chunking",
+                "index",
+                "index_state",
+            ),
+            str,
         )
+        | {"seconds_left": (float, type(None))}
+        | dict.fromkeys(("stepped_back_at", "rolled_back_at"), (str, type(None)))
     ],
 }
 

@@ -3,6 +3,7 @@
 from sqlalchemy import Engine, text
 
 from rag_assets.db import prune as pruning
+from rag_assets.db.previous import retire
 from rag_assets.db.prune import prune
 from rag_assets.db.rows import EmbeddingFault, EmbeddingRow
 from rag_assets.db.spaces import promote
@@ -68,6 +69,11 @@ def test_chunks_stay_as_long_as_a_space_of_their_chunking_is_in_use(engine: Engi
     assert rows(engine, stored) == [("c1",), ("c2",)]
     with engine.begin() as connection:
         promote(connection, new)
+    prune(engine, new)
+    # The old space is kept for a rollback.
+    assert rows(engine, stored) == [("c1",), ("c2",)]
+    with engine.begin() as connection:
+        retire(connection, old.id)
     prune(engine, new)
     assert rows(engine, stored) == [("c2",)]
     assert rows(engine, "SELECT chunking FROM rag.document_chunkings") == [("c2",)]

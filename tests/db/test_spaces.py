@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.previous import retire
 from rag_assets.db.spaces import (
     count_vectors,
     drop_retired,
@@ -106,7 +107,7 @@ def test_the_view_follows_the_pointer_to_another_dimension_and_chunking(engine: 
     with engine.begin() as connection:
         assert promote(connection, large)
     assert rows(engine, SHOWN) == [("one two", 3)]
-    assert rows(engine, STATUS) == [(small.id, "retired"), (large.id, "live")]
+    assert rows(engine, STATUS) == [(small.id, "previous"), (large.id, "live")]
     assert rows(engine, "SELECT pg_typeof(embedding)::text, source, project FROM rag.live_chunks") == [
         ("halfvec", "a.md", "p")
     ]
@@ -118,7 +119,7 @@ def test_going_back_is_the_same_flip(engine: Engine) -> None:
         with engine.begin() as connection:
             assert promote(connection, space)
             assert not promote(connection, space)
-    assert rows(engine, STATUS) == [(first.id, "live"), (second.id, "retired")]
+    assert rows(engine, STATUS) == [(first.id, "live"), (second.id, "previous")]
 
 
 def test_promoting_the_live_space_makes_a_lost_view_anew(engine: Engine) -> None:
@@ -158,6 +159,9 @@ def test_retired_spaces_go_with_partition_probe_and_failures(engine: Engine) -> 
         connection.execute(text(f"CREATE UNLOGGED TABLE rag.latency_probe_{first.id} (x int)"))
         promote(connection, first)
         promote(connection, second)
+        assert drop_retired(connection) == 0
+        retire(connection, first.id)
+        retire(connection, second.id)
         assert drop_retired(connection) == 1
         assert drop_retired(connection) == 0
     names = inspect(engine).get_table_names("rag")
@@ -165,13 +169,14 @@ def test_retired_spaces_go_with_partition_probe_and_failures(engine: Engine) -> 
     assert rows(engine, STATUS) == [(second.id, "live")]
 
 
-def test_the_live_space_is_maintained_until_the_wanted_one_takes_over(engine: Engine) -> None:
+def test_the_live_space_is_maintained_beside_the_wanted_one_and_after_the_flip(engine: Engine) -> None:
     old, wanted = DEFINITION, definition("f2")
     with engine.begin() as connection:
         promote(connection, ensure_space(connection, old))
         assert [space.fingerprint for space in spaces_to_maintain(connection, wanted)] == ["f2", "f1"]
         promote(connection, ensure_space(connection, wanted))
-        assert [space.fingerprint for space in spaces_to_maintain(connection, wanted)] == ["f2"]
+        # So that it can serve again at once.
+        assert [space.fingerprint for space in spaces_to_maintain(connection, wanted)] == ["f2", "f1"]
 
 
 def test_a_retired_space_that_is_wanted_again_is_built_again(engine: Engine) -> None:
@@ -180,6 +185,7 @@ def test_a_retired_space_that_is_wanted_again_is_built_again(engine: Engine) -> 
     with engine.begin() as connection:
         promote(connection, first)
         promote(connection, ensure_space(connection, definition("f2")))
+        retire(connection, first.id)
     again = space_of(engine)
     assert (again.id, again.status) == (first.id, "building")
     with engine.connect() as connection:

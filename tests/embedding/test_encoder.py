@@ -85,7 +85,10 @@ def test_other_model_is_built_beside_the_old_one_and_takes_over(
     old = Retriever(engine, encoder=steps.encoder).search("Animal number 7 eats 7 leaves.", k=1)
     assert (old.space, old.hits[0].file_path) == (1, "7.md")
     assert steps.live()["flipped"]
-    assert rows(engine, "SELECT id, status, dimensions FROM rag.embedding_spaces") == [(2, "live", DIMENSIONS)]
+    assert rows(engine, "SELECT id, status, dimensions FROM rag.embedding_spaces ORDER BY id") == [
+        (1, "previous", 384),
+        (2, "live", DIMENSIONS),
+    ]
     # By default the model that made the space embeds the question, whatever the settings say.
     monkeypatch.delenv("RAG_ASSETS_MODEL")
     new = Retriever(engine).search("Animal number 7 eats 7 leaves.", k=20)

@@ -13,6 +13,10 @@ from tests.fakes import ENCODERS
 from tests.running import STAGES, errors, metadata, rows, run
 
 ALL = (*STAGES, "live_space")
+CHUNKS_OF = (
+    "SELECT content_hash FROM rag.document_chunks c JOIN rag.embedding_spaces s ON s.chunking = c.chunking "
+    "WHERE s.id = :space"
+)
 STATUS = "SELECT id, status FROM rag.embedding_spaces ORDER BY id"
 
 
@@ -36,9 +40,9 @@ def test_another_index_of_the_same_model_embeds_nothing(
     assert errors(result) == []
     assert {space: len(encoder.embedded) for space, encoder in ENCODERS.items()}.get(2, 0) == 0
     assert metadata(result, "live_space")["flipped"] is True
-    # The old space is gone with its vectors and its probe.
-    assert rows(built, STATUS) == [(2, "live")]
-    assert rows(built, "SELECT to_regclass('rag.embeddings_1'), to_regclass('rag.latency_probe_1')") == [(None, None)]
+    # The old space is kept for a rollback.
+    assert rows(built, STATUS) == [(1, "previous"), (2, "live")]
+    assert metadata(result, "hnsw_index")["spaces"][1]["status"] == "live"
     assert rows(built, "SELECT DISTINCT pg_typeof(embedding)::text FROM rag.live_chunks") == [("halfvec",)]
 
 
@@ -50,10 +54,10 @@ def test_another_chunking_embeds_only_texts_that_no_space_of_the_model_has(
     monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "120")
     result = run(keys=PROJECTS, only=ALL)
     assert errors(result) == []
-    new = {hash_ for (hash_,) in rows(built, "SELECT content_hash FROM rag.document_chunks")}
+    new = {hash_ for (hash_,) in rows(built, CHUNKS_OF, space=2)}
     assert 0 < len(new & old) < len(new)
     assert len(ENCODERS[2].embedded) == len(new - old)
-    assert rows(built, "SELECT count(*) FROM rag.embeddings") == [(len(new),)]
+    assert rows(built, "SELECT count(*) FROM rag.embeddings_2") == [(len(new),)]
 
 
 @pytest.mark.slow
@@ -76,5 +80,5 @@ def test_the_live_space_stays_fresh_while_the_wanted_one_is_refused(
     assert rows(built, shown) == [("new.txt",)]
     monkeypatch.delenv("RAG_ASSETS_LATENCY_LIMIT_MS")
     assert errors(run(keys=PROJECTS, only=ALL)) == []
-    assert rows(built, STATUS) == [(2, "live")]
+    assert rows(built, STATUS) == [(1, "previous"), (2, "live")]
     assert rows(built, shown) == [("new.txt",)]

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 from rag_assets.db.engine import make_async_engine
 from rag_assets.db.index_build import ensure_index
 from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.previous import retire
 from rag_assets.db.rows import EmbeddingRow
 from rag_assets.db.spaces import drop_retired, promote
 from rag_assets.db.words import refresh_words
@@ -75,6 +76,7 @@ class Spaces:
             promote(connection, space)
         if drop:
             with self.engine.begin() as connection:
+                retire(connection, self.live.id)
                 drop_retired(connection)
                 connection.exec_driver_sql("DELETE FROM rag.document_chunks WHERE chunking = %s", (self.live.chunking,))
         self.live = space

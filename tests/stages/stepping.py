@@ -51,7 +51,7 @@ class Steps:
         return refresh.index(self.engine, self.settings, self.target)
 
     def live(self) -> dict[str, Any]:
-        return refresh.live(self.engine, self.settings, self.target)
+        return refresh.live(self.engine, self.settings, self.target, self.encoder)
 
     def all(self, *projects: str) -> Counter[str]:
         """Documents to index; the figures are those of the embeddings."""

@@ -7,6 +7,7 @@ import pytest
 
 from rag_assets.db.pending import pending_documents
 from rag_assets.errors import UsageError
+from rag_assets.stages.flip import retire
 from tests.running import rows
 from tests.stages.stepping import Steps, write
 
@@ -166,6 +167,11 @@ def test_other_chunk_length_is_built_beside_the_old_one_and_takes_over(
     assert not embedded & set(steps.encoders[2].embedded), "texts that have a vector already are not embedded again"
     steps.index()
     steps.live()
+    # The old chunks go with the last space that uses them, which is kept for a rollback at first.
+    assert rows(steps.engine, "SELECT id, status FROM rag.embedding_spaces ORDER BY id") == [
+        (1, "previous"),
+        (2, "live"),
+    ]
+    retire(steps.engine, steps.settings, 1)
     assert {row[0] for row in rows(steps.engine, "SELECT DISTINCT chunking FROM rag.document_chunks")} == {new}
-    assert rows(steps.engine, "SELECT id, status FROM rag.embedding_spaces") == [(2, "live")]
     assert rows(steps.engine, "SELECT DISTINCT space_id FROM rag.embeddings") == [(2,)]

@@ -122,7 +122,7 @@ def test_space_does_not_flip_before_every_project_is_in_it(
     assert rows(steps.engine, "SELECT count(*) FROM rag.live_chunks") == [(3,)]
     steps.all("two")
     assert steps.live()["flipped"]
-    assert rows(steps.engine, "SELECT status FROM rag.embedding_spaces") == [("live",)]
+    assert rows(steps.engine, "SELECT status FROM rag.embedding_spaces ORDER BY id") == [("previous",), ("live",)]
     assert rows(steps.engine, "SELECT count(*) FROM rag.live_chunks") == [(3,)]
 
 

@@ -7,6 +7,7 @@ from rag_assets.db.models.documents import Document
 from rag_assets.db.models.embeddings import Embedding, EmbeddingFailure, EmbeddingSpace, QueryVector
 from rag_assets.db.models.memories import Memory
 from rag_assets.db.models.projects import Project
+from rag_assets.db.models.rates import WorkRate
 from rag_assets.db.models.specializations import Adapter, Specialization
 from rag_assets.db.models.users import User, UserSession
 from rag_assets.db.models.words import Lexeme, WordStatistics
@@ -31,4 +32,5 @@ __all__ = [
     "User",
     "UserSession",
     "WordStatistics",
+    "WorkRate",
 ]

@@ -15,12 +15,15 @@ EF_SEARCH = 120
 
 
 class EmbeddingSpace(Timestamped, Base):
-    """One way to turn texts into searchable vectors; searches use the one with status `live`."""
+    """One way to turn texts into searchable vectors; searches use the one with status `live`.
+
+    `building` comes before it; `previous` is the one that served last, kept for a rollback; `retired` is to be dropped.
+    """
 
     __tablename__ = "embedding_spaces"
     __table_args__ = (
         CheckConstraint("kind IN ('chunks', 'messages', 'memories')", name="kind_known"),
-        CheckConstraint("status IN ('building', 'live', 'retired')", name="status_known"),
+        CheckConstraint("status IN ('building', 'live', 'previous', 'retired')", name="status_known"),
         CheckConstraint("distance IN ('cosine', 'l2', 'ip')", name="distance_known"),
         CheckConstraint("method IN ('hnsw', 'ivfflat')", name="method_known"),
         CheckConstraint("storage IN ('vector', 'halfvec', 'bit')", name="storage_known"),
@@ -52,6 +55,9 @@ class EmbeddingSpace(Timestamped, Base):
     tuning: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     status: Mapped[str] = mapped_column(server_default="building")
     promoted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    stepped_back_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    # Until it is promoted by hand, or the settings ask for another one, this space does not take over by itself.
+    rolled_back_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class Embedding(Base):
