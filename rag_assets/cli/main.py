@@ -8,7 +8,21 @@ from typing import Any
 
 import typer
 
-from rag_assets.cli import check, database, embed, evaluate, explain, ingest, search, seed, spaces, status, tune, ui
+from rag_assets.cli import (
+    check,
+    database,
+    embed,
+    evaluate,
+    explain,
+    ingest,
+    repair,
+    search,
+    seed,
+    spaces,
+    status,
+    tune,
+    ui,
+)
 from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError
 
 app = typer.Typer(
@@ -18,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("ingest")(ingest.ingest)
+app.command("repair")(repair.repair)
 app.command("search")(search.search)
 app.command("check")(check.check)
 app.command("embed")(embed.embed)

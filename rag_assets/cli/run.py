@@ -1,7 +1,7 @@
 """One run of one of our jobs in this process, recorded in the installation's Dagster history."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -54,8 +54,14 @@ def run_job(
     partition_key: str | None = None,
     partition_range: tuple[str, str] | None = None,
     config: Mapping[str, Any] | None = None,
+    only: Sequence[str] | None = None,
 ) -> Outcome:
-    """Run the job to its end, for one key or from one to another; an error of a step is in the outcome, not raised."""
+    """Run the job to its end, for one key or from one to another; an error of a step is in the outcome, not raised.
+
+    `only` names the assets of it to materialize, with their checks.
+    """
+    import dagster as dg
+
     from rag_assets.definitions import defs
 
     names = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
@@ -65,6 +71,7 @@ def run_job(
             partition_key=partition_key,
             tags=dict(zip(names, partition_range or (), strict=False)),
             run_config={**quiet_run_config(), **(config or {})},
+            asset_selection=None if only is None else [dg.AssetKey(name) for name in only],
             raise_on_error=False,
         )
     return Outcome(

@@ -34,6 +34,15 @@ def pending_documents(project_id: UUID | None, chunking: str) -> Select[UUID, in
     )
 
 
+def all_documents(project_id: UUID) -> Select[UUID, int]:
+    """Documents of the project that have a text: as `pending_documents`, whatever their stamps say."""
+    return (
+        select(Document.id, func.octet_length(Document.content))
+        .where(Document.project_id == project_id, Document.content.is_not(None))
+        .order_by(Document.id)
+    )
+
+
 def pending_texts(space: EmbeddingSpace, project_id: UUID | None = None, day: date | None = None) -> Select[Any]:
     """Distinct texts in use without a vector: hash, text, tokens; longest first, so that estimates err high."""
     texts = texts_of(space)

@@ -28,7 +28,7 @@ def rows(table: str, projects: tuple[str, ...]) -> Select[Any]:
             ]
             order = [Project.name, Document.file_path, DocumentChunk.chunk_index]
         case _:
-            columns = [*_columns(Embedding), DocumentChunk.chunk_text]
+            columns = [*_columns(Embedding, "checksum"), DocumentChunk.chunk_text]
             # One row a text, however many chunks have it.
             return (
                 _selected(table, projects, *columns)
@@ -46,7 +46,7 @@ def count(table: str, projects: tuple[str, ...]) -> Select[Any]:
 def whole_texts(kind: Kind, days: tuple[str, ...]) -> Select[Any]:
     """Vectors with their texts, one row a text: of the texts in use that were made on these days, or of all."""
     texts = texts_of_kind(kind)
-    columns = [*_columns(Embedding), texts.content.label("content")]
+    columns = [*_columns(Embedding, "checksum"), texts.content.label("content")]
     selected = _selected_whole(kind, days, *columns).ext(distinct_on(Embedding.content_hash))
     return selected.order_by(Embedding.content_hash)
 

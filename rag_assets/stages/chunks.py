@@ -9,7 +9,7 @@ from rag_assets.db.groups import grouped
 from rag_assets.db.languages import check_language
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import Document
-from rag_assets.db.pending import pending_documents
+from rag_assets.db.pending import all_documents, pending_documents
 from rag_assets.db.rows import ChunkedDocument, ChunkRow, chunk_id
 from rag_assets.progress import report
 from rag_assets.stages.batches import ChunkBatch
@@ -22,16 +22,26 @@ _TEXTS = select(Document.id, Document.content, Document.content_hash, Document.f
 
 
 def refresh_chunks(
-    engine: Engine, *, project: str, project_id: UUID, language: str, chunking: str, splitter: Splitter, wait_s: float
+    engine: Engine,
+    *,
+    project: str,
+    project_id: UUID,
+    language: str,
+    chunking: str,
+    splitter: Splitter,
+    wait_s: float,
+    everything: bool = False,
 ) -> Iterator[ChunkBatch]:
     """Stream the chunks of all documents of the project whose chunks are not stamped with their text and language.
 
+    With `everything`, of all documents, whatever their stamps say.
     Raises UsageError for a language that the server does not know.
     """
     with exclusively(engine, f"chunks of {project}", wait_s=wait_s):
         with engine.connect() as connection:
             check_language(connection, language)
-            pending = connection.execute(pending_documents(project_id, chunking)).all()
+            wanted = all_documents(project_id) if everything else pending_documents(project_id, chunking)
+            pending = connection.execute(wanted).all()
         done = 0
         for group in grouped((id_, size) for id_, size in pending):
             with engine.connect() as connection:

@@ -79,17 +79,25 @@ def documents(
 
 def chunks(engine: Engine, settings: Settings, projects: Sequence[str], target: Target) -> Iterator[ChunkBatch]:
     for space in _maintained(engine, target):
-        splitter = splitter_of(space, find_model(space.model, space.revision))
-        for project in _projects(engine, projects):
-            yield from refresh_chunks(
-                engine,
-                project=project.name,
-                project_id=project.id,
-                language=project.settings.get("language", DEFAULT_LANGUAGE),
-                chunking=space.chunking,
-                splitter=splitter,
-                wait_s=settings.lock_wait_s,
-            )
+        yield from chunks_of_space(engine, settings, projects, space)
+
+
+def chunks_of_space(
+    engine: Engine, settings: Settings, projects: Sequence[str], space: EmbeddingSpace, *, everything: bool = False
+) -> Iterator[ChunkBatch]:
+    """Of documents that are to be cut for this space; with `everything`, of all, so that they can be compared."""
+    splitter = splitter_of(space, find_model(space.model, space.revision))
+    for project in _projects(engine, projects):
+        yield from refresh_chunks(
+            engine,
+            project=project.name,
+            project_id=project.id,
+            language=project.settings.get("language", DEFAULT_LANGUAGE),
+            chunking=space.chunking,
+            splitter=splitter,
+            wait_s=settings.lock_wait_s,
+            everything=everything,
+        )
 
 
 def embeddings(

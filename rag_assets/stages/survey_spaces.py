@@ -1,0 +1,90 @@
+"""Spaces by what their tables hold: vectors against texts, the index, the pointer, the columns of their own rows."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Engine, delete, func, select, update
+
+from rag_assets.audit import recall
+from rag_assets.db import hnsw
+from rag_assets.db.locks import exclusively
+from rag_assets.db.models import SCHEMA, EmbeddingSpace
+from rag_assets.db.pending import count_pending_texts, has_text
+from rag_assets.db.soundness import any_unsound
+from rag_assets.db.spaces import SpaceDefinition, live_space, partition, partition_name
+from rag_assets.db.texts import Kind
+from rag_assets.settings import Settings
+from rag_assets.stages.damage import Damage
+from rag_assets.stages.rebuild import rebuild_index
+
+
+def survey_space(engine: Engine, settings: Settings, space: EmbeddingSpace, kind: Kind) -> Iterator[Damage]:
+    where = f"space {space.id}"
+    with engine.connect() as connection:
+        there = connection.scalar(select(func.to_regclass(f"{SCHEMA}.{partition_name(space.id)}"))) is not None
+    if not there:
+        yield Damage(kind, "partition_missing", where, 0)
+        return
+    vectors = partition(space.id)
+    with engine.connect() as connection:
+        missing = connection.scalar(count_pending_texts(space)) or 0
+        altered = connection.scalar(select(func.count()).select_from(vectors).where(any_unsound(space, vectors))) or 0
+        orphans = (
+            connection.scalar(select(func.count()).select_from(vectors).where(~has_text(space, vectors.c.content_hash)))
+            or 0
+        )
+        state = hnsw.index_state(connection, space)
+    if missing:
+        yield Damage(kind, "texts_without_vector", where, missing)
+    if altered:
+        void = partial(_delete_unsound, engine, settings, space)
+        yield Damage(kind, "vectors_altered", where, altered, void=void)
+    if orphans:
+        yield Damage(kind, "orphan_vectors", where, orphans)
+    if state is not hnsw.IndexState.VALID:
+        yield Damage(kind, "index", where, 0, [state.value])
+    elif not (missing or altered):
+        yield from _survey_recall(engine, settings, space, kind)
+
+
+def survey_settings(engine: Engine, space: EmbeddingSpace, wanted: SpaceDefinition, kind: Kind) -> Iterator[Damage]:
+    """Columns of the space's row that are not what it was made with, or was tuned to."""
+    right: dict[str, Any] = {}
+    if space.fingerprint == wanted.fingerprint:
+        right = {name: value for name, value in asdict(wanted).items() if getattr(space, name) != value}
+    least = recall.least_ef_search(space)
+    if space.ef_search < least:
+        right["ef_search"] = least
+    if right:
+        shown = [f"{name}: {getattr(space, name)}, not {value}" for name, value in right.items()]
+        void = partial(_put_right, engine, space.id, right)
+        yield Damage(kind, "space_altered", f"space {space.id}", len(right), shown, void=void)
+
+
+def survey_pointer(engine: Engine, kind: Kind) -> Iterator[Damage]:
+    """No space is live, or the view for other clients is gone."""
+    with engine.connect() as connection:
+        if live_space(connection, kind) is None:
+            yield Damage(kind, "no_live_space", kind, 1)
+        elif kind == "chunks" and connection.scalar(select(func.to_regclass(f"{SCHEMA}.live_chunks"))) is None:
+            yield Damage(kind, "view_missing", f"{SCHEMA}.live_chunks", 1)
+
+
+def _survey_recall(engine: Engine, settings: Settings, space: EmbeddingSpace, kind: Kind) -> Iterator[Damage]:
+    measured = recall.measure(engine, space, max(space.ef_search, recall.least_ef_search(space)))
+    if measured is not None and measured.by_index and measured.mean < settings.recall_limit:
+        void = partial(rebuild_index, engine, space, settings)
+        yield Damage(kind, "index", f"space {space.id}", 0, [f"degraded: recall {measured.mean:.3f}"], void=void)
+
+
+def _delete_unsound(engine: Engine, settings: Settings, space: EmbeddingSpace) -> None:
+    vectors = partition(space.id)
+    with exclusively(engine, f"vectors of space {space.id}", wait_s=settings.lock_wait_s), engine.begin() as connection:
+        connection.execute(delete(vectors).where(any_unsound(space, vectors)))
+
+
+def _put_right(engine: Engine, space_id: int, values: dict[str, Any]) -> None:
+    with engine.begin() as connection:
+        connection.execute(update(EmbeddingSpace).where(EmbeddingSpace.id == space_id).values(values))
