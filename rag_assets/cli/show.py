@@ -70,6 +70,8 @@ def answer(found: "Answer") -> None:
         text = " ".join(hit.text.split())
         shown = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
         out.print(f"   {shown}", markup=False)
+    if found.degraded is not None:
+        _degraded(found.space, found.degraded.missing, found.degraded.texts)
     out.print(
         f"{len(found.hits)} hits in space {found.space}: database {found.took_ms:.1f} ms, "
         f"question {found.embedding_ms:.1f} ms",
@@ -113,6 +115,8 @@ def status(found: dict[str, Any]) -> None:
         f"pending: {pending['documents_to_chunk']:,} documents to chunk, {pending['texts_to_embed']:,} texts to embed, "
         f"{pending['messages_to_embed']:,} messages, {pending['memories_to_embed']:,} memories"
     )
+    for one in found["degraded"]:
+        _degraded(one["space"], one["missing"], one["texts"])
     for document in found["failed_documents"]:
         _line(f"failed: {document['project']}/{document['file_path']}: {document['reason']}")
 
@@ -145,6 +149,10 @@ def health(found: dict[str, Any]) -> None:
     for check in found["checks"]:
         out.print("[green]well[/]  " if check["healthy"] else "[red]NOT WELL[/] ", end="")
         _line(f"{check['name']}: {check['detail']}")
+
+
+def _degraded(space: int, missing: int, texts: int) -> None:
+    _line(f"space {space} is degraded: {missing:,} of {texts:,} texts have no vector; run rag-assets repair")
 
 
 def _line(text: str) -> None:

@@ -12,7 +12,7 @@ from rag_assets.db.extension import pgvector_version
 from rag_assets.db.index_states import examine
 from rag_assets.db.left import work_left
 from rag_assets.db.models import SCHEMA, Document, EmbeddingSpace, Project
-from rag_assets.db.pending import count_pending_texts
+from rag_assets.db.pending import count_pending_texts, count_texts
 from rag_assets.db.pools import pool_statistics
 from rag_assets.db.projects import project_names
 from rag_assets.db.spaces import count_vectors, has_partition, partition_name, serving_space
@@ -39,7 +39,24 @@ def read_status(engine: Engine) -> dict[str, Any]:
     }
     found["failed_documents"] = _failed(engine) if ready else []
     found["spaces"] = read_spaces(engine) if ready else []
+    found["degraded"] = _degraded(engine) if ready else []
     return found
+
+
+def _degraded(engine: Engine) -> list[dict[str, Any]]:
+    """The live spaces that lack vectors of texts that searches should find in them."""
+    with Session(engine) as session:
+        live = session.scalars(
+            select(EmbeddingSpace).where(EmbeddingSpace.status == "live").order_by(EmbeddingSpace.id)
+        ).all()
+        found = []
+        for space in live:
+            texts = session.scalar(count_texts(space)) or 0
+            there = has_partition(session.connection(), space.id)
+            missing = (session.scalar(count_pending_texts(space)) or 0) if there else texts
+            if missing:
+                found.append({"space": space.id, "texts": texts, "missing": missing})
+        return found
 
 
 def _names(engine: Engine) -> list[str]:

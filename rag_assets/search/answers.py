@@ -37,13 +37,21 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Degraded:
+    """A space that lacks vectors: of `texts` distinct texts, so many are `missing`, and not found by meaning."""
+
+    texts: int
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The hits, best first, and how they were found.
 
     `took_ms` is the database's part, `embedding_ms` and `rerank_ms` are those of the models. `plan` names the ways
     taken: `index` through the graph, `exact` by comparing all that qualifies, `words`. `considered` is the number of
     rows that were compared exactly or weighed by words; through the graph, the candidates that it kept (`ef_search`,
-    None without a graph).
+    None without a graph). `degraded` is None while the space has all its vectors; `rag-assets repair` restores them.
     """
 
     query: str
@@ -56,3 +64,4 @@ class Answer:
     plan: str
     considered: int
     ef_search: int | None
+    degraded: Degraded | None = None

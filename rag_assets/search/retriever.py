@@ -13,6 +13,7 @@ from rag_assets.errors import UsageError
 from rag_assets.search.aggregates import Aggregate, aggregate, centroid
 from rag_assets.search.answers import Answer
 from rag_assets.search.asking import Asking
+from rag_assets.search.completeness import Completeness
 from rag_assets.search.finding import FUSED_DEPTH, Found, find_all, kept, measured
 from rag_assets.search.finishing import finish, reranked
 from rag_assets.search.live import Live
@@ -61,6 +62,7 @@ class Retriever:
         self._live_memories = Live(self._reader, "memories")
         self._asking = Asking(self._reader, self._waiting, encoder)
         self._counts = Counts()
+        self._completeness = Completeness(self._reader)
         self._ef_search = ef_search
 
     def search(self, query: Query, **options: Unpack[Options]) -> Answer:
@@ -253,6 +255,7 @@ class Retriever:
             plan=found.plan,
             considered=found.considered,
             ef_search=ef_search if "index" in found.plan else None,
+            degraded=self._completeness.of(space),
         )
 
     def _graph_width(self, space: EmbeddingSpace, request: Request) -> int:

@@ -20,7 +20,7 @@ class Damage:
     rows: int
     examples: list[str] = field(default_factory=list)
     mendable: bool = True
-    void: Callable[[], None] | None = field(default=None, repr=False)
+    void: Callable[[], object] | None = field(default=None, repr=False)
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -8,22 +8,23 @@ from typing import Any
 from sqlalchemy import Engine, delete, func, select, update
 
 from rag_assets.audit import recall
-from rag_assets.db import hnsw
+from rag_assets.db.index_build import Building, ensure_index
+from rag_assets.db.index_session import unwatched
+from rag_assets.db.index_states import IndexState, examine
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.pending import count_pending_texts, has_text
 from rag_assets.db.soundness import any_unsound
-from rag_assets.db.spaces import SpaceDefinition, live_space, partition, partition_name
+from rag_assets.db.spaces import SpaceDefinition, has_partition, live_space, partition
 from rag_assets.db.texts import Kind
 from rag_assets.settings import Settings
 from rag_assets.stages.damage import Damage
-from rag_assets.stages.rebuild import rebuild_index
 
 
 def survey_space(engine: Engine, settings: Settings, space: EmbeddingSpace, kind: Kind) -> Iterator[Damage]:
     where = f"space {space.id}"
     with engine.connect() as connection:
-        there = connection.scalar(select(func.to_regclass(f"{SCHEMA}.{partition_name(space.id)}"))) is not None
+        there = has_partition(connection, space.id)
     if not there:
         yield Damage(kind, "partition_missing", where, 0)
         return
@@ -35,7 +36,6 @@ def survey_space(engine: Engine, settings: Settings, space: EmbeddingSpace, kind
             connection.scalar(select(func.count()).select_from(vectors).where(~has_text(space, vectors.c.content_hash)))
             or 0
         )
-        state = hnsw.index_state(connection, space)
     if missing:
         yield Damage(kind, "texts_without_vector", where, missing)
     if altered:
@@ -43,10 +43,8 @@ def survey_space(engine: Engine, settings: Settings, space: EmbeddingSpace, kind
         yield Damage(kind, "vectors_altered", where, altered, void=void)
     if orphans:
         yield Damage(kind, "orphan_vectors", where, orphans)
-    if state is not hnsw.IndexState.VALID:
-        yield Damage(kind, "index", where, 0, [state.value])
-    elif not (missing or altered):
-        yield from _survey_recall(engine, settings, space, kind)
+    # What it finds of half the vectors, or of wrong ones, says nothing of the index.
+    yield from survey_index(engine, settings, space, kind, measured=not (missing or altered or orphans))
 
 
 def survey_settings(engine: Engine, space: EmbeddingSpace, wanted: SpaceDefinition, kind: Kind) -> Iterator[Damage]:
@@ -72,11 +70,23 @@ def survey_pointer(engine: Engine, kind: Kind) -> Iterator[Damage]:
             yield Damage(kind, "view_missing", f"{SCHEMA}.live_chunks", 1)
 
 
-def _survey_recall(engine: Engine, settings: Settings, space: EmbeddingSpace, kind: Kind) -> Iterator[Damage]:
-    measured = recall.measure(engine, space, max(space.ef_search, recall.least_ef_search(space)))
-    if measured is not None and measured.by_index and measured.mean < settings.recall_limit:
-        void = partial(rebuild_index, engine, space, settings)
-        yield Damage(kind, "index", f"space {space.id}", 0, [f"degraded: recall {measured.mean:.3f}"], void=void)
+def survey_index(
+    engine: Engine, settings: Settings, space: EmbeddingSpace, kind: Kind, *, measured: bool
+) -> Iterator[Damage]:
+    """An index in any state but valid; `measured`: also by what it finds, which takes a comparison of all vectors."""
+    found = None
+    if measured:
+        seen = recall.measure(engine, space, max(space.ef_search, recall.least_ef_search(space)))
+        found = seen.mean if seen is not None and seen.by_index else None
+    building = Building.of(settings, unwatched, found)
+    with engine.connect() as connection:
+        index = examine(connection, space, recall=found, thresholds=building.thresholds)
+    if index.state is IndexState.VALID and not index.leftovers:
+        return
+    examples = [index.state.value, *(f"left over: {name}" for name in index.leftovers)]
+    # Runs look at all but recall, which takes too long for them.
+    void = partial(ensure_index, engine, space, building) if index.state is IndexState.DEGRADED else None
+    yield Damage(kind, "index", f"space {space.id}", len(examples), examples, void=void)
 
 
 def _delete_unsound(engine: Engine, settings: Settings, space: EmbeddingSpace) -> None:

@@ -47,6 +47,7 @@ SEARCH = {
     "plan": str,
     "considered": int,
     "ef_search": (int, type(None)),
+    "degraded": (dict, type(None)),
 }
 EMBED = {
     "kind": str,
@@ -101,6 +102,7 @@ STATUS = {
         | {"seconds_left": (float, type(None))}
         | dict.fromkeys(("stepped_back_at", "rolled_back_at"), (str, type(None)))
     ],
+    "degraded": [dict.fromkeys(("space", "texts", "missing"), int)],
 }
 
 

@@ -1,0 +1,70 @@
+"""Whether the live space lacks vectors, so that answers can say so: known by signs, counted when these change."""
+
+import threading
+import time
+
+from sqlalchemy import Connection, text
+
+from rag_assets.db.models import SCHEMA, EmbeddingSpace
+from rag_assets.db.pending import count_pending_texts, count_texts
+from rag_assets.db.spaces import partition
+from rag_assets.db.texts import texts_of
+from rag_assets.search.answers import Degraded
+from rag_assets.search.reading import Reader
+
+# The signs are looked at this often at most, whatever the number of searches: a statement of a tenth of a millisecond.
+LOOK_S = 0.5
+# The server's statistics come seconds late at times, so what costs next to nothing is counted without a sign, too.
+CHEAP_S = 0.01
+CHEAP_EVERY_S = 1.0
+# Counting takes no more than a fiftieth of the time, also while an ingest changes the signs again and again.
+SHARE = 50
+
+_SIGNS = text(
+    "SELECT pg_stat_get_tuples_deleted(v), pg_stat_get_live_tuples(v), pg_stat_get_tuples_inserted(t), "
+    "pg_stat_get_tuples_updated(t) FROM (SELECT to_regclass(:vectors)::oid AS v, to_regclass(:texts)::oid AS t) AS o"
+)
+
+
+class Completeness:
+    """What is known of one live space, shared by all searches of a retriever; none of them waits for another."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._looking = threading.Lock()
+        self._space: int | None = None
+        self._signs: object = None
+        self._looked = self._counted = self._took_s = 0.0
+        self._found: Degraded | None = None
+
+    def of(self, space: EmbeddingSpace) -> Degraded | None:
+        """How many texts searches cannot find by their vectors, None where there are all; up to seconds old."""
+        if self._space == space.id and time.monotonic() - self._looked < LOOK_S:
+            return self._found
+        if self._looking.acquire(blocking=False):
+            try:
+                if self._space != space.id:
+                    self._space, self._signs, self._found = space.id, None, None
+                self._looked = time.monotonic()
+                # A search does not fail for want of this.
+                self._reader.attempt(lambda connection: self._look(connection, space))
+            finally:
+                self._looking.release()
+        return self._found
+
+    def _look(self, connection: Connection, space: EmbeddingSpace) -> None:
+        names = {"vectors": partition(space.id).fullname, "texts": f"{SCHEMA}.{texts_of(space).table.__tablename__}"}
+        signs = tuple(connection.execute(_SIGNS, names).one())
+        since = time.monotonic() - self._counted
+        if signs == self._signs:
+            due = self._took_s < CHEAP_S and since >= CHEAP_EVERY_S
+        else:
+            due = self._signs is None or since >= SHARE * self._took_s
+        if not due:
+            return
+        started = time.monotonic()
+        missing = connection.scalar(count_pending_texts(space)) or 0
+        texts = (connection.scalar(count_texts(space)) or 0) if missing else 0
+        self._found = Degraded(texts, missing) if missing else None
+        self._counted = time.monotonic()
+        self._took_s, self._signs = self._counted - started, signs

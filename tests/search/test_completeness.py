@@ -1,0 +1,94 @@
+"""While a space lacks vectors, every answer says so, and says how many."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import Engine, event
+
+from rag_assets.search import completeness
+from rag_assets.search.answers import Degraded
+from rag_assets.search.retriever import Retriever
+from tests.checks.looking import change
+from tests.cli.conftest import Cli
+from tests.cli.conftest import cli as cli
+from tests.cli.shapes import STATUS, assert_shape
+from tests.running import rows
+
+VECTOR = [1.0] * 384
+HALF = "DELETE FROM rag.embeddings WHERE get_byte(content_hash, 0) % 2 = 0"
+TEXTS = "SELECT count(DISTINCT content_hash) FROM rag.document_chunks"
+
+
+def eventually(condition: Callable[[], bool], *, within_s: float = 60) -> bool:
+    end = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_half_of_the_vectors_deleted_by_hand_is_said_by_running_searches_and_new_ones(built: Engine) -> None:
+    running = Retriever(built)
+    assert running.search(VECTOR).degraded is None
+    gone = change(built, HALF)
+    [(texts,)] = rows(built, TEXTS)
+    expected = Degraded(texts, gone)
+    found = Retriever(built).search(VECTOR)
+    assert found.degraded == expected
+    assert len(found.hits) == 10
+    assert eventually(lambda: running.search(VECTOR).degraded == expected)
+    assert running.similar(found.hits[0].chunk_id).degraded == expected
+
+
+def test_a_space_that_is_whole_again_is_said_to_be(built: Engine) -> None:
+    change(built, "CREATE TABLE kept AS SELECT * FROM rag.embeddings")
+    change(built, HALF)
+    running = Retriever(built)
+    assert running.search(VECTOR).degraded is not None
+    change(built, "INSERT INTO rag.embeddings SELECT * FROM kept ON CONFLICT DO NOTHING")
+    assert eventually(lambda: running.search(VECTOR).degraded is None)
+
+
+def test_searches_do_not_count(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(completeness, "LOOK_S", 1e6)
+    searching = Retriever(built)
+    searching.search(VECTOR)
+    sent: list[str] = []
+    event.listen(built, "before_cursor_execute", lambda *given: sent.append(given[2]))
+    for _ in range(5):
+        searching.search(VECTOR)
+    assert len(sent) == 5
+
+
+def test_without_a_sign_nothing_that_costs_much_is_counted_again(
+    built: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOOK_S", "CHEAP_S"):
+        monkeypatch.setattr(completeness, name, 0.0)
+    searching = Retriever(built)
+    # The server's own upkeep changes the signs, too.
+    change(built, "ALTER TABLE rag.embeddings_1 SET (autovacuum_enabled = off)")
+    change(built, "ALTER TABLE rag.document_chunks SET (autovacuum_enabled = off)")
+    searching.search(VECTOR)
+    sent: list[str] = []
+    event.listen(built, "before_cursor_execute", lambda *given: sent.append(given[2]))
+    for _ in range(3):
+        searching.search(VECTOR)
+    assert not [statement for statement in sent if "count(DISTINCT" in statement]
+    assert len([statement for statement in sent if "pg_stat_get_tuples_deleted" in statement]) == 3
+
+
+def test_people_and_scripts_are_told(built: Engine, cli: Cli) -> None:
+    assert cli("search", "whale", "--json").json["degraded"] is None
+    assert cli("status", "--json").json["degraded"] == []
+    gone = change(built, HALF)
+    [(texts,)] = rows(built, TEXTS)
+    assert cli("search", "whale", "--json").json["degraded"] == {"texts": texts, "missing": gone}
+    said = cli("status", "--json").json
+    assert_shape(said, STATUS)
+    assert said["degraded"] == [{"space": 1, "texts": texts, "missing": gone}]
+    line = f"space 1 is degraded: {gone} of {texts} texts have no vector; run rag-assets repair\n"
+    assert line in cli("search", "whale").out
+    assert line in cli("status").out
