@@ -6,12 +6,6 @@ from typing import Any
 EXAMPLES = 5
 
 
-class Markdown(str):
-    """Text that Dagster shows as Markdown."""
-
-    __slots__ = ()
-
-
 @dataclass(slots=True)
 class Finding:
     """Its numbers, and what is wrong in one clause where something is."""

@@ -4,11 +4,13 @@ With `project`, they speak of that project alone: a run over one project must no
 being ingested by somebody else.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Engine, func, select, true
 
+from rag_assets.audit import charts
 from rag_assets.audit.finding import EXAMPLES, Finding
+from rag_assets.audit.markdown import table
 from rag_assets.db.groups import grouped
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, Project
 from rag_assets.text.tokens import count_tokens
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 RECOUNTED = 50
+MOST_FAILED = 50
 
 
 def documents_readable(engine: Engine, project: str | None = None) -> Finding:
@@ -26,14 +29,42 @@ def documents_readable(engine: Engine, project: str | None = None) -> Finding:
         .where(Document.status == "failed", _within(project))
         .order_by(Project.name, Document.file_path)
     )
+    kinds = (
+        select(Document.file_type, Document.status, func.count())
+        .where(_within(project))
+        .group_by(Document.file_type, Document.status)
+        .order_by(func.count().desc(), Document.file_type, Document.status)
+    )
+    largest = (
+        select(Project.name, Document.file_path, Document.size_bytes)
+        .join(Project, Project.id == Document.project_id)
+        .where(_within(project))
+        .order_by(Document.size_bytes.desc().nulls_last(), Project.name, Document.file_path)
+        .limit(EXAMPLES)
+    )
     with engine.connect() as connection:
-        rows = connection.execute(failed.limit(EXAMPLES)).all()
-        number = connection.scalar(select(func.count()).select_from(failed.subquery())) or 0
-        total = connection.scalar(select(func.count()).select_from(Document).where(_within(project))) or 0
-    examples = [f"{project}/{path}: {error}" for project, path, error in rows]
+        counts = connection.execute(kinds).all()
+        large = connection.execute(largest).all()
+        number = sum(count for _, status, count in counts if status == "failed")
+        rows = connection.execute(failed.limit(MOST_FAILED)).all() if number else []
+    total = sum(count for _, _, count in counts)
+    by_type: dict[str, dict[str, int]] = {}
+    for file_type, status, count in counts:
+        by_type.setdefault(file_type, {})[status] = count
+    shown: dict[str, Any] = {"chart": charts.documents_by_type(by_type)} if by_type else {}
+    if rows:
+        shown["failed_documents"] = table(("project", "document", "reason"), rows)
+    if large:
+        shown["largest_documents"] = table(("project", "document", "bytes"), large)
     return Finding(
         number == 0,
-        {"documents": total, "failed": number, "threshold": 0, "examples": examples},
+        {
+            "documents": total,
+            "failed": number,
+            "threshold": 0,
+            "examples": [f"{project}/{path}: {error}" for project, path, error in rows[:EXAMPLES]],
+            **shown,
+        },
         f"{number} of {total} documents could not be read",
     )
 
@@ -100,6 +131,7 @@ def offsets_reproduce_text(engine: Engine, chunking: str, project: str | None = 
     ).where(DocumentChunk.chunking == chunking)
     whole = func.sha256(func.convert_to(Document.content, "UTF8")) == Document.content_hash
     checked, wrong, changed = 0, [], []
+    sample: list[tuple[str, int, str]] = []
     with engine.connect() as connection:
         for group in grouped((id_, size) for id_, size in connection.execute(cut).all()):
             documents = select(Document.id, Document.file_path, Document.content, whole).where(Document.id.in_(group))
@@ -113,6 +145,8 @@ def offsets_reproduce_text(engine: Engine, chunking: str, project: str | None = 
             ):
                 path, content = texts.get(id_, ("", ""))
                 checked += 1
+                if len(sample) < EXAMPLES:
+                    sample.append((path, index, text))
                 if content[start:end] != text or not hashed:
                     wrong.append(f"{path} chunk {index} [{start}:{end}]")
     examples = sorted(wrong)[:EXAMPLES] or sorted(changed)[:EXAMPLES]
@@ -124,6 +158,7 @@ def offsets_reproduce_text(engine: Engine, chunking: str, project: str | None = 
             "documents_changed": len(changed),
             "threshold": 0,
             "examples": examples,
+            **({"sample": table(("document", "chunk", "text"), sample)} if sample else {}),
         },
         f"{len(wrong)} of {checked} chunks are not the text at their offsets, "
         f"{len(changed)} documents are not the text of their hash",
@@ -134,20 +169,27 @@ def chunks_fit_window(engine: Engine, chunking: str, tokenizer: "Tokenizer", max
     """No chunk is longer than what the model sees; the likeliest ones are counted again, by its tokenizer."""
     chunks = select(DocumentChunk.chunk_text).where(DocumentChunk.chunking == chunking)
     with engine.connect() as connection:
-        stored, total = connection.execute(
-            select(func.coalesce(func.max(DocumentChunk.token_count), 0), func.count()).where(
-                DocumentChunk.chunking == chunking
-            )
-        ).one()
+        counted = connection.execute(
+            select(DocumentChunk.token_count, func.count())
+            .where(DocumentChunk.chunking == chunking)
+            .group_by(DocumentChunk.token_count)
+        )
+        lengths = dict(iter(counted))
         texts = {
             *connection.scalars(chunks.order_by(DocumentChunk.token_count.desc()).limit(RECOUNTED)),
             *connection.scalars(chunks.order_by(func.octet_length(DocumentChunk.chunk_text).desc()).limit(RECOUNTED)),
         }
     counts = count_tokens(tokenizer, list(texts))
-    most = max([stored, *counts])
+    most = max([0, *lengths, *counts])
     return Finding(
         most <= max_tokens,
-        {"chunks": total, "longest_tokens": most, "threshold": max_tokens, "counted_again": len(counts)},
+        {
+            "chunks": sum(lengths.values()),
+            "longest_tokens": most,
+            "threshold": max_tokens,
+            "counted_again": len(counts),
+            **({"chart": charts.chunk_lengths(lengths, max_tokens)} if lengths else {}),
+        },
         f"a chunk has {most} tokens, more than the {max_tokens} that the model sees",
     )
 

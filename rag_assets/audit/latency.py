@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ class Latency:
     vectors: int
     topped_up: int
     by_index: bool
+    times_ms: Sequence[float]
 
     def metadata(self) -> dict[str, Any]:
         return {
@@ -77,7 +79,7 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Latency | 
         asked = islice(cycle(questions), WARM_UP + SEARCHES)
         times = sorted([_time(connection, sent, question, ef_search) for question in asked][WARM_UP:])
     p50, p95, p99 = (times[min(len(times) - 1, int(len(times) * share))] for share in (0.5, 0.95, 0.99))
-    return Latency(p50, p95, p99, vectors + topped_up, topped_up, by_index)
+    return Latency(p50, p95, p99, vectors + topped_up, topped_up, by_index, times)
 
 
 def _probe_index(space: EmbeddingSpace) -> str:

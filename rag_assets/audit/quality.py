@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
-from rag_assets.audit.finding import Finding, Markdown
+from rag_assets.audit.finding import Finding
+from rag_assets.audit.markdown import table
 from rag_assets.errors import RagAssetsError
 from rag_assets.search.expectations import METRICS, Expectation, expectations
 
@@ -28,7 +29,7 @@ def search_quality(engine: Engine, retriever: "Callable[[], Retriever]", project
     metadata: dict[str, Any] = {"questions": 0}
     searching = retriever()
     reasons: list[str] = []
-    lost: list[str] = []
+    lost: list[tuple[str, ...]] = []
     for expected in wanted:
         try:
             report = judge(engine, searching, expected.read(), project=expected.project)
@@ -45,8 +46,7 @@ def search_quality(engine: Engine, retriever: "Callable[[], Retriever]", project
         reasons += _missed(expected, report)
         lost += [_row(expected.project, one) for one in found.lost(LOST)]
     if lost:
-        head = ("| project | question | nDCG@10 | wanted | found first |", "|---|---|---|---|---|")
-        metadata["lost_worst"] = Markdown("\n".join((*head, *lost)))
+        metadata["lost_worst"] = table(("project", "question", "nDCG@10", "wanted", "found first"), lost)
     return Finding(not reasons, metadata, "; ".join(reasons))
 
 
@@ -58,18 +58,12 @@ def _missed(expected: Expectation, report: "Report") -> list[str]:
     ]
 
 
-def _row(project: str, one: "Judged") -> str:
+def _row(project: str, one: "Judged") -> tuple[str, ...]:
     wanted = [name for name, grade in sorted(one.question.relevant.items(), key=lambda item: -item[1]) if grade]
-    cells = (
+    return (
         project,
         one.question.query,
         f"{one.metrics['ndcg@10']:.3f}",
         ", ".join(wanted[:3]),
         ", ".join(one.found[:3]),
     )
-    return f"| {' | '.join(map(_cell, cells))} |"
-
-
-def _cell(text: str) -> str:
-    plain = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
-    return plain if len(plain) <= 120 else f"{plain[:119]}…"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Engine, exists, func, select, table
 
-from rag_assets.audit import latency, recall
+from rag_assets.audit import charts, latency, recall
 from rag_assets.audit.finding import EXAMPLES, Finding
 from rag_assets.audit.integrity import documents_have_chunks
 from rag_assets.audit.plans import GOES_ON_AT, goes_on, searching, served_by_index
@@ -222,7 +222,12 @@ def search_latency(engine: Engine, space: EmbeddingSpace, settings: Settings) ->
         return Finding(True, {"space": space.id, "vectors": 0})
     return Finding(
         measured.p95_ms < limit_ms,
-        {"space": space.id, "threshold_ms": limit_ms, **measured.metadata()},
+        {
+            "space": space.id,
+            "threshold_ms": limit_ms,
+            **measured.metadata(),
+            "chart": charts.latencies(measured.times_ms, measured.p95_ms, limit_ms),
+        },
         f"p95 of a search is {measured.p95_ms:.1f} ms at {measured.vectors} vectors, not under {limit_ms:g} ms",
     )
 
@@ -246,7 +251,13 @@ def recall_at_10(engine: Engine, space: EmbeddingSpace, settings: Settings) -> F
         reason = f"searches look at {space.ef_search} candidates, and nobody measured that fewer than {least} suffice"
     return Finding(
         measured.mean >= limit and measured.by_index and not lowered,
-        {"space": space.id, "threshold": limit, "least_ef_search": least, **measured.metadata()},
+        {
+            "space": space.id,
+            "threshold": limit,
+            "least_ef_search": least,
+            **measured.metadata(),
+            **({"chart": charts.recall_against_latency(space.tuning, limit)} if space.tuning else {}),
+        },
         reason,
     )
 

@@ -42,6 +42,6 @@ def evaluate(
 
 
 def _shown(value: Any) -> Any:
-    from rag_assets.audit.finding import Markdown
+    from rag_assets.audit.markdown import Markdown
 
     return dg.MetadataValue.md(value) if isinstance(value, Markdown) else value

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import dagster as dg
     from dagster_shared.error import SerializableErrorInfo
 
+# Where a check or an asset shows a chart.
+PICTURES = ("chart", "map")
+
 
 @dataclass(frozen=True, slots=True)
 class CheckOutcome:
@@ -132,8 +135,10 @@ def _events_in_batches() -> Iterator[None]:
 
 
 def plain_metadata(metadata: "Mapping[str, dg.MetadataValue[Any]]") -> dict[str, Any]:
-    """Metadata as JSON values; Dagster's own keys (schemas, table names) are left to its UI."""
-    return {key: value.value for key, value in metadata.items() if not key.startswith("dagster/")}
+    """Metadata as JSON values; Dagster's own keys (schemas, table names) and pictures are left to its UI."""
+    return {
+        key: value.value for key, value in metadata.items() if not key.startswith("dagster/") and key not in PICTURES
+    }
 
 
 def _errors(result: "dg.ExecuteInProcessResult") -> Iterator[RagAssetsError]:
