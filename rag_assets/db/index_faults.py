@@ -37,16 +37,15 @@ def explained(
     """What to do about it, in a sentence; None where the error itself says what is wrong."""
     name = index_name(space)
     reason = " ".join(str(cause).split())
+    if _is_out_of_room(cause):
+        return ServiceError(
+            f"the server has no room for the index {name}: {reason}; free some disk or memory there, then run again."
+        )
     match cause:
         case errors.LockNotAvailable():
             return ServiceError(
                 f"the index {name} waited {wait_s:g} s for {_others(engine, wait_s)}; "
                 "wait for that to end (or end it), then run again."
-            )
-        case errors.DiskFull() | errors.OutOfMemory() | errors.IoError():
-            return ServiceError(
-                f"the server has no room for the index {name}: {reason}; "
-                "free some disk or memory there, then run again."
             )
         case errors.ProgramLimitExceeded():
             return ServiceError(
@@ -66,6 +65,13 @@ def explained(
     return ServiceError(
         f"building the index {name} broke again and again: {reason}; run again when the server is well."
     )
+
+
+def _is_out_of_room(cause: BaseException | None) -> bool:
+    if isinstance(cause, errors.DiskFull | errors.OutOfMemory | errors.IoError):
+        return True
+    # A file that may not get larger is an internal error to PostgreSQL, raised where it writes files of tables.
+    return isinstance(cause, errors.InternalError_) and (cause.diag.source_file or "") == "md.c"
 
 
 def builder_goes_on(found: Examined, wait_s: float) -> ServiceError:

@@ -1,0 +1,194 @@
+"""python -m tests.benchmarks.storage [--vectors 100000]: what each method and storage of an index costs and finds.
+
+Prints one JSON object: for each kind, `build_s`, `bytes` on disk, and `points` by ef_search: recall@10 of the true
+vectors' order, and p50 and p95 in milliseconds of the statement that searches send, one after the other. Of the kinds
+with `bit` also `oversampling`: recall@100 by how many candidates for each wanted hit are compared again. With --markdown,
+the table of the README in its place.
+
+The vectors are those of tests.benchmarks.clustered, in a database of their own on the server of
+RAG_ASSETS_DATABASE_URL, or an embedded one in a temporary folder; all kinds are built over the same rows.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import URL, Connection, Engine, text
+
+from rag_assets.audit.plans import forbid_other_plans, served_by_index
+from rag_assets.db.compiled import compile_statement, run_compiled
+from rag_assets.db.engine import make_engine
+from rag_assets.db.index_build import Building, ensure_index
+from rag_assets.db.index_states import examine
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.spaces import SpaceDefinition, ensure_space, partition
+from rag_assets.search.approximate import candidates_of, graph_values, nearest_texts
+from rag_assets.search.recall import recall_of, right_distances
+from rag_assets.text.hashing import content_hash
+from tests.benchmarks.clustered import DIMENSIONS, Corpus
+from tests.benchmarks.search import server
+from tests.benchmarks.synthetic import EMBEDDINGS, copy
+from tests.benchmarks.timing import percentile
+
+K = 10
+QUESTIONS = 200
+METHODS = ("hnsw", "ivfflat")
+STORAGES = ("vector", "halfvec", "bit")
+EF_SEARCH = (40, 80, 120, 200, 400, 800)
+DEFAULT_EF_SEARCH = 120
+OVERSAMPLING = (1, 2, 4, 8, 16)
+DEEP = 100
+
+DEFINITION = SpaceDefinition(
+    kind="chunks",
+    fingerprint="storage",
+    embedder="storage",
+    chunking="storage",
+    chunking_settings={},
+    model="synthetic",
+    revision="1",
+    dimensions=DIMENSIONS,
+    max_tokens=256,
+    prompts={},
+    normalize=True,
+    distance="cosine",
+    storage="vector",
+    m=16,
+    ef_construction=64,
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vectors", type=int, default=100_000)
+    parser.add_argument("--markdown", action="store_true")
+    arguments = parser.parse_args()
+    with server() as admin, filled(admin, arguments.vectors) as (engine, space):
+        found = measure(engine, space, Corpus(arguments.vectors).questions(QUESTIONS).vectors)
+    print(as_markdown(found) if arguments.markdown else json.dumps(found))
+
+
+@contextmanager
+def filled(admin: URL, size: int) -> Iterator[tuple[Engine, EmbeddingSpace]]:
+    """A space of so many vectors, without an index, in a database that is dropped at the end."""
+    from rag_assets.db.schema import upgrade
+
+    name = f"bench_{uuid4().hex[:12]}"
+    outside = make_engine(admin).execution_options(isolation_level="AUTOCOMMIT")
+    with outside.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine = make_engine(admin.set(database=name))
+    try:
+        upgrade(engine)
+        yield engine, fill(engine, size)
+    finally:
+        engine.dispose()
+        with outside.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        outside.dispose()
+
+
+def fill(engine: Engine, size: int) -> EmbeddingSpace:
+    with engine.begin() as connection:
+        space = ensure_space(connection, DEFINITION)
+        for block in Corpus(size).blocks():
+            pairs = zip(map(content_hash, block.texts), block.vectors, strict=True)
+            copy(connection, partition(space.id), EMBEDDINGS, ([space.id, *pair] for pair in pairs))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM (ANALYZE)"))
+    return space
+
+
+def measure(engine: Engine, space: EmbeddingSpace, vectors: Any) -> dict[str, Any]:
+    questions = [str(vector.tolist()) for vector in vectors]
+    table = partition(space.id)
+    with engine.connect() as connection:
+        right = right_distances(connection, space, table, questions, K)
+        deep = right_distances(connection, space, table, questions[:50], DEEP)
+    found = {}
+    for method in METHODS:
+        for storage in STORAGES:
+            space.method, space.storage = method, storage
+            found[f"{method} {storage}"] = _kind(engine, space, questions, right, deep)
+    return found
+
+
+def _kind(
+    engine: Engine,
+    space: EmbeddingSpace,
+    questions: Sequence[str],
+    right: Sequence[Sequence[float]],
+    deep: Sequence[Sequence[float]],
+) -> dict[str, Any]:
+    started = time.perf_counter()
+    ensure_index(engine, space, Building(memory_limit_mb=4096))
+    found: dict[str, Any] = {"build_s": round(time.perf_counter() - started, 2)}
+    with engine.begin() as connection:
+        forbid_other_plans(connection)
+        index = examine(connection, space)
+        found["bytes"] = index.bytes
+        space.oversampling = 1
+        found["points"] = [
+            {"ef_search": ef_search} | _asked(connection, space, questions, right, K, ef_search, index.name)
+            for ef_search in EF_SEARCH
+        ]
+        if space.storage == "bit":
+            found["oversampling"] = {}
+            for space.oversampling in OVERSAMPLING:
+                asked = _asked(connection, space, questions[: len(deep)], deep, DEEP, DEEP, index.name)
+                found["oversampling"][space.oversampling] = asked["recall"]
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"DROP INDEX rag.{index.name}"))
+    return found
+
+
+def _asked(
+    connection: Connection,
+    space: EmbeddingSpace,
+    questions: Sequence[str],
+    right: Sequence[Sequence[float]],
+    k: int,
+    ef_search: int,
+    index: str,
+) -> dict[str, float]:
+    statement = nearest_texts(space, partition(space.id), k, candidates=candidates_of(space, k, ef_search))
+    assert served_by_index(connection, statement, graph_values(questions[0], ef_search), index)
+    sent = compile_statement(statement)
+    recalls, times = [], []
+    # The first pass reads the pages that the second one is timed with.
+    for timed in (False, True):
+        for question, best in zip(questions, right, strict=True):
+            started = time.perf_counter()
+            near = run_compiled(connection, sent, graph_values(question, ef_search))
+            if timed:
+                times.append((time.perf_counter() - started) * 1000)
+                recalls.append(recall_of([distance for _, distance in near], best))
+    return {
+        "recall": round(sum(recalls) / len(recalls), 4),
+        "p50_ms": round(percentile(times, 50), 2),
+        "p95_ms": round(percentile(times, 95), 2),
+    }
+
+
+def as_markdown(found: dict[str, Any]) -> str:
+    lines = [
+        "| index | build | on disk | recall@10 | p95 | for recall@10 of 0.97 |",
+        "|---|---|---|---|---|---|",
+    ]
+    for kind, figures in found.items():
+        [usual] = [point for point in figures["points"] if point["ef_search"] == DEFAULT_EF_SEARCH]
+        enough = next((point for point in figures["points"] if point["recall"] >= 0.97), None)
+        wanted = f"ef_search {enough['ef_search']}, p95 {enough['p95_ms']:.1f} ms" if enough else "not reached"
+        lines.append(
+            f"| {kind} | {figures['build_s']:.1f} s | {figures['bytes'] / 1e6:.0f} MB | {usual['recall']:.3f} "
+            f"| {usual['p95_ms']:.1f} ms | {wanted} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
