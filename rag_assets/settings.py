@@ -104,7 +104,7 @@ class Settings(BaseSettings):
         "vector", description="What the index stores of each dimension: 4 bytes, 2 bytes (halfvec), or its sign (bit)."
     )
     oversampling: int = Field(
-        8,
+        16,
         ge=1,
         le=100,
         description="With bit: candidates for each wanted hit that are compared again by their true vectors.",

@@ -27,7 +27,7 @@ def upgrade() -> None:
     )
     op.add_column(
         "embedding_spaces",
-        sa.Column("oversampling", sa.Integer(), server_default=sa.text("8"), nullable=False),
+        sa.Column("oversampling", sa.Integer(), server_default=sa.text("16"), nullable=False),
         schema="rag",
     )
     _constrain(_AFTER | {"method_known": "method IN ('hnsw', 'ivfflat')"}, replaced=_BEFORE)

@@ -1,6 +1,7 @@
 """The way from whatever index a space has to a valid one: one builder at a time, searches and writes going on."""
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ from rag_assets.db.spaces import count_vectors
 from rag_assets.errors import RagAssetsError
 from rag_assets.settings import Settings
 
+# Gives the recall of searches through the index, None where there is nothing to search.
+Measure = Callable[[], float | None]
+
 # How often a build is begun anew after what passes: its backend killed, the server restarted, a deadlock with somebody
 # else's DDL, a statement cancelled.
 _TRIES = 3
@@ -26,17 +30,21 @@ _LOOK_S = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Building:
-    """What a build may take, and what asks for one; `recall` is what was measured of the index as it is."""
+    """What a build may take, and what asks for one.
+
+    With `recall`, which measures that of the index as it stands, one that finds too little is built anew too; what the
+    new one finds is noted with it, so that none is built again where that does not help.
+    """
 
     memory_limit_mb: int = 2048
     wait_s: float = 600
     progress: Progress = unwatched
     workers: int | None = None
     thresholds: Thresholds = DEFAULT_THRESHOLDS
-    recall: float | None = None
+    recall: Measure | None = None
 
     @classmethod
-    def of(cls, settings: Settings, progress: Progress, recall: float | None = None) -> "Building":
+    def of(cls, settings: Settings, progress: Progress, recall: Measure | None = None) -> "Building":
         return cls(
             memory_limit_mb=settings.index_build_memory_mb,
             wait_s=settings.lock_wait_s,
@@ -89,7 +97,10 @@ def _settled(engine: Engine, space: EmbeddingSpace, building: Building) -> Exami
     while True:
         with engine.connect() as connection:
             rows = count_vectors(connection, space)
-            found = examine(connection, space, rows=rows, recall=building.recall, thresholds=building.thresholds)
+            found = examine(connection, space, rows=rows, thresholds=building.thresholds)
+            if found.state is IndexState.VALID and building.recall is not None:
+                recall = building.recall()
+                found = examine(connection, space, rows=rows, recall=recall, thresholds=building.thresholds)
         if TRANSITIONS[found.state] is not Way.WAIT:
             return found
         if time.monotonic() > end:
@@ -110,13 +121,17 @@ def _follow(engine: Engine, space: EmbeddingSpace, building: Building, found: Ex
         if found.state is IndexState.INVALID:
             leftovers = (*leftovers, found.name)
         session.drop(*leftovers)
-        if way is not Way.NOTHING:
+        if way is Way.NOTHING:
+            session.rename(found.name)
+        else:
             replaced = found.name if way is Way.REPLACE else None
             session.build(
                 replaced, memory_limit_mb=building.memory_limit_mb, wanted=building.workers, progress=building.progress
             )
-        else:
-            session.rename(found.name)
+    if way is not Way.NOTHING and building.recall is not None:
+        recall = building.recall()
+        with index_session(engine, space, wait_s=building.wait_s) as session:
+            session.note(recall)
 
 
 def _tidy(engine: Engine, space: EmbeddingSpace) -> None:

@@ -13,7 +13,7 @@ from rag_assets.db.ddl import execute
 from rag_assets.db.engine import direct_engine
 from rag_assets.db.extension import ensure_pgvector
 from rag_assets.db.index_statements import create_index, index_name
-from rag_assets.db.index_states import note_of
+from rag_assets.db.index_states import index_in_use, note_of
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.spaces import count_vectors, partition_name
 
@@ -90,7 +90,7 @@ class IndexSession:
             self.drop(name)
             _set(self._connection, "max_parallel_maintenance_workers", "0")
             self._create(name, rows, progress)
-        self._note(name, rows)
+        self._note(name, note_of(rows, self._size(name)))
         if replaced:
             name = self._exchange(name, replaced)
         execute(self._connection, sql.SQL("ANALYZE {}").format(sql.Identifier(SCHEMA, self._table)))
@@ -106,17 +106,19 @@ class IndexSession:
         with _watched(self._engine, self._connection, progress):
             execute(self._connection, statement)
 
-    def _note(self, name: str, rows: int) -> None:
-        """Keep with the index how large it was for how many rows."""
-        size = self._connection.scalar(
-            text("SELECT pg_relation_size(to_regclass(:name))"), {"name": f"{SCHEMA}.{name}"}
-        )
-        execute(
-            self._connection,
-            sql.SQL("COMMENT ON INDEX {} IS {}").format(
-                sql.Identifier(SCHEMA, name), sql.Literal(note_of(rows, int(size or 0)))
-            ),
-        )
+    def note(self, recall: float | None) -> None:
+        """Keep with the index in use, as it was built just now, what searches find through it."""
+        name = index_in_use(self._connection, self._space)
+        rows = count_vectors(self._connection, self._space)
+        self._note(name, note_of(rows, self._size(name), recall))
+
+    def _note(self, name: str, note: str) -> None:
+        statement = sql.SQL("COMMENT ON INDEX {} IS {}").format(sql.Identifier(SCHEMA, name), sql.Literal(note))
+        execute(self._connection, statement)
+
+    def _size(self, name: str) -> int:
+        query = text("SELECT pg_relation_size(to_regclass(:name))")
+        return int(self._connection.scalar(query, {"name": f"{SCHEMA}.{name}"}) or 0)
 
     def _exchange(self, name: str, replaced: str) -> str:
         """Give the new index the name of the old one in one transaction, then remove the old one."""

@@ -29,6 +29,7 @@ from sqlalchemy.orm import Session
 from rag_assets.db.ddl import create_partition, drop_table
 from rag_assets.db.live_view import show_live
 from rag_assets.db.models import SCHEMA, Embedding, EmbeddingSpace
+from rag_assets.db.models.embeddings import EF_SEARCH_OF_SIGNS, OVERSAMPLING
 
 PARTITION = "embeddings_"
 _RUNTIME_TABLE = re.compile(r"(embeddings|latency_probe)_\d+")
@@ -55,7 +56,7 @@ class SpaceDefinition:
     ef_construction: int
     method: str = "hnsw"
     # Concerns searches alone, so it is not part of the fingerprint.
-    oversampling: int = 8
+    oversampling: int = OVERSAMPLING
 
 
 def is_runtime_object(table: str | None) -> bool:
@@ -110,7 +111,8 @@ def ensure_space(connection: Connection, definition: SpaceDefinition) -> Embeddi
         by_fingerprint = select(EmbeddingSpace).where(EmbeddingSpace.fingerprint == definition.fingerprint)
         space = session.scalar(by_fingerprint)
         if space is None:
-            session.execute(insert(EmbeddingSpace).values(asdict(definition)).on_conflict_do_nothing())
+            wider = {"ef_search": EF_SEARCH_OF_SIGNS} if definition.storage == "bit" else {}
+            session.execute(insert(EmbeddingSpace).values(asdict(definition) | wider).on_conflict_do_nothing())
             space = session.scalars(by_fingerprint).one()
         elif space.status == "retired" and space.rolled_back_at is None:
             space.status = "building"

@@ -32,6 +32,7 @@ from sqlalchemy import (
 
 from rag_assets.db.index_statements import OPERATORS
 from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.models.embeddings import EF_SEARCH
 from rag_assets.db.spaces import compared, indexed, partition
 from rag_assets.search.packed import AnyVector
 
@@ -42,9 +43,9 @@ _HAMMING = "<~>"
 # The graph is never walked for longer than this.
 MOST_TUPLES = 100_000
 MOST_EF_SEARCH = 1_000
-# IVFFlat looks into the square root of its lists where ef_search is 40: what pgvector advises for the one, and its
-# default for the other. So one number says of both how much a search may cost, and `rag-assets tune` finds it.
-EF_SEARCH_OF_ADVISED_PROBES = 40
+# One number says of both methods how much a search may cost, and `rag-assets tune` finds it: where ef_search is what all
+# begin with, IVFFlat looks into the square root of its lists, as pgvector advises.
+EF_SEARCH_OF_ADVISED_PROBES = EF_SEARCH
 
 
 def candidates_of(space: EmbeddingSpace, k: int, ef_search: int) -> int | None:

@@ -175,13 +175,20 @@ def test_an_index_that_finds_less_than_it_did_is_degraded_and_built_anew(engine:
     assert state(engine, space, recall=0.9) is IndexState.DEGRADED
     assert state(engine, space, recall=0.9, thresholds=Thresholds(recall=0.85)) is IndexState.VALID
     before = oid(engine, NAME)
-    assert ensure_index(engine, space, Building(recall=0.9)) is IndexState.DEGRADED
+    measured = iter([0.9, 0.99])
+    assert ensure_index(engine, space, Building(recall=lambda: next(measured))) is IndexState.DEGRADED
     ends_in_one_valid_index(engine, space)
     assert oid(engine, NAME) != before
+    assert list(measured) == []
 
 
 def test_an_index_that_never_found_more_is_not_built_again_and_again(engine: Engine, space: EmbeddingSpace) -> None:
-    run(engine, f'COMMENT ON INDEX rag.{NAME} IS \'{{"rows": 30, "bytes": 16384, "recall": 0.9}}\'')
+    before = oid(engine, NAME)
+    assert ensure_index(engine, space, Building(recall=lambda: 0.9)) is IndexState.DEGRADED
+    rebuilt = oid(engine, NAME)
+    assert rebuilt != before
+    assert ensure_index(engine, space, Building(recall=lambda: 0.9)) is IndexState.VALID
+    assert oid(engine, NAME) == rebuilt
     assert state(engine, space, recall=0.895) is IndexState.VALID
     assert state(engine, space, recall=0.88) is IndexState.DEGRADED
 

@@ -9,6 +9,7 @@ from sqlalchemy import URL, Engine, inspect
 
 from rag_assets.db import schema
 from rag_assets.db.engine import make_engine
+from rag_assets.db.models.embeddings import OVERSAMPLING
 from rag_assets.db.repositories import (
     NewMessage,
     SyncAdapters,
@@ -21,6 +22,7 @@ from rag_assets.db.repositories import (
 )
 from rag_assets.errors import UsageError
 from tests.checks.looking import look, red
+from tests.db.filling import definition, fill, space_of
 from tests.running import rows, run
 
 TABLES_AT = {
@@ -127,6 +129,25 @@ def test_each_step_of_the_application_goes_down_and_up_again_on_tables_with_rows
     assert counts() == dict.fromkeys(APPLICATION, 0)
     assert "No new upgrade operations" in schema.check(engine)
     assert rows(engine, "SELECT name FROM rag.projects") == [("park",)]
+
+
+def test_spaces_that_older_versions_cannot_index_step_down_to_those_that_they_can(engine: Engine) -> None:
+    wanted = {
+        "short": {"storage": "bit", "dimensions": 8},
+        "middle": {"storage": "bit", "dimensions": 3_000},
+        "long": {"storage": "bit", "dimensions": 5_000},
+        "lists": {"method": "ivfflat", "dimensions": 8},
+    }
+    for fingerprint, changed in wanted.items():
+        made = space_of(engine, definition(fingerprint, chunking=fingerprint, **changed))
+        fill(engine, made, 3, seed=made.id)
+    schema.downgrade(engine, "0012")
+    left = "SELECT fingerprint, storage FROM rag.embedding_spaces ORDER BY id"
+    assert rows(engine, left) == [("short", "vector"), ("middle", "halfvec"), ("lists", "vector")]
+    assert rows(engine, "SELECT count(*) FROM rag.embeddings") == [(9,)]
+    schema.upgrade(engine)
+    assert rows(engine, "SELECT DISTINCT method, oversampling FROM rag.embedding_spaces") == [("hnsw", OVERSAMPLING)]
+    assert "No new upgrade operations" in schema.check(engine)
 
 
 @pytest.mark.slow

@@ -140,8 +140,8 @@ def test_the_latency_check_tops_it_up_under_the_same_kind_of_index(kind: tuple[E
 
 
 def test_candidates_are_those_of_the_space_or_of_the_search_whichever_are_more() -> None:
-    bits = EmbeddingSpace(storage="bit", oversampling=8)
-    assert [candidates_of(bits, k, 120) for k in (1, 10, 100)] == [120, 120, 800]
+    bits = EmbeddingSpace(storage="bit", oversampling=16)
+    assert [candidates_of(bits, k, 120) for k in (1, 10, 100)] == [120, 160, 1_600]
     assert candidates_of(EmbeddingSpace(storage="halfvec", oversampling=8), 10, 120) is None
 
 
