@@ -43,8 +43,8 @@ _HAMMING = "<~>"
 # The graph is never walked for longer than this.
 MOST_TUPLES = 100_000
 MOST_EF_SEARCH = 1_000
-# One number says of both methods how much a search may cost, and `rag-assets tune` finds it: where ef_search is what all
-# begin with, IVFFlat looks into the square root of its lists, as pgvector advises.
+# One number says of both methods how much a search may cost, and `rag-assets tune` finds it: where ef_search is what
+# all begin with, IVFFlat looks into the square root of its lists, as pgvector advises.
 EF_SEARCH_OF_ADVISED_PROBES = EF_SEARCH
 
 

@@ -12,8 +12,8 @@ from rag_assets.db.models.base import Base, Json, Number, Timestamped
 
 # Candidates that a search looks at in a space that nobody has tuned.
 EF_SEARCH = 120
-# Signs tell less. Measured by tests.benchmarks.storage: of 40,000, 120 candidates hold 0.92 of the ten nearest, 400 hold
-# 0.98; and of the hundred nearest sixteen times as many hold 0.996, eight times as many 0.97.
+# Signs tell less. Measured by tests.benchmarks.storage, of 40,000 vectors: 120 candidates hold 0.92 of the ten nearest,
+# 400 hold 0.98; eight times as many as wanted hold 0.97 of the hundred nearest, sixteen times as many 0.996.
 EF_SEARCH_OF_SIGNS = 400
 OVERSAMPLING = 16
 
