@@ -10,7 +10,13 @@ from rag_assets.assets.index import hnsw_index, live_space
 from rag_assets.assets.memories import live_memories, memory_embeddings, memory_index
 from rag_assets.assets.messages import live_messages, message_embeddings, message_index
 from rag_assets.automation.jobs import checks, embed_memories, embed_messages, ingest
-from rag_assets.automation.schedules import nightly_memories, trailing_messages, yesterdays_messages
+from rag_assets.automation.maintenance import maintenance_job
+from rag_assets.automation.schedules import (
+    nightly_memories,
+    trailing_messages,
+    weekly_maintenance,
+    yesterdays_messages,
+)
 from rag_assets.checks.integrity import document_checks
 from rag_assets.checks.vectors import (
     embeddings_checks,
@@ -42,8 +48,8 @@ defs = dg.Definitions(
         *(message_embeddings_checks, message_index_checks),
         *(memory_embeddings_checks, memory_index_checks),
     ],
-    jobs=[ingest, embed_messages, embed_memories, checks],
-    schedules=[yesterdays_messages, trailing_messages, nightly_memories],
+    jobs=[ingest, embed_messages, embed_memories, checks, maintenance_job],
+    schedules=[yesterdays_messages, trailing_messages, nightly_memories, weekly_maintenance],
     resources={
         "postgres": postgres,
         "embedder": Embedder(),

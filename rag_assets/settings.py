@@ -137,6 +137,18 @@ class Settings(BaseSettings):
         description="How much less nDCG@10 and recall@10 of judged questions may be in a space that is to take over.",
     )
 
+    maintenance_cron: str = Field(
+        "30 4 * * 0",
+        pattern=r"^\s*\S+(\s+\S+){4}\s*$",
+        description="When the schedule of the maintenance runs, by UTC, as five fields of cron.",
+    )
+    vacuum_dead_share_limit: float = Field(
+        0.1, gt=0, lt=1, description="Dead rows' share of a table from which on the maintenance vacuums it."
+    )
+    expired_kept_days: float = Field(
+        30, ge=0, description="Days after which the maintenance removes expired sessions and memories for good."
+    )
+
     messages_since: date = Field(
         date(2024, 1, 1), description="The first day (UTC) whose messages are embedded: the first daily partition."
     )

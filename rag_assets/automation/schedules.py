@@ -1,10 +1,11 @@
-"""The schedules: messages and memories every night, by UTC; off until they are turned on in the UI."""
+"""The schedules: messages and memories every night, maintenance every week, by UTC; off until they are turned on."""
 
 from datetime import UTC, timedelta
 
 import dagster as dg
 
 from rag_assets.automation.jobs import embed_memories, embed_messages
+from rag_assets.automation.maintenance import maintenance_job
 from rag_assets.partitions import days
 from rag_assets.settings import load_settings
 
@@ -27,6 +28,12 @@ def trailing_messages(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 @dg.schedule(job=embed_memories, cron_schedule="20 0 * * *", execution_timezone="UTC")
 def nightly_memories() -> dg.RunRequest:
     """What is new to remember, and what has expired."""
+    return dg.RunRequest()
+
+
+@dg.schedule(job=maintenance_job, cron_schedule=load_settings().maintenance_cron, execution_timezone="UTC")
+def weekly_maintenance() -> dg.RunRequest:
+    """What an installation needs now and then; RAG_ASSETS_MAINTENANCE_CRON says when."""
     return dg.RunRequest()
 
 

@@ -15,6 +15,7 @@ from rag_assets.cli import (
     evaluate,
     explain,
     ingest,
+    maintain,
     repair,
     search,
     seed,
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("ingest")(ingest.ingest)
+app.command("maintain")(maintain.maintain)
 app.command("repair")(repair.repair)
 app.command("search")(search.search)
 app.command("check")(check.check)

@@ -57,11 +57,8 @@ def serve(
     with engine.begin() as connection:
         flipped = spaces.promote(connection, chosen)
         vectors = spaces.count_vectors(connection, chosen)
-        expired = previous.expired_spaces(connection, wanted, settings.previous_space_days)
-    dropped = sum(_drop(engine, space_id, wait_s=0) for space_id in expired)
-    if dropped and chosen.kind == "chunks":
-        # After the flip's commit: these may be many rows, and nobody should wait for the pointer meanwhile.
-        prune_chunkings(engine)
+    # After the flip's commit: these may be many rows, and nobody should wait for the pointer meanwhile.
+    dropped = drop_expired(engine, settings, wanted)
     return {
         "space": chosen.id,
         "model": chosen.model,
@@ -73,6 +70,16 @@ def serve(
         "seconds": round(time.perf_counter() - started, 3),
         "dagster/row_count": vectors,
     }
+
+
+def drop_expired(engine: Engine, settings: Settings, wanted: EmbeddingSpace) -> int:
+    """Drop the spaces of the wanted one's kind that were kept long enough; returns how many."""
+    with engine.connect() as connection:
+        expired = previous.expired_spaces(connection, wanted, settings.previous_space_days)
+    dropped = sum(_drop(engine, space_id, wait_s=0) for space_id in expired)
+    if dropped and wanted.kind == "chunks":
+        prune_chunkings(engine)
+    return dropped
 
 
 def failures(

@@ -18,6 +18,7 @@ from rag_assets.db.left import work_left
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import EmbeddingSpace, Project
 from rag_assets.db.pending import days_of_texts
+from rag_assets.db.prewarm import prewarm_index
 from rag_assets.db.projects import get_project
 from rag_assets.db.prune import prune
 from rag_assets.db.rates import index_amount, index_work, note_rate
@@ -198,6 +199,7 @@ def index(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
             vectors = spaces.count_vectors(connection, space)
             if found is not IndexState.VALID and vectors:
                 note_rate(connection, index_work(space), index_amount(space, vectors), build_s)
+            prewarm_index(connection, space, always=found is not IndexState.VALID)
             figures = {
                 "space": space.id,
                 "index_found": found.value,

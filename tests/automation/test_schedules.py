@@ -6,9 +6,10 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine
 
-from rag_assets.automation.schedules import trailing_messages, yesterdays_messages
+from rag_assets.automation.schedules import trailing_messages, weekly_maintenance, yesterdays_messages
 from rag_assets.definitions import defs
-from rag_assets.settings import Settings
+from rag_assets.errors import UsageError
+from rag_assets.settings import Settings, load_settings
 from tests.assets.conversing import MONDAY, TUESDAY, embedded, say
 from tests.fakes import ENCODERS
 from tests.running import errors, fake_defs
@@ -65,3 +66,23 @@ def test_every_schedule_runs_a_job_that_there_is() -> None:
         assert isinstance(schedule, dg.ScheduleDefinition)
         assert schedule.job_name in names
         assert schedule.execution_timezone == "UTC"
+
+
+def test_the_maintenance_runs_weekly_unless_told_otherwise_and_runs(built: Engine) -> None:
+    assert weekly_maintenance.cron_schedule == "30 4 * * 0"
+    assert ticked(weekly_maintenance).partition_key is None
+    result = fake_defs.resolve_job_def("maintenance").execute_in_process(
+        instance=dg.DagsterInstance.get(),
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    assert errors(result) == []
+    [output] = [event for event in result.all_events if event.event_type_value == "STEP_OUTPUT"]
+    assert output.step_output_data.metadata["orphans_removed"].value == 0
+
+
+@pytest.mark.parametrize("cron", ["weekly", "30 4 * *"])
+def test_a_cron_that_is_none_names_its_setting(cron: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAG_ASSETS_MAINTENANCE_CRON", cron)
+    with pytest.raises(UsageError, match="RAG_ASSETS_MAINTENANCE_CRON"):
+        load_settings()

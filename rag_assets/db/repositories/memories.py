@@ -1,6 +1,6 @@
 """Memories: remembered once however often they are said, forgotten, expired, purged."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, or_, select, text, update
@@ -94,6 +94,15 @@ def expire(connection: Connection) -> int:
     """Forget what is past its time (recalls leave it out already); returns how many."""
     return connection.execute(
         update(Memory).where(Memory.deleted_at.is_(None), Memory.expires_at <= func.now()).values(deleted_at=func.now())
+    ).rowcount
+
+
+def remove_expired(connection: Connection, *, kept_after_s: float) -> int:
+    """Remove for good what expired longer ago than this; returns how many. Their vectors go with the next clearing."""
+    if kept_after_s < 0:
+        raise UsageError(f"kept_after_s is {kept_after_s:g}; give 0 or more.")
+    return connection.execute(
+        delete(Memory).where(Memory.expires_at <= func.now() - timedelta(seconds=kept_after_s))
     ).rowcount
 
 
