@@ -69,5 +69,11 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Recall | N
     return Recall(sum(recalls) / len(recalls), min(recalls), len(recalls), ef_search, by_index)
 
 
+def mean_recall(engine: Engine, space: EmbeddingSpace) -> float | None:
+    """Of searches that look at enough; None where there is nothing to find, or no index to find it through."""
+    seen = measure(engine, space, max(space.ef_search, least_ef_search(space)))
+    return seen.mean if seen is not None and seen.by_index else None
+
+
 def _distances(connection: Connection, statement: Compiled, question: str, ef_search: int) -> list[float]:
     return [distance for _, distance in run_compiled(connection, statement, graph_values(question, ef_search))]

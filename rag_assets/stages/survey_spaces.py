@@ -74,11 +74,8 @@ def survey_index(
     engine: Engine, settings: Settings, space: EmbeddingSpace, kind: Kind, *, measured: bool
 ) -> Iterator[Damage]:
     """An index in any state but valid; `measured`: also by what it finds, which takes a comparison of all vectors."""
-    found = None
-    if measured:
-        seen = recall.measure(engine, space, max(space.ef_search, recall.least_ef_search(space)))
-        found = seen.mean if seen is not None and seen.by_index else None
-    building = Building.of(settings, unwatched, found)
+    building = Building.of(settings, unwatched, partial(recall.mean_recall, engine, space))
+    found = recall.mean_recall(engine, space) if measured else None
     with engine.connect() as connection:
         index = examine(connection, space, recall=found, thresholds=building.thresholds)
     if index.state is IndexState.VALID and not index.leftovers:
