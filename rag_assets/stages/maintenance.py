@@ -82,13 +82,18 @@ def _mend_index(engine: Engine, settings: Settings, space: EmbeddingSpace) -> di
     if space.status == "building":
         # Its first index is built when it holds all of its vectors.
         return figures | {"found": None, "recall": None, "dead_share": None}
-    measured = recall.measure(engine, space, space.ef_search)
-    found_recall = measured.mean if measured is not None and measured.by_index else None
-    building = Building.of(settings, lambda done, total: report("maintenance", done, total, "blocks"), found_recall)
+    measured: list[float | None] = []
+
+    def measure() -> float | None:
+        measured.append(recall.mean_recall(engine, space))
+        return measured[-1]
+
+    building = Building.of(settings, lambda done, total: report("maintenance", done, total, "blocks"), measure)
     with engine.connect() as connection:
         dead_share = examine(connection, space, rows=count_vectors(connection, space)).dead_share
     found = ensure_index(engine, space, building)
-    return figures | {"found": found.value, "recall": found_recall, "dead_share": dead_share}
+    # As it was found, where it could be searched then.
+    return figures | {"found": found.value, "recall": measured[0] if measured else None, "dead_share": dead_share}
 
 
 def _prewarm(engine: Engine, found: list[EmbeddingSpace]) -> int:
