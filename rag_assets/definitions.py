@@ -9,8 +9,11 @@ from rag_assets.assets.embeddings import embeddings
 from rag_assets.assets.index import hnsw_index, live_space
 from rag_assets.assets.memories import live_memories, memory_embeddings, memory_index
 from rag_assets.assets.messages import live_messages, message_embeddings, message_index
+from rag_assets.automation.failures import failed_runs
+from rag_assets.automation.following import follow_upstreams
 from rag_assets.automation.jobs import checks, embed_memories, embed_messages, ingest
 from rag_assets.automation.maintenance import maintenance_job
+from rag_assets.automation.projects import changed_sources, nightly_refresh, own_schedules, project_partitions
 from rag_assets.automation.schedules import (
     nightly_memories,
     trailing_messages,
@@ -18,6 +21,7 @@ from rag_assets.automation.schedules import (
     yesterdays_messages,
 )
 from rag_assets.checks.integrity import document_checks
+from rag_assets.checks.projects import project_checks
 from rag_assets.checks.vectors import (
     embeddings_checks,
     hnsw_index_checks,
@@ -42,6 +46,7 @@ defs = dg.Definitions(
     ],
     asset_checks=[
         document_checks,
+        project_checks,
         embeddings_checks,
         hnsw_index_checks,
         live_space_checks,
@@ -49,7 +54,8 @@ defs = dg.Definitions(
         *(memory_embeddings_checks, memory_index_checks),
     ],
     jobs=[ingest, embed_messages, embed_memories, checks, maintenance_job],
-    schedules=[yesterdays_messages, trailing_messages, nightly_memories, weekly_maintenance],
+    schedules=[nightly_refresh, yesterdays_messages, trailing_messages, nightly_memories, weekly_maintenance],
+    sensors=[project_partitions, changed_sources, own_schedules, follow_upstreams, failed_runs],
     resources={
         "postgres": postgres,
         "embedder": Embedder(),

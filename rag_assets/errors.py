@@ -2,9 +2,11 @@
 
 
 class RagAssetsError(Exception):
-    """Base of all that this package raises on purpose; `exit_code` is what the command line returns."""
+    """Base of all that this package raises on purpose; `exit_code` is what the command line returns, `may_pass` whether
+    the same may go well a little later."""
 
     exit_code = 1
+    may_pass = False
 
 
 class UsageError(RagAssetsError):
@@ -34,6 +36,13 @@ class ServiceError(RagAssetsError):
     """Something outside this process is away or refuses: the database, the model's files."""
 
     exit_code = 3
+    may_pass = True
+
+
+class BusyError(ServiceError):
+    """Another run has had in hand what this one needs, for as long as this one could wait."""
+
+    may_pass = False
 
 
 class DocumentError(RagAssetsError):

@@ -1,5 +1,6 @@
 """The partitions, projects and days; the only place that turns keys into slices of the tables."""
 
+from collections.abc import Sequence
 from datetime import date
 
 import dagster as dg
@@ -23,6 +24,25 @@ def project_keys(context: Context) -> list[str]:
 def slice_keys(context: dg.InputContext | dg.OutputContext) -> list[str]:
     """The keys of a run; of an asset that is not partitioned "", the one slice that is all of it."""
     return project_keys(context) if context.has_asset_partitions else [""]
+
+
+def changes_of_keys(instance: dg.DagsterInstance, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The partition keys to add, and those to remove, for the projects to be these."""
+    known = set(instance.get_dynamic_partitions(str(projects.name)))
+    return [name for name in wanted if name not in known], sorted(known - set(wanted))
+
+
+def run_keys(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str] | None:
+    """The projects that a run was asked for; None where it was asked for none, as that of the job `checks`."""
+    if "dagster/partition" in run.tags:
+        return [run.tags["dagster/partition"]]
+    ends = [run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end")]
+    # Dagster's ranges go by the order in which partitions were added.
+    keys = instance.get_dynamic_partitions(str(projects.name))
+    if not all(end in keys for end in ends):
+        return None
+    first, last = (keys.index(str(end)) for end in ends)
+    return list(keys[first : last + 1])
 
 
 def days_of(context: dg.AssetExecutionContext) -> list[date]:

@@ -6,10 +6,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rag_assets.errors import UsageError
+from rag_assets.times import check_cron, check_time_zone
 
 
 class Settings(BaseSettings):
@@ -156,7 +157,35 @@ class Settings(BaseSettings):
         7, ge=1, le=366, description="Days before today that the nightly backfill of messages looks through again."
     )
 
+    projects: str | None = Field(
+        None,
+        description="Where projects are declared: a YAML file, or `package.module:name` of a list; unset: "
+        "`projects.yaml` in the state folder, where there is one.",
+    )
+    refresh_schedule: str = Field("0 2 * * *", description="Cron of the nightly refresh of all projects.")
+    time_zone: str = Field("UTC", description="Time zone of the schedules of projects.")
+    stale_after_hours: float = Field(
+        36, gt=0, description="Age from which a project that was not refreshed counts as stale."
+    )
+    automation: bool = Field(
+        False, description="Whether schedules and sensors are on from the start, rather than turned on in the UI."
+    )
+    notify: SecretStr | None = Field(
+        None,
+        description="Who is told of failed runs: a webhook that takes JSON with a `text` (Slack, Mattermost), or "
+        "`package.module:function`.",
+    )
     lock_wait_s: float = Field(600, ge=0, description="How long a run waits for another one on the same project.")
+
+    @field_validator("refresh_schedule")
+    @classmethod
+    def _is_cron(cls, value: str) -> str:
+        return check_cron(value)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_time_zone(cls, value: str) -> str:
+        return check_time_zone(value)
 
 
 def load_settings() -> Settings:

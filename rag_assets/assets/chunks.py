@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+from rag_assets.assets.policies import ONE_RUN, RETRIES
+from rag_assets.automation.conditions import FOLLOWS_UPSTREAM
 from rag_assets.io.tables import Documents
 from rag_assets.partitions import projects
 from rag_assets.resources.embedder import Embedder
@@ -9,8 +11,17 @@ from rag_assets.resources.postgres import Postgres
 from rag_assets.stages.batches import ChunkBatches
 
 
-@dg.asset(partitions_def=projects, io_manager_key="tables", group_name="rag", kinds={"python", "postgres"})
-def chunks(raw_documents: Documents, postgres: Postgres, embedder: Embedder) -> ChunkBatches:
+@dg.asset(
+    partitions_def=projects,
+    io_manager_key="tables",
+    group_name="rag",
+    kinds={"python", "postgres"},
+    retry_policy=RETRIES,
+    automation_condition=FOLLOWS_UPSTREAM,
+)
+def chunks(
+    context: dg.AssetExecutionContext, raw_documents: Documents, postgres: Postgres, embedder: Embedder
+) -> ChunkBatches:
     """Pieces of the documents that fit the embedding model's window, in `rag.document_chunks`.
 
     Cut at headings, paragraphs and sentences by the model's own tokenizer; `content[char_start:char_end]` is the
@@ -18,4 +29,11 @@ def chunks(raw_documents: Documents, postgres: Postgres, embedder: Embedder) -> 
     """
     from rag_assets.stages import refresh
 
-    return ChunkBatches(refresh.chunks(postgres.engine, postgres.settings, raw_documents.projects, embedder.target()))
+    return ChunkBatches(
+        refresh.chunks(
+            postgres.engine, postgres.settings, raw_documents.projects, embedder.target(), context.run.run_id
+        )
+    )
+
+
+chunks = chunks.with_attributes(backfill_policy=ONE_RUN)

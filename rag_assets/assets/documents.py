@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from rag_assets.assets.policies import FRESH, ONE_RUN, RETRIES
 from rag_assets.partitions import project_keys, projects
 from rag_assets.resources.postgres import Postgres
 from rag_assets.stages.batches import DocumentBatches
@@ -14,7 +15,14 @@ class RefreshConfig(dg.Config):
     retry_failed: bool = False
 
 
-@dg.asset(partitions_def=projects, io_manager_key="tables", group_name="rag", kinds={"python", "postgres"})
+@dg.asset(
+    partitions_def=projects,
+    io_manager_key="tables",
+    group_name="rag",
+    kinds={"python", "postgres"},
+    retry_policy=RETRIES,
+    freshness_policy=FRESH,
+)
 def raw_documents(context: dg.AssetExecutionContext, config: RefreshConfig, postgres: Postgres) -> DocumentBatches:
     """The text of every document that the project's source lists, one row a document in `rag.documents`.
 
@@ -32,3 +40,6 @@ def raw_documents(context: dg.AssetExecutionContext, config: RefreshConfig, post
             retry_failed=config.retry_failed,
         )
     )
+
+
+raw_documents = raw_documents.with_attributes(backfill_policy=ONE_RUN)

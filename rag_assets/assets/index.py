@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from rag_assets.assets.embeddings import embeddings
+from rag_assets.assets.policies import FRESH, INDEX_POOL, RETRIES
+from rag_assets.automation.conditions import FOLLOWS_PARTITIONS, FOLLOWS_UPSTREAM
 from rag_assets.io.metadata import table_metadata
+from rag_assets.io.retrying import no_vain_retries
 from rag_assets.progress import LogLines, listening
 from rag_assets.resources.embedder import Embedder
 from rag_assets.resources.postgres import Postgres
@@ -15,7 +18,14 @@ if TYPE_CHECKING:
     from rag_assets.stages.target import Target
 
 
-@dg.asset(deps=[embeddings], group_name="rag", kinds={"postgres"})
+@dg.asset(
+    deps=[embeddings],
+    group_name="rag",
+    kinds={"postgres"},
+    pool=INDEX_POOL,
+    retry_policy=RETRIES,
+    automation_condition=FOLLOWS_PARTITIONS,
+)
 def hnsw_index(context: dg.AssetExecutionContext, postgres: Postgres, embedder: Embedder) -> dg.MaterializeResult[None]:
     """The HNSW index over the vectors of the space, valid and with the wanted parameters.
 
@@ -25,7 +35,14 @@ def hnsw_index(context: dg.AssetExecutionContext, postgres: Postgres, embedder: 
     return build_index(context, postgres, embedder.target())
 
 
-@dg.asset(deps=[hnsw_index], group_name="rag", kinds={"postgres"})
+@dg.asset(
+    deps=[hnsw_index],
+    group_name="rag",
+    kinds={"postgres"},
+    retry_policy=RETRIES,
+    automation_condition=FOLLOWS_UPSTREAM,
+    freshness_policy=FRESH,
+)
 def live_space(postgres: Postgres, embedder: Embedder) -> dg.MaterializeResult[None]:
     """The embedding space that searches use, and the view `rag.live_chunks` for the outside world.
 
@@ -39,7 +56,7 @@ def build_index(context: dg.AssetExecutionContext, postgres: Postgres, target: "
     """What the index of each kind of texts does."""
     from rag_assets.stages import refresh
 
-    with listening(LogLines(context.log.info)):
+    with no_vain_retries(), listening(LogLines(context.log.info)):
         figures = refresh.index(postgres.engine, postgres.settings, target)
     table = table_metadata(postgres.engine.url.database or "", "embeddings")
     return dg.MaterializeResult(metadata={**table, **figures})
@@ -50,6 +67,7 @@ def serve(postgres: Postgres, embedder: Embedder, kind: "Kind", *, table: str) -
     from rag_assets.db.pools import pool_statistics
     from rag_assets.stages import refresh
 
-    figures = refresh.live(postgres.engine, postgres.settings, embedder.target(kind), embedder.encoder)
+    with no_vain_retries():
+        figures = refresh.live(postgres.engine, postgres.settings, embedder.target(kind), embedder.encoder)
     shown = table_metadata(postgres.engine.url.database or "", table)
     return dg.MaterializeResult(metadata={**shown, **figures, **pool_statistics(postgres.engine).metadata()})

@@ -3,12 +3,19 @@
 import dagster as dg
 
 from rag_assets.assets.index import build_index, serve
+from rag_assets.assets.policies import EMBEDDER_POOL, INDEX_POOL, RETRIES
 from rag_assets.resources.embedder import Embedder
 from rag_assets.resources.postgres import Postgres
 from rag_assets.stages.batches import EmbeddingBatches
 
 
-@dg.asset(io_manager_key="tables", group_name="conversations", kinds={"pytorch", "postgres"})
+@dg.asset(
+    io_manager_key="tables",
+    group_name="conversations",
+    kinds={"pytorch", "postgres"},
+    pool=EMBEDDER_POOL,
+    retry_policy=RETRIES,
+)
 def memory_embeddings(postgres: Postgres, embedder: Embedder) -> EmbeddingBatches:
     """Vectors of all memories that are neither forgotten nor expired, in `rag.embeddings`.
 
@@ -21,7 +28,13 @@ def memory_embeddings(postgres: Postgres, embedder: Embedder) -> EmbeddingBatche
     return EmbeddingBatches(refresh.memory_embeddings(postgres.engine, postgres.settings, target, embedder.encoder))
 
 
-@dg.asset(deps=[memory_embeddings], group_name="conversations", kinds={"postgres"})
+@dg.asset(
+    deps=[memory_embeddings],
+    group_name="conversations",
+    kinds={"postgres"},
+    pool=INDEX_POOL,
+    retry_policy=RETRIES,
+)
 def memory_index(
     context: dg.AssetExecutionContext, postgres: Postgres, embedder: Embedder
 ) -> dg.MaterializeResult[None]:
@@ -32,7 +45,7 @@ def memory_index(
     return build_index(context, postgres, embedder.target("memories"))
 
 
-@dg.asset(deps=[memory_index], group_name="conversations", kinds={"postgres"})
+@dg.asset(deps=[memory_index], group_name="conversations", kinds={"postgres"}, retry_policy=RETRIES)
 def live_memories(postgres: Postgres, embedder: Embedder) -> dg.MaterializeResult[None]:
     """The embedding space in which memories are recalled and searched.
 

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from rag_assets.assets.index import build_index, serve
+from rag_assets.assets.policies import EMBEDDER_POOL, INDEX_POOL, ONE_RUN, RETRIES
 from rag_assets.partitions import days, days_of
 from rag_assets.resources.embedder import Embedder
 from rag_assets.resources.postgres import Postgres
@@ -14,6 +15,8 @@ from rag_assets.stages.batches import EmbeddingBatches
     io_manager_key="tables",
     group_name="conversations",
     kinds={"pytorch", "postgres"},
+    pool=EMBEDDER_POOL,
+    retry_policy=RETRIES,
 )
 def message_embeddings(context: dg.AssetExecutionContext, postgres: Postgres, embedder: Embedder) -> EmbeddingBatches:
     """Vectors of the messages of a day (UTC), in `rag.embeddings`, stored once under the hash of the text.
@@ -29,11 +32,16 @@ def message_embeddings(context: dg.AssetExecutionContext, postgres: Postgres, em
     )
 
 
-# However many days, one run: a day with nothing to do costs milliseconds, a run of its own seconds.
-message_embeddings = message_embeddings.with_attributes(backfill_policy=dg.BackfillPolicy.single_run())
+message_embeddings = message_embeddings.with_attributes(backfill_policy=ONE_RUN)
 
 
-@dg.asset(deps=[message_embeddings], group_name="conversations", kinds={"postgres"})
+@dg.asset(
+    deps=[message_embeddings],
+    group_name="conversations",
+    kinds={"postgres"},
+    pool=INDEX_POOL,
+    retry_policy=RETRIES,
+)
 def message_index(
     context: dg.AssetExecutionContext, postgres: Postgres, embedder: Embedder
 ) -> dg.MaterializeResult[None]:
@@ -44,7 +52,7 @@ def message_index(
     return build_index(context, postgres, embedder.target("messages"))
 
 
-@dg.asset(deps=[message_index], group_name="conversations", kinds={"postgres"})
+@dg.asset(deps=[message_index], group_name="conversations", kinds={"postgres"}, retry_policy=RETRIES)
 def live_messages(postgres: Postgres, embedder: Embedder) -> dg.MaterializeResult[None]:
     """The embedding space in which messages are searched.
 

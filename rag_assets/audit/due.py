@@ -1,11 +1,20 @@
-"""Which messages and memories should have a vector by now: others came in after the runs that embed them."""
+"""Which texts should have a vector by now: a run answers for its projects, and for what came in before it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
-from sqlalchemy import ColumnElement, and_, or_, true
+from sqlalchemy import ColumnElement, and_, or_, select, true
 
+from rag_assets.db.models import Document, DocumentChunk, Project
 from rag_assets.db.texts import Kind, made_on_day, midnight, texts_of_kind
+
+
+def of_projects(projects: Sequence[str] | None) -> ColumnElement[bool]:
+    """The chunks of these projects, or of all."""
+    if projects is None:
+        return true()
+    documents = select(Document.id).join(Project, Project.id == Document.project_id).where(Project.name.in_(projects))
+    return DocumentChunk.document_id.in_(documents)
 
 
 def came_before(kind: Kind, at: datetime | None) -> ColumnElement[bool]:

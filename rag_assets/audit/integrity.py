@@ -1,9 +1,10 @@
 """What the tables themselves say of documents and chunks: facts for the checks, each a query or a bounded stream.
 
-With `project`, they speak of that project alone: a run over one project must not fail for another one that is just
-being ingested by somebody else.
+With `projects`, they speak of those alone: a run over some projects must not fail for another one that is just being
+ingested by somebody else.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Engine, func, select, true
@@ -22,23 +23,23 @@ RECOUNTED = 50
 MOST_FAILED = 50
 
 
-def documents_readable(engine: Engine, project: str | None = None) -> Finding:
+def documents_readable(engine: Engine, projects: Sequence[str] | None = None) -> Finding:
     failed = (
         select(Project.name, Document.file_path, Document.error)
         .join(Project, Project.id == Document.project_id)
-        .where(Document.status == "failed", _within(project))
+        .where(Document.status == "failed", _within(projects))
         .order_by(Project.name, Document.file_path)
     )
     kinds = (
         select(Document.file_type, Document.status, func.count())
-        .where(_within(project))
+        .where(_within(projects))
         .group_by(Document.file_type, Document.status)
         .order_by(func.count().desc(), Document.file_type, Document.status)
     )
     largest = (
         select(Project.name, Document.file_path, Document.size_bytes)
         .join(Project, Project.id == Document.project_id)
-        .where(_within(project))
+        .where(_within(projects))
         .order_by(Document.size_bytes.desc().nulls_last(), Project.name, Document.file_path)
         .limit(EXAMPLES)
     )
@@ -69,7 +70,7 @@ def documents_readable(engine: Engine, project: str | None = None) -> Finding:
     )
 
 
-def documents_have_chunks(engine: Engine, chunking: str, project: str | None = None) -> Finding:
+def documents_have_chunks(engine: Engine, chunking: str, projects: Sequence[str] | None = None) -> Finding:
     """Every document with text has chunks of this chunking, made of the text that it has now."""
     chunks = (
         select(func.count())
@@ -83,7 +84,7 @@ def documents_have_chunks(engine: Engine, chunking: str, project: str | None = N
         .join(Project, Project.id == Document.project_id)
         .outerjoin(stamp, (stamp.document_id == Document.id) & (stamp.chunking == chunking))
         # A text of white space alone has nothing to cut, and so no chunks.
-        .where(Document.content.op("~")(r"\S"), _within(project))
+        .where(Document.content.op("~")(r"\S"), _within(projects))
         .where(
             stamp.content_hash.is_distinct_from(Document.content_hash)
             | (chunks == 0)
@@ -94,7 +95,7 @@ def documents_have_chunks(engine: Engine, chunking: str, project: str | None = N
     with engine.connect() as connection:
         rows = connection.execute(wrong.limit(EXAMPLES)).all()
         number = connection.scalar(select(func.count()).select_from(wrong.subquery())) or 0
-        total = connection.scalar(select(func.count()).select_from(Document).where(_within(project))) or 0
+        total = connection.scalar(select(func.count()).select_from(Document).where(_within(projects))) or 0
     return Finding(
         number == 0,
         {
@@ -107,7 +108,7 @@ def documents_have_chunks(engine: Engine, chunking: str, project: str | None = N
     )
 
 
-def offsets_reproduce_text(engine: Engine, chunking: str, project: str | None = None) -> Finding:
+def offsets_reproduce_text(engine: Engine, chunking: str, projects: Sequence[str] | None = None) -> Finding:
     """`content[char_start:char_end] == chunk_text`, and stored hashes are those of their texts; some at a time."""
     # A document whose text is newer than its chunks is documents_have_chunks' to report.
     cut = (
@@ -118,7 +119,7 @@ def offsets_reproduce_text(engine: Engine, chunking: str, project: str | None = 
             & (DocumentChunking.chunking == chunking)
             & (DocumentChunking.content_hash == Document.content_hash),
         )
-        .where(_within(project))
+        .where(_within(projects))
         .order_by(Document.id)
     )
     chunks = select(
@@ -194,7 +195,7 @@ def chunks_fit_window(engine: Engine, chunking: str, tokenizer: "Tokenizer", max
     )
 
 
-def _within(project: str | None) -> ColumnElement[bool]:
-    if project is None:
+def _within(projects: Sequence[str] | None) -> ColumnElement[bool]:
+    if projects is None:
         return true()
-    return Document.project_id == select(Project.id).where(Project.name == project).scalar_subquery()
+    return Document.project_id.in_(select(Project.id).where(Project.name.in_(projects)))

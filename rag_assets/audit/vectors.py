@@ -12,7 +12,6 @@ from rag_assets.audit.plans import GOES_ON_AT, goes_on, searching, served_by_ind
 from rag_assets.db.index_states import examine, index_in_use
 from rag_assets.db.models import SCHEMA, DocumentChunk, EmbeddingFailure, EmbeddingSpace
 from rag_assets.db.pending import count_pending_texts, count_texts, has_text
-from rag_assets.db.projects import get_project
 from rag_assets.db.soundness import unsound
 from rag_assets.db.spaces import live_space, partition
 from rag_assets.db.texts import texts_of
@@ -58,16 +57,10 @@ def _proofs_of_chunks(engine: Engine, space: EmbeddingSpace) -> dict[str, Findin
     }
 
 
-def texts_have_vectors(
-    engine: Engine,
-    space: EmbeddingSpace,
-    project: str | None = None,
-    *,
-    due: ColumnElement[bool] | None = None,
-) -> Finding:
-    """Every distinct text, of one project or of all, has its vector; the primary key allows only one.
+def texts_have_vectors(engine: Engine, space: EmbeddingSpace, *, due: ColumnElement[bool] | None = None) -> Finding:
+    """Every distinct text has its vector; the primary key allows only one.
 
-    `due` is a condition on texts whose vectors may be expected: messages come in all the time.
+    `due` is a condition on texts whose vectors may be expected: those of some projects, or that came before a run.
     """
     reasons = (
         select(EmbeddingFailure.error)
@@ -76,10 +69,9 @@ def texts_have_vectors(
         .limit(EXAMPLES)
     )
     with engine.connect() as connection:
-        project_id = get_project(connection, project).id if project else None
         texts, missing = (
             connection.scalar(count if due is None else count.where(due)) or 0
-            for count in (count_texts(space, project_id), count_pending_texts(space, project_id))
+            for count in (count_texts(space), count_pending_texts(space))
         )
         set_aside = connection.scalars(reasons).all()
     return Finding(

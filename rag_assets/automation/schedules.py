@@ -1,4 +1,4 @@
-"""The schedules: messages and memories every night, maintenance every week, by UTC; off until they are turned on."""
+"""The schedules: messages and memories every night, maintenance every week, by UTC."""
 
 from datetime import UTC, timedelta
 
@@ -6,17 +6,18 @@ import dagster as dg
 
 from rag_assets.automation.jobs import embed_memories, embed_messages
 from rag_assets.automation.maintenance import maintenance_job
+from rag_assets.automation.status import SCHEDULE_STATUS
 from rag_assets.partitions import days
 from rag_assets.settings import load_settings
 
 
-@dg.schedule(job=embed_messages, cron_schedule="10 0 * * *", execution_timezone="UTC")
+@dg.schedule(job=embed_messages, cron_schedule="10 0 * * *", execution_timezone="UTC", default_status=SCHEDULE_STATUS)
 def yesterdays_messages(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """The messages of the day that has just ended."""
     return dg.RunRequest(partition_key=_day(context, 1))
 
 
-@dg.schedule(job=embed_messages, cron_schedule="0 3 * * *", execution_timezone="UTC")
+@dg.schedule(job=embed_messages, cron_schedule="0 3 * * *", execution_timezone="UTC", default_status=SCHEDULE_STATUS)
 def trailing_messages(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """The last days again: messages that came in late, were restored, or whose run had failed."""
     # A range is one run: Dagster 1.13 has no public way from a schedule to a backfill.
@@ -25,13 +26,18 @@ def trailing_messages(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest(tags=tags)
 
 
-@dg.schedule(job=embed_memories, cron_schedule="20 0 * * *", execution_timezone="UTC")
+@dg.schedule(job=embed_memories, cron_schedule="20 0 * * *", execution_timezone="UTC", default_status=SCHEDULE_STATUS)
 def nightly_memories() -> dg.RunRequest:
     """What is new to remember, and what has expired."""
     return dg.RunRequest()
 
 
-@dg.schedule(job=maintenance_job, cron_schedule=load_settings().maintenance_cron, execution_timezone="UTC")
+@dg.schedule(
+    job=maintenance_job,
+    cron_schedule=load_settings().maintenance_cron,
+    execution_timezone="UTC",
+    default_status=SCHEDULE_STATUS,
+)
 def weekly_maintenance() -> dg.RunRequest:
     """What an installation needs now and then; RAG_ASSETS_MAINTENANCE_CRON says when."""
     return dg.RunRequest()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from rag_assets.checks.results import evaluate, project_of
+from rag_assets.checks.results import evaluate, projects_of
 from rag_assets.resources.embedder import Embedder
 from rag_assets.resources.postgres import Postgres
 
@@ -55,7 +55,7 @@ def document_checks(
     from rag_assets.embedding.model import find_model
     from rag_assets.stages.target import checked_space, tokenizer_of
 
-    engine, project = postgres.engine, project_of(context)
+    engine, projects = postgres.engine, projects_of(context, postgres)
 
     # Documents can be looked at before there is a space.
     @cache
@@ -69,9 +69,9 @@ def document_checks(
     yield from evaluate(
         context,
         {
-            "documents_readable": lambda: integrity.documents_readable(engine, project),
-            "documents_have_chunks": lambda: integrity.documents_have_chunks(engine, space().chunking, project),
-            "offsets_reproduce_text": lambda: integrity.offsets_reproduce_text(engine, space().chunking, project),
+            "documents_readable": lambda: integrity.documents_readable(engine, projects),
+            "documents_have_chunks": lambda: integrity.documents_have_chunks(engine, space().chunking, projects),
+            "offsets_reproduce_text": lambda: integrity.offsets_reproduce_text(engine, space().chunking, projects),
             "chunks_fit_window": fit,
         },
         severity={"documents_readable": dg.AssetCheckSeverity.WARN},

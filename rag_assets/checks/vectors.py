@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from rag_assets.checks.history import due_texts, last_run_began
-from rag_assets.checks.results import evaluate, project_of
+from rag_assets.checks.results import evaluate, project_of, projects_of
 from rag_assets.resources.embedder import Embedder
 from rag_assets.resources.postgres import Postgres
 
@@ -60,18 +60,20 @@ def embeddings_checks_of(checked: Checked) -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, postgres: Postgres, embedder: Embedder
     ) -> Iterator[dg.AssetCheckResult]:
         from rag_assets.audit import vectors
+        from rag_assets.audit.due import of_projects
 
         engine = postgres.engine
         space = _space(checked, postgres, embedder)
         if space is None:
             return
-        chunks = checked.kind == "chunks"
-        project = project_of(context) if chunks else None
-        due = None if chunks else due_texts(context, checked.kind, checked.embeddings)
+        if checked.kind == "chunks":
+            due = of_projects(projects_of(context, postgres))
+        else:
+            due = due_texts(context, checked.kind, checked.embeddings)
         yield from evaluate(
             context,
             {
-                "texts_have_vectors": lambda: vectors.texts_have_vectors(engine, space, project, due=due),
+                "texts_have_vectors": lambda: vectors.texts_have_vectors(engine, space, due=due),
                 "vectors_are_sound": lambda: vectors.vectors_are_sound(engine, space),
             },
             prefix=checked.prefix,

@@ -2,12 +2,17 @@
 
 import json
 import sys
+import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
 def check(
+    junit: Annotated[
+        Path | None, typer.Option(help="Write the outcome to this file as JUnit XML, each check a test.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
 ) -> None:
     """Run all checks without materializing anything; exit 1 when one of severity ERROR fails."""
@@ -15,8 +20,13 @@ def check(
     from rag_assets.cli.run import run_job
     from rag_assets.db.engine import shared_engine
 
+    started = time.perf_counter()
     shared_engine(home.enter())
     outcome = run_job("checks")
+    if junit is not None:
+        from rag_assets.cli.junit import write_junit
+
+        write_junit(junit, outcome, seconds=time.perf_counter() - started)
     fatal = [found for found in outcome.checks if found.fatal]
     if as_json:
         report = {"checks": [found.as_json() for found in outcome.checks], "run_ids": [outcome.run_id]}

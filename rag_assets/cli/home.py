@@ -12,14 +12,6 @@ from rag_assets.settings import Settings, load_settings
 if TYPE_CHECKING:
     import dagster as dg
 
-_DAGSTER_YAML = """\
-# Written once by rag-assets; change it as you like.
-telemetry:
-  enabled: false
-nux:
-  enabled: false
-"""
-
 
 def enter() -> Settings:
     """Settings with absolute folders, and DAGSTER_HOME below the state folder unless it is set already."""
@@ -30,7 +22,7 @@ def enter() -> Settings:
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(state / "dagster_home")))
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "dagster.yaml").exists():
-        (home / "dagster.yaml").write_text(_DAGSTER_YAML)
+        (home / "dagster.yaml").write_text((Path(__file__).parents[1] / "dagster.yaml").read_text())
     settings = load_settings()
     if settings.log_queries:
         _show_queries()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rag_assets.errors import UsageError
+from rag_assets.settings import load_settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -87,11 +88,16 @@ def _prepare(
     """Make or find the project; opening the source now tells of a wrong one before any run is started."""
     from rag_assets.db.languages import check_language
     from rag_assets.db.projects import check_name, find_project, save_project, slug
+    from rag_assets.db.reconcile import reconcile, refuse_declared
+    from rag_assets.declarations import read_declarations
     from rag_assets.search.expectations import expecting
     from rag_assets.sources import TOPICS_URI, canonical_uri, open_source
 
     name = check_name(project) if project else None
+    declarations = read_declarations(load_settings())
     with engine.begin() as connection:
+        if declarations is not None:
+            reconcile(connection, declarations)
         known = find_project(connection, name) if name else None
         if source is None and name and known is None:
             raise UsageError(
@@ -112,7 +118,8 @@ def _prepare(
         if language is not None:
             settings["language"] = check_language(connection, language)
         open_source(uri, include=settings.get("include", ()), exclude=settings.get("exclude", ()))
-        if known is None or known.source_uri != uri or known.settings != settings:
+        if known is None or known.removed_at or (known.source_uri, known.settings) != (uri, settings):
+            refuse_declared(declarations, name)
             save_project(connection, name, uri, settings)
     return name
 

@@ -16,6 +16,7 @@ from rag_assets.cli import (
     explain,
     ingest,
     maintain,
+    projects,
     repair,
     search,
     seed,
@@ -44,6 +45,7 @@ app.command("seed")(seed.seed)
 app.command("status")(status.status)
 app.command("tune")(tune.tune)
 app.command("ui")(ui.ui)
+app.add_typer(projects.app, name="projects")
 app.add_typer(database.app, name="db")
 app.add_typer(spaces.app, name="spaces")
 

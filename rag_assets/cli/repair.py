@@ -93,11 +93,11 @@ def _runs(engine: "Engine", settings: "Settings", targets: "Targets", found: "Se
 def _stretches(engine: "Engine", left_out: set[str]) -> list[tuple[str, str]]:
     """The other projects as ranges of keys: few runs, whatever the order in which they were made."""
     from rag_assets.cli import home
-    from rag_assets.db.projects import project_names
+    from rag_assets.db.projects import partition_names
     from rag_assets.partitions import projects
 
     with engine.connect() as connection:
-        names = list(project_names(connection))
+        names = list(partition_names(connection))
     home.instance().add_dynamic_partitions(str(projects.name), names)
     wanted = set(names) - left_out
     found: list[tuple[str, str]] = []

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rag_assets.cli.dead_runs import close_dead_runs, process_tag
 from rag_assets.cli.home import instance, quiet_run_config
 from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError
 
@@ -68,11 +69,12 @@ def run_job(
     from rag_assets.definitions import defs
 
     names = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+    close_dead_runs(instance())
     with _events_in_batches():
         result = defs.resolve_job_def(name).execute_in_process(
             instance=instance(),
             partition_key=partition_key,
-            tags=dict(zip(names, partition_range or (), strict=False)),
+            tags=process_tag() | dict(zip(names, partition_range or (), strict=False)),
             run_config={**quiet_run_config(), **(config or {})},
             asset_selection=None if only is None else [dg.AssetKey(name) for name in only],
             raise_on_error=False,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -48,7 +48,7 @@ def embed_report(report: dict[str, Any], checks: "list[CheckOutcome]") -> None:
 
 
 def check_table(checks: "list[CheckOutcome]") -> None:
-    table = Table("check", "", "figures", title="checks", title_justify="left")
+    table = Table(Column("check", no_wrap=True), "", "figures", title="checks", title_justify="left")
     for check in checks:
         mark = "[green]passed[/]" if check.passed else "[red]FAILED[/]" if check.fatal else "[yellow]warning[/]"
         shown = {name: value for name, value in check.metadata.items() if value not in ([], None)}
@@ -143,6 +143,17 @@ def _left(space: dict[str, Any]) -> str:
 
 def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:,.0f} min"
+
+
+def projects(found: list[dict[str, Any]]) -> None:
+    table = Table("project", "state", "last read", "source", "settings")
+    for project in found:
+        settings = ", ".join(f"{key} {value}" for key, value in project["settings"].items() if value not in ([], None))
+        failed = "; ".join(f"{stage} failed: {error}" for stage, error in project["failed"].items())
+        last = f"{project['refreshed_at']:%Y-%m-%d %H:%M}" if project["refreshed_at"] else "never"
+        state = f"[red]{escape(failed)}[/]" if failed else escape(project["state"])
+        table.add_row(escape(project["name"]), state, last, escape(project["source"]), escape(settings))
+    out.print(table)
 
 
 def health(found: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, text
 
 from rag_assets.db.engine import direct_engine
-from rag_assets.errors import ServiceError
+from rag_assets.errors import BusyError
 
 _PAUSE_S = 0.1
 _TRY = text("SELECT pg_try_advisory_lock(hashtextextended('rag_assets.' || CAST(:name AS text), 0))")
@@ -27,7 +27,7 @@ _HOLDERS = text(
 def exclusively(engine: Engine, name: str, *, wait_s: float, shared: bool = False) -> Iterator[None]:
     """Hold the lock `name`; with `shared`, beside other sharers but not beside an exclusive holder.
 
-    Raises ServiceError that says who holds it, when it is not free within `wait_s` seconds.
+    Raises BusyError that says who holds it, when it is not free within `wait_s` seconds.
     """
     # A connection of its own, in autocommit: no transaction stays open while a model or an index build runs.
     direct = direct_engine(engine, f"the lock {name!r}")
@@ -49,7 +49,7 @@ def _acquire(connection: Connection, name: str, *, wait_s: float, shared: bool) 
     while not connection.scalar(_TRY_SHARED if shared else _TRY, {"name": name}):
         if time.monotonic() >= end:
             holders = ", ".join(connection.scalars(_HOLDERS, {"name": name})) or "a run that has just ended"
-            raise ServiceError(
+            raise BusyError(
                 f"{name} is in the hands of {holders} for more than {wait_s:g} s; "
                 "wait for that run to end (or end it), then run again."
             )

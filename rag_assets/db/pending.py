@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Date, Exists, Select, Text, and_, cast, exists, func, or_, select, true
+from sqlalchemy import Date, Exists, Integer, Select, Text, and_, cast, exists, func, or_, select, true
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import aliased
 
@@ -15,8 +15,11 @@ from rag_assets.db.texts import made_on_day, midnight, texts_of
 
 
 def pending_documents(project_id: UUID | None, chunking: str) -> Select[UUID, int]:
-    """Documents of a project, or of all, to cut by this chunking or in another language: id, bytes of its text."""
+    """Documents of a project, or of all, to cut by this chunking, language or size: id, bytes of its text."""
     stamp = aliased(DocumentChunking)
+    chunk_tokens, overlap_tokens = (
+        cast(Project.settings[name].astext, Integer) for name in ("chunk_tokens", "overlap_tokens")
+    )
     language = func.coalesce(Project.settings["language"].astext, DEFAULT_LANGUAGE)
     return (
         select(Document.id, func.octet_length(Document.content))
@@ -28,6 +31,8 @@ def pending_documents(project_id: UUID | None, chunking: str) -> Select[UUID, in
             or_(
                 stamp.content_hash.is_distinct_from(Document.content_hash),
                 cast(stamp.language, Text).is_distinct_from(language),
+                stamp.chunk_tokens.is_distinct_from(chunk_tokens),
+                stamp.overlap_tokens.is_distinct_from(overlap_tokens),
             ),
         )
         .order_by(Document.id)

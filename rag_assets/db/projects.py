@@ -1,16 +1,17 @@
-"""Projects: found, made, pointed at a source."""
+"""Projects: found, made, pointed at a source, retired."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from rag_assets.db.models import Project
 from rag_assets.db.rows import project_id
 from rag_assets.errors import UsageError
+from rag_assets.project_settings import project_settings, stored
 
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
 
@@ -44,19 +45,51 @@ def get_project(connection: Connection, name: str) -> Project:
     return project
 
 
+def all_projects(connection: Connection) -> Sequence[Project]:
+    """By name, those that were removed and not purged too."""
+    with Session(bind=connection, expire_on_commit=False) as session:
+        return session.scalars(select(Project).order_by(Project.name)).all()
+
+
 def project_names(connection: Connection) -> Sequence[str]:
     return connection.scalars(select(Project.name).order_by(Project.name)).all()
 
 
-def save_project(connection: Connection, name: str, source_uri: str, settings: dict[str, Any]) -> Project:
-    """Make the project, or point it at this source with these settings."""
+def partition_names(connection: Connection) -> Sequence[str]:
+    """The names that are partition keys: those of all projects but the removed ones."""
+    return connection.scalars(select(Project.name).where(Project.removed_at.is_(None)).order_by(Project.name)).all()
+
+
+def save_project(
+    connection: Connection,
+    name: str,
+    source_uri: str,
+    settings: Mapping[str, Any],
+    *,
+    description: str | None = None,
+    declared_in: str | None = None,
+) -> Project:
+    """Make the project, or point it at this source with these settings; one that was removed is there again.
+
+    Without a description or a declaration what is known of them stays. Raises UsageError for settings that cannot be.
+    """
+    checked = stored(project_settings(check_name(name), settings))
+    given = {"description": description, "declared_in": declared_in}
     statement = insert(Project).values(
-        id=project_id(check_name(name)), name=name, source_uri=source_uri, settings=settings
+        id=project_id(name), name=name, source_uri=source_uri, settings=checked, removed_at=None, **given
     )
+    kept = {column: value for column, value in given.items() if value is not None}
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["name"],
-            set_={"source_uri": source_uri, "settings": settings, "updated_at": func.now()},
+            set_={"source_uri": source_uri, "settings": checked, "removed_at": None, "updated_at": func.now()} | kept,
         )
     )
+    return get_project(connection, name)
+
+
+def retire_project(connection: Connection, name: str) -> Project:
+    """Take the project out of what is refreshed; what is stored of it stays, and is found, until it is purged."""
+    get_project(connection, name)
+    connection.execute(update(Project).where(Project.name == name).values(removed_at=func.now(), declared_in=None))
     return get_project(connection, name)

@@ -54,6 +54,12 @@ async def writing_async(engine: "AsyncEngine", operation: "Operation[P, R]", /, 
     return await _repeated_async(_write, engine, lambda connection: operation(connection, *args, **kwargs))
 
 
+def rewriting(engine: Engine, operation: "Operation[P, R]", /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """The result of a write that may as well be done twice, since it makes rows what they should be: also where the
+    connection broke during COMMIT it is done again. Raises ServiceError like `reading`."""
+    return _repeated(_read, engine, lambda connection: operation(connection, *args, **kwargs))
+
+
 def _read(_attempts: "Attempts", engine: Engine, work: Callable[[Connection], R]) -> R:
     with engine.begin() as connection:
         return work(connection)

@@ -1,6 +1,6 @@
 """The one writer of each table: rows in, set-based statements, counts out; the caller owns the transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -110,8 +110,13 @@ def write_chunks(
     run_id: str | None = None,
     *,
     language: str = DEFAULT_LANGUAGE,
+    chunk_tokens: int | None = None,
+    overlap_tokens: int | None = None,
 ) -> Written:
-    """Make the stored chunks of these documents equal to the given ones, and stamp them complete by this run."""
+    """Make the stored chunks of these documents equal to the given ones, and stamp them complete by this run.
+
+    The tokens are those that the project asks for itself, None where it follows the chunking.
+    """
     columns = [_CHUNKS[name] for name in ChunkRow.__slots__]
     rows = [chunk for document in documents for chunk in document.chunks]
     incoming = copy_rows(connection, "incoming_chunks", columns, map(_values, rows))
@@ -138,7 +143,8 @@ def write_chunks(
         connection,
         statement.on_conflict_do_update(index_elements=["id"], set_=replaced | {"updated_at": func.now()}, where=moved),
     )
-    _stamp_chunkings(connection, chunking, documents, run_id, in_language)
+    own = {"chunk_tokens": chunk_tokens, "overlap_tokens": overlap_tokens}
+    _stamp_chunkings(connection, chunking, documents, run_id, own, in_language)
     counts.deleted = gone.rowcount
     counts.unchanged = len(rows) - counts.inserted - counts.updated
     counts.size_bytes = sum(len(row.chunk_text.encode()) for row in rows)
@@ -150,10 +156,11 @@ def _stamp_chunkings(
     chunking: str,
     documents: Sequence[ChunkedDocument],
     run_id: str | None,
+    own: Mapping[str, int | None],
     language: ColumnElement[str],
 ) -> None:
-    names = ("document_id", "chunking", "content_hash", "chunk_count", "run_id")
-    stamps = [(d.document_id, chunking, d.content_hash, len(d.chunks), run_id) for d in documents]
+    names = ("document_id", "chunking", "content_hash", "chunk_count", "run_id", *own)
+    stamps = [(d.document_id, chunking, d.content_hash, len(d.chunks), run_id, *own.values()) for d in documents]
     incoming = copy_rows(connection, "incoming_chunkings", [_CHUNKINGS[name] for name in names], stamps)
     present = select(incoming, language).where(exists().where(Document.id == incoming.c.document_id))
     statement = insert(DocumentChunking).from_select([*names, "language"], present)

@@ -1,18 +1,18 @@
 """The IO manager: writes the streams of our assets batch by batch, and loads our tables for any asset."""
 
-import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from rag_assets.io import tables
 from rag_assets.io.metadata import write_metadata
-from rag_assets.partitions import slice_keys
+from rag_assets.io.retrying import no_vain_retries
+from rag_assets.io.slices import SliceWriter
+from rag_assets.partitions import projects, slice_keys
 from rag_assets.progress import LogLines, listening
 from rag_assets.resources.postgres import Postgres
-from rag_assets.stages.batches import Batch, ChunkBatches, DocumentBatches, EmbeddingBatches
+from rag_assets.stages.batches import ChunkBatches, DocumentBatches, EmbeddingBatches
 
 if TYPE_CHECKING:
     from rag_assets.db.rows import Written
@@ -26,7 +26,6 @@ class TableIOManager(dg.ConfigurableIOManager):
     postgres: dg.ResourceDependency[Postgres]
 
     def handle_output(self, context: dg.OutputContext, obj: Stream) -> None:
-        from rag_assets.db.rows import Written
         from rag_assets.stages.prefetch import prefetch
 
         if not isinstance(obj, Stream):
@@ -34,21 +33,18 @@ class TableIOManager(dg.ConfigurableIOManager):
                 f"{context.asset_key.to_user_string()} gave a {type(obj).__name__}; this IO manager writes "
                 f"{', '.join(kind.__name__ for kind in Stream.__args__)}"
             )
-        engine = self.postgres.engine
-        written: dict[str, Written] = defaultdict(Written)
-        figures: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(int, seconds=0.0))
-        last = time.perf_counter()
-        with listening(LogLines(context.log.info)):
-            batches: Iterator[Batch] = obj.__iter__()
-            for batch in prefetch(batches):
-                with engine.begin() as connection:
-                    written[batch.key] += batch.write(connection, context.run_id)
-                now = time.perf_counter()
-                for name, value in {**batch.figures, "seconds": now - last}.items():
-                    figures[batch.key][name] += value
-                last = now
-        for key in slice_keys(context):
-            self._describe(context, key, written[key], figures[key])
+        writing = SliceWriter(
+            self.postgres.engine, context.asset_key.path[-1], context.run_id, log=lambda text: context.log.error(text)
+        )
+        with no_vain_retries(), listening(LogLines(context.log.info)):
+            for batch in prefetch(iter(obj)):
+                writing.write(batch)
+            done = writing.finish(slice_keys(context))
+        if writing.failed:
+            # Dagster has no public way to leave partitions out of what a step has materialized.
+            context._asset_partitions_subset = projects.empty_subset().with_partition_keys(done)
+        for key in done:
+            self._describe(context, key, writing.written[key], writing.figures[key])
 
     def load_input(self, context: dg.InputContext) -> Any:
         slice_ = self._slice(context)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from rag_assets.io.retrying import no_vain_retries
 from rag_assets.settings import load_settings
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ class Embedder(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The space that the settings ask for, for texts of this kind."""
         from rag_assets.stages.target import target_space
 
-        return target_space(load_settings(), kind)
+        with no_vain_retries():
+            return target_space(load_settings(), kind)
 
     def encoder(self, space: "EmbeddingSpace") -> "Encoder":
         """What makes the vectors of this space; one a process."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from rag_assets.io.retrying import no_vain_retries
 from rag_assets.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -21,4 +22,5 @@ class Postgres(dg.ConfigurableResource):  # type: ignore[type-arg]
     def engine(self) -> "Engine":
         from rag_assets.db.engine import shared_engine
 
-        return shared_engine(self.settings)
+        with no_vain_retries():
+            return shared_engine(self.settings)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         EmbeddingRow,
         Written,
     )
+    from rag_assets.stages.apart import Failed
 
 
 class Batch(Protocol):
@@ -58,11 +59,21 @@ class ChunkBatch:
     documents: "list[ChunkedDocument]"
     figures: dict[str, float] = field(default_factory=dict)
     language: str = "english"
+    chunk_tokens: int | None = None
+    overlap_tokens: int | None = None
 
     def write(self, connection: "Connection", run_id: str | None = None, /) -> "Written":
         from rag_assets.db import writes
 
-        return writes.write_chunks(connection, self.chunking, self.documents, run_id, language=self.language)
+        return writes.write_chunks(
+            connection,
+            self.chunking,
+            self.documents,
+            run_id,
+            language=self.language,
+            chunk_tokens=self.chunk_tokens,
+            overlap_tokens=self.overlap_tokens,
+        )
 
 
 @dataclass(slots=True)
@@ -84,30 +95,31 @@ class EmbeddingBatch:
 
 
 class DocumentBatches:
-    """The stream that raw_documents gives; a class of our own, since Dagster takes generators for events."""
+    """The stream that raw_documents gives, where it failed for a project that too; a class of our own, since Dagster
+    takes generators for events."""
 
-    def __init__(self, batches: Iterator[DocumentBatch]) -> None:
+    def __init__(self, batches: "Iterator[DocumentBatch | Failed]") -> None:
         self._batches = batches
 
-    def __iter__(self) -> Iterator[DocumentBatch]:
+    def __iter__(self) -> "Iterator[DocumentBatch | Failed]":
         return self._batches
 
 
 class ChunkBatches:
     """The stream that chunks gives."""
 
-    def __init__(self, batches: Iterator[ChunkBatch]) -> None:
+    def __init__(self, batches: "Iterator[ChunkBatch | Failed]") -> None:
         self._batches = batches
 
-    def __iter__(self) -> Iterator[ChunkBatch]:
+    def __iter__(self) -> "Iterator[ChunkBatch | Failed]":
         return self._batches
 
 
 class EmbeddingBatches:
     """The stream that embeddings gives."""
 
-    def __init__(self, batches: Iterator[EmbeddingBatch]) -> None:
+    def __init__(self, batches: "Iterator[EmbeddingBatch | Failed]") -> None:
         self._batches = batches
 
-    def __iter__(self) -> Iterator[EmbeddingBatch]:
+    def __iter__(self) -> "Iterator[EmbeddingBatch | Failed]":
         return self._batches

@@ -29,10 +29,14 @@ def refresh_chunks(
     language: str,
     chunking: str,
     splitter: Splitter,
+    chunk_tokens: int | None = None,
+    overlap_tokens: int | None = None,
     wait_s: float,
     everything: bool = False,
 ) -> Iterator[ChunkBatch]:
-    """Stream the chunks of all documents of the project whose chunks are not stamped with their text and language.
+    """Stream the chunks of all documents of the project that are not stamped with their text, language and size.
+
+    The tokens are those that the project asks for itself; `splitter` is made for them.
 
     With `everything`, of all documents, whatever their stamps say.
     Raises UsageError for a language that the server does not know.
@@ -57,6 +61,8 @@ def refresh_chunks(
                     for document, pieces in zip(documents, split, strict=True)
                 ],
                 language=language,
+                chunk_tokens=chunk_tokens,
+                overlap_tokens=overlap_tokens,
             )
             done += len(group)
             report("chunks", done, len(pending), "documents")

@@ -28,14 +28,16 @@ from rag_assets.embedding.model import find_model
 from rag_assets.embedding.pieces import PiecewiseEncoder
 from rag_assets.errors import ServiceError
 from rag_assets.progress import report
+from rag_assets.project_settings import ProjectSettings, project_settings
 from rag_assets.settings import Settings
 from rag_assets.sources import open_source
 from rag_assets.stages import flip
+from rag_assets.stages.apart import Apart, Failed
 from rag_assets.stages.batches import ChunkBatch, DocumentBatch, EmbeddingBatch
 from rag_assets.stages.chunks import refresh_chunks
 from rag_assets.stages.documents import refresh_documents
 from rag_assets.stages.embeddings import refresh_embeddings
-from rag_assets.stages.target import Target, splitter_of, tokenizer_of
+from rag_assets.stages.target import Target, project_splitter, splitter_of, tokenizer_of
 from rag_assets.text.readers import Readers
 from rag_assets.text.tokens import count_tokens
 
@@ -51,51 +53,64 @@ def documents(
     *,
     confirm_deletions: bool = False,
     retry_failed: bool = False,
-) -> Iterator[DocumentBatch]:
+) -> Iterator[DocumentBatch | Failed]:
     max_bytes = settings.max_document_mb * 1024 * 1024
+
+    def of_project(name: str) -> Iterator[DocumentBatch]:
+        project, own = _project(engine, name)
+        source = open_source(
+            project.source_uri, include=own.include, exclude=[*own.exclude, *own.forgotten], max_bytes=max_bytes
+        )
+        yield from refresh_documents(
+            engine,
+            project=name,
+            project_id=project.id,
+            source=source,
+            readers=readers,
+            workers=settings.parse_workers,
+            wait_s=settings.lock_wait_s,
+            confirm_deletions=confirm_deletions,
+            retry_failed=retry_failed,
+        )
+
     with Readers(
         timeout_s=settings.parse_timeout_s,
         memory_mb=settings.parse_memory_mb,
         max_bytes=max_bytes,
         workers=settings.parse_workers,
     ) as readers:
-        for project in _projects(engine, projects):
-            given = project.settings
-            globs = {
-                "include": given.get("include", ()),
-                "exclude": [*given.get("exclude", ()), *given.get("forgotten", ())],
-            }
-            yield from refresh_documents(
-                engine,
-                project=project.name,
-                project_id=project.id,
-                source=open_source(project.source_uri, max_bytes=max_bytes, **globs),
-                readers=readers,
-                workers=settings.parse_workers,
-                wait_s=settings.lock_wait_s,
-                confirm_deletions=confirm_deletions,
-                retry_failed=retry_failed,
-            )
+        yield from Apart(engine, projects).each(of_project)
 
 
-def chunks(engine: Engine, settings: Settings, projects: Sequence[str], target: Target) -> Iterator[ChunkBatch]:
+def chunks(
+    engine: Engine, settings: Settings, projects: Sequence[str], target: Target, run_id: str | None = None
+) -> Iterator[ChunkBatch | Failed]:
+    apart = Apart(engine, projects, run_id)
+    yield from apart.left_behind()
     for space in _maintained(engine, target):
-        yield from chunks_of_space(engine, settings, projects, space)
+        yield from apart.each(partial(_chunks_of, engine, settings, space))
+
+
+def _chunks_of(engine: Engine, settings: Settings, space: EmbeddingSpace, name: str) -> Iterator[ChunkBatch]:
+    return chunks_of_space(engine, settings, [name], space)
 
 
 def chunks_of_space(
     engine: Engine, settings: Settings, projects: Sequence[str], space: EmbeddingSpace, *, everything: bool = False
 ) -> Iterator[ChunkBatch]:
     """Of documents that are to be cut for this space; with `everything`, of all, so that they can be compared."""
-    splitter = splitter_of(space, find_model(space.model, space.revision))
-    for project in _projects(engine, projects):
+    model = find_model(space.model, space.revision)
+    for name in projects:
+        project, own = _project(engine, name)
         yield from refresh_chunks(
             engine,
-            project=project.name,
+            project=name,
             project_id=project.id,
-            language=project.settings.get("language", DEFAULT_LANGUAGE),
+            language=own.language or DEFAULT_LANGUAGE,
             chunking=space.chunking,
-            splitter=splitter,
+            splitter=project_splitter(space, model, name, own),
+            chunk_tokens=own.chunk_tokens,
+            overlap_tokens=own.overlap_tokens,
             wait_s=settings.lock_wait_s,
             everything=everything,
         )
@@ -107,18 +122,27 @@ def embeddings(
     projects: Sequence[str],
     target: Target,
     encoder: MakeEncoder,
-) -> Iterator[EmbeddingBatch]:
+    run_id: str | None = None,
+) -> Iterator[EmbeddingBatch | Failed]:
+    apart = Apart(engine, projects, run_id)
+    yield from apart.left_behind()
     for space in _maintained(engine, target):
-        for project in _projects(engine, projects):
-            yield from refresh_embeddings(
-                engine,
-                key=project.name,
-                project_id=project.id,
-                space=space,
-                encoder=encoder(space),
-                batch_tokens=settings.batch_tokens,
-                wait_s=settings.lock_wait_s,
-            )
+        yield from apart.each(partial(_embeddings_of, engine, settings, space, encoder))
+
+
+def _embeddings_of(
+    engine: Engine, settings: Settings, space: EmbeddingSpace, encoder: MakeEncoder, name: str
+) -> Iterator[EmbeddingBatch]:
+    project, _ = _project(engine, name)
+    yield from refresh_embeddings(
+        engine,
+        key=name,
+        project_id=project.id,
+        space=space,
+        encoder=encoder(space),
+        batch_tokens=settings.batch_tokens,
+        wait_s=settings.lock_wait_s,
+    )
 
 
 def message_embeddings(
@@ -227,9 +251,10 @@ def live(engine: Engine, settings: Settings, target: Target, encoder: MakeEncode
     return flip.serve(engine, settings, target.definition, encoder)
 
 
-def _projects(engine: Engine, names: Sequence[str]) -> list[Project]:
+def _project(engine: Engine, name: str) -> tuple[Project, ProjectSettings]:
     with engine.connect() as connection:
-        return [get_project(connection, name) for name in names]
+        project = get_project(connection, name)
+    return project, project_settings(name, project.settings)
 
 
 def _live_first(engine: Engine, target: Target) -> Sequence[EmbeddingSpace]:

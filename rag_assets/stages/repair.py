@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from sqlalchemy import Engine
 
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.projects import project_names
+from rag_assets.db.projects import partition_names
 from rag_assets.db.spaces import live_space
 from rag_assets.db.texts import Kind
 from rag_assets.settings import Settings
@@ -32,7 +32,7 @@ def void(damages: Sequence[Damage]) -> None:
 
 def _survey(engine: Engine, settings: Settings, targets: Mapping[Kind, Target]) -> Iterator[Damage]:
     with engine.connect() as connection:
-        projects = project_names(connection)
+        projects = partition_names(connection)
     for project in projects:
         yield from survey_documents(engine, settings, project)
     for kind, target in targets.items():

@@ -13,6 +13,7 @@ from rag_assets.db.rows import ChunkRow
 from rag_assets.errors import RagAssetsError
 from rag_assets.settings import Settings
 from rag_assets.stages import refresh
+from rag_assets.stages.apart import Failed
 from rag_assets.stages.batches import ChunkBatch
 from rag_assets.stages.damage import Damage
 
@@ -70,6 +71,8 @@ def _against_source(engine: Engine, settings: Settings, project: str) -> tuple[l
         documents = select(Document.id, Document.file_path).where(Document.project_id == owner)
         known = {row.id: row.file_path for row in connection.execute(documents)}
     for batch in refresh.documents(engine, settings, [project]):
+        if isinstance(batch, Failed):
+            raise batch.error
         for row in batch.rows:
             (changed if row.id in known else added).append(row.file_path)
         # What could not be read before is told by a check; here only what nobody knows of yet.

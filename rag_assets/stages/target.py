@@ -14,6 +14,7 @@ from rag_assets.db.spaces import SpaceDefinition
 from rag_assets.db.texts import Kind
 from rag_assets.embedding.model import Model, find_model
 from rag_assets.errors import ServiceError, UsageError
+from rag_assets.project_settings import ProjectSettings
 from rag_assets.settings import Settings
 from rag_assets.text.hashing import fingerprint
 from rag_assets.text.splitting import Splitter
@@ -162,13 +163,36 @@ def content_tokens(model: Model, tokenizer: Tokenizer) -> int:
     return model.window - special_token_count(tokenizer) - max(count_tokens(tokenizer, [*prompts, ""]))
 
 
-def splitter_of(space: "EmbeddingSpace", model: Model) -> Splitter:
+def splitter_of(space: "EmbeddingSpace | SpaceDefinition", model: Model) -> Splitter:
     """The splitter that makes the chunks of this space, or the pieces of texts that do not fit its model's window."""
     return Splitter(
         tokenizer_of(model),
         max_tokens=space.chunking_settings["max_tokens"],
         overlap_tokens=space.chunking_settings["overlap_tokens"],
     )
+
+
+def project_splitter(
+    space: "EmbeddingSpace | SpaceDefinition", model: Model, project: str, settings: ProjectSettings
+) -> Splitter:
+    """The splitter of one project; raises UsageError where its own tokens do not go with the model's window.
+
+    Its size changes no other project: the chunks of a space may differ in size, as long as each fits the window, and
+    vectors are stored under the text. So they are cut anew in place, document by document, in the space that there is.
+    """
+    own = (settings.chunk_tokens, settings.overlap_tokens)
+    if own == (None, None):
+        return splitter_of(space, model)
+    max_tokens = settings.chunk_tokens or space.chunking_settings["max_tokens"]
+    if max_tokens > space.max_tokens:
+        raise UsageError(
+            f"project {project}: chunk_tokens is {max_tokens}, but the window of {model.name} holds "
+            f"{space.max_tokens} tokens; set it to {space.max_tokens} or less."
+        )
+    overlap = settings.overlap_tokens
+    if overlap is None:
+        overlap = min(space.chunking_settings["overlap_tokens"], (max_tokens - 1) // 2)
+    return Splitter(tokenizer_of(model), max_tokens=max_tokens, overlap_tokens=overlap)
 
 
 def checked_space(engine: Engine, wanted: SpaceDefinition) -> "EmbeddingSpace":

@@ -7,6 +7,10 @@ from tests.checks.looking import look, numbers, red
 from tests.running import fake_defs, rows
 
 CHECKS = {
+    "every_project_read",
+    "every_project_chunked",
+    "every_project_embedded",
+    "every_project_fresh",
     "documents_readable",
     "documents_have_chunks",
     "offsets_reproduce_text",
@@ -57,6 +61,7 @@ def test_every_check_says_what_to_do_when_it_fails() -> None:
         assert "When it " in (spec.description or ""), spec.name
     # What guards the flip stops a run before it; the others only tell.
     telling = {"documents_readable", "serves_wanted_space", "search_quality"}
+    telling |= {"every_project_read", "every_project_chunked", "every_project_embedded", "every_project_fresh"}
     assert {name for name, spec in specs.items() if not spec.blocking} == telling
 
 

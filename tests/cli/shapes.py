@@ -59,6 +59,20 @@ EMBED = {
     "run_ids": [str],
 }
 CHECKS = {"checks": [CHECK], "run_ids": [str]}
+PROJECTS = {
+    "projects": [
+        {
+            "name": str,
+            "source": str,
+            "description": (str, type(None)),
+            "settings": dict,
+            "declared_in": (str, type(None)),
+            "state": str,
+            "refreshed_at": (str, type(None)),
+            "failed": dict,
+        }
+    ]
+}
 HEALTH = {"healthy": bool, "checks": [{"name": str, "healthy": bool, "detail": str}]}
 STATUS = {
     "database": {

@@ -175,3 +175,37 @@ def test_other_chunk_length_is_built_beside_the_old_one_and_takes_over(
     retire(steps.engine, steps.settings, 1)
     assert {row[0] for row in rows(steps.engine, "SELECT DISTINCT chunking FROM rag.document_chunks")} == {new}
     assert rows(steps.engine, "SELECT DISTINCT space_id FROM rag.embeddings") == [(2,)]
+
+
+def test_tokens_of_a_project_s_own_cut_it_anew_and_no_other(steps: Steps, folder: Path) -> None:
+    write(folder / "long.md", "Words and more words of the sea. " * 40)
+    steps.project("zoo", folder)
+    steps.project("sea", folder)
+    steps.documents("zoo", "sea")
+    steps.chunks("zoo", "sea")
+    before = rows(steps.engine, "SELECT max(token_count), count(*) FROM rag.document_chunks")
+    steps.project("zoo", folder, chunk_tokens=32, overlap_tokens=8)
+    figures = steps.chunks("zoo", "sea")
+    assert figures["inserted"] > 5
+    found = rows(
+        steps.engine,
+        "SELECT p.name, max(c.token_count), s.chunk_tokens, s.overlap_tokens FROM rag.document_chunks c "
+        "JOIN rag.documents d ON d.id = c.document_id JOIN rag.projects p ON p.id = d.project_id "
+        "JOIN rag.document_chunkings s ON s.document_id = d.id AND s.chunking = c.chunking GROUP BY 1, 3, 4 ORDER BY 1",
+    )
+    assert found[0] == ("sea", before[0][0], None, None)
+    assert found[1][0::2] == ("zoo", 32)
+    assert found[1][1] <= 32
+    assert rows(steps.engine, "SELECT count(*) FROM rag.embedding_spaces") == [(1,)], "in the space that there is"
+    assert sum(steps.chunks("zoo", "sea")[name] for name in ("inserted", "updated", "deleted")) == 0
+    steps.project("zoo", folder)
+    steps.chunks("zoo", "sea")
+    assert rows(steps.engine, "SELECT max(token_count), count(*) FROM rag.document_chunks") == before
+
+
+def test_tokens_that_do_not_fit_the_window_are_refused(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "a")
+    steps.project("zoo", folder, chunk_tokens=9_999)
+    steps.documents("zoo")
+    with pytest.raises(UsageError, match="project zoo: chunk_tokens is 9999, but the window of"):
+        steps.chunks("zoo")

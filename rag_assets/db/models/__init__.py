@@ -6,7 +6,7 @@ from rag_assets.db.models.conversations import Conversation, ConversationMessage
 from rag_assets.db.models.documents import Document
 from rag_assets.db.models.embeddings import Embedding, EmbeddingFailure, EmbeddingSpace, QueryVector
 from rag_assets.db.models.memories import Memory
-from rag_assets.db.models.projects import Project
+from rag_assets.db.models.projects import Project, ProjectFailure
 from rag_assets.db.models.rates import WorkRate
 from rag_assets.db.models.specializations import Adapter, Specialization
 from rag_assets.db.models.users import User, UserSession
@@ -27,6 +27,7 @@ __all__ = [
     "Lexeme",
     "Memory",
     "Project",
+    "ProjectFailure",
     "QueryVector",
     "Specialization",
     "User",

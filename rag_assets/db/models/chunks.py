@@ -50,7 +50,10 @@ class DocumentChunk(Identified, Timestamped, Base):
 
 
 class DocumentChunking(Timestamped, Base):
-    """The stamp: these chunks of this document were made, completely, of the text with this hash, in this language."""
+    """The stamp: these chunks of this document were made, completely, of the text with this hash, in this language.
+
+    The tokens are what the project itself asked for; NULL is what the chunking says.
+    """
 
     __tablename__ = "document_chunkings"
 
@@ -59,4 +62,6 @@ class DocumentChunking(Timestamped, Base):
     content_hash: Mapped[bytes] = mapped_column(LargeBinary)
     chunk_count: Mapped[int]
     language: Mapped[str] = mapped_column(REGCONFIG, server_default=text("'english'::regconfig"))
+    chunk_tokens: Mapped[int | None]
+    overlap_tokens: Mapped[int | None]
     run_id: Mapped[str | None]

@@ -12,6 +12,7 @@ from rag_assets.db.projects import find_project, get_project, save_project
 from rag_assets.db.repositories import entities
 from rag_assets.db.repositories.orphans import remove_orphans
 from rag_assets.errors import UsageError
+from rag_assets.project_settings import project_settings, stored
 
 
 def create(
@@ -42,6 +43,8 @@ def list_all(connection: Connection) -> Sequence[Project]:
 def update(connection: Connection, name: str, changes: Mapping[str, Any]) -> Project:
     """Change `description`, `source_uri` or `settings`; the next run follows."""
     values = entities.allowed(Project, changes, "description", "source_uri", "settings")
+    if "settings" in values:
+        values["settings"] = stored(project_settings(name, values["settings"]))
     return entities.change(connection, Project, get_project(connection, name).id, values)
 
 

@@ -1,0 +1,21 @@
+"""What assets have in common: how they are tried again, how many of them run at one time, how backfills run them."""
+
+from datetime import timedelta
+
+import dagster as dg
+
+from rag_assets.settings import load_settings
+
+# Writes are done again by themselves where a connection breaks. This is for what is left: a server or a source that is
+# away for longer. Nothing that was committed is done twice.
+RETRIES = dg.RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+# Dagster lets as many steps of a pool run at one time as its limit allows: dagster.yaml, or the UI.
+EMBEDDER_POOL = "embedder"
+INDEX_POOL = "index_build"
+
+# However many partitions, one run: one with nothing to do costs milliseconds, a run of its own seconds.
+ONE_RUN = dg.BackfillPolicy.single_run()
+
+# Of an asset as a whole; the check every_project_fresh says it of each project.
+FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=load_settings().stale_after_hours))

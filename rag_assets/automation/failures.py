@@ -1,0 +1,102 @@
+"""What is said, and to whom, when a run fails."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from rag_assets.automation.status import SENSOR_STATUS
+from rag_assets.errors import UsageError
+from rag_assets.partitions import run_keys
+from rag_assets.settings import load_settings
+
+if TYPE_CHECKING:
+    from dagster_shared.error import SerializableErrorInfo
+
+NOTICE_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FailureNotice:
+    """A run that failed: `reasons` by step, each what went wrong in one line; `advice` what to do next."""
+
+    job: str
+    run_id: str
+    projects: list[str]
+    reasons: dict[str, str]
+    advice: str
+
+    def __str__(self) -> str:
+        of = f" of {', '.join(self.projects)}" if self.projects else ""
+        told = "; ".join(f"{step}: {reason}" for step, reason in self.reasons.items())
+        return f"the run {self.run_id} ({self.job}{of}) failed. {told}. {self.advice}"
+
+
+@dg.run_failure_sensor(default_status=SENSOR_STATUS, minimum_interval_seconds=30)
+def failed_runs(context: dg.RunFailureSensorContext) -> None:
+    """Logs what failed and what to do, and tells whoever RAG_ASSETS_NOTIFY names."""
+    found = notice_of(context)
+    context.log.error(str(found))
+    target = load_settings().notify
+    if target is not None:
+        notify(target.get_secret_value(), found)
+
+
+def notice_of(context: dg.RunFailureSensorContext) -> FailureNotice:
+    run = context.dagster_run
+    reasons = {
+        str(event.step_key): _reason(getattr(event.event_specific_data, "error", None))
+        for event in context.get_step_failure_events()
+    }
+    reasons = reasons or {"run": context.failure_event.message or "it ended without saying why"}
+    return FailureNotice(
+        job=run.job_name,
+        run_id=run.run_id,
+        projects=run_keys(run, context.instance) or [],
+        reasons=reasons,
+        advice="Mend it and run again: what was done is kept, and what is pending is done; "
+        "`rag-assets status` lists it.",
+    )
+
+
+def _reason(error: "SerializableErrorInfo | None") -> str:
+    """The first of our own errors in a chain of causes, which is a whole sentence, else the last cause."""
+    said = "it did not say why"
+    while error is not None:
+        said = error.message.strip()
+        # Dagster writes "module.Class: message".
+        if said.startswith("rag_assets."):
+            return said.partition(": ")[2]
+        error = error.cause
+    return said
+
+
+def notify(target: str, notice: FailureNotice) -> None:
+    """Post to a webhook as Slack, Mattermost and others take it, or call `package.module:function` with the notice."""
+    if target.startswith(("https://", "http://")):
+        _post(target, notice)
+        return
+    _hook(target)(notice)
+
+
+def _hook(target: str) -> Callable[[FailureNotice], object]:
+    module, _, name = target.partition(":")
+    try:
+        hook: Callable[[FailureNotice], object] = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(
+            f"RAG_ASSETS_NOTIFY {target!r} cannot be imported ({error}); name an URL or `package.module:function`."
+        ) from error
+    return hook
+
+
+def _post(url: str, notice: FailureNotice) -> None:
+    from urllib.request import Request, urlopen
+
+    body = json.dumps({"text": str(notice), **asdict(notice)}).encode()
+    request = Request(url, data=body, headers={"Content-Type": "application/json"})  # noqa: S310 - http or https
+    with urlopen(request, timeout=NOTICE_TIMEOUT_S):  # noqa: S310
+        pass

@@ -1,0 +1,40 @@
+"""Requests for runs over projects."""
+
+from collections.abc import Collection, Sequence
+
+import dagster as dg
+
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+def stretches(keys: Sequence[str], wanted: Collection[str]) -> list[tuple[str, str]]:
+    """The wanted keys as the fewest ranges, first and last, in the order that Dagster has them in."""
+    found: list[tuple[str, str]] = []
+    last = None
+    for key in keys:
+        if key not in wanted:
+            last = None
+        elif last is None:
+            found.append((key, key))
+            last = key
+        else:
+            found[-1] = (found[-1][0], key)
+    return found
+
+
+def refresh_requests(
+    instance: dg.DagsterInstance, partitions: str, wanted: Collection[str], run_key: str | None = None
+) -> list[dg.RunRequest]:
+    """One request for each stretch of the wanted projects: in one run, one process reads them all.
+
+    Dagster 1.13 has no public way from a schedule or a sensor to a backfill. A run over a range is what a backfill of
+    single-run assets would start, and it shows in the partitions just the same.
+    """
+    found = stretches(instance.get_dynamic_partitions(partitions), wanted)
+    return [_request(first, last, run_key and f"{run_key} {first} {last}") for first, last in found]
+
+
+def _request(first: str, last: str, run_key: str | None) -> dg.RunRequest:
+    if first == last:
+        return dg.RunRequest(run_key=run_key, partition_key=first)
+    return dg.RunRequest(run_key=run_key, tags={RANGE_START: first, RANGE_END: last})

@@ -1,0 +1,49 @@
+"""Runs of commands that were killed: closed in the history, so that they hold no place in a pool for ever."""
+
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+PROCESS_TAG = "rag-assets/process"
+
+
+def process_tag() -> dict[str, str]:
+    """Which process a run is in: nobody but its command knows that it runs at all, or is to try it again."""
+    return {PROCESS_TAG: _process(os.getpid()), "dagster/max_retries": "0"}
+
+
+def close_dead_runs(instance: "dg.DagsterInstance") -> None:
+    """Give up the runs of commands of this machine whose process is gone."""
+    import dagster as dg
+
+    host = socket.gethostname()
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        process = run.tags.get(PROCESS_TAG, "")
+        if process.partition(" ")[0] != host or _process(int(process.split()[1])) == process:
+            continue
+        instance.report_run_failed(run, "The command that it ran in was killed; what it had committed stays.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def _process(pid: int) -> str:
+    """Host, id and start time: an id alone may be another process's by now."""
+    try:
+        # What follows the name, which may hold anything but ends with the last bracket; the 22nd field in all.
+        started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        started = "-" if _is_alive(pid) else "gone"
+    return f"{socket.gethostname()} {pid} {started}"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,0 +1,34 @@
+"""When something is due: cron expressions in time zones."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+
+def check_cron(value: str) -> str:
+    """The expression itself; raises ValueError when it is none, or never comes true."""
+    from cronsim import CronSimError
+
+    try:
+        next(ticks(value, "UTC", datetime(2024, 1, 1, tzinfo=UTC)))
+    except (CronSimError, StopIteration) as error:
+        raise ValueError(f"not a cron expression that ever comes true ({error or 'no such day'})") from None
+    if len(value.split()) != 5:
+        raise ValueError("a cron expression has five fields here: minute, hour, day, month, day of the week")
+    return value
+
+
+def check_time_zone(value: str) -> str:
+    """The name itself; raises ValueError when it is no time zone."""
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, LookupError):
+        raise ValueError("not a time zone, like Europe/Berlin or UTC") from None
+    return value
+
+
+def ticks(cron: str, time_zone: str, after: datetime) -> Iterator[datetime]:
+    """The times at which a cron expression comes true, each later than the one before and than `after`."""
+    from cronsim import CronSim
+
+    return CronSim(cron, after.astimezone(ZoneInfo(time_zone)))
