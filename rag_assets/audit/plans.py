@@ -69,6 +69,9 @@ def forbid_other_plans(connection: Connection) -> None:
 
 def goes_on(connection: Connection, space: EmbeddingSpace, vector: str) -> bool:
     """Whether a search gets more rows from the index than it keeps candidates (hnsw.iterative_scan)."""
+    if space.storage == "bit":
+        # Asked for no more than the candidates that it keeps, of which the best are chosen by their vectors.
+        return True
     sent = compile_statement(nearest_texts(space, partition(space.id), ROWS))
     with connection.begin_nested():
         forbid_other_plans(connection)

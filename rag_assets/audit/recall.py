@@ -10,7 +10,7 @@ from rag_assets.audit.samples import sample_questions
 from rag_assets.db.compiled import Compiled, compile_statement, run_compiled
 from rag_assets.db.index_states import index_in_use
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.models.embeddings import EF_SEARCH
+from rag_assets.db.models.embeddings import EF_SEARCH, EF_SEARCH_OF_SIGNS
 from rag_assets.db.spaces import partition
 from rag_assets.search.approximate import candidates_of, graph_values, nearest_texts
 from rag_assets.search.recall import recall_of, right_distances
@@ -45,7 +45,7 @@ def least_ef_search(space: EmbeddingSpace) -> int:
         for point in tuning.get("points", ())
         if min(point["recall"].values()) >= tuning["target_recall"]
     ]
-    return min(reached, default=EF_SEARCH)
+    return min(reached, default=EF_SEARCH_OF_SIGNS if space.storage == "bit" else EF_SEARCH)
 
 
 def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Recall | None:

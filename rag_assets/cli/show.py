@@ -163,7 +163,10 @@ def health(found: dict[str, Any]) -> None:
 
 
 def _degraded(space: int, missing: int, texts: int) -> None:
-    _line(f"space {space} is degraded: {missing:,} of {texts:,} texts have no vector; run rag-assets repair")
+    _line(
+        f"space {space} is degraded: {missing:,} of {texts:,} texts have no vector; "
+        "run rag-assets repair, unless an ingest is bringing them"
+    )
 
 
 def _line(text: str) -> None:

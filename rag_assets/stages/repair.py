@@ -5,9 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from sqlalchemy import Engine
 
 from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.previous import previous_space
 from rag_assets.db.projects import partition_names
 from rag_assets.db.spaces import live_space
 from rag_assets.db.texts import Kind
+from rag_assets.embedding.model import find_model
+from rag_assets.errors import ServiceError
 from rag_assets.settings import Settings
 from rag_assets.stages.damage import Damage
 from rag_assets.stages.survey_documents import survey_chunks, survey_documents
@@ -38,6 +41,11 @@ def _survey(engine: Engine, settings: Settings, targets: Mapping[Kind, Target]) 
     for kind, target in targets.items():
         spaces = _spaces(engine, kind, target)
         for space in spaces:
+            try:
+                find_model(space.model, space.revision)
+            except ServiceError as error:
+                yield Damage(kind, "model_missing", f"space {space.id}", 0, [str(error)], mendable=False)
+                continue
             yield from survey_settings(engine, space, target.definition, kind)
             if kind == "chunks":
                 for project in projects:
@@ -49,8 +57,8 @@ def _survey(engine: Engine, settings: Settings, targets: Mapping[Kind, Target]) 
 
 
 def _spaces(engine: Engine, kind: Kind, target: Target) -> list[EmbeddingSpace]:
-    """The wanted space and the live one, as far as they were begun."""
+    """What runs keep up to date: the wanted space as far as it was begun, the live one, and the previous one."""
     with engine.connect() as connection:
-        live = live_space(connection, kind)
-    found = [begun_space(engine, target.definition), live]
+        beside = live_space(connection, kind), previous_space(connection, kind)
+    found = [begun_space(engine, target.definition), *beside]
     return list({space.id: space for space in found if space is not None}.values())

@@ -35,6 +35,40 @@ def tables(engine: Engine) -> Tables:
     }
 
 
+AT_ONCE = (
+    "half of the vectors deleted",
+    "two vectors swapped",
+    "one chunk's text changed",
+    "words added to a document",
+    "a document's chunks deleted",
+    "orphan vectors added",
+    "ef_search 10",
+    "index dropped",
+    "the view dropped",
+)
+
+
+def test_many_damages_at_once_are_repaired_by_one_run(built: Engine, cli: Cli) -> None:
+    clean = tables(built)
+    for name in AT_ONCE:
+        DAMAGES[name].do(built)
+    change(built, "DELETE FROM rag.document_chunkings WHERE get_byte(content_hash, 0) % 2 = 0")
+    change(built, "UPDATE rag.document_chunks SET heading_path = '{Elsewhere}' WHERE chunk_index = 1")
+    change(built, "UPDATE rag.embedding_spaces SET m = 8")
+    said = cli("repair", "--json")
+    assert (said.code, said.err) == (0, "")
+    assert_shape(said.json, REPORT)
+    assert {damage["what"] for damage in said.json["damage"]} == {
+        *("documents_altered", "chunks_differ", "texts_without_vector", "vectors_altered", "orphan_vectors"),
+        *("index", "space_altered", "view_missing"),
+    }
+    assert said.json["left"] == []
+    assert len(said.json["run_ids"]) == 1
+    assert [check for check in said.json["checks"] if not check["passed"]] == []
+    assert tables(built) == clean
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGES)
 def test_each_damage_is_repaired_by_one_run(built: Engine, cli: Cli, name: str) -> None:
     clean = tables(built)
@@ -49,6 +83,7 @@ def test_each_damage_is_repaired_by_one_run(built: Engine, cli: Cli, name: str) 
     assert tables(built) == clean
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change_it",
     [
@@ -95,6 +130,7 @@ def test_where_nothing_differs_nothing_is_run(built: Engine, cli: Cli) -> None:
     assert cli("repair").out == "nothing differs from what it should be\n"
 
 
+@pytest.mark.slow
 def test_what_the_source_has_now_is_taken_over(built: Engine, cli: Cli, folder: Path) -> None:
     add_project(built, "live", folder)
     write(folder / "zebra.md", "# Zebras\n\nNew words.\n")
@@ -110,6 +146,7 @@ def test_what_the_source_has_now_is_taken_over(built: Engine, cli: Cli, folder: 
     assert red(look()) == set()
 
 
+@pytest.mark.slow
 def test_a_source_that_is_away_keeps_nothing_else_from_being_repaired(built: Engine, cli: Cli, folder: Path) -> None:
     add_project(built, "live", folder)
     assert cli("repair").code == 0
