@@ -4,6 +4,7 @@ import dagster as dg
 
 from rag_assets.assets.chunks import chunks
 from rag_assets.assets.corpus_map import corpus_map
+from rag_assets.assets.described import described
 from rag_assets.assets.documents import raw_documents
 from rag_assets.assets.embeddings import embeddings
 from rag_assets.assets.index import hnsw_index, live_space
@@ -38,12 +39,14 @@ from rag_assets.resources.postgres import Postgres
 postgres = Postgres()
 
 defs = dg.Definitions(
-    assets=[
-        *(raw_documents, chunks, embeddings, hnsw_index, live_space),
-        *(message_embeddings, message_index, live_messages),
-        *(memory_embeddings, memory_index, live_memories),
-        corpus_map,
-    ],
+    assets=described(
+        [
+            *(raw_documents, chunks, embeddings, hnsw_index, live_space),
+            *(message_embeddings, message_index, live_messages),
+            *(memory_embeddings, memory_index, live_memories),
+            corpus_map,
+        ]
+    ),
     asset_checks=[
         document_checks,
         project_checks,

@@ -125,6 +125,9 @@ class Settings(BaseSettings):
     reranker_revision: str | None = Field(None, description="The cross-encoder's commit on the hub; unset: its newest.")
     rerank_candidates: int = Field(20, ge=1, le=1000, description="The best hits of a search that are reranked.")
 
+    owners: tuple[str, ...] = Field(
+        (), description="Who answers for the assets: `team:search`, or addresses, as a JSON list."
+    )
     latency_limit_ms: float = Field(100, gt=0, description="Threshold of the check search_latency (p95).")
     recall_limit: float = Field(0.95, gt=0, le=1, description="Threshold of the check recall_at_10 (mean).")
 

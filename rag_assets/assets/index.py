@@ -7,6 +7,7 @@ import dagster as dg
 from rag_assets.assets.embeddings import embeddings
 from rag_assets.assets.policies import FRESH, INDEX_POOL, RETRIES
 from rag_assets.automation.conditions import FOLLOWS_PARTITIONS, FOLLOWS_UPSTREAM
+from rag_assets.io.lineage import lineage_metadata
 from rag_assets.io.metadata import table_metadata
 from rag_assets.io.retrying import no_vain_retries
 from rag_assets.progress import LogLines, listening
@@ -70,4 +71,6 @@ def serve(postgres: Postgres, embedder: Embedder, kind: "Kind", *, table: str) -
     with no_vain_retries():
         figures = refresh.live(postgres.engine, postgres.settings, embedder.target(kind), embedder.encoder)
     shown = table_metadata(postgres.engine.url.database or "", table)
+    if table == "live_chunks":
+        shown |= lineage_metadata("live_space")
     return dg.MaterializeResult(metadata={**shown, **figures, **pool_statistics(postgres.engine).metadata()})

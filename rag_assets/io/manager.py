@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from rag_assets.io import tables
+from rag_assets.io.lineage import lineage_metadata
 from rag_assets.io.metadata import write_metadata
 from rag_assets.io.retrying import no_vain_retries
 from rag_assets.io.slices import SliceWriter
@@ -65,7 +66,7 @@ class TableIOManager(dg.ConfigurableIOManager):
             partitioned=bool(key),
             written=written,
             figures=figures,
-        )
+        ) | lineage_metadata(name)
         if not key:
             context.add_output_metadata(metadata)
             return

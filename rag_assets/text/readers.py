@@ -6,7 +6,6 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,13 +13,12 @@ from rag_assets.errors import DocumentError, UsageError
 from rag_assets.text.cleaning import clean, clean_title, clean_value
 from rag_assets.text.decoding import declared_encoding, decode
 from rag_assets.text.file_types import STRUCTURED_TEXT, VERBATIM, content_type, file_type
+from rag_assets.text.revisions import READING, document_library_version
 from rag_assets.text.sandbox import Child
 from rag_assets.text.titles import title_of
 
 __all__ = ["ReadText", "Readers", "file_type", "reader_version"]
 
-# Raise it when the same bytes come out as another text than before, so that they are read again.
-_REVISION = 1
 # What stands in a table or a record is no title; a sheet's name is hardly one either.
 _WITHOUT_HEADINGS = frozenset({"csv", "json", "jsonl", "xlsx", "xls", "ods"})
 _MIB = 1024 * 1024
@@ -39,16 +37,10 @@ class ReadText:
 def reader_version(file_path: str) -> str:
     """A fingerprint of what would read this path; where it differs from a stored one, read the file again."""
     kind = file_type(file_path)
-    own = f"{kind}-{_REVISION}"
-    return own if kind in VERBATIM or kind in STRUCTURED_TEXT - {"html"} else f"{own}+xberg-{_library_version()}"
-
-
-@functools.cache
-def _library_version() -> str:
-    try:
-        return version("xberg")
-    except PackageNotFoundError:
-        return "missing"
+    own = f"{kind}-{READING}"
+    return (
+        own if kind in VERBATIM or kind in STRUCTURED_TEXT - {"html"} else f"{own}+xberg-{document_library_version()}"
+    )
 
 
 class Readers:

@@ -1,7 +1,5 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import version as installed_version
 from itertools import pairwise
 
 from tokenizers import Tokenizer
@@ -10,10 +8,9 @@ from rag_assets.errors import UsageError
 from rag_assets.text.atoms import Atoms, halves, strength
 from rag_assets.text.headings import Outline, outline
 from rag_assets.text.packing import CHARS_PER_TOKEN, Packer
+from rag_assets.text.revisions import splitter_version
 from rag_assets.text.tokens import distinct_token_counts
 
-# Raise it with every change after which some text would be cut in other places.
-REVISION = 1
 MIN_TOKENS = 16
 
 
@@ -55,7 +52,7 @@ class Splitter:
     @property
     def version(self) -> str:
         """Changes exactly when the same text and settings would be cut in other places."""
-        return _version()
+        return splitter_version()
 
     def split(self, content: str, file_type: str) -> list[Piece]:
         return self.split_all([(content, file_type)])[0]
@@ -115,9 +112,3 @@ class Splitter:
         places = {low + begin for begin, _ in offsets[-self.overlap_tokens :]}
         places = {at for at in places if at < start and not content[at].isspace()}
         return max(places, key=lambda at: (strength(content, at), -at), default=start)
-
-
-@cache
-def _version() -> str:
-    libraries = ("semantic-text-splitter", "markdown-it-py")
-    return "-".join([str(REVISION), *(installed_version(name) for name in libraries)])

@@ -1,0 +1,46 @@
+"""What the UI says of every asset: whose it is, the version of what makes it, and where its code is."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+from rag_assets.settings import Settings, load_settings
+from rag_assets.text.hashing import fingerprint
+from rag_assets.text.revisions import READING, document_library_version, splitter_version
+
+
+def described(assets: Sequence[dg.AssetsDefinition]) -> Sequence[dg.AssetsDefinition]:
+    """The assets with owners, code versions and links to their source."""
+    settings = load_settings()
+    versions = code_versions(settings)
+
+    def describe(spec: dg.AssetSpec) -> dg.AssetSpec:
+        return spec.replace_attributes(owners=settings.owners, code_version=versions.get(spec.key.path[-1]))
+
+    with warnings.catch_warnings():
+        # Links to source code may still change in Dagster; it is pinned.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        found = dg.with_source_code_references(dg.map_asset_specs(describe, assets))
+    return [one for one in found if isinstance(one, dg.AssetsDefinition)]
+
+
+def code_versions(settings: Settings) -> Mapping[str, str]:
+    """Each changes exactly when what the asset makes of the same input would: with settings and libraries, not code."""
+    model = (settings.model, settings.model_revision)
+    cut = (splitter_version(), settings.model, settings.model_revision)
+    index = (
+        settings.index_method,
+        settings.index_storage,
+        settings.hnsw_m,
+        settings.hnsw_ef_construction,
+    )
+    made = {
+        "raw_documents": (READING, document_library_version()),
+        "chunks": (*cut, settings.chunk_tokens, settings.overlap_tokens),
+        "embeddings": model,
+        "message_embeddings": (*model, *cut),
+        "memory_embeddings": (*model, *cut),
+        **dict.fromkeys(("hnsw_index", "message_index", "memory_index"), index),
+    }
+    return {name: fingerprint(name, *parts) for name, parts in made.items()}
