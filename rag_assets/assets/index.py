@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     automation_condition=FOLLOWS_PARTITIONS,
 )
 def hnsw_index(context: dg.AssetExecutionContext, postgres: Postgres, embedder: Embedder) -> dg.MaterializeResult[None]:
-    """The HNSW index over the vectors of the space, valid and with the wanted parameters.
+    """The index over the vectors of the space (HNSW or IVFFlat), valid and with the wanted parameters.
 
-    Vectors that no chunk points to any more are removed first. An index that is missing, invalid or built with
-    other parameters is built anew, without locking out searches where there are any.
+    Vectors that no chunk points to any more are removed first. An index that is missing, invalid, built with
+    other parameters or mostly dead entries is built anew, without locking out searches where there are any.
     """
     return build_index(context, postgres, embedder.target())
 

@@ -2,11 +2,11 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from psycopg import errors, sql
 from sqlalchemy import Connection, Engine, select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from rag_assets.db import index_memory
 from rag_assets.db.ddl import execute
@@ -42,7 +42,9 @@ def index_session(engine: Engine, space: EmbeddingSpace, *, wait_s: float) -> It
             _set(connection, "statement_timeout", "0")
             # PostgreSQL reads 0 as "wait for ever".
             _set(connection, "lock_timeout", f"{max(1, int(wait_s * 1000))}ms")
-            _set(connection, "client_connection_check_interval", _CLIENT_CHECK)
+            with suppress(DBAPIError):
+                # Some systems cannot tell; there a backend goes on to the end of its build.
+                _set(connection, "client_connection_check_interval", _CLIENT_CHECK)
             yield IndexSession(engine, connection, space)
         finally:
             # What was set ends with its session, and does not go back to the pool.

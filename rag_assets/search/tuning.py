@@ -60,8 +60,8 @@ class Curve:
         best = max(self.points, key=lambda point: point.worst_recall)
         raise UsageError(
             f"recall@{K} reaches {best.worst_recall:.3f} (at ef_search {best.ef_search}), not {target_recall:g}; aim "
-            "lower, or build a denser index: double RAG_ASSETS_HNSW_M and RAG_ASSETS_HNSW_EF_CONSTRUCTION, then run "
-            "rag-assets ingest."
+            "lower, or build an index that keeps more: double RAG_ASSETS_HNSW_M and RAG_ASSETS_HNSW_EF_CONSTRUCTION, "
+            "or set a wider RAG_ASSETS_INDEX_STORAGE, then run rag-assets ingest."
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -73,6 +73,11 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
         "distance": _DISTANCES.get(model.similarity, "cosine"),
         "storage": storage_for(model.dimensions, settings.index_storage),
     }
+    if settings.index_method == "hnsw" and settings.hnsw_ef_construction < 2 * settings.hnsw_m:
+        raise UsageError(
+            f"RAG_ASSETS_HNSW_EF_CONSTRUCTION is {settings.hnsw_ef_construction}, and pgvector wants at least twice "
+            f"RAG_ASSETS_HNSW_M ({settings.hnsw_m}); set it to {2 * settings.hnsw_m} or more."
+        )
     graph: dict[str, Any] = {"m": settings.hnsw_m, "ef_construction": settings.hnsw_ef_construction}
     # Lists have neither links nor construction: who changes those of graphs makes no other space of lists.
     shape = graph if settings.index_method == "hnsw" else {"method": settings.index_method}

@@ -14,6 +14,7 @@ def test_every_kind_has_its_figures_over_the_same_rows(engine: Engine) -> None:
     assert list(found) == KINDS
     for kind, figures in found.items():
         assert figures["bytes"] > 8192
+        assert figures["insert_ms"] > 0
         # All of so few are looked at in the end.
         assert figures["points"][-1]["recall"] > 0.95
         assert all(0 < point["p50_ms"] <= point["p95_ms"] for point in figures["points"])

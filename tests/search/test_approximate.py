@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from rag_assets.audit import recall, vectors
 from rag_assets.audit.plans import forbid_other_plans, searching, served_by_index
@@ -127,6 +127,19 @@ def test_checks_and_tuning_measure_it(kind: tuple[Engine, EmbeddingSpace]) -> No
     curve = sweep(engine, space, number=20)
     assert curve.points[0].worst_recall < curve.points[-1].worst_recall
     assert vectors.vectors_are_sound(engine, space).passed
+
+
+def test_other_clients_are_served_by_the_index_through_the_view(kind: tuple[Engine, EmbeddingSpace]) -> None:
+    engine, space = kind
+    question = f"'{unit_vectors(1, DIMENSIONS)[0].tolist()}'"
+    order = f"embedding <=> {question}"
+    if space.storage == "bit":
+        # As the README has it.
+        order = f"binary_quantize(embedding)::bit({DIMENSIONS}) <~> binary_quantize({question}::vector)"
+    with engine.begin() as connection:
+        forbid_other_plans(connection)
+        plan = connection.execute(text(f"EXPLAIN SELECT source FROM rag.live_chunks ORDER BY {order} LIMIT 400"))
+        assert index_in_use(connection, space) in "\n".join(row[0] for row in plan)
 
 
 @pytest.mark.slow

@@ -92,6 +92,13 @@ def test_vectors_too_long_for_a_storage_get_the_next_one_and_a_warning(
         assert f"set RAG_ASSETS_INDEX_STORAGE={stored} to say so yourself" in said[0]
 
 
+def test_a_graph_that_pgvector_would_not_build_is_a_usage_error(steps: Steps) -> None:
+    narrow = steps.settings.model_copy(update={"hnsw_m": 48})
+    with pytest.raises(UsageError, match=r"RAG_ASSETS_HNSW_EF_CONSTRUCTION is 64.*\(48\); set it to 96 or more"):
+        target_space(narrow)
+    assert target_space(narrow.model_copy(update={"index_method": "ivfflat"})).definition.method == "ivfflat"
+
+
 def test_vectors_that_pgvector_cannot_hold_are_a_usage_error() -> None:
     with pytest.raises(UsageError, match=r"16,001 dimensions, and pgvector holds 16,000; choose another model"):
         storage_for(16_001, "bit")
