@@ -32,10 +32,19 @@ def zoo(built: Engine) -> Iterator[Path]:
         added.unlink()
 
 
+@pytest.mark.parametrize(
+    ("method", "storage", "shown"),
+    [
+        ("hnsw", "halfvec", "halfvec"),
+        pytest.param("hnsw", "bit", "vector", marks=pytest.mark.slow),
+        pytest.param("ivfflat", "vector", "vector", marks=pytest.mark.slow),
+    ],
+)
 def test_another_index_of_the_same_model_embeds_nothing(
-    built: Engine, zoo: Path, monkeypatch: pytest.MonkeyPatch
+    built: Engine, zoo: Path, monkeypatch: pytest.MonkeyPatch, method: str, storage: str, shown: str
 ) -> None:
-    monkeypatch.setenv("RAG_ASSETS_INDEX_STORAGE", "halfvec")
+    monkeypatch.setenv("RAG_ASSETS_INDEX_METHOD", method)
+    monkeypatch.setenv("RAG_ASSETS_INDEX_STORAGE", storage)
     result = run(keys=PROJECTS, only=ALL)
     assert errors(result) == []
     assert {space: len(encoder.embedded) for space, encoder in ENCODERS.items()}.get(2, 0) == 0
@@ -43,7 +52,8 @@ def test_another_index_of_the_same_model_embeds_nothing(
     # The old space is kept for a rollback.
     assert rows(built, STATUS) == [(1, "previous"), (2, "live")]
     assert metadata(result, "hnsw_index")["spaces"][1]["status"] == "live"
-    assert rows(built, "SELECT DISTINCT pg_typeof(embedding)::text FROM rag.live_chunks") == [("halfvec",)]
+    assert rows(built, "SELECT DISTINCT pg_typeof(embedding)::text FROM rag.live_chunks") == [(shown,)]
+    assert rows(built, "SELECT method, storage FROM rag.embedding_spaces WHERE id = 2") == [(method, storage)]
 
 
 @pytest.mark.slow
