@@ -86,6 +86,22 @@ class Settings(BaseSettings):
         description="A sentence-transformers model: its name on the hub, or a folder.",
     )
     model_revision: str | None = Field(None, description="The model's commit on the hub; unset: its newest.")
+    dimensions: int | None = Field(
+        None,
+        ge=1,
+        description="The first dimensions of each vector that are kept, of a model trained for it (Matryoshka); "
+        "unset: all.",
+    )
+    document_prompt: str | None = Field(
+        None, description="What is put before each text that is embedded; unset: the model's own; `-`: nothing."
+    )
+    query_prompt: str | None = Field(
+        None, description="What is put before each question; unset: the model's own; `-`: nothing."
+    )
+    normalize: bool = Field(True, description="Whether vectors are brought to length 1.")
+    distance: Literal["cosine", "l2", "ip"] | None = Field(
+        None, description="How vectors are compared; unset: as the model says, else cosine."
+    )
     device: str | None = Field(None, description="Where the model runs (cpu, cuda, mps); unset: the best there is.")
     batch_tokens: int = Field(2048, ge=64, description="Tokens of one batch through the model, padding included.")
 

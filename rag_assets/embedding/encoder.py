@@ -1,15 +1,17 @@
 """The model at work: texts in, vectors out; loaded at the first text, never before."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rag_assets.embedding.model import Model, find_model
+from rag_assets.embedding.model import QUERY_PROMPT, Model, document_prompt, find_model
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from rag_assets.db.models import EmbeddingSpace
 
 
 class Encoder(Protocol):
@@ -25,10 +27,23 @@ class Encoder(Protocol):
 class SentenceTransformerEncoder:
     """A sentence-transformers model; one call of `encode` is one forward pass over all its texts."""
 
-    def __init__(self, model: Model, *, normalize: bool = True, device: str | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        normalize: bool = True,
+        device: str | None = None,
+        dimensions: int | None = None,
+        prompts: Mapping[str, str] | None = None,
+    ) -> None:
         self.model = model
-        self.dimensions = model.dimensions
-        self._normalize = normalize and not model.normalizes
+        self.dimensions = dimensions or model.dimensions
+        truncated = self.dimensions < model.dimensions
+        self._truncate_dim = self.dimensions if truncated else None
+        # What is cut off was part of the length.
+        self._normalize = normalize and (truncated or not model.normalizes)
+        prompts = model.prompts if prompts is None else prompts
+        self._document_prompt, self._query_prompt = document_prompt(prompts), prompts.get(QUERY_PROMPT, "")
         self._device = device
         self._loaded: Any = None
         self._lock = threading.Lock()
@@ -44,27 +59,55 @@ class SentenceTransformerEncoder:
         return self._loaded
 
     def encode(self, texts: Sequence[str]) -> "NDArray[np.float32]":
-        return self._encode(self.load().encode_document, list(texts))
+        return self._encode(self.load().encode_document, list(texts), self._document_prompt)
 
     def encode_query(self, text: str) -> "NDArray[np.float32]":
-        vectors = self._encode(self.load().encode_query, [text])
+        vectors = self._encode(self.load().encode_query, [text], self._query_prompt)
         return vectors[0]  # type: ignore[no-any-return]
 
-    def _encode(self, call: Any, texts: list[str]) -> "NDArray[np.float32]":
+    def _encode(self, call: Any, texts: list[str], prompt: str) -> "NDArray[np.float32]":
         vectors: NDArray[np.float32] = call(
             texts,
+            prompt=prompt,
             batch_size=len(texts),
             show_progress_bar=False,
             convert_to_numpy=True,
             normalize_embeddings=self._normalize,
+            truncate_dim=self._truncate_dim,
         )
         return vectors
 
 
 @cache
-def encoder_of(name: str, revision: str | None, *, normalize: bool = True, device: str | None = None) -> Encoder:
-    """The encoder of this model; one a process, whoever asks."""
-    return SentenceTransformerEncoder(find_model(name, revision), normalize=normalize, device=device)
+def encoder_of(
+    name: str,
+    revision: str | None,
+    *,
+    normalize: bool = True,
+    device: str | None = None,
+    dimensions: int | None = None,
+    prompts: frozenset[tuple[str, str]] | None = None,
+) -> Encoder:
+    """The encoder of this model; one a process, whoever asks. Without `dimensions` and `prompts`, all of its own."""
+    return SentenceTransformerEncoder(
+        find_model(name, revision),
+        normalize=normalize,
+        device=device,
+        dimensions=dimensions,
+        prompts=None if prompts is None else dict(prompts),
+    )
+
+
+def encoder_of_space(space: "EmbeddingSpace", device: str | None = None) -> Encoder:
+    """What makes the vectors of this space, and those of questions for it."""
+    return encoder_of(
+        space.model,
+        space.revision,
+        normalize=space.normalize,
+        device=device,
+        dimensions=space.dimensions,
+        prompts=frozenset(space.prompts.items()),
+    )
 
 
 def token_batches(counts: Sequence[int], budget: int) -> Iterator[slice]:

@@ -2,7 +2,9 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +21,11 @@ BUNDLED = {
         "1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
     )
 }
+
+
+# What sentence-transformers puts before a document, by the names under which models keep it; and before a question.
+DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+QUERY_PROMPT = "query"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +45,17 @@ class Model:
 def find_model(name: str, revision: str | None = None) -> Model:
     """Where the model is: a folder of that name, the bundled package, or the hub (and its local cache).
 
-    Raises ServiceError when it is nowhere to be had.
+    Raises ServiceError when it is nowhere to be had, or the folder holds another revision by now.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return describe(name, revision or folder_revision(folder), folder)
+        there = folder_revision(folder)
+        if revision not in (None, there):
+            raise ServiceError(
+                f"the folder {name} holds the model's revision {there}, not {revision}; "
+                "put the files back, or unset RAG_ASSETS_MODEL_REVISION to use those that are there."
+            )
+        return describe(name, there, folder)
     package, bundled_revision = BUNDLED.get(name, (None, None))
     if package and revision in (None, bundled_revision):
         spec = find_spec(package)
@@ -74,10 +87,22 @@ def describe(name: str, revision: str, path: Path) -> Model:
     )
 
 
+def document_prompt(prompts: Mapping[str, str]) -> str:
+    """What is put before a text, where `prompts` are all that count."""
+    return next((prompts[name] for name in DOCUMENT_PROMPTS if name in prompts), "")
+
+
 def folder_revision(path: Path) -> str:
     """The hash of all files of a local model: two folders with equal files are one revision."""
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    # Large files are read once a process, as long as they are not touched.
+    return _hash_of(path, tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
+
+
+@lru_cache(maxsize=16)
+def _hash_of(path: Path, files: tuple[tuple[Path, int, int], ...]) -> str:
     digest = sha256()
-    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+    for file, _, _ in files:
         digest.update(file.relative_to(path).as_posix().encode())
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):

@@ -26,6 +26,6 @@ class Embedder(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def encoder(self, space: "EmbeddingSpace") -> "Encoder":
         """What makes the vectors of this space; one a process."""
-        from rag_assets.embedding.encoder import encoder_of
+        from rag_assets.embedding.encoder import encoder_of_space
 
-        return encoder_of(space.model, space.revision, normalize=space.normalize, device=load_settings().device)
+        return encoder_of_space(space, load_settings().device)

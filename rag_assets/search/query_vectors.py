@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Text, cast, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from rag_assets.db.models import EmbeddingSpace, QueryVector
-from rag_assets.embedding.encoder import Encoder, encoder_of
+from rag_assets.embedding.encoder import Encoder, encoder_of_space
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.packed import PackedVector
 
@@ -97,4 +97,4 @@ def _hash(question: str) -> bytes:
 
 
 def _model_of(space: EmbeddingSpace) -> Encoder:
-    return encoder_of(space.model, space.revision, normalize=space.normalize)
+    return encoder_of_space(space)

@@ -1,7 +1,7 @@
 """From the settings to the embedding space that they ask for."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from rag_assets.db.spaces import SpaceDefinition
 from rag_assets.db.texts import Kind
-from rag_assets.embedding.model import Model, find_model
+from rag_assets.embedding.model import DOCUMENT_PROMPTS, QUERY_PROMPT, Model, document_prompt, find_model
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.project_settings import ProjectSettings
 from rag_assets.settings import Settings
@@ -23,8 +23,8 @@ from rag_assets.text.tokens import count_tokens, load_tokenizer, special_token_c
 if TYPE_CHECKING:
     from rag_assets.db.models import EmbeddingSpace
 
-# What sentence-transformers puts before a document, by the names under which models keep it.
-_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+# How the settings say that a model's own prompt is not to be used: an empty variable is one that is not set.
+NO_PROMPT = "-"
 # The chunking of texts that are embedded whole.
 WHOLE = "whole"
 # Models that read whole books still find passages better; more than this only on demand.
@@ -51,9 +51,10 @@ class Target:
 def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
     """Work out the space that the settings ask for, for texts of this kind, once a process; loads no model.
 
-    Raises UsageError when chunks of the wanted length do not fit the model's window.
+    Raises UsageError when chunks of the wanted length do not fit the model's window, or it has fewer dimensions.
     """
-    model = find_model(settings.model, settings.model_revision)
+    model = _prompted(find_model(settings.model, settings.model_revision), settings)
+    dimensions = _dimensions(settings, model)
     tokenizer = tokenizer_of(model)
     room = content_tokens(model, tokenizer)
     whole = kind != "chunks"
@@ -61,17 +62,17 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
     embedder: dict[str, Any] = {
         "model": model.name,
         "revision": model.revision,
-        "dimensions": model.dimensions,
+        "dimensions": dimensions,
         "window": model.window,
         "prompts": model.prompts,
-        "normalize": True,
+        "normalize": settings.normalize,
     }
     if whole:
         # A longer text's vector is made of those of its pieces, so it is another one where these are cut elsewhere.
         embedder["pieces"] = cutting
     index: dict[str, Any] = {
-        "distance": _DISTANCES.get(model.similarity, "cosine"),
-        "storage": storage_for(model.dimensions, settings.index_storage),
+        "distance": settings.distance or _DISTANCES.get(model.similarity, "cosine"),
+        "storage": storage_for(dimensions, settings.index_storage),
     }
     if settings.index_method == "hnsw" and settings.hnsw_ef_construction < 2 * settings.hnsw_m:
         raise UsageError(
@@ -90,16 +91,38 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
         chunking_settings=cutting,
         model=model.name,
         revision=model.revision,
-        dimensions=model.dimensions,
+        dimensions=dimensions,
         max_tokens=room,
         prompts=model.prompts,
-        normalize=True,
+        normalize=settings.normalize,
         method=settings.index_method,
         oversampling=settings.oversampling,
         **index,
         **graph,
     )
     return Target(definition, model)
+
+
+def _prompted(model: Model, settings: Settings) -> Model:
+    """The model with the prompts of the settings in place of its own; one that says nothing is none."""
+    prompts = dict(model.prompts)
+    for given, names in ((settings.document_prompt, DOCUMENT_PROMPTS), (settings.query_prompt, (QUERY_PROMPT,))):
+        if given is None:
+            continue
+        for name in names:
+            prompts.pop(name, None)
+        if given != NO_PROMPT:
+            prompts[names[0]] = given
+    return replace(model, prompts=prompts)
+
+
+def _dimensions(settings: Settings, model: Model) -> int:
+    if settings.dimensions is not None and settings.dimensions > model.dimensions:
+        raise UsageError(
+            f"RAG_ASSETS_DIMENSIONS is {settings.dimensions}, but the vectors of {model.name} have "
+            f"{model.dimensions}; set it to {model.dimensions} or less."
+        )
+    return settings.dimensions or model.dimensions
 
 
 def storage_for(dimensions: int, wanted: str) -> str:
@@ -164,8 +187,8 @@ def tokenizer_of(model: Model) -> Tokenizer:
 
 def content_tokens(model: Model, tokenizer: Tokenizer) -> int:
     """How many tokens of a text the model really sees: its window less special tokens and prompt."""
-    prompts = [model.prompts[name] for name in _DOCUMENT_PROMPTS if name in model.prompts]
-    return model.window - special_token_count(tokenizer) - max(count_tokens(tokenizer, [*prompts, ""]))
+    prompt = document_prompt(model.prompts)
+    return model.window - special_token_count(tokenizer) - max(count_tokens(tokenizer, [prompt, ""]))
 
 
 def splitter_of(space: "EmbeddingSpace | SpaceDefinition", model: Model) -> Splitter:

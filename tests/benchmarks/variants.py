@@ -97,13 +97,13 @@ def relative_score_fusion(weight: float) -> Any:
 
 def embed_titles(engine: Engine) -> None:
     """Put in place of each vector that of the text with the document's title and the headings above it."""
-    from rag_assets.embedding.encoder import encoder_of
+    from rag_assets.embedding.encoder import encoder_of_space
 
     with engine.connect() as connection:
         space = live_space(connection)
         assert space is not None
         rows = connection.execute(TITLED, {"chunking": space.chunking}).all()
-    encoder = encoder_of(space.model, space.revision, normalize=space.normalize)
+    encoder = encoder_of_space(space)
     titled = sorted(((row.content_hash, with_headings(row)) for row in rows), key=lambda pair: len(pair[1]))
     change = text(f"UPDATE rag.{partition_name(space.id)} SET embedding = :vector WHERE content_hash = :hash")
     for start in range(0, len(titled), 16):

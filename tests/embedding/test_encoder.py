@@ -54,10 +54,36 @@ def test_vectors_are_those_of_sentence_transformers(tiny: Path) -> None:
 
 
 @pytest.mark.slow
+def test_fewer_dimensions_are_the_first_ones_brought_to_length_1_again(tiny: Path) -> None:
+    texts = ["A short text.", "word " * 40]
+    for name in (str(tiny), "sentence-transformers/all-MiniLM-L6-v2"):
+        model = find_model(name)
+        whole = SentenceTransformerEncoder(model, device="cpu").encode(texts)
+        cut = SentenceTransformerEncoder(model, device="cpu", dimensions=16)
+        expected = whole[:, :16] / np.linalg.norm(whole[:, :16], axis=1, keepdims=True)
+        assert cut.dimensions == 16
+        np.testing.assert_allclose(cut.encode(texts), expected, atol=1e-5)
+        assert cut.encode_query(texts[0]).shape == (16,)
+
+
+@pytest.mark.slow
+def test_prompts_that_are_given_take_the_place_of_the_models_own(tiny: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    loaded = SentenceTransformer(str(tiny), device="cpu", local_files_only=True)
+    texts = ["A short text."]
+    given = SentenceTransformerEncoder(find_model(str(tiny)), device="cpu", prompts={"query": "ask: "})
+    plain = loaded.encode(texts, prompt="", normalize_embeddings=True)
+    np.testing.assert_allclose(given.encode(texts), plain, atol=1e-5)
+    asked = loaded.encode(texts, prompt="ask: ", normalize_embeddings=True)
+    np.testing.assert_allclose(given.encode_query(texts[0]), asked[0], atol=1e-5)
+
+
+@pytest.mark.slow
 def test_other_model_is_built_beside_the_old_one_and_takes_over(
     settings: Settings, engine: Engine, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rag_assets.embedding.encoder import encoder_of
+    from rag_assets.embedding.encoder import encoder_of_space
     from rag_assets.stages import refresh
     from tests.stages.stepping import apply
 
@@ -77,7 +103,7 @@ def test_other_model_is_built_beside_the_old_one_and_takes_over(
             settings,
             ["zoo"],
             steps.target,
-            lambda space: encoder_of(space.model, space.revision, normalize=space.normalize, device="cpu"),
+            lambda space: encoder_of_space(space, "cpu"),
         ),
     )
     steps.index()

@@ -66,3 +66,7 @@ def test_revision_of_a_folder_follows_its_files(tiny: Path, tmp_path: Path) -> N
     assert folder_revision(copy) == folder_revision(tiny)
     (copy / "README.md").write_text("another")
     assert folder_revision(copy) != folder_revision(tiny)
+    # A space that was made with other files must not get vectors of these.
+    assert find_model(str(copy), folder_revision(copy)).revision == folder_revision(copy)
+    with pytest.raises(ServiceError, match="put the files back"):
+        find_model(str(copy), folder_revision(tiny))

@@ -1,11 +1,14 @@
 """The wanted space: what makes it another one, and how spaces follow each other."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rag_assets.db.spaces import ensure_space
+from rag_assets.embedding.model import find_model
 from rag_assets.errors import IntegrityError, ServiceError, UsageError
+from rag_assets.stages import target
 from rag_assets.stages.target import checked_space, storage_for, target_space
 from tests.running import rows
 from tests.stages.stepping import Steps, write
@@ -40,8 +43,14 @@ def test_model_that_is_nowhere_is_a_service_error(steps: Steps, tmp_path: Path) 
         ({"index_storage": "halfvec"}, True, True),
         ({"index_storage": "bit"}, True, True),
         ({"index_method": "ivfflat"}, True, True),
+        ({"dimensions": 128}, True, False),
+        ({"query_prompt": "question: "}, True, False),
+        # The window has less room for chunks beside a prompt.
+        ({"document_prompt": "passage: "}, False, False),
+        ({"normalize": False}, True, False),
+        ({"distance": "ip"}, True, True),
     ],
-    ids=["chunk_tokens", "overlap_tokens", "hnsw_m", "halfvec", "bit", "ivfflat"],
+    ids=lambda value: "-".join(map(str, *value.items())) if isinstance(value, dict) else "",
 )
 def test_what_changes_a_space(
     steps: Steps, change: dict[str, object], same_chunking: bool, same_embedder: bool
@@ -50,6 +59,23 @@ def test_what_changes_a_space(
     after = target_space(steps.settings.model_copy(update=change)).definition
     assert after.fingerprint != before.fingerprint
     assert (after.chunking == before.chunking, after.embedder == before.embedder) == (same_chunking, same_embedder)
+
+
+def test_prompts_of_the_settings_take_the_place_of_the_models(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = find_model(steps.settings.model)
+    kept = {"passage": "text: ", "query": "ask: ", "clustering": "group: "}
+    monkeypatch.setattr(target, "find_model", lambda name, revision: replace(own, prompts=kept))
+    change = {"document_prompt": "-", "query_prompt": "question: ", "max_document_mb": 99}
+    found = target_space(steps.settings.model_copy(update=change)).definition
+    assert found.prompts == {"query": "question: ", "clustering": "group: "}
+    assert target_space(steps.settings.model_copy(update={"max_document_mb": 99})).definition.prompts == kept
+
+
+def test_more_dimensions_than_the_model_has_are_refused(steps: Steps) -> None:
+    with pytest.raises(UsageError, match=r"RAG_ASSETS_DIMENSIONS is 385, but .* have 384; set it to 384 or less"):
+        target_space(steps.settings.model_copy(update={"dimensions": 385}))
+    same = target_space(steps.settings.model_copy(update={"dimensions": 384})).definition
+    assert same == target_space(steps.settings).definition
 
 
 def test_settings_that_concern_no_vector_leave_the_space(steps: Steps) -> None:
