@@ -16,6 +16,7 @@ from rag_assets.cli import (
     explain,
     ingest,
     maintain,
+    plan,
     projects,
     repair,
     search,
@@ -41,6 +42,7 @@ app.command("check")(check.check)
 app.command("embed")(embed.embed)
 app.command("evaluate")(evaluate.evaluate)
 app.command("explain")(explain.explain)
+app.command("plan")(plan.plan)
 app.command("seed")(seed.seed)
 app.command("status")(status.status)
 app.command("tune")(tune.tune)

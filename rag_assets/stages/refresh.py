@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
@@ -126,15 +126,16 @@ def embeddings(
 ) -> Iterator[EmbeddingBatch | Failed]:
     apart = Apart(engine, projects, run_id)
     yield from apart.left_behind()
-    for space in _maintained(engine, target):
-        yield from apart.each(partial(_embeddings_of, engine, settings, space, encoder))
+    first, *_ = maintained = _maintained(engine, target)
+    for space in maintained:
+        yield from apart.each(partial(_embeddings_of, engine, settings, space, encoder, space is not first))
 
 
 def _embeddings_of(
-    engine: Engine, settings: Settings, space: EmbeddingSpace, encoder: MakeEncoder, name: str
+    engine: Engine, settings: Settings, space: EmbeddingSpace, encoder: MakeEncoder, beside: bool, name: str
 ) -> Iterator[EmbeddingBatch]:
     project, _ = _project(engine, name)
-    yield from refresh_embeddings(
+    batches = refresh_embeddings(
         engine,
         key=name,
         project_id=project.id,
@@ -143,19 +144,22 @@ def _embeddings_of(
         batch_tokens=settings.batch_tokens,
         wait_s=settings.lock_wait_s,
     )
+    yield from _beside(batches) if beside else batches
 
 
 def message_embeddings(
     engine: Engine, settings: Settings, days: Sequence[date], target: Target, encoder: MakeEncoder
 ) -> Iterator[EmbeddingBatch]:
     """Vectors of the messages that were made on these days, by UTC; `target` is one of messages."""
-    for space in _live_first(engine, target):
+    *_, first = ordered = _live_first(engine, target)
+    for space in ordered:
         with engine.connect() as connection:
             spoken = set(connection.scalars(days_of_texts(space, min(days), max(days))))
         for day in days:
             key = day.isoformat()
             if day in spoken:
-                yield from _whole_embeddings(engine, settings, space, encoder, key, day)
+                batches = _whole_embeddings(engine, settings, space, encoder, key, day)
+                yield from batches if space is first else _beside(batches)
             else:
                 yield EmbeddingBatch(key, space.id, figures={"distinct": 0, "reused": 0, "embedded": 0, "tokens": 0})
 
@@ -175,8 +179,19 @@ def memory_embeddings(
     engine: Engine, settings: Settings, target: Target, encoder: MakeEncoder
 ) -> Iterator[EmbeddingBatch]:
     """Vectors of all memories in force; `target` is one of memories."""
-    for space in _live_first(engine, target):
-        yield from _whole_embeddings(engine, settings, space, encoder, key="")
+    *_, first = ordered = _live_first(engine, target)
+    for space in ordered:
+        batches = _whole_embeddings(engine, settings, space, encoder, key="")
+        yield from batches if space is first else _beside(batches)
+
+
+def _beside(batches: Iterator[EmbeddingBatch]) -> Iterator[EmbeddingBatch]:
+    """Batches of a space beside the one that is to serve, whose texts are not to be counted twice."""
+    for batch in batches:
+        figures = {name: value for name, value in batch.figures.items() if name not in ("distinct", "reused")}
+        if "embedded" in figures:
+            figures["embedded_beside"] = figures.pop("embedded")
+        yield replace(batch, figures=figures)
 
 
 def _whole_embeddings(
