@@ -100,10 +100,11 @@ def examine(
     """
     table = f"{SCHEMA}.{partition_name(space.id)}"
     known = connection.execute(_INDEXES, {"table": table, "name": index_name(space)}).all()
-    builder = connection.scalar(_BUILDER, {"table": table})
     rows = connection.scalar(_ESTIMATE, {"table": table}) if rows is None else rows
     # The newest one as wanted, then whatever serves, then what does not: a crash may have left several.
     ranked = sorted(known, key=lambda one: (one.valid and _is_wanted(one, space, rows), one.valid, one.oid))
+    settled = len(ranked) == 1 and ranked[0].valid
+    builder = None if settled else connection.scalar(_BUILDER, {"table": table})
     if not ranked:
         return Examined(IndexState.BUILDING if builder else IndexState.ABSENT, index_name(space), builder=builder)
     chosen = ranked[-1]

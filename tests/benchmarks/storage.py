@@ -12,6 +12,7 @@ RAG_ASSETS_DATABASE_URL, or an embedded one in a temporary folder; all kinds are
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ from tests.benchmarks.synthetic import EMBEDDINGS, copy
 from tests.benchmarks.timing import percentile
 
 K = 10
-QUESTIONS = 200
+QUESTIONS = 100
 FEW = 50
 MORE = 1_000
 KINDS = [f"{method} {storage}" for method in ("hnsw", "ivfflat") for storage in ("vector", "halfvec", "bit")]
@@ -120,6 +121,7 @@ def measure(engine: Engine, space: EmbeddingSpace, corpus: Corpus, kinds: Sequen
         found[kind] = _kind(engine, space, questions, right)
         found[kind]["insert_ms"] = _insert_ms(engine, space, more)
         _drop_index(engine, space)
+        print(kind, found[kind], file=sys.stderr, flush=True)
     return found
 
 
@@ -147,6 +149,8 @@ def _kind(
         index = examine(connection, space)
         found["bytes"] = index.bytes
         space.oversampling = 1
+        # The widest searches first, and not counted: they read the pages that the others are timed with.
+        _asked(connection, space, questions, right, K, SETTINGS[-1], index.name)
         found["points"] = [
             {"ef_search": ef_search} | _asked(connection, space, questions, right, K, ef_search, index.name)
             for ef_search in SETTINGS
@@ -188,14 +192,11 @@ def _asked(
     assert served_by_index(connection, statement, graph_values(questions[0], ef_search), index)
     sent = compile_statement(statement)
     recalls, times = [], []
-    # The first pass reads the pages that the second one is timed with.
-    for timed in (False, True):
-        for question, best in zip(questions, right, strict=False):
-            started = time.perf_counter()
-            near = run_compiled(connection, sent, graph_values(question, ef_search))
-            if timed:
-                times.append((time.perf_counter() - started) * 1000)
-                recalls.append(len({hash_ for hash_, _ in near} & set(best[:k])) / k)
+    for question, best in zip(questions, right, strict=False):
+        started = time.perf_counter()
+        near = run_compiled(connection, sent, graph_values(question, ef_search))
+        times.append((time.perf_counter() - started) * 1000)
+        recalls.append(len({hash_ for hash_, _ in near} & set(best[:k])) / k)
     return {
         "recall": round(sum(recalls) / len(recalls), 4),
         "p50_ms": round(percentile(times, 50), 2),
