@@ -27,9 +27,12 @@ def described(assets: Sequence[dg.AssetsDefinition]) -> Sequence[dg.AssetsDefini
 
 def code_versions(settings: Settings) -> Mapping[str, str]:
     """Each changes exactly when what the asset makes of the same input would: with settings and libraries, not code."""
-    model = (settings.model, settings.model_revision)
-    cut = (splitter_version(), settings.model, settings.model_revision)
+    model = (settings.model, settings.model_revision, settings.document_prompt)
+    vectors = (*model, settings.dimensions, settings.normalize)
+    cut = (*model, splitter_version())
     index = (
+        settings.dimensions,
+        settings.distance,
         settings.index_method,
         settings.index_storage,
         settings.hnsw_m,
@@ -38,9 +41,9 @@ def code_versions(settings: Settings) -> Mapping[str, str]:
     made = {
         "raw_documents": (READING, document_library_version()),
         "chunks": (*cut, settings.chunk_tokens, settings.overlap_tokens),
-        "embeddings": model,
-        "message_embeddings": (*model, *cut),
-        "memory_embeddings": (*model, *cut),
+        "embeddings": vectors,
+        "message_embeddings": (*vectors, *cut),
+        "memory_embeddings": (*vectors, *cut),
         **dict.fromkeys(("hnsw_index", "message_index", "memory_index"), index),
     }
     return {name: fingerprint(name, *parts) for name, parts in made.items()}

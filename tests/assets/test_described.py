@@ -37,6 +37,10 @@ def test_every_asset_has_a_group_kinds_a_description_and_a_link_to_its_source() 
         ({"hnsw_m": 32}, {"hnsw_index", "message_index", "memory_index"}),
         ({"index_storage": "halfvec"}, {"hnsw_index", "message_index", "memory_index"}),
         ({"model": "another"}, {"chunks", "embeddings", "message_embeddings", "memory_embeddings"}),
+        ({"document_prompt": "passage: "}, {"chunks", "embeddings", "message_embeddings", "memory_embeddings"}),
+        ({"normalize": False}, {"embeddings", "message_embeddings", "memory_embeddings"}),
+        ({"distance": "l2"}, {"hnsw_index", "message_index", "memory_index"}),
+        ({"query_prompt": "query: "}, set()),
         ({"ef_search": 200, "pool_size": 9, "batch_tokens": 64, "device": "cpu"}, set()),
     ],
 )
