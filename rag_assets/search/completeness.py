@@ -12,7 +12,7 @@ from rag_assets.db.texts import texts_of
 from rag_assets.search.answers import Degraded
 from rag_assets.search.reading import Reader
 
-# The signs are looked at this often at most, whatever the number of searches: a statement of a tenth of a millisecond.
+# The signs are looked at this often at most, whatever the number of searches, by a statement that reads no table.
 LOOK_S = 0.5
 # The server's statistics come seconds late at times, so what costs next to nothing is counted without a sign, too.
 CHEAP_S = 0.01
@@ -50,7 +50,8 @@ class Completeness:
                 self._reader.attempt(lambda connection: self._look(connection, space))
             finally:
                 self._looking.release()
-        return self._found
+        # Another search may be looking at the space that took this one's place, or the other way round.
+        return self._found if self._space == space.id else None
 
     def _look(self, connection: Connection, space: EmbeddingSpace) -> None:
         names = {"vectors": partition(space.id).fullname, "texts": f"{SCHEMA}.{texts_of(space).table.__tablename__}"}

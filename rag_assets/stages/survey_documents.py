@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Engine, Text, cast, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Engine, Text, cast, delete, exists, func, or_, select, update
 
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, EmbeddingSpace
 from rag_assets.db.projects import get_project
@@ -84,7 +84,10 @@ def _against_source(engine: Engine, settings: Settings, project: str) -> tuple[l
 def _altered() -> ColumnElement[bool]:
     lost = Document.content.is_(None) & (Document.status == "ok")
     hashed = func.sha256(func.convert_to(Document.content, "UTF8"))
-    return or_(lost, hashed != Document.content_hash)
+    # Chunks were made of another text: a run that was killed in between left it so, or somebody changed text and hash.
+    stamp = DocumentChunking
+    newer = exists().where(stamp.document_id == Document.id, stamp.content_hash != Document.content_hash)
+    return or_(lost, hashed != Document.content_hash, newer)
 
 
 def _forget_documents(engine: Engine, ids: Sequence[UUID]) -> None:

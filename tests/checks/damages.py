@@ -86,6 +86,11 @@ DAMAGES: dict[str, Damage] = {
         f"UPDATE rag.documents SET content = content || ' More.' WHERE id = {ONE_DOCUMENT}",
         red={"offsets_reproduce_text"},
     ),
+    "a document's text and hash changed": damage(
+        "UPDATE rag.documents SET content = 'Other words.', content_hash = sha256('Other words.') "
+        f"WHERE id = {ONE_DOCUMENT}",
+        red={"documents_have_chunks"},
+    ),
     "orphan vectors added": damage(
         "INSERT INTO rag.embeddings SELECT 1, sha256(content_hash), embedding FROM rag.embeddings "
         "ORDER BY content_hash LIMIT 3",

@@ -78,7 +78,7 @@ def test_each_damage_is_repaired_by_one_run(built: Engine, cli: Cli, name: str) 
     assert_shape(said.json, REPORT)
     assert said.json["damage"]
     assert said.json["left"] == []
-    assert len(said.json["checks"]) == 13
+    assert {"texts_have_vectors", "recall_at_10", "search_quality"} <= {check["name"] for check in said.json["checks"]}
     assert [check for check in said.json["checks"] if not check["passed"]] == []
     assert tables(built) == clean
 
