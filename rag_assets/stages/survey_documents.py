@@ -5,11 +5,12 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Engine, Text, cast, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Engine, Text, cast, exists, func, or_, select
 
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, EmbeddingSpace
 from rag_assets.db.projects import get_project
 from rag_assets.db.rows import ChunkRow
+from rag_assets.db.voids import among, forget_documents, forget_stamps
 from rag_assets.errors import RagAssetsError
 from rag_assets.settings import Settings
 from rag_assets.stages import refresh
@@ -54,7 +55,7 @@ def survey_chunks(engine: Engine, settings: Settings, project: str, space: Embed
         wrong += _differing(engine, batch)
     if wrong:
         with engine.connect() as connection:
-            named = select(Document.file_path).where(Document.id.in_(wrong)).order_by(Document.file_path)
+            named = select(Document.file_path).where(among(Document.id, wrong)).order_by(Document.file_path)
             paths = list(connection.scalars(named.limit(EXAMPLES)))
         where = f"{project}, chunking of space {space.id}"
         void = partial(_forget_stamps, engine, wrong, space.chunking)
@@ -92,14 +93,12 @@ def _altered() -> ColumnElement[bool]:
 
 def _forget_documents(engine: Engine, ids: Sequence[UUID]) -> None:
     with engine.begin() as connection:
-        # Whatever their version in the source is: nothing of it is known any more, so they are read again.
-        connection.execute(update(Document).where(Document.id.in_(ids)).values(source_version=None, hash=None))
+        forget_documents(connection, ids)
 
 
 def _forget_stamps(engine: Engine, ids: Sequence[UUID], chunking: str) -> None:
-    stamps = delete(DocumentChunking).where(DocumentChunking.chunking == chunking)
     with engine.begin() as connection:
-        connection.execute(stamps.where(DocumentChunking.document_id.in_(ids)))
+        forget_stamps(connection, ids, chunking)
 
 
 def _differing(engine: Engine, batch: ChunkBatch) -> list[UUID]:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, select, update
+from sqlalchemy import Engine, func, select
 
 from rag_assets.audit import recall
 from rag_assets.db.index_build import Building, ensure_index
@@ -17,6 +17,7 @@ from rag_assets.db.pending import count_pending_texts, has_text
 from rag_assets.db.soundness import any_unsound
 from rag_assets.db.spaces import SpaceDefinition, has_partition, live_space, partition
 from rag_assets.db.texts import Kind
+from rag_assets.db.voids import delete_unsound, restore_space
 from rag_assets.settings import Settings
 from rag_assets.stages.damage import Damage
 
@@ -87,11 +88,10 @@ def survey_index(
 
 
 def _delete_unsound(engine: Engine, settings: Settings, space: EmbeddingSpace) -> None:
-    vectors = partition(space.id)
     with exclusively(engine, f"vectors of space {space.id}", wait_s=settings.lock_wait_s), engine.begin() as connection:
-        connection.execute(delete(vectors).where(any_unsound(space, vectors)))
+        delete_unsound(connection, space)
 
 
 def _put_right(engine: Engine, space_id: int, values: dict[str, Any]) -> None:
     with engine.begin() as connection:
-        connection.execute(update(EmbeddingSpace).where(EmbeddingSpace.id == space_id).values(values))
+        restore_space(connection, space_id, values)
