@@ -59,6 +59,9 @@ defs = dg.Definitions(
     jobs=[ingest, embed_messages, embed_memories, checks, maintenance_job],
     schedules=[nightly_refresh, yesterdays_messages, trailing_messages, nightly_memories, weekly_maintenance],
     sensors=[project_partitions, changed_sources, own_schedules, follow_upstreams, failed_runs],
+    # Each step waits for the one before: processes of their own would only cost, some two seconds each and a model
+    # that is loaded anew.
+    executor=dg.in_process_executor,
     resources={
         "postgres": postgres,
         "embedder": Embedder(),

@@ -159,7 +159,7 @@ class Settings(BaseSettings):
 
     maintenance_cron: str = Field(
         "30 4 * * 0",
-        pattern=r"^\s*\S+(\s+\S+){4}\s*$",
+        validate_default=False,
         description="When the schedule of the maintenance runs, by UTC, as five fields of cron.",
     )
     vacuum_dead_share_limit: float = Field(
@@ -181,8 +181,10 @@ class Settings(BaseSettings):
         description="Where projects are declared: a YAML file, or `package.module:name` of a list; unset: "
         "`projects.yaml` in the state folder, where there is one.",
     )
-    refresh_schedule: str = Field("0 2 * * *", description="Cron of the nightly refresh of all projects.")
-    time_zone: str = Field("UTC", description="Time zone of the schedules of projects.")
+    refresh_cron: str = Field(
+        "0 2 * * *", validate_default=False, description="Cron of the nightly refresh of all projects."
+    )
+    time_zone: str = Field("UTC", validate_default=False, description="Time zone of the schedules of projects.")
     stale_after_hours: float = Field(
         36, gt=0, description="Age from which a project that was not refreshed counts as stale."
     )
@@ -196,7 +198,7 @@ class Settings(BaseSettings):
     )
     lock_wait_s: float = Field(600, ge=0, description="How long a run waits for another one on the same project.")
 
-    @field_validator("refresh_schedule")
+    @field_validator("refresh_cron", "maintenance_cron")
     @classmethod
     def _is_cron(cls, value: str) -> str:
         return check_cron(value)

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine
 
+from rag_assets.errors import ServiceError
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings import Settings
 from tests.running import add_project
@@ -64,9 +65,10 @@ def test_a_dropped_file_is_found_and_a_deleted_one_is_gone(watched: Path, engine
     retriever = Retriever(engine)
 
     def paths() -> set[str]:
-        if not dg.DagsterInstance.get().get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS])):
-            return set()
-        answer = retriever.search("Which animal builds dams of wood?", k=10, project="watched", mode="vector")
+        try:
+            answer = retriever.search("Which animal builds dams of wood?", k=10, project="watched", mode="vector")
+        except ServiceError:
+            return set()  # No space is live yet.
         return {hit.file_path for hit in answer.hits}
 
     until(lambda: paths() == {"zebra.md", "whale.md"}, "read at the start", watched)
@@ -78,8 +80,9 @@ def test_a_dropped_file_is_found_and_a_deleted_one_is_gone(watched: Path, engine
     assert looks_since(dropped) <= 2, "it was asked for at the first or second look"
     (watched / "whale.md").unlink()
     until(lambda: paths() == {"zebra.md", "beaver.md"}, "gone", watched)
-    failed = dg.DagsterInstance.get().get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
-    assert [run.run_id for run in failed] == []
+    runs = dg.DagsterInstance.get().get_runs()
+    assert dg.DagsterRunStatus.FAILURE not in {run.status for run in runs}
+    assert {run.job_name for run in runs} == {"ingest"}, "what one run does is not followed by others"
 
 
 def looks_since(at: float) -> int:

@@ -15,6 +15,8 @@ from tests.stages.stepping import write
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
+# These two commands of Dagster's read neither workspace.yaml nor [tool.dagster].
+DEFINITIONS = ("-m", "rag_assets.definitions")
 
 pytestmark = pytest.mark.slow
 
@@ -54,17 +56,26 @@ def documents(engine: Engine) -> list[str]:
 
 
 def test_one_partition_then_a_range_of_them(two: Engine) -> None:
-    call("dagster", "asset", "materialize", "--select", "raw_documents", "--partition", "zoo")
+    call("dagster", "asset", "materialize", *DEFINITIONS, "--select", "raw_documents", "--partition", "zoo")
     assert documents(two) == ["zoo"]
-    call("dagster", "asset", "materialize", "--select", "raw_documents,chunks", "--partition-range", "alpha...zoo")
+    call(
+        "dagster",
+        "asset",
+        "materialize",
+        *DEFINITIONS,
+        "--select",
+        "raw_documents,chunks",
+        "--partition-range",
+        "alpha...zoo",
+    )
     assert documents(two) == ["alpha", "zoo"]
     assert rows(two, "SELECT count(*) FROM rag.document_chunks") == [(2,)]
 
 
 def test_a_job_is_executed(two: Engine) -> None:
-    call("dagster", "job", "execute", "-j", "ingest", "--tags", '{"dagster/partition": "zoo"}')
+    call("dagster", "job", "execute", *DEFINITIONS, "-j", "ingest", "--tags", '{"dagster/partition": "zoo"}')
     assert rows(two, "SELECT DISTINCT project FROM rag.live_chunks") == [("zoo",)]
-    call("dagster", "job", "execute", "-j", "checks")
+    call("dagster", "job", "execute", *DEFINITIONS, "-j", "checks")
 
 
 def test_definitions_are_valid(settings: Settings) -> None:

@@ -10,7 +10,7 @@ import dagster as dg
 
 from rag_assets.automation.status import SENSOR_STATUS
 from rag_assets.errors import UsageError
-from rag_assets.partitions import run_keys
+from rag_assets.partitions import projects, run_keys
 from rag_assets.settings import load_settings
 
 if TYPE_CHECKING:
@@ -51,11 +51,13 @@ def notice_of(context: dg.RunFailureSensorContext) -> FailureNotice:
         str(event.step_key): _reason(getattr(event.event_specific_data, "error", None))
         for event in context.get_step_failure_events()
     }
+    known = context.instance.get_dynamic_partitions(str(projects.name))
     reasons = reasons or {"run": context.failure_event.message or "it ended without saying why"}
     return FailureNotice(
         job=run.job_name,
         run_id=run.run_id,
-        projects=run_keys(run, context.instance) or [],
+        # Days are partitions too.
+        projects=[key for key in run_keys(run, context.instance) or [] if key in known],
         reasons=reasons,
         advice="Mend it and run again: what was done is kept, and what is pending is done; "
         "`rag-assets status` lists it.",

@@ -2,9 +2,11 @@
 
 import dagster as dg
 
+INGESTED = dg.AssetSelection.groups("rag")
+
 ingest = dg.define_asset_job(
     "ingest",
-    selection=dg.AssetSelection.groups("rag"),
+    selection=INGESTED,
     description="Bring documents, chunks, vectors, index and the live space up to date, and check them.",
 )
 

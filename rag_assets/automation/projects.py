@@ -29,14 +29,14 @@ CATCH_UP = timedelta(days=1)
 
 @dg.schedule(
     job=ingest,
-    cron_schedule=load_settings().refresh_schedule,
+    cron_schedule=load_settings().refresh_cron,
     execution_timezone=load_settings().time_zone,
     default_status=SCHEDULE_STATUS,
 )
 def nightly_refresh(context: dg.ScheduleEvaluationContext, postgres: Postgres) -> list[dg.RunRequest]:
     """Every project that has no cron of its own, in as few runs as there are gaps between them."""
     wanted = {project.name for project, own in _active(postgres, context.log) if own.schedule is None}
-    return refresh_requests(context.instance, str(projects.name), wanted)
+    return refresh_requests(context, str(projects.name), wanted)
 
 
 @dg.sensor(job=ingest, minimum_interval_seconds=30, default_status=SENSOR_STATUS)
@@ -56,7 +56,7 @@ def own_schedules(context: dg.SensorEvaluationContext, postgres: Postgres) -> dg
         due = next(ticks(own.schedule, own.time_zone or load_settings().time_zone, last))
         if due <= now:
             key = f"{project.name} {due.isoformat()}"
-            requests += refresh_requests(context.instance, str(projects.name), {project.name}, key)
+            requests += refresh_requests(context, str(projects.name), {project.name}, key)
     return dg.SensorResult(run_requests=requests, cursor=now.isoformat())
 
 
@@ -89,9 +89,9 @@ def changed_sources(context: dg.SensorEvaluationContext, postgres: Postgres) -> 
             changed[project.name] = listing
     names = {project.name for project, _ in found}
     kept = {name: listing for name, listing in (seen | changed).items() if name in names}
-    key = sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:16]
+    # Without run keys: a source may come back to a listing that it had before, and that is a change, too.
     return dg.SensorResult(
-        run_requests=refresh_requests(context.instance, str(projects.name), changed, key),
+        run_requests=refresh_requests(context, str(projects.name), changed),
         cursor=json.dumps({"seen": kept, "after": looked}),
     )
 

@@ -4,6 +4,10 @@ from collections.abc import Collection, Sequence
 
 import dagster as dg
 
+from rag_assets.automation.jobs import INGESTED
+
+Context = dg.ScheduleEvaluationContext | dg.SensorEvaluationContext
+
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -23,18 +27,22 @@ def stretches(keys: Sequence[str], wanted: Collection[str]) -> list[tuple[str, s
 
 
 def refresh_requests(
-    instance: dg.DagsterInstance, partitions: str, wanted: Collection[str], run_key: str | None = None
+    context: Context, partitions: str, wanted: Collection[str], run_key: str | None = None
 ) -> list[dg.RunRequest]:
     """One request for each stretch of the wanted projects: in one run, one process reads them all.
 
     Dagster 1.13 has no public way from a schedule or a sensor to a backfill. A run over a range is what a backfill of
     single-run assets would start, and it shows in the partitions just the same.
     """
-    found = stretches(instance.get_dynamic_partitions(partitions), wanted)
-    return [_request(first, last, run_key and f"{run_key} {first} {last}") for first, last in found]
+    assert context.repository_def is not None
+    # All of the job, and said so: what follows its upstreams by itself looks whether a run has it in its selection.
+    assets = sorted(INGESTED.resolve(context.repository_def.asset_graph))
+    found = stretches(context.instance.get_dynamic_partitions(partitions), wanted)
+    return [_request(assets, first, last, run_key and f"{run_key} {first} {last}") for first, last in found]
 
 
-def _request(first: str, last: str, run_key: str | None) -> dg.RunRequest:
+def _request(assets: list[dg.AssetKey], first: str, last: str, run_key: str | None) -> dg.RunRequest:
     if first == last:
-        return dg.RunRequest(run_key=run_key, partition_key=first)
-    return dg.RunRequest(run_key=run_key, tags={RANGE_START: first, RANGE_END: last})
+        return dg.RunRequest(run_key=run_key, asset_selection=assets, partition_key=first)
+    tags = {RANGE_START: first, RANGE_END: last}
+    return dg.RunRequest(run_key=run_key, asset_selection=assets, tags=tags)

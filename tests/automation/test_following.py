@@ -13,6 +13,15 @@ from rag_assets.definitions import defs
 from rag_assets.partitions import projects
 
 
+def _made(run: dg.DagsterRun, made: dg.AssetMaterialization) -> Any:
+    from dagster._core.events import DagsterEvent, DagsterEventType, StepMaterializationData
+    from dagster._core.events.log import EventLogEntry
+
+    kind = DagsterEventType.ASSET_MATERIALIZATION.value
+    event = DagsterEvent(kind, run.job_name, event_specific_data=StepMaterializationData(made))
+    return EventLogEntry(None, "info", "", run.run_id, time.time(), job_name=run.job_name, dagster_event=event)
+
+
 def _success(run: dg.DagsterRun) -> Any:
     from dagster._core.events import DagsterEvent, DagsterEventType
     from dagster._core.events.log import EventLogEntry
@@ -43,11 +52,12 @@ class Followed:
                 asked[asset] = set(subset)
         return asked
 
-    def started(self, asset: str, key: str | None = None) -> dg.DagsterRun:
-        """A run of the asset that goes on until it is `ended`."""
+    def started(self, *assets: str, key: str | None = None) -> dg.DagsterRun:
+        """A run of the assets that goes on until it is `ended`."""
+        keys = {dg.AssetKey(asset) for asset in assets}
         return self.instance.create_run_for_job(
-            defs.resolve_job_def("ingest").get_subset(asset_selection={dg.AssetKey(asset)}),
-            asset_selection=frozenset({dg.AssetKey(asset)}),
+            defs.resolve_job_def("ingest").get_subset(asset_selection=keys),
+            asset_selection=frozenset(keys),
             tags={"dagster/partition": key} if key else {},
             status=dg.DagsterRunStatus.STARTED,
         )
@@ -58,8 +68,11 @@ class Followed:
         else:
             self.instance.handle_new_event(_success(run))
 
-    def updated(self, asset: str, *keys: str | None) -> None:
+    def updated(self, asset: str, *keys: str | None, run: dg.DagsterRun | None = None) -> None:
         for key in keys or (None,):
+            if run is not None:
+                self.instance.handle_new_event(_made(run, dg.AssetMaterialization(asset, partition=key)))
+                continue
             self.instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=key))
 
 
@@ -89,6 +102,14 @@ def test_the_index_follows_although_a_partition_was_never_made(followed: Followe
     assert followed.tick() == {}
 
 
+def test_what_a_run_does_in_one_go_is_not_followed(followed: Followed) -> None:
+    run = followed.started("raw_documents", "chunks", "embeddings", "hnsw_index", "live_space", key="alpha")
+    followed.updated("raw_documents", "alpha", run=run)
+    assert followed.tick() == {}
+    followed.updated("chunks", "alpha", run=run)
+    assert followed.tick() == {}, "embeddings, index and pointer are on their way"
+
+
 def test_an_update_while_the_index_is_built_is_followed_when_that_has_ended(followed: Followed) -> None:
     followed.updated("embeddings", "alpha")
     assert "hnsw_index" in followed.tick()
@@ -111,7 +132,7 @@ def test_an_update_in_the_tick_after_a_request_is_not_taken_for_done(followed: F
 
 
 def test_the_index_waits_for_vectors_that_are_being_made_and_not_for_ones_that_failed(followed: Followed) -> None:
-    run = followed.started("embeddings", "broken")
+    run = followed.started("embeddings", key="broken")
     followed.updated("embeddings", "alpha")
     assert "hnsw_index" not in followed.tick()
     followed.ended(run, failed=True)

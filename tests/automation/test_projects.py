@@ -1,6 +1,7 @@
 """When projects are refreshed: by night, by their own cron, when their sources change; and their partition keys."""
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ import rag_assets.automation.projects
 from rag_assets.automation.projects import changed_sources, nightly_refresh, own_schedules, project_partitions
 from rag_assets.automation.requests import RANGE_END, RANGE_START, stretches
 from rag_assets.db.projects import retire_project
+from rag_assets.definitions import defs
 from rag_assets.resources.postgres import Postgres
 from rag_assets.settings import Settings
 from tests.running import add_project
@@ -34,7 +36,10 @@ def folders(settings: Settings, engine: Engine, tmp_path: Path) -> Callable[...,
 
 def look(sensor: dg.SensorDefinition, cursor: str | None = None) -> dg.SensorResult:
     with dg.build_sensor_context(
-        instance=dg.DagsterInstance.get(), cursor=cursor, resources={"postgres": Postgres()}
+        instance=dg.DagsterInstance.get(),
+        cursor=cursor,
+        resources={"postgres": Postgres()},
+        repository_def=defs.get_repository_def(),
     ) as context:
         found = sensor(context)
     assert isinstance(found, dg.SensorResult)
@@ -77,7 +82,11 @@ def test_every_night_asks_for_all_projects_but_those_with_a_cron_of_their_own(
     folders("removed")
     with engine.begin() as connection:
         retire_project(connection, "removed")
-    with dg.build_schedule_context(instance=dg.DagsterInstance.get(), resources={"postgres": Postgres()}) as context:
+    with dg.build_schedule_context(
+        instance=dg.DagsterInstance.get(),
+        resources={"postgres": Postgres()},
+        repository_def=defs.get_repository_def(),
+    ) as context:
         requests: Any = nightly_refresh(context)
     # By the order in which they were added, as Dagster's ranges go.
     assert asked(dg.SensorResult(run_requests=requests)) == [("zoo", "air"), ("sea", "sea")]
@@ -87,7 +96,7 @@ def test_the_nightly_refresh_follows_the_settings(monkeypatch: pytest.MonkeyPatc
     import subprocess
     import sys
 
-    monkeypatch.setenv("RAG_ASSETS_REFRESH_SCHEDULE", "30 4 * * 1-5")
+    monkeypatch.setenv("RAG_ASSETS_REFRESH_CRON", "30 4 * * 1-5")
     monkeypatch.setenv("RAG_ASSETS_TIME_ZONE", "Europe/Berlin")
     monkeypatch.setenv("RAG_ASSETS_AUTOMATION", "true")
     code = (
@@ -120,6 +129,9 @@ def test_changed_sources_are_asked_for_and_no_others(folders: Callable[..., Path
     zoo, sea = folders("zoo"), folders("sea")
     first = look(changed_sources)
     assert asked(first) == [("zoo", "sea")], "nothing is known yet"
+    [request] = first.run_requests or []
+    # What follows its upstreams by itself leaves alone what a run has in its selection.
+    assert {key.to_user_string() for key in request.asset_selection or []} >= {"raw_documents", "chunks", "live_space"}
     assert asked(look(changed_sources, first.cursor)) == []
     write(sea / "b.md", "More of the sea.")
     second = look(changed_sources, first.cursor)
@@ -129,6 +141,23 @@ def test_changed_sources_are_asked_for_and_no_others(folders: Callable[..., Path
     third = look(changed_sources, second.cursor)
     assert asked(third) == [("zoo", "sea")]
     assert asked(look(changed_sources, third.cursor)) == []
+
+
+def test_a_source_that_comes_back_to_what_it_was_has_changed(folders: Callable[..., Path]) -> None:
+    zoo = folders("zoo")
+    cursor = look(changed_sources).cursor
+    asked_for = []
+    for _ in range(2):
+        write(zoo / "b.md", "the same")
+        os.utime(zoo / "b.md", (1e9, 1e9))
+        found = look(changed_sources, cursor)
+        asked_for += found.run_requests or []
+        (zoo / "b.md").unlink()
+        found = look(changed_sources, found.cursor)
+        asked_for += found.run_requests or []
+        cursor = found.cursor
+    assert len(asked_for) == 4
+    assert {request.run_key for request in asked_for} == {None}, "Dagster leaves out what has a key that it has seen"
 
 
 def test_what_is_not_taken_from_a_source_does_not_change_it(folders: Callable[..., Path]) -> None:

@@ -104,23 +104,3 @@ def test_a_second_run_of_a_project_waits_so_long_and_then_says_who_holds_it(
     assert "raw_documents of zoo is in the hands of rag_assets (backend" in errors(result)[0]
     assert retries(result) == 0, "it has waited already"
     assert errors(run(key="zoo", only=["raw_documents"])) == []
-
-
-def test_steps_of_models_and_indexes_are_in_their_pools() -> None:
-    from rag_assets.definitions import defs
-
-    pools = {
-        asset.key.to_user_string(): asset.op.pool
-        for asset in defs.assets or []
-        if isinstance(asset, dg.AssetsDefinition)
-    }
-    assert {name for name, pool in pools.items() if pool == "embedder"} == {
-        "embeddings",
-        "message_embeddings",
-        "memory_embeddings",
-    }
-    assert {name for name, pool in pools.items() if pool == "index_build"} == {
-        "hnsw_index",
-        "message_index",
-        "memory_index",
-    }
