@@ -1,0 +1,241 @@
+"""python -m tests.benchmarks.flip [--vectors 10000] [--clients 8] [--seconds 10]: a flip and the way back, under load.
+
+Clients, each a process of its own with an open pool and prepared statements, search without a pause while the live
+space of 384 dimensions is replaced by one of the same vectors cut to --dimensions, through the stages and the proof
+that a run of the pipeline goes through, and rolled back. On an embedded server of its own.
+
+Prints one JSON object. `errors` are searches that raised, `empty` answers without ten hits. `mixed` are answers with a
+hit whose score is not the similarity of that chunk to the question in the space that the answer names, worked out by
+numpy (`ambiguous`: hits whose score would be right in both); `stale` are those from the space before although they
+were asked after the flip. `p99_ratio` is that of whole searches during the build (`p99_during_ms`, the proof
+included) to before it; `rollback_s` the time until the pointer is back. Vectors are looked up, not embedded: a model
+at work on the same cores comes on top.
+"""
+
+import argparse
+import json
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import URL, Engine, make_url
+
+from rag_assets.db import schema
+from rag_assets.db.embedded import EmbeddedServer
+from rag_assets.db.engine import DRIVER, make_engine
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.options import EngineOptions
+from rag_assets.search.retriever import Retriever
+from rag_assets.settings import Settings
+from rag_assets.stages import flip, refresh
+from rag_assets.stages.target import target_space
+from rag_assets.text.hashing import content_hash
+from tests.benchmarks import synthetic
+from tests.benchmarks.clustered import Corpus
+from tests.benchmarks.timing import percentile
+from tests.running import rows
+from tests.stages.stepping import apply
+
+K = 10
+QUESTIONS = 200
+SAME = 1e-4
+WARM_UP_S = 2.0
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One search of one client; `began` by the clock that all processes of a machine share."""
+
+    began: float
+    took_ms: float
+    space: int
+    hits: int
+    mixed: bool
+    ambiguous: int
+    error: str = ""
+
+
+class Known:
+    """The vectors of a corpus, by text and by chunk, kept in a folder for processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.vectors: Vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+        self.questions: Vectors = np.load(folder / "questions.npy")
+        names = json.loads((folder / "names.json").read_text())
+        self.asked: list[str] = names["questions"]
+        self.place = dict(zip(names["texts"], range(len(names["texts"])), strict=True))
+        self.chunks: dict[str, int] = {id_: self.place[text] for id_, text in names["chunks"]}
+
+    @staticmethod
+    def keep(folder: Path, engine: Engine, size: int) -> "Known":
+        corpus = Corpus(size, per_document=synthetic.PER_DOCUMENT)
+        blocks = list(corpus.blocks())
+        asked = corpus.questions(QUESTIONS)
+        texts = [text for block in blocks for text in block.texts]
+        by_hash = {content_hash(text): text for text in texts}
+        stored = rows(engine, "SELECT id::text, content_hash FROM rag.document_chunks")
+        chunks = [(id_, by_hash[hash_]) for id_, hash_ in stored]
+        np.save(folder / "vectors.npy", np.concatenate([block.vectors for block in blocks]))
+        np.save(folder / "questions.npy", asked.vectors)
+        names = {"texts": texts, "questions": asked.texts, "chunks": chunks}
+        (folder / "names.json").write_text(json.dumps(names))
+        return Known(folder)
+
+    def of(self, space: EmbeddingSpace) -> "Lookup":
+        return Lookup(self, space.dimensions)
+
+
+class Lookup:
+    """An encoder that knows its texts: their first dimensions, of length 1 again."""
+
+    def __init__(self, known: Known, dimensions: int) -> None:
+        self.dimensions = dimensions
+        self._known = known
+        self._asked = dict(zip(known.asked, known.questions, strict=True))
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        return shortened(self._known.vectors[[self._known.place[text] for text in texts]], self.dimensions)
+
+    def encode_query(self, text: str) -> Vectors:
+        return shortened(self._asked[text][None], self.dimensions)[0]
+
+
+def shortened(vectors: Vectors, dimensions: int) -> Vectors:
+    cut = vectors[:, :dimensions].astype(np.float32)
+    return cut / np.linalg.norm(cut, axis=1, keepdims=True)
+
+
+def client(url: str, folder: str, number: int, dimensions: dict[int, int], stop: Any, found: Any) -> None:
+    """Ask one question after the other until told to stop; `dimensions` are those of the spaces there may be."""
+    known = Known(Path(folder))
+    truth = {space: shortened(known.vectors, size) for space, size in dimensions.items()}
+    asked = {space: shortened(known.questions, size) for space, size in dimensions.items()}
+    engine = make_engine(make_url(url), options=EngineOptions.of(Settings(pool_size=2), "read"))
+    retriever = Retriever(engine, encoder=known.of)
+    searches: list[Search] = []
+    found.put(None)
+    while not stop.is_set():
+        question = (number * 37 + len(searches)) % len(known.asked)
+        began = time.monotonic()
+        try:
+            answer = retriever.search(known.asked[question], k=K, mode="vector")
+        except Exception as error:
+            searches.append(Search(began, 0.0, 0, K, False, 0, f"{type(error).__name__}: {error}"[:200]))
+            continue
+        took_ms = (time.monotonic() - began) * 1000
+        places = [known.chunks[str(hit.chunk_id)] for hit in answer.hits]
+        scores = np.array([hit.score for hit in answer.hits])
+        right = {
+            space: np.abs(vectors[places] @ asked[space][question] - scores) < SAME for space, vectors in truth.items()
+        }
+        mixed = not right[answer.space].all()
+        both = int(np.logical_and.reduce(list(right.values())).sum())
+        searches.append(Search(began, took_ms, answer.space, len(answer.hits), mixed, both))
+    engine.dispose()
+    found.put(searches)
+
+
+def measure(url: URL, folder: Path, *, vectors: int, dimensions: int, clients: int, seconds: float) -> dict[str, Any]:
+    """Fill the database at this address, which is up to date and empty, and flip it there and back under searches."""
+    engine = make_engine(url)
+    synthetic.fill(engine, vectors)
+    known = Known.keep(folder, engine, vectors)
+    # How fast a search must be is another benchmark's question; this one keeps all cores busy.
+    settings = Settings(dimensions=dimensions, latency_limit_ms=10_000)
+    context = multiprocessing.get_context("spawn")
+    stop, found = context.Event(), context.Queue()
+    address = url.render_as_string(hide_password=False)
+    spaces = {1: 384, 2: dimensions}
+    processes = [
+        context.Process(target=client, args=(address, str(folder), number, spaces, stop, found), daemon=True)
+        for number in range(clients)
+    ]
+    for process in processes:
+        process.start()
+    for _ in processes:
+        found.get(timeout=120)
+    time.sleep(WARM_UP_S)
+    marks = {"before": time.monotonic()}
+    time.sleep(seconds)
+    marks["build"] = time.monotonic()
+    build(engine, settings, known)
+    marks["flipped"] = time.monotonic()
+    time.sleep(seconds)
+    marks["rollback"] = time.monotonic()
+    back = flip.roll_back(engine)
+    marks["back"] = time.monotonic()
+    time.sleep(seconds)
+    stop.set()
+    searches = [search for _ in processes for search in found.get(timeout=120)]
+    for process in processes:
+        process.join(timeout=60)
+    live = (back.before and back.before.id, back.space.id)
+    engine.dispose()
+    return summary(searches, marks, live) | {"vectors": vectors, "clients": clients, "dimensions": [384, dimensions]}
+
+
+def build(engine: Engine, settings: Settings, known: Known) -> None:
+    """What a run of the pipeline does when its settings have changed, up to the flip."""
+    target = target_space(settings)
+    projects = [name for (name,) in rows(engine, "SELECT name FROM rag.projects ORDER BY name")]
+    apply(engine, refresh.chunks(engine, settings, projects, target))
+    apply(engine, refresh.embeddings(engine, settings, projects, target, known.of))
+    refresh.index(engine, settings, target)
+    refresh.live(engine, settings, target, known.of)
+
+
+def summary(searches: Sequence[Search], marks: dict[str, float], flips: tuple[int | None, int]) -> dict[str, Any]:
+    new, old = flips
+    done = [search for search in searches if not search.error]
+    before = [one.took_ms for one in done if marks["before"] <= one.began < marks["build"]]
+    during = [one.took_ms for one in done if marks["build"] <= one.began < marks["flipped"]]
+    wanted = [(one, new) for one in done if marks["flipped"] <= one.began < marks["rollback"]]
+    wanted += [(one, old) for one in done if marks["back"] <= one.began]
+    return {
+        "searches": len(searches),
+        "errors": len(searches) - len(done),
+        "messages_of_errors": sorted({one.error for one in searches if one.error})[:5],
+        "mixed": sum(one.mixed for one in done),
+        "ambiguous": sum(one.ambiguous for one in done),
+        "empty": sum(one.hits < K for one in done),
+        "stale": sum(one.space != space for one, space in wanted),
+        "by_space": {str(space): sum(one.space == space for one in done) for space in (old, new)},
+        "p99_before_ms": round(percentile(before, 99), 2),
+        "p99_during_ms": round(percentile(during, 99), 2),
+        "p99_ratio": round(percentile(during, 99) / percentile(before, 99), 3),
+        "p50_before_ms": round(percentile(before, 50), 2),
+        "p50_during_ms": round(percentile(during, 50), 2),
+        "build_s": round(marks["flipped"] - marks["build"], 3),
+        "rollback_s": round(marks["back"] - marks["rollback"], 4),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vectors", type=int, default=10_000)
+    parser.add_argument("--dimensions", type=int, default=128)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=10, help="of searching before the build and after each flip")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="rag-flip-", ignore_cleanup_errors=True) as folder:
+        server = EmbeddedServer.at(Path(folder, "server"))
+        try:
+            url = make_url(server.ensure_running()).set(drivername=DRIVER)
+            engine = make_engine(url)
+            schema.upgrade(engine)
+            engine.dispose()
+            print(json.dumps(measure(url, Path(folder), **vars(arguments))))
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()
