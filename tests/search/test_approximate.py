@@ -25,13 +25,14 @@ from tests.running import rows
 
 DIMENSIONS = 64
 VECTORS = 4_000
+# First those that are least like what all other tests build.
 KINDS = [
-    ("hnsw", "vector"),
-    ("hnsw", "halfvec"),
     ("hnsw", "bit"),
     ("ivfflat", "vector"),
-    ("ivfflat", "halfvec"),
     ("ivfflat", "bit"),
+    pytest.param(("hnsw", "vector"), marks=pytest.mark.slow),
+    pytest.param(("hnsw", "halfvec"), marks=pytest.mark.slow),
+    pytest.param(("ivfflat", "halfvec"), marks=pytest.mark.slow),
 ]
 
 
