@@ -139,7 +139,7 @@ def test_other_clients_are_served_by_the_index_through_the_view(kind: tuple[Engi
         order = f"binary_quantize(embedding)::bit({DIMENSIONS}) <~> binary_quantize({question}::vector)"
     with engine.begin() as connection:
         forbid_other_plans(connection)
-        plan = connection.execute(text(f"EXPLAIN SELECT source FROM rag.live_chunks ORDER BY {order} LIMIT 400"))
+        plan = connection.execute(text(f"EXPLAIN SELECT source FROM rag.live_chunks ORDER BY {order} LIMIT 800"))
         assert index_in_use(connection, space) in "\n".join(row[0] for row in plan)
 
 

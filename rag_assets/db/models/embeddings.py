@@ -12,9 +12,9 @@ from rag_assets.db.models.base import Base, Json, Number, Timestamped
 
 # Candidates that a search looks at in a space that nobody has tuned.
 EF_SEARCH = 120
-# Signs tell less. Measured by tests.benchmarks.storage, of 40,000 vectors: 120 candidates hold 0.92 of the ten nearest,
-# 400 hold 0.98; eight times as many as wanted hold 0.97 of the hundred nearest, sixteen times as many 0.996.
-EF_SEARCH_OF_SIGNS = 400
+# Signs tell less. Measured by tests.benchmarks.storage over 100,000 vectors: 120 candidates hold 0.89 of the ten
+# nearest, 400 hold 0.94, 800 hold 0.97; eight times as many as wanted hold 0.89 of the hundred nearest, sixteen 0.96.
+EF_SEARCH_OF_SIGNS = 800
 OVERSAMPLING = 16
 
 
