@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Engine, exists, func, select, table
+from sqlalchemy import ColumnElement, Engine, Select, exists, func, select, table
 
 from rag_assets.audit import charts, latency, recall
 from rag_assets.audit.finding import EXAMPLES, Finding
@@ -255,7 +255,10 @@ def recall_at_10(engine: Engine, space: EmbeddingSpace, settings: Settings) -> F
 
 
 def serves_wanted_space(engine: Engine, fingerprint: str) -> Finding:
-    """The live space is the wanted one, and the view shows each of its chunks that has a vector."""
+    """The live space is the wanted one, and the view shows each of its chunks that has a vector.
+
+    Where people have rolled back from the wanted one, the space that they chose is the right one.
+    """
     view = table("live_chunks", schema=SCHEMA)
     with engine.connect() as connection:
         space = live_space(connection)
@@ -270,11 +273,19 @@ def serves_wanted_space(engine: Engine, fingerprint: str) -> Finding:
             or 0
         )
         shown = connection.scalar(select(func.count()).select_from(view)) or 0
-    wanted = space.fingerprint == fingerprint
+        wanted = space.fingerprint == fingerprint
+        held_back = None if wanted else connection.scalar(_held_back(fingerprint))
     return Finding(
-        wanted and shown == chunks,
-        {"space": space.id, "is_wanted": wanted, "chunks": chunks, "chunks_shown": shown},
+        (wanted or held_back is not None) and shown == chunks,
+        {"space": space.id, "is_wanted": wanted, "chunks": chunks, "chunks_shown": shown}
+        | ({"held_back": held_back} if held_back is not None else {}),
         f"rag.live_chunks shows {shown} of {chunks} chunks"
-        if wanted
+        if wanted or held_back is not None
         else f"searches still use space {space.id} ({space.model}), not the one that the settings ask for",
+    )
+
+
+def _held_back(fingerprint: str) -> Select[int]:
+    return select(EmbeddingSpace.id).where(
+        EmbeddingSpace.fingerprint == fingerprint, EmbeddingSpace.rolled_back_at.is_not(None)
     )

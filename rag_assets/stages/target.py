@@ -244,7 +244,8 @@ def begun_space(engine: Engine, wanted: SpaceDefinition) -> "EmbeddingSpace | No
             .where(EmbeddingSpace.kind == wanted.kind)
             # One that was rolled back from is not to serve, so that it is not what is to be proved.
             .order_by(
-                and_(EmbeddingSpace.fingerprint == wanted.fingerprint, EmbeddingSpace.rolled_back_at.is_(None)).desc()
+                and_(EmbeddingSpace.fingerprint == wanted.fingerprint, EmbeddingSpace.rolled_back_at.is_(None)).desc(),
+                (EmbeddingSpace.status == "live").desc(),
             )
             .limit(1)
         )

@@ -8,13 +8,14 @@ import pytest
 from sqlalchemy import text
 
 from rag_assets.audit import latency
+from rag_assets.audit.vectors import serves_wanted_space
 from rag_assets.db.previous import previous_space
 from rag_assets.db.spaces import SpaceDefinition, live_space, partition_name
 from rag_assets.errors import IntegrityError, ServiceError, UsageError
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings import load_settings
 from rag_assets.stages import flip
-from rag_assets.stages.target import target_space
+from rag_assets.stages.target import checked_space, target_space
 from tests.fakes import HashEncoder
 from tests.running import rows
 from tests.stages.stepping import Steps, write
@@ -112,6 +113,10 @@ def test_after_a_rollback_no_run_flips_forward_until_the_space_is_promoted(steps
         figures = ingest(steps)
         assert (figures["space"], figures["flipped"], figures["held_back"]) == (1, False, 2)
     assert statuses(steps) == {1: "live", 2: "previous"}
+    # What people have chosen is no fault, and what is proved is what serves.
+    assert checked_space(steps.engine, wanted("chunks")).id == 1
+    shown = serves_wanted_space(steps.engine, wanted("chunks").fingerprint)
+    assert (shown.passed, shown.metadata["is_wanted"], shown.metadata["held_back"]) == (True, False, 2)
     # The space that is held back stays fresh, to be promoted at once.
     write(flipped / "yak.md", "The yak came yesterday.")
     ingest(steps)
