@@ -55,6 +55,10 @@ def serve(
         if failed:
             raise IntegrityError(_refusal(chosen, before, failed))
     with engine.begin() as connection:
+        now = _locked_live(connection, wanted.kind)
+        if now is not None and (before is None or now.id != before.id):
+            # Somebody has flipped meanwhile, perhaps rolled back: theirs is the newer word.
+            chosen = now
         flipped = spaces.promote(connection, chosen)
         vectors = spaces.count_vectors(connection, chosen)
     # After the flip's commit: these may be many rows, and nobody should wait for the pointer meanwhile.

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from rag_assets.audit import latency
 from rag_assets.audit.vectors import serves_wanted_space
@@ -136,6 +136,23 @@ def test_after_a_rollback_other_settings_flip_forward_and_so_do_the_old_ones_aft
     monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "16")
     assert ingest(steps)["flipped"]
     assert statuses(steps) == {1: "previous", 2: "live"}
+
+
+def test_a_rollback_in_the_midst_of_a_run_is_not_undone_by_it(
+    steps: Steps, flipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = flip._locked_live
+
+    def after_a_rollback(connection: Connection, kind: str) -> Any:
+        # Between what the run has seen and what it is about to do.
+        monkeypatch.setattr(flip, "_locked_live", look)
+        flip.roll_back(steps.engine)
+        return look(connection, kind)
+
+    monkeypatch.setattr(flip, "_locked_live", after_a_rollback)
+    figures = steps.live()
+    assert (figures["space"], figures["flipped"]) == (1, False)
+    assert statuses(steps) == {1: "live", 2: "previous"}
 
 
 def test_promoting_another_space_by_hand_holds_the_configured_one_back(steps: Steps, flipped: Path) -> None:
