@@ -2,7 +2,7 @@
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -53,7 +53,7 @@ def _show(plan: "Plan") -> None:
     elif plan.space == plan.live:
         what = f"the settings ask for live space {plan.live}"
     else:
-        changes = (f"{name} {pair['live']} → {pair['wanted']}" for name, pair in plan.changes.items())
+        changes = (_change(name, pair["live"], pair["wanted"]) for name, pair in plan.changes.items())
         what = f"another space than live space {plan.live}: {', '.join(changes)}"
     about = "about " if plan.estimated else ""
     lines = (
@@ -67,6 +67,13 @@ def _show(plan: "Plan") -> None:
         out.print(line, markup=False)
 
 
+def _change(name: str, live: Any, wanted: Any) -> str:
+    if isinstance(live, dict) and isinstance(wanted, dict):
+        parts = [key for key in {**live, **wanted} if live.get(key) != wanted.get(key)]
+        return ", ".join(_change(key, live.get(key), wanted.get(key)) for key in parts)
+    return f"{name} {live} → {wanted}"
+
+
 def _mb(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:,.1f} MB"
 
@@ -74,4 +81,4 @@ def _mb(size_bytes: int) -> str:
 def _time(minutes: float | None) -> str:
     from rag_assets.cli.show import duration
 
-    return "unknown time (no run has measured it; try --calibrate)" if minutes is None else duration(minutes * 60)
+    return "unknown time (no run has measured it)" if minutes is None else duration(minutes * 60)
