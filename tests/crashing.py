@@ -15,7 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from rag_assets.cli.dead_runs import close_dead_runs, process_tag
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 
 @dataclass(frozen=True)
@@ -92,8 +97,9 @@ def materialize(project: str, job: str) -> Any:
         assets=fake_defs.assets, resources=fake_defs.resources, jobs=[dg.define_asset_job(job, selection=selection)]
     )
     return defs.resolve_job_def(job).execute_in_process(
-        instance=dg.DagsterInstance.get(),
+        instance=_instance(),
         partition_key=project,
+        tags=process_tag(),
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
@@ -113,11 +119,20 @@ def _materialize_messages(days: str) -> Any:
     )
     first, last = days.split("...")
     return defs.resolve_job_def("messages").execute_in_process(
-        instance=dg.DagsterInstance.get(),
-        tags={"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last},
+        instance=_instance(),
+        tags=process_tag() | {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last},
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
+
+
+def _instance() -> "dg.DagsterInstance":
+    """As commands have it: what was killed before holds no place in a pool any more."""
+    import dagster as dg
+
+    instance = dg.DagsterInstance.get()
+    close_dead_runs(instance)
+    return instance
 
 
 def _serve() -> None:
