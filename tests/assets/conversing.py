@@ -8,6 +8,7 @@ from uuid import UUID
 import dagster as dg
 from sqlalchemy import Engine
 
+from rag_assets.cli.dead_runs import close_dead_runs
 from rag_assets.db.repositories import NewMessage, SyncConversations
 from tests.running import errors, fake_defs, rows, run
 
@@ -47,8 +48,11 @@ def unchecked(*assets: str, days: Sequence[date] = ()) -> None:
         jobs=[dg.define_asset_job("unchecked", selection=selection)],
     )
     names = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+    instance = dg.DagsterInstance.get()
+    # As commands do: what was killed before holds no place in a pool any more.
+    close_dead_runs(instance)
     result = defs.resolve_job_def("unchecked").execute_in_process(
-        instance=dg.DagsterInstance.get(),
+        instance=instance,
         tags={name: day.isoformat() for name, day in zip(names, (min(days), max(days)), strict=True)} if days else {},
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
