@@ -3,10 +3,15 @@
 import io
 from pathlib import Path
 
+from psycopg.errors import DeadlockDetected
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
 
 from rag_assets.db.engine import direct_engine
 from rag_assets.errors import UsageError
+
+# So often does a command that the server ended for another's sake begin anew.
+DEADLOCKS = 5
 
 
 def migrations_dir() -> Path:
@@ -61,8 +66,16 @@ def _run(engine: Engine, command: str, *arguments: str) -> str:
     # Migrations are transactions, also where a reader comes first, whose connections have none.
     direct = direct_engine(engine, f"alembic {command}").execution_options(isolation_level="READ COMMITTED")
     config.attributes["connection"] = direct
-    try:
-        getattr(commands, command)(config, *arguments)
-    except CommandError as error:
-        raise UsageError(f"alembic {command}: {error}") from error
+    for attempt in range(1, DEADLOCKS + 1):
+        try:
+            getattr(commands, command)(config, *arguments)
+        except CommandError as error:
+            raise UsageError(f"alembic {command}: {error}") from error
+        except OperationalError as error:
+            # An index that is built meanwhile waits for this transaction, which waits for it: the server ends one of
+            # the two. What was migrated is committed, the rest is as it was.
+            if attempt == DEADLOCKS or not isinstance(error.orig, DeadlockDetected):
+                raise
+        else:
+            break
     return output.getvalue()

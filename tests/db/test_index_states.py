@@ -86,7 +86,8 @@ def test_an_index_that_is_not_as_wanted_is_told_and_built_anew(
 
 def test_searches_have_the_old_index_until_the_new_one_is_there(engine: Engine) -> None:
     made = space_of(engine, definition("f", dimensions=256, ef_construction=200))
-    fill(engine, made, 1_500)
+    # Enough for the build to be looked at on a fast machine too.
+    fill(engine, made, 4_000)
     ensure_index(engine, made)
     go_live(engine, made)
     run(engine, f"ALTER INDEX rag.{NAME} SET (ef_construction = 100)")

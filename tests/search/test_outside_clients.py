@@ -101,7 +101,7 @@ def ask(address: str, before: str, having: str, after: str) -> list[tuple[str, s
 
 
 def test_plain_sql_finds_what_is_nearest_through_the_index(built: Engine, reader: str) -> None:
-    statement = block("ORDER BY embedding")
+    statement = block("embedding <=> $1 AS distance")
     with psycopg.connect(f"postgresql://{reader}", cursor_factory=psycopg.RawCursor) as connection:
         found = connection.execute(statement, [str(VECTOR)]).fetchall()
         assert {project for project, *_ in found} == {"zoo"}
