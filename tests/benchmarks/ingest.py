@@ -89,15 +89,17 @@ def measure(folder: str | None) -> dict[str, float]:
     from rag_assets.cli.ingest import _prepare
     from rag_assets.cli.run import run_job
     from rag_assets.db.engine import shared_engine
-    from rag_assets.embedding.encoder import encoder_of
+    from rag_assets.embedding.encoder import encoder_of_space
     from rag_assets.partitions import projects
+    from rag_assets.stages.target import target_space
 
     settings = home.enter()
     engine = shared_engine(settings)
-    encoder = encoder_of(settings.model, _revision(settings), normalize=True, device=settings.device)
+    # The very one that the run will ask for, so that it is loaded by then.
+    encoder: Any = encoder_of_space(target_space(settings).definition, settings.device)  # type: ignore[arg-type]
     model = encoder.load()
     model.encode(["warm"])
-    name = _prepare(engine, folder, None, None, None)
+    name = _prepare(engine, folder, None, None, None, None, None, None)
     home.instance().add_dynamic_partitions(str(projects.name), [name])
 
     started = time.perf_counter()
@@ -116,12 +118,6 @@ def measure(folder: str | None) -> dict[str, float]:
         "chunks": outcome.figures["chunks"]["inserted"],
         "peak_rss_mb": round(peak_mb, 1),
     }
-
-
-def _revision(settings: Any) -> str:
-    from rag_assets.embedding.model import find_model
-
-    return find_model(settings.model, settings.model_revision).revision
 
 
 def bare_limit(engine: Any, model: Any) -> tuple[int, float]:
