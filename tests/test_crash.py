@@ -199,9 +199,12 @@ def test_flip_killed_half_way_leaves_the_old_space_serving_or_the_new_one(
         found = finished(engine, job="all")
     finally:
         del os.environ["RAG_ASSETS_CHUNK_TOKENS"]
-    assert rows(engine, "SELECT id, status FROM rag.embedding_spaces") == [(2, "live")]
-    assert len({row[2] for row in found["chunks"]}) == 1
-    assert rows(engine, "SELECT count(*) FROM rag.live_chunks") == [(len(found["chunks"]),)]
+    spaces = rows(engine, "SELECT id, status FROM rag.embedding_spaces ORDER BY id")
+    assert spaces == [(1, "previous"), (2, "live")]
+    [(serving,)] = rows(engine, "SELECT chunking FROM rag.embedding_spaces WHERE status = 'live'")
+    assert len({row[2] for row in found["chunks"]}) == 2
+    of_serving = [row for row in found["chunks"] if row[2] == serving]
+    assert rows(engine, "SELECT count(*) FROM rag.live_chunks") == [(len(of_serving),)]
 
 
 def test_two_runs_of_one_project_at_once_make_the_rows_of_one(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.orm import Session
 
 from rag_assets.db import previous, spaces
@@ -35,6 +35,11 @@ class Flip:
     overridden: dict[str, str] = field(default_factory=dict)
 
 
+# Another run may be on its way with some project, whose texts have their vectors in a moment.
+UNDER_WAY = {"texts_have_vectors", "documents_have_chunks"}
+PAUSE_S = 0.5
+
+
 def serve(
     engine: Engine, settings: Settings, definition: spaces.SpaceDefinition, encoder: MakeEncoder | None
 ) -> dict[str, Any]:
@@ -52,6 +57,11 @@ def serve(
     chosen = before if before is not None and held else wanted
     if before is None or before.id != chosen.id:
         failed = failures(engine, settings, chosen, encoder)
+        while failed and failed.keys() <= UNDER_WAY and time.perf_counter() - started < settings.lock_wait_s:
+            if not _others_work(engine):
+                break
+            time.sleep(PAUSE_S)
+            failed = failures(engine, settings, chosen, encoder)
         if failed:
             raise IntegrityError(_refusal(chosen, before, failed))
     with engine.begin() as connection:
@@ -74,6 +84,16 @@ def serve(
         "seconds": round(time.perf_counter() - started, 3),
         "dagster/row_count": vectors,
     }
+
+
+def _others_work(engine: Engine) -> bool:
+    """Whether another run holds a project or an index: stages lock what they work on."""
+    held = text(
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid() "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+    )
+    with engine.connect() as connection:
+        return bool(connection.scalar(held))
 
 
 def drop_expired(engine: Engine, settings: Settings, wanted: EmbeddingSpace) -> int:
