@@ -21,6 +21,10 @@ _HOLDERS = text(
     "WHERE datname = current_database()) AND l.objsubid = 1 "
     "AND (l.classid::bigint << 32 | l.objid::bigint) = k.key"
 )
+_OTHERS = text(
+    "SELECT EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
+    "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.pid <> pg_backend_pid())"
+)
 
 
 @contextmanager
@@ -54,3 +58,8 @@ def _acquire(connection: Connection, name: str, *, wait_s: float, shared: bool) 
                 "wait for that run to end (or end it), then run again."
             )
         time.sleep(min(_PAUSE_S, max(0.0, end - time.monotonic())))
+
+
+def others_hold_locks(connection: Connection) -> bool:
+    """Whether another session holds a lock of this database: stages lock what they work on."""
+    return bool(connection.scalar(_OTHERS))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.orm import Session
 
 from rag_assets.db import previous, spaces
@@ -17,6 +17,7 @@ from rag_assets.db.texts import Kind
 from rag_assets.embedding.encoder import Encoder
 from rag_assets.errors import IntegrityError, ServiceError, UsageError
 from rag_assets.settings import Settings
+from rag_assets.stages.under_way import PASSING, wait_for_others
 
 MakeEncoder = Callable[[EmbeddingSpace], Encoder]
 
@@ -35,11 +36,6 @@ class Flip:
     overridden: dict[str, str] = field(default_factory=dict)
 
 
-# Another run may be on its way with some project, whose texts have their vectors in a moment.
-UNDER_WAY = {"texts_have_vectors", "documents_have_chunks"}
-PAUSE_S = 0.5
-
-
 def serve(
     engine: Engine, settings: Settings, definition: spaces.SpaceDefinition, encoder: MakeEncoder | None
 ) -> dict[str, Any]:
@@ -56,12 +52,7 @@ def serve(
     held = before is not None and wanted.rolled_back_at is not None
     chosen = before if before is not None and held else wanted
     if before is None or before.id != chosen.id:
-        failed = failures(engine, settings, chosen, encoder)
-        while failed and failed.keys() <= UNDER_WAY and time.perf_counter() - started < settings.lock_wait_s:
-            if not _others_work(engine):
-                break
-            time.sleep(PAUSE_S)
-            failed = failures(engine, settings, chosen, encoder)
+        failed = _lasting_failures(engine, settings, chosen, encoder)
         if failed:
             raise IntegrityError(_refusal(chosen, before, failed))
     with engine.begin() as connection:
@@ -86,16 +77,6 @@ def serve(
     }
 
 
-def _others_work(engine: Engine) -> bool:
-    """Whether another run holds a project or an index: stages lock what they work on."""
-    held = text(
-        "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid() "
-        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
-    )
-    with engine.connect() as connection:
-        return bool(connection.scalar(held))
-
-
 def drop_expired(engine: Engine, settings: Settings, wanted: EmbeddingSpace) -> int:
     """Drop the spaces of the wanted one's kind that were kept long enough; returns how many."""
     with engine.connect() as connection:
@@ -114,6 +95,20 @@ def failures(
 
     found = proofs(engine, settings, space, encoder)
     return {name: finding.reason for name, finding in found.items() if not finding.passed}
+
+
+def _lasting_failures(
+    engine: Engine, settings: Settings, space: EmbeddingSpace, encoder: MakeEncoder | None
+) -> dict[str, str]:
+    """The failures that are left when other runs have done their work, or when they take longer than a lock may."""
+    end = time.monotonic() + settings.lock_wait_s
+    failed = failures(engine, settings, space, encoder)
+    waited = True
+    while waited and failed and failed.keys() <= PASSING:
+        # Looked at once more even if nobody works now: a run may have ended since the checks.
+        waited = wait_for_others(engine, space, end)
+        failed = failures(engine, settings, space, encoder)
+    return failed
 
 
 def promote(
