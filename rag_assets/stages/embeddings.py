@@ -6,8 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, literal_column, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Engine
 
 from rag_assets.db.engine import direct_engine
 from rag_assets.db.locks import exclusively
@@ -16,10 +15,10 @@ from rag_assets.db.pending import count_pending_texts, count_texts, pending_text
 from rag_assets.db.rates import embedding_work
 from rag_assets.db.rows import EmbeddingFault, EmbeddingRow
 from rag_assets.db.soundness import LENGTH_TOLERANCE
-from rag_assets.db.spaces import partition
 from rag_assets.embedding.encoder import Encoder, token_batches
 from rag_assets.errors import ServiceError
 from rag_assets.progress import report
+from rag_assets.stages.adoption import adopt
 from rag_assets.stages.batches import EmbeddingBatch
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def refresh_embeddings(
         yield EmbeddingBatch(key, space.id)
         with engine.begin() as connection:
             distinct = connection.scalar(count_texts(space, project_id, day)) or 0
-            _adopt(connection, space, project_id, day)
+            adopt(connection, space, pending_texts(space, project_id, day))
             pending = connection.scalar(count_pending_texts(space, project_id, day)) or 0
         yield EmbeddingBatch(
             key, space.id, figures={"distinct": distinct, "reused": distinct - pending, "embedded": 0, "tokens": 0}
@@ -93,30 +92,6 @@ def refresh_embeddings(
         if tokens:
             work = embedding_work(space.model, space.revision)
             yield EmbeddingBatch(key, space.id, worked=(work, tokens, seconds))
-
-
-def _adopt(connection: Connection, space: EmbeddingSpace, project_id: UUID | None, day: date | None) -> None:
-    """Take over vectors that another space of the very same model already has (another chunking, another index)."""
-    siblings = connection.scalars(
-        select(EmbeddingSpace.id).where(
-            EmbeddingSpace.embedder == space.embedder,
-            EmbeddingSpace.id != space.id,
-            EmbeddingSpace.status != "retired",
-        )
-    ).all()
-    for sibling in siblings:
-        wanted = pending_texts(space, project_id, day).subquery()
-        source, target = partition(sibling), partition(space.id)
-        connection.execute(
-            insert(target)
-            .from_select(
-                ["space_id", "content_hash", "embedding", "checksum"],
-                select(
-                    literal_column(str(int(space.id))), source.c.content_hash, source.c.embedding, source.c.checksum
-                ).join(wanted, wanted.c.content_hash == source.c.content_hash),
-            )
-            .on_conflict_do_nothing()
-        )
 
 
 def _pages(engine: Engine, space: EmbeddingSpace, project_id: UUID | None, day: date | None) -> Iterator[list[Text]]:

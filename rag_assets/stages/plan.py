@@ -12,7 +12,6 @@ from sqlalchemy import (
     Engine,
     Exists,
     LargeBinary,
-    Select,
     bindparam,
     exists,
     func,
@@ -30,6 +29,7 @@ from rag_assets.db.spaces import SpaceDefinition, has_partition, live_space, par
 from rag_assets.db.texts import Kind, Texts, texts_of
 from rag_assets.embedding.encoder import Encoder, token_batches
 from rag_assets.settings import Settings
+from rag_assets.stages.adoption import adoptable
 from rag_assets.stages.target import Target, splitter_of, target_space
 from rag_assets.text.hashing import content_hash
 
@@ -47,9 +47,9 @@ class Plan:
     """The cost of one kind of texts: `space` has their vectors then; None where it has not been begun.
 
     `changes` has what differs from the live space (None: as nothing serves yet). `texts` are all distinct ones,
-    `texts_to_embed` those that no space of the same model has. `estimated`: part of the documents were cut to see, or
-    tokens go by the length of texts. Minutes are None where no run has done the like; bytes are those of the space
-    when it is complete, of which `bytes_there` lie there already.
+    `texts_to_embed` those whose vectors can be taken over from no space. `estimated`: part of the documents were cut
+    to see, or tokens go by the length of texts. Minutes are None where no run has done the like; bytes are those of
+    the space when it is complete, of which `bytes_there` lie there already.
     """
 
     kind: Kind
@@ -93,8 +93,8 @@ def plan(
         indexed = space.id is not None and not new and index_state(connection, space).serves
         index_s = seconds_for(connection, index_work(space), 0.0 if indexed else index_amount(space, texts))
         bytes_there = _bytes_there(connection, space)
-        some = _some_texts(connection, stored) if embedding_s is None and calibrate is not None else []
-    if some and calibrate is not None:
+        some = sample.some or (_some_texts(connection, stored) if embedding_s is None else [])
+    if embedding_s is None and some and calibrate is not None:
         embedding_s = tokens * _seconds_a_token(calibrate(space), some, settings.batch_tokens)
     return Plan(
         kind=kind,
@@ -122,15 +122,10 @@ def _known(connection: Connection, definition: SpaceDefinition) -> EmbeddingSpac
     return found or EmbeddingSpace(**asdict(definition), status="building")
 
 
-def _siblings(space: EmbeddingSpace) -> Select[int]:
-    """The spaces whose vectors can be taken over."""
-    return select(EmbeddingSpace.id).where(
-        EmbeddingSpace.embedder == space.embedder, EmbeddingSpace.status != "retired"
-    )
-
-
-def _has_vector(space: EmbeddingSpace, content_hash: Any) -> Exists:
-    return exists().where(Embedding.space_id.in_(_siblings(space)), Embedding.content_hash == content_hash)
+def _has_vector(connection: Connection, space: EmbeddingSpace, content_hash: Any) -> Exists:
+    """Whether a text has a vector in the space, or in one that it can be taken over from."""
+    sources = {space.id, *(other.id for other in adoptable(connection, space))} - {None}
+    return exists().where(Embedding.space_id.in_(sources), Embedding.content_hash == content_hash)
 
 
 def _cut(kind: Kind, chunking: str) -> ColumnElement[bool]:
@@ -151,7 +146,7 @@ def _counted(
         .group_by(texts.content_hash)
         .cte("distinct_texts")
     )
-    new = ~_has_vector(space, each.c.content_hash)
+    new = ~_has_vector(connection, space, each.c.content_hash)
     columns = (func.count(), func.count().filter(new), func.coalesce(func.sum(each.c.tokens).filter(new), 0))
     found, without_vector, tokens = connection.execute(select(*columns).select_from(each)).one()
     return found, without_vector, int(tokens)
@@ -163,6 +158,7 @@ class _Sample:
 
     documents: int = 0
     tokens: dict[bytes, int] = field(default_factory=dict)
+    some: list[tuple[str, int]] = field(default_factory=list)
     without_vector: int = 0
     tokens_without_vector: int = 0
     scale: float = 1.0
@@ -183,14 +179,16 @@ def _cut_some(connection: Connection, space: EmbeddingSpace, target: Target, cut
         select(Document.content, Document.file_type).where(Document.id.in_(chosen), Document.content.is_not(None))
     )
     pieces = splitter_of(space, target.model).split_all([(content or "", kind) for content, kind in documents])
-    tokens = {content_hash(piece.text): piece.token_count for pieces_ in pieces for piece in pieces_}
+    by_hash = {content_hash(piece.text): piece for pieces_ in pieces for piece in pieces_}
+    tokens = {hash_: piece.token_count for hash_, piece in by_hash.items()}
     made = func.unnest(bindparam("hashes", list(tokens), ARRAY(LargeBinary))).column_valued("hash")
     counted = exists().where(DocumentChunk.content_hash == made, DocumentChunk.chunking == space.chunking, cut)
-    found = connection.execute(select(made, _has_vector(space, made)).where(~counted)).all()
+    found = connection.execute(select(made, _has_vector(connection, space, made)).where(~counted)).all()
     new = [hash_ for hash_, has_vector in found if not has_vector]
     return _Sample(
         documents=len(pending),
         tokens={hash_: tokens[hash_] for hash_, _ in found},
+        some=[(by_hash[hash_].text, tokens[hash_]) for hash_ in sorted(new)[:CALIBRATION_TEXTS]],
         without_vector=len(new),
         tokens_without_vector=sum(tokens[hash_] for hash_ in new),
         scale=sum(size for _, size in pending) / max(1, size_bytes),
@@ -205,13 +203,13 @@ def _bytes_there(connection: Connection, space: EmbeddingSpace) -> int:
 
 
 def _some_texts(connection: Connection, texts: Texts) -> list[tuple[str, int]]:
-    """By hash, which is as good as chance; longest first, as they are embedded."""
+    """By hash, which is as good as chance."""
     some = select(texts.content, texts.token_count).where(texts.in_use).order_by(texts.content_hash)
-    found = connection.execute(some.limit(CALIBRATION_TEXTS)).all()
-    return sorted(((content, tokens) for content, tokens in found), key=lambda one: -one[1])
+    return [(content, tokens) for content, tokens in connection.execute(some.limit(CALIBRATION_TEXTS))]
 
 
-def _seconds_a_token(encoder: Encoder, texts: Sequence[tuple[str, int]], batch_tokens: int) -> float:
+def _seconds_a_token(encoder: Encoder, some: Sequence[tuple[str, int]], batch_tokens: int) -> float:
+    texts = sorted(some, key=lambda one: -one[1])
     # The first text also pays for loading the model.
     encoder.encode([texts[-1][0]])
     started = time.perf_counter()

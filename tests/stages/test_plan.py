@@ -39,8 +39,10 @@ def promote(steps: Steps, space: int = 1) -> None:
     ("change", "changed", "embeds"),
     [
         ({"RAG_ASSETS_CHUNK_TOKENS": "40"}, {"chunking_settings"}, True),
-        ({"RAG_ASSETS_DIMENSIONS": "64"}, {"dimensions"}, True),
-        ({"RAG_ASSETS_QUERY_PROMPT": "ask: "}, {"prompts"}, True),
+        # A longer prompt leaves less room for the text.
+        ({"RAG_ASSETS_DOCUMENT_PROMPT": "text: "}, {"prompts", "chunking_settings"}, True),
+        ({"RAG_ASSETS_DIMENSIONS": "64"}, {"dimensions"}, False),
+        ({"RAG_ASSETS_QUERY_PROMPT": "ask: "}, {"prompts"}, False),
         ({"RAG_ASSETS_INDEX_STORAGE": "halfvec"}, {"storage"}, False),
         ({"RAG_ASSETS_DISTANCE": "l2", "RAG_ASSETS_HNSW_M": "24"}, {"distance", "m"}, False),
     ],
@@ -110,7 +112,7 @@ def test_time_is_that_of_former_runs_of_the_model_or_unknown_or_measured_now(
     steps.all("zoo")
     promote(steps)
     [(rate,)] = rows(steps.engine, "SELECT amount / seconds FROM rag.work_rates WHERE work LIKE 'embed %'")
-    monkeypatch.setenv("RAG_ASSETS_DIMENSIONS", "64")
+    monkeypatch.setenv("RAG_ASSETS_DOCUMENT_PROMPT", "text: ")
     planned = plan(steps.engine, load_settings())
     assert planned.embedding_minutes == pytest.approx(planned.tokens_to_embed / rate / 60, abs=0.006)
     assert planned.index_minutes is not None
@@ -119,7 +121,7 @@ def test_time_is_that_of_former_runs_of_the_model_or_unknown_or_measured_now(
         connection.execute(text("DELETE FROM rag.work_rates WHERE work LIKE 'embed %'"))
     unknown = plan(steps.engine, load_settings())
     assert (unknown.embedding_minutes, unknown.minutes) == (None, None)
-    encoder = HashEncoder(64)
+    encoder = HashEncoder()
     measured = plan(steps.engine, load_settings(), calibrate=lambda space: encoder)
     assert measured.embedding_minutes is not None
     assert len(encoder.embedded) == planning.CALIBRATION_TEXTS + 1
