@@ -144,20 +144,25 @@ def plain_metadata(metadata: "Mapping[str, dg.MetadataValue[Any]]") -> dict[str,
 
 
 def _errors(result: "dg.ExecuteInProcessResult") -> Iterator[RagAssetsError]:
-    """What ended each failed step, then the run."""
+    """What ended each failed step, then the run; a failed check has said so itself."""
     for event in result.all_events:
         if event.is_step_failure:
-            yield _as_ours(event.step_failure_data.error)
+            error = event.step_failure_data.error
         elif event.event_type_value == "PIPELINE_FAILURE":
-            yield _as_ours(event.job_failure_data.error)
+            error = event.job_failure_data.error
+        else:
+            continue
+        if not any(link.cls_name == "DagsterAssetCheckFailedError" for link in _chain(error)):
+            yield _as_ours(error)
+
+
+def _chain(error: "SerializableErrorInfo | None") -> list["SerializableErrorInfo"]:
+    return [] if error is None else [error, *_chain(error.cause)]
 
 
 def _as_ours(error: "SerializableErrorInfo | None") -> RagAssetsError:
     """One of our errors from what Dagster kept of a chain of causes."""
-    chain = []
-    while error is not None:
-        chain.append(error)
-        error = error.cause
+    chain = _chain(error)
     for link in chain:
         name = link.cls_name or ""
         if name in _OURS:
