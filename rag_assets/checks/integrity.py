@@ -28,7 +28,8 @@ if TYPE_CHECKING:
             "documents_have_chunks",
             asset="chunks",
             description="Every document with text has chunks of the text that it has now. When it fails: "
-            "materialize chunks for the projects named in the examples.",
+            "materialize chunks for the projects named in the examples, or run `rag-assets repair` where rows were "
+            "deleted behind the pipeline's back.",
             blocking=True,
         ),
         dg.AssetCheckSpec(

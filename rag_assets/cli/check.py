@@ -17,7 +17,7 @@ def check(
 ) -> None:
     """Run all checks without materializing anything; exit 1 when one of severity ERROR fails."""
     from rag_assets.cli import home
-    from rag_assets.cli.run import run_job
+    from rag_assets.cli.run import run_job, say_failed_checks
     from rag_assets.db.engine import shared_engine
 
     started = time.perf_counter()
@@ -27,7 +27,6 @@ def check(
         from rag_assets.cli.junit import write_junit
 
         write_junit(junit, outcome, seconds=time.perf_counter() - started)
-    fatal = [found for found in outcome.checks if found.fatal]
     if as_json:
         report = {"checks": [found.as_json() for found in outcome.checks], "run_ids": [outcome.run_id]}
         sys.stdout.write(json.dumps(report, default=str) + "\n")
@@ -35,12 +34,11 @@ def check(
         from rag_assets.cli import show
 
         show.check_table(outcome.checks)
-    for found in fatal:
-        typer.echo(f"rag-assets: check {found.asset}/{found.name} failed: {found.description}", err=True)
-    if outcome.error is not None and fatal:
+    failed = say_failed_checks(outcome)
+    if outcome.error is not None and failed:
         # What kept other checks from being made says more than a red check about what to do.
         typer.echo(f"rag-assets: {outcome.error}", err=True)
-    if fatal:
+    if failed:
         raise typer.Exit(1)
     if outcome.error is not None:
         raise outcome.error

@@ -102,13 +102,32 @@ def finish(outcome: Outcome) -> None:
     """End the command as the run ended: exit code 1 for a failed check, else the error, if any."""
     import typer
 
-    fatal = [check for check in outcome.checks if check.fatal]
-    for check in fatal:
-        typer.echo(f"rag-assets: check {check.asset}/{check.name} failed: {check.description}", err=True)
-    if fatal:
+    if say_failed_checks(outcome):
         raise typer.Exit(1)
     if not outcome.success and outcome.error is not None:
         raise outcome.error
+
+
+def say_failed_checks(outcome: Outcome) -> bool:
+    """What failed, why, and what to do, a line each on stderr; whether anything did."""
+    import typer
+
+    fatal = [check for check in outcome.checks if check.fatal]
+    for check in fatal:
+        said = f"rag-assets: check {check.asset}/{check.name} failed: {check.description}{_remedy(check)}"
+        typer.echo(said, err=True)
+    return bool(fatal)
+
+
+def _remedy(check: CheckOutcome) -> str:
+    """What the check's own description says to do."""
+    import dagster as dg
+
+    from rag_assets.definitions import defs
+
+    key = dg.AssetCheckKey(dg.AssetKey.from_user_string(check.asset), check.name)
+    remedy = (defs.resolve_asset_graph().get_check_spec(key).description or "").partition("When it fails")[2]
+    return f". {remedy[2:3].upper()}{remedy[3:]}" if remedy else ""
 
 
 def _figures(result: "dg.ExecuteInProcessResult") -> dict[str, dict[str, Any]]:

@@ -31,6 +31,8 @@ def test_red_is_1_and_says_what_failed(built: Engine, cli: Cli) -> None:
     red = {check["name"]: check for check in said.json["checks"] if not check["passed"]}
     assert red["texts_have_vectors"]["metadata"]["missing"] == 3
     assert "embeddings/texts_have_vectors failed: 3 of" in said.err
+    assert "have no vector. Materialize embeddings; texts that the model refuses" in said.err
+    assert "DagsterAssetCheckFailedError" not in said.err
     said = cli("check")
     assert said.code == 1
     assert "texts_have_vectors" in said.out
