@@ -4,9 +4,12 @@ A pooler in transaction mode gives each transaction another server process. So t
 parameters at the start of a session, and timeouts that are set at the start of every transaction.
 """
 
+from contextlib import suppress
 from typing import Any
 
+import psycopg
 from psycopg import OperationalError
+from psycopg.pq import TransactionStatus
 from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -17,6 +20,8 @@ from rag_assets.db.urls import names_pooler
 
 _READ_ONLY = "25006"
 _KEY = "rag_assets_link"
+# How long the server may take to hear that a statement is cancelled.
+_CANCEL_S = 2.0
 
 
 class Link:
@@ -34,6 +39,7 @@ class Link:
         event.listen(engine, "do_connect", self._connect)
         event.listen(engine, "connect", self._look, insert=True)
         event.listen(engine, "handle_error", _leave_old_primary)
+        event.listen(engine, "invalidate", _cancel_unfinished)
         if self._in_transaction:
             event.listen(engine, "begin", self._limit)
 
@@ -86,6 +92,15 @@ def _leave_old_primary(context: ExceptionContext) -> None:
     """After a failover the old primary answers still, and refuses to write: as good as broken."""
     if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
         context.is_disconnect = True
+
+
+def _cancel_unfinished(_connection: DBAPIConnection, record: ConnectionPoolEntry, _error: BaseException | None) -> None:
+    """A run that is ended leaves its statement behind, which the server would go on with to its end, for nobody."""
+    driver = record.driver_connection
+    # psycopg does the like by itself, but for KeyboardInterrupt alone, and Dagster has one of its own.
+    if isinstance(driver, psycopg.Connection) and driver.info.transaction_status is TransactionStatus.ACTIVE:
+        with suppress(psycopg.Error):
+            driver.cancel_safe(timeout=_CANCEL_S)
 
 
 def link_of(engine: Engine) -> Link | None:

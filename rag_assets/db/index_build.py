@@ -26,6 +26,8 @@ Measure = Callable[[], float | None]
 # else's DDL, a statement cancelled.
 _TRIES = 3
 _LOOK_S = 0.3
+# How long a backend may take to give up a build that was cancelled, before what it leaves is removed.
+_TIDY_S = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,14 @@ def _carry_through(engine: Engine, space: EmbeddingSpace, building: Building, *,
             cause = error.orig if isinstance(error, DBAPIError) else error
             if tries == _TRIES or not is_passing(cause):
                 said = explained(engine, space, cause, wait_s=building.wait_s)
-                with suppress(SQLAlchemyError, psycopg.Error, RagAssetsError):
-                    _tidy(engine, space)
+                _tidy(engine, space)
                 raise said or error from error
+        except Exception:
+            raise
+        except BaseException:
+            # The run was ended: not by what happened to the build, and nobody may come by again.
+            _tidy(engine, space)
+            raise
         # Until the server answers again, or a ServiceError says that it does not.
         reading(engine, lambda connection: connection.scalar(select(1)))
 
@@ -135,10 +142,14 @@ def _follow(engine: Engine, space: EmbeddingSpace, building: Building, found: Ex
 
 
 def _tidy(engine: Engine, space: EmbeddingSpace) -> None:
-    """Give back the room that a build took which failed for good: nothing else may come by for a long time."""
-    with exclusively(engine, f"index of space {space.id}", wait_s=0):
-        with engine.connect() as connection:
-            found = examine(connection, space)
+    """Give back the room that a build took which is not to go on: nothing else may come by for a long time."""
+    with (
+        suppress(SQLAlchemyError, psycopg.Error, RagAssetsError),
+        exclusively(engine, f"index of space {space.id}", wait_s=_TIDY_S),
+    ):
+        end = time.monotonic() + _TIDY_S
+        while (found := reading(engine, examine, space)).builder is not None and time.monotonic() < end:
+            time.sleep(_LOOK_S)
         invalid = (*found.leftovers, *([found.name] if found.state is IndexState.INVALID else []))
         if invalid and found.builder is None:
             with index_session(engine, space, wait_s=1) as session:

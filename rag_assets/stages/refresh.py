@@ -37,6 +37,7 @@ from rag_assets.stages.batches import ChunkBatch, DocumentBatch, EmbeddingBatch
 from rag_assets.stages.chunks import refresh_chunks
 from rag_assets.stages.documents import refresh_documents
 from rag_assets.stages.embeddings import refresh_embeddings
+from rag_assets.stages.prefetch import when_stopped
 from rag_assets.stages.target import Target, project_splitter, splitter_of, tokenizer_of
 from rag_assets.text.readers import Readers
 from rag_assets.text.tokens import count_tokens
@@ -73,12 +74,15 @@ def documents(
             retry_failed=retry_failed,
         )
 
-    with Readers(
-        timeout_s=settings.parse_timeout_s,
-        memory_mb=settings.parse_memory_mb,
-        max_bytes=max_bytes,
-        workers=settings.parse_workers,
-    ) as readers:
+    with (
+        Readers(
+            timeout_s=settings.parse_timeout_s,
+            memory_mb=settings.parse_memory_mb,
+            max_bytes=max_bytes,
+            workers=settings.parse_workers,
+        ) as readers,
+        when_stopped(readers.close),
+    ):
         yield from Apart(engine, projects).each(of_project)
 
 

@@ -28,6 +28,7 @@ from rag_assets.db.retry import writing
 from rag_assets.errors import ServiceError
 from tests.db.filling import definition, fill, space_of
 from tests.db.indexes import go_live, indexes, run, state
+from tests.interrupting import Interrupted, interrupted
 from tests.running import rows
 
 BUILDERS = text("SELECT pid FROM pg_stat_progress_create_index WHERE phase LIKE :phase")
@@ -114,6 +115,18 @@ def test_a_build_that_is_cancelled_again_and_again_says_so_and_leaves_nothing(
             signalled(engine, CANCEL, last)
     assert isinstance(builder.outcome, ServiceError)
     assert f"building the index {index_name(space)} was cancelled again and again" in str(builder.outcome)
+    assert indexes(engine, space) == []
+    assert ensure_index(engine, space) is IndexState.ABSENT
+    ends_in_one_valid_index(engine, space)
+
+
+def test_a_build_that_is_ended_with_its_run_is_cancelled_and_leaves_nothing(
+    engine: Engine, space: EmbeddingSpace
+) -> None:
+    with pytest.raises(Interrupted), interrupted(lambda: backend(engine)):
+        ensure_index(engine, space, Building(wait_s=60))
+    assert rows(engine, "SELECT pid FROM pg_stat_progress_create_index") == []
+    assert rows(engine, "SELECT pid FROM pg_locks WHERE locktype = 'advisory'") == []
     assert indexes(engine, space) == []
     assert ensure_index(engine, space) is IndexState.ABSENT
     ends_in_one_valid_index(engine, space)

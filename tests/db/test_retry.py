@@ -14,9 +14,10 @@ from rag_assets.db.embedded import EmbeddedServer
 from rag_assets.db.engine import make_async_engine, make_engine
 from rag_assets.db.options import EngineOptions
 from rag_assets.db.pools import pool_statistics
-from rag_assets.db.retry import reading, reading_async, writing, writing_async
+from rag_assets.db.retry import reading, reading_async, rewriting, writing, writing_async
 from rag_assets.db.urls import DRIVER
 from rag_assets.errors import ServiceError
+from tests.interrupting import Interrupted, interrupted
 
 READER = EngineOptions(pre_ping=False, retry_s=10)
 
@@ -266,3 +267,24 @@ def test_a_cancelled_caller_ends_its_statement_and_gives_its_connection_back(dat
         await engine.dispose()
 
     asyncio.run(asyncio.wait_for(use(), timeout=60))
+
+
+def test_a_caller_that_is_ended_by_a_signal_leaves_no_statement_behind(engine: Engine, admin: Engine) -> None:
+    sleeping = text("SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND state = 'active'")
+
+    def until(wanted: bool) -> None:
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            with admin.connect() as connection:
+                if bool(connection.scalars(sleeping).all()) is wanted:
+                    return
+            time.sleep(0.01)
+        raise AssertionError(f"sleeping is not {wanted}")
+
+    def sleep(connection: Connection) -> None:
+        connection.execute(text("SELECT pg_sleep(600)"))
+
+    with pytest.raises(Interrupted), interrupted(lambda: until(True)):
+        rewriting(engine, sleep)
+    until(False)
+    assert reading(engine, count_projects) == 0

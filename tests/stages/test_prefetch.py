@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from rag_assets.stages.prefetch import prefetch
+from rag_assets.progress import report
+from rag_assets.stages.prefetch import GRACE_S, prefetch, when_stopped
 
 
 class Maker:
@@ -88,3 +89,67 @@ def test_a_stream_that_is_never_begun_starts_no_thread() -> None:
     maker = Maker()
     prefetch(iter(maker)).close()
     assert maker.made == 0
+
+
+def test_a_maker_whose_user_is_gone_ends_where_it_next_reports_progress() -> None:
+    reported = threading.Event()
+
+    def long() -> Iterator[int]:
+        yield 0
+        # One item that takes for ever, but says how far it is.
+        while True:
+            report("long", 1, None, "pieces")
+            reported.set()
+            time.sleep(0.001)
+
+    stream = prefetch(long())
+    assert next(stream) == 0
+    assert reported.wait(10)
+    started = time.monotonic()
+    stream.close()
+    assert time.monotonic() - started < GRACE_S / 2
+    assert "prefetch" not in {thread.name for thread in threading.enumerate()}
+    report("another", 1, None, "pieces")
+
+
+def test_what_the_maker_waits_for_is_told_when_the_user_is_gone() -> None:
+    waits, woken = threading.Event(), threading.Event()
+
+    def waiting() -> Iterator[int]:
+        yield 0
+        with when_stopped(woken.set):
+            waits.set()
+            assert woken.wait(GRACE_S * 2)
+        yield 1
+
+    stream = prefetch(waiting())
+    assert next(stream) == 0
+    assert waits.wait(10)
+    assert not woken.is_set()
+    stream.close()
+    assert woken.is_set()
+    assert "prefetch" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_maker_that_cannot_be_stopped_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("rag_assets.stages.prefetch.GRACE_S", 0.1)
+    busy, over, closed = (threading.Event() for _ in range(3))
+
+    def stubborn() -> Iterator[int]:
+        try:
+            yield 0
+            busy.set()
+            assert over.wait(60)
+            yield 1
+        finally:
+            closed.set()
+
+    stream = prefetch(stubborn())
+    assert next(stream) == 0
+    assert busy.wait(10)
+    stream.close()
+    assert "could not be stopped within 0.1 s" in caplog.text
+    over.set()
+    assert closed.wait(10), "it lets go as soon as it can"

@@ -1,0 +1,33 @@
+"""Ending what the main thread does, as a signal to a run does it."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interrupted(BaseException):
+    """As Dagster's own, no Exception, and nothing that a library has heard of."""
+
+
+@contextmanager
+def interrupted(when: Callable[[], object]) -> Iterator[None]:
+    """Raise Interrupted in this thread, which is the main one, as soon as `when` returns in another."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise Interrupted
+
+    def wait() -> None:
+        when()
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    try:
+        yield
+    finally:
+        waiting.join()
+        signal.signal(signal.SIGUSR1, before)
