@@ -1,14 +1,25 @@
 """What assets have in common: how they are tried again, how many of them run at one time, how backfills run them."""
 
+import sys
 from datetime import timedelta
 
 import dagster as dg
 
 from rag_assets.settings import load_settings
 
+
+class _Retries(dg.RetryPolicy):
+    def calculate_delay(self, attempt_num: int) -> float:
+        """Asked for whatever ends a step: also for the end of its run, after which Dagster would begin it anew."""
+        error = sys.exception()
+        if error is not None and not isinstance(error, Exception):
+            raise error
+        return super().calculate_delay(attempt_num)
+
+
 # Writes are done again by themselves where a connection breaks. This is for what is left: a server or a source that is
 # away for longer. Nothing that was committed is done twice.
-RETRIES = dg.RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+RETRIES = _Retries(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 # Dagster lets as many steps of a pool run at one time as its limit allows: dagster.yaml, or the UI.
 EMBEDDER_POOL = "embedder"

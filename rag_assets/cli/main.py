@@ -78,6 +78,11 @@ def main() -> None:
         fail(error)
     except KeyboardInterrupt:
         fail(RunInterruptedError())
+    except SystemExit as end:
+        # typer makes this of an interrupt, and says nothing.
+        if end.code == RunInterruptedError.exit_code:
+            fail(RunInterruptedError())
+        raise
     except Exception as error:
         service = _as_service_error(error)
         if service is None:

@@ -62,7 +62,7 @@ def run_job(
 ) -> Outcome:
     """Run the job to its end, for one key or from one to another; an error of a step is in the outcome, not raised.
 
-    `only` names the assets of it to materialize, with their checks.
+    `only` names the assets of it to materialize, with their checks. Raises RunInterruptedError when the user ends it.
     """
     import dagster as dg
 
@@ -79,6 +79,10 @@ def run_job(
             asset_selection=None if only is None else [dg.AssetKey(name) for name in only],
             raise_on_error=False,
         )
+    errors = list(_errors(result))
+    for error in errors:
+        if isinstance(error, RunInterruptedError):
+            raise error
     return Outcome(
         run_id=result.run_id,
         success=result.success,
@@ -94,7 +98,7 @@ def run_job(
             )
             for found in result.get_asset_check_evaluations()
         ],
-        error=next(_errors(result), None),
+        error=next(iter(errors), None),
     )
 
 

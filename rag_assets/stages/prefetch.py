@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 # How long the maker may take to let go. What cannot be stopped (a model that is being loaded, a read from a server that
 # does not answer) goes on without its user, and ends with the process or when it comes back.
-GRACE_S = 5.0
+GRACE_S = 3.0
 
 _log = logging.getLogger(__name__)
 
@@ -105,4 +105,4 @@ def prefetch(items: Iterator[T]) -> Generator[T, None, None]:
         wanted.release()
         maker.join(GRACE_S)
         if maker.is_alive():
-            _log.warning("what was being made could not be stopped within %g s; it is left to end by itself", GRACE_S)
+            _log.info("what was being made could not be stopped within %g s; it is left to end by itself", GRACE_S)

@@ -135,6 +135,7 @@ def test_a_maker_that_cannot_be_stopped_is_left_behind(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("rag_assets.stages.prefetch.GRACE_S", 0.1)
+    caplog.set_level("INFO")
     busy, over, closed = (threading.Event() for _ in range(3))
 
     def stubborn() -> Iterator[int]:
