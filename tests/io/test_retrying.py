@@ -1,5 +1,7 @@
 """What is tried again: writes whose connection broke, then steps; never what the caller did wrong, never the model."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,3 +106,21 @@ def test_a_second_run_of_a_project_waits_so_long_and_then_says_who_holds_it(
     assert "raw_documents of zoo is in the hands of rag_assets (backend" in errors(result)[0]
     assert retries(result) == 0, "it has waited already"
     assert errors(run(key="zoo", only=["raw_documents"])) == []
+
+
+def test_a_run_that_is_ended_does_not_begin_its_step_anew(zoo: Engine) -> None:
+    left = ["once"]
+
+    def end(_text: str) -> None:
+        if left:
+            left.pop()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    ENCODERS[1] = HashEncoder(fault=end)
+    result = run(key="zoo", only=[*STAGES, "hnsw_index"])
+    assert "DagsterExecutionInterruptedError" in errors(result)[0]
+    assert retries(result) == 0
+    assert "hnsw_index" not in {event.step_key for event in result.all_events}
+    assert rows(zoo, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+    assert errors(run(key="zoo", only=STAGES)) == []
+    assert rows(zoo, "SELECT count(*) FROM rag.embeddings") == [(4,)]
