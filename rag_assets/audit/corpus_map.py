@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.db.spaces import partition
+from rag_assets.search.packed import unpacked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,8 +45,7 @@ def corpus_map(engine: Engine, space: EmbeddingSpace, most: int = MOST_DOTS) -> 
     )
     with engine.connect() as connection:
         found = connection.execute(sample).all()
-    # As pgvector sends it: two 16-bit numbers, then big-endian floats.
-    rows = [np.frombuffer(sent, ">f4", offset=4).astype(np.float64) for _, sent in found]
+    rows = [unpacked(sent).astype(np.float64) for _, sent in found]
     places, explained = _principal(np.array(rows)) if len(rows) > 2 else (np.zeros((len(rows), 2)), (0.0, 0.0))
     dots: dict[str, list[tuple[float, float]]] = {}
     for (project, _), (x, y) in zip(found, places.tolist(), strict=True):

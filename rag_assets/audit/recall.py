@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from rag_assets.audit.plans import forbid_other_plans, served_by_index
 from rag_assets.audit.samples import sample_questions
-from rag_assets.db.compiled import Compiled, compile_statement, run_compiled
+from rag_assets.db.compiled import compile_statement
 from rag_assets.db.index_states import index_in_use
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.models.embeddings import EF_SEARCH, EF_SEARCH_OF_SIGNS
 from rag_assets.db.spaces import partition
 from rag_assets.search.approximate import candidates_of, graph_values, nearest_texts
-from rag_assets.search.recall import recall_of, right_distances
+from rag_assets.search.recall import found_distances, recall_of, right_distances
 
 K = 10
 QUESTIONS = 50
@@ -62,7 +62,7 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Recall | N
         forbid_other_plans(connection)
         first = graph_values(questions[0], ef_search)
         by_index = served_by_index(connection, statement, first, index_in_use(connection, space))
-        found = [_distances(connection, sent, question, ef_search) for question in questions]
+        found = [found_distances(connection, sent, question, ef_search) for question in questions]
     with engine.connect() as connection:
         right = right_distances(connection, space, table, questions, K)
     recalls = [recall_of(near, best) for near, best in zip(found, right, strict=True)]
@@ -73,7 +73,3 @@ def mean_recall(engine: Engine, space: EmbeddingSpace) -> float | None:
     """Of searches that look at enough; None where there is nothing to find, or no index to find it through."""
     seen = measure(engine, space, max(space.ef_search, least_ef_search(space)))
     return seen.mean if seen is not None and seen.by_index else None
-
-
-def _distances(connection: Connection, statement: Compiled, question: str, ef_search: int) -> list[float]:
-    return [distance for _, distance in run_compiled(connection, statement, graph_values(question, ef_search))]

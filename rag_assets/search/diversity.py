@@ -9,6 +9,7 @@ from sqlalchemy import ARRAY, Connection, Uuid, and_, any_, bindparam, func, sel
 from rag_assets.db.models import DocumentChunk, EmbeddingSpace
 from rag_assets.db.spaces import partition
 from rag_assets.errors import UsageError
+from rag_assets.search.packed import unpacked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +97,6 @@ def stored_vectors(
     connection: Connection, space: EmbeddingSpace, chunk_ids: Iterable[UUID]
 ) -> "dict[UUID, tuple[bytes, NDArray[np.float32]]]":
     """(hash of the text, its vector in the space) by chunk; without those that have none."""
-    import numpy as np
 
     table = partition(space.id)
     # As pgvector sends it: two 16-bit numbers, then big-endian floats; a tenth of the time that digits take.
@@ -106,7 +106,7 @@ def stored_vectors(
         .where(DocumentChunk.id == any_(bindparam("chunks", type_=ARRAY(Uuid))))
     )
     found = connection.execute(statement, {"chunks": list(chunk_ids)})
-    return {id_: (hash_, np.frombuffer(sent, ">f4", offset=4).astype(np.float32)) for id_, hash_, sent in found}
+    return {id_: (hash_, unpacked(sent)) for id_, hash_, sent in found}
 
 
 def _units(vectors: "Sequence[NDArray[np.float32] | None]") -> "NDArray[np.float64]":

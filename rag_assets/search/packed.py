@@ -1,13 +1,17 @@
-"""The vector of a question in pgvector's own binary form: a fraction of what its text costs, here and on the server."""
+"""Vectors in pgvector's own binary form: a fraction of what their text costs, here and on the server."""
 
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 from sqlalchemy import Connection
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _KNOWN = "rag_assets.packed_vectors"
 
@@ -28,6 +32,13 @@ class PackedVector:
     def __str__(self) -> str:
         """As pgvector reads it in a text."""
         return str(list(self.numbers()))
+
+
+def unpacked(sent: bytes) -> "NDArray[np.float32]":
+    """The numbers of a stored vector, as `vector_send` gives it."""
+    import numpy as np
+
+    return np.frombuffer(sent, ">f4", offset=4).astype(np.float32)
 
 
 class _PackedDumper(Dumper):

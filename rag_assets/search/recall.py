@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Table
 
+from rag_assets.db.compiled import Compiled, run_compiled
 from rag_assets.db.models import EmbeddingSpace
+from rag_assets.search.approximate import graph_values
 from rag_assets.search.statements import exact_distances_to_many
 
 
@@ -16,6 +18,11 @@ def right_distances(
     for number, distance in connection.execute(exact_distances_to_many(space, table, k), {"queries": list(questions)}):
         found[number - 1].append(distance)
     return found
+
+
+def found_distances(connection: Connection, sent: Compiled, question: str, ef_search: int) -> list[float]:
+    """The distances of what the index gives for a question; `sent` is a compiled `nearest_texts`."""
+    return [distance for _, distance in run_compiled(connection, sent, graph_values(question, ef_search))]
 
 
 def recall_of(found: Sequence[float], right: Sequence[float]) -> float:

@@ -9,14 +9,14 @@ from sqlalchemy import Connection, Engine, Text, cast, func, select
 
 from rag_assets.audit.plans import forbid_other_plans, served_by_index
 from rag_assets.audit.samples import sample_questions
-from rag_assets.db.compiled import Compiled, compile_statement, run_compiled
+from rag_assets.db.compiled import compile_statement
 from rag_assets.db.index_states import index_in_use
 from rag_assets.db.models import EmbeddingSpace, QueryVector
 from rag_assets.db.spaces import partition, store_tuning
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.approximate import candidates_of, graph_values, nearest_texts
 from rag_assets.search.measures import percentiles
-from rag_assets.search.recall import recall_of, right_distances
+from rag_assets.search.recall import found_distances, recall_of, right_distances
 
 K = 10
 QUESTIONS = 100
@@ -142,7 +142,7 @@ def _measure(
         raise ServiceError(f"the index of space {space.id} does not serve searches; run rag-assets ingest to build it.")
     sent = compile_statement(statement)
     for question in questions["stored"][:WARM_UP]:
-        _distances(connection, sent, question, ef)
+        found_distances(connection, sent, question, ef)
     times: list[float] = []
     recall = {
         kind: _mean_recall([_timed(times, connection, sent, question, ef) for question in asked], best[kind])
@@ -154,13 +154,9 @@ def _measure(
 
 def _timed(times: list[float], *search: Any) -> list[float]:
     started = time.perf_counter()
-    found = _distances(*search)
+    found = found_distances(*search)
     times.append((time.perf_counter() - started) * 1000)
     return found
-
-
-def _distances(connection: Connection, statement: Compiled, question: str, ef_search: int) -> list[float]:
-    return [distance for _, distance in run_compiled(connection, statement, graph_values(question, ef_search))]
 
 
 def _mean_recall(found: Sequence[Sequence[float]], best: Sequence[Sequence[float]]) -> float:
