@@ -1,5 +1,7 @@
 """The few exceptions of this package; each message says what, which value, and what to do next."""
 
+from collections.abc import Sequence
+
 
 class RagAssetsError(Exception):
     """Base of all that this package raises on purpose; `exit_code` is what the command line returns, `may_pass` whether
@@ -51,3 +53,11 @@ class DocumentError(RagAssetsError):
 
 class IntegrityError(RagAssetsError):
     """Going on would lose or damage what is stored, so nothing was done."""
+
+
+def nearest(key: str, known: Sequence[str], what: str = "setting") -> str:
+    """That there is no such setting, and which one was meant."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(key, known, n=1, cutoff=0.0)
+    return f"there is no {what} {key!r}; did you mean {found[0]!r}? (There are {', '.join(known)}.)"

@@ -5,13 +5,15 @@ from datetime import date
 
 import dagster as dg
 
-from rag_assets.settings import load_settings
-
+# Of the installation that the command line works in; others have a prefix before the name.
 projects = dg.DynamicPartitionsDefinition(name="projects")
-# By UTC. Today is a partition too: what was said this morning need not wait for the night to be found.
-days = dg.DailyPartitionsDefinition(start_date=load_settings().messages_since.isoformat(), end_offset=1)
 
 Context = dg.AssetExecutionContext | dg.InputContext | dg.OutputContext
+
+
+def daily(since: date) -> dg.DailyPartitionsDefinition:
+    """By UTC. Today is a partition too: what was said this morning need not wait for the night to be found."""
+    return dg.DailyPartitionsDefinition(start_date=since.isoformat(), end_offset=1)
 
 
 def project_keys(context: Context) -> list[str]:
@@ -26,19 +28,26 @@ def slice_keys(context: dg.InputContext | dg.OutputContext) -> list[str]:
     return project_keys(context) if context.has_asset_partitions else [""]
 
 
-def changes_of_keys(instance: dg.DagsterInstance, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
+def changes_of_keys(
+    instance: dg.DagsterInstance, wanted: Sequence[str], of: dg.DynamicPartitionsDefinition = projects
+) -> tuple[list[str], list[str]]:
     """The partition keys to add, and those to remove, for the projects to be these."""
-    known = set(instance.get_dynamic_partitions(str(projects.name)))
+    known = set(instance.get_dynamic_partitions(str(of.name)))
     return [name for name in wanted if name not in known], sorted(known - set(wanted))
 
 
-def run_keys(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str] | None:
+def run_keys(
+    run: dg.DagsterRun, instance: dg.DagsterInstance, of: dg.DynamicPartitionsDefinition = projects
+) -> list[str] | None:
     """The projects that a run was asked for; None where it was asked for none, as that of the job `checks`."""
+    name = str(of.name)
     if "dagster/partition" in run.tags:
-        return [run.tags["dagster/partition"]]
+        # In a location of many assets, a run's partition may be of somebody else's.
+        key = run.tags["dagster/partition"]
+        return [key] if instance.has_dynamic_partition(name, key) else None
     ends = [run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end")]
     # Dagster's ranges go by the order in which partitions were added.
-    keys = instance.get_dynamic_partitions(str(projects.name))
+    keys = instance.get_dynamic_partitions(name)
     if not all(end in keys for end in ends):
         return None
     first, last = (keys.index(str(end)) for end in ends)

@@ -1,12 +1,11 @@
 """What can be set for one project; what is not set follows the installation."""
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from rag_assets.errors import UsageError
+from rag_assets.errors import UsageError, nearest
 from rag_assets.times import check_cron, check_time_zone
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -114,9 +113,3 @@ def _value(key: str, values: Sequence[str]) -> Any:
     if len(values) > 1:
         raise UsageError(f"{key} has one value, and was given {len(values)}: {', '.join(values)}; keep one.")
     return values[0]
-
-
-def nearest(key: str, known: Sequence[str]) -> str:
-    """That there is no such setting, and which one was meant."""
-    found = get_close_matches(key, known, n=1, cutoff=0.0)
-    return f"there is no setting {key!r}; did you mean {found[0]!r}? (There are {', '.join(known)}.)"

@@ -1,15 +1,16 @@
 """Typed settings, from the environment (prefix RAG_ASSETS_) and from `.env` in the working directory."""
 
 import os
+from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from rag_assets.errors import UsageError
+from rag_assets.errors import UsageError, nearest
 from rag_assets.times import check_cron, check_time_zone
 
 
@@ -214,6 +215,25 @@ def load_settings() -> Settings:
     return _load(_environment())
 
 
+def settings_of(given: Settings | Mapping[str, Any]) -> Settings:
+    """As they are given; what a mapping does not name is as in the environment.
+
+    Raises UsageError for a value that cannot be, and for an unknown name with the nearest known one.
+    """
+    if isinstance(given, Settings):
+        return given
+    if not isinstance(given, Mapping):
+        raise UsageError(f"settings is a {type(given).__name__}; make it a rag_assets.Settings, or a mapping of names.")
+    known = list(Settings.model_fields)
+    unknown = next((str(name) for name in given if name not in known), None)
+    if unknown is not None:
+        raise UsageError(f"settings: {nearest(unknown, known)}")
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise _refusal(error, given) from None
+
+
 def _environment() -> tuple[object, ...]:
     """All that settings are made of: as long as it is the same, they need not be read and validated again."""
     file = Path(".env")
@@ -227,7 +247,13 @@ def _load(_environment: tuple[object, ...]) -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "RAG_ASSETS_" + "_".join(str(part) for part in first["loc"]).upper()
-        shown = "" if "url" in name.lower() else f" {first['input']!r}"
-        raise UsageError(f"{name}{shown}: {first['msg'].lower()}; correct it in the environment or in .env.") from None
+        raise _refusal(error, {}) from None
+
+
+def _refusal(error: ValidationError, given: Mapping[str, Any]) -> UsageError:
+    first = error.errors()[0]
+    name = "_".join(str(part) for part in first["loc"])
+    where = "it" if name in given else "it in the environment or in .env"
+    shown = "" if "url" in name or name == "notify" else f" {first['input']!r}"
+    called = f"settings: {name}" if name in given else f"RAG_ASSETS_{name.upper()}"
+    return UsageError(f"{called}{shown}: {first['msg'].lower()}; correct {where}.")

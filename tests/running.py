@@ -21,6 +21,11 @@ fake_defs = dg.Definitions.merge(
     )
 )
 
+SCHEDULES = {
+    schedule.name: schedule for schedule in defs.schedules or [] if isinstance(schedule, dg.ScheduleDefinition)
+}
+SENSORS = {sensor.name: sensor for sensor in defs.sensors or [] if isinstance(sensor, dg.SensorDefinition)}
+
 STAGES = ("raw_documents", "chunks", "embeddings", "hnsw_index")
 
 

@@ -5,18 +5,23 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from rag_assets.settings import Settings, load_settings
+from rag_assets.pipeline import Pipeline
+from rag_assets.settings import Settings
 from rag_assets.text.hashing import fingerprint
 from rag_assets.text.revisions import READING, document_library_version, splitter_version
 
 
-def described(assets: Sequence[dg.AssetsDefinition]) -> Sequence[dg.AssetsDefinition]:
-    """The assets with owners, code versions and links to their source."""
-    settings = load_settings()
+def described(pipeline: Pipeline, assets: Sequence[dg.AssetsDefinition]) -> Sequence[dg.AssetsDefinition]:
+    """The assets with owners, groups, code versions and links to their source."""
+    settings = pipeline.settings
     versions = code_versions(settings)
 
     def describe(spec: dg.AssetSpec) -> dg.AssetSpec:
-        return spec.replace_attributes(owners=settings.owners, code_version=versions.get(spec.key.path[-1]))
+        return spec.replace_attributes(
+            owners=settings.owners,
+            group_name=pipeline.group or spec.group_name,
+            code_version=versions.get(spec.key.path[-1]),
+        )
 
     with warnings.catch_warnings():
         # Links to source code may still change in Dagster; it is pinned.

@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from rag_assets.assets.policies import FRESH, ONE_RUN, RETRIES
-from rag_assets.partitions import project_keys, projects
-from rag_assets.resources.postgres import Postgres
+from rag_assets.assets.policies import ONE_RUN, RETRIES, fresh
+from rag_assets.partitions import project_keys
+from rag_assets.pipeline import Pipeline
 from rag_assets.stages.batches import DocumentBatches
 
 
@@ -15,31 +15,34 @@ class RefreshConfig(dg.Config):
     retry_failed: bool = False
 
 
-@dg.asset(
-    partitions_def=projects,
-    io_manager_key="tables",
-    group_name="rag",
-    kinds={"python", "postgres"},
-    retry_policy=RETRIES,
-    freshness_policy=FRESH,
-)
-def raw_documents(context: dg.AssetExecutionContext, config: RefreshConfig, postgres: Postgres) -> DocumentBatches:
-    """The text of every document that the project's source lists, one row a document in `rag.documents`.
-
-    Only what differs is read: a file whose version in the source is unchanged is not even opened, one whose bytes
-    are unchanged is not parsed. A document that cannot be read keeps its old text and says why.
-    """
-    from rag_assets.stages import refresh
-
-    return DocumentBatches(
-        refresh.documents(
-            postgres.engine,
-            postgres.settings,
-            project_keys(context),
-            confirm_deletions=config.confirm_deletions,
-            retry_failed=config.retry_failed,
-        )
+def raw_documents(pipeline: Pipeline) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=pipeline.key("raw_documents"),
+        partitions_def=pipeline.projects,
+        io_manager_key=pipeline.tables_key,
+        required_resource_keys={pipeline.postgres_key},
+        group_name="rag",
+        kinds={"python", "postgres"},
+        retry_policy=RETRIES,
+        freshness_policy=fresh(pipeline.settings),
     )
+    def raw_documents(context: dg.AssetExecutionContext, config: RefreshConfig) -> DocumentBatches:
+        """The text of every document that the project's source lists, one row a document in `rag.documents`.
 
+        Only what differs is read: a file whose version in the source is unchanged is not even opened, one whose bytes
+        are unchanged is not parsed. A document that cannot be read keeps its old text and says why.
+        """
+        from rag_assets.stages import refresh
 
-raw_documents = raw_documents.with_attributes(backfill_policy=ONE_RUN)
+        postgres = pipeline.postgres(context)
+        return DocumentBatches(
+            refresh.documents(
+                postgres.engine,
+                postgres.settings,
+                project_keys(context),
+                confirm_deletions=config.confirm_deletions,
+                retry_failed=config.retry_failed,
+            )
+        )
+
+    return raw_documents.with_attributes(backfill_policy=ONE_RUN)

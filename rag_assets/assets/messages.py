@@ -4,59 +4,74 @@ import dagster as dg
 
 from rag_assets.assets.index import build_index, serve
 from rag_assets.assets.policies import EMBEDDER_POOL, INDEX_POOL, ONE_RUN, RETRIES
-from rag_assets.partitions import days, days_of
-from rag_assets.resources.embedder import Embedder
-from rag_assets.resources.postgres import Postgres
+from rag_assets.partitions import days_of
+from rag_assets.pipeline import Pipeline
 from rag_assets.stages.batches import EmbeddingBatches
 
 
-@dg.asset(
-    partitions_def=days,
-    io_manager_key="tables",
-    group_name="conversations",
-    kinds={"pytorch", "postgres"},
-    pool=EMBEDDER_POOL,
-    retry_policy=RETRIES,
-)
-def message_embeddings(context: dg.AssetExecutionContext, postgres: Postgres, embedder: Embedder) -> EmbeddingBatches:
-    """Vectors of the messages of a day (UTC), in `rag.embeddings`, stored once under the hash of the text.
-
-    Only texts without a vector go through the model, whatever the day on which they were said before. A message longer
-    than the model's window is embedded in pieces, and has the mean of their vectors.
-    """
-    from rag_assets.stages import refresh
-
-    target = embedder.target("messages")
-    return EmbeddingBatches(
-        refresh.message_embeddings(postgres.engine, postgres.settings, days_of(context), target, embedder.encoder)
+def message_embeddings(pipeline: Pipeline) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=pipeline.key("message_embeddings"),
+        partitions_def=pipeline.days,
+        io_manager_key=pipeline.tables_key,
+        required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
+        group_name="conversations",
+        kinds={"pytorch", "postgres"},
+        pool=EMBEDDER_POOL,
+        retry_policy=RETRIES,
     )
+    def message_embeddings(context: dg.AssetExecutionContext) -> EmbeddingBatches:
+        """Vectors of the messages of a day (UTC), in `rag.embeddings`, stored once under the hash of the text.
+
+        Only texts without a vector go through the model, whatever the day on which they were said before. A message
+        longer than the model's window is embedded in pieces, and has the mean of their vectors.
+        """
+        from rag_assets.stages import refresh
+
+        postgres, embedder = pipeline.postgres(context), pipeline.embedder(context)
+        target = embedder.target("messages")
+        return EmbeddingBatches(
+            refresh.message_embeddings(postgres.engine, postgres.settings, days_of(context), target, embedder.encoder)
+        )
+
+    return message_embeddings.with_attributes(backfill_policy=ONE_RUN)
 
 
-message_embeddings = message_embeddings.with_attributes(backfill_policy=ONE_RUN)
+def message_index(pipeline: Pipeline) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=pipeline.key("message_index"),
+        deps=[pipeline.key("message_embeddings")],
+        required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
+        group_name="conversations",
+        kinds={"postgres"},
+        pool=INDEX_POOL,
+        retry_policy=RETRIES,
+    )
+    def message_index(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        """The HNSW index over the vectors of messages, valid and with the wanted parameters.
+
+        Vectors of messages that are deleted, and stand nowhere else, are removed first.
+        """
+        return build_index(context, pipeline, "messages")
+
+    return message_index
 
 
-@dg.asset(
-    deps=[message_embeddings],
-    group_name="conversations",
-    kinds={"postgres"},
-    pool=INDEX_POOL,
-    retry_policy=RETRIES,
-)
-def message_index(
-    context: dg.AssetExecutionContext, postgres: Postgres, embedder: Embedder
-) -> dg.MaterializeResult[None]:
-    """The HNSW index over the vectors of messages, valid and with the wanted parameters.
+def live_messages(pipeline: Pipeline) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=pipeline.key("live_messages"),
+        deps=[pipeline.key("message_index")],
+        required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
+        group_name="conversations",
+        kinds={"postgres"},
+        retry_policy=RETRIES,
+    )
+    def live_messages(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        """The embedding space in which messages are searched.
 
-    Vectors of messages that are deleted, and stand nowhere else, are removed first.
-    """
-    return build_index(context, postgres, embedder.target("messages"))
+        The pointer moves to the wanted space only when that one is proved: complete up to today, indexed, fast and
+        exact enough.
+        """
+        return serve(context, pipeline, "messages", table="embeddings")
 
-
-@dg.asset(deps=[message_index], group_name="conversations", kinds={"postgres"}, retry_policy=RETRIES)
-def live_messages(postgres: Postgres, embedder: Embedder) -> dg.MaterializeResult[None]:
-    """The embedding space in which messages are searched.
-
-    The pointer moves to the wanted space only when that one is proved: complete up to today, indexed, fast and exact
-    enough.
-    """
-    return serve(postgres, embedder, "messages", table="embeddings")
+    return live_messages

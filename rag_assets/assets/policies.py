@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from rag_assets.settings import load_settings
+from rag_assets.settings import Settings
 
 
 class _Retries(dg.RetryPolicy):
@@ -21,12 +21,15 @@ class _Retries(dg.RetryPolicy):
 # away for longer. Nothing that was committed is done twice.
 RETRIES = _Retries(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
-# Dagster lets as many steps of a pool run at one time as its limit allows: dagster.yaml, or the UI.
+# Dagster lets as many steps of a pool run at one time as its limit allows: dagster.yaml, or the UI. Pipelines beside
+# each other share them, as they share the machine.
 EMBEDDER_POOL = "embedder"
 INDEX_POOL = "index_build"
 
 # However many partitions, one run: one with nothing to do costs milliseconds, a run of its own seconds.
 ONE_RUN = dg.BackfillPolicy.single_run()
 
-# Of an asset as a whole; the check every_project_fresh says it of each project.
-FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=load_settings().stale_after_hours))
+
+def fresh(settings: Settings) -> dg.FreshnessPolicy:
+    """Of an asset as a whole; the check every_project_fresh says it of each project."""
+    return dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=settings.stale_after_hours))

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from rag_assets.automation.status import SENSOR_STATUS
+from rag_assets.automation.jobs import ASSETS, Jobs
+from rag_assets.automation.status import sensor_status
 from rag_assets.errors import UsageError
-from rag_assets.partitions import projects, run_keys
-from rag_assets.settings import load_settings
+from rag_assets.partitions import run_keys
+from rag_assets.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from dagster_shared.error import SerializableErrorInfo
@@ -35,29 +36,45 @@ class FailureNotice:
         return f"the run {self.run_id} ({self.job}{of}) failed. {told}. {self.advice}"
 
 
-@dg.run_failure_sensor(default_status=SENSOR_STATUS, minimum_interval_seconds=30)
-def failed_runs(context: dg.RunFailureSensorContext) -> None:
-    """Logs what failed and what to do, and tells whoever RAG_ASSETS_NOTIFY names."""
-    found = notice_of(context)
-    context.log.error(str(found))
-    target = load_settings().notify
-    if target is not None:
-        notify(target.get_secret_value(), found)
+def failed_runs(pipeline: Pipeline) -> dg.SensorDefinition:
+    @dg.run_failure_sensor(
+        name=pipeline.name("failed_runs"),
+        default_status=sensor_status(pipeline.settings),
+        minimum_interval_seconds=30,
+    )
+    def failed_runs(context: dg.RunFailureSensorContext) -> None:
+        """Logs what failed and what to do, and tells whoever RAG_ASSETS_NOTIFY names."""
+        if not is_ours(context.dagster_run, pipeline):
+            return
+        found = notice_of(context, pipeline)
+        context.log.error(str(found))
+        target = pipeline.settings.notify
+        if target is not None:
+            notify(target.get_secret_value(), found)
+
+    return failed_runs
 
 
-def notice_of(context: dg.RunFailureSensorContext) -> FailureNotice:
+def is_ours(run: dg.DagsterRun, pipeline: Pipeline) -> bool:
+    """Whether the run is of one of our jobs, or of some of our assets or their checks: there may be others' beside."""
+    if run.job_name in {pipeline.name(job) for job in Jobs.names()}:
+        return True
+    ours = set(pipeline.keys(ASSETS))
+    checked = {key.asset_key for key in run.asset_check_selection or ()}
+    return bool(ours & ((run.asset_selection or set()) | checked))
+
+
+def notice_of(context: dg.RunFailureSensorContext, pipeline: Pipeline) -> FailureNotice:
     run = context.dagster_run
     reasons = {
         str(event.step_key): _reason(getattr(event.event_specific_data, "error", None))
         for event in context.get_step_failure_events()
     }
-    known = context.instance.get_dynamic_partitions(str(projects.name))
     reasons = reasons or {"run": context.failure_event.message or "it ended without saying why"}
     return FailureNotice(
         job=run.job_name,
         run_id=run.run_id,
-        # Days are partitions too.
-        projects=[key for key in run_keys(run, context.instance) or [] if key in known],
+        projects=run_keys(run, context.instance, pipeline.projects) or [],
         reasons=reasons,
         advice="Mend it and run again: what was done is kept, and what is pending is done; "
         "`rag-assets status` lists it.",

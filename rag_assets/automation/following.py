@@ -2,12 +2,15 @@
 
 import dagster as dg
 
-from rag_assets.automation.jobs import INGESTED
-from rag_assets.automation.status import SENSOR_STATUS
+from rag_assets.automation.jobs import INGESTED, selected
+from rag_assets.automation.status import sensor_status
+from rag_assets.pipeline import Pipeline
 
-follow_upstreams = dg.AutomationConditionSensorDefinition(
-    "follow_upstreams",
-    target=INGESTED,
-    default_status=SENSOR_STATUS,
-    description="Asks for chunks, embeddings, hnsw_index and live_space when what they are made of was updated.",
-)
+
+def follow_upstreams(pipeline: Pipeline) -> dg.AutomationConditionSensorDefinition:
+    return dg.AutomationConditionSensorDefinition(
+        pipeline.name("follow_upstreams"),
+        target=selected(pipeline, INGESTED),
+        default_status=sensor_status(pipeline.settings),
+        description="Asks for chunks, embeddings, hnsw_index and live_space when what they are made of was updated.",
+    )

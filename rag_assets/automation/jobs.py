@@ -1,29 +1,71 @@
-"""The jobs: everything for one project or several, for messages and memories, and the checks alone."""
+"""The jobs: everything for one project or several, for messages and memories, the checks alone, the maintenance."""
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-INGESTED = dg.AssetSelection.groups("rag")
+from rag_assets.automation.maintenance import maintenance_job
+from rag_assets.pipeline import Pipeline
 
-ingest = dg.define_asset_job(
-    "ingest",
-    selection=INGESTED,
-    description="Bring documents, chunks, vectors, index and the live space up to date, and check them.",
-)
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-embed_messages = dg.define_asset_job(
-    "embed_messages",
-    selection=dg.AssetSelection.assets("message_embeddings", "message_index", "live_messages"),
-    description="Bring the vectors of some days' messages, their index and live space up to date, and check them.",
-)
+INGESTED = ("raw_documents", "chunks", "embeddings", "hnsw_index", "live_space")
+OF_MESSAGES = ("message_embeddings", "message_index", "live_messages")
+OF_MEMORIES = ("memory_embeddings", "memory_index", "live_memories")
+ASSETS = (*INGESTED, *OF_MESSAGES, *OF_MEMORIES, "corpus_map")
 
-embed_memories = dg.define_asset_job(
-    "embed_memories",
-    selection=dg.AssetSelection.assets("memory_embeddings", "memory_index", "live_memories"),
-    description="Bring the vectors of memories, their index and live space up to date, and check them.",
-)
 
-checks = dg.define_asset_job(
-    "checks",
-    selection=dg.AssetSelection.all_asset_checks(),
-    description="Run all checks; materialize nothing.",
-)
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    ingest: "UnresolvedAssetJobDefinition"
+    embed_messages: "UnresolvedAssetJobDefinition"
+    embed_memories: "UnresolvedAssetJobDefinition"
+    checks: "UnresolvedAssetJobDefinition"
+    maintenance: dg.JobDefinition
+
+    @classmethod
+    def names(cls) -> list[str]:
+        return [field.name for field in fields(cls)]
+
+
+def jobs_of(pipeline: Pipeline) -> Jobs:
+    def job(name: str, selection: dg.AssetSelection, description: str) -> "UnresolvedAssetJobDefinition":
+        return dg.define_asset_job(
+            pipeline.name(name),
+            selection=selection,
+            description=description,
+            # Each step waits for the one before: processes of their own would only cost, some two seconds each and a
+            # model that is loaded anew.
+            executor_def=dg.in_process_executor,
+        )
+
+    return Jobs(
+        ingest=job(
+            "ingest",
+            selected(pipeline, INGESTED),
+            "Bring documents, chunks, vectors, index and the live space up to date, and check them.",
+        ),
+        embed_messages=job(
+            "embed_messages",
+            selected(pipeline, OF_MESSAGES),
+            "Bring the vectors of some days' messages, their index and live space up to date, and check them.",
+        ),
+        embed_memories=job(
+            "embed_memories",
+            selected(pipeline, OF_MEMORIES),
+            "Bring the vectors of memories, their index and live space up to date, and check them.",
+        ),
+        checks=job(
+            "checks",
+            dg.AssetSelection.checks_for_assets(*pipeline.keys(ASSETS)),
+            "Run all checks; materialize nothing.",
+        ),
+        maintenance=maintenance_job(pipeline),
+    )
+
+
+def selected(pipeline: Pipeline, assets: tuple[str, ...]) -> dg.AssetSelection:
+    """By key, since others may have assets in the same group."""
+    return dg.AssetSelection.assets(*pipeline.keys(assets))

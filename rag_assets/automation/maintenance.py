@@ -2,29 +2,33 @@
 
 import dagster as dg
 
+from rag_assets.pipeline import Pipeline
 from rag_assets.progress import LogLines, listening
-from rag_assets.resources.embedder import Embedder
-from rag_assets.resources.postgres import Postgres
+
+_DOES = "Remove what is expired or left over, vacuum, build ailing indexes anew, keep the live ones warm."
 
 
-@dg.op
-def maintain(context: dg.OpExecutionContext, postgres: Postgres, embedder: Embedder) -> None:
-    """Remove what is expired or left over, vacuum, build ailing indexes anew, keep the live ones warm."""
-    from typing import get_args
+def maintenance_job(pipeline: Pipeline) -> dg.JobDefinition:
+    @dg.op(
+        name=pipeline.name("maintain"),
+        description=_DOES,
+        required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
+    )
+    def maintain(context: dg.OpExecutionContext) -> None:
+        from typing import get_args
 
-    from rag_assets.db.texts import Kind
-    from rag_assets.stages import maintenance
+        from rag_assets.db.texts import Kind
+        from rag_assets.stages import maintenance
 
-    targets = {kind: embedder.target(kind) for kind in get_args(Kind)}
-    with listening(LogLines(context.log.info)):
-        figures = maintenance.maintain(postgres.engine, postgres.settings, targets)
-    context.log.info("maintained: %s", figures)
-    context.add_output_metadata(figures)
+        postgres, embedder = pipeline.postgres(context), pipeline.embedder(context)
+        targets = {kind: embedder.target(kind) for kind in get_args(Kind)}
+        with listening(LogLines(context.log.info)):
+            figures = maintenance.maintain(postgres.engine, postgres.settings, targets)
+        context.log.info("maintained: %s", figures)
+        context.add_output_metadata(figures)
 
+    @dg.job(name=pipeline.name("maintenance"), description=_DOES, executor_def=dg.in_process_executor)
+    def maintenance_job() -> None:
+        maintain()
 
-@dg.job(
-    name="maintenance",
-    description="Remove what is expired or left over, vacuum, build ailing indexes anew, keep the live ones warm.",
-)
-def maintenance_job() -> None:
-    maintain()
+    return maintenance_job

@@ -1,21 +1,20 @@
 """When projects are refreshed: every night, by a cron of their own, or when their source has changed."""
 
 import json
-import logging
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from rag_assets.automation.jobs import ingest
-from rag_assets.automation.requests import refresh_requests
-from rag_assets.automation.status import SCHEDULE_STATUS, SENSOR_STATUS
-from rag_assets.partitions import changes_of_keys, projects
-from rag_assets.resources.postgres import Postgres
-from rag_assets.settings import load_settings
+from rag_assets.automation.jobs import Jobs
+from rag_assets.automation.requests import Context, refresh_requests
+from rag_assets.automation.status import schedule_status, sensor_status
+from rag_assets.partitions import changes_of_keys
+from rag_assets.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from rag_assets.db.models import Project
@@ -27,118 +26,153 @@ LOOKING_S = 40
 CATCH_UP = timedelta(days=1)
 
 
-@dg.schedule(
-    job=ingest,
-    cron_schedule=load_settings().refresh_cron,
-    execution_timezone=load_settings().time_zone,
-    default_status=SCHEDULE_STATUS,
-)
-def nightly_refresh(context: dg.ScheduleEvaluationContext, postgres: Postgres) -> list[dg.RunRequest]:
-    """Every project that has no cron of its own, in as few runs as there are gaps between them."""
-    wanted = {project.name for project, own in _active(postgres, context.log) if own.schedule is None}
-    return refresh_requests(context, str(projects.name), wanted)
+def nightly_refresh(pipeline: Pipeline, jobs: Jobs) -> dg.ScheduleDefinition:
+    settings = pipeline.settings
 
-
-@dg.sensor(job=ingest, minimum_interval_seconds=30, default_status=SENSOR_STATUS)
-def own_schedules(context: dg.SensorEvaluationContext, postgres: Postgres) -> dg.SensorResult:
-    """The projects whose own cron came true since the last tick."""
-    from rag_assets.project_settings import NEVER
-    from rag_assets.times import ticks
-
-    # Schedules of Dagster are made when the location is loaded; projects come and go.
-    now = datetime.now(UTC)
-    last = datetime.fromisoformat(context.cursor) if context.cursor else now
-    last = max(last, now - CATCH_UP)
-    requests = []
-    for project, own in _active(postgres, context.log):
-        if own.schedule is None or own.schedule == NEVER:
-            continue
-        due = next(ticks(own.schedule, own.time_zone or load_settings().time_zone, last))
-        if due <= now:
-            key = f"{project.name} {due.isoformat()}"
-            requests += refresh_requests(context, str(projects.name), {project.name}, key)
-    return dg.SensorResult(run_requests=requests, cursor=now.isoformat())
-
-
-@dg.sensor(job=ingest, minimum_interval_seconds=30, default_status=SENSOR_STATUS)
-def changed_sources(context: dg.SensorEvaluationContext, postgres: Postgres) -> dg.SensorResult:
-    """The projects whose source lists something else than at the last look; no document is read for it.
-
-    The cursor keeps a fingerprint of each listing, and where the last look ended, if there was no time for all.
-    """
-    seen: dict[str, str] = json.loads(context.cursor)["seen"] if context.cursor else {}
-    after: str = json.loads(context.cursor)["after"] if context.cursor else ""
-    found = sorted(_active(postgres, context.log), key=lambda one: (one[0].name <= after, one[0].name))
-    known = set(context.instance.get_dynamic_partitions(str(projects.name)))
-    until = time.monotonic() + LOOKING_S
-    changed: dict[str, str] = {}
-    looked = ""
-    for project, own in found:
-        if project.name not in known:
-            continue
-        if looked and time.monotonic() >= until:
-            break
-        looked = project.name
-        try:
-            listing = listing_fingerprint(project.source_uri, own)
-        except Exception as error:
-            # A source that is away for a moment has not changed; its run would fail, and say so, every tick.
-            context.log.warning(f"the source of project {project.name} cannot be listed: {error}")
-            continue
-        if seen.get(project.name) != listing:
-            changed[project.name] = listing
-    names = {project.name for project, _ in found}
-    kept = {name: listing for name, listing in (seen | changed).items() if name in names}
-    # Without run keys: a source may come back to a listing that it had before, and that is a change, too.
-    return dg.SensorResult(
-        run_requests=refresh_requests(context, str(projects.name), changed),
-        cursor=json.dumps({"seen": kept, "after": looked}),
+    @dg.schedule(
+        name=pipeline.name("nightly_refresh"),
+        job=jobs.ingest,
+        cron_schedule=settings.refresh_cron,
+        execution_timezone=settings.time_zone,
+        required_resource_keys={pipeline.postgres_key},
+        default_status=schedule_status(settings),
     )
+    def nightly_refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
+        """Every project that has no cron of its own, in as few runs as there are gaps between them."""
+        wanted = {project.name for project, own in _active(context, pipeline) if own.schedule is None}
+        # Dagster takes several requests of one tick by their keys alone.
+        return refresh_requests(context, pipeline, wanted, context.scheduled_execution_time.isoformat())
+
+    return nightly_refresh
 
 
-@dg.sensor(minimum_interval_seconds=30, default_status=SENSOR_STATUS)
-def project_partitions(context: dg.SensorEvaluationContext, postgres: Postgres) -> dg.SensorResult:
-    """Makes what is declared exist, and the partition keys equal to the projects: added and removed."""
-    from rag_assets.db.projects import partition_names
-    from rag_assets.db.reconcile import reconcile
-    from rag_assets.declarations import read_declarations
+def own_schedules(pipeline: Pipeline, jobs: Jobs) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=pipeline.name("own_schedules"),
+        job=jobs.ingest,
+        minimum_interval_seconds=30,
+        required_resource_keys={pipeline.postgres_key},
+        default_status=sensor_status(pipeline.settings),
+    )
+    def own_schedules(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        """The projects whose own cron came true since the last tick."""
+        from rag_assets.project_settings import NEVER
+        from rag_assets.times import ticks
 
-    with postgres.engine.begin() as connection:
-        found = reconcile(connection, read_declarations(postgres.settings))
-        wanted = partition_names(connection)
-    for name in found.gone:
-        context.log.warning(
-            f"project {name} is declared no more; it stays until: rag-assets projects remove {name} [--purge]"
+        # Schedules of Dagster are made when the location is loaded; projects come and go.
+        now = datetime.now(UTC)
+        last = datetime.fromisoformat(context.cursor) if context.cursor else now
+        last = max(last, now - CATCH_UP)
+        requests = []
+        for project, own in _active(context, pipeline):
+            if own.schedule is None or own.schedule == NEVER:
+                continue
+            due = next(ticks(own.schedule, own.time_zone or pipeline.settings.time_zone, last))
+            if due <= now:
+                key = f"{project.name} {due.isoformat()}"
+                requests += refresh_requests(context, pipeline, {project.name}, key)
+        return dg.SensorResult(run_requests=requests, cursor=now.isoformat())
+
+    return own_schedules
+
+
+def changed_sources(pipeline: Pipeline, jobs: Jobs) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=pipeline.name("changed_sources"),
+        job=jobs.ingest,
+        minimum_interval_seconds=30,
+        required_resource_keys={pipeline.postgres_key},
+        default_status=sensor_status(pipeline.settings),
+    )
+    def changed_sources(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        """The projects whose source lists something else than at the last look; no document is read for it.
+
+        The cursor keeps a fingerprint of each listing, and where the last look ended, if there was no time for all.
+        """
+        seen: dict[str, str] = json.loads(context.cursor)["seen"] if context.cursor else {}
+        after: str = json.loads(context.cursor)["after"] if context.cursor else ""
+        found = sorted(_active(context, pipeline), key=lambda one: (one[0].name <= after, one[0].name))
+        known = set(context.instance.get_dynamic_partitions(str(pipeline.projects.name)))
+        until = time.monotonic() + LOOKING_S
+        changed: dict[str, str] = {}
+        looked = ""
+        for project, own in found:
+            if project.name not in known:
+                continue
+            if looked and time.monotonic() >= until:
+                break
+            looked = project.name
+            try:
+                listing = listing_fingerprint(project.source_uri, own, pipeline.settings.state_dir)
+            except Exception as error:
+                # A source that is away for a moment has not changed; its run would fail, and say so, every tick.
+                context.log.warning(f"the source of project {project.name} cannot be listed: {error}")
+                continue
+            if seen.get(project.name) != listing:
+                changed[project.name] = listing
+        names = {project.name for project, _ in found}
+        kept = {name: listing for name, listing in (seen | changed).items() if name in names}
+        # Without run keys: a source may come back to a listing that it had before, and that is a change, too.
+        return dg.SensorResult(
+            run_requests=refresh_requests(context, pipeline, changed),
+            cursor=json.dumps({"seen": kept, "after": looked}),
         )
-    added, removed = changes_of_keys(context.instance, wanted)
-    requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
-    if added:
-        requests.append(projects.build_add_request(added))
-    if removed:
-        requests.append(projects.build_delete_request(removed))
-    said = ", ".join([*(f"+{name}" for name in added), *(f"-{name}" for name in removed)])
-    reason = None if requests else "the partitions are the projects"
-    return dg.SensorResult(dynamic_partitions_requests=requests, skip_reason=reason, cursor=said or context.cursor)
+
+    return changed_sources
 
 
-def listing_fingerprint(source_uri: str, own: "ProjectSettings") -> str:
+def project_partitions(pipeline: Pipeline) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=pipeline.name("project_partitions"),
+        minimum_interval_seconds=30,
+        required_resource_keys={pipeline.postgres_key},
+        default_status=sensor_status(pipeline.settings),
+    )
+    def project_partitions(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        """Makes what is declared exist, and the partition keys equal to the projects: added and removed."""
+        from rag_assets.db.projects import partition_names
+        from rag_assets.db.reconcile import reconcile
+        from rag_assets.declarations import read_declarations
+
+        postgres = pipeline.postgres(context)
+        with postgres.engine.begin() as connection:
+            found = reconcile(connection, read_declarations(postgres.settings))
+            wanted = partition_names(connection)
+        for name in found.gone:
+            context.log.warning(
+                f"project {name} is declared no more; it stays until: rag-assets projects remove {name} [--purge]"
+            )
+        added, removed = changes_of_keys(context.instance, wanted, pipeline.projects)
+        requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
+        if added:
+            requests.append(pipeline.projects.build_add_request(added))
+        if removed:
+            requests.append(pipeline.projects.build_delete_request(removed))
+        said = ", ".join([*(f"+{name}" for name in added), *(f"-{name}" for name in removed)])
+        reason = None if requests else "the partitions are the projects"
+        return dg.SensorResult(dynamic_partitions_requests=requests, skip_reason=reason, cursor=said or context.cursor)
+
+    return project_partitions
+
+
+def listing_fingerprint(source_uri: str, own: "ProjectSettings", state_dir: Path) -> str:
     """Changes when a document of the source comes, goes or has another version; lists, and reads nothing."""
     from rag_assets.sources import open_source
 
     digest = sha256()
-    source = open_source(source_uri, include=own.include, exclude=[*own.exclude, *own.forgotten])
+    source = open_source(source_uri, include=own.include, exclude=[*own.exclude, *own.forgotten], state_dir=state_dir)
     for file in source.list():
         digest.update(json.dumps([file.path, file.version, file.size_bytes]).encode())
     return digest.hexdigest()[:32]
 
 
-def _active(postgres: Postgres, log: logging.Logger) -> "Iterator[tuple[Project, ProjectSettings]]":
+def _active(context: Context, pipeline: Pipeline) -> "Iterator[tuple[Project, ProjectSettings]]":
     """The projects that are refreshed, with their settings; of one whose settings cannot be, its run tells."""
     from rag_assets.db.projects import all_projects
     from rag_assets.errors import UsageError
     from rag_assets.project_settings import project_settings
 
-    with postgres.engine.connect() as connection:
+    with pipeline.postgres(context).engine.connect() as connection:
         found = all_projects(connection)
     for project in found:
         if project.removed_at is not None:
@@ -146,4 +180,4 @@ def _active(postgres: Postgres, log: logging.Logger) -> "Iterator[tuple[Project,
         try:
             yield project, project_settings(project.name, project.settings)
         except UsageError as error:
-            log.warning(str(error))
+            context.log.warning(str(error))

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 import dagster as dg
 
 from rag_assets.automation.jobs import INGESTED
+from rag_assets.pipeline import Pipeline
 
 Context = dg.ScheduleEvaluationContext | dg.SensorEvaluationContext
 
@@ -27,17 +28,16 @@ def stretches(keys: Sequence[str], wanted: Collection[str]) -> list[tuple[str, s
 
 
 def refresh_requests(
-    context: Context, partitions: str, wanted: Collection[str], run_key: str | None = None
+    context: Context, pipeline: Pipeline, wanted: Collection[str], run_key: str | None = None
 ) -> list[dg.RunRequest]:
     """One request for each stretch of the wanted projects: in one run, one process reads them all.
 
     Dagster 1.13 has no public way from a schedule or a sensor to a backfill. A run over a range is what a backfill of
     single-run assets would start, and it shows in the partitions just the same.
     """
-    assert context.repository_def is not None
     # All of the job, and said so: what follows its upstreams by itself looks whether a run has it in its selection.
-    assets = sorted(INGESTED.resolve(context.repository_def.asset_graph))
-    found = stretches(context.instance.get_dynamic_partitions(partitions), wanted)
+    assets = pipeline.keys(INGESTED)
+    found = stretches(context.instance.get_dynamic_partitions(str(pipeline.projects.name)), wanted)
     return [_request(assets, first, last, run_key and f"{run_key} {first} {last}") for first, last in found]
 
 

@@ -4,43 +4,72 @@ from datetime import UTC, timedelta
 
 import dagster as dg
 
-from rag_assets.automation.jobs import embed_memories, embed_messages
-from rag_assets.automation.maintenance import maintenance_job
-from rag_assets.automation.status import SCHEDULE_STATUS
-from rag_assets.partitions import days
-from rag_assets.settings import load_settings
+from rag_assets.automation.jobs import Jobs
+from rag_assets.automation.status import schedule_status
+from rag_assets.pipeline import Pipeline
 
 
-@dg.schedule(job=embed_messages, cron_schedule="10 0 * * *", execution_timezone="UTC", default_status=SCHEDULE_STATUS)
-def yesterdays_messages(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """The messages of the day that has just ended."""
-    return dg.RunRequest(partition_key=_day(context, 1))
+def yesterdays_messages(pipeline: Pipeline, jobs: Jobs) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=pipeline.name("yesterdays_messages"),
+        job=jobs.embed_messages,
+        cron_schedule="10 0 * * *",
+        execution_timezone="UTC",
+        default_status=schedule_status(pipeline.settings),
+    )
+    def yesterdays_messages(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        """The messages of the day that has just ended."""
+        return dg.RunRequest(partition_key=_day(context, 1))
+
+    return yesterdays_messages
 
 
-@dg.schedule(job=embed_messages, cron_schedule="0 3 * * *", execution_timezone="UTC", default_status=SCHEDULE_STATUS)
-def trailing_messages(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """The last days again: messages that came in late, were restored, or whose run had failed."""
-    # A range is one run: Dagster 1.13 has no public way from a schedule to a backfill.
-    first = max(_day(context, load_settings().messages_window_days), days.start.date().isoformat())
-    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": _day(context, 1)}
-    return dg.RunRequest(tags=tags)
+def trailing_messages(pipeline: Pipeline, jobs: Jobs) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=pipeline.name("trailing_messages"),
+        job=jobs.embed_messages,
+        cron_schedule="0 3 * * *",
+        execution_timezone="UTC",
+        default_status=schedule_status(pipeline.settings),
+    )
+    def trailing_messages(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        """The last days again: messages that came in late, were restored, or whose run had failed."""
+        # A range is one run: Dagster 1.13 has no public way from a schedule to a backfill.
+        first = max(_day(context, pipeline.settings.messages_window_days), pipeline.days.start.date().isoformat())
+        tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": _day(context, 1)}
+        return dg.RunRequest(tags=tags)
+
+    return trailing_messages
 
 
-@dg.schedule(job=embed_memories, cron_schedule="20 0 * * *", execution_timezone="UTC", default_status=SCHEDULE_STATUS)
-def nightly_memories() -> dg.RunRequest:
-    """What is new to remember, and what has expired."""
-    return dg.RunRequest()
+def nightly_memories(pipeline: Pipeline, jobs: Jobs) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=pipeline.name("nightly_memories"),
+        job=jobs.embed_memories,
+        cron_schedule="20 0 * * *",
+        execution_timezone="UTC",
+        default_status=schedule_status(pipeline.settings),
+    )
+    def nightly_memories() -> dg.RunRequest:
+        """What is new to remember, and what has expired."""
+        return dg.RunRequest()
+
+    return nightly_memories
 
 
-@dg.schedule(
-    job=maintenance_job,
-    cron_schedule=load_settings().maintenance_cron,
-    execution_timezone="UTC",
-    default_status=SCHEDULE_STATUS,
-)
-def weekly_maintenance() -> dg.RunRequest:
-    """What an installation needs now and then; RAG_ASSETS_MAINTENANCE_CRON says when."""
-    return dg.RunRequest()
+def weekly_maintenance(pipeline: Pipeline, jobs: Jobs) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=pipeline.name("weekly_maintenance"),
+        job=jobs.maintenance,
+        cron_schedule=pipeline.settings.maintenance_cron,
+        execution_timezone="UTC",
+        default_status=schedule_status(pipeline.settings),
+    )
+    def weekly_maintenance() -> dg.RunRequest:
+        """What an installation needs now and then; RAG_ASSETS_MAINTENANCE_CRON says when."""
+        return dg.RunRequest()
+
+    return weekly_maintenance
 
 
 def _day(context: dg.ScheduleEvaluationContext, before: int) -> str:

@@ -13,13 +13,18 @@ if TYPE_CHECKING:
 _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
-def last_run_began(context: dg.AssetCheckExecutionContext, asset: str) -> datetime | None:
+def last_run_began(context: dg.AssetCheckExecutionContext, asset: dg.AssetKey) -> datetime | None:
     """When the last run that materialized the asset was made: this one, where it does; None where there was none."""
     return _began(context, asset, None)
 
 
-def due_texts(context: dg.AssetCheckExecutionContext, kind: "Kind", asset: str) -> "ColumnElement[bool]":
-    """The condition on texts whose vectors this run of the checks may expect, by the history of the asset."""
+def due_texts(
+    context: dg.AssetCheckExecutionContext, kind: "Kind", asset: dg.AssetKey, since: date
+) -> "ColumnElement[bool]":
+    """The condition on texts whose vectors this run of the checks may expect, by the history of the asset.
+
+    `since` is the first day whose messages are embedded.
+    """
     from rag_assets.audit import due
 
     last = last_run_began(context, asset)
@@ -29,12 +34,10 @@ def due_texts(context: dg.AssetCheckExecutionContext, kind: "Kind", asset: str) 
     if asked:
         return due.came_on_days(kind, dict.fromkeys(asked, _made(context.run.run_id, context) or last))
     # The schedule for a day comes after its end: until then, what its last run saw is all that can be asked for.
-    from rag_assets.settings import load_settings
-
     today = datetime.now(UTC).date()
     recent = {day: _began(context, asset, day) for day in (today - timedelta(days=1), today)}
     runs = {day: at for day, at in recent.items() if at is not None}
-    return due.came_since(kind, load_settings().messages_since, today - timedelta(days=1), runs)
+    return due.came_since(kind, since, today - timedelta(days=1), runs)
 
 
 def _asked_days(context: dg.AssetCheckExecutionContext) -> list[date]:
@@ -47,8 +50,8 @@ def _asked_days(context: dg.AssetCheckExecutionContext) -> list[date]:
     return [start + timedelta(days=offset) for offset in range((end - start).days + 1)]
 
 
-def _began(context: dg.AssetCheckExecutionContext, asset: str, day: date | None) -> datetime | None:
-    wanted = dg.AssetRecordsFilter(dg.AssetKey(asset), [day.isoformat()] if day else None)
+def _began(context: dg.AssetCheckExecutionContext, asset: dg.AssetKey, day: date | None) -> datetime | None:
+    wanted = dg.AssetRecordsFilter(asset, [day.isoformat()] if day else None)
     found = context.instance.fetch_materializations(wanted, limit=1).records
     return _made(found[0].run_id, context) if found else None
 

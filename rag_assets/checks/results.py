@@ -6,28 +6,29 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from rag_assets.partitions import run_keys
-from rag_assets.resources.postgres import Postgres
+from rag_assets.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from rag_assets.audit.finding import Finding
 
 
-def project_of(context: dg.AssetCheckExecutionContext) -> str | None:
+def project_of(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> str | None:
     """The project of a run over one project; None in a run over several, or over none as that of the job `checks`."""
-    return context.run.tags.get("dagster/partition")
+    keys = run_keys(context.run, context.instance, pipeline.projects)
+    return keys[0] if keys is not None and len(keys) == 1 else None
 
 
-def projects_of(context: dg.AssetCheckExecutionContext, postgres: Postgres) -> list[str] | None:
+def projects_of(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> list[str] | None:
     """The projects of a run over one or several, without those that failed in it; None in a run over none.
 
     What a check finds of a project that failed must not keep the others from going on.
     """
-    keys = run_keys(context.run, context.instance)
+    keys = run_keys(context.run, context.instance, pipeline.projects)
     if keys is None or len(keys) == 1:
         return keys
     from rag_assets.db.failures import failures
 
-    with postgres.engine.connect() as connection:
+    with pipeline.postgres(context).engine.connect() as connection:
         failed = {failure.project for failure in failures(connection, run_id=context.run.run_id)}
     return [key for key in keys if key not in failed]
 

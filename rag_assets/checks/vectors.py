@@ -8,12 +8,14 @@ import dagster as dg
 
 from rag_assets.checks.history import due_texts, last_run_began
 from rag_assets.checks.results import evaluate, project_of, projects_of
-from rag_assets.resources.embedder import Embedder
-from rag_assets.resources.postgres import Postgres
+from rag_assets.pipeline import Pipeline
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from rag_assets.db.models import EmbeddingSpace
     from rag_assets.db.texts import Kind
+    from rag_assets.resources.embedder import Embedder
     from rag_assets.search.retriever import Retriever
 
 
@@ -27,7 +29,7 @@ class Checked:
     text: str
     prefix: str = ""
 
-    def spec(self, name: str, asset: str, description: str) -> dg.AssetCheckSpec:
+    def spec(self, name: str, asset: dg.AssetKey, description: str) -> dg.AssetCheckSpec:
         said = description.format(text=self.text, embeddings=self.embeddings, index=self.index)
         return dg.AssetCheckSpec(f"{self.prefix}{name}", asset=asset, description=said, blocking=True)
 
@@ -37,39 +39,41 @@ MESSAGES = Checked("messages", "message_embeddings", "message_index", "message",
 MEMORIES = Checked("memories", "memory_embeddings", "memory_index", "memory", "memory_")
 
 
-def embeddings_checks_of(checked: Checked) -> dg.AssetChecksDefinition:
+def embeddings_checks(pipeline: Pipeline, checked: Checked) -> dg.AssetChecksDefinition:
+    asset = pipeline.key(checked.embeddings)
+
     @dg.multi_asset_check(
-        name=f"{checked.embeddings}_checks",
+        name=pipeline.name(f"{checked.embeddings}_checks"),
         specs=[
             checked.spec(
                 "texts_have_vectors",
-                checked.embeddings,
+                asset,
                 "Every distinct {text} text has exactly one vector. When it fails: materialize {embeddings}; texts "
                 "that the model refuses are listed as set aside, with the reason.",
             ),
             checked.spec(
                 "vectors_are_sound",
-                checked.embeddings,
+                asset,
                 "Right dimensions, no NaN, none zero, length 1 where the space normalizes, and each still the one that "
                 "was stored for its text. When it fails: `rag-assets repair` makes those vectors anew.",
             ),
         ],
+        required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
         can_subset=True,
     )
-    def embeddings_checks(
-        context: dg.AssetCheckExecutionContext, postgres: Postgres, embedder: Embedder
-    ) -> Iterator[dg.AssetCheckResult]:
+    def embeddings_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         from rag_assets.audit import vectors
         from rag_assets.audit.due import of_projects
 
+        postgres = pipeline.postgres(context)
         engine = postgres.engine
-        space = _space(checked, postgres, embedder)
+        space = _space(checked, engine, pipeline.embedder(context))
         if space is None:
             return
         if checked.kind == "chunks":
-            due = of_projects(projects_of(context, postgres))
+            due = of_projects(projects_of(context, pipeline))
         else:
-            due = due_texts(context, checked.kind, checked.embeddings)
+            due = due_texts(context, checked.kind, asset, postgres.settings.messages_since)
         yield from evaluate(
             context,
             {
@@ -82,56 +86,58 @@ def embeddings_checks_of(checked: Checked) -> dg.AssetChecksDefinition:
     return embeddings_checks
 
 
-def index_checks_of(checked: Checked) -> dg.AssetChecksDefinition:
+def index_checks(pipeline: Pipeline, checked: Checked) -> dg.AssetChecksDefinition:
+    asset = pipeline.key(checked.index)
+
     @dg.multi_asset_check(
-        name=f"{checked.index}_checks",
+        name=pipeline.name(f"{checked.index}_checks"),
         specs=[
             checked.spec(
                 "no_orphan_vectors",
-                checked.index,
+                asset,
                 "No vector is left that no {text} points to. When it fails: materialize {index}, which removes them.",
             ),
             checked.spec(
                 "index_valid",
-                checked.index,
+                asset,
                 "The index is there, valid, and has the wanted operator class and parameters. When it fails: "
                 "materialize {index}, which builds it anew.",
             ),
             checked.spec(
                 "index_used",
-                checked.index,
+                asset,
                 "EXPLAIN of the statement that searches send shows the index (in a small table, where a scan is "
                 "cheaper: that it can), and the scan goes on past its first candidates. When it fails: materialize "
                 "{index}, then run ANALYZE.",
             ),
             checked.spec(
                 "search_latency",
-                checked.index,
+                asset,
                 "p95 of a search is under the threshold at 10,000 vectors or more (a smaller space is topped up with "
                 "neighbours of its own vectors). When it fails: look at the server's load and memory, lower "
                 "RAG_ASSETS_EF_SEARCH, or set RAG_ASSETS_INDEX_STORAGE=halfvec.",
             ),
             checked.spec(
                 "recall_at_10",
-                checked.index,
+                asset,
                 "The share of the ten nearest vectors of an exact scan that the index finds, with no fewer candidates "
                 "than were measured to suffice. When it fails: run `rag-assets tune`, raise "
                 "RAG_ASSETS_EF_SEARCH, or RAG_ASSETS_HNSW_M and RAG_ASSETS_HNSW_EF_CONSTRUCTION and materialize "
                 "{index}.",
             ),
         ],
+        required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
         can_subset=True,
     )
-    def index_checks(
-        context: dg.AssetCheckExecutionContext, postgres: Postgres, embedder: Embedder
-    ) -> Iterator[dg.AssetCheckResult]:
+    def index_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         from rag_assets.audit import vectors
 
+        postgres = pipeline.postgres(context)
         engine, settings = postgres.engine, postgres.settings
-        space = _space(checked, postgres, embedder)
+        space = _space(checked, engine, pipeline.embedder(context))
         if space is None:
             return
-        at = None if checked.kind == "chunks" else last_run_began(context, checked.index)
+        at = None if checked.kind == "chunks" else last_run_began(context, asset)
         yield from evaluate(
             context,
             {
@@ -147,58 +153,56 @@ def index_checks_of(checked: Checked) -> dg.AssetChecksDefinition:
     return index_checks
 
 
-def _space(checked: Checked, postgres: Postgres, embedder: Embedder) -> "EmbeddingSpace | None":
+def _space(checked: Checked, engine: "Engine", embedder: "Embedder") -> "EmbeddingSpace | None":
     """None where nothing was ever embedded of messages or memories: an installation may have none."""
     from rag_assets.stages.target import begun_space, checked_space
 
     if checked.kind == "chunks":
-        return checked_space(postgres.engine, embedder.target().definition)
-    return begun_space(postgres.engine, embedder.target(checked.kind).definition)
+        return checked_space(engine, embedder.target().definition)
+    return begun_space(engine, embedder.target(checked.kind).definition)
 
 
-embeddings_checks = embeddings_checks_of(CHUNKS)
-hnsw_index_checks = index_checks_of(CHUNKS)
-message_embeddings_checks = embeddings_checks_of(MESSAGES)
-message_index_checks = index_checks_of(MESSAGES)
-memory_embeddings_checks = embeddings_checks_of(MEMORIES)
-memory_index_checks = index_checks_of(MEMORIES)
-
-
-@dg.multi_asset_check(
-    specs=[
-        dg.AssetCheckSpec(
-            "serves_wanted_space",
-            asset="live_space",
-            description="Searches use the space that the settings ask for, and rag.live_chunks shows every chunk of "
-            "it. When it fails: materialize everything; the flip waits for the checks of embeddings and hnsw_index.",
-        ),
-        dg.AssetCheckSpec(
-            "search_quality",
-            asset="live_space",
-            description="Searches answer the judged questions of the projects that have some (`rag-assets ingest "
-            "--questions FILE --threshold ndcg@10=0.7`) as well as their thresholds ask. When it fails: look at the "
-            "questions lost worst, and compare with `rag-assets evaluate`, by mode, before you change chunks or model.",
-        ),
-    ],
-    can_subset=True,
-)
-def live_space_checks(
-    context: dg.AssetCheckExecutionContext, postgres: Postgres, embedder: Embedder
-) -> Iterator[dg.AssetCheckResult]:
-    from rag_assets.audit import quality, vectors
-
-    engine, ef_search = postgres.engine, postgres.settings.ef_search
-    wanted = embedder.target().definition.fingerprint
-
-    def retriever() -> "Retriever":
-        from rag_assets.search.retriever import Retriever
-
-        return Retriever(engine, ef_search=ef_search, encoder=embedder.encoder)
-
-    yield from evaluate(
-        context,
-        {
-            "serves_wanted_space": lambda: vectors.serves_wanted_space(engine, wanted),
-            "search_quality": lambda: quality.search_quality(engine, retriever, project_of(context)),
-        },
+def live_space_checks(pipeline: Pipeline) -> dg.AssetChecksDefinition:
+    @dg.multi_asset_check(
+        name=pipeline.name("live_space_checks"),
+        specs=[
+            dg.AssetCheckSpec(
+                "serves_wanted_space",
+                asset=pipeline.key("live_space"),
+                description="Searches use the space that the settings ask for, and rag.live_chunks shows every chunk "
+                "of it. When it fails: materialize everything; the flip waits for the checks of embeddings and "
+                "hnsw_index.",
+            ),
+            dg.AssetCheckSpec(
+                "search_quality",
+                asset=pipeline.key("live_space"),
+                description="Searches answer the judged questions of the projects that have some (`rag-assets ingest "
+                "--questions FILE --threshold ndcg@10=0.7`) as well as their thresholds ask. When it fails: look at "
+                "the questions lost worst, and compare with `rag-assets evaluate`, by mode, before you change chunks "
+                "or model.",
+            ),
+        ],
+        required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
+        can_subset=True,
     )
+    def live_space_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        from rag_assets.audit import quality, vectors
+
+        postgres, embedder = pipeline.postgres(context), pipeline.embedder(context)
+        engine, ef_search = postgres.engine, postgres.settings.ef_search
+        wanted = embedder.target().definition.fingerprint
+
+        def retriever() -> "Retriever":
+            from rag_assets.search.retriever import Retriever
+
+            return Retriever(engine, ef_search=ef_search, encoder=embedder.encoder)
+
+        yield from evaluate(
+            context,
+            {
+                "serves_wanted_space": lambda: vectors.serves_wanted_space(engine, wanted),
+                "search_quality": lambda: quality.search_quality(engine, retriever, project_of(context, pipeline)),
+            },
+        )
+
+    return live_space_checks

@@ -23,12 +23,13 @@ MADE_OF: Mapping[str, Mapping[str, Sequence[tuple[str, str]]]] = {
 }
 
 
-def lineage_metadata(asset: str) -> dict[str, Any]:
+def lineage_metadata(key: dg.AssetKey) -> dict[str, Any]:
     """For a materialization of the asset; nothing for one whose columns are made of no other's."""
+    *prefix, asset = key.path
     if asset not in MADE_OF:
         return {}
     made = {
-        column: [dg.TableColumnDep(dg.AssetKey(name), of) for name, of in sources]
+        column: [dg.TableColumnDep(dg.AssetKey([*prefix, name]), of) for name, of in sources]
         for column, sources in MADE_OF[asset].items()
     }
     return {"dagster/column_lineage": dg.TableColumnLineage(made)}

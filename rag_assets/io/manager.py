@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from rag_assets.io import tables
 from rag_assets.io.lineage import lineage_metadata
 from rag_assets.io.metadata import write_metadata
 from rag_assets.io.retrying import no_vain_retries
 from rag_assets.io.slices import SliceWriter
-from rag_assets.partitions import projects, slice_keys
+from rag_assets.io.tables import SLICES, TableSlice, load
+from rag_assets.partitions import slice_keys
+from rag_assets.pipeline import Pipeline
 from rag_assets.progress import LogLines, listening
 from rag_assets.resources.postgres import Postgres
 from rag_assets.stages.batches import ChunkBatches, DocumentBatches, EmbeddingBatches
@@ -21,10 +22,20 @@ if TYPE_CHECKING:
 Stream = DocumentBatches | ChunkBatches | EmbeddingBatches
 
 
-class TableIOManager(dg.ConfigurableIOManager):
+def tables(pipeline: Pipeline) -> dg.IOManagerDefinition:
+    @dg.io_manager(required_resource_keys={pipeline.postgres_key})
+    def tables(context: dg.InitResourceContext) -> TableIOManager:
+        """Writes our assets, and loads them for any other as a stream or a data frame."""
+        return TableIOManager(pipeline.postgres(context))
+
+    return tables
+
+
+class TableIOManager(dg.IOManager):
     """Each batch is one short transaction, while the next batch is being made; no data is held in memory."""
 
-    postgres: dg.ResourceDependency[Postgres]
+    def __init__(self, postgres: Postgres) -> None:
+        self.postgres = postgres
 
     def handle_output(self, context: dg.OutputContext, obj: Stream) -> None:
         from rag_assets.stages.prefetch import prefetch
@@ -43,21 +54,21 @@ class TableIOManager(dg.ConfigurableIOManager):
             done = writing.finish(slice_keys(context))
         if writing.failed:
             # Dagster has no public way to leave partitions out of what a step has materialized.
-            context._asset_partitions_subset = projects.empty_subset().with_partition_keys(done)
+            context._asset_partitions_subset = context.asset_partitions_def.empty_subset().with_partition_keys(done)
         for key in done:
             self._describe(context, key, writing.written[key], writing.figures[key])
 
     def load_input(self, context: dg.InputContext) -> Any:
         slice_ = self._slice(context)
-        return tables.load(slice_, context.dagster_type.typing_type)
+        return load(slice_, context.dagster_type.typing_type)
 
-    def _slice(self, context: dg.InputContext) -> tables.TableSlice:
+    def _slice(self, context: dg.InputContext) -> TableSlice:
         name = context.asset_key.path[-1]
-        return tables.SLICES[name](self.postgres.engine, tuple(slice_keys(context)))
+        return SLICES[name](self.postgres.engine, tuple(slice_keys(context)))
 
     def _describe(self, context: dg.OutputContext, key: str, written: "Written", figures: Mapping[str, float]) -> None:
         name = context.asset_key.path[-1]
-        kind = tables.SLICES[name]
+        kind = SLICES[name]
         engine = self.postgres.engine
         metadata = write_metadata(
             database=engine.url.database or "",
@@ -66,7 +77,7 @@ class TableIOManager(dg.ConfigurableIOManager):
             partitioned=bool(key),
             written=written,
             figures=figures,
-        ) | lineage_metadata(name)
+        ) | lineage_metadata(context.asset_key)
         if not key:
             context.add_output_metadata(metadata)
             return

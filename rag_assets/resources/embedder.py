@@ -2,10 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-import dagster as dg
-
 from rag_assets.io.retrying import no_vain_retries
-from rag_assets.settings import load_settings
+from rag_assets.resources.by_settings import BySettings
 
 if TYPE_CHECKING:
     from rag_assets.db.models import EmbeddingSpace
@@ -14,7 +12,7 @@ if TYPE_CHECKING:
     from rag_assets.stages.target import Target
 
 
-class Embedder(dg.ConfigurableResource):  # type: ignore[type-arg]
+class Embedder(BySettings):
     """sentence-transformers models; put a subclass in its place to embed with something else."""
 
     def target(self, kind: "Kind" = "chunks") -> "Target":
@@ -22,10 +20,10 @@ class Embedder(dg.ConfigurableResource):  # type: ignore[type-arg]
         from rag_assets.stages.target import target_space
 
         with no_vain_retries():
-            return target_space(load_settings(), kind)
+            return target_space(self.settings, kind)
 
     def encoder(self, space: "EmbeddingSpace") -> "Encoder":
         """What makes the vectors of this space; one a process."""
         from rag_assets.embedding.encoder import encoder_of_space
 
-        return encoder_of_space(space, load_settings().device)
+        return encoder_of_space(space, self.settings.device)

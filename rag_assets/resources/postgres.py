@@ -2,21 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-import dagster as dg
-
 from rag_assets.io.retrying import no_vain_retries
-from rag_assets.settings import Settings, load_settings
+from rag_assets.resources.by_settings import BySettings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 
-class Postgres(dg.ConfigurableResource):  # type: ignore[type-arg]
+class Postgres(BySettings):
     """The configured PostgreSQL, or the embedded one; all users in one process share one small pool."""
-
-    @property
-    def settings(self) -> Settings:
-        return load_settings()
 
     @property
     def engine(self) -> "Engine":

@@ -60,7 +60,11 @@ def documents(
     def of_project(name: str) -> Iterator[DocumentBatch]:
         project, own = _project(engine, name)
         source = open_source(
-            project.source_uri, include=own.include, exclude=[*own.exclude, *own.forgotten], max_bytes=max_bytes
+            project.source_uri,
+            include=own.include,
+            exclude=[*own.exclude, *own.forgotten],
+            max_bytes=max_bytes,
+            state_dir=settings.state_dir,
         )
         yield from refresh_documents(
             engine,

@@ -56,7 +56,7 @@ def test_the_assets_carry_their_code_versions() -> None:
 
 @pytest.mark.parametrize("asset", MADE_OF)
 def test_lineage_speaks_of_columns_that_there_are(asset: str) -> None:
-    lineage = lineage_metadata(asset)["dagster/column_lineage"]
+    lineage = lineage_metadata(dg.AssetKey(asset))["dagster/column_lineage"]
     assert isinstance(lineage, dg.TableColumnLineage)
     assert set(lineage.deps_by_column) <= columns(asset)
     for sources in lineage.deps_by_column.values():
@@ -66,5 +66,5 @@ def test_lineage_speaks_of_columns_that_there_are(asset: str) -> None:
 
 
 def test_what_is_made_of_no_other_asset_has_no_lineage() -> None:
-    assert lineage_metadata("raw_documents") == {}
-    assert lineage_metadata("message_embeddings") == {}
+    assert lineage_metadata(dg.AssetKey("raw_documents")) == {}
+    assert lineage_metadata(dg.AssetKey("message_embeddings")) == {}

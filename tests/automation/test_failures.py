@@ -13,10 +13,11 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine
 
-from rag_assets.automation.failures import FailureNotice, failed_runs, notice_of, notify
+from rag_assets.automation.failures import FailureNotice, notice_of, notify
 from rag_assets.errors import UsageError
+from rag_assets.pipeline import Pipeline
 from rag_assets.settings import Settings
-from tests.running import add_project, run
+from tests.running import SENSORS, add_project, run
 from tests.stages.stepping import write
 
 NOTICE = FailureNotice("ingest", "run-1", ["zoo"], {"raw_documents": "the folder is away"}, "Mend it.")
@@ -65,18 +66,18 @@ def test_a_failed_run_is_told_with_project_reason_and_advice(
     address, told = webhook
     monkeypatch.setenv("RAG_ASSETS_NOTIFY", address)
     context = failed_context(run(keys=["alpha", "zoo"], only=["raw_documents"]))
-    failed_runs(context)
+    SENSORS["failed_runs"](context)
     [said] = told
     assert (said["job"], said["projects"]) == ("ingest", ["alpha", "zoo"])
     assert "raw_documents failed for project zoo: " in said["reasons"]["project_checks"]
     assert "cannot be opened" in said["text"]
     assert "run again" in said["text"]
-    assert str(notice_of(context)) == said["text"]
+    assert str(notice_of(context, Pipeline())) == said["text"]
 
 
 def test_one_project_that_fails_is_told_in_its_own_words(settings: Settings, engine: Engine, tmp_path: Path) -> None:
     add_project(engine, "zoo", tmp_path / "nowhere")
-    found = notice_of(failed_context(run(key="zoo", only=["raw_documents"])))
+    found = notice_of(failed_context(run(key="zoo", only=["raw_documents"])), Pipeline())
     assert found.projects == ["zoo"]
     assert found.reasons["raw_documents"].startswith("the folder or file")
 

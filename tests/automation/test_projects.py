@@ -12,14 +12,17 @@ import pytest
 from sqlalchemy import Engine
 
 import rag_assets.automation.projects
-from rag_assets.automation.projects import changed_sources, nightly_refresh, own_schedules, project_partitions
 from rag_assets.automation.requests import RANGE_END, RANGE_START, stretches
 from rag_assets.db.projects import retire_project
 from rag_assets.definitions import defs
 from rag_assets.resources.postgres import Postgres
 from rag_assets.settings import Settings
-from tests.running import add_project
+from tests.running import SCHEDULES, SENSORS, add_project
 from tests.stages.stepping import write
+
+nightly_refresh = SCHEDULES["nightly_refresh"]
+own_schedules, changed_sources = SENSORS["own_schedules"], SENSORS["changed_sources"]
+project_partitions = SENSORS["project_partitions"]
 
 
 @pytest.fixture
@@ -35,15 +38,23 @@ def folders(settings: Settings, engine: Engine, tmp_path: Path) -> Callable[...,
 
 
 def look(sensor: dg.SensorDefinition, cursor: str | None = None) -> dg.SensorResult:
-    with dg.build_sensor_context(
-        instance=dg.DagsterInstance.get(),
-        cursor=cursor,
-        resources={"postgres": Postgres()},
-        repository_def=defs.get_repository_def(),
-    ) as context:
-        found = sensor(context)
-    assert isinstance(found, dg.SensorResult)
-    return found
+    instance = dg.DagsterInstance.get()
+    with (
+        # As the daemon does it.
+        dg.partition_loading_context(dynamic_partitions_store=instance),
+        dg.build_sensor_context(
+            instance=instance,
+            cursor=cursor,
+            resources={"postgres": Postgres()},
+            repository_def=defs.get_repository_def(),
+        ) as context,
+    ):
+        found = sensor.evaluate_tick(context)
+    return dg.SensorResult(
+        run_requests=found.run_requests,
+        cursor=found.cursor,
+        dynamic_partitions_requests=found.dynamic_partitions_requests,
+    )
 
 
 def asked(found: dg.SensorResult) -> list[tuple[str | None, str | None]]:
@@ -82,14 +93,20 @@ def test_every_night_asks_for_all_projects_but_those_with_a_cron_of_their_own(
     folders("removed")
     with engine.begin() as connection:
         retire_project(connection, "removed")
-    with dg.build_schedule_context(
-        instance=dg.DagsterInstance.get(),
-        resources={"postgres": Postgres()},
-        repository_def=defs.get_repository_def(),
-    ) as context:
-        requests: Any = nightly_refresh(context)
+    instance = dg.DagsterInstance.get()
+    with (
+        dg.partition_loading_context(dynamic_partitions_store=instance),
+        dg.build_schedule_context(
+            instance=instance,
+            resources={"postgres": Postgres()},
+            repository_def=defs.get_repository_def(),
+            scheduled_execution_time=datetime(2026, 3, 4, 2, tzinfo=UTC),
+        ) as context,
+    ):
+        requests = nightly_refresh.evaluate_tick(context).run_requests
     # By the order in which they were added, as Dagster's ranges go.
     assert asked(dg.SensorResult(run_requests=requests)) == [("zoo", "air"), ("sea", "sea")]
+    assert len({request.run_key for request in requests or []}) == 2
 
 
 def test_the_nightly_refresh_follows_the_settings(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
@@ -100,7 +117,7 @@ def test_the_nightly_refresh_follows_the_settings(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("RAG_ASSETS_TIME_ZONE", "Europe/Berlin")
     monkeypatch.setenv("RAG_ASSETS_AUTOMATION", "true")
     code = (
-        "from rag_assets.automation.projects import nightly_refresh as n; "
+        "from rag_assets.definitions import defs; n = defs.get_schedule_def('nightly_refresh'); "
         "print(n.cron_schedule, n.execution_timezone, n.default_status.value)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

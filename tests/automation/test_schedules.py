@@ -6,13 +6,15 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine
 
-from rag_assets.automation.schedules import trailing_messages, weekly_maintenance, yesterdays_messages
 from rag_assets.definitions import defs
 from rag_assets.errors import UsageError
 from rag_assets.settings import Settings, load_settings
 from tests.assets.conversing import MONDAY, TUESDAY, embedded, say
 from tests.fakes import ENCODERS
-from tests.running import errors, fake_defs
+from tests.running import SCHEDULES, errors, fake_defs
+
+yesterdays_messages, trailing_messages = SCHEDULES["yesterdays_messages"], SCHEDULES["trailing_messages"]
+weekly_maintenance = SCHEDULES["weekly_maintenance"]
 
 AT = datetime(2026, 3, 4, 3, tzinfo=UTC)
 

@@ -1,0 +1,115 @@
+"""All that makes one pipeline, as definitions for a code location: the table of contents."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from rag_assets.assets.chunks import chunks
+from rag_assets.assets.corpus_map import corpus_map
+from rag_assets.assets.described import described
+from rag_assets.assets.documents import raw_documents
+from rag_assets.assets.embeddings import embeddings
+from rag_assets.assets.index import hnsw_index, live_space
+from rag_assets.assets.memories import live_memories, memory_embeddings, memory_index
+from rag_assets.assets.messages import live_messages, message_embeddings, message_index
+from rag_assets.automation.failures import failed_runs
+from rag_assets.automation.following import follow_upstreams
+from rag_assets.automation.jobs import jobs_of
+from rag_assets.automation.projects import changed_sources, nightly_refresh, own_schedules, project_partitions
+from rag_assets.automation.schedules import (
+    nightly_memories,
+    trailing_messages,
+    weekly_maintenance,
+    yesterdays_messages,
+)
+from rag_assets.checks.integrity import document_checks
+from rag_assets.checks.projects import project_checks
+from rag_assets.checks.vectors import CHUNKS, MEMORIES, MESSAGES, embeddings_checks, index_checks, live_space_checks
+from rag_assets.errors import UsageError, nearest
+from rag_assets.io.manager import tables
+from rag_assets.pipeline import Pipeline
+from rag_assets.resources.embedder import Embedder
+from rag_assets.resources.postgres import Postgres
+from rag_assets.settings import Settings, settings_of
+
+
+def build_definitions(
+    *,
+    key_prefix: str | Sequence[str] | None = None,
+    group_name: str | None = None,
+    settings: Settings | Mapping[str, Any] | None = None,
+    resources: Mapping[str, Any] | None = None,
+) -> dg.Definitions:
+    """All assets, checks, jobs, schedules, sensors and resources of one pipeline, to merge into a code location.
+
+    `key_prefix` goes before the keys of the assets and, joined by "_", before all other names (`rag_ingest`,
+    `rag_postgres`), so that pipelines with different prefixes stand side by side. All assets are in the group
+    `group_name`, which is the prefix unless given. `settings` are those of this pipeline (of a mapping, what it does
+    not name is as in the environment); without them, those of the environment, read when they are used. Pipelines
+    beside each other need a database or a state folder each. `resources` take the place of ours, by the names
+    `postgres`, `embedder` and `tables`.
+
+    Raises UsageError for a prefix, a group, a setting or a resource that cannot be.
+    """
+    prefix = (key_prefix,) if isinstance(key_prefix, str) else tuple(key_prefix or ())
+    pipeline = Pipeline(prefix, group_name, None if settings is None else settings_of(settings))
+    jobs = jobs_of(pipeline)
+    return dg.Definitions(
+        assets=described(
+            pipeline,
+            [
+                raw_documents(pipeline),
+                chunks(pipeline),
+                embeddings(pipeline),
+                hnsw_index(pipeline),
+                live_space(pipeline),
+                message_embeddings(pipeline),
+                message_index(pipeline),
+                live_messages(pipeline),
+                memory_embeddings(pipeline),
+                memory_index(pipeline),
+                live_memories(pipeline),
+                corpus_map(pipeline),
+            ],
+        ),
+        asset_checks=[
+            document_checks(pipeline),
+            project_checks(pipeline),
+            embeddings_checks(pipeline, CHUNKS),
+            index_checks(pipeline, CHUNKS),
+            live_space_checks(pipeline),
+            *(embeddings_checks(pipeline, MESSAGES), index_checks(pipeline, MESSAGES)),
+            *(embeddings_checks(pipeline, MEMORIES), index_checks(pipeline, MEMORIES)),
+        ],
+        jobs=[jobs.ingest, jobs.embed_messages, jobs.embed_memories, jobs.checks, jobs.maintenance],
+        schedules=[
+            nightly_refresh(pipeline, jobs),
+            yesterdays_messages(pipeline, jobs),
+            trailing_messages(pipeline, jobs),
+            nightly_memories(pipeline, jobs),
+            weekly_maintenance(pipeline, jobs),
+        ],
+        sensors=[
+            project_partitions(pipeline),
+            changed_sources(pipeline, jobs),
+            own_schedules(pipeline, jobs),
+            follow_upstreams(pipeline),
+            failed_runs(pipeline),
+        ],
+        resources=_resources(pipeline, resources or {}),
+    )
+
+
+def _resources(pipeline: Pipeline, given: Mapping[str, Any]) -> dict[str, Any]:
+    ours = {"postgres": Postgres(), "embedder": Embedder(), "tables": tables(pipeline)}
+    for name, resource in given.items():
+        if name not in ours:
+            raise UsageError(nearest(name, list(ours), "resource"))
+        wanted = {"postgres": Postgres, "embedder": Embedder}.get(name)
+        if wanted and not isinstance(resource, wanted | dg.ResourceDefinition):
+            raise UsageError(
+                f"resources: {name} is a {type(resource).__name__}; make it a {wanted.__name__}, or a subclass of it "
+                f"({wanted.__module__})."
+            )
+    return {pipeline.name(name): resource for name, resource in {**ours, **given}.items()}

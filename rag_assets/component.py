@@ -1,0 +1,1 @@
+"""The pipeline as a component of Dagster's, for a `defs.yaml`."""
