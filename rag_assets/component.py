@@ -1,1 +1,88 @@
-"""The pipeline as a component of Dagster's, for a `defs.yaml`."""
+"""The pipeline as a component of Dagster's, for a `defs.yaml`: `type: rag_assets.RagPipeline`."""
+
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import dagster as dg
+from dagster.components import Scaffolder, ScaffoldRequest
+from pydantic import Field
+
+from rag_assets.build import build_definitions
+from rag_assets.errors import UsageError
+
+_DEFS = """\
+type: {type_name}
+
+attributes:
+  key_prefix: {prefix}
+  group_name: {prefix}
+  settings:
+    # By their names in small letters; what does not stand here is as in the environment (RAG_ASSETS_…). For a PostgreSQL
+    # of your own: database_url: "{{{{ env.DATABASE_URL }}}}"
+    state_dir: "{{{{ context.project_root }}}}/.rag_assets/{prefix}"
+"""
+
+
+class RagPipelineScaffolder(Scaffolder):
+    """A pipeline that is called like its folder, with a state folder of its own: it loads as it is."""
+
+    def scaffold(self, request: ScaffoldRequest[Any]) -> None:
+        if request.scaffold_format != "yaml":
+            raise UsageError(
+                "a pipeline in Python is rag_assets.build_definitions(…); scaffold this with --format yaml."
+            )
+        prefix = re.sub(r"\W", "_", request.target_path.name, flags=re.ASCII)
+        text = _DEFS.format(type_name=request.type_name, prefix=f"_{prefix}" if prefix[0].isdigit() else prefix)
+        if request.append:
+            with request.target_path.open("a", encoding="utf-8") as file:
+                file.write(f"---\n{text}")
+        else:
+            (request.target_path / "defs.yaml").write_text(text, encoding="utf-8")
+
+
+@dg.scaffold_with(RagPipelineScaffolder)
+class RagPipeline(dg.Component, dg.Model, dg.Resolvable):
+    """Documents kept searchable by meaning in PostgreSQL: assets, checks, jobs, schedules and sensors.
+
+    Several in one project need a prefix, and a database or a state folder, each.
+    """
+
+    key_prefix: str | list[str] | None = Field(
+        None, description="What goes before the keys of its assets, and before all its other names.", examples=["docs"]
+    )
+    group_name: str | None = Field(None, description="The group of its assets; unset: as the prefix.")
+    settings: dict[str, Any] = Field(
+        {},
+        description="Settings by their names in small letters; what is not set is as in the environment.",
+        examples=[{"database_url": "{{ env.DATABASE_URL }}", "time_zone": "Europe/Berlin"}],
+    )
+    resources: dict[str, str] = Field(
+        {},
+        description="What takes the place of the resources postgres, embedder or tables: `package.module:name` of one, "
+        "or of a class that makes one.",
+        examples=[{"embedder": "my_project.embedding:OurEmbedder"}],
+    )
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
+        return build_definitions(
+            key_prefix=self.key_prefix,
+            group_name=self.group_name,
+            settings=self.settings or None,
+            resources=_named(self.resources),
+        )
+
+
+def _named(resources: Mapping[str, str]) -> dict[str, Any]:
+    found = {}
+    for key, target in resources.items():
+        module, _, name = target.partition(":")
+        try:
+            resource = getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise UsageError(
+                f"resources: {key}: {target!r} cannot be imported ({error}); name one as `package.module:name`."
+            ) from error
+        found[key] = resource() if isinstance(resource, type) else resource
+    return found
