@@ -19,8 +19,8 @@ attributes:
   key_prefix: {prefix}
   group_name: {prefix}
   settings:
-    # By their names in small letters; what does not stand here is as in the environment (RAG_ASSETS_…). For a PostgreSQL
-    # of your own: database_url: "{{{{ env.DATABASE_URL }}}}"
+    # By their names in small letters; what does not stand here is as in the environment (RAG_ASSETS_…).
+    # For a PostgreSQL of your own: database_url: "{{{{ env.DATABASE_URL }}}}"
     state_dir: "{{{{ context.project_root }}}}/.rag_assets/{prefix}"
 """
 
