@@ -52,8 +52,7 @@ def build_definitions(
 
     Raises UsageError for a prefix, a group, a setting or a resource that cannot be.
     """
-    prefix = (key_prefix,) if isinstance(key_prefix, str) else tuple(key_prefix or ())
-    pipeline = Pipeline(prefix, group_name, None if settings is None else settings_of(settings))
+    pipeline = Pipeline(_parts(key_prefix), group_name, None if settings is None else settings_of(settings))
     jobs = jobs_of(pipeline)
     return dg.Definitions(
         assets=described(
@@ -99,6 +98,13 @@ def build_definitions(
         ],
         resources=_resources(pipeline, resources or {}),
     )
+
+
+def _parts(key_prefix: str | Sequence[str] | None) -> tuple[str, ...]:
+    if key_prefix is None:
+        return ()
+    # Anything else than a list is one part, for Pipeline to refuse where it is no name.
+    return (key_prefix,) if isinstance(key_prefix, str) or not isinstance(key_prefix, Sequence) else tuple(key_prefix)
 
 
 def _resources(pipeline: Pipeline, given: Mapping[str, Any]) -> dict[str, Any]:
