@@ -12,7 +12,7 @@ from pydantic import Field
 from rag_assets.build import build_definitions
 from rag_assets.errors import UsageError
 
-_DEFS = """\
+_IN_YAML = """\
 type: {type_name}
 
 attributes:
@@ -25,16 +25,32 @@ attributes:
 """
 
 
+_IN_PYTHON = """\
+import dagster as dg
+from rag_assets import RagPipeline
+
+
+@dg.component_instance
+def load(context: dg.ComponentLoadContext) -> RagPipeline:
+    return RagPipeline(
+        key_prefix="{prefix}",
+        group_name="{prefix}",
+        # By their names in small letters; what does not stand here is as in the environment (RAG_ASSETS_…).
+        settings={{"state_dir": context.project_root / ".rag_assets" / "{prefix}"}},
+    )
+"""
+
+
 class RagPipelineScaffolder(Scaffolder):
     """A pipeline that is called like its folder, with a state folder of its own: it loads as it is."""
 
     def scaffold(self, request: ScaffoldRequest[Any]) -> None:
-        if request.scaffold_format != "yaml":
-            raise UsageError(
-                "a pipeline in Python is rag_assets.build_definitions(…); scaffold this with --format yaml."
-            )
-        prefix = re.sub(r"\W", "_", request.target_path.name, flags=re.ASCII)
-        text = _DEFS.format(type_name=request.type_name, prefix=f"_{prefix}" if prefix[0].isdigit() else prefix)
+        name = re.sub(r"\W", "_", request.target_path.stem, flags=re.ASCII)
+        prefix = f"_{name}" if name[0].isdigit() else name
+        if request.scaffold_format == "python":
+            (request.target_path / "component.py").write_text(_IN_PYTHON.format(prefix=prefix), encoding="utf-8")
+            return
+        text = _IN_YAML.format(type_name=request.type_name, prefix=prefix)
         if request.append:
             with request.target_path.open("a", encoding="utf-8") as file:
                 file.write(f"---\n{text}")

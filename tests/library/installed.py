@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,11 +53,39 @@ class Place:
             **self.more,
         }
 
-    def call(self, command: str, *arguments: str, fails: bool = False, **environ: str) -> str:
-        """What the command says, on stdout, and where it is to fail on both."""
+    @contextmanager
+    def running(self, *arguments: str) -> Iterator[Path]:
+        """A Python process in the background, ended afterwards; gives the file of all that it says."""
+        log = self.folder / "said.log"
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=self.folder,
+                env=self.environ,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            yield log
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(60)
+
+    def call(self, command: str, *arguments: str, **environ: str) -> str:
+        """What the command says on stdout; it must end well."""
+        done = self.run(command, *arguments, **environ)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def run(self, command: str, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         found = shutil.which(command, path=self.environ["PATH"])
         assert found is not None, command
-        done = subprocess.run(
+        return subprocess.run(
             [found, *arguments],
             cwd=self.folder,
             env=self.environ | environ,
@@ -64,5 +94,3 @@ class Place:
             timeout=300,
             check=False,
         )
-        assert (done.returncode != 0) is fails, done.stdout + done.stderr
-        return done.stdout + done.stderr if fails else done.stdout

@@ -57,7 +57,7 @@ def catalogue_is_whole() -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=True)
 
 
-OURS = dg.Definitions(assets=[catalogue], asset_checks=[catalogue_is_whole])
+OURS = dg.Definitions(assets=[catalogue], asset_checks=[catalogue_is_whole], executor=dg.multiprocess_executor)
 
 
 def test_without_a_prefix_everything_has_its_plain_name() -> None:
@@ -112,6 +112,23 @@ def test_jobs_leave_alone_what_others_have_in_the_same_group() -> None:
     steps = {node.name for node in defs.resolve_job_def("docs_checks").nodes}
     assert len(steps) == 9
     assert all(step.startswith("docs_") for step in steps)
+
+
+def test_assets_follow_the_upstreams_of_their_own_pipeline() -> None:
+    defs = dg.Definitions.merge(OURS, *(build_definitions(key_prefix=prefix) for prefix in ("docs", "notes")))
+    with dg.DagsterInstance.ephemeral() as instance:
+        for prefix in ("docs", "notes"):
+            instance.add_dynamic_partitions(f"{prefix}_projects", ["handbook"])
+
+        def tick(cursor: Any = None) -> Any:
+            selection = dg.AssetSelection.all()
+            return dg.evaluate_automation_conditions(defs, instance, asset_selection=selection, cursor=cursor)
+
+        first = tick()
+        instance.report_runless_asset_event(dg.AssetMaterialization(["docs", "raw_documents"], partition="handbook"))
+        second = tick(first.cursor)
+        asked = {key.to_user_string() for key in defs.resolve_all_asset_keys() if second.get_requested_partitions(key)}
+    assert asked == {"docs/chunks", "docs/embeddings"}
 
 
 def test_each_pipeline_is_defined_by_its_own_settings() -> None:
