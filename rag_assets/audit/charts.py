@@ -25,10 +25,12 @@ def chunk_lengths(counts: Mapping[int, int], window: int) -> Markdown:
     from rag_assets.charts.drawing import histogram
 
     width = max(1, -(-max([window, *counts]) // _BINS))
+    # Each bar ends where the next begins, one of them at the window: what just fits stands before that line.
     bins: dict[int, int] = {}
     for tokens, chunks in counts.items():
-        bins[tokens // width] = bins.get(tokens // width, 0) + chunks
-    bars = [(place * width, (place + 1) * width, bins[place]) for place in sorted(bins)]
+        end = window - (window - tokens) // width * width
+        bins[end] = bins.get(end, 0) + chunks
+    bars = [(max(0, end - width), end, bins[end]) for end in sorted(bins)]
     return Markdown(histogram("Lengths of the chunks", "tokens", bars, limits={f"the model sees {window}": window}))
 
 

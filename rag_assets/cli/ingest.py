@@ -91,7 +91,7 @@ def _prepare(
     from rag_assets.db.reconcile import reconcile, refuse_declared
     from rag_assets.declarations import read_declarations
     from rag_assets.search.expectations import expecting
-    from rag_assets.sources import TOPICS_URI, canonical_uri, open_source
+    from rag_assets.sources import TOPICS_NAME, TOPICS_URI, canonical_uri, open_source
 
     name = check_name(project) if project else None
     declarations = read_declarations(load_settings())
@@ -104,7 +104,7 @@ def _prepare(
                 f"there is no project {name!r} yet; name its source: rag-assets ingest SOURCE --project {name}."
             )
         uri = canonical_uri(source) if source is not None else known.source_uri if known else TOPICS_URI
-        name = name or ("python-topics" if uri == TOPICS_URI else slug(uri.rstrip("/").rsplit("/", 1)[-1]))
+        name = name or (TOPICS_NAME if uri == TOPICS_URI else slug(uri.rstrip("/").rsplit("/", 1)[-1]))
         known = known or find_project(connection, name)
         if known and known.source_uri != uri and project is None:
             raise UsageError(

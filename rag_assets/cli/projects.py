@@ -36,7 +36,7 @@ def add(
     from rag_assets.search.expectations import read_questions_at
     from rag_assets.sources import canonical_uri, open_source
 
-    engine, declarations, _ = _enter()
+    engine, declarations, _ = enter()
     refuse_declared(declarations, check_name(name))
     uri = canonical_uri(source)
     with engine.begin() as connection:
@@ -50,7 +50,7 @@ def add(
         open_source(uri, include=settings.get("include", ()), exclude=settings.get("exclude", ()))
         _check_tokens(name, settings)
         save_project(connection, name, uri, settings, description=description)
-    _sync_partitions(engine)
+    sync_partitions(engine)
     typer.echo(f"{'changed' if known else 'added'} {name}: rag-assets ingest --project {name} reads it now")
 
 
@@ -63,8 +63,8 @@ def list_projects(
     from rag_assets.db.failures import failures
     from rag_assets.db.projects import all_projects
 
-    engine, _, reconciled = _enter()
-    _sync_partitions(engine)
+    engine, _, reconciled = enter()
+    sync_partitions(engine)
     with engine.connect() as connection:
         failed = failures(connection)
         found = [
@@ -88,7 +88,7 @@ def remove(
     from rag_assets.settings import load_settings
     from rag_assets.stages.removal import purge_project
 
-    engine, declarations, _ = _enter()
+    engine, declarations, _ = enter()
     refuse_declared(declarations, name)
     if purge:
         counts, vectors = purge_project(engine, load_settings(), name)
@@ -97,11 +97,11 @@ def remove(
         with engine.begin() as connection:
             retire_project(connection, name)
         said = f"removed {name}: its documents are still found, until rag-assets projects remove {name} --purge"
-    _sync_partitions(engine)
+    sync_partitions(engine)
     typer.echo(said)
 
 
-def _enter() -> "tuple[Engine, Declarations | None, Reconciled]":
+def enter() -> "tuple[Engine, Declarations | None, Reconciled]":
     """What is declared exists before anything is said of projects."""
     from rag_assets.cli import home
     from rag_assets.db.engine import shared_engine
@@ -122,7 +122,7 @@ def _enter() -> "tuple[Engine, Declarations | None, Reconciled]":
     return engine, declarations, found
 
 
-def _sync_partitions(engine: "Engine") -> None:
+def sync_partitions(engine: "Engine") -> None:
     from rag_assets.cli import home
     from rag_assets.db.projects import partition_names
     from rag_assets.partitions import changes_of_keys, projects

@@ -26,7 +26,7 @@ def seed(
     from rag_assets.db.engine import shared_engine
     from rag_assets.seeding import SIZES
     from rag_assets.seeding import seed as add_missing
-    from rag_assets.seeding.seed import PROJECT
+    from rag_assets.sources import TOPICS_NAME
 
     if size not in SIZES:
         raise UsageError(f"--size is {size!r}; choose one of {', '.join(SIZES)}.")
@@ -38,5 +38,5 @@ def seed(
     else:
         shown = ", ".join(f"{count} {name}" for name, count in added.items() if count) or "nothing; all was there"
         sys.stdout.write(f"added {shown}\n")
-    if not project_counts(engine, PROJECT).documents and not as_json:
-        ingest.ingest(project=PROJECT)
+    if not project_counts(engine, TOPICS_NAME).documents and not as_json:
+        ingest.ingest(project=TOPICS_NAME)

@@ -1,19 +1,53 @@
 """rag-assets ui: Dagster's web server and daemon, with the installation's own history."""
 
-import os
+import runpy
 import sys
-from typing import Annotated
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+WORKSPACE = Path(__file__).parents[1] / "workspace.yaml"
 
 
 def ui(port: Annotated[int, typer.Option(help="The port of the web server.")] = 3000) -> None:
     """Open the Dagster UI on this machine; Ctrl-C ends it."""
-    from rag_assets.cli import home
-    from rag_assets.db.engine import database_url
-
-    # Started here, once, so that web server, daemon and steps all find the database running.
-    database_url(home.enter())
+    _prepare()
     typer.echo(f"http://127.0.0.1:{port}", err=True)
-    arguments = ["dagster", "dev", "-m", "rag_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
-    os.execv(sys.executable, [sys.executable, "-m", *arguments])  # noqa: S606
+    # Whoever opens the UI by this command need not be told of another one.
+    warnings.filterwarnings("ignore", "Function `dev_command` is superseded")
+    sys.argv = ["dagster", "dev", "-w", str(WORKSPACE), "-h", "127.0.0.1", "-p", str(port)]
+    # In this very process, where most of Dagster is imported by now: one more would be a second to wait for.
+    runpy.run_module("dagster", run_name="__main__", alter_sys=True)
+
+
+def _prepare() -> None:
+    """The database runs, its schema is the newest, and there is a partition to click for every project.
+
+    Done here, once, for web server, daemon and steps alike.
+    """
+    from rag_assets.cli import projects
+    from rag_assets.db.engine import dispose_engines
+
+    engine, _, _ = projects.enter()
+    with engine.begin() as connection:
+        _begin_with_topics(connection)
+    projects.sync_partitions(engine)
+    dispose_engines()
+
+
+def _begin_with_topics(connection: "Connection") -> None:
+    """A new installation has what `rag-assets ingest` begins with; nothing of it is read before someone asks."""
+    from rag_assets.db.projects import all_projects, save_project
+    from rag_assets.sources import TOPICS_NAME, TOPICS_URI
+
+    if all_projects(connection):
+        return
+    save_project(connection, TOPICS_NAME, TOPICS_URI, {}, description="Python's own topics")
+    typer.echo(
+        f"no project yet: added {TOPICS_NAME} to begin with; yours: rag-assets projects add NAME SOURCE", err=True
+    )

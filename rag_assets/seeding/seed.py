@@ -30,10 +30,8 @@ from rag_assets.seeding.plan import (
     Size,
     planned_users,
 )
-from rag_assets.sources.topics import TOPICS_URI
+from rag_assets.sources.topics import TOPICS_NAME, TOPICS_URI
 from rag_assets.text.hashing import content_hash
-
-PROJECT = "python-topics"
 
 
 @dataclass(slots=True)
@@ -70,11 +68,11 @@ class _Seeding:
 
     def project(self) -> UUID:
         with self._engine.connect() as connection:
-            known = find_project(connection, PROJECT)
+            known = find_project(connection, TOPICS_NAME)
         if known is not None:
             return known.id
         self.added.projects += 1
-        return SyncProjects(self._engine).create(PROJECT, TOPICS_URI, description="Python's own topics").id
+        return SyncProjects(self._engine).create(TOPICS_NAME, TOPICS_URI, description="Python's own topics").id
 
     def specialization(self, planned: PlannedSpecialization) -> None:
         specializations, adapters = SyncSpecializations(self._engine), SyncAdapters(self._engine)

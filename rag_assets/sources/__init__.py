@@ -7,9 +7,9 @@ from pathlib import Path
 from rag_assets.sources.base import Source, SourceFile
 from rag_assets.sources.location import canonical_uri, check_protocol, is_local, protocols
 from rag_assets.sources.selection import Selection
-from rag_assets.sources.topics import TOPICS_URI, TopicsSource
+from rag_assets.sources.topics import TOPICS_NAME, TOPICS_URI, TopicsSource
 
-__all__ = ["TOPICS_URI", "Source", "SourceFile", "canonical_uri", "open_source"]
+__all__ = ["TOPICS_NAME", "TOPICS_URI", "Source", "SourceFile", "canonical_uri", "open_source"]
 
 
 def open_source(

@@ -10,6 +10,7 @@ from rag_assets.sources.base import SourceFile, refuse_larger
 from rag_assets.sources.selection import Selection
 
 TOPICS_URI = "python-docs:topics"
+TOPICS_NAME = "python-topics"
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,3 +96,12 @@ def test_of_many_file_types_the_rarest_are_shown_together() -> None:
 def test_a_limit_far_away_does_not_press_the_searches_into_one_bar() -> None:
     assert "limit 100 ms" not in texts(picture(charts.latencies([1.0, 1.1, 1.3], 1.3, 100)))
     assert "limit 2 ms" in texts(picture(charts.latencies([1.0, 1.1, 1.3], 1.3, 2)))
+
+
+@pytest.mark.parametrize(("longest", "beyond"), [(254, False), (255, True)])
+def test_only_chunks_longer_than_the_window_stand_beyond_its_line(longest: int, beyond: bool) -> None:
+    svg = picture(charts.chunk_lengths({9: 1, 100: 5, longest: 3}, 254))
+    [line] = [float(one.attrib["x1"]) for one in svg.iter(f"{SVG}line") if "stroke-dasharray" in one.attrib]
+    ends = [float(one.attrib["x"]) + float(one.attrib["width"]) for one in list(svg.iter(f"{SVG}rect"))[1:]]
+    assert len(ends) == 3
+    assert (max(ends) > line) is beyond
