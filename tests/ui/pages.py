@@ -83,7 +83,7 @@ class Pages:
     def end_of_backfill(self, path: str) -> str:
         """Watch a backfill on its page until it has ended, and say how."""
         self.open(path)
-        status = self.page.locator("div").filter(has=self.page.get_by_text("Status", exact=True)).last
+        status = self.page.get_by_text("Status", exact=True).locator("..")
         expect(status).to_have_text(re.compile("|".join(BACKFILL_ENDS)), timeout=RUN_MS)
         return status.inner_text().split()[-1]
 
