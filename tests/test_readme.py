@@ -37,3 +37,13 @@ def test_the_two_commands_stand_in_the_readme_as_ci_runs_them() -> None:
         "pip install -e '.[local]' -c constraints.txt && rag-assets ingest",
         "pip install -e '.[local,dev]' -c constraints.txt && pytest",
     ]
+
+
+def test_pictures_are_there_and_small() -> None:
+    root = Path(__file__).parents[1]
+    pictures = re.findall(r"^!\[[^\]]+\]\((.*)\)$", README, flags=re.MULTILINE)
+    assert set(pictures) == {f"docs/{file.name}" for file in (root / "docs").glob("*.png")} != set()
+    for picture in pictures:
+        content = (root / picture).read_bytes()
+        assert content.startswith(b"\x89PNG")
+        assert len(content) < 200_000

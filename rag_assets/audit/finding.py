@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 EXAMPLES = 5
+# In the metadata of a check whose tables have nothing that it could look at: why.
+NOTHING_TO_CHECK = "nothing_to_check"
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from rag_assets.checks.history import due_texts, last_run_began
-from rag_assets.checks.results import evaluate, project_of, projects_of
+from rag_assets.checks.results import evaluate, nothing_to_check, project_of, projects_of
 from rag_assets.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def embeddings_checks(pipeline: Pipeline, checked: Checked) -> dg.AssetChecksDef
         engine = postgres.engine
         space = _space(checked, engine, pipeline.embedder(context))
         if space is None:
+            yield from nothing_to_check(context, f"no {checked.text} was ever embedded")
             return
         if checked.kind == "chunks":
             due = of_projects(projects_of(context, pipeline))
@@ -136,6 +137,7 @@ def index_checks(pipeline: Pipeline, checked: Checked) -> dg.AssetChecksDefiniti
         engine, settings = postgres.engine, postgres.settings
         space = _space(checked, engine, pipeline.embedder(context))
         if space is None:
+            yield from nothing_to_check(context, f"no {checked.text} was ever embedded")
             return
         at = None if checked.kind == "chunks" else last_run_began(context, asset)
         yield from evaluate(

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rag_assets.audit.finding import NOTHING_TO_CHECK
 from rag_assets.cli.dead_runs import close_dead_runs, process_tag
 from rag_assets.cli.home import instance, quiet_run_config
 from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError
@@ -97,6 +98,7 @@ def run_job(
                 description=found.description,
             )
             for found in result.get_asset_check_evaluations()
+            if NOTHING_TO_CHECK not in found.metadata
         ],
         error=next(iter(errors), None),
     )

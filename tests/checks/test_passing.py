@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import Engine
 
+from rag_assets.audit.finding import NOTHING_TO_CHECK
 from tests.checks.looking import look, numbers, red
 from tests.running import fake_defs, rows
 
@@ -29,7 +30,7 @@ CHECKS = {
 
 def test_a_built_installation_passes_every_check_with_the_numbers_of_its_tables(built: Engine) -> None:
     found = look()
-    assert found.keys() == CHECKS
+    assert {name for name in found if NOTHING_TO_CHECK not in numbers(found, name)} == CHECKS
     assert red(found) == set()
     [(documents, chunks, texts, vectors)] = rows(
         built,

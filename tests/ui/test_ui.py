@@ -122,7 +122,7 @@ def test_one_damaged_row_is_one_red_check(ingested: Mapping[str, str], pages: "P
     try:
         # The check is a blocking one, and so the run says what it found.
         assert pages.end_of_run(pages.launch("checks")) == "Failure"
-        found = {asset: pages.checks(asset) for asset in checks_of("rag")}
+        found = {asset: pages.checks(asset) for asset in checks_of("rag", "conversations")}
         pages.check("chunks", "offsets_reproduce_text")
         pages.picture("red_check")
     finally:
@@ -130,7 +130,7 @@ def test_one_damaged_row_is_one_red_check(ingested: Mapping[str, str], pages: "P
             connection.execute(shift, {"by": -1})
     red = [name for shown in found.values() for name, state in shown.items() if state == "Failed"]
     assert red == ["offsets_reproduce_text"]
-    assert {asset: set(shown) for asset, shown in found.items()} == checks_of("rag")
+    assert {asset: set(shown) for asset, shown in found.items()} == checks_of("rag", "conversations")
     assert pages.page.get_by_text("1 of ").first.inner_text().startswith("1 of ")
     assert pages.end_of_run(pages.launch("checks")) == "Success"
 
