@@ -44,7 +44,7 @@ def failed_runs(pipeline: Pipeline) -> dg.SensorDefinition:
     )
     def failed_runs(context: dg.RunFailureSensorContext) -> None:
         """Logs what failed and what to do, and tells whoever RAG_ASSETS_NOTIFY names."""
-        if not is_ours(context.dagster_run, pipeline):
+        if not is_ours(context.dagster_run, context.instance, pipeline):
             return
         found = notice_of(context, pipeline)
         context.log.error(str(found))
@@ -55,13 +55,20 @@ def failed_runs(pipeline: Pipeline) -> dg.SensorDefinition:
     return failed_runs
 
 
-def is_ours(run: dg.DagsterRun, pipeline: Pipeline) -> bool:
+def is_ours(run: dg.DagsterRun, instance: dg.DagsterInstance, pipeline: Pipeline) -> bool:
     """Whether the run is of one of our jobs, or of some of our assets or their checks: there may be others' beside."""
     if run.job_name in {pipeline.name(job) for job in Jobs.names()}:
         return True
     ours = set(pipeline.keys(ASSETS))
+    if not run.asset_selection and not run.asset_check_selection:
+        # All of somebody else's job, which may have some of our assets in it.
+        steps = {key.to_python_identifier() for key in ours}
+        plan = run.execution_plan_snapshot_id
+        return plan is not None and not steps.isdisjoint(
+            instance.get_execution_plan_snapshot(plan).step_keys_to_execute
+        )
     checked = {key.asset_key for key in run.asset_check_selection or ()}
-    return bool(ours & ((run.asset_selection or set()) | checked))
+    return not ours.isdisjoint((run.asset_selection or set()) | checked)
 
 
 def notice_of(context: dg.RunFailureSensorContext, pipeline: Pipeline) -> FailureNotice:

@@ -101,8 +101,17 @@ def location(database: URL, second: URL, tmp_path: Path, monkeypatch: pytest.Mon
     def longest(chunks: pd.DataFrame) -> str:
         return str(chunks["chunk_text"].max())
 
+    @dg.asset
+    def catalogue() -> None: ...
+
     defs = dg.Definitions.merge(
-        dg.Definitions(assets=[longest], jobs=[dg.define_asset_job("ours", selection=[longest])]),
+        dg.Definitions(
+            assets=[longest, catalogue],
+            jobs=[
+                dg.define_asset_job("ours", selection=[longest]),
+                dg.define_asset_job("more", selection=["catalogue", "notes/raw_documents"]),
+            ],
+        ),
         *(
             build_definitions(
                 key_prefix=prefix,
@@ -210,10 +219,12 @@ def test_the_maintenance_of_each_works_in_its_own_database(location: Location) -
         assert {event.step_key for event in result.all_events if event.is_step_success} == {f"{prefix}_maintain"}
 
 
-def test_a_run_that_fails_is_told_by_its_own_pipeline_alone(location: Location) -> None:
+@pytest.mark.parametrize("job", ["notes_ingest", "more"])
+def test_a_run_that_fails_is_told_by_its_own_pipeline_alone(location: Location, job: str) -> None:
     with location.engines["notes"].begin() as connection:
         connection.execute(text("UPDATE rag.projects SET source_uri = '/nowhere/at/all'"))
-    result = location.run("notes_ingest", ["notes", "raw_documents"], partition_key="shared")
+    assets = [["notes", "raw_documents"]] if job == "notes_ingest" else []
+    result = location.run(job, *assets, partition_key="shared")
     assert not result.success
     event = next(event for event in result.all_events if event.event_type_value == "PIPELINE_FAILURE")
     run = location.instance.get_run_by_id(result.run_id)
@@ -232,5 +243,5 @@ def test_a_run_that_fails_is_told_by_its_own_pipeline_alone(location: Location) 
         logged[prefix] = lines
     assert logged["docs"] == []
     [line] = logged["notes"]
-    assert "notes_ingest of shared" in line
+    assert f"{job} of shared" in line
     assert "/nowhere/at/all" in line
