@@ -8,6 +8,7 @@ import psycopg
 from sqlalchemy import ClauseElement, ColumnElement, Connection, and_, true
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.util import await_
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +34,22 @@ def _as_sent(made: Any) -> Compiled:
 
 def run_compiled(connection: Connection, statement: Compiled, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     """All rows of a statement, as tuples; errors are those that SQLAlchemy raises."""
-    if connection.dispatch.before_cursor_execute:
-        # Somebody listens: a log of queries, for example.
+    # As SQLAlchemy asks it; a connection that nobody listens to does not even make the list of listeners.
+    if (connection._has_events or connection.engine._has_events) and connection.dispatch.before_cursor_execute:
+        # A log of queries, for example.
         return [tuple(row) for row in connection.exec_driver_sql(statement.sql, statement.fixed | values)]
-    cursor = connection.connection.cursor()
+    driver = connection.connection.driver_connection
+    values = statement.fixed | values
     try:
-        cursor.execute(statement.sql, statement.fixed | values)
-        return list(cursor.fetchall())
+        if isinstance(driver, psycopg.AsyncConnection):
+            rows: list[tuple[Any, ...]] = await_(_fetched(driver, statement.sql, values))
+            return rows
+        assert isinstance(driver, psycopg.Connection)
+        with driver.cursor() as cursor:
+            return cursor.execute(statement.sql, values).fetchall()
     except psycopg.Error as error:
-        driver = connection.connection.dbapi_connection
         # The pool must hear of a broken connection, and callers of one kind of error.
-        lost = connection.dialect.is_disconnect(error, driver, cursor)  # type: ignore[arg-type]
+        lost = connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, None)  # type: ignore[arg-type]
         if lost:
             # As SQLAlchemy does it: connections as old as this one are broken too, and nobody is to run into them.
             connection.engine.pool._invalidate(connection.connection, error)
@@ -51,8 +57,13 @@ def run_compiled(connection: Connection, statement: Compiled, values: dict[str, 
         raise DBAPIError.instance(
             statement.sql, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=lost
         ) from error
-    finally:
-        cursor.close()
+
+
+async def _fetched(driver: "psycopg.AsyncConnection[Any]", sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    # Nothing of it is awaited by itself: each such step would be one more way out of the greenlet and back.
+    async with driver.cursor() as cursor:
+        await cursor.execute(sql, values)
+        return await cursor.fetchall()
 
 
 class Clauses:

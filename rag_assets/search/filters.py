@@ -47,7 +47,8 @@ class Filters:
 
         Raises UsageError for a filter that cannot be.
         """
-        return list(self._conditions())
+        # Most searches have none, and to look for them would be a part of what those cost.
+        return [] if self is NO_FILTERS else list(self._conditions())
 
     def _conditions(self) -> Iterator[ColumnElement[bool]]:
         if self.projects:

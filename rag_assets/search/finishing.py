@@ -74,22 +74,8 @@ def _around(connection: Connection, request: Request, chosen: list[Candidate]) -
 
 
 def _hit(rank: int, one: Candidate, around: Mapping[UUID, str]) -> Hit:
-    row = one.row
-    return Hit(
-        rank=rank,
-        score=round(one.score, 6),
-        project=row.project,
-        file_path=row.file_path,
-        title=row.title,
-        chunk_id=row.chunk_id,
-        chunk_index=row.chunk_index,
-        heading_path=row.heading_path,
-        char_start=row.char_start,
-        char_end=row.char_end,
-        text=row.chunk_text,
-        document_id=row.document_id,
-        file_type=row.file_type,
-        source_version=row.source_version,
-        parts={name: round(value, 6) for name, value in one.parts.items()},
-        context=around.get(row.chunk_id) if around else None,
-    )
+    score = round(one.score, 6)
+    # Mostly the score is made of one part, which is itself.
+    parts = {name: score if value == one.score else round(value, 6) for name, value in one.parts.items()}
+    # The fields of a hit after its score are those of a row after its distance, in their order.
+    return Hit(rank, score, *one.row[1:], parts, around.get(one.row.chunk_id) if around else None)

@@ -33,6 +33,9 @@ CHOOSING = (
 )
 LIKENESS = (*CHOOSING, "k", "min_score", "distance", "exact", "ef_search", "mmr", "context")
 
+# They can be gone through as a vector can, in another order or with other elements than one has.
+_NO_VECTORS = (bytes, bytearray, Mapping, set, frozenset)
+
 # A question, or the vector of one: floats in a sequence or a numpy array.
 Query: TypeAlias = Union[str, Sequence[float], "NDArray[Any]"]
 
@@ -163,12 +166,13 @@ def _query(query: Any) -> tuple[str, tuple[float, ...] | None]:
         if len(text) > LONGEST_QUESTION:
             raise UsageError(f"the question has {len(text)} characters; ask with {LONGEST_QUESTION} at most.")
         return text, None
-    # Of numpy and the like: their elements as Python's own numbers.
+    # Of numpy and the like: their elements as Python's own numbers. All are of one kind, so one tells of all.
+    kind = getattr(getattr(query, "dtype", None), "kind", None)
     query = query.tolist() if hasattr(query, "tolist") else query
     try:
         # Letters, bytes and nested lists have elements too, and some of them can be turned into numbers.
-        numbers = [] if isinstance(query, bytes | bytearray | Mapping | set | frozenset) else list(query)
-        if set(map(type, numbers)) == {float}:
+        numbers = query if type(query) is list else [] if isinstance(query, _NO_VECTORS) else list(query)
+        if (kind == "f" and numbers and type(numbers[0]) is float) or set(map(type, numbers)) == {float}:
             vector = tuple(numbers)
         elif numbers and all(map(_is_number, numbers)):
             vector = tuple(map(float, numbers))
