@@ -9,7 +9,7 @@ LIBRARY = [
         "rag_assets.db.repositories",
         "rag_assets.db.schema",
         "rag_assets.search.retriever",
-        "rag_assets.audit.vectors",
+        "rag_assets.audit.serving",
         "rag_assets.stages.refresh",
     ),
     *("rag_assets.text.readers", "rag_assets.text.splitting", "rag_assets.sources", "rag_assets.embedding.encoder"),

@@ -131,7 +131,7 @@ def index_checks(pipeline: Pipeline, checked: Checked) -> dg.AssetChecksDefiniti
         can_subset=True,
     )
     def index_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        from rag_assets.audit import vectors
+        from rag_assets.audit import index, vectors
 
         postgres = pipeline.postgres(context)
         engine, settings = postgres.engine, postgres.settings
@@ -144,10 +144,10 @@ def index_checks(pipeline: Pipeline, checked: Checked) -> dg.AssetChecksDefiniti
             context,
             {
                 "no_orphan_vectors": lambda: vectors.no_orphan_vectors(engine, space, at=at),
-                "index_valid": lambda: vectors.index_valid(engine, space),
-                "index_used": lambda: vectors.index_used(engine, space),
-                "search_latency": lambda: vectors.search_latency(engine, space, settings),
-                "recall_at_10": lambda: vectors.recall_at_10(engine, space, settings),
+                "index_valid": lambda: index.index_valid(engine, space),
+                "index_used": lambda: index.index_used(engine, space),
+                "search_latency": lambda: index.search_latency(engine, space, settings),
+                "recall_at_10": lambda: index.recall_at_10(engine, space, settings),
             },
             prefix=checked.prefix,
         )
@@ -188,7 +188,7 @@ def live_space_checks(pipeline: Pipeline) -> dg.AssetChecksDefinition:
         can_subset=True,
     )
     def live_space_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        from rag_assets.audit import quality, vectors
+        from rag_assets.audit import quality, serving
 
         postgres, embedder = pipeline.postgres(context), pipeline.embedder(context)
         engine, ef_search = postgres.engine, postgres.settings.ef_search
@@ -202,7 +202,7 @@ def live_space_checks(pipeline: Pipeline) -> dg.AssetChecksDefinition:
         yield from evaluate(
             context,
             {
-                "serves_wanted_space": lambda: vectors.serves_wanted_space(engine, wanted),
+                "serves_wanted_space": lambda: serving.serves_wanted_space(engine, wanted),
                 "search_quality": lambda: quality.search_quality(engine, retriever, project_of(context, pipeline)),
             },
         )

@@ -91,7 +91,7 @@ def failures(
     engine: Engine, settings: Settings, space: EmbeddingSpace, encoder: MakeEncoder | None = None
 ) -> dict[str, str]:
     """What keeps this space from serving, by the name of the check; empty when nothing does."""
-    from rag_assets.audit.vectors import proofs
+    from rag_assets.audit.serving import proofs
 
     found = proofs(engine, settings, space, encoder)
     return {name: finding.reason for name, finding in found.items() if not finding.passed}

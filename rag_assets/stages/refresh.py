@@ -1,33 +1,20 @@
 """One function an asset: bring its table, index or pointer to what it should be, for some projects."""
 
-import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine
 
-from rag_assets.db import spaces
-from rag_assets.db.index_build import Building, ensure_index
-from rag_assets.db.index_states import IndexState, index_bytes
 from rag_assets.db.languages import DEFAULT_LANGUAGE
-from rag_assets.db.left import work_left
-from rag_assets.db.locks import exclusively
 from rag_assets.db.models import EmbeddingSpace, Project
 from rag_assets.db.pending import days_of_texts
-from rag_assets.db.prewarm import prewarm_index
 from rag_assets.db.projects import get_project
-from rag_assets.db.prune import prune
-from rag_assets.db.rates import index_amount, index_work, note_rate
-from rag_assets.db.words import refresh_words
 from rag_assets.embedding.encoder import Encoder
 from rag_assets.embedding.model import find_model
 from rag_assets.embedding.pieces import PiecewiseEncoder
-from rag_assets.errors import ServiceError
-from rag_assets.progress import report
 from rag_assets.project_settings import ProjectSettings, project_settings
 from rag_assets.settings import Settings
 from rag_assets.sources import open_source
@@ -37,12 +24,12 @@ from rag_assets.stages.batches import ChunkBatch, DocumentBatch, EmbeddingBatch
 from rag_assets.stages.chunks import refresh_chunks
 from rag_assets.stages.documents import refresh_documents
 from rag_assets.stages.embeddings import refresh_embeddings
+from rag_assets.stages.index import refresh_indexes
+from rag_assets.stages.maintained import live_first, maintained
 from rag_assets.stages.prefetch import when_stopped
 from rag_assets.stages.target import Target, project_splitter, splitter_of, tokenizer_of
 from rag_assets.text.readers import Readers
 from rag_assets.text.tokens import count_tokens
-
-_log = logging.getLogger(__name__)
 
 MakeEncoder = Callable[[EmbeddingSpace], Encoder]
 
@@ -95,7 +82,7 @@ def chunks(
 ) -> Iterator[ChunkBatch | Failed]:
     apart = Apart(engine, projects, run_id)
     yield from apart.left_behind()
-    for space in _maintained(engine, target):
+    for space in maintained(engine, target):
         yield from apart.each(partial(_chunks_of, engine, settings, space))
 
 
@@ -134,8 +121,8 @@ def embeddings(
 ) -> Iterator[EmbeddingBatch | Failed]:
     apart = Apart(engine, projects, run_id)
     yield from apart.left_behind()
-    first, *_ = maintained = _maintained(engine, target)
-    for space in maintained:
+    first, *_ = ordered = maintained(engine, target)
+    for space in ordered:
         yield from apart.each(partial(_embeddings_of, engine, settings, space, encoder, space is not first))
 
 
@@ -159,7 +146,7 @@ def message_embeddings(
     engine: Engine, settings: Settings, days: Sequence[date], target: Target, encoder: MakeEncoder
 ) -> Iterator[EmbeddingBatch]:
     """Vectors of the messages that were made on these days, by UTC; `target` is one of messages."""
-    *_, first = ordered = _live_first(engine, target)
+    *_, first = ordered = live_first(engine, target)
     for space in ordered:
         with engine.connect() as connection:
             spoken = set(connection.scalars(days_of_texts(space, min(days), max(days))))
@@ -176,7 +163,7 @@ def pending_days(engine: Engine, settings: Settings, target: Target) -> list[dat
     """The days from the first partition to today (UTC) with messages that have no vector yet, in their order."""
     today = datetime.now(UTC).date()
     days: set[date] = set()
-    for space in _maintained(engine, target):
+    for space in maintained(engine, target):
         with engine.connect() as connection:
             found = connection.scalars(days_of_texts(space, settings.messages_since, today, pending=True))
             days.update(found)
@@ -187,7 +174,7 @@ def memory_embeddings(
     engine: Engine, settings: Settings, target: Target, encoder: MakeEncoder
 ) -> Iterator[EmbeddingBatch]:
     """Vectors of all memories in force; `target` is one of memories."""
-    *_, first = ordered = _live_first(engine, target)
+    *_, first = ordered = live_first(engine, target)
     for space in ordered:
         batches = _whole_embeddings(engine, settings, space, encoder, key="")
         yield from batches if space is first else _beside(batches)
@@ -229,44 +216,8 @@ def _whole_embeddings(
 
 
 def index(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
-    """Remove orphans, then make the index of every space in use valid; gives the wanted one's figures."""
-    started = time.perf_counter()
-    figures: dict[str, Any] = {}
-    maintained = _maintained(engine, target)
-    for space in reversed(maintained):
-        with exclusively(engine, f"vectors of space {space.id}", wait_s=settings.lock_wait_s):
-            removed = prune(engine, space)
-        if space.kind == "chunks":
-            refresh_words(engine, space.chunking)
-        building = Building.of(settings, lambda done, total: report("hnsw_index", done, total, "blocks"))
-        began = time.perf_counter()
-        found = ensure_index(engine, space, building)
-        build_s = time.perf_counter() - began
-        with engine.begin() as connection:
-            vectors = spaces.count_vectors(connection, space)
-            if found is not IndexState.VALID and vectors:
-                note_rate(connection, index_work(space), index_amount(space, vectors), build_s)
-            prewarm_index(connection, space, always=found is not IndexState.VALID)
-            figures = {
-                "space": space.id,
-                "index_found": found.value,
-                "index_bytes": index_bytes(connection, space),
-                "dagster/row_count": vectors,
-                "vectors": vectors,
-                "table": spaces.partition_name(space.id),
-                "orphans_removed": removed,
-            }
-    if len(maintained) > 1:
-        figures["spaces"] = _work_left(engine, maintained)
-    return figures | {"seconds": round(time.perf_counter() - started, 3)}
-
-
-def _work_left(engine: Engine, maintained: Sequence[EmbeddingSpace]) -> list[dict[str, Any]]:
-    with engine.connect() as connection:
-        return [
-            {"space": space.id, "status": space.status, "model": space.model} | asdict(work_left(connection, space))
-            for space in maintained
-        ]
+    """Make the index of every space in use valid, without what nothing points to; gives the wanted one's figures."""
+    return refresh_indexes(engine, maintained(engine, target), settings)
 
 
 def live(engine: Engine, settings: Settings, target: Target, encoder: MakeEncoder | None = None) -> dict[str, Any]:
@@ -278,27 +229,3 @@ def _project(engine: Engine, name: str) -> tuple[Project, ProjectSettings]:
     with engine.connect() as connection:
         project = get_project(connection, name)
     return project, project_settings(name, project.settings)
-
-
-def _live_first(engine: Engine, target: Target) -> Sequence[EmbeddingSpace]:
-    """What comes in between is then in the wanted space alone, and does not keep it from taking over."""
-    return _maintained(engine, target)[::-1]
-
-
-def _maintained(engine: Engine, target: Target) -> Sequence[EmbeddingSpace]:
-    """The space that is to serve, then those beside it: the live one until the flip, the previous one while it is kept.
-
-    One beside it whose model is no longer to be had stays as it is: that must not keep the other from taking its place.
-    """
-    with engine.begin() as connection:
-        first, *beside = spaces.spaces_to_maintain(connection, target.definition)
-    return [first, *(space for space in beside if _model_is_there(space))]
-
-
-def _model_is_there(space: EmbeddingSpace) -> bool:
-    try:
-        find_model(space.model, space.revision)
-    except ServiceError as error:
-        _log.warning("the %s space %s is not kept up to date: %s", space.status, space.id, error)
-        return False
-    return True

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, inspect, text
 
-from rag_assets.audit import vectors
+from rag_assets.audit import index
 from rag_assets.audit.latency import Latency, measure
 from rag_assets.db.index_build import ensure_index
 from rag_assets.db.index_statements import index_name
@@ -37,7 +37,7 @@ def probe(engine: Engine) -> Any:
 def test_an_empty_space_has_nothing_to_measure(engine: Engine) -> None:
     made = space_of(engine)
     assert measure(engine, made, 80) is None
-    assert vectors.search_latency(engine, made, Settings()).passed
+    assert index.search_latency(engine, made, Settings()).passed
 
 
 def test_a_small_space_is_topped_up_to_ten_thousand_once(engine: Engine, space: EmbeddingSpace) -> None:
@@ -95,16 +95,16 @@ def test_from_ten_thousand_vectors_on_the_space_itself_is_measured(engine: Engin
     ensure_index(engine, made)
     with engine.begin() as connection:
         connection.execute(text(f"CREATE TABLE rag.latency_probe_{made.id} (x int)"))
-    found = vectors.search_latency(engine, made, Settings())
+    found = index.search_latency(engine, made, Settings())
     assert found.passed, found.reason
     assert (found.metadata["vectors"], found.metadata["topped_up"]) == (10_000, 0)
     assert found.metadata["planner_used_index"] is True
     # The probe of the time when it was small is not needed any more.
     assert f"latency_probe_{made.id}" not in inspect(engine).get_table_names("rag")
-    used = vectors.index_used(engine, made)
+    used = index.index_used(engine, made)
     assert used.passed
     assert (used.metadata["chosen"], used.metadata["table_is_small"]) == (True, False)
     with engine.begin() as connection:
         connection.execute(text(f"DROP INDEX rag.{index_name(made)}"))
     # At this size a scan is no excuse.
-    assert not vectors.index_used(engine, made).passed
+    assert not index.index_used(engine, made).passed

@@ -306,7 +306,7 @@ def test_a_change_of_the_schema_and_a_vacuum_in_the_middle_of_a_build_both_succe
     ids=["table", "view", "index-of-another-table"],
 )
 def test_a_name_that_is_taken_is_left_to_whoever_has_it(engine: Engine, squatter: str) -> None:
-    from rag_assets.audit import vectors
+    from rag_assets.audit import index
     from rag_assets.settings import Settings
 
     made = space_of(engine)
@@ -320,9 +320,9 @@ def test_a_name_that_is_taken_is_left_to_whoever_has_it(engine: Engine, squatter
     assert rebuild_index(engine, made) is IndexState.VALID
     assert indexes(engine, made) == [("ix_embeddings_1_hnsw_2", True)]
     assert rows(engine, "SELECT oid FROM pg_class WHERE relname = 'ix_embeddings_1_hnsw'") == before
-    assert vectors.index_valid(engine, made).passed
-    assert vectors.index_used(engine, made).passed
-    assert vectors.recall_at_10(engine, made, Settings()).passed
+    assert index.index_valid(engine, made).passed
+    assert index.index_used(engine, made).passed
+    assert index.recall_at_10(engine, made, Settings()).passed
 
 
 def test_an_extension_that_is_too_old_builds_nothing_and_says_what_to_run(engine: Engine) -> None:

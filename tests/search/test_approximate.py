@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from rag_assets.audit import recall, vectors
+from rag_assets.audit import index, recall, vectors
 from rag_assets.audit.plans import forbid_other_plans, searching, served_by_index
 from rag_assets.db.engine import make_engine
 from rag_assets.db.index_build import ensure_index
@@ -68,8 +68,8 @@ def recalls(engine: Engine, space: EmbeddingSpace, ef_search: int) -> float:
 
 def test_the_index_serves_the_statement_that_searches_send(kind: tuple[Engine, EmbeddingSpace]) -> None:
     engine, space = kind
-    assert vectors.index_valid(engine, space).passed
-    used = vectors.index_used(engine, space)
+    assert index.index_valid(engine, space).passed
+    used = index.index_used(engine, space)
     assert used.passed, used.reason
     with engine.begin() as connection:
         name = index_in_use(connection, space)
@@ -123,7 +123,7 @@ def test_a_filter_costs_no_hit(kind: tuple[Engine, EmbeddingSpace], monkeypatch:
 
 def test_checks_and_tuning_measure_it(kind: tuple[Engine, EmbeddingSpace]) -> None:
     engine, space = kind
-    measured = vectors.recall_at_10(engine, space, Settings(ef_search=1000, recall_limit=0.9))
+    measured = index.recall_at_10(engine, space, Settings(ef_search=1000, recall_limit=0.9))
     assert measured.passed, measured.reason
     curve = sweep(engine, space, number=20)
     assert curve.points[0].worst_recall < curve.points[-1].worst_recall
@@ -146,7 +146,7 @@ def test_other_clients_are_served_by_the_index_through_the_view(kind: tuple[Engi
 @pytest.mark.slow
 def test_the_latency_check_tops_it_up_under_the_same_kind_of_index(kind: tuple[Engine, EmbeddingSpace]) -> None:
     engine, space = kind
-    latency = vectors.search_latency(engine, space, Settings())
+    latency = index.search_latency(engine, space, Settings())
     assert latency.passed, latency.reason
     assert latency.metadata["planner_used_index"] is True
     [(printed,)] = rows(engine, "SELECT indexdef FROM pg_indexes WHERE tablename = :t", t=f"latency_probe_{space.id}")

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from rag_assets.audit import latency
-from rag_assets.audit.vectors import serves_wanted_space
+from rag_assets.audit.serving import serves_wanted_space
 from rag_assets.db.previous import previous_space
 from rag_assets.db.spaces import SpaceDefinition, live_space, partition_name
 from rag_assets.errors import IntegrityError, ServiceError, UsageError
