@@ -13,7 +13,7 @@ from rag_assets.settings import Settings
 from tests.running import add_project, rows
 from tests.stages.stepping import write
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 # These two commands of Dagster's read neither workspace.yaml nor [tool.dagster].
 DEFINITIONS = ("-m", "rag_assets.definitions")

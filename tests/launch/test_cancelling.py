@@ -1,0 +1,130 @@
+"""Runs that are terminated as the UI does it, in the middle of long work: they end soon, leave nothing, and go on."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.launch.servers import TERMINATE, Server, processes_of_the_installation, serving
+from tests.running import STAGES, add_project, rows, run
+from tests.stages.stepping import write
+
+pytestmark = pytest.mark.slow
+
+FILES = Path(__file__).parents[1] / "text" / "files"
+# Far less than what is ended would have taken; seconds, where nobody else uses the machine.
+SOON_S = 30
+WORKING = (
+    "SELECT left(query, 200) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+    "AND (state <> 'idle' OR xact_start IS NOT NULL)"
+)
+LOCKS = (
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
+
+@pytest.fixture
+def zoo(settings: object, engine: Engine, tmp_path: Path) -> Engine:
+    add_project(engine, "zoo", tmp_path / "zoo")
+    return engine
+
+
+@pytest.fixture
+def many_texts(zoo: Engine, tmp_path: Path) -> int:
+    """1,500 short chunks, cut already; gives how many there are."""
+    for number in range(15):
+        parts = [f"# Page {number}.{part}\n\n{'lion ' * part}{number}\n" for part in range(100)]
+        write(tmp_path / "zoo" / f"{number:02}.md", "\n".join(parts))
+    [(found,)] = prepared(zoo, *STAGES[:2])
+    return found
+
+
+def prepared(engine: Engine, *assets: str) -> list[tuple[int]]:
+    assert run(key="zoo", only=assets).success
+    return [(found,) for (found,) in rows(engine, "SELECT count(DISTINCT content_hash) FROM rag.document_chunks")]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with serving(("dagster", "dev"), tmp_path / "server.log") as server:
+        yield server
+
+
+def terminate(server: Server, engine: Engine, launched: str) -> None:
+    """Returns when the run is cancelled, and nothing of it is left in the server; waits not nearly for what it did."""
+    begun = time.monotonic()
+    assert server.ask(TERMINATE, run=launched)["__typename"] == "TerminateRunSuccess"
+    assert server.ended(launched) == "CANCELED", server.told()
+    while (left := rows(engine, WORKING)) or rows(engine, LOCKS) != [(0,)]:
+        assert time.monotonic() - begun < SOON_S, left
+        time.sleep(0.05)
+    assert time.monotonic() - begun < SOON_S
+
+
+def again(server: Server, assets: list[str], partition: str | None = "zoo") -> None:
+    assert server.ended(server.launch(assets, partition=partition)) == "SUCCESS", server.told()
+
+
+def test_in_the_middle_of_embedding(many_texts: int, zoo: Engine, server: Server) -> None:
+    launched = server.launch(["embeddings"], partition="zoo")
+    count = "SELECT count(*) FROM rag.embeddings"
+    server.until(lambda: rows(zoo, count) != [(0,)], "embedding")
+    terminate(server, zoo, launched)
+    [(kept,)] = rows(zoo, count)
+    assert 0 < kept < many_texts
+    before = rows(zoo, "SELECT content_hash, xmin::text FROM rag.embeddings ORDER BY 1")
+    again(server, ["embeddings"])
+    assert rows(zoo, count) == [(many_texts,)]
+    after = rows(zoo, "SELECT content_hash, xmin::text FROM rag.embeddings ORDER BY 1")
+    assert set(before) <= set(after), "what was embedded is not embedded again"
+
+
+def test_in_the_middle_of_building_the_index(
+    many_texts: int, zoo: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The graph takes as long as it can.
+    monkeypatch.setenv("RAG_ASSETS_HNSW_EF_CONSTRUCTION", "1000")
+    monkeypatch.setenv("RAG_ASSETS_HNSW_M", "100")
+    prepared(zoo, *STAGES[:3])
+    with serving(("dagster", "dev"), tmp_path / "server.log") as server:
+        launched = server.launch(["hnsw_index"])
+        server.until(lambda: rows(zoo, "SELECT pid FROM pg_stat_progress_create_index"), "building")
+        terminate(server, zoo, launched)
+        indexes = (
+            "SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = indexrelid WHERE relname LIKE '%hnsw%'"
+        )
+        assert rows(zoo, indexes) == []
+        again(server, ["hnsw_index"], partition=None)
+        assert rows(zoo, indexes) == [(True,)]
+
+
+def test_while_a_parser_hangs(zoo: Engine, tmp_path: Path, server: Server) -> None:
+    document = (FILES / "harbour.pdf").read_bytes()
+    for number in range(60):
+        write(tmp_path / "zoo" / f"{number:02}.pdf", document + b"%%%d" % number)
+    launched = server.launch(["raw_documents"], partition="zoo")
+    hanging = server.until(lambda: [pid for pid in parsers() if stopped(pid)], "reading")
+    terminate(server, zoo, launched)
+    assert not set(hanging) & set(parsers())
+    assert rows(zoo, "SELECT error FROM rag.documents WHERE status = 'failed'") == []
+    again(server, ["raw_documents"])
+    assert rows(zoo, "SELECT status, count(*) FROM rag.documents GROUP BY 1") == [("ok", 60)]
+
+
+def parsers() -> list[int]:
+    """The processes that parse documents for this installation."""
+    return [pid for pid, command in processes_of_the_installation().items() if "rag_assets.text.worker" in command]
+
+
+def stopped(pid: int) -> bool:
+    """Let a parser hang, as far as anybody can see."""
+    try:
+        os.kill(pid, signal.SIGSTOP)
+    except ProcessLookupError:
+        return False
+    return True
