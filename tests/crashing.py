@@ -15,12 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rag_assets.cli.dead_runs import close_dead_runs, process_tag
-
-if TYPE_CHECKING:
-    import dagster as dg
+from rag_assets.cli.dead_runs import process_tag
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ def materialize(project: str, job: str) -> Any:
     """Run the assets in this process, without checks: those take longer than all the rest."""
     import dagster as dg
 
-    from tests.running import STAGES, fake_defs
+    from tests.running import STAGES, fake_defs, instance_of_commands
 
     if job == "messages":
         return _materialize_messages(project)
@@ -97,7 +94,7 @@ def materialize(project: str, job: str) -> Any:
         assets=fake_defs.assets, resources=fake_defs.resources, jobs=[dg.define_asset_job(job, selection=selection)]
     )
     return defs.resolve_job_def(job).execute_in_process(
-        instance=_instance(),
+        instance=instance_of_commands(),
         partition_key=project,
         tags=process_tag(),
         raise_on_error=False,
@@ -109,7 +106,7 @@ def _materialize_messages(days: str) -> Any:
     """The same for a range of days, `first...last`."""
     import dagster as dg
 
-    from tests.running import fake_defs
+    from tests.running import fake_defs, instance_of_commands
 
     selection = dg.AssetSelection.assets("message_embeddings", "message_index") - dg.AssetSelection.all_asset_checks()
     defs = dg.Definitions(
@@ -119,20 +116,11 @@ def _materialize_messages(days: str) -> Any:
     )
     first, last = days.split("...")
     return defs.resolve_job_def("messages").execute_in_process(
-        instance=_instance(),
+        instance=instance_of_commands(),
         tags=process_tag() | {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last},
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
-
-
-def _instance() -> "dg.DagsterInstance":
-    """As commands have it: what was killed before holds no place in a pool any more."""
-    import dagster as dg
-
-    instance = dg.DagsterInstance.get()
-    close_dead_runs(instance)
-    return instance
 
 
 def _serve() -> None:

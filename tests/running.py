@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Engine, text
 
+from rag_assets.cli.dead_runs import close_dead_runs
 from rag_assets.db.projects import save_project
 from rag_assets.definitions import defs
 from rag_assets.partitions import projects
@@ -55,6 +56,13 @@ def run(
             **({"ops": {"raw_documents": {"config": config}}} if config else {}),
         },
     )
+
+
+def instance_of_commands() -> dg.DagsterInstance:
+    """As commands open it: runs that were killed before hold no place in a pool any more."""
+    instance = dg.DagsterInstance.get()
+    close_dead_runs(instance)
+    return instance
 
 
 def add_project(engine: Engine, name: str, source: Path | str, **settings: Any) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 import rag_assets
 from rag_assets.history import MOST_OPEN, SqliteHistory
+from tests.homes import PLAIN
 
 SHIPPED = Path(rag_assets.__file__).with_name("dagster.yaml").read_text()
 
@@ -57,14 +58,13 @@ def open_files(folder: Path) -> set[str]:
 
 def test_what_it_writes_dagster_reads_and_the_other_way_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    plain = "telemetry:\n  enabled: false\n"
-    with opened(tmp_path, plain) as instance:
+    with opened(tmp_path, PLAIN) as instance:
         first = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
     with opened(tmp_path, SHIPPED) as instance:
         assert type(instance.event_log_storage).__module__ == SqliteHistory.__module__
         assert materialized(instance) == [first]
         second = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
-    with opened(tmp_path, plain) as instance:
+    with opened(tmp_path, PLAIN) as instance:
         assert materialized(instance) == [second, first]
         assert {run.run_id for run in instance.get_runs()} == {first, second}
         assert len(instance.all_logs(second)) == len(instance.all_logs(first))
@@ -92,7 +92,7 @@ def test_a_wiped_history_is_written_anew(tmp_path: Path, monkeypatch: pytest.Mon
         assert materialized(instance) == []
         after = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
         assert materialized(instance) == [after]
-    with opened(tmp_path, "telemetry:\n  enabled: false\n") as instance:
+    with opened(tmp_path, PLAIN) as instance:
         assert materialized(instance) == [after]
 
 

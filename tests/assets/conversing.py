@@ -8,9 +8,8 @@ from uuid import UUID
 import dagster as dg
 from sqlalchemy import Engine
 
-from rag_assets.cli.dead_runs import close_dead_runs
 from rag_assets.db.repositories import NewMessage, SyncConversations
-from tests.running import errors, fake_defs, rows, run
+from tests.running import errors, fake_defs, instance_of_commands, rows, run
 
 MONDAY, TUESDAY, FRIDAY = date(2026, 3, 2), date(2026, 3, 3), date(2026, 3, 6)
 HASHES = (
@@ -48,11 +47,8 @@ def unchecked(*assets: str, days: Sequence[date] = ()) -> None:
         jobs=[dg.define_asset_job("unchecked", selection=selection)],
     )
     names = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
-    instance = dg.DagsterInstance.get()
-    # As commands do: what was killed before holds no place in a pool any more.
-    close_dead_runs(instance)
     result = defs.resolve_job_def("unchecked").execute_in_process(
-        instance=instance,
+        instance=instance_of_commands(),
         tags={name: day.isoformat() for name, day in zip(names, (min(days), max(days)), strict=True)} if days else {},
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},

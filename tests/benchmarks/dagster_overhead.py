@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from tests.homes import plain_home
+from tests.launch.servers import BIN, free_port
 
 EMPTY = """
 import dagster as dg
@@ -48,6 +50,7 @@ OURS = """
 import sys, time
 from rag_assets.cli.home import enter, instance
 from rag_assets.cli.run import run_job
+import rag_assets.definitions
 enter()
 instance()
 started = time.perf_counter()
@@ -93,14 +96,12 @@ def refresh(root: Path, environment: dict[str, str], arguments: argparse.Namespa
     called([program("rag-assets"), "ingest", "--project", names[0]], environment)
     run = [sys.executable, "-c", OURS, names[0], names[-1]]
     called(run, environment)
-    empty_home = root / "empty_home"
-    empty_home.mkdir()
-    (empty_home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    at_empty_home = environment | {"DAGSTER_HOME": str(plain_home(root / "empty_home"))}
     empty = [sys.executable, "-c", EMPTY, str(arguments.projects)]
-    called(empty, environment | {"DAGSTER_HOME": str(empty_home)})
+    called(empty, at_empty_home)
     ours_s, empty_s = [], []
     for _ in range(arguments.rounds):
-        empty_s.append(float(called(empty, environment | {"DAGSTER_HOME": str(empty_home)})))
+        empty_s.append(float(called(empty, at_empty_home)))
         ours_s.append(float(called(run, environment)))
     ours, theirs = statistics.median(ours_s), statistics.median(empty_s)
     return {
@@ -114,9 +115,7 @@ def refresh(root: Path, environment: dict[str, str], arguments: argparse.Namespa
 
 def ui(root: Path, environment: dict[str, str]) -> dict[str, Any]:
     (root / "nothing.py").write_text(NOTHING)
-    home = root / "nothing_home"
-    home.mkdir()
-    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    home = plain_home(root / "nothing_home")
     ours, empty = [], []
     for _ in range(3):
         port = free_port()
@@ -163,14 +162,8 @@ def answered(command: list[str], port: int, environment: dict[str, str]) -> floa
             process.wait()
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 def program(name: str) -> str:
-    return str(Path(sys.executable).with_name(name))
+    return str(BIN / name)
 
 
 def called(command: list[str], environment: dict[str, str]) -> str:

@@ -152,7 +152,7 @@ def serving(command: Sequence[str], log: Path, *, end: signal.Signals = signal.S
 def processes_of_the_installation() -> dict[int, str]:
     """Those that were started with the DAGSTER_HOME of now: process id and command."""
     mark = f"DAGSTER_HOME={os.environ['DAGSTER_HOME']}\0".encode()
-    found = {}
+    found: dict[int, str] = {}
     for folder in Path("/proc").iterdir():
         with suppress(OSError):
             if folder.name.isdigit() and mark in (folder / "environ").read_bytes():

@@ -50,35 +50,35 @@ def prepared(engine: Engine, *assets: str) -> list[tuple[int]]:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    with serving(("dagster", "dev"), tmp_path / "server.log") as server:
-        yield server
+def ui(tmp_path: Path) -> Iterator[Server]:
+    with serving(("dagster", "dev"), tmp_path / "server.log") as ui:
+        yield ui
 
 
-def terminate(server: Server, engine: Engine, launched: str) -> None:
+def terminate(ui: Server, engine: Engine, launched: str) -> None:
     """Returns when the run is cancelled, and nothing of it is left in the server; waits not nearly for what it did."""
     begun = time.monotonic()
-    assert server.ask(TERMINATE, run=launched)["__typename"] == "TerminateRunSuccess"
-    assert server.ended(launched) == "CANCELED", server.told()
+    assert ui.ask(TERMINATE, run=launched)["__typename"] == "TerminateRunSuccess"
+    assert ui.ended(launched) == "CANCELED", ui.told()
     while (left := rows(engine, WORKING)) or rows(engine, LOCKS) != [(0,)]:
         assert time.monotonic() - begun < SOON_S, left
         time.sleep(0.05)
     assert time.monotonic() - begun < SOON_S
 
 
-def again(server: Server, assets: list[str], partition: str | None = "zoo") -> None:
-    assert server.ended(server.launch(assets, partition=partition)) == "SUCCESS", server.told()
+def again(ui: Server, assets: list[str], partition: str | None = "zoo") -> None:
+    assert ui.ended(ui.launch(assets, partition=partition)) == "SUCCESS", ui.told()
 
 
-def test_in_the_middle_of_embedding(many_texts: int, zoo: Engine, server: Server) -> None:
-    launched = server.launch(["embeddings"], partition="zoo")
+def test_in_the_middle_of_embedding(many_texts: int, zoo: Engine, ui: Server) -> None:
+    launched = ui.launch(["embeddings"], partition="zoo")
     count = "SELECT count(*) FROM rag.embeddings"
-    server.until(lambda: rows(zoo, count) != [(0,)], "embedding")
-    terminate(server, zoo, launched)
+    ui.until(lambda: rows(zoo, count) != [(0,)], "embedding")
+    terminate(ui, zoo, launched)
     [(kept,)] = rows(zoo, count)
     assert 0 < kept < many_texts
     before = rows(zoo, "SELECT content_hash, xmin::text FROM rag.embeddings ORDER BY 1")
-    again(server, ["embeddings"])
+    again(ui, ["embeddings"])
     assert rows(zoo, count) == [(many_texts,)]
     after = rows(zoo, "SELECT content_hash, xmin::text FROM rag.embeddings ORDER BY 1")
     assert set(before) <= set(after), "what was embedded is not embedded again"
@@ -87,32 +87,32 @@ def test_in_the_middle_of_embedding(many_texts: int, zoo: Engine, server: Server
 def test_in_the_middle_of_building_the_index(
     many_texts: int, zoo: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The graph takes as long as it can.
-    monkeypatch.setenv("RAG_ASSETS_HNSW_EF_CONSTRUCTION", "1000")
-    monkeypatch.setenv("RAG_ASSETS_HNSW_M", "100")
+    # The graph takes some seconds.
+    monkeypatch.setenv("RAG_ASSETS_HNSW_EF_CONSTRUCTION", "800")
+    monkeypatch.setenv("RAG_ASSETS_HNSW_M", "32")
     prepared(zoo, *STAGES[:3])
-    with serving(("dagster", "dev"), tmp_path / "server.log") as server:
-        launched = server.launch(["hnsw_index"])
-        server.until(lambda: rows(zoo, "SELECT pid FROM pg_stat_progress_create_index"), "building")
-        terminate(server, zoo, launched)
+    with serving(("dagster", "dev"), tmp_path / "server.log") as ui:
+        launched = ui.launch(["hnsw_index"])
+        ui.until(lambda: rows(zoo, "SELECT pid FROM pg_stat_progress_create_index"), "building")
+        terminate(ui, zoo, launched)
         indexes = (
             "SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = indexrelid WHERE relname LIKE '%hnsw%'"
         )
         assert rows(zoo, indexes) == []
-        again(server, ["hnsw_index"], partition=None)
+        again(ui, ["hnsw_index"], partition=None)
         assert rows(zoo, indexes) == [(True,)]
 
 
-def test_while_a_parser_hangs(zoo: Engine, tmp_path: Path, server: Server) -> None:
+def test_while_a_parser_hangs(zoo: Engine, tmp_path: Path, ui: Server) -> None:
     document = (FILES / "harbour.pdf").read_bytes()
     for number in range(60):
         write(tmp_path / "zoo" / f"{number:02}.pdf", document + b"%%%d" % number)
-    launched = server.launch(["raw_documents"], partition="zoo")
-    hanging = server.until(lambda: [pid for pid in parsers() if stopped(pid)], "reading")
-    terminate(server, zoo, launched)
+    launched = ui.launch(["raw_documents"], partition="zoo")
+    hanging = ui.until(lambda: [pid for pid in parsers() if stopped(pid)], "reading")
+    terminate(ui, zoo, launched)
     assert not set(hanging) & set(parsers())
     assert rows(zoo, "SELECT error FROM rag.documents WHERE status = 'failed'") == []
-    again(server, ["raw_documents"])
+    again(ui, ["raw_documents"])
     assert rows(zoo, "SELECT status, count(*) FROM rag.documents GROUP BY 1") == [("ok", 60)]
 
 
