@@ -96,7 +96,8 @@ def test_in_the_middle_of_building_the_index(
         ui.until(lambda: rows(zoo, "SELECT pid FROM pg_stat_progress_create_index"), "building")
         terminate(ui, zoo, launched)
         indexes = (
-            "SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = indexrelid WHERE relname LIKE '%hnsw%'"
+            "SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
+            "WHERE c.relname LIKE 'ix_embeddings_1_hnsw%'"
         )
         assert rows(zoo, indexes) == []
         again(ui, ["hnsw_index"], partition=None)
