@@ -67,11 +67,17 @@ class _Engines:
 class _Events(SqliteEventLogStorage):
     def __init__(self, base_dir: str) -> None:
         self._engines = _Engines()
+        self._tables: set[str] = set()
         super().__init__(base_dir)
 
     def has_table(self, table_name: str) -> bool:
-        with self._engines.of(self.conn_string_for_shard(INDEX_SHARD_NAME)).connect() as connection:
-            return inspect(connection).has_table(table_name)
+        """Dagster asks it of each event; a table that is there stays."""
+        if table_name not in self._tables:
+            with self._engines.of(self.conn_string_for_shard(INDEX_SHARD_NAME)).connect() as connection:
+                if not inspect(connection).has_table(table_name):
+                    return False
+            self._tables.add(table_name)
+        return True
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
@@ -86,6 +92,7 @@ class _Events(SqliteEventLogStorage):
     def wipe(self) -> None:
         # It deletes files, which nobody may go on writing into.
         self._engines.close()
+        self._tables.clear()
         super().wipe()
 
     def dispose(self) -> None:

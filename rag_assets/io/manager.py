@@ -55,8 +55,9 @@ class TableIOManager(dg.IOManager):
         if writing.failed:
             # Dagster has no public way to leave partitions out of what a step has materialized.
             context._asset_partitions_subset = context.asset_partitions_def.empty_subset().with_partition_keys(done)
+        rows = SLICES[context.asset_key.path[-1]](self.postgres.engine, tuple(done)).counts()
         for key in done:
-            self._describe(context, key, writing.written[key], writing.figures[key])
+            self._describe(context, key, rows[key], writing.written[key], writing.figures[key])
 
     def load_input(self, context: dg.InputContext) -> Any:
         slice_ = self._slice(context)
@@ -66,14 +67,13 @@ class TableIOManager(dg.IOManager):
         name = context.asset_key.path[-1]
         return SLICES[name](self.postgres.engine, tuple(slice_keys(context)))
 
-    def _describe(self, context: dg.OutputContext, key: str, written: "Written", figures: Mapping[str, float]) -> None:
-        name = context.asset_key.path[-1]
-        kind = SLICES[name]
-        engine = self.postgres.engine
+    def _describe(
+        self, context: dg.OutputContext, key: str, rows: int, written: "Written", figures: Mapping[str, float]
+    ) -> None:
         metadata = write_metadata(
-            database=engine.url.database or "",
-            table=kind.table,
-            rows=kind(engine, (key,)).count(),
+            database=self.postgres.engine.url.database or "",
+            table=SLICES[context.asset_key.path[-1]].table,
+            rows=rows,
             partitioned=bool(key),
             written=written,
             figures=figures,

@@ -39,8 +39,17 @@ def rows(table: str, projects: tuple[str, ...]) -> Select[Any]:
 
 
 def count(table: str, projects: tuple[str, ...]) -> Select[Any]:
+    return _selected(table, projects, _number(table))
+
+
+def count_by_project(table: str, projects: tuple[str, ...]) -> Select[Any]:
+    """Name and number, of those that have any."""
+    return _selected(table, projects, Project.name, _number(table)).group_by(Project.name)
+
+
+def _number(table: str) -> ColumnElement[int]:
     key = {"documents": Document.id, "document_chunks": DocumentChunk.id}.get(table, Embedding.content_hash)
-    return _selected(table, projects, func.count(key.distinct()))
+    return func.count(key.distinct())
 
 
 def whole_texts(kind: Kind, days: tuple[str, ...]) -> Select[Any]:

@@ -1,7 +1,7 @@
 """What downstream assets load: our tables as streams, or as pandas, polars or pyarrow by the annotation."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rag_assets.errors import UsageError
@@ -47,6 +47,10 @@ class TableSlice:
         with self.engine.connect() as connection:
             return connection.scalar(self.select_count()) or 0
 
+    def counts(self) -> dict[str, int]:
+        """The number of rows of each partition."""
+        return {key: replace(self, keys=(key,)).count() for key in self.keys}
+
     def to_reader(self) -> "pa.RecordBatchReader":
         """The rows as a stream of Arrow batches."""
         from rag_assets.io.arrow import record_batches
@@ -58,6 +62,13 @@ class ProjectSlice(TableSlice):
     @property
     def projects(self) -> tuple[str, ...]:
         return self.keys
+
+    def counts(self) -> dict[str, int]:
+        from rag_assets.io import selects
+
+        with self.engine.connect() as connection:
+            found = connection.execute(selects.count_by_project(self.table, self.keys))
+            return dict.fromkeys(self.keys, 0) | {row[0]: row[1] for row in found}
 
 
 class Documents(ProjectSlice):

@@ -46,12 +46,14 @@ started = time.perf_counter()
 assert job.execute_in_process(instance=instance, run_config=quiet, tags=tags).success
 print(time.perf_counter() - started)
 """
+# What a command has done by then, so has this one: settings, engine, imports.
 OURS = """
 import sys, time
 from rag_assets.cli.home import enter, instance
 from rag_assets.cli.run import run_job
-import rag_assets.definitions
-enter()
+import rag_assets.definitions, rag_assets.stages.refresh
+from rag_assets.db.engine import shared_engine
+shared_engine(enter())
 instance()
 started = time.perf_counter()
 outcome = run_job("ingest", partition_range=(sys.argv[1], sys.argv[2]))
