@@ -3,47 +3,37 @@
 import os
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
 from rag_assets.settings import Settings
-from tests.running import add_project, rows
-from tests.stages.stepping import write
+from tests.launch.servers import BIN, ROOT
+from tests.running import rows
 
-ROOT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
-# These two commands of Dagster's read neither workspace.yaml nor [tool.dagster].
-DEFINITIONS = ("-m", "rag_assets.definitions")
+# Two of Dagster's commands read neither workspace.yaml nor [tool.dagster]: they are told like this, or by a variable.
+DEFINITIONS = "rag_assets.definitions"
+VARIABLE = {"DAGSTER_MODULE_NAME": DEFINITIONS}
 
 pytestmark = pytest.mark.slow
 
 
-def call(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def call(line: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    command, *words = line.split()
     found = shutil.which(command, path=f"{BIN}{os.pathsep}{os.environ['PATH']}")
     if found is None:
         pytest.skip(f"{command} is not installed: pip install -e '.[dg]' -c constraints.txt")
     said = subprocess.run(
-        [found, *arguments],
+        [found, *words, *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200"},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200"} | env,
     )
     assert said.returncode == 0, said.stdout + said.stderr
     return said
-
-
-@pytest.fixture
-def two(settings: Settings, engine: Engine, tmp_path: Path) -> Engine:
-    for name in ("alpha", "zoo"):
-        write(tmp_path / name / "a.md", f"The text of {name}.")
-        add_project(engine, name, tmp_path / name)
-    return engine
 
 
 def documents(engine: Engine) -> list[str]:
@@ -56,38 +46,29 @@ def documents(engine: Engine) -> list[str]:
 
 
 def test_one_partition_then_a_range_of_them(two: Engine) -> None:
-    call("dagster", "asset", "materialize", *DEFINITIONS, "--select", "raw_documents", "--partition", "zoo")
+    call("dagster asset materialize --select raw_documents --partition zoo", **VARIABLE)
     assert documents(two) == ["zoo"]
-    call(
-        "dagster",
-        "asset",
-        "materialize",
-        *DEFINITIONS,
-        "--select",
-        "raw_documents,chunks",
-        "--partition-range",
-        "alpha...zoo",
-    )
+    call(f"dagster asset materialize -m {DEFINITIONS} --select raw_documents,chunks --partition-range alpha...zoo")
     assert documents(two) == ["alpha", "zoo"]
     assert rows(two, "SELECT count(*) FROM rag.document_chunks") == [(2,)]
 
 
 def test_a_job_is_executed(two: Engine) -> None:
-    call("dagster", "job", "execute", *DEFINITIONS, "-j", "ingest", "--tags", '{"dagster/partition": "zoo"}')
+    call(f"dagster job execute -m {DEFINITIONS} -j ingest --tags", '{"dagster/partition": "zoo"}')
     assert rows(two, "SELECT DISTINCT project FROM rag.live_chunks") == [("zoo",)]
-    call("dagster", "job", "execute", *DEFINITIONS, "-j", "checks")
+    call("dagster job execute -j checks", **VARIABLE)
 
 
 def test_definitions_are_valid(settings: Settings) -> None:
-    call("dagster", "definitions", "validate")
+    call("dagster definitions validate")
 
 
 def test_dg_checks_lists_and_launches(two: Engine) -> None:
-    call("dg", "check", "defs")
-    said = call("dg", "list", "defs", "--json").stdout
+    call("dg check defs")
+    said = call("dg list defs --json").stdout
     for name in ("raw_documents", "live_space", "nightly_refresh", "changed_sources", "every_project_read"):
         assert name in said
-    call("dg", "launch", "--assets", "raw_documents", "--partition", "alpha")
+    call("dg launch --assets raw_documents --partition alpha")
     assert documents(two) == ["alpha"]
-    call("dg", "launch", "--assets", "raw_documents", "--partition-range", "alpha...zoo")
+    call("dg launch --assets raw_documents --partition-range alpha...zoo")
     assert documents(two) == ["alpha", "zoo"]
