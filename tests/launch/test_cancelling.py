@@ -36,17 +36,13 @@ def zoo(settings: object, engine: Engine, tmp_path: Path) -> Engine:
 
 @pytest.fixture
 def many_texts(zoo: Engine, tmp_path: Path) -> int:
-    """1,500 short chunks, cut already; gives how many there are."""
+    """Short chunks, cut already; gives how many distinct ones there are: some 1,000."""
     for number in range(15):
         parts = [f"# Page {number}.{part}\n\n{'lion ' * part}{number}\n" for part in range(100)]
         write(tmp_path / "zoo" / f"{number:02}.md", "\n".join(parts))
-    [(found,)] = prepared(zoo, *STAGES[:2])
-    return found
-
-
-def prepared(engine: Engine, *assets: str) -> list[tuple[int]]:
-    assert run(key="zoo", only=assets).success
-    return [(found,) for (found,) in rows(engine, "SELECT count(DISTINCT content_hash) FROM rag.document_chunks")]
+    assert run(key="zoo", only=STAGES[:2]).success
+    [(found,)] = rows(zoo, "SELECT count(DISTINCT content_hash) FROM rag.document_chunks")
+    return int(found)
 
 
 @pytest.fixture
@@ -84,13 +80,16 @@ def test_in_the_middle_of_embedding(many_texts: int, zoo: Engine, ui: Server) ->
     assert set(before) <= set(after), "what was embedded is not embedded again"
 
 
-def test_in_the_middle_of_building_the_index(
-    many_texts: int, zoo: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The graph takes some seconds.
+@pytest.fixture
+def _slow_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index takes some seconds."""
     monkeypatch.setenv("RAG_ASSETS_HNSW_EF_CONSTRUCTION", "800")
     monkeypatch.setenv("RAG_ASSETS_HNSW_M", "32")
-    prepared(zoo, *STAGES[:3])
+
+
+@pytest.mark.usefixtures("_slow_graph")
+def test_in_the_middle_of_building_the_index(many_texts: int, zoo: Engine, tmp_path: Path) -> None:
+    assert run(key="zoo", only=STAGES[:3]).success
     with serving(("dagster", "dev"), tmp_path / "server.log") as ui:
         launched = ui.launch(["hnsw_index"])
         ui.until(lambda: rows(zoo, "SELECT pid FROM pg_stat_progress_create_index"), "building")
