@@ -82,6 +82,12 @@ class RagPipeline(dg.Component, dg.Model, dg.Resolvable):
     )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
+        # What a template names and nobody has set is None: without an address, all would go into an embedded database.
+        empty = next((name for name, value in self.settings.items() if value in (None, "")), None)
+        if empty is not None:
+            raise UsageError(
+                f"settings: {empty} is empty; set the environment variable that it is read from, or take it out."
+            )
         return build_definitions(
             key_prefix=self.key_prefix,
             group_name=self.group_name,

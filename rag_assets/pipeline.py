@@ -10,6 +10,7 @@ import dagster as dg
 
 from rag_assets.errors import UsageError
 from rag_assets.partitions import daily
+from rag_assets.resources.by_settings import BySettings
 from rag_assets.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -84,12 +85,17 @@ class Pipeline:
         return self.name("tables")
 
     def postgres(self, context: HasResources) -> "Postgres":
-        found: Postgres = getattr(context.resources, self.postgres_key)
-        return found.of(self.given)
+        found: Postgres = self._at_work(context, self.postgres_key)
+        return found
 
     def embedder(self, context: HasResources) -> "Embedder":
-        found: Embedder = getattr(context.resources, self.embedder_key)
-        return found.of(self.given)
+        found: Embedder = self._at_work(context, self.embedder_key)
+        return found
+
+    def _at_work(self, context: HasResources, key: str) -> Any:
+        """The resource by our settings; one that only looks like ours has its own."""
+        found = getattr(context.resources, key)
+        return found.of(self.given) if isinstance(found, BySettings) else found
 
 
 def _check_name(what: str, name: object) -> None:

@@ -1,5 +1,6 @@
 """What the resources have in common: the settings that they work by."""
 
+from copy import copy
 from typing import Self
 
 import dagster as dg
@@ -15,9 +16,11 @@ class BySettings(dg.ConfigurableResource):  # type: ignore[type-arg]
     _given: Settings | None = PrivateAttr(default=None)
 
     def of(self, settings: Settings | None) -> Self:
-        """This very resource, from here on at work by these settings; None: by those of the environment."""
-        self._given = settings
-        return self
+        """This resource, from here on at work by these settings; None: by those of the environment."""
+        # The very same, with the model that it may have loaded, unless another pipeline has it in hand.
+        bound = self if self._given is None or self._given == settings else copy(self)
+        bound._given = settings
+        return bound
 
     @property
     def settings(self) -> Settings:
