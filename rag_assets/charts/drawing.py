@@ -90,13 +90,19 @@ def scatter(title: str, groups: Mapping[str, Sequence[tuple[float, float]]]) -> 
     colours = dict(zip(order, _colours(len(order)), strict=True))
     points = [point for group in groups.values() for point in group]
     x, y = ([point[side] for point in points] or [0.0] for side in (0, 1))
-    canvas = Canvas(title, Axis("", min(x), max(x), ()), Axis("", min(y), max(y), ()))
+    canvas = Canvas(title, _with_room(x), _with_room(y))
     for name in order:
         for point in groups[name]:
             canvas.dot(*point, colours[name], 2)
     named = {name[:24]: colour for name, colour in colours.items() if colour != REST}
     canvas.legend(named | ({"others": REST} if len(named) < len(colours) else {}))
     return image(canvas.svg(), title)
+
+
+def _with_room(values: Sequence[float]) -> Axis:
+    """So that no dot lies on the frame."""
+    room = (max(values) - min(values)) * 0.03
+    return Axis("", min(values) - room, max(values) + room, ())
 
 
 def _colours(number: int) -> Sequence[str]:

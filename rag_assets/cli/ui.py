@@ -43,11 +43,15 @@ def _prepare() -> None:
 def _begin_with_topics(connection: "Connection") -> None:
     """A new installation has what `rag-assets ingest` begins with; nothing of it is read before someone asks."""
     from rag_assets.db.projects import all_projects, save_project
+    from rag_assets.settings import load_settings
     from rag_assets.sources import TOPICS_NAME, TOPICS_URI
 
     if all_projects(connection):
         return
+    yours = "rag-assets projects add NAME SOURCE"
+    # Where sensors are on, what is there is read at once.
+    if load_settings().automation:
+        typer.echo(f"no project yet: {yours}", err=True)
+        return
     save_project(connection, TOPICS_NAME, TOPICS_URI, {}, description="Python's own topics")
-    typer.echo(
-        f"no project yet: added {TOPICS_NAME} to begin with; yours: rag-assets projects add NAME SOURCE", err=True
-    )
+    typer.echo(f"no project yet: added {TOPICS_NAME} to begin with; yours: {yours}", err=True)

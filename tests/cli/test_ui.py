@@ -58,6 +58,14 @@ def test_projects_that_there_are_can_be_chosen_and_none_is_added(
     assert rows(engine, "SELECT name FROM rag.projects ORDER BY 1") == [("new",), ("old",)]
 
 
+def test_nothing_is_added_where_sensors_would_read_it_at_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, cli: Cli, started: list[list[str]]
+) -> None:
+    monkeypatch.setenv("RAG_ASSETS_AUTOMATION", "true")
+    assert cli("ui").err.splitlines()[0] == "no project yet: rag-assets projects add NAME SOURCE"
+    assert keys() == []
+
+
 def test_wrong_declaration_is_said_before_anything_is_started(
     settings: Settings, cli: Cli, started: list[list[str]]
 ) -> None:

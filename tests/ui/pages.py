@@ -11,6 +11,7 @@ LOCATION = "rag_assets"
 # backfills every 30 s.
 PAGE_MS = 60_000
 RUN_MS = 600_000
+LOOKS, LOOK_MS = 20, 500
 
 # How a run ends, and a backfill, as their pages say it.
 ENDS = ("Success", "Failure", "Canceled")
@@ -41,6 +42,7 @@ class Pages:
         self.page.get_by_role("button", name="Materialize all").click()
         dialog = self.page.get_by_role("dialog").first
         expect(dialog.get_by_text("Partition selection")).to_be_visible()
+        self.page.wait_for_load_state("networkidle")
         if projects:
             dialog.get_by_text("Select a partition").click()
             for project in projects:
@@ -94,6 +96,15 @@ class Pages:
         self.open(f"/assets/{asset}?view=checks")
         self.page.get_by_role("button", name="Execute all").wait_for()
         self.page.wait_for_load_state("networkidle")
+        for _ in range(LOOKS):
+            found = self._listed_checks()
+            self.page.wait_for_timeout(LOOK_MS)
+            # The names are there before their states: what two looks agree on is meant.
+            if found and found == self._listed_checks():
+                return found
+        raise AssertionError(f"the checks of {asset} do not come to rest: {found}")
+
+    def _listed_checks(self) -> dict[str, str]:
         text = self.page.locator("body").inner_text()
         listed = text.split("Execute all\n", 1)[1].split("\nExecute\n", 1)[0].splitlines()
         # Each has three lines: its name, the name again to measure its width by, its state. Last is a title.

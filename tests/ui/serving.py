@@ -64,8 +64,9 @@ def serving(root: Path, **settings: str) -> Iterator[Served]:
         until_it_answers(served)
         yield served
     finally:
-        stop(process)
+        ended = stop(process)
         EmbeddedServer.at(state).stop()
+    assert ended, f"Ctrl-C did not end it in {ENDING_S} s:\n{log.read_text()[-4000:]}"
 
 
 def until_it_answers(served: Served) -> None:
@@ -81,8 +82,8 @@ def until_it_answers(served: Served) -> None:
             time.sleep(0.2)
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """As Ctrl-C does, which goes to all processes of the terminal."""
+def stop(process: subprocess.Popen[bytes]) -> bool:
+    """As Ctrl-C does, which goes to all processes of the terminal; False where it had to be killed."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGINT)
     try:
@@ -90,6 +91,8 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(ENDING_S)
+        return False
+    return True
 
 
 def free_port() -> int:
