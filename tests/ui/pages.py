@@ -10,7 +10,7 @@ LOCATION = "rag_assets"
 # Limits for what hangs, not for what is slow: a page takes a second, a run up to a minute, the daemon looks for
 # backfills every 30 s.
 PAGE_MS = 60_000
-RUN_MS = 600_000
+RUN_MS = 900_000
 LOOKS, LOOK_MS = 20, 500
 
 # How a run ends, and a backfill, as their pages say it.
