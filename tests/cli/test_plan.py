@@ -26,15 +26,20 @@ def test_a_change_is_planned_in_words_and_as_json(built: Engine, cli: Cli, monke
     assert "to embed: 0 of" in said.out
     assert "messages: nothing there" in said.out
 
+    # Shorter vectors could be made of those that are there; lengths that were not kept could not.
     monkeypatch.setenv("RAG_ASSETS_DIMENSIONS", "128")
+    monkeypatch.setenv("RAG_ASSETS_NORMALIZE", "false")
     [(texts,)] = rows(built, "SELECT count(*) FROM rag.embeddings")
     said = cli("plan", "--json")
     assert_shape(said.json, PLAN)
     chunks, messages, memories = said.json["plans"]
-    assert chunks["changes"] == {"dimensions": {"live": 384, "wanted": 128}}
+    assert chunks["changes"] == {
+        "dimensions": {"live": 384, "wanted": 128},
+        "normalize": {"live": True, "wanted": False},
+    }
     assert (chunks["texts_to_embed"], chunks["texts"], messages["texts"], memories["texts"]) == (texts, texts, 0, 0)
     shown = cli("plan").out
-    assert "another space than live space 1: dimensions 384 → 128" in shown
+    assert "another space than live space 1: dimensions 384 → 128, normalize True → False" in shown
     assert f"to embed: {texts:,} of {texts:,} texts" in shown
     assert rows(built, "SELECT count(*) FROM rag.embedding_spaces") == [(1,)]
 
