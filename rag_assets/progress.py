@@ -45,12 +45,17 @@ class LogLines:
     def __init__(self, log: Callable[[str], None], *, every_s: float = 5.0) -> None:
         self._log = log
         self._every_s = every_s
-        self._started: dict[str, tuple[float, int]] = {}
+        # By stage: when what is counted was begun, at which number, and the last one.
+        self._begun: dict[str, tuple[float, int, int]] = {}
         self._last = time.monotonic()
 
     def __call__(self, step: Step) -> None:
         now = time.monotonic()
-        begun, first = self._started.setdefault(step.stage, (now, step.done))
+        begun, first, last = self._begun.get(step.stage, (now, step.done, step.done))
+        if step.done < last:
+            # The next project, which begins anew.
+            begun, first = now, step.done
+        self._begun[step.stage] = begun, first, step.done
         if now - self._last < self._every_s:
             return
         self._last = now
