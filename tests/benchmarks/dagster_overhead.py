@@ -61,6 +61,17 @@ seconds = time.perf_counter() - started
 assert outcome.success and not any(check.fatal for check in outcome.checks), outcome
 print(seconds)
 """
+PROJECTS = """
+import sys
+from pathlib import Path
+from rag_assets.cli.projects import enter, sync_partitions
+from rag_assets.db.projects import save_project
+engine, *_ = enter()
+with engine.begin() as connection:
+    for folder in sys.argv[1:]:
+        save_project(connection, Path(folder).name, folder, {})
+sync_partitions(engine)
+"""
 NOTHING = "import dagster as dg\ndefs = dg.Definitions()\n"
 
 
@@ -94,8 +105,7 @@ def refresh(root: Path, environment: dict[str, str], arguments: argparse.Namespa
             (source / f"page{number:03}.md").write_text(
                 f"# {name}, page {number}\n\nWhat page {number} of {name} says.\n"
             )
-        called([program("rag-assets"), "projects", "add", name, str(source)], environment)
-    called([program("rag-assets"), "ingest", "--project", names[0]], environment)
+    called([sys.executable, "-c", PROJECTS, *(str(root / name) for name in names)], environment)
     run = [sys.executable, "-c", OURS, names[0], names[-1]]
     called(run, environment)
     at_empty_home = environment | {"DAGSTER_HOME": str(plain_home(root / "empty_home"))}
