@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from sqlalchemy import Engine
 
-from tests.launch.servers import TERMINATE, Server, processes_of_the_installation, serving
-from tests.running import STAGES, add_project, rows, run
+from tests.launch.servers import TERMINATE, Server, processes_of_the_installation, serving, until_none_is_left
+from tests.running import STAGES, add_project, encoder, rows, run
 from tests.stages.stepping import write
 
 pytestmark = pytest.mark.slow
@@ -128,3 +129,22 @@ def stopped(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_by_ctrl_c_at_the_terminal_of_the_server(many_texts: int, zoo: Engine, ui: Server) -> None:
+    launched = ui.launch(["embeddings"], partition="zoo")
+    count = "SELECT count(*) FROM rag.embeddings"
+    ui.until(lambda: rows(zoo, count) != [(0,)], "embedding")
+    # A terminal tells all that runs in it; no process is left, or the fixture fails.
+    os.killpg(ui.process.pid, signal.SIGINT)
+    ui.process.wait(SOON_S * 2)
+    assert until_none_is_left() == {}
+    [(kept,)] = rows(zoo, count)
+    assert 0 < kept < many_texts
+    assert (rows(zoo, LOCKS), rows(zoo, WORKING)) == ([(0,)], [])
+    ended = dg.DagsterInstance.get().get_run_by_id(launched)
+    assert ended is not None
+    assert ended.is_finished
+    assert run(key="zoo", only=STAGES[:3]).success
+    assert rows(zoo, count) == [(many_texts,)]
+    assert len(encoder().embedded) == many_texts - kept
