@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from rag_assets.db.locks import exclusively
 from rag_assets.settings import Settings
 from tests.crashing import Child, Ended, Forker, forker, materialize
 from tests.fakes import ENCODERS
@@ -241,13 +242,13 @@ def test_waiting_run_says_who_holds_the_project(
     settings: Settings, engine: Engine, folder: Path, tmp_path: Path, children: Forker
 ) -> None:
     add_project(engine, "zoo", folder)
-    slow = child(settings, tmp_path, encode_s=0.1)
     hasty = child(settings, tmp_path)
     hasty.env["RAG_ASSETS_LOCK_WAIT_S"] = "0.2"
-    both = children.run(slow, hasty, hasty)
-    assert both[0].errors == [] or any("is in the hands of" in error for error in both[0].errors)
-    told = [error for ended in both for error in ended.errors]
-    assert told
-    assert all("is in the hands of rag_assets (backend" in error for error in told), told
+    with exclusively(engine, "chunks of zoo", wait_s=0):
+        [ended] = children.run(hasty)
+    assert ended.errors
+    assert all("chunks of zoo is in the hands of rag_assets (backend" in error for error in ended.errors), ended.errors
+    [ended] = children.run(hasty)
+    assert ended.errors == []
     found = finished(engine)
     assert found == clean(engine, found)
