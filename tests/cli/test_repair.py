@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from rag_assets.db.models.embeddings import EF_SEARCH
 from rag_assets.db.repositories import SyncMemories
 from tests.checks.damages import DAMAGES, ONE_CHUNK, add_half_a_space
 from tests.checks.looking import change, look, red
@@ -116,7 +117,7 @@ def test_a_dry_run_says_what_differs_and_changes_nothing(built: Engine, cli: Cli
     assert found["texts_without_vector"]["rows"] == texts - vectors > 50
     assert (found["chunks_differ"]["rows"], found["chunks_differ"]["examples"]) == (1, ["page03.md"])
     assert found["index"]["examples"] == ["absent"]
-    assert found["space_altered"]["examples"] == ["ef_search: 10, not 120"]
+    assert found["space_altered"]["examples"] == [f"ef_search: 10, not {EF_SEARCH}"]
     assert tables(built) == before
     shown = cli("repair", "--dry-run")
     assert "texts_without_vector" in shown.out
