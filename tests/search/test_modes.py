@@ -89,7 +89,7 @@ def test_figures_say_how_an_answer_was_found(retriever: Retriever, built: Engine
     assert (by_meaning.ef_search, by_words.ef_search, by_both.ef_search) == (ef_search, None, ef_search)
     assert by_both.considered == max(ef_search, FUSED_DEPTH) + by_words.considered
     assert retriever.search(QUESTION, mode="hybrid", ef_search=300).ef_search == 300
-    assert retriever.search(QUESTION, mode="vector", k=ef_search + 50).ef_search == ef_search + 50
+    assert retriever.search(QUESTION, mode="vector", k=150, ef_search=30).ef_search == 150
     zoo = retriever.search(QUESTION, mode="vector", project="zoo")
     assert (zoo.plan, zoo.ef_search) == ("exact", None)
     assert by_words.embedding_ms == 0
