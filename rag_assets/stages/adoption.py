@@ -14,13 +14,12 @@ from rag_assets.db.spaces import partition
 from rag_assets.embedding.model import document_prompt
 
 
-def adopt(connection: Connection, space: EmbeddingSpace, pending: Select[Any]) -> int:
-    """Take over what other spaces have of the `pending` texts' vectors; returns how many.
+def adopt(connection: Connection, space: EmbeddingSpace, pending: Select[Any]) -> None:
+    """Take over what other spaces have of the `pending` texts' vectors.
 
     From a space of the same model and dimensions as they are; from one that keeps more of them, what the model would
     have made: the first dimensions, brought to length 1 where the space wants that.
     """
-    adopted = 0
     for source in adoptable(connection, space):
         stored, wanted = partition(source.id), pending.subquery()
         vector, proof = _taken_over(space, source, stored.c)
@@ -31,9 +30,7 @@ def adopt(connection: Connection, space: EmbeddingSpace, pending: Select[Any]) -
             .where(func.vector_norm(vector) > 0)
         )
         names = ["space_id", "content_hash", "embedding", "checksum"]
-        adopting = insert(partition(space.id)).from_select(names, found).on_conflict_do_nothing()
-        adopted += connection.execute(adopting).rowcount
-    return adopted
+        connection.execute(insert(partition(space.id)).from_select(names, found).on_conflict_do_nothing())
 
 
 def adoptable(connection: Connection, space: EmbeddingSpace) -> Sequence[EmbeddingSpace]:

@@ -61,8 +61,11 @@ def refresh_embeddings(
         yield EmbeddingBatch(key, space.id)
         with engine.begin() as connection:
             distinct = connection.scalar(count_texts(space, project_id, day)) or 0
-            adopt(connection, space, pending_texts(space, project_id, day))
             pending = connection.scalar(count_pending_texts(space, project_id, day)) or 0
+            # Mostly nothing is pending, and other spaces need not be looked at.
+            if pending:
+                adopt(connection, space, pending_texts(space, project_id, day))
+                pending = connection.scalar(count_pending_texts(space, project_id, day)) or 0
         yield EmbeddingBatch(
             key, space.id, figures={"distinct": distinct, "reused": distinct - pending, "embedded": 0, "tokens": 0}
         )
