@@ -55,7 +55,8 @@ def document_checks(pipeline: Pipeline) -> dg.AssetChecksDefinition:
     def document_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         from rag_assets.audit import integrity
         from rag_assets.embedding.model import find_model
-        from rag_assets.stages.target import checked_space, tokenizer_of
+        from rag_assets.stages.splitters import tokenizer_of
+        from rag_assets.stages.target import checked_space
 
         engine, embedder = pipeline.postgres(context).engine, pipeline.embedder(context)
         projects = projects_of(context, pipeline)

@@ -143,7 +143,8 @@ def _check_tokens(name: str, settings: dict[str, Any]) -> None:
         return
     from rag_assets.project_settings import project_settings
     from rag_assets.settings import load_settings
-    from rag_assets.stages.target import project_splitter, target_space
+    from rag_assets.stages.splitters import project_splitter
+    from rag_assets.stages.target import target_space
 
     target = target_space(load_settings())
     project_splitter(target.definition, target.model, name, project_settings(name, settings))

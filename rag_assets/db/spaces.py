@@ -41,7 +41,6 @@ class SpaceDefinition:
 
     kind: str
     fingerprint: str
-    embedder: str
     chunking: str
     chunking_settings: dict[str, Any]
     model: str

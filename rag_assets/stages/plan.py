@@ -30,7 +30,8 @@ from rag_assets.db.texts import Kind, Texts, texts_of
 from rag_assets.embedding.encoder import Encoder, token_batches
 from rag_assets.settings import Settings
 from rag_assets.stages.adoption import adoptable
-from rag_assets.stages.target import Target, splitter_of, target_space
+from rag_assets.stages.splitters import splitter_of
+from rag_assets.stages.target import Target, target_space
 from rag_assets.text.hashing import content_hash
 
 # Of documents that are to be cut anew, so much is cut to see what comes of it: seconds, however many there are.

@@ -27,7 +27,8 @@ from rag_assets.stages.embeddings import refresh_embeddings
 from rag_assets.stages.index import refresh_indexes
 from rag_assets.stages.maintained import live_first, maintained
 from rag_assets.stages.prefetch import when_stopped
-from rag_assets.stages.target import Target, project_splitter, splitter_of, tokenizer_of
+from rag_assets.stages.splitters import project_splitter, splitter_of, tokenizer_of
+from rag_assets.stages.target import Target
 from rag_assets.text.readers import Readers
 from rag_assets.text.tokens import count_tokens
 

@@ -3,22 +3,18 @@
 import logging
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, and_, or_, select
 from sqlalchemy.orm import Session
-from tokenizers import Tokenizer
 
 from rag_assets.db.spaces import SpaceDefinition
 from rag_assets.db.texts import Kind
-from rag_assets.embedding.model import DOCUMENT_PROMPTS, QUERY_PROMPT, Model, document_prompt, find_model
+from rag_assets.embedding.model import DOCUMENT_PROMPTS, QUERY_PROMPT, Model, find_model
 from rag_assets.errors import ServiceError, UsageError
-from rag_assets.project_settings import ProjectSettings
 from rag_assets.settings import Settings
+from rag_assets.stages.splitters import chunking_of, content_tokens, cutting, tokenizer_of
 from rag_assets.text.hashing import fingerprint
-from rag_assets.text.splitting import Splitter
-from rag_assets.text.tokens import count_tokens, load_tokenizer, special_token_count
 
 if TYPE_CHECKING:
     from rag_assets.db.models import EmbeddingSpace
@@ -27,8 +23,6 @@ if TYPE_CHECKING:
 NO_PROMPT = "-"
 # The chunking of texts that are embedded whole.
 WHOLE = "whole"
-# Models that read whole books still find passages better; more than this only on demand.
-LONGEST_BY_DEFAULT = 512
 
 # What pgvector can index of each storage, and what its vectors can have at all.
 _INDEXABLE = {"vector": 2_000, "halfvec": 4_000, "bit": 16_000}
@@ -58,7 +52,7 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
     tokenizer = tokenizer_of(model)
     room = content_tokens(model, tokenizer)
     whole = kind != "chunks"
-    cutting = _cutting(tokenizer, room, 0) if whole else _chunking(settings, model, tokenizer, room)
+    cuts = cutting(tokenizer, room, 0) if whole else chunking_of(settings, model, tokenizer, room)
     embedder: dict[str, Any] = {
         "model": model.name,
         "revision": model.revision,
@@ -69,7 +63,7 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
     }
     if whole:
         # A longer text's vector is made of those of its pieces, so it is another one where these are cut elsewhere.
-        embedder["pieces"] = cutting
+        embedder["pieces"] = cuts
     index: dict[str, Any] = {
         "distance": settings.distance or _DISTANCES.get(model.similarity, "cosine"),
         "storage": storage_for(dimensions, settings.index_storage),
@@ -82,13 +76,12 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
     graph: dict[str, Any] = {"m": settings.hnsw_m, "ef_construction": settings.hnsw_ef_construction}
     # Lists have neither links nor construction: who changes those of graphs makes no other space of lists.
     shape = graph if settings.index_method == "hnsw" else {"method": settings.index_method}
-    chunking = WHOLE if whole else fingerprint(cutting)
+    chunking = WHOLE if whole else fingerprint(cuts)
     definition = SpaceDefinition(
         kind=kind,
         fingerprint=fingerprint(kind, chunking, embedder, index | shape),
-        embedder=fingerprint(embedder),
         chunking=chunking,
-        chunking_settings=cutting,
+        chunking_settings=cuts,
         model=model.name,
         revision=model.revision,
         dimensions=dimensions,
@@ -148,79 +141,6 @@ def storage_for(dimensions: int, wanted: str) -> str:
             fitting[0],
         )
     return fitting[0]
-
-
-def _chunking(settings: Settings, model: Model, tokenizer: Tokenizer, room: int) -> dict[str, Any]:
-    max_tokens = settings.chunk_tokens or min(room, LONGEST_BY_DEFAULT)
-    if max_tokens > room:
-        raise UsageError(
-            f"RAG_ASSETS_CHUNK_TOKENS is {max_tokens}, but the window of {model.name} holds {room} tokens; "
-            f"set it to {room} or less."
-        )
-    if settings.overlap_tokens * 2 >= max_tokens:
-        raise UsageError(
-            f"RAG_ASSETS_OVERLAP_TOKENS is {settings.overlap_tokens}, too much for chunks of {max_tokens} tokens; "
-            "set it to less than half of that."
-        )
-    return _cutting(tokenizer, max_tokens, settings.overlap_tokens)
-
-
-def _cutting(tokenizer: Tokenizer, max_tokens: int, overlap_tokens: int) -> dict[str, Any]:
-    splitter = Splitter(tokenizer, max_tokens=max_tokens, overlap_tokens=overlap_tokens)
-    return {
-        "tokenizer": fingerprint(tokenizer.to_str()),
-        "splitter": splitter.version,
-        "max_tokens": max_tokens,
-        "overlap_tokens": overlap_tokens,
-    }
-
-
-@cache
-def _tokenizer_at(path: Path) -> Tokenizer:
-    return load_tokenizer(path)
-
-
-def tokenizer_of(model: Model) -> Tokenizer:
-    """The model's tokenizer; read once a process, since its file is large."""
-    return _tokenizer_at(model.path)
-
-
-def content_tokens(model: Model, tokenizer: Tokenizer) -> int:
-    """How many tokens of a text the model really sees: its window less special tokens and prompt."""
-    prompt = document_prompt(model.prompts)
-    return model.window - special_token_count(tokenizer) - max(count_tokens(tokenizer, [prompt, ""]))
-
-
-def splitter_of(space: "EmbeddingSpace | SpaceDefinition", model: Model) -> Splitter:
-    """The splitter that makes the chunks of this space, or the pieces of texts that do not fit its model's window."""
-    return Splitter(
-        tokenizer_of(model),
-        max_tokens=space.chunking_settings["max_tokens"],
-        overlap_tokens=space.chunking_settings["overlap_tokens"],
-    )
-
-
-def project_splitter(
-    space: "EmbeddingSpace | SpaceDefinition", model: Model, project: str, settings: ProjectSettings
-) -> Splitter:
-    """The splitter of one project; raises UsageError where its own tokens do not go with the model's window.
-
-    Its size changes no other project: the chunks of a space may differ in size, as long as each fits the window, and
-    vectors are stored under the text. So they are cut anew in place, document by document, in the space that there is.
-    """
-    own = (settings.chunk_tokens, settings.overlap_tokens)
-    if own == (None, None):
-        return splitter_of(space, model)
-    max_tokens = settings.chunk_tokens or space.chunking_settings["max_tokens"]
-    if max_tokens > space.max_tokens:
-        raise UsageError(
-            f"project {project}: chunk_tokens is {max_tokens}, but the window of {model.name} holds "
-            f"{space.max_tokens} tokens; set it to {space.max_tokens} or less."
-        )
-    overlap = settings.overlap_tokens
-    if overlap is None:
-        overlap = min(space.chunking_settings["overlap_tokens"], (max_tokens - 1) // 2)
-    return Splitter(tokenizer_of(model), max_tokens=max_tokens, overlap_tokens=overlap)
 
 
 def checked_space(engine: Engine, wanted: SpaceDefinition) -> "EmbeddingSpace":

@@ -52,7 +52,6 @@ DEEP = 100
 DEFINITION = SpaceDefinition(
     kind="chunks",
     fingerprint="storage",
-    embedder="storage",
     chunking="storage",
     chunking_settings={},
     model="synthetic",

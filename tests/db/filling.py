@@ -18,7 +18,6 @@ from rag_assets.text.hashing import content_hash
 DEFINITION = SpaceDefinition(
     kind="chunks",
     fingerprint="f1",
-    embedder="e1",
     chunking="c1",
     chunking_settings={"max_tokens": 64},
     model="some/model",

@@ -150,6 +150,15 @@ def test_spaces_that_older_versions_cannot_index_step_down_to_those_that_they_ca
     assert "No new upgrade operations" in schema.check(engine)
 
 
+def test_versions_that_compare_spaces_by_one_value_find_each_of_its_own(engine: Engine) -> None:
+    for fingerprint in ("one", "other"):
+        space_of(engine, definition(fingerprint))
+    schema.downgrade(engine, "0016")
+    assert rows(engine, "SELECT embedder FROM rag.embedding_spaces ORDER BY id") == [("one",), ("other",)]
+    schema.upgrade(engine)
+    assert "No new upgrade operations" in schema.check(engine)
+
+
 @pytest.mark.slow
 def test_a_run_after_a_downgrade_and_upgrade_makes_everything_anew(built: Engine) -> None:
     schema.downgrade(built, "0001")

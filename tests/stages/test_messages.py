@@ -8,7 +8,7 @@ from sqlalchemy import Engine, text
 from rag_assets.db.repositories import NewMessage, SyncConversations, SyncMemories, SyncUsers
 from rag_assets.settings import Settings
 from rag_assets.stages import refresh
-from rag_assets.stages.target import Target, target_space
+from rag_assets.stages.target import WHOLE, Target, target_space
 from rag_assets.text.hashing import content_hash
 from tests.fakes import HashEncoder
 from tests.running import rows
@@ -57,8 +57,9 @@ def test_kinds_have_spaces_of_their_own_with_the_model_in_common(
     definitions = [target.definition for target in (target_space(settings), messages, memories)]
     assert [definition.kind for definition in definitions] == ["chunks", "messages", "memories"]
     assert len({definition.fingerprint for definition in definitions}) == 3
-    # What is embedded whole is another vector than a chunk's as soon as it does not fit the window.
-    assert definitions[0].embedder != definitions[1].embedder == definitions[2].embedder
+    # What is embedded whole is cut into pieces where it does not fit the window, and all that fits it is no chunk.
+    assert {definition.chunking for definition in definitions[1:]} == {WHOLE}
+    assert definitions[1].chunking_settings == definitions[2].chunking_settings
     assert len({(definition.model, definition.revision) for definition in definitions}) == 1
 
 

@@ -39,7 +39,6 @@ class EmbeddingSpace(Timestamped, Base):
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     kind: Mapped[str]
     fingerprint: Mapped[str] = mapped_column(unique=True)
-    embedder: Mapped[str]
     chunking: Mapped[str]
     chunking_settings: Mapped[Json]
     model: Mapped[str]
