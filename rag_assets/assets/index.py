@@ -1,6 +1,7 @@
 """hnsw_index and live_space: the index over the vectors, and the pointer that says which space is searched."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -17,15 +18,8 @@ if TYPE_CHECKING:
 
 
 def hnsw_index(pipeline: Pipeline) -> dg.AssetsDefinition:
-    @dg.asset(
-        key=pipeline.key("hnsw_index"),
-        deps=[pipeline.key("embeddings")],
-        required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
-        group_name="rag",
-        kinds={"postgres"},
-        pool=INDEX_POOL,
-        retry_policy=RETRIES,
-        automation_condition=FOLLOWS_PARTITIONS,
+    @database_asset(
+        pipeline, "hnsw_index", of="embeddings", group="rag", pool=INDEX_POOL, automation_condition=FOLLOWS_PARTITIONS
     )
     def hnsw_index(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """The index over the vectors of the space (HNSW or IVFFlat), valid and with the wanted parameters.
@@ -39,13 +33,11 @@ def hnsw_index(pipeline: Pipeline) -> dg.AssetsDefinition:
 
 
 def live_space(pipeline: Pipeline) -> dg.AssetsDefinition:
-    @dg.asset(
-        key=pipeline.key("live_space"),
-        deps=[pipeline.key("hnsw_index")],
-        required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
-        group_name="rag",
-        kinds={"postgres"},
-        retry_policy=RETRIES,
+    @database_asset(
+        pipeline,
+        "live_space",
+        of="hnsw_index",
+        group="rag",
         automation_condition=FOLLOWS_UPSTREAM,
         freshness_policy=fresh(pipeline.settings),
     )
@@ -58,6 +50,30 @@ def live_space(pipeline: Pipeline) -> dg.AssetsDefinition:
         return serve(context, pipeline, "chunks", table="live_chunks")
 
     return live_space
+
+
+def database_asset(
+    pipeline: Pipeline,
+    name: str,
+    *,
+    of: str,
+    group: str,
+    pool: str | None = None,
+    automation_condition: dg.AutomationCondition[Any] | None = None,
+    freshness_policy: dg.FreshnessPolicy | None = None,
+) -> Callable[[Callable[..., dg.MaterializeResult[None]]], dg.AssetsDefinition]:
+    """An asset that stands for something in the database other than rows: `of` wrote those."""
+    return dg.asset(
+        key=pipeline.key(name),
+        deps=[pipeline.key(of)],
+        required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
+        group_name=group,
+        kinds={"postgres"},
+        retry_policy=RETRIES,
+        pool=pool,
+        automation_condition=automation_condition,
+        freshness_policy=freshness_policy,
+    )
 
 
 def build_index(context: dg.AssetExecutionContext, pipeline: Pipeline, kind: "Kind") -> dg.MaterializeResult[None]:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from rag_assets.assets.index import build_index, serve
+from rag_assets.assets.index import build_index, database_asset, serve
 from rag_assets.assets.policies import EMBEDDER_POOL, INDEX_POOL, RETRIES
 from rag_assets.pipeline import Pipeline
 from rag_assets.stages.batches import EmbeddingBatches
@@ -34,15 +34,7 @@ def memory_embeddings(pipeline: Pipeline) -> dg.AssetsDefinition:
 
 
 def memory_index(pipeline: Pipeline) -> dg.AssetsDefinition:
-    @dg.asset(
-        key=pipeline.key("memory_index"),
-        deps=[pipeline.key("memory_embeddings")],
-        required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
-        group_name="conversations",
-        kinds={"postgres"},
-        pool=INDEX_POOL,
-        retry_policy=RETRIES,
-    )
+    @database_asset(pipeline, "memory_index", of="memory_embeddings", group="conversations", pool=INDEX_POOL)
     def memory_index(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """The HNSW index over the vectors of memories, valid and with the wanted parameters.
 
@@ -54,14 +46,7 @@ def memory_index(pipeline: Pipeline) -> dg.AssetsDefinition:
 
 
 def live_memories(pipeline: Pipeline) -> dg.AssetsDefinition:
-    @dg.asset(
-        key=pipeline.key("live_memories"),
-        deps=[pipeline.key("memory_index")],
-        required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
-        group_name="conversations",
-        kinds={"postgres"},
-        retry_policy=RETRIES,
-    )
+    @database_asset(pipeline, "live_memories", of="memory_index", group="conversations")
     def live_memories(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """The embedding space in which memories are recalled and searched.
 

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from rag_assets.assets.index import build_index, serve
+from rag_assets.assets.index import build_index, database_asset, serve
 from rag_assets.assets.policies import EMBEDDER_POOL, INDEX_POOL, ONE_RUN, RETRIES
 from rag_assets.partitions import days_of
 from rag_assets.pipeline import Pipeline
@@ -38,15 +38,7 @@ def message_embeddings(pipeline: Pipeline) -> dg.AssetsDefinition:
 
 
 def message_index(pipeline: Pipeline) -> dg.AssetsDefinition:
-    @dg.asset(
-        key=pipeline.key("message_index"),
-        deps=[pipeline.key("message_embeddings")],
-        required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
-        group_name="conversations",
-        kinds={"postgres"},
-        pool=INDEX_POOL,
-        retry_policy=RETRIES,
-    )
+    @database_asset(pipeline, "message_index", of="message_embeddings", group="conversations", pool=INDEX_POOL)
     def message_index(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """The HNSW index over the vectors of messages, valid and with the wanted parameters.
 
@@ -58,14 +50,7 @@ def message_index(pipeline: Pipeline) -> dg.AssetsDefinition:
 
 
 def live_messages(pipeline: Pipeline) -> dg.AssetsDefinition:
-    @dg.asset(
-        key=pipeline.key("live_messages"),
-        deps=[pipeline.key("message_index")],
-        required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
-        group_name="conversations",
-        kinds={"postgres"},
-        retry_policy=RETRIES,
-    )
+    @database_asset(pipeline, "live_messages", of="message_index", group="conversations")
     def live_messages(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """The embedding space in which messages are searched.
 
