@@ -1,16 +1,18 @@
-"""Dagster's history in SQLite as Dagster keeps it, with its connections kept open from one event to the next.
+"""Dagster's history in SQLite as Dagster keeps it, with connections kept open and events committed together.
 
 Dagster opens and closes a file for every event, by a new SQLAlchemy engine, and whoever closes the last connection of
-a file has SQLite write its log back into it. That is most of what a run with nothing to do takes. The files stay the
-same: without the lines of dagster.yaml that name this storage, an installation goes on with Dagster's own.
+a file has SQLite write its log back into it; and it commits an event several times, each of them a wait for the disk.
+That is most of what a run with nothing to do takes. The files stay the same: without the lines of dagster.yaml that
+name this storage, an installation goes on with Dagster's own.
 """
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from dagster import EventLogEntry
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
@@ -67,32 +69,97 @@ class _Engines:
 class _Events(SqliteEventLogStorage):
     def __init__(self, base_dir: str) -> None:
         self._engines = _Engines()
-        self._tables: set[str] = set()
+        self._there: set[tuple[str, str]] = set()
+        self._together: dict[str, Connection] | None = None
+        self._last: dict[tuple[str, str], tuple[EventLogEntry, int]] = {}
         super().__init__(base_dir)
+        # Whoever stores events together holds it from the first to the last, and connects meanwhile.
+        self._db_lock = threading.RLock()  # type: ignore[assignment]
+
+    def store_event(self, event: EventLogEntry) -> None:
+        with self._one_commit_a_file():
+            super().store_event(event)
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """All or none: Dagster stores them one by one where this fails, and none is to be there twice then."""
+        with self._one_commit_a_file():
+            super().store_event_batch(events)
+
+    def _store_asset_event(self, conn: Connection, event: EventLogEntry, event_id: int) -> None:
+        """What an asset's last event was: of many partitions that are stored together, of the last one only."""
+        of = event.get_dagster_event()
+        if self._together is None or of.asset_key is None:
+            super()._store_asset_event(conn, event, event_id)
+            return
+        kind = (of.asset_key.to_string(), of.event_type_value)
+        self._last.pop(kind, None)
+        self._last[kind] = (event, event_id)
+
+    # Dagster asks these of each event or asset; a table, a column or an index that is there stays.
 
     def has_table(self, table_name: str) -> bool:
-        """Dagster asks it of each event; a table that is there stays."""
-        if table_name not in self._tables:
+        if ("table", table_name) not in self._there:
             with self._engines.of(self.conn_string_for_shard(INDEX_SHARD_NAME)).connect() as connection:
-                if not inspect(connection).has_table(table_name):
-                    return False
-            self._tables.add(table_name)
+                return self._remembered("table", table_name, inspect(connection).has_table(table_name))
         return True
+
+    def has_secondary_index(self, name: str) -> bool:
+        return ("index", name) in self._there or self._remembered("index", name, super().has_secondary_index(name))
+
+    def has_asset_key_col(self, column_name: str) -> bool:
+        return ("column", column_name) in self._there or super().has_asset_key_col(column_name)
+
+    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
+        if ("column", column_name) in self._there:
+            return True
+        return self._remembered("column", column_name, super()._has_asset_key_col_on_connection(conn, column_name))
+
+    def _remembered(self, kind: str, name: str, found: bool) -> bool:
+        if found:
+            self._there.add((kind, name))
+        return found
+
+    @contextmanager
+    def _one_commit_a_file(self) -> Iterator[None]:
+        """Whatever is written meanwhile, by this thread, in one transaction of each file."""
+        with self._db_lock:
+            if self._together is not None:
+                yield
+                return
+            try:
+                with ExitStack() as self._open:
+                    self._together = {}
+                    yield
+                    for event, event_id in self._last.values():
+                        super()._store_asset_event(self._together[INDEX_SHARD_NAME], event, event_id)
+            finally:
+                self._together = None
+                self._last.clear()
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
         with self._db_lock:
-            engine = self._engines.of(self.conn_string_for_shard(shard))
-            if shard not in self._initialized_dbs:
-                self._initdb(engine)
-                self._initialized_dbs.add(shard)
-            with engine.connect() as connection, connection.begin():
-                yield connection
+            if self._together is None:
+                with self._begun(shard) as connection:
+                    yield connection
+                return
+            if shard not in self._together:
+                self._together[shard] = self._open.enter_context(self._begun(shard))
+            yield self._together[shard]
+
+    @contextmanager
+    def _begun(self, shard: str) -> Iterator[Connection]:
+        engine = self._engines.of(self.conn_string_for_shard(shard))
+        if shard not in self._initialized_dbs:
+            self._initdb(engine)
+            self._initialized_dbs.add(shard)
+        with engine.connect() as connection, connection.begin():
+            yield connection
 
     def wipe(self) -> None:
         # It deletes files, which nobody may go on writing into.
         self._engines.close()
-        self._tables.clear()
+        self._there.clear()
         super().wipe()
 
     def dispose(self) -> None:

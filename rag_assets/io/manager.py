@@ -1,7 +1,7 @@
 """The IO manager: writes the streams of our assets batch by batch, and loads our tables for any asset."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
@@ -15,9 +15,6 @@ from rag_assets.pipeline import Pipeline
 from rag_assets.progress import LogLines, listening
 from rag_assets.resources.postgres import Postgres
 from rag_assets.stages.batches import ChunkBatches, DocumentBatches, EmbeddingBatches
-
-if TYPE_CHECKING:
-    from rag_assets.db.rows import Written
 
 Stream = DocumentBatches | ChunkBatches | EmbeddingBatches
 
@@ -55,9 +52,19 @@ class TableIOManager(dg.IOManager):
         if writing.failed:
             # Dagster has no public way to leave partitions out of what a step has materialized.
             context._asset_partitions_subset = context.asset_partitions_def.empty_subset().with_partition_keys(done)
-        rows = SLICES[context.asset_key.path[-1]](self.postgres.engine, tuple(done)).counts()
+        engine = self.postgres.engine
+        slice_ = SLICES[context.asset_key.path[-1]](engine, tuple(done))
+        rows, same = slice_.counts(), lineage_metadata(context.asset_key)
         for key in done:
-            self._describe(context, key, rows[key], writing.written[key], writing.figures[key])
+            metadata = write_metadata(
+                database=engine.url.database or "",
+                table=slice_.table,
+                rows=rows[key],
+                partitioned=bool(key),
+                written=writing.written[key],
+                figures=writing.figures[key],
+            )
+            _describe(context, key, metadata | same)
 
     def load_input(self, context: dg.InputContext) -> Any:
         slice_ = self._slice(context)
@@ -67,19 +74,14 @@ class TableIOManager(dg.IOManager):
         name = context.asset_key.path[-1]
         return SLICES[name](self.postgres.engine, tuple(slice_keys(context)))
 
-    def _describe(
-        self, context: dg.OutputContext, key: str, rows: int, written: "Written", figures: Mapping[str, float]
-    ) -> None:
-        metadata = write_metadata(
-            database=self.postgres.engine.url.database or "",
-            table=SLICES[context.asset_key.path[-1]].table,
-            rows=rows,
-            partitioned=bool(key),
-            written=written,
-            figures=figures,
-        ) | lineage_metadata(context.asset_key)
-        if not key:
-            context.add_output_metadata(metadata)
-            return
-        # In a run over several keys, metadata of the output would be copied to all of them.
-        context.step_context.add_asset_metadata(metadata, context.asset_key, partition_key=key)
+
+def _describe(context: dg.OutputContext, key: str, metadata: Mapping[str, Any]) -> None:
+    if not key:
+        context.add_output_metadata(metadata)
+        return
+    # In a run over several keys, metadata of the output would be copied to all of them. The step's own method would
+    # read all keys there are for each, to see that it is one of the run.
+    step = context.step_context
+    step._metadata_accumulator = step._metadata_accumulator.with_additional_asset_metadata(
+        context.asset_key, key, metadata
+    )
