@@ -6,18 +6,23 @@ That is most of what a run with nothing to do takes. The files stay the same: wi
 name this storage, an installation goes on with Dagster's own.
 """
 
+import os
+import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import dagster
 from dagster import EventLogEntry
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, inspect
+from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, inspect
 
 # Each run has a file of its own, and a web server looks into many.
 MOST_OPEN = 8
@@ -146,6 +151,29 @@ class _Events(SqliteEventLogStorage):
             if shard not in self._together:
                 self._together[shard] = self._open.enter_context(self._begun(shard))
             yield self._together[shard]
+
+    def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
+        """A run's file is a copy of an empty one: to make one, Dagster reads all its migrations, three times."""
+        path = Path(str(engine.url.database))
+        # Also where another process has just made the file: then what is missing in it is made.
+        with suppress(OSError):
+            if not for_index_shard and not path.exists():
+                self._copy_empty(path)
+                return
+        super()._initdb(engine, for_index_shard)
+
+    def _copy_empty(self, path: Path) -> None:
+        empty = path.with_name(f"empty-{dagster.__version__}.sqlite")
+        with TemporaryDirectory(dir=path.parent) as folder:
+            new = Path(folder, "new")
+            if not empty.exists():
+                engine = create_engine(f"sqlite:///{new}", poolclass=NullPool)
+                super()._initdb(engine)
+                new.replace(empty)
+            shutil.copyfile(empty, new)
+            with new.open("rb") as file:
+                os.fsync(file)
+            os.link(new, path)
 
     @contextmanager
     def _begun(self, shard: str) -> Iterator[Connection]:

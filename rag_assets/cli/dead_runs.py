@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
 PROCESS_TAG = "rag-assets/process"
+WHY = "The command that it ran in was killed; what it had committed stays."
 
 
 def process_tag() -> dict[str, str]:
@@ -21,11 +22,15 @@ def close_dead_runs(instance: "dg.DagsterInstance") -> None:
     import dagster as dg
 
     host = socket.gethostname()
-    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+    unfinished = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)):
         process = run.tags.get(PROCESS_TAG, "")
         if process.partition(" ")[0] != host or _process(int(process.split()[1])) == process:
             continue
-        instance.report_run_failed(run, "The command that it ran in was killed; what it had committed stays.")
+        if run.status == dg.DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(run, WHY)
+        else:
+            instance.report_run_failed(run, WHY)
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 

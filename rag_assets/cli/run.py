@@ -5,8 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from rag_assets.audit.finding import NOTHING_TO_CHECK
+from rag_assets.cli.cancelling import cancelling
 from rag_assets.cli.dead_runs import close_dead_runs, process_tag
 from rag_assets.cli.home import instance, quiet_run_config
 from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError
@@ -69,11 +71,13 @@ def run_job(
 
     from rag_assets.definitions import defs
 
+    run_id = str(uuid4())
     names = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
     close_dead_runs(instance())
-    with _events_in_batches():
+    with _events_in_batches(), cancelling(instance(), run_id):
         result = defs.resolve_job_def(name).execute_in_process(
             instance=instance(),
+            run_id=run_id,
             partition_key=partition_key,
             tags=process_tag() | dict(zip(names, partition_range or (), strict=False)),
             run_config={**quiet_run_config(), **(config or {})},

@@ -45,6 +45,13 @@ def test_a_run_whose_process_is_gone_is_closed_and_frees_its_place(settings: Set
     assert storage.claim_concurrency_slot("embedder", other.run_id, "embeddings").is_claimed
 
 
+def test_a_run_that_was_killed_while_it_was_cancelled_is_cancelled(settings: Settings) -> None:
+    run = started({PROCESS_TAG: gone()})
+    instance().report_run_canceling(run)
+    close_dead_runs(instance())
+    assert status(run) == dg.DagsterRunStatus.CANCELED
+
+
 @pytest.mark.parametrize(
     "tag",
     ["elsewhere 1 1", f"{socket.gethostname()} {os.getpid()} 1", ""],
