@@ -8,14 +8,15 @@ from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.errors import IntegrityError
 
 LIVE_VIEW = sql.Identifier(SCHEMA, "live_chunks")
+# By name: type, and what it is.
 LIVE_COLUMNS = {
-    "id": "uuid",
-    "content": "text",
-    "embedding": "vector",
-    "metadata": "jsonb",
-    "source": "text",
-    "project": "text",
-    "document_id": "uuid",
+    "id": ("uuid", "Key of the chunk, the same after every rebuild."),
+    "content": ("text", "Text of the chunk."),
+    "embedding": ("vector", "Its vector, of the space that searches use, in the type of that space's index."),
+    "metadata": ("jsonb", "What is known of document and chunk, with title, heading_path and offsets."),
+    "source": ("text", "Path of the document below its source."),
+    "project": ("text", "Name of the project."),
+    "document_id": ("uuid", "Key of the document."),
 }
 
 _GRANTS = text(

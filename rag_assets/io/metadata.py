@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 if TYPE_CHECKING:
+    from sqlalchemy import Column, Table
+
     from rag_assets.db.rows import Written
 
 
@@ -19,18 +21,48 @@ def column_schema(table: str) -> dg.TableSchema:
     from rag_assets.db.models import SCHEMA, Base
 
     if table == "live_chunks":
-        return dg.TableSchema(columns=[dg.TableColumn(name, type_) for name, type_ in LIVE_COLUMNS.items()])
+        return dg.TableSchema(columns=[dg.TableColumn(name, *said) for name, said in LIVE_COLUMNS.items()])
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    found = Base.metadata.tables[f"{SCHEMA}.{table}"]
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 column.name,
                 column.type.compile(dialect=dialect).lower(),
-                constraints=dg.TableColumnConstraints(nullable=bool(column.nullable), unique=bool(column.unique)),
+                column.doc,
+                constraints=_of_column(column),
             )
-            for column in Base.metadata.tables[f"{SCHEMA}.{table}"].columns
-        ]
+            for column in found.columns
+        ],
+        constraints=dg.TableConstraints(other=_of_table(found)),
     )
+
+
+def _of_column(column: "Column[Any]") -> dg.TableColumnConstraints:
+    from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint
+
+    keys = [key for key in column.table.constraints if isinstance(key, PrimaryKeyConstraint | UniqueConstraint)]
+    other = ["primary key"] if column.primary_key else []
+    for key in column.foreign_keys:
+        ends = f" on delete {key.ondelete.lower()}" if key.ondelete else ""
+        other.append(f"references {key.target_fullname}{ends}")
+    if column.computed is not None:
+        other.append("generated")
+    unique = any(list(key.columns) == [column] for key in keys)
+    return dg.TableColumnConstraints(nullable=bool(column.nullable), unique=unique, other=other)
+
+
+def _of_table(table: "Table") -> list[str]:
+    """What holds of several columns together, and of each row."""
+    from sqlalchemy import CheckConstraint, UniqueConstraint
+
+    found = []
+    for rule in table.constraints:
+        if isinstance(rule, UniqueConstraint) and len(rule.columns) > 1:
+            found.append(f"unique ({', '.join(column.name for column in rule.columns)})")
+        elif isinstance(rule, CheckConstraint):
+            found.append(f"check ({rule.sqltext})")
+    return sorted(found)
 
 
 def write_metadata(

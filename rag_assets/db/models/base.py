@@ -49,13 +49,25 @@ class Base(DeclarativeBase):
 class Identified:
     """A uuid key: given by the pipeline where it can be derived, else made by the server."""
 
-    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, server_default=text("gen_random_uuid()"), sort_order=-1)
+    id: Mapped[UUID] = mapped_column(
+        Uuid,
+        primary_key=True,
+        server_default=text("gen_random_uuid()"),
+        sort_order=-1,
+        doc="Key; of a row that the pipeline derives, the same after every rebuild.",
+    )
 
 
 class Timestamped:
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now(), sort_order=90)
+    created_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.now(), sort_order=90, doc="When the row was made."
+    )
     updated_at: Mapped[datetime] = mapped_column(
-        DateTime(timezone=True), server_default=func.now(), onupdate=func.now(), sort_order=91
+        DateTime(timezone=True),
+        server_default=func.now(),
+        onupdate=func.now(),
+        sort_order=91,
+        doc="When the row was changed last.",
     )
 
 

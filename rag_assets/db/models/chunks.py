@@ -33,19 +33,34 @@ class DocumentChunk(Identified, Timestamped, Base):
         Index("ix_document_chunks_tsv", "tsv", postgresql_using="gin"),
     )
 
-    document_id: Mapped[UUID] = mapped_column(ForeignKey("rag.documents.id", ondelete="CASCADE"))
-    chunking: Mapped[str]
-    chunk_index: Mapped[int]
-    chunk_text: Mapped[str]
-    content_hash: Mapped[bytes] = mapped_column(LargeBinary)
-    char_start: Mapped[int]
-    char_end: Mapped[int]
-    token_count: Mapped[int]
-    heading_path: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
-    chunk_metadata: Mapped[Json] = mapped_column("metadata")
-    language: Mapped[str] = mapped_column(REGCONFIG, server_default=text("'english'::regconfig"))
+    document_id: Mapped[UUID] = mapped_column(
+        ForeignKey("rag.documents.id", ondelete="CASCADE"), doc="The document that it is a piece of."
+    )
+    chunking: Mapped[str] = mapped_column(doc="Fingerprint of the splitter and its settings, 16 hexadecimal digits.")
+    chunk_index: Mapped[int] = mapped_column(doc="Its place in the document, from 0.")
+    chunk_text: Mapped[str] = mapped_column(doc="The text that is embedded and found.")
+    content_hash: Mapped[bytes] = mapped_column(
+        LargeBinary, doc="SHA-256 of `chunk_text`, 32 bytes; its vector is stored under it, once in a space."
+    )
+    char_start: Mapped[int] = mapped_column(doc="Where it begins in the document's `content`, in code points.")
+    char_end: Mapped[int] = mapped_column(doc="Where it ends there: content[char_start:char_end] is the text.")
+    token_count: Mapped[int] = mapped_column(doc="Its length in tokens of the embedding model.")
+    heading_path: Mapped[list[str]] = mapped_column(
+        ARRAY(Text), server_default=text("'{}'"), doc="The headings that it stands under, from the outermost in."
+    )
+    chunk_metadata: Mapped[Json] = mapped_column(
+        "metadata", doc="What is known of this piece alone, beside what its document says."
+    )
+    language: Mapped[str] = mapped_column(
+        REGCONFIG,
+        server_default=text("'english'::regconfig"),
+        doc="What its words are in, by the name of PostgreSQL's configuration of text search.",
+    )
     tsv: Mapped[Any] = mapped_column(
-        TSVECTOR, Computed("to_tsvector(language, rag.hyphenated(chunk_text))", persisted=True), nullable=False
+        TSVECTOR,
+        Computed("to_tsvector(language, rag.hyphenated(chunk_text))", persisted=True),
+        nullable=False,
+        doc="Its words, stemmed, for search by words; made by the database.",
     )
 
 

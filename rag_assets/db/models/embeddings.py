@@ -69,11 +69,20 @@ class Embedding(Base):
     __tablename__ = "embeddings"
     __table_args__ = ({"postgresql_partition_by": "LIST (space_id)"},)
 
-    space_id: Mapped[int] = mapped_column(ForeignKey("rag.embedding_spaces.id", ondelete="CASCADE"), primary_key=True)
-    content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
-    embedding: Mapped[Any] = mapped_column(VECTOR(), nullable=False)
-    # What `rag_assets.db.soundness.checksum` gave when it was stored; NULL where it was stored before there was one.
-    checksum: Mapped[Number | None]
+    space_id: Mapped[int] = mapped_column(
+        ForeignKey("rag.embedding_spaces.id", ondelete="CASCADE"),
+        primary_key=True,
+        doc="The embedding space: model, dimensions and index of the vector.",
+    )
+    content_hash: Mapped[bytes] = mapped_column(
+        LargeBinary, primary_key=True, doc="SHA-256 of the text, 32 bytes; whatever has this text points here by it."
+    )
+    embedding: Mapped[Any] = mapped_column(
+        VECTOR(), nullable=False, doc="The vector, with as many dimensions as its space has."
+    )
+    checksum: Mapped[Number | None] = mapped_column(
+        doc="What `rag_assets.db.soundness.checksum` gave when it was stored; NULL where that was before there was one."
+    )
 
 
 class EmbeddingFailure(Timestamped, Base):
