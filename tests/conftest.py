@@ -1,16 +1,21 @@
 """One embedded server a session, one database a test (copied from a migrated template), no network, no mocks."""
 
+import atexit
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from dagster import DagsterInstance
-from sqlalchemy import URL, Engine, make_url, text
+from sqlalchemy import URL, Engine, event, make_url, text
 
+from rag_assets.audit import latency
 from rag_assets.cli.home import enter
 from rag_assets.db import schema
 from rag_assets.db.embedded import EmbeddedServer
@@ -19,12 +24,22 @@ from rag_assets.settings import Settings
 
 TEMPLATE = "rag_template"
 BUILT_TEMPLATE = "rag_built_template"
+# Filling and indexing the probe of the speed check takes longer than all else that a run of a job does with little in
+# it. Ten thousand are what the check's own tests look at, the built database has, and commands of their own take.
+PROBED = 1_000
 
 # What a developer has set must not reach the tests, and nothing may ask a model hub for anything.
 for name in [name for name in os.environ if name.startswith(("RAG_ASSETS_", "DAGSTER_"))]:
     del os.environ[name]
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "true"
+
+
+@event.listens_for(Engine, "connect")
+def _never_wait_for_the_disk_either(connection: Any, _record: object) -> None:
+    """Dagster's history in SQLite need not outlive the machine, as the databases below need not."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
 
 
 @pytest.fixture(scope="session")
@@ -103,6 +118,7 @@ def engine(database: URL) -> Iterator[Engine]:
 @pytest.fixture
 def settings(database: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """An installation of its own: state folder, DAGSTER_HOME and database, by environment, as a user sets them."""
+    monkeypatch.setattr(latency, "CERTIFIED_AT", PROBED)
     return install(database, tmp_path, monkeypatch)
 
 
@@ -139,4 +155,18 @@ def install(url: URL, root: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("RAG_ASSETS_STATE_DIR", str(root / "state"))
     monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", url.render_as_string(hide_password=False))
     monkeypatch.setenv("DAGSTER_HOME", str(root / "state" / "dagster_home"))
+    shutil.copytree(new_home(), root / "state" / "dagster_home", dirs_exist_ok=True)
     return enter()
+
+
+@cache
+def new_home() -> Path:
+    """A DAGSTER_HOME in which Dagster has made its tables, which takes longer than to copy them."""
+    home = Path(tempfile.mkdtemp(prefix="rag-home-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("RAG_ASSETS_STATE_DIR", str(home))
+        monkeypatch.setenv("DAGSTER_HOME", str(home))
+        enter()
+        with DagsterInstance.get():
+            return home
