@@ -143,6 +143,9 @@ class Settings(ConnectionSettings):
     automation: bool = Field(
         False, description="Whether schedules and sensors are on from the start, rather than turned on in the UI."
     )
+    sensor_interval_s: int = Field(
+        30, ge=1, description="How often, at most, a sensor looks at sources, projects, upstreams or failed runs."
+    )
     notify: SecretStr | None = Field(
         None,
         description="Who is told of failed runs: a webhook that takes JSON with a `text` (Slack, Mattermost), or "

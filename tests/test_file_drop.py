@@ -19,7 +19,7 @@ from tests.running import add_project
 from tests.stages.stepping import write
 
 ROOT = Path(__file__).parents[1]
-# A limit for what hangs, not for what is slow: two ticks and two runs take a minute on a quiet machine.
+# A limit for what hangs, not for what is slow.
 LIMIT_S = 420
 
 pytestmark = pytest.mark.slow
@@ -29,6 +29,7 @@ pytestmark = pytest.mark.slow
 def watched(settings: Settings, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of a project, with two files, and a daemon with all sensors on."""
     monkeypatch.setenv("RAG_ASSETS_AUTOMATION", "true")
+    monkeypatch.setenv("RAG_ASSETS_SENSOR_INTERVAL_S", "5")
     folder = tmp_path / "watched"
     write(folder / "zebra.md", "# Zebras\n\nZebras have stripes.\n")
     write(folder / "whale.md", "# Whales\n\nWhales sing in the deep sea.\n")

@@ -40,7 +40,7 @@ def failed_runs(pipeline: Pipeline) -> dg.SensorDefinition:
     @dg.run_failure_sensor(
         name=pipeline.name("failed_runs"),
         default_status=sensor_status(pipeline.settings),
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=pipeline.settings.sensor_interval_s,
     )
     def failed_runs(context: dg.RunFailureSensorContext) -> None:
         """Logs what failed and what to do, and tells whoever RAG_ASSETS_NOTIFY names."""

@@ -11,6 +11,7 @@ def follow_upstreams(pipeline: Pipeline) -> dg.AutomationConditionSensorDefiniti
     return dg.AutomationConditionSensorDefinition(
         pipeline.name("follow_upstreams"),
         target=selected(pipeline, INGESTED),
+        minimum_interval_seconds=pipeline.settings.sensor_interval_s,
         default_status=sensor_status(pipeline.settings),
         description="Asks for chunks, embeddings, hnsw_index and live_space when what they are made of was updated.",
     )

@@ -50,7 +50,7 @@ def own_schedules(pipeline: Pipeline, jobs: Jobs) -> dg.SensorDefinition:
     @dg.sensor(
         name=pipeline.name("own_schedules"),
         job=jobs.ingest,
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=pipeline.settings.sensor_interval_s,
         required_resource_keys={pipeline.postgres_key},
         default_status=sensor_status(pipeline.settings),
     )
@@ -80,7 +80,7 @@ def changed_sources(pipeline: Pipeline, jobs: Jobs) -> dg.SensorDefinition:
     @dg.sensor(
         name=pipeline.name("changed_sources"),
         job=jobs.ingest,
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=pipeline.settings.sensor_interval_s,
         required_resource_keys={pipeline.postgres_key},
         default_status=sensor_status(pipeline.settings),
     )
@@ -124,7 +124,7 @@ def changed_sources(pipeline: Pipeline, jobs: Jobs) -> dg.SensorDefinition:
 def project_partitions(pipeline: Pipeline) -> dg.SensorDefinition:
     @dg.sensor(
         name=pipeline.name("project_partitions"),
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=pipeline.settings.sensor_interval_s,
         required_resource_keys={pipeline.postgres_key},
         default_status=sensor_status(pipeline.settings),
     )

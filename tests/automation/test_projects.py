@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine
 
 import rag_assets.automation.projects
+from rag_assets import build_definitions
 from rag_assets.automation.requests import RANGE_END, RANGE_START, stretches
 from rag_assets.db.projects import retire_project
 from rag_assets.definitions import defs
@@ -122,6 +123,15 @@ def test_the_nightly_refresh_follows_the_settings(monkeypatch: pytest.MonkeyPatc
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout == "30 4 * * 1-5 Europe/Berlin RUNNING\n"
+
+
+def test_sensors_look_as_often_as_the_settings_say() -> None:
+    def intervals(**given: int) -> dict[str, int | None]:
+        sensors = build_definitions(settings=given).sensors or []
+        return {sensor.name: sensor.minimum_interval_seconds for sensor in sensors}
+
+    assert intervals() == dict.fromkeys([*SENSORS, "follow_upstreams"], 30)
+    assert intervals(sensor_interval_s=600) == dict.fromkeys([*SENSORS, "follow_upstreams"], 600)
 
 
 def test_a_project_s_own_cron_asks_once_for_each_time_it_comes_true(folders: Callable[..., Path]) -> None:

@@ -100,13 +100,17 @@ class Server:
             self.until(lambda: (found := self.ask(RUN, run=run)["status"]) in over and found, f"{run} at its end")
         )
 
-    def backfill(self, **params: Any) -> Any:
-        """What became of a backfill, as its page shows it; it is begun by the daemon."""
+    def backfill(self, **params: Any) -> str:
+        """The id of a backfill; it is begun by the daemon, which looks every half minute."""
         begun = self.ask(BACKFILL, params=params)
         assert begun["__typename"] == "LaunchBackfillSuccess", begun
+        return str(begun["backfillId"])
+
+    def backfilled(self, backfill: str) -> Any:
+        """What became of it, as its page shows it."""
 
         def over() -> Any:
-            found = self.ask(FILLED, id=begun["backfillId"])
+            found = self.ask(FILLED, id=backfill)
             return found["status"] not in ("REQUESTED", "FAILING", "CANCELING") and found
 
         return self.until(over, "at the end of the backfill")

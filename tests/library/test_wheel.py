@@ -124,7 +124,7 @@ def test_a_pipeline_in_yaml_ingests_and_serves_by_the_real_model(desk: Place) ->
 
 @pytest.mark.slow
 def test_one_daemon_keeps_both_up_to_date(place: Make) -> None:
-    project = place("merged", RAG_ASSETS_AUTOMATION="true")
+    project = place("merged", RAG_ASSETS_AUTOMATION="true", RAG_ASSETS_SENSOR_INTERVAL_S="5")
     for prefix in TEXTS:
         declare(project, prefix)
         # The database is there before the daemon, so that a search can ask it from the start.
