@@ -8,7 +8,7 @@ import dagster as dg
 from rag_assets.assets.policies import INDEX_POOL, RETRIES, fresh
 from rag_assets.automation.conditions import FOLLOWS_PARTITIONS, FOLLOWS_UPSTREAM
 from rag_assets.io.lineage import lineage_metadata
-from rag_assets.io.metadata import table_metadata
+from rag_assets.io.metadata import last_served, table_metadata
 from rag_assets.io.retrying import no_vain_retries
 from rag_assets.pipeline import Pipeline
 from rag_assets.progress import LogLines, listening
@@ -97,5 +97,14 @@ def serve(
     postgres, embedder = pipeline.postgres(context), pipeline.embedder(context)
     with no_vain_retries():
         figures = refresh.live(postgres.engine, postgres.settings, embedder.target(kind), embedder.encoder)
+    other = figures.pop("instead_of", None)
+    if other is not None and last_served(context.instance, context.asset_key).get("space") == figures["space"]:
+        # This very asset had let the space serve, and never the one that it found in its place.
+        figures["taken_back_from"] = other
+        context.log.warning(
+            "space %s had taken the place of space %s since the last run: another pipeline or command, with other "
+            "settings, uses the same database; give each a database of its own, or both the same settings.",
+            *(other, figures["space"]),
+        )
     shown = table_metadata(postgres.engine.url.database or "", table) | lineage_metadata(context.asset_key)
     return dg.MaterializeResult(metadata={**shown, **figures, **pool_statistics(postgres.engine).metadata()})

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, Select, func, select, table
+from sqlalchemy.orm import Session
 
 from rag_assets.audit.finding import Finding
 from rag_assets.audit.index import index_used, index_valid, recall_at_10, search_latency
@@ -77,6 +78,26 @@ def serves_wanted_space(engine: Engine, fingerprint: str) -> Finding:
         f"rag.live_chunks shows {shown} of {chunks} chunks"
         if wanted or held_back is not None
         else f"searches still use space {space.id} ({space.model}), not the one that the settings ask for",
+    )
+
+
+def settings_agree(engine: Engine, fingerprint: str, served_last: int | None, taken_back_from: int | None) -> Finding:
+    """Nobody with other settings has let another space serve since the last run of the pipeline let the wanted one.
+
+    `served_last` is the space of that run, and `taken_back_from` the one that it had found in its place.
+    """
+    with Session(engine) as session:
+        live = live_space(session.connection())
+        ours = session.get(EmbeddingSpace, served_last) if served_last is not None else None
+        # People who rolled back from it, or settings that ask for yet another one, are no strangers.
+        taken = ours is not None and ours.fingerprint == fingerprint and ours.rolled_back_at is None
+    other = taken_back_from
+    if other is None and taken and live is not None and live.id != served_last:
+        other = live.id
+    return Finding(
+        other is None,
+        {"space": live and live.id, "served_last": served_last, "other": other},
+        f"space {other} took the place of space {served_last}, and these settings never asked for it",
     )
 
 

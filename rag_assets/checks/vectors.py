@@ -8,6 +8,7 @@ import dagster as dg
 
 from rag_assets.checks.history import due_texts, last_run_began
 from rag_assets.checks.results import evaluate, nothing_to_check, project_of, projects_of
+from rag_assets.io.metadata import last_served
 from rag_assets.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -176,6 +177,14 @@ def live_space_checks(pipeline: Pipeline) -> dg.AssetChecksDefinition:
                 "hnsw_index.",
             ),
             dg.AssetCheckSpec(
+                "settings_agree",
+                asset=pipeline.key("live_space"),
+                description="Nobody with other settings lets another space serve in the same database. When it warns: "
+                "another pipeline, or a command with other settings, uses this database, and each takes the pointer "
+                "from the other at every run; give each a database of its own, or both the same settings, then "
+                "materialize live_space.",
+            ),
+            dg.AssetCheckSpec(
                 "search_quality",
                 asset=pipeline.key("live_space"),
                 description="Searches answer the judged questions of the projects that have some (`rag-assets ingest "
@@ -193,6 +202,7 @@ def live_space_checks(pipeline: Pipeline) -> dg.AssetChecksDefinition:
         postgres, embedder = pipeline.postgres(context), pipeline.embedder(context)
         engine, ef_search = postgres.engine, postgres.settings.ef_search
         wanted = embedder.target().definition.fingerprint
+        last = last_served(context.instance, pipeline.key("live_space"))
 
         def retriever() -> "Retriever":
             from rag_assets.search.retriever import Retriever
@@ -203,8 +213,12 @@ def live_space_checks(pipeline: Pipeline) -> dg.AssetChecksDefinition:
             context,
             {
                 "serves_wanted_space": lambda: serving.serves_wanted_space(engine, wanted),
+                "settings_agree": lambda: serving.settings_agree(
+                    engine, wanted, last.get("space"), last.get("taken_back_from")
+                ),
                 "search_quality": lambda: quality.search_quality(engine, retriever, project_of(context, pipeline)),
             },
+            severity={"settings_agree": dg.AssetCheckSeverity.WARN},
         )
 
     return live_space_checks

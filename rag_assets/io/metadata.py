@@ -91,3 +91,12 @@ def write_metadata(
 def table_metadata(database: str, table: str) -> dict[str, Any]:
     """Where the rows are, and the columns that they have."""
     return {"dagster/table_name": f"{database}.rag.{table}", "dagster/column_schema": column_schema(table)}
+
+
+def last_served(instance: dg.DagsterInstance, pointer: dg.AssetKey) -> dict[str, int]:
+    """What the last materialization of a pointer says: `space`, and `taken_back_from` where another one served."""
+    event = instance.get_latest_materialization_event(pointer)
+    found = event.asset_materialization if event is not None else None
+    said = {} if found is None else {name: metadata.value for name, metadata in found.metadata.items()}
+    wanted = ("space", "taken_back_from")
+    return {name: value for name, value in said.items() if name in wanted and isinstance(value, int)}

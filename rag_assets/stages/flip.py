@@ -71,6 +71,7 @@ def serve(
         "dimensions": chosen.dimensions,
         "flipped": flipped,
         **({"held_back": wanted.id} if held else {}),
+        **({"instead_of": now.id} if flipped and now is not None and now.id != chosen.id else {}),
         "spaces_dropped": dropped,
         "seconds": round(time.perf_counter() - started, 3),
         "dagster/row_count": vectors,

@@ -24,6 +24,7 @@ CHECKS = {
     "search_latency",
     "recall_at_10",
     "serves_wanted_space",
+    "settings_agree",
     "search_quality",
 }
 
@@ -61,7 +62,7 @@ def test_every_check_says_what_to_do_when_it_fails() -> None:
     for spec in specs.values():
         assert "When it " in (spec.description or ""), spec.name
     # What guards the flip stops a run before it; the others only tell.
-    telling = {"documents_readable", "serves_wanted_space", "search_quality"}
+    telling = {"documents_readable", "serves_wanted_space", "settings_agree", "search_quality"}
     telling |= {"every_project_read", "every_project_chunked", "every_project_embedded", "every_project_fresh"}
     assert {name for name, spec in specs.items() if not spec.blocking} == telling
 

@@ -17,7 +17,7 @@ def test_green_is_0_and_materializes_nothing(built: Engine, cli: Cli) -> None:
     said = cli("check", "--json")
     assert said.code == 0, said.err
     assert_shape(said.json, CHECKS)
-    assert len(said.json["checks"]) == 17
+    assert len(said.json["checks"]) == 18
     assert rows(built, "SELECT max(updated_at), count(*) FROM rag.documents") == before
 
 

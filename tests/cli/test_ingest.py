@@ -26,7 +26,7 @@ def test_json_has_the_promised_shape_and_the_right_figures(
     assert first["chunks"] == {"total": 3, "written": 3, "deleted": 0}
     assert first["texts"] == {"distinct": 3, "embedded": 3, "reused": 0}
     assert first["vectors"] == 3
-    assert len(first["checks"]) == 17
+    assert len(first["checks"]) == 18
     assert all(check["passed"] for check in first["checks"])
     assert len(first["run_ids"]) == 1
 
