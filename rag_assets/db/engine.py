@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy import URL, Connection, Engine, create_engine
 
 from rag_assets.db.connecting import Link, link_of, link_option
 from rag_assets.db.options import EngineOptions, Role
@@ -86,6 +86,11 @@ async def shared_async_engine(settings: Settings, role: Role = "write") -> "Asyn
         engines[key] = make_async_engine(key[0], options=key[1])
         await open_ahead_async(engines[key], key[1].pool_min)
     return engines[key]
+
+
+def one_read(engine: Engine) -> Connection:
+    """A connection for a statement or two that only read, without the two round trips of a transaction around them."""
+    return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
 
 def direct_engine(engine: Engine, purpose: str) -> Engine:

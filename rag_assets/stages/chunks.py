@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, select
 
+from rag_assets.db.engine import one_read
 from rag_assets.db.groups import grouped
 from rag_assets.db.languages import check_language
 from rag_assets.db.locks import exclusively
@@ -42,7 +43,7 @@ def refresh_chunks(
     Raises UsageError for a language that the server does not know.
     """
     with exclusively(engine, f"chunks of {project}", wait_s=wait_s):
-        with engine.connect() as connection:
+        with one_read(engine) as connection:
             check_language(connection, language)
             wanted = all_documents(project_id) if everything else pending_documents(project_id, chunking)
             pending = connection.execute(wanted).all()

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, select
 
+from rag_assets.db.engine import one_read
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import Document
 from rag_assets.db.rows import DocumentFailure, DocumentRow, DocumentTouch, document_id
@@ -74,7 +75,7 @@ def known_documents(engine: Engine, project_id: UUID) -> dict[str, Known]:
         Document.reader,
         Document.status == "failed",
     )
-    with engine.connect() as connection:
+    with one_read(engine) as connection:
         rows = connection.execute(select(*columns).where(Document.project_id == project_id))
         return {path: Known(id_, version, hash_, reader, failed) for path, id_, version, hash_, reader, failed in rows}
 

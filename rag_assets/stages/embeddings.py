@@ -6,9 +6,9 @@ from datetime import date
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
-from rag_assets.db.engine import direct_engine
+from rag_assets.db.engine import direct_engine, one_read
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.pending import count_pending_texts, count_texts, pending_texts
@@ -59,11 +59,12 @@ def refresh_embeddings(
         # The last batch of the project or space before this one is being written while this runs one ahead. Only when
         # it is committed does the table say which texts are still without a vector: when this empty one was taken.
         yield EmbeddingBatch(key, space.id)
-        with engine.begin() as connection:
-            distinct = connection.scalar(count_texts(space, project_id, day)) or 0
-            pending = connection.scalar(count_pending_texts(space, project_id, day)) or 0
-            # Mostly nothing is pending, and other spaces need not be looked at.
-            if pending:
+        counts = (count_texts(space, project_id, day), count_pending_texts(space, project_id, day))
+        with one_read(engine) as connection:
+            distinct, pending = connection.execute(select(*(count.scalar_subquery() for count in counts))).one()
+        # Mostly nothing is pending, and other spaces need not be looked at.
+        if pending:
+            with engine.begin() as connection:
                 adopt(connection, space, pending_texts(space, project_id, day))
                 pending = connection.scalar(count_pending_texts(space, project_id, day)) or 0
         yield EmbeddingBatch(

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from rag_assets.db.engine import one_read
 from rag_assets.db.languages import DEFAULT_LANGUAGE
 from rag_assets.db.models import EmbeddingSpace, Project
 from rag_assets.db.pending import days_of_texts
@@ -227,6 +228,6 @@ def live(engine: Engine, settings: Settings, target: Target, encoder: MakeEncode
 
 
 def _project(engine: Engine, name: str) -> tuple[Project, ProjectSettings]:
-    with engine.connect() as connection:
+    with one_read(engine) as connection:
         project = get_project(connection, name)
     return project, project_settings(name, project.settings)
