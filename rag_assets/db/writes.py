@@ -176,6 +176,8 @@ def write_embeddings(
     connection: Connection, space_id: int, rows: Sequence[EmbeddingRow], faults: Sequence[EmbeddingFault] = ()
 ) -> Written:
     """Store vectors of one space by the hash of their text, and set aside the texts that failed."""
+    if not rows and not faults:
+        return Written()
     table = partition(space_id)
     counts = Written(failed=len(faults), size_bytes=sum(row.embedding.nbytes for row in rows))
     failures = EmbeddingFailure.__table__.c
