@@ -79,7 +79,7 @@ class Settings(ConnectionSettings):
         description="With bit: candidates for each wanted hit that are compared again by their true vectors.",
     )
     hnsw_m: int = Field(16, ge=2, le=100, description="Links of a vector in the HNSW graph.")
-    hnsw_ef_construction: int = Field(64, ge=4, le=1000, description="Candidates looked at to place a vector.")
+    hnsw_ef_construction: int = Field(128, ge=4, le=1000, description="Candidates looked at to place a vector.")
     ef_search: int | None = Field(
         None,
         ge=1,

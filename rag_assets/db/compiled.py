@@ -83,8 +83,14 @@ class Clauses:
     def __hash__(self) -> int:
         return hash(self._key)
 
+    def __bool__(self) -> bool:
+        return bool(self.clauses)
+
     def named(self, names: Sequence[str]) -> dict[str, Any]:
         return {name: bound.effective_value for name, bound in zip(names, self._bound, strict=True)}
+
+
+NO_CLAUSES = Clauses([])
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,7 @@ class Conditional:
     names: Sequence[str]
 
     def run(self, connection: Connection, conditions: Clauses, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-        return run_compiled(connection, self.statement, conditions.named(self.names) | values)
+        return run_compiled(connection, self.statement, conditions.named(self.names) | values if self.names else values)
 
 
 def compile_conditional(statement: ClauseElement, conditions: Clauses) -> Conditional:

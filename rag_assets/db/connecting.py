@@ -32,7 +32,9 @@ class Link:
         self.pooled = names_pooler(url) if options.pooler is None else options.pooler
         self.known = options.pooler is not None
         timeouts = options.timeouts_ms()
-        self._at_start = " ".join(f"-c {name}={value}" for name, value in timeouts.items())
+        # Compiling a statement takes longer than a search may.
+        at_start = timeouts | ({"jit": "off"} if options.autocommit else {})
+        self._at_start = " ".join(f"-c {name}={value}" for name, value in at_start.items())
         self._in_transaction = "; ".join(f"SET LOCAL {name} = {value}" for name, value in timeouts.items())
 
     def attach(self, engine: Engine) -> None:

@@ -34,14 +34,13 @@ from rag_assets.db.index_statements import OPERATORS
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.models.embeddings import EF_SEARCH
 from rag_assets.db.spaces import compared, indexed, partition
+from rag_assets.search.counts import MOST_TUPLES
 from rag_assets.search.packed import AnyVector
 
 # Distances that can be asked for, beside those that an index can be of.
 ALL_OPERATORS = OPERATORS | {"l1": "<+>"}
 # How many signs differ.
 _HAMMING = "<~>"
-# The graph is never walked for longer than this.
-MOST_TUPLES = 100_000
 MOST_EF_SEARCH = 1_000
 # One number says of both methods how much a search may cost, and `rag-assets tune` finds it: where ef_search is what
 # all begin with, IVFFlat looks into the square root of its lists, as pgvector advises.
@@ -53,7 +52,9 @@ def candidates_of(space: EmbeddingSpace, k: int, ef_search: int) -> int | None:
     return max(ef_search, k * space.oversampling) if space.storage == "bit" else None
 
 
-def asked(space: EmbeddingSpace, vectors: Table | None = None, candidates: int | None = None) -> CTE:
+def asked(
+    space: EmbeddingSpace, vectors: Table | None = None, candidates: int | None = None, *, relaxed: bool = False
+) -> CTE:
     """The question's vector, `v`, read once, which sets what the index goes by for this statement.
 
     An index goes on past its first candidates where a filter or duplicates ask for more.
@@ -63,7 +64,7 @@ def asked(space: EmbeddingSpace, vectors: Table | None = None, candidates: int |
     columns: list[ColumnElement[Any]] = [vector.label("v")]
     if space.storage == "bit":
         columns.append(_signs(space, vector).label("signs"))
-    return materialized(select(*columns, *settings(space, vectors, candidates)).cte("asked"))
+    return materialized(select(*columns, *settings(space, vectors, candidates, relaxed=relaxed)).cte("asked"))
 
 
 def graph_values(vector: AnyVector, ef_search: int) -> dict[str, Any]:
@@ -81,13 +82,15 @@ def nearest_texts(
     conditions: Sequence[ColumnElement[bool]] = (),
 ) -> Select[Any]:
     """The `k` nearest distinct texts, through the index: (content_hash, distance); see `candidates_of`."""
-    question = asked(space, vectors, candidates)
+    # Through a filter it goes far beyond its first candidates, and must not leave out what is near and comes late.
+    relaxed = qualifies is not None
+    question = asked(space, vectors, candidates, relaxed=relaxed)
     distance = distance_to(space, vectors, question).label("distance")
     found = select(vectors.c.content_hash, distance).where(*conditions)
     if qualifies is not None:
         found = found.join(qualifies, true())
     signs = select(question.c.signs).scalar_subquery() if space.storage == "bit" else None
-    return in_order(space, found, distance, _hamming(space, vectors, signs), k, candidates)
+    return in_order(space, found, distance, _hamming(space, vectors, signs), k, candidates, relaxed=relaxed)
 
 
 def nearest_texts_to_each(
@@ -107,10 +110,12 @@ def in_order(
     hamming: ColumnElement[Any] | None,
     k: int,
     candidates: int | None,
+    *,
+    relaxed: bool = False,
 ) -> Select[Any]:
     """The `k` first of what the index gives, by their true distances."""
     # Numbers are written out, not bound: a plan made once then serves every question.
-    if (space.method, space.storage) == ("hnsw", "vector"):
+    if (space.method, space.storage) == ("hnsw", "vector") and not relaxed:
         return found.order_by(distance).limit(written(k))
     order = distance if hamming is None else hamming
     seen = lateral(found.order_by(order).limit(written(max(k, candidates or k))), "candidates")
@@ -131,15 +136,17 @@ def operator(space: EmbeddingSpace, vectors: Table, distance: str) -> Any:
     return compared(space, vectors.c.embedding).op(ALL_OPERATORS[distance], return_type=Float())
 
 
-def questions(space: EmbeddingSpace, given: Any, *more: ColumnElement[Any]) -> Select[Any]:
+def questions(
+    space: EmbeddingSpace, number: ColumnElement[int], vector: ColumnElement[Any], *more: ColumnElement[Any]
+) -> Select[Any]:
     """The vectors of many questions, read once each: (number, v, and the signs where the index is of them)."""
-    vector = cast(given.c.text, _type(space))
+    vector = cast(vector, _type(space))
     signs = [_signs(space, vector).label("signs")] if space.storage == "bit" else []
-    return select(given.c.number, vector.label("v"), *signs, *more)
+    return select(number.label("number"), vector.label("v"), *signs, *more)
 
 
 def settings(
-    space: EmbeddingSpace, vectors: Table | None = None, candidates: int | None = None
+    space: EmbeddingSpace, vectors: Table | None = None, candidates: int | None = None, *, relaxed: bool = False
 ) -> list[ColumnElement[str]]:
     """Set for this statement alone, each time that a question is read."""
     given: ColumnElement[str] = bindparam("ef_search", type_=Text)
@@ -149,7 +156,7 @@ def settings(
     else:
         values = {
             "hnsw.ef_search": given if candidates is None else literal(str(min(candidates, MOST_EF_SEARCH))),
-            "hnsw.iterative_scan": literal("strict_order"),
+            "hnsw.iterative_scan": literal("relaxed_order" if relaxed else "strict_order"),
             "hnsw.max_scan_tuples": bindparam("scan_tuples", type_=Text),
         }
     return [func.set_config(name, value, True).label(name.replace(".", "_")) for name, value in values.items()]

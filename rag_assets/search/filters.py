@@ -1,13 +1,16 @@
 """What a hit must be, whatever its score: filters on projects, documents and their metadata, as bound conditions."""
 
+import marshal
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ARRAY, ColumnElement, Text, any_, literal, select
 
+from rag_assets.db.compiled import NO_CLAUSES, Clauses
 from rag_assets.db.models import Document, Project
 from rag_assets.errors import UsageError
 from rag_assets.search.metadata import metadata_condition
@@ -15,6 +18,9 @@ from rag_assets.search.shown import shown
 
 _MOST_NAMES = 10_000
 _LONGEST_GLOB = 1_000
+# marshal's format in which equal values are equal bytes, whoever else holds them.
+_UNSHARED = 2
+_LONGEST_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +48,34 @@ class Filters:
     def __bool__(self) -> bool:
         return any(getattr(self, one.name) for one in fields(self))
 
-    def conditions(self) -> list[ColumnElement[bool]]:
+    def conditions(self) -> Sequence[ColumnElement[bool]]:
         """On `documents`, which the statement joins; every value is bound.
 
         Raises UsageError for a filter that cannot be.
         """
-        # Most searches have none, and to look for them would be a part of what those cost.
-        return [] if self is NO_FILTERS else list(self._conditions())
+        return self.clauses().clauses
+
+    def clauses(self) -> Clauses:
+        """The same, remembered: a filter that is asked for again costs no more than looking for it."""
+        # Most searches have none.
+        if self is NO_FILTERS:
+            return NO_CLAUSES
+        key = self._content()
+        return Clauses(list(self._conditions())) if key is None else _clauses(_Remembered(key, self))
+
+    def key(self) -> Hashable:
+        return self._content() or repr(self)
+
+    def _content(self) -> Hashable:
+        """What it is made of, where that is of Python's own types; None else, or where that is long."""
+        given: Any = self.projects, self.file_types, self.path_glob, self.metadata
+        try:
+            given = marshal.dumps(given, _UNSHARED)
+        except ValueError:
+            return None
+        times = self.created_from, self.created_to, self.updated_from, self.updated_to
+        known = len(given) <= _LONGEST_REMEMBERED and all(time is None or type(time) is datetime for time in times)
+        return (given, *times) if known else None
 
     def _conditions(self) -> Iterator[ColumnElement[bool]]:
         if self.projects:
@@ -71,6 +98,17 @@ class Filters:
 
 
 NO_FILTERS = Filters()
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    content: Hashable
+    filters: Filters = field(compare=False)
+
+
+@lru_cache(maxsize=1_000)
+def _clauses(known: _Remembered) -> Clauses:
+    return Clauses(list(known.filters._conditions()))
 
 
 def glob_to_regex(glob: str) -> str:

@@ -9,9 +9,10 @@ from sqlalchemy import Connection
 
 from rag_assets.db.compiled import Compiled, compile_statement, run_compiled
 from rag_assets.db.models import EmbeddingSpace
+from rag_assets.search.counts import Counts
 from rag_assets.search.fusion import reciprocal_rank_fusion
-from rag_assets.search.nearest import Counts, Nearest, nearest_rows, nearest_to_many
-from rag_assets.search.packed import AnyVector
+from rag_assets.search.nearest import Nearest, nearest_rows, nearest_to_many
+from rag_assets.search.packed import AnyVector, PackedVector
 from rag_assets.search.request import Request
 from rag_assets.search.statements import chunks_by_id
 from rag_assets.search.subjects import CHUNK_IDS, CHUNKS, Row, Subject
@@ -32,28 +33,28 @@ class Candidate:
 
 @dataclass(slots=True)
 class Found:
-    """Candidates best first; `plan` and `considered` as in `Answer`."""
+    """Candidates best first; the rest as in `Answer`."""
 
     candidates: list[Candidate]
     plan: str
     considered: int
+    ef_search: int | None = None
 
 
 def find_all(
     connection: Connection,
     space: EmbeddingSpace,
-    requests: Sequence[Request],
-    vectors: Sequence[AnyVector],
+    asked: Sequence[tuple[Request, PackedVector]],
     ef_search: int,
     counts: Counts,
 ) -> list[Found]:
     """What each request finds, in order; requests that differ in the question alone may share one statement."""
-    if len(requests) > 1 and all(request.mode == "vector" for request in requests):
-        first = requests[0]
+    if len(asked) > 1 and all(request.mode == "vector" for request, _ in asked):
+        first, _ = asked[0]
         many = nearest_to_many(
             connection,
             space,
-            vectors,
+            [vector for _, vector in asked],
             k=first.deep,
             ef_search=ef_search,
             filters=first.filters,
@@ -62,8 +63,7 @@ def find_all(
         )
         if many is not None:
             return [kept(first, measured(space, first, nearest)) for nearest in many]
-    pairs = zip(requests, vectors, strict=True)
-    return [find(connection, space, request, vector, ef_search, counts) for request, vector in pairs]
+    return [find(connection, space, request, vector, ef_search, counts) for request, vector in asked]
 
 
 def find(
@@ -113,7 +113,7 @@ def _nearest(
 def measured(space: EmbeddingSpace, request: Request, nearest: Nearest) -> Found:
     pairs = zip(nearest.rows, _scores(space, request, nearest), strict=True)
     candidates = [Candidate(row, score, {"vector": score}) for row, score in pairs]
-    return Found(candidates, nearest.plan, nearest.considered)
+    return Found(candidates, nearest.plan, nearest.considered, nearest.ef_search)
 
 
 def _scores(space: EmbeddingSpace, request: Request, nearest: Nearest) -> list[float]:
@@ -155,7 +155,7 @@ def _by_both(
             parts["text"] = by_words[id_]
         if id_ in rows:
             candidates.append(Candidate(rows[id_], score, parts))
-    return Found(candidates, f"{near.plan}, words", near.considered + worded.considered)
+    return Found(candidates, f"{near.plan}, words", near.considered + worded.considered, near.ef_search)
 
 
 def _rows(connection: Connection, space: EmbeddingSpace, ids: Sequence[UUID]) -> dict[UUID, Row]:

@@ -59,9 +59,12 @@ class Live:
         if not connection.scalar(select(is_live(space))):
             raise _Flipped
 
+    def knows(self, names: Sequence[str]) -> bool:
+        return self._projects.issuperset(names)
+
     def check_projects(self, connection: Connection, names: Sequence[str], *, anew: bool = False) -> None:
         """Raises UsageError for a project that there is not; `anew`: one that there was may be gone."""
-        if anew or not self._projects.issuperset(names):
+        if anew or not self.knows(names):
             self._projects = set(connection.scalars(select(Project.name)))
             for name in names:
                 if name not in self._projects:

@@ -1,6 +1,6 @@
 """Messages as a subject of searches, and what a hit must be, whatever its score."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, get_args
@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, select
 
+from rag_assets.db.compiled import Clauses
 from rag_assets.db.models import Conversation, ConversationMessage, Project
 from rag_assets.db.repositories.lineage import lineage
 from rag_assets.db.repositories.messages import Role
@@ -84,9 +85,12 @@ class MessageFilters:
     def subject(self) -> Subject:
         return MESSAGES if self.conversation_id is None else MESSAGES_READ
 
-    def conditions(self) -> list[ColumnElement[bool]]:
+    def clauses(self) -> Clauses:
         """On messages, conversations and projects, every value bound; raises UsageError for what cannot be."""
-        return list(self._conditions())
+        return Clauses(list(self._conditions()))
+
+    def key(self) -> Hashable:
+        return repr(self)
 
     def _conditions(self) -> Iterator[ColumnElement[bool]]:
         message = ConversationMessage

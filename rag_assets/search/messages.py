@@ -14,10 +14,11 @@ from rag_assets.db.projects import get_project
 from rag_assets.db.repositories import conversations
 from rag_assets.db.repositories.values import checked_id
 from rag_assets.search.asking import Asking
+from rag_assets.search.counts import Counts
 from rag_assets.search.filters import checked_time
 from rag_assets.search.live import Live
 from rag_assets.search.message_rows import MessageFilters, MessageRow
-from rag_assets.search.nearest import Counts, Nearest, nearest_rows
+from rag_assets.search.nearest import Nearest, nearest_rows
 from rag_assets.search.reading import Reader
 from rag_assets.search.request import Query, Request, check_options, make_request, names
 
@@ -125,7 +126,7 @@ def search_messages(
             embedding_ms=round(embedding_ms, 2),
             plan=nearest.plan,
             considered=nearest.considered,
-            ef_search=width if nearest.plan == "index" else None,
+            ef_search=nearest.ef_search,
         )
 
     return live.run(answer)
@@ -142,7 +143,7 @@ def _filters(options: MessageOptions) -> MessageFilters:
         created_to=checked_time("created_to", options.get("created_to")),
     )
     # Refused before a model or the database does anything for it.
-    filters.conditions()
+    filters.clauses()
     return filters
 
 

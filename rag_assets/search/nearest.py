@@ -2,9 +2,7 @@
 
 import json
 import math
-import time
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -13,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection
 
 from rag_assets.db.compiled import (
+    NO_CLAUSES,
     Clauses,
     Compiled,
     Conditional,
@@ -22,16 +21,10 @@ from rag_assets.db.compiled import (
 )
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.search import approximate, statements
+from rag_assets.search.counts import Counts
 from rag_assets.search.filters import Filters
-from rag_assets.search.packed import AnyVector, PackedVector
+from rag_assets.search.packed import AnyVector, PackedVector, PackedVectors
 from rag_assets.search.subjects import CHUNKS, Row, Subject
-
-# The graph is left when it has looked at so many times the candidates that the filter's share lets expect.
-PATIENCE = 20
-FEWEST_TUPLES = 4_000
-# A count decides how to search, never what is found, so it may be somewhat old.
-COUNT_AGE_S = 60
-COUNTS_KEPT = 1_000
 
 # Vectors of length 1 are in the same order by each of these, and one follows from the other.
 _SAME_ORDER = {"cosine", "l2", "ip"}
@@ -44,56 +37,19 @@ class Nearest:
     rows: Sequence[Any]
     plan: str
     considered: int
+    ef_search: int | None = None
 
     @property
     def chunks(self) -> list[tuple[UUID, float]]:
         return [(row.chunk_id, row.distance) for row in self.rows]
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How many rows qualify, counted to just past `limit`: up to there, comparing all of them is cheaper."""
-
-    qualifying: int
-    limit: float
-    vectors: float
-
-    @property
-    def is_small(self) -> bool:
-        return self.qualifying <= self.limit
-
-    def scan_tuples(self, k: int) -> int:
-        expected = k * self.vectors / max(self.qualifying, 1)
-        return int(min(approximate.MOST_TUPLES, max(FEWEST_TUPLES, PATIENCE * expected)))
-
-
 class Conditions(Protocol):
-    """Filters: their conditions, and a `repr` that is another one for other filters."""
+    """Filters: their conditions, and a `key` that is another one for other filters."""
 
-    def conditions(self) -> list[ColumnElement[bool]]: ...
+    def clauses(self) -> Clauses: ...
 
-
-class Counts:
-    """What was counted not long ago, by filter; bounded."""
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[tuple[Any, ...], tuple[float, Count]] = OrderedDict()
-
-    def of(
-        self, connection: Connection, space: EmbeddingSpace, filters: Conditions, k: int, subject: Subject = CHUNKS
-    ) -> Count:
-        key = (space.id, k, repr(filters))
-        known = self._known.get(key)
-        if known is not None and time.monotonic() - known[0] < COUNT_AGE_S:
-            return known[1]
-        clauses = Clauses(filters.conditions())
-        [row] = _counting(space, k, subject, clauses).run(connection, clauses, {})
-        # Without its table there are no vectors, which the search itself then says.
-        count = Count(row[0], math.inf if row[1] is None else row[1], row[2] or 0.0)
-        self._known[key] = (time.monotonic(), count)
-        if len(self._known) > COUNTS_KEPT:
-            self._known.popitem(last=False)
-        return count
+    def key(self) -> Hashable: ...
 
 
 def nearest_rows(
@@ -114,34 +70,41 @@ def nearest_rows(
 
     `left_out` are more conditions, of a kind that nearly all rows meet.
     """
-    conditions = [*filters.conditions(), *left_out]
+    clauses = Clauses([*filters.clauses().clauses, *left_out]) if left_out else filters.clauses()
     wanted = distance or space.distance
     length = _length(vector, space, wanted)
     values = approximate.graph_values(vector, ef_search)
     candidates = approximate.candidates_of(space, k, ef_search)
+
+    def exactly(most: int | None = None) -> tuple[Nearest, bool]:
+        statement = _exact(space, k, wanted, subject, clauses, most)
+        return _compared(statement.run(connection, clauses, values), subject, most)
+
+    def along_graph(statement: Conditional) -> Nearest | None:
+        rows = [subject.row._make(row) for row in statement.run(connection, clauses, values)]
+        return (
+            Nearest(_expressed(rows, space, wanted, length), "index", ef_search, ef_search) if len(rows) == k else None
+        )
+
     if exact or not _served(space, wanted, length):
-        return _exactly(connection, space, values, k, Clauses(conditions), wanted, subject)
-    if not conditions:
-        found = run_compiled(connection, _compiled_nearest(space, k, subject, candidates), values)
-        rows = [subject.row._make(row) for row in found]
-        if len(rows) == k:
-            return Nearest(_expressed(rows, space, wanted, length), "index", ef_search)
-        # There are no more than these, or vectors that nothing points to any more took the places of others.
-    clauses = Clauses(conditions)
-    count = counts.of(connection, space, filters, k, subject)
-    if not count.is_small:
-        values["scan_tuples"] = str(count.scan_tuples(candidates or k))
-        filtered = _filtered(space, k, subject, clauses, candidates).run(connection, clauses, values)
-        rows = [subject.row._make(row) for row in filtered]
-        if len(rows) == k:
-            return Nearest(_expressed(rows, space, wanted, length), "index", ef_search)
-    return _exactly(connection, space, values, k, clauses, wanted, subject)
+        return exactly()[0]
+    if not clauses and (found := along_graph(_unfiltered(space, k, subject, candidates))):
+        return found
+    # Without a filter: there are no more than these, or vectors that nothing points to any more took their places.
+    key = space.id, k, filters.key()
+    if not counts.are_many(key):
+        nearest, are_all = exactly(counts.most_compared(connection, space, k))
+        if are_all:
+            return nearest
+        counts.note_many(key)
+    values["scan_tuples"] = str(counts.scan_tuples(connection, space, candidates or k))
+    return along_graph(_filtered(space, k, subject, clauses, candidates)) or exactly()[0]
 
 
 def nearest_to_many(
     connection: Connection,
     space: EmbeddingSpace,
-    vectors: Sequence[AnyVector],
+    vectors: Sequence[PackedVector],
     *,
     k: int,
     ef_search: int,
@@ -154,30 +117,26 @@ def nearest_to_many(
     lengths = [_length(vector, space, wanted) for vector in vectors]
     if filters or exact or not all(_served(space, wanted, length) for length in lengths):
         return None
-    values = approximate.graph_values("", ef_search) | {"queries": [str(vector) for vector in vectors]}
-    statement = statements.nearest_chunks_to_many(space, k, approximate.candidates_of(space, k, ef_search))
+    values = approximate.graph_values("", ef_search) | {"queries": PackedVectors.of(vectors)}
+    candidates = approximate.candidates_of(space, k, ef_search)
     found: list[list[Row]] = [[] for _ in vectors]
-    for number, *row in connection.execute(statement, values):
+    for number, *row in run_compiled(connection, _to_many(space, k, candidates), values):
         found[number - 1].append(Row._make(row))
     if any(len(rows) < k for rows in found):
         return None
     pairs = zip(found, lengths, strict=True)
-    return [Nearest(_expressed(rows[:k], space, wanted, length), "index", ef_search) for rows, length in pairs]
+    return [
+        Nearest(_expressed(rows[:k], space, wanted, length), "index", ef_search, ef_search) for rows, length in pairs
+    ]
 
 
-def _exactly(
-    connection: Connection,
-    space: EmbeddingSpace,
-    values: dict[str, Any],
-    k: int,
-    clauses: Clauses,
-    distance: str,
-    subject: Subject,
-) -> Nearest:
-    found = _exact(space, k, distance, subject, clauses).run(connection, clauses, values)
+def _compared(found: Sequence[tuple[Any, ...]], subject: Subject, most: int | None) -> tuple[Nearest, bool]:
+    """What comparing gave, and whether all that qualify were compared: not more than `most`."""
+    # No row at all: another space has become the live one.
+    *_, compared, qualifying = found[0] if found else (0, 0)
     # A stored vector of zeros has no cosine; it comes last.
-    rows = [subject.row._make(row[:-1]) for row in found if not math.isnan(row[0])]
-    return Nearest(rows, "exact", found[0][-1] if found else 0)
+    rows = [subject.row._make(row[:-2]) for row in found if row[0] is not None and not math.isnan(row[0])]
+    return Nearest(rows, "exact", compared), most is None or qualifying <= most
 
 
 def _length(vector: AnyVector, space: EmbeddingSpace, distance: str) -> float:
@@ -212,8 +171,8 @@ def _turned(value: float, known: str, wanted: str, length: float) -> float:
 
 # Putting a statement together takes longer than the search; one serves for all filters of its shape.
 @lru_cache(maxsize=256)
-def _counting(space: EmbeddingSpace, k: int, subject: Subject, clauses: Clauses) -> Conditional:
-    return compile_conditional(statements.count_qualifying(space, clauses.clauses, k, subject), clauses)
+def _unfiltered(space: EmbeddingSpace, k: int, subject: Subject, candidates: int | None) -> Conditional:
+    return compile_conditional(statements.nearest_rows(space, k, subject, candidates), NO_CLAUSES)
 
 
 @lru_cache(maxsize=256)
@@ -222,10 +181,12 @@ def _filtered(space: EmbeddingSpace, k: int, subject: Subject, clauses: Clauses,
 
 
 @lru_cache(maxsize=256)
-def _exact(space: EmbeddingSpace, k: int, distance: str, subject: Subject, clauses: Clauses) -> Conditional:
-    return compile_conditional(statements.nearest_exactly(space, k, clauses.clauses, distance, subject), clauses)
+def _exact(
+    space: EmbeddingSpace, k: int, distance: str, subject: Subject, clauses: Clauses, most: int | None
+) -> Conditional:
+    return compile_conditional(statements.nearest_exactly(space, k, clauses.clauses, distance, subject, most), clauses)
 
 
 @lru_cache(maxsize=256)
-def _compiled_nearest(space: EmbeddingSpace, k: int, subject: Subject, candidates: int | None) -> Compiled:
-    return compile_statement(statements.nearest_rows(space, k, subject, candidates))
+def _to_many(space: EmbeddingSpace, k: int, candidates: int | None) -> Compiled:
+    return compile_statement(statements.nearest_chunks_to_many(space, k, candidates))

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _KNOWN = "rag_assets.packed_vectors"
+# Before the numbers: how many there are.
+_HEADER = 4
+# The server's type of a number of four bytes.
+_REAL = 700
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +31,44 @@ class PackedVector:
         return cls(struct.pack(f">HH{len(numbers)}f", len(numbers), 0, *numbers))
 
     def numbers(self) -> tuple[float, ...]:
-        return struct.unpack_from(f">{len(self.data) // 4 - 1}f", self.data, 4)
+        return struct.unpack_from(f">{len(self.data) // 4 - 1}f", self.data, _HEADER)
 
     def __str__(self) -> str:
         """As pgvector reads it in a text."""
         return str(list(self.numbers()))
 
 
+@dataclass(frozen=True, slots=True)
+class PackedVectors:
+    """Several of one size, one after the other in one real[], as `array_recv` reads it."""
+
+    data: bytes
+
+    @classmethod
+    def of(cls, vectors: Sequence[PackedVector]) -> "PackedVectors":
+        numbers = b"".join(vector.data[_HEADER:] for vector in vectors)
+        count = len(numbers) // 4
+        # One dimension, no null, the type; then its length and first index, and each number after its own length, 4.
+        packed = bytearray(20 + 8 * count)
+        packed[:20] = struct.pack(">iiIii", 1, 0, _REAL, count, 1)
+        packed[23::8] = b"\x04" * count
+        for place in range(4):
+            packed[24 + place :: 8] = numbers[place::4]
+        return cls(bytes(packed))
+
+
 def unpacked(sent: bytes) -> "NDArray[np.float32]":
     """The numbers of a stored vector, as `vector_send` gives it."""
     import numpy as np
 
-    return np.frombuffer(sent, ">f4", offset=4).astype(np.float32)
+    return np.frombuffer(sent, ">f4", offset=_HEADER).astype(np.float32)
 
 
 class _PackedDumper(Dumper):
-    # Of no type that the driver names: the statement's own cast says that it is a vector.
+    # Of no type that the driver names: the statement's own cast says what it is.
     format = Format.BINARY
 
-    def dump(self, obj: PackedVector) -> bytes:
+    def dump(self, obj: PackedVector | PackedVectors) -> bytes:
         return obj.data
 
 
@@ -59,4 +82,5 @@ def accept_packed(connection: Connection) -> None:
         driver = connection.connection.driver_connection
         assert driver is not None
         driver.adapters.register_dumper(PackedVector, _PackedDumper)
+        driver.adapters.register_dumper(PackedVectors, _PackedDumper)
         connection.info[_KNOWN] = True

@@ -14,10 +14,11 @@ from rag_assets.search.aggregates import Aggregate, aggregate, centroid
 from rag_assets.search.answers import Answer
 from rag_assets.search.asking import Asking
 from rag_assets.search.completeness import Completeness
+from rag_assets.search.counts import Counts
 from rag_assets.search.finding import FUSED_DEPTH, Found, find_all, kept, measured
 from rag_assets.search.finishing import finish, reranked
 from rag_assets.search.live import Live
-from rag_assets.search.nearest import Counts, Nearest
+from rag_assets.search.nearest import Nearest
 from rag_assets.search.packed import PackedVector
 from rag_assets.search.provenance import Provenance, explain_chunk
 from rag_assets.search.query_vectors import MakeEncoder
@@ -191,13 +192,15 @@ class Retriever:
 
     def _answers(self, space: EmbeddingSpace, requests: Sequence[Request]) -> list[Answer]:
         first = requests[0]
-        if first.filters.projects:
+        if not self._live.knows(first.filters.projects):
             self._reader.read(lambda connection: self._live.check_projects(connection, first.filters.projects))
         embedded = [self._asking.vector(self._live, space, request) for request in requests]
         ef_search = self._graph_width(space, first)
 
+        asked = [(request, vector) for request, (vector, _) in zip(requests, embedded, strict=True)]
+
         def search(connection: Connection) -> list[Found]:
-            found = find_all(connection, space, requests, [vector for vector, _ in embedded], ef_search, self._counts)
+            found = find_all(connection, space, asked, ef_search, self._counts)
             if not all(one.candidates for one in found):
                 self._live.confirm(connection, space)
                 self._live.check_projects(connection, first.filters.projects, anew=True)
@@ -207,7 +210,7 @@ class Retriever:
         found = self._reader.read(search, timeout_s=first.timeout_s, transaction=not first.is_plain)
         took_ms = (time.perf_counter() - started) * 1000 / len(requests)
         return [
-            self._answer(space, request, one, took_ms, embedding_ms, ef_search)
+            self._answer(space, request, one, took_ms, embedding_ms)
             for request, one, (_, embedding_ms) in zip(requests, found, embedded, strict=True)
         ]
 
@@ -220,7 +223,7 @@ class Retriever:
         started = time.perf_counter()
         found = kept(request, measured(space, request, self._in_transaction(space, request, nearest)))
         took_ms = (time.perf_counter() - started) * 1000
-        return self._answer(space, request, found, took_ms, 0.0, self._graph_width(space, request))
+        return self._answer(space, request, found, took_ms, 0.0)
 
     def _in_transaction(
         self, space: EmbeddingSpace, request: Request, work: Callable[[Connection, EmbeddingSpace], T]
@@ -238,7 +241,6 @@ class Retriever:
         found: Found,
         took_ms: float,
         embedding_ms: float,
-        ef_search: int,
     ) -> Answer:
         candidates, rerank_ms = reranked(self._waiting, self._reranker, request, found.candidates)
         started = time.perf_counter()
@@ -254,7 +256,7 @@ class Retriever:
             rerank_ms=round(rerank_ms, 2),
             plan=found.plan,
             considered=found.considered,
-            ef_search=ef_search if "index" in found.plan else None,
+            ef_search=found.ef_search,
             degraded=self._completeness.of(space),
         )
 

@@ -8,8 +8,9 @@ from sqlalchemy import ColumnElement, Connection, Text, and_, cast, select
 from rag_assets.db.models import DocumentChunk, EmbeddingSpace
 from rag_assets.db.spaces import partition
 from rag_assets.errors import UsageError
+from rag_assets.search.counts import Counts
 from rag_assets.search.filters import NO_FILTERS, Filters
-from rag_assets.search.nearest import Counts, Nearest, nearest_rows
+from rag_assets.search.nearest import Nearest, nearest_rows
 from rag_assets.search.selection import average, check_projects
 
 MOST_SIMILAR = 1_000

@@ -7,11 +7,14 @@ itself, for itself alone, while it reads the question.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import (
     ARRAY,
     CTE,
+    REAL,
     ColumnElement,
     Float,
+    FromClause,
     Integer,
     Select,
     Table,
@@ -21,15 +24,15 @@ from sqlalchemy import (
     asc,
     bindparam,
     cast,
-    column,
     desc,
     func,
     lateral,
     literal_column,
+    null,
     or_,
     select,
-    table,
     true,
+    type_coerce,
 )
 from sqlalchemy.sql import operators
 
@@ -48,12 +51,7 @@ from rag_assets.search.approximate import (
 )
 from rag_assets.search.subjects import CHUNKS, CITED, Subject
 
-# Up to here comparing all that qualifies takes no longer than a walk through the graph, whatever the filter.
-ALWAYS_EXACTLY = 1_000
-# A candidate of the graph, which must be asked whether it qualifies, costs about as much as four comparisons.
-CANDIDATE_COST = 4
 _ONE = literal_column("1", Integer)
-_RELATIONS = table("pg_class", column("oid"), column("reltuples", Float), schema="pg_catalog")
 
 
 def nearest_rows(
@@ -65,9 +63,20 @@ def nearest_rows(
 
 
 def nearest_chunks_to_many(space: EmbeddingSpace, k: int, candidates: int | None = None) -> Select[Any]:
-    """The `k` best chunks of all for each of `queries`, through the index: (number of the query from 1, row)."""
+    """The `k` best chunks of all for each of `queries`, through the index: (number of the query from 1, row).
+
+    Queries are one real[], a vector after the other.
+    """
     vectors = partition(space.id)
-    question = materialized(questions(space, _queries(), *settings(space, vectors, candidates)).cte("asked"))
+    given = select(cast(bindparam("queries"), ARRAY(REAL)).label("packed")).subquery("given")
+    size, first = written(space.dimensions), written(1)
+    counted = func.generate_series(first, func.cardinality(given.c.packed, type_=Integer) // size, type_=Integer)
+    numbers = counted.table_valued("number", name="numbers").render_derived()
+    number = type_coerce(numbers.c.number, Integer)
+    one = given.c.packed[(number - first) * size + first : number * size]
+    asking = questions(space, number, cast(one, VECTOR()), *settings(space, vectors, candidates))
+    asking = asking.select_from(given.join(numbers, true()))
+    question = materialized(asking.cte("asked"))
     nearest = lateral(nearest_texts_to_each(space, vectors, k, question, candidates), "nearest")
     found = select(question.c.number, nearest.c.content_hash, nearest.c.distance).select_from(question)
     each = found.join(nearest, true()).cte("each")
@@ -76,9 +85,14 @@ def nearest_chunks_to_many(space: EmbeddingSpace, k: int, candidates: int | None
 
 
 def exact_distances_to_many(space: EmbeddingSpace, table: Table, k: int) -> Select[int, float]:
-    """(number of the query from 1, distance) of the `k` nearest texts to each of `queries`, compared with all."""
+    """(number of the query from 1, distance) of the `k` nearest texts to each of `queries`, compared with all.
+
+    Queries are texts, as pgvector writes vectors.
+    """
+    texts = func.unnest(bindparam("queries", type_=ARRAY(Text)))
+    given = texts.table_valued("text", with_ordinality="number", name="given").render_derived()
     # Read once a question, not once a comparison.
-    question = materialized(questions(space, _queries()).cte("questions"))
+    question = materialized(questions(space, given.c.number, given.c.text).cte("questions"))
     # With something added, it is no longer the expression of the index.
     distance = (operator(space, table, space.distance)(question.c.v) + 0.0).label("distance")
     nearest = lateral(select(distance).order_by(distance).limit(written(k)), "nearest")
@@ -112,40 +126,35 @@ def nearest_exactly(
     conditions: Sequence[ColumnElement[bool]],
     distance: str | None = None,
     subject: Subject = CHUNKS,
+    most: int | None = None,
 ) -> Select[Any]:
-    """The `k` best rows that qualify, by comparing every one of their vectors; last, how many there were."""
+    """The `k` best rows that qualify, by comparing every one of their vectors: (row, compared, qualifying).
+
+    Where more rows than `most` qualify, none is compared, and `qualifying` is more than that. There is a row for the
+    two numbers whether there are others or not.
+    """
     table, question = partition(space.id), asked(space)
-    wanted = materialized(_joined(select(subject.content_hash).distinct(), space, conditions, subject).cte("wanted"))
+    texts = _joined(select(subject.content_hash), space, conditions, subject)
+    qualifying: ColumnElement[Any] = null()
+    if most is None:
+        wanted = texts.distinct()
+    else:
+        counted = materialized(texts.limit(written(most + 1)).cte("counted"))
+        qualifying = select(func.count()).select_from(counted).scalar_subquery()
+        wanted = select(counted.c.content_hash).distinct().where(qualifying <= written(most))
+    to_compare = materialized(wanted.cte("wanted"))
     # Materialized, so that the planner sorts these vectors and does not walk the graph past all the others.
     compared = materialized(
         select(table.c.content_hash, distance_to(space, table, question, distance).label("distance"))
         # The whole primary key: one probe a text.
-        .join(wanted, (wanted.c.content_hash == table.c.content_hash) & (table.c.space_id == space.id))
+        .join(to_compare, (to_compare.c.content_hash == table.c.content_hash) & (table.c.space_id == space.id))
         .cte("compared")
     )
-    nearest = select(compared).order_by(compared.c.distance).limit(written(k))
-    counted = select(func.count()).select_from(compared).scalar_subquery()
-    return rows_of(space, nearest.cte("nearest"), k, conditions, subject).add_columns(counted)
-
-
-def count_qualifying(
-    space: EmbeddingSpace, conditions: Sequence[ColumnElement[bool]], k: int, subject: Subject = CHUNKS
-) -> Select[Any]:
-    """(rows that qualify, counted to just past the next; up to how many comparing all is cheaper; all vectors).
-
-    Of `n` among `vectors`, the graph must look at about k * vectors / n candidates, the comparison at n.
-    """
-    vectors = (
-        select(func.greatest(_RELATIONS.c.reltuples, 0.0).label("vectors"))
-        .where(_RELATIONS.c.oid == func.to_regclass(partition(space.id).fullname))
-        .cte("vectors")
-    )
-    limit = select(func.greatest(ALWAYS_EXACTLY, func.sqrt(CANDIDATE_COST * k * vectors.c.vectors))).scalar_subquery()
-    qualifying = (
-        _joined(select(subject.content_hash), space, conditions, subject).limit(cast(limit, Integer) + 1).subquery()
-    )
-    counted = select(func.count()).select_from(qualifying).scalar_subquery()
-    return select(counted, limit, select(vectors.c.vectors).scalar_subquery())
+    numbers = select(
+        select(func.count()).select_from(compared).scalar_subquery().label("compared"), qualifying.label("qualifying")
+    ).cte("numbers")
+    nearest = select(compared).order_by(compared.c.distance).limit(written(k)).cte("nearest")
+    return rows_of(space, nearest, k, conditions, subject, beside=numbers)
 
 
 def rows_of(
@@ -154,10 +163,12 @@ def rows_of(
     k: int | None,
     conditions: Sequence[ColumnElement[bool]] = (),
     subject: Subject = CHUNKS,
+    beside: CTE | None = None,
 ) -> Select[Any]:
     """The rows of the nearest texts, with all that is shown of them; equal texts in a stable order.
 
-    Gives nothing once another space has become the live one: rows and vectors belong together.
+    With the columns of one row `beside` them, which is there also without any of them. Gives nothing once another
+    space has become the live one: rows and vectors belong together.
     """
     # Fenced by an offset: looked up for these few texts, and not for all that qualify.
     shown = len(subject.columns)
@@ -170,14 +181,16 @@ def rows_of(
         ),
         "rows",
     )
-    found = (
-        select(nearest.c.distance, *list(rows.c)[:shown])
-        .select_from(nearest)
-        .join(rows, true())
+    found: FromClause = nearest.join(rows, true())
+    if beside is not None:
+        found = beside.outerjoin(found, true())
+    cited = (
+        select(nearest.c.distance, *list(rows.c)[:shown], *(beside.c if beside is not None else ()))
+        .select_from(found)
         .where(is_live(space))
         .order_by(nearest.c.distance, *(way(by) for by, (_, way) in zip(list(rows.c)[shown:], ordering, strict=True)))
     )
-    return found if k is None else found.limit(written(k))
+    return cited if k is None else cited.limit(written(k))
 
 
 def chunks_by_id(space: EmbeddingSpace) -> Select[Any]:
@@ -208,8 +221,3 @@ def _direction(order: Any) -> tuple[Any, Callable[[Any], Any]]:
     if isinstance(order, UnaryExpression) and order.modifier is operators.desc_op:
         return order.element, desc
     return order, asc
-
-
-def _queries() -> Any:
-    texts = func.unnest(bindparam("queries", type_=ARRAY(Text)))
-    return texts.table_valued("text", with_ordinality="number", name="given").render_derived()

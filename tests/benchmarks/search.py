@@ -3,7 +3,8 @@
 Prints one JSON object keyed by the number of vectors. `p50_ms` to `p99_ms` are whole calls of `Retriever.search` for a
 vector, k = 10, one after the other; `bare_…` is what a script does for the same rows: one prepared statement, through
 psycopg alone, its session set once, question by question in turn with ours. `recall_at_10` is against comparing all.
-`qps` and `bare_qps` are searches a second of 1, 8 and 32 clients, tasks of one asyncio process with a connection each.
+`qps` and `bare_qps` are searches a second of 1, 8 and 32 clients, tasks of one asyncio process: ours share the pool of
+connections that an application has by default, bare ones have a connection each.
 `filters`: by the percent of documents that pass, taken by chance or (`correlated`) whole clusters, against comparing
 all that qualify (`exact`) and an iterative scan of the graph (`iterative`). `projects`: each question is asked of
 another project. Medians of --rounds (filters: one round); nothing is subtracted.
@@ -120,8 +121,8 @@ def filled(admin: URL, size: int) -> Iterator[tuple[Engine, dict[str, float]]]:
 
 
 def _options() -> EngineOptions:
-    """A reader's, as an application has it, with room for the most clients."""
-    return EngineOptions.of(Settings(pool_size=max(CLIENTS)), "read")
+    """A reader's, as an application has it by default: clients share its few connections."""
+    return EngineOptions.of(Settings(), "read")
 
 
 def ingested(engine: Engine) -> tuple[int, Asked]:

@@ -1,6 +1,7 @@
 """How long calls take one at a time, and how many of them a number of clients get done."""
 
 import asyncio
+import random
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,11 +14,13 @@ AsyncCall = Callable[[int], Awaitable[Any]]
 def latencies(ways: Mapping[str, Call], questions: int, rounds: int) -> dict[str, dict[str, float]]:
     """p50, p95 and p99 in milliseconds of each way to ask question 0, 1, …: medians over the rounds.
 
-    Each question is asked in all ways, one after the other, and who begins changes; so all meet the same machine and
-    the same pages. One pass before, which is not counted, warms all of them alike: the graph's pages differ from
-    question to question, and what reads them from the disk first would pay for the others.
+    Each question is asked in all ways, one after the other, in an order by chance; so all meet the same machine and the
+    same pages, and each comes as often as another after one that pushed what it needs out of the caches. One pass
+    before, which is not counted, warms all of them alike: the graph's pages differ from question to question, and what
+    reads them from the disk first would pay for the others.
     """
     order = list(ways)
+    chance = random.Random(0)
     for question in range(questions):
         for way in ways.values():
             way(question)
@@ -25,11 +28,11 @@ def latencies(ways: Mapping[str, Call], questions: int, rounds: int) -> dict[str
     for _ in range(rounds):
         times: dict[str, list[float]] = {name: [] for name in order}
         for question in range(questions):
+            chance.shuffle(order)
             for name in order:
                 started = time.perf_counter()
                 ways[name](question)
                 times[name].append((time.perf_counter() - started) * 1000)
-            order.append(order.pop(0))
         for name, taken in times.items():
             found[name].append(taken)
     return {name: _summary(taken) for name, taken in found.items()}

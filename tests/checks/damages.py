@@ -39,7 +39,7 @@ DAMAGES: dict[str, Damage] = {
     "wrong operator class": damage(
         f"DROP INDEX {INDEX}",
         "CREATE INDEX ix_embeddings_1_hnsw ON rag.embeddings_1 USING hnsw ((embedding::vector(384)) vector_l2_ops) "
-        "WITH (m='16', ef_construction='64')",
+        "WITH (m='16', ef_construction='128')",
         red=NO_INDEX,
     ),
     "a hundredth of the vectors deleted": damage(

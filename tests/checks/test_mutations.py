@@ -42,12 +42,12 @@ def test_a_database_that_has_iterative_scans_off_changes_nothing_for_searches(bu
 def test_searches_that_send_iterative_scans_off_turn_the_check_of_the_index_red(
     built: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def off(*given: Any) -> list[Any]:
+    def off(*given: Any, **options: Any) -> list[Any]:
         return [
             func.set_config("hnsw.iterative_scan", "off", True).label(setting.name)
             if setting.name == "hnsw_iterative_scan"
             else setting
-            for setting in settings(*given)
+            for setting in settings(*given, **options)
         ]
 
     settings = approximate.settings

@@ -104,11 +104,11 @@ def test_looking_at_more_finds_more_up_to_nearly_all(kind: tuple[Engine, Embeddi
 
 
 def test_a_filter_costs_no_hit(kind: tuple[Engine, EmbeddingSpace], monkeypatch: pytest.MonkeyPatch) -> None:
-    from rag_assets.search import statements
+    from rag_assets.search import counts
 
     engine, _ = kind
-    monkeypatch.setattr(statements, "ALWAYS_EXACTLY", 0)
-    monkeypatch.setattr(statements, "CANDIDATE_COST", 0)
+    monkeypatch.setattr(counts, "ALWAYS_EXACTLY", 0)
+    monkeypatch.setattr(counts, "CANDIDATE_COST", 0)
     retriever = Retriever(engine, encoder=lambda space: HashEncoder(DIMENSIONS))
     question = unit_vectors(1, DIMENSIONS, seed=6)[0]
     answer = retriever.search(question, k=20, ef_search=20, project="p")

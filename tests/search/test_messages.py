@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from rag_assets.db.engine import make_async_engine
 from rag_assets.db.repositories import NewMessage, SyncConversations, SyncUsers
 from rag_assets.errors import ServiceError, UsageError
-from rag_assets.search import statements
+from rag_assets.search import counts
 from rag_assets.search.async_retriever import AsyncRetriever
 from rag_assets.search.messages import MessageAnswer
 from rag_assets.search.retriever import Retriever
@@ -52,8 +52,8 @@ def test_the_best_of_what_qualifies_come_back_whichever_way(
     spoken: Spoken, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if way == "graph":
-        monkeypatch.setattr(statements, "ALWAYS_EXACTLY", 0)
-        monkeypatch.setattr(statements, "CANDIDATE_COST", 0)
+        monkeypatch.setattr(counts, "ALWAYS_EXACTLY", 0)
+        monkeypatch.setattr(counts, "CANDIDATE_COST", 0)
     exact = way == "exact"
     ada, ben = spoken.users["ada"], spoken.users["ben"]
     noon = datetime.combine(DAYS[1], datetime.min.time(), UTC)

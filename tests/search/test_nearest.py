@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from rag_assets.db.engine import make_engine
 from rag_assets.errors import UsageError
-from rag_assets.search import approximate, statements
+from rag_assets.search import counts
 from rag_assets.search.answers import Answer
 from rag_assets.search.retriever import Retriever
 from tests.checks.looking import change
@@ -66,8 +66,8 @@ def graph_engine(engine: Engine) -> Engine:
 
 def through_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever few qualify."""
-    monkeypatch.setattr(statements, "ALWAYS_EXACTLY", 0)
-    monkeypatch.setattr(statements, "CANDIDATE_COST", 0)
+    monkeypatch.setattr(counts, "ALWAYS_EXACTLY", 0)
+    monkeypatch.setattr(counts, "CANDIDATE_COST", 0)
 
 
 def passing(corpus: Corpus, chosen: dict[str, Any]) -> list[Stored]:
@@ -179,7 +179,7 @@ def test_a_narrow_filter_through_the_graph_that_gives_up_early_costs_no_hit(
     engine: Engine, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     through_the_graph(monkeypatch)
-    monkeypatch.setattr(approximate, "MOST_TUPLES", 1)
+    monkeypatch.setattr(counts, "MOST_TUPLES", 1)
     graph = graph_engine(engine)
     far = -corpus.of("d28.md")[0].vector
     answer = retriever_of(graph).search(far, k=4, ef_search=4, project="p", path_glob="d28.md")

@@ -87,8 +87,8 @@ def test_hits_are_those_of_an_exact_scan(
 def test_a_project_searched_through_the_graph_has_the_same_hits(
     built: Engine, retriever: Retriever, encoder: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rag_assets.search.statements.ALWAYS_EXACTLY", 0)
-    monkeypatch.setattr("rag_assets.search.statements.CANDIDATE_COST", 0)
+    monkeypatch.setattr("rag_assets.search.counts.ALWAYS_EXACTLY", 0)
+    monkeypatch.setattr("rag_assets.search.counts.CANDIDATE_COST", 0)
     question = "violin in the winter forest"
     answer = retriever.search(question, k=20, project="zoo", mode="vector")
     assert answer.plan == "index"

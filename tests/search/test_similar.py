@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from rag_assets.audit.plans import forbid_other_plans
 from rag_assets.db.writes import delete_documents, write_chunks
 from rag_assets.errors import UsageError
-from rag_assets.search import approximate, statements
+from rag_assets.search import counts
 from rag_assets.search.filters import Filters
 from rag_assets.search.nearest import Nearest
 from rag_assets.search.selection import find_document
@@ -35,8 +35,8 @@ def distances(corpus: Corpus, target: Any, chunks: list[Stored], k: int) -> list
 
 def search_through(monkeypatch: pytest.MonkeyPatch, plan: str) -> None:
     few = 0 if plan == "index" else 1_000
-    monkeypatch.setattr(statements, "ALWAYS_EXACTLY", few)
-    monkeypatch.setattr(statements, "CANDIDATE_COST", few)
+    monkeypatch.setattr(counts, "ALWAYS_EXACTLY", few)
+    monkeypatch.setattr(counts, "CANDIDATE_COST", few)
 
 
 def ask(
@@ -129,7 +129,7 @@ def test_where_the_graph_gives_up_all_that_qualifies_is_compared(
     filters = Filters(path_glob="d29.md")
     search_through(monkeypatch, "index")
     # After the first few candidates, of which next to none qualify, the graph is left.
-    monkeypatch.setattr(approximate, "MOST_TUPLES", 1)
+    monkeypatch.setattr(counts, "MOST_TUPLES", 1)
     corpus.space.ef_search = 1
     found = ask(engine, similar_to_chunk, corpus.space, target.chunk_id, k=4, filters=filters, graph_only=True)
     assert found.plan == "exact"

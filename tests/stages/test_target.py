@@ -79,7 +79,7 @@ def test_more_dimensions_than_the_model_has_are_refused(steps: Steps) -> None:
 def test_settings_that_concern_no_vector_leave_the_space(steps: Steps) -> None:
     before = target_space(steps.settings).definition
     lists = steps.settings.model_copy(update={"index_method": "ivfflat"})
-    graph = lists.model_copy(update={"hnsw_m": 32, "hnsw_ef_construction": 128})
+    graph = lists.model_copy(update={"hnsw_m": 32, "hnsw_ef_construction": 256})
     assert target_space(lists).definition.fingerprint == target_space(graph).definition.fingerprint
     for change in ({"ef_search": 200}, {"batch_tokens": 512}, {"lock_wait_s": 1.0}):
         assert target_space(steps.settings.model_copy(update=change)).definition == before
@@ -117,8 +117,8 @@ def test_vectors_too_long_for_a_storage_get_the_next_one_and_a_warning(
 
 
 def test_a_graph_that_pgvector_would_not_build_is_a_usage_error(steps: Steps) -> None:
-    narrow = steps.settings.model_copy(update={"hnsw_m": 48})
-    with pytest.raises(UsageError, match=r"RAG_ASSETS_HNSW_EF_CONSTRUCTION is 64.*\(48\); set it to 96 or more"):
+    narrow = steps.settings.model_copy(update={"hnsw_m": 80})
+    with pytest.raises(UsageError, match=r"RAG_ASSETS_HNSW_EF_CONSTRUCTION is 128.*\(80\); set it to 160 or more"):
         target_space(narrow)
     assert target_space(narrow.model_copy(update={"index_method": "ivfflat"})).definition.method == "ivfflat"
 
