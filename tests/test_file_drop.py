@@ -87,9 +87,9 @@ def test_a_dropped_file_is_found_and_a_deleted_one_is_gone(watched: Path, engine
 
 
 def looks_since(at: float) -> int:
-    """The ticks of the sensor of changed sources after a time, up to the first that asked for a run."""
+    """The looks of the sensor of changed sources that ended after a time, up to the first that asked for a run."""
     instance = dg.DagsterInstance.get()
     [state] = [found for found in instance.all_instigator_state() if found.instigator_name == "changed_sources"]
-    ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, after=at)
-    asked = min(tick.timestamp for tick in ticks if tick.run_ids)
-    return sum(tick.timestamp <= asked for tick in ticks)
+    ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id)
+    ended = sorted((tick for tick in ticks if (tick.end_timestamp or 0) > at), key=lambda tick: tick.timestamp)
+    return 1 + [bool(tick.run_ids) for tick in ended].index(True)

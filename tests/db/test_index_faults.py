@@ -24,6 +24,7 @@ from rag_assets.db.index_statements import create_index, index_name
 from rag_assets.db.index_states import IndexState
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.options import EngineOptions
 from rag_assets.db.retry import writing
 from rag_assets.errors import ServiceError
 from tests.db.filling import definition, fill, space_of
@@ -265,9 +266,11 @@ def test_a_lock_that_is_not_to_be_had_is_an_error_that_names_its_holder(engine: 
 
 
 def test_a_change_of_the_schema_and_a_vacuum_in_the_middle_of_a_build_both_succeed(
-    engine: Engine, space: EmbeddingSpace
+    engine: Engine, space: EmbeddingSpace, database: URL
 ) -> None:
     done: list[str] = []
+    # The change waits for the whole build, which takes as long as others let it, and is tried again after that.
+    patient = make_engine(database, options=EngineOptions(retry_s=120))
 
     def alter(connection: Connection) -> None:
         # As a migration does it: some statement first, then one that nobody may be beside.
@@ -277,7 +280,7 @@ def test_a_change_of_the_schema_and_a_vacuum_in_the_middle_of_a_build_both_succe
 
     def change() -> None:
         # Where the server ends one of two that wait for each other, that one begins anew; migrations do too.
-        writing(engine, alter)
+        writing(patient, alter)
         done.append("changed")
 
     def vacuum() -> None:
@@ -290,7 +293,8 @@ def test_a_change_of_the_schema_and_a_vacuum_in_the_middle_of_a_build_both_succe
         for other in others:
             other.start()
         for other in others:
-            other.join(60)
+            other.join(120)
+    patient.dispose()
     assert sorted(done) == ["changed", "vacuumed"]
     assert builder.outcome is IndexState.ABSENT
     ends_in_one_valid_index(engine, space)
