@@ -22,6 +22,8 @@ from rag_assets.db.embedded import EmbeddedServer
 from rag_assets.db.engine import DRIVER, dispose_engines, make_engine
 from rag_assets.settings import Settings
 
+# What starts commands, servers and browsers takes the longest: nobody is to be left alone with it at the end.
+FIRST = ("launch", "library", "ui", "cli")
 TEMPLATE = "rag_template"
 BUILT_TEMPLATE = "rag_built_template"
 # Filling and indexing the probe of the speed check takes longer than all else that a run of a job does with little in
@@ -33,6 +35,10 @@ for name in [name for name in os.environ if name.startswith(("RAG_ASSETS_", "DAG
     del os.environ[name]
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "true"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: FIRST.index(item.path.parent.name) if item.path.parent.name in FIRST else len(FIRST))
 
 
 @event.listens_for(Engine, "connect")
