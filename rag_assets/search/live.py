@@ -64,7 +64,7 @@ class Live:
 
     def check_projects(self, connection: Connection, names: Sequence[str], *, anew: bool = False) -> None:
         """Raises UsageError for a project that there is not; `anew`: one that there was may be gone."""
-        if anew or not self.knows(names):
+        if names and (anew or not self.knows(names)):
             self._projects = set(connection.scalars(select(Project.name)))
             for name in names:
                 if name not in self._projects:

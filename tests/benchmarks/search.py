@@ -48,6 +48,7 @@ from tests.benchmarks.timing import latencies, percentile, throughput
 K = 10
 QUESTIONS = 200
 CLIENTS = (1, 8, 32)
+PARTS = ("plain", "clients", "modes", "filters", "projects")
 FILTERED = 40
 
 
@@ -65,12 +66,15 @@ def main() -> None:
     parser.add_argument("--vectors", default="10000,100000", help="numbers, with commas between them")
     parser.add_argument("--ingested", action="store_true", help="measure the configured database as it is")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}: those with commas between them"
+    )
     arguments = parser.parse_args()
     found = {}
     if arguments.ingested:
         engine = make_engine(shared_engine(load_settings()).url, options=_options())
         size, asked = ingested(engine)
-        found[str(size)] = measure(engine, asked, arguments.rounds)
+        found[str(size)] = measure(engine, asked, arguments.rounds, arguments.parts.split(","))
         engine.dispose()
         dispose_engines()
     else:
@@ -79,7 +83,9 @@ def main() -> None:
                 with filled(admin, size) as (engine, seconds):
                     questions = Corpus(size).questions(QUESTIONS)
                     asked = Asked(questions.texts, list(questions.vectors), filters=True)
-                    found[str(size)] = measure(engine, asked, arguments.rounds) | {"filling_s": seconds}
+                    found[str(size)] = measure(engine, asked, arguments.rounds, arguments.parts.split(",")) | {
+                        "filling_s": seconds
+                    }
     print(json.dumps(found))
 
 
@@ -146,23 +152,30 @@ def ingested(engine: Engine) -> tuple[int, Asked]:
         return size, Asked([texts[at % len(texts)] for at in range(len(vectors))], vectors, filters=False)
 
 
-def measure(engine: Engine, asked: Asked, rounds: int, *, seconds: float = 3.0) -> dict[str, Any]:
+def measure(
+    engine: Engine, asked: Asked, rounds: int, parts: Sequence[str] = PARTS, *, seconds: float = 3.0
+) -> dict[str, Any]:
     retriever = Retriever(engine)
     with engine.connect() as connection:
         space = live_space(connection)
     assert space is not None
-    found = plain(engine, retriever, space, asked, rounds)
-    found |= asyncio.run(served(engine.url, space, asked, seconds))
-    for mode in ("text", "hybrid"):
-        found["words" if mode == "text" else mode] = by_mode(retriever, asked, mode, rounds)
-    if asked.filters:
+    found: dict[str, Any] = {}
+    if "plain" in parts:
+        found |= plain(engine, retriever, space, asked, rounds)
+    if "clients" in parts:
+        found |= asyncio.run(served(engine.url, space, asked, seconds))
+    if "modes" in parts:
+        found["words"] = by_mode(retriever, asked, "text", rounds)
+        found["hybrid"] = by_mode(retriever, asked, "hybrid", rounds)
+    if "filters" in parts and asked.filters:
         found["filters"] = {
             share: by_share(engine, retriever, space, asked.vectors[:FILTERED], {"tier": share})
             | {"correlated": by_share(engine, retriever, space, asked.vectors[:FILTERED], {"area": share})}
             for share in synthetic.SHARES
         }
-    found["projects"] = by_project(engine, retriever, asked.vectors, rounds)
-    return found | {"ef_search": space.ef_search, "m": space.m}
+    if "projects" in parts:
+        found["projects"] = by_project(engine, retriever, asked.vectors, rounds)
+    return found | {"ef_search": space.ef_search, "m": space.m, "ef_construction": space.ef_construction}
 
 
 def plain(engine: Engine, retriever: Retriever, space: EmbeddingSpace, asked: Asked, rounds: int) -> dict[str, Any]:

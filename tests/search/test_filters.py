@@ -1,7 +1,7 @@
 """Filters against a model of them in Python, over documents of random metadata; and what is refused."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from random import Random
 from typing import Any
@@ -308,3 +308,44 @@ def test_the_index_on_metadata_serves_containment_and_lists_of_values(documents:
             compiled = statement.compile(connection)
             plan = connection.exec_driver_sql(f"EXPLAIN {compiled}", compiled.params)
             assert any("Bitmap Index Scan on ix_documents_metadata" in line for (line,) in plan)
+
+
+def test_a_filter_asked_for_again_is_not_put_together_again() -> None:
+    def made() -> Filters:
+        return Filters(projects=("p",), metadata={"a": [1, {"b": "x"}]}, created_from=datetime(2024, 1, 1, tzinfo=UTC))
+
+    assert made().clauses() is made().clauses()
+    # The same moment, written in another zone.
+    elsewhere = timezone(timedelta(hours=2))
+    assert Filters(created_to=datetime(2024, 1, 1, 2, tzinfo=elsewhere)).clauses() is (
+        Filters(created_to=datetime(2024, 1, 1, tzinfo=UTC)).clauses()
+    )
+
+
+def test_filters_that_differ_in_a_type_alone_are_not_taken_for_one_another() -> None:
+    values: list[Any] = [1, 1.0, True, "1", [1], None, "", {}, []]
+    filters = [Filters(metadata={"a": {"$eq": value}}) for value in values]
+    filters += [Filters(projects="ab"), Filters(projects=("a", "b")), Filters(file_types=("a", "b"))]
+    assert len({one.key() for one in filters}) == len(filters)
+    assert len({id(one.clauses()) for one in filters}) == len(filters)
+
+
+def test_what_is_not_of_pythons_own_types_is_put_together_anew(documents: Engine) -> None:
+    class Changing(Mapping[str, Any]):
+        def __init__(self) -> None:
+            self.value = "x"
+
+        def __getitem__(self, name: str) -> Any:
+            return {"a": self.value}[name]
+
+        def __iter__(self) -> Iterator[str]:
+            return iter(["a"])
+
+        def __len__(self) -> int:
+            return 1
+
+    wanted = Changing()
+    before = matching(documents, Filters(metadata=wanted))
+    wanted.value = "10"
+    assert before == matching(documents, Filters(metadata={"a": "x"}))
+    assert matching(documents, Filters(metadata=wanted)) == matching(documents, Filters(metadata={"a": "10"})) != before

@@ -1,0 +1,76 @@
+"""How many statements a filter costs, and which: what it leaves decides, and is known from the first time on."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, event
+
+from rag_assets.search import counts
+from rag_assets.search.retriever import Retriever
+from tests.fakes import HashEncoder
+from tests.search.vectors import DIMENSIONS, Corpus, make_corpus
+
+
+@pytest.fixture
+def corpus(engine: Engine) -> Corpus:
+    return make_corpus(engine)
+
+
+@pytest.fixture
+def sent(engine: Engine) -> Iterator[list[str]]:
+    statements: list[str] = []
+
+    def note(*given: object) -> None:
+        statements.append(str(given[2]))
+
+    event.listen(engine, "before_cursor_execute", note)
+    yield statements
+    event.remove(engine, "before_cursor_execute", note)
+
+
+@pytest.fixture
+def retriever(engine: Engine, corpus: Corpus) -> Retriever:
+    """One that has looked at its space already."""
+    retriever = Retriever(engine, encoder=lambda space: HashEncoder(DIMENSIONS))
+    retriever.search(corpus.chunks[0].vector, path_glob="nothing")
+    return retriever
+
+
+def test_a_filter_that_leaves_few_costs_one_statement_also_the_first_time(
+    retriever: Retriever, corpus: Corpus, sent: list[str]
+) -> None:
+    for glob in ("d1*", "d2*", "d1*"):
+        sent.clear()
+        answer = retriever.search(corpus.chunks[0].vector, k=3, path_glob=glob)
+        assert (len(answer.hits), answer.plan, len(sent)) == (3, "exact", 1)
+        assert answer.considered == len(
+            {one.content_hash for one in corpus.chunks if one.file_path.startswith(glob[:2])}
+        )
+
+
+def test_a_filter_that_leaves_none_costs_no_walk_through_the_graph(
+    retriever: Retriever, corpus: Corpus, sent: list[str]
+) -> None:
+    answer = retriever.search(corpus.chunks[0].vector, path_glob="other")
+    assert (answer.hits, answer.plan, answer.considered) == ([], "exact", 0)
+    # One to compare; and where nothing is found, one that looks whether the space is live still.
+    assert len(sent) == 2
+
+
+def test_a_filter_that_leaves_many_goes_to_the_graph_at_once_the_next_time(
+    retriever: Retriever, corpus: Corpus, sent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counts, "ALWAYS_EXACTLY", 5)
+    monkeypatch.setattr(counts, "CANDIDATE_COST", 0)
+    found = []
+    for statements in (2, 1, 1):
+        sent.clear()
+        answer = retriever.search(corpus.chunks[0].vector, k=3, project="p")
+        assert (answer.plan, len(sent)) == ("index", statements)
+        found.append([hit.chunk_id for hit in answer.hits])
+    assert found[0] == found[1] == found[2]
+    # And is looked at again after a while: it may leave few by then.
+    monkeypatch.setattr(counts, "COUNT_AGE_S", 0)
+    sent.clear()
+    assert retriever.search(corpus.chunks[0].vector, k=3, project="p").plan == "index"
+    assert len(sent) > 1
