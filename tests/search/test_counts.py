@@ -65,12 +65,12 @@ def test_a_filter_that_leaves_many_goes_to_the_graph_at_once_the_next_time(
     found = []
     for statements in (2, 1, 1):
         sent.clear()
-        answer = retriever.search(corpus.chunks[0].vector, k=3, project="p")
+        answer = retriever.search(corpus.chunks[0].vector, k=3, path_glob="d*")
         assert (answer.plan, len(sent)) == ("index", statements)
         found.append([hit.chunk_id for hit in answer.hits])
     assert found[0] == found[1] == found[2]
     # And is looked at again after a while: it may leave few by then.
     monkeypatch.setattr(counts, "COUNT_AGE_S", 0)
     sent.clear()
-    assert retriever.search(corpus.chunks[0].vector, k=3, project="p").plan == "index"
+    assert retriever.search(corpus.chunks[0].vector, k=3, path_glob="d*").plan == "index"
     assert len(sent) > 1
