@@ -31,7 +31,7 @@ def test_first_run_writes_everything_and_passes_all_checks(settings: Settings, e
     result = run(key="zoo")
     assert errors(result) == []
     assert failed_checks(result) == {}
-    assert len(result.get_asset_check_evaluations()) == 17
+    assert len(result.get_asset_check_evaluations()) == 18
     assert rows(engine, "SELECT file_path FROM rag.documents ORDER BY 1") == [
         ("notes.txt",),
         ("whale.md",),
