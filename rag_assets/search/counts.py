@@ -11,7 +11,7 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces import partition
 
 # Up to here comparing all that qualifies takes no longer than a walk through the graph, whatever the filter.
-ALWAYS_EXACTLY = 500
+ALWAYS_EXACTLY = 1_000
 # A candidate of the graph, which must be asked whether it qualifies, costs about as much as four comparisons.
 CANDIDATE_COST = 4
 # The graph is left when it has looked at so many times the candidates that the filter lets expect.

@@ -33,6 +33,7 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.models.embeddings import EF_SEARCH, EF_SEARCH_OF_SIGNS
 from rag_assets.db.spaces import SpaceDefinition, ensure_space, partition
 from rag_assets.search.approximate import candidates_of, graph_values, nearest_texts
+from rag_assets.settings import Settings
 from rag_assets.text.hashing import content_hash
 from tests.benchmarks.clustered import DIMENSIONS, Corpus
 from tests.benchmarks.search import server
@@ -62,8 +63,8 @@ DEFINITION = SpaceDefinition(
     normalize=True,
     distance="cosine",
     storage="vector",
-    m=16,
-    ef_construction=64,
+    m=Settings().hnsw_m,
+    ef_construction=Settings().hnsw_ef_construction,
 )
 
 
