@@ -38,7 +38,6 @@ class Found:
     candidates: list[Candidate]
     plan: str
     considered: int
-    ef_search: int | None = None
 
 
 def find_all(
@@ -113,7 +112,7 @@ def _nearest(
 def measured(space: EmbeddingSpace, request: Request, nearest: Nearest) -> Found:
     pairs = zip(nearest.rows, _scores(space, request, nearest), strict=True)
     candidates = [Candidate(row, score, {"vector": score}) for row, score in pairs]
-    return Found(candidates, nearest.plan, nearest.considered, nearest.ef_search)
+    return Found(candidates, nearest.plan, nearest.considered)
 
 
 def _scores(space: EmbeddingSpace, request: Request, nearest: Nearest) -> list[float]:
@@ -155,7 +154,7 @@ def _by_both(
             parts["text"] = by_words[id_]
         if id_ in rows:
             candidates.append(Candidate(rows[id_], score, parts))
-    return Found(candidates, f"{near.plan}, words", near.considered + worded.considered, near.ef_search)
+    return Found(candidates, f"{near.plan}, words", near.considered + worded.considered)
 
 
 def _rows(connection: Connection, space: EmbeddingSpace, ids: Sequence[UUID]) -> dict[UUID, Row]:

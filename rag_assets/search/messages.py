@@ -20,7 +20,8 @@ from rag_assets.search.live import Live
 from rag_assets.search.message_rows import MessageFilters, MessageRow
 from rag_assets.search.nearest import Nearest, nearest_rows
 from rag_assets.search.reading import Reader
-from rag_assets.search.request import Query, Request, check_options, make_request, names
+from rag_assets.search.request import Query, Request, check_options, make_request
+from rag_assets.search.values import names
 
 
 class MessageOptions(TypedDict, total=False):
@@ -126,7 +127,7 @@ def search_messages(
             embedding_ms=round(embedding_ms, 2),
             plan=nearest.plan,
             considered=nearest.considered,
-            ef_search=nearest.ef_search,
+            ef_search=width if nearest.plan == "index" else None,
         )
 
     return live.run(answer)

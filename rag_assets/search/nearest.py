@@ -37,7 +37,6 @@ class Nearest:
     rows: Sequence[Any]
     plan: str
     considered: int
-    ef_search: int | None = None
 
     @property
     def chunks(self) -> list[tuple[UUID, float]]:
@@ -82,9 +81,7 @@ def nearest_rows(
 
     def along_graph(statement: Conditional) -> Nearest | None:
         rows = [subject.row._make(row) for row in statement.run(connection, clauses, values)]
-        return (
-            Nearest(_expressed(rows, space, wanted, length), "index", ef_search, ef_search) if len(rows) == k else None
-        )
+        return Nearest(_expressed(rows, space, wanted, length), "index", ef_search) if len(rows) == k else None
 
     if exact or not _served(space, wanted, length):
         return exactly()[0]
@@ -125,9 +122,7 @@ def nearest_to_many(
     if any(len(rows) < k for rows in found):
         return None
     pairs = zip(found, lengths, strict=True)
-    return [
-        Nearest(_expressed(rows[:k], space, wanted, length), "index", ef_search, ef_search) for rows, length in pairs
-    ]
+    return [Nearest(_expressed(rows[:k], space, wanted, length), "index", ef_search) for rows, length in pairs]
 
 
 def _compared(found: Sequence[tuple[Any, ...]], subject: Subject, most: int | None) -> tuple[Nearest, bool]:

@@ -1,19 +1,18 @@
 """A search as it was asked: every value checked before anything is done for it."""
 
 import math
-import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Union, get_args
 
 from rag_assets.errors import UsageError
 from rag_assets.search.answers import Mode
 from rag_assets.search.diversity import CANDIDATES_PER_HIT
-from rag_assets.search.filters import NO_FILTERS, Filters, is_text
+from rag_assets.search.filters import NO_FILTERS, Filters
 from rag_assets.search.fusion import RRF_CONSTANT
 from rag_assets.search.shown import shown
+from rag_assets.search.values import flag, is_number, names, number, weights, whole
 from rag_assets.text.cleaning import clean
 
 if TYPE_CHECKING:
@@ -128,26 +127,26 @@ def make_request(query: Any, options: Options) -> Request:
     distance = options.get("distance")
     if distance is not None and distance not in get_args(Distance):
         raise UsageError(f"distance is {shown(distance)}; choose cosine, l2, ip or l1.")
-    rerank = _whole("rerank", options.get("rerank", 0), 0, MOST_HITS)
+    rerank = whole("rerank", options.get("rerank", 0), 0, MOST_HITS)
     if rerank and not text:
         raise UsageError("rerank reads the question's words, but a vector was asked; ask with text.")
     ef_search = options.get("ef_search")
     return Request(
         text=text,
         vector=vector,
-        k=_whole("k", options.get("k", 10), 1, MOST_HITS),
+        k=whole("k", options.get("k", 10), 1, MOST_HITS),
         filters=_filters(options),
-        min_score=_number("min_score", options.get("min_score"), -1e300, 1e300),
+        min_score=number("min_score", options.get("min_score"), -1e300, 1e300),
         mode=mode,
-        weights=_weights(options.get("weights", (1.0, 1.0))),
-        rrf_constant=_number("rrf_constant", options.get("rrf_constant", RRF_CONSTANT), 0, 1e6) or 0.0,
+        weights=weights(options.get("weights", (1.0, 1.0))),
+        rrf_constant=number("rrf_constant", options.get("rrf_constant", RRF_CONSTANT), 0, 1e6) or 0.0,
         distance=distance,
-        exact=_flag("exact", options.get("exact", False)),
-        ef_search=None if ef_search is None else _whole("ef_search", ef_search, 1, 1_000),
+        exact=flag("exact", options.get("exact", False)),
+        ef_search=None if ef_search is None else whole("ef_search", ef_search, 1, 1_000),
         rerank=rerank,
-        mmr=_number("mmr", options.get("mmr"), 0, 1),
-        context=_whole("context", options.get("context", 0), 0, MOST_CONTEXT),
-        timeout_s=_number("timeout_s", options.get("timeout_s"), 0.001, 86_400),
+        mmr=number("mmr", options.get("mmr"), 0, 1),
+        context=whole("context", options.get("context", 0), 0, MOST_CONTEXT),
+        timeout_s=number("timeout_s", options.get("timeout_s"), 0.001, 86_400),
     )
 
 
@@ -174,7 +173,7 @@ def _query(query: Any) -> tuple[str, tuple[float, ...] | None]:
         numbers = query if type(query) is list else [] if isinstance(query, _NO_VECTORS) else list(query)
         if (kind == "f" and numbers and type(numbers[0]) is float) or set(map(type, numbers)) == {float}:
             vector = tuple(numbers)
-        elif numbers and all(map(_is_number, numbers)):
+        elif numbers and all(map(is_number, numbers)):
             vector = tuple(map(float, numbers))
         else:
             raise TypeError
@@ -202,58 +201,3 @@ def _filters(options: Options) -> Filters:
     # Refused before a model or the database does anything for it.
     filters.conditions()
     return filters
-
-
-def names(name: str, value: str | Sequence[str] | None) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if isinstance(value, bytes | Mapping):
-        raise UsageError(f"{name} is {shown(value)}; give a name, or a list of names.")
-    try:
-        given = (value,) if isinstance(value, str) else tuple(value)
-    except TypeError:
-        raise UsageError(f"{name} is {shown(value)}; give a name, or a list of names.") from None
-    if not given:
-        raise UsageError(f"{name} is an empty list; name at least one, or leave it out.")
-    for one in given:
-        if not is_text(one):
-            raise UsageError(f"{name} has {shown(one)}; give names.")
-    return given
-
-
-def _weights(value: Any) -> tuple[float, float]:
-    try:
-        vector, text = (float(weight) if _is_number(weight) else -1.0 for weight in value)
-    except (TypeError, ValueError, OverflowError):
-        vector, text = -1.0, -1.0
-    if not (math.isfinite(vector) and math.isfinite(text) and min(vector, text) >= 0 and vector + text > 0):
-        raise UsageError(f"weights is {shown(value)}; give two numbers, of vector and of text, none negative.")
-    return vector, text
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise UsageError(f"{name} is {shown(value)}; choose True or False.")
-    return value
-
-
-def _whole(name: str, value: Any, least: int, most: int) -> int:
-    try:
-        number = least - 1 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = least - 1
-    if not least <= number <= most:
-        raise UsageError(f"{name} is {shown(value)}; choose {least} to {most}.")
-    return number
-
-
-def _number(name: str, value: Any, least: float, most: float) -> float | None:
-    if value is None:
-        return None
-    if not _is_number(value) or not least <= value <= most:
-        raise UsageError(f"{name} is {shown(value)}; choose a number from {least:g} to {most:g}.")
-    return float(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)

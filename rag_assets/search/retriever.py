@@ -196,7 +196,6 @@ class Retriever:
             self._reader.read(lambda connection: self._live.check_projects(connection, first.filters.projects))
         embedded = [self._asking.vector(self._live, space, request) for request in requests]
         ef_search = self._graph_width(space, first)
-
         asked = [(request, vector) for request, (vector, _) in zip(requests, embedded, strict=True)]
 
         def search(connection: Connection) -> list[Found]:
@@ -210,7 +209,7 @@ class Retriever:
         found = self._reader.read(search, timeout_s=first.timeout_s, transaction=not first.is_plain)
         took_ms = (time.perf_counter() - started) * 1000 / len(requests)
         return [
-            self._answer(space, request, one, took_ms, embedding_ms)
+            self._answer(space, request, one, took_ms, embedding_ms, ef_search)
             for request, one, (_, embedding_ms) in zip(requests, found, embedded, strict=True)
         ]
 
@@ -223,7 +222,7 @@ class Retriever:
         started = time.perf_counter()
         found = kept(request, measured(space, request, self._in_transaction(space, request, nearest)))
         took_ms = (time.perf_counter() - started) * 1000
-        return self._answer(space, request, found, took_ms, 0.0)
+        return self._answer(space, request, found, took_ms, 0.0, self._graph_width(space, request))
 
     def _in_transaction(
         self, space: EmbeddingSpace, request: Request, work: Callable[[Connection, EmbeddingSpace], T]
@@ -241,6 +240,7 @@ class Retriever:
         found: Found,
         took_ms: float,
         embedding_ms: float,
+        ef_search: int,
     ) -> Answer:
         candidates, rerank_ms = reranked(self._waiting, self._reranker, request, found.candidates)
         started = time.perf_counter()
@@ -256,7 +256,7 @@ class Retriever:
             rerank_ms=round(rerank_ms, 2),
             plan=found.plan,
             considered=found.considered,
-            ef_search=found.ef_search,
+            ef_search=ef_search if "index" in found.plan else None,
             degraded=self._completeness.of(space),
         )
 
