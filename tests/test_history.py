@@ -1,6 +1,7 @@
 """Dagster's history with open connections: the same files, read and written beside Dagster's own storage."""
 
 import os
+import queue
 import sqlite3
 import subprocess
 import sys
@@ -214,3 +215,44 @@ def test_processes_write_at_one_time_and_nothing_is_lost(tmp_path: Path, monkeyp
     with opened(tmp_path, SHIPPED) as instance:
         assert len(set(materialized(instance))) == 12
         assert len(instance.fetch_materializations(dg.AssetKey("parted"), limit=100).records) == 12 * 3
+
+
+SLOW = """
+import sys
+import time
+from pathlib import Path
+import dagster as dg
+from tests.test_history import QUIET
+
+@dg.asset
+def slow(context: dg.AssetExecutionContext) -> None:
+    context.log.info("halfway")
+    while not Path(sys.argv[1]).exists():
+        time.sleep(0.05)
+
+with dg.DagsterInstance.get() as instance:
+    dg.materialize([slow], instance=instance, run_config=QUIET)
+"""
+
+
+@pytest.mark.parametrize("settings", [PLAIN, SHIPPED], ids=["plain", "shipped"])
+def test_who_watches_a_run_sees_what_is_logged_while_it_goes_on(
+    settings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the web server does for the page of the run."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    seen: queue.Queue[str] = queue.Queue()
+    with opened(tmp_path, settings) as instance:
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        writer = subprocess.Popen([sys.executable, "-c", SLOW, tmp_path / "go_on"], env=environment)
+        try:
+            while not (runs := instance.get_runs()):
+                assert writer.poll() is None
+            instance.watch_event_logs(runs[0].run_id, None, lambda event, _: seen.put(event.user_message))
+            while seen.get(timeout=60) != "halfway":
+                pass
+        finally:
+            (tmp_path / "go_on").touch()
+            assert writer.wait(60) == 0
+        while seen.get(timeout=60) != 'Finished execution of run for "__ephemeral_asset_job__".':
+            pass
