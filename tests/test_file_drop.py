@@ -27,13 +27,15 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def watched(settings: Settings, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of a project, with two files, and a daemon with all sensors on."""
+    """The folder of a project, with two files, beside another one, and a daemon with all sensors on."""
     monkeypatch.setenv("RAG_ASSETS_AUTOMATION", "true")
     monkeypatch.setenv("RAG_ASSETS_SENSOR_INTERVAL_S", "5")
     folder = tmp_path / "watched"
     write(folder / "zebra.md", "# Zebras\n\nZebras have stripes.\n")
     write(folder / "whale.md", "# Whales\n\nWhales sing in the deep sea.\n")
     add_project(engine, "watched", folder)
+    write(tmp_path / "other" / "fern.md", "# Ferns\n\nFerns grow in the shade.\n")
+    add_project(engine, "other", tmp_path / "other")
     log = tmp_path / "daemon.log"
     with log.open("w") as out:
         daemon = subprocess.Popen(

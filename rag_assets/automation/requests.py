@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 import dagster as dg
 
+from rag_assets.automation.conditions import MAKES_ALL
 from rag_assets.automation.jobs import INGESTED
 from rag_assets.pipeline import Pipeline
 
@@ -35,7 +36,6 @@ def refresh_requests(
     Dagster 1.13 has no public way from a schedule or a sensor to a backfill. A run over a range is what a backfill of
     single-run assets would start, and it shows in the partitions just the same.
     """
-    # All of the job, and said so: what follows its upstreams by itself looks whether a run has it in its selection.
     assets = pipeline.keys(INGESTED)
     found = stretches(context.instance.get_dynamic_partitions(str(pipeline.projects.name)), wanted)
     return [_request(assets, first, last, run_key and f"{run_key} {first} {last}") for first, last in found]
@@ -43,6 +43,6 @@ def refresh_requests(
 
 def _request(assets: list[dg.AssetKey], first: str, last: str, run_key: str | None) -> dg.RunRequest:
     if first == last:
-        return dg.RunRequest(run_key=run_key, asset_selection=assets, partition_key=first)
-    tags = {RANGE_START: first, RANGE_END: last}
+        return dg.RunRequest(run_key=run_key, asset_selection=assets, partition_key=first, tags=MAKES_ALL)
+    tags = {RANGE_START: first, RANGE_END: last, **MAKES_ALL}
     return dg.RunRequest(run_key=run_key, asset_selection=assets, tags=tags)

@@ -69,9 +69,11 @@ def run_job(
     """
     import dagster as dg
 
+    from rag_assets.automation.conditions import MAKES_ALL
     from rag_assets.definitions import defs
 
     run_id = str(uuid4())
+    whole = MAKES_ALL if name == "ingest" and only is None else {}
     names = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
     close_dead_runs(instance())
     with _events_in_batches(), cancelling(instance(), run_id):
@@ -79,7 +81,7 @@ def run_job(
             instance=instance(),
             run_id=run_id,
             partition_key=partition_key,
-            tags=process_tag() | dict(zip(names, partition_range or (), strict=False)),
+            tags=process_tag() | whole | dict(zip(names, partition_range or (), strict=False)),
             run_config={**quiet_run_config(), **(config or {})},
             asset_selection=None if only is None else [dg.AssetKey(name) for name in only],
             raise_on_error=False,

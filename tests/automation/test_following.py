@@ -1,7 +1,7 @@
 """Assets follow their upstreams: no update is lost, and one broken partition keeps nobody waiting."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,11 @@ import dagster as dg
 import pytest
 
 from rag_assets.automation.conditions import FOLLOWS_PARTITIONS, FOLLOWS_UPSTREAM
+from rag_assets.automation.jobs import INGESTED
+from rag_assets.automation.requests import refresh_requests
 from rag_assets.definitions import defs
 from rag_assets.partitions import projects
+from rag_assets.pipeline import Pipeline
 
 
 def _made(run: dg.DagsterRun, made: dg.AssetMaterialization) -> Any:
@@ -52,13 +55,13 @@ class Followed:
                 asked[asset] = set(subset)
         return asked
 
-    def started(self, *assets: str, key: str | None = None) -> dg.DagsterRun:
+    def started(self, *assets: str, key: str | None = None, tags: Mapping[str, str] = {}) -> dg.DagsterRun:
         """A run of the assets that goes on until it is `ended`."""
         keys = {dg.AssetKey(asset) for asset in assets}
         return self.instance.create_run_for_job(
             defs.resolve_job_def("ingest").get_subset(asset_selection=keys),
             asset_selection=frozenset(keys),
-            tags={"dagster/partition": key} if key else {},
+            tags={**tags, **({"dagster/partition": key} if key else {})},
             status=dg.DagsterRunStatus.STARTED,
         )
 
@@ -108,6 +111,19 @@ def test_what_a_run_does_in_one_go_is_not_followed(followed: Followed) -> None:
     assert followed.tick() == {}
     followed.updated("chunks", "alpha", run=run)
     assert followed.tick() == {}, "embeddings, index and pointer are on their way"
+
+
+def test_what_a_run_over_several_projects_does_in_one_go_is_not_followed(followed: Followed) -> None:
+    context = dg.build_sensor_context(instance=followed.instance, definitions=defs)
+    [request] = refresh_requests(context, Pipeline(), {"alpha", "broken"})
+    run = followed.started(*INGESTED, tags=request.tags)
+    for asset in ("raw_documents", "chunks", "embeddings"):
+        followed.updated(asset, "alpha", "broken", run=run)
+        assert followed.tick() == {}, asset
+    followed.ended(run)
+    assert followed.tick() == {}
+    followed.updated("raw_documents", "alpha")
+    assert followed.tick() == {"chunks": {"alpha"}, "embeddings": {"alpha"}}, "by another run"
 
 
 def test_an_update_while_the_index_is_built_is_followed_when_that_has_ended(followed: Followed) -> None:
