@@ -8,7 +8,7 @@ Condition = dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]
 # run made last, and of none where a whole job was asked for: it would have all the others made once more.
 MAKES_ALL = {"rag_assets/makes": "all"}
 
-_UPDATED_ALONE: Condition = (
+_UPDATED_ALONE: dg.AutomationCondition[dg.AssetKey] = (
     dg.AutomationCondition.newly_updated()
     & ~dg.AutomationCondition.executed_with_root_target()
     & ~dg.AutomationCondition.all_new_updates_have_run_tags(tag_values=MAKES_ALL)
