@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rag_assets.errors import UsageError, nearest
-from rag_assets.project_settings import ProjectSettings, project_settings, stored
+from rag_assets.project_settings import ProjectSettings, project_settings, reason, stored
 from rag_assets.settings import Settings
 from rag_assets.sources import TOPICS_URI, canonical_uri
 
@@ -66,14 +66,26 @@ def _of_file(file: Path) -> Declarations:
 
     origin = str(file.resolve())
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        found = yaml.safe_load(text)
+        twice = _key_given_twice(yaml.compose(text, Loader=yaml.SafeLoader))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{origin} cannot be read ({' '.join(str(error).split())}); correct it.") from error
+    if twice is not None:
+        # The loader takes the last one, and says nothing.
+        raise UsageError(f"{origin} has {twice!r} twice in one mapping; take one out.")
     projects = found.get("projects") if isinstance(found, dict) and set(found) <= {"projects"} else None
     if not isinstance(projects, dict):
         raise UsageError(f"{origin} must have one key, `projects`, with a mapping from names to projects.")
     folder = file.resolve().parent
     return _checked(origin, tuple(_of_yaml(origin, folder, name, entry) for name, entry in projects.items()))
+
+
+def _key_given_twice(node: Any) -> str | None:
+    pairs = node.value if node is not None and node.id == "mapping" else []
+    keys = [str(key.value) for key, _ in pairs]
+    below = (_key_given_twice(value) for _, value in pairs)
+    return next((key for key in keys if keys.count(key) > 1), None) or next(filter(None, below), None)
 
 
 def _of_yaml(origin: str, folder: Path, name: Any, entry: Any) -> ProjectDeclaration:
@@ -88,7 +100,7 @@ def _of_yaml(origin: str, folder: Path, name: Any, entry: Any) -> ProjectDeclara
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(
-            f"{origin}: project {name}: {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}; correct it."
+            f"{origin}: project {name}: {'.'.join(map(str, first['loc']))}: {reason(first['msg'])}; correct it."
         ) from None
     settings = dict(declared.settings)
     if settings.get("questions"):
@@ -105,11 +117,14 @@ def _beside(folder: Path, address: str) -> str:
 def _checked(origin: str, projects: tuple[ProjectDeclaration, ...]) -> Declarations:
     from rag_assets.db.projects import check_name
 
-    names = [check_name(declared.name) for declared in projects]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UsageError(f"{origin} declares project {twice} twice; take one out.")
-    return Declarations(origin, tuple(map(_canonical, projects)))
+    try:
+        names = [check_name(declared.name) for declared in projects]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise UsageError(f"project {twice} is declared twice; take one out.")
+        return Declarations(origin, tuple(map(_canonical, projects)))
+    except UsageError as error:
+        raise UsageError(f"{origin}: {error}") from error
 
 
 def _canonical(declared: ProjectDeclaration) -> ProjectDeclaration:

@@ -20,7 +20,6 @@ import dagster
 from dagster import EventLogEntry
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
     INDEX_SHARD_NAME,
-    SqliteEventLogStorage,
     SqliteEventLogStorageWatchdog,
 )
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
@@ -28,6 +27,8 @@ from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, inspect
 from sqlalchemy.exc import OperationalError
+
+from rag_assets.claims import PatientClaims
 
 # Each run has a file of its own, and a web server looks into many.
 MOST_OPEN = 8
@@ -77,7 +78,7 @@ class _Engines:
                 self._open.popitem()[1].dispose()
 
 
-class _Events(SqliteEventLogStorage):
+class _Events(PatientClaims):
     def __init__(self, base_dir: str) -> None:
         self._engines = _Engines()
         self._there: set[tuple[str, str]] = set()

@@ -28,7 +28,10 @@ class ProjectSettings(BaseModel):
     )
     time_zone: str | None = Field(None, description="Time zone of that cron; unset: RAG_ASSETS_TIME_ZONE.")
     stale_after_hours: float | None = Field(
-        None, gt=0, description="Age from which it counts as stale; unset: RAG_ASSETS_STALE_AFTER_HOURS."
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Age from which it counts as stale; unset: RAG_ASSETS_STALE_AFTER_HOURS.",
     )
     questions: str | None = Field(None, description="Judged questions, a path or URL, that every run asks.")
     question_thresholds: dict[str, Share] = Field(
@@ -74,8 +77,15 @@ def project_settings(project: str, given: Mapping[str, Any]) -> ProjectSettings:
         if first["type"] == "extra_forbidden":
             raise UsageError(f"project {project}: {nearest(key, SETTABLE)}") from None
         where = ".".join(map(str, first["loc"]))
-        reason = first["msg"].removeprefix("Value error, ").lower()
-        raise UsageError(f"project {project}: {where} {first['input']!r}: {reason}; correct it.") from None
+        said = reason(first["msg"])
+        raise UsageError(f"project {project}: {where} {first['input']!r}: {said}; correct it.") from None
+
+
+def reason(message: str) -> str:
+    """What pydantic has to say, within a sentence, and in the words of YAML."""
+    said = message.removeprefix("Value error, ")
+    said = said[:1].lower() + said[1:]
+    return said.replace("valid tuple", "list").replace("valid dictionary", "mapping")
 
 
 def stored(settings: ProjectSettings) -> dict[str, Any]:

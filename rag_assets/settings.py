@@ -151,7 +151,9 @@ class Settings(ConnectionSettings):
         description="Who is told of failed runs: a webhook that takes JSON with a `text` (Slack, Mattermost), or "
         "`package.module:function`.",
     )
-    lock_wait_s: float = Field(600, ge=0, description="How long a run waits for another one on the same project.")
+    lock_wait_s: float = Field(
+        600, ge=0, description="How long a run waits for another one on the same project, and a command for a pool."
+    )
 
     @field_validator("refresh_cron", "maintenance_cron")
     @classmethod

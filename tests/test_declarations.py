@@ -65,12 +65,16 @@ def test_without_a_file_nothing_is_declared_and_a_named_one_must_be_there(tmp_pa
         ("projects: {zoo: {source: x, settings: {exlude: []}}}", "did you mean 'exclude'?"),
         ("projects: {'My Zoo': {source: x}}", "'My Zoo' cannot be a project's name"),
         ("projects: {zoo: {source: x", "cannot be read"),
+        ("projects: {zoo: {source: x}, sea: {source: y}, zoo: {source: z}}", "has 'zoo' twice"),
+        ("projects: {zoo: {source: x, settings: {language: german, language: simple}}}", "has 'language' twice"),
+        ("projects: {zoo: {source: x, settings: 3}}", "settings: input should be a mapping"),
         ("projects: {zoo: {source: 's3://key:secret@bucket/x'}}", "credential"),
     ],
 )
 def test_yaml_that_cannot_be_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UsageError, match=re.escape(said)) as caught:
         declare(tmp_path, text)
+    assert str(tmp_path / "state" / "projects.yaml") in str(caught.value)
     assert "secret" not in str(caught.value)
 
 

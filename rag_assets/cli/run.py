@@ -11,7 +11,9 @@ from rag_assets.audit.finding import NOTHING_TO_CHECK
 from rag_assets.cli.cancelling import cancelling
 from rag_assets.cli.dead_runs import close_dead_runs, process_tag
 from rag_assets.cli.home import instance, quiet_run_config
+from rag_assets.cli.waiting import waiting
 from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError
+from rag_assets.settings import load_settings
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -76,7 +78,8 @@ def run_job(
     whole = MAKES_ALL if name == "ingest" and only is None else {}
     names = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
     close_dead_runs(instance())
-    with _events_in_batches(), cancelling(instance(), run_id):
+    wait_s = load_settings().lock_wait_s
+    with _events_in_batches(), cancelling(instance(), run_id), waiting(instance(), run_id, wait_s=wait_s):
         result = defs.resolve_job_def(name).execute_in_process(
             instance=instance(),
             run_id=run_id,
@@ -181,6 +184,9 @@ def _errors(result: "dg.ExecuteInProcessResult") -> Iterator[RagAssetsError]:
             error = event.step_failure_data.error
         elif event.event_type_value == "PIPELINE_FAILURE":
             error = event.job_failure_data.error
+        elif event.event_type_value == "PIPELINE_CANCELED":
+            yield RunInterruptedError()
+            continue
         else:
             continue
         if not any(link.cls_name == "DagsterAssetCheckFailedError" for link in _chain(error)):
