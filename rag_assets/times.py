@@ -12,7 +12,8 @@ def check_cron(value: str) -> str:
     try:
         next(ticks(value, "UTC", datetime(2024, 1, 1, tzinfo=UTC)))
     except (CronSimError, StopIteration) as error:
-        raise ValueError(f"not a cron expression that ever comes true ({str(error).lower() or 'no such day'})") from None
+        why = str(error).lower() or "no such day"
+        raise ValueError(f"not a cron expression that ever comes true ({why})") from None
     if len(value.split()) != 5:
         raise ValueError("a cron expression has five fields here: minute, hour, day, month, day of the week")
     return value
