@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 WORKSPACE = Path(__file__).parents[1] / "workspace.yaml"
 
 
-def ui(port: Annotated[int, typer.Option(help="The port of the web server.")] = 3000) -> None:
+def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="The port of the web server.")] = 3000) -> None:
     """Open the Dagster UI on this machine; Ctrl-C ends it."""
+    _refuse_taken(port)
     _prepare()
     typer.echo(f"http://127.0.0.1:{port}", err=True)
     # Whoever opens the UI by this command need not be told of another one.
@@ -23,6 +24,23 @@ def ui(port: Annotated[int, typer.Option(help="The port of the web server.")] = 
     sys.argv = ["dagster", "dev", "-w", str(WORKSPACE), "-h", "127.0.0.1", "-p", str(port)]
     # In this very process, where most of Dagster is imported by now: one more would be a second to wait for.
     runpy.run_module("dagster", run_name="__main__", alter_sys=True)
+
+
+def _refuse_taken(port: int) -> None:
+    """Dagster would go on without its web server, and whoever has the port would be taken for it."""
+    import socket
+
+    from rag_assets.errors import UsageError
+
+    with socket.socket() as probe:
+        # As the web server does: what ended there a moment ago is in nobody's way.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UsageError(
+                f"port {port} cannot be used ({error.strerror}); name another one: rag-assets ui --port PORT."
+            ) from error
 
 
 def _prepare() -> None:

@@ -1,5 +1,6 @@
 """What `rag-assets ui` makes ready before Dagster takes over; tests/ui looks at the pages themselves."""
 
+import socket
 import sys
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from sqlalchemy import URL, Engine
 from rag_assets.cli import ui
 from rag_assets.partitions import projects
 from rag_assets.settings import Settings
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, Said
 from tests.conftest import install
+from tests.launch.servers import free_port
 from tests.running import rows
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +28,10 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return lines
 
 
+def opened(cli: Cli) -> Said:
+    return cli("ui", "--port", str(free_port()))
+
+
 def keys() -> list[str]:
     return list(dg.DagsterInstance.get().get_dynamic_partitions(str(projects.name)))
 
@@ -34,11 +40,12 @@ def test_empty_database_gets_its_schema_and_a_first_project(
     empty_database: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli, started: list[list[str]]
 ) -> None:
     install(empty_database, tmp_path, monkeypatch)
-    said = cli("ui", "--port", "4001")
+    port = str(free_port())
+    said = cli("ui", "--port", port)
     assert (said.code, said.out) == (0, "")
     assert said.err.splitlines()[0].startswith("no project yet: added python-topics")
-    assert said.err.splitlines()[-1] == "http://127.0.0.1:4001"
-    assert started == [["dagster", "dev", "-w", str(ui.WORKSPACE), "-h", "127.0.0.1", "-p", "4001"]]
+    assert said.err.splitlines()[-1] == f"http://127.0.0.1:{port}"
+    assert started == [["dagster", "dev", "-w", str(ui.WORKSPACE), "-h", "127.0.0.1", "-p", port]]
     assert keys() == ["python-topics"]
     assert "python-topics" in cli("projects", "list").out
 
@@ -50,10 +57,10 @@ def test_projects_that_there_are_can_be_chosen_and_none_is_added(
     folder.mkdir()
     cli("projects", "add", "old", folder)
     cli("projects", "remove", "old")
-    assert cli("ui").code == 0
+    assert opened(cli).code == 0
     assert keys() == [], "who has removed a project knows how to add one"
     (settings.state_dir / "projects.yaml").write_text(yaml.safe_dump({"projects": {"new": {"source": str(folder)}}}))
-    assert "no project yet" not in cli("ui").err
+    assert "no project yet" not in opened(cli).err
     assert keys() == ["new"]
     assert rows(engine, "SELECT name FROM rag.projects ORDER BY 1") == [("new",), ("old",)]
 
@@ -62,7 +69,7 @@ def test_nothing_is_added_where_sensors_would_read_it_at_once(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, cli: Cli, started: list[list[str]]
 ) -> None:
     monkeypatch.setenv("RAG_ASSETS_AUTOMATION", "true")
-    assert cli("ui").err.splitlines()[0] == "no project yet: rag-assets projects add NAME SOURCE"
+    assert opened(cli).err.splitlines()[0] == "no project yet: rag-assets projects add NAME SOURCE"
     assert keys() == []
 
 
@@ -70,7 +77,7 @@ def test_wrong_declaration_is_said_before_anything_is_started(
     settings: Settings, cli: Cli, started: list[list[str]]
 ) -> None:
     (settings.state_dir / "projects.yaml").write_text("projects: [handbook]\n")
-    assert "projects.yaml must have one key" in cli("ui").error(2)
+    assert "projects.yaml must have one key" in opened(cli).error(2)
     assert started == []
 
 
@@ -80,3 +87,13 @@ def test_location_is_called_alike_however_it_is_opened() -> None:
     for file in (ROOT / "workspace.yaml", ui.WORKSPACE):
         [loaded] = yaml.safe_load(file.read_text())["load_from"]
         assert loaded == {"python_module": {"module_name": "rag_assets.definitions", "location_name": "rag_assets"}}
+
+
+def test_a_port_that_is_taken_is_refused(settings: Settings, cli: Cli, started: list[list[str]]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert f"port {port} cannot be used (Address already in use)" in cli("ui", "--port", str(port)).error(2)
+    assert cli("ui", "--port", "70000").code == 2
+    assert started == []
