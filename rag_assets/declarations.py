@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rag_assets.errors import UsageError, nearest
-from rag_assets.project_settings import ProjectSettings, project_settings, reason, stored
+from rag_assets.errors import UsageError, nearest, reason
+from rag_assets.project_settings import ProjectSettings, project_settings, stored
 from rag_assets.settings import Settings
 from rag_assets.sources import TOPICS_URI, canonical_uri
 

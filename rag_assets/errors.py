@@ -59,5 +59,14 @@ def nearest(key: str, known: Sequence[str], what: str = "setting") -> str:
     """That there is no such setting, and which one was meant."""
     from difflib import get_close_matches
 
-    found = get_close_matches(key, known, n=1, cutoff=0.0)
+    # By the name of its variable, too.
+    plain = key.lower().removeprefix("rag_assets_")
+    found = get_close_matches(plain, known, n=1, cutoff=0.0)
     return f"there is no {what} {key!r}; did you mean {found[0]!r}? (There are {', '.join(known)}.)"
+
+
+def reason(message: str) -> str:
+    """What pydantic has against a value, within a sentence, and in the words of YAML."""
+    said = message.removeprefix("Value error, ")
+    said = said[:1].lower() + said[1:]
+    return said.replace("valid tuple", "list").replace("valid dictionary", "mapping")

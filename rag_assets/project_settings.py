@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from rag_assets.errors import UsageError, nearest
+from rag_assets.errors import UsageError, nearest, reason
 from rag_assets.times import check_cron, check_time_zone
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -77,15 +77,9 @@ def project_settings(project: str, given: Mapping[str, Any]) -> ProjectSettings:
         if first["type"] == "extra_forbidden":
             raise UsageError(f"project {project}: {nearest(key, SETTABLE)}") from None
         where = ".".join(map(str, first["loc"]))
-        said = reason(first["msg"])
-        raise UsageError(f"project {project}: {where} {first['input']!r}: {said}; correct it.") from None
-
-
-def reason(message: str) -> str:
-    """What pydantic has to say, within a sentence, and in the words of YAML."""
-    said = message.removeprefix("Value error, ")
-    said = said[:1].lower() + said[1:]
-    return said.replace("valid tuple", "list").replace("valid dictionary", "mapping")
+        raise UsageError(
+            f"project {project}: {where} {first['input']!r}: {reason(first['msg'])}; correct it."
+        ) from None
 
 
 def stored(settings: ProjectSettings) -> dict[str, Any]:

@@ -1,17 +1,23 @@
 """Typed settings, from the environment (prefix RAG_ASSETS_) and from `.env` in the working directory."""
 
+import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import NoDecode
 
 from rag_assets.connection_settings import ConnectionSettings
-from rag_assets.errors import UsageError, nearest
+from rag_assets.errors import UsageError, nearest, reason
 from rag_assets.times import check_cron, check_time_zone
+
+# What Dagster takes for an owner.
+_OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 
 
 class Settings(ConnectionSettings):
@@ -93,8 +99,8 @@ class Settings(ConnectionSettings):
     reranker_revision: str | None = Field(None, description="The cross-encoder's commit on the hub; unset: its newest.")
     rerank_candidates: int = Field(20, ge=1, le=1000, description="The best hits of a search that are reranked.")
 
-    owners: tuple[str, ...] = Field(
-        (), description="Who answers for the assets: `team:search`, or addresses, as a JSON list."
+    owners: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Who answers for the assets: `team:search`, or addresses; several with commas between them."
     )
     latency_limit_ms: float = Field(100, gt=0, description="Threshold of the check search_latency (p95).")
     recall_limit: float = Field(0.95, gt=0, le=1, description="Threshold of the check recall_at_10 (mean).")
@@ -155,6 +161,21 @@ class Settings(ConnectionSettings):
         600, ge=0, description="How long a run waits for another one on the same project, and a command for a pool."
     )
 
+    @field_validator("owners", mode="before")
+    @classmethod
+    def _are_owners(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return json.loads(value) if value.startswith("[") else tuple(filter(None, map(str.strip, value.split(","))))
+
+    @field_validator("owners")
+    @classmethod
+    def _is_owner(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        strange = next((owner for owner in value if not _OWNER.fullmatch(owner)), None)
+        if strange is not None:
+            raise ValueError(f"{strange!r} is neither a team, like team:search, nor an address, like ada@example.com")
+        return value
+
     @field_validator("refresh_cron", "maintenance_cron")
     @classmethod
     def _is_cron(cls, value: str) -> str:
@@ -208,8 +229,8 @@ def _load(_environment: tuple[object, ...]) -> Settings:
 
 def _refusal(error: ValidationError, given: Mapping[str, Any]) -> UsageError:
     first = error.errors()[0]
-    name = "_".join(str(part) for part in first["loc"])
+    name = str(first["loc"][0])
     where = "it" if name in given else "it in the environment or in .env"
     shown = "" if "url" in name or name == "notify" else f" {first['input']!r}"
     called = f"settings: {name}" if name in given else f"RAG_ASSETS_{name.upper()}"
-    return UsageError(f"{called}{shown}: {first['msg'].lower()}; correct {where}.")
+    return UsageError(f"{called}{shown}: {reason(first['msg'])}; correct {where}.")

@@ -4,6 +4,9 @@ import dagster as dg
 
 from rag_assets.pipeline import Pipeline
 
+# Raise it when the same vectors come out as another picture.
+DRAWING = 1
+
 
 def corpus_map(pipeline: Pipeline) -> dg.AssetsDefinition:
     # In a group of its own: an ingest has no use for it, and drawing takes longer than a refresh with nothing to do.

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
+from rag_assets.assets.corpus_map import DRAWING
 from rag_assets.pipeline import Pipeline
 from rag_assets.settings import Settings
 from rag_assets.text.hashing import fingerprint
@@ -20,7 +21,7 @@ def described(pipeline: Pipeline, assets: Sequence[dg.AssetsDefinition]) -> Sequ
         return spec.replace_attributes(
             owners=settings.owners,
             group_name=pipeline.group or spec.group_name,
-            code_version=versions.get(spec.key.path[-1]),
+            code_version=versions[spec.key.path[-1]],
         )
 
     with warnings.catch_warnings():
@@ -35,20 +36,18 @@ def code_versions(settings: Settings) -> Mapping[str, str]:
     model = (settings.model, settings.model_revision, settings.document_prompt)
     vectors = (*model, settings.dimensions, settings.normalize)
     cut = (*model, splitter_version())
-    index = (
-        settings.dimensions,
-        settings.distance,
-        settings.index_method,
-        settings.index_storage,
-        settings.hnsw_m,
-        settings.hnsw_ef_construction,
-    )
+    # Lists have neither links nor construction.
+    graph = (settings.hnsw_m, settings.hnsw_ef_construction) if settings.index_method == "hnsw" else ()
+    index = (settings.dimensions, settings.distance, settings.index_method, settings.index_storage, *graph)
     made = {
-        "raw_documents": (READING, document_library_version()),
+        "raw_documents": (READING, document_library_version(), settings.max_document_mb),
         "chunks": (*cut, settings.chunk_tokens, settings.overlap_tokens),
         "embeddings": vectors,
         "message_embeddings": (*vectors, *cut),
         "memory_embeddings": (*vectors, *cut),
         **dict.fromkeys(("hnsw_index", "message_index", "memory_index"), index),
+        # Another prompt of questions is another space, with the same vectors.
+        **dict.fromkeys(("live_space", "live_messages", "live_memories"), (settings.query_prompt,)),
+        "corpus_map": (DRAWING,),
     }
     return {name: fingerprint(name, *parts) for name, parts in made.items()}

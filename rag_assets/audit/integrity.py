@@ -6,6 +6,7 @@ ingested by somebody else.
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, Engine, func, select, true
 
@@ -132,7 +133,8 @@ def offsets_reproduce_text(engine: Engine, chunking: str, projects: Sequence[str
     ).where(DocumentChunk.chunking == chunking)
     whole = func.sha256(func.convert_to(Document.content, "UTF8")) == Document.content_hash
     checked, wrong, changed = 0, [], []
-    sample: list[tuple[str, int, str]] = []
+    # Of each document one, since those beside it say much the same.
+    sample: dict[UUID, tuple[str, int, str]] = {}
     with engine.connect() as connection:
         for group in grouped((id_, size) for id_, size in connection.execute(cut).all()):
             documents = select(Document.id, Document.file_path, Document.content, whole).where(Document.id.in_(group))
@@ -147,7 +149,7 @@ def offsets_reproduce_text(engine: Engine, chunking: str, projects: Sequence[str
                 path, content = texts.get(id_, ("", ""))
                 checked += 1
                 if len(sample) < EXAMPLES:
-                    sample.append((path, index, text))
+                    sample.setdefault(id_, (path, index, text))
                 if content[start:end] != text or not hashed:
                     wrong.append(f"{path} chunk {index} [{start}:{end}]")
     examples = sorted(wrong)[:EXAMPLES] or sorted(changed)[:EXAMPLES]
@@ -159,7 +161,7 @@ def offsets_reproduce_text(engine: Engine, chunking: str, projects: Sequence[str
             "documents_changed": len(changed),
             "threshold": 0,
             "examples": examples,
-            **({"sample": table(("document", "chunk", "text"), sample)} if sample else {}),
+            **({"sample": table(("document", "chunk", "text"), list(sample.values()))} if sample else {}),
         },
         f"{len(wrong)} of {checked} chunks are not the text at their offsets, "
         f"{len(changed)} documents are not the text of their hash",

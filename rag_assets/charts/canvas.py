@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 WIDTH, HEIGHT = 560, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 34, 40
-_LETTER = 5.6
+_LETTER, _BOLD_LETTER = 6.3, 7.8
 
 # Okabe and Ito's colours, which the colour-blind tell apart: https://jfly.uni-koeln.de/color/
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
@@ -47,7 +47,8 @@ class Canvas:
             },
         )
         # Pages are dark too; letters and lines are not.
-        self._add("rect", width=WIDTH, height=HEIGHT, fill="#ffffff")
+        self._paper = self._add("rect", width=WIDTH, height=HEIGHT, fill="#ffffff")
+        self._title_width = len(title) * _BOLD_LETTER
         self._text(_LEFT, 18, title, **{"font-size": "13", "font-weight": "bold"})
         self._axes()
 
@@ -84,16 +85,28 @@ class Canvas:
         self._text(WIDTH - _RIGHT - 2, down - 4, label, fill=colour, **_anchored("end"))
 
     def legend(self, colours: Mapping[str, str]) -> None:
-        """Names and their colours, along the upper edge from the right."""
-        right = float(WIDTH - _RIGHT)
-        for name, colour in reversed(list(colours.items())):
-            right -= len(name) * _LETTER
-            self._text(right, 18, name)
-            self._add("rect", x=right - 13, y=9, width=10, height=10, fill=colour)
-            right -= 24
+        """Names and their colours: beside the title where they fit, else in rows below the chart."""
+        widths = {name: 24 + len(name) * _LETTER for name in colours}
+        right = WIDTH - _RIGHT
+        across, down = right - sum(widths.values()), 18
+        if across < _LEFT + self._title_width:
+            across, down = _LEFT, HEIGHT + 10
+        for name, colour in colours.items():
+            if across + widths[name] > right + 1:
+                across, down = _LEFT, down + 18
+            self._add("rect", x=across, y=down - 9, width=10, height=10, fill=colour)
+            self._text(across + 13, down, name)
+            across += widths[name]
+        self._reach(down + 10)
 
     def svg(self) -> str:
         return ElementTree.tostring(self._svg, encoding="unicode")
+
+    def _reach(self, height: int) -> None:
+        if height > HEIGHT:
+            self._paper.set("height", str(height))
+            self._svg.set("height", str(height))
+            self._svg.set("viewBox", f"0 0 {WIDTH} {height}")
 
     def _axes(self) -> None:
         bottom = HEIGHT - _BOTTOM

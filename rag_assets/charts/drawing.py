@@ -94,7 +94,7 @@ def scatter(title: str, groups: Mapping[str, Sequence[tuple[float, float]]]) -> 
     for name in order:
         for point in groups[name]:
             canvas.dot(*point, colours[name], 2)
-    named = {name[:24]: colour for name, colour in colours.items() if colour != REST}
+    named = {name[:60]: colour for name, colour in colours.items() if colour != REST}
     canvas.legend(named | ({"others": REST} if len(named) < len(colours) else {}))
     return image(canvas.svg(), title)
 

@@ -16,7 +16,10 @@ MADE_OF: Mapping[str, Mapping[str, Sequence[tuple[str, str]]]] = {
         "id": [("chunks", "id")],
         "content": [("chunks", "chunk_text")],
         "embedding": [("embeddings", "embedding")],
-        "metadata": [("raw_documents", "metadata"), ("raw_documents", "title"), ("chunks", "metadata")],
+        "metadata": [
+            *(("raw_documents", column) for column in ("metadata", "title")),
+            *(("chunks", column) for column in ("metadata", "heading_path", "chunk_index", "char_start", "char_end")),
+        ],
         "source": [("raw_documents", "file_path")],
         "document_id": [("chunks", "document_id")],
     },

@@ -54,3 +54,23 @@ def test_the_asset_shows_the_map_and_its_figures(built: Engine) -> None:
     picture = metadata["map"]
     assert isinstance(picture, dg.MarkdownMetadataValue)
     assert picture.md_str.startswith("![Texts by project")
+
+
+def test_the_map_is_out_of_date_when_there_may_be_other_texts(built: Engine) -> None:
+    assets = [one for one in fake_defs.assets or [] if isinstance(one, dg.AssetsDefinition)]
+
+    def versions(instance: dg.DagsterInstance, *names: str) -> dict[str, str]:
+        result = dg.materialize(
+            assets,
+            selection=dg.AssetSelection.assets(*names),
+            resources=fake_defs.resources,
+            instance=instance,
+        )
+        events = [event.materialization for event in result.get_asset_materialization_events()]
+        return {event.asset_key.to_user_string(): (event.tags or {})["dagster/data_version"] for event in events}
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        first = versions(instance, "live_space", "corpus_map")
+        assert versions(instance, "corpus_map")["corpus_map"] == first["corpus_map"]
+        second = versions(instance, "live_space", "corpus_map")
+    assert all(first[name] != second[name] for name in first)

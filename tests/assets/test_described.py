@@ -32,6 +32,7 @@ def test_every_asset_has_a_group_kinds_a_description_and_a_link_to_its_source() 
     ("change", "changed"),
     [
         ({}, set()),
+        ({"max_document_mb": 1}, {"raw_documents"}),
         ({"chunk_tokens": 100}, {"chunks"}),
         ({"overlap_tokens": 10}, {"chunks"}),
         ({"hnsw_m": 32}, {"hnsw_index", "message_index", "memory_index"}),
@@ -40,7 +41,7 @@ def test_every_asset_has_a_group_kinds_a_description_and_a_link_to_its_source() 
         ({"document_prompt": "passage: "}, {"chunks", "embeddings", "message_embeddings", "memory_embeddings"}),
         ({"normalize": False}, {"embeddings", "message_embeddings", "memory_embeddings"}),
         ({"distance": "l2"}, {"hnsw_index", "message_index", "memory_index"}),
-        ({"query_prompt": "query: "}, set()),
+        ({"query_prompt": "query: "}, {"live_space", "live_messages", "live_memories"}),
         ({"ef_search": 200, "pool_size": 9, "batch_tokens": 64, "device": "cpu"}, set()),
     ],
 )
@@ -51,7 +52,20 @@ def test_a_code_version_changes_exactly_when_its_output_would(change: dict[str, 
 
 def test_the_assets_carry_their_code_versions() -> None:
     said = {spec.key.path[-1]: spec.code_version for spec in defs.resolve_all_asset_specs()}
-    assert {name: version for name, version in said.items() if version} == dict(code_versions(Settings()))
+    assert said == dict(code_versions(Settings()))
+
+
+def test_the_graph_s_settings_say_nothing_of_lists() -> None:
+    lists = {"index_method": "ivfflat"}
+    assert code_versions(Settings(**lists, hnsw_m=32)) == code_versions(Settings(**lists))  # type: ignore[arg-type]
+    assert code_versions(Settings(**lists)) != code_versions(Settings())  # type: ignore[arg-type]
+
+
+def test_another_parser_is_another_version_of_what_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = code_versions(Settings())
+    monkeypatch.setattr("rag_assets.assets.described.document_library_version", lambda: "99.0")
+    after = code_versions(Settings())
+    assert {name for name in before if before[name] != after[name]} == {"raw_documents"}
 
 
 @pytest.mark.parametrize("asset", MADE_OF)

@@ -68,6 +68,25 @@ def test_more_groups_than_colours_share_the_last_one() -> None:
     assert "others" in texts(svg)
 
 
+@pytest.mark.parametrize("number", [1, 3, 8, 30])
+def test_every_group_is_named_inside_of_the_picture_and_beside_no_other_name(number: int) -> None:
+    names = [f"handbook-of-department-{place}" for place in range(number)]
+    svg = picture(scatter("Texts by project", {name: [(0.0, 1.0), (1.0, 0.0)] for name in names}))
+    boxes = {
+        (one.text or ""): (float(one.attrib["x"]), float(one.attrib["y"]))
+        for one in svg.iter(f"{SVG}text")
+        if (one.text or "").startswith(("Texts", "handbook", "others"))
+    }
+    assert set(names[:8]) <= set(boxes)
+    assert float(svg.attrib["height"]) > max(y for _, y in boxes.values())
+    # A letter takes half of its height at least.
+    ends = {name: x + 5.5 * len(name) for name, (x, _) in boxes.items()}
+    assert max(ends.values()) <= WIDTH
+    for name, (x, y) in boxes.items():
+        right = [other for other, place in boxes.items() if place[1] == y and place[0] > x]
+        assert all(boxes[other][0] > ends[name] for other in right)
+
+
 def test_names_are_text_and_never_markup() -> None:
     svg = picture(bars("a ](x) <b>", "n", {"<script>alert(1)</script>": {"a&b": 1}}))
     assert not list(svg.iter(f"{SVG}script"))

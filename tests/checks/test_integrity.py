@@ -39,7 +39,7 @@ def test_checks_show_what_people_would_rather_look_at(built: Engine) -> None:
         assert "](data:image/svg+xml;base64," in chart.md_str
     sample = numbers(found, "offsets_reproduce_text")["sample"].splitlines()
     assert sample[0] == "| document | chunk | text |"
-    assert len(sample) == 7
+    assert len({line.split("|")[1] for line in sample[2:]}) == 5
 
 
 def test_a_document_that_lost_all_its_chunks_is_found(built: Engine) -> None:

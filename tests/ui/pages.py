@@ -82,6 +82,10 @@ class Pages:
         end.wait_for(timeout=RUN_MS)
         return end.inner_text()
 
+    def logged_end_of_run(self, end: str) -> None:
+        """The page that watched a run must show the last line of its log, with nobody reloading it."""
+        expect(self.page.get_by_text(f"RUN_{end.upper()}", exact=True)).to_be_visible()
+
     def end_of_backfill(self, path: str) -> str:
         """Watch a backfill on its page until it has ended, and say how."""
         self.open(path)

@@ -51,6 +51,7 @@ def ingested(pages: "Pages", served: Served) -> Mapping[str, str]:
     """What a newcomer does first: all assets of the one project that there is, from the page of the job."""
     run = pages.materialize("ingest", TOPICS)
     end = pages.end_of_run(run)
+    pages.logged_end_of_run(end)
     pages.picture("run")
     return {"run": run, "end": end}
 
