@@ -8,6 +8,8 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 from dagster._utils.concurrency import ConcurrencyClaimStatus
 from dagster._utils.interrupts import pop_captured_interrupt
 
+from rag_assets.dead_runs import close_dead_runs
+
 PAUSE_S = 0.5
 
 
@@ -24,6 +26,8 @@ class PatientClaims(SqliteEventLogStorage):
         if status.is_claimed:
             return status
         time.sleep(PAUSE_S)
+        # Whoever has the place may have been killed meanwhile, and there need not be a daemon that sees it.
+        close_dead_runs(self._instance)
         if self.on_wait is not None:
             self.on_wait(concurrency_key)
         if pop_captured_interrupt():

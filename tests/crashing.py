@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rag_assets.cli.dead_runs import process_tag
+from rag_assets.dead_runs import process_tag
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Engine, text
 
-from rag_assets.cli.dead_runs import close_dead_runs
 from rag_assets.db.projects import save_project
+from rag_assets.dead_runs import close_dead_runs
 from rag_assets.definitions import defs
 from rag_assets.partitions import projects
 from tests.fakes import ENCODERS, FakeEmbedder, HashEncoder

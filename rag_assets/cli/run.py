@@ -9,9 +9,9 @@ from uuid import uuid4
 
 from rag_assets.audit.finding import NOTHING_TO_CHECK
 from rag_assets.cli.cancelling import cancelling
-from rag_assets.cli.dead_runs import close_dead_runs, process_tag
 from rag_assets.cli.home import instance, quiet_run_config
 from rag_assets.cli.waiting import waiting
+from rag_assets.dead_runs import close_dead_runs, process_tag
 from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError
 from rag_assets.settings import load_settings
 

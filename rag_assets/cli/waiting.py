@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from rag_assets.cli.cancelling import WHY
-from rag_assets.cli.dead_runs import PROCESS_TAG, close_dead_runs
+from rag_assets.dead_runs import PROCESS_TAG
 from rag_assets.errors import BusyError
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ def waiting(instance: "dg.DagsterInstance", run_id: str, *, wait_s: float) -> It
             # No step is at work that would say it.
             instance.report_run_canceling(run, WHY)
             return
-        # Whoever holds the place may have been killed meanwhile, and there need not be a daemon that sees it.
-        close_dead_runs(instance)
         if pool not in since:
             since[pool] = time.monotonic()
             typer.echo(f"rag-assets: waiting for {_holders(instance, pool)}, in whose hands {pool} is", err=True)

@@ -13,13 +13,14 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine
 
-from rag_assets.cli.dead_runs import PROCESS_TAG, process_tag
 from rag_assets.cli.home import instance
+from rag_assets.dead_runs import PROCESS_TAG, process_tag
 from rag_assets.definitions import defs
 from rag_assets.settings import Settings
 from tests.cli.conftest import Cli
+from tests.running import add_project, fake_defs
 
-CODE = "from rag_assets.cli.dead_runs import *; print(process_tag()[PROCESS_TAG], flush=True); input()"
+CODE = "from rag_assets.dead_runs import *; print(process_tag()[PROCESS_TAG], flush=True); input()"
 
 
 def holding(tags: dict[str, str]) -> dg.DagsterRun:
@@ -71,6 +72,16 @@ def test_the_place_of_a_command_that_is_killed_meanwhile_is_taken(
         said = cli("ingest", folder, "--project", "zoo", "--json")
         killing.join()
     assert said.code == 0, said.err
+
+
+def test_a_run_that_no_command_of_ours_began_takes_it_too(settings: Settings, engine: Engine, folder: Path) -> None:
+    add_project(engine, "zoo", folder)
+    with subprocess.Popen([sys.executable, "-c", CODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        holding({PROCESS_TAG: other.stdout.readline().decode().strip()})
+        other.kill()
+    job = fake_defs.resolve_job_def("ingest")
+    assert job.execute_in_process(instance=instance(), partition_key="zoo", raise_on_error=False).success
 
 
 def test_a_command_that_waits_ends_when_it_is_interrupted(

@@ -10,8 +10,8 @@ import dagster as dg
 import pytest
 import yaml
 
-from rag_assets.cli.dead_runs import PROCESS_TAG, close_dead_runs, process_tag
 from rag_assets.cli.home import instance
+from rag_assets.dead_runs import PROCESS_TAG, close_dead_runs, process_tag
 from rag_assets.definitions import defs
 from rag_assets.settings import Settings
 
@@ -28,7 +28,7 @@ def status(run: dg.DagsterRun) -> dg.DagsterRunStatus:
 
 def gone() -> str:
     """What the tag of a process says that is no more."""
-    code = "from rag_assets.cli.dead_runs import process_tag, PROCESS_TAG; print(process_tag()[PROCESS_TAG])"
+    code = "from rag_assets.dead_runs import process_tag, PROCESS_TAG; print(process_tag()[PROCESS_TAG])"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
