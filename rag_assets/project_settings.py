@@ -30,7 +30,7 @@ class ProjectSettings(BaseModel):
     stale_after_hours: float | None = Field(
         None,
         gt=0,
-        allow_inf_nan=False,
+        le=1_000_000,
         description="Age from which it counts as stale; unset: RAG_ASSETS_STALE_AFTER_HOURS.",
     )
     questions: str | None = Field(None, description="Judged questions, a path or URL, that every run asks.")

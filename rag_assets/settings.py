@@ -17,6 +17,7 @@ from rag_assets.errors import UsageError, nearest, reason
 from rag_assets.times import check_cron, check_time_zone
 
 # What Dagster takes for an owner.
+_TARGET = re.compile(r"https?://\S+|[\w.]+:\w+")
 _OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 
 
@@ -144,7 +145,7 @@ class Settings(ConnectionSettings):
     )
     time_zone: str = Field("UTC", validate_default=False, description="Time zone of the schedules of projects.")
     stale_after_hours: float = Field(
-        36, gt=0, description="Age from which a project that was not refreshed counts as stale."
+        36, ge=0.02, le=1_000_000, description="Age from which a project that was not refreshed counts as stale."
     )
     automation: bool = Field(
         False, description="Whether schedules and sensors are on from the start, rather than turned on in the UI."
@@ -180,6 +181,14 @@ class Settings(ConnectionSettings):
     @classmethod
     def _is_cron(cls, value: str) -> str:
         return check_cron(value)
+
+    @field_validator("notify")
+    @classmethod
+    def _is_target(cls, value: SecretStr | None) -> SecretStr | None:
+        # Whoever is to be told of a failure would not hear that nobody is.
+        if value is not None and not _TARGET.fullmatch(value.get_secret_value()):
+            raise ValueError("neither a URL, like https://hooks.example.com/x, nor `package.module:function`")
+        return value
 
     @field_validator("time_zone")
     @classmethod

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from rag_assets.automation.failures import FailureNotice, notice_of, notify
 from rag_assets.errors import UsageError
 from rag_assets.pipeline import Pipeline
-from rag_assets.settings import Settings
+from rag_assets.settings import Settings, load_settings
 from tests.running import SENSORS, add_project, run
 from tests.stages.stepping import write
 
@@ -92,3 +92,11 @@ def test_a_function_is_called_with_the_notice(monkeypatch: pytest.MonkeyPatch) -
     for wrong in ("our_notices:shout", "nobody_has_this:tell", "nonsense"):
         with pytest.raises(UsageError, match=f"'{wrong}' cannot be imported"):
             notify(wrong, NOTICE)
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", "ftp://example.org", "our.module", ":tell"])
+def test_who_cannot_be_told_is_refused_before_anything_fails(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAG_ASSETS_NOTIFY", wrong)
+    with pytest.raises(UsageError, match="RAG_ASSETS_NOTIFY: neither a URL") as refused:
+        load_settings()
+    assert wrong not in str(refused.value), "a webhook is a secret"
