@@ -53,12 +53,18 @@ class FairPool(QueuePool):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.record = Record()
+        self._disposed = False
 
     def recreate(self) -> "FairPool":
         pool = super().recreate()
         assert isinstance(pool, FairPool)
         pool.record = self.record
         return pool
+
+    def dispose(self) -> None:
+        """Close the idle connections now, and those in use when they come back: nobody would take them from here."""
+        self._disposed = True
+        super().dispose()
 
     def statistics(self) -> PoolStatistics:
         count = self.record
@@ -80,7 +86,7 @@ class FairPool(QueuePool):
         self._pool.nudge(everybody=True)
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
-        if self.record.closing:
+        if self.record.closing or self._disposed:
             record.close()
             self._dec_overflow()
         else:

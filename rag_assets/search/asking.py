@@ -23,7 +23,7 @@ class Asking:
         self._keeps_questions = True
 
     def vector(self, live: Live, space: EmbeddingSpace, request: Request) -> tuple[PackedVector, float]:
-        """The question's vector empty for a search by words,, and the milliseconds that it took."""
+        """The question's vector, empty for a search by words, and the milliseconds that it took."""
         if request.vector is not None:
             try:
                 return pack_vector(space, request.vector, request.distance or space.distance), 0.0

@@ -39,19 +39,28 @@ class Completeness:
 
     def of(self, space: EmbeddingSpace) -> Degraded | None:
         """How many texts searches cannot find by their vectors, None where there are all; up to seconds old."""
-        if self._space == space.id and time.monotonic() - self._looked < LOOK_S:
+        known = self._space == space.id
+        if known and time.monotonic() - self._looked < LOOK_S:
             return self._found
         if self._looking.acquire(blocking=False):
-            try:
-                if self._space != space.id:
-                    self._space, self._signs, self._found = space.id, None, None
-                self._looked = time.monotonic()
-                # A search does not fail for want of this.
-                self._reader.attempt(lambda connection: self._look(connection, space))
-            finally:
-                self._looking.release()
+            self._looked = time.monotonic()
+            self._begin(space, beside=known)
         # Another search may be looking at the space that took this one's place, or the other way round.
         return self._found if self._space == space.id else None
+
+    def _begin(self, space: EmbeddingSpace, *, beside: bool) -> None:
+        def look(connection: Connection) -> None:
+            self._look(connection, space)
+
+        # Only a space of which nothing is known is waited for; else the next search knows what this one sees.
+        if beside:
+            self._reader.attempt_beside(look, self._looking.release)
+            return
+        try:
+            self._space, self._signs, self._found = space.id, None, None
+            self._reader.attempt(look)
+        finally:
+            self._looking.release()
 
     def _look(self, connection: Connection, space: EmbeddingSpace) -> None:
         names = {"vectors": partition(space.id).fullname, "texts": f"{SCHEMA}.{texts_of(space).table.__tablename__}"}

@@ -1,6 +1,7 @@
 """How a search reads: without a transaction, bounded in time, asked again where a connection broke."""
 
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, text
@@ -30,8 +31,9 @@ class Reader:
     def __init__(self, engine: Engine, waiting: Waiting) -> None:
         # Each statement stands for itself, so none needs a transaction and its round trips.
         link = link_of(engine)
-        autocommits = link is not None and link.options.autocommit
-        self._engine = engine if autocommits else engine.execution_options(isolation_level="AUTOCOMMIT")
+        # Such a link's sessions begin with what a search needs, where they are its own.
+        self._ready = link if link is not None and link.options.autocommit else None
+        self._engine = engine if self._ready else engine.execution_options(isolation_level="AUTOCOMMIT")
         # Where several belong together, all of them see what the first one sees.
         self._in_transaction = engine.execution_options(isolation_level="REPEATABLE READ")
         self._waiting = waiting
@@ -70,6 +72,22 @@ class Reader:
             return getattr(error.orig, "sqlstate", None) not in _REFUSED
         return True
 
+    def attempt_beside(self, work: Callable[[Connection], None], ended: Callable[[], None]) -> None:
+        """The like while the caller goes on, who does not hear how it ended, but that it did.
+
+        Its connection is taken at once, so that who closes the engine thereafter finds it in use.
+        """
+        with ExitStack() as taken, suppress(ServiceError, DBAPIError):
+            taken.callback(ended)
+            connection = taken.enter_context(self._engine.connect())
+            later = taken.pop_all()
+
+            def attempt() -> None:
+                with suppress(ServiceError, DBAPIError), later:
+                    work(connection)
+
+            self._waiting.beside(attempt)
+
     def _read(self, work: Callable[[Connection], T], timeout_s: float | None, transaction: bool) -> T:
         if timeout_s is None and not transaction:
             with self._engine.connect() as connection:
@@ -78,7 +96,8 @@ class Reader:
         with self._in_transaction.begin() as connection:
             accept_packed(connection)
             if timeout_s is None:
-                connection.execute(_CAREFUL)
+                if self._ready is None or self._ready.pooled:
+                    connection.execute(_CAREFUL)
             else:
                 connection.execute(_BOUND, {"milliseconds": str(max(1, round(timeout_s * 1000)))})
             return work(connection)

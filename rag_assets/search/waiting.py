@@ -1,11 +1,20 @@
-"""How a search waits: for a model, or for a database to come back. In an event loop it must not stop the others."""
+"""How a search waits: for a model, or for a database to come back; and how it does what it need not wait for.
 
+In an event loop it must not stop the others.
+"""
+
+import threading
 import time
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_TASKS: "set[asyncio.Task[None]]" = set()
 
 
 class Waiting:
@@ -17,6 +26,10 @@ class Waiting:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
+
+    def beside(self, work: Callable[[], None]) -> None:
+        """Do this while the caller goes on."""
+        threading.Thread(target=work, name="rag_assets-beside-search", daemon=True).start()
 
 
 class LoopWaiting(Waiting):
@@ -35,3 +48,13 @@ class LoopWaiting(Waiting):
         from sqlalchemy.util import await_
 
         await_(asyncio.sleep(seconds))
+
+    def beside(self, work: Callable[[], None]) -> None:
+        import asyncio
+
+        from sqlalchemy.util import greenlet_spawn
+
+        task = asyncio.get_running_loop().create_task(greenlet_spawn(work))
+        # The loop itself does not keep its tasks.
+        _TASKS.add(task)
+        task.add_done_callback(_TASKS.discard)

@@ -1,13 +1,19 @@
 """While a space lacks vectors, every answer says so, and says how many."""
 
+import asyncio
+import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event
 
+from rag_assets.db.engine import make_async_engine, make_engine
+from rag_assets.db.options import EngineOptions
 from rag_assets.search import completeness
 from rag_assets.search.answers import Degraded
+from rag_assets.search.async_retriever import AsyncRetriever
 from rag_assets.search.retriever import Retriever
 from tests.checks.looking import change
 from tests.cli.conftest import Cli
@@ -51,6 +57,73 @@ def test_a_space_that_is_whole_again_is_said_to_be(built: Engine) -> None:
     assert eventually(lambda: running.search(VECTOR).degraded is None)
 
 
+def test_no_search_waits_for_a_look_but_the_first_one(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(completeness, "LOOK_S", 0.0)
+    monkeypatch.setattr(completeness, "CHEAP_EVERY_S", 0.0)
+    searching = Retriever(built)
+    searching.search(VECTOR)
+    looking, may_end = threading.Event(), threading.Event()
+
+    def hold(*given: Any) -> None:
+        if "pg_stat_get_tuples_deleted" in given[2]:
+            looking.set()
+            assert may_end.wait(timeout=60)
+
+    event.listen(built, "before_cursor_execute", hold)
+    gone = change(built, HALF)
+    # This one begins a look, which those after it leave alone.
+    assert [searching.search(VECTOR).degraded for _ in range(3)] == [None] * 3
+    assert looking.wait(timeout=60)
+    may_end.set()
+    assert eventually(lambda: searching.search(VECTOR).degraded is not None)
+    found = searching.search(VECTOR).degraded
+    assert found is not None
+    assert found.missing == gone
+
+
+def test_in_an_event_loop_it_is_seen_as_well(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(completeness, "LOOK_S", 0.0)
+
+    async def ask() -> list[Degraded | None]:
+        engine = make_async_engine(built.url, options=EngineOptions(pool_size=2))
+        searching = AsyncRetriever(engine)
+        before = (await searching.search(VECTOR)).degraded
+        gone = await asyncio.to_thread(change, built, HALF)
+        end = time.monotonic() + 60
+        while (after := (await searching.search(VECTOR)).degraded) is None and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+        # With a look on its way.
+        await engine.dispose()
+        assert after is not None
+        assert after.missing == gone
+        return [before]
+
+    assert asyncio.run(ask()) == [None]
+
+
+def test_an_engine_that_ends_does_not_lose_the_connection_of_a_look(
+    built: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(completeness, "LOOK_S", 0.0)
+    engine = make_engine(built.url, application_name="ended", options=EngineOptions(pool_size=2))
+    looking, may_end = threading.Event(), threading.Event()
+    searching = Retriever(engine)
+    searching.search(VECTOR)
+
+    def hold(*given: Any) -> None:
+        if "pg_stat_get_tuples_deleted" in given[2]:
+            looking.set()
+            assert may_end.wait(timeout=60)
+
+    event.listen(engine, "before_cursor_execute", hold)
+    searching.search(VECTOR)
+    assert looking.wait(timeout=60)
+    engine.dispose()
+    may_end.set()
+    left = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ended' AND datname = current_database()"
+    assert eventually(lambda: rows(built, left) == [(0,)])
+
+
 def test_searches_do_not_count(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(completeness, "LOOK_S", 1e6)
     searching = Retriever(built)
@@ -74,10 +147,12 @@ def test_without_a_sign_nothing_that_costs_much_is_counted_again(
     searching.search(VECTOR)
     sent: list[str] = []
     event.listen(built, "before_cursor_execute", lambda *given: sent.append(given[2]))
-    for _ in range(3):
-        searching.search(VECTOR)
+
+    def looks() -> int:
+        return len([statement for statement in sent if "pg_stat_get_tuples_deleted" in statement])
+
+    assert eventually(lambda: bool(searching.search(VECTOR).hits) and looks() >= 3)
     assert not [statement for statement in sent if "count(DISTINCT" in statement]
-    assert len([statement for statement in sent if "pg_stat_get_tuples_deleted" in statement]) == 3
 
 
 def test_people_and_scripts_are_told(built: Engine, cli: Cli) -> None:

@@ -13,6 +13,7 @@ from rag_assets.db.engine import make_engine
 from rag_assets.db.options import EngineOptions
 from rag_assets.db.pools import pool_statistics
 from rag_assets.errors import ServiceError, UsageError
+from rag_assets.search import completeness
 from rag_assets.search.reading import Reader
 from rag_assets.search.retriever import Retriever
 from rag_assets.search.waiting import Waiting
@@ -45,8 +46,10 @@ def retriever_of(engine: Engine) -> Retriever:
 
 
 @pytest.fixture
-def reader(built: Engine) -> Iterator[Engine]:
+def reader(built: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """As searches are meant to be made: broken connections are found by using them."""
+    # What is done beside searches has a connection, too.
+    monkeypatch.setattr(completeness, "LOOK_S", 1e6)
     engine = make_engine(built.url, options=EngineOptions(pre_ping=False, retry_s=5, pool_size=3))
     yield engine
     engine.dispose()
