@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from sqlalchemy import ClauseElement, ColumnElement, Connection, and_, true
+from sqlalchemy import ClauseElement, ColumnElement, Connection, Text, and_, literal_column, true
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_
+
+# As a literal is written in standard SQL.
+_QUOTED = Text().literal_processor(DefaultDialect())  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,15 @@ class Compiled:
 def compile_statement(statement: ClauseElement) -> Compiled:
     """To be sent many times; values of the statement's own types only, which the driver takes as they are."""
     return _as_sent(_made(statement))
+
+
+def constant(value: str) -> ColumnElement[str]:
+    """A text of ours that is the same whenever the statement is sent: written out, since each value sent has its cost.
+
+    Never a user's: those are bound.
+    """
+    assert _QUOTED is not None
+    return literal_column(_QUOTED(value), Text)
 
 
 def _made(statement: ClauseElement) -> Any:

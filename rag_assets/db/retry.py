@@ -101,9 +101,8 @@ class Attempts:
     """Says after each failure how long to pause before the next attempt, or raises what the caller is to see."""
 
     def __init__(self, engine: Engine, limit_s: float | None = None) -> None:
-        link = link_of(engine)
-        retry_s = (link.options if link else EngineOptions()).retry_s
-        self._limit_s = retry_s if limit_s is None else min(retry_s, limit_s)
+        self._engine = engine
+        self._limit_s = limit_s
         self._started = time.monotonic()
         self._count = 0
         self.committing = False
@@ -124,12 +123,17 @@ class Attempts:
         # The first time it is mostly a connection that broke long ago, in the pool: the next one is new.
         pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (self._count - 1)) if self._count else 0.0
         self._count += 1
-        if passed_s + pause_s > self._limit_s:
+        if passed_s + pause_s > self._allowed_s():
             raise ServiceError(
                 f"the database does not answer: {reason} ({self._count} attempts in {passed_s:.1f} s); "
                 "ask again when it is back."
             ) from error
         return pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - so that many clients do not come back all at once
+
+    def _allowed_s(self) -> float:
+        link = link_of(self._engine)
+        retry_s = (link.options if link else EngineOptions()).retry_s
+        return retry_s if self._limit_s is None else min(retry_s, self._limit_s)
 
 
 def is_lost(error: DBAPIError) -> bool:

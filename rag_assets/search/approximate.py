@@ -23,13 +23,13 @@ from sqlalchemy import (
     column,
     func,
     lateral,
-    literal,
     literal_column,
     select,
     table,
     true,
 )
 
+from rag_assets.db.compiled import constant
 from rag_assets.db.index_statements import OPERATORS
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.models.embeddings import EF_SEARCH
@@ -152,14 +152,16 @@ def settings(
     given: ColumnElement[str] = bindparam("ef_search", type_=Text)
     if space.method == "ivfflat":
         # Lists are known for their order within a group of them alone, which is put right afterwards.
-        values = {"ivfflat.probes": _probes(space, vectors, given), "ivfflat.iterative_scan": literal("relaxed_order")}
+        values = {"ivfflat.probes": _probes(space, vectors, given), "ivfflat.iterative_scan": constant("relaxed_order")}
     else:
         values = {
-            "hnsw.ef_search": given if candidates is None else literal(str(min(candidates, MOST_EF_SEARCH))),
-            "hnsw.iterative_scan": literal("relaxed_order" if relaxed else "strict_order"),
+            "hnsw.ef_search": given if candidates is None else constant(str(min(candidates, MOST_EF_SEARCH))),
+            "hnsw.iterative_scan": constant("relaxed_order" if relaxed else "strict_order"),
             "hnsw.max_scan_tuples": bindparam("scan_tuples", type_=Text),
         }
-    return [func.set_config(name, value, True).label(name.replace(".", "_")) for name, value in values.items()]
+    return [
+        func.set_config(constant(name), value, true()).label(name.replace(".", "_")) for name, value in values.items()
+    ]
 
 
 def written(number: int) -> ColumnElement[int]:

@@ -17,6 +17,7 @@ LOOK_S = 0.5
 # The server's statistics come seconds late at times, so what costs next to nothing is counted without a sign, too.
 CHEAP_S = 0.01
 CHEAP_EVERY_S = 1.0
+CHEAP_SHARE = 200
 # Counting takes no more than a fiftieth of the time, also while an ingest changes the signs again and again.
 SHARE = 50
 
@@ -67,7 +68,7 @@ class Completeness:
         signs = tuple(connection.execute(_SIGNS, names).one())
         since = time.monotonic() - self._counted
         if signs == self._signs:
-            due = self._took_s < CHEAP_S and since >= CHEAP_EVERY_S
+            due = self._took_s < CHEAP_S and since >= max(CHEAP_EVERY_S, CHEAP_SHARE * self._took_s)
         else:
             due = self._signs is None or since >= SHARE * self._took_s
         if not due:

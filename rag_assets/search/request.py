@@ -1,7 +1,7 @@
 """A search as it was asked: every value checked before anything is done for it."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Union, get_args
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODE: Mode = "hybrid"
 Distance = Literal["cosine", "l2", "ip", "l1"]
+_MODES, _DISTANCES = get_args(Mode), get_args(Distance)
 MOST_HITS = 1_000
 MOST_CONTEXT = 10
 # Ten pages: a model reads the beginning of them, and a quoted phrase of so many words takes half a second to look for.
@@ -81,7 +82,8 @@ class Options(TypedDict, total=False):
     timeout_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, for what that costs each search.
+@dataclass(slots=True)
 class Request:
     """`text` is "" where a vector was asked; `vector` is then its values."""
 
@@ -120,12 +122,12 @@ def make_request(query: Any, options: Options) -> Request:
     check_options("a search", options, Options.__annotations__)
     text, vector = _query(query)
     mode = options.get("mode") or ("vector" if vector is not None else DEFAULT_MODE)
-    if mode not in get_args(Mode):
+    if mode not in _MODES:
         raise UsageError(f"mode is {shown(mode)}; choose vector, text or hybrid.")
     if vector is not None and mode != "vector":
         raise UsageError(f"mode is {mode!r}, but a vector has no words; ask with text, or in mode vector.")
     distance = options.get("distance")
-    if distance is not None and distance not in get_args(Distance):
+    if distance is not None and distance not in _DISTANCES:
         raise UsageError(f"distance is {shown(distance)}; choose cosine, l2, ip or l1.")
     rerank = whole("rerank", options.get("rerank", 0), 0, MOST_HITS)
     if rerank and not text:
@@ -150,9 +152,9 @@ def make_request(query: Any, options: Options) -> Request:
     )
 
 
-def check_options(what: str, options: Mapping[str, Any], known: Iterable[str]) -> None:
+def check_options(what: str, options: Mapping[str, Any], known: Collection[str]) -> None:
     """Raises UsageError for an option that would count for nothing."""
-    if unknown := set(options) - set(known):
+    if unknown := [name for name in options if name not in known]:
         raise UsageError(f"{what} has no option {', '.join(sorted(unknown))}; it has {', '.join(known)}.")
 
 

@@ -12,6 +12,8 @@ from sqlalchemy import (
     ARRAY,
     CTE,
     REAL,
+    BindParameter,
+    Cast,
     ColumnElement,
     Float,
     FromClause,
@@ -34,8 +36,11 @@ from sqlalchemy import (
     true,
     type_coerce,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import operators
+from sqlalchemy.sql.visitors import replacement_traverse
 
+from rag_assets.db.compiled import constant
 from rag_assets.db.models import DocumentChunk, EmbeddingSpace
 from rag_assets.db.spaces import partition
 from rag_assets.search.approximate import (
@@ -139,6 +144,7 @@ def nearest_exactly(
     if most is None:
         wanted = texts.distinct()
     else:
+        texts = _joined(select(subject.content_hash), space, [_unguessed(one) for one in conditions], subject)
         counted = materialized(texts.limit(written(most + 1)).cte("counted"))
         qualifying = select(func.count()).select_from(counted).scalar_subquery()
         wanted = select(counted.c.content_hash).distinct().where(qualifying <= written(most))
@@ -147,7 +153,7 @@ def nearest_exactly(
     compared = materialized(
         select(table.c.content_hash, distance_to(space, table, question, distance).label("distance"))
         # The whole primary key: one probe a text.
-        .join(to_compare, (to_compare.c.content_hash == table.c.content_hash) & (table.c.space_id == space.id))
+        .join(to_compare, (to_compare.c.content_hash == table.c.content_hash) & (table.c.space_id == written(space.id)))
         .cte("compared")
     )
     numbers = select(
@@ -206,8 +212,26 @@ def is_live(space: EmbeddingSpace) -> ColumnElement[bool]:
     A space that was looked up before it is live, to be tried, is to be used until it is gone.
     """
     status = EmbeddingSpace.status
-    serves = status == "live" if space.status == "live" else or_(status == "live", status == space.status)
-    return select(EmbeddingSpace.id).where(EmbeddingSpace.id == space.id, serves).exists()
+    live = status == constant("live")
+    serves = live if space.status == "live" else or_(live, status == constant(space.status))
+    return select(EmbeddingSpace.id).where(EmbeddingSpace.id == written(space.id), serves).exists()
+
+
+def _unguessed(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """The same, with JSON that the planner does not look into.
+
+    What it would learn, how many rows are likely to qualify, it would have to learn anew for each value, which takes
+    longer than finding a few of them; so one plan, made once, serves for all.
+    """
+
+    def hidden(element: Any, **_: Any) -> Any:
+        if isinstance(element, Cast) and isinstance(element.type, JSONB):
+            return select(element).scalar_subquery()
+        # What is left is copied, but for values: by them a filter's are found.
+        return element if isinstance(element, BindParameter) else None
+
+    found: ColumnElement[bool] = replacement_traverse(condition, {}, hidden)
+    return found
 
 
 def _joined(

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 
-from rag_assets.search import counts
+from rag_assets.db.engine import make_engine
+from rag_assets.db.options import EngineOptions
+from rag_assets.search import completeness, counts
 from rag_assets.search.retriever import Retriever
 from tests.fakes import HashEncoder
 from tests.search.vectors import DIMENSIONS, Corpus, make_corpus
@@ -29,8 +31,9 @@ def sent(engine: Engine) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def retriever(engine: Engine, corpus: Corpus) -> Retriever:
-    """One that has looked at its space already."""
+def retriever(engine: Engine, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> Retriever:
+    """One that has looked at its space already, and does not again."""
+    monkeypatch.setattr(completeness, "LOOK_S", 1e6)
     retriever = Retriever(engine, encoder=lambda space: HashEncoder(DIMENSIONS))
     retriever.search(corpus.chunks[0].vector, path_glob="nothing")
     return retriever
@@ -46,6 +49,20 @@ def test_a_filter_that_leaves_few_costs_one_statement_also_the_first_time(
         assert answer.considered == len(
             {one.content_hash for one in corpus.chunks if one.file_path.startswith(glob[:2])}
         )
+
+
+def test_one_plan_made_once_serves_for_all_values_of_a_filter(engine: Engine, corpus: Corpus) -> None:
+    used = make_engine(engine.url, options=EngineOptions(pool_size=1, autocommit=True))
+    searching = Retriever(used)
+    # A driver prepares a statement that comes again, and the server plans it for any value when that is no dearer.
+    for number in range(20):
+        searching.search(
+            corpus.chunks[0].vector, metadata={"number": number, "$or": [{"a": 1}, {"b": {"$ne": number}}]}
+        )
+    plans = "SELECT generic_plans FROM pg_prepared_statements WHERE statement LIKE '%counted%'"
+    with used.connect() as connection:
+        assert connection.scalar(text(plans)) >= 5
+    used.dispose()
 
 
 def test_a_filter_that_leaves_none_costs_no_walk_through_the_graph(
