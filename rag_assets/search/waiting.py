@@ -3,7 +3,7 @@
 In an event loop it must not stop the others.
 """
 
-import threading
+import _thread
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -29,7 +29,8 @@ class Waiting:
 
     def beside(self, work: Callable[[], None]) -> None:
         """Do this while the caller goes on."""
-        threading.Thread(target=work, name="rag_assets-beside-search", daemon=True).start()
+        # One of the module threading has its maker wait until it runs.
+        _thread.start_new_thread(work, ())
 
 
 class LoopWaiting(Waiting):
