@@ -1,7 +1,6 @@
 """What many chunks have in common, and how they lie around it; the database does the arithmetic."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -27,12 +26,11 @@ from rag_assets.db.index_statements import OPERATORS
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.errors import UsageError
 from rag_assets.search.filters import NO_FILTERS, Filters
+from rag_assets.search.packed import AnyVector
 from rag_assets.search.selection import average, check_projects, chosen_vectors, mean_vector
 
 MOST_NEAREST = 1_000
 MOST_BUCKETS = 1_000
-# What four bytes hold.
-MOST_NUMBER = 3.4028234e38
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +91,21 @@ def aggregate(
     space: EmbeddingSpace,
     filters: Filters = NO_FILTERS,
     *,
-    to: Sequence[float] | None = None,
+    to: AnyVector | None = None,
     nearest: int = 10,
     buckets: int = 20,
 ) -> Aggregate:
     """What the chunks that filters leave have in common, in one statement, so of one moment.
 
     `to`: the vector that distances are measured to, of a question for example; unset: their own average. Raises
-    UsageError for a vector that is none of this space, and for `nearest` or `buckets` out of range.
+    UsageError for `nearest` or `buckets` out of range.
     """
     if not 0 <= nearest <= MOST_NEAREST:
         raise UsageError(f"nearest is {nearest}; choose 0 to {MOST_NEAREST} documents.")
     if not 1 <= buckets <= MOST_BUCKETS:
         raise UsageError(f"buckets is {buckets}; choose 1 to {MOST_BUCKETS}.")
     check_projects(connection, filters)
-    values = {"to": None if to is None else written_vector(space, to), "nearest": nearest, "buckets": buckets}
+    values = {"to": None if to is None else str(to), "nearest": nearest, "buckets": buckets}
     row = connection.execute(_statement(space, filters, to_own=to is None), values).one()
     near = [NearDocument(UUID(id_), *rest) for id_, *rest in row.near or []]
     counts = dict(row.histogram or [])
@@ -125,21 +123,6 @@ def aggregate(
         if counts
         else [],
     )
-
-
-def written_vector(space: EmbeddingSpace, vector: Sequence[float]) -> str:
-    """The vector as pgvector reads it; raises UsageError for one that the space cannot compare."""
-    try:
-        numbers = [float(number) for number in vector]
-    except (TypeError, ValueError):
-        raise UsageError(f"a vector is a sequence of numbers, not {type(vector).__name__}; embed the text.") from None
-    if len(numbers) != space.dimensions:
-        raise UsageError(f"the vector has {len(numbers)} numbers; space {space.id} needs {space.dimensions}.")
-    if not all(abs(number) <= MOST_NUMBER for number in numbers):
-        raise UsageError("the vector has a number that is not finite, or too large; embed the text again.")
-    if space.distance == "cosine" and not any(numbers):
-        raise UsageError("the vector is zero, which has no direction to compare; embed a text with words.")
-    return json.dumps(numbers)
 
 
 def _points_somewhere(vector: str | None, space: EmbeddingSpace) -> list[float] | None:

@@ -147,8 +147,7 @@ class Retriever:
         request = make_request((1.0,) if to is None else to, {**options, "mode": "vector"})
 
         def work(connection: Connection, space: EmbeddingSpace, vector: PackedVector | None) -> Aggregate:
-            target = None if vector is None else vector.numbers()
-            return aggregate(connection, space, request.filters, to=target, nearest=nearest, buckets=buckets)
+            return aggregate(connection, space, request.filters, to=vector, nearest=nearest, buckets=buckets)
 
         def run(space: EmbeddingSpace) -> Aggregate:
             vector = None if to is None else self._asking.vector(self._live, space, request)[0]
