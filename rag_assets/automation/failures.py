@@ -77,7 +77,11 @@ def notice_of(context: dg.RunFailureSensorContext, pipeline: Pipeline) -> Failur
         str(event.step_key): _reason(getattr(event.event_specific_data, "error", None))
         for event in context.get_step_failure_events()
     }
-    reasons = reasons or {"run": context.failure_event.message or "it ended without saying why"}
+    # What ends a run between its steps, such as a pool without a place.
+    error = getattr(context.failure_event.event_specific_data, "error", None)
+    reasons = reasons or {
+        "run": _reason(error) if error else context.failure_event.message or "it ended without saying why"
+    }
     return FailureNotice(
         job=run.job_name,
         run_id=run.run_id,

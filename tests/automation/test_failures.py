@@ -14,7 +14,8 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.automation.failures import FailureNotice, notice_of, notify
-from rag_assets.errors import UsageError
+from rag_assets.claims import PatientClaims
+from rag_assets.errors import BusyError, UsageError
 from rag_assets.pipeline import Pipeline
 from rag_assets.settings import Settings, load_settings
 from tests.running import SENSORS, add_project, run
@@ -80,6 +81,29 @@ def test_one_project_that_fails_is_told_in_its_own_words(settings: Settings, eng
     found = notice_of(failed_context(run(key="zoo", only=["raw_documents"])), Pipeline())
     assert found.projects == ["zoo"]
     assert found.reasons["raw_documents"].startswith("the folder or file")
+
+
+def test_what_ends_a_run_between_its_steps_is_its_reason(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(_pool: str) -> None:
+        raise BusyError("embedder is in other hands.")
+
+    @dg.op(pool="embedder")
+    def waits() -> None: ...
+
+    @dg.job(executor_def=dg.in_process_executor)
+    def ours() -> None:
+        waits()
+
+    instance = dg.DagsterInstance.get()
+    storage = instance.event_log_storage
+    assert isinstance(storage, PatientClaims)
+    storage.initialize_concurrency_limit_to_default("embedder")
+    assert storage.claim_concurrency_slot("embedder", "another run", "its step").is_claimed
+    monkeypatch.setattr(storage, "on_wait", look)
+    result = ours.execute_in_process(instance=instance, raise_on_error=False)
+    assert notice_of(failed_context(result), Pipeline()).reasons == {"run": "embedder is in other hands."}
 
 
 def test_a_function_is_called_with_the_notice(monkeypatch: pytest.MonkeyPatch) -> None:
