@@ -109,13 +109,20 @@ def _parts(key_prefix: str | Sequence[str] | None) -> tuple[str, ...]:
 
 def _resources(pipeline: Pipeline, given: Mapping[str, Any]) -> dict[str, Any]:
     ours = {"postgres": Postgres(), "embedder": Embedder(), "tables": tables(pipeline)}
+    kinds: dict[str, tuple[type, ...]] = {
+        "postgres": (Postgres,),
+        "embedder": (Embedder,),
+        "tables": (dg.IOManager, dg.ConfigurableIOManagerFactory),
+    }
+    if not isinstance(given, Mapping):
+        raise UsageError(f"resources is a {type(given).__name__}; make it a mapping with {', '.join(ours)}.")
     for name, resource in given.items():
         if name not in ours:
-            raise UsageError(nearest(name, list(ours), "resource"))
-        wanted = {"postgres": Postgres, "embedder": Embedder}.get(name)
-        if wanted and not isinstance(resource, wanted | dg.ResourceDefinition):
+            raise UsageError(nearest(str(name), list(ours), "resource"))
+        wanted = kinds[name]
+        if not isinstance(resource, (*wanted, dg.ResourceDefinition)):
             raise UsageError(
-                f"resources: {name} is a {type(resource).__name__}; make it a {wanted.__name__}, or a subclass of it "
-                f"({wanted.__module__})."
+                f"resources: {name} is a {type(resource).__name__}; give an instance of {wanted[0].__name__}, or of a "
+                f"subclass of it ({wanted[0].__module__})."
             )
     return {pipeline.name(name): resource for name, resource in {**ours, **given}.items()}

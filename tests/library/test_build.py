@@ -212,7 +212,9 @@ def test_columns_and_links_are_told_under_the_prefix() -> None:
         ({"settings": {"RAG_ASSETS_CHUNK_TOKENS": 99}}, "did you mean 'chunk_tokens'"),
         ({"settings": {"owners": "team:search,x y"}}, "owners .*: 'x y' is neither a team, .* nor an address"),
         ({"resources": {"embeder": Embedder()}}, "there is no resource 'embeder'; did you mean 'embedder'"),
-        ({"resources": {"embedder": "bge"}}, "embedder is a str; make it a Embedder, or a subclass of it"),
+        ({"resources": {"embedder": "bge"}}, "embedder is a str; give an instance of Embedder, or of a subclass"),
+        ({"resources": {"tables": 5}}, "tables is a int; give an instance of IOManager"),
+        ({"resources": [Embedder()]}, "resources is a list; make it a mapping with postgres, embedder, tables"),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_to_do(given: dict[str, Any], said: str) -> None:
