@@ -30,8 +30,16 @@ class PackedVector:
     def of(cls, numbers: Sequence[float]) -> "PackedVector":
         return cls(struct.pack(f">HH{len(numbers)}f", len(numbers), 0, *numbers))
 
+    @classmethod
+    def of_array(cls, numbers: "NDArray[np.floating]") -> "PackedVector":
+        """The like, without a Python object for each number."""
+        return cls(struct.pack(">HH", len(numbers), 0) + numbers.astype(">f4").tobytes())
+
+    def __len__(self) -> int:
+        return len(self.data) // 4 - 1
+
     def numbers(self) -> tuple[float, ...]:
-        return struct.unpack_from(f">{len(self.data) // 4 - 1}f", self.data, _HEADER)
+        return struct.unpack_from(f">{len(self)}f", self.data, _HEADER)
 
     def __str__(self) -> str:
         """As pgvector reads it in a text."""

@@ -63,13 +63,15 @@ class QueryVectors:
         return vector
 
 
-def pack_vector(space: EmbeddingSpace, numbers: Sequence[float], distance: str) -> PackedVector:
+def pack_vector(space: EmbeddingSpace, numbers: Sequence[float] | PackedVector, distance: str) -> PackedVector:
     """The vector for a statement; raises UsageError for one that has no such distance to those of the space."""
     if len(numbers) != space.dimensions:
         raise UsageError(
             f"the vector has {len(numbers)} dimensions, but the live space ({space.model}) has "
             f"{space.dimensions}; embed the question with that model."
         )
+    if isinstance(numbers, PackedVector):
+        return numbers
     length = math.hypot(*numbers)
     if not math.isfinite(length) and not all(map(math.isfinite, numbers)):
         raise UsageError("the vector has NaN or infinite values; give one finite number a dimension.")

@@ -11,6 +11,7 @@ from rag_assets.search.answers import Mode
 from rag_assets.search.diversity import CANDIDATES_PER_HIT
 from rag_assets.search.filters import NO_FILTERS, Filters
 from rag_assets.search.fusion import RRF_CONSTANT
+from rag_assets.search.packed import PackedVector
 from rag_assets.search.shown import shown
 from rag_assets.search.values import flag, is_number, names, number, weights, whole
 from rag_assets.text.cleaning import clean
@@ -23,6 +24,7 @@ Distance = Literal["cosine", "l2", "ip", "l1"]
 _MODES, _DISTANCES = get_args(Mode), get_args(Distance)
 MOST_HITS = 1_000
 MOST_CONTEXT = 10
+MOST_NUMBERS = 16_000
 # Ten pages: a model reads the beginning of them, and a quoted phrase of so many words takes half a second to look for.
 LONGEST_QUESTION = 20_000
 
@@ -85,10 +87,10 @@ class Options(TypedDict, total=False):
 # Not frozen, for what that costs each search.
 @dataclass(slots=True)
 class Request:
-    """`text` is "" where a vector was asked; `vector` is then its values."""
+    """`text` is "" where a vector was asked; `vector` is then its values, packed where their length is about 1."""
 
     text: str
-    vector: tuple[float, ...] | None
+    vector: tuple[float, ...] | PackedVector | None
     k: int
     filters: Filters
     min_score: float | None
@@ -158,7 +160,7 @@ def check_options(what: str, options: Mapping[str, Any], known: Collection[str])
         raise UsageError(f"{what} has no option {', '.join(sorted(unknown))}; it has {', '.join(known)}.")
 
 
-def _query(query: Any) -> tuple[str, tuple[float, ...] | None]:
+def _query(query: Any) -> tuple[str, tuple[float, ...] | PackedVector | None]:
     if isinstance(query, str):
         # Whatever comes from a command line or a form: what no stored text has, no question needs either.
         text = clean(query)
@@ -167,6 +169,8 @@ def _query(query: Any) -> tuple[str, tuple[float, ...] | None]:
         if len(text) > LONGEST_QUESTION:
             raise UsageError(f"the question has {len(text)} characters; ask with {LONGEST_QUESTION} at most.")
         return text, None
+    if _is_usual(query):
+        return "", PackedVector.of_array(query)
     # Of numpy and the like: their elements as Python's own numbers. All are of one kind, so one tells of all.
     kind = getattr(getattr(query, "dtype", None), "kind", None)
     query = query.tolist() if hasattr(query, "tolist") else query
@@ -185,6 +189,17 @@ def _query(query: Any) -> tuple[str, tuple[float, ...] | None]:
     if not math.isfinite(sum(vector)) and not all(map(math.isfinite, vector)):
         raise UsageError("the vector has NaN or infinite values; give one finite number a dimension.")
     return "", vector
+
+
+def _is_usual(query: Any) -> bool:
+    """Whether it is what models give: an array of floats, of about length 1, so that every space can compare it."""
+    if type(query).__name__ != "ndarray" or query.dtype.char not in "fd" or query.ndim != 1:
+        return False
+    import numpy as np
+
+    # NaN is in no range, and what overflows is not either.
+    with np.errstate(all="ignore"):
+        return len(query) <= MOST_NUMBERS and bool(0.25 < query.dot(query) < 4)
 
 
 def _filters(options: Options) -> Filters:

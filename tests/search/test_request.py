@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rag_assets.db.models import EmbeddingSpace
 from rag_assets.errors import UsageError
 from rag_assets.search import request
+from rag_assets.search.packed import PackedVector
+from rag_assets.search.query_vectors import pack_vector
 from rag_assets.search.request import make_request
 
 
@@ -28,9 +31,33 @@ from rag_assets.search.request import make_request
 )
 def test_a_vector_is_numbers_in_any_sequence(query: Any) -> None:
     made = make_request(query, {})
-    assert made.vector in ((1.0, 0.5), (1.0, 2.0))
-    assert all(type(value) is float for value in made.vector or ())
+    numbers = made.vector.numbers() if isinstance(made.vector, PackedVector) else made.vector
+    assert numbers in ((1.0, 0.5), (1.0, 2.0))
+    assert all(type(value) is float for value in numbers or ())
     assert (made.text, made.mode) == ("", "vector")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["<f4", ">f4", "<f8", ">f8"])
+@pytest.mark.parametrize("scale", [1e-30, 0.1, 1, 1.5, 30, 1e30])
+def test_an_array_is_asked_as_its_numbers_are(kind: str, scale: float) -> None:
+    array = (np.arange(1, 9) / np.linalg.norm(np.arange(1, 9)) * scale).astype(kind)
+    space = EmbeddingSpace(dimensions=8, distance="cosine", storage="vector", model="m")
+    packed, listed = (make_request(query, {}).vector for query in (array, array.tolist()))
+    assert packed
+    assert listed
+    assert pack_vector(space, packed, "cosine") == pack_vector(space, listed, "cosine")
+    # It is as it was when it was asked.
+    array[0] = 9
+    assert pack_vector(space, packed, "cosine") == pack_vector(space, listed, "cosine")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_an_array_with_what_is_no_number_is_refused(kind: str, wrong: float) -> None:
+    with pytest.raises(UsageError, match="NaN or infinite"):
+        make_request(np.array([1.0, wrong, 0.0], dtype=kind), {})
 
 
 @pytest.mark.parametrize(
