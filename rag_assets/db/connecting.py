@@ -40,7 +40,9 @@ class Link:
     def attach(self, engine: Engine) -> None:
         event.listen(engine, "do_connect", self._connect)
         event.listen(engine, "connect", self._look, insert=True)
-        event.listen(engine, "handle_error", _leave_old_primary)
+        # Who only reads may read there; and listeners have their cost in each search.
+        if not self.options.autocommit:
+            event.listen(engine, "handle_error", _leave_old_primary)
         event.listen(engine, "invalidate", _cancel_unfinished)
         if self._in_transaction:
             event.listen(engine, "begin", self._limit)

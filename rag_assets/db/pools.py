@@ -86,6 +86,7 @@ class FairPool(QueuePool):
         self._pool.nudge(everybody=True)
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        self.record.busy.discard(record)
         if self.record.closing or self._disposed:
             record.close()
             self._dec_overflow()
@@ -93,6 +94,13 @@ class FairPool(QueuePool):
             super()._do_return_conn(record)
 
     def _do_get(self) -> ConnectionPoolEntry:
+        entry = self._next()
+        # Here, since listeners of the pool's events would cost each search as much as its place in the queue.
+        self.record.served += 1
+        self.record.busy.add(entry)
+        return entry
+
+    def _next(self) -> ConnectionPoolEntry:
         end = time.monotonic() + self._timeout
         while True:
             if self.record.closing:
@@ -138,7 +146,7 @@ def pool_statistics(engine: "Engine | AsyncEngine") -> PoolStatistics:
 
 
 def keep_record(engine: Engine) -> None:
-    """Note in the record of this engine's pool what its connections do."""
+    """Note in the record of this engine's pool which connections are opened."""
     kept = pool_of(engine).record
 
     def opened(_connection: Any, entry: ConnectionPoolEntry) -> None:
@@ -148,16 +156,7 @@ def keep_record(engine: Engine) -> None:
         kept.recycled += "opened" in lasting
         lasting["opened"] = True
 
-    def served(_connection: Any, entry: ConnectionPoolEntry, _proxy: Any) -> None:
-        kept.served += 1
-        kept.busy.add(entry)
-
-    def returned(_connection: Any, entry: ConnectionPoolEntry) -> None:
-        kept.busy.discard(entry)
-
     event.listen(engine, "connect", opened)
-    event.listen(engine, "checkout", served)
-    event.listen(engine, "checkin", returned)
 
 
 def open_ahead(engine: Engine, connections: int) -> None:
