@@ -8,7 +8,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, QueuePool
 from sqlalchemy.util.queue import Empty
 
-from rag_assets.db.fair_queue import AsyncFairQueue, FairQueue
+from rag_assets.db.fair_queue import AsyncFairQueue, FairQueue, served
 from rag_assets.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ class FairPool(QueuePool):
         # Here, since listeners of the pool's events would cost each search as much as its place in the queue.
         self.record.served += 1
         self.record.busy.add(entry)
+        served(entry)
         return entry
 
     def _next(self) -> ConnectionPoolEntry:

@@ -13,7 +13,7 @@ from rag_assets.search.answers import Degraded
 from rag_assets.search.reading import Reader
 
 # The signs are looked at this often at most, whatever the number of searches, by a statement that reads no table.
-LOOK_S = 0.5
+LOOK_S = 2.0
 # The server's statistics come seconds late at times, so what costs next to nothing is counted without a sign, too.
 CHEAP_S = 0.01
 CHEAP_EVERY_S = 1.0

@@ -240,3 +240,26 @@ def test_a_statement_that_hangs_in_a_thread_is_cancelled_too(one: Engine) -> Non
     assert close_engine(one, grace_s=0.1) == 1
     thread.join(timeout=30)
     assert said == ["canceling statement due to user request"]
+
+
+def test_the_connection_that_served_most_serves_next(database: URL) -> None:
+    engine = make_engine(database, options=EngineOptions(pool_size=3))
+
+    def server(connection: Connection) -> int:
+        return int(connection.scalar(text("SELECT pg_backend_pid()")))
+
+    for _ in range(5):
+        with engine.connect() as connection:
+            most = server(connection)
+    with engine.connect() as first, engine.connect() as second:
+        assert server(first) == most
+        other = server(second)
+        first.close()
+    # The other one came back last.
+    with engine.connect() as connection:
+        assert server(connection) == most
+        connection.invalidate()
+    # What takes its place is as new as any.
+    with engine.connect() as connection:
+        assert server(connection) == other
+    engine.dispose()
