@@ -75,7 +75,10 @@ def _around(connection: Connection, request: Request, chosen: list[Candidate]) -
 
 def _hit(rank: int, one: Candidate, around: Mapping[UUID, str]) -> Hit:
     score = round(one.score, 6)
-    # Mostly the score is made of one part, which is itself.
-    parts = {name: score if value == one.score else round(value, 6) for name, value in one.parts.items()}
+    if len(one.parts) == 1:
+        # Mostly the score is made of one part, which is itself.
+        parts = dict.fromkeys(one.parts, score)
+    else:
+        parts = {name: round(value, 6) for name, value in one.parts.items()}
     # The fields of a hit after its score are those of a row after its distance, in their order.
     return Hit(rank, score, *one.row[1:], parts, around.get(one.row.chunk_id) if around else None)
