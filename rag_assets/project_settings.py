@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from rag_assets.errors import UsageError, nearest, reason
+from rag_assets.text.cleaning import clean
 from rag_assets.times import check_cron, check_time_zone
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -39,6 +40,14 @@ class ProjectSettings(BaseModel):
     )
     # Written by the repository of documents: paths that no run brings back.
     forgotten: tuple[str, ...] = ()
+
+    @field_validator("include", "exclude", "language", "questions")
+    @classmethod
+    def _can_be_stored(cls, value: Any) -> Any:
+        texts = (value,) if isinstance(value, str) else value or ()
+        if any(clean(one) != one for one in texts):
+            raise ValueError("it holds a character that the database cannot (NUL, or a byte that is no UTF-8)")
+        return value
 
     @field_validator("schedule")
     @classmethod

@@ -35,6 +35,8 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(key: str, meant: s
         ({"chunk_tokens": "many"}, "chunk_tokens 'many'"),
         ({"overlap_tokens": -1}, "overlap_tokens -1"),
         ({"include": "*.md"}, "include '*.md': input should be a list"),
+        ({"include": ["*.\x00"]}, "it holds a character that the database cannot"),
+        ({"language": "fr\udcff"}, "it holds a character that the database cannot"),
         ({"schedule": "every day"}, "schedule 'every day': not a cron expression"),
         ({"schedule": "0 0 30 2 *"}, "bad day-of-month"),
         ({"schedule": "0 0 0 * * *"}, "five fields"),

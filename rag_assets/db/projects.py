@@ -12,6 +12,7 @@ from rag_assets.db.models import Project
 from rag_assets.db.rows import project_id
 from rag_assets.errors import UsageError
 from rag_assets.project_settings import project_settings, stored
+from rag_assets.text.cleaning import clean
 
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
 
@@ -74,7 +75,8 @@ def save_project(
     Without a description or a declaration what is known of them stays. Raises UsageError for settings that cannot be.
     """
     checked = stored(project_settings(check_name(name), settings))
-    given = {"description": description, "declared_in": declared_in}
+    # From a form, a file or a command line come characters that the database cannot hold.
+    given = {"description": description and clean(description), "declared_in": declared_in}
     statement = insert(Project).values(
         id=project_id(name), name=name, source_uri=source_uri, settings=checked, removed_at=None, **given
     )

@@ -56,6 +56,11 @@ def test_a_project_saved_again_points_at_its_new_source(engine: Engine) -> None:
         assert project_names(connection) == ["zoo"]
 
 
+def test_a_description_loses_what_the_database_cannot_hold(engine: Engine) -> None:
+    with engine.begin() as connection:
+        assert save_project(connection, "zoo", "x", {}, description="of\x00 ani\udcffmals").description == "of animals"
+
+
 def test_an_unknown_project_is_an_error_that_lists_the_known_ones(engine: Engine) -> None:
     with engine.begin() as connection:
         assert find_project(connection, "zoo") is None
