@@ -29,8 +29,12 @@ class Waiting:
 
     def beside(self, work: Callable[[], None]) -> None:
         """Do this while the caller goes on."""
-        # One of the module threading has its maker wait until it runs.
-        _thread.start_new_thread(work, ())
+        try:
+            # One of the module threading has its maker wait until it runs.
+            _thread.start_new_thread(work, ())
+        except RuntimeError:
+            # There are too many threads already.
+            work()
 
 
 class LoopWaiting(Waiting):

@@ -167,3 +167,20 @@ def test_people_and_scripts_are_told(built: Engine, cli: Cli) -> None:
     line = f"space 1 is degraded: {gone} of {texts} texts have no vector; run rag-assets repair, unless"
     assert line in cli("search", "whale").out
     assert line in cli("status").out
+
+
+def test_where_no_thread_can_be_had_the_search_waits_for_its_look(
+    built: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(completeness, "LOOK_S", 0.0)
+    monkeypatch.setattr("rag_assets.search.waiting._thread.start_new_thread", none)
+    searching = Retriever(built)
+    assert searching.search(VECTOR).degraded is None
+    gone = change(built, HALF)
+    assert eventually(lambda: searching.search(VECTOR).degraded is not None)
+    found = searching.search(VECTOR).degraded
+    assert found is not None
+    assert found.missing == gone
