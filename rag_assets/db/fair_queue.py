@@ -117,6 +117,12 @@ class FairQueue(QueueCommon[Entry]):
             while self._wake_first(None) and everybody:
                 pass
 
+    def forget_served(self) -> None:
+        """All that are idle are broken too: none of them is to come before one that takes the place of another."""
+        with self._lock:
+            for entry in self._idle:
+                entry.info.pop("served", None)
+
     def put(self, item: Entry, block: bool = True, timeout: float | None = None) -> None:  # noqa: ARG002 - never waits
         with self._lock:
             if self._wake_first(item):

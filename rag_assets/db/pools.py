@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, event
-from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, QueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 from sqlalchemy.util.queue import Empty
 
 from rag_assets.db.fair_queue import AsyncFairQueue, FairQueue, served
@@ -84,6 +84,12 @@ class FairPool(QueuePool):
         """Refuse whoever waits and whoever comes; connections in use are closed when they come back."""
         self.record.closing = True
         self._pool.nudge(everybody=True)
+
+    def _invalidate(
+        self, connection: PoolProxiedConnection, exception: BaseException | None = None, _checkin: bool = True
+    ) -> None:
+        self._pool.forget_served()
+        super()._invalidate(connection, exception, _checkin)
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
         self.record.busy.discard(record)
