@@ -16,8 +16,8 @@ from rag_assets.connection_settings import ConnectionSettings
 from rag_assets.errors import UsageError, nearest, reason
 from rag_assets.times import check_cron, check_time_zone
 
-# What Dagster takes for an owner.
 _TARGET = re.compile(r"https?://\S+|[\w.]+:\w+")
+# What Dagster takes for an owner.
 _OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 
 

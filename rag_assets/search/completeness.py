@@ -14,10 +14,8 @@ from rag_assets.search.reading import Reader
 
 # The signs are looked at this often at most, whatever the number of searches, by a statement that reads no table.
 LOOK_S = 2.0
-# The server's statistics come seconds late at times, so what costs next to nothing is counted without a sign, too.
+# The server's statistics come seconds late at times, so what costs next to nothing is counted at each look.
 CHEAP_S = 0.01
-CHEAP_EVERY_S = 1.0
-CHEAP_SHARE = 200
 # Counting takes no more than a fiftieth of the time, also while an ingest changes the signs again and again.
 SHARE = 50
 
@@ -66,11 +64,10 @@ class Completeness:
     def _look(self, connection: Connection, space: EmbeddingSpace) -> None:
         names = {"vectors": partition(space.id).fullname, "texts": f"{SCHEMA}.{texts_of(space).table.__tablename__}"}
         signs = tuple(connection.execute(_SIGNS, names).one())
-        since = time.monotonic() - self._counted
         if signs == self._signs:
-            due = self._took_s < CHEAP_S and since >= max(CHEAP_EVERY_S, CHEAP_SHARE * self._took_s)
+            due = self._took_s < CHEAP_S
         else:
-            due = self._signs is None or since >= SHARE * self._took_s
+            due = self._signs is None or time.monotonic() - self._counted >= SHARE * self._took_s
         if not due:
             return
         started = time.monotonic()

@@ -24,6 +24,7 @@ Distance = Literal["cosine", "l2", "ip", "l1"]
 _MODES, _DISTANCES = get_args(Mode), get_args(Distance)
 MOST_HITS = 1_000
 MOST_CONTEXT = 10
+# No vector that pgvector stores has more.
 MOST_NUMBERS = 16_000
 # Ten pages: a model reads the beginning of them, and a quoted phrase of so many words takes half a second to look for.
 LONGEST_QUESTION = 20_000

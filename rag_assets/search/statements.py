@@ -139,12 +139,12 @@ def nearest_exactly(
     two numbers whether there are others or not.
     """
     table, question = partition(space.id), asked(space)
-    texts = _joined(select(subject.content_hash), space, conditions, subject)
+    counting = conditions if most is None else [_unguessed(one) for one in conditions]
+    texts = _joined(select(subject.content_hash), space, counting, subject)
     qualifying: ColumnElement[Any] = null()
     if most is None:
         wanted = texts.distinct()
     else:
-        texts = _joined(select(subject.content_hash), space, [_unguessed(one) for one in conditions], subject)
         counted = materialized(texts.limit(written(most + 1)).cte("counted"))
         qualifying = select(func.count()).select_from(counted).scalar_subquery()
         wanted = select(counted.c.content_hash).distinct().where(qualifying <= written(most))

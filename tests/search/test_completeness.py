@@ -23,6 +23,8 @@ from tests.running import rows
 
 VECTOR = [1.0] * 384
 HALF = "DELETE FROM rag.embeddings WHERE get_byte(content_hash, 0) % 2 = 0"
+# A part of the statement of each.
+LOOK = "pg_stat_get_tuples_deleted"
 TEXTS = "SELECT count(DISTINCT content_hash) FROM rag.document_chunks"
 
 
@@ -33,6 +35,19 @@ def eventually(condition: Callable[[], bool], *, within_s: float = 60) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def held_looks(engine: Engine) -> tuple[threading.Event, threading.Event]:
+    """Set when a look begins; and to be set for it to go on."""
+    looking, may_end = threading.Event(), threading.Event()
+
+    def hold(*given: Any) -> None:
+        if LOOK in given[2]:
+            looking.set()
+            assert may_end.wait(timeout=60)
+
+    event.listen(engine, "before_cursor_execute", hold)
+    return looking, may_end
 
 
 def test_half_of_the_vectors_deleted_by_hand_is_said_by_running_searches_and_new_ones(built: Engine) -> None:
@@ -59,17 +74,9 @@ def test_a_space_that_is_whole_again_is_said_to_be(built: Engine) -> None:
 
 def test_no_search_waits_for_a_look_but_the_first_one(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(completeness, "LOOK_S", 0.0)
-    monkeypatch.setattr(completeness, "CHEAP_EVERY_S", 0.0)
     searching = Retriever(built)
     searching.search(VECTOR)
-    looking, may_end = threading.Event(), threading.Event()
-
-    def hold(*given: Any) -> None:
-        if "pg_stat_get_tuples_deleted" in given[2]:
-            looking.set()
-            assert may_end.wait(timeout=60)
-
-    event.listen(built, "before_cursor_execute", hold)
+    looking, may_end = held_looks(built)
     gone = change(built, HALF)
     # This one begins a look, which those after it leave alone.
     assert [searching.search(VECTOR).degraded for _ in range(3)] == [None] * 3
@@ -106,16 +113,9 @@ def test_an_engine_that_ends_does_not_lose_the_connection_of_a_look(
 ) -> None:
     monkeypatch.setattr(completeness, "LOOK_S", 0.0)
     engine = make_engine(built.url, application_name="ended", options=EngineOptions(pool_size=2))
-    looking, may_end = threading.Event(), threading.Event()
     searching = Retriever(engine)
     searching.search(VECTOR)
-
-    def hold(*given: Any) -> None:
-        if "pg_stat_get_tuples_deleted" in given[2]:
-            looking.set()
-            assert may_end.wait(timeout=60)
-
-    event.listen(engine, "before_cursor_execute", hold)
+    looking, may_end = held_looks(engine)
     searching.search(VECTOR)
     assert looking.wait(timeout=60)
     engine.dispose()
@@ -149,7 +149,7 @@ def test_without_a_sign_nothing_that_costs_much_is_counted_again(
     event.listen(built, "before_cursor_execute", lambda *given: sent.append(given[2]))
 
     def looks() -> int:
-        return len([statement for statement in sent if "pg_stat_get_tuples_deleted" in statement])
+        return len([statement for statement in sent if LOOK in statement])
 
     assert eventually(lambda: bool(searching.search(VECTOR).hits) and looks() >= 3)
     assert not [statement for statement in sent if "count(DISTINCT" in statement]
