@@ -10,7 +10,7 @@ import os
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,21 +18,17 @@ from typing import Any
 
 import dagster
 from dagster import EventLogEntry
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
-    INDEX_SHARD_NAME,
-    SqliteEventLogStorageWatchdog,
-)
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, inspect
-from sqlalchemy.exc import OperationalError
 
 from rag_assets.claims import PatientClaims
+from rag_assets.watching import RegularLooks
 
 # Each run has a file of its own, and a web server looks into many.
 MOST_OPEN = 8
-LOOK_S = 0.5
 
 
 class SqliteHistory(DagsterSqliteStorage):
@@ -78,7 +74,7 @@ class _Engines:
                 self._open.popitem()[1].dispose()
 
 
-class _Events(PatientClaims):
+class _Events(PatientClaims, RegularLooks):
     def __init__(self, base_dir: str) -> None:
         self._engines = _Engines()
         self._there: set[tuple[str, str]] = set()
@@ -191,15 +187,6 @@ class _Events(PatientClaims):
         with engine.connect() as connection, connection.begin():
             yield connection
 
-    def watch(self, run_id: str, cursor: str | None, callback: Callable[[EventLogEntry, str], None]) -> None:
-        log = SqliteEventLogStorageWatchdog(self, run_id, callback, cursor)
-        self._watchers[run_id][callback] = _Watch(log._process_log)
-
-    def end_watch(self, run_id: str, handler: Callable[[EventLogEntry, str], None]) -> None:
-        watch = self._watchers[run_id].pop(handler, None)
-        if watch is not None:
-            watch.end()
-
     def wipe(self) -> None:
         # It deletes files, which nobody may go on writing into.
         self._engines.close()
@@ -207,33 +194,9 @@ class _Events(PatientClaims):
         super().wipe()
 
     def dispose(self) -> None:
-        for watched in self._watchers.values():
-            for watch in watched.values():
-                watch.end()
+        self.end_watches()
         self._engines.close()
         super().dispose()
-
-
-class _Watch:
-    """Looks for new events every LOOK_S, for the page of a run.
-
-    Dagster waits for the file to change. As long as somebody has it open, what is new is in SQLite's log beside it; and
-    that changes a moment before what is new can be read.
-    """
-
-    def __init__(self, look: Callable[[], None]) -> None:
-        self._look = look
-        self._ended = threading.Event()
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def end(self) -> None:
-        self._ended.set()
-
-    def _run(self) -> None:
-        while not self._ended.wait(LOOK_S):
-            # What cannot be read now, since it is locked, can be at the next look.
-            with suppress(OperationalError):
-                self._look()
 
 
 class _Runs(SqliteRunStorage):
