@@ -1,7 +1,7 @@
 """Projects that are declared, in YAML or in code, rather than added by hand."""
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,9 +66,9 @@ def _of_file(file: Path) -> Declarations:
 
     origin = str(file.resolve())
     try:
-        text = file.read_text(encoding="utf-8")
-        found = yaml.safe_load(text)
-        twice = _key_given_twice(yaml.compose(text, Loader=yaml.SafeLoader))
+        node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        found = None if node is None else yaml.SafeLoader("").construct_document(node)
+        twice = _key_given_twice(node)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{origin} cannot be read ({' '.join(str(error).split())}); correct it.") from error
     if twice is not None:
@@ -83,9 +83,12 @@ def _of_file(file: Path) -> Declarations:
 
 def _key_given_twice(node: Any) -> str | None:
     pairs = node.value if node is not None and node.id == "mapping" else []
-    keys = [str(key.value) for key, _ in pairs]
     below = (_key_given_twice(value) for _, value in pairs)
-    return next((key for key in keys if keys.count(key) > 1), None) or next(filter(None, below), None)
+    return _given_twice([str(key.value) for key, _ in pairs]) or next(filter(None, below), None)
+
+
+def _given_twice(names: Sequence[str]) -> str | None:
+    return next((name for name in names if names.count(name) > 1), None)
 
 
 def _of_yaml(origin: str, folder: Path, name: Any, entry: Any) -> ProjectDeclaration:
@@ -118,8 +121,7 @@ def _checked(origin: str, projects: tuple[ProjectDeclaration, ...]) -> Declarati
     from rag_assets.db.projects import check_name
 
     try:
-        names = [check_name(declared.name) for declared in projects]
-        twice = next((name for name in names if names.count(name) > 1), None)
+        twice = _given_twice([check_name(declared.name) for declared in projects])
         if twice is not None:
             raise UsageError(f"project {twice} is declared twice; take one out.")
         return Declarations(origin, tuple(map(_canonical, projects)))

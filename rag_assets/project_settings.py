@@ -46,7 +46,10 @@ class ProjectSettings(BaseModel):
     def _can_be_stored(cls, value: Any) -> Any:
         texts = (value,) if isinstance(value, str) else value or ()
         if any(clean(one) != one for one in texts):
-            raise ValueError("it holds a character that the database cannot (NUL, or a byte that is no UTF-8)")
+            raise ValueError(
+                "it holds a character that the database cannot, or no text keeps "
+                "(NUL, a byte that is no UTF-8, a carriage return, a byte order mark)"
+            )
         return value
 
     @field_validator("schedule")

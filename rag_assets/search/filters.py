@@ -15,6 +15,7 @@ from rag_assets.db.models import Document, Project
 from rag_assets.errors import UsageError
 from rag_assets.search.metadata import metadata_condition
 from rag_assets.search.shown import shown
+from rag_assets.text.cleaning import is_text
 
 _MOST_NAMES = 10_000
 _LONGEST_GLOB = 1_000
@@ -142,17 +143,6 @@ def _strings(name: str, values: Sequence[str]) -> Iterator[str]:
         if not is_text(value):
             raise UsageError(f"{name} has {shown(value)}; give names.")
         yield value
-
-
-def is_text(value: Any) -> bool:
-    """Whether PostgreSQL can hold it: no NUL, no lone surrogate."""
-    if not isinstance(value, str) or "\x00" in value:
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def checked_time(name: str, value: Any) -> datetime | None:

@@ -7,8 +7,8 @@ from numbers import Real
 from typing import Any
 
 from rag_assets.errors import UsageError
-from rag_assets.search.filters import is_text
 from rag_assets.search.shown import shown
+from rag_assets.text.cleaning import is_text
 
 
 def names(name: str, value: str | Sequence[str] | None) -> tuple[str, ...]:

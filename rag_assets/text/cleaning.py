@@ -14,14 +14,17 @@ def clean(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _BYTE_ORDER_MARK in text:
         text = text.replace(_BYTE_ORDER_MARK, "")
-    if "\x00" in text or not _is_encodable(text):
+    if not is_text(text):
         text = _REFUSED_BY_POSTGRES.sub("", text)
     return text
 
 
-def _is_encodable(text: str) -> bool:
+def is_text(value: object) -> bool:
+    """Whether PostgreSQL can hold it: no NUL, no lone surrogate."""
+    if not isinstance(value, str) or "\x00" in value:
+        return False
     try:
-        text.encode()
+        value.encode()
     except UnicodeEncodeError:
         return False
     return True
