@@ -10,6 +10,13 @@ projects = dg.DynamicPartitionsDefinition(name="projects")
 
 Context = dg.AssetExecutionContext | dg.InputContext | dg.OutputContext
 
+# Dagster's own tags of a run over a range, to which it gives no public name.
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+def range_tags(first: str, last: str) -> dict[str, str]:
+    return {RANGE_START: first, RANGE_END: last}
+
 
 def daily(since: date) -> dg.DailyPartitionsDefinition:
     """By UTC. Today is a partition too: what was said this morning need not wait for the night to be found."""

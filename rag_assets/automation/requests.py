@@ -6,11 +6,10 @@ import dagster as dg
 
 from rag_assets.automation.conditions import MAKES_ALL
 from rag_assets.automation.jobs import INGESTED
+from rag_assets.partitions import range_tags
 from rag_assets.pipeline import Pipeline
 
 Context = dg.ScheduleEvaluationContext | dg.SensorEvaluationContext
-
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
 def stretches(keys: Sequence[str], wanted: Collection[str]) -> list[tuple[str, str]]:
@@ -44,5 +43,4 @@ def refresh_requests(
 def _request(assets: list[dg.AssetKey], first: str, last: str, run_key: str | None) -> dg.RunRequest:
     if first == last:
         return dg.RunRequest(run_key=run_key, asset_selection=assets, partition_key=first, tags=MAKES_ALL)
-    tags = {RANGE_START: first, RANGE_END: last, **MAKES_ALL}
-    return dg.RunRequest(run_key=run_key, asset_selection=assets, tags=tags)
+    return dg.RunRequest(run_key=run_key, asset_selection=assets, tags=range_tags(first, last) | MAKES_ALL)

@@ -8,6 +8,7 @@ import dagster as dg
 
 from rag_assets.automation.jobs import Jobs
 from rag_assets.automation.status import schedule_status
+from rag_assets.partitions import range_tags
 from rag_assets.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -29,8 +30,7 @@ def trailing_messages(pipeline: Pipeline, jobs: Jobs) -> dg.ScheduleDefinition:
         """The last days again: messages that came in late, were restored, or whose run had failed."""
         # A range is one run: Dagster 1.13 has no public way from a schedule to a backfill.
         first = max(_day(context, pipeline.settings.messages_window_days), pipeline.days.start.date().isoformat())
-        tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": _day(context, 1)}
-        return dg.RunRequest(tags=tags)
+        return dg.RunRequest(tags=range_tags(first, _day(context, 1)))
 
     return trailing_messages
 

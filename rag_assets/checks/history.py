@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from rag_assets.partitions import RANGE_END, RANGE_START
+
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
     from rag_assets.db.texts import Kind
-
-_START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
 def last_run_began(context: dg.AssetCheckExecutionContext, asset: dg.AssetKey) -> datetime | None:
@@ -42,8 +42,8 @@ def due_texts(
 
 def _asked_days(context: dg.AssetCheckExecutionContext) -> list[date]:
     tags = context.run.tags
-    first = tags.get(_START) or tags.get("dagster/partition")
-    last = tags.get(_END) or first
+    first = tags.get(RANGE_START) or tags.get("dagster/partition")
+    last = tags.get(RANGE_END) or first
     if not first or not last:
         return []
     start, end = date.fromisoformat(first), date.fromisoformat(last)

@@ -73,10 +73,11 @@ def run_job(
 
     from rag_assets.automation.conditions import MAKES_ALL
     from rag_assets.definitions import defs
+    from rag_assets.partitions import range_tags
 
     run_id = str(uuid4())
     whole = MAKES_ALL if name == "ingest" and only is None else {}
-    names = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+    ranged = {} if partition_range is None else range_tags(*partition_range)
     close_dead_runs(instance())
     wait_s = load_settings().lock_wait_s
     with _events_in_batches(), cancelling(instance(), run_id), waiting(instance(), run_id, wait_s=wait_s):
@@ -84,7 +85,7 @@ def run_job(
             instance=instance(),
             run_id=run_id,
             partition_key=partition_key,
-            tags=process_tag() | whole | dict(zip(names, partition_range or (), strict=False)),
+            tags=process_tag() | whole | ranged,
             run_config={**quiet_run_config(), **(config or {})},
             asset_selection=None if only is None else [dg.AssetKey(name) for name in only],
             raise_on_error=False,

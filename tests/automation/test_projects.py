@@ -13,9 +13,10 @@ from sqlalchemy import Engine
 
 import rag_assets.automation.projects
 from rag_assets import build_definitions
-from rag_assets.automation.requests import RANGE_END, RANGE_START, stretches
+from rag_assets.automation.requests import stretches
 from rag_assets.db.projects import retire_project
 from rag_assets.definitions import defs
+from rag_assets.partitions import RANGE_END, RANGE_START
 from rag_assets.resources.postgres import Postgres
 from rag_assets.settings import Settings
 from tests.running import SCHEDULES, SENSORS, add_project
