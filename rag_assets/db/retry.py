@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.util import greenlet_spawn
 
 from rag_assets.db.connecting import link_of
 from rag_assets.db.options import EngineOptions
@@ -87,12 +86,14 @@ def _repeated(once: "Once[R]", engine: Engine, work: Callable[[Connection], R]) 
 async def _repeated_async(once: "Once[R]", engine: "AsyncEngine", work: Callable[[Connection], R]) -> R:
     import asyncio
 
+    from rag_assets.db.bridge import run_bridged
+
     attempts = Attempts(engine.sync_engine)
     while True:
         try:
-            # One greenlet for the whole transaction: AsyncConnection makes one for each step of it, which costs
+            # Once over the bridge for the whole transaction: AsyncConnection makes one for each step of it, which costs
             # as much as a small statement.
-            return await greenlet_spawn(once, attempts, engine.sync_engine, work)
+            return await run_bridged(once, attempts, engine.sync_engine, work)
         except DBAPIError as error:
             await asyncio.sleep(attempts.pause_s(error))
 

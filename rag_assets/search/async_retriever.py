@@ -1,12 +1,10 @@
 """The retriever for an event loop: the very same search, run beside other tasks."""
 
-from collections.abc import Callable, Iterable
-from functools import partial
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, Unpack
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Unpack
 from uuid import UUID
 
-from sqlalchemy.util import greenlet_spawn
-
+from rag_assets.db.bridge import run_bridged
 from rag_assets.search.aggregates import Aggregate
 from rag_assets.search.answers import Answer
 from rag_assets.search.provenance import Provenance
@@ -21,9 +19,6 @@ if TYPE_CHECKING:
 
     from rag_assets.search.memories import MemoryAnswer, MemoryOptions
     from rag_assets.search.messages import MessageAnswer, MessageOptions
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class AsyncRetriever:
@@ -46,10 +41,10 @@ class AsyncRetriever:
         )
 
     async def search(self, query: Query, **options: Unpack[Options]) -> Answer:
-        return await _spawn(self._retriever.search, query, **options)
+        return await run_bridged(self._retriever.search, query, **options)
 
     async def search_many(self, queries: Iterable[Query], **options: Unpack[Options]) -> list[Answer]:
-        return await _spawn(self._retriever.search_many, queries, **options)
+        return await run_bridged(self._retriever.search_many, queries, **options)
 
     async def similar(
         self,
@@ -59,26 +54,23 @@ class AsyncRetriever:
         equal_texts: bool = False,
         **options: Unpack[Options],
     ) -> Answer:
-        return await _spawn(self._retriever.similar, chunk_id, document=document, equal_texts=equal_texts, **options)
+        return await run_bridged(
+            self._retriever.similar, chunk_id, document=document, equal_texts=equal_texts, **options
+        )
 
     async def centroid(self, *, document: tuple[str, str] | None = None, **options: Unpack[Options]) -> list[float]:
-        return await _spawn(self._retriever.centroid, document=document, **options)
+        return await run_bridged(self._retriever.centroid, document=document, **options)
 
     async def aggregate(
         self, *, to: Query | None = None, nearest: int = 10, buckets: int = 20, **options: Unpack[Options]
     ) -> Aggregate:
-        return await _spawn(self._retriever.aggregate, to=to, nearest=nearest, buckets=buckets, **options)
+        return await run_bridged(self._retriever.aggregate, to=to, nearest=nearest, buckets=buckets, **options)
 
     async def search_messages(self, query: Query, **options: Unpack["MessageOptions"]) -> "MessageAnswer":
-        return await _spawn(self._retriever.search_messages, query, **options)
+        return await run_bridged(self._retriever.search_messages, query, **options)
 
     async def search_memories(self, query: Query, **options: Unpack["MemoryOptions"]) -> "MemoryAnswer":
-        return await _spawn(self._retriever.search_memories, query, **options)
+        return await run_bridged(self._retriever.search_memories, query, **options)
 
     async def explain_hit(self, chunk_id: UUID) -> Provenance:
-        return await _spawn(self._retriever.explain_hit, chunk_id)
-
-
-async def _spawn(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    # SQLAlchemy's own bridge: what it awaits inside, the loop does.
-    return await greenlet_spawn(partial(work, *args, **kwargs))
+        return await run_bridged(self._retriever.explain_hit, chunk_id)

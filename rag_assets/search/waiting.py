@@ -38,7 +38,7 @@ class Waiting:
 
 
 class LoopWaiting(Waiting):
-    """Inside `greenlet_spawn`, on an event loop: the work goes to a thread, and the loop goes on meanwhile."""
+    """On the bridge, on an event loop: the work goes to a thread, and the loop goes on meanwhile."""
 
     def run(self, work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         import asyncio
@@ -57,9 +57,9 @@ class LoopWaiting(Waiting):
     def beside(self, work: Callable[[], None]) -> None:
         import asyncio
 
-        from sqlalchemy.util import greenlet_spawn
+        from rag_assets.db.bridge import run_bridged
 
-        task = asyncio.get_running_loop().create_task(greenlet_spawn(work))
+        task = asyncio.get_running_loop().create_task(run_bridged(work))
         # The loop itself does not keep its tasks.
         _TASKS.add(task)
         task.add_done_callback(_TASKS.discard)
