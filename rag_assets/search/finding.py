@@ -1,41 +1,38 @@
 """One search in a space: candidates by meaning, by words or by both, best first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from rag_assets.db.compiled import Compiled, compile_statement, run_compiled
 from rag_assets.db.models import EmbeddingSpace
+from rag_assets.search.answers import Hit
 from rag_assets.search.counts import Counts
 from rag_assets.search.fusion import reciprocal_rank_fusion
 from rag_assets.search.nearest import Nearest, nearest_rows, nearest_to_many
 from rag_assets.search.packed import AnyVector, PackedVector
 from rag_assets.search.request import Request
 from rag_assets.search.statements import chunks_by_id
-from rag_assets.search.subjects import CHUNK_IDS, CHUNKS, Row, Subject
+from rag_assets.search.subjects import CHUNK_ID, CHUNK_IDS, CHUNKS, Subject
 from rag_assets.search.words import search_words
 
 # How deep each of two rankings goes before they are fused.
 FUSED_DEPTH = 50
 
 
-@dataclass(slots=True)
-class Candidate:
-    """A row of a search with its score, and with what that is made of."""
-
-    row: Row
-    score: float
-    parts: dict[str, float] = field(default_factory=dict)
+# Of a score, what is shown.
+DIGITS = 6
 
 
 @dataclass(slots=True)
 class Found:
-    """Candidates best first; the rest as in `Answer`."""
+    """Hits best first, whose ranks are not known yet, since some may be left out; the rest as in `Answer`."""
 
-    candidates: list[Candidate]
+    hits: list[Hit]
     plan: str
     considered: int
 
@@ -81,7 +78,7 @@ def find(
 
 def kept(request: Request, found: Found) -> Found:
     if request.min_score is not None:
-        found.candidates = [one for one in found.candidates if one.score >= request.min_score]
+        found.hits = [hit for hit in found.hits if hit.score >= request.min_score]
     return found
 
 
@@ -111,20 +108,24 @@ def _nearest(
 
 def measured(space: EmbeddingSpace, request: Request, nearest: Nearest) -> Found:
     pairs = zip(nearest.rows, _scores(space, request, nearest), strict=True)
-    candidates = [Candidate(row, score, {"vector": score}) for row, score in pairs]
-    return Found(candidates, nearest.plan, nearest.considered)
+    return Found([_hit(row, score, {"vector": score}) for row, score in pairs], nearest.plan, nearest.considered)
 
 
 def _scores(space: EmbeddingSpace, request: Request, nearest: Nearest) -> list[float]:
-    cosine = (request.distance or space.distance) == "cosine"
-    return [1 - row.distance if cosine else -row.distance for row in nearest.rows]
+    most = 1 if (request.distance or space.distance) == "cosine" else 0
+    return [round(most - row[0], DIGITS) for row in nearest.rows]
+
+
+def _hit(row: Any, score: float, parts: dict[str, float]) -> Hit:
+    # The fields of a hit after its score are those of a row after its distance, in their order.
+    return Hit(0, score, *row[1:], parts)  # type: ignore[call-arg]
 
 
 def _by_words(connection: Connection, space: EmbeddingSpace, request: Request, k: int) -> Found:
     worded = search_words(connection, space, request.text, k=k, filters=request.filters)
     rows = _rows(connection, space, [id_ for id_, _ in worded.chunks])
-    candidates = [Candidate(rows[id_], score, {"text": score}) for id_, score in worded.chunks if id_ in rows]
-    return Found(candidates, "words", worded.considered)
+    scored = [(id_, round(score, DIGITS)) for id_, score in worded.chunks if id_ in rows]
+    return Found([_hit(rows[id_], score, {"text": score}) for id_, score in scored], "words", worded.considered)
 
 
 def _by_both(
@@ -134,7 +135,7 @@ def _by_both(
     # Of what is found by meaning and by words, ids alone: most of it is not shown.
     near = _nearest(connection, space, request, vector, ef_search, counts, deep, CHUNK_IDS)
     worded = search_words(connection, space, request.text, k=deep, filters=request.filters)
-    scores = dict(zip([row.chunk_id for row in near.rows], _scores(space, request, near), strict=True))
+    scores = dict(zip([id_ for _, id_ in near.rows], _scores(space, request, near), strict=True))
     by_words = dict(worded.chunks)
     fused = reciprocal_rank_fusion(
         [list(scores), list(by_words)],
@@ -145,23 +146,24 @@ def _by_both(
     # What only a ranking of weight 0 has is not found.
     best = [one for one in fused if one[0] > 0][: request.deep]
     rows = _rows(connection, space, [id_ for _, id_ in best])
-    candidates = []
-    for score, id_ in best:
+    hits = []
+    for fused_score, id_ in best:
+        score = round(fused_score, DIGITS)
         parts = {"fused": score}
         if id_ in scores:
             parts["vector"] = scores[id_]
         if id_ in by_words:
-            parts["text"] = by_words[id_]
+            parts["text"] = round(by_words[id_], DIGITS)
         if id_ in rows:
-            candidates.append(Candidate(rows[id_], score, parts))
-    return Found(candidates, f"{near.plan}, words", near.considered + worded.considered)
+            hits.append(_hit(rows[id_], score, parts))
+    return Found(hits, f"{near.plan}, words", near.considered + worded.considered)
 
 
-def _rows(connection: Connection, space: EmbeddingSpace, ids: Sequence[UUID]) -> dict[UUID, Row]:
+def _rows(connection: Connection, space: EmbeddingSpace, ids: Sequence[UUID]) -> dict[UUID, tuple[Any, ...]]:
     if not ids:
         return {}
-    found = map(Row._make, run_compiled(connection, _chunks_by_id(space), {"ids": list(ids)}))
-    return {row.chunk_id: row for row in found}
+    found = run_compiled(connection, _chunks_by_id(space), {"ids": list(ids)})
+    return {row[CHUNK_ID]: row for row in found}
 
 
 @lru_cache(maxsize=256)

@@ -49,7 +49,6 @@ _COLUMNS = (
 
 def _subject(*in_force: ColumnElement[bool]) -> Subject:
     return Subject(
-        row=MessageRow,
         columns=_COLUMNS,
         table=ConversationMessage,
         content_hash=ConversationMessage.content_hash,

@@ -1,7 +1,7 @@
 """Search in what was said: messages by meaning, of a user, a conversation, a project, or all."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypedDict
@@ -122,7 +122,7 @@ def search_messages(
         return MessageAnswer(
             query=request.text,
             space=space.id,
-            hits=_hits(space, request, nearest.rows),
+            hits=_hits(space, request, map(MessageRow._make, nearest.rows)),
             took_ms=round((time.perf_counter() - started) * 1000, 2),
             embedding_ms=round(embedding_ms, 2),
             plan=nearest.plan,
@@ -155,7 +155,7 @@ def _check_known(connection: Connection, filters: MessageFilters) -> None:
         conversations.get(connection, filters.conversation_id)
 
 
-def _hits(space: EmbeddingSpace, request: Request, rows: Sequence[MessageRow]) -> list[MessageHit]:
+def _hits(space: EmbeddingSpace, request: Request, rows: Iterable[MessageRow]) -> list[MessageHit]:
     cosine = space.distance == "cosine"
     scored = [(round(1 - row.distance if cosine else -row.distance, 6), row) for row in rows]
     kept = [one for one in scored if request.min_score is None or one[0] >= request.min_score]

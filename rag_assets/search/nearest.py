@@ -6,7 +6,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
-from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection
 
@@ -24,7 +23,7 @@ from rag_assets.search import approximate, statements
 from rag_assets.search.counts import Counts
 from rag_assets.search.filters import Filters
 from rag_assets.search.packed import AnyVector, PackedVector, PackedVectors
-from rag_assets.search.subjects import CHUNKS, Row, Subject
+from rag_assets.search.subjects import CHUNKS, Subject
 
 # Vectors of length 1 are in the same order by each of these, and one follows from the other.
 _SAME_ORDER = {"cosine", "l2", "ip"}
@@ -32,15 +31,12 @@ _SAME_ORDER = {"cosine", "l2", "ip"}
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """Rows of the subject best first, by `plan` (index or exact), out of `considered` candidates or comparisons."""
+    """Rows best first, each its distance and then the subject's columns; by `plan` (index or exact), out of
+    `considered` candidates or comparisons."""
 
-    rows: Sequence[Any]
+    rows: Sequence[tuple[Any, ...]]
     plan: str
     considered: int
-
-    @property
-    def chunks(self) -> list[tuple[UUID, float]]:
-        return [(row.chunk_id, row.distance) for row in self.rows]
 
 
 class Conditions(Protocol):
@@ -77,10 +73,10 @@ def nearest_rows(
 
     def exactly(most: int | None = None) -> tuple[Nearest, bool]:
         statement = _exact(space, k, wanted, subject, clauses, most)
-        return _compared(statement.run(connection, clauses, values), subject, most)
+        return _compared(statement.run(connection, clauses, values), most)
 
     def along_graph(statement: Conditional) -> Nearest | None:
-        rows = [subject.row._make(row) for row in statement.run(connection, clauses, values)]
+        rows = statement.run(connection, clauses, values)
         return Nearest(_expressed(rows, space, wanted, length), "index", ef_search) if len(rows) == k else None
 
     if exact or not _served(space, wanted, length):
@@ -116,21 +112,21 @@ def nearest_to_many(
         return None
     values = approximate.graph_values("", ef_search) | {"queries": PackedVectors.of(vectors)}
     candidates = approximate.candidates_of(space, k, ef_search)
-    found: list[list[Row]] = [[] for _ in vectors]
+    found: list[list[tuple[Any, ...]]] = [[] for _ in vectors]
     for number, *row in run_compiled(connection, _to_many(space, k, candidates), values):
-        found[number - 1].append(Row._make(row))
+        found[number - 1].append(tuple(row))
     if any(len(rows) < k for rows in found):
         return None
     pairs = zip(found, lengths, strict=True)
     return [Nearest(_expressed(rows[:k], space, wanted, length), "index", ef_search) for rows, length in pairs]
 
 
-def _compared(found: Sequence[tuple[Any, ...]], subject: Subject, most: int | None) -> tuple[Nearest, bool]:
+def _compared(found: Sequence[tuple[Any, ...]], most: int | None) -> tuple[Nearest, bool]:
     """What comparing gave, and whether all that qualify were compared: not more than `most`."""
     # No row at all: another space has become the live one.
     *_, compared, qualifying = found[0] if found else (0, 0)
     # A stored vector of zeros has no cosine; it comes last.
-    rows = [subject.row._make(row[:-2]) for row in found if row[0] is not None and not math.isnan(row[0])]
+    rows = [row[:-2] for row in found if row[0] is not None and not math.isnan(row[0])]
     return Nearest(rows, "exact", compared), most is None or qualifying <= most
 
 
@@ -149,11 +145,13 @@ def _served(space: EmbeddingSpace, distance: str, length: float) -> bool:
     return space.normalize and {distance, space.distance} <= _SAME_ORDER and 1e-10 < length < 1e10
 
 
-def _expressed(rows: Sequence[Any], space: EmbeddingSpace, distance: str, length: float) -> Sequence[Any]:
+def _expressed(
+    rows: Sequence[tuple[Any, ...]], space: EmbeddingSpace, distance: str, length: float
+) -> Sequence[tuple[Any, ...]]:
     """Rows with the distances of the index turned into those that were asked for."""
     if distance == space.distance:
         return rows
-    return [row._replace(distance=_turned(row.distance, space.distance, distance, length)) for row in rows]
+    return [(_turned(row[0], space.distance, distance, length), *row[1:]) for row in rows]
 
 
 def _turned(value: float, known: str, wanted: str, length: float) -> float:

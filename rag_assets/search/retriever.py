@@ -199,7 +199,7 @@ class Retriever:
 
         def search(connection: Connection) -> list[Found]:
             found = find_all(connection, space, asked, ef_search, self._counts)
-            if not all(one.candidates for one in found):
+            if not all(one.hits for one in found):
                 self._live.confirm(connection, space)
                 self._live.check_projects(connection, first.filters.projects, anew=True)
             return found
@@ -241,7 +241,7 @@ class Retriever:
         embedding_ms: float,
         ef_search: int,
     ) -> Answer:
-        candidates, rerank_ms = reranked(self._waiting, self._reranker, request, found.candidates)
+        candidates, rerank_ms = reranked(self._waiting, self._reranker, request, found.hits)
         started = time.perf_counter()
         chosen = finish(self._reader, space, request, candidates)
         took_ms += (time.perf_counter() - started) * 1000

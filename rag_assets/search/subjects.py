@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-from uuid import UUID
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select
 
@@ -24,36 +23,18 @@ CITED = (
     Document.file_type,
     Document.source_version,
 )
-
-
-class Row(NamedTuple):
-    """One row of a search: the distance, and `CITED`."""
-
-    distance: float
-    project: str
-    file_path: str
-    title: str | None
-    chunk_id: UUID
-    chunk_index: int
-    heading_path: list[str]
-    char_start: int
-    char_end: int
-    chunk_text: str
-    document_id: UUID
-    file_type: str
-    source_version: str | None
+# Its place in a row, which begins with the distance.
+CHUNK_ID = 1 + [column.key for column in CITED].index("chunk_id")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """What is searched: rows of a table that have a text, and all that is shown of one.
+    """What is searched: rows of a table that have a text, and all that is shown of one, its `columns`.
 
-    `row` takes the distance and `columns`; `joins` adds to a statement from `table` the others that conditions may
-    speak of, and `shown_joins` those that only `columns` need; `in_force` says which rows may be found at all;
-    `order` is that of rows at one distance.
+    `joins` adds to a statement from `table` the others that conditions may speak of, and `shown_joins` those that only
+    `columns` need; `in_force` says which rows may be found at all; `order` is that of rows at one distance.
     """
 
-    row: type[Any]
     columns: tuple[Any, ...]
     table: type[Base]
     content_hash: Any
@@ -64,7 +45,6 @@ class Subject:
 
 
 CHUNKS = Subject(
-    row=Row,
     columns=CITED,
     table=DocumentChunk,
     content_hash=DocumentChunk.content_hash,
@@ -75,15 +55,8 @@ CHUNKS = Subject(
 )
 
 
-class IdRow(NamedTuple):
-    """A chunk with its distance and nothing else, where most of a ranking is never shown."""
-
-    distance: float
-    chunk_id: UUID
-
-
+# Where most of a ranking is never shown.
 CHUNK_IDS = Subject(
-    row=IdRow,
     columns=(DocumentChunk.id,),
     table=DocumentChunk,
     content_hash=DocumentChunk.content_hash,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Engine
@@ -15,6 +15,7 @@ from rag_assets.search.filters import Filters
 from rag_assets.search.nearest import Nearest
 from rag_assets.search.selection import find_document
 from rag_assets.search.similar import similar_to_chunk, similar_to_document
+from rag_assets.search.subjects import CHUNK_ID
 from tests.checks.looking import change
 from tests.db.filling import add_document, chunked, document
 from tests.search.vectors import Corpus, Stored, make_corpus
@@ -27,6 +28,11 @@ TOLERANCE = {"vector": 1e-5, "halfvec": 2e-2, "bit": 1e-5}
 @pytest.fixture
 def corpus(engine: Engine) -> Corpus:
     return make_corpus(engine)
+
+
+def pairs(found: Nearest) -> list[tuple[UUID, float]]:
+    """Chunks with their distances."""
+    return [(row[CHUNK_ID], row[0]) for row in found.rows]
 
 
 def distances(corpus: Corpus, target: Any, chunks: list[Stored], k: int) -> list[float]:
@@ -62,9 +68,9 @@ def test_the_nearest_chunks_are_found_by_either_plan_whatever_the_space(
     others = [one for one in corpus.chunks if one.project == "p" and one.content_hash != target.content_hash]
     assert found.plan == plan
     expected = distances(corpus, target.vector, others, 9)
-    assert [apart for _, apart in found.chunks] == pytest.approx(expected, abs=TOLERANCE[storage])
+    assert [apart for _, apart in pairs(found)] == pytest.approx(expected, abs=TOLERANCE[storage])
     known = {one.chunk_id: one for one in others}
-    for id_, apart in found.chunks:
+    for id_, apart in pairs(found):
         assert corpus.distance(known[id_].vector, target.vector) == pytest.approx(apart, abs=TOLERANCE[storage])
 
 
@@ -73,10 +79,10 @@ def test_the_chunk_itself_is_left_out_and_with_it_its_text_unless_asked_for(engi
     target = copies[1]
     assert len(copies) == 7
     without = ask(engine, similar_to_chunk, corpus.space, target.chunk_id, k=1_000)
-    assert {id_ for id_, _ in without.chunks} == {o.chunk_id for o in corpus.chunks} - {o.chunk_id for o in copies}
+    assert {id_ for id_, _ in pairs(without)} == {o.chunk_id for o in corpus.chunks} - {o.chunk_id for o in copies}
     with_them = ask(engine, similar_to_chunk, corpus.space, target.chunk_id, k=1_000, equal_texts=True)
-    assert {id_ for id_, _ in with_them.chunks} == {o.chunk_id for o in corpus.chunks} - {target.chunk_id}
-    first = [id_ for id_, apart in with_them.chunks if apart == pytest.approx(0, abs=1e-6)]
+    assert {id_ for id_, _ in pairs(with_them)} == {o.chunk_id for o in corpus.chunks} - {target.chunk_id}
+    first = [id_ for id_, apart in pairs(with_them) if apart == pytest.approx(0, abs=1e-6)]
     assert first == [o.chunk_id for o in sorted(copies, key=lambda o: (o.project, o.file_path, o.index)) if o != target]
     again = ask(engine, similar_to_chunk, corpus.space, target.chunk_id, k=1_000, equal_texts=True)
     assert again == with_them
@@ -88,11 +94,11 @@ def test_a_document_is_near_what_its_average_is_near(engine: Engine, corpus: Cor
     others = [one for one in corpus.chunks if one.document_id != own[0].document_id]
     found = ask(engine, similar_to_document, corpus.space, own[0].document_id, k=12)
     unlike = [one for one in others if one.content_hash not in hashes]
-    assert [apart for _, apart in found.chunks] == pytest.approx(
+    assert [apart for _, apart in pairs(found)] == pytest.approx(
         distances(corpus, corpus.mean(own), unlike, 12), abs=1e-5
     )
     found = ask(engine, similar_to_document, corpus.space, own[0].document_id, k=1_000, equal_texts=True)
-    assert {id_ for id_, _ in found.chunks} == {one.chunk_id for one in others}
+    assert {id_ for id_, _ in pairs(found)} == {one.chunk_id for one in others}
 
 
 @pytest.mark.parametrize(
@@ -118,8 +124,8 @@ def test_filters_never_give_fewer_than_qualify(
     for k in (1, 7, 30, 1_000):
         found = ask(engine, similar_to_chunk, corpus.space, target.chunk_id, k=k, filters=filters)
         expected = distances(corpus, target.vector, wanted, k)
-        assert [apart for _, apart in found.chunks] == pytest.approx(expected, abs=1e-5)
-        assert {id_ for id_, _ in found.chunks} <= {one.chunk_id for one in wanted}
+        assert [apart for _, apart in pairs(found)] == pytest.approx(expected, abs=1e-5)
+        assert {id_ for id_, _ in pairs(found)} <= {one.chunk_id for one in wanted}
 
 
 def test_where_the_graph_gives_up_all_that_qualifies_is_compared(
@@ -133,7 +139,7 @@ def test_where_the_graph_gives_up_all_that_qualifies_is_compared(
     corpus.space.ef_search = 1
     found = ask(engine, similar_to_chunk, corpus.space, target.chunk_id, k=4, filters=filters, graph_only=True)
     assert found.plan == "exact"
-    assert {id_ for id_, _ in found.chunks} == {one.chunk_id for one in corpus.of("d29.md", "q")}
+    assert {id_ for id_, _ in pairs(found)} == {one.chunk_id for one in corpus.of("d29.md", "q")}
 
 
 def test_a_chunk_of_an_earlier_chunking_will_do_as_long_as_its_text_is_in_the_space(
