@@ -1,7 +1,7 @@
 """A search as it was asked: every value checked before anything is done for it."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Union, get_args
@@ -92,19 +92,19 @@ class Request:
 
     text: str
     vector: tuple[float, ...] | PackedVector | None
-    k: int
-    filters: Filters
-    min_score: float | None
     mode: Mode
-    weights: tuple[float, float]
-    rrf_constant: float
-    distance: Distance | None
-    exact: bool
-    ef_search: int | None
-    rerank: int
-    mmr: float | None
-    context: int
-    timeout_s: float | None
+    filters: Filters
+    k: int = 10
+    min_score: float | None = None
+    weights: tuple[float, float] = (1.0, 1.0)
+    rrf_constant: float = RRF_CONSTANT
+    distance: Distance | None = None
+    exact: bool = False
+    ef_search: int | None = None
+    rerank: int = 0
+    mmr: float | None = None
+    context: int = 0
+    timeout_s: float | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -120,6 +120,21 @@ class Request:
         return min(MOST_HITS, wanted)
 
 
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "k": lambda value: whole("k", value, 1, MOST_HITS),
+    "min_score": lambda value: number("min_score", value, -1e300, 1e300),
+    "weights": weights,
+    "rrf_constant": lambda value: number("rrf_constant", value, 0, 1e6) or 0.0,
+    "distance": lambda value: _distance(value),
+    "exact": lambda value: flag("exact", value),
+    "ef_search": lambda value: None if value is None else whole("ef_search", value, 1, 1_000),
+    "rerank": lambda value: whole("rerank", value, 0, MOST_HITS),
+    "mmr": lambda value: number("mmr", value, 0, 1),
+    "context": lambda value: whole("context", value, 0, MOST_CONTEXT),
+    "timeout_s": lambda value: number("timeout_s", value, 0.001, 86_400),
+}
+
+
 def make_request(query: Any, options: Options) -> Request:
     """Check everything that can be checked without the database; raises UsageError."""
     check_options("a search", options, Options.__annotations__)
@@ -129,30 +144,12 @@ def make_request(query: Any, options: Options) -> Request:
         raise UsageError(f"mode is {shown(mode)}; choose vector, text or hybrid.")
     if vector is not None and mode != "vector":
         raise UsageError(f"mode is {mode!r}, but a vector has no words; ask with text, or in mode vector.")
-    distance = options.get("distance")
-    if distance is not None and distance not in _DISTANCES:
-        raise UsageError(f"distance is {shown(distance)}; choose cosine, l2, ip or l1.")
-    rerank = whole("rerank", options.get("rerank", 0), 0, MOST_HITS)
-    if rerank and not text:
+    given: Mapping[str, Any] = options
+    checked = {name: _CHECKS[name](value) for name, value in given.items() if name in _CHECKS}
+    request = Request(text, vector, mode, _filters(options), **checked)
+    if request.rerank and not text:
         raise UsageError("rerank reads the question's words, but a vector was asked; ask with text.")
-    ef_search = options.get("ef_search")
-    return Request(
-        text=text,
-        vector=vector,
-        k=whole("k", options.get("k", 10), 1, MOST_HITS),
-        filters=_filters(options),
-        min_score=number("min_score", options.get("min_score"), -1e300, 1e300),
-        mode=mode,
-        weights=weights(options.get("weights", (1.0, 1.0))),
-        rrf_constant=number("rrf_constant", options.get("rrf_constant", RRF_CONSTANT), 0, 1e6) or 0.0,
-        distance=distance,
-        exact=flag("exact", options.get("exact", False)),
-        ef_search=None if ef_search is None else whole("ef_search", ef_search, 1, 1_000),
-        rerank=rerank,
-        mmr=number("mmr", options.get("mmr"), 0, 1),
-        context=whole("context", options.get("context", 0), 0, MOST_CONTEXT),
-        timeout_s=number("timeout_s", options.get("timeout_s"), 0.001, 86_400),
-    )
+    return request
 
 
 def check_options(what: str, options: Mapping[str, Any], known: Collection[str]) -> None:
@@ -190,6 +187,12 @@ def _query(query: Any) -> tuple[str, tuple[float, ...] | PackedVector | None]:
     if not math.isfinite(sum(vector)) and not all(map(math.isfinite, vector)):
         raise UsageError("the vector has NaN or infinite values; give one finite number a dimension.")
     return "", vector
+
+
+def _distance(value: Any) -> Distance | None:
+    if value is not None and value not in _DISTANCES:
+        raise UsageError(f"distance is {shown(value)}; choose cosine, l2, ip or l1.")
+    return value  # type: ignore[no-any-return]
 
 
 def _is_usual(query: Any) -> bool:
