@@ -141,21 +141,22 @@ def nearest_exactly(
     table, question = partition(space.id), asked(space)
     counting = conditions if most is None else [_unguessed(one) for one in conditions]
     texts = _joined(select(subject.content_hash), space, counting, subject)
+    measured = select(table.c.content_hash, distance_to(space, table, question, distance).label("distance"))
+    # With it the primary key is whole: one probe a text.
+    measured = measured.where(table.c.space_id == written(space.id))
     qualifying: ColumnElement[Any] = null()
     if most is None:
-        wanted = texts.distinct()
+        wanted = materialized(texts.distinct().cte("wanted"))
+        measured = measured.join(wanted, wanted.c.content_hash == table.c.content_hash)
     else:
         counted = materialized(texts.limit(written(most + 1)).cte("counted"))
-        qualifying = select(func.count()).select_from(counted).scalar_subquery()
-        wanted = select(counted.c.content_hash).distinct().where(qualifying <= written(most))
-    to_compare = materialized(wanted.cte("wanted"))
+        total = materialized(select(func.count().label("rows")).select_from(counted).cte("total"))
+        qualifying = select(total.c.rows).scalar_subquery()
+        # In one array, each once: the index goes through them in their order.
+        few = select(counted.c.content_hash).where(qualifying <= written(most)).scalar_subquery()
+        measured = measured.where(table.c.content_hash == func.any(func.array(few)))
     # Materialized, so that the planner sorts these vectors and does not walk the graph past all the others.
-    compared = materialized(
-        select(table.c.content_hash, distance_to(space, table, question, distance).label("distance"))
-        # The whole primary key: one probe a text.
-        .join(to_compare, (to_compare.c.content_hash == table.c.content_hash) & (table.c.space_id == written(space.id)))
-        .cte("compared")
-    )
+    compared = materialized(measured.cte("compared"))
     numbers = select(
         select(func.count()).select_from(compared).scalar_subquery().label("compared"), qualifying.label("qualifying")
     ).cte("numbers")
