@@ -12,12 +12,13 @@ from sqlalchemy import Column, Connection, Engine, LargeBinary, MetaData, Table,
 
 from rag_assets.audit.plans import searching, served_by_index
 from rag_assets.audit.samples import jittered, sample_questions, sample_vectors
-from rag_assets.db.compiled import Compiled, compile_statement, run_compiled
+from rag_assets.db.compiled import Compiled, compile_statement
 from rag_assets.db.copy import copy_rows
 from rag_assets.db.ddl import drop_table, execute
 from rag_assets.db.index_statements import create_index, index_definition, lists_for
 from rag_assets.db.index_states import index_in_use
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
+from rag_assets.db.sending import run_compiled
 from rag_assets.db.spaces import partition, probe_name
 from rag_assets.search.approximate import candidates_of, graph_values, nearest_texts
 

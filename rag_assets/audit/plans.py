@@ -8,8 +8,9 @@ from psycopg import sql
 from sqlalchemy import Connection, Select, text
 from sqlalchemy.dialects import postgresql
 
-from rag_assets.db.compiled import compile_statement, run_compiled
+from rag_assets.db.compiled import compile_statement
 from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.sending import run_compiled
 from rag_assets.db.spaces import partition
 from rag_assets.search.approximate import candidates_of, graph_values, nearest_texts
 from rag_assets.search.statements import nearest_rows

@@ -1,15 +1,14 @@
-"""Statements sent straight to the driver: a search or an append is too short for more on its way."""
+"""Statements compiled once, to be sent many times: to put one together takes longer than most searches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
-from sqlalchemy import ClauseElement, ColumnElement, Connection, Text, and_, literal_column, true
+from sqlalchemy import ClauseElement, ColumnElement, Text, and_, literal_column, true
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine.default import DefaultDialect
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.util import await_
+
+from rag_assets.db.sending import Sender, run_compiled
 
 # As a literal is written in standard SQL.
 _QUOTED = Text().literal_processor(DefaultDialect())  # type: ignore[no-untyped-call]
@@ -43,43 +42,6 @@ def _made(statement: ClauseElement) -> Any:
 
 def _as_sent(made: Any) -> Compiled:
     return Compiled(str(made), {name: value for name, value in made.params.items() if value is not None})
-
-
-def run_compiled(connection: Connection, statement: Compiled, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """All rows of a statement, as tuples; errors are those that SQLAlchemy raises.
-
-    They come in the binary form, which is read in less time: of types, ask for those that the driver reads in it.
-    """
-    # As SQLAlchemy asks it; a connection that nobody listens to does not even make the list of listeners.
-    if (connection._has_events or connection.engine._has_events) and connection.dispatch.before_cursor_execute:
-        # A log of queries, for example.
-        return [tuple(row) for row in connection.exec_driver_sql(statement.sql, statement.fixed | values)]
-    driver = connection.connection.driver_connection
-    values = statement.fixed | values
-    try:
-        if isinstance(driver, psycopg.AsyncConnection):
-            rows: list[tuple[Any, ...]] = await_(_fetched(driver, statement.sql, values))
-            return rows
-        assert isinstance(driver, psycopg.Connection)
-        with driver.cursor(binary=True) as cursor:
-            return cursor.execute(statement.sql, values).fetchall()
-    except psycopg.Error as error:
-        # The pool must hear of a broken connection, and callers of one kind of error.
-        lost = connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, None)  # type: ignore[arg-type]
-        if lost:
-            # As SQLAlchemy does it: connections as old as this one are broken too, and nobody is to run into them.
-            connection.engine.pool._invalidate(connection.connection, error)
-            connection.invalidate(error)
-        raise DBAPIError.instance(
-            statement.sql, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=lost
-        ) from error
-
-
-async def _fetched(driver: "psycopg.AsyncConnection[Any]", sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    # Nothing of it is awaited by itself: each such step would be one more way out of the greenlet and back.
-    async with driver.cursor(binary=True) as cursor:
-        await cursor.execute(sql, values)
-        return await cursor.fetchall()
 
 
 class Clauses:
@@ -116,7 +78,7 @@ class Conditional:
     statement: Compiled
     names: Sequence[str]
 
-    def run(self, connection: Connection, conditions: Clauses, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    def run(self, connection: Sender, conditions: Clauses, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         return run_compiled(connection, self.statement, conditions.named(self.names) | values if self.names else values)
 
 

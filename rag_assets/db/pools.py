@@ -85,6 +85,26 @@ class FairPool(QueuePool):
         self.record.closing = True
         self._pool.nudge(everybody=True)
 
+    def lend(self) -> ConnectionPoolEntry:
+        """An entry that is connected, for who gives it back by `take_back` whatever happens."""
+        entry = self._do_get()
+        try:
+            entry.get_connection()  # type: ignore[attr-defined]
+        except BaseException:
+            self._do_return_conn(entry)
+            raise
+        return entry
+
+    def take_back(self, entry: ConnectionPoolEntry) -> None:
+        self._do_return_conn(entry)
+
+    def lose(self, entry: ConnectionPoolEntry, error: BaseException) -> None:
+        """It is broken, and so are those that are as old: the like of `_invalidate` for what was lent."""
+        if self._invalidate_time < entry.starttime:  # type: ignore[attr-defined]
+            self._invalidate_time = time.time()
+        self._pool.forget_served()
+        entry.invalidate(error)
+
     def _invalidate(
         self, connection: PoolProxiedConnection, exception: BaseException | None = None, _checkin: bool = True
     ) -> None:

@@ -28,8 +28,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, REGCONFIG, TSQUERY
 
-from rag_assets.db.compiled import Compiled, compile_statement, run_compiled
+from rag_assets.db.compiled import Compiled, compile_statement
 from rag_assets.db.models import Document, DocumentChunk, Project
+from rag_assets.db.sending import run_compiled
 from rag_assets.search.candidates import Word, candidates
 
 K1 = 1.2

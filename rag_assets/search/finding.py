@@ -8,8 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from rag_assets.db.compiled import Compiled, compile_statement, run_compiled
+from rag_assets.db.compiled import Compiled, compile_statement
 from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.sending import Sender, run_compiled
 from rag_assets.search.answers import Hit
 from rag_assets.search.counts import Counts
 from rag_assets.search.fusion import reciprocal_rank_fusion
@@ -38,7 +39,7 @@ class Found:
 
 
 def find_all(
-    connection: Connection,
+    connection: Sender,
     space: EmbeddingSpace,
     asked: Sequence[tuple[Request, PackedVector]],
     ef_search: int,
@@ -63,17 +64,17 @@ def find_all(
 
 
 def find(
-    connection: Connection, space: EmbeddingSpace, request: Request, vector: AnyVector, ef_search: int, counts: Counts
+    connection: Sender, space: EmbeddingSpace, request: Request, vector: AnyVector, ef_search: int, counts: Counts
 ) -> Found:
     """The `request.deep` best candidates of the space, in the mode that was asked for."""
     if request.mode == "vector":
         nearest = _nearest(connection, space, request, vector, ef_search, counts, request.deep)
-        found = measured(space, request, nearest)
-    elif request.mode == "text":
-        found = _by_words(connection, space, request, request.deep)
-    else:
-        found = _by_both(connection, space, request, vector, ef_search, counts)
-    return kept(request, found)
+        return kept(request, measured(space, request, nearest))
+    # Of more than one statement, which are to see the same.
+    assert isinstance(connection, Connection)
+    if request.mode == "text":
+        return kept(request, _by_words(connection, space, request, request.deep))
+    return kept(request, _by_both(connection, space, request, vector, ef_search, counts))
 
 
 def kept(request: Request, found: Found) -> Found:
@@ -83,7 +84,7 @@ def kept(request: Request, found: Found) -> Found:
 
 
 def _nearest(
-    connection: Connection,
+    connection: Sender,
     space: EmbeddingSpace,
     request: Request,
     vector: AnyVector,

@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from rag_assets.db.models import EmbeddingSpace, Project
 from rag_assets.db.projects import get_project
+from rag_assets.db.sending import Sender
 from rag_assets.db.spaces import live_space
 from rag_assets.errors import ServiceError
 from rag_assets.search.reading import Reader
@@ -54,7 +55,7 @@ class Live:
                 self._known, lost = None, space.id
         raise ServiceError("the live space was replaced again and again during this search; ask again.")
 
-    def confirm(self, connection: Connection, space: EmbeddingSpace) -> None:
+    def confirm(self, connection: Sender, space: EmbeddingSpace) -> None:
         """To be asked when nothing was found: nothing is what statements for a space that serves no more give."""
         if not connection.scalar(select(is_live(space))):
             raise _Flipped

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection
+from sqlalchemy import ColumnElement
 
 from rag_assets.db.compiled import (
     NO_CLAUSES,
@@ -16,9 +16,9 @@ from rag_assets.db.compiled import (
     Conditional,
     compile_conditional,
     compile_statement,
-    run_compiled,
 )
 from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.sending import Sender, run_compiled
 from rag_assets.search import approximate, statements
 from rag_assets.search.counts import Counts
 from rag_assets.search.filters import Filters
@@ -48,7 +48,7 @@ class Conditions(Protocol):
 
 
 def nearest_rows(
-    connection: Connection,
+    connection: Sender,
     space: EmbeddingSpace,
     vector: AnyVector,
     *,
@@ -95,7 +95,7 @@ def nearest_rows(
 
 
 def nearest_to_many(
-    connection: Connection,
+    connection: Sender,
     space: EmbeddingSpace,
     vectors: Sequence[PackedVector],
     *,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
-from sqlalchemy import Connection
+from sqlalchemy.pool import ManagesConnection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,10 +84,10 @@ class _PackedDumper(Dumper):
 AnyVector: TypeAlias = str | PackedVector
 
 
-def accept_packed(connection: Connection) -> None:
+def accept_packed(connection: ManagesConnection) -> None:
     """Let the driver's connection take packed vectors; asked of each one that a search works on."""
     if _KNOWN not in connection.info:
-        driver = connection.connection.driver_connection
+        driver = connection.driver_connection
         assert driver is not None
         driver.adapters.register_dumper(PackedVector, _PackedDumper)
         driver.adapters.register_dumper(PackedVectors, _PackedDumper)

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from rag_assets.db.connecting import link_of
 from rag_assets.db.retry import Attempts
+from rag_assets.db.sending import Sender, Single
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.packed import accept_packed
 from rag_assets.search.waiting import Waiting
@@ -36,6 +37,7 @@ class Reader:
         self._engine = engine if self._ready else engine.execution_options(isolation_level="AUTOCOMMIT")
         # Where several belong together, all of them see what the first one sees.
         self._in_transaction = engine.execution_options(isolation_level="REPEATABLE READ")
+        self._single = Single(self._engine, accept_packed)
         self._waiting = waiting
 
     def read(self, work: Callable[[Connection], T], *, timeout_s: float | None = None, transaction: bool = False) -> T:
@@ -44,10 +46,19 @@ class Reader:
         Raises UsageError for what is beyond the limits of the server.
         A `transaction` is for more than one short statement; `timeout_s` needs one too.
         """
+        return self._repeated(lambda: self._read(work, timeout_s, transaction), timeout_s)
+
+    def read_single(self, work: Callable[[Sender], T]) -> T:
+        """The like for short statements, each of which stands for itself."""
+        if self._ready is not None and Single.serves(self._engine):
+            return self._repeated(lambda: work(self._single), None)
+        return self.read(work)
+
+    def _repeated(self, once: Callable[[], T], timeout_s: float | None) -> T:
         attempts = Attempts(self._engine, timeout_s)
         while True:
             try:
-                return self._read(work, timeout_s, transaction)
+                return once()
             except DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) == _QUERY_CANCELED:
                     limit = f"{timeout_s:g} s" if timeout_s is not None else "the database allows"
@@ -91,10 +102,10 @@ class Reader:
     def _read(self, work: Callable[[Connection], T], timeout_s: float | None, transaction: bool) -> T:
         if timeout_s is None and not transaction:
             with self._engine.connect() as connection:
-                accept_packed(connection)
+                accept_packed(connection.connection)
                 return work(connection)
         with self._in_transaction.begin() as connection:
-            accept_packed(connection)
+            accept_packed(connection.connection)
             if timeout_s is None:
                 if self._ready is None or self._ready.pooled:
                     connection.execute(_CAREFUL)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Table
 
-from rag_assets.db.compiled import Compiled, run_compiled
+from rag_assets.db.compiled import Compiled
 from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.sending import run_compiled
 from rag_assets.search.approximate import graph_values
 from rag_assets.search.statements import exact_distances_to_many
 

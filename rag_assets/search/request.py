@@ -109,7 +109,7 @@ class Request:
     @property
     def is_plain(self) -> bool:
         """Each of its statements is short, and stands for itself."""
-        return self.mode == "vector" and not self.exact
+        return self.mode == "vector" and not self.exact and self.timeout_s is None
 
     @property
     def deep(self) -> int:
@@ -201,9 +201,8 @@ def _is_usual(query: Any) -> bool:
         return False
     import numpy as np
 
-    # NaN is in no range, and what overflows is not either.
-    with np.errstate(all="ignore"):
-        return len(query) <= MOST_NUMBERS and bool(0.25 < query.dot(query) < 4)
+    # NaN is in no range, and what overflows is not either; of both this product says nothing.
+    return len(query) <= MOST_NUMBERS and bool(0.25 < np.vdot(query, query) < 4)
 
 
 def _filters(options: Options) -> Filters:

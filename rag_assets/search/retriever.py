@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.sending import Sender
 from rag_assets.errors import UsageError
 from rag_assets.search.aggregates import Aggregate, aggregate, centroid
 from rag_assets.search.answers import Answer
@@ -197,15 +198,19 @@ class Retriever:
         ef_search = self._graph_width(space, first)
         asked = [(request, vector) for request, (vector, _) in zip(requests, embedded, strict=True)]
 
-        def search(connection: Connection) -> list[Found]:
+        def search(connection: Sender) -> list[Found]:
             found = find_all(connection, space, asked, ef_search, self._counts)
             if not all(one.hits for one in found):
                 self._live.confirm(connection, space)
-                self._live.check_projects(connection, first.filters.projects, anew=True)
             return found
 
         started = time.perf_counter()
-        found = self._reader.read(search, timeout_s=first.timeout_s, transaction=not first.is_plain)
+        if first.is_plain:
+            found = self._reader.read_single(search)
+        else:
+            found = self._reader.read(search, timeout_s=first.timeout_s, transaction=True)
+        if first.filters.projects and not all(one.hits for one in found):
+            self._reader.read(partial(self._live.check_projects, names=first.filters.projects, anew=True))
         took_ms = (time.perf_counter() - started) * 1000 / len(requests)
         return [
             self._answer(space, request, one, took_ms, embedding_ms, ef_search)

@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 from sqlalchemy import URL, Connection, Engine, text
 
 from rag_assets.audit.plans import forbid_other_plans, served_by_index
-from rag_assets.db.compiled import compile_statement, run_compiled
+from rag_assets.db.compiled import compile_statement
 from rag_assets.db.engine import make_engine
 from rag_assets.db.index_build import Building, ensure_index
 from rag_assets.db.index_statements import index_name
 from rag_assets.db.index_states import examine
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.models.embeddings import EF_SEARCH, EF_SEARCH_OF_SIGNS
+from rag_assets.db.sending import run_compiled
 from rag_assets.db.spaces import SpaceDefinition, ensure_space, partition
 from rag_assets.search.approximate import candidates_of, graph_values, nearest_texts
 from rag_assets.settings import Settings

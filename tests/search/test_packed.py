@@ -11,7 +11,7 @@ NUMBERS = [[0.0, -1.5, 3.25], [1e-38, 3.4e38, -0.0], [0.1, 0.2, 0.3]]
 def test_the_server_reads_the_numbers_that_were_packed(engine: Engine) -> None:
     vectors = [PackedVector.of(numbers) for numbers in NUMBERS]
     with engine.connect() as connection:
-        accept_packed(connection)
+        accept_packed(connection.connection)
         together = connection.scalar(text("SELECT CAST(:v AS real[])"), {"v": PackedVectors.of(vectors)})
         alone = [connection.scalar(text("SELECT CAST(:v AS vector)::real[]"), {"v": vector}) for vector in vectors]
         none = connection.scalar(text("SELECT cardinality(CAST(:v AS real[]))"), {"v": PackedVectors.of([])})

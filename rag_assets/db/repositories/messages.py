@@ -26,11 +26,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import make_transient_to_detached
 
-from rag_assets.db.compiled import Compiled, compile_statement, run_compiled
+from rag_assets.db.compiled import Compiled, compile_statement
 from rag_assets.db.models import Conversation, ConversationMessage
 from rag_assets.db.repositories import conversations, entities
 from rag_assets.db.repositories.lineage import NEWEST, descendants, readable
 from rag_assets.db.repositories.values import checked, checked_id, table_of
+from rag_assets.db.sending import run_compiled
 from rag_assets.errors import UsageError
 
 Role = Literal["user", "assistant", "system", "tool"]
