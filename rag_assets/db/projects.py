@@ -15,6 +15,8 @@ from rag_assets.project_settings import project_settings, stored
 from rag_assets.text.cleaning import clean
 
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
+# Of the known projects, in an error that is to stay one line.
+_MOST_SHOWN = 20
 
 
 def slug(name: str) -> str:
@@ -41,8 +43,11 @@ def get_project(connection: Connection, name: str) -> Project:
     """The project of this name; raises UsageError that lists the known ones."""
     project = find_project(connection, name)
     if project is None:
-        known = ", ".join(project_names(connection)) or "none yet"
-        raise UsageError(f"there is no project {name!r} (known: {known}); make it with: rag-assets ingest SOURCE.")
+        names = project_names(connection)
+        more = f" and {len(names) - _MOST_SHOWN:,} more" if len(names) > _MOST_SHOWN else ""
+        known = (", ".join(names[:_MOST_SHOWN]) or "none yet") + more
+        wanted = repr(name) if len(name) <= 100 else repr(name[:100]) + "…"
+        raise UsageError(f"there is no project {wanted} (known: {known}); make it with: rag-assets ingest SOURCE.")
     return project
 
 

@@ -28,6 +28,7 @@ from rag_assets.errors import UsageError
 from rag_assets.search.filters import NO_FILTERS, Filters
 from rag_assets.search.packed import AnyVector
 from rag_assets.search.selection import average, check_projects, chosen_vectors, mean_vector
+from rag_assets.search.values import whole
 
 MOST_NEAREST = 1_000
 MOST_BUCKETS = 1_000
@@ -100,10 +101,7 @@ def aggregate(
     `to`: the vector that distances are measured to, of a question for example; unset: their own average. Raises
     UsageError for `nearest` or `buckets` out of range.
     """
-    if not 0 <= nearest <= MOST_NEAREST:
-        raise UsageError(f"nearest is {nearest}; choose 0 to {MOST_NEAREST} documents.")
-    if not 1 <= buckets <= MOST_BUCKETS:
-        raise UsageError(f"buckets is {buckets}; choose 1 to {MOST_BUCKETS}.")
+    nearest, buckets = whole("nearest", nearest, 0, MOST_NEAREST), whole("buckets", buckets, 1, MOST_BUCKETS)
     check_projects(connection, filters)
     values = {"to": None if to is None else str(to), "nearest": nearest, "buckets": buckets}
     row = connection.execute(_statement(space, filters, to_own=to is None), values).one()

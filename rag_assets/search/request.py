@@ -124,7 +124,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "k": lambda value: whole("k", value, 1, MOST_HITS),
     "min_score": lambda value: number("min_score", value, -1e300, 1e300),
     "weights": weights,
-    "rrf_constant": lambda value: number("rrf_constant", value, 0, 1e6) or 0.0,
+    "rrf_constant": lambda value: RRF_CONSTANT if value is None else number("rrf_constant", value, 0, 1e6),
     "distance": lambda value: _distance(value),
     "exact": lambda value: flag("exact", value),
     "ef_search": lambda value: None if value is None else whole("ef_search", value, 1, 1_000),
@@ -139,8 +139,10 @@ def make_request(query: Any, options: Options) -> Request:
     """Check everything that can be checked without the database; raises UsageError."""
     check_options("a search", options, Options.__annotations__)
     text, vector = _query(query)
-    mode = options.get("mode") or ("vector" if vector is not None else DEFAULT_MODE)
-    if mode not in _MODES:
+    mode = options.get("mode")
+    if mode is None:
+        mode = "vector" if vector is not None else DEFAULT_MODE
+    if not (isinstance(mode, str) and mode in _MODES):
         raise UsageError(f"mode is {shown(mode)}; choose vector, text or hybrid.")
     if vector is not None and mode != "vector":
         raise UsageError(f"mode is {mode!r}, but a vector has no words; ask with text, or in mode vector.")
@@ -190,9 +192,9 @@ def _query(query: Any) -> tuple[str, tuple[float, ...] | PackedVector | None]:
 
 
 def _distance(value: Any) -> Distance | None:
-    if value is not None and value not in _DISTANCES:
+    if value is not None and not (isinstance(value, str) and value in _DISTANCES):
         raise UsageError(f"distance is {shown(value)}; choose cosine, l2, ip or l1.")
-    return value  # type: ignore[no-any-return]
+    return value  # type: ignore[return-value]
 
 
 def _is_usual(query: Any) -> bool:

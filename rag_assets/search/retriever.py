@@ -1,7 +1,7 @@
 """Search: a question in, the chunks that answer it out, with all that a citation needs."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, Unpack
 from uuid import UUID
@@ -27,6 +27,7 @@ from rag_assets.search.reading import Reader
 from rag_assets.search.request import CHOOSING, LIKENESS, Options, Query, Request, check_options, make_request
 from rag_assets.search.rerank import Reranker
 from rag_assets.search.selection import as_id, as_pair, find_document
+from rag_assets.search.shown import shown
 from rag_assets.search.similar import similar_to_chunk, similar_to_document
 from rag_assets.search.waiting import Waiting
 
@@ -81,6 +82,8 @@ class Retriever:
 
         `took_ms` of each is its share of the database's time. Raises what `search` does, for all or for none.
         """
+        if isinstance(queries, str | bytes | Mapping) or not isinstance(queries, Iterable):
+            raise UsageError(f"search_many wants a list of questions or vectors, not {shown(queries)}.")
         requests = [make_request(query, options) for query in queries]
         return self._live.run(lambda space: self._answers(space, requests)) if requests else []
 

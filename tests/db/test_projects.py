@@ -70,3 +70,14 @@ def test_an_unknown_project_is_an_error_that_lists_the_known_ones(engine: Engine
         save_project(connection, "air", "/", {})
         with pytest.raises(UsageError, match=r"known: air, sea\)"):
             get_project(connection, "zoo")
+
+
+def test_an_error_with_names_stays_short(engine: Engine) -> None:
+    with engine.begin() as connection:
+        for number in range(25):
+            save_project(connection, f"p{number:02}", "/", {})
+        with pytest.raises(
+            UsageError, match=r"no project 'z{100}'… \(known: p00, .*p19 and 5 more\); make it"
+        ) as raised:
+            get_project(connection, "z" * 10_000)
+    assert len(str(raised.value)) < 400

@@ -134,6 +134,10 @@ def test_what_cannot_be_is_refused(engine: Engine, corpus: Corpus) -> None:
     refused: list[tuple[dict[str, Any], str]] = [
         ({"nearest": -1}, "nearest is -1; choose 0 to 1000"),
         ({"buckets": 0}, "buckets is 0; choose 1 to 1000"),
+        ({"nearest": "5"}, "nearest is '5'; choose 0 to 1000"),
+        ({"nearest": None}, "nearest is None"),
+        ({"nearest": True}, "nearest is True"),
+        ({"buckets": 1.5}, "buckets is 1.5"),
         ({"filters": Filters(projects=["nope"])}, "there is no project 'nope'"),
     ]
     for options, message in refused:

@@ -77,7 +77,13 @@ def test_what_cannot_be_asked_is_one_clear_error_and_the_event_loop_answers_the_
     engine: Engine, remembered: dict[str, Any]
 ) -> None:
     retriever = Retriever(engine, encoder=lambda _: ENCODER)
-    for options, said in (({"user_id": "ada"}, "user_id is 'ada'"), ({"k": 1001}, "k is 1001"), ({"mode": 1}, "mode")):
+    for options, said in (
+        ({"user_id": "ada"}, "user_id is 'ada'"),
+        ({"k": 1001}, "k is 1001"),
+        ({"mode": 1}, "mode"),
+        ({"weights": (1, 0, 0)}, "weights is \\(1, 0, 0\\); give a RecallWeights"),
+        ({"weights": None}, "weights is None"),
+    ):
         with pytest.raises(UsageError, match=said):
             retriever.search_memories("tea", **options)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="3 dimensions"):

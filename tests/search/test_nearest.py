@@ -266,3 +266,7 @@ def test_many_at_once_are_answered_like_each_alone(engine: Engine, corpus: Corpu
     assert retriever.search_many([]) == []
     with pytest.raises(UsageError, match="the question is empty"):
         retriever.search_many([vectors[0], " "])
+    # The letters of a question are no questions.
+    for one in ("whale", b"whale", {"whale": 1}, None, 5):
+        with pytest.raises(UsageError, match="search_many wants a list of questions or vectors, not"):
+            retriever.search_many(one)  # type: ignore[arg-type]

@@ -123,6 +123,9 @@ def test_a_query_that_is_neither_words_nor_a_vector_is_refused(query: Any, messa
         ({"min_score": 10**400}, "min_score is"),
         ({"mode": "words"}, "mode is 'words'; choose vector, text or hybrid"),
         ({"mode": 5}, "mode is 5"),
+        ({"mode": ""}, "mode is ''"),
+        ({"mode": []}, "mode is \\[\\]"),
+        ({"mode": np.array(["text", "vector"])}, "mode is array"),
         ({"weights": (1,)}, "weights is \\(1,\\)"),
         ({"weights": (1, 2, 3)}, "weights is"),
         ({"weights": (0, 0)}, "weights is"),
@@ -131,6 +134,7 @@ def test_a_query_that_is_neither_words_nor_a_vector_is_refused(query: Any, messa
         ({"weights": "12"}, "weights is '12'"),
         ({"weights": 1}, "weights is 1"),
         ({"distance": "manhattan"}, "distance is 'manhattan'; choose cosine, l2, ip or l1"),
+        ({"distance": np.array(["l2", "ip"])}, "distance is array"),
         ({"exact": "no"}, "exact is 'no'; choose True or False"),
         ({"ef_search": 0}, "ef_search is 0"),
         ({"ef_search": 1001}, "ef_search is 1001"),
@@ -160,7 +164,7 @@ def test_of_a_vector_nothing_is_asked_that_needs_words(options: Any, message: st
 def test_what_is_not_given_is_as_if_it_were_none() -> None:
     unset = dict.fromkeys(
         ["project", "file_type", "path_glob", "metadata", "created_from", "updated_to", "min_score", "mode"]
-    ) | dict.fromkeys(["distance", "ef_search", "mmr", "timeout_s"])
+    ) | dict.fromkeys(["distance", "ef_search", "mmr", "timeout_s", "rrf_constant"])
     assert make_request("whale", unset) == make_request("whale", {})  # type: ignore[arg-type]
     assert not make_request("whale", {"metadata": {}}).filters
     assert make_request("whale", {}).mode == request.DEFAULT_MODE

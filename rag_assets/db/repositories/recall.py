@@ -17,6 +17,8 @@ from rag_assets.db.spaces import live_space, partition
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.approximate import asked, candidates_of, distance_to, graph_values, nearest_texts
 from rag_assets.search.packed import AnyVector
+from rag_assets.search.shown import shown
+from rag_assets.search.values import is_number, whole
 
 MOST_MEMORIES = 1_000
 # Up to so many, all memories that serve are weighed: comparing them takes a few milliseconds.
@@ -39,8 +41,8 @@ class RecallWeights:
     def __post_init__(self) -> None:
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise UsageError(f"{name} is {value}; give a finite number that is not negative.")
+            if not (is_number(value) and 0 <= value <= 1e300):
+                raise UsageError(f"{name} is {shown(value)}; give a finite number that is not negative.")
         if not 0 < self.decay_per_hour <= 1:
             raise UsageError(f"decay_per_hour is {self.decay_per_hour}; give more than 0 and at most 1.")
 
@@ -113,8 +115,9 @@ def weigh(
     weights: RecallWeights,
 ) -> list[Weighed]:
     """What `recall` finds, by a vector of the space, and nothing noted: for who may only read."""
-    if not 1 <= k <= MOST_MEMORIES:
-        raise UsageError(f"k is {k}; choose 1 to {MOST_MEMORIES}.")
+    k = whole("k", k, 1, MOST_MEMORIES)
+    if not isinstance(weights, RecallWeights):
+        raise UsageError(f"weights is {shown(weights)}; give a RecallWeights(relevance=…, importance=…, recency=…).")
     nearest = max(100, _WEIGHED_PER_HIT * k)
     values = graph_values(vector, min(1000, nearest))
     serves = and_(in_force(), *(_limited_to(name, owner[name]) for name in OWNERS))
