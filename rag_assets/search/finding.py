@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection
 
 from rag_assets.db.compiled import Compiled, compile_statement
 from rag_assets.db.models import EmbeddingSpace
@@ -19,7 +19,7 @@ from rag_assets.search.packed import AnyVector, PackedVector
 from rag_assets.search.request import Request
 from rag_assets.search.statements import chunks_by_id
 from rag_assets.search.subjects import CHUNK_ID, CHUNK_IDS, CHUNKS, Subject
-from rag_assets.search.words import search_words
+from rag_assets.search.words import search_words, without_excluded
 
 # How deep each of two rankings goes before they are fused.
 FUSED_DEPTH = 50
@@ -92,6 +92,7 @@ def _nearest(
     counts: Counts,
     k: int,
     subject: Subject = CHUNKS,
+    left_out: Sequence[ColumnElement[bool]] = (),
 ) -> Nearest:
     return nearest_rows(
         connection,
@@ -103,6 +104,7 @@ def _nearest(
         counts=counts,
         distance=request.distance,
         exact=request.exact,
+        left_out=left_out,
         subject=subject,
     )
 
@@ -134,7 +136,8 @@ def _by_both(
 ) -> Found:
     deep = max(request.deep, FUSED_DEPTH)
     # Of what is found by meaning and by words, ids alone: most of it is not shown.
-    near = _nearest(connection, space, request, vector, ef_search, counts, deep, CHUNK_IDS)
+    left_out = without_excluded(connection, space, request.text)
+    near = _nearest(connection, space, request, vector, ef_search, counts, deep, CHUNK_IDS, left_out)
     worded = search_words(connection, space, request.text, k=deep, filters=request.filters)
     scores = dict(zip([id_ for _, id_ in near.rows], _scores(space, request, near), strict=True))
     by_words = dict(worded.chunks)

@@ -51,8 +51,9 @@ class Options(TypedDict, total=False):
       `updated_from`, `updated_to`: see `Filters`.
     - `min_score`: no hit below it, in the unit of the mode's score.
     - `mode`: `vector`, by meaning; `text`, by words (BM25; "phrases" must, -words must not be in a chunk); `hybrid`,
-      both, fused by reciprocal rank with `weights` (vector, text; 1 and 1) and `rrf_constant` (5). Unset, a text is
-      searched by both, a vector by meaning. Only `text` needs no model.
+      both, fused by reciprocal rank with `weights` (vector, text; 1 and 1) and `rrf_constant` (5): -words are in no
+      hit, a "phrase" in those that words find. Unset, a text is searched by both, a vector by meaning. Only `text`
+      needs no model.
     - `distance`: `cosine`, `l2`, `ip` or `l1`; unset, the space's own. One that the index cannot serve is
       answered exactly.
     - `exact`: compare all vectors, not only those that the graph leads to.

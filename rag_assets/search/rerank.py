@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from rag_assets.embedding.model import from_hub
 from rag_assets.errors import ServiceError, UsageError
+from rag_assets.search.shown import shown
 from rag_assets.settings import Settings
 
 Row = TypeVar("Row")
@@ -38,7 +39,13 @@ def rerank(
     """
     scored = candidates[:most]
     texts = list(dict.fromkeys(text_of(row) for row in scored))
-    given = [float(score) for score in reranker.score(query, texts)] if texts else []
+    scores_of = reranker.score(query, texts) if texts else []
+    try:
+        given = [float(score) for score in scores_of]
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(
+            f"the reranker gave {shown(scores_of)}; it must give one finite number for each text."
+        ) from None
     if len(given) != len(texts):
         raise UsageError(f"the reranker gave {len(given)} scores for {len(texts)} texts; it must give one for each.")
     wrong = next((score for score in given if not math.isfinite(score)), None)

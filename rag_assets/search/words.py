@@ -6,7 +6,8 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, select, text
+from sqlalchemy import ColumnElement, Connection, Text, and_, cast, literal, not_, select, text
+from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY
 
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.search.bm25 import Asked, best_of_documents, best_through_index
@@ -86,13 +87,31 @@ def search_words(
     return _sorted(found.values(), k)
 
 
-def _read(connection: Connection, space: EmbeddingSpace, question: Question) -> list[Asked]:
-    values = {
+def without_excluded(connection: Connection, space: EmbeddingSpace, question: str) -> list[ColumnElement[bool]]:
+    """Conditions that hold for chunks without the question's -words; none where it has none."""
+    asked = parse(question)
+    if not asked.excluded:
+        return []
+    conditions = []
+    for row in connection.execute(_READ_QUESTION, _values(space, asked)):
+        if row.excluded:
+            any_of_them = cast(literal(" | ".join(f"({one})" for one in row.excluded), Text), TSQUERY)
+            has_one = DocumentChunk.tsv.op("@@")(any_of_them)
+            in_language = DocumentChunk.language == cast(literal(row.language, Text), REGCONFIG)
+            conditions.append(not_(and_(in_language, has_one)))
+    return conditions
+
+
+def _values(space: EmbeddingSpace, question: Question) -> dict[str, Any]:
+    return {
         "words": question.words,
         "phrases": list(question.phrases),
         "excluded": list(question.excluded),
         "chunking": space.chunking,
     }
+
+
+def _read(connection: Connection, space: EmbeddingSpace, question: Question) -> list[Asked]:
     return [
         Asked(
             space.chunking,
@@ -103,7 +122,7 @@ def _read(connection: Connection, space: EmbeddingSpace, question: Question) -> 
             row.phrases or [],
             row.excluded or [],
         )
-        for row in connection.execute(_READ_QUESTION, values)
+        for row in connection.execute(_READ_QUESTION, _values(space, question))
         if row.lexemes
     ]
 

@@ -59,9 +59,15 @@ def test_nothing_to_rerank_asks_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("scores", "message"),
-    [([1.0], "gave 1 scores for 2 texts"), ([1.0, float("nan")], "gave the score nan"), ([1, float("-inf")], "-inf")],
+    [
+        ([1.0], "gave 1 scores for 2 texts"),
+        ([1.0, float("nan")], "gave the score nan"),
+        ([1, float("-inf")], "-inf"),
+        (None, "gave None; it must give one finite number for each text"),
+        (["good", "bad"], "gave \\['good', 'bad'\\]; it must give"),
+    ],
 )
-def test_a_reranker_that_does_not_score_each_text_is_refused(scores: list[float], message: str) -> None:
+def test_a_reranker_that_does_not_score_each_text_is_refused(scores: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         rerank(Giving(scores), "q", ["a", "b"], text_of=str, most=5)
 

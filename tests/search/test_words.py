@@ -101,6 +101,17 @@ def test_hybrid_finds_what_either_way_finds(animals: Engine) -> None:
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
+@pytest.mark.parametrize("chosen", [{}, {"exact": True}, {"file_type": "text"}, {"k": 1}])
+@pytest.mark.parametrize("question", ["plain river -zebra", 'plain river -"striped zebra" -zebras', "-zebra"])
+def test_what_has_an_excluded_word_is_not_found_by_its_meaning_either(
+    animals: Engine, question: str, chosen: dict[str, object]
+) -> None:
+    answer = Retriever(animals).search(question, mode="hybrid", **chosen)  # type: ignore[arg-type]
+    others = {"lion.txt", "error.txt", "hidden.txt"}
+    assert set(paths(answer)) <= others
+    assert len(answer.hits) == chosen.get("k", len(others))
+
+
 def test_words_are_counted_again_only_when_chunks_have_changed(animals: Engine, folder: Path) -> None:
     with animals.connect() as connection:
         space = live_space(connection)
