@@ -1,30 +1,25 @@
 """Search: a question in, the chunks that answer it out, with all that a citation needs."""
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar, Unpack
+from typing import TYPE_CHECKING, Unpack
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.sending import Sender
 from rag_assets.errors import UsageError
 from rag_assets.search.aggregates import Aggregate, aggregate, centroid
+from rag_assets.search.answering import Answering
 from rag_assets.search.answers import Answer
 from rag_assets.search.asking import Asking
-from rag_assets.search.completeness import Completeness
 from rag_assets.search.counts import Counts
-from rag_assets.search.finding import FUSED_DEPTH, Found, find_all, kept, measured
-from rag_assets.search.finishing import finish, reranked
 from rag_assets.search.live import Live
 from rag_assets.search.nearest import Nearest
-from rag_assets.search.packed import PackedVector
 from rag_assets.search.provenance import Provenance, explain_chunk
 from rag_assets.search.query_vectors import MakeEncoder
 from rag_assets.search.reading import Reader
-from rag_assets.search.request import CHOOSING, LIKENESS, Options, Query, Request, check_options, make_request
+from rag_assets.search.request import CHOOSING, LIKENESS, Options, Query, check_options, make_request
 from rag_assets.search.rerank import Reranker
 from rag_assets.search.selection import as_id, as_pair, find_document
 from rag_assets.search.shown import shown
@@ -35,8 +30,6 @@ if TYPE_CHECKING:
     # Imported by the first such search: the pipeline has no use for them, and for what they import.
     from rag_assets.search.memories import MemoryAnswer, MemoryOptions
     from rag_assets.search.messages import MessageAnswer, MessageOptions
-
-T = TypeVar("T")
 
 
 class Retriever:
@@ -57,16 +50,23 @@ class Retriever:
         waiting: Waiting | None = None,
         space: EmbeddingSpace | None = None,
     ) -> None:
-        self._reranker = reranker
-        self._waiting = waiting or Waiting()
-        self._reader = Reader(engine, self._waiting)
+        waiting = waiting or Waiting()
+        self._reader = Reader(engine, waiting)
         self._live = Live(self._reader, space=space)
         self._live_messages = Live(self._reader, "messages")
         self._live_memories = Live(self._reader, "memories")
-        self._asking = Asking(self._reader, self._waiting, encoder)
+        self._asking = Asking(self._reader, waiting, encoder)
         self._counts = Counts()
-        self._completeness = Completeness(self._reader)
         self._ef_search = ef_search
+        self._answering = Answering(
+            self._reader,
+            waiting,
+            self._live,
+            self._asking,
+            self._counts,
+            ef_search=ef_search,
+            reranker=reranker,
+        )
 
     def search(self, query: Query, **options: Unpack[Options]) -> Answer:
         """The best chunks for a question or a vector, best first; see `Options`.
@@ -85,7 +85,7 @@ class Retriever:
         if isinstance(queries, str | bytes | Mapping) or not isinstance(queries, Iterable):
             raise UsageError(f"search_many wants a list of questions or vectors, not {shown(queries)}.")
         requests = [make_request(query, options) for query in queries]
-        return self._live.run(lambda space: self._answers(space, requests)) if requests else []
+        return self._live.run(lambda space: self._answering.answers(space, requests)) if requests else []
 
     def similar(
         self,
@@ -117,12 +117,12 @@ class Retriever:
                 filters=request.filters,
                 equal_texts=equal_texts,
                 counts=self._counts,
-                ef_search=self._graph_width(space, request),
+                ef_search=self._answering.graph_width(space, request),
                 distance=request.distance,
                 exact=request.exact,
             )
 
-        return self._live.run(lambda space: self._similar(space, request, nearest))
+        return self._live.run(lambda space: self._answering.similar(space, request, nearest))
 
     def centroid(self, *, document: tuple[str, str] | None = None, **options: Unpack[Options]) -> list[float]:
         """The average vector of the chunks that the filters leave, or of one document's (project, file path).
@@ -137,7 +137,7 @@ class Retriever:
             document_id = None if document is None else find_document(connection, *as_pair(document))
             return centroid(connection, space, request.filters, document_id=document_id)
 
-        return self._live.run(lambda space: self._in_transaction(space, request, work))
+        return self._live.run(lambda space: self._answering.in_transaction(space, request, work))
 
     def aggregate(
         self, *, to: Query | None = None, nearest: int = 10, buckets: int = 20, **options: Unpack[Options]
@@ -150,12 +150,13 @@ class Retriever:
         check_options("aggregate", options, CHOOSING)
         request = make_request((1.0,) if to is None else to, {**options, "mode": "vector"})
 
-        def work(connection: Connection, space: EmbeddingSpace, vector: PackedVector | None) -> Aggregate:
-            return aggregate(connection, space, request.filters, to=vector, nearest=nearest, buckets=buckets)
-
         def run(space: EmbeddingSpace) -> Aggregate:
             vector = None if to is None else self._asking.vector(self._live, space, request)[0]
-            return self._in_transaction(space, request, lambda connection, space: work(connection, space, vector))
+
+            def work(connection: Connection, space: EmbeddingSpace) -> Aggregate:
+                return aggregate(connection, space, request.filters, to=vector, nearest=nearest, buckets=buckets)
+
+            return self._answering.in_transaction(space, request, work)
 
         return self._live.run(run)
 
@@ -192,81 +193,3 @@ class Retriever:
         from rag_assets.search.memories import search_memories
 
         return search_memories(self._reader, self._asking, self._live_memories, query, options)
-
-    def _answers(self, space: EmbeddingSpace, requests: Sequence[Request]) -> list[Answer]:
-        first = requests[0]
-        if not self._live.knows(first.filters.projects):
-            self._reader.read(lambda connection: self._live.check_projects(connection, first.filters.projects))
-        embedded = [self._asking.vector(self._live, space, request) for request in requests]
-        ef_search = self._graph_width(space, first)
-        asked = [(request, vector) for request, (vector, _) in zip(requests, embedded, strict=True)]
-
-        def search(connection: Sender) -> list[Found]:
-            found = find_all(connection, space, asked, ef_search, self._counts)
-            if not all(one.hits for one in found):
-                self._live.confirm(connection, space)
-            return found
-
-        started = time.perf_counter()
-        if first.is_plain:
-            found = self._reader.read_single(search)
-        else:
-            found = self._reader.read(search, timeout_s=first.timeout_s, transaction=True)
-        if first.filters.projects and not all(one.hits for one in found):
-            self._reader.read(partial(self._live.check_projects, names=first.filters.projects, anew=True))
-        took_ms = (time.perf_counter() - started) * 1000 / len(requests)
-        return [
-            self._answer(space, request, one, took_ms, embedding_ms, ef_search)
-            for request, one, (_, embedding_ms) in zip(requests, found, embedded, strict=True)
-        ]
-
-    def _similar(
-        self,
-        space: EmbeddingSpace,
-        request: Request,
-        nearest: Callable[[Connection, EmbeddingSpace], Nearest],
-    ) -> Answer:
-        started = time.perf_counter()
-        found = kept(request, measured(space, request, self._in_transaction(space, request, nearest)))
-        took_ms = (time.perf_counter() - started) * 1000
-        return self._answer(space, request, found, took_ms, 0.0, self._graph_width(space, request))
-
-    def _in_transaction(
-        self, space: EmbeddingSpace, request: Request, work: Callable[[Connection, EmbeddingSpace], T]
-    ) -> T:
-        def checked(connection: Connection) -> T:
-            self._live.confirm(connection, space)
-            return work(connection, space)
-
-        return self._reader.read(checked, timeout_s=request.timeout_s, transaction=True)
-
-    def _answer(
-        self,
-        space: EmbeddingSpace,
-        request: Request,
-        found: Found,
-        took_ms: float,
-        embedding_ms: float,
-        ef_search: int,
-    ) -> Answer:
-        candidates, rerank_ms = reranked(self._waiting, self._reranker, request, found.hits)
-        started = time.perf_counter()
-        chosen = finish(self._reader, space, request, candidates)
-        took_ms += (time.perf_counter() - started) * 1000
-        return Answer(
-            query=request.text,
-            mode=request.mode,
-            space=space.id,
-            hits=chosen,
-            took_ms=round(took_ms, 2),
-            embedding_ms=round(embedding_ms, 2),
-            rerank_ms=round(rerank_ms, 2),
-            plan=found.plan,
-            considered=found.considered,
-            ef_search=ef_search if "index" in found.plan else None,
-            degraded=self._completeness.of(space),
-        )
-
-    def _graph_width(self, space: EmbeddingSpace, request: Request) -> int:
-        deep = max(request.deep, FUSED_DEPTH) if request.mode == "hybrid" else request.deep
-        return min(1000, max(deep, request.ef_search or self._ef_search or space.ef_search))
