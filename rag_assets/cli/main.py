@@ -26,7 +26,7 @@ from rag_assets.cli import (
     tune,
     ui,
 )
-from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError
+from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError, UsageError
 
 app = typer.Typer(
     help="Keep documents searchable by meaning in PostgreSQL, and know that they are.",
@@ -72,22 +72,34 @@ def run() -> None:
 
 def main() -> None:
     """Run the command line; every expected error is one line on stderr and an exit code."""
+    code: Any = 0
     try:
-        app()
+        # By itself typer says what is wrong with the usage in a box of six lines.
+        code = app(standalone_mode=False)
     except RagAssetsError as error:
         fail(error)
+    except typer.TyperException as error:
+        _fail_usage(error)
     except KeyboardInterrupt:
         fail(RunInterruptedError())
-    except SystemExit as end:
-        # typer makes this of an interrupt, and says nothing.
-        if end.code == RunInterruptedError.exit_code:
-            fail(RunInterruptedError())
-        raise
     except Exception as error:
         service = _as_service_error(error)
         if service is None:
             raise
         fail(service)
+    # typer makes this of an interrupt, and says nothing.
+    if code == RunInterruptedError.exit_code:
+        fail(RunInterruptedError())
+    sys.exit(code)
+
+
+def _fail_usage(error: typer.TyperException) -> Any:
+    said = " ".join(error.format_message().split()).rstrip(".")
+    if not said:
+        # No command was named, and the help is shown.
+        sys.exit(UsageError.exit_code)
+    command = getattr(getattr(error, "ctx", None), "command_path", "rag-assets")
+    fail(UsageError(f"{said[0].lower()}{said[1:]}; see `{command} --help`."))
 
 
 def fail(error: RagAssetsError) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rag_assets.errors import UsageError
-from rag_assets.text.cleaning import clean
+from rag_assets.text.cleaning import clean, is_text
 
 T = TypeVar("T")
 MOST_GRADE = 1_000
@@ -39,8 +39,8 @@ def lines(file: Path) -> Iterator[tuple[int, str]]:
 
 
 def query_of(value: Mapping[str, Any], key: str, where: str) -> str:
-    query = of_type(value.get(key), str, f'"{key}"', where)
-    if not clean(query).strip():
+    query = clean(of_type(value.get(key), str, f'"{key}"', where))
+    if not query.strip():
         raise UsageError(f'{where}: "{key}" is empty; write the question there.')
     return query
 
@@ -50,7 +50,7 @@ def text_of(value: Mapping[str, Any], key: str, where: str) -> str:
     # Some sets number their questions.
     if isinstance(text, int) and not isinstance(text, bool):
         return str(text)
-    if not isinstance(text, str) or not text:
+    if not isinstance(text, str) or not text or not is_text(text):
         raise UsageError(f'{where}: "{key}" is {_shown(text)}; it must be text.')
     return text
 

@@ -8,6 +8,7 @@ from typing import Any
 from rag_assets.errors import UsageError
 from rag_assets.search.beir import read_beir
 from rag_assets.search.json_lines import grade_of, json_lines, of_type, query_of, text_of, whole_of
+from rag_assets.text.cleaning import is_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ def _question(value: Mapping[str, Any], line: str, where: str) -> Question:
     passages = tuple(_passage(item, where) for item in of_type(value.get("passages", []), list, "passages", where))
     if "relevant" in value:
         grades = of_type(value["relevant"], dict, "relevant", where)
+        if unheard := [path for path in grades if not is_text(path)]:
+            raise UsageError(f'{where}: "relevant" names {unheard[0]!r}, which no document is called; correct it.')
         relevant = {path: grade_of(grade, f"the grade of {path!r}", where) for path, grade in grades.items()}
     else:
         relevant = {}

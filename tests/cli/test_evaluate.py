@@ -62,6 +62,14 @@ def test_people_see_a_table_and_the_questions_lost_worst(built: Engine, cli: Cli
     assert SHARED not in lost
 
 
+def test_a_question_that_no_terminal_can_show_is_asked_and_shown(built: Engine, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "odd.jsonl").write_text('{"query": "storm \\ud800", "relevant": {"gone.md": 1}}\n')
+    said = cli("evaluate", tmp_path / "odd.jsonl", "--mode", "text")
+    assert said.code == 0
+    said.out.encode()
+    assert "0.000  storm  (not found; wanted gone.md)" in said.out
+
+
 def test_a_beir_folder_is_judged_by_file_names(built: Engine, cli: Cli, tmp_path: Path) -> None:
     folder = tmp_path / "beir"
     (folder / "qrels").mkdir(parents=True)
@@ -90,8 +98,8 @@ def test_wrong_usage_is_one_line_and_code_2(
 
 
 def test_an_unknown_mode_is_wrong_usage(built: Engine, cli: Cli, questions: Path) -> None:
-    said = cli("evaluate", questions, "--mode", "telepathy")
-    assert (said.code, said.out) == (2, "")
+    said = cli("evaluate", questions, "--mode", "telepathy").error(2)
+    assert "'telepathy' is not one of 'vector', 'text', 'hybrid'; see `rag-assets evaluate --help`." in said
 
 
 def test_nothing_ingested_yet_says_what_to_run(settings: Settings, cli: Cli, questions: Path) -> None:

@@ -70,7 +70,26 @@ def test_nothing_ingested_yet_says_what_to_run(settings: Settings, cli: Cli) -> 
 
 
 def test_word_that_is_no_option_is_wrong_usage(settings: Settings, cli: Cli) -> None:
-    said = cli("search", "whale", "--nonsense")
+    said = cli("search", "whale", "--nonsense").error(2)
+    assert "no such option: --nonsense" in said.lower()
+    assert said.endswith("; see `rag-assets search --help`.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["search"], "missing argument 'query'"),
+        (["search", "whale", "-k", "many"], "invalid value for '-k'"),
+        (["nonsense"], "no such command 'nonsense'"),
+        (["projects", "add", "--nonsense"], "see `rag-assets projects add --help`"),
+    ],
+)
+def test_what_the_command_line_itself_refuses_is_one_line_too(cli: Cli, arguments: list[str], words: str) -> None:
+    assert words in cli(*arguments).error(2)
+
+
+def test_no_command_shows_which_there_are(cli: Cli) -> None:
+    said = cli()
     assert said.code == 2
-    assert said.out == ""
-    assert "Traceback" not in said.err
+    assert "rag-assets: " not in said.err
+    assert "ingest" in said.out + said.err

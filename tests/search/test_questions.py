@@ -65,6 +65,8 @@ def test_a_line_is_a_question_with_its_grades_and_passages(tmp_path: Path) -> No
         ('{"query": "x", "relevant": {"a": true}}', "the grade of 'a' is true"),
         ('{"query": "x", "relevant": {"a": NaN}}', "the grade of 'a' is NaN"),
         ('{"query": "x", "relevant": {"a": 99999999999}}', r"choose 0 \(does not answer\) to 1000"),
+        ('{"query": "x", "relevant": {"\\ud800": 1}}', r"names '.ud800', which no document is called"),
+        ('{"query": "x", "passages": [{"file_path": "\\ud800", "char_start": 1, "char_end": 2}]}', "it must be text"),
         ('{"query": "x", "passages": {}}', "passages is {}; it must be a list"),
         ('{"query": "x", "passages": [5]}', "a passage is 5"),
         ('{"query": "x", "passages": [{"char_start": 1, "char_end": 2}]}', '"file_path" is missing'),
@@ -76,6 +78,11 @@ def test_a_bad_line_is_named_with_what_is_wrong_with_it(tmp_path: Path, line: st
     file = written(tmp_path / "q.jsonl", GOOD, line)
     with pytest.raises(UsageError, match=rf"q\.jsonl, line 2.*{message}"):
         read_questions(file)
+
+
+def test_a_question_is_without_what_no_stored_text_has(tmp_path: Path) -> None:
+    file = written(tmp_path / "q.jsonl", '{"query": "Why\\ud800 n\\u0000ot?", "relevant": {"a": 1}}')
+    assert [one.query for one in read_questions(file).questions] == ["Why not?"]
 
 
 def test_files_that_hold_no_questions_are_refused(tmp_path: Path) -> None:
