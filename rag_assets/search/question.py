@@ -6,8 +6,8 @@ from dataclasses import dataclass
 # Word processors turn quotes into pairs.
 _CURLY = str.maketrans("“”„‟«»", '""""""')
 _QUOTED = re.compile(r'(?:(?<=\s)|^)-"([^"]*)"|"([^"]*)"')
-# A minus before a number is more often a sign than a wish.
-_EXCLUDED = re.compile(r"(?:(?<=\s)|^)-(?![\d.,]+(?:\s|$))(?=\w)(\S+)")
+# A minus before a number is more often a sign than a wish, and before a single letter an option of a program.
+_EXCLUDED = re.compile(r"(?:(?<=\s)|^)-(?!(?:[\d.,]+|[A-Za-z])[?!,;:.)]*(?:\s|$))(?=\w)(\S+)")
 
 
 @dataclass(frozen=True, slots=True)

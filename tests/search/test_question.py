@@ -25,7 +25,13 @@ def test_what_follows_a_minus_is_excluded_whole(word: str) -> None:
     assert parse(f"find -{word} now").excluded == (word,)
 
 
-@pytest.mark.parametrize("question", ["-20 degrees", "between -1.5 and 3", "rm --force", "a - b", "well-known"])
+@pytest.mark.parametrize(
+    "question",
+    [
+        *("-20 degrees", "between -1.5 and 3", "is it 4 or -4?", "rm --force", "a - b", "well-known"),
+        *("what does python -O do", "do they run with python -O?", "git commit -m"),
+    ],
+)
 def test_numbers_options_dashes_and_hyphens_exclude_nothing(question: str) -> None:
     assert parse(question).excluded == ()
 
