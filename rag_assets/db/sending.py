@@ -41,7 +41,11 @@ class Single:
     def run(self, statement: "Compiled", values: dict[str, Any]) -> list[tuple[Any, ...]]:
         pool = self._engine.pool
         assert isinstance(pool, FairPool)
-        entry = pool.lend()
+        try:
+            entry = pool.lend()
+        except psycopg.Error as error:
+            # None could be had: the database is away, or refuses.
+            raise _as_sqlalchemys(error, statement, lost=False) from error
         try:
             self._prepare(entry)
             return _sent(entry.driver_connection, statement, values)

@@ -65,6 +65,15 @@ def test_an_error_is_sqlalchemys_and_the_connection_stays(reader: Engine) -> Non
     assert backend(single) == first
 
 
+def test_a_connection_that_cannot_be_had_is_sqlalchemys_error_too(engine: Engine) -> None:
+    nowhere = make_engine(engine.url.set(database="nowhere"), options=_OPTIONS)
+    for _ in range(2):
+        with pytest.raises(DBAPIError, match='database "nowhere" does not exist'):
+            backend(Single(nowhere, _nothing))
+    assert pool_statistics(nowhere).in_use == 0
+    nowhere.dispose()
+
+
 def test_a_broken_connection_is_said_to_be_lost_and_replaced(engine: Engine, reader: Engine) -> None:
     single = Single(reader, _nothing)
     first = backend(single)

@@ -184,8 +184,9 @@ def test_a_search_that_is_cut_off_on_its_way_is_asked_again(reader: Engine, buil
     assert found == [expected]
 
 
-def test_a_database_that_stays_away_is_one_clear_error(built: Engine, admin: Engine) -> None:
-    engine = make_engine(built.url, options=EngineOptions(pre_ping=False, retry_s=0.3))
+@pytest.mark.parametrize("autocommit", [False, True])
+def test_a_database_that_stays_away_is_one_clear_error(built: Engine, admin: Engine, autocommit: bool) -> None:
+    engine = make_engine(built.url, options=EngineOptions(pre_ping=False, retry_s=0.3, autocommit=autocommit))
     retriever = retriever_of(engine)
     assert retriever.search(QUESTION).hits
     database = built.url.database
