@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rag_assets.errors import UsageError
+from rag_assets.search.question import LONGEST_QUESTION
 from rag_assets.text.cleaning import clean, is_text
 
 T = TypeVar("T")
@@ -42,6 +43,8 @@ def query_of(value: Mapping[str, Any], key: str, where: str) -> str:
     query = clean(of_type(value.get(key), str, f'"{key}"', where))
     if not query.strip():
         raise UsageError(f'{where}: "{key}" is empty; write the question there.')
+    if len(query) > LONGEST_QUESTION:
+        raise UsageError(f'{where}: "{key}" has {len(query)} characters; ask with {LONGEST_QUESTION} at most.')
     return query
 
 

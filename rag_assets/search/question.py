@@ -3,6 +3,9 @@
 import re
 from dataclasses import dataclass
 
+# Ten pages: a model reads the beginning of them, and a quoted phrase of so many words takes half a second to look for.
+LONGEST_QUESTION = 20_000
+
 # Word processors turn quotes into pairs.
 _CURLY = str.maketrans("“”„‟«»", '""""""')
 _QUOTED = re.compile(r'(?:(?<=\s)|^)-"([^"]*)"|"([^"]*)"')

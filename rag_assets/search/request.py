@@ -12,6 +12,7 @@ from rag_assets.search.diversity import CANDIDATES_PER_HIT
 from rag_assets.search.filters import NO_FILTERS, Filters
 from rag_assets.search.fusion import RRF_CONSTANT
 from rag_assets.search.packed import PackedVector
+from rag_assets.search.question import LONGEST_QUESTION
 from rag_assets.search.shown import shown
 from rag_assets.search.values import flag, is_number, names, number, weights, whole
 from rag_assets.text.cleaning import clean
@@ -26,8 +27,6 @@ MOST_HITS = 1_000
 MOST_CONTEXT = 10
 # No vector that pgvector stores has more.
 MOST_NUMBERS = 16_000
-# Ten pages: a model reads the beginning of them, and a quoted phrase of so many words takes half a second to look for.
-LONGEST_QUESTION = 20_000
 
 # The options that choose what is looked at, and those of them and others that need no question.
 CHOOSING = (

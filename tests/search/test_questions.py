@@ -56,6 +56,7 @@ def test_a_line_is_a_question_with_its_grades_and_passages(tmp_path: Path) -> No
         ('{"relevant": {"a": 1}}', '"query" is missing; it must be text'),
         ('{"query": 5, "relevant": {"a": 1}}', '"query" is 5; it must be text'),
         ('{"query": " \\u0000", "relevant": {"a": 1}}', '"query" is empty'),
+        (json.dumps({"query": "x" * 20_001, "relevant": {"a": 1}}), '"query" has 20001 characters'),
         ('{"query": "x"}', '"relevant" names no document'),
         ('{"query": "x", "relevant": {}}', '"relevant" names no document'),
         ('{"query": "x", "relevant": {"a": 0}}', '"relevant" names no document'),
