@@ -67,8 +67,9 @@ def answer(found: "Answer") -> None:
         out.print(f"[bold]{hit.rank}.[/] {hit.score:.3f}  [cyan]", end="")
         out.print(where, markup=False, end="")
         out.print(f"  {path}", markup=False, style="dim")
-        text = " ".join(hit.text.split())
-        shown = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+        # Who asks for what stands around a hit wants to read it, not its beginning.
+        text = " ".join((hit.context or hit.text).split())
+        shown = text if hit.context or len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
         out.print(f"   {shown}", markup=False)
     if found.degraded is not None:
         _degraded(found.space, found.degraded.missing, found.degraded.texts)

@@ -44,6 +44,14 @@ def test_people_see_rank_score_path_offsets_and_text(built: Engine, cli: Cli) ->
     assert "ms" in said.out
 
 
+def test_people_see_what_stands_around_a_hit_where_they_ask_for_it(built: Engine, cli: Cli) -> None:
+    asked = ("search", "keeper whale storm", "-k", "1", "--project", "sea", "--mode", "text", "--context", "2")
+    [hit] = cli(*asked, "--json").json["hits"]
+    around = " ".join(hit["context"].split())
+    assert len(around) > len(" ".join(hit["text"].split()))
+    assert around in cli(*asked).out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
