@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rag_assets.errors import ServiceError
 from rag_assets.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -20,9 +21,15 @@ def enter() -> Settings:
     # Processes that this one starts (web server, daemon, steps) work in the same installation.
     os.environ["RAG_ASSETS_STATE_DIR"] = str(state)
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(state / "dagster_home")))
-    home.mkdir(parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists():
-        (home / "dagster.yaml").write_text((Path(__file__).parents[1] / "dagster.yaml").read_text())
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not (home / "dagster.yaml").exists():
+            (home / "dagster.yaml").write_text((Path(__file__).parents[1] / "dagster.yaml").read_text())
+    except OSError as error:
+        raise ServiceError(
+            f"the folder {home} cannot be used: {error.strerror}; make room or allow writing there, "
+            "or choose another one with RAG_ASSETS_STATE_DIR (and DAGSTER_HOME, where that is set)."
+        ) from error
     settings = load_settings()
     if settings.log_queries:
         _show_queries()

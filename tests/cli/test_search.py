@@ -1,5 +1,7 @@
 """rag-assets search: JSON, options, errors."""
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import Engine
 
@@ -71,6 +73,16 @@ def test_odd_questions_are_answered(built: Engine, cli: Cli, query: str) -> None
     said = cli("search", query, "--json")
     assert said.code == 0, said.err
     assert said.json["hits"]
+
+
+def test_a_state_folder_that_cannot_be_is_one_line_and_code_3(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("RAG_ASSETS_STATE_DIR", str(tmp_path / "file" / "state"))
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    said = cli("search", "whale").error(3)
+    assert "cannot be used: Not a directory; make room or allow writing there" in said
 
 
 def test_nothing_ingested_yet_says_what_to_run(settings: Settings, cli: Cli) -> None:
