@@ -23,7 +23,7 @@ def names(name: str, value: str | Sequence[str] | None) -> tuple[str, ...]:
     if not given:
         raise UsageError(f"{name} is an empty list; name at least one, or leave it out.")
     for one in given:
-        if not is_text(one):
+        if not one or not is_text(one):
             raise UsageError(f"{name} has {shown(one)}; give names.")
     return given
 
@@ -34,7 +34,7 @@ def weights(value: Any) -> tuple[float, float]:
     except (TypeError, ValueError, OverflowError):
         vector, text = -1.0, -1.0
     if not (math.isfinite(vector) and math.isfinite(text) and min(vector, text) >= 0 and vector + text > 0):
-        raise UsageError(f"weights is {shown(value)}; give two numbers, of vector and of text, none negative.")
+        raise UsageError(f"weights is {shown(value)}; give two numbers, of vector and of text, 0 or more, not both 0.")
     return vector, text
 
 
