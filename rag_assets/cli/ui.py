@@ -1,6 +1,7 @@
 """rag-assets ui: Dagster's web server and daemon, with the installation's own history."""
 
 import runpy
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -21,6 +22,9 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="The port of the
     typer.echo(f"http://127.0.0.1:{port}", err=True)
     # Whoever opens the UI by this command need not be told of another one.
     warnings.filterwarnings("ignore", "Function `dev_command` is superseded")
+    # Dagster ends by what it does on Ctrl-C, whichever signal it gets; and jobs in a shell's background ignore that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["dagster", "dev", "-w", str(WORKSPACE), "-h", "127.0.0.1", "-p", str(port)]
     # In this very process, where most of Dagster is imported by now: one more would be a second to wait for.
     runpy.run_module("dagster", run_name="__main__", alter_sys=True)

@@ -1,5 +1,6 @@
 """The figures of a ranking against its judgements, and of times."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 # What is judged: the ten hits of a page, and whether a hundred documents hold the answer at all.
@@ -45,6 +46,6 @@ def percentiles(times_ms: Sequence[float], prefix: str = "") -> dict[str, float]
     """p50 and p95, by nearest rank."""
     ordered = sorted(times_ms)
     return {
-        f"{prefix}p{share}": round(ordered[min(len(ordered) - 1, len(ordered) * share // 100)], 2)
+        f"{prefix}p{share}": round(ordered[math.ceil(len(ordered) * share / 100) - 1], 2)
         for share in ((50, 95) if ordered else ())
     }

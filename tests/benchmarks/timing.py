@@ -1,6 +1,7 @@
 """How long calls take one at a time, and how many of them a number of clients get done."""
 
 import asyncio
+import math
 import random
 import statistics
 import time
@@ -47,7 +48,7 @@ def _summary(rounds: Sequence[Sequence[float]]) -> dict[str, float]:
 def percentile(times: Sequence[float], share: int) -> float:
     """By nearest rank."""
     ordered = sorted(times)
-    return ordered[min(len(ordered) - 1, len(ordered) * share // 100)]
+    return ordered[math.ceil(len(ordered) * share / 100) - 1]
 
 
 async def throughput(ways: Mapping[str, Sequence[AsyncCall]], *, seconds: float, rounds: int = 3) -> dict[str, float]:

@@ -122,8 +122,13 @@ class Server:
 
 
 @contextmanager
-def serving(command: Sequence[str], log: Path, *, end: signal.Signals = signal.SIGINT) -> Iterator[Server]:
-    """Run such a command in the repository's root until the web server answers; end it by this signal."""
+def serving(
+    command: Sequence[str], log: Path, *, end: signal.Signals = signal.SIGINT, background: bool = False
+) -> Iterator[Server]:
+    """Run such a command in the repository's root until the web server answers; end it by this signal.
+
+    In the `background` of a shell's script it begins with Ctrl-C ignored.
+    """
     port = free_port()
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -133,8 +138,10 @@ def serving(command: Sequence[str], log: Path, *, end: signal.Signals = signal.S
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # Whoever starts the tests in the background has their children ignore it.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            # Whoever starts the tests in the background has their children ignore it, too.
+            preexec_fn=lambda: signal.signal(
+                signal.SIGINT, signal.SIG_IGN if background else signal.default_int_handler
+            ),
         )
     server = Server(process, port, log)
     try:

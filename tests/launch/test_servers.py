@@ -27,7 +27,8 @@ def test_it_serves_our_definitions_runs_them_and_leaves_no_process(
 ) -> None:
     if not (BIN / command[0]).exists():
         pytest.skip(f"{command[0]} is not installed: pip install -e '.[dg]' -c constraints.txt")
-    with serving(command, tmp_path / "server.log", end=end) as server:
+    background = command[0] == "rag-assets" and end is signal.SIGTERM
+    with serving(command, tmp_path / "server.log", end=end, background=background) as server:
         assert server.location() == "rag_assets"
         run = server.launch(["raw_documents", "chunks"], partition="zoo")
 
