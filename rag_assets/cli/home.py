@@ -24,7 +24,10 @@ def enter() -> Settings:
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not (home / "dagster.yaml").exists():
-            (home / "dagster.yaml").write_text((Path(__file__).parents[1] / "dagster.yaml").read_text())
+            # Whole from its first moment: another command may begin just now, and would read what is there.
+            new = home / f"dagster.yaml.{os.getpid()}"
+            new.write_text((Path(__file__).parents[1] / "dagster.yaml").read_text())
+            new.replace(home / "dagster.yaml")
     except OSError as error:
         raise ServiceError(
             f"the folder {home} cannot be used: {error.strerror}; make room or allow writing there, "

@@ -111,6 +111,7 @@ def test_commands_at_one_time_do_not_disturb_each_other(settings: Settings, tmp_
     # Checks look at all projects: one that is being read just now may lack its vectors for a moment.
     passing = {"texts_have_vectors", "documents_have_chunks", "serves_wanted_space"}
     for (out, err), code in said:
+        assert out, err.decode()
         report = json.loads(out)
         assert_shape(report, INGEST)
         red = {check["name"] for check in report["checks"] if not check["passed"]}

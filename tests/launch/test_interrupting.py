@@ -28,7 +28,7 @@ from rag_assets.cli.home import enter
 from rag_assets.cli.run import run_job
 from rag_assets.db.engine import shared_engine
 shared_engine(enter())
-def two() -> None:
+def two(**_) -> None:
     for name in ("small", "zoo"):
         assert run_job("ingest", partition_key=name, only=sys.argv[1:]).success
 main.app = two
