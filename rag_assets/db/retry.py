@@ -91,8 +91,8 @@ async def _repeated_async(once: "Once[R]", engine: "AsyncEngine", work: Callable
     attempts = Attempts(engine.sync_engine)
     while True:
         try:
-            # Once over the bridge for the whole transaction: AsyncConnection makes one for each step of it, which costs
-            # as much as a small statement.
+            # Once over the bridge for the whole transaction: AsyncConnection crosses one of its own for each step, and
+            # that costs as much as a small statement.
             return await run_bridged(once, attempts, engine.sync_engine, work)
         except DBAPIError as error:
             await asyncio.sleep(attempts.pause_s(error))

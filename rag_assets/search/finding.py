@@ -110,11 +110,12 @@ def _nearest(
 
 
 def measured(space: EmbeddingSpace, request: Request, nearest: Nearest) -> Found:
-    pairs = zip(nearest.rows, _scores(space, request, nearest), strict=True)
+    pairs = zip(nearest.rows, scores(space, request, nearest), strict=True)
     return Found([_hit(row, score, {"vector": score}) for row, score in pairs], nearest.plan, nearest.considered)
 
 
-def _scores(space: EmbeddingSpace, request: Request, nearest: Nearest) -> list[float]:
+def scores(space: EmbeddingSpace, request: Request, nearest: Nearest) -> list[float]:
+    """Of each row, as it is shown: more is nearer."""
     most = 1 if (request.distance or space.distance) == "cosine" else 0
     return [round(most - row[0], DIGITS) for row in nearest.rows]
 
@@ -139,10 +140,10 @@ def _by_both(
     left_out = without_excluded(connection, space, request.text)
     near = _nearest(connection, space, request, vector, ef_search, counts, deep, CHUNK_IDS, left_out)
     worded = search_words(connection, space, request.text, k=deep, filters=request.filters)
-    scores = dict(zip([id_ for _, id_ in near.rows], _scores(space, request, near), strict=True))
+    by_meaning = dict(zip([id_ for _, id_ in near.rows], scores(space, request, near), strict=True))
     by_words = dict(worded.chunks)
     fused = reciprocal_rank_fusion(
-        [list(scores), list(by_words)],
+        [list(by_meaning), list(by_words)],
         lambda id_: id_,
         weights=request.weights,
         constant=request.rrf_constant,
@@ -154,8 +155,8 @@ def _by_both(
     for fused_score, id_ in best:
         score = round(fused_score, DIGITS)
         parts = {"fused": score}
-        if id_ in scores:
-            parts["vector"] = scores[id_]
+        if id_ in by_meaning:
+            parts["vector"] = by_meaning[id_]
         if id_ in by_words:
             parts["text"] = round(by_words[id_], DIGITS)
         if id_ in rows:

@@ -1,7 +1,7 @@
 """Search in what was said: messages by meaning, of a user, a conversation, a project, or all."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypedDict
@@ -16,6 +16,7 @@ from rag_assets.db.repositories.values import checked_id
 from rag_assets.search.asking import Asking
 from rag_assets.search.counts import Counts
 from rag_assets.search.filters import checked_time
+from rag_assets.search.finding import scores
 from rag_assets.search.live import Live
 from rag_assets.search.message_rows import MessageFilters, MessageRow
 from rag_assets.search.nearest import Nearest, nearest_rows
@@ -122,7 +123,7 @@ def search_messages(
         return MessageAnswer(
             query=request.text,
             space=space.id,
-            hits=_hits(space, request, map(MessageRow._make, nearest.rows)),
+            hits=_hits(space, request, nearest),
             took_ms=round((time.perf_counter() - started) * 1000, 2),
             embedding_ms=round(embedding_ms, 2),
             plan=nearest.plan,
@@ -155,9 +156,8 @@ def _check_known(connection: Connection, filters: MessageFilters) -> None:
         conversations.get(connection, filters.conversation_id)
 
 
-def _hits(space: EmbeddingSpace, request: Request, rows: Iterable[MessageRow]) -> list[MessageHit]:
-    cosine = space.distance == "cosine"
-    scored = [(round(1 - row.distance if cosine else -row.distance, 6), row) for row in rows]
+def _hits(space: EmbeddingSpace, request: Request, nearest: Nearest) -> list[MessageHit]:
+    scored = zip(scores(space, request, nearest), map(MessageRow._make, nearest.rows), strict=True)
     kept = [one for one in scored if request.min_score is None or one[0] >= request.min_score]
     return [
         MessageHit(

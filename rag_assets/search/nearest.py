@@ -113,8 +113,8 @@ def nearest_to_many(
     values = approximate.graph_values("", ef_search) | {"queries": PackedVectors.of(vectors)}
     candidates = approximate.candidates_of(space, k, ef_search)
     found: list[list[tuple[Any, ...]]] = [[] for _ in vectors]
-    for number, *row in run_compiled(connection, _to_many(space, k, candidates), values):
-        found[number - 1].append(tuple(row))
+    for row in run_compiled(connection, _to_many(space, k, candidates), values):
+        found[row[0] - 1].append(row[1:])
     if any(len(rows) < k for rows in found):
         return None
     pairs = zip(found, lengths, strict=True)
