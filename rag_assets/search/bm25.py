@@ -57,7 +57,8 @@ class Best(NamedTuple):
 class Asked:
     """A question in one of the languages that the chunks of a chunking are in, and the statistics of these chunks.
 
-    `words` are in order, the rarest first; `phrases` and `excluded` are texts for `tsquery`.
+    `words` are in order, the rarest first; `phrases` and `excluded` are texts for `tsquery`, `verbatim` and
+    `excluded_verbatim` patterns for the chunk's text, of what has stop words.
     """
 
     chunking: str
@@ -67,6 +68,8 @@ class Asked:
     words: Sequence[Word]
     phrases: Sequence[str]
     excluded: Sequence[str]
+    verbatim: Sequence[str] = ()
+    excluded_verbatim: Sequence[str] = ()
 
     @property
     def mentions(self) -> int:
@@ -81,15 +84,16 @@ def best_through_index(
     # The limit bounds the time where words are not strewn independently, or one alone is too common.
     limits = tuple(2 * most if one.mentions > most else None for one in asked)
     values = _values(asked, most)
-    if not conditions:
+    if not conditions and not _verbatim(asked):
         return [Best(*row) for row in run_compiled(connection, _compiled_through_index(limits, k), values)]
-    return [Best(*row) for row in connection.execute(_all_through_index(limits, conditions, k), values)]
+    statement = _all_through_index(limits, conditions, k, verbatim=_verbatim(asked))
+    return [Best(*row) for row in connection.execute(statement, values)]
 
 
 def best_of_documents(connection: Connection, asked: Sequence[Asked], documents: Sequence[UUID], k: int) -> list[Best]:
     """The best of all chunks of these documents."""
     values = _values(asked, None) | {"documents": list(documents)}
-    statement = _best([_of_documents(place) for place in range(len(asked))], k)
+    statement = _best([_of_documents(place, verbatim=_verbatim(asked)) for place in range(len(asked))], k)
     return [Best(*row) for row in connection.execute(statement, values)]
 
 
@@ -99,8 +103,14 @@ def _compiled_through_index(limits: tuple[int | None, ...], k: int) -> Compiled:
     return compile_statement(_all_through_index(limits, (), k))
 
 
-def _all_through_index(limits: Sequence[int | None], conditions: Sequence[ColumnElement[bool]], k: int) -> Select[Any]:
-    return _best([_through_index(place, limit, conditions) for place, limit in enumerate(limits)], k)
+def _all_through_index(
+    limits: Sequence[int | None], conditions: Sequence[ColumnElement[bool]], k: int, *, verbatim: bool = False
+) -> Select[Any]:
+    return _best([_through_index(place, limit, conditions, verbatim) for place, limit in enumerate(limits)], k)
+
+
+def _verbatim(asked: Sequence[Asked]) -> bool:
+    return any(one.verbatim or one.excluded_verbatim for one in asked)
 
 
 def _values(asked: Sequence[Asked], most: int | None) -> dict[str, Any]:
@@ -117,6 +127,8 @@ def _values(asked: Sequence[Asked], most: int | None) -> dict[str, Any]:
             "weights": [word.weight(one.chunks) * (K1 + 1) for word in one.words],
             "least": K1 * (1 - B),
             "per_token": K1 * B / one.mean_tokens,
+            "verbatim": list(one.verbatim),
+            "excluded_verbatim": list(one.excluded_verbatim),
         }
         values |= {f"{name}_of_{place}": value for name, value in own.items()}
     return values
@@ -126,14 +138,16 @@ def _given(name: str, place: int, type_: Any) -> ColumnElement[Any]:
     return cast(bindparam(f"{name}_of_{place}", type_=type_), type_)
 
 
-def _through_index(place: int, limit: int | None, conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+def _through_index(
+    place: int, limit: int | None, conditions: Sequence[ColumnElement[bool]], verbatim: bool
+) -> Select[Any]:
     chosen = select(
         DocumentChunk.id,
         DocumentChunk.document_id,
         DocumentChunk.chunk_index,
         DocumentChunk.token_count,
         DocumentChunk.tsv,
-    ).where(*_in_language(place), DocumentChunk.tsv.op("@@")(_wanted(place)))
+    ).where(*_in_language(place, verbatim), DocumentChunk.tsv.op("@@")(_wanted(place)))
     found = chosen.limit(limit).subquery("found")
     scored = select(found.c.id, found.c.document_id, found.c.chunk_index, _score(place, found))
     if conditions:
@@ -149,21 +163,26 @@ def _through_index(place: int, limit: int | None, conditions: Sequence[ColumnEle
     return scored
 
 
-def _of_documents(place: int) -> Select[Any]:
+def _of_documents(place: int, *, verbatim: bool) -> Select[Any]:
     chunk = DocumentChunk.__table__
     return select(chunk.c.id, chunk.c.document_id, chunk.c.chunk_index, _score(place, chunk)).where(
-        *_in_language(place),
+        *_in_language(place, verbatim),
         chunk.c.document_id == func.any(bindparam("documents", type_=ARRAY(Uuid))),
         # The operator's function, which no index serves: the documents are the shorter way.
         func.ts_match_vq(chunk.c.tsv, _wanted(place)),
     )
 
 
-def _in_language(place: int) -> list[ColumnElement[bool]]:
-    return [
+def _in_language(place: int, verbatim: bool) -> list[ColumnElement[bool]]:
+    conditions = [
         DocumentChunk.chunking == bindparam(f"chunking_of_{place}", type_=Text),
         DocumentChunk.language == cast(bindparam(f"language_of_{place}", type_=Text), REGCONFIG),
     ]
+    if verbatim:
+        content = DocumentChunk.chunk_text
+        conditions.append(content.op("~*")(func.all(_given("verbatim", place, ARRAY(Text)))))
+        conditions.append(content.op("!~*")(func.all(_given("excluded_verbatim", place, ARRAY(Text)))))
+    return conditions
 
 
 def _wanted(place: int) -> ColumnElement[Any]:

@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, cast, literal, not_, select, text
+from sqlalchemy import ColumnElement, Connection, Text, and_, cast, literal, not_, or_, select, text
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY
 
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
@@ -27,21 +27,31 @@ MOST_WORDS = 64
 
 _READ_QUESTION = text(
     "SELECT s.language\\:\\:text AS language, s.chunks, s.mean_tokens, w.lexemes, w.documents, p.phrases, p.excluded, "
+    "p.verbatim, p.excluded_verbatim, "
     # A question takes milliseconds: compiling its statement would take many times that.
     "set_config('jit', 'off', true) FROM rag.word_statistics s CROSS JOIN LATERAL ("
     "SELECT array_agg(q.lexeme ORDER BY coalesce(l.documents, 0), q.lexeme) AS lexemes, "
     "array_agg(coalesce(l.documents, 0) ORDER BY coalesce(l.documents, 0), q.lexeme) AS documents "
     "FROM unnest(tsvector_to_array(to_tsvector(s.language, rag.hyphenated(:words)))) AS q(lexeme) "
     "LEFT JOIN rag.lexemes l ON (l.chunking, l.language, l.lexeme) = (s.chunking, s.language, q.lexeme)) w "
+    "CROSS JOIN LATERAL (SELECT array_agg(g.lexemes) FILTER (WHERE g.of = 'phrase' AND g.found) AS phrases, "
+    "array_agg(g.lexemes) FILTER (WHERE g.of = 'excluded' AND g.found AND NOT g.cut) AS excluded, "
+    "array_agg(g.pattern) FILTER (WHERE g.of = 'phrase' AND g.cut) AS verbatim, "
+    "array_agg(g.pattern) FILTER (WHERE g.of = 'excluded' AND g.cut) AS excluded_verbatim FROM ("
     # In a chunk, a name in one piece and then its parts stand in a row: as a phrase it is found in either way.
-    "CROSS JOIN LATERAL (SELECT array_agg(f.whole || ' | ' || f.parts) FILTER (WHERE f.of = 'phrase') AS phrases, "
-    "array_agg(f.whole || ' | ' || f.parts) FILTER (WHERE f.of = 'excluded') AS excluded FROM ("
-    "SELECT x.of, phraseto_tsquery(s.language, x.words)\\:\\:text AS whole, "
-    "phraseto_tsquery(s.language, translate(x.words, '-', ' '))\\:\\:text AS parts FROM ("
-    "SELECT 'phrase' AS of, rag.hyphenated(unnest(CAST(:phrases AS text[]))) AS words UNION ALL "
-    "SELECT 'excluded', rag.hyphenated(unnest(CAST(:excluded AS text[])))) x) f "
+    "SELECT f.of, f.whole\\:\\:text || ' | ' || f.parts\\:\\:text AS lexemes, "
     # Of a phrase of stop words nothing is left.
-    "WHERE f.whole <> '' AND f.parts <> '') p "
+    "numnode(f.whole) > 0 AND numnode(f.parts) > 0 AS found, "
+    # Stop words are not in the index, so what has some is looked for in the text too, or for what is left of it
+    # "out of memory" would be any memory.
+    "numnode(f.said) > greatest(numnode(f.whole), 1) AS cut, "
+    "'(^|\\W)' || regexp_replace(regexp_replace(f.text, '^\\W+|\\W+$', '', 'g'), '\\W+', '\\\\W+', 'g') || '(\\W|$)' "
+    "AS pattern FROM (SELECT x.of, x.text, phraseto_tsquery(s.language, h.words) AS whole, "
+    "phraseto_tsquery(s.language, translate(h.words, '-', ' ')) AS parts, "
+    "phraseto_tsquery('simple', h.words) AS said FROM ("
+    "SELECT 'phrase' AS of, unnest(CAST(:phrases AS text[])) AS text UNION ALL "
+    "SELECT 'excluded', unnest(CAST(:excluded AS text[]))) x "
+    "CROSS JOIN LATERAL (SELECT rag.hyphenated(x.text) AS words) h) f) g) p "
     "WHERE s.chunking = :chunking"
 )
 
@@ -94,11 +104,14 @@ def without_excluded(connection: Connection, space: EmbeddingSpace, question: st
         return []
     conditions = []
     for row in connection.execute(_READ_QUESTION, _values(space, asked)):
+        has_one: list[ColumnElement[bool]] = []
         if row.excluded:
             any_of_them = cast(literal(" | ".join(f"({one})" for one in row.excluded), Text), TSQUERY)
-            has_one = DocumentChunk.tsv.op("@@")(any_of_them)
+            has_one.append(DocumentChunk.tsv.op("@@")(any_of_them))
+        has_one += [DocumentChunk.chunk_text.regexp_match(one, flags="i") for one in row.excluded_verbatim or []]
+        if has_one:
             in_language = DocumentChunk.language == cast(literal(row.language, Text), REGCONFIG)
-            conditions.append(not_(and_(in_language, has_one)))
+            conditions.append(not_(and_(in_language, or_(*has_one))))
     return conditions
 
 
@@ -121,6 +134,8 @@ def _read(connection: Connection, space: EmbeddingSpace, question: Question) -> 
             [Word(*pair) for pair in zip(row.lexemes, row.documents, strict=True)][:MOST_WORDS],
             row.phrases or [],
             row.excluded or [],
+            row.verbatim or [],
+            row.excluded_verbatim or [],
         )
         for row in connection.execute(_READ_QUESTION, _values(space, question))
         if row.lexemes

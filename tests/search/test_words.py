@@ -84,6 +84,34 @@ def test_phrases_must_and_excluded_words_must_not_be_there(animals: Engine) -> N
     assert set(paths(ask(animals, "plain river -zebra"))) == {"lion.txt", "error.txt"}
 
 
+def test_stop_words_of_a_phrase_must_stand_there_too(animals: Engine) -> None:
+    assert set(paths(ask(animals, '"on the plain" lion zebra'))) == {"lion.txt", "zebra.txt"}
+    # In capitals too, and whatever stands between the words.
+    assert paths(ask(animals, '"Near  (the) *River*"')) == ["lion.txt"]
+    assert paths(ask(animals, '"by the river"')) == []
+    assert paths(ask(animals, 'zebra river "that the"')) == ["error.txt"]
+    assert paths(ask(animals, '"the river station"')) == ["error.txt"]
+    assert paths(ask(animals, '"iver station is"')) == []
+
+
+@pytest.mark.parametrize("chosen", [{}, {"file_type": "text"}, {"project": "animals"}])
+@pytest.mark.parametrize("mode", ["text", "hybrid"])
+def test_an_excluded_phrase_is_that_phrase_and_not_what_is_left_without_its_stop_words(
+    animals: Engine, mode: str, chosen: dict[str, object]
+) -> None:
+    def found(question: str) -> set[str]:
+        return set(paths(Retriever(animals).search(question, mode=mode, **chosen)))  # type: ignore[arg-type]
+
+    every = found("zebra lion river horse")
+    assert every == set(DOCUMENTS)
+    assert found('zebra lion river horse -"near the river"') == every - {"lion.txt"}
+    assert found('zebra lion river horse -"that the"') == every - {"error.txt"}
+    assert found('zebra lion river horse -"on the plain" -"another name"') == {"error.txt"}
+    # A phrase that no chunk has, of words that some have; and a word that nearly all have.
+    assert found('zebra lion river horse -"on the river"') == every
+    assert found("zebra lion river horse -the") == every
+
+
 def test_a_question_without_a_known_word_finds_nothing(animals: Engine) -> None:
     assert paths(ask(animals, "the of and")) == []
     assert paths(ask(animals, "quasar")) == []
