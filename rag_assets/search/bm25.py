@@ -5,7 +5,6 @@ The formula is Okapi BM25 as in Robertson and Zaragoza, "The Probabilistic Relev
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -31,7 +30,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, REGCONFIG, TSQUERY
 from rag_assets.db.compiled import Compiled, compile_statement
 from rag_assets.db.models import Document, DocumentChunk, Project
 from rag_assets.db.sending import run_compiled
-from rag_assets.search.candidates import Word, candidates
+from rag_assets.search.candidates import candidates
+from rag_assets.search.lexemes import Asked
 
 K1 = 1.2
 B = 0.75
@@ -51,30 +51,6 @@ class Best(NamedTuple):
     file_path: str
     chunk_index: int
     considered: int
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question in one of the languages that the chunks of a chunking are in, and the statistics of these chunks.
-
-    `words` are in order, the rarest first; `phrases` and `excluded` are texts for `tsquery`, `verbatim` and
-    `excluded_verbatim` patterns for the chunk's text, of what has stop words.
-    """
-
-    chunking: str
-    language: str
-    chunks: int
-    mean_tokens: float
-    words: Sequence[Word]
-    phrases: Sequence[str]
-    excluded: Sequence[str]
-    verbatim: Sequence[str] = ()
-    excluded_verbatim: Sequence[str] = ()
-
-    @property
-    def mentions(self) -> int:
-        """No fewer chunks than share a word with the question."""
-        return sum(word.documents for word in self.words)
 
 
 def best_through_index(

@@ -14,12 +14,13 @@ from rag_assets.db.sending import Sender, run_compiled
 from rag_assets.search.answers import Hit
 from rag_assets.search.counts import Counts
 from rag_assets.search.fusion import reciprocal_rank_fusion
+from rag_assets.search.lexemes import read_question, without_excluded
 from rag_assets.search.nearest import Nearest, nearest_rows, nearest_to_many
 from rag_assets.search.packed import AnyVector, PackedVector
 from rag_assets.search.request import Request
 from rag_assets.search.statements import chunks_by_id
 from rag_assets.search.subjects import CHUNK_ID, CHUNK_IDS, CHUNKS, Subject
-from rag_assets.search.words import search_words, without_excluded
+from rag_assets.search.words import search_words
 
 # How deep each of two rankings goes before they are fused.
 FUSED_DEPTH = 50
@@ -126,7 +127,8 @@ def _hit(row: Any, score: float, parts: dict[str, float]) -> Hit:
 
 
 def _by_words(connection: Connection, space: EmbeddingSpace, request: Request, k: int) -> Found:
-    worded = search_words(connection, space, request.text, k=k, filters=request.filters)
+    asked = read_question(connection, space, request.text)
+    worded = search_words(connection, space, asked, k=k, filters=request.filters)
     rows = _rows(connection, space, [id_ for id_, _ in worded.chunks])
     scored = [(id_, round(score, DIGITS)) for id_, score in worded.chunks if id_ in rows]
     return Found([_hit(rows[id_], score, {"text": score}) for id_, score in scored], "words", worded.considered)
@@ -136,10 +138,10 @@ def _by_both(
     connection: Connection, space: EmbeddingSpace, request: Request, vector: AnyVector, ef_search: int, counts: Counts
 ) -> Found:
     deep = max(request.deep, FUSED_DEPTH)
+    asked = read_question(connection, space, request.text)
     # Of what is found by meaning and by words, ids alone: most of it is not shown.
-    left_out = without_excluded(connection, space, request.text)
-    near = _nearest(connection, space, request, vector, ef_search, counts, deep, CHUNK_IDS, left_out)
-    worded = search_words(connection, space, request.text, k=deep, filters=request.filters)
+    near = _nearest(connection, space, request, vector, ef_search, counts, deep, CHUNK_IDS, without_excluded(asked))
+    worded = search_words(connection, space, asked, k=deep, filters=request.filters)
     by_meaning = dict(zip([id_ for _, id_ in near.rows], scores(space, request, near), strict=True))
     by_words = dict(worded.chunks)
     fused = reciprocal_rank_fusion(

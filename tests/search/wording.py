@@ -11,6 +11,7 @@ from rag_assets.db.rows import document_id, project_id
 from rag_assets.db.words import refresh_words
 from rag_assets.db.writes import write_chunks, write_documents
 from rag_assets.search.filters import Filters
+from rag_assets.search.lexemes import read_question
 from rag_assets.search.words import search_words
 from tests.db.filling import chunked, document
 
@@ -36,7 +37,7 @@ def write(engine: Engine, texts: Mapping[str, str], *, project: str = "p", langu
 def search(engine: Engine, question: str, *, k: int = 10, filters: Filters | None = None) -> list[tuple[str, float]]:
     """(path, score), best first."""
     with engine.connect() as connection:
-        found = search_words(connection, SPACE, question, k=k, filters=filters)
+        found = search_words(connection, SPACE, read_question(connection, SPACE, question), k=k, filters=filters)
         paths = dict(
             connection.exec_driver_sql(
                 "SELECT c.id, d.file_path FROM rag.document_chunks c JOIN rag.documents d ON d.id = c.document_id"
