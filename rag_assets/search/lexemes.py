@@ -87,7 +87,8 @@ def read_question(connection: Connection, space: EmbeddingSpace, question: str) 
             row.phrases or [],
             row.excluded or [],
             row.verbatim or [],
-            row.excluded_verbatim or [],
+            # One pattern: the server keeps some thirty of them ready, and would make more anew for each chunk.
+            ["|".join(row.excluded_verbatim)] if row.excluded_verbatim else [],
         )
         for row in connection.execute(_READ_QUESTION, values)
     ]

@@ -117,7 +117,17 @@ def test_a_question_without_a_known_word_finds_nothing(animals: Engine) -> None:
     assert paths(ask(animals, "quasar")) == []
 
 
-@pytest.mark.parametrize("question", ["'; DROP TABLE rag.projects; --", "a & | ! ( ) : * \\ '", "-", '"', '"" -""'])
+@pytest.mark.parametrize(
+    "question",
+    [
+        "'; DROP TABLE rag.projects; --",
+        "a & | ! ( ) : * \\ '",
+        "-",
+        '"',
+        '"" -""',
+        'of "a[b (the) {1} \\m" -"(?i)of the .*"',
+    ],
+)
 def test_what_looks_like_syntax_is_data(animals: Engine, question: str) -> None:
     ask(animals, question)
     assert rows(animals, "SELECT count(*) FROM rag.projects") == [(1,)]
