@@ -8,8 +8,6 @@ from sqlalchemy import ClauseElement, ColumnElement, Text, and_, literal_column,
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine.default import DefaultDialect
 
-from rag_assets.db.sending import Sender, run_compiled
-
 # As a literal is written in standard SQL.
 _QUOTED = Text().literal_processor(DefaultDialect())  # type: ignore[no-untyped-call]
 
@@ -78,8 +76,9 @@ class Conditional:
     statement: Compiled
     names: Sequence[str]
 
-    def run(self, connection: Sender, conditions: Clauses, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-        return run_compiled(connection, self.statement, conditions.named(self.names) | values if self.names else values)
+    def values(self, conditions: Clauses, others: dict[str, Any]) -> dict[str, Any]:
+        """All that is sent with the statement."""
+        return conditions.named(self.names) | others if self.names else others
 
 
 def compile_conditional(statement: ClauseElement, conditions: Clauses) -> Conditional:

@@ -1,7 +1,7 @@
 """Compiled statements sent straight to the driver: a search or an append is too short for more on its way."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -10,10 +10,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ManagesConnection
 from sqlalchemy.util import await_
 
+from rag_assets.db.compiled import Compiled
 from rag_assets.db.pools import FairPool
-
-if TYPE_CHECKING:
-    from rag_assets.db.compiled import Compiled
 
 
 class Single:
@@ -38,7 +36,7 @@ class Single:
         with self._engine.connect() as connection:
             return connection.scalar(statement)
 
-    def run(self, statement: "Compiled", values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    def run(self, statement: Compiled, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         pool = self._engine.pool
         assert isinstance(pool, FairPool)
         try:
@@ -68,7 +66,7 @@ class Single:
 Sender: TypeAlias = Connection | Single
 
 
-def run_compiled(connection: Sender, statement: "Compiled", values: dict[str, Any]) -> list[tuple[Any, ...]]:
+def run_compiled(connection: Sender, statement: Compiled, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     """All rows of a statement, as tuples; errors are those that SQLAlchemy raises.
 
     They come in the binary form, which is read in less time: of types, ask for those that the driver reads in it.
@@ -91,7 +89,7 @@ def run_compiled(connection: Sender, statement: "Compiled", values: dict[str, An
         raise _as_sqlalchemys(error, statement, lost=lost) from error
 
 
-def _sent(driver: Any, statement: "Compiled", values: dict[str, Any]) -> list[tuple[Any, ...]]:
+def _sent(driver: Any, statement: Compiled, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     values = statement.fixed | values
     if isinstance(driver, psycopg.AsyncConnection):
         rows: list[tuple[Any, ...]] = await_(_fetched(driver, statement.sql, values))
@@ -108,7 +106,7 @@ async def _fetched(driver: "psycopg.AsyncConnection[Any]", sql: str, values: dic
         return await cursor.fetchall()
 
 
-def _as_sqlalchemys(error: psycopg.Error, statement: "Compiled", *, lost: bool) -> DBAPIError:
+def _as_sqlalchemys(error: psycopg.Error, statement: Compiled, *, lost: bool) -> DBAPIError:
     made = DBAPIError.instance(
         statement.sql, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=lost
     )

@@ -71,12 +71,14 @@ def nearest_rows(
     values = approximate.graph_values(vector, ef_search)
     candidates = approximate.candidates_of(space, k, ef_search)
 
-    def exactly(most: int | None = None) -> tuple[Nearest, bool]:
-        statement = _exact(space, k, wanted, subject, clauses, most)
-        return _compared(statement.run(connection, clauses, values), most)
+    def run(conditional: Conditional) -> list[tuple[Any, ...]]:
+        return run_compiled(connection, conditional.statement, conditional.values(clauses, values))
 
-    def along_graph(statement: Conditional) -> Nearest | None:
-        rows = statement.run(connection, clauses, values)
+    def exactly(most: int | None = None) -> tuple[Nearest, bool]:
+        return _compared(run(_exact(space, k, wanted, subject, clauses, most)), most)
+
+    def along_graph(conditional: Conditional) -> Nearest | None:
+        rows = run(conditional)
         return Nearest(_expressed(rows, space, wanted, length), "index", ef_search) if len(rows) == k else None
 
     if exact or not _served(space, wanted, length):
