@@ -32,7 +32,7 @@ def evaluate(
     asked = read_questions(questions)
     settings = home.enter()
     engine = shared_engine(settings)
-    retriever = Retriever(engine, ef_search=settings.ef_search)
+    retriever = Retriever(engine, settings)
     report = judge(engine, retriever, asked, project=project, mode=mode, ef_search=settings.ef_search)
     if report.missing:
         examples = ", ".join(report.missing[:EXAMPLES]) + (", …" if len(report.missing) > EXAMPLES else "")

@@ -89,7 +89,7 @@ def sample_answer(engine: "Engine", settings: "Settings", project: str) -> None:
     if question is None:
         return
     out.print(f"\n{question}", markup=False, style="bold")
-    answer(Retriever(engine, ef_search=settings.ef_search).search(question, k=3, project=project))
+    answer(Retriever(engine, settings).search(question, k=3, project=project))
 
 
 def status(found: dict[str, Any]) -> None:

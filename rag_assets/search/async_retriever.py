@@ -1,7 +1,8 @@
 """The retriever for an event loop: the very same search, run beside other tasks."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Unpack
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 from uuid import UUID
 
 from rag_assets.db.bridge import run_bridged
@@ -13,10 +14,12 @@ from rag_assets.search.request import Options, Query
 from rag_assets.search.rerank import Reranker
 from rag_assets.search.retriever import Retriever
 from rag_assets.search.waiting import LoopWaiting
+from rag_assets.settings import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from rag_assets.search.kinds import AnyAnswer, Kind, MixedAnswer
     from rag_assets.search.memories import MemoryAnswer, MemoryOptions
     from rag_assets.search.messages import MessageAnswer, MessageOptions
 
@@ -31,17 +34,39 @@ class AsyncRetriever:
     def __init__(
         self,
         engine: "AsyncEngine",
+        settings: Settings | None = None,
         *,
         ef_search: int | None = None,
         encoder: MakeEncoder | None = None,
         reranker: Reranker | None = None,
     ) -> None:
         self._retriever = Retriever(
-            engine.sync_engine, ef_search=ef_search, encoder=encoder, reranker=reranker, waiting=LoopWaiting()
+            engine.sync_engine,
+            settings,
+            ef_search=ef_search,
+            encoder=encoder,
+            reranker=reranker,
+            waiting=LoopWaiting(),
         )
 
-    async def search(self, query: Query, **options: Unpack[Options]) -> Answer:
-        return await run_bridged(self._retriever.search, query, **options)
+    @overload
+    async def search(self, query: Query, *, kinds: Literal["chunks"] = ..., **options: Unpack[Options]) -> Answer: ...
+
+    @overload
+    async def search(
+        self, query: Query, *, kinds: Literal["messages"], **options: Unpack["MessageOptions"]
+    ) -> "MessageAnswer": ...
+
+    @overload
+    async def search(
+        self, query: Query, *, kinds: Literal["memories"], **options: Unpack["MemoryOptions"]
+    ) -> "MemoryAnswer": ...
+
+    @overload
+    async def search(self, query: Query, *, kinds: "Sequence[Kind]", **options: Any) -> "AnyAnswer | MixedAnswer": ...
+
+    async def search(self, query: Query, *, kinds: Any = "chunks", **options: Any) -> Any:
+        return await run_bridged(partial(self._retriever.search, query, kinds=kinds, **options))
 
     async def search_many(self, queries: Iterable[Query], **options: Unpack[Options]) -> list[Answer]:
         return await run_bridged(self._retriever.search_many, queries, **options)

@@ -1,8 +1,8 @@
 """Search: a question in, the chunks that answer it out, with all that a citation needs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -20,14 +20,16 @@ from rag_assets.search.provenance import Provenance, explain_chunk
 from rag_assets.search.query_vectors import MakeEncoder
 from rag_assets.search.reading import Reader
 from rag_assets.search.request import CHOOSING, LIKENESS, Options, Query, check_options, make_request
-from rag_assets.search.rerank import Reranker
+from rag_assets.search.rerank import Reranker, configured_reranker
 from rag_assets.search.selection import as_id, as_pair, find_document
 from rag_assets.search.shown import shown
 from rag_assets.search.similar import similar_to_chunk, similar_to_document
 from rag_assets.search.waiting import Waiting
+from rag_assets.settings import Settings
 
 if TYPE_CHECKING:
     # Imported by the first such search: the pipeline has no use for them, and for what they import.
+    from rag_assets.search.kinds import AnyAnswer, Kind, MixedAnswer
     from rag_assets.search.memories import MemoryAnswer, MemoryOptions
     from rag_assets.search.messages import MessageAnswer, MessageOptions
 
@@ -37,12 +39,14 @@ class Retriever:
 
     A question is embedded by the live space's own model, which is loaded by the first one. The engine that serves
     best is `shared_engine(settings, "read")`. `ef_search` is for searches that name none, unset the space's own;
-    `reranker` for those that ask to rerank. With a `space`, chunks are searched in that one, whichever is live.
+    `reranker` for those that ask to rerank; `settings`, where they are given, say both unless they are given too. With
+    a `space`, chunks are searched in that one, whichever is live.
     """
 
     def __init__(
         self,
         engine: Engine,
+        settings: Settings | None = None,
         *,
         ef_search: int | None = None,
         encoder: MakeEncoder | None = None,
@@ -51,6 +55,9 @@ class Retriever:
         space: EmbeddingSpace | None = None,
     ) -> None:
         waiting = waiting or Waiting()
+        if settings is not None:
+            ef_search = ef_search or settings.ef_search
+            reranker = reranker or (configured_reranker(settings) if settings.reranker else None)
         self._reader = Reader(engine, waiting)
         self._live = Live(self._reader, space=space)
         self._live_messages = Live(self._reader, "messages")
@@ -68,14 +75,42 @@ class Retriever:
             reranker=reranker,
         )
 
-    def search(self, query: Query, **options: Unpack[Options]) -> Answer:
+    @overload
+    def search(self, query: Query, *, kinds: Literal["chunks"] = ..., **options: Unpack[Options]) -> Answer: ...
+
+    @overload
+    def search(
+        self, query: Query, *, kinds: Literal["messages"], **options: Unpack["MessageOptions"]
+    ) -> "MessageAnswer": ...
+
+    @overload
+    def search(
+        self, query: Query, *, kinds: Literal["memories"], **options: Unpack["MemoryOptions"]
+    ) -> "MemoryAnswer": ...
+
+    @overload
+    def search(self, query: Query, *, kinds: "Sequence[Kind]", **options: Any) -> "AnyAnswer | MixedAnswer": ...
+
+    def search(self, query: Query, *, kinds: Any = "chunks", **options: Any) -> Any:
         """The best chunks for a question or a vector, best first; see `Options`.
+
+        Of other `kinds` (messages, memories), what `search_messages` and `search_memories` find; of several together,
+        the best of each in turn (see `MixedAnswer`), and an option goes to the kinds that know it.
 
         Raises UsageError for what cannot be asked (an empty question, k outside 1..1000, an unknown project, a
         vector of another size, a bad filter), and ServiceError while no space is live, while the database is away,
         or when the search took longer than it may.
         """
-        return self.search_many([query], **options)[0]
+        if isinstance(kinds, str) and kinds == "chunks":
+            return self.search_many([query], **options)[0]
+        from rag_assets.search.kinds import search_kinds
+
+        ways: dict[Kind, Callable[..., AnyAnswer]] = {
+            "chunks": partial(self.search, query),
+            "messages": partial(self.search_messages, query),
+            "memories": partial(self.search_memories, query),
+        }
+        return search_kinds(ways, kinds, options)
 
     def search_many(self, queries: Iterable[Query], **options: Unpack[Options]) -> list[Answer]:
         """The answers to several questions, with the same options for all: in one round trip where it can be.

@@ -7,36 +7,20 @@ import pytest
 from sqlalchemy import Engine, text
 
 from rag_assets.db.engine import make_async_engine
-from rag_assets.db.repositories import RecallWeights, SyncMemories, SyncUsers
-from rag_assets.db.spaces import ensure_space, promote
+from rag_assets.db.repositories import RecallWeights, SyncMemories
 from rag_assets.errors import UsageError
 from rag_assets.search.async_retriever import AsyncRetriever
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings import Settings
-from rag_assets.stages import refresh
-from rag_assets.stages.target import target_space
-from tests.fakes import HashEncoder
 from tests.running import rows
-from tests.stages.stepping import apply
+from tests.search.remembering import ENCODER, remember
 
-ENCODER = HashEncoder()
 MEANING = RecallWeights(importance=0, recency=0)
 
 
 @pytest.fixture
 def remembered(engine: Engine, settings: Settings) -> dict[str, Any]:
-    """Ada's memories and everybody's, live; gives the users by name."""
-    users: dict[str, Any] = {name: SyncUsers(engine).create(f"{name}@example.org").id for name in ("ada", "ben")}
-    memories = SyncMemories(engine)
-    for content in ("likes green tea", "keeps a whale", "forgotten tea", "expired tea"):
-        memories.remember(content, user_id=users["ada"], importance=0.5)
-    memories.remember("tea is served at four", importance=0.9)
-    memories.remember("ben likes tea", user_id=users["ben"])
-    target = target_space(settings, "memories")
-    apply(engine, refresh.memory_embeddings(engine, settings, target, lambda _: ENCODER))
-    with engine.begin() as connection:
-        promote(connection, ensure_space(connection, target.definition))
-    return users
+    return remember(engine, settings)
 
 
 def test_hits_are_those_of_recall_and_nothing_is_noted(engine: Engine, remembered: dict[str, Any]) -> None:
