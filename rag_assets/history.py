@@ -103,6 +103,14 @@ class _Events(PatientClaims, RegularLooks):
         self._last.pop(kind, None)
         self._last[kind] = (event, event_id)
 
+    def get_maximum_record_id(self) -> int:
+        """-1 before the first event: by None, a tick of automation would know no runs when it comes to the next one.
+
+        Then what the first run of an installation makes would be followed by other runs that make it again.
+        """
+        latest = super().get_maximum_record_id()
+        return -1 if latest is None else latest
+
     # Dagster asks these of each event or asset; a table, a column or an index that is there stays.
 
     def has_table(self, table_name: str) -> bool:

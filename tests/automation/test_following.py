@@ -3,11 +3,13 @@
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+import rag_assets
 from rag_assets.automation.conditions import FOLLOWS_PARTITIONS, FOLLOWS_UPSTREAM
 from rag_assets.automation.jobs import INGESTED
 from rag_assets.automation.requests import refresh_requests
@@ -34,6 +36,7 @@ def _success(run: dg.DagsterRun) -> Any:
 
 
 PROJECTS = ["alpha", "broken", "gamma"]
+SHIPPED = Path(rag_assets.__file__).with_name("dagster.yaml").read_text()
 
 
 @dataclass
@@ -124,6 +127,30 @@ def test_what_a_run_over_several_projects_does_in_one_go_is_not_followed(followe
     assert followed.tick() == {}
     followed.updated("raw_documents", "alpha")
     assert followed.tick() == {"chunks": {"alpha"}, "embeddings": {"alpha"}}, "by another run"
+
+
+def test_what_the_first_run_of_an_installation_does_in_one_go_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_text(SHIPPED)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        instance.add_dynamic_partitions(str(projects.name), PROJECTS)
+        followed = Followed(instance)
+        assert followed.tick() == {}, "nothing has ever happened"
+        context = dg.build_sensor_context(instance=instance, definitions=defs)
+        [request] = refresh_requests(context, Pipeline(), {"alpha", "broken"})
+        run = followed.started(*INGESTED, tags=request.tags)
+        # All of them before automation looks for the second time.
+        for asset in ("raw_documents", "chunks", "embeddings"):
+            followed.updated(asset, "alpha", "broken", run=run)
+        assert followed.tick() == {}
+        for asset in ("hnsw_index", "live_space"):
+            followed.updated(asset, run=run)
+        followed.ended(run)
+        assert followed.tick() == {}
+        followed.updated("raw_documents", "alpha")
+        assert followed.tick() == {"chunks": {"alpha"}, "embeddings": {"alpha"}}, "by another run"
 
 
 def test_an_update_while_the_index_is_built_is_followed_when_that_has_ended(followed: Followed) -> None:
