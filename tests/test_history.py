@@ -14,11 +14,8 @@ import dagster as dg
 import pytest
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
-import rag_assets
 from rag_assets.history import MOST_OPEN, SqliteHistory
-from tests.homes import PLAIN
-
-SHIPPED = Path(rag_assets.__file__).with_name("dagster.yaml").read_text()
+from tests.homes import PLAIN, SHIPPED
 
 
 @dg.asset

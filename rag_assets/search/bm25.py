@@ -31,7 +31,7 @@ from rag_assets.db.compiled import Compiled, compile_statement
 from rag_assets.db.models import Document, DocumentChunk, Project
 from rag_assets.db.sending import run_compiled
 from rag_assets.search.candidates import candidates
-from rag_assets.search.lexemes import Asked
+from rag_assets.search.lexemes import Asked, word_for_word
 
 K1 = 1.2
 B = 0.75
@@ -60,33 +60,25 @@ def best_through_index(
     # The limit bounds the time where words are not strewn independently, or one alone is too common.
     limits = tuple(2 * most if one.mentions > most else None for one in asked)
     values = _values(asked, most)
-    if not conditions and not _verbatim(asked):
+    said = [word_for_word(one) for one in asked]
+    if not conditions and not any(said):
         return [Best(*row) for row in run_compiled(connection, _compiled_through_index(limits, k), values)]
-    statement = _all_through_index(limits, conditions, k, verbatim=_verbatim(asked))
+    parts = [_through_index(place, limits[place], said[place], conditions) for place in range(len(asked))]
+    statement = _best(parts, k)
     return [Best(*row) for row in connection.execute(statement, values)]
 
 
 def best_of_documents(connection: Connection, asked: Sequence[Asked], documents: Sequence[UUID], k: int) -> list[Best]:
     """The best of all chunks of these documents."""
     values = _values(asked, None) | {"documents": list(documents)}
-    statement = _best([_of_documents(place, verbatim=_verbatim(asked)) for place in range(len(asked))], k)
+    statement = _best([_of_documents(place, word_for_word(one)) for place, one in enumerate(asked)], k)
     return [Best(*row) for row in connection.execute(statement, values)]
 
 
 @lru_cache(maxsize=256)
 def _compiled_through_index(limits: tuple[int | None, ...], k: int) -> Compiled:
     # Putting the statement together takes longer than many a search.
-    return compile_statement(_all_through_index(limits, (), k))
-
-
-def _all_through_index(
-    limits: Sequence[int | None], conditions: Sequence[ColumnElement[bool]], k: int, *, verbatim: bool = False
-) -> Select[Any]:
-    return _best([_through_index(place, limit, conditions, verbatim) for place, limit in enumerate(limits)], k)
-
-
-def _verbatim(asked: Sequence[Asked]) -> bool:
-    return any(one.verbatim or one.excluded_verbatim for one in asked)
+    return compile_statement(_best([_through_index(place, limit) for place, limit in enumerate(limits)], k))
 
 
 def _values(asked: Sequence[Asked], most: int | None) -> dict[str, Any]:
@@ -103,8 +95,6 @@ def _values(asked: Sequence[Asked], most: int | None) -> dict[str, Any]:
             "weights": [word.weight(one.chunks) * (K1 + 1) for word in one.words],
             "least": K1 * (1 - B),
             "per_token": K1 * B / one.mean_tokens,
-            "verbatim": list(one.verbatim),
-            "excluded_verbatim": list(one.excluded_verbatim),
         }
         values |= {f"{name}_of_{place}": value for name, value in own.items()}
     return values
@@ -115,7 +105,10 @@ def _given(name: str, place: int, type_: Any) -> ColumnElement[Any]:
 
 
 def _through_index(
-    place: int, limit: int | None, conditions: Sequence[ColumnElement[bool]], verbatim: bool
+    place: int,
+    limit: int | None,
+    said: Sequence[ColumnElement[bool]] = (),
+    conditions: Sequence[ColumnElement[bool]] = (),
 ) -> Select[Any]:
     chosen = select(
         DocumentChunk.id,
@@ -123,7 +116,7 @@ def _through_index(
         DocumentChunk.chunk_index,
         DocumentChunk.token_count,
         DocumentChunk.tsv,
-    ).where(*_in_language(place, verbatim), DocumentChunk.tsv.op("@@")(_wanted(place)))
+    ).where(*_in_language(place), DocumentChunk.tsv.op("@@")(_wanted(place)), *said)
     found = chosen.limit(limit).subquery("found")
     scored = select(found.c.id, found.c.document_id, found.c.chunk_index, _score(place, found))
     if conditions:
@@ -139,26 +132,22 @@ def _through_index(
     return scored
 
 
-def _of_documents(place: int, *, verbatim: bool) -> Select[Any]:
+def _of_documents(place: int, said: Sequence[ColumnElement[bool]]) -> Select[Any]:
     chunk = DocumentChunk.__table__
     return select(chunk.c.id, chunk.c.document_id, chunk.c.chunk_index, _score(place, chunk)).where(
-        *_in_language(place, verbatim),
+        *_in_language(place),
         chunk.c.document_id == func.any(bindparam("documents", type_=ARRAY(Uuid))),
         # The operator's function, which no index serves: the documents are the shorter way.
         func.ts_match_vq(chunk.c.tsv, _wanted(place)),
+        *said,
     )
 
 
-def _in_language(place: int, verbatim: bool) -> list[ColumnElement[bool]]:
-    conditions = [
+def _in_language(place: int) -> list[ColumnElement[bool]]:
+    return [
         DocumentChunk.chunking == bindparam(f"chunking_of_{place}", type_=Text),
         DocumentChunk.language == cast(bindparam(f"language_of_{place}", type_=Text), REGCONFIG),
     ]
-    if verbatim:
-        content = DocumentChunk.chunk_text
-        conditions.append(content.op("~*")(func.all(_given("verbatim", place, ARRAY(Text)))))
-        conditions.append(content.op("!~*")(func.all(_given("excluded_verbatim", place, ARRAY(Text)))))
-    return conditions
 
 
 def _wanted(place: int) -> ColumnElement[Any]:

@@ -25,7 +25,8 @@ _READ_QUESTION = text(
     "CROSS JOIN LATERAL (SELECT array_agg(g.lexemes) FILTER (WHERE g.of = 'phrase' AND g.found) AS phrases, "
     "array_agg(g.lexemes) FILTER (WHERE g.of = 'excluded' AND g.found AND NOT g.cut) AS excluded, "
     "array_agg(g.pattern) FILTER (WHERE g.of = 'phrase' AND g.cut) AS verbatim, "
-    "array_agg(g.pattern) FILTER (WHERE g.of = 'excluded' AND g.cut) AS excluded_verbatim FROM ("
+    # One pattern: the server keeps some thirty of them ready, and would make more anew for each chunk.
+    "string_agg(g.pattern, '|') FILTER (WHERE g.of = 'excluded' AND g.cut) AS excluded_verbatim FROM ("
     # In a chunk, a name in one piece and then its parts stand in a row: as a phrase it is found in either way.
     "SELECT f.of, f.whole\\:\\:text || ' | ' || f.parts\\:\\:text AS lexemes, "
     # Of a phrase of stop words nothing is left.
@@ -48,8 +49,8 @@ _READ_QUESTION = text(
 class Asked:
     """A question in one of the languages that the chunks of a chunking are in, and the statistics of these chunks.
 
-    `words` are in order, the rarest first; `phrases` and `excluded` are texts for `tsquery`, `verbatim` and
-    `excluded_verbatim` patterns for the chunk's text, of what has stop words.
+    `words` are in order, the rarest first; `phrases` and `excluded` are texts for `tsquery`; `verbatim` and
+    `excluded_verbatim` are patterns for the chunk's text, of what has stop words.
     """
 
     chunking: str
@@ -60,7 +61,7 @@ class Asked:
     phrases: Sequence[str]
     excluded: Sequence[str]
     verbatim: Sequence[str]
-    excluded_verbatim: Sequence[str]
+    excluded_verbatim: str | None
 
     @property
     def mentions(self) -> int:
@@ -87,11 +88,16 @@ def read_question(connection: Connection, space: EmbeddingSpace, question: str) 
             row.phrases or [],
             row.excluded or [],
             row.verbatim or [],
-            # One pattern: the server keeps some thirty of them ready, and would make more anew for each chunk.
-            ["|".join(row.excluded_verbatim)] if row.excluded_verbatim else [],
+            row.excluded_verbatim,
         )
         for row in connection.execute(_READ_QUESTION, values)
     ]
+
+
+def word_for_word(one: Asked) -> list[ColumnElement[bool]]:
+    """Conditions beside those of `tsquery`, for what has stop words; mostly none."""
+    excluded = [not_(_says(one.excluded_verbatim))] if one.excluded_verbatim else []
+    return [*map(_says, one.verbatim), *excluded]
 
 
 def without_excluded(asked: Sequence[Asked]) -> list[ColumnElement[bool]]:
@@ -102,8 +108,13 @@ def without_excluded(asked: Sequence[Asked]) -> list[ColumnElement[bool]]:
         if one.excluded:
             any_of_them = cast(literal(" | ".join(f"({part})" for part in one.excluded), Text), TSQUERY)
             has_one.append(DocumentChunk.tsv.op("@@")(any_of_them))
-        has_one += [DocumentChunk.chunk_text.regexp_match(pattern, flags="i") for pattern in one.excluded_verbatim]
+        if one.excluded_verbatim:
+            has_one.append(_says(one.excluded_verbatim))
         if has_one:
             in_language = DocumentChunk.language == cast(literal(one.language, Text), REGCONFIG)
             conditions.append(not_(and_(in_language, or_(*has_one))))
     return conditions
+
+
+def _says(pattern: str) -> ColumnElement[bool]:
+    return DocumentChunk.chunk_text.regexp_match(pattern, flags="i")

@@ -9,13 +9,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
-import rag_assets
 from rag_assets.automation.conditions import FOLLOWS_PARTITIONS, FOLLOWS_UPSTREAM
 from rag_assets.automation.jobs import INGESTED
 from rag_assets.automation.requests import refresh_requests
 from rag_assets.definitions import defs
 from rag_assets.partitions import projects
 from rag_assets.pipeline import Pipeline
+from tests.homes import SHIPPED
 
 
 def _made(run: dg.DagsterRun, made: dg.AssetMaterialization) -> Any:
@@ -36,7 +36,6 @@ def _success(run: dg.DagsterRun) -> Any:
 
 
 PROJECTS = ["alpha", "broken", "gamma"]
-SHIPPED = Path(rag_assets.__file__).with_name("dagster.yaml").read_text()
 
 
 @dataclass
