@@ -5,11 +5,11 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection, Engine, text
 
-from rag_assets.db.engine import new_engine
-from rag_assets.db.extension import ensure_pgvector
+from rag_assets.db.database import new_engine
 from rag_assets.db.models import SCHEMA, Base
-from rag_assets.db.spaces import is_runtime_object
-from rag_assets.settings import load_settings
+from rag_assets.db.schema.extension import ensure_pgvector
+from rag_assets.db.spaces.spaces import is_runtime_object
+from rag_assets.settings.settings import load_settings
 
 # Two upgrades at once (two processes starting on a new database) take turns.
 MIGRATION_LOCK = "SELECT pg_advisory_xact_lock(hashtext('rag_assets.migrations'))"

@@ -2,15 +2,23 @@
 
 from typing import TYPE_CHECKING, Any
 
+from rag_assets._deprecated import install
+
 if TYPE_CHECKING:
-    from rag_assets.build import build_definitions
-    from rag_assets.component import RagPipeline
-    from rag_assets.settings import Settings
+    from rag_assets.orchestration.build import build_definitions
+    from rag_assets.orchestration.component import RagPipeline
+    from rag_assets.settings.settings import Settings
 
 __all__ = ["RagPipeline", "Settings", "build_definitions"]
 __version__ = "0.1.0"
 
-_HOMES = {"RagPipeline": "component", "Settings": "settings", "build_definitions": "build"}
+install()
+
+_HOMES = {
+    "RagPipeline": "orchestration.component",
+    "Settings": "settings.settings",
+    "build_definitions": "orchestration.build",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from rag_assets.build import build_definitions
+from rag_assets.orchestration.build import build_definitions
 
 defs = dg.Definitions.merge(
     build_definitions(),

@@ -15,12 +15,13 @@ import pytest
 from dagster import DagsterInstance
 from sqlalchemy import URL, Engine, event, make_url, text
 
-from rag_assets.audit import latency
-from rag_assets.cli.home import enter
-from rag_assets.db import schema
-from rag_assets.db.embedded import EmbeddedServer
-from rag_assets.db.engine import DRIVER, dispose_engines, make_engine
-from rag_assets.settings import Settings
+from rag_assets.cli.runtime.installation import enter
+from rag_assets.db.connections.engines import DRIVER, make_engine
+from rag_assets.db.database import dispose_engines
+from rag_assets.db.schema import migrations
+from rag_assets.db.server.server import EmbeddedServer
+from rag_assets.pipeline.audit import latency
+from rag_assets.settings.settings import Settings
 
 # What starts commands, servers and browsers takes the longest: nobody is to be left alone with it at the end.
 FIRST = ("launch", "library", "ui", "cli")
@@ -87,7 +88,7 @@ def template(admin: Engine) -> str:
     with admin.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {TEMPLATE}"))
     engine = make_engine(url)
-    schema.upgrade(engine)
+    migrations.upgrade(engine)
     engine.dispose()
     return TEMPLATE
 
@@ -131,7 +132,7 @@ def settings(database: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture(scope="session")
 def built_template(admin: Engine, template: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A database in which two projects were ingested and passed all checks; see tests/corpus.py."""
-    from tests.corpus import build
+    from tests.support.corpus import build
 
     with admin.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {BUILT_TEMPLATE} TEMPLATE {template} STRATEGY file_copy"))

@@ -8,24 +8,22 @@ from typing import Any
 
 import typer
 
-from rag_assets.cli import (
+from rag_assets.cli.commands import (
     check,
-    database,
     embed,
     evaluate,
     explain,
     ingest,
     maintain,
     plan,
-    projects,
     repair,
     search,
-    seed,
-    spaces,
     status,
     tune,
     ui,
 )
+from rag_assets.cli.groups import db, projects, spaces
+from rag_assets.cli.seeding import command
 from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError, UsageError
 
 app = typer.Typer(
@@ -43,12 +41,12 @@ app.command("embed")(embed.embed)
 app.command("evaluate")(evaluate.evaluate)
 app.command("explain")(explain.explain)
 app.command("plan")(plan.plan)
-app.command("seed")(seed.seed)
+app.command("seed")(command.seed)
 app.command("status")(status.status)
 app.command("tune")(tune.tune)
 app.command("ui")(ui.ui)
 app.add_typer(projects.app, name="projects")
-app.add_typer(database.app, name="db")
+app.add_typer(db.app, name="db")
 app.add_typer(spaces.app, name="spaces")
 
 

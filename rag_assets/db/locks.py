@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, text
 
-from rag_assets.db.engine import direct_engine
+from rag_assets.db.connections.engines import direct_engine
 from rag_assets.errors import BusyError
 
 _PAUSE_S = 0.1

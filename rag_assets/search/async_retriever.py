@@ -5,23 +5,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 from uuid import UUID
 
-from rag_assets.db.bridge import run_bridged
-from rag_assets.search.aggregates import Aggregate
-from rag_assets.search.answers import Answer
-from rag_assets.search.provenance import Provenance
-from rag_assets.search.query_vectors import MakeEncoder
+from rag_assets.db.connections.greenlets import run_bridged
+from rag_assets.search.analysis.aggregates import Aggregate
+from rag_assets.search.analysis.provenance import Provenance
+from rag_assets.search.execution.concurrency import LoopWaiting
+from rag_assets.search.execution.query_embedding import MakeEncoder
+from rag_assets.search.ranking.rerank import Reranker
 from rag_assets.search.request import Options, Query
-from rag_assets.search.rerank import Reranker
+from rag_assets.search.results import Answer
 from rag_assets.search.retriever import Retriever
-from rag_assets.search.waiting import LoopWaiting
-from rag_assets.settings import Settings
+from rag_assets.settings.settings import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from rag_assets.search.kinds import AnyAnswer, Kind, MixedAnswer
-    from rag_assets.search.memories import MemoryAnswer, MemoryOptions
-    from rag_assets.search.messages import MessageAnswer, MessageOptions
+    from rag_assets.search.kinds.dispatch import AnyAnswer, Kind, MixedAnswer
+    from rag_assets.search.kinds.memories import MemoryAnswer, MemoryOptions
+    from rag_assets.search.kinds.messages import MessageAnswer, MessageOptions
 
 
 class AsyncRetriever:

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Union, get_args
 
+from rag_assets.db.spaces.vector_codec import PackedVector
+from rag_assets.documents.text import clean
 from rag_assets.errors import UsageError
-from rag_assets.search.answers import Mode
-from rag_assets.search.diversity import CANDIDATES_PER_HIT
-from rag_assets.search.filters import NO_FILTERS, Filters
-from rag_assets.search.fusion import RRF_CONSTANT
-from rag_assets.search.packed import PackedVector
-from rag_assets.search.question import LONGEST_QUESTION
-from rag_assets.search.shown import shown
-from rag_assets.search.values import flag, is_number, names, number, weights, whole
-from rag_assets.text.cleaning import clean
+from rag_assets.search.filters.document_filters import NO_FILTERS, Filters
+from rag_assets.search.keyword.query_syntax import LONGEST_QUESTION
+from rag_assets.search.ranking.fusion import RRF_CONSTANT
+from rag_assets.search.ranking.mmr import CANDIDATES_PER_HIT
+from rag_assets.search.results import Mode
+from rag_assets.validation import flag, is_number, names, number, shown, weights, whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

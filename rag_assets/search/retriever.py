@@ -9,29 +9,28 @@ from sqlalchemy import Connection, Engine
 
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.errors import UsageError
-from rag_assets.search.aggregates import Aggregate, aggregate, centroid
-from rag_assets.search.answering import Answering
-from rag_assets.search.answers import Answer
-from rag_assets.search.asking import Asking
-from rag_assets.search.counts import Counts
-from rag_assets.search.live import Live
-from rag_assets.search.nearest import Nearest
-from rag_assets.search.provenance import Provenance, explain_chunk
-from rag_assets.search.query_vectors import MakeEncoder
-from rag_assets.search.reading import Reader
+from rag_assets.search.analysis.aggregates import Aggregate, aggregate, centroid
+from rag_assets.search.analysis.chunk_selection import as_id, as_pair, find_document
+from rag_assets.search.analysis.provenance import Provenance, explain_chunk
+from rag_assets.search.analysis.similar import similar_to_chunk, similar_to_document
+from rag_assets.search.execution.concurrency import Waiting
+from rag_assets.search.execution.executor import Answering
+from rag_assets.search.execution.live_space import Live
+from rag_assets.search.execution.query_embedding import Asking, MakeEncoder
+from rag_assets.search.execution.read_session import Reader
+from rag_assets.search.ranking.rerank import Reranker, configured_reranker
 from rag_assets.search.request import CHOOSING, LIKENESS, Options, Query, check_options, make_request
-from rag_assets.search.rerank import Reranker, configured_reranker
-from rag_assets.search.selection import as_id, as_pair, find_document
-from rag_assets.search.shown import shown
-from rag_assets.search.similar import similar_to_chunk, similar_to_document
-from rag_assets.search.waiting import Waiting
-from rag_assets.settings import Settings
+from rag_assets.search.results import Answer
+from rag_assets.search.vector.nearest import Nearest
+from rag_assets.search.vector.selectivity import Counts
+from rag_assets.settings.settings import Settings
+from rag_assets.validation import shown
 
 if TYPE_CHECKING:
     # Imported by the first such search: the pipeline has no use for them, and for what they import.
-    from rag_assets.search.kinds import AnyAnswer, Kind, MixedAnswer
-    from rag_assets.search.memories import MemoryAnswer, MemoryOptions
-    from rag_assets.search.messages import MessageAnswer, MessageOptions
+    from rag_assets.search.kinds.dispatch import AnyAnswer, Kind, MixedAnswer
+    from rag_assets.search.kinds.memories import MemoryAnswer, MemoryOptions
+    from rag_assets.search.kinds.messages import MessageAnswer, MessageOptions
 
 
 class Retriever:
@@ -103,7 +102,7 @@ class Retriever:
         """
         if isinstance(kinds, str) and kinds == "chunks":
             return self.search_many([query], **options)[0]
-        from rag_assets.search.kinds import search_kinds
+        from rag_assets.search.kinds.dispatch import search_kinds
 
         ways: dict[Kind, Callable[..., AnyAnswer]] = {
             "chunks": partial(self.search, query),
@@ -208,7 +207,7 @@ class Retriever:
 
         Raises what `search` does; an unknown or deleted conversation is a UsageError.
         """
-        from rag_assets.search.messages import search_messages
+        from rag_assets.search.kinds.messages import search_messages
 
         return search_messages(
             self._reader,
@@ -225,6 +224,6 @@ class Retriever:
 
         Raises what `search` does.
         """
-        from rag_assets.search.memories import search_memories
+        from rag_assets.search.kinds.memories import search_memories
 
         return search_memories(self._reader, self._asking, self._live_memories, query, options)

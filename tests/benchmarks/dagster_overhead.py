@@ -21,8 +21,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.homes import plain_home
-from tests.launch.servers import BIN, free_port
+from tests.support.dagster_homes import plain_home
+from tests.support.dagster_servers import BIN, free_port
 
 EMPTY = """
 import dagster as dg
@@ -49,10 +49,10 @@ print(time.perf_counter() - started)
 # What a command has done by then, so has this one: settings, engine, imports.
 OURS = """
 import sys, time
-from rag_assets.cli.home import enter, instance
-from rag_assets.cli.run import run_job
-import rag_assets.definitions, rag_assets.stages.refresh
-from rag_assets.db.engine import shared_engine
+from rag_assets.cli.runtime.installation import enter, instance
+from rag_assets.cli.runtime.run_job import run_job
+import rag_assets.definitions, rag_assets.pipeline.refresh
+from rag_assets.db.connections.engines import shared_engine
 shared_engine(enter())
 instance()
 started = time.perf_counter()
@@ -64,8 +64,8 @@ print(seconds)
 PROJECTS = """
 import sys
 from pathlib import Path
-from rag_assets.cli.projects import enter, sync_partitions
-from rag_assets.db.projects import save_project
+from rag_assets.cli.groups.projects import enter, sync_partitions
+from rag_assets.projects.store import save_project
 engine, *_ = enter()
 with engine.begin() as connection:
     for folder in sys.argv[1:]:

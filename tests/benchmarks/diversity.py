@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from rag_assets.db.engine import shared_engine
-from rag_assets.db.spaces import live_space
-from rag_assets.search.diversity import stored_vectors
-from rag_assets.search.measures import means, measured
-from rag_assets.search.questions import read_questions
+from rag_assets.db.database import shared_engine
+from rag_assets.db.spaces.spaces import live_space
+from rag_assets.search.evaluation.metrics import means, measured
+from rag_assets.search.evaluation.questions import read_questions
+from rag_assets.search.ranking.mmr import stored_vectors
 from rag_assets.search.retriever import Retriever
-from rag_assets.settings import load_settings
+from rag_assets.settings.settings import load_settings
 from tests.benchmarks.quality import TOPICS_QUESTIONS
 
 BALANCES = (1.0, 0.9, 0.7, 0.5, 0.3)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, func, select
 
 from rag_assets.db.models import EmbeddingSpace, Project
-from rag_assets.search.answers import Answer
+from rag_assets.search.results import Answer
 from rag_assets.search.retriever import Retriever
 from tests.benchmarks.bare import ALONG_GRAPH, connected, filter_values, filtered, graph_settings
 from tests.benchmarks.timing import latencies

@@ -26,21 +26,22 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import URL, Engine, make_url
 
-from rag_assets.db import schema
-from rag_assets.db.embedded import EmbeddedServer
-from rag_assets.db.engine import DRIVER, make_engine
+from rag_assets.db.connections.engines import DRIVER, make_engine
+from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.options import EngineOptions
+from rag_assets.db.schema import migrations
+from rag_assets.db.server.server import EmbeddedServer
+from rag_assets.documents.text import content_hash
+from rag_assets.pipeline import refresh
+from rag_assets.pipeline.stages import live_space
+from rag_assets.pipeline.target.wanted_space import target_space
 from rag_assets.search.retriever import Retriever
-from rag_assets.settings import Settings
-from rag_assets.stages import flip, refresh
-from rag_assets.stages.target import target_space
-from rag_assets.text.hashing import content_hash
+from rag_assets.settings.settings import Settings
 from tests.benchmarks import synthetic
 from tests.benchmarks.clustered import Corpus
 from tests.benchmarks.timing import percentile
-from tests.running import rows
-from tests.stages.stepping import apply
+from tests.support.runs import rows
+from tests.support.stages import apply
 
 K = 10
 QUESTIONS = 200
@@ -170,7 +171,7 @@ def measure(url: URL, folder: Path, *, vectors: int, dimensions: int, clients: i
     marks["flipped"] = time.monotonic()
     time.sleep(seconds)
     marks["rollback"] = time.monotonic()
-    back = flip.roll_back(engine)
+    back = live_space.roll_back(engine)
     marks["back"] = time.monotonic()
     time.sleep(seconds)
     stop.set()
@@ -230,7 +231,7 @@ def main() -> None:
         try:
             url = make_url(server.ensure_running()).set(drivername=DRIVER)
             engine = make_engine(url)
-            schema.upgrade(engine)
+            migrations.upgrade(engine)
             engine.dispose()
             print(json.dumps(measure(url, Path(folder), **vars(arguments))))
         finally:

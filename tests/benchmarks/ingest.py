@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.homes import plain_home
+from tests.support.dagster_homes import plain_home
 
 EMPTY_ASSETS = """
 import time
@@ -87,13 +87,13 @@ def in_child(environment: dict[str, str], folder: str | None) -> dict[str, float
 
 
 def measure(folder: str | None) -> dict[str, float]:
-    from rag_assets.cli import home
-    from rag_assets.cli.ingest import _prepare
-    from rag_assets.cli.run import run_job
-    from rag_assets.db.engine import shared_engine
+    from rag_assets.cli.commands.ingest import _prepare
+    from rag_assets.cli.runtime import installation as home
+    from rag_assets.cli.runtime.run_job import run_job
+    from rag_assets.db.database import shared_engine
     from rag_assets.embedding.encoder import encoder_of_space
-    from rag_assets.partitions import projects
-    from rag_assets.stages.target import target_space
+    from rag_assets.orchestration.partitions import projects
+    from rag_assets.pipeline.target.wanted_space import target_space
 
     settings = home.enter()
     engine = shared_engine(settings)
@@ -195,7 +195,7 @@ def imports() -> dict[str, float]:
 
 def memory(folder: str | None) -> dict[str, float]:
     """Peak memory of a first ingest of a twentieth of the corpus, and of the whole of it."""
-    from rag_assets.sources import TOPICS_URI, open_source
+    from rag_assets.documents.sources import TOPICS_URI, open_source
 
     source = open_source(folder or TOPICS_URI)
     files = list(source.list())

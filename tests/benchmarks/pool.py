@@ -27,16 +27,16 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from rag_assets.db.connections.shutdown import close_async_engine
 from sqlalchemy import URL, make_url, text
 
-from rag_assets.db import schema
-from rag_assets.db.embedded import EmbeddedServer
-from rag_assets.db.engine import DRIVER, make_async_engine, make_engine
-from rag_assets.db.options import EngineOptions
-from rag_assets.db.pools import open_ahead_async, pool_statistics
-from rag_assets.db.repositories import Conversations, NewMessage
-from rag_assets.db.shutdown import close_async_engine
+from rag_assets.db.connections.engines import DRIVER, make_async_engine, make_engine
+from rag_assets.db.connections.options import EngineOptions
+from rag_assets.db.connections.pool import open_ahead_async, pool_statistics
+from rag_assets.db.schema import migrations
+from rag_assets.db.server.server import EmbeddedServer
 from rag_assets.errors import RagAssetsError
+from rag_assets.repositories import Conversations, NewMessage
 from rag_assets.search.async_retriever import AsyncRetriever
 from tests.benchmarks import synthetic
 from tests.benchmarks.clustered import Corpus
@@ -79,7 +79,7 @@ def main() -> None:
 
 def prepare(url: URL, vectors: int, conversations: int) -> list[UUID]:
     engine = make_engine(url)
-    schema.upgrade(engine)
+    migrations.upgrade(engine)
     synthetic.fill(engine, vectors)
     with engine.begin() as connection:
         made = connection.scalars(

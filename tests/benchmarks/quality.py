@@ -26,7 +26,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
-from rag_assets.sources import TOPICS_URI
+from rag_assets.documents.sources import TOPICS_URI
 from tests.benchmarks.ingest import installation
 
 TOPICS_QUESTIONS = Path(__file__).with_name("topics_questions.jsonl")

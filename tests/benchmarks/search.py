@@ -30,15 +30,16 @@ from pgvector import Vector
 from psycopg import AsyncConnection
 from sqlalchemy import URL, Engine, func, make_url, select, text
 
-from rag_assets.audit.samples import sample_questions
-from rag_assets.db.embedded import EmbeddedServer
-from rag_assets.db.engine import DRIVER, dispose_engines, make_async_engine, make_engine, shared_engine
+from rag_assets.db.connections.engines import DRIVER, make_async_engine, make_engine
+from rag_assets.db.connections.options import EngineOptions
+from rag_assets.db.database import dispose_engines, shared_engine
 from rag_assets.db.models import DocumentChunk, EmbeddingSpace, Project
-from rag_assets.db.options import EngineOptions
-from rag_assets.db.spaces import live_space, partition
+from rag_assets.db.server.server import EmbeddedServer
+from rag_assets.db.spaces.spaces import live_space, partition
 from rag_assets.search.async_retriever import AsyncRetriever
+from rag_assets.search.evaluation.probe_vectors import sample_questions
 from rag_assets.search.retriever import Retriever
-from rag_assets.settings import Settings, load_settings
+from rag_assets.settings.settings import Settings, load_settings
 from tests.benchmarks import synthetic
 from tests.benchmarks.bare import connected, conninfo, exact_distances, graph_settings, nearest
 from tests.benchmarks.clustered import Corpus
@@ -106,7 +107,7 @@ def server() -> Iterator[URL]:
 
 @contextmanager
 def filled(admin: URL, size: int) -> Iterator[tuple[Engine, dict[str, float]]]:
-    from rag_assets.db.schema import upgrade
+    from rag_assets.db.schema.migrations import upgrade
 
     name = f"bench_{uuid4().hex[:12]}"
     outside = make_engine(admin).execution_options(isolation_level="AUTOCOMMIT")

@@ -23,19 +23,19 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import URL, Connection, Engine, text
 
-from rag_assets.audit.plans import forbid_other_plans, served_by_index
-from rag_assets.db.compiled import compile_statement
-from rag_assets.db.engine import make_engine
-from rag_assets.db.index_build import Building, ensure_index
-from rag_assets.db.index_statements import index_name
-from rag_assets.db.index_states import examine
+from rag_assets.db.connections.compiled import compile_statement
+from rag_assets.db.connections.engines import make_engine
+from rag_assets.db.connections.execute import run_compiled
+from rag_assets.db.index.build import Building, ensure_index
+from rag_assets.db.index.definition import index_name
+from rag_assets.db.index.knn import candidates_of, graph_values, nearest_texts
+from rag_assets.db.index.state import examine
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.models.embeddings import EF_SEARCH, EF_SEARCH_OF_SIGNS
-from rag_assets.db.sending import run_compiled
-from rag_assets.db.spaces import SpaceDefinition, ensure_space, partition
-from rag_assets.search.approximate import candidates_of, graph_values, nearest_texts
-from rag_assets.settings import Settings
-from rag_assets.text.hashing import content_hash
+from rag_assets.db.spaces.spaces import SpaceDefinition, ensure_space, partition
+from rag_assets.documents.text import content_hash
+from rag_assets.search.evaluation.query_plans import forbid_other_plans, served_by_index
+from rag_assets.settings.settings import Settings
 from tests.benchmarks.clustered import DIMENSIONS, Corpus
 from tests.benchmarks.search import server
 from tests.benchmarks.synthetic import EMBEDDINGS, copy
@@ -84,7 +84,7 @@ def main() -> None:
 @contextmanager
 def filled(admin: URL, corpus: Corpus) -> Iterator[tuple[Engine, EmbeddingSpace]]:
     """A space of so many vectors, without an index, in a database that is dropped at the end."""
-    from rag_assets.db.schema import upgrade
+    from rag_assets.db.schema.migrations import upgrade
 
     name = f"bench_{uuid4().hex[:12]}"
     outside = make_engine(admin).execution_options(isolation_level="AUTOCOMMIT")

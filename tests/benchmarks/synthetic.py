@@ -22,16 +22,16 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, Engine, Table, func, select, text
 from sqlalchemy.dialects import postgresql
 
-from rag_assets.db.engine import dispose_engines, shared_engine
-from rag_assets.db.index_build import Building, ensure_index
+from rag_assets.db.database import dispose_engines, shared_engine
+from rag_assets.db.index.build import Building, ensure_index
 from rag_assets.db.models import SCHEMA, Base, EmbeddingSpace, Project
-from rag_assets.db.rows import chunk_id, document_id, project_id
-from rag_assets.db.spaces import ensure_space, partition, promote
-from rag_assets.db.vectors import vector_cursor
-from rag_assets.db.words import refresh_words
-from rag_assets.settings import Settings, load_settings
-from rag_assets.stages.target import target_space
-from rag_assets.text.hashing import content_hash
+from rag_assets.db.spaces.spaces import ensure_space, partition, promote
+from rag_assets.db.spaces.vector_codec import vector_cursor
+from rag_assets.db.writes.rows import chunk_id, document_id, project_id
+from rag_assets.db.writes.word_statistics import refresh_words
+from rag_assets.documents.text import content_hash
+from rag_assets.pipeline.target.wanted_space import target_space
+from rag_assets.settings.settings import Settings, load_settings
 from tests.benchmarks.clustered import Corpus
 
 SHARES = {"0.1": 0.001, "1": 0.01, "10": 0.1, "50": 0.5}

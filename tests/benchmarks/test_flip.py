@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from rag_assets.audit import latency
-from rag_assets.settings import Settings
+from rag_assets.pipeline.audit import latency
+from rag_assets.settings.settings import Settings
 from tests.benchmarks.flip import measure
 
 

@@ -7,7 +7,7 @@ from tests.benchmarks import synthetic
 from tests.benchmarks.clustered import Corpus
 from tests.benchmarks.filtering import recall
 from tests.benchmarks.search import Asked, measure
-from tests.running import rows
+from tests.support.runs import rows
 
 SIZE = 2_000
 

@@ -5,7 +5,7 @@ from sqlalchemy import Engine
 
 from tests.benchmarks.clustered import Corpus
 from tests.benchmarks.storage import KINDS, as_markdown, fill, measure, nearest_hashes
-from tests.running import rows
+from tests.support.runs import rows
 
 
 def test_every_kind_has_its_figures_over_the_same_rows(engine: Engine) -> None:
@@ -29,7 +29,7 @@ def test_every_kind_has_its_figures_over_the_same_rows(engine: Engine) -> None:
 def test_the_right_answers_are_those_of_a_comparison_by_hand() -> None:
     corpus = Corpus(200)
     [block] = corpus.blocks()
-    from rag_assets.text.hashing import content_hash
+    from rag_assets.documents.text import content_hash
 
     found = nearest_hashes(corpus, block.vectors[:5])
     assert [row[0] for row in found] == [content_hash(one) for one in block.texts[:5]]

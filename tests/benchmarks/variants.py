@@ -9,13 +9,13 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from rag_assets.cli import home
-from rag_assets.db.engine import shared_engine
-from rag_assets.db.spaces import live_space, partition_name
-from rag_assets.search.answers import Answer, Hit
-from rag_assets.search.evaluation import evaluate
-from rag_assets.search.fusion import reciprocal_rank_fusion
-from rag_assets.search.questions import QuestionSet, read_questions
+from rag_assets.cli.runtime import installation
+from rag_assets.db.database import shared_engine
+from rag_assets.db.spaces.spaces import live_space, partition_name
+from rag_assets.search.evaluation.evaluate import evaluate
+from rag_assets.search.evaluation.questions import QuestionSet, read_questions
+from rag_assets.search.ranking.fusion import reciprocal_rank_fusion
+from rag_assets.search.results import Answer, Hit
 from rag_assets.search.retriever import Retriever
 
 TITLED = text(
@@ -144,7 +144,7 @@ def variants(engine: Engine, wanted: dict[str, Any]) -> dict[str, tuple[Any, Any
 
 def main() -> None:
     wanted = json.loads(sys.argv[1])
-    settings = home.enter()
+    settings = installation.enter()
     engine = shared_engine(settings)
     if wanted["titles"]:
         embed_titles(engine)

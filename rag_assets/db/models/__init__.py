@@ -5,12 +5,12 @@ from rag_assets.db.models.chunks import DocumentChunk, DocumentChunking
 from rag_assets.db.models.conversations import Conversation, ConversationMessage
 from rag_assets.db.models.documents import Document
 from rag_assets.db.models.embeddings import Embedding, EmbeddingFailure, EmbeddingSpace, QueryVector
+from rag_assets.db.models.lexemes import Lexeme, WordStatistics
 from rag_assets.db.models.memories import Memory
 from rag_assets.db.models.projects import Project, ProjectFailure
-from rag_assets.db.models.rates import WorkRate
 from rag_assets.db.models.specializations import Adapter, Specialization
+from rag_assets.db.models.throughput import WorkRate
 from rag_assets.db.models.users import User, UserSession
-from rag_assets.db.models.words import Lexeme, WordStatistics
 
 __all__ = [
     "SCHEMA",

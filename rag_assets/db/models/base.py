@@ -21,8 +21,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, validates
 
-from rag_assets.text.cleaning import clean
-from rag_assets.text.hashing import content_hash
+from rag_assets.documents.text import clean, content_hash
 
 SCHEMA = "rag"
 

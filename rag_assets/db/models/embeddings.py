@@ -81,7 +81,7 @@ class Embedding(Base):
         VECTOR(), nullable=False, doc="The vector, with as many dimensions as its space has."
     )
     checksum: Mapped[Number | None] = mapped_column(
-        doc="What `rag_assets.db.soundness.checksum` gave when it was stored; NULL where that was before there was one."
+        doc="The checksum of the stored vector (db/spaces/checksums.py); NULL for rows older than that."
     )
 
 

@@ -1,0 +1,1 @@
+"""Commands that stand by themselves: ingest, search, check, status and their like."""

@@ -1,0 +1,1 @@
+"""Commands with subcommands: db, projects, spaces."""

@@ -1,0 +1,88 @@
+"""rag-assets db: the schema and the server."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+app = typer.Typer(help="The database: migrations, address, embedded server.", no_args_is_help=True)
+
+
+@app.command()
+def upgrade(revision: Annotated[str, typer.Argument(help="The revision to go up to.")] = "head") -> None:
+    """Bring the schema up to date."""
+    from rag_assets.db.schema import migrations
+
+    with _engine() as engine:
+        migrations.upgrade(engine, revision)
+        typer.echo(migrations.current_revision(engine))
+
+
+@app.command()
+def downgrade(revision: Annotated[str, typer.Argument(help="The revision to go down to, or base.")]) -> None:
+    """Take the schema down; tables above the revision are dropped with their rows."""
+    from rag_assets.db.schema import migrations
+
+    with _engine() as engine:
+        migrations.downgrade(engine, revision)
+        typer.echo(migrations.current_revision(engine) or "base")
+
+
+@app.command()
+def current() -> None:
+    """Print the schema's revision."""
+    from rag_assets.db.schema import migrations
+
+    with _engine() as engine:
+        typer.echo(migrations.current_revision(engine) or "none: run rag-assets db upgrade")
+
+
+@app.command()
+def check() -> None:
+    """Compare models and database; exit 2 when they differ."""
+    from rag_assets.db.schema import migrations
+
+    with _engine() as engine:
+        migrations.check(engine)
+    typer.echo("models and database are the same")
+
+
+@app.command()
+def url() -> None:
+    """Print the address in use, password included, for psql."""
+    from rag_assets.cli.runtime import installation
+    from rag_assets.db.connections.engines import database_url
+
+    address = database_url(installation.enter()).set(drivername="postgresql")
+    typer.echo(address.render_as_string(hide_password=False))
+
+
+@app.command()
+def stop() -> None:
+    """Stop the embedded server."""
+    from rag_assets.cli.runtime import installation
+    from rag_assets.db.server.server import EmbeddedServer
+
+    settings = installation.enter()
+    if settings.database_url is not None:
+        typer.echo("RAG_ASSETS_DATABASE_URL is set: that server is not ours to stop")
+        return
+    stopped = EmbeddedServer.at(settings.state_dir).stop()
+    typer.echo("stopped" if stopped else "it was not running")
+
+
+@contextmanager
+def _engine() -> "Iterator[Engine]":
+    """An engine that leaves the schema as it is; the shared one would bring it up to date."""
+    from rag_assets.cli.runtime import installation
+    from rag_assets.db.database import new_engine
+
+    engine = new_engine(installation.enter())
+    try:
+        yield engine
+    finally:
+        engine.dispose()

@@ -1,0 +1,164 @@
+"""rag-assets projects: what is kept searchable, from where, and how."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from rag_assets.db.models import Project
+    from rag_assets.projects.declarations import Declarations
+    from rag_assets.projects.reconcile import Reconciled
+
+app = typer.Typer(help="Projects: each a source with its settings, and a Dagster partition.", no_args_is_help=True)
+
+NAME = Annotated[str, typer.Argument(help="The project's name: 1 to 63 of a-z, 0-9, - and _.")]
+
+
+@app.command()
+def add(
+    name: NAME,
+    source: Annotated[str, typer.Argument(help="A folder, a file, or an fsspec URL.")],
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting, like include=*.md or schedule='0 6 * * *'; `key=` takes it away."),
+    ] = None,
+    description: Annotated[str | None, typer.Option(help="What it is, for people.")] = None,
+) -> None:
+    """Add a project, or change the one of this name; its documents are read by the next run."""
+    from rag_assets.db.schema.text_search import check_language
+    from rag_assets.documents.sources import canonical_uri, open_source
+    from rag_assets.projects.reconcile import refuse_declared
+    from rag_assets.projects.settings import assigned
+    from rag_assets.projects.store import check_name, find_project, save_project
+    from rag_assets.search.evaluation.thresholds import read_questions_at
+
+    engine, declarations, _ = enter()
+    refuse_declared(declarations, check_name(name))
+    uri = canonical_uri(source)
+    with engine.begin() as connection:
+        known = find_project(connection, name)
+        settings = assigned(name, known.settings if known else {}, assignments or [])
+        if "questions" in settings:
+            settings["questions"] = canonical_uri(settings["questions"])
+            read_questions_at(settings["questions"])
+        if "language" in settings:
+            check_language(connection, settings["language"])
+        open_source(uri, include=settings.get("include", ()), exclude=settings.get("exclude", ()))
+        _check_tokens(name, settings)
+        save_project(connection, name, uri, settings, description=description)
+    sync_partitions(engine)
+    typer.echo(f"{'changed' if known else 'added'} {name}: rag-assets ingest --project {name} reads it now")
+
+
+@app.command("list")
+def list_projects(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
+) -> None:
+    """List all projects, with where they are declared, what failed, and when they were last read."""
+    from rag_assets.cli.output import reports
+    from rag_assets.projects.failures import failures
+    from rag_assets.projects.store import all_projects
+
+    engine, _, reconciled = enter()
+    sync_partitions(engine)
+    with engine.connect() as connection:
+        failed = failures(connection)
+        found = [
+            _described(project, reconciled.gone, {f.stage: f.error for f in failed if f.project == project.name})
+            for project in all_projects(connection)
+        ]
+    if as_json:
+        sys.stdout.write(json.dumps({"projects": found}, default=str) + "\n")
+    else:
+        reports.projects(found)
+
+
+@app.command()
+def remove(
+    name: NAME,
+    purge: Annotated[bool, typer.Option("--purge", help="With its documents, chunks and vectors, for good.")] = False,
+) -> None:
+    """Take a project out of all runs; what is stored of it stays, and is found, unless it is purged."""
+    from rag_assets.pipeline.purge_project import purge_project
+    from rag_assets.projects.reconcile import refuse_declared
+    from rag_assets.projects.store import retire_project
+    from rag_assets.settings.settings import load_settings
+
+    engine, declarations, _ = enter()
+    refuse_declared(declarations, name)
+    if purge:
+        counts, vectors = purge_project(engine, load_settings(), name)
+        said = f"purged {name}: {counts.documents:,} documents, {counts.chunks:,} chunks, {vectors:,} vectors"
+    else:
+        with engine.begin() as connection:
+            retire_project(connection, name)
+        said = f"removed {name}: its documents are still found, until rag-assets projects remove {name} --purge"
+    sync_partitions(engine)
+    typer.echo(said)
+
+
+def enter() -> "tuple[Engine, Declarations | None, Reconciled]":
+    """What is declared exists before anything is said of projects."""
+    from rag_assets.cli.runtime import installation
+    from rag_assets.db.database import shared_engine
+    from rag_assets.projects.declarations import read_declarations
+    from rag_assets.projects.reconcile import reconcile
+
+    settings = installation.enter()
+    declarations = read_declarations(settings)
+    engine = shared_engine(settings)
+    with engine.begin() as connection:
+        found = reconcile(connection, declarations)
+    for name in found.gone:
+        typer.echo(
+            f"rag-assets: project {name} is declared no more; it stays as it is until "
+            f"rag-assets projects remove {name} [--purge]",
+            err=True,
+        )
+    return engine, declarations, found
+
+
+def sync_partitions(engine: "Engine") -> None:
+    from rag_assets.cli.runtime import installation
+    from rag_assets.orchestration.partitions import changes_of_keys, projects
+    from rag_assets.projects.store import partition_names
+
+    with engine.connect() as connection:
+        wanted = partition_names(connection)
+    instance = installation.instance()
+    added, removed = changes_of_keys(instance, wanted)
+    if added:
+        instance.add_dynamic_partitions(str(projects.name), added)
+    for key in removed:
+        instance.delete_dynamic_partition(str(projects.name), key)
+
+
+def _check_tokens(name: str, settings: dict[str, Any]) -> None:
+    """By the window of the model that is configured; loads its tokenizer only where there is something to check."""
+    if not settings.keys() & {"chunk_tokens", "overlap_tokens"}:
+        return
+    from rag_assets.pipeline.target.chunking import project_splitter
+    from rag_assets.pipeline.target.wanted_space import target_space
+    from rag_assets.projects.settings import project_settings
+    from rag_assets.settings.settings import load_settings
+
+    target = target_space(load_settings())
+    project_splitter(target.definition, target.model, name, project_settings(name, settings))
+
+
+def _described(project: "Project", gone: list[str], failed: dict[str, str]) -> dict[str, Any]:
+    state = "removed" if project.removed_at else "declared no more" if project.name in gone else "active"
+    return {
+        "name": project.name,
+        "source": project.source_uri,
+        "description": project.description,
+        "settings": project.settings,
+        "declared_in": project.declared_in,
+        "state": state,
+        "refreshed_at": project.refreshed_at,
+        "failed": failed,
+    }

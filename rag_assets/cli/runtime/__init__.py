@@ -1,0 +1,1 @@
+"""What commands run in: the installation, its Dagster instance, a job in this process, its cancellation."""

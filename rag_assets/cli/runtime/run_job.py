@@ -1,0 +1,224 @@
+"""One run of one of our jobs in this process, recorded in the installation's Dagster history."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from rag_assets.cli.runtime.cancellation import cancelling
+from rag_assets.cli.runtime.installation import instance, quiet_run_config
+from rag_assets.cli.runtime.pool_wait import waiting
+from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError
+from rag_assets.orchestration.storage.dead_runs import close_dead_runs, process_tag
+from rag_assets.pipeline.audit.result import NOTHING_TO_CHECK
+from rag_assets.settings.settings import load_settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+    from dagster_shared.error import SerializableErrorInfo
+
+# Where a check or an asset shows a chart.
+PICTURES = ("chart", "map")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    asset: str
+    name: str
+    passed: bool
+    severity: str
+    metadata: dict[str, Any]
+    description: str | None
+
+    @property
+    def fatal(self) -> bool:
+        return not self.passed and self.severity == "ERROR"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "asset": self.asset,
+            "name": self.name,
+            "passed": self.passed,
+            "severity": self.severity,
+            "metadata": self.metadata,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run did: the figures of each asset that it materialized, its checks, and the error that ended it."""
+
+    run_id: str
+    success: bool
+    figures: dict[str, dict[str, Any]]
+    checks: list[CheckOutcome]
+    error: RagAssetsError | None
+
+
+def run_job(
+    name: str,
+    *,
+    partition_key: str | None = None,
+    partition_range: tuple[str, str] | None = None,
+    config: Mapping[str, Any] | None = None,
+    only: Sequence[str] | None = None,
+) -> Outcome:
+    """Run the job to its end, for one key or from one to another; an error of a step is in the outcome, not raised.
+
+    `only` names the assets of it to materialize, with their checks. Raises RunInterruptedError when the user ends it.
+    """
+    import dagster as dg
+
+    from rag_assets.definitions import defs
+    from rag_assets.orchestration.assets.conditions import MAKES_ALL
+    from rag_assets.orchestration.partitions import range_tags
+
+    run_id = str(uuid4())
+    whole = MAKES_ALL if name == "ingest" and only is None else {}
+    ranged = {} if partition_range is None else range_tags(*partition_range)
+    close_dead_runs(instance())
+    wait_s = load_settings().lock_wait_s
+    with _events_in_batches(), cancelling(instance(), run_id), waiting(instance(), run_id, wait_s=wait_s):
+        result = defs.resolve_job_def(name).execute_in_process(
+            instance=instance(),
+            run_id=run_id,
+            partition_key=partition_key,
+            tags=process_tag() | whole | ranged,
+            run_config={**quiet_run_config(), **(config or {})},
+            asset_selection=None if only is None else [dg.AssetKey(name) for name in only],
+            raise_on_error=False,
+        )
+    errors = list(_errors(result))
+    for error in errors:
+        if isinstance(error, RunInterruptedError):
+            raise error
+    return Outcome(
+        run_id=result.run_id,
+        success=result.success,
+        figures=_figures(result),
+        checks=[
+            CheckOutcome(
+                asset=found.asset_key.to_user_string(),
+                name=found.check_name,
+                passed=found.passed,
+                severity=found.severity.value,
+                metadata=plain_metadata(found.metadata),
+                description=found.description,
+            )
+            for found in result.get_asset_check_evaluations()
+            if NOTHING_TO_CHECK not in found.metadata
+        ],
+        error=next(iter(errors), None),
+    )
+
+
+def finish(outcome: Outcome) -> None:
+    """End the command as the run ended: exit code 1 for a failed check, else the error, if any."""
+    import typer
+
+    if say_failed_checks(outcome):
+        raise typer.Exit(1)
+    if not outcome.success and outcome.error is not None:
+        raise outcome.error
+
+
+def say_failed_checks(outcome: Outcome) -> bool:
+    """What failed, why, and what to do, a line each on stderr; whether anything did."""
+    import typer
+
+    fatal = [check for check in outcome.checks if check.fatal]
+    for check in fatal:
+        said = f"rag-assets: check {check.asset}/{check.name} failed: {check.description}{_remedy(check)}"
+        typer.echo(said, err=True)
+    return bool(fatal)
+
+
+def _remedy(check: CheckOutcome) -> str:
+    """What the check's own description says to do."""
+    import dagster as dg
+
+    from rag_assets.definitions import defs
+
+    key = dg.AssetCheckKey(dg.AssetKey.from_user_string(check.asset), check.name)
+    remedy = (defs.resolve_asset_graph().get_check_spec(key).description or "").partition("When it fails")[2]
+    return f". {remedy[2:3].upper()}{remedy[3:]}" if remedy else ""
+
+
+def _figures(result: "dg.ExecuteInProcessResult") -> dict[str, dict[str, Any]]:
+    """By asset; of one that was materialized for several keys, the sums of its numbers."""
+    found: dict[str, dict[str, Any]] = {}
+    for event in result.get_asset_materialization_events():
+        if event.asset_key is None:
+            continue
+        figures = found.setdefault(event.asset_key.to_user_string(), {})
+        for name, value in plain_metadata(event.materialization.metadata).items():
+            known = figures.get(name)
+            figures[name] = known + value if isinstance(known, int | float) else value
+    return found
+
+
+@contextmanager
+def _events_in_batches() -> Iterator[None]:
+    """Let Dagster write its history many events at a time: one by one takes longer than a run with nothing to do."""
+    before = os.environ.get("DAGSTER_EVENT_BATCH_SIZE")
+    os.environ["DAGSTER_EVENT_BATCH_SIZE"] = before or "50"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["DAGSTER_EVENT_BATCH_SIZE"]
+
+
+def plain_metadata(metadata: "Mapping[str, dg.MetadataValue[Any]]") -> dict[str, Any]:
+    """Metadata as JSON values; Dagster's own keys (schemas, table names) and pictures are left to its UI."""
+    return {
+        key: value.value for key, value in metadata.items() if not key.startswith("dagster/") and key not in PICTURES
+    }
+
+
+def _errors(result: "dg.ExecuteInProcessResult") -> Iterator[RagAssetsError]:
+    """What ended each failed step, then the run; a failed check has said so itself."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+        elif event.event_type_value == "PIPELINE_FAILURE":
+            error = event.job_failure_data.error
+        elif event.event_type_value == "PIPELINE_CANCELED":
+            yield RunInterruptedError()
+            continue
+        else:
+            continue
+        if not any(link.cls_name == "DagsterAssetCheckFailedError" for link in _chain(error)):
+            yield _as_ours(error)
+
+
+def _chain(error: "SerializableErrorInfo | None") -> list["SerializableErrorInfo"]:
+    return [] if error is None else [error, *_chain(error.cause)]
+
+
+def _as_ours(error: "SerializableErrorInfo | None") -> RagAssetsError:
+    """One of our errors from what Dagster kept of a chain of causes."""
+    chain = _chain(error)
+    for link in chain:
+        name = link.cls_name or ""
+        if name in _OURS:
+            # Dagster writes "module.Class: message"; of ours the message alone is a whole sentence.
+            return _OURS[name](link.message.strip().partition(": ")[2])
+        if name == "DagsterExecutionInterruptedError":
+            return RunInterruptedError()
+    cause = chain[-1].message.strip() if chain else "the run ended without saying why"
+    if any(link.cls_name in ("OperationalError", "AdminShutdown") for link in chain):
+        reason = cause.splitlines()[0].partition(": ")[2] or cause
+        return ServiceError(f"the database went away: {reason}; run again when it is back.")
+    return RagAssetsError(f"{cause}; the run's log in `rag-assets ui` has the whole story.")
+
+
+def _subclasses(kind: type[RagAssetsError]) -> Iterator[type[RagAssetsError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _subclasses(child)
+
+
+_OURS = {kind.__name__: kind for kind in _subclasses(RagAssetsError) if kind is not RunInterruptedError}

@@ -1,0 +1,1 @@
+"""Engines, pools, poolers, retries and the log of statements."""

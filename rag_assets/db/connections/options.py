@@ -1,0 +1,114 @@
+"""What engines are made with: one set of options for sync and async, from the settings."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from sqlalchemy import URL
+
+from rag_assets.db.connections.urls import direct_url
+from rag_assets.settings.settings import Settings
+
+# Readers and writers have pools of their own, so that writes never keep searches waiting; `direct` leads past a pooler.
+Role = Literal["read", "write", "direct"]
+
+# A server that vanished without a word is noticed after 30 + 3 x 10 s, or 30 s after something was sent to it.
+_TCP = {
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How an engine connects, pools and logs; `pooler` None means: find out."""
+
+    application_name: str = "rag_assets"
+    pool_min: int = 0
+    pool_size: int = 5
+    pool_overflow: int = 0
+    pool_timeout_s: float = 30
+    pool_recycle_s: float = 1800
+    pre_ping: bool = True
+    connect_timeout_s: int = 10
+    statement_timeout_s: float | None = None
+    lock_timeout_s: float | None = None
+    tls: tuple[tuple[str, str], ...] = ()
+    pooler: bool | None = None
+    direct_url: URL | None = None
+    # Each statement for itself: for who only reads, and cannot wait for the beginnings and ends of transactions.
+    autocommit: bool = False
+    log_queries: bool = False
+    slow_query_ms: float | None = None
+    retry_s: float = 15
+
+    @classmethod
+    def of(cls, settings: Settings, role: Role = "write") -> "EngineOptions":
+        tls = {
+            "sslmode": settings.ssl_mode,
+            "sslrootcert": settings.ssl_root_cert,
+            "sslcert": settings.ssl_cert,
+            "sslkey": settings.ssl_key,
+        }
+        options = cls(
+            application_name=settings.application_name if role == "write" else f"{settings.application_name} {role}",
+            pool_min=settings.pool_min,
+            pool_size=settings.pool_size,
+            pool_overflow=settings.pool_overflow,
+            pool_timeout_s=settings.pool_timeout_s,
+            pool_recycle_s=settings.pool_recycle_s,
+            # A round trip before each search is dear, and a reader can simply ask again (retry.py).
+            pre_ping=settings.pre_ping and role != "read",
+            autocommit=role == "read",
+            connect_timeout_s=settings.connect_timeout_s,
+            statement_timeout_s=settings.statement_timeout_s,
+            lock_timeout_s=settings.lock_timeout_s,
+            tls=tuple((name, str(value)) for name, value in tls.items() if value is not None),
+            pooler=settings.pooler,
+            direct_url=direct_url(settings),
+            log_queries=settings.log_queries,
+            slow_query_ms=settings.slow_query_ms,
+            retry_s=settings.retry_s,
+        )
+        return options.directly() if role == "direct" else options
+
+    def directly(self) -> "EngineOptions":
+        """The like for what leads past a pooler: migrations, index builds and locks take as long as they take."""
+        return replace(
+            self,
+            application_name=f"{self.application_name.split()[0]} direct",
+            pool_min=0,
+            autocommit=False,
+            statement_timeout_s=None,
+            lock_timeout_s=None,
+            pooler=False if self.pooler is False else None,
+        )
+
+    def engine_arguments(self) -> dict[str, Any]:
+        """For `create_engine` and `create_async_engine` alike."""
+        # Without a transaction there is nothing to roll back when a connection is given back.
+        autocommit = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None} if self.autocommit else {}
+        return {
+            **autocommit,
+            "pool_size": self.pool_size,
+            "max_overflow": self.pool_overflow,
+            "pool_timeout": self.pool_timeout_s,
+            "pool_recycle": self.pool_recycle_s,
+            "pool_pre_ping": self.pre_ping,
+            # Errors are shown and logged: without the values that people sent.
+            "hide_parameters": True,
+            "connect_args": {
+                "application_name": self.application_name,
+                "connect_timeout": self.connect_timeout_s,
+                **_TCP,
+                **dict(self.tls),
+            },
+        }
+
+    def timeouts_ms(self) -> dict[str, int]:
+        """The server's settings that bound a statement, in its unit."""
+        wanted = {"statement_timeout": self.statement_timeout_s, "lock_timeout": self.lock_timeout_s}
+        # PostgreSQL reads 0 as "for ever".
+        return {name: max(1, int(value * 1000)) for name, value in wanted.items() if value is not None}

@@ -1,0 +1,84 @@
+"""The view of the live space: what every other client of the database reads."""
+
+from psycopg import errors, sql
+from sqlalchemy import Connection, text
+
+from rag_assets.db.models import SCHEMA, EmbeddingSpace
+from rag_assets.db.schema.ddl import execute, vector_type
+from rag_assets.errors import IntegrityError
+
+LIVE_VIEW = sql.Identifier(SCHEMA, "live_chunks")
+# By name: type, and what it is.
+LIVE_COLUMNS = {
+    "id": ("uuid", "Key of the chunk, the same after every rebuild."),
+    "content": ("text", "Text of the chunk."),
+    "embedding": ("vector", "Its vector, of the space that searches use, in the type of that space's index."),
+    "metadata": ("jsonb", "What is known of document and chunk, with title, heading_path and offsets."),
+    "source": ("text", "Path of the document below its source."),
+    "project": ("text", "Name of the project."),
+    "document_id": ("uuid", "Key of the document."),
+}
+
+_GRANTS = text(
+    "SELECT CASE WHEN acl.grantee <> 0 THEN acl.grantee::regrole::text END, acl.privilege_type, acl.is_grantable "
+    "FROM pg_class AS view, aclexplode(view.relacl) AS acl "
+    "WHERE view.oid = to_regclass(:view) AND acl.grantee <> view.relowner"
+)
+
+
+def live_view(space: EmbeddingSpace, partition: str) -> sql.Composed:
+    """The stable view for the outside world: chunks with the vectors of this space and of no other."""
+    return sql.SQL(
+        "CREATE OR REPLACE VIEW {view} AS "
+        "SELECT c.id, c.chunk_text AS content, e.embedding::{type} AS embedding, "
+        "d.metadata || c.metadata || jsonb_build_object('title', d.title, 'heading_path', c.heading_path, "
+        "'chunk_index', c.chunk_index, 'char_start', c.char_start, 'char_end', c.char_end) AS metadata, "
+        "d.file_path AS source, p.name AS project, c.document_id "
+        "FROM {schema}.document_chunks c "
+        "JOIN {schema}.documents d ON d.id = c.document_id "
+        "JOIN {schema}.projects p ON p.id = d.project_id "
+        "JOIN {partition} e ON e.content_hash = c.content_hash "
+        "WHERE c.chunking = {chunking}"
+    ).format(
+        view=LIVE_VIEW,
+        type=vector_type(space),
+        schema=sql.Identifier(SCHEMA),
+        partition=sql.Identifier(SCHEMA, partition),
+        chunking=sql.Literal(space.chunking),
+    )
+
+
+def show_live(connection: Connection, space: EmbeddingSpace, partition: str) -> None:
+    """Let the view show this space; what was granted on it stays.
+
+    Raises IntegrityError when the vectors are of another type than those shown so far and somebody's own view is
+    made from this one: PostgreSQL changes no column's type below another view.
+    """
+    try:
+        with connection.begin_nested():
+            execute(connection, live_view(space, partition))
+        return
+    except errors.InvalidTableDefinition:
+        # Vectors of another type, or columns of an older version: the view must be made anew.
+        pass
+    grants = connection.execute(_GRANTS, {"view": f"{SCHEMA}.live_chunks"}).all()
+    try:
+        with connection.begin_nested():
+            execute(connection, sql.SQL("DROP VIEW {}").format(LIVE_VIEW))
+    except errors.DependentObjectsStillExist as error:
+        others = "; ".join((error.diag.message_detail or "").splitlines())
+        raise IntegrityError(
+            f"the columns of rag.live_chunks change (vectors become {space.storage}({space.dimensions})), which "
+            f"PostgreSQL refuses below other views: {others}. Drop those, run again, then make them anew."
+        ) from None
+    execute(connection, live_view(space, partition))
+    for role, privilege, grantable in grants:
+        execute(
+            connection,
+            sql.SQL("GRANT {privilege} ON {view} TO {role}{option}").format(
+                privilege=sql.SQL(privilege),
+                view=LIVE_VIEW,
+                role=sql.SQL(role or "PUBLIC"),
+                option=sql.SQL(" WITH GRANT OPTION" if grantable else ""),
+            ),
+        )

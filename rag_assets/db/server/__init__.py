@@ -1,0 +1,1 @@
+"""The embedded PostgreSQL server: data directory, process, account, sockets, lock."""

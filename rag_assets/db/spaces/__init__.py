@@ -1,0 +1,1 @@
+"""Embedding spaces: their rows and partitions, pending texts, retention, the vectors' wire format."""

@@ -1,0 +1,1 @@
+"""How rows are written: COPY, upserts, pruning, invalidation, word statistics."""

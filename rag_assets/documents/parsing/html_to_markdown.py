@@ -1,0 +1,108 @@
+"""HTML to Markdown: by the document library, or flat, by us, where a page is nested too deeply for it."""
+
+import html
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+from rag_assets.documents.parsing.encoding import declared_encoding, decode
+from rag_assets.documents.parsing.xberg import convert
+
+# The library drops, without a word, what is nested deeper than about 60 levels (seen with xberg 1.3.9).
+_DEEPEST = 48
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
+_UNCLOSED = "area base br col embed hr img input link meta param source track wbr p dt dd option html head body"
+_NEVER_DEEP = frozenset(_UNCLOSED.split())
+_BLOCK_NAMES = (
+    "p div section article header footer main aside nav ul ol dl dt dd table tr blockquote pre form fieldset "
+    "address figure figcaption br hr"
+)
+_BLOCKS = frozenset(_BLOCK_NAMES.split())
+_HIDDEN = frozenset({"script", "style", "template", "noscript", "head"})
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title[^>]*>", re.IGNORECASE | re.DOTALL)
+_LANGUAGE = re.compile(r"<html[^>]{0,500}?\slang\s*=\s*[\"']?([\w-]{2,20})", re.IGNORECASE)
+_NAMED = re.compile(r"<meta\s[^>]{0,500}?name\s*=\s*[\"']?(author|description)\b[^>]{0,2000}>", re.IGNORECASE)
+_VALUE = re.compile(r"\scontent\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", re.IGNORECASE)
+_HEAD_CHARS = 64 * 1024
+
+
+def read_html(data: bytes, declared: str | None = None) -> tuple[str | None, str, dict[str, Any]]:
+    """The title, the Markdown and the metadata of a page."""
+    text = decode(data, declared or declared_encoding(data, "html"))
+    head = text[:_HEAD_CHARS]
+    title = None
+    if match := _TITLE.search(head):
+        title = html.unescape(match[1])
+        # Without a <head> around it, the library takes the title for the body's first word.
+        text = text[: match.start()] + text[match.end() :]
+    metadata: dict[str, Any] = {}
+    if match := _LANGUAGE.search(head):
+        metadata["language"] = match[1]
+    for match in _NAMED.finditer(head):
+        if value := _VALUE.search(match[0]):
+            metadata[match[1].lower()] = html.unescape(value[1] or value[2] or "")
+    return title, to_markdown(text), metadata
+
+
+def to_markdown(text: str) -> str:
+    if nesting(text) > _DEEPEST:
+        reader = _FlatReader()
+        reader.feed(text)
+        reader.close()
+        return reader.markdown()
+    return convert(text.encode("utf-8", "replace"), "text/html").content
+
+
+def nesting(text: str) -> int:
+    """How deep the elements of a page are nested, at most; elements that are never closed count too."""
+    deepest = depth = 0
+    open_tags: dict[str, int] = {}
+    for match in _TAG.finditer(text):
+        tag = match[2].lower()
+        if tag in _NEVER_DEEP:
+            continue
+        if not match[1]:
+            open_tags[tag] = open_tags.get(tag, 0) + 1
+            depth += 1
+            deepest = max(deepest, depth)
+        elif open_tags.get(tag):
+            open_tags[tag] -= 1
+            depth -= 1
+    return deepest
+
+
+class _FlatReader(HTMLParser):
+    """Headings, paragraphs and list items, without any recursion."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self._parts: list[str] = []
+        self._hidden = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
+        if tag in _HIDDEN:
+            self._hidden += 1
+        elif tag == "body":
+            self._hidden = 0
+        elif len(tag) == 2 and tag[0] == "h" and tag[1] in "123456":
+            self._parts.append(f"\n\n{'#' * int(tag[1])} ")
+        elif tag == "li":
+            self._parts.append("\n- ")
+        elif tag in {"td", "th"}:
+            self._parts.append(" ")
+        elif tag in _BLOCKS:
+            self._parts.append("\n\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in _HIDDEN:
+            self._hidden = max(0, self._hidden - 1)
+        elif tag in _BLOCKS or (len(tag) == 2 and tag[0] == "h"):
+            self._parts.append("\n\n")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self._parts.append(re.sub(r"\s+", " ", data))
+
+    def markdown(self) -> str:
+        lines = (line.strip() for line in "".join(self._parts).split("\n"))
+        return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"

@@ -1,0 +1,52 @@
+"""Where documents come from: folders, files, anything that fsspec reaches, and Python's own documentation."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rag_assets.documents.sources.base import Source, SourceFile
+from rag_assets.documents.sources.globs import Selection
+from rag_assets.documents.sources.python_topics import TOPICS_NAME, TOPICS_URI, TopicsSource
+from rag_assets.documents.sources.uri import canonical_uri, check_protocol, is_local, protocols
+
+__all__ = ["TOPICS_NAME", "TOPICS_URI", "Source", "SourceFile", "canonical_uri", "open_source"]
+
+
+def open_source(
+    uri: "str | os.PathLike[str]",
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    max_bytes: int | None = None,
+    state_dir: Path | None = None,
+) -> Source:
+    """A folder, a file, an fsspec URL (chains too: `zip://docs/**::s3://bucket/a.zip`), or TOPICS_URI.
+
+    Globs are written like lines of .gitignore: `*.md` at any depth, `docs/**`, `/only-at-the-top.md`. Names
+    that begin with a dot, caches and formats without text are left out unless an include glob spells them
+    (Selection). `max_bytes` bounds what `read` takes into memory; a larger file is listed all the same. A
+    folder's files below `state_dir` (unset: that of the settings) are not documents.
+
+    Raises UsageError for an unknown protocol, a missing package, a wrong glob or credentials in the address,
+    and SourceError for a local path where there is nothing.
+    """
+    canonical = canonical_uri(uri)
+    selection = Selection(include, exclude)
+    if canonical == TOPICS_URI:
+        return TopicsSource(selection, max_bytes)
+    if is_local(canonical):
+        from rag_assets.documents.sources.local import open_local
+
+        as_written = canonical + os.sep if os.fspath(uri).endswith(os.sep) else canonical
+        return open_local(as_written, selection, max_bytes, _state_folder(state_dir))
+    for protocol in protocols(canonical):
+        check_protocol(protocol)
+    from rag_assets.documents.sources.remote import RemoteSource
+
+    return RemoteSource(canonical, selection, max_bytes)
+
+
+def _state_folder(state_dir: Path | None) -> str:
+    from rag_assets.settings.settings import load_settings
+
+    return os.path.abspath(state_dir or load_settings().state_dir)  # noqa: PTH100

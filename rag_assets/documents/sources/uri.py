@@ -1,0 +1,130 @@
+"""Addresses of sources in one canonical form: absolute and free of credentials, so they can be stored."""
+
+# ruff: noqa: PTH100, PTH111, PTH206
+# A Path cannot say what `os.path.abspath` does, and drops what a name may hold.
+
+import os
+import re
+from difflib import get_close_matches
+from importlib.metadata import metadata
+from urllib.parse import parse_qsl, unquote
+
+from rag_assets.documents.sources.base import from_text, to_text
+from rag_assets.documents.sources.python_topics import TOPICS_URI
+from rag_assets.errors import UsageError
+
+_LINK = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://(.*)", re.DOTALL)
+
+# What follows `://` is a path here, not a host (for the last two a notation of its own, with `:` and `@`).
+_WITHOUT_HOST = frozenset({"zip", "tar", "libarchive", "memory", "dir", "git", "github"})
+
+_SECRET_PARAMETERS = re.compile(
+    "access_token|api_?key|auth|awsaccesskeyid|key|password|secret|sig|signature|subscription-key|token"
+    "|x-(amz|goog)-(credential|security-token|signature)",
+    re.IGNORECASE,
+)
+
+
+def canonical_uri(uri: "str | os.PathLike[str]") -> str:
+    """The address as it is stored: an absolute path for local files, else an fsspec URL (or a chain of them)
+    whose local parts are absolute.
+
+    Links in a local path are kept (`/srv/docs/current` stays right when it is pointed to the next release).
+    Raises UsageError for an address with credentials in it: they belong in the environment.
+    """
+    text = os.fspath(uri)
+    if not text.strip() or "\0" in text:
+        raise UsageError(f"{text!r} is not the address of a source; name a folder, a file or a URL")
+    if text == TOPICS_URI:
+        return text
+    if not isinstance(uri, str) or ("://" not in text and "::" not in text) or os.path.lexists(text):
+        # What is canonical already has such names written out.
+        return to_text(_absolute(text if os.path.lexists(text) else from_text(text)))
+    links = [_canonical_link(link) for link in from_text(text).split("::")]
+    if links[-1].startswith(("zip://", "tar://")):
+        raise UsageError(f"{text!r} names no archive; write for example 'zip://::folder/archive.zip'")
+    return to_text("::".join(links))
+
+
+def is_local(canonical: str) -> bool:
+    return canonical.startswith(os.sep) or _LINK.match(canonical) is None
+
+
+def protocols(canonical: str) -> list[str]:
+    found = (_LINK.match(link) for link in canonical.split("::"))
+    return [link[1] if link else "file" for link in found]
+
+
+def check_protocol(protocol: str) -> None:
+    """Raises UsageError for a protocol that fsspec does not know, or whose package is not installed."""
+    import fsspec
+    from fsspec.registry import known_implementations
+
+    try:
+        fsspec.get_filesystem_class(protocol)
+    except ValueError:
+        near = get_close_matches(protocol, fsspec.available_protocols(), cutoff=0.5)
+        hint = (
+            f"did you mean {' or '.join(f'{name}://' for name in near)}?" if near else "see fsspec's list of protocols"
+        )
+        raise UsageError(f"the protocol {protocol}:// is not known; {hint}") from None
+    except ImportError as error:
+        package = _package(protocol)
+        known = known_implementations.get(protocol, {}).get("err", str(error))
+        hint = f"pip install '{package}'" if package else f"install what it needs ({error.__cause__ or error})"
+        raise UsageError(f"{protocol}:// needs a package that is not installed ({known}); {hint}") from error
+
+
+def _package(protocol: str) -> str | None:
+    from fsspec.registry import known_implementations
+
+    implementation = known_implementations.get(protocol, {}).get("class", "")
+    module = implementation.partition(".")[0]
+    if module != "fsspec":
+        return module.replace("_", "-") or None
+    for extra in metadata("fsspec").get_all("Provides-Extra") or ():
+        if known_implementations.get(extra, {}).get("class") == implementation:
+            return f"fsspec[{extra}]"
+    return None
+
+
+def _canonical_link(link: str) -> str:
+    found = _LINK.fullmatch(link)
+    if found is None:
+        import fsspec
+
+        return f"{link}://" if link in fsspec.available_protocols() else _absolute(link)
+    protocol, rest = found[1].lower(), found[2]
+    if protocol in ("file", "local"):
+        return _absolute(rest if os.path.lexists(rest) else unquote(rest, errors="surrogateescape"))
+    if protocol not in _WITHOUT_HOST:
+        _refuse_credentials(protocol, rest)
+    if protocol not in ("http", "https") and rest.strip("/"):
+        rest = rest.rstrip("/")
+    return f"{protocol}://{rest}"
+
+
+def _refuse_credentials(protocol: str, rest: str) -> None:
+    # A secret with a slash in it ends the host early, so a port that is no number counts as a password too;
+    # and the message shows nothing of the address.
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    user, at, _ = host.rpartition("@")
+    port = host.rpartition(":")[2] if ":" in host and not host.endswith("]") else "0"
+    is_arn = protocol in ("s3", "s3a") and host.startswith("arn:")
+    secret = (":" in user or (at and protocol in ("http", "https", "s3", "s3a"))) or not (port.isdigit() or is_arn)
+    query = parse_qsl(rest.partition("?")[2].partition("#")[0], keep_blank_values=True)
+    secret = secret or any(_SECRET_PARAMETERS.fullmatch(name) for name, _ in query)
+    if secret:
+        raise UsageError(
+            f"the {protocol}:// address carries credentials, which would be stored with the project; leave "
+            "them out and give them through the environment (the package's own variables, or "
+            f"FSSPEC_{protocol.upper()}_<OPTION>)"
+        )
+
+
+def _absolute(path: str) -> str:
+    # `link/..` is the folder above the link's target, which only the file system knows.
+    expanded = os.path.expanduser(path)
+    if ".." in expanded.split(os.sep):
+        return os.path.realpath(expanded)
+    return os.path.abspath(expanded)

@@ -1,0 +1,1 @@
+"""Text to chunks: boundaries, headings, packing, token counts."""

@@ -1,0 +1,1 @@
+"""Everything of Dagster: assets, checks, automation, IO manager, resources, run storage, component."""

@@ -1,0 +1,1 @@
+"""The assets: documents, chunks, embeddings, index, live space, messages, memories, corpus map."""

@@ -1,0 +1,1 @@
+"""The asset checks, each a thin shell over pipeline/audit."""

@@ -1,0 +1,110 @@
+"""The pipeline as a component of Dagster's, for a `defs.yaml`: `type: rag_assets.RagPipeline`."""
+
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import dagster as dg
+from dagster.components import Scaffolder, ScaffoldRequest
+from pydantic import Field
+
+from rag_assets.errors import UsageError
+from rag_assets.orchestration.build import build_definitions
+
+_IN_YAML = """\
+type: {type_name}
+
+attributes:
+  key_prefix: {prefix}
+  group_name: {prefix}
+  settings:
+    # By their names in small letters; what does not stand here is as in the environment (RAG_ASSETS_…).
+    # For a PostgreSQL of your own: database_url: "{{{{ env.DATABASE_URL }}}}"
+    state_dir: "{{{{ context.project_root }}}}/.rag_assets/{prefix}"
+"""
+
+
+_IN_PYTHON = """\
+import dagster as dg
+from rag_assets import RagPipeline
+
+
+@dg.component_instance
+def load(context: dg.ComponentLoadContext) -> RagPipeline:
+    return RagPipeline(
+        key_prefix="{prefix}",
+        group_name="{prefix}",
+        # By their names in small letters; what does not stand here is as in the environment (RAG_ASSETS_…).
+        settings={{"state_dir": context.project_root / ".rag_assets" / "{prefix}"}},
+    )
+"""
+
+
+class RagPipelineScaffolder(Scaffolder):
+    """A pipeline that is called like its folder, with a state folder of its own: it loads as it is."""
+
+    def scaffold(self, request: ScaffoldRequest[Any]) -> None:
+        name = re.sub(r"\W", "_", request.target_path.stem, flags=re.ASCII)
+        prefix = f"_{name}" if name[0].isdigit() else name
+        if request.scaffold_format == "python":
+            (request.target_path / "component.py").write_text(_IN_PYTHON.format(prefix=prefix), encoding="utf-8")
+            return
+        text = _IN_YAML.format(type_name=request.type_name, prefix=prefix)
+        if request.append:
+            with request.target_path.open("a", encoding="utf-8") as file:
+                file.write(f"---\n{text}")
+        else:
+            (request.target_path / "defs.yaml").write_text(text, encoding="utf-8")
+
+
+@dg.scaffold_with(RagPipelineScaffolder)
+class RagPipeline(dg.Component, dg.Model, dg.Resolvable):
+    """Documents kept searchable by meaning in PostgreSQL: assets, checks, jobs, schedules and sensors.
+
+    Several in one project need a prefix, and a database or a state folder, each.
+    """
+
+    key_prefix: str | list[str] | None = Field(
+        None, description="What goes before the keys of its assets, and before all its other names.", examples=["docs"]
+    )
+    group_name: str | None = Field(None, description="The group of its assets; unset: as the prefix.")
+    settings: dict[str, Any] = Field(
+        {},
+        description="Settings by their names in small letters; what is not set is as in the environment.",
+        examples=[{"database_url": "{{ env.DATABASE_URL }}", "time_zone": "Europe/Berlin"}],
+    )
+    resources: dict[str, str] = Field(
+        {},
+        description="What takes the place of the resources postgres, embedder or tables: `package.module:name` of one, "
+        "or of a class that makes one.",
+        examples=[{"embedder": "my_project.embedding:OurEmbedder"}],
+    )
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
+        # What a template names and nobody has set is None: without an address, all would go into an embedded database.
+        empty = next((name for name, value in self.settings.items() if value in (None, "")), None)
+        if empty is not None:
+            raise UsageError(
+                f"settings: {empty} is empty; set the environment variable that it is read from, or take it out."
+            )
+        return build_definitions(
+            key_prefix=self.key_prefix,
+            group_name=self.group_name,
+            settings=self.settings or None,
+            resources=_named(self.resources),
+        )
+
+
+def _named(resources: Mapping[str, str]) -> dict[str, Any]:
+    found = {}
+    for key, target in resources.items():
+        module, _, name = target.partition(":")
+        try:
+            resource = getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise UsageError(
+                f"resources: {key}: {target!r} cannot be imported ({error}); name one as `package.module:name`."
+            ) from error
+        found[key] = resource() if isinstance(resource, type) else resource
+    return found

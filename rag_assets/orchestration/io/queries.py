@@ -1,0 +1,97 @@
+"""The statements behind the slices: which rows belong to some projects or days, and how many they are."""
+
+from datetime import date
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.orm import aliased
+
+from rag_assets.db.models import Document, DocumentChunk, Embedding, EmbeddingSpace, Project
+from rag_assets.db.spaces.spaces import serving_space
+from rag_assets.db.spaces.text_kinds import Kind, made_on_day, texts_of_kind
+
+
+def rows(table: str, projects: tuple[str, ...]) -> Select[Any]:
+    """The rows in a stable order."""
+    columns: list[Any]
+    order: list[Any]
+    match table:
+        case "documents":
+            columns = [Project.name.label("project"), *_columns(Document, "project_id")]
+            order = [Project.name, Document.file_path]
+        case "document_chunks":
+            columns = [
+                Project.name.label("project"),
+                Document.file_path,
+                *_columns(DocumentChunk, "tsv", "language"),
+            ]
+            order = [Project.name, Document.file_path, DocumentChunk.chunk_index]
+        case _:
+            columns = [*_columns(Embedding, "checksum"), DocumentChunk.chunk_text]
+            # One row a text, however many chunks have it.
+            return (
+                _selected(table, projects, *columns)
+                .ext(distinct_on(Embedding.content_hash))
+                .order_by(Embedding.content_hash, DocumentChunk.id)
+            )
+    return _selected(table, projects, *columns).order_by(*order)
+
+
+def count(table: str, projects: tuple[str, ...]) -> Select[Any]:
+    return _selected(table, projects, _number(table))
+
+
+def count_by_project(table: str, projects: tuple[str, ...]) -> Select[Any]:
+    """Name and number, of those that have any."""
+    return _selected(table, projects, Project.name, _number(table)).group_by(Project.name)
+
+
+def _number(table: str) -> ColumnElement[int]:
+    key = {"documents": Document.id, "document_chunks": DocumentChunk.id}.get(table, Embedding.content_hash)
+    return func.count(key.distinct())
+
+
+def whole_texts(kind: Kind, days: tuple[str, ...]) -> Select[Any]:
+    """Vectors with their texts, one row a text: of the texts in use that were made on these days, or of all."""
+    texts = texts_of_kind(kind)
+    columns = [*_columns(Embedding, "checksum"), texts.content.label("content")]
+    selected = _selected_whole(kind, days, *columns).ext(distinct_on(Embedding.content_hash))
+    return selected.order_by(Embedding.content_hash)
+
+
+def count_whole_texts(kind: Kind, days: tuple[str, ...]) -> Select[Any]:
+    return _selected_whole(kind, days, func.count(Embedding.content_hash.distinct()))
+
+
+def _selected_whole(kind: Kind, days: tuple[str, ...], *columns: Any) -> Select[Any]:
+    texts = texts_of_kind(kind)
+    serving = serving_space(kind).with_only_columns(EmbeddingSpace.id).scalar_subquery()
+    statement = (
+        select(*columns)
+        .select_from(texts.table)
+        .join(Embedding, (Embedding.space_id == serving) & (Embedding.content_hash == texts.content_hash))
+        .where(texts.in_use)
+    )
+    made_on = [made_on_day(texts, date.fromisoformat(day)) for day in days if day]
+    return statement.where(or_(*made_on)) if made_on else statement
+
+
+def _selected(table: str, projects: tuple[str, ...], *columns: Any) -> Select[Any]:
+    statement = select(*columns).select_from(Document).join(Project, Project.id == Document.project_id)
+    if table != "documents":
+        # What searches see: the live space, or the newest one before any is live.
+        serving = aliased(EmbeddingSpace, serving_space().subquery())
+        statement = statement.join(DocumentChunk, DocumentChunk.document_id == Document.id).join(
+            serving, serving.chunking == DocumentChunk.chunking
+        )
+        if table == "embeddings":
+            statement = statement.join(
+                Embedding,
+                (Embedding.space_id == serving.id) & (Embedding.content_hash == DocumentChunk.content_hash),
+            )
+    return statement.where(Project.name.in_(projects))
+
+
+def _columns(model: Any, *left_out: str) -> list[ColumnElement[Any]]:
+    return [column for column in model.__table__.columns if column.name not in left_out]

@@ -1,0 +1,87 @@
+"""One stage's stream into its table, batch by batch, and what became of each slice of it."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from rag_assets.errors import RagAssetsError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from rag_assets.pipeline.stages.batches import Batch
+    from rag_assets.pipeline.stages.project_isolation import Failed
+
+
+class SliceWriter:
+    """Writes each batch in a short transaction of its own; a project that fails is set aside, with its reason."""
+
+    def __init__(self, engine: "Engine", stage: str, run_id: str, *, log: Callable[[str], None]) -> None:
+        from rag_assets.db.writes.rows import Written
+
+        self.written: dict[str, Written] = defaultdict(Written)
+        self.figures: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(int, seconds=0.0))
+        self.failed: dict[str, Exception] = {}
+        self._engine = engine
+        self._stage = stage
+        self._run_id = run_id
+        self._log = log
+        self._last = time.perf_counter()
+
+    def write(self, batch: "Batch | Failed") -> None:
+        """A connection that breaks meanwhile costs the transaction, not what the model has made."""
+        from sqlalchemy.exc import DBAPIError
+
+        from rag_assets.db.connections.retry import rewriting
+        from rag_assets.pipeline.stages.project_isolation import Failed
+
+        if isinstance(batch, Failed):
+            self._set_aside(batch.key, batch.error)
+            return
+        if batch.key in self.failed:
+            return
+        try:
+            self.written[batch.key] += rewriting(self._engine, batch.write, self._run_id)
+        except DBAPIError as error:
+            if not self._by_project:
+                raise
+            self._set_aside(batch.key, error)
+            return
+        now = time.perf_counter()
+        for name, value in {**batch.figures, "seconds": now - self._last}.items():
+            self.figures[batch.key][name] += value
+        self._last = now
+
+    def finish(self, keys: Sequence[str]) -> list[str]:
+        """The slices that went well; where none did, raises what went wrong."""
+        from rag_assets.db.connections.retry import rewriting
+        from rag_assets.projects.failures import record_success
+
+        done = [key for key in keys if key not in self.failed]
+        if done and self._by_project:
+            rewriting(self._engine, record_success, done, self._stage)
+        if done or not self.failed:
+            return done
+        if len(self.failed) == 1:
+            raise next(iter(self.failed.values()))
+        told = "; ".join(f"{key}: {_reason(error)}" for key, error in self.failed.items())
+        raise RagAssetsError(f"{self._stage} failed for all {len(self.failed)} projects: {told}")
+
+    @property
+    def _by_project(self) -> bool:
+        from rag_assets.projects.failures import STAGES
+
+        return self._stage in STAGES
+
+    def _set_aside(self, project: str, error: Exception) -> None:
+        from rag_assets.db.connections.retry import rewriting
+        from rag_assets.projects.failures import record_failure
+
+        self.failed[project] = error
+        self._log(f"{self._stage} failed for project {project}: {_reason(error)}")
+        rewriting(self._engine, record_failure, project, self._stage, _reason(error), self._run_id)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, RagAssetsError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,140 @@
+"""What downstream assets load: our tables as streams, or as pandas, polars or pyarrow by the annotation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rag_assets.errors import UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlalchemy import Engine, Select
+
+    from rag_assets.db.spaces.text_kinds import Kind
+
+PAGE_ROWS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class TableSlice:
+    """Rows of one table that belong to some partitions: a lazy stream of pages, never the whole in memory."""
+
+    engine: "Engine"
+    keys: tuple[str, ...]
+    table: ClassVar[str]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Rows as dictionaries, in a stable order."""
+        for page in self.pages():
+            yield from page
+
+    def pages(self) -> Iterator[list[dict[str, Any]]]:
+        with self.engine.connect().execution_options(stream_results=True, max_row_buffer=PAGE_ROWS) as connection:
+            for page in connection.execute(self.select()).mappings().partitions(PAGE_ROWS):
+                yield [dict(row) for row in page]
+
+    def select(self) -> "Select[Any]":
+        from rag_assets.orchestration.io import queries
+
+        return queries.rows(self.table, self.keys)
+
+    def select_count(self) -> "Select[Any]":
+        from rag_assets.orchestration.io import queries
+
+        return queries.count(self.table, self.keys)
+
+    def count(self) -> int:
+        with self.engine.connect() as connection:
+            return connection.scalar(self.select_count()) or 0
+
+    def counts(self) -> dict[str, int]:
+        """The number of rows of each partition."""
+        return {key: replace(self, keys=(key,)).count() for key in self.keys}
+
+    def to_reader(self) -> "pa.RecordBatchReader":
+        """The rows as a stream of Arrow batches."""
+        from rag_assets.orchestration.io.arrow import record_batches
+
+        return record_batches(list(self.select().selected_columns), self.pages())
+
+
+class ProjectSlice(TableSlice):
+    @property
+    def projects(self) -> tuple[str, ...]:
+        return self.keys
+
+    def counts(self) -> dict[str, int]:
+        from rag_assets.orchestration.io import queries
+
+        with self.engine.connect() as connection:
+            found = connection.execute(queries.count_by_project(self.table, self.keys))
+            return dict.fromkeys(self.keys, 0) | {row[0]: row[1] for row in found}
+
+
+class Documents(ProjectSlice):
+    table = "documents"
+
+
+class Chunks(ProjectSlice):
+    table = "document_chunks"
+
+
+class Embeddings(ProjectSlice):
+    table = "embeddings"
+
+
+class WholeTexts(TableSlice):
+    """Vectors of texts that are embedded whole, with the texts: of the days in `keys`, or of all."""
+
+    table = "embeddings"
+    kind: ClassVar["Kind"]
+
+    def select(self) -> "Select[Any]":
+        from rag_assets.orchestration.io import queries
+
+        return queries.whole_texts(self.kind, self.keys)
+
+    def select_count(self) -> "Select[Any]":
+        from rag_assets.orchestration.io import queries
+
+        return queries.count_whole_texts(self.kind, self.keys)
+
+
+class MessageEmbeddings(WholeTexts):
+    kind = "messages"
+
+
+class MemoryEmbeddings(WholeTexts):
+    kind = "memories"
+
+
+SLICES: dict[str, type[TableSlice]] = {
+    "raw_documents": Documents,
+    "chunks": Chunks,
+    "embeddings": Embeddings,
+    "message_embeddings": MessageEmbeddings,
+    "memory_embeddings": MemoryEmbeddings,
+}
+
+
+def load(slice_: TableSlice, wanted: Any) -> Any:
+    """The slice as the annotated type; raises UsageError that names the types that can be had."""
+    if wanted is Any or (isinstance(wanted, type) and isinstance(slice_, wanted)):
+        return slice_
+    name = f"{getattr(wanted, '__module__', '').split('.')[0]}.{getattr(wanted, '__name__', wanted)}"
+    match name:
+        case "pyarrow.RecordBatchReader":
+            return slice_.to_reader()
+        case "pyarrow.Table":
+            return slice_.to_reader().read_all()
+        case "polars.DataFrame" | "polars.LazyFrame":
+            import polars
+
+            frame = polars.from_arrow(slice_.to_reader().read_all())
+            return frame.lazy() if name.endswith("LazyFrame") else frame  # type: ignore[union-attr]
+        case "pandas.DataFrame":
+            return slice_.to_reader().read_all().to_pandas()
+    raise UsageError(
+        f"{slice_.table} cannot be loaded as {name}; annotate the input with {type(slice_).__name__}, "
+        "pandas.DataFrame, polars.DataFrame, polars.LazyFrame, pyarrow.Table or pyarrow.RecordBatchReader."
+    )

@@ -1,0 +1,1 @@
+"""The Dagster resources: PostgreSQL and the embedder."""

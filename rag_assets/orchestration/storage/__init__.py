@@ -1,0 +1,1 @@
+"""Run history in SQLite with open connections, watching it, pool claims, dead runs."""

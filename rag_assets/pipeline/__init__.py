@@ -1,0 +1,1 @@
+"""What each asset does and each check looks at, on plain values, without Dagster."""

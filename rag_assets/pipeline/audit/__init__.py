@@ -1,0 +1,1 @@
+"""What the checks measure: documents, vectors, index, latency, search quality."""

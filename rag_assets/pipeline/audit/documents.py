@@ -1,0 +1,203 @@
+"""What the tables themselves say of documents and chunks: facts for the checks, each a query or a bounded stream.
+
+With `projects`, they speak of those alone: a run over some projects must not fail for another one that is just being
+ingested by somebody else.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Engine, func, select, true
+
+from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, Project
+from rag_assets.db.writes.batching import grouped
+from rag_assets.documents.splitting.tokenizer import count_tokens
+from rag_assets.pipeline.audit.result import EXAMPLES, Finding
+from rag_assets.pipeline.charts import check_charts
+from rag_assets.pipeline.charts.markdown import table
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+RECOUNTED = 50
+MOST_FAILED = 50
+
+
+def documents_readable(engine: Engine, projects: Sequence[str] | None = None) -> Finding:
+    failed = (
+        select(Project.name, Document.file_path, Document.error)
+        .join(Project, Project.id == Document.project_id)
+        .where(Document.status == "failed", _within(projects))
+        .order_by(Project.name, Document.file_path)
+    )
+    kinds = (
+        select(Document.file_type, Document.status, func.count())
+        .where(_within(projects))
+        .group_by(Document.file_type, Document.status)
+        .order_by(func.count().desc(), Document.file_type, Document.status)
+    )
+    largest = (
+        select(Project.name, Document.file_path, Document.size_bytes)
+        .join(Project, Project.id == Document.project_id)
+        .where(_within(projects))
+        .order_by(Document.size_bytes.desc().nulls_last(), Project.name, Document.file_path)
+        .limit(EXAMPLES)
+    )
+    with engine.connect() as connection:
+        counts = connection.execute(kinds).all()
+        large = connection.execute(largest).all()
+        number = sum(count for _, status, count in counts if status == "failed")
+        rows = connection.execute(failed.limit(MOST_FAILED)).all() if number else []
+    total = sum(count for _, _, count in counts)
+    by_type: dict[str, dict[str, int]] = {}
+    for file_type, status, count in counts:
+        by_type.setdefault(file_type, {})[status] = count
+    shown: dict[str, Any] = {"chart": check_charts.documents_by_type(by_type)} if by_type else {}
+    if rows:
+        shown["failed_documents"] = table(("project", "document", "reason"), rows)
+    if large:
+        shown["largest_documents"] = table(("project", "document", "bytes"), large)
+    return Finding(
+        number == 0,
+        {
+            "documents": total,
+            "failed": number,
+            "threshold": 0,
+            "examples": [f"{project}/{path}: {error}" for project, path, error in rows[:EXAMPLES]],
+            **shown,
+        },
+        f"{number} of {total} documents could not be read",
+    )
+
+
+def documents_have_chunks(engine: Engine, chunking: str, projects: Sequence[str] | None = None) -> Finding:
+    """Every document with text has chunks of this chunking, made of the text that it has now."""
+    chunks = (
+        select(func.count())
+        .select_from(DocumentChunk)
+        .where(DocumentChunk.document_id == Document.id, DocumentChunk.chunking == chunking)
+        .scalar_subquery()
+    )
+    stamp = DocumentChunking
+    wrong = (
+        select(Project.name, Document.file_path)
+        .join(Project, Project.id == Document.project_id)
+        .outerjoin(stamp, (stamp.document_id == Document.id) & (stamp.chunking == chunking))
+        # A text of white space alone has nothing to cut, and so no chunks.
+        .where(Document.content.op("~")(r"\S"), _within(projects))
+        .where(
+            stamp.content_hash.is_distinct_from(Document.content_hash)
+            | (chunks == 0)
+            | (chunks != func.coalesce(stamp.chunk_count, 0))
+        )
+        .order_by(Project.name, Document.file_path)
+    )
+    with engine.connect() as connection:
+        rows = connection.execute(wrong.limit(EXAMPLES)).all()
+        number = connection.scalar(select(func.count()).select_from(wrong.subquery())) or 0
+        total = connection.scalar(select(func.count()).select_from(Document).where(_within(projects))) or 0
+    return Finding(
+        number == 0,
+        {
+            "documents": total,
+            "without_their_chunks": number,
+            "threshold": 0,
+            "examples": [f"{project}/{path}" for project, path in rows],
+        },
+        f"{number} of {total} documents lack chunks of their text",
+    )
+
+
+def offsets_reproduce_text(engine: Engine, chunking: str, projects: Sequence[str] | None = None) -> Finding:
+    """`content[char_start:char_end] == chunk_text`, and stored hashes are those of their texts; some at a time."""
+    # A document whose text is newer than its chunks is documents_have_chunks' to report.
+    cut = (
+        select(Document.id, func.octet_length(Document.content))
+        .join(
+            DocumentChunking,
+            (DocumentChunking.document_id == Document.id)
+            & (DocumentChunking.chunking == chunking)
+            & (DocumentChunking.content_hash == Document.content_hash),
+        )
+        .where(_within(projects))
+        .order_by(Document.id)
+    )
+    chunks = select(
+        DocumentChunk.document_id,
+        DocumentChunk.chunk_index,
+        DocumentChunk.char_start,
+        DocumentChunk.char_end,
+        DocumentChunk.chunk_text,
+        func.sha256(func.convert_to(DocumentChunk.chunk_text, "UTF8")) == DocumentChunk.content_hash,
+    ).where(DocumentChunk.chunking == chunking)
+    whole = func.sha256(func.convert_to(Document.content, "UTF8")) == Document.content_hash
+    checked, wrong, changed = 0, [], []
+    # Of each document one, since those beside it say much the same.
+    sample: dict[UUID, tuple[str, int, str]] = {}
+    with engine.connect() as connection:
+        for group in grouped((id_, size) for id_, size in connection.execute(cut).all()):
+            documents = select(Document.id, Document.file_path, Document.content, whole).where(Document.id.in_(group))
+            texts = {}
+            for id_, path, content, hashed in connection.execute(documents):
+                texts[id_] = path, content or ""
+                if not hashed:
+                    changed.append(f"{path}, its whole text")
+            for id_, index, start, end, text, hashed in connection.execute(
+                chunks.where(DocumentChunk.document_id.in_(group))
+            ):
+                path, content = texts.get(id_, ("", ""))
+                checked += 1
+                if len(sample) < EXAMPLES:
+                    sample.setdefault(id_, (path, index, text))
+                if content[start:end] != text or not hashed:
+                    wrong.append(f"{path} chunk {index} [{start}:{end}]")
+    examples = sorted(wrong)[:EXAMPLES] or sorted(changed)[:EXAMPLES]
+    return Finding(
+        not wrong and not changed,
+        {
+            "chunks": checked,
+            "wrong": len(wrong),
+            "documents_changed": len(changed),
+            "threshold": 0,
+            "examples": examples,
+            **({"sample": table(("document", "chunk", "text"), list(sample.values()))} if sample else {}),
+        },
+        f"{len(wrong)} of {checked} chunks are not the text at their offsets, "
+        f"{len(changed)} documents are not the text of their hash",
+    )
+
+
+def chunks_fit_window(engine: Engine, chunking: str, tokenizer: "Tokenizer", max_tokens: int) -> Finding:
+    """No chunk is longer than what the model sees; the likeliest ones are counted again, by its tokenizer."""
+    chunks = select(DocumentChunk.chunk_text).where(DocumentChunk.chunking == chunking)
+    with engine.connect() as connection:
+        counted = connection.execute(
+            select(DocumentChunk.token_count, func.count())
+            .where(DocumentChunk.chunking == chunking)
+            .group_by(DocumentChunk.token_count)
+        )
+        lengths = dict(iter(counted))
+        texts = {
+            *connection.scalars(chunks.order_by(DocumentChunk.token_count.desc()).limit(RECOUNTED)),
+            *connection.scalars(chunks.order_by(func.octet_length(DocumentChunk.chunk_text).desc()).limit(RECOUNTED)),
+        }
+    counts = count_tokens(tokenizer, list(texts))
+    most = max([0, *lengths, *counts])
+    return Finding(
+        most <= max_tokens,
+        {
+            "chunks": sum(lengths.values()),
+            "longest_tokens": most,
+            "threshold": max_tokens,
+            "counted_again": len(counts),
+            **({"chart": check_charts.chunk_lengths(lengths, max_tokens)} if lengths else {}),
+        },
+        f"a chunk has {most} tokens, more than the {max_tokens} that the model sees",
+    )
+
+
+def _within(projects: Sequence[str] | None) -> ColumnElement[bool]:
+    if projects is None:
+        return true()
+    return Document.project_id.in_(select(Project.id).where(Project.name.in_(projects)))

@@ -1,0 +1,36 @@
+"""Which texts should have a vector by now: a run answers for its projects, and for what came in before it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+
+from sqlalchemy import ColumnElement, and_, or_, select, true
+
+from rag_assets.db.models import Document, DocumentChunk, Project
+from rag_assets.db.spaces.text_kinds import Kind, made_on_day, midnight, texts_of_kind
+
+
+def of_projects(projects: Sequence[str] | None) -> ColumnElement[bool]:
+    """The chunks of these projects, or of all."""
+    if projects is None:
+        return true()
+    documents = select(Document.id).join(Project, Project.id == Document.project_id).where(Project.name.in_(projects))
+    return DocumentChunk.document_id.in_(documents)
+
+
+def came_before(kind: Kind, at: datetime | None) -> ColumnElement[bool]:
+    """Those that came before a time, or all."""
+    came: ColumnElement[bool] = true() if at is None else texts_of_kind(kind).came_at < at
+    return came
+
+
+def came_on_days(kind: Kind, runs: Mapping[date, datetime]) -> ColumnElement[bool]:
+    """Those of some days that came before the time that stands with the day, when a run over it began."""
+    texts = texts_of_kind(kind)
+    return or_(*(and_(made_on_day(texts, day), texts.came_at < at) for day, at in runs.items()))
+
+
+def came_since(kind: Kind, first: date, settled: date, runs: Mapping[date, datetime]) -> ColumnElement[bool]:
+    """Those of the days from the first on: all before the day `settled`, and of later ones as in `came_on_days`."""
+    texts = texts_of_kind(kind)
+    early = and_(texts.created_at >= midnight(first), texts.created_at < midnight(settled))
+    return or_(early, came_on_days(kind, runs)) if runs else early

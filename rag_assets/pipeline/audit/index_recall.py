@@ -1,0 +1,75 @@
+"""recall@10 of the index, against an exact scan of the same vectors."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine
+
+from rag_assets.db.connections.compiled import compile_statement
+from rag_assets.db.index.knn import candidates_of, graph_values, nearest_texts
+from rag_assets.db.index.state import index_in_use
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.models.embeddings import EF_SEARCH, EF_SEARCH_OF_SIGNS
+from rag_assets.db.spaces.spaces import partition
+from rag_assets.search.evaluation.index_recall import found_distances, recall_of, right_distances
+from rag_assets.search.evaluation.probe_vectors import sample_questions
+from rag_assets.search.evaluation.query_plans import forbid_other_plans, served_by_index
+
+K = 10
+QUESTIONS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    mean: float
+    minimum: float
+    questions: int
+    ef_search: int
+    by_index: bool
+
+    def metadata(self) -> dict[str, Any]:
+        return {
+            "recall_mean": round(self.mean, 4),
+            "recall_min": round(self.minimum, 4),
+            "questions": self.questions,
+            "ef_search": self.ef_search,
+            "by_index": self.by_index,
+        }
+
+
+def least_ef_search(space: EmbeddingSpace) -> int:
+    """The fewest candidates that were measured to suffice: by `rag-assets tune`, else those that all begin with."""
+    tuning = space.tuning or {}
+    reached = [
+        point["ef_search"]
+        for point in tuning.get("points", ())
+        if min(point["recall"].values()) >= tuning["target_recall"]
+    ]
+    return min(reached, default=EF_SEARCH_OF_SIGNS if space.storage == "bit" else EF_SEARCH)
+
+
+def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Recall | None:
+    """Mean and minimum over sampled questions; None where the space is empty."""
+    table = partition(space.id)
+    with engine.connect() as connection:
+        questions = sample_questions(connection, space, QUESTIONS)
+    if not questions:
+        return None
+    ef_search = max(K, ef_search)
+    statement = nearest_texts(space, table, K, candidates=candidates_of(space, K, ef_search))
+    sent = compile_statement(statement)
+    with engine.begin() as connection:
+        forbid_other_plans(connection)
+        first = graph_values(questions[0], ef_search)
+        by_index = served_by_index(connection, statement, first, index_in_use(connection, space))
+        found = [found_distances(connection, sent, question, ef_search) for question in questions]
+    with engine.connect() as connection:
+        right = right_distances(connection, space, table, questions, K)
+    recalls = [recall_of(near, best) for near, best in zip(found, right, strict=True)]
+    return Recall(sum(recalls) / len(recalls), min(recalls), len(recalls), ef_search, by_index)
+
+
+def mean_recall(engine: Engine, space: EmbeddingSpace) -> float | None:
+    """Of searches that look at enough; None where there is nothing to find, or no index to find it through."""
+    seen = measure(engine, space, max(space.ef_search, least_ef_search(space)))
+    return seen.mean if seen is not None and seen.by_index else None

@@ -1,0 +1,101 @@
+"""maintenance: what is expired or left over goes, dead rows too; ailing indexes are built anew, live ones kept warm."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from rag_assets.db.index.build import Building, ensure_index
+from rag_assets.db.index.prewarm import prewarm_index
+from rag_assets.db.index.state import examine
+from rag_assets.db.locks import exclusively
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.schema.vacuum import needy_tables, vacuum
+from rag_assets.db.spaces.spaces import count_vectors, has_partition, partition_name
+from rag_assets.db.spaces.text_kinds import Kind
+from rag_assets.db.writes.prune import prune
+from rag_assets.errors import ServiceError
+from rag_assets.pipeline.audit import index_recall
+from rag_assets.pipeline.progress import report
+from rag_assets.pipeline.stages.live_space import drop_expired
+from rag_assets.pipeline.target.wanted_space import Target, begun_space
+from rag_assets.repositories.operations import memories, sessions
+from rag_assets.settings.settings import Settings
+
+DAY_S = 24 * 60 * 60
+
+
+def maintain(engine: Engine, settings: Settings, targets: Mapping[Kind, Target]) -> dict[str, Any]:
+    """Do what is due, beside searches and ingests; gives figures of what was done."""
+    started = time.perf_counter()
+    figures: dict[str, Any] = _remove_expired(engine, settings)
+    figures["spaces_dropped"] = _drop_old_spaces(engine, settings, targets)
+    found = _spaces(engine)
+    removed = {space.id: _remove_orphans(engine, space) for space in found}
+    figures["orphans_removed"] = sum(removed.values())
+    # Before VACUUM, which need not mend the graph of an index that is about to be replaced.
+    figures["indexes"] = [_mend_index(engine, settings, space) for space in found]
+    # The server counts late what has just been deleted here.
+    emptied = {partition_name(id_) for id_, gone in removed.items() if gone}
+    needy = sorted({*needy_tables(engine, settings.vacuum_dead_share_limit), *emptied})
+    figures["vacuumed"] = vacuum(engine, needy, wait_s=settings.lock_wait_s)
+    figures["prewarmed_blocks"] = _prewarm(engine, found)
+    return figures | {"seconds": round(time.perf_counter() - started, 3)}
+
+
+def _remove_expired(engine: Engine, settings: Settings) -> dict[str, int]:
+    kept_after_s = settings.expired_kept_days * DAY_S
+    with engine.begin() as connection:
+        return {
+            "sessions_removed": sessions.expire(connection, kept_after_s=kept_after_s),
+            "memories_forgotten": memories.expire(connection),
+            "memories_removed": memories.remove_expired(connection, kept_after_s=kept_after_s),
+        }
+
+
+def _drop_old_spaces(engine: Engine, settings: Settings, targets: Mapping[Kind, Target]) -> int:
+    wanted = [begun_space(engine, target.definition) for target in targets.values()]
+    return sum(drop_expired(engine, settings, space) for space in wanted if space is not None)
+
+
+def _spaces(engine: Engine) -> list[EmbeddingSpace]:
+    with Session(engine, expire_on_commit=False) as session:
+        in_use = select(EmbeddingSpace).where(EmbeddingSpace.status != "retired").order_by(EmbeddingSpace.id)
+        found = session.scalars(in_use).all()
+        return [space for space in found if has_partition(session.connection(), space.id)]
+
+
+def _remove_orphans(engine: Engine, space: EmbeddingSpace) -> int:
+    try:
+        with exclusively(engine, f"vectors of space {space.id}", wait_s=0):
+            return prune(engine, space)
+    except ServiceError:
+        # A run is writing vectors; it removes them itself when it comes to the index.
+        return 0
+
+
+def _mend_index(engine: Engine, settings: Settings, space: EmbeddingSpace) -> dict[str, Any]:
+    """Look at dead entries and index_recall, and build the index anew where they are beyond what the settings allow."""
+    figures: dict[str, Any] = {"space": space.id, "status": space.status}
+    if space.status == "building":
+        # Its first index is built when it holds all of its vectors.
+        return figures | {"found": None, "recall": None, "dead_share": None}
+    measured: list[float | None] = []
+
+    def measure() -> float | None:
+        measured.append(index_recall.mean_recall(engine, space))
+        return measured[-1]
+
+    building = Building.of(settings, lambda done, total: report("maintenance", done, total, "blocks"), measure)
+    with engine.connect() as connection:
+        dead_share = examine(connection, space, rows=count_vectors(connection, space)).dead_share
+    found = ensure_index(engine, space, building)
+    # As it was found, where it could be searched then.
+    return figures | {"found": found.value, "recall": measured[0] if measured else None, "dead_share": dead_share}
+
+
+def _prewarm(engine: Engine, found: list[EmbeddingSpace]) -> int:
+    with engine.begin() as connection:
+        return sum(prewarm_index(connection, space, always=True) for space in found if space.status == "live")

@@ -1,0 +1,1 @@
+"""The stages of a refresh: documents, chunks, embeddings, index, live space."""

@@ -1,0 +1,61 @@
+"""hnsw_index: one valid index on the vectors of each space in use, and no vector that nothing points to."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Engine
+
+from rag_assets.db.index.build import Building, ensure_index
+from rag_assets.db.index.prewarm import prewarm_index
+from rag_assets.db.index.state import IndexState, index_bytes
+from rag_assets.db.locks import exclusively
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.reports.remaining_work import work_left
+from rag_assets.db.reports.throughput import index_amount, index_work, note_rate
+from rag_assets.db.spaces import spaces
+from rag_assets.db.writes.prune import prune
+from rag_assets.db.writes.word_statistics import refresh_words
+from rag_assets.pipeline.progress import report
+from rag_assets.settings.settings import Settings
+
+
+def refresh_indexes(engine: Engine, kept: Sequence[EmbeddingSpace], settings: Settings) -> dict[str, Any]:
+    """Remove orphans of each space, then make its index valid; gives the figures of the first one, which is wanted."""
+    started = time.perf_counter()
+    figures: dict[str, Any] = {}
+    for space in reversed(kept):
+        with exclusively(engine, f"vectors of space {space.id}", wait_s=settings.lock_wait_s):
+            removed = prune(engine, space)
+        if space.kind == "chunks":
+            refresh_words(engine, space.chunking)
+        building = Building.of(settings, lambda done, total: report("hnsw_index", done, total, "blocks"))
+        began = time.perf_counter()
+        found = ensure_index(engine, space, building)
+        build_s = time.perf_counter() - began
+        with engine.begin() as connection:
+            vectors = spaces.count_vectors(connection, space)
+            if found is not IndexState.VALID and vectors:
+                note_rate(connection, index_work(space), index_amount(space, vectors), build_s)
+            prewarm_index(connection, space, always=found is not IndexState.VALID)
+            figures = {
+                "space": space.id,
+                "index_found": found.value,
+                "index_bytes": index_bytes(connection, space),
+                "dagster/row_count": vectors,
+                "vectors": vectors,
+                "table": spaces.partition_name(space.id),
+                "orphans_removed": removed,
+            }
+    if len(kept) > 1:
+        figures["spaces"] = _work_left(engine, kept)
+    return figures | {"seconds": round(time.perf_counter() - started, 3)}
+
+
+def _work_left(engine: Engine, kept: Sequence[EmbeddingSpace]) -> list[dict[str, Any]]:
+    with engine.connect() as connection:
+        return [
+            {"space": space.id, "status": space.status, "model": space.model} | asdict(work_left(connection, space))
+            for space in kept
+        ]

@@ -1,0 +1,168 @@
+"""The state of an installation, read from its tables."""
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy.orm import Session
+
+from rag_assets.db.connections.pool import pool_statistics
+from rag_assets.db.index.state import examine
+from rag_assets.db.models import SCHEMA, Document, EmbeddingSpace, Project
+from rag_assets.db.reports.counts import project_counts
+from rag_assets.db.reports.remaining_work import work_left
+from rag_assets.db.schema import migrations
+from rag_assets.db.schema.extension import pgvector_version
+from rag_assets.db.spaces.pending import count_pending_texts, count_texts
+from rag_assets.db.spaces.spaces import count_vectors, has_partition, partition_name, serving_space
+from rag_assets.db.spaces.text_kinds import Kind, texts_of_kind
+from rag_assets.projects.store import project_names
+
+FAILED_SHOWN = 100
+
+
+def read_status(engine: Engine) -> dict[str, Any]:
+    """Everything that `rag-assets status --json` prints; an empty database has no projects and no spaces."""
+    revision = migrations.current_revision(engine)
+    found: dict[str, Any] = {"database": _database(engine, revision)}
+    found["pool"] = asdict(pool_statistics(engine))
+    found["connections"] = _connections(engine)
+    ready = revision == migrations.head_revision()
+    names = _names(engine) if ready else []
+    projects = [_project(engine, name) for name in names]
+    found["projects"] = projects
+    found["pending"] = {
+        "documents_to_chunk": sum(project["documents_to_chunk"] for project in projects),
+        "texts_to_embed": sum(project["texts_to_embed"] for project in projects),
+        "messages_to_embed": _to_embed(engine, "messages") if ready else 0,
+        "memories_to_embed": _to_embed(engine, "memories") if ready else 0,
+    }
+    found["failed_documents"] = _failed(engine) if ready else []
+    found["spaces"] = read_spaces(engine) if ready else []
+    found["degraded"] = _degraded(engine) if ready else []
+    return found
+
+
+def _degraded(engine: Engine) -> list[dict[str, Any]]:
+    """The live spaces that lack vectors of texts that searches should find in them."""
+    with Session(engine) as session:
+        live = session.scalars(
+            select(EmbeddingSpace).where(EmbeddingSpace.status == "live").order_by(EmbeddingSpace.id)
+        ).all()
+        found = []
+        for space in live:
+            texts = session.scalar(count_texts(space)) or 0
+            there = has_partition(session.connection(), space.id)
+            missing = (session.scalar(count_pending_texts(space)) or 0) if there else texts
+            if missing:
+                found.append({"space": space.id, "texts": texts, "missing": missing})
+        return found
+
+
+def _names(engine: Engine) -> list[str]:
+    with engine.connect() as connection:
+        return list(project_names(connection))
+
+
+def _database(engine: Engine, revision: str | None) -> dict[str, Any]:
+    with engine.connect() as connection:
+        return {
+            "name": engine.url.database,
+            "url": engine.url.set(drivername="postgresql").render_as_string(),
+            "server": connection.scalar(text("SELECT current_setting('server_version')")),
+            "pgvector": pgvector_version(connection),
+            "schema_revision": revision,
+            "schema_head": migrations.head_revision(),
+            "bytes": connection.scalar(text("SELECT pg_database_size(current_database())")),
+        }
+
+
+def _connections(engine: Engine) -> dict[str, int]:
+    """All connections of the server, whoever has them, as far as this role may see what they do."""
+    with engine.connect() as connection:
+        row = connection.execute(
+            text(
+                "SELECT count(*) AS open, count(*) FILTER (WHERE state = 'active') AS active, "
+                "count(*) FILTER (WHERE state = 'idle') AS idle, "
+                "count(*) FILTER (WHERE state LIKE 'idle in transaction%') AS idle_in_transaction, "
+                "current_setting('max_connections')::int AS allowed "
+                "FROM pg_stat_activity WHERE backend_type = 'client backend'"
+            )
+        ).one()
+        return dict(row._mapping)
+
+
+def _project(engine: Engine, name: str) -> dict[str, Any]:
+    counts = project_counts(engine, name)
+    with engine.connect() as connection:
+        source = connection.scalar(select(Project.source_uri).where(Project.name == name))
+    return {
+        "name": name,
+        "source": source,
+        "documents": counts.documents,
+        "failed": counts.failed,
+        "chunks": counts.chunks,
+        "texts": counts.texts,
+        "vectors": counts.vectors,
+        "documents_to_chunk": counts.documents_to_chunk,
+        "texts_to_embed": counts.texts - counts.vectors,
+    }
+
+
+def _to_embed(engine: Engine, kind: Kind) -> int:
+    """Distinct texts in use without a vector where searches look, or will look."""
+    texts = texts_of_kind(kind)
+    with Session(engine) as session:
+        space = session.scalar(serving_space(kind))
+        if space is not None:
+            return session.scalar(count_pending_texts(space)) or 0
+        return session.scalar(select(func.count(texts.content_hash.distinct())).where(texts.in_use)) or 0
+
+
+def _failed(engine: Engine) -> list[dict[str, Any]]:
+    statement = (
+        select(Project.name.label("project"), Document.file_path, Document.error.label("reason"))
+        .join(Project, Project.id == Document.project_id)
+        .where(Document.status == "failed")
+        .order_by(Project.name, Document.file_path)
+        .limit(FAILED_SHOWN)
+    )
+    with engine.connect() as connection:
+        return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def read_spaces(engine: Engine) -> list[dict[str, Any]]:
+    """Every space with what it holds, what is left to do in it, and the seconds that it will take (None: unknown)."""
+    with Session(engine) as session:
+        found = session.scalars(select(EmbeddingSpace).order_by(EmbeddingSpace.id)).all()
+        return [_space(session.connection(), space) for space in found]
+
+
+def _space(connection: Connection, space: EmbeddingSpace) -> dict[str, Any]:
+    there = has_partition(connection, space.id)
+    left = work_left(connection, space) if there else None
+    table = func.to_regclass(f"{SCHEMA}.{partition_name(space.id)}")
+    vectors = count_vectors(connection, space)
+    index = examine(connection, space, rows=vectors)
+    return {
+        "id": space.id,
+        "kind": space.kind,
+        "status": space.status,
+        "model": space.model,
+        "revision": space.revision,
+        "dimensions": space.dimensions,
+        "method": space.method,
+        "storage": space.storage,
+        "distance": space.distance,
+        "chunking": space.chunking,
+        "vectors": vectors,
+        "bytes": connection.scalar(select(func.pg_table_size(table))) or 0,
+        "index": index.name,
+        "index_state": index.state.value,
+        "index_bytes": index.bytes,
+        "documents_left": left.documents if left else 0,
+        "texts_left": left.texts if left else 0,
+        "seconds_left": left.seconds if left else None,
+        "stepped_back_at": space.stepped_back_at and space.stepped_back_at.isoformat(),
+        "rolled_back_at": space.rolled_back_at and space.rolled_back_at.isoformat(),
+    }

@@ -1,0 +1,1 @@
+"""Projects: their settings, declarations, rows and failures."""

@@ -1,0 +1,137 @@
+"""Projects that are declared, in YAML or in code, rather than added by hand."""
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rag_assets.documents.sources import TOPICS_URI, canonical_uri
+from rag_assets.errors import UsageError, nearest, reason
+from rag_assets.projects.settings import ProjectSettings, project_settings, stored
+from rag_assets.settings.settings import Settings
+
+_FILE = "projects.yaml"
+
+
+class ProjectDeclaration(BaseModel):
+    """A project as it is to be: `ProjectDeclaration(name="handbook", source="/srv/handbook", settings={…})`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    source: str
+    description: str | None = None
+    settings: Mapping[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Declarations:
+    """`origin` is the file or `module:name` that declares them."""
+
+    origin: str
+    projects: tuple[ProjectDeclaration, ...]
+
+
+def read_declarations(settings: Settings) -> Declarations | None:
+    """What the installation declares, None where it declares nothing.
+
+    Addresses in a YAML file are relative to its folder. Raises UsageError for what cannot be read or understood.
+    """
+    if settings.projects is None:
+        file = settings.state_dir / _FILE
+        return _of_file(file) if file.exists() else None
+    module, colon, name = settings.projects.partition(":")
+    if colon and "/" not in settings.projects and not settings.projects.endswith((".yaml", ".yml")):
+        return _of_code(module, name, settings.projects)
+    return _of_file(Path(settings.projects).expanduser())
+
+
+def _of_code(module: str, name: str, origin: str) -> Declarations:
+    try:
+        found: Iterable[ProjectDeclaration] = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"RAG_ASSETS_PROJECTS {origin!r} cannot be imported ({error}); correct it.") from error
+    declared = tuple(found)
+    wrong = next((one for one in declared if not isinstance(one, ProjectDeclaration)), None)
+    if wrong is not None:
+        raise UsageError(f"{origin} holds a {type(wrong).__name__}; make it a list of ProjectDeclaration.")
+    return _checked(origin, declared)
+
+
+def _of_file(file: Path) -> Declarations:
+    import yaml
+
+    origin = str(file.resolve())
+    try:
+        node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        found = None if node is None else yaml.SafeLoader("").construct_document(node)
+        twice = _key_given_twice(node)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{origin} cannot be read ({' '.join(str(error).split())}); correct it.") from error
+    if twice is not None:
+        # The loader takes the last one, and says nothing.
+        raise UsageError(f"{origin} has {twice!r} twice in one mapping; take one out.")
+    projects = found.get("projects") if isinstance(found, dict) and set(found) <= {"projects"} else None
+    if not isinstance(projects, dict):
+        raise UsageError(f"{origin} must have one key, `projects`, with a mapping from names to projects.")
+    folder = file.resolve().parent
+    return _checked(origin, tuple(_of_yaml(origin, folder, name, entry) for name, entry in projects.items()))
+
+
+def _key_given_twice(node: Any) -> str | None:
+    pairs = node.value if node is not None and node.id == "mapping" else []
+    below = (_key_given_twice(value) for _, value in pairs)
+    return _given_twice([str(key.value) for key, _ in pairs]) or next(filter(None, below), None)
+
+
+def _given_twice(names: Sequence[str]) -> str | None:
+    return next((name for name in names if names.count(name) > 1), None)
+
+
+def _of_yaml(origin: str, folder: Path, name: Any, entry: Any) -> ProjectDeclaration:
+    known = [field for field in ProjectDeclaration.model_fields if field != "name"]
+    if not isinstance(entry, dict):
+        raise UsageError(f"{origin}: project {name} must be a mapping with {', '.join(known)}.")
+    unknown = [key for key in entry if key not in known]
+    if unknown:
+        raise UsageError(f"{origin}: project {name}: {nearest(str(unknown[0]), known)}")
+    try:
+        declared = ProjectDeclaration(name=name, **{key: value for key, value in entry.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(
+            f"{origin}: project {name}: {'.'.join(map(str, first['loc']))}: {reason(first['msg'])}; correct it."
+        ) from None
+    settings = dict(declared.settings)
+    if settings.get("questions"):
+        settings["questions"] = _beside(folder, str(settings["questions"]))
+    return declared.model_copy(update={"source": _beside(folder, declared.source), "settings": settings})
+
+
+def _beside(folder: Path, address: str) -> str:
+    if address == TOPICS_URI or "://" in address or "::" in address:
+        return address
+    return str(folder / Path(address).expanduser())
+
+
+def _checked(origin: str, projects: tuple[ProjectDeclaration, ...]) -> Declarations:
+    from rag_assets.projects.store import check_name
+
+    try:
+        twice = _given_twice([check_name(declared.name) for declared in projects])
+        if twice is not None:
+            raise UsageError(f"project {twice} is declared twice; take one out.")
+        return Declarations(origin, tuple(map(_canonical, projects)))
+    except UsageError as error:
+        raise UsageError(f"{origin}: {error}") from error
+
+
+def _canonical(declared: ProjectDeclaration) -> ProjectDeclaration:
+    checked: ProjectSettings = project_settings(declared.name, declared.settings)
+    settings = stored(checked)
+    if checked.questions:
+        settings["questions"] = canonical_uri(checked.questions)
+    return declared.model_copy(update={"source": canonical_uri(declared.source), "settings": settings})

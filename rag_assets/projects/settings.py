@@ -1,0 +1,136 @@
+"""What can be set for one project; what is not set follows the installation."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from rag_assets.documents.text import clean
+from rag_assets.errors import UsageError, nearest, reason
+from rag_assets.settings.cron import check_cron, check_time_zone
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+METRICS = ("ndcg@10", "recall@10", "recall@100", "mrr@10", "hit_rate@10")
+# Their names in a project's settings.
+QUESTIONS = "questions"
+THRESHOLDS = "question_thresholds"
+
+
+class ProjectSettings(BaseModel):
+    """`projects.settings`, validated; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    include: tuple[str, ...] = Field((), description="Only files that match one of these globs.")
+    exclude: tuple[str, ...] = Field((), description="No files that match one of these globs.")
+    language: str | None = Field(None, description="What the words are in, for search by words; unset: english.")
+    chunk_tokens: int | None = Field(
+        None, ge=16, description="Tokens of a chunk, where the documents want other ones than RAG_ASSETS_CHUNK_TOKENS."
+    )
+    overlap_tokens: int | None = Field(None, ge=0, description="Tokens that its neighbouring chunks share.")
+    schedule: str | None = Field(
+        None, description="Cron by which it is refreshed in place of the nightly refresh; `never` for not by itself."
+    )
+    time_zone: str | None = Field(None, description="Time zone of that cron; unset: RAG_ASSETS_TIME_ZONE.")
+    stale_after_hours: float | None = Field(
+        None,
+        gt=0,
+        le=1_000_000,
+        description="Age from which it counts as stale; unset: RAG_ASSETS_STALE_AFTER_HOURS.",
+    )
+    questions: str | None = Field(None, description="Judged questions, a path or URL, that every run asks.")
+    question_thresholds: dict[str, Share] = Field(
+        default_factory=dict, description="The least value of metrics of those questions, like ndcg@10=0.7."
+    )
+    # Written by the repository of documents: paths that no run brings back.
+    forgotten: tuple[str, ...] = ()
+
+    @field_validator("include", "exclude", "language", "questions")
+    @classmethod
+    def _can_be_stored(cls, value: Any) -> Any:
+        texts = (value,) if isinstance(value, str) else value or ()
+        if any(clean(one) != one for one in texts):
+            raise ValueError(
+                "it holds a character that the database cannot, or no text keeps "
+                "(NUL, a byte that is no UTF-8, a carriage return, a byte order mark)"
+            )
+        return value
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_cron(cls, value: str | None) -> str | None:
+        if value is not None and value != NEVER:
+            check_cron(value)
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_time_zone(cls, value: str | None) -> str | None:
+        return value if value is None else check_time_zone(value)
+
+    @field_validator("question_thresholds")
+    @classmethod
+    def _are_metrics(cls, value: dict[str, float]) -> dict[str, float]:
+
+        unknown = sorted(value.keys() - set(METRICS))
+        if unknown:
+            raise ValueError(f"there is no metric {unknown[0]}; there are {', '.join(METRICS)}")
+        return value
+
+
+NEVER = "never"
+SETTABLE = tuple(name for name in ProjectSettings.model_fields if name != "forgotten")
+
+
+def project_settings(project: str, given: Mapping[str, Any]) -> ProjectSettings:
+    """What is set for the project; raises UsageError that names a key nearest to an unknown one."""
+    try:
+        return ProjectSettings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0]) if first["loc"] else ""
+        if first["type"] == "extra_forbidden":
+            raise UsageError(f"project {project}: {nearest(key, SETTABLE)}") from None
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(
+            f"project {project}: {where} {first['input']!r}: {reason(first['msg'])}; correct it."
+        ) from None
+
+
+def stored(settings: ProjectSettings) -> dict[str, Any]:
+    """As it stands in `projects.settings`: what was set, and nothing else."""
+    return settings.model_dump(mode="json", exclude_unset=True)
+
+
+def assigned(project: str, before: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Settings with `key=value` assigned; a key with several values is given once for each, and `key=` takes it away.
+
+    Raises UsageError for what is not such a pair, and as `project_settings` does.
+    """
+    given: dict[str, list[str]] = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise UsageError(f"{assignment!r} sets nothing; write key=value, with a key of {', '.join(SETTABLE)}.")
+        if key not in SETTABLE:
+            raise UsageError(f"project {project}: {nearest(key, SETTABLE)}")
+        given.setdefault(key, []).append(value)
+    changed = dict(before)
+    for key, values in given.items():
+        changed.pop(key, None)
+        if values != [""]:
+            changed[key] = _value(key, values)
+    return stored(project_settings(project, changed))
+
+
+def _value(key: str, values: Sequence[str]) -> Any:
+    if key in ("include", "exclude"):
+        return values
+    if key == "question_thresholds":
+        pairs = [value.rpartition("=") for value in values]
+        return {name: share for name, _, share in pairs}
+    if len(values) > 1:
+        raise UsageError(f"{key} has one value, and was given {len(values)}: {', '.join(values)}; keep one.")
+    return values[0]

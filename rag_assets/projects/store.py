@@ -1,0 +1,102 @@
+"""Projects: found, made, pointed at a source, retired."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from rag_assets.db.models import Project
+from rag_assets.db.writes.rows import project_id
+from rag_assets.documents.text import clean
+from rag_assets.errors import UsageError
+from rag_assets.projects.settings import project_settings, stored
+
+_SLUG = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
+# Of the known projects, in an error that is to stay one line.
+_MOST_SHOWN = 20
+
+
+def slug(name: str) -> str:
+    """A project name made of any name: `My Docs (2024)` becomes `my-docs-2024`."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].strip("-") or "documents"
+
+
+def check_name(name: str) -> str:
+    """The name itself; raises UsageError when it cannot be a partition key."""
+    if not _SLUG.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be a project's name: use 1 to 63 of a-z, 0-9, - and _, "
+            f"a letter or digit first and last, for example {slug(name)!r}."
+        )
+    return name
+
+
+def find_project(connection: Connection, name: str) -> Project | None:
+    with Session(bind=connection, expire_on_commit=False) as session:
+        return session.scalar(select(Project).where(Project.name == name))
+
+
+def get_project(connection: Connection, name: str) -> Project:
+    """The project of this name; raises UsageError that lists the known ones."""
+    project = find_project(connection, name)
+    if project is None:
+        names = project_names(connection)
+        more = f" and {len(names) - _MOST_SHOWN:,} more" if len(names) > _MOST_SHOWN else ""
+        known = (", ".join(names[:_MOST_SHOWN]) or "none yet") + more
+        wanted = repr(name) if len(name) <= 100 else repr(name[:100]) + "…"
+        raise UsageError(f"there is no project {wanted} (known: {known}); make it with: rag-assets ingest SOURCE.")
+    return project
+
+
+def all_projects(connection: Connection) -> Sequence[Project]:
+    """By name, those that were removed and not purged too."""
+    with Session(bind=connection, expire_on_commit=False) as session:
+        return session.scalars(select(Project).order_by(Project.name)).all()
+
+
+def project_names(connection: Connection) -> Sequence[str]:
+    return connection.scalars(select(Project.name).order_by(Project.name)).all()
+
+
+def partition_names(connection: Connection) -> Sequence[str]:
+    """The names that are partition keys: those of all projects but the removed ones."""
+    return connection.scalars(select(Project.name).where(Project.removed_at.is_(None)).order_by(Project.name)).all()
+
+
+def save_project(
+    connection: Connection,
+    name: str,
+    source_uri: str,
+    settings: Mapping[str, Any],
+    *,
+    description: str | None = None,
+    declared_in: str | None = None,
+) -> Project:
+    """Make the project, or point it at this source with these settings; one that was removed is there again.
+
+    Without a description or a declaration what is known of them stays. Raises UsageError for settings that cannot be.
+    """
+    checked = stored(project_settings(check_name(name), settings))
+    # From a form, a file or a command line come characters that the database cannot hold.
+    given = {"description": description and clean(description), "declared_in": declared_in}
+    statement = insert(Project).values(
+        id=project_id(name), name=name, source_uri=source_uri, settings=checked, removed_at=None, **given
+    )
+    kept = {column: value for column, value in given.items() if value is not None}
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["name"],
+            set_={"source_uri": source_uri, "settings": checked, "removed_at": None, "updated_at": func.now()} | kept,
+        )
+    )
+    return get_project(connection, name)
+
+
+def retire_project(connection: Connection, name: str) -> Project:
+    """Take the project out of what is refreshed; what is stored of it stays, and is found, until it is purged."""
+    get_project(connection, name)
+    connection.execute(update(Project).where(Project.name == name).values(removed_at=func.now(), declared_in=None))
+    return get_project(connection, name)

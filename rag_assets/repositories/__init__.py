@@ -1,0 +1,56 @@
+"""What an application stores and reads, one class a noun: `Users` for an event loop, `SyncUsers` without."""
+
+from rag_assets.repositories.aio import (
+    Adapters,
+    Bulk,
+    Conversations,
+    Documents,
+    Memories,
+    Projects,
+    Sessions,
+    Specializations,
+    Users,
+)
+from rag_assets.repositories.core.entities import Page
+from rag_assets.repositories.core.purge import Purged
+from rag_assets.repositories.operations.messages import NewMessage
+from rag_assets.repositories.operations.recall import Recalled, RecallWeights
+from rag_assets.repositories.operations.sessions import NewSession
+from rag_assets.repositories.sync import (
+    SyncAdapters,
+    SyncBulk,
+    SyncConversations,
+    SyncDocuments,
+    SyncMemories,
+    SyncProjects,
+    SyncSessions,
+    SyncSpecializations,
+    SyncUsers,
+)
+
+__all__ = [
+    "Adapters",
+    "Bulk",
+    "Conversations",
+    "Documents",
+    "Memories",
+    "NewMessage",
+    "NewSession",
+    "Page",
+    "Projects",
+    "Purged",
+    "RecallWeights",
+    "Recalled",
+    "Sessions",
+    "Specializations",
+    "SyncAdapters",
+    "SyncBulk",
+    "SyncConversations",
+    "SyncDocuments",
+    "SyncMemories",
+    "SyncProjects",
+    "SyncSessions",
+    "SyncSpecializations",
+    "SyncUsers",
+    "Users",
+]

@@ -1,0 +1,1 @@
+"""What all repositories share: entities, values, lineage, purging, error messages."""

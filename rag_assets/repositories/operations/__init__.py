@@ -1,0 +1,1 @@
+"""What an application does with each table, as functions on a connection."""

@@ -1,0 +1,109 @@
+"""LoRA adapters: recorded, promoted to serve, retired."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+from sqlalchemy import update as update_rows
+
+from rag_assets.db.models import Adapter, Specialization
+from rag_assets.errors import UsageError
+from rag_assets.repositories.core import entities
+from rag_assets.repositories.core.values import checked_id
+
+
+def create(
+    connection: Connection,
+    specialization_id: UUID,
+    name: str,
+    *,
+    base_model: str,
+    uri: str,
+    rank: int,
+    alpha: float,
+    sha256: str | None = None,
+    metrics: Mapping[str, Any] | None = None,
+) -> Adapter:
+    """A draft; `sha256` is the hexadecimal hash of its file, needed to promote it."""
+    values = {
+        "specialization_id": specialization_id,
+        "name": name,
+        "base_model": base_model,
+        "uri": uri,
+        "rank": rank,
+        "alpha": alpha,
+        "sha256": sha256,
+        "metrics": metrics or {},
+    }
+    return entities.create(connection, Adapter, values)
+
+
+def get(connection: Connection, adapter_id: UUID) -> Adapter:
+    return entities.get(connection, Adapter, adapter_id)
+
+
+def list_by_specialization(connection: Connection, specialization_id: UUID) -> Sequence[Adapter]:
+    """All adapters of a specialization, by name."""
+    owner = checked_id("specializations.id", specialization_id)
+    return entities.all_of(connection, select(Adapter).where(Adapter.specialization_id == owner).order_by(Adapter.name))
+
+
+def serving(connection: Connection, specialization_id: UUID, base_model: str) -> Adapter | None:
+    """The adapter that is ready for this specialization on this base model, None where there is none."""
+    owner = checked_id("specializations.id", specialization_id)
+    found = entities.all_of(
+        connection,
+        select(Adapter).where(
+            Adapter.specialization_id == owner, Adapter.base_model == base_model, Adapter.status == "ready"
+        ),
+    )
+    return found[0] if found else None
+
+
+def update(connection: Connection, adapter_id: UUID, changes: Mapping[str, Any]) -> Adapter:
+    """Change `name` and `metrics`, and of a draft `uri`, `rank`, `alpha` and `sha256`: what serves stays as tested."""
+    values = entities.allowed(Adapter, changes, "name", "metrics", "uri", "rank", "alpha", "sha256")
+    adapter = _locked(connection, adapter_id)
+    fixed = sorted(set(values) - {"name", "metrics"})
+    if fixed and adapter.status != "draft":
+        raise UsageError(
+            f"{fixed[0]} of adapter {adapter.name!r} cannot change while it is {adapter.status}; make a new one."
+        )
+    return entities.change(connection, Adapter, adapter_id, values)
+
+
+def promote(connection: Connection, adapter_id: UUID) -> Adapter:
+    """Let this adapter serve, and retire the one that did, in one step; going back is the same."""
+    adapter = _locked(connection, adapter_id)
+    if adapter.sha256 is None:
+        raise UsageError(f"adapter {adapter.name!r} has no sha256; record that of its file, then promote it.")
+    if adapter.status == "ready":
+        return adapter
+    connection.execute(
+        update_rows(Adapter)
+        .where(Adapter.specialization_id == adapter.specialization_id, Adapter.base_model == adapter.base_model)
+        .where(Adapter.status == "ready")
+        .values(status="retired")
+    )
+    return entities.change(connection, Adapter, adapter_id, {"status": "ready"})
+
+
+def retire(connection: Connection, adapter_id: UUID) -> Adapter:
+    """Let this adapter serve no longer; nothing takes its place."""
+    adapter = _locked(connection, adapter_id)
+    if adapter.status == "draft":
+        raise UsageError(f"adapter {adapter.name!r} is a draft and never served; delete it, or promote it.")
+    return entities.change(connection, Adapter, adapter_id, {"status": "retired"})
+
+
+def delete(connection: Connection, adapter_id: UUID) -> None:
+    """Remove the adapter's row for good; its file is not touched."""
+    entities.remove(connection, Adapter, adapter_id)
+
+
+def _locked(connection: Connection, adapter_id: UUID) -> Adapter:
+    """The adapter as it stands once all other changes to adapters of its specialization are done."""
+    owner = entities.get(connection, Adapter, adapter_id).specialization_id
+    connection.execute(select(Specialization.id).where(Specialization.id == owner).with_for_update(key_share=True))
+    return entities.get(connection, Adapter, adapter_id)

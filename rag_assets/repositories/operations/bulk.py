@@ -1,0 +1,128 @@
+"""Many rows at once into any table: by binary COPY, batch after batch, in one transaction."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    literal_column,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from rag_assets.db.models import Base
+from rag_assets.db.writes.copy import copy_rows
+from rag_assets.db.writes.rows import Written
+from rag_assets.errors import UsageError
+from rag_assets.repositories.core.values import checked, table_of
+
+BATCH_ROWS = 5_000
+# xmax is 0 in a row that this very statement inserted, and not in one that it updated.
+_INSERTED: ColumnElement[bool] = literal_column("xmax = 0", Boolean())
+
+
+def insert_rows(
+    connection: Connection, model: type[Base], rows: Iterable[Mapping[str, Any]], *, batch_rows: int = BATCH_ROWS
+) -> int:
+    """Insert rows, given by column name and all with the same columns; returns how many.
+
+    Counts in other tables do not follow: messages are appended to their conversation instead.
+    Raises UsageError for the first row that the table cannot hold; then none is inserted.
+    """
+    table = table_of(model)
+    inserted = 0
+    for incoming in _incoming(connection, model, rows, batch_rows):
+        names = incoming.c.keys()
+        statement = insert(table).from_select(names, select(incoming), include_defaults=False)
+        done = connection.execute(statement, execution_options={"preserve_rowcount": True})
+        inserted += done.rowcount
+    return inserted
+
+
+def upsert_rows(
+    connection: Connection,
+    model: type[Base],
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    by: Sequence[str] = ("id",),
+    batch_rows: int = BATCH_ROWS,
+) -> Written:
+    """Insert rows, or bring those up to date that have the same values in the columns `by`, a unique key.
+
+    A row that is stored as it is given is not written. Raises UsageError for the first row that the table cannot
+    hold, or a key that is given twice; then nothing is written.
+    """
+    table = table_of(model)
+    if not _is_key(table, by):
+        raise UsageError(f"{table.name} have no unique key of {', '.join(by)}; name the columns of one in `by`.")
+    counts = Written()
+    for incoming in _incoming(connection, model, rows, batch_rows):
+        names = incoming.c.keys()
+        missing = [name for name in by if name not in names]
+        if missing:
+            raise UsageError(f"{table.name}.{missing[0]} is missing; each row must have its key ({', '.join(by)}).")
+        # In the order of the key: two upserts of the same rows wait for each other and never in a circle.
+        wanted = select(incoming).order_by(*(incoming.c[name] for name in by))
+        statement = insert(table).from_select(names, wanted, include_defaults=False)
+        replaced: dict[str, Any] = {name: statement.excluded[name] for name in names if name not in (*by, "id")}
+        if not replaced:
+            done = connection.scalars(statement.on_conflict_do_nothing(index_elements=by).returning(_INSERTED)).all()
+        else:
+            moved = or_(*(table.c[name].is_distinct_from(value) for name, value in replaced.items()))
+            if "updated_at" in table.c:
+                replaced.setdefault("updated_at", func.now())
+            changing = statement.on_conflict_do_update(index_elements=by, set_=replaced, where=moved)
+            done = connection.scalars(changing.returning(_INSERTED)).all()
+        inserted = sum(done)
+        given = connection.scalar(select(func.count()).select_from(incoming)) or 0
+        counts += Written(inserted=inserted, updated=len(done) - inserted, unchanged=given - len(done))
+    return counts
+
+
+def _is_key(table: Table, by: Sequence[str]) -> bool:
+    keys = [c for c in table.constraints if isinstance(c, PrimaryKeyConstraint | UniqueConstraint)]
+    return any(set(by) == set(key.columns.keys()) for key in keys)
+
+
+def _incoming(
+    connection: Connection, model: type[Base], rows: Iterable[Mapping[str, Any]], batch_rows: int
+) -> Iterator[Table]:
+    """The rows in temporary tables, one after the other."""
+    if batch_rows < 1:
+        raise UsageError(f"batch_rows is {batch_rows}; give 1 or more.")
+    table = table_of(model)
+    source = iter(rows)
+    names: list[str] = []
+    while batch := [checked(model, row) for row in islice(source, batch_rows)]:
+        names = names or list(batch[0])
+        for row in batch:
+            if row.keys() != set(names):
+                odd = sorted(row.keys() ^ set(names))
+                raise UsageError(f"not all rows of {table.name} have the column {odd[0]}; give the same to each.")
+        values = ([row[name] for name in names] for row in batch)
+        incoming = copy_rows(connection, f"incoming_{table.name}", [_sent(table.c[name]) for name in names], values)
+        yield incoming
+        incoming.drop(connection)
+
+
+def _sent(column: Column[Any]) -> Column[Any]:
+    """The column without a length: what COPY is told is the bare type."""
+    match column.type:
+        case String():
+            return Column(column.name, Text())
+        case VECTOR():
+            return Column(column.name, VECTOR())
+        case _:
+            return Column(column.name, column.type)

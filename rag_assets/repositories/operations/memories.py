@@ -1,0 +1,115 @@
+"""Memories: remembered once however often they are said, forgotten, expired, purged."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from rag_assets.db.models import Memory
+from rag_assets.db.models.memories import OWNERS
+from rag_assets.errors import UsageError
+from rag_assets.repositories.core import entities
+from rag_assets.repositories.core.orphans import remove_orphans
+from rag_assets.repositories.core.values import checked, checked_id
+
+
+def remember(
+    connection: Connection,
+    content: str,
+    *,
+    user_id: UUID | None = None,
+    project_id: UUID | None = None,
+    specialization_id: UUID | None = None,
+    importance: float = 0.5,
+    source_message_id: UUID | None = None,
+    expires_at: datetime | None = None,
+) -> Memory:
+    """Remember a text for its owner: what the three ids name together; one that is None sets no limit.
+
+    The same text of the same owner is reinforced: importance a and then b make 1 - (1 - a)(1 - b), it counts as
+    just recalled, and lasts as long as the longer-lasting one. What had expired begins anew.
+    """
+    if not 0 <= importance <= 1:
+        raise UsageError(f"importance is {importance}; choose 0 to 1.")
+    values = {
+        "content": content,
+        "user_id": user_id,
+        "project_id": project_id,
+        "specialization_id": specialization_id,
+        "importance": importance,
+        "source_message_id": source_message_id,
+        "expires_at": expires_at,
+    }
+    row = checked(Memory, values)
+    if not row["content"].strip():
+        raise UsageError("content is empty; give the text to remember.")
+    statement = insert(Memory).values(row)
+    new = statement.excluded
+    expired = Memory.expires_at <= func.now()
+    lasting = case(
+        (expired, new.expires_at),
+        (or_(Memory.expires_at.is_(None), new.expires_at.is_(None)), None),
+        else_=func.greatest(Memory.expires_at, new.expires_at),
+    )
+    reinforced = statement.on_conflict_do_update(
+        index_elements=[*OWNERS, "content_hash"],
+        index_where=text("deleted_at IS NULL"),
+        set_={
+            "importance": case((expired, new.importance), else_=1 - (1 - Memory.importance) * (1 - new.importance)),
+            "source_message_id": func.coalesce(Memory.source_message_id, new.source_message_id),
+            "last_recalled_at": func.now(),
+            "expires_at": lasting,
+            "updated_at": func.now(),
+        },
+    )
+    memory: Memory = entities.all_of(connection, reinforced.returning(Memory))[0]
+    return memory
+
+
+def get(connection: Connection, memory_id: UUID) -> Memory:
+    """The memory; raises UsageError where there is none, or where it is forgotten."""
+    return entities.get(connection, Memory, memory_id)
+
+
+def list_by_user(
+    connection: Connection, user_id: UUID, *, limit: int = 50, after: str | None = None
+) -> entities.Page[Memory]:
+    """A page of all that is remembered of a user, in whatever project, the newest first: what they may ask to see."""
+    statement = select(Memory).where(and_(Memory.user_id == checked_id("users.id", user_id), in_force()))
+    return entities.page(connection, Memory, statement, limit=limit, after=after)
+
+
+def in_force() -> ColumnElement[bool]:
+    """Whether a memory is neither forgotten nor expired."""
+    return and_(Memory.deleted_at.is_(None), or_(Memory.expires_at.is_(None), Memory.expires_at > func.now()))
+
+
+def forget(connection: Connection, memory_id: UUID) -> Memory:
+    """Leave the memory out of every recall from now on; `purge` removes it."""
+    return entities.soft_delete(connection, Memory, memory_id)
+
+
+def expire(connection: Connection) -> int:
+    """Forget what is past its time (recalls leave it out already); returns how many."""
+    return connection.execute(
+        update(Memory).where(Memory.deleted_at.is_(None), Memory.expires_at <= func.now()).values(deleted_at=func.now())
+    ).rowcount
+
+
+def remove_expired(connection: Connection, *, kept_after_s: float) -> int:
+    """Remove for good what expired longer ago than this; returns how many. Their vectors go with the next clearing."""
+    if kept_after_s < 0:
+        raise UsageError(f"kept_after_s is {kept_after_s:g}; give 0 or more.")
+    return connection.execute(
+        delete(Memory).where(Memory.expires_at <= func.now() - timedelta(seconds=kept_after_s))
+    ).rowcount
+
+
+def purge(connection: Connection, memory_id: UUID) -> int:
+    """Remove the memory for good, forgotten before or not; returns how many vectors went with it."""
+    id_ = checked_id("memories.id", memory_id)
+    hashes = connection.scalars(delete(Memory).where(Memory.id == id_).returning(Memory.content_hash)).all()
+    if not hashes:
+        entities.present(Memory, id_, None)
+    return remove_orphans(connection, "memories", hashes)

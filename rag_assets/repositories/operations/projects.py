@@ -1,0 +1,67 @@
+"""Projects, for an application: the same rows that the pipeline keeps."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy import delete as delete_rows
+
+from rag_assets.db.models import Document, DocumentChunk, Project
+from rag_assets.db.reports.counts import Counts, counts_of_project
+from rag_assets.errors import UsageError
+from rag_assets.projects.settings import project_settings, stored
+from rag_assets.projects.store import find_project, get_project, save_project
+from rag_assets.repositories.core import entities
+from rag_assets.repositories.core.orphans import remove_orphans
+
+
+def create(
+    connection: Connection,
+    name: str,
+    source_uri: str,
+    *,
+    description: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Project:
+    """A new project; raises UsageError where the name is taken or cannot be a partition key."""
+    if find_project(connection, name) is not None:
+        raise UsageError(f"there is a project {name!r} already; choose another name, or update that one.")
+    project = save_project(connection, name, source_uri, dict(settings or {}))
+    return entities.change(connection, Project, project.id, {"description": description})
+
+
+def get(connection: Connection, name: str) -> Project:
+    """The project of this name; raises UsageError that lists the known ones."""
+    return get_project(connection, name)
+
+
+def list_all(connection: Connection) -> Sequence[Project]:
+    """All projects, by name."""
+    return entities.all_of(connection, select(Project).order_by(Project.name))
+
+
+def update(connection: Connection, name: str, changes: Mapping[str, Any]) -> Project:
+    """Change `description`, `source_uri` or `settings`; the next run follows."""
+    values = entities.allowed(Project, changes, "description", "source_uri", "settings")
+    if "settings" in values:
+        values["settings"] = stored(project_settings(name, values["settings"]))
+    return entities.change(connection, Project, get_project(connection, name).id, values)
+
+
+def counts(connection: Connection, name: str) -> Counts:
+    """What is stored of the project."""
+    get_project(connection, name)
+    return counts_of_project(connection, name)
+
+
+def delete(connection: Connection, name: str) -> int:
+    """Remove the project with its documents, their chunks, and the vectors that nobody else needs: how many.
+
+    Memories of the project go with it; conversations stay, without a project.
+    """
+    project = get_project(connection, name)
+    hashes = connection.scalars(
+        select(DocumentChunk.content_hash).distinct().join(Document).where(Document.project_id == project.id)
+    ).all()
+    connection.execute(delete_rows(Project).where(Project.id == project.id))
+    return remove_orphans(connection, "chunks", hashes)

@@ -1,0 +1,209 @@
+"""Memories recalled by meaning, weighted by importance and by how recently they were of use."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import CTE, ColumnElement, Connection, Float, and_, bindparam, extract, func, or_, select, update
+
+from rag_assets.db.index.knn import asked, candidates_of, distance_to, graph_values, nearest_texts
+from rag_assets.db.models import EmbeddingSpace, Memory
+from rag_assets.db.models.memories import OWNERS
+from rag_assets.db.spaces.spaces import live_space, partition
+from rag_assets.db.spaces.vector_codec import AnyVector
+from rag_assets.errors import ServiceError, UsageError
+from rag_assets.repositories.core import entities
+from rag_assets.repositories.core.values import checked_id
+from rag_assets.repositories.operations.memories import in_force
+from rag_assets.validation import is_number, shown, whole
+
+MOST_MEMORIES = 1_000
+# Up to so many, all memories that serve are weighed: comparing them takes a few milliseconds.
+EXACT_MEMORIES = 5_000
+# Where an owner has too many memories to weigh all of them, this many of the nearest are weighed for each wanted.
+_WEIGHED_PER_HIT = 10
+# What the widest number of each storage is, as pgvector takes it.
+_LARGEST = {"vector": 3.4e38, "halfvec": 65504.0, "bit": 3.4e38}
+
+
+@dataclass(frozen=True, slots=True)
+class RecallWeights:
+    """The weights of the three parts of a memory's score, and how fast it fades in an hour."""
+
+    relevance: float = 1.0
+    importance: float = 1.0
+    recency: float = 1.0
+    decay_per_hour: float = 0.995
+
+    def __post_init__(self) -> None:
+        for name in (field.name for field in fields(self)):
+            value = getattr(self, name)
+            if not (is_number(value) and 0 <= value <= 1e300):
+                raise UsageError(f"{name} is {shown(value)}; give a finite number that is not negative.")
+        if not 0 < self.decay_per_hour <= 1:
+            raise UsageError(f"decay_per_hour is {self.decay_per_hour}; give more than 0 and at most 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A memory with its score and the score's parts, as they were before this recall."""
+
+    memory: Memory
+    score: float
+    relevance: float
+    importance: float
+    recency: float
+
+
+def recall(
+    connection: Connection,
+    vector: Sequence[float],
+    *,
+    user_id: UUID | None = None,
+    project_id: UUID | None = None,
+    specialization_id: UUID | None = None,
+    k: int = 10,
+    weights: RecallWeights = RecallWeights(),
+) -> list[Recalled]:
+    """The `k` memories that serve best here, best first; that they were recalled is noted on them.
+
+    Those serve whose owner is the user, the project and the specialization given, or has no limit there: without
+    a user nobody's own memories are recalled. `vector` comes of the live space's model.
+
+    The score is `relevance * similarity + importance * importance + recency * decay_per_hour ** hours`, hours since
+    the memory was last recalled, or made; similarity is 1 - cosine distance. After Park et al., Generative Agents
+    (2023, arXiv:2304.03442, section 4.1), who weigh all three alike and let fade by 0.995 an hour; they scale each
+    part to 0..1 over the memories at hand, here the parts are in that range by themselves, so that a score
+    does not depend on what else is remembered.
+
+    Raises UsageError for a vector of another size or with a number that is none, ServiceError while no space of
+    memories is live.
+    """
+    space = live_space(connection, "memories")
+    if space is None:
+        raise ServiceError("no space of memories is live yet; embed the memories first, then recall.")
+    owner = {"user_id": user_id, "project_id": project_id, "specialization_id": specialization_id}
+    found = weigh(connection, space, vector_text(space, vector), owner, k=k, weights=weights)
+    noted = {memory.id: memory for memory in _note(connection, [one.memory_id for one in found])}
+    return [
+        Recalled(noted[one.memory_id], one.score, one.relevance, one.importance, one.recency)
+        for one in found
+        if one.memory_id in noted
+    ]
+
+
+class Weighed(NamedTuple):
+    """A memory's id, its score, and the score's parts."""
+
+    memory_id: UUID
+    score: float
+    relevance: float
+    importance: float
+    recency: float
+
+
+def weigh(
+    connection: Connection,
+    space: EmbeddingSpace,
+    vector: AnyVector,
+    owner: Mapping[str, UUID | None],
+    *,
+    k: int,
+    weights: RecallWeights,
+) -> list[Weighed]:
+    """What `recall` finds, by a vector of the space, and nothing noted: for who may only read."""
+    k = whole("k", k, 1, MOST_MEMORIES)
+    if not isinstance(weights, RecallWeights):
+        raise UsageError(f"weights is {shown(weights)}; give a RecallWeights(relevance=…, importance=…, recency=…).")
+    nearest = max(100, _WEIGHED_PER_HIT * k)
+    values = graph_values(vector, min(1000, nearest))
+    serves = and_(in_force(), *(_limited_to(name, owner[name]) for name in OWNERS))
+    count = connection.scalar(select(func.count()).select_from(Memory).where(serves)) or 0
+    exactly = count <= EXACT_MEMORIES
+    compared = _all_compared(space, serves) if exactly else _nearest_compared(space, serves, nearest)
+    parts = _parts(space, compared, weights)
+    score = parts["relevance"] * weights.relevance + parts["importance"] * weights.importance
+    score = (score + parts["recency"] * weights.recency).label("score")
+    statement = (
+        select(Memory.id, score, *(part.label(name) for name, part in parts.items()))
+        .join(compared, compared.c.id == Memory.id)
+        .order_by(score.desc(), Memory.id)
+        .limit(k)
+    )
+    return [Weighed._make(row) for row in connection.execute(statement, values)]
+
+
+def vector_text(space: EmbeddingSpace, vector: Sequence[float]) -> str:
+    """The vector as pgvector reads it; raises UsageError where it cannot be one of this space."""
+    try:
+        numbers = [float(number) for number in vector]
+    except (TypeError, ValueError):
+        raise UsageError("vector is not a sequence of numbers; give what the space's model makes of a text.") from None
+    if len(numbers) != space.dimensions:
+        raise UsageError(f"vector has {len(numbers)} dimensions; the space {space.id} has {space.dimensions}.")
+    largest = _LARGEST[space.storage]
+    for index, number in enumerate(numbers):
+        # NaN is in no range either.
+        if not -largest <= number <= largest:
+            raise UsageError(f"vector[{index}] is {number}; give finite numbers that fit the type {space.storage}.")
+    if space.distance == "cosine" and not any(numbers):
+        raise UsageError("vector is all zeros, which has no direction to compare by; embed a text that is not empty.")
+    return str(numbers)
+
+
+def _limited_to(name: str, id_: UUID | None) -> ColumnElement[bool]:
+    column: Any = getattr(Memory, name)
+    if id_ is None:
+        return column.is_(None)  # type: ignore[no-any-return]
+    return or_(column.is_(None), column == checked_id(name, id_))
+
+
+def _all_compared(space: EmbeddingSpace, serves: ColumnElement[bool]) -> CTE:
+    table = partition(space.id)
+    # Materialized, so that the planner compares these memories and does not walk the graph past all others.
+    return (
+        select(Memory.id, distance_to(space, table, asked(space)).label("distance"))
+        .join(table, and_(table.c.content_hash == Memory.content_hash, table.c.space_id == space.id))
+        .where(serves)
+        .cte("compared")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
+
+
+def _nearest_compared(space: EmbeddingSpace, serves: ColumnElement[bool], texts: int) -> CTE:
+    table = partition(space.id)
+    of_owner = select(Memory.id).where(serves, Memory.content_hash == table.c.content_hash).exists()
+    candidates = candidates_of(space, texts, texts)
+    nearest = nearest_texts(space, table, texts, candidates=candidates, conditions=[of_owner]).cte("nearest")
+    return (
+        select(Memory.id, nearest.c.distance)
+        .join(nearest, nearest.c.content_hash == Memory.content_hash)
+        .where(serves)
+        .cte("compared")
+    )
+
+
+def _parts(space: EmbeddingSpace, compared: CTE, weights: RecallWeights) -> dict[str, ColumnElement[Any]]:
+    distance: Any = compared.c.distance
+    similarity = {"cosine": 1 - distance, "l2": 1 / (1 + distance), "ip": -distance}[space.distance]
+    last_of_use = func.coalesce(Memory.last_recalled_at, Memory.created_at)
+    hours = func.greatest(extract("epoch", func.now() - last_of_use) / 3600, 0)
+    # As a power of e with a floor: PostgreSQL takes a power too small for a double as an error.
+    faded = func.exp(func.greatest(hours * bindparam("log_decay", math.log(weights.decay_per_hour), Float), -700))
+    return {"relevance": similarity, "importance": Memory.importance, "recency": faded}
+
+
+def _note(connection: Connection, ids: Sequence[UUID]) -> list[Memory]:
+    """Count the recall; memories are locked in the order of their ids, so that two recalls never block each other."""
+    wanted = Memory.id.in_(ids)
+    connection.execute(select(Memory.id).where(wanted).order_by(Memory.id).with_for_update(key_share=True))
+    return entities.all_of(
+        connection,
+        update(Memory)
+        .where(wanted, Memory.deleted_at.is_(None))
+        # To be recalled is no edit: `updated_at` stays.
+        .values(last_recalled_at=func.now(), recall_count=Memory.recall_count + 1, updated_at=Memory.updated_at)
+        .returning(Memory),
+    )

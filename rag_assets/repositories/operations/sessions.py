@@ -1,0 +1,124 @@
+"""Sessions of users: a token that is shown once, and is checked without telling anything by its timing."""
+
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, func, or_, select, update
+
+from rag_assets.db.models import User, UserSession
+from rag_assets.documents.text import clean
+from rag_assets.errors import SessionError, UsageError
+from rag_assets.repositories.core import entities
+from rag_assets.repositories.core.values import checked, checked_id
+
+LIFETIME_S = 30 * 24 * 60 * 60
+KEPT_AFTER_S = 30 * 24 * 60 * 60
+_LONGEST_AGENT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """The session, and its token: it stands nowhere else, and cannot be had again."""
+
+    session: UserSession
+    token: str = field(repr=False)
+
+
+def create(
+    connection: Connection, user_id: UUID, *, lifetime_s: float = LIFETIME_S, user_agent: str | None = None
+) -> NewSession:
+    """A session of this user from now on; a user agent is cut to 500 characters, for nobody chooses their own."""
+    entities.get(connection, User, user_id)
+    token = secrets.token_urlsafe(32)
+    values = {
+        "user_id": user_id,
+        "token_hash": _hash(token),
+        "user_agent": clean(user_agent)[:_LONGEST_AGENT].strip() or None if user_agent else None,
+    }
+    row = checked(UserSession, values) | {"expires_at": func.now() + _lifetime(lifetime_s)}
+    return NewSession(entities.insert_one(connection, UserSession, row), token)
+
+
+def authenticate(connection: Connection, token: str) -> UserSession:
+    """The session of this token; raises SessionError where it is unknown, revoked or expired, or its user deleted."""
+    given = _hash(token)
+    # Looked up by its hash, whose digits nobody can choose, and compared in constant time: the time that
+    # an answer takes says nothing about tokens that exist.
+    statement = (
+        select(UserSession.id, UserSession.token_hash, UserSession.revoked_at, UserSession.expires_at)
+        .add_columns((UserSession.expires_at <= func.now()).label("expired"), User.deleted_at)
+        .join(User, User.id == UserSession.user_id)
+        .where(UserSession.token_hash == given)
+    )
+    row = connection.execute(statement).one_or_none()
+    if not hmac.compare_digest(row.token_hash if row else bytes(32), given) or row is None:
+        raise SessionError("the session is unknown; sign in again.")
+    if row.deleted_at is not None:
+        raise SessionError("the user of this session is deleted; sign in as another one.")
+    if row.revoked_at is not None:
+        raise SessionError(f"the session was revoked at {row.revoked_at:%Y-%m-%d %H:%M %Z}; sign in again.")
+    if row.expired:
+        raise SessionError(f"the session expired at {row.expires_at:%Y-%m-%d %H:%M %Z}; sign in again.")
+    return entities.get(connection, UserSession, row.id)
+
+
+def touch(connection: Connection, session_id: UUID, *, lifetime_s: float | None = None) -> UserSession:
+    """Note that the session is in use; with `lifetime_s` it lasts at least so long from now."""
+    seen: dict[str, Any] = {"last_seen_at": func.now()}
+    if lifetime_s is not None:
+        seen["expires_at"] = func.greatest(UserSession.expires_at, func.now() + _lifetime(lifetime_s))
+    statement = (
+        update(UserSession)
+        .where(UserSession.id == checked_id("sessions.id", session_id))
+        .where(UserSession.revoked_at.is_(None), UserSession.expires_at > func.now())
+        .values(seen)
+        .returning(UserSession)
+    )
+    rows = entities.all_of(connection, statement)
+    if not rows:
+        raise SessionError(f"the session {session_id} is unknown, revoked or expired; sign in again.")
+    session: UserSession = rows[0]
+    return session
+
+
+def revoke(connection: Connection, session_id: UUID) -> None:
+    """End the session now; once more changes nothing."""
+    id_ = checked_id("sessions.id", session_id)
+    revoked = func.coalesce(UserSession.revoked_at, func.now())
+    done = connection.execute(update(UserSession).where(UserSession.id == id_).values(revoked_at=revoked))
+    if not done.rowcount:
+        raise SessionError(f"the session {session_id} is unknown; there is nothing to revoke.")
+
+
+def revoke_all(connection: Connection, user_id: UUID) -> int:
+    """End all sessions of a user, as after a change of password; returns how many were open."""
+    return connection.execute(
+        update(UserSession)
+        .where(UserSession.user_id == checked_id("users.id", user_id))
+        .where(UserSession.revoked_at.is_(None), UserSession.expires_at > func.now())
+        .values(revoked_at=func.now())
+    ).rowcount
+
+
+def expire(connection: Connection, *, kept_after_s: float = KEPT_AFTER_S) -> int:
+    """Remove the sessions that ended longer ago than this; until then each can say why it ended."""
+    if kept_after_s < 0:
+        raise UsageError(f"kept_after_s is {kept_after_s:g}; give 0 or more.")
+    before = func.now() - timedelta(seconds=kept_after_s)
+    ended = or_(UserSession.expires_at <= before, UserSession.revoked_at <= before)
+    return connection.execute(delete(UserSession).where(ended)).rowcount
+
+
+def _hash(token: str) -> bytes:
+    return sha256(token.encode(errors="surrogatepass")).digest()
+
+
+def _lifetime(seconds: float) -> timedelta:
+    if not 0 < seconds <= 10 * 365 * 24 * 60 * 60:
+        raise UsageError(f"lifetime_s is {seconds:g}; give more than 0 and at most ten years.")
+    return timedelta(seconds=seconds)

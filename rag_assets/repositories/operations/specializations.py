@@ -1,0 +1,48 @@
+"""Specializations: what an assistant can be, by name."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from rag_assets.db.models import Specialization
+from rag_assets.repositories.core import entities
+
+
+def create(
+    connection: Connection,
+    name: str,
+    *,
+    description: str | None = None,
+    system_prompt: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Specialization:
+    """A new specialization; raises UsageError where the name is taken."""
+    values = {"name": name, "description": description, "system_prompt": system_prompt, "settings": settings or {}}
+    return entities.create(connection, Specialization, values)
+
+
+def get(connection: Connection, specialization_id: UUID) -> Specialization:
+    return entities.get(connection, Specialization, specialization_id)
+
+
+def find_by_name(connection: Connection, name: str) -> Specialization | None:
+    found = entities.all_of(connection, select(Specialization).where(Specialization.name == name))
+    return found[0] if found else None
+
+
+def list_all(connection: Connection) -> Sequence[Specialization]:
+    """All of them, by name."""
+    return entities.all_of(connection, select(Specialization).order_by(Specialization.name))
+
+
+def update(connection: Connection, specialization_id: UUID, changes: Mapping[str, Any]) -> Specialization:
+    """Change `name`, `description`, `system_prompt` or `settings`."""
+    values = entities.allowed(Specialization, changes, "name", "description", "system_prompt", "settings")
+    return entities.change(connection, Specialization, specialization_id, values)
+
+
+def delete(connection: Connection, specialization_id: UUID) -> None:
+    """Remove it for good, with its adapters and its memories."""
+    entities.remove(connection, Specialization, specialization_id)

@@ -1,0 +1,1 @@
+"""Beyond a query: similar chunks, aggregates, and where a hit comes from."""

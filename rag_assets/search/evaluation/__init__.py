@@ -1,0 +1,1 @@
+"""Evaluation queries: files, metrics, thresholds, index recall, tuning."""

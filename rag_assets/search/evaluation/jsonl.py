@@ -1,0 +1,81 @@
+"""Lines of JSON and their fields, read with the one error that says file, line and what is wrong."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rag_assets.documents.text import clean, is_text
+from rag_assets.errors import UsageError
+from rag_assets.search.keyword.query_syntax import LONGEST_QUESTION
+
+T = TypeVar("T")
+MOST_GRADE = 1_000
+_KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "text"}
+
+
+def json_lines(file: Path) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+    for number, line in lines(file):
+        where = f"{file}, line {number}"
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"{where} is not JSON ({error}); write one object a line.") from None
+        if not isinstance(value, dict):
+            raise UsageError(f"{where} is not an object; write one question a line, in braces.")
+        yield number, where, value
+
+
+def lines(file: Path) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, with their numbers; only a line feed ends one, as JSON allows all others inside."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="\n") as opened:
+            for number, line in enumerate(opened, start=1):
+                if line.strip():
+                    yield number, line.rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is not UTF-8 ({error.reason}); save it as UTF-8.") from None
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}; name a file of judged questions.") from None
+
+
+def query_of(value: Mapping[str, Any], key: str, where: str) -> str:
+    query = clean(of_type(value.get(key), str, f'"{key}"', where))
+    if not query.strip():
+        raise UsageError(f'{where}: "{key}" is empty; write the question there.')
+    if len(query) > LONGEST_QUESTION:
+        raise UsageError(f'{where}: "{key}" has {len(query)} characters; ask with {LONGEST_QUESTION} at most.')
+    return query
+
+
+def text_of(value: Mapping[str, Any], key: str, where: str) -> str:
+    text = value.get(key)
+    # Some sets number their questions.
+    if isinstance(text, int) and not isinstance(text, bool):
+        return str(text)
+    if not isinstance(text, str) or not text or not is_text(text):
+        raise UsageError(f'{where}: "{key}" is {_shown(text)}; it must be text.')
+    return text
+
+
+def grade_of(value: Any, what: str, where: str) -> int:
+    grade = whole_of(value, what, where)
+    if grade > MOST_GRADE:
+        raise UsageError(f"{where}: {what} is {_shown(value)}; choose 0 (does not answer) to {MOST_GRADE}.")
+    return grade
+
+
+def whole_of(value: Any, what: str, where: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise UsageError(f"{where}: {what} is {_shown(value)}; it must be a whole number, 0 or more.")
+    return value
+
+
+def of_type(value: Any, kind: type[T], what: str, where: str) -> T:
+    if not isinstance(value, kind):
+        raise UsageError(f"{where}: {what} is {_shown(value)}; it must be {_KINDS[kind]}.")
+    return value
+
+
+def _shown(value: Any) -> str:
+    return "missing" if value is None else json.dumps(value, ensure_ascii=False)[:60]

@@ -1,0 +1,84 @@
+"""What the planner would do with the very statement that a search sends."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg import sql
+from sqlalchemy import Connection, Select, text
+from sqlalchemy.dialects import postgresql
+
+from rag_assets.db.connections.compiled import compile_statement
+from rag_assets.db.connections.execute import run_compiled
+from rag_assets.db.index.knn import candidates_of, graph_values, nearest_texts
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.spaces.spaces import partition
+from rag_assets.search.vector.statements import nearest_rows
+
+FEW_CANDIDATES = 10
+ROWS = 20
+# With fewer vectors than this, some that the index leaves out, as it does those of length 0, would be missed.
+GOES_ON_AT = 100
+
+
+def searching(space: EmbeddingSpace, k: int, ef_search: int) -> Select[Any]:
+    """The statement that searches of the space's kind send to its index."""
+    candidates = candidates_of(space, k, ef_search)
+    match space.kind:
+        case "chunks":
+            return nearest_rows(space, k, candidates=candidates)
+        case "messages":
+            from rag_assets.search.kinds.message_filters import MESSAGES
+
+            return nearest_rows(space, k, MESSAGES, candidates)
+        case _:
+            # Recall weighs them by more than their distance, and asks the index for the nearest texts alone.
+            return nearest_texts(space, partition(space.id), k, candidates=candidates)
+
+
+def explain(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan as PostgreSQL's JSON."""
+    compiled = statement.compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    with driver.cursor() as cursor:
+        explained = sql.SQL("EXPLAIN (FORMAT JSON) {}").format(sql.SQL(str(compiled)))
+        row = cursor.execute(explained, compiled.construct_params(dict(values))).fetchone()
+    plan = row[0] if isinstance(row[0], list) else json.loads(row[0])
+    return plan[0]["Plan"]  # type: ignore[no-any-return]
+
+
+def served_by_index(
+    connection: Connection,
+    statement: Select[Any],
+    values: Mapping[str, Any],
+    index: str,
+    *,
+    forced: bool = False,
+) -> bool:
+    """Whether the plan scans this index; `forced` forbids the other ways, to see whether it can serve at all."""
+    with connection.begin_nested():
+        if forced:
+            forbid_other_plans(connection)
+        return index in _indexes(explain(connection, statement, values))
+
+
+def forbid_other_plans(connection: Connection) -> None:
+    """For this transaction: no scan of the table and no sort, so that only an ordered index is left."""
+    connection.execute(text("SELECT set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)"))
+
+
+def goes_on(connection: Connection, space: EmbeddingSpace, vector: str) -> bool:
+    """Whether a search gets more rows from the index than it keeps candidates (hnsw.iterative_scan)."""
+    if space.storage == "bit":
+        # Asked for no more than the candidates that it keeps, of which the best are chosen by their vectors.
+        return True
+    sent = compile_statement(nearest_texts(space, partition(space.id), ROWS))
+    with connection.begin_nested():
+        forbid_other_plans(connection)
+        return len(run_compiled(connection, sent, graph_values(vector, FEW_CANDIDATES))) == ROWS
+
+
+def _indexes(plan: dict[str, Any]) -> set[str]:
+    found = {plan["Index Name"]} if "Index Name" in plan else set()
+    return found.union(*(_indexes(child) for child in plan.get("Plans", ())))

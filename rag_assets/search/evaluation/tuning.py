@@ -1,0 +1,164 @@
+"""Choosing ef_search from measurement: recall and latency of the live index as it stands, setting by setting."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Text, cast, func, select
+
+from rag_assets.db.connections.compiled import compile_statement
+from rag_assets.db.index.knn import candidates_of, graph_values, nearest_texts
+from rag_assets.db.index.state import index_in_use
+from rag_assets.db.models import EmbeddingSpace, QueryVector
+from rag_assets.db.spaces.spaces import partition, store_tuning
+from rag_assets.errors import ServiceError, UsageError
+from rag_assets.search.evaluation.index_recall import found_distances, recall_of, right_distances
+from rag_assets.search.evaluation.metrics import percentiles
+from rag_assets.search.evaluation.probe_vectors import sample_questions
+from rag_assets.search.evaluation.query_plans import forbid_other_plans, served_by_index
+
+K = 10
+QUESTIONS = 100
+SETTINGS = (10, 20, 30, 40, 60, 80, 100, 120, 160, 200, 250, 300, 400, 500, 650, 800, 1000)
+WARM_UP = 10
+# From here on a larger setting has nothing left to find.
+ALL_FOUND = 0.9995
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One setting: the mean recall@10 of each kind of question, and milliseconds of the search through the graph."""
+
+    ef_search: int
+    recall: dict[str, float]
+    p50_ms: float
+    p95_ms: float
+
+    @property
+    def worst_recall(self) -> float:
+        return min(self.recall.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What a sweep found; `questions` counts them by kind (see `sweep`)."""
+
+    space: int
+    vectors: int
+    questions: dict[str, int]
+    points: list[Point]
+
+    def smallest(self, target_recall: float) -> Point:
+        """The smallest setting that reaches the target with every kind of question.
+
+        Raises UsageError where none does.
+        """
+        for point in self.points:
+            if point.worst_recall >= target_recall:
+                return point
+        best = max(self.points, key=lambda point: point.worst_recall)
+        raise UsageError(
+            f"recall@{K} reaches {best.worst_recall:.3f} (at ef_search {best.ef_search}), not {target_recall:g}; aim "
+            "lower, or build an index that keeps more: double RAG_ASSETS_HNSW_M and RAG_ASSETS_HNSW_EF_CONSTRUCTION, "
+            "or set a wider RAG_ASSETS_INDEX_STORAGE, then run rag-assets ingest."
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def sweep(engine: Engine, space: EmbeddingSpace, *, number: int = QUESTIONS) -> Curve:
+    """Measure setting after setting, up to the one that finds everything.
+
+    Three kinds of questions, up to `number` of each: `held_out` lie between stored vectors and are none themselves,
+    `stored` are stored vectors, `asked` are what people have asked of this space. The right answers come once, from
+    comparing all vectors without the index.
+
+    Raises ServiceError where the space has no vector or its index does not serve searches.
+    """
+    table = partition(space.id)
+    with engine.connect() as connection:
+        vectors = connection.scalar(select(func.count()).select_from(table)) or 0
+        questions = _questions(connection, space, number)
+        if not questions["stored"]:
+            raise ServiceError(f"space {space.id} has no vector to search; run rag-assets ingest first.")
+        best = {kind: right_distances(connection, space, table, asked, K) for kind, asked in questions.items()}
+    points: list[Point] = []
+    while len(points) < len(SETTINGS) and (not points or points[-1].worst_recall < ALL_FOUND):
+        with engine.begin() as connection:
+            points.append(_measure(connection, space, SETTINGS[len(points)], questions, best))
+    return Curve(space.id, vectors, {kind: len(asked) for kind, asked in questions.items()}, points)
+
+
+def choose(engine: Engine, curve: Curve, target_recall: float) -> Point:
+    """Store the smallest setting that reaches the target, and the curve, on the space; see `Curve.smallest`."""
+    chosen = curve.smallest(check_target(target_recall))
+    tuning = {"target_recall": target_recall, "k": K, **curve.as_json()}
+    with engine.begin() as connection:
+        store_tuning(connection, curve.space, chosen.ef_search, tuning)
+    return chosen
+
+
+def check_target(target_recall: float) -> float:
+    """The target itself; raises UsageError where it is no share."""
+    if not 0 < target_recall <= 1:
+        raise UsageError(f"the target recall is {target_recall:g}; choose more than 0 and at most 1, like 0.97.")
+    return target_recall
+
+
+def _questions(connection: Connection, space: EmbeddingSpace, number: int) -> dict[str, Sequence[str]]:
+    """By kind, as pgvector writes them; `asked` only where something was."""
+    stored = partition(space.id).c
+    asked = (
+        select(cast(QueryVector.embedding, Text))
+        .where(QueryVector.space_id == space.id)
+        .order_by(QueryVector.query_hash)
+        .limit(number)
+    )
+    found = {
+        "held_out": sample_questions(connection, space, number),
+        "stored": connection.scalars(
+            select(cast(stored.embedding, Text)).order_by(stored.content_hash).limit(number)
+        ).all(),
+        "asked": connection.scalars(asked).all(),
+    }
+    return {kind: questions for kind, questions in found.items() if questions or kind == "stored"}
+
+
+def _measure(
+    connection: Connection,
+    space: EmbeddingSpace,
+    ef_search: int,
+    questions: dict[str, Sequence[str]],
+    best: dict[str, list[list[float]]],
+) -> Point:
+    # In a small table the planner would rather scan it, and every setting would find everything.
+    forbid_other_plans(connection)
+    ef = max(K, ef_search)
+    statement = nearest_texts(space, partition(space.id), K, candidates=candidates_of(space, K, ef))
+    first = graph_values(questions["stored"][0], ef)
+    if not served_by_index(connection, statement, first, index_in_use(connection, space)):
+        raise ServiceError(f"the index of space {space.id} does not serve searches; run rag-assets ingest to build it.")
+    sent = compile_statement(statement)
+    for question in questions["stored"][:WARM_UP]:
+        found_distances(connection, sent, question, ef)
+    times: list[float] = []
+    recall = {
+        kind: _mean_recall([_timed(times, connection, sent, question, ef) for question in asked], best[kind])
+        for kind, asked in questions.items()
+    }
+    taken = percentiles(times)
+    return Point(ef_search, recall, taken["p50"], taken["p95"])
+
+
+def _timed(times: list[float], *search: Any) -> list[float]:
+    started = time.perf_counter()
+    found = found_distances(*search)
+    times.append((time.perf_counter() - started) * 1000)
+    return found
+
+
+def _mean_recall(found: Sequence[Sequence[float]], best: Sequence[Sequence[float]]) -> float:
+    shares = [recall_of(near, right) for near, right in zip(found, best, strict=True)]
+    return round(sum(shares) / len(shares), 4)

@@ -1,0 +1,1 @@
+"""One search from request to answer: live space, query embedding, modes, post-processing."""

@@ -1,0 +1,1 @@
+"""Filters on documents and on their metadata, as SQL conditions."""

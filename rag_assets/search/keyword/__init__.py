@@ -1,0 +1,1 @@
+"""Keyword search: query syntax, lexemes, BM25."""

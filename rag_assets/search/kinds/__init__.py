@@ -1,0 +1,1 @@
+"""Searches over messages and memories, and over several kinds at once."""

@@ -1,0 +1,73 @@
+"""One question to several kinds of what is stored: chunks, messages, memories, each found by its own search."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias, get_args
+
+from rag_assets.errors import UsageError
+from rag_assets.search.kinds.memories import MemoryAnswer, MemoryHit, MemoryOptions
+from rag_assets.search.kinds.messages import MessageAnswer, MessageHit, MessageOptions
+from rag_assets.search.request import Options, check_options
+from rag_assets.search.results import Answer, Hit
+from rag_assets.validation import names, shown
+
+Kind = Literal["chunks", "messages", "memories"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+AnyHit: TypeAlias = Hit | MessageHit | MemoryHit
+AnyAnswer: TypeAlias = Answer | MessageAnswer | MemoryAnswer
+
+_OPTIONS: dict[Kind, Mapping[str, Any]] = {
+    "chunks": Options.__annotations__,
+    "messages": MessageOptions.__annotations__,
+    "memories": MemoryOptions.__annotations__,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MixedAnswer:
+    """The best hit of each kind, then the second of each, and so on, up to k: their scores are of different scales.
+
+    `answers` has what each kind's own search found, with its own ranks and how it found it; the times are their sums.
+    """
+
+    query: str
+    hits: list[AnyHit]
+    answers: dict[Kind, AnyAnswer]
+    took_ms: float
+    embedding_ms: float
+
+
+def search_kinds(
+    ways: Mapping[Kind, Callable[..., AnyAnswer]], kinds: Any, options: Mapping[str, Any]
+) -> AnyAnswer | MixedAnswer:
+    """The answer of the one kind, or of several together; an option goes to the kinds that know it.
+
+    Raises UsageError for a kind that there is not and for an option that no kind asked for knows, and what the
+    searches raise.
+    """
+    wanted = _kinds(kinds)
+    if len(wanted) == 1:
+        return ways[wanted[0]](**options)
+    known = dict.fromkeys(name for kind in wanted for name in _OPTIONS[kind])
+    check_options(f"a search of {' and '.join(wanted)}", options, known)
+    answers = {
+        kind: ways[kind](**{name: value for name, value in options.items() if name in _OPTIONS[kind]})
+        for kind in wanted
+    }
+    found: list[AnyHit] = [hit for answer in answers.values() for hit in answer.hits]
+    in_turn = sorted(found, key=lambda hit: hit.rank)
+    return MixedAnswer(
+        query=next(iter(answers.values())).query,
+        hits=[replace(hit, rank=rank) for rank, hit in enumerate(in_turn[: options.get("k", 10)], start=1)],
+        answers=answers,
+        took_ms=round(sum(one.took_ms for one in answers.values()), 2),
+        embedding_ms=round(sum(one.embedding_ms for one in answers.values()), 2),
+    )
+
+
+def _kinds(given: Any) -> list[Kind]:
+    named = dict.fromkeys(names("kinds", given))
+    if not named or not named.keys() <= set(KINDS):
+        raise UsageError(f"kinds is {shown(given)}; choose one or several of {', '.join(KINDS)}.")
+    return [kind for name in named for kind in KINDS if kind == name]

@@ -1,0 +1,1 @@
+"""What orders hits: fusion, reranking, MMR; and the context around them."""

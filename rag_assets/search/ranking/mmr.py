@@ -1,0 +1,120 @@
+"""Fewer hits that say the same: maximal marginal relevance over the candidates of a search."""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Connection, Uuid, and_, any_, bindparam, func, select
+
+from rag_assets.db.models import DocumentChunk, EmbeddingSpace
+from rag_assets.db.spaces.spaces import partition
+from rag_assets.db.spaces.vector_codec import unpacked
+from rag_assets.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Row = TypeVar("Row")
+
+# How many candidates are looked at for each hit that is wanted.
+CANDIDATES_PER_HIT = 5
+# Sums over equal vectors may differ in their last digits; ties must not depend on that.
+_DIGITS = 9
+
+
+def diversify(
+    connection: Connection,
+    space: EmbeddingSpace,
+    candidates: Sequence[tuple[float, Row]],
+    *,
+    k: int,
+    balance: float,
+    chunk_id: Callable[[Row], UUID],
+) -> list[tuple[float, Row]]:
+    """`k` of the candidates, (score, row) best first as a search found them, chosen by `mmr`; scores stay theirs."""
+    check_balance(balance)
+    if balance == 1:
+        return list(candidates[:k])
+    ids = [chunk_id(row) for _, row in candidates]
+    stored = stored_vectors(connection, space, ids)
+    texts = [stored[id_][0] if id_ in stored else id_ for id_ in ids]
+    vectors = [stored[id_][1] if id_ in stored else None for id_ in ids]
+    order = mmr([score for score, _ in candidates], vectors, texts, k=k, balance=balance)
+    return [candidates[index] for index in order]
+
+
+def mmr(
+    scores: Sequence[float],
+    vectors: "Sequence[NDArray[np.float32] | None]",
+    texts: Sequence[Hashable],
+    *,
+    k: int,
+    balance: float,
+) -> list[int]:
+    """The places of `k` candidates in the order of maximal marginal relevance.
+
+    Each next one maximises balance * score - (1 - balance) * (largest cosine similarity to those chosen before):
+    Carbonell and Goldstein, "The Use of MMR, Diversity-Based Reranking for Reordering Documents and Producing
+    Summaries" (SIGIR 1998). Scores are scaled first, from 0 for the worst candidate to 1 for the best, since those of
+    words, of fused rankings and of rerankers are no cosines. 1 keeps the given order, 0 looks at differences alone.
+    Below 1, a candidate whose text (equal in `texts`) was chosen already comes after all others, in the given order.
+    Ties go to whom the search had first; a candidate without a vector is like none.
+    """
+    import numpy as np
+
+    check_balance(balance)
+    if balance == 1 or len(scores) < 2:
+        return list(range(min(k, len(scores))))
+    first = dict[Hashable, int]()
+    for index, text in enumerate(texts):
+        first.setdefault(text, index)
+    distinct = list(first.values())
+    given = np.asarray(scores, dtype=np.float64)[distinct]
+    span = np.ptp(given)
+    relevance = (given - given.min()) / span if span else np.zeros(len(given))
+    units = _units([vectors[index] for index in distinct])
+    nearest = np.full(len(distinct), -np.inf)
+    chosen: list[int] = []
+    while len(chosen) < min(k, len(distinct)):
+        redundancy = np.where(np.isinf(nearest), 0.0, nearest)
+        gain = np.round(balance * relevance - (1 - balance) * redundancy, _DIGITS)
+        gain[chosen] = -np.inf
+        best = int(np.argmax(gain))
+        chosen.append(best)
+        nearest = np.maximum(nearest, units @ units[best])
+    order = [distinct[index] for index in chosen]
+    repeated = [index for index in range(len(texts)) if first[texts[index]] != index]
+    return [*order, *repeated][:k]
+
+
+def check_balance(balance: float) -> None:
+    if not 0 <= balance <= 1:
+        raise UsageError(f"mmr is {balance}; choose 0 (unlike each other) to 1 (as relevant as can be).")
+
+
+def stored_vectors(
+    connection: Connection, space: EmbeddingSpace, chunk_ids: Iterable[UUID]
+) -> "dict[UUID, tuple[bytes, NDArray[np.float32]]]":
+    """(hash of the text, its vector in the space) by chunk; without those that have none."""
+
+    table = partition(space.id)
+    # As pgvector sends it: two 16-bit numbers, then big-endian floats; a tenth of the time that digits take.
+    statement = (
+        select(DocumentChunk.id, DocumentChunk.content_hash, func.vector_send(table.c.embedding))
+        .join(table, and_(table.c.content_hash == DocumentChunk.content_hash, table.c.space_id == space.id))
+        .where(DocumentChunk.id == any_(bindparam("chunks", type_=ARRAY(Uuid))))
+    )
+    found = connection.execute(statement, {"chunks": list(chunk_ids)})
+    return {id_: (hash_, unpacked(sent)) for id_, hash_, sent in found}
+
+
+def _units(vectors: "Sequence[NDArray[np.float32] | None]") -> "NDArray[np.float64]":
+    """Rows of length 1, and of zeros where there is no vector."""
+    import numpy as np
+
+    dimensions = next((len(vector) for vector in vectors if vector is not None), 1)
+    rows = np.array([np.zeros(dimensions) if vector is None else vector for vector in vectors], dtype=np.float64)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    units: NDArray[np.float64] = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    return units

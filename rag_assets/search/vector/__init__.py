@@ -1,0 +1,1 @@
+"""Vector search: the statements, and the choice between index and exact scan."""

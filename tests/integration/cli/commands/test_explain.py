@@ -1,0 +1,49 @@
+"""rag-assets explain: JSON, what people see, errors."""
+
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.integration.cli.conftest import Cli
+from tests.support.check_runs import change
+from tests.support.runs import rows
+
+
+@pytest.fixture
+def chunk(built: Engine) -> str:
+    [(id_,)] = rows(
+        built,
+        "SELECT c.id FROM rag.document_chunks c JOIN rag.documents d ON d.id = c.document_id "
+        "JOIN rag.projects p ON p.id = d.project_id WHERE d.file_path = 'copy.txt' AND p.name = 'sea'",
+    )
+    return str(id_)
+
+
+def test_json_has_all_that_is_known_of_a_chunk(built: Engine, cli: Cli, chunk: str) -> None:
+    said = cli("explain", chunk, "--json")
+    assert said.code == 0, said.err
+    found = said.json
+    assert found["chunk_id"] == chunk
+    assert (found["project"], found["file_path"], found["char_start"]) == ("sea", "copy.txt", 0)
+    assert found["space"]["model"] == "sentence-transformers/all-MiniLM-L6-v2"
+    assert found["document_run_id"] == found["chunks_run_id"] is not None
+    assert found["served"] is found["current"] is True
+
+
+def test_people_see_source_place_model_and_run(built: Engine, cli: Cli, chunk: str) -> None:
+    out = cli("explain", chunk).out
+    [(run_id,)] = rows(built, "SELECT DISTINCT run_id FROM rag.documents")
+    for words in (chunk, "sea/copy.txt [0:58]", "sentence-transformers/all-MiniLM-L6-v2", f"by run {run_id}", "(live)"):
+        assert words in out
+    assert "do not find" not in out
+
+
+def test_people_are_told_of_a_chunk_that_is_not_served_any_more(built: Engine, cli: Cli, chunk: str) -> None:
+    change(built, "UPDATE rag.embedding_spaces SET chunking = 'another'")
+    assert "searches by meaning do not find this chunk now" in cli("explain", chunk).out
+
+
+def test_unknown_and_impossible_ids_are_one_line_and_code_2(built: Engine, cli: Cli) -> None:
+    assert "there is no chunk" in cli("explain", uuid4()).error(2)
+    assert "'nonsense' is no chunk's id" in cli("explain", "nonsense").error(2)

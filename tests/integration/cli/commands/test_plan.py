@@ -1,0 +1,52 @@
+"""rag-assets plan: the cost of a change, in words and as JSON."""
+
+import pytest
+from sqlalchemy import URL, Engine
+
+from rag_assets.settings.settings import Settings
+from tests.integration.cli.conftest import Cli
+from tests.support.json_shapes import assert_shape
+from tests.support.runs import rows
+
+NUMBER = (float, int, type(None))
+PLAN = {
+    "plans": [
+        {"kind": str, "live": (int, type(None)), "space": (int, type(None)), "changes": dict, "estimated": bool}
+        | dict.fromkeys(("documents_to_cut", "texts", "texts_to_embed", "tokens_to_embed"), int)
+        | dict.fromkeys(("table_bytes", "index_bytes", "bytes_there"), int)
+        | dict.fromkeys(("embedding_minutes", "index_minutes", "minutes"), NUMBER)
+    ]
+}
+
+
+def test_a_change_is_planned_in_words_and_as_json(built: Engine, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = cli("plan")
+    assert said.code == 0, said.err
+    assert "chunks: the settings ask for live space 1" in said.out
+    assert "to embed: 0 of" in said.out
+    assert "messages: nothing there" in said.out
+
+    # Shorter vectors could be made of those that are there; lengths that were not kept could not.
+    monkeypatch.setenv("RAG_ASSETS_DIMENSIONS", "128")
+    monkeypatch.setenv("RAG_ASSETS_NORMALIZE", "false")
+    [(texts,)] = rows(built, "SELECT count(*) FROM rag.embeddings")
+    said = cli("plan", "--json")
+    assert_shape(said.json, PLAN)
+    chunks, messages, memories = said.json["plans"]
+    assert chunks["changes"] == {
+        "dimensions": {"live": 384, "wanted": 128},
+        "normalize": {"live": True, "wanted": False},
+    }
+    assert (chunks["texts_to_embed"], chunks["texts"], messages["texts"], memories["texts"]) == (texts, texts, 0, 0)
+    shown = cli("plan").out
+    assert "another space than live space 1: dimensions 384 → 128, normalize True → False" in shown
+    assert f"to embed: {texts:,} of {texts:,} texts" in shown
+    assert rows(built, "SELECT count(*) FROM rag.embedding_spaces") == [(1,)]
+
+
+def test_a_schema_that_is_out_of_date_is_said_and_left_alone(
+    empty_database: URL, settings: Settings, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", empty_database.render_as_string(hide_password=False))
+    assert "run rag-assets db upgrade" in cli("plan").error(3)
+    assert cli("db", "current").out.startswith("none")

@@ -1,0 +1,51 @@
+"""rag-assets tune: table, JSON, what is stored, errors."""
+
+import pytest
+from sqlalchemy import Engine
+
+from rag_assets.db.models.embeddings import EF_SEARCH
+from rag_assets.settings.settings import Settings
+from tests.integration.cli.conftest import Cli
+from tests.support.json_shapes import assert_shape
+from tests.support.runs import rows
+
+REPORT = {
+    "target_recall": float,
+    **dict.fromkeys(("ef_search", "before", "space", "vectors"), int),
+    "questions": {"held_out": int, "stored": int},
+    "points": [{"ef_search": int, "recall": {"held_out": float, "stored": float}, "p50_ms": float, "p95_ms": float}],
+}
+
+
+def stored(engine: Engine) -> list[tuple[object, ...]]:
+    return rows(engine, "SELECT ef_search, tuning -> 'target_recall' FROM rag.embedding_spaces WHERE status = 'live'")
+
+
+def test_json_has_the_promised_shape_and_the_choice_is_stored(built: Engine, cli: Cli) -> None:
+    said = cli("tune", "--target-recall", "0.95", "--json")
+    assert (said.code, said.err) == (0, "")
+    assert_shape(said.json, REPORT)
+    assert said.json["before"] == EF_SEARCH
+    assert stored(built) == [(said.json["ef_search"], 0.95)]
+
+
+def test_people_see_the_curve_and_the_choice(built: Engine, cli: Cli) -> None:
+    said = cli("tune")
+    assert said.code == 0, said.err
+    assert "recall@10" in said.out
+    assert "100 held-out, 100 stored" in said.out
+    [(chosen, target)] = stored(built)
+    assert target == 0.97
+    assert f"ef_search {chosen} (before: {EF_SEARCH}) is stored" in said.out
+
+
+def test_a_setting_that_overrules_the_choice_is_said(built: Engine, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAG_ASSETS_EF_SEARCH", "999")
+    said = cli("tune", "--json")
+    assert said.code == 0
+    assert "RAG_ASSETS_EF_SEARCH is 999" in said.err
+
+
+def test_wrong_targets_and_an_empty_installation_are_one_line(settings: Settings, cli: Cli) -> None:
+    assert "the target recall is 1.5" in cli("tune", "--target-recall", "1.5").error(2)
+    assert "run rag-assets ingest first" in cli("tune", "--json").error(3)

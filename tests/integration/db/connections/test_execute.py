@@ -1,0 +1,150 @@
+"""Single statements on connections that are borrowed for no longer than one takes."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ManagesConnection
+
+from rag_assets.db.connections.compiled import compile_statement
+from rag_assets.db.connections.engines import make_async_engine, make_engine
+from rag_assets.db.connections.execute import Single, run_compiled
+from rag_assets.db.connections.greenlets import run_bridged
+from rag_assets.db.connections.options import EngineOptions
+from rag_assets.db.connections.pool import pool_statistics
+
+_OPTIONS = EngineOptions(autocommit=True, pre_ping=False, pool_size=1, pool_overflow=0, pool_timeout_s=5)
+_BACKEND = compile_statement(select(text("pg_backend_pid()")))
+_LONG = compile_statement(select(text("1 FROM pg_sleep(60)")))
+_WRONG = compile_statement(select(text("1 / (random() * 0)::int")))
+
+
+def _nothing(_: ManagesConnection) -> None:
+    pass
+
+
+@pytest.fixture
+def reader(engine: Engine) -> Iterator[Engine]:
+    made = make_engine(engine.url, options=_OPTIONS)
+    yield made
+    made.dispose()
+
+
+def backend(single: Single) -> Any:
+    [(pid,)] = run_compiled(single, _BACKEND, {})
+    return pid
+
+
+def end(engine: Engine, pid: int) -> None:
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+
+
+def test_statements_follow_each_other_on_one_connection_that_is_given_back(reader: Engine) -> None:
+    prepared: list[Any] = []
+    single = Single(reader, lambda entry: prepared.append(entry.driver_connection))
+    first = backend(single)
+    assert single.scalar(select(text("pg_backend_pid()"))) == first == backend(single)
+    assert len(set(map(id, prepared))) == 1
+    found = pool_statistics(reader)
+    assert (found.in_use, found.idle, found.opened, found.served) == (0, 1, 1, 3)
+
+
+def test_an_error_is_sqlalchemys_and_the_connection_stays(reader: Engine) -> None:
+    single = Single(reader, _nothing)
+    first = backend(single)
+    with pytest.raises(DBAPIError, match="division by zero") as caught:
+        run_compiled(single, _WRONG, {})
+    assert caught.value.orig.sqlstate == "22012"  # type: ignore[union-attr]
+    assert not caught.value.connection_invalidated
+    assert backend(single) == first
+
+
+def test_a_connection_that_cannot_be_had_is_sqlalchemys_error_too(engine: Engine) -> None:
+    nowhere = make_engine(engine.url.set(database="nowhere"), options=_OPTIONS)
+    for _ in range(2):
+        with pytest.raises(DBAPIError, match='database "nowhere" does not exist'):
+            backend(Single(nowhere, _nothing))
+    assert pool_statistics(nowhere).in_use == 0
+    nowhere.dispose()
+
+
+def test_a_broken_connection_is_said_to_be_lost_and_replaced(engine: Engine, reader: Engine) -> None:
+    single = Single(reader, _nothing)
+    first = backend(single)
+    end(engine, first)
+    with pytest.raises(DBAPIError) as caught:
+        backend(single)
+    assert caught.value.connection_invalidated
+    assert backend(single) != first
+    found = pool_statistics(reader)
+    assert (found.in_use, found.opened, found.recycled) == (0, 2, 1)
+
+
+def test_of_broken_connections_one_alone_is_run_into(engine: Engine) -> None:
+    two = make_engine(engine.url, options=EngineOptions(autocommit=True, pre_ping=False, pool_size=2))
+    with two.connect() as one, two.connect() as other:
+        pids = {one.scalar(text("SELECT pg_backend_pid()")), other.scalar(text("SELECT pg_backend_pid()"))}
+    for pid in pids:
+        end(engine, pid)
+    single = Single(two, _nothing)
+    with pytest.raises(DBAPIError):
+        backend(single)
+    with two.connect() as one, two.connect() as other:
+        again = {one.scalar(text("SELECT pg_backend_pid()")), other.scalar(text("SELECT pg_backend_pid()"))}
+    assert len(again - pids) == 2
+    two.dispose()
+
+
+class _Interrupted(BaseException):
+    pass
+
+
+def test_an_interrupt_that_the_driver_does_not_know_leaves_no_busy_connection(reader: Engine) -> None:
+    single = Single(reader, _nothing)
+    first = backend(single)
+
+    def interrupt(*_: Any) -> None:
+        raise _Interrupted
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    timer = threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGUSR1))
+    timer.start()
+    try:
+        with pytest.raises(_Interrupted):
+            run_compiled(single, _LONG, {})
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert backend(single) != first
+    assert pool_statistics(reader).in_use == 0
+
+
+def test_a_cancelled_task_ends_its_statement_and_gives_its_connection_back(engine: Engine) -> None:
+    async def main() -> tuple[Any, Any]:
+        made = make_async_engine(engine.url, options=_OPTIONS)
+        single = Single(made.sync_engine, _nothing)
+        first = await run_bridged(backend, single)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(run_bridged(run_compiled, single, _LONG, {}), 0.3)
+        again = await asyncio.wait_for(run_bridged(backend, single), 5)
+        await made.dispose()
+        return first, again
+
+    first, again = asyncio.run(main())
+    assert first == again
+
+
+def test_it_does_not_serve_where_somebody_listens_or_connections_are_tried_first(engine: Engine) -> None:
+    plain = make_engine(engine.url, options=_OPTIONS)
+    assert Single.serves(plain)
+    event.listen(plain, "before_cursor_execute", lambda *_: None)
+    assert not Single.serves(plain)
+    heard = make_engine(engine.url, options=_OPTIONS)
+    event.listen(heard.pool, "checkout", lambda *_: None)
+    assert not Single.serves(heard)
+    assert not Single.serves(make_engine(engine.url, options=EngineOptions(autocommit=True, pre_ping=True)))

@@ -1,0 +1,65 @@
+"""A build beside its users: what it takes of the server, what it tells, and that nobody waits for it."""
+
+import threading
+
+from sqlalchemy import Engine, text
+
+from rag_assets.db.index import build_resources
+from rag_assets.db.index.build import Building, ensure_index
+from rag_assets.db.index.state import IndexState
+from tests.support.indexes import go_live, state
+from tests.support.rows import definition, fill, space_of
+
+
+def test_progress_of_a_build_is_told_in_blocks(engine: Engine) -> None:
+    made = space_of(engine, definition("f", dimensions=384, ef_construction=200))
+    fill(engine, made, 3_000)
+    told: list[tuple[int, int]] = []
+    ensure_index(engine, made, Building(progress=lambda done, total: told.append((done, total))))
+    assert told
+    assert all(0 <= done <= total for done, total in told)
+    assert told == sorted(told)
+
+
+def test_searches_and_writes_go_on_while_the_index_of_the_live_space_is_built(engine: Engine) -> None:
+    made = space_of(engine, definition("f", dimensions=384, ef_construction=200))
+    fill(engine, made, 2_000)
+    go_live(engine, made)
+    outcomes: list[IndexState] = []
+    builder = threading.Thread(target=lambda: outcomes.append(ensure_index(engine, made)))
+    rounds = 0
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as user:
+        # A build that locks searches or writes out would last longer than this.
+        user.execute(text("SET lock_timeout = '200ms'"))
+        builder.start()
+        while builder.is_alive():
+            hash_ = rounds.to_bytes(32)
+            user.execute(
+                text("INSERT INTO rag.embeddings SELECT space_id, :hash, embedding FROM rag.embeddings_1 LIMIT 1"),
+                {"hash": hash_},
+            )
+            user.execute(text("SELECT count(*) FROM rag.live_chunks"))
+            user.execute(text("DELETE FROM rag.embeddings_1 WHERE content_hash = :hash"), {"hash": hash_})
+            rounds += 1
+        user.connection.invalidate()
+    builder.join()
+    assert outcomes == [IndexState.ABSENT]
+    assert rounds > 3
+    assert state(engine, made) is IndexState.VALID
+
+
+def test_workers_are_as_many_as_the_server_allows_and_none_for_a_few_rows(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.execute(text("SET max_parallel_maintenance_workers = 3"))
+        assert [build_resources.workers(connection, rows, None) for rows in (0, 9_999, 10_000)] == [0, 0, 3]
+        assert [build_resources.workers(connection, 10_000, wanted) for wanted in (0, 1, 5)] == [0, 1, 5]
+        connection.execute(text("SET max_parallel_workers = 2"))
+        assert build_resources.workers(connection, 10_000, 5) == 2
+
+
+def test_memory_is_at_most_half_of_what_the_machine_has_for_caching(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.execute(text("SET effective_cache_size = '1GB'"))
+        assert [build_resources.limit_mb(connection, wanted) for wanted in (100, 2_048)] == [100, 512]
+        connection.execute(text("SET effective_cache_size = '64MB'"))
+        assert build_resources.limit_mb(connection, 2_048) == 64

@@ -1,0 +1,237 @@
+"""Each state is told by what the server says, and each way out of it ends in one valid index under its own name."""
+
+import pytest
+from sqlalchemy import Engine, text
+
+from rag_assets.db.index.build import Building, ensure_index, rebuild_index
+from rag_assets.db.index.build_resources import memory_mb
+from rag_assets.db.index.definition import index_name
+from rag_assets.db.index.state import TRANSITIONS, IndexState, Thresholds, Way
+from rag_assets.db.models import EmbeddingSpace
+from tests.integration.db.index.test_definition import space as shape
+from tests.support.indexes import go_live, indexes, look, oid, run, state
+from tests.support.rows import definition, fill, space_of
+
+NAME = "ix_embeddings_1_hnsw"
+INVALID = f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'rag.{NAME}'::regclass"
+HNSW = "hnsw ((embedding::vector(8)) vector_cosine_ops)"
+
+
+@pytest.fixture(params=[False, True], ids=["building", "live"])
+def space(request: pytest.FixtureRequest, engine: Engine) -> EmbeddingSpace:
+    """A space with a valid index, once with searches to mind and once without."""
+    made = space_of(engine)
+    fill(engine, made, 30)
+    assert ensure_index(engine, made) is IndexState.ABSENT
+    if request.param:
+        go_live(engine, made)
+    return made
+
+
+def ends_in_one_valid_index(engine: Engine, space: EmbeddingSpace) -> None:
+    assert state(engine, space) is IndexState.VALID
+    assert indexes(engine, space) == [(index_name(space), True)]
+
+
+def test_every_state_has_its_way() -> None:
+    assert set(TRANSITIONS) == set(IndexState)
+    assert [found for found, way in TRANSITIONS.items() if way is Way.NOTHING] == [IndexState.VALID]
+    assert {found for found in IndexState if found.serves} == {
+        IndexState.VALID,
+        IndexState.BLOATED,
+        IndexState.DEGRADED,
+    }
+
+
+def test_a_valid_index_is_left_alone(engine: Engine, space: EmbeddingSpace) -> None:
+    before = oid(engine, NAME)
+    assert ensure_index(engine, space) is IndexState.VALID
+    assert oid(engine, NAME) == before
+    assert look(engine, space).bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("statements", "found"),
+    [
+        pytest.param([f"DROP INDEX rag.{NAME}"], IndexState.ABSENT, id="absent"),
+        pytest.param([INVALID], IndexState.INVALID, id="invalid"),
+        *(
+            pytest.param(
+                [f"DROP INDEX rag.{NAME}", f"CREATE INDEX {NAME} ON rag.embeddings_1 USING {other}"],
+                IndexState.STALE,
+                id=name,
+            )
+            for name, other in {
+                "other-operators": "hnsw ((embedding::vector(8)) vector_l2_ops) WITH (m=16, ef_construction=64)",
+                "other-ef-construction": f"{HNSW} WITH (m=16, ef_construction=65)",
+                "default-parameters": HNSW,
+                "half-precision": "hnsw ((embedding::halfvec(8)) halfvec_cosine_ops) WITH (m=16, ef_construction=64)",
+                "signs": "hnsw ((binary_quantize(embedding::vector(8))::bit(8)) bit_hamming_ops) "
+                "WITH (m=16, ef_construction=64)",
+                "part-of-the-rows": f"{HNSW} WITH (m=16, ef_construction=64) WHERE space_id = 1",
+                "other-method": "ivfflat ((embedding::vector(8)) vector_cosine_ops) WITH (lists=1)",
+                "other-column": "btree (content_hash)",
+            }.items()
+        ),
+    ],
+)
+def test_an_index_that_is_not_as_wanted_is_told_and_built_anew(
+    engine: Engine, space: EmbeddingSpace, statements: list[str], found: IndexState
+) -> None:
+    run(engine, *statements)
+    assert state(engine, space) is found
+    assert ensure_index(engine, space) is found
+    ends_in_one_valid_index(engine, space)
+
+
+def test_searches_have_the_old_index_until_the_new_one_is_there(engine: Engine) -> None:
+    made = space_of(engine, definition("f", dimensions=256, ef_construction=200))
+    # Enough for the build to be looked at on a fast machine too.
+    fill(engine, made, 4_000)
+    ensure_index(engine, made)
+    go_live(engine, made)
+    run(engine, f"ALTER INDEX rag.{NAME} SET (ef_construction = 100)")
+    seen: list[list[tuple[str, bool]]] = []
+
+    def watch(_done: int, _total: int) -> None:
+        seen.append(indexes(engine, made))
+
+    before = oid(engine, NAME)
+    assert ensure_index(engine, made, Building(progress=watch)) is IndexState.STALE
+    assert seen
+    assert all((NAME, True) in found for found in seen)
+    assert oid(engine, NAME) != before
+    ends_in_one_valid_index(engine, made)
+
+
+@pytest.mark.parametrize(
+    "crash",
+    [
+        pytest.param([f"CREATE INDEX {NAME}_2 ON rag.embeddings_1 USING {HNSW}"], id="while-another-was-built"),
+        pytest.param(
+            [
+                f"ALTER INDEX rag.{NAME} RENAME TO {NAME}_2",
+                f"CREATE INDEX {NAME} ON rag.embeddings_1 USING {HNSW} WITH (m=16, ef_construction=64)",
+            ],
+            id="before-the-old-one-was-removed",
+        ),
+        pytest.param(
+            [
+                f"CREATE INDEX {NAME}_2 ON rag.embeddings_1 USING {HNSW} WITH (m=16, ef_construction=64)",
+                INVALID,
+            ],
+            id="before-the-names-were-exchanged",
+        ),
+        pytest.param([f"CREATE INDEX {NAME}_ccnew ON rag.embeddings_1 USING {HNSW}"], id="in-a-reindex-of-others"),
+    ],
+)
+def test_what_a_crash_left_beside_a_valid_index_is_removed(
+    engine: Engine, space: EmbeddingSpace, crash: list[str]
+) -> None:
+    run(engine, *crash)
+    assert state(engine, space) is IndexState.VALID
+    assert len(indexes(engine, space)) == 2
+    assert ensure_index(engine, space) is IndexState.VALID
+    ends_in_one_valid_index(engine, space)
+
+
+def test_an_index_of_somebody_else_is_nobodys_leftover(engine: Engine, space: EmbeddingSpace) -> None:
+    run(engine, f"CREATE INDEX mine ON rag.embeddings_1 USING {HNSW}", INVALID)
+    assert ensure_index(engine, space) is IndexState.INVALID
+    assert indexes(engine, space) == [(NAME, True), ("mine", True)]
+
+
+@pytest.mark.parametrize("live", [False, True], ids=["building", "live"])
+def test_an_index_that_is_mostly_dead_entries_is_bloated_and_built_anew(engine: Engine, live: bool) -> None:
+    made = space_of(engine, definition("f", dimensions=384, ef_construction=32))
+    fill(engine, made, 1_500)
+    ensure_index(engine, made)
+    if live:
+        go_live(engine, made)
+    full = look(engine, made)
+    assert full.dead_share == pytest.approx(0, abs=0.01)
+    run(engine, "DELETE FROM rag.embeddings_1 WHERE get_byte(content_hash, 0) < 77", "VACUUM rag.embeddings_1")
+    third = look(engine, made)
+    assert third.state is IndexState.VALID
+    assert third.dead_share == pytest.approx(0.3, abs=0.05)
+    run(engine, "DELETE FROM rag.embeddings_1 WHERE get_byte(content_hash, 0) < 180", "VACUUM rag.embeddings_1")
+    bloated = look(engine, made)
+    assert bloated.state is IndexState.BLOATED
+    assert bloated.dead_share == pytest.approx(0.7, abs=0.05)
+    # The threshold is a setting.
+    assert state(engine, made, thresholds=Thresholds(dead_share=0.9)) is IndexState.VALID
+    assert ensure_index(engine, made) is IndexState.BLOATED
+    ends_in_one_valid_index(engine, made)
+    assert look(engine, made).bytes < full.bytes / 2
+
+
+def test_a_small_index_is_never_bloated(engine: Engine, space: EmbeddingSpace) -> None:
+    run(engine, "DELETE FROM rag.embeddings_1", "VACUUM rag.embeddings_1")
+    assert look(engine, space).dead_share == 1
+    assert state(engine, space) is IndexState.VALID
+
+
+def test_an_index_that_finds_less_than_it_did_is_degraded_and_built_anew(engine: Engine, space: EmbeddingSpace) -> None:
+    assert state(engine, space, recall=0.96) is IndexState.VALID
+    assert state(engine, space, recall=0.9) is IndexState.DEGRADED
+    assert state(engine, space, recall=0.9, thresholds=Thresholds(recall=0.85)) is IndexState.VALID
+    before = oid(engine, NAME)
+    measured = iter([0.9, 0.99])
+    assert ensure_index(engine, space, Building(recall=lambda: next(measured))) is IndexState.DEGRADED
+    ends_in_one_valid_index(engine, space)
+    assert oid(engine, NAME) != before
+    assert list(measured) == []
+
+
+def test_an_index_that_never_found_more_is_not_built_again_and_again(engine: Engine, space: EmbeddingSpace) -> None:
+    before = oid(engine, NAME)
+    assert ensure_index(engine, space, Building(recall=lambda: 0.9)) is IndexState.DEGRADED
+    rebuilt = oid(engine, NAME)
+    assert rebuilt != before
+    assert ensure_index(engine, space, Building(recall=lambda: 0.9)) is IndexState.VALID
+    assert oid(engine, NAME) == rebuilt
+    assert state(engine, space, recall=0.895) is IndexState.VALID
+    assert state(engine, space, recall=0.88) is IndexState.DEGRADED
+
+
+@pytest.mark.parametrize("comment", ["made by hand", "[1]", '{"rows": 0, "bytes": 0}'])
+def test_what_somebody_else_wrote_on_an_index_says_nothing(engine: Engine, space: EmbeddingSpace, comment: str) -> None:
+    run(engine, f"COMMENT ON INDEX rag.{NAME} IS '{comment}'")
+    found = look(engine, space)
+    assert (found.state, found.dead_share) == (IndexState.VALID, None)
+
+
+def test_a_valid_index_can_be_built_anew_on_demand(engine: Engine, space: EmbeddingSpace) -> None:
+    before = oid(engine, NAME)
+    assert rebuild_index(engine, space) is IndexState.VALID
+    ends_in_one_valid_index(engine, space)
+    assert oid(engine, NAME) != before
+
+
+def test_lists_for_far_fewer_rows_are_stale(engine: Engine) -> None:
+    made = space_of(engine, definition("f", method="ivfflat"))
+    assert ensure_index(engine, made) is IndexState.ABSENT
+    fill(engine, made, 4_000)
+    assert state(engine, made) is IndexState.VALID
+    fill(engine, made, 1_000, seed=1)
+    assert state(engine, made) is IndexState.STALE
+    assert ensure_index(engine, made) is IndexState.STALE
+    assert state(engine, made) is IndexState.VALID
+    with engine.connect() as connection:
+        made_of = connection.scalar(text("SELECT pg_get_indexdef('rag.ix_embeddings_1_ivfflat'::regclass)"))
+    assert made_of.endswith("WITH (lists='5')")
+
+
+def test_memory_for_the_graph_grows_with_the_rows_up_to_the_limit() -> None:
+    assert memory_mb(shape(), 0, 2048) == 64
+    assert 250 < memory_mb(shape(), 100_000, 2048) < 500
+    assert memory_mb(shape(), 10_000_000, 2048) == 2048
+    sizes = [memory_mb(shape(storage=storage), 100_000, 2048) for storage in ("vector", "halfvec", "bit")]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_memory_for_lists_is_what_pgvector_asks_for(engine: Engine) -> None:
+    lists = shape(method="ivfflat", dimensions=384)
+    # 100,000 rows: 100 lists of 10,000 samples; a million: 1,000 lists of 50,000.
+    assert memory_mb(lists, 100_000, 2048) == 64
+    assert 250 < memory_mb(lists, 1_000_000, 2048) < 500

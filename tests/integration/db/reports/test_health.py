@@ -1,0 +1,101 @@
+"""Whether an installation can serve: each thing that can be amiss is told, with what to do."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, Engine, make_url
+
+from rag_assets.db.connections.engines import make_engine
+from rag_assets.db.connections.options import EngineOptions
+from rag_assets.db.database import dispose_engines
+from rag_assets.db.reports.health import check_health
+from tests.support.check_runs import change
+
+INDEX = "rag.ix_embeddings_1_hnsw"
+
+
+def found(engine: Engine) -> dict[str, tuple[bool, str]]:
+    return {check.name: (check.healthy, check.detail) for check in check_health(engine)}
+
+
+def test_a_built_installation_is_well(built: Engine) -> None:
+    checks = found(built)
+    assert list(checks) == ["connect", "extension", "schema", "index", "pool"]
+    assert all(healthy for healthy, _ in checks.values()), checks
+    assert "valid, of 1 live space" in checks["index"][1]
+    assert "1 of 5 in use, 0 waiting, 0 timed out" in checks["pool"][1]
+
+
+def test_an_installation_before_its_first_ingest_is_well(engine: Engine) -> None:
+    checks = found(engine)
+    assert checks["index"] == (True, "no space is live yet: run rag-assets ingest to have something to search")
+
+
+@pytest.mark.parametrize(
+    ("statement", "name", "said"),
+    [
+        (f"DROP INDEX {INDEX}", "index", "the index of live space 1 is absent: run rag-assets ingest"),
+        (
+            f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{INDEX}'::regclass",
+            "index",
+            "invalid: ix_embeddings_1_hnsw: run rag-assets ingest",
+        ),
+        (f"ALTER INDEX {INDEX} SET (ef_construction = 99)", "index", "the index of live space 1 is stale"),
+        ("UPDATE rag.alembic_version SET version_num = '0001'", "schema", "revision 0001 of "),
+        ("DROP TABLE rag.alembic_version", "schema", "revision none of "),
+        ("UPDATE pg_extension SET extversion = '0.8.1' WHERE extname = 'vector'", "extension", "0.8.4 is needed"),
+    ],
+)
+def test_what_is_amiss_is_told_and_the_rest_goes_on(built: Engine, statement: str, name: str, said: str) -> None:
+    change(built, statement)
+    checks = found(built)
+    assert said in checks[name][1]
+    assert {other for other, (healthy, _) in checks.items() if not healthy} == {name}
+
+
+def test_an_empty_database_is_not_well(empty_database: URL) -> None:
+    engine = make_engine(empty_database)
+    checks = found(engine)
+    engine.dispose()
+    assert {name for name, (healthy, _) in checks.items() if not healthy} == {"extension", "schema", "index"}
+
+
+def test_a_database_that_is_away_is_told_and_nothing_else_looked_at() -> None:
+    engine = make_engine(make_url("postgresql+psycopg://nobody@127.0.0.1:1/nowhere"))
+    [check] = check_health(engine)
+    assert (check.name, check.healthy) == ("connect", False)
+    assert "refused" in check.detail
+    assert "\n" not in check.detail
+
+
+def test_a_pool_that_the_server_cannot_fill_is_told(database: URL) -> None:
+    engine = make_engine(database, options=EngineOptions(pool_size=90, pool_overflow=20))
+    healthy, detail = found(engine)["pool"]
+    engine.dispose()
+    assert not healthy
+    assert "lower RAG_ASSETS_POOL_SIZE" in detail
+
+
+def test_a_pool_in_which_clients_waited_in_vain_is_told(database: URL) -> None:
+    engine = make_engine(database, options=EngineOptions(pool_size=1, pool_timeout_s=0.05))
+    with engine.connect(), pytest.raises(Exception, match="were in use"):
+        engine.connect()
+    healthy, detail = found(engine)["pool"]
+    engine.dispose()
+    assert not healthy
+    assert "1 timed out" in detail
+
+
+def test_a_direct_address_that_does_not_answer_is_told(database: URL) -> None:
+    nowhere = make_url("postgresql+psycopg://nobody@127.0.0.1:1/nowhere")
+    engine = make_engine(database, options=EngineOptions(direct_url=nowhere))
+    checks = found(engine)
+    engine.dispose()
+    dispose_engines()
+    assert {name for name, (healthy, _) in checks.items() if not healthy} == {"direct"}
+
+
+def test_one_connection_is_enough_to_look(database: URL, tmp_path: Path) -> None:
+    engine = make_engine(database, options=EngineOptions(pool_size=1, pool_timeout_s=1))
+    assert all(healthy for healthy, _ in found(engine).values())
+    engine.dispose()

@@ -1,0 +1,99 @@
+"""pgvector missing, too old, or not allowed: one sentence that says who must do what."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import URL, Engine, create_engine, text
+
+from rag_assets.db.connections.engines import make_engine
+from rag_assets.db.schema import migrations
+from rag_assets.db.schema.extension import ensure_pgvector, pgvector_version
+from rag_assets.errors import ServiceError
+
+
+@pytest.fixture
+def plain_role(admin: Engine) -> Iterator[str]:
+    name = f"role_{uuid4().hex[:12]}"
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'"))
+    yield name
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP ROLE {name}"))
+
+
+@pytest.fixture
+def restricted(admin: Engine, empty_database: URL, plain_role: str) -> Iterator[Engine]:
+    """An empty database, as a role that may connect to it and nothing more."""
+    engine = make_engine(empty_database.set(username=plain_role, password="secret"))
+    yield engine
+    engine.dispose()
+
+
+def test_the_extension_is_created_where_it_is_missing(empty_database: URL) -> None:
+    engine = make_engine(empty_database)
+    with engine.begin() as connection:
+        assert pgvector_version(connection) is None
+        version = ensure_pgvector(connection)
+        assert version == pgvector_version(connection)
+        assert ensure_pgvector(connection) == version
+    engine.dispose()
+
+
+def test_a_role_without_rights_is_told_what_an_administrator_must_run(
+    restricted: Engine, plain_role: str, empty_database: URL
+) -> None:
+    with pytest.raises(ServiceError) as raised:
+        migrations.upgrade(restricted)
+    message = str(raised.value)
+    assert message.startswith(f"role {plain_role} may not create the extension pgvector")
+    assert f"in database {empty_database.database};" in message
+    assert message.endswith("CREATE EXTENSION vector;")
+
+
+def test_a_plain_owner_of_a_database_can_use_the_extension_that_an_administrator_created(
+    admin: Engine, empty_database: URL, plain_role: str
+) -> None:
+    owner = make_engine(empty_database.set(username=plain_role, password="secret"))
+    superuser = make_engine(empty_database)
+    with superuser.begin() as connection:
+        connection.execute(text("CREATE EXTENSION vector"))
+        connection.execute(text(f"GRANT CREATE ON DATABASE {empty_database.database} TO {plain_role}"))
+    migrations.upgrade(owner)
+    assert migrations.current_revision(owner) == migrations.head_revision()
+    with superuser.begin() as connection:
+        connection.execute(text(f"DROP OWNED BY {plain_role}"))
+    owner.dispose()
+    superuser.dispose()
+
+
+@pytest.mark.parametrize("version", ["0.8.3", "0.5.1"])
+def test_a_version_before_0_8_4_is_refused_with_the_statement_that_mends_it(empty_database: URL, version: str) -> None:
+    engine = make_engine(empty_database)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE EXTENSION vector"))
+        connection.execute(text("UPDATE pg_extension SET extversion = :v WHERE extname = 'vector'"), {"v": version})
+    with pytest.raises(ServiceError, match=rf"pgvector {version} in database .* is older than 0\.8\.4") as raised:
+        migrations.upgrade(engine)
+    assert str(raised.value).endswith("ALTER EXTENSION vector UPDATE;")
+    assert migrations.current_revision(engine) is None
+    engine.dispose()
+
+
+@pytest.mark.parametrize("version", ["0.8.4", "0.8.10", "0.9", "1.0.0", "0.9.0-dev"])
+def test_a_newer_version_is_accepted(empty_database: URL, version: str) -> None:
+    engine = make_engine(empty_database)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE EXTENSION vector"))
+        connection.execute(text("UPDATE pg_extension SET extversion = :v WHERE extname = 'vector'"), {"v": version})
+        assert ensure_pgvector(connection) == version
+    engine.dispose()
+
+
+def test_a_server_without_pgvector_is_told_what_to_install(empty_database: URL) -> None:
+    # Since PostgreSQL 18 the folder of extensions can be set: here to one that holds none.
+    engine = create_engine(empty_database, connect_args={"options": "-c extension_control_path=/nowhere"})
+    with engine.begin() as connection, pytest.raises(ServiceError, match="has no pgvector") as raised:
+        ensure_pgvector(connection)
+    assert "0.8.4 or newer" in str(raised.value)
+    engine.dispose()

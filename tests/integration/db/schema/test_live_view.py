@@ -1,0 +1,73 @@
+"""What others have built on the view of the live space survives a flip, or is said to be in its way."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, text
+
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.spaces.spaces import promote
+from rag_assets.errors import IntegrityError
+from tests.support.rows import definition, space_of
+from tests.support.runs import rows
+
+LIVE = "SELECT id FROM rag.embedding_spaces WHERE status = 'live'"
+GRANTED = (
+    "SELECT grantee, privilege_type, is_grantable FROM information_schema.role_table_grants "
+    "WHERE table_name = 'live_chunks' AND grantee IN ('view \"reader\"', 'PUBLIC') ORDER BY 1, 2"
+)
+
+
+@pytest.fixture
+def reader(engine: Engine) -> Iterator[str]:
+    """A role that others use, with a name that must be quoted."""
+    role = '"view ""reader"""'
+    execute(engine, f"CREATE ROLE {role}")
+    yield role
+    execute(engine, f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def execute(engine: Engine, statement: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+def flip(engine: Engine, space: EmbeddingSpace) -> None:
+    with engine.begin() as connection:
+        assert promote(connection, space)
+
+
+def test_what_was_granted_on_the_view_stays(engine: Engine, reader: str) -> None:
+    flip(engine, space_of(engine, definition("f2", dimensions=2)))
+    execute(
+        engine,
+        f"GRANT SELECT ON rag.live_chunks TO {reader} WITH GRANT OPTION; GRANT TRIGGER ON rag.live_chunks TO PUBLIC",
+    )
+    granted = rows(engine, GRANTED)
+    assert [privilege for _, privilege, _ in granted] == ["TRIGGER", "SELECT"]
+    flip(engine, space_of(engine, definition("again", dimensions=2, chunking="c2")))
+    assert rows(engine, GRANTED) == granted
+    flip(engine, space_of(engine, definition("f3", dimensions=3)))
+    assert rows(engine, GRANTED) == granted
+
+
+def test_a_view_of_ones_own_follows_to_vectors_of_the_same_type(engine: Engine) -> None:
+    flip(engine, space_of(engine, definition("f2", dimensions=2)))
+    execute(engine, "CREATE VIEW mine AS SELECT id, content, embedding FROM rag.live_chunks")
+    other = space_of(engine, definition("again", dimensions=2, chunking="c2"))
+    flip(engine, other)
+    [(shown,)] = rows(engine, "SELECT pg_get_viewdef('rag.live_chunks')")
+    assert f"rag.embeddings_{other.id}" in shown
+    assert rows(engine, "SELECT count(*) FROM mine") == [(0,)]
+
+
+def test_a_view_of_ones_own_is_named_where_it_stops_a_flip_and_the_old_space_serves_on(engine: Engine) -> None:
+    old, new = space_of(engine, definition("f2", dimensions=2)), space_of(engine, definition("f3", dimensions=3))
+    flip(engine, old)
+    execute(engine, "CREATE VIEW mine AS SELECT id, content, embedding FROM rag.live_chunks")
+    with pytest.raises(IntegrityError, match=r"vectors become vector\(3\).*view mine depends on view rag.live_chunks"):
+        flip(engine, new)
+    assert rows(engine, LIVE) == [(old.id,)]
+    execute(engine, "DROP VIEW mine")
+    flip(engine, new)
+    assert rows(engine, LIVE) == [(new.id,)]

@@ -1,0 +1,206 @@
+"""The schema up, down and up again, on tables that hold rows, and beside what the pipeline makes at run time."""
+
+import subprocess
+import sys
+
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Engine, inspect
+
+from rag_assets.db.connections.engines import make_engine
+from rag_assets.db.models.embeddings import OVERSAMPLING
+from rag_assets.db.schema import migrations
+from rag_assets.errors import UsageError
+from rag_assets.repositories import (
+    NewMessage,
+    SyncAdapters,
+    SyncConversations,
+    SyncMemories,
+    SyncProjects,
+    SyncSessions,
+    SyncSpecializations,
+    SyncUsers,
+)
+from tests.support.check_runs import look, red
+from tests.support.rows import definition, fill, space_of
+from tests.support.runs import rows, run
+
+TABLES_AT = {
+    "0001": {"documents", "projects"},
+    "0002": {"documents", "projects", "document_chunks", "document_chunkings"},
+}
+APPLICATION = {
+    *("users", "sessions", "specializations", "adapters"),
+    *("conversations", "conversation_messages", "memories"),
+}
+
+
+def tables(engine: Engine) -> set[str]:
+    return set(inspect(engine).get_table_names("rag")) - {"alembic_version"}
+
+
+@pytest.fixture
+def empty(empty_database: URL) -> Engine:
+    return make_engine(empty_database)
+
+
+def test_the_head_known_by_file_name_is_alembics_own() -> None:
+    assert [migrations.head_revision()] == ScriptDirectory(str(migrations.migrations_dir())).get_heads()
+
+
+def test_an_empty_database_comes_up_and_equals_the_models(empty: Engine) -> None:
+    assert migrations.current_revision(empty) is None
+    migrations.upgrade(empty)
+    assert migrations.current_revision(empty) == migrations.head_revision()
+    assert "No new upgrade operations" in migrations.check(empty)
+    empty.dispose()
+
+
+def test_models_and_database_are_equal_beside_partition_index_probe_and_view(built: Engine) -> None:
+    found = tables(built)
+    assert {"embeddings_1", "latency_probe_1"} <= found
+    assert inspect(built).get_view_names("rag") == ["live_chunks"]
+    assert "No new upgrade operations" in migrations.check(built)
+
+
+def test_a_difference_between_models_and_database_is_an_error_that_shows_it(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE rag.documents ADD COLUMN extra text")
+    with pytest.raises(UsageError, match="extra"):
+        migrations.check(engine)
+
+
+def test_each_step_down_and_up_again_works_on_tables_with_rows(built: Engine) -> None:
+    counted = "SELECT (SELECT count(*) FROM rag.documents), (SELECT count(*) FROM rag.document_chunks)"
+    [(documents, chunks)] = rows(built, counted)
+    everything = tables(built)
+    migrations.downgrade(built, "0002")
+    # Nothing of the spaces is left: a probe that stayed would pass for one of the next space with this number.
+    assert tables(built) == TABLES_AT["0002"]
+    assert inspect(built).get_view_names("rag") == []
+    assert rows(built, counted) == [(documents, chunks)]
+    migrations.upgrade(built)
+    assert tables(built) == everything - {"embeddings_1", "latency_probe_1"}
+    migrations.downgrade(built, "0001")
+    assert tables(built) == TABLES_AT["0001"]
+    assert rows(built, "SELECT count(*) FROM rag.documents") == [(documents,)]
+    migrations.upgrade(built)
+    migrations.downgrade(built, "base")
+    assert tables(built) == set()
+    migrations.upgrade(built)
+    assert rows(built, counted) == [(0, 0)]
+    assert "No new upgrade operations" in migrations.check(built)
+
+
+def fill_application(engine: Engine) -> None:
+    """One row or more in each table of the application, all pointing to one another."""
+    ada = SyncUsers(engine).create("ada@example.org").id
+    SyncSessions(engine).create(ada)
+    chef = SyncSpecializations(engine).create("chef").id
+    SyncAdapters(engine).create(chef, "v1", base_model="b", uri="u", rank=1, alpha=1)
+    zoo = SyncProjects(engine).create("park", "/park").id
+    conversations = SyncConversations(engine)
+    talk = conversations.create("talk", user_id=ada, project_id=zoo).id
+    said = conversations.append_many(talk, [NewMessage("user", "one"), NewMessage("assistant", "two")])
+    conversations.append(conversations.fork(talk, version=1).id, NewMessage("user", "three"))
+    SyncMemories(engine).remember(
+        "likes tea", user_id=ada, project_id=zoo, specialization_id=chef, source_message_id=said[0].id
+    )
+
+
+def test_each_step_of_the_application_goes_down_and_up_again_on_tables_with_rows(engine: Engine) -> None:
+    def counts() -> dict[str, int]:
+        return {name: rows(engine, f"SELECT count(*) FROM rag.{name}")[0][0] for name in APPLICATION & tables(engine)}
+
+    fill_application(engine)
+    before = counts()
+    assert min(before.values()) > 0
+    assert set(before) == APPLICATION
+    for revision, left in (
+        ("0008", APPLICATION - {"memories"}),
+        ("0007", {"users", "sessions", "specializations", "adapters"}),
+        ("0006", {"users", "sessions"}),
+        ("0005", set()),
+    ):
+        migrations.downgrade(engine, revision)
+        # The step takes its own tables, and not a row of the others.
+        assert counts() == {name: before[name] for name in left}
+    migrations.upgrade(engine)
+    assert counts() == dict.fromkeys(APPLICATION, 0)
+    assert "No new upgrade operations" in migrations.check(engine)
+    assert rows(engine, "SELECT name FROM rag.projects") == [("park",)]
+
+
+def test_spaces_that_older_versions_cannot_index_step_down_to_those_that_they_can(engine: Engine) -> None:
+    wanted = {
+        "short": {"storage": "bit", "dimensions": 8},
+        "middle": {"storage": "bit", "dimensions": 3_000},
+        "long": {"storage": "bit", "dimensions": 5_000},
+        "lists": {"method": "ivfflat", "dimensions": 8},
+    }
+    for fingerprint, changed in wanted.items():
+        made = space_of(engine, definition(fingerprint, chunking=fingerprint, **changed))
+        fill(engine, made, 3, seed=made.id)
+    migrations.downgrade(engine, "0012")
+    left = "SELECT fingerprint, storage FROM rag.embedding_spaces ORDER BY id"
+    assert rows(engine, left) == [("short", "vector"), ("middle", "halfvec"), ("lists", "vector")]
+    assert rows(engine, "SELECT count(*) FROM rag.embeddings") == [(9,)]
+    migrations.upgrade(engine)
+    assert rows(engine, "SELECT DISTINCT method, oversampling FROM rag.embedding_spaces") == [("hnsw", OVERSAMPLING)]
+    assert "No new upgrade operations" in migrations.check(engine)
+
+
+def test_versions_that_compare_spaces_by_one_value_find_each_of_its_own(engine: Engine) -> None:
+    for fingerprint in ("one", "other"):
+        space_of(engine, definition(fingerprint))
+    migrations.downgrade(engine, "0016")
+    assert rows(engine, "SELECT embedder FROM rag.embedding_spaces ORDER BY id") == [("one",), ("other",)]
+    migrations.upgrade(engine)
+    assert "No new upgrade operations" in migrations.check(engine)
+
+
+@pytest.mark.slow
+def test_a_run_after_a_downgrade_and_upgrade_makes_everything_anew(built: Engine) -> None:
+    migrations.downgrade(built, "0001")
+    migrations.upgrade(built)
+    import dagster as dg
+
+    from rag_assets.orchestration.partitions import projects
+    from tests.support.corpus import PROJECTS
+
+    dg.DagsterInstance.get().add_dynamic_partitions(str(projects.name), list(PROJECTS))
+    # The sources of the built installation are where they were; nothing needs to be read again.
+    result = run(keys=PROJECTS)
+    assert result.success
+    assert red(look()) == set()
+
+
+def test_two_processes_may_upgrade_one_database_at_once(empty: Engine, empty_database: URL) -> None:
+    code = (
+        "import sys; from sqlalchemy import make_url; from rag_assets.db.connections.engines import make_engine; "
+        "from rag_assets.db import schema; migrations.upgrade(make_engine(make_url(sys.argv[1])))"
+    )
+    url = empty_database.render_as_string(hide_password=False)
+    racers = [subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    for racer in racers:
+        _, errors = racer.communicate(timeout=60)
+        assert racer.returncode == 0, errors
+    assert migrations.current_revision(empty) == migrations.head_revision()
+    assert "No new upgrade operations" in migrations.check(empty)
+    empty.dispose()
+
+
+def test_an_unknown_revision_is_an_error_that_names_it(engine: Engine) -> None:
+    with pytest.raises(UsageError, match="9999"):
+        migrations.upgrade(engine, "9999")
+
+
+def test_an_upgrade_that_fails_leaves_the_database_as_it_was(empty: Engine) -> None:
+    with empty.begin() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA rag")
+        connection.exec_driver_sql("CREATE TABLE rag.documents (mine int)")
+    with pytest.raises(Exception, match="already exists"):
+        migrations.upgrade(empty)
+    assert tables(empty) == {"documents"}
+    assert migrations.current_revision(empty) is None
+    empty.dispose()

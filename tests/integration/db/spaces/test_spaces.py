@@ -1,0 +1,213 @@
+"""Spaces: one a definition, vectors that are taken over, and the one pointer that flips."""
+
+import threading
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.spaces.retention import retire
+from rag_assets.db.spaces.spaces import (
+    count_vectors,
+    drop_retired,
+    ensure_space,
+    is_runtime_object,
+    live_space,
+    promote,
+    spaces_to_maintain,
+)
+from rag_assets.db.writes.upserts import write_chunks, write_embeddings
+from rag_assets.pipeline.target.wanted_space import target_space
+from rag_assets.settings.settings import Settings
+from tests.support.rows import DEFINITION, add_document, chunked, definition, document, fill, space_of
+from tests.support.runs import rows
+
+STATUS = "SELECT id, status FROM rag.embedding_spaces ORDER BY id"
+SHOWN = "SELECT content, vector_dims(embedding) FROM rag.live_chunks ORDER BY 1"
+
+
+def test_equal_definitions_are_one_space_with_one_partition(engine: Engine) -> None:
+    first, second = space_of(engine), space_of(engine, definition("f1"))
+    assert first.id == second.id
+    assert (first.status, first.dimensions, first.chunking_settings) == ("building", 8, {"max_tokens": 64})
+    assert f"embeddings_{first.id}" in inspect(engine).get_table_names("rag")
+
+
+def test_two_definitions_are_two_spaces(engine: Engine) -> None:
+    assert space_of(engine).id != space_of(engine, definition("f2", dimensions=4)).id
+
+
+def test_several_makers_of_one_space_make_one(engine: Engine) -> None:
+    made: list[int] = []
+    makers = [threading.Thread(target=lambda: made.append(space_of(engine).id)) for _ in range(4)]
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join(timeout=20)
+    assert len(made) == 4
+    assert len(set(made)) == 1
+
+
+def test_a_space_is_not_there_when_its_transaction_was_rolled_back(engine: Engine) -> None:
+    with engine.connect() as connection:
+        ensure_space(connection, DEFINITION)
+        connection.rollback()
+    assert rows(engine, STATUS) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "same_chunks"),
+    [
+        ({}, True),
+        ({"lock_wait_s": 1, "ef_search": 200, "batch_tokens": 999}, True),
+        ({"chunk_tokens": 128}, False),
+        ({"overlap_tokens": 16}, False),
+        ({"hnsw_m": 24}, True),
+        ({"hnsw_ef_construction": 100}, True),
+        ({"index_storage": "halfvec"}, True),
+    ],
+)
+def test_settings_that_change_the_result_change_the_space(changed: dict[str, Any], same_chunks: bool) -> None:
+    before, after = target_space(Settings()).definition, target_space(Settings(**changed)).definition
+    alters = set(changed) & {"chunk_tokens", "overlap_tokens", "hnsw_m", "hnsw_ef_construction", "index_storage"}
+    assert (before.fingerprint == after.fingerprint) is not bool(alters)
+    assert (before.chunking == after.chunking) is same_chunks
+
+
+def _serve(connection: Connection, space: EmbeddingSpace, texts: list[str], vectors: list[Any]) -> None:
+    import numpy as np
+
+    from rag_assets.db.writes.rows import EmbeddingRow
+    from rag_assets.documents.text import content_hash
+
+    row = document(content="".join(texts))
+    add_document(connection, row)
+    write_chunks(connection, space.chunking, [chunked(row, texts, chunking=space.chunking)])
+    embedded = [EmbeddingRow(content_hash(t), np.array(v, np.float32)) for t, v in zip(texts, vectors, strict=True)]
+    write_embeddings(connection, space.id, embedded)
+
+
+def test_the_view_follows_the_pointer_to_another_dimension_and_chunking(engine: Engine) -> None:
+    small = space_of(engine, definition("f2", dimensions=2))
+    large = space_of(engine, definition("f3", dimensions=3, chunking="c2", storage="halfvec"))
+    with engine.begin() as connection:
+        _serve(connection, small, ["one ", "two"], [[1, 0], [0, 1]])
+        assert live_space(connection) is None
+        assert promote(connection, small)
+    assert rows(engine, SHOWN) == [("one ", 2), ("two", 2)]
+    with engine.begin() as connection:
+        _serve(connection, large, ["one two"], [[1, 0, 0]])
+    # What is built beside does not show yet.
+    assert rows(engine, SHOWN) == [("one ", 2), ("two", 2)]
+    with engine.begin() as connection:
+        assert promote(connection, large)
+    assert rows(engine, SHOWN) == [("one two", 3)]
+    assert rows(engine, STATUS) == [(small.id, "previous"), (large.id, "live")]
+    assert rows(engine, "SELECT pg_typeof(embedding)::text, source, project FROM rag.live_chunks") == [
+        ("halfvec", "a.md", "p")
+    ]
+
+
+def test_going_back_is_the_same_flip(engine: Engine) -> None:
+    first, second = space_of(engine), space_of(engine, definition("f2"))
+    for space in (first, second, first):
+        with engine.begin() as connection:
+            assert promote(connection, space)
+            assert not promote(connection, space)
+    assert rows(engine, STATUS) == [(first.id, "live"), (second.id, "previous")]
+
+
+def test_promoting_the_live_space_makes_a_lost_view_anew(engine: Engine) -> None:
+    space = space_of(engine)
+    with engine.begin() as connection:
+        promote(connection, space)
+        connection.execute(text("DROP VIEW rag.live_chunks"))
+    with engine.begin() as connection:
+        assert promote(connection, space)
+    assert inspect(engine).get_view_names("rag") == ["live_chunks"]
+
+
+def test_the_database_itself_allows_one_live_space_of_a_kind(engine: Engine) -> None:
+    space_of(engine)
+    space_of(engine, definition("f2"))
+    with pytest.raises(DBAPIError, match="uq_embedding_spaces_live"), engine.begin() as connection:
+        connection.execute(text("UPDATE rag.embedding_spaces SET status = 'live'"))
+
+
+def test_a_flip_that_is_rolled_back_changes_neither_pointer_nor_view(engine: Engine) -> None:
+    first, second = space_of(engine), space_of(engine, definition("f2", chunking="c2"))
+    with engine.begin() as connection:
+        _serve(connection, first, ["one "], [[1] * 8])
+        promote(connection, first)
+    with engine.connect() as connection:
+        promote(connection, second)
+        drop_retired(connection)
+        connection.rollback()
+    assert rows(engine, SHOWN) == [("one ", 8)]
+    assert rows(engine, STATUS) == [(first.id, "live"), (second.id, "building")]
+
+
+def test_retired_spaces_go_with_partition_probe_and_failures(engine: Engine) -> None:
+    first, second = space_of(engine), space_of(engine, definition("f2"))
+    fill(engine, first, 5)
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE UNLOGGED TABLE rag.latency_probe_{first.id} (x int)"))
+        promote(connection, first)
+        promote(connection, second)
+        assert drop_retired(connection) == 0
+        retire(connection, first.id)
+        retire(connection, second.id)
+        assert drop_retired(connection) == 1
+        assert drop_retired(connection) == 0
+    names = inspect(engine).get_table_names("rag")
+    assert [name for name in names if is_runtime_object(name)] == [f"embeddings_{second.id}"]
+    assert rows(engine, STATUS) == [(second.id, "live")]
+
+
+def test_the_live_space_is_maintained_beside_the_wanted_one_and_after_the_flip(engine: Engine) -> None:
+    old, wanted = DEFINITION, definition("f2")
+    with engine.begin() as connection:
+        promote(connection, ensure_space(connection, old))
+        assert [space.fingerprint for space in spaces_to_maintain(connection, wanted)] == ["f2", "f1"]
+        promote(connection, ensure_space(connection, wanted))
+        # So that it can serve again at once.
+        assert [space.fingerprint for space in spaces_to_maintain(connection, wanted)] == ["f2", "f1"]
+
+
+def test_a_retired_space_that_is_wanted_again_is_built_again(engine: Engine) -> None:
+    first = space_of(engine)
+    fill(engine, first, 3)
+    with engine.begin() as connection:
+        promote(connection, first)
+        promote(connection, ensure_space(connection, definition("f2")))
+        retire(connection, first.id)
+    again = space_of(engine)
+    assert (again.id, again.status) == (first.id, "building")
+    with engine.connect() as connection:
+        assert count_vectors(connection, again) == 3
+
+
+def test_a_partition_that_was_dropped_by_hand_is_made_again(engine: Engine) -> None:
+    space = space_of(engine)
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE rag.embeddings_{space.id}"))
+    assert space_of(engine).id == space.id
+    with engine.connect() as connection:
+        assert count_vectors(connection, space) == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "ours"),
+    [
+        ("embeddings_12", True),
+        ("latency_probe_3", True),
+        ("embeddings", False),
+        ("embeddings_x", False),
+        ("my_embeddings_1", False),
+        (None, False),
+    ],
+)
+def test_what_is_made_at_run_time_is_known_by_its_name(table: str | None, ours: bool) -> None:
+    assert is_runtime_object(table) is ours

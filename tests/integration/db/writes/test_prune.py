@@ -1,0 +1,95 @@
+"""What nothing points to any more goes; all that something points to stays."""
+
+from sqlalchemy import Engine, text
+
+from rag_assets.db.spaces.retention import retire
+from rag_assets.db.spaces.spaces import promote
+from rag_assets.db.writes import prune as pruning
+from rag_assets.db.writes.prune import prune
+from rag_assets.db.writes.rows import EmbeddingFault, EmbeddingRow
+from rag_assets.db.writes.upserts import delete_documents, write_chunks, write_embeddings
+from rag_assets.documents.text import content_hash
+from tests.support.rows import add_document, chunked, definition, document, fill, space_of, unit_vectors
+from tests.support.runs import rows
+
+
+def test_a_space_without_orphans_loses_nothing(engine: Engine) -> None:
+    space = space_of(engine)
+    fill(engine, space, 20)
+    assert prune(engine, space) == 0
+    assert rows(engine, "SELECT count(*) FROM rag.embeddings") == [(20,)]
+
+
+def test_vectors_go_with_the_last_chunk_that_has_their_text(engine: Engine) -> None:
+    space = space_of(engine)
+    first, second = document("a.md", "shared own"), document("b.md", "shared")
+    with engine.begin() as connection:
+        add_document(connection, first)
+        write_chunks(connection, "c1", [chunked(first, ["shared", "own"])])
+    with engine.begin() as connection:
+        add_document(connection, second)
+        write_chunks(connection, "c1", [chunked(second, ["shared"])])
+        vectors = unit_vectors(2, 8)
+        write_embeddings(
+            connection,
+            space.id,
+            [EmbeddingRow(content_hash(t), v) for t, v in zip(["shared", "own"], vectors, strict=True)],
+        )
+    with engine.begin() as connection:
+        delete_documents(connection, [first.id])
+    assert prune(engine, space) == 1
+    assert rows(engine, "SELECT content_hash FROM rag.embeddings") == [(content_hash("shared"),)]
+    with engine.begin() as connection:
+        delete_documents(connection, [second.id])
+    assert prune(engine, space) == 1
+    assert prune(engine, space) == 0
+
+
+def test_failures_of_texts_that_are_gone_go_too(engine: Engine) -> None:
+    space = space_of(engine)
+    fill(engine, space, 1)
+    with engine.begin() as connection:
+        faults = [EmbeddingFault(content_hash("text 0 0 "), "kept"), EmbeddingFault(content_hash("gone"), "gone")]
+        write_embeddings(connection, space.id, [], faults)
+    prune(engine, space)
+    assert rows(engine, "SELECT error FROM rag.embedding_failures") == [("kept",)]
+
+
+def test_chunks_stay_as_long_as_a_space_of_their_chunking_is_in_use(engine: Engine) -> None:
+    old, new = space_of(engine), space_of(engine, definition("f2", chunking="c2"))
+    row = document()
+    for chunking in ("c1", "c2"):
+        with engine.begin() as connection:
+            add_document(connection, row)
+            write_chunks(connection, chunking, [chunked(row, ["one ", "two"], chunking=chunking)])
+    stored = "SELECT DISTINCT chunking FROM rag.document_chunks ORDER BY 1"
+    with engine.begin() as connection:
+        promote(connection, old)
+    prune(engine, old)
+    assert rows(engine, stored) == [("c1",), ("c2",)]
+    with engine.begin() as connection:
+        promote(connection, new)
+    prune(engine, new)
+    # The old space is kept for a rollback.
+    assert rows(engine, stored) == [("c1",), ("c2",)]
+    with engine.begin() as connection:
+        retire(connection, old.id)
+    prune(engine, new)
+    assert rows(engine, stored) == [("c2",)]
+    assert rows(engine, "SELECT chunking FROM rag.document_chunkings") == [("c2",)]
+
+
+def test_of_the_questions_asked_the_newest_are_kept(engine: Engine) -> None:
+    space = space_of(engine)
+    kept = pruning.KEPT_QUERIES
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO rag.query_vectors (space_id, query_hash, embedding, created_at) "
+                "SELECT :space, decode(lpad(to_hex(n), 8, '0'), 'hex'), '[1]', now() - n * interval '1 minute' "
+                "FROM generate_series(1, :kept + 7) n"
+            ),
+            {"space": space.id, "kept": kept},
+        )
+    prune(engine, space)
+    assert rows(engine, "SELECT count(*), max(query_hash) FROM rag.query_vectors") == [(kept, kept.to_bytes(4))]

@@ -1,0 +1,122 @@
+"""The model at work."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine
+
+from rag_assets.embedding.encoder import SentenceTransformerEncoder, token_batches
+from rag_assets.embedding.model import find_model
+from rag_assets.search.retriever import Retriever
+from rag_assets.settings.settings import Settings
+from tests.support.runs import rows
+from tests.support.stages import Steps, write
+from tests.unit.embedding.conftest import DIMENSIONS
+
+
+@pytest.mark.parametrize(
+    ("counts", "budget", "cuts"),
+    [
+        ([], 10, []),
+        ([50], 10, [(0, 1)]),
+        ([5, 5, 5, 5], 10, [(0, 2), (2, 4)]),
+        ([9, 3, 3, 3], 10, [(0, 1), (1, 4)]),
+        ([1] * 25, 10, [(0, 10), (10, 20), (20, 25)]),
+        ([3, 9], 10, [(0, 1), (1, 2)]),
+    ],
+)
+def test_batches_keep_to_the_budget_with_padding(counts: list[int], budget: int, cuts: list[tuple[int, int]]) -> None:
+    assert [(cut.start, cut.stop) for cut in token_batches(counts, budget)] == cuts
+
+
+def test_encoder_loads_nothing_before_the_first_text() -> None:
+    encoder = SentenceTransformerEncoder(find_model("sentence-transformers/all-MiniLM-L6-v2"))
+    assert not encoder.loaded
+    assert encoder.dimensions == 384
+
+
+@pytest.mark.slow
+def test_vectors_are_those_of_sentence_transformers(tiny: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    texts = ["A short text.", "word " * 40, "🦓 señal"]
+    encoder = SentenceTransformerEncoder(find_model(str(tiny)), device="cpu")
+    loaded = SentenceTransformer(str(tiny), device="cpu", local_files_only=True)
+    expected = loaded.encode_document(texts, normalize_embeddings=True)
+    found = encoder.encode(texts)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    query = encoder.encode_query(texts[0])
+    np.testing.assert_allclose(query, loaded.encode_query(texts[0], normalize_embeddings=True), atol=1e-5)
+    assert not np.allclose(query, found[0], atol=1e-3), "questions and documents have prompts of their own"
+
+
+@pytest.mark.slow
+def test_fewer_dimensions_are_the_first_ones_brought_to_length_1_again(tiny: Path) -> None:
+    texts = ["A short text.", "word " * 40]
+    for name in (str(tiny), "sentence-transformers/all-MiniLM-L6-v2"):
+        model = find_model(name)
+        whole = SentenceTransformerEncoder(model, device="cpu").encode(texts)
+        cut = SentenceTransformerEncoder(model, device="cpu", dimensions=16)
+        expected = whole[:, :16] / np.linalg.norm(whole[:, :16], axis=1, keepdims=True)
+        assert cut.dimensions == 16
+        np.testing.assert_allclose(cut.encode(texts), expected, atol=1e-5)
+        assert cut.encode_query(texts[0]).shape == (16,)
+
+
+@pytest.mark.slow
+def test_prompts_that_are_given_take_the_place_of_the_models_own(tiny: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    loaded = SentenceTransformer(str(tiny), device="cpu", local_files_only=True)
+    texts = ["A short text."]
+    given = SentenceTransformerEncoder(find_model(str(tiny)), device="cpu", prompts={"query": "ask: "})
+    plain = loaded.encode(texts, prompt="", normalize_embeddings=True)
+    np.testing.assert_allclose(given.encode(texts), plain, atol=1e-5)
+    asked = loaded.encode(texts, prompt="ask: ", normalize_embeddings=True)
+    np.testing.assert_allclose(given.encode_query(texts[0]), asked[0], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_other_model_is_built_beside_the_old_one_and_takes_over(
+    settings: Settings, engine: Engine, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rag_assets.embedding.encoder import encoder_of_space
+    from rag_assets.pipeline import refresh
+    from tests.support.stages import apply
+
+    steps = Steps(engine, settings)
+    for number in range(20):
+        write(tmp_path / "docs" / f"{number}.md", f"Animal number {number} eats {number} leaves.")
+    steps.project("zoo", tmp_path / "docs")
+    steps.all("zoo")
+    steps.live()
+    monkeypatch.setenv("RAG_ASSETS_MODEL", str(tiny))
+    steps.documents("zoo")
+    steps.chunks("zoo")
+    apply(
+        engine,
+        refresh.embeddings(
+            engine,
+            settings,
+            ["zoo"],
+            steps.target,
+            lambda space: encoder_of_space(space, "cpu"),
+        ),
+    )
+    steps.index()
+    # Until the flip the old space answers, by its own model.
+    old = Retriever(engine, encoder=steps.encoder).search("Animal number 7 eats 7 leaves.", k=1)
+    assert (old.space, old.hits[0].file_path) == (1, "7.md")
+    assert steps.live()["flipped"]
+    assert rows(engine, "SELECT id, status, dimensions FROM rag.embedding_spaces ORDER BY id") == [
+        (1, "previous", 384),
+        (2, "live", DIMENSIONS),
+    ]
+    # By default the model that made the space embeds the question, whatever the settings say.
+    monkeypatch.delenv("RAG_ASSETS_MODEL")
+    new = Retriever(engine).search("Animal number 7 eats 7 leaves.", k=20)
+    assert new.space == 2
+    assert len(new.hits) == 20

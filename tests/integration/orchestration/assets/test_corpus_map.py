@@ -1,0 +1,76 @@
+"""The picture of the corpus, drawn from the tables of a built installation."""
+
+import dagster as dg
+import numpy as np
+import pytest
+from sqlalchemy import Engine, text
+
+from rag_assets.db.spaces.spaces import live_space
+from rag_assets.pipeline.audit.corpus_map import corpus_map
+from tests.support.runs import fake_defs
+
+
+def test_the_map_shows_each_distinct_text_once_under_a_project_that_has_it(built: Engine) -> None:
+    with built.connect() as connection:
+        space = live_space(connection)
+        distinct = connection.scalar(text("SELECT count(DISTINCT content_hash) FROM rag.document_chunks"))
+    assert space is not None
+    found = corpus_map(built, space)
+    assert sum(map(len, found.dots.values())) == distinct
+    assert set(found.dots) == {"sea", "zoo"}
+    assert 0 < found.explained[1] <= found.explained[0] < 1
+
+
+def test_the_axes_are_those_along_which_the_vectors_differ_most(built: Engine) -> None:
+    with built.connect() as connection:
+        space = live_space(connection)
+        stored = connection.scalars(text("SELECT embedding::float4[] FROM rag.embeddings ORDER BY content_hash")).all()
+    assert space is not None
+    found = corpus_map(built, space)
+    places = np.array([dot for dots in found.dots.values() for dot in dots])
+    spread = np.sort(np.linalg.eigvalsh(np.cov(np.array(stored, dtype=float).T)))[::-1]
+    assert places.var(axis=0, ddof=1) == pytest.approx(spread[:2], rel=1e-4)
+    assert places.mean(axis=0) == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_a_sample_is_as_large_as_was_asked(built: Engine) -> None:
+    with built.connect() as connection:
+        space = live_space(connection)
+    assert space is not None
+    assert sum(map(len, corpus_map(built, space, most=2).dots.values())) == 2
+
+
+def test_the_asset_shows_the_map_and_its_figures(built: Engine) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize(
+            [one for one in fake_defs.assets or [] if isinstance(one, dg.AssetsDefinition)],
+            selection=dg.AssetSelection.assets("corpus_map"),
+            resources=fake_defs.resources,
+            instance=instance,
+        )
+    [event] = result.get_asset_materialization_events()
+    metadata = event.materialization.metadata
+    assert metadata["projects"].value == 2
+    picture = metadata["map"]
+    assert isinstance(picture, dg.MarkdownMetadataValue)
+    assert picture.md_str.startswith("![Texts by project")
+
+
+def test_the_map_is_out_of_date_when_there_may_be_other_texts(built: Engine) -> None:
+    assets = [one for one in fake_defs.assets or [] if isinstance(one, dg.AssetsDefinition)]
+
+    def versions(instance: dg.DagsterInstance, *names: str) -> dict[str, str]:
+        result = dg.materialize(
+            assets,
+            selection=dg.AssetSelection.assets(*names),
+            resources=fake_defs.resources,
+            instance=instance,
+        )
+        events = [event.materialization for event in result.get_asset_materialization_events()]
+        return {event.asset_key.to_user_string(): (event.tags or {})["dagster/data_version"] for event in events}
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        first = versions(instance, "live_space", "corpus_map")
+        assert versions(instance, "corpus_map")["corpus_map"] == first["corpus_map"]
+        second = versions(instance, "live_space", "corpus_map")
+    assert all(first[name] != second[name] for name in first)

@@ -1,0 +1,126 @@
+"""Runs that fail are told: what, of which projects, why, and what to do next."""
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import dagster as dg
+import pytest
+from sqlalchemy import Engine
+
+from rag_assets.errors import BusyError, UsageError
+from rag_assets.orchestration.automation.failure_notices import FailureNotice, notice_of, notify
+from rag_assets.orchestration.scope import Pipeline
+from rag_assets.orchestration.storage.pool_claims import PatientClaims
+from rag_assets.settings.settings import Settings, load_settings
+from tests.support.runs import SENSORS, add_project, run
+from tests.support.stages import write
+
+NOTICE = FailureNotice("ingest", "run-1", ["zoo"], {"raw_documents": "the folder is away"}, "Mend it.")
+
+
+@pytest.fixture
+def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The address of a server that takes JSON, and what it was told."""
+    told: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/hook", told
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def failed_context(result: dg.ExecuteInProcessResult) -> dg.RunFailureSensorContext:
+    instance = dg.DagsterInstance.get()
+    event = next(event for event in result.all_events if event.event_type_value == "PIPELINE_FAILURE")
+    found = instance.get_run_by_id(result.run_id)
+    assert found is not None
+    return dg.build_run_status_sensor_context(
+        sensor_name="failed_runs", dagster_event=event, dagster_instance=instance, dagster_run=found
+    ).for_run_failure()
+
+
+def test_a_failed_run_is_told_with_project_reason_and_advice(
+    settings: Settings, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, webhook: tuple[str, list[Any]]
+) -> None:
+    for name in ("alpha", "zoo"):
+        write(tmp_path / name / "a.md", "text")
+        add_project(engine, name, tmp_path / name)
+    (tmp_path / "zoo").rename(tmp_path / "away")
+    address, told = webhook
+    monkeypatch.setenv("RAG_ASSETS_NOTIFY", address)
+    context = failed_context(run(keys=["alpha", "zoo"], only=["raw_documents"]))
+    SENSORS["failed_runs"](context)
+    [said] = told
+    assert (said["job"], said["projects"]) == ("ingest", ["alpha", "zoo"])
+    assert "raw_documents failed for project zoo: " in said["reasons"]["project_checks"]
+    assert "cannot be opened" in said["text"]
+    assert "run again" in said["text"]
+    assert str(notice_of(context, Pipeline())) == said["text"]
+
+
+def test_one_project_that_fails_is_told_in_its_own_words(settings: Settings, engine: Engine, tmp_path: Path) -> None:
+    add_project(engine, "zoo", tmp_path / "nowhere")
+    found = notice_of(failed_context(run(key="zoo", only=["raw_documents"])), Pipeline())
+    assert found.projects == ["zoo"]
+    assert found.reasons["raw_documents"].startswith("the folder or file")
+
+
+def test_what_ends_a_run_between_its_steps_is_its_reason(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(_pool: str) -> None:
+        raise BusyError("embedder is in other hands.")
+
+    @dg.op(pool="embedder")
+    def waits() -> None: ...
+
+    @dg.job(executor_def=dg.in_process_executor)
+    def ours() -> None:
+        waits()
+
+    instance = dg.DagsterInstance.get()
+    storage = instance.event_log_storage
+    assert isinstance(storage, PatientClaims)
+    storage.initialize_concurrency_limit_to_default("embedder")
+    assert storage.claim_concurrency_slot("embedder", "another run", "its step").is_claimed
+    monkeypatch.setattr(storage, "on_wait", look)
+    result = ours.execute_in_process(instance=instance, raise_on_error=False)
+    assert notice_of(failed_context(result), Pipeline()).reasons == {"run": "embedder is in other hands."}
+
+
+def test_a_function_is_called_with_the_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[FailureNotice] = []
+    module = ModuleType("our_notices")
+    module.tell = told.append  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "our_notices", module)
+    notify("our_notices:tell", NOTICE)
+    assert told == [NOTICE]
+    for wrong in ("our_notices:shout", "nobody_has_this:tell", "nonsense"):
+        with pytest.raises(UsageError, match=f"'{wrong}' cannot be imported"):
+            notify(wrong, NOTICE)
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", "ftp://example.org", "our.module", ":tell"])
+def test_who_cannot_be_told_is_refused_before_anything_fails(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAG_ASSETS_NOTIFY", wrong)
+    with pytest.raises(UsageError, match="RAG_ASSETS_NOTIFY: neither a URL") as refused:
+        load_settings()
+    assert wrong not in str(refused.value), "a webhook is a secret"

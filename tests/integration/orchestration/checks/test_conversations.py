@@ -1,0 +1,176 @@
+"""Checks of messages and memories: green on good data, red on broken data, and silent about what is not due yet."""
+
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+import dagster as dg
+import pytest
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from sqlalchemy import Engine
+
+from rag_assets.pipeline.audit.result import NOTHING_TO_CHECK
+from rag_assets.repositories import NewMessage, SyncConversations, SyncMemories
+from rag_assets.settings.settings import Settings
+from tests.support.check_runs import Evaluations, change, numbers, red
+from tests.support.conversations import MONDAY, TUESDAY, say, unchecked
+from tests.support.fakes import ENCODERS
+from tests.support.runs import run
+
+KINDS = ("message", "memory")
+
+
+@pytest.fixture
+def conversing(settings: Settings, engine: Engine) -> Engine:
+    """Messages of two days, memories; embedded and indexed, in the history of this installation."""
+    ENCODERS.clear()
+    say(engine, MONDAY, *(f"whale number {number} sings" for number in range(20)))
+    say(engine, TUESDAY, "storm", "tide")
+    for number in range(15):
+        SyncMemories(engine).remember(f"likes tea number {number}")
+    refresh()
+    return engine
+
+
+def refresh() -> None:
+    unchecked("message_embeddings", "message_index", days=(MONDAY, TUESDAY))
+    unchecked("memory_embeddings", "memory_index")
+
+
+def look(*names: str) -> Evaluations:
+    """Run these checks of both kinds alone, or all but the slow ones; gives what each found, by name."""
+    wanted = [f"{kind}_{name}" for kind in KINDS for name in names]
+    selection = [
+        spec.key
+        for checks in _checks()
+        for spec in checks.check_specs
+        if spec.name.startswith(("message_", "memory_")) and (not names or spec.name in wanted)
+    ]
+    result = run_checks(selection)
+    return {found.check_name: found for found in result.get_asset_check_evaluations()}
+
+
+def _checks() -> list[dg.AssetChecksDefinition]:
+    from tests.support.runs import fake_defs
+
+    return list(fake_defs.asset_checks or [])  # type: ignore[arg-type]
+
+
+def run_checks(keys: list[dg.AssetCheckKey]) -> dg.ExecuteInProcessResult:
+    from tests.support.runs import fake_defs
+
+    defs = dg.Definitions(
+        assets=fake_defs.assets,
+        asset_checks=fake_defs.asset_checks,
+        resources=fake_defs.resources,
+        jobs=[dg.define_asset_job("some", selection=dg.AssetSelection.checks(*keys))],
+    )
+    return defs.resolve_job_def("some").execute_in_process(
+        instance=dg.DagsterInstance.get(),
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+
+
+VECTORS = "(SELECT content_hash FROM rag.embeddings WHERE space_id = :space ORDER BY content_hash LIMIT 2)"
+PARITY = ("texts_have_vectors", "vectors_are_sound", "no_orphan_vectors", "index_valid", "index_used")
+
+
+def test_lost_unsound_and_left_over_vectors_are_found_in_each_kind_and_in_it_alone(conversing: Engine) -> None:
+    found = look(*PARITY)
+    assert red(found) == set()
+    assert len(found) == 2 * len(PARITY)
+    assert (numbers(found, "message_texts_have_vectors")["texts"], numbers(found, "memory_index_valid")["state"]) == (
+        22,
+        "valid",
+    )
+
+    change(conversing, f"DELETE FROM rag.embeddings WHERE space_id = :space AND content_hash IN {VECTORS}", space=1)
+    change(
+        conversing,
+        "UPDATE rag.embeddings SET embedding = embedding * embedding "
+        f"WHERE space_id = :space AND content_hash IN {VECTORS}",
+        space=2,
+    )
+    found = look(*PARITY)
+    assert red(found) == {"message_texts_have_vectors", "memory_vectors_are_sound"}
+    assert numbers(found, "message_texts_have_vectors")["missing"] == 2
+    assert numbers(found, "memory_vectors_are_sound")["wrong_norm"] == 2
+
+    change(
+        conversing,
+        "INSERT INTO rag.embeddings SELECT 1, sha256(content_hash), embedding FROM rag.embeddings "
+        "WHERE space_id = 1 LIMIT 3",
+    )
+    change(conversing, "DROP INDEX rag.ix_embeddings_2_hnsw")
+    found = look(*PARITY)
+    assert red(found) == {
+        *("message_texts_have_vectors", "message_no_orphan_vectors"),
+        *("memory_vectors_are_sound", "memory_index_valid", "memory_index_used"),
+    }
+    assert numbers(found, "message_no_orphan_vectors")["orphans"] == 3
+    assert found["message_no_orphan_vectors"].description == "3 of 23 vectors belong to no message"
+
+    refresh()
+    assert red(look(*PARITY)) == {"memory_vectors_are_sound"}
+
+
+def test_what_came_or_left_after_the_last_run_is_the_next_ones(conversing: Engine) -> None:
+    conversations = SyncConversations(conversing)
+    talk = conversations.create("today").id
+    for text in ("said just now", "said and taken back"):
+        conversations.append(talk, NewMessage("user", text))
+    SyncMemories(conversing).remember("a new one")
+    change(
+        conversing,
+        "UPDATE rag.conversation_messages SET deleted_at = now() WHERE content = 'storm'",
+    )
+    change(conversing, "UPDATE rag.memories SET expires_at = now() WHERE content = 'likes tea number 3'")
+    found = look(*PARITY)
+    assert red(found) == set()
+
+    today = datetime.now(UTC).date()
+    unchecked("message_embeddings", days=[today])
+    change(
+        conversing,
+        "DELETE FROM rag.embeddings WHERE content_hash = sha256(convert_to('said just now', 'UTF8'))",
+    )
+    found = look("texts_have_vectors")
+    assert red(found) == {"message_texts_have_vectors"}, "a run over the day had seen it"
+
+
+def test_days_that_no_run_has_looked_at_are_found_once_they_are_over(conversing: Engine) -> None:
+    def say_days_ago(days: int) -> UUID:
+        return say(conversing, _today() - timedelta(days=days), f"said {days} days ago")
+
+    say_days_ago(0)
+    say_days_ago(1)
+    assert red(look("texts_have_vectors")) == set()
+    say_days_ago(2)
+    found = look("texts_have_vectors")
+    assert red(found) == {"message_texts_have_vectors"}
+    assert numbers(found, "message_texts_have_vectors")["missing"] == 1
+
+
+def test_in_an_installation_without_messages_and_memories_these_checks_have_nothing_to_look_at(built: Engine) -> None:
+    found = look()
+    assert len(found) == len(KINDS) * 7
+    assert red(found) == set()
+    for kind in KINDS:
+        said = [numbers(found, name) for name in found if name.startswith(kind)]
+        assert said == [{NOTHING_TO_CHECK: f"no {kind} was ever embedded"}] * 7
+
+
+def test_silent_checks_are_not_failed_where_another_one_fails(built: Engine) -> None:
+    change(built, "UPDATE rag.document_chunks SET char_start = char_start + 1 WHERE chunk_index = 0")
+    run("checks")
+    instance = dg.DagsterInstance.get()
+    keys = [spec.key for checks in _checks() for spec in checks.check_specs]
+    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    failed = {
+        key.name for key, record in records.items() if record.status is not AssetCheckExecutionRecordStatus.SUCCEEDED
+    }
+    assert failed == {"offsets_reproduce_text"}
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()

@@ -1,0 +1,110 @@
+"""What the latency check measures on: a probe that is kept while it fits, or the space itself."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, inspect, text
+
+from rag_assets.db.index.build import ensure_index
+from rag_assets.db.index.definition import index_name
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.pipeline.audit import index
+from rag_assets.pipeline.audit.latency import Latency, measure
+from rag_assets.settings.settings import Settings
+from tests.support.rows import definition, fill, space_of
+from tests.support.runs import rows
+
+
+@pytest.fixture
+def space(engine: Engine) -> EmbeddingSpace:
+    """A small space of few dimensions: its probe is built in a second."""
+    made = space_of(engine)
+    fill(engine, made, 60)
+    return made
+
+
+def look(engine: Engine, space: EmbeddingSpace) -> Latency:
+    found = measure(engine, space, 80)
+    assert found is not None
+    return found
+
+
+def probe(engine: Engine) -> Any:
+    """The identity of the probe's table: another one after it was made anew."""
+    return rows(engine, "SELECT to_regclass('rag.latency_probe_1')::oid")[0][0]
+
+
+def test_an_empty_space_has_nothing_to_measure(engine: Engine) -> None:
+    made = space_of(engine)
+    assert measure(engine, made, 80) is None
+    assert index.search_latency(engine, made, Settings()).passed
+
+
+def test_a_small_space_is_topped_up_to_ten_thousand_once(engine: Engine, space: EmbeddingSpace) -> None:
+    found = look(engine, space)
+    assert (found.vectors, found.topped_up, found.by_index) == (10_000, 9_940, True)
+    assert 0 < found.p50_ms <= found.p95_ms <= found.p99_ms
+    assert rows(engine, "SELECT count(*) FROM rag.latency_probe_1") == [(10_000,)]
+    # Nobody's data: it is not written to the log, and not backed up by it.
+    assert rows(engine, "SELECT relpersistence FROM pg_class WHERE relname = 'latency_probe_1'") == [("u",)]
+    stored = "SELECT count(*) FROM rag.latency_probe_1 JOIN rag.embeddings_1 USING (content_hash, embedding)"
+    assert rows(engine, stored) == [(60,)]
+    # It is kept while the space grows or shrinks by less than a fifth.
+    before = probe(engine)
+    fill(engine, space, 5, seed=1)
+    look(engine, space)
+    assert probe(engine) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param("TRUNCATE rag.latency_probe_1", id="emptied-by-a-crash"),
+        pytest.param("DROP TABLE rag.latency_probe_1", id="dropped", marks=pytest.mark.slow),
+        pytest.param(
+            "DELETE FROM rag.embeddings WHERE get_byte(content_hash, 0) < 128",
+            id="space-shrank",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("COMMENT ON TABLE rag.latency_probe_1 IS NULL", id="build-died", marks=pytest.mark.slow),
+    ],
+)
+def test_a_probe_that_does_not_fit_any_more_is_made_anew(engine: Engine, space: EmbeddingSpace, change: str) -> None:
+    look(engine, space)
+    before = probe(engine)
+    with engine.begin() as connection:
+        connection.execute(text(change))
+    found = look(engine, space)
+    assert probe(engine) != before
+    assert (found.vectors, found.by_index) == (10_000, True)
+
+
+@pytest.mark.slow
+def test_a_probe_of_another_index_is_made_anew(engine: Engine, space: EmbeddingSpace) -> None:
+    look(engine, space)
+    before = probe(engine)
+    space.ef_construction = 32
+    look(engine, space)
+    assert probe(engine) != before
+
+
+@pytest.mark.slow
+def test_from_ten_thousand_vectors_on_the_space_itself_is_measured(engine: Engine) -> None:
+    made = space_of(engine, definition("f", dimensions=384))
+    fill(engine, made, 10_000)
+    ensure_index(engine, made)
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE TABLE rag.latency_probe_{made.id} (x int)"))
+    found = index.search_latency(engine, made, Settings())
+    assert found.passed, found.reason
+    assert (found.metadata["vectors"], found.metadata["topped_up"]) == (10_000, 0)
+    assert found.metadata["planner_used_index"] is True
+    # The probe of the time when it was small is not needed any more.
+    assert f"latency_probe_{made.id}" not in inspect(engine).get_table_names("rag")
+    used = index.index_used(engine, made)
+    assert used.passed
+    assert (used.metadata["chosen"], used.metadata["table_is_small"]) == (True, False)
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP INDEX rag.{index_name(made)}"))
+    # At this size a scan is no excuse.
+    assert not index.index_used(engine, made).passed

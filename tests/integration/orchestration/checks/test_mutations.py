@@ -1,0 +1,69 @@
+"""Each damage turns exactly the checks red that speak of it."""
+
+from typing import Any
+
+import dagster as dg
+import pytest
+from sqlalchemy import Engine, func, text
+
+from rag_assets.db.index import knn
+from tests.support.check_runs import look, numbers, red
+from tests.support.damages import DAMAGES, add_half_a_space
+from tests.support.runs import run
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_each_damage_turns_red_what_speaks_of_it_and_nothing_else(built: Engine, name: str) -> None:
+    DAMAGES[name].do(built)
+    assert red(look()) == DAMAGES[name].red
+
+
+def test_another_space_half_built_turns_nothing_red_and_is_shown(built: Engine) -> None:
+    from rag_assets.pipeline.status import read_status
+
+    add_half_a_space(built)
+    assert red(look()) == set()
+    live, half = read_status(built)["spaces"]
+    assert (live["status"], half["status"]) == ("live", "building")
+    assert 0 < half["vectors"] < live["vectors"]
+    assert half["index_state"] == "absent"
+
+
+def test_a_database_that_has_iterative_scans_off_changes_nothing_for_searches(built: Engine) -> None:
+    with built.begin() as connection:
+        name = connection.scalar(text("SELECT quote_ident(current_database())"))
+        connection.execute(text(f"ALTER DATABASE {name} SET hnsw.iterative_scan = off"))
+    built.dispose()
+    found = look()
+    assert red(found) == set()
+    assert numbers(found, "index_used")["goes_on"] is True
+
+
+def test_searches_that_send_iterative_scans_off_turn_the_check_of_the_index_red(
+    built: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def off(*given: Any, **options: Any) -> list[Any]:
+        return [
+            func.set_config("hnsw.iterative_scan", "off", True).label(setting.name)
+            if setting.name == "hnsw_iterative_scan"
+            else setting
+            for setting in settings(*given, **options)
+        ]
+
+    settings = knn.settings
+    monkeypatch.setattr(knn, "settings", off)
+    found = look()
+    assert red(found) == {"index_used"}
+    assert "ends at its first candidates" in (found["index_used"].description or "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", ["STORAGE=bit", "METHOD=ivfflat"])
+def test_other_kinds_of_indexes_are_clean_too(built: Engine, monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    name, _, value = setting.partition("=")
+    monkeypatch.setenv(f"RAG_ASSETS_INDEX_{name}", value)
+    dg.DagsterInstance.get().add_dynamic_partitions("projects", ["sea", "zoo"])
+    assert run(keys=["sea", "zoo"]).success
+    found = look()
+    assert red(found) == set()
+    assert numbers(found, "index_used")["space"] == 2

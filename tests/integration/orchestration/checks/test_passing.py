@@ -1,0 +1,73 @@
+"""On good data every check passes, with its numbers."""
+
+import pytest
+from sqlalchemy import Engine
+
+from rag_assets.pipeline.audit.result import NOTHING_TO_CHECK
+from tests.support.check_runs import look, numbers, red
+from tests.support.runs import fake_defs, rows
+
+CHECKS = {
+    "every_project_read",
+    "every_project_chunked",
+    "every_project_embedded",
+    "every_project_fresh",
+    "documents_readable",
+    "documents_have_chunks",
+    "offsets_reproduce_text",
+    "chunks_fit_window",
+    "texts_have_vectors",
+    "vectors_are_sound",
+    "no_orphan_vectors",
+    "index_valid",
+    "index_used",
+    "search_latency",
+    "recall_at_10",
+    "serves_wanted_space",
+    "settings_agree",
+    "search_quality",
+}
+
+
+def test_a_built_installation_passes_every_check_with_the_numbers_of_its_tables(built: Engine) -> None:
+    found = look()
+    assert {name for name in found if NOTHING_TO_CHECK not in numbers(found, name)} == CHECKS
+    assert red(found) == set()
+    [(documents, chunks, texts, vectors)] = rows(
+        built,
+        "SELECT (SELECT count(*) FROM rag.documents), (SELECT count(*) FROM rag.document_chunks), "
+        "(SELECT count(DISTINCT content_hash) FROM rag.document_chunks), (SELECT count(*) FROM rag.embeddings)",
+    )
+    assert chunks > texts == vectors > 100
+    assert numbers(found, "documents_readable")["documents"] == documents
+    assert numbers(found, "documents_have_chunks")["documents"] == documents
+    assert numbers(found, "offsets_reproduce_text")["chunks"] == chunks
+    assert numbers(found, "texts_have_vectors")["texts"] == texts
+    assert numbers(found, "no_orphan_vectors")["vectors"] == vectors
+    assert numbers(found, "vectors_are_sound")["vectors"] == vectors
+    assert numbers(found, "serves_wanted_space")["chunks_shown"] == chunks
+    assert numbers(found, "index_valid")["state"] == "valid"
+    assert numbers(found, "index_used")["able"] is True
+    assert numbers(found, "recall_at_10")["recall_mean"] >= 0.95
+    latency = numbers(found, "search_latency")
+    assert latency["vectors"] == 10_000 == vectors + latency["topped_up"]
+    assert latency["p50_ms"] <= latency["p95_ms"] <= latency["p99_ms"]
+    assert latency["planner_used_index"] is True
+
+
+def test_every_check_says_what_to_do_when_it_fails() -> None:
+    specs = {spec.name: spec for checks in fake_defs.asset_checks or [] for spec in checks.check_specs}
+    # Messages and memories have some of the same checks, under a prefix.
+    assert {name.removeprefix("message_").removeprefix("memory_") for name in specs} == CHECKS
+    for spec in specs.values():
+        assert "When it " in (spec.description or ""), spec.name
+    # What guards the flip stops a run before it; the others only tell.
+    telling = {"documents_readable", "serves_wanted_space", "settings_agree", "search_quality"}
+    telling |= {"every_project_read", "every_project_chunked", "every_project_embedded", "every_project_fresh"}
+    assert {name for name, spec in specs.items() if not spec.blocking} == telling
+
+
+@pytest.mark.slow
+def test_fifty_clean_runs_turn_nothing_red(built: Engine) -> None:
+    for _ in range(50):
+        assert red(look()) == set()

@@ -1,0 +1,75 @@
+"""Checks of the projects: failed stages are named until they went well, and so is what nobody reads."""
+
+from datetime import timedelta
+
+import dagster as dg
+import pytest
+from sqlalchemy import Engine
+
+from rag_assets.definitions import defs
+from rag_assets.pipeline.audit.projects import every_project_done, every_project_fresh
+from rag_assets.projects.failures import failures, record_failure, record_success
+from rag_assets.projects.store import retire_project
+from tests.support.check_runs import change
+
+
+@pytest.mark.parametrize("stage", ["raw_documents", "chunks", "embeddings"])
+def test_a_failed_stage_is_told_until_it_went_well(built: Engine, stage: str) -> None:
+    assert every_project_done(built, stage).metadata == {"projects": 2, "failed": 0, "threshold": 0, "examples": []}
+    with built.begin() as connection:
+        record_failure(connection, "zoo", stage, "the folder\0 is away", "run-1")
+        record_failure(connection, "nobody", stage, "no such project", "run-1")
+    found = every_project_done(built, stage)
+    assert not found.passed
+    assert (found.metadata["projects"], found.metadata["failed"]) == (2, 1)
+    assert found.metadata["examples"][0].endswith("UTC: the folder\N{REPLACEMENT CHARACTER} is away")
+    assert every_project_done(built, stage, ["sea"]).passed, "a run over another project is not its"
+    with built.begin() as connection:
+        first = failures(connection)[0].since
+        record_failure(connection, "zoo", stage, "still away", "run-2")
+        again = failures(connection, run_id="run-2")
+        assert [(one.error, one.since) for one in again] == [("still away", first)]
+        record_success(connection, ["zoo"], stage)
+    assert every_project_done(built, stage).passed
+
+
+def test_what_was_not_read_for_long_is_stale_by_its_own_age(built: Engine) -> None:
+    found = every_project_fresh(built, 36)
+    assert found.passed
+    assert (found.metadata["projects"], found.metadata["stale"]) == (2, 0)
+    change(built, "UPDATE rag.projects SET refreshed_at = now() - interval '3 days' WHERE name = 'zoo'")
+    found = every_project_fresh(built, 36)
+    assert (found.metadata["projects"], found.metadata["stale"]) == (2, 1)
+    assert found.metadata["oldest_hours"] == pytest.approx(72, abs=0.1)
+    assert found.metadata["examples"][0].startswith("zoo: last read ")
+    change(built, """UPDATE rag.projects SET settings = '{"stale_after_hours": 100}' WHERE name = 'zoo'""")
+    assert every_project_fresh(built, 36).passed
+    change(
+        built,
+        """UPDATE rag.projects SET settings = '{"stale_after_hours": 0.5}', refreshed_at = NULL, """
+        "created_at = now() - interval '1 hour' WHERE name = 'zoo'",
+    )
+    assert every_project_fresh(built, 36).metadata["examples"] == ["zoo: last read never, wanted every 0.5 h"]
+    change(built, """UPDATE rag.projects SET settings = '{"schedule": "never"}' WHERE name = 'zoo'""")
+    assert every_project_fresh(built, 36).metadata["projects"] == 1, "read by hand alone, it cannot be late"
+
+
+def test_a_removed_project_is_neither_failed_nor_stale(built: Engine) -> None:
+    with built.begin() as connection:
+        record_failure(connection, "zoo", "chunks", "why", None)
+        retire_project(connection, "zoo")
+    change(built, "UPDATE rag.projects SET refreshed_at = now() - interval '3 days' WHERE name = 'zoo'")
+    assert every_project_done(built, "chunks").metadata["projects"] == 1
+    assert every_project_done(built, "chunks").passed
+    assert every_project_fresh(built, 36).passed
+
+
+def test_documents_and_the_live_space_have_a_freshness_policy() -> None:
+    policies = {
+        spec.key.to_user_string(): spec.freshness_policy
+        for asset in defs.assets or []
+        if isinstance(asset, dg.AssetsDefinition)
+        for spec in asset.specs
+    }
+    wanted = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36))
+    assert {name for name, policy in policies.items() if policy == wanted} == {"raw_documents", "live_space"}

@@ -1,0 +1,126 @@
+"""The check of judged questions: per project, with trends, thresholds and the questions lost worst."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from sqlalchemy import Engine
+
+from tests.support.check_runs import change, look, numbers, red
+from tests.support.fakes import ENCODERS
+from tests.support.runs import rows
+
+SHARED = "The keeper feeds the whale every morning before the storm."
+FOUND = {"query": SHARED, "relevant": {"copy.txt": 2, "copy2.txt": 1}}
+LOST = {"query": "violin | winter", "relevant": {"gone.md": 1}}
+
+
+def ask(engine: Engine, folder: Path, project: str, questions: list[Any] | None, **thresholds: float) -> Path:
+    """Let the project have these questions; None names a file that is not there."""
+    file = folder / f"{project}.jsonl"
+    if questions is not None:
+        file.write_text("\n".join(map(json.dumps, questions)))
+    added = {"questions": str(file), "question_thresholds": {k.replace("_at_", "@"): v for k, v in thresholds.items()}}
+    change(
+        engine,
+        "UPDATE rag.projects SET settings = settings || CAST(:added AS jsonb) WHERE name = :name",
+        added=json.dumps(added),
+        name=project,
+    )
+    return file
+
+
+def test_without_question_files_the_check_says_so_and_asks_nothing(built: Engine) -> None:
+    found = look()
+    assert red(found) == set()
+    assert numbers(found, "search_quality") == {"questions": 0, "note": "no project has a question file"}
+    assert rows(built, "SELECT count(*) FROM rag.query_vectors") == [(0,)]
+
+
+def test_each_metric_is_a_number_under_the_name_of_its_project(built: Engine, tmp_path: Path) -> None:
+    ask(built, tmp_path, "zoo", [FOUND, LOST], ndcg_at_10=0.5)
+    found = look()
+    assert red(found) == set()
+    figures = numbers(found, "search_quality")
+    assert figures["questions"] == 2
+    for metric in ("ndcg@10", "recall@10", "recall@100", "mrr@10", "hit_rate@10"):
+        assert figures[f"zoo {metric}"] == 0.5
+        # Only numbers are plotted over the runs.
+        assert isinstance(found["search_quality"].metadata[f"zoo {metric}"], dg.FloatMetadataValue)
+    assert figures["zoo threshold ndcg@10"] == 0.5
+    assert figures["zoo judged_documents_missing"] == 1
+    table = found["search_quality"].metadata["lost_worst"]
+    assert isinstance(table, dg.MarkdownMetadataValue)
+    assert str(table.value).count("\n") == 2
+    # What would break the table is escaped.
+    assert r"| zoo | violin \| winter | 0.000 | gone.md |" in str(table.value)
+
+
+def test_a_missed_threshold_is_red_with_the_metric_and_both_values(built: Engine, tmp_path: Path) -> None:
+    ask(built, tmp_path, "zoo", [FOUND, LOST], ndcg_at_10=0.6, recall_at_100=0.4)
+    found = look()
+    assert red(found) == {"search_quality"}
+    assert found["search_quality"].description == "zoo: ndcg@10 is 0.500, not 0.6 or more"
+    assert found["search_quality"].severity == dg.AssetCheckSeverity.ERROR
+
+
+def test_questions_that_cannot_be_read_are_red_and_hide_no_other_project(built: Engine, tmp_path: Path) -> None:
+    ask(built, tmp_path, "sea", None)
+    ask(built, tmp_path, "zoo", [FOUND])
+    found = look()
+    assert red(found) == {"search_quality"}
+    assert "sea:" in (found["search_quality"].description or "")
+    assert "cannot be read" in (found["search_quality"].description or "")
+    assert numbers(found, "search_quality")["zoo ndcg@10"] == 1
+    assert "lost_worst" not in found["search_quality"].metadata
+
+
+def test_what_was_asked_before_is_not_embedded_again(built: Engine, tmp_path: Path) -> None:
+    ask(built, tmp_path, "zoo", [FOUND, LOST])
+    look()
+    assert rows(built, "SELECT count(*) FROM rag.query_vectors") == [(2,)]
+
+    def refuse(text: str) -> None:
+        raise AssertionError(f"embedded again: {text}")
+
+    for encoder in ENCODERS.values():
+        encoder.fault = refuse
+    try:
+        assert red(look()) == set()
+    finally:
+        for encoder in ENCODERS.values():
+            encoder.fault = None
+
+
+def test_worse_answers_turn_a_check_red_that_was_green(built: Engine, tmp_path: Path) -> None:
+    ask(built, tmp_path, "zoo", [FOUND], mrr_at_10=1.0)
+    assert red(look()) == set()
+    # The vectors of two texts change places: what searches find shows it, and so do the checksums.
+    change(
+        built,
+        "WITH one AS (SELECT content_hash, embedding FROM rag.embeddings JOIN rag.document_chunks USING (content_hash) "
+        "WHERE chunk_text LIKE 'The keeper feeds%' LIMIT 1), "
+        "other AS (SELECT content_hash, embedding FROM rag.embeddings ORDER BY content_hash LIMIT 1) "
+        "UPDATE rag.embeddings e SET embedding = CASE WHEN e.content_hash = one.content_hash "
+        "THEN other.embedding ELSE one.embedding END "
+        "FROM one, other WHERE e.content_hash IN (one.content_hash, other.content_hash)",
+    )
+    found = look()
+    assert red(found) == {"search_quality", "vectors_are_sound"}
+    assert numbers(found, "vectors_are_sound")["changed"] == 2
+    assert numbers(found, "search_quality")["zoo mrr@10"] < 1
+
+
+@pytest.mark.slow
+def test_a_run_over_one_project_asks_only_its_questions(built: Engine, tmp_path: Path) -> None:
+    from tests.support.runs import run
+
+    ask(built, tmp_path, "zoo", [FOUND])
+    ask(built, tmp_path, "sea", [LOST], ndcg_at_10=1.0)
+    dg.DagsterInstance.get().add_dynamic_partitions("projects", ["sea", "zoo"])
+    result = run(key="zoo", only=["live_space"])
+    [quality] = [one for one in result.get_asset_check_evaluations() if one.check_name == "search_quality"]
+    assert quality.passed
+    assert quality.metadata["questions"].value == 1

@@ -1,0 +1,169 @@
+"""Checks of vectors, index and pointer, on data that was broken behind the pipeline's back."""
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.support.check_runs import change, look, numbers, red
+from tests.support.runs import rows
+
+INDEX = "rag.ix_embeddings_1_hnsw"
+ONE_VECTOR = "(SELECT content_hash FROM rag.embeddings ORDER BY content_hash LIMIT 1)"
+HNSW = "hnsw ((embedding::vector(384)) vector_cosine_ops)"
+
+
+def test_a_hundredth_of_the_vectors_missing_is_found_to_the_last_one(built: Engine) -> None:
+    [(vectors,)] = rows(built, "SELECT count(*) FROM rag.embeddings")
+    gone = change(
+        built,
+        "DELETE FROM rag.embeddings WHERE content_hash IN "
+        "(SELECT content_hash FROM rag.embeddings ORDER BY content_hash LIMIT ceil(:n * 0.01))",
+        n=vectors,
+    )
+    found = look()
+    assert gone == 2
+    assert red(found) == {"texts_have_vectors", "serves_wanted_space"}
+    assert numbers(found, "texts_have_vectors")["missing"] == gone
+    assert found["texts_have_vectors"].description == f"{gone} of {vectors} distinct texts have no vector"
+
+
+def test_a_missing_vector_shows_why_its_text_was_set_aside(built: Engine) -> None:
+    change(
+        built,
+        f"INSERT INTO rag.embedding_failures (space_id, content_hash, error) VALUES (1, {ONE_VECTOR}, 'too odd')",
+    )
+    change(built, f"DELETE FROM rag.embeddings WHERE content_hash = {ONE_VECTOR}")
+    assert numbers(look(), "texts_have_vectors")["set_aside"] == ["too odd"]
+
+
+def test_orphan_vectors_are_found(built: Engine) -> None:
+    change(
+        built,
+        "INSERT INTO rag.embeddings SELECT 1, sha256(content_hash), embedding FROM rag.embeddings "
+        "ORDER BY content_hash LIMIT 3",
+    )
+    found = look()
+    assert red(found) == {"no_orphan_vectors"}
+    assert numbers(found, "no_orphan_vectors")["orphans"] == 3
+
+
+def test_one_zero_vector_is_found(built: Engine) -> None:
+    change(
+        built,
+        "UPDATE rag.embeddings SET embedding = array_fill(0::real, ARRAY[384])::vector "
+        f"WHERE content_hash = {ONE_VECTOR}",
+    )
+    found = look()
+    assert "vectors_are_sound" in red(found)
+    assert red(found) <= {"vectors_are_sound", "recall_at_10"}
+    shown = numbers(found, "vectors_are_sound")
+    assert (shown["zero"], shown["wrong_norm"], shown["norm_min"]) == (1, 0, 0.0)
+
+
+def test_one_vector_of_another_length_is_found(built: Engine) -> None:
+    change(
+        built,
+        "UPDATE rag.embeddings SET embedding = embedding * array_fill(3::real, ARRAY[384])::vector "
+        f"WHERE content_hash = {ONE_VECTOR}",
+    )
+    found = look()
+    assert red(found) == {"vectors_are_sound"}
+    assert numbers(found, "vectors_are_sound")["wrong_norm"] == 1
+    assert numbers(found, "vectors_are_sound")["norm_max"] == pytest.approx(3, rel=1e-5)
+
+
+def test_a_vector_of_wrong_dimensions_is_found(built: Engine) -> None:
+    change(built, f"DROP INDEX {INDEX}")
+    change(built, f"UPDATE rag.embeddings SET embedding = '[0.6,0.8]' WHERE content_hash = {ONE_VECTOR}")
+    found = look()
+    assert numbers(found, "vectors_are_sound")["wrong_dimensions"] == 1
+    vectors = numbers(found, "vectors_are_sound")["vectors"]
+    assert found["vectors_are_sound"].description == f"1 of {vectors} vectors are not sound (1 wrong_dimensions)"
+    assert {"vectors_are_sound", "index_valid"} <= red(found)
+    assert "texts_have_vectors" not in red(found)
+
+
+def test_a_missing_index_is_found(built: Engine) -> None:
+    change(built, f"DROP INDEX {INDEX}")
+    found = look()
+    assert red(found) == {"index_valid", "index_used", "recall_at_10"}
+    assert numbers(found, "index_valid")["state"] == "absent"
+    assert numbers(found, "index_valid")["bytes"] == 0
+    assert numbers(found, "index_used")["able"] is False
+
+
+@pytest.mark.parametrize(
+    ("definition", "serves"),
+    [
+        pytest.param("hnsw ((embedding::vector(384)) vector_l2_ops) WITH (m=16, ef_construction=64)", False, id="l2"),
+        pytest.param(f"{HNSW} WITH (m=8, ef_construction=64)", True, id="m"),
+    ],
+)
+def test_an_index_that_is_not_the_wanted_one_is_found(built: Engine, definition: str, serves: bool) -> None:
+    change(built, f"DROP INDEX {INDEX}")
+    change(built, f"CREATE INDEX ix_embeddings_1_hnsw ON rag.embeddings_1 USING {definition}")
+    found = look()
+    assert red(found) == ({"index_valid"} if serves else {"index_valid", "index_used", "recall_at_10"})
+    assert numbers(found, "index_valid")["state"] == "stale"
+    assert numbers(found, "index_used")["able"] is serves
+
+
+def test_an_invalid_index_is_found(built: Engine) -> None:
+    change(built, f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{INDEX}'::regclass")
+    found = look()
+    assert red(found) == {"index_valid", "index_used", "recall_at_10"}
+    assert numbers(found, "index_valid")["state"] == "invalid"
+
+
+def test_a_recall_below_its_threshold_is_found(built: Engine) -> None:
+    # Rows beside the graph: the index was built, then vectors came in that it cannot know of.
+    change(built, f"UPDATE pg_index SET indisready = false WHERE indexrelid = '{INDEX}'::regclass")
+    change(
+        built,
+        "UPDATE rag.embeddings SET embedding = embedding * array_fill(-1::real, ARRAY[384])::vector, checksum = NULL "
+        "WHERE get_byte(content_hash, 0) < 128",
+    )
+    change(built, f"UPDATE pg_index SET indisready = true WHERE indexrelid = '{INDEX}'::regclass")
+    found = look()
+    assert red(found) == {"recall_at_10"}
+    shown = numbers(found, "recall_at_10")
+    assert shown["recall_mean"] < 0.95
+    assert shown["recall_min"] <= shown["recall_mean"]
+    assert (shown["threshold"], shown["questions"]) == (0.95, 50)
+
+
+def test_a_latency_over_its_threshold_is_found(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAG_ASSETS_LATENCY_LIMIT_MS", "0.01")
+    found = look()
+    assert red(found) == {"search_latency"}
+    shown = numbers(found, "search_latency")
+    assert shown["threshold_ms"] == 0.01 < shown["p95_ms"]
+
+
+def test_a_lost_pointer_is_found(built: Engine) -> None:
+    change(built, "UPDATE rag.embedding_spaces SET status = 'building'")
+    found = look()
+    assert red(found) == {"serves_wanted_space"}
+    assert found["serves_wanted_space"].description == "no space is live"
+
+
+def test_a_dropped_view_is_found(built: Engine) -> None:
+    change(built, "DROP VIEW rag.live_chunks")
+    found = look()
+    assert red(found) == {"serves_wanted_space"}
+    assert found["serves_wanted_space"].description == "the view rag.live_chunks is missing"
+
+
+def test_searches_in_another_space_than_the_wanted_one_are_found(
+    built: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAG_ASSETS_HNSW_M", "24")
+    found = look()
+    assert red(found) == {"serves_wanted_space"}
+    assert numbers(found, "serves_wanted_space")["is_wanted"] is False
+
+
+def test_a_check_that_cannot_be_made_is_red_with_its_error_and_the_others_go_on(built: Engine) -> None:
+    change(built, "ALTER TABLE rag.embedding_failures RENAME TO embedding_failures_away")
+    found = look()
+    assert red(found) == {"texts_have_vectors"}
+    assert "could not be made" in (found["texts_have_vectors"].description or "")

@@ -1,0 +1,220 @@
+"""The IO manager: what any downstream asset gets by its annotation, and what the UI is told of each write."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from sqlalchemy import Engine
+
+from rag_assets.orchestration.io.tables import Chunks, Documents, Embeddings
+from rag_assets.orchestration.partitions import projects
+from tests.support.corpus import PROJECTS
+from tests.support.runs import errors, fake_defs, rows, run
+
+COUNTS = {
+    "raw_documents": "SELECT count(*) FROM rag.documents d JOIN rag.projects p ON p.id = d.project_id",
+    "chunks": "SELECT count(*) FROM rag.document_chunks c JOIN rag.documents d ON d.id = c.document_id "
+    "JOIN rag.projects p ON p.id = d.project_id",
+    "embeddings": "SELECT count(DISTINCT c.content_hash) FROM rag.document_chunks c JOIN rag.documents d "
+    "ON d.id = c.document_id JOIN rag.projects p ON p.id = d.project_id",
+}
+
+COLUMNS = (
+    "SELECT column_name, is_nullable = 'YES' FROM information_schema.columns "
+    "WHERE table_schema = 'rag' AND table_name = :table"
+)
+
+
+@pytest.fixture
+def instance(built: Engine) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(str(projects.name), list(PROJECTS))
+        yield instance
+
+
+def expected(engine: Engine, asset: str, keys: Sequence[str]) -> int:
+    found: int = rows(engine, f"{COUNTS[asset]} WHERE p.name = ANY(:keys)", keys=list(keys))[0][0]
+    return found
+
+
+def load(instance: dg.DagsterInstance, annotation: Any, asset: str, keys: Sequence[str] | None) -> Any:
+    """What an asset defined here gets from `asset`; with keys None it is not partitioned and gets all of them."""
+    got: list[Any] = []
+
+    def body(value: Any) -> None:
+        got.append(value)
+
+    body.__annotations__ = {"value": annotation, "return": None}
+    downstream = dg.asset(
+        name="downstream",
+        ins={"value": dg.AssetIn(asset)},
+        partitions_def=projects if keys is not None else None,
+    )(body)
+    tags = {}
+    if keys is not None:
+        tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
+    defs = dg.Definitions(assets=[*(fake_defs.assets or []), downstream], resources=fake_defs.resources)
+    result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey("downstream")],
+        tags=tags,
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    if not result.success:
+        raise AssertionError(errors(result))
+    [value] = got
+    return value
+
+
+SIZE: dict[Any, Callable[[Any], int]] = {
+    pd.DataFrame: len,
+    pl.DataFrame: len,
+    pl.LazyFrame: lambda frame: len(frame.collect()),
+    pa.Table: lambda table: table.num_rows,
+    pa.RecordBatchReader: lambda reader: sum(batch.num_rows for batch in reader),
+}
+
+
+@pytest.mark.parametrize("annotation", list(SIZE), ids=lambda kind: f"{kind.__module__.split('.')[0]}.{kind.__name__}")
+def test_any_asset_loads_our_tables_as_the_type_that_it_asks_for(
+    built: Engine, instance: dg.DagsterInstance, annotation: Any
+) -> None:
+    for asset in COUNTS:
+        value = load(instance, annotation, asset, ["zoo"])
+        assert isinstance(value, annotation)
+        assert SIZE[annotation](value) == expected(built, asset, ["zoo"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("asset", "kind"), [("raw_documents", Documents), ("chunks", Chunks), ("embeddings", Embeddings)]
+)
+@pytest.mark.parametrize("keys", [["sea"], list(PROJECTS), None], ids=["one-key", "range", "all-keys"])
+def test_a_stream_holds_the_rows_of_the_keys_that_were_asked_for(
+    built: Engine, instance: dg.DagsterInstance, asset: str, kind: Any, keys: list[str] | None
+) -> None:
+    stream = load(instance, kind, asset, keys)
+    assert isinstance(stream, kind)
+    found = list(stream)
+    assert len(found) == stream.count() == expected(built, asset, keys or PROJECTS)
+    # A stream can be read again, and gives the same rows in the same order.
+    assert list(stream) == found
+
+
+@pytest.mark.parametrize("keys", [list(PROJECTS), None], ids=["range", "all-keys"])
+def test_data_frames_of_several_keys_hold_all_of_them(
+    built: Engine, instance: dg.DagsterInstance, keys: list[str] | None
+) -> None:
+    frame = load(instance, pd.DataFrame, "chunks", keys)
+    assert frame.groupby("project").size().to_dict() == {key: expected(built, "chunks", [key]) for key in PROJECTS}
+    assert load(instance, pl.DataFrame, "embeddings", keys).height == expected(built, "embeddings", PROJECTS)
+
+
+def test_values_come_through_as_they_are_stored(built: Engine, instance: dg.DagsterInstance) -> None:
+    chunks = load(instance, pa.Table, "chunks", None)
+    stored = rows(
+        built,
+        "SELECT c.id::text, chunk_text, content_hash, char_start, heading_path FROM rag.document_chunks c ORDER BY 1",
+    )
+    names = ["id", "chunk_text", "content_hash", "char_start", "heading_path"]
+    found = sorted(tuple(row[name] for name in names) for row in chunks.select(names).to_pylist())
+    assert found == stored
+    assert chunks.schema.field("char_start").type == pa.int32()
+    assert chunks.schema.field("created_at").type == pa.timestamp("us", tz="UTC")
+    assert "海豚" in " ".join(chunks["chunk_text"].to_pylist())
+    vectors = load(instance, pl.DataFrame, "embeddings", None)
+    assert vectors.schema["embedding"] == pl.List(pl.Float32)
+    by_hash = {
+        hash_: [float(part) for part in text.strip("[]").split(",")]
+        for hash_, text in rows(built, "SELECT content_hash, embedding::text FROM rag.embeddings")
+    }
+    for hash_, vector in vectors.select("content_hash", "embedding").iter_rows():
+        assert vector == pytest.approx(by_hash[hash_], rel=1e-6)
+
+
+def test_a_key_without_rows_gives_an_empty_frame_with_its_columns(built: Engine, instance: dg.DagsterInstance) -> None:
+    instance.add_dynamic_partitions(str(projects.name), ["void"])
+    for asset in COUNTS:
+        frame = load(instance, pl.DataFrame, asset, ["void"])
+        assert frame.height == 0
+        assert frame.width > 1
+
+
+def test_an_asset_without_annotation_gets_the_stream(built: Engine, instance: dg.DagsterInstance) -> None:
+    assert isinstance(load(instance, Any, "chunks", ["zoo"]), Chunks)
+
+
+@pytest.mark.parametrize("annotation", [list, dict[str, Any], Documents], ids=["list", "dict", "another-stream"])
+def test_a_type_that_cannot_be_had_is_an_error_that_lists_those_that_can(
+    built: Engine, instance: dg.DagsterInstance, annotation: Any
+) -> None:
+    with pytest.raises(AssertionError) as raised:
+        load(instance, annotation, "chunks", ["zoo"])
+    message = str(raised.value)
+    assert "document_chunks cannot be loaded as" in message
+    assert "annotate the input with Chunks, pandas.DataFrame, polars.DataFrame" in message
+
+
+def test_an_asset_that_gives_something_else_to_write_is_an_error_that_says_what(
+    built: Engine, instance: dg.DagsterInstance
+) -> None:
+    @dg.asset(io_manager_key="tables", partitions_def=projects)
+    def chunks() -> list[int]:
+        return [1, 2]
+
+    result = dg.materialize(
+        [chunks],
+        instance=instance,
+        partition_key="zoo",
+        resources=fake_defs.resources,
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    message = errors(result)[0]
+    assert "chunks gave a list; this IO manager writes DocumentBatches, ChunkBatches, EmbeddingBatches" in message
+
+
+def metadata_by_key(instance: dg.DagsterInstance, asset: str) -> dict[str | None, dict[str, Any]]:
+    records = instance.fetch_materializations(dg.AssetKey(asset), limit=10).records
+    return {
+        record.partition_key: dict(record.asset_materialization.metadata)
+        for record in reversed(records)
+        if record.asset_materialization is not None
+    }
+
+
+def test_a_range_run_tells_each_key_its_own_figures(built: Engine) -> None:
+    instance = dg.DagsterInstance.get()
+    instance.add_dynamic_partitions(str(projects.name), list(PROJECTS))
+    # One new document in one of the two projects.
+    [(folder,)] = rows(built, "SELECT source_uri FROM rag.projects WHERE name = 'zoo'")
+    added = Path(folder.removeprefix("file://")) / "new.txt"
+    added.write_text("Brand new words for everybody.\n")
+    try:
+        result = run(keys=PROJECTS, only=["raw_documents", "chunks", "embeddings"])
+    finally:
+        added.unlink()
+    assert errors(result) == []
+    tables = {"raw_documents": "documents", "chunks": "document_chunks", "embeddings": "embeddings"}
+    for asset, table in tables.items():
+        told = metadata_by_key(instance, asset)
+        assert told.keys() == set(PROJECTS)
+        for key, metadata in told.items():
+            assert isinstance(metadata["dagster/partition_row_count"], dg.IntMetadataValue)
+            assert metadata["dagster/partition_row_count"].value == expected(built, asset, [str(key)])
+            assert metadata["dagster/table_name"].value == f"{built.url.database}.rag.{table}"
+            schema = metadata["dagster/column_schema"]
+            assert isinstance(schema, dg.TableSchemaMetadataValue)
+            stored = rows(built, COLUMNS, table=table)
+            assert {(column.name, column.constraints.nullable) for column in schema.value.columns} == set(stored)
+            assert metadata["inserted"].value == (1 if key == "zoo" else 0)
+            assert metadata["deleted"].value == 0
+            assert metadata["seconds"].value >= 0
+    told = metadata_by_key(instance, "embeddings")
+    assert {key: metadata["embedded"].value for key, metadata in told.items()} == {"zoo": 1, "sea": 0}
+    assert told["zoo"]["reused"].value == told["zoo"]["distinct"].value - 1

@@ -1,0 +1,73 @@
+"""Commands that were killed: their runs are closed, and the places that they held in pools are free."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from rag_assets.cli.runtime.installation import instance
+from rag_assets.definitions import defs
+from rag_assets.orchestration.storage.dead_runs import PROCESS_TAG, close_dead_runs, process_tag
+from rag_assets.settings.settings import Settings
+
+
+def started(tags: dict[str, str]) -> dg.DagsterRun:
+    return instance().create_run_for_job(defs.resolve_job_def("ingest"), tags=tags, status=dg.DagsterRunStatus.STARTED)
+
+
+def status(run: dg.DagsterRun) -> dg.DagsterRunStatus:
+    found = instance().get_run_by_id(run.run_id)
+    assert found is not None
+    return found.status
+
+
+def gone() -> str:
+    """What the tag of a process says that is no more."""
+    module = "rag_assets.orchestration.storage.dead_runs"
+    code = f"from {module} import process_tag, PROCESS_TAG; print(process_tag()[PROCESS_TAG])"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_run_whose_process_is_gone_is_closed_and_frees_its_place(settings: Settings) -> None:
+    run = started({PROCESS_TAG: gone()})
+    storage = instance().event_log_storage
+    storage.initialize_concurrency_limit_to_default("embedder")
+    assert storage.claim_concurrency_slot("embedder", run.run_id, "embeddings").is_claimed
+    other = started(process_tag())
+    assert not storage.claim_concurrency_slot("embedder", other.run_id, "embeddings").is_claimed
+    close_dead_runs(instance())
+    assert status(run) == dg.DagsterRunStatus.FAILURE
+    assert status(other) == dg.DagsterRunStatus.STARTED, "its process is this one"
+    assert storage.claim_concurrency_slot("embedder", other.run_id, "embeddings").is_claimed
+
+
+def test_a_run_that_was_killed_while_it_was_cancelled_is_cancelled(settings: Settings) -> None:
+    run = started({PROCESS_TAG: gone()})
+    instance().report_run_canceling(run)
+    close_dead_runs(instance())
+    assert status(run) == dg.DagsterRunStatus.CANCELED
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ["elsewhere 1 1", f"{socket.gethostname()} {os.getpid()} 1", ""],
+    ids=["another machine", "another process of that id", "a run that the daemon launched"],
+)
+def test_only_runs_of_this_machine_s_dead_processes_are_closed(settings: Settings, tag: str) -> None:
+    run = started({PROCESS_TAG: tag} if tag else {})
+    close_dead_runs(instance())
+    reused = tag.startswith(socket.gethostname())
+    assert status(run) == (dg.DagsterRunStatus.FAILURE if reused else dg.DagsterRunStatus.STARTED)
+
+
+def test_the_shipped_settings_of_dagster_limit_pools_and_free_what_died_held(settings: Settings) -> None:
+    written = yaml.safe_load(Path(instance().root_directory, "dagster.yaml").read_text())
+    assert written["run_monitoring"]["free_slots_after_run_end_seconds"] > 0
+    pools = instance().get_concurrency_config().pool_config
+    assert pools.default_pool_limit == 1
+    assert instance().run_monitoring_enabled

@@ -1,0 +1,119 @@
+"""Two pipelines with different settings on one database: each takes the pointer from the other, and both say so."""
+
+from typing import Any
+
+import dagster as dg
+import pytest
+from sqlalchemy import Engine
+
+from rag_assets import Settings, build_definitions
+from tests.support.check_runs import change
+from tests.support.fakes import FakeEmbedder
+from tests.support.runs import errors, rows
+
+LIVE = "SELECT id FROM rag.embedding_spaces WHERE kind = 'chunks' AND status = 'live'"
+
+
+class Pipelines:
+    """`ours` wants the space that is live, `theirs` another one."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.instance = dg.DagsterInstance.get()
+        url = engine.url.render_as_string(hide_password=False)
+        self._defs = {
+            prefix: build_definitions(
+                key_prefix=prefix,
+                settings={"database_url": url, "hnsw_m": links},
+                resources={"embedder": FakeEmbedder()},
+            )
+            for prefix, links in {"ours": Settings().hnsw_m, "theirs": 24}.items()
+        }
+        for prefix in self._defs:
+            names = [name for (name,) in rows(engine, "SELECT name FROM rag.projects ORDER BY name")]
+            self.instance.add_dynamic_partitions(f"{prefix}_projects", names)
+
+    def serve(self, prefix: str, *assets: str) -> dg.ExecuteInProcessResult:
+        """Materialize the pointer, after these; gives the result with the check of it."""
+        result = self._run(prefix, "ingest", [dg.AssetKey([prefix, name]) for name in (*assets, "live_space")])
+        assert errors(result) == []
+        return result
+
+    def check(self, prefix: str) -> dg.AssetCheckEvaluation:
+        return agreement(self._run(prefix, "checks", None))
+
+    def said(self, prefix: str) -> dict[str, Any]:
+        event = self.instance.get_latest_materialization_event(dg.AssetKey([prefix, "live_space"]))
+        assert event is not None
+        assert event.asset_materialization is not None
+        return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+    def warned(self, result: dg.ExecuteInProcessResult) -> list[str]:
+        logged = self.instance.all_logs(result.run_id)
+        return [event.user_message for event in logged if event.level == 30 and "taken the place" in event.user_message]
+
+    def _run(self, prefix: str, job: str, assets: list[dg.AssetKey] | None) -> dg.ExecuteInProcessResult:
+        keys = self.instance.get_dynamic_partitions(f"{prefix}_projects")
+        of_all = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
+        return (
+            self._defs[prefix]
+            .resolve_job_def(f"{prefix}_{job}")
+            .execute_in_process(
+                instance=self.instance,
+                asset_selection=assets,
+                raise_on_error=False,
+                tags=of_all if job == "ingest" else {},
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+        )
+
+
+def agreement(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
+    [found] = [one for one in result.get_asset_check_evaluations() if one.check_name == "settings_agree"]
+    return found
+
+
+@pytest.fixture
+def pipelines(built: Engine) -> Pipelines:
+    found = Pipelines(built)
+    result = found.serve("ours")
+    assert agreement(result).passed
+    assert rows(built, LIVE) == [(1,)]
+    return found
+
+
+def test_who_takes_the_pointer_back_says_so(pipelines: Pipelines, built: Engine) -> None:
+    taking = pipelines.serve("theirs", "chunks", "embeddings", "hnsw_index")
+    assert rows(built, LIVE) == [(2,)]
+    assert agreement(taking).passed, "that settings ask for another space is nothing odd, the first time"
+    assert pipelines.warned(taking) == []
+
+    robbed = pipelines.check("ours")
+    assert not robbed.passed
+    assert robbed.severity == dg.AssetCheckSeverity.WARN
+    assert robbed.description == "space 2 took the place of space 1, and these settings never asked for it"
+    assert pipelines.check("theirs").passed
+
+    back = pipelines.serve("ours")
+    assert rows(built, LIVE) == [(1,)]
+    assert not agreement(back).passed
+    [warning] = pipelines.warned(back)
+    assert warning.startswith("space 2 had taken the place of space 1 since the last run: another pipeline")
+    assert pipelines.said("ours")["taken_back_from"] == 2
+    again = pipelines.serve("ours")
+    assert agreement(again).passed, "where nobody took it since"
+    assert "taken_back_from" not in pipelines.said("ours")
+
+
+def test_a_space_that_people_chose_is_nobody_s_theft(pipelines: Pipelines, built: Engine) -> None:
+    change(built, "UPDATE rag.embedding_spaces SET status = 'previous', rolled_back_at = now() WHERE id = 1")
+    change(
+        built,
+        "INSERT INTO rag.embedding_spaces (kind, fingerprint, chunking, chunking_settings, model, revision, "
+        "dimensions, max_tokens, normalize, distance, storage, m, ef_construction, status) "
+        "SELECT kind, 'another', chunking, chunking_settings, model, revision, dimensions, max_tokens, normalize, "
+        "distance, storage, m, ef_construction, 'live' FROM rag.embedding_spaces WHERE id = 1",
+    )
+    assert pipelines.check("ours").passed
+    change(built, "UPDATE rag.embedding_spaces SET rolled_back_at = NULL")
+    assert not pipelines.check("ours").passed

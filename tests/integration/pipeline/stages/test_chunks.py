@@ -1,0 +1,211 @@
+"""chunks: cut again only where the text or the chunking changed, and never lost on the way."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rag_assets.db.spaces.pending import pending_documents
+from rag_assets.errors import UsageError
+from rag_assets.pipeline.stages.live_space import retire
+from tests.support.runs import rows
+from tests.support.stages import Steps, write
+
+SECTIONS = [f"# Part {n}\n\n" + " ".join(f"Word{n} number {m} is here." for m in range(70)) + "\n" for n in range(6)]
+
+
+def stored(steps: Steps) -> dict[Any, Any]:
+    """Chunks by id, with everything but their times."""
+    found = rows(
+        steps.engine,
+        "SELECT id, document_id, chunking, chunk_index, chunk_text, content_hash, char_start, char_end, token_count, "
+        "heading_path FROM rag.document_chunks",
+    )
+    return {row[0]: row for row in found}
+
+
+def test_second_run_cuts_nothing(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "".join(SECTIONS))
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    first = steps.chunks("zoo")
+    assert first["inserted"] == len(stored(steps)) >= 6
+    second = steps.chunks("zoo")
+    assert (second["inserted"], second["updated"], second["deleted"], second["unchanged"]) == (0, 0, 0, 0)
+
+
+def test_line_inserted_at_the_top_moves_chunks_and_keeps_their_ids(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "".join(SECTIONS))
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    steps.chunks("zoo")
+    before = stored(steps)
+    write(folder / "a.md", "A line of its own.\n\n" + "".join(SECTIONS))
+    steps.documents("zoo")
+    figures = steps.chunks("zoo")
+    after = stored(steps)
+    assert len(before.keys() & after.keys()) >= len(before) - 1
+    assert figures["inserted"] <= 2
+    texts = dict(rows(steps.engine, "SELECT id, content FROM rag.documents"))
+    assert all(texts[row[1]][row[6] : row[7]] == row[4] for row in after.values())
+    assert sorted(row[3] for row in after.values()) == list(range(len(after)))
+
+
+def test_swapped_sections_swap_their_indexes(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "".join(SECTIONS))
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    steps.chunks("zoo")
+    before = stored(steps)
+    write(folder / "a.md", "".join(reversed(SECTIONS)))
+    steps.documents("zoo")
+    steps.chunks("zoo")
+    after = stored(steps)
+    assert before.keys() == after.keys()
+    assert {id_: row[3] for id_, row in before.items()} != {id_: row[3] for id_, row in after.items()}
+
+
+def test_document_that_lost_its_text_loses_its_chunks(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "Some text.")
+    write(folder / "b.md", "Other text.")
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    steps.chunks("zoo")
+    write(folder / "a.md", " \n")
+    steps.documents("zoo")
+    assert steps.chunks("zoo")["deleted"] == 1
+    assert [row[4] for row in stored(steps).values()] == ["Other text."]
+    assert steps.chunks("zoo")["deleted"] == 0
+
+
+def test_failed_document_keeps_its_chunks(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "Some text.")
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    steps.chunks("zoo")
+    (folder / "a.md").unlink()
+    (folder / "a.md").symlink_to("nowhere")
+    steps.documents("zoo")
+    steps.chunks("zoo")
+    assert [row[4] for row in stored(steps).values()] == ["Some text."]
+
+
+def test_rows_deleted_by_hand_come_back_when_the_stamp_goes_too(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "".join(SECTIONS))
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    steps.chunks("zoo")
+    before = stored(steps)
+    with steps.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM rag.document_chunks WHERE chunk_index > 1")
+        connection.exec_driver_sql("DELETE FROM rag.document_chunkings")
+    steps.chunks("zoo")
+    assert stored(steps) == before
+
+
+def test_changed_language_is_stamped_on_every_chunk_and_changes_nothing_else(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "Die alten Häuser.")
+    steps.project("zoo", folder)
+    steps.all("zoo")
+    before = stored(steps)
+    steps.project("zoo", folder, language="german")
+    assert steps.chunks("zoo")["updated"] == 1
+    assert stored(steps) == before
+    assert rows(steps.engine, "SELECT tsv @@ to_tsquery('german', 'haus') FROM rag.document_chunks") == [(True,)]
+    assert steps.chunks("zoo")["updated"] == 0
+    steps.index()
+    assert rows(steps.engine, "SELECT language::text FROM rag.word_statistics") == [("german",)]
+
+
+def test_unknown_language_is_refused_with_the_nearest_known(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "Some text.")
+    steps.project("zoo", folder, language="germann")
+    steps.documents("zoo")
+    with pytest.raises(UsageError, match="did you mean german"):
+        steps.chunks("zoo")
+
+
+def test_pending_documents_are_counted_per_project(steps: Steps, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write(tmp_path / name / "a.md", "text")
+        steps.project(name, tmp_path / name)
+    steps.documents("one", "two")
+    chunking = steps.target.definition.chunking
+    ids = dict(rows(steps.engine, "SELECT name, id FROM rag.projects"))
+    steps.chunks("one")
+    with steps.engine.connect() as connection:
+        pending = {name: connection.execute(pending_documents(id_, chunking)).all() for name, id_ in ids.items()}
+    assert len(pending["one"]) == 0
+    assert len(pending["two"]) == 1
+
+
+def test_many_documents_are_cut_in_several_batches(steps: Steps, folder: Path) -> None:
+    for number in range(450):
+        write(folder / f"{number}.txt", f"Text of number {number}.")
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    assert steps.chunks("zoo")["inserted"] == 450
+
+
+def test_other_chunk_length_is_built_beside_the_old_one_and_takes_over(
+    steps: Steps, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder / "a.md", "".join(SECTIONS))
+    write(folder / "b.md", "A short text, whole in any chunking.")
+    steps.project("zoo", folder)
+    steps.all("zoo")
+    steps.live()
+    old = steps.target.definition.chunking
+    embedded = set(steps.embedded)
+    monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "64")
+    new = steps.target.definition.chunking
+    steps.documents("zoo")
+    steps.chunks("zoo")
+    assert {row[0] for row in rows(steps.engine, "SELECT DISTINCT chunking FROM rag.document_chunks")} == {old, new}
+    assert "A short text, whole in any chunking." in embedded
+    steps.embeddings("zoo")
+    assert not embedded & set(steps.encoders[2].embedded), "texts that have a vector already are not embedded again"
+    steps.index()
+    steps.live()
+    # The old chunks go with the last space that uses them, which is kept for a rollback at first.
+    assert rows(steps.engine, "SELECT id, status FROM rag.embedding_spaces ORDER BY id") == [
+        (1, "previous"),
+        (2, "live"),
+    ]
+    retire(steps.engine, steps.settings, 1)
+    assert {row[0] for row in rows(steps.engine, "SELECT DISTINCT chunking FROM rag.document_chunks")} == {new}
+    assert rows(steps.engine, "SELECT DISTINCT space_id FROM rag.embeddings") == [(2,)]
+
+
+def test_tokens_of_a_project_s_own_cut_it_anew_and_no_other(steps: Steps, folder: Path) -> None:
+    write(folder / "long.md", "Words and more words of the sea. " * 40)
+    steps.project("zoo", folder)
+    steps.project("sea", folder)
+    steps.documents("zoo", "sea")
+    steps.chunks("zoo", "sea")
+    before = rows(steps.engine, "SELECT max(token_count), count(*) FROM rag.document_chunks")
+    steps.project("zoo", folder, chunk_tokens=32, overlap_tokens=8)
+    figures = steps.chunks("zoo", "sea")
+    assert figures["inserted"] > 5
+    found = rows(
+        steps.engine,
+        "SELECT p.name, max(c.token_count), s.chunk_tokens, s.overlap_tokens FROM rag.document_chunks c "
+        "JOIN rag.documents d ON d.id = c.document_id JOIN rag.projects p ON p.id = d.project_id "
+        "JOIN rag.document_chunkings s ON s.document_id = d.id AND s.chunking = c.chunking GROUP BY 1, 3, 4 ORDER BY 1",
+    )
+    assert found[0] == ("sea", before[0][0], None, None)
+    assert found[1][0::2] == ("zoo", 32)
+    assert found[1][1] <= 32
+    assert rows(steps.engine, "SELECT count(*) FROM rag.embedding_spaces") == [(1,)], "in the space that there is"
+    assert sum(steps.chunks("zoo", "sea")[name] for name in ("inserted", "updated", "deleted")) == 0
+    steps.project("zoo", folder)
+    steps.chunks("zoo", "sea")
+    assert rows(steps.engine, "SELECT max(token_count), count(*) FROM rag.document_chunks") == before
+
+
+def test_tokens_that_do_not_fit_the_window_are_refused(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "a")
+    steps.project("zoo", folder, chunk_tokens=9_999)
+    steps.documents("zoo")
+    with pytest.raises(UsageError, match="project zoo: chunk_tokens is 9999, but the window of"):
+        steps.chunks("zoo")

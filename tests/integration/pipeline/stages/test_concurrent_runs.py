@@ -1,0 +1,73 @@
+"""A flip waits for what another run is about to bring, and for nothing else."""
+
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from rag_assets.db.locks import exclusively
+from rag_assets.db.spaces.spaces import ensure_space
+from rag_assets.errors import IntegrityError, ServiceError
+from rag_assets.pipeline.audit import latency
+from rag_assets.pipeline.stages import concurrent_runs
+from tests.support.stages import Steps, write
+
+
+@pytest.fixture
+def folders(steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two projects: one whole, the other between its documents and its chunks."""
+    monkeypatch.setattr(latency, "CERTIFIED_AT", 50)
+    for name in ("whole", "begun"):
+        write(tmp_path / name / "a.md", f"The text of {name}.")
+        steps.project(name, tmp_path / name)
+    steps.all("whole")
+    steps.documents("begun")
+
+
+def test_the_first_flip_waits_for_a_run_that_is_between_two_steps(steps: Steps, folders: None) -> None:
+    def go_on() -> None:
+        time.sleep(0.5)
+        steps.chunks("begun")
+        time.sleep(0.5)
+        steps.embeddings("begun")
+
+    other = threading.Thread(target=go_on)
+    other.start()
+    figures = steps.live()
+    other.join()
+    assert (figures["flipped"], figures["dagster/row_count"]) == (True, 2)
+
+
+def test_what_nobody_works_on_is_refused_soon(steps: Steps, folders: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps.chunks("begun")
+    monkeypatch.setattr(concurrent_runs, "BETWEEN_STEPS", timedelta())
+    with pytest.raises(IntegrityError, match="texts_have_vectors: 1 of 2 distinct texts have no vector"):
+        steps.live()
+
+
+def test_a_lock_is_waited_for_no_longer_than_the_settings_say(
+    steps: Steps, folders: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps.chunks("begun")
+    monkeypatch.setattr(concurrent_runs, "BETWEEN_STEPS", timedelta())
+    steps.settings = steps.settings.model_copy(update={"lock_wait_s": 1.0})
+    with exclusively(steps.engine, "chunks of begun", wait_s=0):
+        started = time.monotonic()
+        with pytest.raises(IntegrityError, match="does not serve yet"):
+            steps.live()
+        assert time.monotonic() - started >= 1.0
+
+
+def test_a_text_that_the_model_refused_is_not_waited_for(steps: Steps, folders: None) -> None:
+    with steps.engine.begin() as connection:
+        space = ensure_space(connection, steps.target.definition)
+    steps.chunks("begun")
+    assert concurrent_runs.others_work(steps.engine, space)
+    steps.encoder(space).fault = lambda text: [float("nan")] * space.dimensions
+    with pytest.raises(ServiceError, match="mend the model"):
+        steps.embeddings("begun")
+    assert not concurrent_runs.others_work(steps.engine, space)
+    with pytest.raises(IntegrityError, match="texts_have_vectors"):
+        steps.live()

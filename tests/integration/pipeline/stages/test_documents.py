@@ -1,0 +1,287 @@
+"""raw_documents: what is read, what is not, and what stays when a source misbehaves."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from rag_assets.documents.parsing.parser import Readers
+from rag_assets.documents.sources import SourceFile, open_source
+from rag_assets.errors import IntegrityError, ServiceError, SourceError, UsageError
+from rag_assets.pipeline.stages import documents
+from rag_assets.projects.store import get_project
+from tests.support.runs import rows
+from tests.support.stages import Steps, apply, write
+
+
+class Counting:
+    """A real source that records which of its files were opened."""
+
+    def __init__(self, folder: Path) -> None:
+        self._source = open_source(str(folder))
+        self.uri = self._source.uri
+        self.opened: list[str] = []
+
+    def list(self) -> Iterator[SourceFile]:
+        return self._source.list()
+
+    def read(self, path: str) -> bytes:
+        self.opened.append(path)
+        return self._source.read(path)
+
+
+class CountingReaders(Readers):
+    """The real readers, recording what they were asked to parse."""
+
+    def __init__(self) -> None:
+        super().__init__(timeout_s=20, memory_mb=1024, max_bytes=1 << 20, workers=1)
+        self.parsed: list[str] = []
+
+    def read(self, path: str, data: bytes) -> Any:
+        self.parsed.append(path)
+        return super().read(path, data)
+
+
+def look(steps: Steps, folder: Path) -> tuple[list[str], list[str]]:
+    """One refresh of project zoo: which files were opened, and which were parsed."""
+    with steps.engine.connect() as connection:
+        project = get_project(connection, "zoo")
+    source = Counting(folder)
+    with CountingReaders() as readers:
+        apply(
+            steps.engine,
+            documents.refresh_documents(
+                steps.engine,
+                project="zoo",
+                project_id=project.id,
+                source=source,
+                readers=readers,
+                workers=1,
+                wait_s=1,
+            ),
+        )
+        return source.opened, readers.parsed
+
+
+def contents(steps: Steps) -> dict[str, str | None]:
+    return dict(rows(steps.engine, "SELECT file_path, content FROM rag.documents"))
+
+
+def failures(steps: Steps) -> dict[str, str]:
+    return dict(rows(steps.engine, "SELECT file_path, error FROM rag.documents WHERE status = 'failed'"))
+
+
+def test_new_changed_and_deleted_files_are_counted_and_stored(steps: Steps, folder: Path) -> None:
+    for name in ("a", "b", "c"):
+        write(folder / f"{name}.md", f"# {name}\n")
+    steps.project("zoo", folder)
+    first = steps.documents("zoo")
+    assert (first["seen"], first["inserted"], first["updated"], first["unchanged"]) == (3, 3, 0, 0)
+    ids = dict(rows(steps.engine, "SELECT file_path, id FROM rag.documents"))
+
+    write(folder / "a.md", "# another a\n")
+    write(folder / "d.md", "# d\n")
+    (folder / "b.md").unlink()
+    second = steps.documents("zoo")
+    assert (second["seen"], second["inserted"], second["updated"], second["unchanged"], second["deleted"]) == (
+        3,
+        1,
+        1,
+        1,
+        1,
+    )
+    assert contents(steps) == {"a.md": "# another a\n", "c.md": "# c\n", "d.md": "# d\n"}
+    after = dict(rows(steps.engine, "SELECT file_path, id FROM rag.documents"))
+    assert after["a.md"] == ids["a.md"]
+
+
+def test_unchanged_file_is_not_opened(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "a")
+    steps.project("zoo", folder)
+    assert look(steps, folder) == (["a.md"], ["a.md"])
+    assert look(steps, folder) == ([], [])
+
+
+def test_touched_file_is_read_but_not_parsed(steps: Steps, folder: Path) -> None:
+    path = write(folder / "a.md", "a")
+    steps.project("zoo", folder)
+    look(steps, folder)
+    os.utime(path, (1e9, 1e9))
+    assert look(steps, folder) == (["a.md"], [])
+    assert look(steps, folder) == ([], [])
+
+
+def test_file_changed_with_equal_size_and_in_the_same_instant_is_noticed_later(steps: Steps, folder: Path) -> None:
+    path = write(folder / "a.md", "one")
+    # Whole seconds are what coarse file systems tell.
+    now = int(time.time()) + 1
+    os.utime(path, (now, now))
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    path.write_text("two")
+    os.utime(path, (now, now))
+    steps.documents("zoo")
+    assert contents(steps) == {"a.md": "two"}
+
+
+def test_unreadable_file_keeps_its_text_says_why_and_lets_the_others_go_on(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "first")
+    write(folder / "b.md", "b")
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    # Root may read everything; a link to nothing is as unreadable as a file gets.
+    (folder / "a.md").unlink()
+    (folder / "a.md").symlink_to(folder / "nowhere")
+    write(folder / "b.md", "another b")
+    figures = steps.documents("zoo")
+    assert (figures["failed"], figures["updated"]) == (1, 1)
+    assert contents(steps) == {"a.md": "first", "b.md": "another b"}
+    assert "points to nothing" in failures(steps)["a.md"]
+
+    assert steps.documents("zoo")["failed"] == 1, "what cannot be read is tried by every run"
+    (folder / "a.md").unlink()
+    write(folder / "a.md", "mended")
+    steps.documents("zoo")
+    assert contents(steps)["a.md"] == "mended"
+    assert failures(steps) == {}
+
+
+def test_unparsable_file_is_not_parsed_again_until_it_changes_or_is_retried(steps: Steps, folder: Path) -> None:
+    write(folder / "broken.pdf", b"%PDF-1.7 and then nothing")
+    write(folder / "a.md", "a")
+    steps.project("zoo", folder)
+    first = steps.documents("zoo")
+    assert (first["failed"], first["inserted"]) == (1, 1)
+    reason = failures(steps)["broken.pdf"]
+    assert reason
+    assert contents(steps)["broken.pdf"] is None
+
+    assert look(steps, folder) == ([], [])
+    again = steps.documents("zoo")
+    assert (again["still_failed"], again["failed"], again["unchanged"]) == (1, 0, 1)
+    retried = steps.documents("zoo", retry_failed=True)
+    assert (retried["failed"], retried["unchanged"]) == (1, 1)
+
+    (folder / "broken.pdf").unlink()
+    gone = steps.documents("zoo", retry_failed=True)
+    assert gone["deleted"] == 1, "a failed document that vanished goes, also in a run that retries"
+    assert failures(steps) == {}
+
+
+def test_failed_document_is_mended_by_new_bytes(steps: Steps, folder: Path) -> None:
+    write(folder / "a.txt", "fine")
+    write(folder / "b.json", "{" * 10)
+    big = write(folder / "big.txt", b"x" * (2 << 20))
+    steps.settings = steps.settings.model_copy(update={"max_document_mb": 1})
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    assert "RAG_ASSETS_MAX_DOCUMENT_MB" in failures(steps)["big.txt"]
+    write(big, "small now")
+    steps.documents("zoo")
+    assert "big.txt" not in failures(steps)
+    assert contents(steps)["big.txt"] == "small now"
+
+
+def test_larger_limit_lets_a_refused_file_in(steps: Steps, folder: Path) -> None:
+    write(folder / "big.txt", b"x " * (1 << 20))
+    steps.project("zoo", folder)
+    settings = steps.settings
+    steps.settings = settings.model_copy(update={"max_document_mb": 1})
+    steps.documents("zoo")
+    steps.settings = settings
+    steps.documents("zoo")
+    assert failures(steps) == {}
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_listing_from_which_more_than_half_vanished_deletes_nothing(steps: Steps, folder: Path, left: int) -> None:
+    for number in range(5):
+        write(folder / f"{number}.md", str(number))
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    for number in range(left, 5):
+        (folder / f"{number}.md").unlink()
+    write(folder / "0.md", "changed") if left else None
+    with pytest.raises(IntegrityError, match="--confirm-deletions") as raised:
+        steps.documents("zoo")
+    assert f"{5 - left} of the 5 documents of project zoo" in str(raised.value)
+    assert contents(steps) == {f"{number}.md": str(number) for number in range(5)}
+
+    assert steps.documents("zoo", confirm_deletions=True)["deleted"] == 5 - left
+    assert len(contents(steps)) == left
+
+
+def test_half_may_vanish(steps: Steps, folder: Path) -> None:
+    for number in range(4):
+        write(folder / f"{number}.md", str(number))
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    for number in range(2):
+        (folder / f"{number}.md").unlink()
+    assert steps.documents("zoo")["deleted"] == 2
+
+
+def test_folder_that_never_held_a_document_says_so(steps: Steps, folder: Path) -> None:
+    steps.project("zoo", folder)
+    with pytest.raises(SourceError, match="holds no documents"):
+        steps.documents("zoo")
+
+
+def test_folder_that_is_away_deletes_nothing(steps: Steps, folder: Path, tmp_path: Path) -> None:
+    write(folder / "a.md", "a")
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(SourceError, match="cannot be opened"):
+        steps.documents("zoo", confirm_deletions=True)
+    assert contents(steps) == {"a.md": "a"}
+
+
+def test_globs_decide_what_is_kept(steps: Steps, folder: Path) -> None:
+    for name in ("a.md", "b.md", "c.txt"):
+        write(folder / name, name)
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    steps.project("zoo", folder, exclude=["*.txt"])
+    assert steps.documents("zoo")["deleted"] == 1
+    steps.project("zoo", folder, include=["a.md"])
+    assert steps.documents("zoo")["deleted"] == 1
+    assert set(contents(steps)) == {"a.md"}
+
+
+def test_projects_are_told_apart(steps: Steps, tmp_path: Path) -> None:
+    write(tmp_path / "one" / "a.md", "of one")
+    write(tmp_path / "two" / "a.md", "of two")
+    steps.project("one", tmp_path / "one")
+    steps.project("two", tmp_path / "two")
+    steps.documents("one", "two")
+    (tmp_path / "one" / "a.md").unlink()
+    steps.documents("one", confirm_deletions=True)
+    assert contents(steps) == {"a.md": "of two"}
+
+
+def test_unknown_project_is_named_with_the_known_ones(steps: Steps, folder: Path) -> None:
+    steps.project("zoo", folder)
+    with pytest.raises(UsageError, match=r"'zo'.*known: zoo"):
+        steps.documents("zo")
+
+
+def test_second_run_says_who_holds_the_project(steps: Steps, folder: Path) -> None:
+    write(folder / "a.md", "a")
+    steps.project("zoo", folder)
+    steps.settings = steps.settings.model_copy(update={"lock_wait_s": 0.1})
+    from rag_assets.db.locks import exclusively
+
+    with (
+        exclusively(steps.engine, "raw_documents of zoo", wait_s=1),
+        pytest.raises(ServiceError, match=r"raw_documents of zoo is in the hands of rag_assets \(backend \d+"),
+    ):
+        steps.documents("zoo")
+    steps.documents("zoo")
+    with steps.engine.connect() as connection:
+        held = connection.scalar(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"))
+    assert held == 0

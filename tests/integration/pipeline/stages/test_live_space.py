@@ -1,0 +1,373 @@
+"""Spaces by hand and by themselves: promoted when proved, rolled back at once, held back, kept, retired."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, text
+
+from rag_assets.db.spaces.retention import previous_space
+from rag_assets.db.spaces.spaces import SpaceDefinition, live_space, partition_name
+from rag_assets.errors import IntegrityError, ServiceError, UsageError
+from rag_assets.pipeline.audit import latency
+from rag_assets.pipeline.audit.promotion import serves_wanted_space
+from rag_assets.pipeline.stages import live_space as flip
+from rag_assets.pipeline.target.wanted_space import checked_space, target_space
+from rag_assets.search.retriever import Retriever
+from rag_assets.settings.settings import load_settings
+from tests.support.fakes import HashEncoder
+from tests.support.runs import rows
+from tests.support.stages import Steps, write
+
+STATUS = "SELECT id, status FROM rag.embedding_spaces ORDER BY id"
+CHUNKINGS = "SELECT count(DISTINCT chunking) FROM rag.document_chunks"
+ANIMALS = (
+    "zebra",
+    "whale",
+    "lion",
+    "giraffe",
+    "otter",
+    "heron",
+    "beaver",
+    "camel",
+    "badger",
+    "puffin",
+    "tapir",
+    "gecko",
+)
+
+
+@pytest.fixture
+def zoo(steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of twelve documents in the live space 1, and proofs that need no ten thousand vectors."""
+    monkeypatch.setattr(latency, "CERTIFIED_AT", 50)
+    for animal in ANIMALS:
+        write(tmp_path / "zoo" / f"{animal}.md", f"The {animal} of the zoo.\n\n# Food\n\nA {animal} eats leaves.")
+    steps.project("zoo", tmp_path / "zoo")
+    ingest(steps)
+    assert statuses(steps) == {1: "live"}
+    return tmp_path / "zoo"
+
+
+def ingest(steps: Steps) -> dict[str, Any]:
+    """What a run of the job does, by the settings of the environment."""
+    steps.settings = load_settings()
+    steps.all("zoo")
+    return steps.live()
+
+
+def statuses(steps: Steps) -> dict[int, str]:
+    return dict(rows(steps.engine, STATUS))
+
+
+def wanted(kind: Any) -> SpaceDefinition:
+    return target_space(load_settings(), kind).definition
+
+
+def promote(steps: Steps, space: int, *, force: bool = False) -> flip.Flip:
+    return flip.promote(steps.engine, load_settings(), space, wanted, steps.encoder, force=force)
+
+
+def found(steps: Steps, question: str, **options: Any) -> tuple[int, list[str]]:
+    answer = Retriever(steps.engine, encoder=steps.encoder).search(question, **options)
+    return answer.space, [hit.file_path for hit in answer.hits]
+
+
+def age(steps: Steps, space: int, days: int) -> None:
+    with steps.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE rag.embedding_spaces SET stepped_back_at = now() - :days * interval '1 day' WHERE id = :id"),
+            {"days": days, "id": space},
+        )
+
+
+@pytest.fixture
+def flipped(steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Space 2, of other chunks, serves; space 1 is the previous one."""
+    monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "16")
+    assert ingest(steps)["flipped"]
+    assert statuses(steps) == {1: "previous", 2: "live"}
+    return zoo
+
+
+def test_what_came_in_since_the_flip_is_found_after_the_rollback_too(steps: Steps, flipped: Path) -> None:
+    write(flipped / "yak.md", "The yak came yesterday.")
+    (flipped / "heron.md").unlink()
+    ingest(steps)
+    done = flip.roll_back(steps.engine)
+    assert (done.flipped, done.space.id, done.before and done.before.id) == (True, 1, 2)
+    assert done.seconds < 1
+    assert statuses(steps) == {1: "live", 2: "previous"}
+    for mode in ("vector", "text", "hybrid"):
+        space, paths = found(steps, "yak came", mode=mode)
+        assert (space, paths[0]) == (1, "yak.md")
+        assert "heron.md" not in paths
+    [(shown,)] = rows(steps.engine, "SELECT count(*) FROM rag.live_chunks WHERE source = 'yak.md'")
+    assert shown == 1
+
+
+def test_after_a_rollback_no_run_flips_forward_until_the_space_is_promoted(steps: Steps, flipped: Path) -> None:
+    flip.roll_back(steps.engine)
+    for _ in range(2):
+        figures = ingest(steps)
+        assert (figures["space"], figures["flipped"], figures["held_back"]) == (1, False, 2)
+    assert statuses(steps) == {1: "live", 2: "previous"}
+    # What people have chosen is no fault, and what is proved is what serves.
+    assert checked_space(steps.engine, wanted("chunks")).id == 1
+    shown = serves_wanted_space(steps.engine, wanted("chunks").fingerprint)
+    assert (shown.passed, shown.metadata["is_wanted"], shown.metadata["held_back"]) == (True, False, 2)
+    # The space that is held back stays fresh, to be promoted at once.
+    write(flipped / "yak.md", "The yak came yesterday.")
+    ingest(steps)
+    assert promote(steps, 2).space.id == 2
+    assert found(steps, "yak came")[1][0] == "yak.md"
+    assert "held_back" not in ingest(steps)
+    assert statuses(steps) == {1: "previous", 2: "live"}
+
+
+def test_after_a_rollback_other_settings_flip_forward_and_so_do_the_old_ones_after_them(
+    steps: Steps, flipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flip.roll_back(steps.engine)
+    ingest(steps)
+    monkeypatch.delenv("RAG_ASSETS_CHUNK_TOKENS")
+    assert ingest(steps)["space"] == 1
+    monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "16")
+    assert ingest(steps)["flipped"]
+    assert statuses(steps) == {1: "previous", 2: "live"}
+
+
+def test_a_rollback_in_the_midst_of_a_run_is_not_undone_by_it(
+    steps: Steps, flipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = flip._locked_live
+
+    def after_a_rollback(connection: Connection, kind: str) -> Any:
+        # Between what the run has seen and what it is about to do.
+        monkeypatch.setattr(flip, "_locked_live", look)
+        flip.roll_back(steps.engine)
+        return look(connection, kind)
+
+    monkeypatch.setattr(flip, "_locked_live", after_a_rollback)
+    figures = steps.live()
+    assert (figures["space"], figures["flipped"]) == (1, False)
+    assert statuses(steps) == {1: "live", 2: "previous"}
+
+
+def test_promoting_another_space_by_hand_holds_the_configured_one_back(steps: Steps, flipped: Path) -> None:
+    assert promote(steps, 1).flipped
+    assert not promote(steps, 1).flipped
+    assert ingest(steps)["held_back"] == 2
+    assert statuses(steps) == {1: "live", 2: "previous"}
+
+
+def test_going_back_and_forth_is_possible_as_long_as_both_are_kept(steps: Steps, flipped: Path) -> None:
+    for live in (1, 2, 1, 2):
+        assert flip.roll_back(steps.engine).space.id == live
+        assert found(steps, "zebra")[0] == live
+
+
+def test_the_previous_space_goes_with_its_chunks_when_its_days_are_over(steps: Steps, flipped: Path) -> None:
+    age(steps, 1, 6)
+    assert ingest(steps)["spaces_dropped"] == 0
+    assert rows(steps.engine, CHUNKINGS) == [(2,)]
+    age(steps, 1, 8)
+    assert ingest(steps)["spaces_dropped"] == 1
+    assert statuses(steps) == {2: "live"}
+    assert rows(steps.engine, CHUNKINGS) == [(1,)]
+    assert rows(steps.engine, "SELECT to_regclass('rag.embeddings_1')") == [(None,)]
+    with pytest.raises(UsageError, match="nothing to roll back to"):
+        flip.roll_back(steps.engine)
+
+
+def test_with_no_days_nothing_is_kept(steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAG_ASSETS_PREVIOUS_SPACE_DAYS", "0")
+    monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "16")
+    figures = ingest(steps)
+    assert (figures["flipped"], figures["spaces_dropped"]) == (True, 1)
+    assert statuses(steps) == {2: "live"}
+    assert rows(steps.engine, CHUNKINGS) == [(1,)]
+
+
+def test_a_third_space_retires_the_first(steps: Steps, flipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "20")
+    assert ingest(steps)["flipped"]
+    assert statuses(steps) == {2: "previous", 3: "live"}
+
+
+def test_a_space_that_was_rolled_back_from_and_retired_is_not_built_again(
+    steps: Steps, flipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flip.roll_back(steps.engine)
+    assert flip.retire(steps.engine, steps.settings, 2).id == 2
+    assert rows(steps.engine, CHUNKINGS) == [(1,)]
+    before = len(steps.embedded)
+    assert (ingest(steps)["space"], ingest(steps)["spaces_dropped"]) == (1, 0)
+    assert (statuses(steps), len(steps.embedded)) == ({1: "live", 2: "retired"}, before)
+    with pytest.raises(IntegrityError, match="space 2 was retired, and its vectors are gone; it is no longer held"):
+        promote(steps, 2)
+    assert ingest(steps)["flipped"]
+    assert statuses(steps) == {1: "previous", 2: "live"}
+
+
+def test_what_does_not_pass_is_named_and_can_be_forced(
+    steps: Steps, flipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with steps.engine.begin() as connection:
+        connection.execute(text("DELETE FROM rag.embeddings WHERE space_id = 1 AND get_byte(content_hash, 0) < 128"))
+    monkeypatch.setenv("RAG_ASSETS_LATENCY_LIMIT_MS", "0.001")
+    with pytest.raises(
+        IntegrityError, match=r"space 1 .* texts_have_vectors: \d+ of .*; search_latency: p95 .*in space 2;.*--force"
+    ):
+        promote(steps, 1)
+    assert statuses(steps)[2] == "live"
+    assert promote(steps, 1, force=True).overridden.keys() == {"texts_have_vectors", "search_latency"}
+    assert statuses(steps)[1] == "live"
+
+
+@pytest.mark.parametrize(
+    ("damage", "check"),
+    [
+        ("DROP INDEX rag.ix_embeddings_1_hnsw", "index_valid"),
+        ("DELETE FROM rag.embeddings WHERE space_id = 1", "texts_have_vectors: it holds no vectors at all"),
+    ],
+)
+def test_what_would_break_searches_cannot_be_forced(steps: Steps, flipped: Path, damage: str, check: str) -> None:
+    with steps.engine.begin() as connection:
+        connection.execute(text(damage))
+    with pytest.raises(IntegrityError, match=f"{check}.*cannot be forced"):
+        promote(steps, 1, force=True)
+    assert statuses(steps)[2] == "live"
+
+
+def test_a_rollback_to_a_space_without_its_index_is_refused(steps: Steps, flipped: Path) -> None:
+    with steps.engine.begin() as connection:
+        connection.execute(text("DROP INDEX rag.ix_embeddings_1_hnsw"))
+    with pytest.raises(IntegrityError, match="the index of space 1 is absent, so searches stay in space 2"):
+        flip.roll_back(steps.engine)
+    ingest(steps)
+    assert flip.roll_back(steps.engine).flipped
+
+
+def test_unknown_and_live_spaces_cannot_be_retired(steps: Steps, zoo: Path) -> None:
+    with pytest.raises(UsageError, match="space 1 is live, and searches need it"):
+        flip.retire(steps.engine, steps.settings, 1)
+    for call in (lambda: flip.retire(steps.engine, steps.settings, 9), lambda: promote(steps, 9)):
+        with pytest.raises(UsageError, match="there is no space 9; those that there are: 1"):
+            call()
+    with pytest.raises(UsageError, match="nothing to roll back to"):
+        flip.roll_back(steps.engine)
+
+
+def test_a_space_that_a_run_writes_to_is_not_dropped_under_it(steps: Steps, flipped: Path) -> None:
+    from rag_assets.db.locks import exclusively
+
+    settings = steps.settings.model_copy(update={"lock_wait_s": 0.2})
+    with exclusively(steps.engine, "vectors of space 1", wait_s=1, shared=True):
+        with pytest.raises(ServiceError, match="vectors of space 1 is in the hands of"):
+            flip.retire(steps.engine, settings, 1)
+        age(steps, 1, 8)
+        # A run has no time to wait for another one: the next will do it.
+        with steps.engine.begin() as connection:
+            assert previous_space(connection) is not None
+        assert steps.live()["spaces_dropped"] == 0
+    assert steps.live()["spaces_dropped"] == 1
+
+
+def test_a_live_space_whose_model_is_gone_does_not_keep_another_from_taking_over(
+    steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with steps.engine.begin() as connection:
+        connection.execute(text("UPDATE rag.embedding_spaces SET model = 'nobody/has-this', fingerprint = 'old'"))
+    write(zoo / "yak.md", "The yak came yesterday.")
+    assert ingest(steps)["flipped"]
+    assert "the live space 1 is not kept up to date: the model 'nobody/has-this' cannot be had" in caplog.text
+    assert found(steps, "yak came")[1][0] == "yak.md"
+
+
+def ask(steps: Steps, folder: Path, **lines: str) -> None:
+    """Judged questions of the project: a document's path by the words that must find it."""
+    file = folder.parent / "questions.jsonl"
+    judged = [{"query": words.replace("_", " "), "relevant": {path: 1}} for words, path in lines.items()]
+    file.write_text("\n".join(map(json.dumps, judged)))
+    steps.project("zoo", folder, questions=str(file))
+
+
+def test_a_space_that_answers_judged_questions_worse_does_not_take_over(
+    steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(steps, zoo, **{f"a_{animal}_eats": f"{animal}.md" for animal in ANIMALS})
+    monkeypatch.setenv("RAG_ASSETS_HNSW_M", "24")
+    steps.settings = load_settings()
+    steps.all("zoo")
+
+    class Contrary(HashEncoder):
+        """The stored vectors of its space lie just opposite to where it puts questions."""
+
+        def encode_query(self, text: str) -> Any:
+            return -super().encode_query(text)
+
+    steps.encoders[2] = Contrary()
+    message = r"answers_no_worse: zoo: ndcg@10 of its judged questions is 0\.\d+, but \d\.\d+ in the live space"
+    with pytest.raises(IntegrityError, match=message):
+        steps.live()
+    assert statuses(steps) == {1: "live", 2: "building"}
+    with pytest.raises(IntegrityError, match=message):
+        promote(steps, 2)
+    steps.settings = steps.settings.model_copy(update={"quality_tolerance": 1.0})
+    assert steps.live()["flipped"]
+
+
+def test_questions_that_cannot_be_compared_keep_the_space_that_serves(
+    steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(steps, zoo, a_zebra_eats="zebra.md")
+    (zoo.parent / "questions.jsonl").unlink()
+    monkeypatch.setenv("RAG_ASSETS_HNSW_M", "24")
+    with pytest.raises(IntegrityError, match=r"answers_no_worse: zoo: .*cannot be read"):
+        ingest(steps)
+    ask(steps, zoo, a_zebra_eats="zebra.md", leaves="lion.md")
+    assert ingest(steps)["flipped"]
+
+
+def test_searches_see_the_chunks_of_the_live_space_alone_all_the_way(
+    steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(space: int) -> None:
+        with steps.engine.connect() as connection:
+            live = live_space(connection)
+        assert live is not None
+        of_space = {
+            id_
+            for (id_,) in rows(
+                steps.engine,
+                f"SELECT c.id FROM rag.document_chunks c JOIN rag.{partition_name(space)} e USING (content_hash) "
+                "WHERE c.chunking = :chunking",
+                chunking=live.chunking,
+            )
+        }
+        for mode in ("vector", "text", "hybrid"):
+            answer = Retriever(steps.engine, encoder=steps.encoder).search("zoo leaves", mode=mode, k=100)
+            assert answer.space == space == live.id
+            ids = {hit.chunk_id for hit in answer.hits}
+            assert ids
+            assert ids <= of_space
+            assert ids == of_space or mode == "text"
+        shown = {id_ for (id_,) in rows(steps.engine, "SELECT id FROM rag.live_chunks")}
+        assert shown == of_space
+
+    check(1)
+    monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "16")
+    steps.settings = load_settings()
+    for step in (steps.chunks, steps.embeddings):
+        step("zoo")
+        check(1)
+    steps.index()
+    check(1)
+    steps.live()
+    check(2)
+    flip.roll_back(steps.engine)
+    check(1)
+    ingest(steps)
+    check(1)

@@ -1,0 +1,119 @@
+"""Messages and memories get their vectors by the stages that chunks get theirs by, in spaces of their own."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+from sqlalchemy import Engine, text
+
+from rag_assets.documents.text import content_hash
+from rag_assets.pipeline import refresh
+from rag_assets.pipeline.target.wanted_space import WHOLE, Target, target_space
+from rag_assets.repositories import NewMessage, SyncConversations, SyncMemories, SyncUsers
+from rag_assets.settings.settings import Settings
+from tests.support.fakes import HashEncoder
+from tests.support.runs import rows
+from tests.support.stages import apply
+
+MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
+HASHES = (
+    "SELECT e.content_hash FROM rag.embeddings e JOIN rag.embedding_spaces s ON s.id = e.space_id WHERE s.kind = :k"
+)
+
+
+@pytest.fixture
+def encoder() -> HashEncoder:
+    return HashEncoder()
+
+
+@pytest.fixture
+def messages(settings: Settings) -> Target:
+    return target_space(settings, "messages")
+
+
+@pytest.fixture
+def memories(settings: Settings) -> Target:
+    return target_space(settings, "memories")
+
+
+def embedded(engine: Engine, kind: str) -> set[bytes]:
+    return {hash_ for (hash_,) in rows(engine, HASHES, k=kind)}
+
+
+def hashes(*texts: str) -> set[bytes]:
+    return {content_hash(text) for text in texts}
+
+
+def say(engine: Engine, day: date, *texts: str, hour: int = 0) -> SyncConversations:
+    at = datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
+    conversations = SyncConversations(engine)
+    talk = conversations.create("talk").id
+    conversations.append_many(talk, [NewMessage("user", text, created_at=at) for text in texts])
+    return conversations
+
+
+def test_kinds_have_spaces_of_their_own_with_the_model_in_common(
+    settings: Settings, messages: Target, memories: Target
+) -> None:
+    definitions = [target.definition for target in (target_space(settings), messages, memories)]
+    assert [definition.kind for definition in definitions] == ["chunks", "messages", "memories"]
+    assert len({definition.fingerprint for definition in definitions}) == 3
+    # What is embedded whole is cut into pieces where it does not fit the window, and all that fits it is no chunk.
+    assert {definition.chunking for definition in definitions[1:]} == {WHOLE}
+    assert definitions[1].chunking_settings == definitions[2].chunking_settings
+    assert len({(definition.model, definition.revision) for definition in definitions}) == 1
+
+
+def test_messages_are_embedded_day_by_day_each_text_once(
+    engine: Engine, settings: Settings, messages: Target, encoder: HashEncoder
+) -> None:
+    say(engine, MONDAY, "storm", "storm", "", "tide")
+    say(engine, MONDAY, "last of the day", hour=23)
+    say(engine, TUESDAY, "tide", "whale")
+
+    def refreshed(*days: date) -> int:
+        figures = apply(engine, refresh.message_embeddings(engine, settings, days, messages, lambda _: encoder))
+        return figures["inserted"]
+
+    assert refreshed(MONDAY) == 3
+    assert embedded(engine, "messages") == hashes("storm", "tide", "last of the day")
+    assert refreshed(MONDAY, TUESDAY) == 1
+    assert refreshed(MONDAY, TUESDAY) == 0
+    assert sorted(encoder.embedded) == ["last of the day", "storm", "tide", "whale"]
+
+
+def test_what_is_deleted_expired_or_purged_leaves_the_index_at_the_next_run(
+    engine: Engine, settings: Settings, messages: Target, memories: Target, encoder: HashEncoder
+) -> None:
+    conversations = say(engine, MONDAY, "kept", "deleted")
+    [(talk,)] = rows(engine, "SELECT id FROM rag.conversations")
+    remembered = SyncMemories(engine)
+    for content in ("kept", "forgotten", "expired"):
+        remembered.remember(content)
+    apply(engine, refresh.message_embeddings(engine, settings, [MONDAY], messages, lambda _: encoder))
+    apply(engine, refresh.memory_embeddings(engine, settings, memories, lambda _: encoder))
+    conversations.delete_message(talk, 2)
+    [(forgotten,)] = rows(engine, "SELECT id FROM rag.memories WHERE content = 'forgotten'")
+    remembered.forget(forgotten)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE rag.memories SET expires_at = now() WHERE content = 'expired'"))
+    assert refresh.index(engine, settings, messages)["orphans_removed"] == 1
+    assert refresh.index(engine, settings, memories)["orphans_removed"] == 2
+    for kind in ("messages", "memories"):
+        assert embedded(engine, kind) == hashes("kept")
+    # What one kind takes over of another's vectors is not embedded anew.
+    assert sorted(encoder.embedded) == ["deleted", "expired", "forgotten", "kept"]
+
+
+def test_memories_are_recalled_from_the_space_that_the_stages_made(
+    engine: Engine, settings: Settings, memories: Target, encoder: HashEncoder
+) -> None:
+    ada = SyncUsers(engine).create("ada@example.org").id
+    remembered = SyncMemories(engine)
+    for content in ("likes green tea", "keeps a whale", "works at night"):
+        remembered.remember(content, user_id=ada)
+    apply(engine, refresh.memory_embeddings(engine, settings, memories, lambda _: encoder))
+    refresh.index(engine, settings, memories)
+    assert refresh.live(engine, settings, memories)["flipped"]
+    assert not refresh.live(engine, settings, memories)["flipped"]
+    found = remembered.recall(encoder.encode_query("green tea").tolist(), user_id=ada, k=1)
+    assert [recalled.memory.content for recalled in found] == ["likes green tea"]

@@ -1,0 +1,80 @@
+"""What a model has embedded is taken over where the model would say the same, and only there."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rag_assets.pipeline.audit import latency
+from rag_assets.pipeline.estimate import plan
+from rag_assets.settings.settings import load_settings
+from tests.support.fakes import HashEncoder
+from tests.support.runs import rows
+from tests.support.stages import Steps, write
+
+STORED = (
+    "SELECT c.chunk_text, e.embedding::text FROM rag.embeddings_2 e JOIN rag.document_chunks c USING (content_hash)"
+)
+TEXTS = {"Zebras eat grass.", "Whales eat krill.", "Lions eat zebras."}
+
+
+@pytest.fixture
+def zoo(steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(latency, "CERTIFIED_AT", 50)
+    for number, content in enumerate(sorted(TEXTS)):
+        write(tmp_path / "zoo" / f"{number}.txt", content)
+    steps.project("zoo", tmp_path / "zoo")
+    return tmp_path / "zoo"
+
+
+def ingest(steps: Steps, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> tuple[int, int]:
+    """By these settings: (texts that the plan says will be embedded, texts that were)."""
+    with monkeypatch.context() as environment:
+        for name, value in settings.items():
+            environment.setenv(f"RAG_ASSETS_{name}", value)
+        steps.settings = load_settings()
+        steps.documents("zoo")
+        steps.chunks("zoo")
+        planned = plan(steps.engine, steps.settings).texts_to_embed
+        figures = steps.all("zoo")
+        assert steps.live()["dagster/row_count"] == len(TEXTS)
+    return planned, figures["embedded"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "embedded"),
+    [
+        ({}, {"DIMENSIONS": "96"}, 0),
+        ({"NORMALIZE": "false"}, {"DIMENSIONS": "96", "NORMALIZE": "false"}, 0),
+        ({"NORMALIZE": "false"}, {"NORMALIZE": "true"}, 0),
+        ({}, {"QUERY_PROMPT": "question: "}, 0),
+        ({}, {"DISTANCE": "l2"}, 0),
+        ({}, {"DOCUMENT_PROMPT": "passage: "}, 3),
+        ({"DIMENSIONS": "96"}, {}, 3),
+        ({}, {"NORMALIZE": "false"}, 3),
+    ],
+    ids=lambda settings: "-".join(settings) or "default" if isinstance(settings, dict) else str(settings),
+)
+def test_a_vector_is_taken_over_where_the_model_would_make_the_same(
+    steps: Steps,
+    zoo: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: dict[str, str],
+    after: dict[str, str],
+    embedded: int,
+) -> None:
+    assert ingest(steps, monkeypatch, before) == (3, 3)
+    assert ingest(steps, monkeypatch, after) == (embedded, embedded)
+
+
+def test_the_first_dimensions_are_what_the_model_itself_would_have_made(
+    steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(steps, monkeypatch, {})
+    assert ingest(steps, monkeypatch, {"DIMENSIONS": "96"}) == (0, 0)
+    found = dict(rows(steps.engine, STORED))
+    assert found.keys() == TEXTS
+    model = HashEncoder(96)
+    for text, vector in found.items():
+        assert np.allclose(json.loads(vector), model.encode([text])[0], atol=1e-6)

@@ -1,0 +1,171 @@
+"""The wanted space: what makes it another one, and how spaces follow each other."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rag_assets.db.spaces.spaces import ensure_space
+from rag_assets.embedding.model import find_model
+from rag_assets.errors import IntegrityError, ServiceError, UsageError
+from rag_assets.pipeline.target import wanted_space
+from rag_assets.pipeline.target.wanted_space import checked_space, storage_for, target_space
+from tests.support.runs import rows
+from tests.support.stages import Steps, write
+
+
+def test_chunks_longer_than_the_window_are_refused(steps: Steps) -> None:
+    settings = steps.settings.model_copy(update={"chunk_tokens": 255})
+    with pytest.raises(UsageError, match=r"RAG_ASSETS_CHUNK_TOKENS is 255, .* holds 254 tokens; set it to 254 or less"):
+        target_space(settings)
+    fits = target_space(steps.settings.model_copy(update={"chunk_tokens": 254}))
+    assert fits.definition == target_space(steps.settings).definition
+
+
+def test_overlap_that_leaves_no_room_is_a_usage_error(steps: Steps) -> None:
+    with pytest.raises(UsageError, match="RAG_ASSETS_OVERLAP_TOKENS"):
+        target_space(steps.settings.model_copy(update={"chunk_tokens": 64, "overlap_tokens": 64}))
+
+
+def test_model_that_is_nowhere_is_a_service_error(steps: Steps, tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="RAG_ASSETS_MODEL"):
+        target_space(steps.settings.model_copy(update={"model": "nobody/has-this"}))
+    with pytest.raises((ServiceError, UsageError), match="RAG_ASSETS_MODEL"):
+        target_space(steps.settings.model_copy(update={"model": str(tmp_path)}))
+
+
+@pytest.mark.parametrize(
+    ("change", "same_chunking"),
+    [
+        ({"chunk_tokens": 100}, False),
+        ({"overlap_tokens": 10}, False),
+        ({"hnsw_m": 24}, True),
+        ({"index_storage": "halfvec"}, True),
+        ({"index_storage": "bit"}, True),
+        ({"index_method": "ivfflat"}, True),
+        ({"dimensions": 128}, True),
+        ({"query_prompt": "question: "}, True),
+        # The window has less room for chunks beside a prompt.
+        ({"document_prompt": "passage: "}, False),
+        ({"normalize": False}, True),
+        ({"distance": "ip"}, True),
+    ],
+    ids=lambda value: "-".join(map(str, *value.items())) if isinstance(value, dict) else "",
+)
+def test_what_changes_a_space(steps: Steps, change: dict[str, object], same_chunking: bool) -> None:
+    before = target_space(steps.settings).definition
+    after = target_space(steps.settings.model_copy(update=change)).definition
+    assert after.fingerprint != before.fingerprint
+    assert (after.chunking == before.chunking) is same_chunking
+
+
+def test_prompts_of_the_settings_take_the_place_of_the_models(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = find_model(steps.settings.model)
+    kept = {"passage": "text: ", "query": "ask: ", "clustering": "group: "}
+    monkeypatch.setattr(wanted_space, "find_model", lambda name, revision: replace(own, prompts=kept))
+    change = {"document_prompt": "-", "query_prompt": "question: ", "max_document_mb": 99}
+    found = target_space(steps.settings.model_copy(update=change)).definition
+    assert found.prompts == {"query": "question: ", "clustering": "group: "}
+    assert target_space(steps.settings.model_copy(update={"max_document_mb": 99})).definition.prompts == kept
+
+
+def test_more_dimensions_than_the_model_has_are_refused(steps: Steps) -> None:
+    with pytest.raises(UsageError, match=r"RAG_ASSETS_DIMENSIONS is 385, but .* have 384; set it to 384 or less"):
+        target_space(steps.settings.model_copy(update={"dimensions": 385}))
+    same = target_space(steps.settings.model_copy(update={"dimensions": 384})).definition
+    assert same == target_space(steps.settings).definition
+
+
+def test_settings_that_concern_no_vector_leave_the_space(steps: Steps) -> None:
+    before = target_space(steps.settings).definition
+    lists = steps.settings.model_copy(update={"index_method": "ivfflat"})
+    graph = lists.model_copy(update={"hnsw_m": 32, "hnsw_ef_construction": 256})
+    assert target_space(lists).definition.fingerprint == target_space(graph).definition.fingerprint
+    for change in ({"ef_search": 200}, {"batch_tokens": 512}, {"lock_wait_s": 1.0}):
+        assert target_space(steps.settings.model_copy(update=change)).definition == before
+
+
+def test_more_candidates_to_compare_again_are_of_the_same_space(steps: Steps) -> None:
+    wider = target_space(steps.settings.model_copy(update={"oversampling": 20})).definition
+    assert wider.fingerprint == steps.target.definition.fingerprint
+    with steps.engine.begin() as connection:
+        ensure_space(connection, steps.target.definition)
+        assert ensure_space(connection, wider).oversampling == 20
+    assert rows(steps.engine, "SELECT oversampling FROM rag.embedding_spaces") == [(20,)]
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "wanted", "stored"),
+    [
+        (2_000, "vector", "vector"),
+        (2_001, "vector", "halfvec"),
+        (4_000, "halfvec", "halfvec"),
+        (4_001, "vector", "bit"),
+        (4_001, "halfvec", "bit"),
+        (384, "bit", "bit"),
+    ],
+)
+def test_vectors_too_long_for_a_storage_get_the_next_one_and_a_warning(
+    dimensions: int, wanted: str, stored: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert storage_for(dimensions, wanted) == stored
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == (stored != wanted)
+    if said:
+        assert f"{dimensions:,} dimensions cannot be indexed as {wanted}" in said[0]
+        assert f"set RAG_ASSETS_INDEX_STORAGE={stored} to say so yourself" in said[0]
+
+
+def test_a_graph_that_pgvector_would_not_build_is_a_usage_error(steps: Steps) -> None:
+    narrow = steps.settings.model_copy(update={"hnsw_m": 80})
+    with pytest.raises(UsageError, match=r"RAG_ASSETS_HNSW_EF_CONSTRUCTION is 128.*\(80\); set it to 160 or more"):
+        target_space(narrow)
+    assert target_space(narrow.model_copy(update={"index_method": "ivfflat"})).definition.method == "ivfflat"
+
+
+def test_vectors_that_pgvector_cannot_hold_are_a_usage_error() -> None:
+    with pytest.raises(UsageError, match=r"16,001 dimensions, and pgvector holds 16,000; choose another model"):
+        storage_for(16_001, "bit")
+
+
+def test_nothing_to_check_says_so(steps: Steps) -> None:
+    with pytest.raises(ServiceError, match="run rag-assets ingest first"):
+        checked_space(steps.engine, steps.target.definition)
+
+
+@pytest.mark.slow
+def test_space_does_not_flip_before_every_project_is_in_it(
+    steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        write(tmp_path / name / "a.md", f"The text of {name}.")
+        steps.project(name, tmp_path / name)
+    steps.all("one", "two")
+    steps.live()
+    monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "64")
+    steps.all("one")
+    with pytest.raises(IntegrityError, match=r"1 of 2 documents lack chunks.*Searches go on in space 1"):
+        steps.live()
+    assert rows(steps.engine, "SELECT status FROM rag.embedding_spaces ORDER BY id") == [("live",), ("building",)]
+    # While the change is under way, the old space stays fresh.
+    write(tmp_path / "one" / "b.md", "A new text.")
+    steps.all("one")
+    assert rows(steps.engine, "SELECT count(*) FROM rag.live_chunks") == [(3,)]
+    steps.all("two")
+    assert steps.live()["flipped"]
+    assert rows(steps.engine, "SELECT status FROM rag.embedding_spaces ORDER BY id") == [("previous",), ("live",)]
+    assert rows(steps.engine, "SELECT count(*) FROM rag.live_chunks") == [(3,)]
+
+
+@pytest.mark.slow
+def test_going_back_before_the_flip_is_no_work(steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "one" / "a.md", "The text of one.")
+    steps.project("one", tmp_path / "one")
+    steps.all("one")
+    steps.live()
+    monkeypatch.setenv("RAG_ASSETS_HNSW_M", "24")
+    steps.all("one")
+    monkeypatch.delenv("RAG_ASSETS_HNSW_M")
+    assert steps.all("one")["embedded"] == 0
+    assert not steps.live()["flipped"]
+    assert steps.embedded == ["The text of one."]

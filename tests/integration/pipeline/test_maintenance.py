@@ -1,0 +1,147 @@
+"""What maintenance removes, builds anew, vacuums and warms, and what it leaves alone."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+
+import pytest
+from sqlalchemy import Engine, text
+
+from rag_assets.db.index import state
+from rag_assets.db.schema.vacuum import LEAST_DEAD_ROWS, needy_tables, vacuum
+from rag_assets.db.spaces.text_kinds import Kind
+from rag_assets.pipeline.maintenance import maintain
+from rag_assets.pipeline.target.wanted_space import target_space
+from rag_assets.repositories import SyncMemories, SyncSessions, SyncUsers
+from rag_assets.settings.settings import load_settings
+from tests.integration.search.execution.test_coverage import eventually
+from tests.support.check_runs import change, look, red
+from tests.support.damages import add_half_a_space
+from tests.support.runs import rows
+
+INDEX = "rag.ix_embeddings_1_hnsw"
+
+
+def run(engine: Engine) -> dict[str, Any]:
+    settings = load_settings()
+    return maintain(engine, settings, {kind: target_space(settings, kind) for kind in get_args(Kind)})
+
+
+def index_oid(engine: Engine) -> int:
+    [(oid,)] = rows(engine, "SELECT to_regclass(:name)::oid", name=INDEX)
+    return int(oid)
+
+
+def test_an_installation_that_needs_nothing_is_left_alone(built: Engine) -> None:
+    before = index_oid(built)
+    figures = run(built)
+    assert (figures["orphans_removed"], figures["spaces_dropped"], figures["prewarmed_blocks"]) == (0, 0, 0)
+    [index] = figures["indexes"]
+    assert (index["found"], index["recall"] >= 0.95) == ("valid", True)
+    assert index_oid(built) == before
+    assert red(look()) == set()
+
+
+def test_vectors_that_nothing_points_to_go_and_their_rows_are_vacuumed(built: Engine) -> None:
+    gone = change(
+        built,
+        "INSERT INTO rag.embeddings SELECT 1, sha256(content_hash), embedding FROM rag.embeddings "
+        "ORDER BY content_hash LIMIT 30",
+    )
+    figures = run(built)
+    assert figures["orphans_removed"] == gone == 30
+    assert "embeddings_1" in figures["vacuumed"]
+    assert red(look()) == set()
+
+
+def test_an_index_of_which_much_is_dead_is_built_anew(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAG_ASSETS_INDEX_DEAD_SHARE_LIMIT", "0.3")
+    monkeypatch.setattr(state, "_LEAST_DEAD_BYTES", 0)
+    before = index_oid(built)
+    change(built, "DELETE FROM rag.documents WHERE project_id = (SELECT id FROM rag.projects WHERE name = 'zoo')")
+    figures = run(built)
+    [index] = figures["indexes"]
+    assert index["found"] == "bloated"
+    assert 0.3 < index["dead_share"] < 0.7
+    assert index_oid(built) != before
+    assert run(built)["indexes"][0]["found"] == "valid"
+    assert red(look()) == set()
+
+
+def test_an_index_that_finds_too_little_is_built_anew(built: Engine) -> None:
+    # Vectors that the graph cannot know of: they changed while it was not kept up to date.
+    change(built, f"UPDATE pg_index SET indisready = false WHERE indexrelid = '{INDEX}'::regclass")
+    change(
+        built,
+        "UPDATE rag.embeddings SET embedding = embedding * array_fill(-1::real, ARRAY[384])::vector, checksum = NULL "
+        "WHERE get_byte(content_hash, 0) < 128",
+    )
+    change(built, f"UPDATE pg_index SET indisready = true WHERE indexrelid = '{INDEX}'::regclass")
+    [index] = run(built)["indexes"]
+    assert (index["found"], index["recall"] < 0.95) == ("degraded", True)
+    [index] = run(built)["indexes"]
+    assert (index["found"], index["recall"] >= 0.95) == ("valid", True)
+    assert red(look()) == set()
+
+
+def test_expired_sessions_and_memories_go_when_they_were_kept_long_enough(
+    built: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    user = SyncUsers(built).create("a@example.org")
+    for _ in range(2):
+        SyncSessions(built).create(user.id)
+    for number, expires_at in enumerate((now - timedelta(days=40), now - timedelta(days=1), now + timedelta(days=1))):
+        SyncMemories(built).remember(f"memory {number}", expires_at=expires_at)
+    change(
+        built,
+        "UPDATE rag.sessions SET expires_at = now() - interval '40 days' "
+        "WHERE id = (SELECT id FROM rag.sessions ORDER BY id LIMIT 1)",
+    )
+    figures = run(built)
+    assert (figures["sessions_removed"], figures["memories_forgotten"], figures["memories_removed"]) == (1, 2, 1)
+    assert rows(built, "SELECT content, deleted_at IS NULL FROM rag.memories ORDER BY 1") == [
+        ("memory 1", False),
+        ("memory 2", True),
+    ]
+    monkeypatch.setenv("RAG_ASSETS_EXPIRED_KEPT_DAYS", "0")
+    assert run(built)["memories_removed"] == 1
+
+
+def test_spaces_that_were_kept_long_enough_go_and_one_being_built_stays(built: Engine) -> None:
+    add_half_a_space(built)
+    figures = run(built)
+    assert figures["spaces_dropped"] == 0
+    assert [(index["space"], index["found"]) for index in figures["indexes"]] == [(1, "valid"), (2, None)]
+    change(built, "UPDATE rag.embedding_spaces SET status = 'retired' WHERE id = 2")
+    assert run(built)["spaces_dropped"] == 1
+    assert rows(built, "SELECT id FROM rag.embedding_spaces") == [(1,)]
+
+
+def test_tables_of_which_much_is_dead_are_vacuumed(built: Engine) -> None:
+    change(built, "ALTER TABLE rag.document_chunks SET (autovacuum_enabled = off)")
+    assert "document_chunks" not in needy_tables(built, 0.1)
+    with built.begin() as connection:
+        connection.execute(text("SELECT pg_stat_force_next_flush()"))
+        dead = connection.execute(text("UPDATE rag.document_chunks SET heading_path = heading_path")).rowcount
+    assert dead > LEAST_DEAD_ROWS
+    assert eventually(lambda: "document_chunks" in needy_tables(built, 0.1))
+    assert "document_chunks" in run(built)["vacuumed"]
+    assert eventually(lambda: "document_chunks" not in needy_tables(built, 0.1))
+
+
+def test_a_table_that_somebody_holds_is_left_to_the_next_time(built: Engine) -> None:
+    with built.begin() as connection:
+        connection.execute(text("LOCK TABLE rag.documents IN ACCESS EXCLUSIVE MODE"))
+        assert vacuum(built, ["documents", "projects"], wait_s=0.2) == ["projects"]
+
+
+def test_indexes_are_warmed_where_the_extension_is_there(built: Engine) -> None:
+    # The embedded server does not come with it: a function of its name and shape, which notes what it is asked for.
+    change(built, "CREATE TABLE warmed (relation regclass)")
+    change(
+        built,
+        "CREATE FUNCTION pg_prewarm(regclass, text DEFAULT 'buffer') RETURNS bigint LANGUAGE sql AS "
+        "'INSERT INTO warmed VALUES ($1); SELECT 7::bigint'",
+    )
+    assert run(built)["prewarmed_blocks"] == 7
+    assert rows(built, "SELECT relation::text FROM warmed") == [(INDEX,)]

@@ -1,0 +1,152 @@
+"""Many rows at once, into whatever table, wholly or not at all."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Engine
+
+from rag_assets.db.models import (
+    Adapter,
+    Base,
+    Conversation,
+    ConversationMessage,
+    Document,
+    Embedding,
+    Memory,
+    Project,
+    Specialization,
+    User,
+    UserSession,
+)
+from rag_assets.db.writes.rows import Written
+from rag_assets.documents.text import content_hash
+from rag_assets.errors import UsageError
+from rag_assets.repositories import Bulk, SyncBulk
+from tests.integration.repositories.conftest import InLoop
+from tests.support.rows import space_of, unit_vectors
+from tests.support.runs import rows
+
+
+@pytest.fixture
+def bulk(engine: Engine) -> SyncBulk:
+    return SyncBulk(engine)
+
+
+def people(count: int, name: str = "n") -> Iterator[dict[str, Any]]:
+    for n in range(count):
+        yield {"id": UUID(int=n + 1), "email": f"u{n}@example.org", "display_name": f"{name}{n}"}
+
+
+def test_rows_go_in_by_batches_and_come_out_as_they_were(engine: Engine, bulk: SyncBulk) -> None:
+    assert bulk.insert_rows(User, people(1234), batch_rows=100) == 1234
+    assert rows(engine, "SELECT count(*), count(DISTINCT email), max(display_name) FROM rag.users") == [
+        (1234, 1234, "n999")
+    ]
+    assert bulk.insert_rows(User, []) == 0
+
+
+def test_each_table_of_the_application_takes_rows(engine: Engine, bulk: SyncBulk, ada: User) -> None:
+    owner = {"user_id": ada.id}
+    project, special, talk = uuid4(), uuid4(), uuid4()
+    given: list[tuple[type[Base], dict[str, Any]]] = [
+        (Project, {"id": project, "name": "zoo", "source_uri": "/", "settings": {"a": [1]}}),
+        (Document, {"project_id": project, "file_path": "a", "file_type": "text", "metadata": {"b": None}}),
+        (Specialization, {"id": special, "name": "chef", "settings": {}}),
+        (
+            Adapter,
+            {"specialization_id": special, "name": "v1", "base_model": "b", "uri": "u", "rank": 1, "alpha": 0.5},
+        ),
+        (UserSession, owner | {"token_hash": bytes(32), "expires_at": ada.created_at}),
+        (Conversation, owner | {"id": talk, "name": "talk", "latest_version": 1, "message_count": 1}),
+        (
+            ConversationMessage,
+            {"conversation_id": talk, "version": 1, "role": "user", "content": "a\x00b", "token_count": 1},
+        ),
+        (Memory, owner | {"content": "likes tea", "importance": 1}),
+    ]
+    for model, row in given:
+        assert bulk.insert_rows(model, [row]) == 1
+    assert rows(engine, "SELECT content, content_hash FROM rag.conversation_messages") == [("ab", content_hash("ab"))]
+    assert rows(engine, "SELECT content_hash, importance FROM rag.memories") == [(content_hash("likes tea"), 1.0)]
+    assert rows(engine, "SELECT settings FROM rag.projects") == [({"a": [1]},)]
+
+
+def test_an_upsert_writes_only_what_differs(engine: Engine, bulk: SyncBulk) -> None:
+    assert bulk.upsert_rows(User, people(10)) == Written(inserted=10)
+    stamped = "SELECT id, updated_at, xmin::text FROM rag.users ORDER BY id"
+    before = rows(engine, stamped)
+    assert bulk.upsert_rows(User, people(10)) == Written(unchanged=10)
+    assert rows(engine, stamped) == before
+    changed = [*people(5, "m"), *list(people(12))[5:]]
+    assert bulk.upsert_rows(User, changed, batch_rows=4) == Written(inserted=2, updated=5, unchanged=5)
+    after = rows(engine, stamped)
+    assert [new[1] > old[1] for new, old in zip(after, before, strict=False)] == [True] * 5 + [False] * 5
+
+
+def test_an_upsert_can_go_by_another_unique_key(engine: Engine, bulk: SyncBulk) -> None:
+    for description in ("old", "new"):
+        given = [{"name": "chef", "description": description}]
+        bulk.upsert_rows(Specialization, given, by=["name"])
+    assert rows(engine, "SELECT name, description FROM rag.specializations") == [("chef", "new")]
+    only_the_key = [{"name": "chef"}, {"name": "baker"}]
+    assert bulk.upsert_rows(Specialization, only_the_key, by=["name"]) == Written(inserted=1, unchanged=1)
+
+
+@pytest.mark.parametrize(
+    ("model", "wrong", "error"),
+    [
+        (User, {"email": "x" * 255 + "@"}, r"users\.email is .*; it has 256 characters, at most 254 fit"),
+        (User, {"email": "nobody"}, "users break their rule ck_users_email_is_address"),
+        (User, {"email": "U0@example.org"}, "users hold this already"),
+        (User, {"email": None}, "users.email is None; give a value"),
+        (User, {"email": "a@b", "shoe_size": 43}, "users have no column 'shoe_size'; there are: id, email"),
+        (User, {"display_name": "x"}, "not all rows of users have the column"),
+        (Memory, {"content": 7}, r"memories\.content is 7; give a text"),
+    ],
+)
+def test_one_wrong_row_and_none_is_written(
+    engine: Engine, bulk: SyncBulk, model: type[Base], wrong: dict[str, Any], error: str
+) -> None:
+    good: list[dict[str, Any]] = (
+        [{"email": f"u{n}@example.org"} for n in range(9)] if model is User else [{"content": "x"}]
+    )
+    for write in (bulk.insert_rows, bulk.upsert_rows):
+        given = [row | {"id": uuid4()} for row in [*good, wrong]] if write == bulk.upsert_rows else [*good, wrong]
+        with pytest.raises(UsageError, match=error):
+            write(model, given, batch_rows=3)
+        assert rows(engine, f"SELECT count(*) FROM rag.{model.__tablename__}") == [(0,)]
+
+
+def test_a_key_given_twice_or_not_at_all_is_refused(engine: Engine, bulk: SyncBulk) -> None:
+    with pytest.raises(UsageError, match="two of the rows have the same key"):
+        bulk.upsert_rows(User, [*people(1), *people(1, "other")])
+    with pytest.raises(UsageError, match=r"users\.id is missing; each row must have its key \(id\)"):
+        bulk.upsert_rows(User, [{"email": "a@b"}])
+    with pytest.raises(UsageError, match="users have no unique key of display_name"):
+        bulk.upsert_rows(User, people(1), by=["display_name"])
+    with pytest.raises(UsageError, match="batch_rows is 0"):
+        bulk.insert_rows(User, people(1), batch_rows=0)
+    assert rows(engine, "SELECT count(*) FROM rag.users") == [(0,)]
+
+
+def test_the_async_form_takes_the_same_rows(engine: Engine, in_loop: InLoop[Written]) -> None:
+    async def work(async_engine: Any) -> Written:
+        assert await Bulk(async_engine).insert_rows(User, people(10)) == 10
+        return await Bulk(async_engine).upsert_rows(User, people(20))
+
+    assert in_loop(work) == Written(inserted=10, unchanged=10)
+    assert rows(engine, "SELECT count(*) FROM rag.users") == [(20,)]
+
+
+def test_vectors_go_in_from_an_event_loop_too(engine: Engine, in_loop: InLoop[int]) -> None:
+    space = space_of(engine)
+    vectors = unit_vectors(20, 8)
+    given = [
+        {"space_id": space.id, "content_hash": content_hash(str(n)), "embedding": vector}
+        for n, vector in enumerate(vectors)
+    ]
+    assert in_loop(lambda async_engine: Bulk(async_engine).insert_rows(Embedding, given, batch_rows=7)) == 20
+    nearest = "SELECT content_hash FROM rag.embeddings ORDER BY embedding <=> CAST(:q AS vector) LIMIT 1"
+    assert rows(engine, nearest, q=str(vectors[7].tolist())) == [(content_hash("7"),)]

@@ -1,0 +1,186 @@
+"""While a space lacks vectors, every answer says so, and says how many."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from rag_assets.db.connections.engines import make_async_engine, make_engine
+from rag_assets.db.connections.options import EngineOptions
+from rag_assets.search.async_retriever import AsyncRetriever
+from rag_assets.search.execution import coverage
+from rag_assets.search.results import Degraded
+from rag_assets.search.retriever import Retriever
+from tests.integration.cli.conftest import Cli
+from tests.integration.cli.conftest import cli as cli
+from tests.support.check_runs import change
+from tests.support.json_shapes import STATUS, assert_shape
+from tests.support.runs import rows
+
+VECTOR = [1.0] * 384
+HALF = "DELETE FROM rag.embeddings WHERE get_byte(content_hash, 0) % 2 = 0"
+# A part of the statement of each.
+LOOK = "pg_stat_get_tuples_deleted"
+TEXTS = "SELECT count(DISTINCT content_hash) FROM rag.document_chunks"
+
+
+def eventually(condition: Callable[[], bool], *, within_s: float = 60) -> bool:
+    end = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def held_looks(engine: Engine) -> tuple[threading.Event, threading.Event]:
+    """Set when a look begins; and to be set for it to go on."""
+    looking, may_end = threading.Event(), threading.Event()
+
+    def hold(*given: Any) -> None:
+        if LOOK in given[2]:
+            looking.set()
+            assert may_end.wait(timeout=60)
+
+    event.listen(engine, "before_cursor_execute", hold)
+    return looking, may_end
+
+
+def test_half_of_the_vectors_deleted_by_hand_is_said_by_running_searches_and_new_ones(built: Engine) -> None:
+    running = Retriever(built)
+    assert running.search(VECTOR).degraded is None
+    gone = change(built, HALF)
+    [(texts,)] = rows(built, TEXTS)
+    expected = Degraded(texts, gone)
+    found = Retriever(built).search(VECTOR)
+    assert found.degraded == expected
+    assert len(found.hits) == 10
+    assert eventually(lambda: running.search(VECTOR).degraded == expected)
+    assert running.similar(found.hits[0].chunk_id).degraded == expected
+
+
+def test_a_space_that_is_whole_again_is_said_to_be(built: Engine) -> None:
+    change(built, "CREATE TABLE kept AS SELECT * FROM rag.embeddings")
+    change(built, HALF)
+    running = Retriever(built)
+    assert running.search(VECTOR).degraded is not None
+    change(built, "INSERT INTO rag.embeddings SELECT * FROM kept ON CONFLICT DO NOTHING")
+    assert eventually(lambda: running.search(VECTOR).degraded is None)
+
+
+def test_no_search_waits_for_a_look_but_the_first_one(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coverage, "LOOK_S", 0.0)
+    searching = Retriever(built)
+    searching.search(VECTOR)
+    looking, may_end = held_looks(built)
+    gone = change(built, HALF)
+    # This one begins a look, which those after it leave alone.
+    assert [searching.search(VECTOR).degraded for _ in range(3)] == [None] * 3
+    assert looking.wait(timeout=60)
+    may_end.set()
+    assert eventually(lambda: searching.search(VECTOR).degraded is not None)
+    found = searching.search(VECTOR).degraded
+    assert found is not None
+    assert found.missing == gone
+
+
+def test_in_an_event_loop_it_is_seen_as_well(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coverage, "LOOK_S", 0.0)
+
+    async def ask() -> list[Degraded | None]:
+        engine = make_async_engine(built.url, options=EngineOptions(pool_size=2))
+        searching = AsyncRetriever(engine)
+        before = (await searching.search(VECTOR)).degraded
+        gone = await asyncio.to_thread(change, built, HALF)
+        end = time.monotonic() + 60
+        while (after := (await searching.search(VECTOR)).degraded) is None and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+        # With a look on its way.
+        await engine.dispose()
+        assert after is not None
+        assert after.missing == gone
+        return [before]
+
+    assert asyncio.run(ask()) == [None]
+
+
+def test_an_engine_that_ends_does_not_lose_the_connection_of_a_look(
+    built: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coverage, "LOOK_S", 0.0)
+    engine = make_engine(built.url, application_name="ended", options=EngineOptions(pool_size=2))
+    searching = Retriever(engine)
+    searching.search(VECTOR)
+    looking, may_end = held_looks(engine)
+    searching.search(VECTOR)
+    assert looking.wait(timeout=60)
+    engine.dispose()
+    may_end.set()
+    left = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ended' AND datname = current_database()"
+    assert eventually(lambda: rows(built, left) == [(0,)])
+
+
+def test_searches_do_not_count(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coverage, "LOOK_S", 1e6)
+    searching = Retriever(built)
+    searching.search(VECTOR)
+    sent: list[str] = []
+    event.listen(built, "before_cursor_execute", lambda *given: sent.append(given[2]))
+    for _ in range(5):
+        searching.search(VECTOR)
+    assert len(sent) == 5
+
+
+def test_without_a_sign_nothing_that_costs_much_is_counted_again(
+    built: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOOK_S", "CHEAP_S"):
+        monkeypatch.setattr(coverage, name, 0.0)
+    searching = Retriever(built)
+    # The server's own upkeep changes the signs, too.
+    change(built, "ALTER TABLE rag.embeddings_1 SET (autovacuum_enabled = off)")
+    change(built, "ALTER TABLE rag.document_chunks SET (autovacuum_enabled = off)")
+    searching.search(VECTOR)
+    sent: list[str] = []
+    event.listen(built, "before_cursor_execute", lambda *given: sent.append(given[2]))
+
+    def looks() -> int:
+        return len([statement for statement in sent if LOOK in statement])
+
+    assert eventually(lambda: bool(searching.search(VECTOR).hits) and looks() >= 3)
+    assert not [statement for statement in sent if "count(DISTINCT" in statement]
+
+
+def test_people_and_scripts_are_told(built: Engine, cli: Cli) -> None:
+    assert cli("search", "whale", "--json").json["degraded"] is None
+    assert cli("status", "--json").json["degraded"] == []
+    gone = change(built, HALF)
+    [(texts,)] = rows(built, TEXTS)
+    assert cli("search", "whale", "--json").json["degraded"] == {"texts": texts, "missing": gone}
+    said = cli("status", "--json").json
+    assert_shape(said, STATUS)
+    assert said["degraded"] == [{"space": 1, "texts": texts, "missing": gone}]
+    line = f"space 1 is degraded: {gone} of {texts} texts have no vector; run rag-assets repair, unless"
+    assert line in cli("search", "whale").out
+    assert line in cli("status").out
+
+
+def test_where_no_thread_can_be_had_the_search_waits_for_its_look(
+    built: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(coverage, "LOOK_S", 0.0)
+    monkeypatch.setattr("rag_assets.search.execution.concurrency._thread.start_new_thread", none)
+    searching = Retriever(built)
+    assert searching.search(VECTOR).degraded is None
+    gone = change(built, HALF)
+    assert eventually(lambda: searching.search(VECTOR).degraded is not None)
+    found = searching.search(VECTOR).degraded
+    assert found is not None
+    assert found.missing == gone

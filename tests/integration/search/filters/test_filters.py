@@ -1,0 +1,351 @@
+"""Filters against a model of them in Python, over documents of random metadata; and what is refused."""
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta, timezone
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, select, text
+
+from rag_assets.db.connections.engines import make_engine
+from rag_assets.db.models import Document, Project
+from rag_assets.db.writes.upserts import write_documents
+from rag_assets.errors import UsageError
+from rag_assets.projects.store import save_project
+from rag_assets.search.filters.document_filters import Filters
+from tests.conftest import new_database
+from tests.support.filters_in_python import ORDERED, glob_fits, passes
+from tests.support.rows import document
+
+INJECTION = 'a" ? (@ == 1) || true'
+KEYS = ["a", "b", "ü🦓", 'q"', "back\\slash", "", "0", INJECTION]
+SCALARS = [None, True, False, -1, 0, 1, 1.0, 2.5, 10, "", "1", "10", "x", "é", "%", INJECTION, "\\u0000"]
+PATHS = [
+    "a.md",
+    "b.md",
+    "docs/a.md",
+    "docs/a.rst",
+    "docs/b/a.md",
+    "docs/b/c/a[1].md",
+    "docsx/a.md",
+    "a.mdx",
+    "é/ü ?.md",
+]
+
+
+def random_value(random: Random, depth: int = 0) -> Any:
+    kind = random.random()
+    if kind < 0.6 or depth > 2:
+        return random.choice(SCALARS)
+    if kind < 0.8:
+        return [random_value(random, depth + 1) for _ in range(random.randint(0, 3))]
+    return {key: random_value(random, depth + 1) for key in random.sample(KEYS, random.randint(0, 3))}
+
+
+METADATA = [
+    {key: random_value(number) for key in number.sample(KEYS[:-1], number.randint(0, 4))}
+    for number in map(Random, range(150))
+]
+
+
+@pytest.fixture(scope="module")
+def documents(admin: Engine, template: str) -> Iterator[Engine]:
+    """Documents of METADATA in project p, those of PATHS in q."""
+    for url in new_database(admin, template):
+        engine = make_engine(url)
+        rows = [document(f"{number}.md", metadata=metadata) for number, metadata in enumerate(METADATA)]
+        rows += [document(path, project="q", file_type=f"type {len(path) % 3}", metadata={}) for path in PATHS]
+        with engine.begin() as connection:
+            for project in ("p", "q"):
+                save_project(connection, project, "/docs", {})
+            write_documents(connection, rows)
+            for number, path in enumerate(PATHS):
+                # Ten seconds apart, written a day before they were updated.
+                values = {"at": MOMENT + timedelta(seconds=10 * number), "path": path}
+                connection.execute(
+                    text(
+                        "UPDATE rag.documents SET created_at = :at, updated_at = CAST(:at AS timestamptz) + "
+                        "interval '1 day' WHERE file_path = :path AND metadata = '{}' AND file_type LIKE 'type %'"
+                    ),
+                    values,
+                )
+        yield engine
+        engine.dispose()
+
+
+MOMENT = datetime(2024, 2, 29, 12, tzinfo=UTC)
+
+
+def matching(engine: Engine, filters: Filters) -> list[str]:
+    statement = select(Document.file_path).join(Project).where(*filters.conditions()).order_by(Document.file_path)
+    with engine.connect() as connection:
+        return list(connection.scalars(statement))
+
+
+def with_metadata(engine: Engine, wanted: Any) -> set[int]:
+    return {int(path.removesuffix(".md")) for path in matching(engine, Filters(projects=["p"], metadata=wanted))}
+
+
+scalars = st.sampled_from(SCALARS)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=2),
+    max_leaves=4,
+)
+names = st.lists(st.sampled_from(KEYS), min_size=1, max_size=3).map(".".join).filter(bool)
+bounds = st.sampled_from([one for one in SCALARS if one is not None and not isinstance(one, bool)])
+comparisons = st.dictionaries(st.sampled_from([*ORDERED]), bounds, min_size=1, max_size=2) | st.one_of(
+    st.fixed_dictionaries({"$eq": values}),
+    st.fixed_dictionaries({"$ne": values}),
+    st.fixed_dictionaries({"$in": st.lists(values, min_size=1, max_size=4)}),
+    st.fixed_dictionaries({"$nin": st.lists(values, min_size=1, max_size=4)}),
+    st.fixed_dictionaries({"$exists": st.booleans()}),
+    st.fixed_dictionaries({"$contains": values}),
+)
+metadata_filters = st.recursive(
+    st.dictionaries(names, values | comparisons, min_size=1, max_size=2),
+    lambda inner: st.one_of(
+        st.fixed_dictionaries({"$not": inner}),
+        st.fixed_dictionaries({"$and": st.lists(inner, min_size=1, max_size=3)}),
+        st.fixed_dictionaries({"$or": st.lists(inner, min_size=1, max_size=3)}),
+    ),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(metadata_filters)
+def test_a_metadata_filter_passes_what_its_model_passes(documents: Engine, wanted: dict[str, Any]) -> None:
+    assert with_metadata(documents, wanted) == {n for n, one in enumerate(METADATA) if passes(one, wanted)}
+
+
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(
+    st.text("ab.*?/[]1", min_size=1, max_size=8)
+    | st.lists(st.sampled_from(["docs", "/", "**", "*", "a", ".md", "?"]), min_size=1, max_size=6).map("".join)
+)
+def test_a_glob_fits_what_its_model_fits(documents: Engine, glob: str) -> None:
+    assert matching(documents, Filters(projects=["q"], path_glob=glob)) == sorted(
+        p for p in PATHS if glob_fits(glob, p)
+    )
+
+
+@pytest.mark.parametrize(
+    ("glob", "number"),
+    [
+        ("*.md", 7),
+        ("docs/*.md", 1),
+        ("docs/**/*.md", 3),
+        ("docs/**", 4),
+        ("docs/", 4),
+        ("/*.md", 2),
+        ("a[1].md", 1),
+        ("ü ?.md", 1),
+        ("a.md ' OR true --", 0),
+        ("(.*", 0),
+        ("***" + "a" * 900, 0),
+    ],
+)
+def test_globs_read_as_those_of_a_shell(documents: Engine, glob: str, number: int) -> None:
+    assert len(matching(documents, Filters(projects=["q"], path_glob=glob))) == number
+
+
+def test_a_pattern_made_to_be_slow_is_not(documents: Engine) -> None:
+    for glob in ("**/a" * 250, "?*" * 500, "a**" * 333, "*a" * 500):
+        with documents.connect() as connection:
+            connection.execute(text("SET LOCAL statement_timeout = '5s'"))
+            assert connection.scalars(select(Document.id).where(*Filters(path_glob=glob).conditions())).all() == []
+
+
+def test_names_are_any_of_those_given(documents: Engine) -> None:
+    everything = len(METADATA) + len(PATHS)
+    assert len(matching(documents, Filters())) == everything
+    assert len(matching(documents, Filters(projects=["p", "q", "nobody"]))) == everything
+    assert matching(documents, Filters(projects=["q"])) == sorted(PATHS)
+    of_types = matching(documents, Filters(file_types=["type 1", "type 2"]))
+    assert of_types == sorted(path for path in PATHS if len(path) % 3)
+    assert matching(documents, Filters(file_types="type 1")) == sorted(path for path in PATHS if len(path) % 3 == 1)
+    assert matching(documents, Filters(file_types=["text' OR 'a' = 'a"])) == []
+    assert len(matching(documents, Filters(projects=[f"p{number}" for number in range(9_999)] + ["q"]))) == len(PATHS)
+
+
+def test_times_include_their_start_and_leave_out_their_end(documents: Engine) -> None:
+    second, fourth = MOMENT + timedelta(seconds=10), MOMENT + timedelta(seconds=30)
+    assert matching(documents, Filters(created_from=second, created_to=fourth)) == sorted(PATHS[1:3])
+    elsewhere = fourth.astimezone(timezone(timedelta(hours=-9)))
+    assert matching(documents, Filters(projects=["q"], created_from=elsewhere)) == sorted(PATHS[3:])
+    assert matching(documents, Filters(created_to=MOMENT)) == []
+    day = timedelta(days=1)
+    assert matching(documents, Filters(updated_from=second + day, updated_to=fourth + day)) == sorted(PATHS[1:3])
+    assert matching(documents, Filters(updated_from=second + day, created_to=second)) == []
+    extremes = Filters(
+        projects=["q"], created_from=datetime.min.replace(tzinfo=UTC), updated_to=datetime.max.replace(tzinfo=UTC)
+    )
+    assert len(matching(documents, extremes)) == len(PATHS)
+
+
+def test_all_conditions_hold_at_once(documents: Engine) -> None:
+    both = Filters(
+        projects=["q"], file_types=["type 1"], path_glob="docs/**", created_from=MOMENT, metadata={"$not": {"a": 1}}
+    )
+    assert matching(documents, both) == sorted(p for p in PATHS if len(p) % 3 == 1 and p.startswith("docs/"))
+
+
+def deep(depth: int, key: str | None = None) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value] if key is None else {key: value}
+    return value
+
+
+ENDLESS: dict[str, Any] = {}
+ENDLESS["a"] = ENDLESS
+
+REFUSED_METADATA: list[tuple[Any, str]] = [
+    ([], "is \\[\\]; write a mapping"),
+    ("author=Ada", "write a mapping"),
+    (0, "is 0; write a mapping"),
+    ({"$and": []}, "give it a list of filters"),
+    ({"$or": {"a": 1}}, "give it a list of filters"),
+    ({"$and": [{}]}, "is {}; write a mapping"),
+    ({"$not": None}, "is None; write a mapping"),
+    ({"$where": "1=1"}, "does not know '\\$where'"),
+    ({"": 1}, "does not know ''"),
+    ({1: "x"}, "does not know 1"),
+    ({None: "x"}, "does not know None"),
+    ({"a": {"$gt": None}}, "compares with None"),
+    ({"a": {"$gt": True}}, "compares with True"),
+    ({"a": {"$gt": [1]}}, "compares with \\[1\\]"),
+    ({"a": {"$gt": math.nan}}, "is no JSON"),
+    ({"a": {"$in": []}}, "give it a list"),
+    ({"a": {"$in": "abc"}}, "give it a list"),
+    ({"a": {"$exists": 1}}, "give true or false"),
+    ({"a": {"$regex": ".*"}}, "does not know '\\$regex'"),
+    ({"a": {"$gt": 1, "b": 2}}, "does not know 'b'"),
+    ({"a": math.inf}, "is no JSON"),
+    ({"a": [math.nan]}, "is no JSON"),
+    ({"a": {"$in": [1, math.nan]}}, "is no JSON"),
+    ({"a": "nul \x00"}, "is no JSON"),
+    ({"a\x00": 1}, "is no JSON"),
+    ({"a\x00": {"$exists": True}}, "is no JSON"),
+    ({"a": "\ud800"}, "is no JSON"),
+    ({"\udfff": {"$gt": 1}}, "is no JSON"),
+    ({"a": object()}, "is no JSON"),
+    ({"a": {(1, 2): 3}}, "is no JSON"),
+    ({"a": b"bytes"}, "is no JSON"),
+    ({"a": datetime.now(UTC)}, "is no JSON"),
+    ({"a": 10**5000}, "is no JSON"),
+    ({"a": "x" * 2_000_000}, "is no JSON"),
+    ({"a": deep(10_000)}, "nested deeper than"),
+    ({"a": deep(10_000, "b")}, "nested deeper than"),
+    (deep(10_000, "$not"), "nested deeper than"),
+    ({".".join("a" * 10_000): 1}, "deeper than 40 levels"),
+    ({".".join("a" * 10_000): {"$exists": True}}, "deeper than 40 levels"),
+    (ENDLESS, "nested deeper than"),
+    ({"a": {"$in": list(range(100_000))}}, "more than 5000 values"),
+    ({"$or": [{"a": number} for number in range(100_000)]}, "more than 5000 values"),
+    ({str(number): 1 for number in range(100_000)}, "more than 5000 values"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("wanted", "message"), REFUSED_METADATA, ids=[str(n) for n in range(len(REFUSED_METADATA))])
+def test_a_metadata_filter_that_cannot_be_is_refused(wanted: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        Filters(metadata=wanted).conditions()
+    assert len(str(caught.value)) < 300
+    assert str(caught.value).isascii()
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"projects": ["a\x00"]}, "projects has 'a\\\\x00'"),
+        ({"projects": ["\ud800"]}, "give names"),
+        ({"projects": [1]}, "projects has 1"),
+        ({"file_types": [None]}, "file_types has None"),
+        ({"file_types": ["\udcff"]}, "give names"),
+        ({"file_types": ["x"] * 10_001}, "10001 names"),
+        ({"path_glob": ""}, "path_glob is ''"),
+        ({"path_glob": "*" * 1_001}, "path_glob is"),
+        ({"path_glob": "\x00"}, "path_glob is"),
+        ({"path_glob": "\ud800"}, "path_glob is"),
+        ({"path_glob": 5}, "path_glob is 5"),
+        ({"created_from": datetime(2024, 1, 1)}, "created_from is .*with a time zone"),  # noqa: DTZ001
+        ({"updated_to": date(2024, 1, 1)}, "updated_to is .*with a time zone"),
+        ({"updated_from": "2024-01-01"}, "updated_from is '2024-01-01'"),
+        ({"created_from": MOMENT, "created_to": MOMENT}, "is not before"),
+        ({"updated_from": MOMENT, "updated_to": MOMENT - timedelta(seconds=1)}, "is not before"),
+    ],
+)
+def test_other_filters_that_cannot_be_are_refused(filters: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Filters(**filters).conditions()
+
+
+def test_as_much_as_is_allowed_is_answered(documents: Engine) -> None:
+    assert with_metadata(documents, {"$or": [{"b": {"$gt": number}} for number in range(1_600)]}) == with_metadata(
+        documents, {"b": {"$gt": 0}}
+    )
+    assert with_metadata(documents, {"a": {"$in": [f"v{number}" for number in range(4_990)] + ["x"]}}) == with_metadata(
+        documents, {"a": "x"}
+    )
+    assert with_metadata(documents, {"a": {"$ne": deep(35)}}) == set(range(len(METADATA)))
+    assert with_metadata(documents, {".".join("a" * 40): {"$exists": False}}) == set(range(len(METADATA)))
+    assert with_metadata(documents, {"a": "\\u0000"}) == {
+        n for n, one in enumerate(METADATA) if one.get("a") == "\\u0000"
+    }
+
+
+def test_the_index_on_metadata_serves_containment_and_lists_of_values(documents: Engine) -> None:
+    for wanted in ({"a": "x"}, {"a": {"$eq": "x"}}, {"a": {"$in": ["x", "y"]}}):
+        statement = select(Document.id).where(*Filters(metadata=wanted).conditions())
+        with documents.connect() as connection:
+            connection.execute(text("SET LOCAL enable_seqscan = off"))
+            compiled = statement.compile(connection)
+            plan = connection.exec_driver_sql(f"EXPLAIN {compiled}", compiled.params)
+            assert any("Bitmap Index Scan on ix_documents_metadata" in line for (line,) in plan)
+
+
+def test_a_filter_asked_for_again_is_not_put_together_again() -> None:
+    def made() -> Filters:
+        return Filters(projects=("p",), metadata={"a": [1, {"b": "x"}]}, created_from=datetime(2024, 1, 1, tzinfo=UTC))
+
+    assert made().clauses() is made().clauses()
+    # The same moment, written in another zone.
+    elsewhere = timezone(timedelta(hours=2))
+    assert Filters(created_to=datetime(2024, 1, 1, 2, tzinfo=elsewhere)).clauses() is (
+        Filters(created_to=datetime(2024, 1, 1, tzinfo=UTC)).clauses()
+    )
+
+
+def test_filters_that_differ_in_a_type_alone_are_not_taken_for_one_another() -> None:
+    values: list[Any] = [1, 1.0, True, "1", [1], None, "", {}, []]
+    filters = [Filters(metadata={"a": {"$eq": value}}) for value in values]
+    filters += [Filters(projects="ab"), Filters(projects=("a", "b")), Filters(file_types=("a", "b"))]
+    assert len({one.key() for one in filters}) == len(filters)
+    assert len({id(one.clauses()) for one in filters}) == len(filters)
+
+
+def test_what_is_not_of_pythons_own_types_is_put_together_anew(documents: Engine) -> None:
+    class Changing(Mapping[str, Any]):
+        def __init__(self) -> None:
+            self.value = "x"
+
+        def __getitem__(self, name: str) -> Any:
+            return {"a": self.value}[name]
+
+        def __iter__(self) -> Iterator[str]:
+            return iter(["a"])
+
+        def __len__(self) -> int:
+            return 1
+
+    wanted = Changing()
+    before = matching(documents, Filters(metadata=wanted))
+    wanted.value = "10"
+    assert before == matching(documents, Filters(metadata={"a": "x"}))
+    assert matching(documents, Filters(metadata=wanted)) == matching(documents, Filters(metadata={"a": "10"})) != before

@@ -1,0 +1,172 @@
+"""Search by words in the database, held against the formula worked out in Python."""
+
+import math
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy import Engine
+
+from rag_assets.db.writes.word_statistics import refresh_words
+from rag_assets.search.filters.document_filters import Filters
+from rag_assets.search.keyword import search as words
+from rag_assets.search.keyword.bm25 import K1, B
+from tests.support.keyword_corpus import paths, search, write
+from tests.support.runs import rows
+
+VOCABULARY = ["zebra", "lion", "river", "plain", "grass", "horn", "tail", "claw", "mane", "hoof", "fang", "paw"]
+
+
+def strewn(number: int, vocabulary: Sequence[str]) -> dict[str, str]:
+    """Documents of words of very different commonness, and of very different length."""
+    rng = random.Random(0)
+    weights = [1 / (rank + 1) for rank in range(len(vocabulary))]
+    return {f"{n:04}.txt": " ".join(rng.choices(vocabulary, weights, k=rng.randint(2, 40))) for n in range(number)}
+
+
+def by_the_formula(texts: dict[str, str], question: str) -> dict[str, float]:
+    counts = {path: Counter(text.split()) for path, text in texts.items()}
+    mean = sum(count.total() for count in counts.values()) / len(counts)
+    scores: Counter[str] = Counter()
+    for word in set(question.split()):
+        having = sum(word in count for count in counts.values())
+        idf = math.log(1 + (len(counts) - having + 0.5) / (having + 0.5))
+        for path, count in counts.items():
+            if times := count[word]:
+                scores[path] += idf * times * (K1 + 1) / (times + K1 * (1 - B + B * count.total() / mean))
+    return dict(scores)
+
+
+@pytest.mark.parametrize("question", ["zebra", "paw", "zebra paw fang", " ".join(VOCABULARY)])
+def test_scores_and_order_are_those_of_the_formula(engine: Engine, question: str) -> None:
+    texts = strewn(200, VOCABULARY)
+    write(engine, texts)
+    expected = by_the_formula(texts, question)
+    found = search(engine, question, k=1_000)
+    assert dict(found) == pytest.approx(expected)
+    assert [path for path, _ in found] == sorted(expected, key=lambda path: (-round(expected[path], 9), path))
+
+
+def test_few_candidates_find_the_same_best(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = strewn(2_000, [f"w{n}x" for n in range(500)])
+    write(engine, texts)
+    monkeypatch.setattr(words, "FEWEST_CANDIDATES", 200)
+    for question in (
+        "w1x w5x w300x",
+        "w0x w2x w20x w40x w60x",
+        "w3x w8x w13x w21x w34x w55x w89x w144x",
+        "w100x w200x",
+    ):
+        expected = by_the_formula(texts, question)
+        best = sorted(expected, key=lambda path: (-expected[path], path))[:10]
+        assert len(set(paths(engine, question)) & set(best)) >= 9
+
+
+@pytest.mark.parametrize("k", [1, 10, 300])
+def test_as_many_hits_come_as_qualify(engine: Engine, monkeypatch: pytest.MonkeyPatch, k: int) -> None:
+    """A rare word must not hide the chunks that share only common ones."""
+    monkeypatch.setattr(words, "FEWEST_CANDIDATES", 20)
+    monkeypatch.setattr(words, "CANDIDATES_PER_HIT", 1)
+    texts = {f"{n:03}.txt": "the river runs" for n in range(250)} | {"rare.txt": "a quokka"}
+    write(engine, texts)
+    found = paths(engine, "quokka river", k=k)
+    assert len(found) == min(k, 251)
+    assert found[0] == "rare.txt"
+    assert len(set(found)) == len(found)
+
+
+def test_filters_never_hide_what_qualifies(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "FEWEST_CANDIDATES", 20)
+    monkeypatch.setattr(words, "CANDIDATES_PER_HIT", 2)
+    write(engine, {f"{n:03}.txt": "the quokka by the river" for n in range(300)}, project="big")
+    write(engine, {f"{n:03}.md": "the river" for n in range(15)}, project="small")
+    for filters in (Filters(projects=["small"]), Filters(path_glob="*.md")):
+        assert len(paths(engine, "quokka river", filters=filters)) == 10
+        assert len(paths(engine, "quokka river", k=100, filters=filters)) == 15
+    assert len(paths(engine, "quokka river", k=200, filters=Filters(path_glob="*.txt"))) == 200
+    assert paths(engine, "quokka", filters=Filters(projects=["small"])) == []
+
+
+def test_equal_scores_are_in_the_order_of_project_and_path(engine: Engine) -> None:
+    for project in ("b", "a"):
+        write(engine, {f"{project}{n}.txt": "the river" for n in (3, 1, 2)}, project=project)
+    assert paths(engine, "river", k=4) == ["a1.txt", "a2.txt", "a3.txt", "b1.txt"]
+
+
+def test_a_phrase_of_common_words_finds_its_chunks(engine: Engine) -> None:
+    texts = {f"{n:03}.txt": "a river with a long plain" for n in range(50)}
+    write(engine, texts | {"phrase.txt": "the plain river of the long day"})
+    assert paths(engine, '"plain river"') == ["phrase.txt"]
+    assert paths(engine, 'long -"plain river"', k=100) == sorted(texts)
+    assert paths(engine, '"plain river" -day') == []
+
+
+def test_stop_words_alone_find_nothing_and_take_nothing_away(engine: Engine) -> None:
+    write(engine, {"a.txt": "to be or not to be by the river", "b.txt": "a plain"})
+    for question in ("to be or not to be", '"to be or not to be"', "-river", '-"the river"', "", "!!!"):
+        assert paths(engine, question) == []
+    assert paths(engine, '"to be" river') == ["a.txt"]
+    assert paths(engine, "river -the") == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("text", "questions"),
+    [
+        ("Override object.__getattr__ and call __init__ first.", ["__init__", "__getattr__", "object.__getattr__"]),
+        ("Set RAG_ASSETS_STATE_DIR=/srv/state first.", ["RAG_ASSETS_STATE_DIR", "state_dir", '"STATE_DIR"']),
+        ("It raises errno.ECONNREFUSED at once.", ["ECONNREFUSED", "errno.ECONNREFUSED", "econnrefused"]),
+        ("Use collections.OrderedDict, not dict.", ["OrderedDict", "collections.OrderedDict", "collections"]),
+        ("Look at /usr/lib/python3/dist-packages/foo/bar.py there.", ["bar.py", "foo/bar.py", "dist-packages"]),
+        ("See https://docs.example.org/library/os.path.html for it.", ["os.path", "docs.example.org", "library"]),
+        ("Code E1234, or ERR-404, or CVE-2024-1234.", ["E1234", "ERR-404", "404", "CVE-2024-1234", "err 404"]),
+        ("Written in C++ and std::vector<int>.", ["std::vector", "vector", "C++"]),
+        ("Patients and/or controls, patients/controls.", ["controls", "patients", "and/or"]),
+        ("Version 3.14 of libc.so.6 is here.", ["3.14", "libc.so.6", "libc"]),
+        ("Write to ada@example.org about foo-bar.", ["ada@example.org", "foo-bar", "bar"]),
+    ],
+)
+def test_names_are_found_whole_and_by_their_parts(engine: Engine, text: str, questions: list[str]) -> None:
+    write(engine, {"wanted.txt": text, "other.txt": "nothing of that kind"})
+    for question in questions:
+        assert paths(engine, question) == ["wanted.txt"], question
+
+
+def test_each_language_is_compared_in_its_own_lexemes(engine: Engine) -> None:
+    write(engine, {"en.txt": "the houses are old and the war is over"}, project="en")
+    write(engine, {"de.txt": "die Häuser sind alt, und der Krieg war lang"}, project="de", language="german")
+    write(engine, {"any.txt": "the houses"}, project="any", language="simple")
+    assert paths(engine, "house") == ["en.txt"]
+    assert paths(engine, "Haus") == ["de.txt"]
+    assert paths(engine, "war") == ["en.txt"], "a stop word in German"
+    assert sorted(paths(engine, "houses")) == ["any.txt", "en.txt"]
+    assert paths(engine, "houses Haus", filters=Filters(projects=["de"])) == ["de.txt"]
+
+
+def test_words_written_since_the_last_count_are_found(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag_assets.db.writes.word_statistics.SMALL", 10)
+    write(engine, {f"{n:03}.txt": "the river" for n in range(200)})
+    counted = "SELECT chunks FROM rag.word_statistics"
+    write(engine, {"new.txt": "one quokka"})
+    assert rows(engine, counted) == [(200,)], "one chunk more is not worth counting all again"
+    assert paths(engine, "quokka") == ["new.txt"]
+    write(engine, {f"more{n}.txt": "the plain" for n in range(3)})
+    assert rows(engine, counted) == [(204,)], "a fiftieth is"
+
+
+def test_a_new_language_is_always_counted(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag_assets.db.writes.word_statistics.SMALL", 10)
+    write(engine, {f"{n:03}.txt": "the river" for n in range(200)})
+    write(engine, {"de.txt": "die Häuser"}, project="de", language="german")
+    assert paths(engine, "Haus") == ["de.txt"]
+
+
+def test_nothing_is_counted_twice(engine: Engine) -> None:
+    write(engine, {"a.txt": "the river"})
+    assert refresh_words(engine, "c1") is False
+    assert refresh_words(engine, "never") is False
+
+
+def test_repetitions_count_up_to_what_a_tsvector_keeps(engine: Engine) -> None:
+    write(engine, {f"{n}.txt": " ".join(["river"] * n + ["plain"] * (255 - n)) for n in (1, 2, 3, 50, 254)})
+    assert paths(engine, "river") == ["254.txt", "50.txt", "3.txt", "2.txt", "1.txt"]

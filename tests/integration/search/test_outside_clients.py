@@ -1,0 +1,144 @@
+"""Clients that know nothing of this package: what the README tells them to do, run as it stands there.
+
+LangChain and LlamaIndex need an environment of their own (outside_clients.txt says why): OUTSIDE_CLIENTS_PYTHON names
+its interpreter, .ci/run makes one.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from textwrap import dedent
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.support.fakes import HashEncoder
+from tests.support.runs import rows
+from tests.unit.docs.test_readme import README
+
+PYTHON = os.environ.get("OUTSIDE_CLIENTS_PYTHON")
+needs_clients = pytest.mark.skipif(
+    PYTHON is None,
+    reason="OUTSIDE_CLIENTS_PYTHON names no Python with tests/integration/search/outside_clients.txt installed",
+)
+QUESTION = "the keeper feeds the whale"
+VECTOR = [float(value) for value in HashEncoder().encode_query(QUESTION)]
+ROLE_ADDRESS = "reader:secret@localhost/rag"
+
+LANGCHAIN_MODEL = f"""
+import json
+from langchain_core.embeddings import Embeddings
+
+class Known(Embeddings):
+    def embed_query(self, text):
+        assert text == {QUESTION!r}
+        return {VECTOR}
+    def embed_documents(self, texts):
+        raise AssertionError("nothing is written")
+
+embeddings = Known()
+"""
+LANGCHAIN_FOUND = "print(json.dumps([[one.id, one.page_content, one.metadata] for one in found]))"
+
+LLAMA_MODEL = f"""
+import json
+from llama_index.core.embeddings import BaseEmbedding
+
+class Known(BaseEmbedding):
+    def _get_query_embedding(self, query):
+        assert query == {QUESTION!r}
+        return {VECTOR}
+    async def _aget_query_embedding(self, query):
+        return self._get_query_embedding(query)
+    def _get_text_embedding(self, text):
+        raise AssertionError("nothing is written")
+
+embeddings = Known()
+"""
+LLAMA_FOUND = "print(json.dumps([[one.node_id, one.text, one.metadata] for one in found]))"
+
+
+def block(having: str) -> str:
+    """The README's one block of code with these words, for the built database's project."""
+    section = README.split("\n## Outside clients\n")[1].split("\n## ")[0]
+    lines = [line if line.startswith("    ") or not line else "\0" for line in section.splitlines()]
+    [found] = [dedent(part).strip() for part in "\n".join(lines).split("\0") if having in part]
+    return found.replace("python-topics", "zoo").replace("How do I close a file?", QUESTION)
+
+
+@pytest.fixture
+def reader(built: Engine) -> Iterator[str]:
+    """The role that the README makes; gives what stands in its address for role, host and database."""
+    with built.begin() as connection:
+        connection.execute(text(block("CREATE ROLE")))
+    at = built.url.set(username="reader", password="secret").render_as_string(hide_password=False)
+    yield at.partition("://")[2]
+    with built.begin() as connection:
+        connection.execute(text("DROP OWNED BY reader; DROP ROLE reader"))
+
+
+def nearest(engine: Engine) -> list[tuple[str, str]]:
+    """The five best chunks of the project by comparing all its vectors: (text, path). Copies are equally near."""
+    exactly = (
+        "SELECT c.chunk_text, d.file_path FROM rag.document_chunks c JOIN rag.documents d ON d.id = c.document_id "
+        "JOIN rag.projects p ON p.id = d.project_id JOIN rag.embeddings e ON e.content_hash = c.content_hash "
+        "WHERE p.name = 'zoo' ORDER BY e.embedding <=> CAST(:vector AS vector), d.file_path LIMIT 5"
+    )
+    return [(content, path) for content, path in rows(engine, exactly, vector=str(VECTOR))]
+
+
+def ask(address: str, before: str, having: str, after: str) -> list[tuple[str, str, dict[str, object]]]:
+    """Run a block of the README in the clients' Python: (id, text, metadata) of what it found."""
+    code = block(having)
+    assert ROLE_ADDRESS in code
+    script = before + code.replace(ROLE_ADDRESS, address) + "\n" + after
+    assert PYTHON is not None
+    done = subprocess.run([PYTHON, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return [tuple(one) for one in json.loads(done.stdout.splitlines()[-1])]
+
+
+def test_plain_sql_finds_what_is_nearest_through_the_index(built: Engine, reader: str) -> None:
+    statement = block("embedding <=> $1 AS distance")
+    with psycopg.connect(f"postgresql://{reader}", cursor_factory=psycopg.RawCursor) as connection:
+        found = connection.execute(statement, [str(VECTOR)]).fetchall()
+        assert {project for project, *_ in found} == {"zoo"}
+        assert sorted((content, path) for _, path, content, _ in found) == sorted(nearest(built))
+        # So few vectors are compared faster than the index is walked; with these off, it shows that it can be.
+        connection.execute("SET enable_seqscan = off; SET enable_sort = off")
+        plan = connection.execute("EXPLAIN " + statement, [str(VECTOR)]).fetchall()  # type: ignore[arg-type]
+        assert "ix_embeddings_1_hnsw" in str(plan)
+        # The role's settings let the index go on until the filter has let enough through: here, all of the project.
+        of_project = rows(built, "SELECT count(*) FROM rag.live_chunks WHERE project = 'zoo'")[0][0]
+        every = connection.execute(statement.replace("LIMIT 5", "LIMIT 1000"), [str(VECTOR)]).fetchall()  # type: ignore[arg-type]
+        assert len(every) == of_project > 50
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT content FROM rag.documents")
+
+
+@needs_clients
+def test_langchain_searches_the_view_as_it_is(built: Engine, reader: str) -> None:
+    found = ask(reader, LANGCHAIN_MODEL, "PGEngine", LANGCHAIN_FOUND)
+    assert sorted((content, metadata["source"]) for _, content, metadata in found) == sorted(nearest(built))
+    assert (
+        found[0][2]["title"]
+        == rows(
+            built,
+            "SELECT d.title FROM rag.documents d JOIN rag.document_chunks c ON c.document_id = d.id "
+            "WHERE c.id = CAST(:id AS uuid)",
+            id=found[0][0],
+        )[0][0]
+    )
+
+
+@needs_clients
+def test_llama_index_searches_a_view_made_of_it(built: Engine, reader: str) -> None:
+    with built.begin() as connection:
+        connection.execute(text(block("CREATE VIEW")))
+    found = ask(reader, LLAMA_MODEL, "VectorStoreIndex", LLAMA_FOUND)
+    assert sorted((content, metadata["source"]) for _, content, metadata in found) == sorted(nearest(built))
+    assert {metadata["project"] for *_, metadata in found} == {"zoo"}
+    ids = {str(id_) for (id_,) in rows(built, "SELECT id FROM rag.document_chunks")}
+    assert {id_ for id_, *_ in found} <= ids

@@ -1,0 +1,277 @@
+"""The live space is replaced while searches are on their way: each is answered, whole, by one space or the other."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import Connection, Engine
+
+from rag_assets.db.connections.engines import make_async_engine
+from rag_assets.db.index.build import ensure_index
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.spaces.retention import retire
+from rag_assets.db.spaces.spaces import drop_retired, promote
+from rag_assets.db.writes.rows import EmbeddingRow
+from rag_assets.db.writes.upserts import write_chunks, write_embeddings
+from rag_assets.db.writes.word_statistics import refresh_words
+from rag_assets.errors import ServiceError, UsageError
+from rag_assets.search.async_retriever import AsyncRetriever
+from rag_assets.search.execution import modes
+from rag_assets.search.results import Answer
+from rag_assets.search.retriever import Retriever
+from tests.support.fakes import HashEncoder
+from tests.support.rows import chunked, definition, document, space_of, unit_vectors
+from tests.support.runs import rows
+from tests.support.vectors import DIMENSIONS, make_corpus
+
+FLIPS = 4
+QUESTION = "text 4"
+OPTIONS: list[dict[str, Any]] = [
+    {"mode": "vector"},
+    {"mode": "vector", "k": 1000},
+    {"mode": "vector", "project": "q"},
+    {"mode": "text"},
+    {"mode": "hybrid", "k": 7},
+    {"mode": "hybrid", "project": "p", "mmr": 0.5, "context": 1},
+]
+
+
+class Spaces:
+    """A corpus of 30 documents whose live space is replaced by one of other chunks, vectors and dimensions."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        corpus = make_corpus(engine)
+        self.live = corpus.space
+        self.documents = {(one.project, one.file_path): one.document_id for one in corpus.chunks}
+        self.chunks = {1: 0}
+        self.number = 1
+        refresh_words(engine, self.live.chunking)
+        [(self.chunks[1],)] = rows(engine, "SELECT count(*) FROM rag.document_chunks")
+
+    def next(self, *, drop: bool = True) -> EmbeddingSpace:
+        """Build another beside the live one, flip, and drop the old one with its chunks."""
+        self.number += 1
+        dimensions, chunking = DIMENSIONS + self.number, f"c{self.number}"
+        space = space_of(
+            self.engine, definition(f"f{self.number}", chunking=chunking, dimensions=dimensions, distance="cosine")
+        )
+        cut = []
+        for project, path in self.documents:
+            texts = [f"text {path} {project} {part} of {chunking}. " for part in range(2 + self.number % 3)]
+            cut.append(chunked(document(path, "".join(texts), project=project), texts, chunking=chunking))
+        hashes = [one.content_hash for whole in cut for one in whole.chunks]
+        vectors = unit_vectors(len(hashes), dimensions, seed=self.number)
+        with self.engine.begin() as connection:
+            write_chunks(connection, chunking, cut)
+            write_embeddings(connection, space.id, [EmbeddingRow(*pair) for pair in zip(hashes, vectors, strict=True)])
+        ensure_index(self.engine, space)
+        refresh_words(self.engine, chunking)
+        self.chunks[space.id] = len(hashes)
+        with self.engine.begin() as connection:
+            promote(connection, space)
+        if drop:
+            with self.engine.begin() as connection:
+                retire(connection, self.live.id)
+                drop_retired(connection)
+                connection.exec_driver_sql("DELETE FROM rag.document_chunks WHERE chunking = %s", (self.live.chunking,))
+        self.live = space
+        return space
+
+    def check(self, answer: Answer, options: dict[str, Any]) -> None:
+        """All hits are of one space: its chunks, and as many as it has for the question."""
+        chunking = f"c{answer.space}"
+        assert answer.hits
+        for hit in answer.hits:
+            assert (f"of {chunking}." in hit.text) or (answer.space == 1 and " of c" not in hit.text)
+        if options["mode"] != "text" and "project" not in options:
+            assert len(answer.hits) == min(options.get("k", 10), self.chunks[answer.space])
+
+
+@pytest.fixture
+def spaces(engine: Engine) -> Spaces:
+    return Spaces(engine)
+
+
+def encoder(space: EmbeddingSpace) -> HashEncoder:
+    return HashEncoder(space.dimensions)
+
+
+def test_searches_follow_at_once_between_two_of_them(spaces: Spaces, engine: Engine) -> None:
+    retriever = Retriever(engine, encoder=encoder)
+    for _ in range(3):
+        for options in OPTIONS:
+            answer = retriever.search(QUESTION, **options)
+            assert answer.space == spaces.live.id
+            spaces.check(answer, options)
+        spaces.next()
+    assert {answer.space for answer in retriever.search_many([QUESTION, "text 5"])} == {spaces.live.id}
+    assert retriever.search(np.ones(spaces.live.dimensions)).space == spaces.live.id
+    # A vector for the space to come is not refused by what was known of the one before.
+    wider = spaces.next()
+    assert retriever.search(np.ones(wider.dimensions)).space == wider.id
+    with pytest.raises(UsageError, match=f"the live space .* has {wider.dimensions}"):
+        retriever.search(np.ones(DIMENSIONS))
+    assert retriever.aggregate(to=QUESTION).chunks == spaces.chunks[wider.id]
+    spaces.next()
+    assert len(retriever.centroid()) == spaces.live.dimensions
+    spaces.next()
+    [hit, *_] = retriever.search(QUESTION).hits
+    spaces.next(drop=False)
+    # The chunk of a space that serves no more has no vector in the one that does.
+    with pytest.raises(UsageError, match="has no vector in space"):
+        retriever.similar(hit.chunk_id)
+    assert not retriever.explain_hit(hit.chunk_id).served
+
+
+def test_searches_in_threads_never_see_a_flip(spaces: Spaces, engine: Engine) -> None:
+    retriever = Retriever(engine, encoder=encoder)
+    done = threading.Event()
+    answers: list[list[Answer]] = [[] for _ in OPTIONS]
+    errors: list[Exception] = []
+
+    def search(number: int) -> None:
+        while not done.is_set():
+            try:
+                answer = retriever.search(f"{QUESTION} {len(answers[number]) % 5}", **OPTIONS[number])
+                spaces.check(answer, OPTIONS[number])
+                answers[number].append(answer)
+            except Exception as error:
+                errors.append(error)
+                return
+
+    threads = [threading.Thread(target=search, args=(number,)) for number in range(len(OPTIONS))]
+    for thread in threads:
+        thread.start()
+    for flip in range(FLIPS + 1):
+        # Nobody is left behind, so that each is searching while each of the flips is made.
+        while not all(found and found[-1].space == spaces.live.id for found in answers) and not errors:
+            time.sleep(0.01)
+        if flip < FLIPS:
+            spaces.next()
+    done.set()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert errors == []
+    saw_each_in_turn(answers)
+
+
+def saw_each_in_turn(answers: list[list[Answer]]) -> None:
+    for found in answers:
+        seen = [answer.space for answer in found]
+        assert seen == sorted(seen)
+        assert set(seen) == set(range(1, FLIPS + 2))
+
+
+def test_searches_in_an_event_loop_never_see_a_flip(spaces: Spaces, engine: Engine) -> None:
+    async def use() -> list[list[Answer]]:
+        asynchronous = make_async_engine(engine.url)
+        retriever = AsyncRetriever(asynchronous, encoder=encoder)
+        done = asyncio.Event()
+
+        answers: list[list[Answer]] = [[] for _ in OPTIONS]
+
+        async def search(found: list[Answer], options: dict[str, Any]) -> None:
+            while not done.is_set():
+                found.append(await retriever.search(f"{QUESTION} {len(found) % 5}", **options))
+                spaces.check(found[-1], options)
+
+        async def flip() -> None:
+            for flip in range(FLIPS + 1):
+                while not all(found and found[-1].space == spaces.live.id for found in answers):
+                    await asyncio.sleep(0.01)
+                if flip < FLIPS:
+                    await asyncio.to_thread(spaces.next)
+            done.set()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for pair in zip(answers, OPTIONS, strict=True):
+                    group.create_task(search(*pair))
+                group.create_task(flip())
+        finally:
+            await asynchronous.dispose()
+        return answers
+
+    saw_each_in_turn(asyncio.run(use()))
+
+
+def in_the_midst(monkeypatch: pytest.MonkeyPatch, name: str, flip: Callable[[], Any]) -> list[str]:
+    """Have the space replaced right after the first call of this step of a search."""
+    step = getattr(modes, name)
+    flipped: list[str] = []
+
+    def once(connection: Connection, *given: Any, **options: Any) -> Any:
+        found = step(connection, *given, **options)
+        if not flipped:
+            flipped.append(name)
+            flip()
+        return found
+
+    monkeypatch.setattr(modes, name, once)
+    return flipped
+
+
+@pytest.mark.parametrize(
+    ("step", "options"),
+    [
+        ("nearest_rows", {"mode": "hybrid", "k": 40}),
+        ("search_words", {"mode": "hybrid", "k": 40}),
+        ("search_words", {"mode": "text", "k": 40}),
+        ("nearest_rows", {"mode": "vector", "k": 5}),
+    ],
+)
+def test_a_flip_between_two_statements_of_a_search_makes_no_mixture(
+    spaces: Spaces, engine: Engine, monkeypatch: pytest.MonkeyPatch, step: str, options: dict[str, Any]
+) -> None:
+    retriever = Retriever(engine, encoder=encoder)
+    expected = retriever.search(QUESTION, **options)
+    flipped = in_the_midst(monkeypatch, step, lambda: spaces.next(drop=False))
+    answer = retriever.search(QUESTION, **options)
+    assert flipped == [step]
+    # What the search saw at its first statement, it saw to its end.
+    assert answer.hits == expected.hits
+    assert retriever.search(QUESTION, **options).space == spaces.live.id
+
+
+def test_a_flip_while_the_model_works_is_followed(spaces: Spaces, engine: Engine) -> None:
+    asked: list[int] = []
+
+    class Slow(HashEncoder):
+        def encode_query(self, text: str) -> Any:
+            asked.append(self.dimensions)
+            if len(asked) == 1:
+                spaces.next()
+            return super().encode_query(text)
+
+    for options in OPTIONS[:1] + OPTIONS[4:]:
+        asked.clear()
+        retriever = Retriever(engine, encoder=lambda space: Slow(space.dimensions))
+        answer = retriever.search("never asked before " + str(options), **options)
+        assert answer.space == spaces.live.id
+        spaces.check(answer, options)
+        assert len(asked) == 2
+
+
+def test_when_no_space_is_live_any_more_that_is_told(spaces: Spaces, engine: Engine) -> None:
+    retriever = Retriever(engine, encoder=encoder)
+    retriever.search(QUESTION)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE rag.embedding_spaces SET status = 'retired'")
+        connection.exec_driver_sql("DROP VIEW rag.live_chunks")
+    calls: Sequence[Callable[[], Any]] = [lambda o=options: retriever.search(QUESTION, **o) for options in OPTIONS]
+    for call in calls:
+        with pytest.raises(ServiceError, match="no space is live"):
+            call()
+    with engine.begin() as connection:
+        drop_retired(connection)
+    for call in calls:
+        with pytest.raises(ServiceError, match="no space is live"):
+            call()
+    # The same retriever serves again with the next space.
+    spaces.next(drop=False)
+    assert retriever.search(QUESTION).space == spaces.live.id

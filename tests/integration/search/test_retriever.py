@@ -1,0 +1,169 @@
+"""Searches in the live space: what comes back, in which order, and what is refused."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from numpy.typing import NDArray
+from sqlalchemy import URL, Engine, text
+
+from rag_assets.db.connections.engines import make_engine
+from rag_assets.errors import ServiceError, UsageError
+from rag_assets.search.retriever import Retriever
+from tests.support.check_runs import change
+from tests.support.fakes import HashEncoder
+from tests.support.runs import rows
+
+SHARED = "The keeper feeds the whale every morning before the storm."
+
+
+class Counting(HashEncoder):
+    """Remembers the questions that it was asked to embed."""
+
+    def __init__(self, dimensions: int) -> None:
+        super().__init__(dimensions)
+        self.questions: list[str] = []
+
+    def encode_query(self, text: str) -> NDArray[Any]:
+        self.questions.append(text)
+        return super().encode_query(text)
+
+
+@pytest.fixture
+def encoder() -> Counting:
+    return Counting(384)
+
+
+@pytest.fixture
+def retriever(built: Engine, encoder: Counting) -> Retriever:
+    return Retriever(built, encoder=lambda space: encoder)
+
+
+def best_by_hand(engine: Engine, encoder: HashEncoder, question: str, k: int, projects: Sequence[str]) -> list[float]:
+    """The scores of an exact scan, best first."""
+    found = rows(
+        engine,
+        "SELECT 1 - (e.embedding <=> CAST(:q AS vector)) FROM rag.document_chunks c "
+        "JOIN rag.documents d ON d.id = c.document_id JOIN rag.projects p ON p.id = d.project_id "
+        "JOIN rag.embeddings e ON e.content_hash = c.content_hash WHERE p.name = ANY(:p) ORDER BY 1 DESC LIMIT :k",
+        q=str(encoder.encode_query(question).tolist()),
+        k=k,
+        p=list(projects),
+    )
+    return [score for (score,) in found]
+
+
+def test_a_text_finds_itself_first_with_all_that_a_citation_needs(built: Engine, retriever: Retriever) -> None:
+    [(id_, stored, path, title, index, start, end, headings, project, content)] = rows(
+        built,
+        "SELECT c.id, chunk_text, file_path, title, chunk_index, char_start, char_end, heading_path, p.name, d.content "
+        "FROM rag.document_chunks c JOIN rag.documents d ON d.id = c.document_id "
+        "JOIN rag.projects p ON p.id = d.project_id WHERE file_path = 'page05.md' ORDER BY c.id LIMIT 1",
+    )
+    answer = retriever.search(stored, k=3, mode="vector")
+    first = answer.hits[0]
+    assert (first.rank, first.chunk_id, first.text, first.file_path) == (1, id_, stored, path)
+    assert (first.title, first.chunk_index, first.heading_path, first.project) == (title, index, headings, project)
+    assert content[first.char_start : first.char_end] == first.text
+    assert (first.char_start, first.char_end) == (start, end)
+    assert first.score == pytest.approx(1, abs=1e-5)
+    assert answer.took_ms > 0
+    assert [hit.rank for hit in answer.hits] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("project", "plan"), [(None, "index"), ("zoo", "exact")])
+@pytest.mark.parametrize("k", [1, 10, 60])
+def test_hits_are_those_of_an_exact_scan(
+    built: Engine, retriever: Retriever, encoder: Counting, k: int, project: str | None, plan: str
+) -> None:
+    question = "violin in the winter forest"
+    answer = retriever.search(question, k=k, project=project, mode="vector")
+    expected = best_by_hand(built, encoder, question, k, [project] if project else ["sea", "zoo"])
+    assert answer.plan == plan
+    assert [hit.score for hit in answer.hits] == pytest.approx(expected, abs=1e-5)
+    assert {hit.project for hit in answer.hits} <= ({project} if project else {"sea", "zoo"})
+
+
+def test_a_project_searched_through_the_graph_has_the_same_hits(
+    built: Engine, retriever: Retriever, encoder: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag_assets.search.vector.selectivity.ALWAYS_EXACTLY", 0)
+    monkeypatch.setattr("rag_assets.search.vector.selectivity.CANDIDATE_COST", 0)
+    question = "violin in the winter forest"
+    answer = retriever.search(question, k=20, project="zoo", mode="vector")
+    assert answer.plan == "index"
+    expected = best_by_hand(built, encoder, question, 20, ["zoo"])
+    assert [hit.score for hit in answer.hits] == pytest.approx(expected, abs=1e-5)
+
+
+def test_equal_texts_are_all_found_and_always_in_the_same_order(retriever: Retriever) -> None:
+    answers = [retriever.search(SHARED, k=3).hits for _ in range(3)]
+    assert [(hit.project, hit.file_path) for hit in answers[0]] == [
+        ("sea", "copy.txt"),
+        ("zoo", "copy.txt"),
+        ("zoo", "copy2.txt"),
+    ]
+    assert answers[1] == answers[2] == answers[0]
+    assert [hit.file_path for hit in retriever.search(SHARED, k=2, project="zoo").hits] == ["copy.txt", "copy2.txt"]
+
+
+def test_asking_for_more_than_there_is_gives_all_of_it(built: Engine, retriever: Retriever) -> None:
+    [(chunks,)] = rows(built, "SELECT count(*) FROM rag.document_chunks")
+    assert len(retriever.search("storm", k=1000).hits) == chunks
+
+
+def test_a_question_asked_before_is_not_embedded_again(built: Engine, encoder: Counting) -> None:
+    for _ in range(2):
+        # A new retriever stands for a new process: what is remembered is in the database.
+        Retriever(built, encoder=lambda space: encoder).search("coral reef")
+    assert encoder.questions == ["coral reef"]
+    # Only the hash of the question is kept.
+    assert "coral" not in str(rows(built, "SELECT * FROM rag.query_vectors"))
+
+
+def test_the_parameters_of_a_search_do_not_stay_on_the_connection(built: Engine, retriever: Retriever) -> None:
+    retriever.search("storm", k=200)
+    connections = [built.connect() for _ in range(5)]
+    shown = {connection.scalar(text("SELECT current_setting('hnsw.ef_search', true)")) for connection in connections}
+    assert shown <= {"40", "", None}
+    for connection in connections:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda r: r.search("  \n"), "the question is empty"),
+        (lambda r: r.search("\ud800\x00"), "the question is empty"),
+        (lambda r: r.search("x", k=0), "k is 0; choose 1 to 1000"),
+        (lambda r: r.search("x", k=1001), "k is 1001"),
+        (lambda r: r.search("x", project="nope"), r"no project 'nope' \(known: sea, zoo\)"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused(
+    retriever: Retriever, encoder: Counting, ask: Callable[[Retriever], Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        ask(retriever)
+    # No model is loaded for it either.
+    assert encoder.questions == []
+
+
+def test_characters_that_no_text_has_are_left_out_of_a_question(retriever: Retriever, encoder: Counting) -> None:
+    assert retriever.search("whale\x00 \udce9storm").hits
+    assert encoder.questions == ["whale storm"]
+
+
+def test_before_a_space_is_live_searches_say_what_to_do(engine: Engine, empty_database: URL) -> None:
+    bare = make_engine(empty_database)
+    for nothing in (engine, bare):
+        with pytest.raises(ServiceError, match="run rag-assets ingest first"):
+            Retriever(nothing, encoder=lambda space: HashEncoder()).search("x")
+    bare.dispose()
+
+
+def test_searches_follow_the_pointer_at_once(built: Engine, retriever: Retriever) -> None:
+    assert retriever.search("storm").space == 1
+    change(built, "UPDATE rag.embedding_spaces SET status = 'retired'")
+    with pytest.raises(ServiceError):
+        retriever.search("storm")

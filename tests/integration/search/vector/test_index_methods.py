@@ -1,0 +1,178 @@
+"""Each storage and method finds what it should, in the right order, and more of it where more may be looked at."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from rag_assets.db.connections.engines import make_engine
+from rag_assets.db.index.build import ensure_index
+from rag_assets.db.index.knn import candidates_of, graph_values, nearest_texts
+from rag_assets.db.index.state import index_in_use
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.spaces.spaces import partition, promote
+from rag_assets.pipeline.audit import index, index_recall, vectors
+from rag_assets.search.evaluation.query_plans import forbid_other_plans, searching, served_by_index
+from rag_assets.search.evaluation.tuning import sweep
+from rag_assets.search.retriever import Retriever
+from rag_assets.settings.settings import Settings
+from tests.conftest import new_database
+from tests.support.fakes import HashEncoder
+from tests.support.rows import definition, fill, space_of, unit_vectors
+from tests.support.runs import rows
+
+DIMENSIONS = 64
+VECTORS = 4_000
+# First those that are least like what all other tests build.
+KINDS = [
+    ("hnsw", "bit"),
+    ("ivfflat", "vector"),
+    ("ivfflat", "bit"),
+    pytest.param(("hnsw", "vector"), marks=pytest.mark.slow),
+    pytest.param(("hnsw", "halfvec"), marks=pytest.mark.slow),
+    pytest.param(("ivfflat", "halfvec"), marks=pytest.mark.slow),
+]
+
+
+@pytest.fixture(scope="module", params=KINDS, ids="-".join)
+def kind(request: pytest.FixtureRequest, admin: Engine, template: str) -> Iterator[tuple[Engine, EmbeddingSpace]]:
+    """A live space of random vectors, which are as hard to index as any."""
+    method, storage = request.param
+    for url in new_database(admin, template):
+        engine = make_engine(url)
+        wanted = definition("f", dimensions=DIMENSIONS, method=method, storage=storage, ef_construction=32)
+        space = space_of(engine, wanted)
+        fill(engine, space, VECTORS)
+        ensure_index(engine, space)
+        with engine.begin() as connection:
+            promote(connection, space)
+        yield engine, space
+        engine.dispose()
+
+
+def found(connection: Connection, space: EmbeddingSpace, question: Any, k: int, ef_search: int) -> list[float]:
+    candidates = candidates_of(space, k, ef_search)
+    statement = nearest_texts(space, partition(space.id), k, candidates=candidates)
+    values = graph_values(str(question.tolist()), ef_search)
+    return [row.distance for row in connection.execute(statement, values)]
+
+
+def recalls(engine: Engine, space: EmbeddingSpace, ef_search: int) -> float:
+    measured = index_recall.measure(engine, space, ef_search)
+    assert measured is not None
+    assert measured.by_index
+    return measured.mean
+
+
+def test_the_index_serves_the_statement_that_searches_send(kind: tuple[Engine, EmbeddingSpace]) -> None:
+    engine, space = kind
+    assert index.index_valid(engine, space).passed
+    used = index.index_used(engine, space)
+    assert used.passed, used.reason
+    with engine.begin() as connection:
+        name = index_in_use(connection, space)
+        values = graph_values(str(unit_vectors(1, DIMENSIONS)[0].tolist()), 100)
+        assert served_by_index(connection, searching(space, 10, 100), values, name, forced=True)
+
+
+def test_hits_come_in_the_order_of_their_true_distances_as_many_as_wanted(kind: tuple[Engine, EmbeddingSpace]) -> None:
+    engine, space = kind
+    # The last is stored itself, so its list is the first to be looked into, whichever way the lists fell.
+    questions = [*unit_vectors(3, DIMENSIONS, seed=5), unit_vectors(VECTORS, DIMENSIONS)[7]]
+    with engine.begin() as connection:
+        forbid_other_plans(connection)
+        for k, question in zip((1, 10, 300, 1_000), questions, strict=True):
+            near = found(connection, space, question, k, 40)
+            assert near == sorted(near)
+            # The first lists, or the graph that is walked on, may hold fewer than a thousand.
+            assert len(near) == k
+    expected = rows(
+        engine,
+        f"SELECT embedding <=> CAST(:v AS vector) FROM rag.embeddings_{space.id} ORDER BY 1 LIMIT 1",
+        v=str(question.tolist()),
+    )
+    # The first of a thousand is about the nearest of all, whatever the order in which the index gave them.
+    assert near[0] == pytest.approx(expected[0][0], abs=0.02)
+
+
+def test_looking_at_more_finds_more_up_to_nearly_all(kind: tuple[Engine, EmbeddingSpace]) -> None:
+    engine, space = kind
+    little, much = recalls(engine, space, 10), recalls(engine, space, 1_000)
+    assert little < much
+    # Sixty-four signs tell little of random vectors.
+    assert much > (0.9 if space.storage == "bit" else 0.98)
+
+
+def test_a_filter_costs_no_hit(kind: tuple[Engine, EmbeddingSpace], monkeypatch: pytest.MonkeyPatch) -> None:
+    from rag_assets.search.vector import selectivity
+
+    engine, _ = kind
+    monkeypatch.setattr(selectivity, "ALWAYS_EXACTLY", 0)
+    monkeypatch.setattr(selectivity, "CANDIDATE_COST", 0)
+    retriever = Retriever(engine, encoder=lambda space: HashEncoder(DIMENSIONS))
+    question = unit_vectors(1, DIMENSIONS, seed=6)[0]
+    answer = retriever.search(question, k=20, ef_search=20, project="p")
+    exact = retriever.search(question, k=20, exact=True)
+    assert (answer.plan, exact.plan) == ("index", "exact")
+    assert len(answer.hits) == 20
+    scores = [hit.score for hit in answer.hits]
+    assert scores == sorted(scores, reverse=True)
+    assert set(scores) <= {hit.score for hit in retriever.search(question, k=1_000, exact=True).hits}
+    assert retriever.search_many([question] * 2, k=20, ef_search=20)[1].hits[0].score <= exact.hits[0].score
+
+
+def test_checks_and_tuning_measure_it(kind: tuple[Engine, EmbeddingSpace]) -> None:
+    engine, space = kind
+    measured = index.recall_at_10(engine, space, Settings(ef_search=1000, recall_limit=0.9))
+    assert measured.passed, measured.reason
+    curve = sweep(engine, space, number=20)
+    assert curve.points[0].worst_recall < curve.points[-1].worst_recall
+    assert vectors.vectors_are_sound(engine, space).passed
+
+
+def test_other_clients_are_served_by_the_index_through_the_view(kind: tuple[Engine, EmbeddingSpace]) -> None:
+    engine, space = kind
+    question = f"'{unit_vectors(1, DIMENSIONS)[0].tolist()}'"
+    order = f"embedding <=> {question}"
+    if space.storage == "bit":
+        # As the README has it.
+        order = f"binary_quantize(embedding)::bit({DIMENSIONS}) <~> binary_quantize({question}::vector)"
+    with engine.begin() as connection:
+        forbid_other_plans(connection)
+        plan = connection.execute(text(f"EXPLAIN SELECT source FROM rag.live_chunks ORDER BY {order} LIMIT 800"))
+        assert index_in_use(connection, space) in "\n".join(row[0] for row in plan)
+
+
+@pytest.mark.slow
+def test_the_latency_check_tops_it_up_under_the_same_kind_of_index(kind: tuple[Engine, EmbeddingSpace]) -> None:
+    engine, space = kind
+    latency = index.search_latency(engine, space, Settings())
+    assert latency.passed, latency.reason
+    assert latency.metadata["planner_used_index"] is True
+    [(printed,)] = rows(engine, "SELECT indexdef FROM pg_indexes WHERE tablename = :t", t=f"latency_probe_{space.id}")
+    assert f"USING {space.method}" in printed
+
+
+def test_candidates_are_those_of_the_space_or_of_the_search_whichever_are_more() -> None:
+    bits = EmbeddingSpace(storage="bit", oversampling=16)
+    assert [candidates_of(bits, k, 120) for k in (1, 10, 100)] == [120, 160, 1_600]
+    assert candidates_of(EmbeddingSpace(storage="halfvec", oversampling=8), 10, 120) is None
+
+
+def test_what_few_signs_tell_apart_is_told_apart_by_the_vectors_themselves(engine: Engine) -> None:
+    space = space_of(engine, definition("f", dimensions=2, storage="bit"))
+    fill(engine, space, 40)
+    ensure_index(engine, space)
+    question = np.array([0.6, 0.8])
+    with engine.begin() as connection:
+        forbid_other_plans(connection)
+        near = found(connection, space, question, 3, 40)
+    # A quarter of all have the signs of the question; the three nearest of them are right all the same.
+    best = rows(
+        engine,
+        "SELECT embedding <=> CAST(:v AS vector) FROM rag.embeddings ORDER BY 1 LIMIT 3",
+        v=str(question.tolist()),
+    )
+    assert near == pytest.approx([row[0] for row in best])

@@ -1,7 +1,0 @@
-"""A resource to be named in YAML."""
-
-from rag_assets.resources.embedder import Embedder
-
-
-class OurEmbedder(Embedder):
-    """As ours, under a name of its own."""

@@ -1,0 +1,242 @@
+"""Real processes that run the ingest job and are killed, -9, at a chosen statement.
+
+`python -m tests.support.crashes` imports everything once, then forks a child for each line of JSON on stdin, and
+answers with the child's process id and exit status. No thread is ever started in the process that forks.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rag_assets.orchestration.storage.dead_runs import process_tag
+from tests.support.paths import ROOT
+
+
+@dataclass(frozen=True)
+class Child:
+    """A run for one project, in the installation of `env`; killed at the nth statement that matches, if any."""
+
+    project: str
+    env: dict[str, str]
+    log: str
+    kill_at: str | None = None
+    nth: int = 1
+    moment: str = "before"  # or "after" the statement, or "committed"
+    encode_s: float = 0.0
+    job: str = "stages"  # or "all": with the flip too; or "messages": of the days in `project`
+
+
+@dataclass(frozen=True)
+class Ended:
+    pid: int
+    killed: bool
+    errors: list[str]
+
+
+class Forker:
+    """The parent's end of the process that forks."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.crashes"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+
+    def run(self, *children: Child, timeout_s: float = 90) -> list[Ended]:
+        """Run them at one time, to the end of all; a child that does not end is an error."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        request = {"timeout_s": timeout_s, "children": [asdict(child) for child in children]}
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        return [Ended(**found) for found in json.loads(line)]
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+@contextmanager
+def forker() -> Iterator[Forker]:
+    made = Forker()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def materialize(project: str, job: str) -> Any:
+    """Run the assets in this process, without checks: those take longer than all the rest."""
+    import dagster as dg
+
+    from tests.support.runs import STAGES, fake_defs, instance_of_commands
+
+    if job == "messages":
+        return _materialize_messages(project)
+    names = STAGES if job == "stages" else (*STAGES, "live_space")
+    selection = dg.AssetSelection.assets(*names) - dg.AssetSelection.all_asset_checks()
+    defs = dg.Definitions(
+        assets=fake_defs.assets, resources=fake_defs.resources, jobs=[dg.define_asset_job(job, selection=selection)]
+    )
+    return defs.resolve_job_def(job).execute_in_process(
+        instance=instance_of_commands(),
+        partition_key=project,
+        tags=process_tag(),
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+
+
+def _materialize_messages(days: str) -> Any:
+    """The same for a range of days, `first...last`."""
+    import dagster as dg
+
+    from tests.support.runs import fake_defs, instance_of_commands
+
+    selection = dg.AssetSelection.assets("message_embeddings", "message_index") - dg.AssetSelection.all_asset_checks()
+    defs = dg.Definitions(
+        assets=fake_defs.assets,
+        resources=fake_defs.resources,
+        jobs=[dg.define_asset_job("messages", selection=selection)],
+    )
+    first, last = days.split("...")
+    return defs.resolve_job_def("messages").execute_in_process(
+        instance=instance_of_commands(),
+        tags=process_tag() | {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last},
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+
+
+def _serve() -> None:
+    import tests.support.runs  # noqa: F401  Imported once, here, for all children.
+
+    for line in sys.stdin:
+        request = json.loads(line)
+        children = request["children"]
+        pids = [_fork(Child(**child)) for child in children]
+        answer = [_wait(pid, child["log"], request["timeout_s"]) for pid, child in zip(pids, children, strict=True)]
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+def _fork(child: Child) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        os.environ.update(child.env)
+        _run(child)
+        code = 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _wait(pid: int, log: str, timeout_s: float) -> dict[str, Any]:
+    deadline = time.monotonic() + timeout_s
+    errors = Path(f"{log}.{pid}")
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            break
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return {"pid": pid, "killed": False, "errors": [f"it did not end within {timeout_s} s"]}
+        time.sleep(0.02)
+    found = json.loads(errors.read_text()) if errors.exists() else []
+    errors.unlink(missing_ok=True)
+    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    return {"pid": pid, "killed": killed, "errors": found or ([] if killed or not status else [f"status {status}"])}
+
+
+def _run(child: Child) -> None:
+    import dagster as dg
+
+    from tests import fakes, running
+
+    log = os.open(child.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    class Logging(fakes.HashEncoder):
+        def encode(self, texts: Any) -> Any:
+            time.sleep(child.encode_s)
+            vectors = super().encode(texts)
+            # One write a batch: what was embedded is on record, however soon this process dies.
+            os.write(log, b"".join(json.dumps(text).encode() + b"\n" for text in texts))
+            return vectors
+
+    fakes.HashEncoder = Logging  # type: ignore[misc]
+    if child.kill_at:
+        _arm(child)
+    result = materialize(child.project, child.job)
+    found = running.errors(result)
+    Path(f"{child.log}.{os.getpid()}").write_text(json.dumps(found))
+    dg.DagsterInstance.get().dispose()
+
+
+def _arm(child: Child) -> None:
+    """Die at the nth statement that matches, whichever thread sends it, by whatever way it goes to the driver."""
+    import psycopg
+    from psycopg import sql
+
+    pattern = re.compile(child.kill_at or "", re.IGNORECASE | re.DOTALL)
+    seen = 0
+    hit = False
+
+    def matches(connection: Any, query: Any) -> bool:
+        nonlocal seen, hit
+        shown = query.as_string(connection) if isinstance(query, sql.Composable) else query
+        shown = shown.decode() if isinstance(shown, bytes) else shown
+        if pattern.search(shown):
+            seen += 1
+            hit = seen >= child.nth
+            return hit
+        return False
+
+    def die(now: bool) -> None:
+        if now:
+            os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(60)
+
+    execute = psycopg.Cursor.execute
+
+    def armed(self: Any, query: Any, *arguments: Any, **options: Any) -> Any:
+        matched = matches(self.connection, query)
+        die(matched and child.moment == "before")
+        given = execute(self, query, *arguments, **options)
+        die(matched and child.moment == "after")
+        return given
+
+    commit = psycopg.Connection.commit
+
+    def armed_commit(self: Any) -> None:
+        commit(self)
+        die(hit and child.moment == "committed")
+
+    psycopg.Cursor.execute = armed  # type: ignore[method-assign]
+    psycopg.Connection.commit = armed_commit  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    _serve()

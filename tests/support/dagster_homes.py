@@ -1,0 +1,16 @@
+"""Settings of Dagster homes: those that we ship, and some without a line of ours, to compare with."""
+
+from pathlib import Path
+
+from rag_assets.cli.runtime.installation import DAGSTER_YAML
+
+SHIPPED = DAGSTER_YAML.read_text()
+# It asks nobody on the internet.
+PLAIN = "telemetry:\n  enabled: false\n"
+
+
+def plain_home(folder: Path) -> Path:
+    """Make a DAGSTER_HOME with Dagster's own storage and limits."""
+    folder.mkdir(exist_ok=True)
+    (folder / "dagster.yaml").write_text(PLAIN)
+    return folder

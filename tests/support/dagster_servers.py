@@ -1,0 +1,188 @@
+"""Dagster's web server and daemon, really started, and asked over GraphQL as the UI asks them."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tests.support.paths import ROOT
+
+BIN = Path(sys.executable).parent
+# For what hangs, not for what is slow.
+LIMIT_S = 240
+
+LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries { name loadStatus
+  locationOrLoadError { __typename ... on PythonError { message } } } } } }"""
+DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
+LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+BACKFILL = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+TERMINATE = """mutation($run: String!) { terminateRun(runId: $run) { __typename
+  ... on TerminateRunFailure { message } } }"""
+RUN = """query($run: ID!) { runOrError(runId: $run) { ... on Run { status
+  assetMaterializations { assetKey { path } partition } } } }"""
+FILLED = """query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status
+  error { message } runs { runId status } assetBackfillData { assetBackfillStatuses { __typename
+    ... on AssetPartitionsStatusCounts { assetKey { path } numPartitionsMaterialized numPartitionsFailed }
+    ... on UnpartitionedAssetStatus { assetKey { path } materialized failed } } } } } }"""
+PARTITIONS = """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
+  partitionStats { numMaterialized numFailed }
+  assetPartitionStatuses { ... on DefaultPartitionStatuses { materializedPartitions failedPartitions } } } } }"""
+
+
+class Server:
+    """A web server with its daemon, in an installation that nothing else uses."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+        self.process = process
+        self.log = log
+        self._address = f"http://127.0.0.1:{port}/graphql"
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(self._address, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            found = json.load(answer)
+        assert "errors" not in found, found["errors"]
+        [data] = found["data"].values()
+        return data
+
+    def until(self, holds: Callable[[], Any], what: str) -> Any:
+        """What `holds` gives, as soon as that is something."""
+        end = time.monotonic() + LIMIT_S
+        while time.monotonic() < end:
+            try:
+                if found := holds():
+                    return found
+            except (urllib.error.URLError, ConnectionError):
+                assert self.process.poll() is None, self.told()
+            time.sleep(0.1)
+        raise AssertionError(f"not {what} within {LIMIT_S} s:\n{self.told()}")
+
+    def told(self) -> str:
+        return self.log.read_text()[-6000:]
+
+    def launch(self, assets: Sequence[str], *, partition: str | None = None, tags: Mapping[str, str] = {}) -> str:
+        """Materialize these as the button in the UI does; gives the id of the run."""
+        tags = {**tags, **({"dagster/partition": partition} if partition else {})}
+        params = {
+            "selector": {
+                "repositoryLocationName": self.location(),
+                "repositoryName": "__repository__",
+                "pipelineName": "__ASSET_JOB",
+                "assetSelection": [{"path": [name]} for name in assets],
+            },
+            "runConfigData": {},
+            "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
+        }
+        found = self.ask(LAUNCH, params=params)
+        assert found["__typename"] == "LaunchRunSuccess", found
+        return str(found["run"]["runId"])
+
+    def location(self) -> str:
+        [entry] = self.ask(LOCATIONS)["locationEntries"]
+        assert entry["locationOrLoadError"]["__typename"] == "RepositoryLocation", entry
+        return str(entry["name"])
+
+    def ended(self, run: str) -> str:
+        """The status in which a run has ended."""
+        over = {"SUCCESS", "FAILURE", "CANCELED"}
+        return str(
+            self.until(lambda: (found := self.ask(RUN, run=run)["status"]) in over and found, f"{run} at its end")
+        )
+
+    def backfill(self, **params: Any) -> str:
+        """The id of a backfill; it is begun by the daemon, which looks every half minute."""
+        begun = self.ask(BACKFILL, params=params)
+        assert begun["__typename"] == "LaunchBackfillSuccess", begun
+        return str(begun["backfillId"])
+
+    def backfilled(self, backfill: str) -> Any:
+        """What became of it, as its page shows it."""
+
+        def over() -> Any:
+            found = self.ask(FILLED, id=backfill)
+            return found["status"] not in ("REQUESTED", "FAILING", "CANCELING") and found
+
+        return self.until(over, "at the end of the backfill")
+
+    def partitions(self, asset: str) -> dict[str, list[str]]:
+        """What the UI shows of the partitions of an asset."""
+        found = self.ask(PARTITIONS, key={"path": [asset]})["assetPartitionStatuses"]
+        return {name: sorted(found[f"{name}Partitions"]) for name in ("materialized", "failed")}
+
+
+@contextmanager
+def serving(
+    command: Sequence[str], log: Path, *, end: signal.Signals = signal.SIGINT, background: bool = False
+) -> Iterator[Server]:
+    """Run such a command in the repository's root until the web server answers; end it by this signal.
+
+    In the `background` of a shell's script it begins with Ctrl-C ignored.
+    """
+    port = free_port()
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [str(BIN / command[0]), *command[1:], "--port", str(port)],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            # Whoever starts the tests in the background has their children ignore it, too.
+            preexec_fn=lambda: signal.signal(
+                signal.SIGINT, signal.SIG_IGN if background else signal.default_int_handler
+            ),
+        )
+    server = Server(process, port, log)
+    try:
+        server.until(lambda: server.ask("{ version }"), "answering")
+        server.until(
+            lambda: all(entry["loadStatus"] == "LOADED" for entry in server.ask(LOCATIONS)["locationEntries"]), "loaded"
+        )
+        yield server
+        process.send_signal(end)
+        process.wait(60)
+    finally:
+        left = until_none_is_left()
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        process.wait(60)
+    assert not left, f"these went on: {left}\n{server.told()}"
+
+
+def processes_of_the_installation() -> dict[int, str]:
+    """Those that were started with the DAGSTER_HOME of now: process id and command."""
+    mark = f"DAGSTER_HOME={os.environ['DAGSTER_HOME']}\0".encode()
+    found: dict[int, str] = {}
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError):
+            if folder.name.isdigit() and mark in (folder / "environ").read_bytes():
+                said = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                # One that has ended, and whose parent is about to hear of it, has no command any more.
+                found |= {int(folder.name): said} if said else {}
+    return found
+
+
+def until_none_is_left(limit_s: float = 30) -> dict[int, str]:
+    """The processes of the installation that are there still after so long."""
+    end = time.monotonic() + limit_s
+    while (left := processes_of_the_installation()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return left
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])

@@ -1,0 +1,48 @@
+"""Indexes as tests look at them, and the ways to spoil them."""
+
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from rag_assets.db.index.state import Examined, IndexState, examine
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.spaces.spaces import count_vectors, partition_name, promote
+from tests.support.runs import rows
+
+
+def look(engine: Engine, space: EmbeddingSpace, **more: Any) -> Examined:
+    with engine.connect() as connection:
+        return examine(connection, space, rows=count_vectors(connection, space), **more)
+
+
+def state(engine: Engine, space: EmbeddingSpace, **more: Any) -> IndexState:
+    return look(engine, space, **more).state
+
+
+def indexes(engine: Engine, space: EmbeddingSpace) -> list[tuple[str, bool]]:
+    """Name and validity of all vector indexes on the space's table, whatever they are called."""
+    found = rows(
+        engine,
+        "SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
+        "JOIN pg_am a ON a.oid = c.relam WHERE i.indrelid = to_regclass(:table) AND a.amname IN ('hnsw', 'ivfflat') "
+        "ORDER BY 1",
+        table=f"rag.{partition_name(space.id)}",
+    )
+    return [(name, valid) for name, valid in found]
+
+
+def oid(engine: Engine, name: str) -> int:
+    [(found,)] = rows(engine, "SELECT oid FROM pg_class WHERE relname = :name", name=name)
+    return int(found)
+
+
+def run(engine: Engine, *statements: str) -> None:
+    """Each outside any transaction."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def go_live(engine: Engine, space: EmbeddingSpace) -> None:
+    with engine.begin() as connection:
+        promote(connection, space)

@@ -1,0 +1,50 @@
+"""Chunks written straight into the tables, to be searched by words without a pipeline."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from sqlalchemy import Engine
+
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.writes.rows import document_id, project_id
+from rag_assets.db.writes.upserts import write_chunks, write_documents
+from rag_assets.db.writes.word_statistics import refresh_words
+from rag_assets.projects.store import save_project
+from rag_assets.search.filters.document_filters import Filters
+from rag_assets.search.keyword.lexemes import read_question
+from rag_assets.search.keyword.search import search_words
+from tests.support.rows import chunked, document
+
+SPACE = EmbeddingSpace(chunking="c1")
+
+
+def write(engine: Engine, texts: Mapping[str, str], *, project: str = "p", language: str = "english") -> None:
+    """A document of one chunk for each path; as many tokens as words."""
+    owner = project_id(project)
+    rows = [
+        replace(document(path, text), id=document_id(owner, path), project_id=owner) for path, text in texts.items()
+    ]
+    with engine.begin() as connection:
+        save_project(connection, project, "/docs", {"language": language})
+        write_documents(connection, rows)
+        cut = [chunked(row, [text]) for row, text in zip(rows, texts.values(), strict=True)]
+        for one in cut:
+            one.chunks = [replace(chunk, token_count=len(chunk.chunk_text.split())) for chunk in one.chunks]
+        write_chunks(connection, SPACE.chunking, cut, language=language)
+    refresh_words(engine, SPACE.chunking)
+
+
+def search(engine: Engine, question: str, *, k: int = 10, filters: Filters | None = None) -> list[tuple[str, float]]:
+    """(path, score), best first."""
+    with engine.connect() as connection:
+        found = search_words(connection, SPACE, read_question(connection, SPACE, question), k=k, filters=filters)
+        paths = dict(
+            connection.exec_driver_sql(
+                "SELECT c.id, d.file_path FROM rag.document_chunks c JOIN rag.documents d ON d.id = c.document_id"
+            ).all()
+        )
+    return [(paths[chunk], score) for chunk, score in found.chunks]
+
+
+def paths(engine: Engine, question: str, *, k: int = 10, filters: Filters | None = None) -> list[str]:
+    return [path for path, _ in search(engine, question, k=k, filters=filters)]

@@ -1,0 +1,95 @@
+"""Conversations of two users with vectors in a live space, and the order in which messages must be found."""
+
+import random
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import Engine
+
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.spaces.spaces import ensure_space, promote
+from rag_assets.documents.text import content_hash
+from rag_assets.pipeline import refresh
+from rag_assets.pipeline.target.wanted_space import target_space
+from rag_assets.repositories import NewMessage, SyncConversations, SyncProjects, SyncUsers
+from rag_assets.settings.settings import Settings
+from tests.support.corpus import WORDS
+from tests.support.fakes import HashEncoder
+from tests.support.runs import rows
+from tests.support.stages import apply
+
+DAYS = [date(2026, 3, day) for day in (2, 3, 4)]
+ROLES = ("user", "assistant")
+
+
+@dataclass(frozen=True)
+class Said:
+    id: UUID
+    conversation: UUID
+    role: str
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Spoken:
+    engine: Engine
+    settings: Settings
+    encoder: HashEncoder
+    users: dict[str, UUID]
+    talks: dict[str, list[UUID]]
+
+    def messages(self, where: str = "true") -> list[Said]:
+        statement = (
+            "SELECT m.id, m.conversation_id, m.role, m.content, m.created_at FROM rag.conversation_messages m "
+            f"JOIN rag.conversations c ON c.id = m.conversation_id WHERE {where}"
+        )
+        return [Said(*row) for row in rows(self.engine, statement)]
+
+    def nearest(self, question: str, messages: list[Said]) -> list[tuple[float, str]]:
+        """(score, text) of each message, best first, worked out with numpy."""
+        asked = self.encoder.encode_query(question)
+        scored = [(float(np.dot(asked, self.encoder.encode_query(one.text))), one.text) for one in messages]
+        return sorted(scored, key=lambda one: (-round(one[0], 5), one[1]))
+
+    def refresh(self, *, build: bool = False) -> EmbeddingSpace:
+        """The stages, and the flip without what guards it."""
+        target = target_space(self.settings, "messages")
+        apply(self.engine, refresh.message_embeddings(self.engine, self.settings, DAYS, target, lambda _: self.encoder))
+        if build:
+            refresh.index(self.engine, self.settings, target)
+        with self.engine.begin() as connection:
+            space = ensure_space(connection, target.definition)
+            promote(connection, space)
+        return space
+
+
+def speak(engine: Engine, settings: Settings, *, talks: int = 6, turns: int = 8) -> Spoken:
+    """Two users, each with conversations in a project and without one; each talk begins with the same greeting."""
+    chance = random.Random(5)
+    conversations = SyncConversations(engine)
+    project = SyncProjects(engine).create("zoo", "/zoo").id
+    users = {name: SyncUsers(engine).create(f"{name}@example.org").id for name in ("ada", "ben")}
+    made: dict[str, list[UUID]] = {name: [] for name in users}
+    for number in range(talks):
+        name = ("ada", "ben")[number % 2]
+        talk = conversations.create(
+            f"talk {number}", user_id=users[name], project_id=project if number % 3 == 0 else None
+        )
+        made[name].append(talk.id)
+        begins = datetime.combine(DAYS[number % len(DAYS)], datetime.min.time(), UTC) + timedelta(hours=8)
+        texts = ["hello whale keeper", *(" ".join(chance.choices(WORDS, k=7)) for _ in range(turns - 1))]
+        conversations.append_many(
+            talk.id,
+            [
+                NewMessage(ROLES[turn % 2], text, created_at=begins + timedelta(minutes=turn))
+                for turn, text in enumerate(texts)
+            ],
+        )
+    return Spoken(engine, settings, HashEncoder(), users, made)
+
+
+def hash_of(text: str) -> bytes:
+    return content_hash(text)

@@ -1,0 +1,67 @@
+"""A worker whose parser does what parsers do on bad days; started through the private `_worker_module`."""
+
+import ctypes
+import os
+import re
+import stat
+import sys
+import time
+from pathlib import Path
+
+from rag_assets.documents.parsing.subprocess_worker import Parsed, main
+
+
+class Panic(BaseException):
+    """As pyo3's PanicException: not an Exception."""
+
+
+def parse(kind: str, data: bytes) -> Parsed:
+    match data.removeprefix(b"%PDF-").decode():
+        case "hang":
+            time.sleep(3600)
+        case "hang in native code":
+            # Holds the interpreter lock, so that no thread or signal handler of Python's runs.
+            re.match(r"(a+)+$", "a" * 60 + "b")
+        case "eat memory slowly":
+            eaten = []
+            while True:
+                eaten.append(b"x" * 2**20)
+                time.sleep(0.001)
+        case "eat memory at once":
+            return None, "x" * 2**40, {}
+        case "die":
+            ctypes.string_at(0)
+        case "abort":
+            os.abort()
+        case "leave":
+            os._exit(3)
+        case "exit":
+            sys.exit(4)
+        case "panic":
+            raise Panic("index out of bounds: the len is 3")
+        case "recurse":
+            return parse(kind, data)
+        case "fail":
+            raise KeyError("xref")
+        case "chatter":
+            print("noise on stdout" * 10_000, flush=True)
+            os.write(1, b"\x00" * 100_000)
+            return None, f"read {sys.stdin.read()!r} from stdin", {}
+        case "dirty":
+            return (
+                "a\x00 title\nof two lines",
+                "\ufeffone\r\ntwo\x00\ud800",
+                {"nan": float("nan"), "who\x00": {1, 2}},
+            )
+        case "modules":
+            return None, " ".join(sorted(sys.modules)), {}
+        case "sockets":
+            opened = [fd for fd in range(100) if Path(f"/proc/self/fd/{fd}").exists()]
+            return None, " ".join(str(fd) for fd in opened if stat.S_ISSOCK(os.fstat(fd).st_mode)), {}
+        case "huge":
+            return None, "x" * 50_000_000, {}
+    return None, f"pid {os.getpid()}: {data.decode()}", {}
+
+
+if __name__ == "__main__":
+    main(parse)

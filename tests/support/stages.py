@@ -1,0 +1,93 @@
+"""The stages one by one, without Dagster: real folders, database, tokenizer and writers; the model is a HashEncoder."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+
+from rag_assets.db.models import EmbeddingSpace
+from rag_assets.pipeline import refresh
+from rag_assets.pipeline.stages.batches import Batch
+from rag_assets.pipeline.stages.prefetch import prefetch
+from rag_assets.pipeline.target.wanted_space import Target, target_space
+from rag_assets.projects.store import save_project
+from rag_assets.settings.settings import Settings, load_settings
+from tests.support.fakes import HashEncoder
+
+
+@dataclass
+class Steps:
+    """Each method runs one stage for the named projects and gives its figures, written rows included."""
+
+    engine: Engine
+    settings: Settings
+    encoders: dict[int, HashEncoder] = field(default_factory=dict)
+    write_s: float = 0.0
+
+    @property
+    def target(self) -> Target:
+        return target_space(load_settings())
+
+    def project(self, name: str, source: Path | str, **settings: Any) -> str:
+        with self.engine.begin() as connection:
+            save_project(connection, name, str(source), settings)
+        return name
+
+    def documents(self, *projects: str, **config: bool) -> Counter[str]:
+        return apply(self.engine, refresh.documents(self.engine, self.settings, projects, **config))
+
+    def chunks(self, *projects: str) -> Counter[str]:
+        return apply(self.engine, refresh.chunks(self.engine, self.settings, projects, self.target))
+
+    def embeddings(self, *projects: str) -> Counter[str]:
+        return apply(self.engine, refresh.embeddings(self.engine, self.settings, projects, self.target, self.encoder))
+
+    def index(self) -> dict[str, Any]:
+        return refresh.index(self.engine, self.settings, self.target)
+
+    def live(self) -> dict[str, Any]:
+        return refresh.live(self.engine, self.settings, self.target, self.encoder)
+
+    def all(self, *projects: str) -> Counter[str]:
+        """Documents to index; the figures are those of the embeddings."""
+        self.documents(*projects)
+        self.chunks(*projects)
+        figures = self.embeddings(*projects)
+        self.index()
+        return figures
+
+    def encoder(self, space: EmbeddingSpace) -> HashEncoder:
+        return self.encoders.setdefault(space.id, HashEncoder(space.dimensions))
+
+    @property
+    def embedded(self) -> list[str]:
+        """The texts that went through any model so far."""
+        return [text for encoder in self.encoders.values() for text in encoder.embedded]
+
+
+def apply(engine: Engine, batches: Iterable[Batch], *, write_s: float = 0.0) -> Counter[str]:
+    """What the IO manager does: a transaction a batch, while the next one is made; `write_s` slows it down."""
+    figures: Counter[str] = Counter()
+    for batch in prefetch(iter(batches)):
+        time.sleep(write_s)
+        with engine.begin() as connection:
+            written = batch.write(connection)
+        for name in written.__slots__:
+            figures[name] += getattr(written, name)
+        for name, value in batch.figures.items():
+            figures[name] += value
+    return figures
+
+
+def write(path: Path, content: str | bytes, *, age_s: float = 60) -> Path:
+    """Write a file that was last changed some time ago: what changed just now is always read again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    changed = time.time() - age_s
+    os.utime(path, (changed, changed))
+    return path

@@ -1,0 +1,19 @@
+"""What the tests of launching share."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from rag_assets.settings.settings import Settings
+from tests.support.runs import add_project
+from tests.support.stages import write
+
+
+@pytest.fixture
+def two(settings: Settings, engine: Engine, tmp_path: Path) -> Engine:
+    """An installation with two projects of a document each."""
+    for name in ("alpha", "zoo"):
+        write(tmp_path / name / "a.md", f"The text of {name}.")
+        add_project(engine, name, tmp_path / name)
+    return engine

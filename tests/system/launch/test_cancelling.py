@@ -1,0 +1,157 @@
+"""Runs that are terminated as the UI does it, in the middle of long work: they end soon, leave nothing, and go on."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from sqlalchemy import Engine
+
+from tests.support.dagster_servers import TERMINATE, Server, processes_of_the_installation, serving, until_none_is_left
+from tests.support.fakes import ENCODERS
+from tests.support.paths import FILES
+from tests.support.runs import STAGES, add_project, encoder, rows, run
+from tests.support.stages import write
+
+pytestmark = pytest.mark.slow
+
+# Far less than what is ended would have taken; seconds, where nobody else uses the machine.
+SOON_S = 30
+WORKING = (
+    "SELECT left(query, 200) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+    "AND (state <> 'idle' OR xact_start IS NOT NULL)"
+)
+LOCKS = (
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
+
+@pytest.fixture
+def zoo(settings: object, engine: Engine, tmp_path: Path) -> Engine:
+    add_project(engine, "zoo", tmp_path / "zoo")
+    return engine
+
+
+@pytest.fixture
+def many_texts(zoo: Engine, tmp_path: Path) -> int:
+    """Short chunks, cut already; gives how many distinct ones there are: some 1,000."""
+    for number in range(15):
+        parts = [f"# Page {number}.{part}\n\n{'lion ' * part}{number}\n" for part in range(100)]
+        write(tmp_path / "zoo" / f"{number:02}.md", "\n".join(parts))
+    assert run(key="zoo", only=STAGES[:2]).success
+    [(found,)] = rows(zoo, "SELECT count(DISTINCT content_hash) FROM rag.document_chunks")
+    return int(found)
+
+
+@pytest.fixture
+def ui(tmp_path: Path) -> Iterator[Server]:
+    with serving(("dagster", "dev"), tmp_path / "server.log") as ui:
+        yield ui
+
+
+def terminate(ui: Server, engine: Engine, launched: str) -> None:
+    """Returns when the run is cancelled, and nothing of it is left in the server; waits not nearly for what it did."""
+    begun = time.monotonic()
+    assert ui.ask(TERMINATE, run=launched)["__typename"] == "TerminateRunSuccess"
+    assert ui.ended(launched) == "CANCELED", ui.told()
+    while (left := rows(engine, WORKING)) or rows(engine, LOCKS) != [(0,)]:
+        assert time.monotonic() - begun < SOON_S, left
+        time.sleep(0.05)
+    assert time.monotonic() - begun < SOON_S
+
+
+def again(ui: Server, assets: list[str], partition: str | None = "zoo") -> None:
+    assert ui.ended(ui.launch(assets, partition=partition)) == "SUCCESS", ui.told()
+
+
+def test_in_the_middle_of_embedding(many_texts: int, zoo: Engine, ui: Server) -> None:
+    launched = ui.launch(["embeddings"], partition="zoo")
+    count = "SELECT count(*) FROM rag.embeddings"
+    ui.until(lambda: rows(zoo, count) != [(0,)], "embedding")
+    terminate(ui, zoo, launched)
+    [(kept,)] = rows(zoo, count)
+    assert 0 < kept < many_texts
+    before = rows(zoo, "SELECT content_hash, xmin::text FROM rag.embeddings ORDER BY 1")
+    again(ui, ["embeddings"])
+    assert rows(zoo, count) == [(many_texts,)]
+    after = rows(zoo, "SELECT content_hash, xmin::text FROM rag.embeddings ORDER BY 1")
+    assert set(before) <= set(after), "what was embedded is not embedded again"
+
+
+@pytest.fixture
+def _slow_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index takes some seconds."""
+    monkeypatch.setenv("RAG_ASSETS_HNSW_EF_CONSTRUCTION", "800")
+    monkeypatch.setenv("RAG_ASSETS_HNSW_M", "32")
+
+
+@pytest.mark.usefixtures("_slow_graph")
+def test_in_the_middle_of_building_the_index(many_texts: int, zoo: Engine, tmp_path: Path) -> None:
+    assert run(key="zoo", only=STAGES[:3]).success
+    with serving(("dagster", "dev"), tmp_path / "server.log") as ui:
+        launched = ui.launch(["hnsw_index"])
+        ui.until(lambda: rows(zoo, "SELECT pid FROM pg_stat_progress_create_index"), "building")
+        terminate(ui, zoo, launched)
+        indexes = (
+            "SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
+            "WHERE c.relname LIKE 'ix_embeddings_1_hnsw%'"
+        )
+        assert rows(zoo, indexes) == []
+        again(ui, ["hnsw_index"], partition=None)
+        assert rows(zoo, indexes) == [(True,)]
+
+
+def test_while_a_parser_hangs(zoo: Engine, tmp_path: Path, ui: Server) -> None:
+    document = (FILES / "harbour.pdf").read_bytes()
+    for number in range(60):
+        write(tmp_path / "zoo" / f"{number:02}.pdf", document + b"%%%d" % number)
+    launched = ui.launch(["raw_documents"], partition="zoo")
+    hanging = ui.until(lambda: [pid for pid in parsers() if stopped(pid)], "reading")
+    terminate(ui, zoo, launched)
+    assert not set(hanging) & set(parsers())
+    assert rows(zoo, "SELECT error FROM rag.documents WHERE status = 'failed'") == []
+    again(ui, ["raw_documents"])
+    assert rows(zoo, "SELECT status, count(*) FROM rag.documents GROUP BY 1") == [("ok", 60)]
+
+
+def parsers() -> list[int]:
+    """The processes that parse documents for this installation."""
+    return [
+        pid
+        for pid, command in processes_of_the_installation().items()
+        if "rag_assets.documents.parsing.subprocess_worker" in command
+    ]
+
+
+def stopped(pid: int) -> bool:
+    """Let a parser hang, as far as anybody can see."""
+    try:
+        os.kill(pid, signal.SIGSTOP)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_by_ctrl_c_at_the_terminal_of_the_server(many_texts: int, zoo: Engine, ui: Server) -> None:
+    launched = ui.launch(["embeddings"], partition="zoo")
+    count = "SELECT count(*) FROM rag.embeddings"
+    ui.until(lambda: rows(zoo, count) != [(0,)], "embedding")
+    # A terminal tells all that runs in it; no process is left, or the fixture fails.
+    os.killpg(ui.process.pid, signal.SIGINT)
+    ui.process.wait(SOON_S * 2)
+    assert until_none_is_left() == {}
+    [(kept,)] = rows(zoo, count)
+    assert 0 < kept < many_texts
+    assert (rows(zoo, LOCKS), rows(zoo, WORKING)) == ([(0,)], [])
+    ended = dg.DagsterInstance.get().get_run_by_id(launched)
+    assert ended is not None
+    assert ended.is_finished
+    # Those of this process: the run was another one's.
+    ENCODERS.clear()
+    assert run(key="zoo", only=STAGES[:3]).success
+    assert rows(zoo, count) == [(many_texts,)]
+    assert len(encoder().embedded) == many_texts - kept

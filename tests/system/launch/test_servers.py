@@ -1,0 +1,45 @@
+"""The commands that serve the UI, in the root of the repository: what they load, run and leave."""
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.support.dagster_servers import BIN, DAEMONS, serving
+from tests.support.runs import rows
+
+pytestmark = pytest.mark.slow
+
+
+COMMANDS = [
+    (("dagster", "dev"), signal.SIGINT),
+    (("dg", "dev"), signal.SIGTERM),
+    (("rag-assets", "ui"), signal.SIGINT),
+    (("rag-assets", "ui"), signal.SIGTERM),
+]
+
+
+@pytest.mark.parametrize(("command", "end"), COMMANDS)
+def test_it_serves_our_definitions_runs_them_and_leaves_no_process(
+    two: Engine, tmp_path: Path, command: Sequence[str], end: signal.Signals
+) -> None:
+    if not (BIN / command[0]).exists():
+        pytest.skip(f"{command[0]} is not installed: pip install -e '.[dg]' -c constraints.txt")
+    background = command[0] == "rag-assets" and end is signal.SIGTERM
+    with serving(command, tmp_path / "server.log", end=end, background=background) as server:
+        assert server.location() == "rag_assets"
+        run = server.launch(["raw_documents", "chunks"], partition="zoo")
+
+        def healthy() -> bool:
+            found = server.ask(DAEMONS)["daemonHealth"]["allDaemonStatuses"]
+            return all(daemon["healthy"] for daemon in found if daemon["required"])
+
+        server.until(healthy, "with healthy daemons")
+        assert server.ended(run) == "SUCCESS", server.told()
+        assert rows(
+            two,
+            "SELECT p.name FROM rag.document_chunks c JOIN rag.documents d ON d.id = c.document_id "
+            "JOIN rag.projects p ON p.id = d.project_id",
+        ) == [("zoo",)]

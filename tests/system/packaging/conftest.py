@@ -1,0 +1,39 @@
+"""The wheel is built and installed once a session."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+
+from tests.support.wheel_install import Place, build_wheel, install_wheel
+
+PROJECTS = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the wheel is installed in."""
+    pytest.importorskip("hatchling", reason="the wheel is built with hatchling: pip install -e '.[dev]'")
+    folder = tmp_path_factory.mktemp("wheel")
+    return install_wheel(build_wheel(folder), folder / "site")
+
+
+@pytest.fixture
+def place(site: Path, tmp_path: Path) -> Iterator[Callable[..., Place]]:
+    """Makes a folder of a project, or an empty one; the embedded servers that were started below it are stopped."""
+
+    def make(project: str | None = None, **environ: str) -> Place:
+        folder = tmp_path / "place"
+        if project is None:
+            folder.mkdir()
+        else:
+            copytree(PROJECTS / project, folder)
+        return Place(site, folder, environ)
+
+    yield make
+    for data in tmp_path.rglob("postgres/data"):
+        # Of whatever this checkout could not stop, nothing is left either.
+        from rag_assets.db.server.server import EmbeddedServer
+
+        EmbeddedServer.at(data.parents[1]).stop()

@@ -1,0 +1,60 @@
+"""One UI for the tests of a module, begun on an empty state, and a browser before it."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.ui_process import Served, serving
+
+if TYPE_CHECKING:
+    from tests.support.ui_pages import Pages
+
+OWNER = "search"
+# Playwright's own browsers are never downloaded: Debian's is what people have.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking")
+
+
+@pytest.fixture(scope="session")
+def browser_path() -> str:
+    pytest.importorskip("playwright.sync_api", reason="needs: pip install -e '.[browser]' -c constraints.txt")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip("needs a browser: apt-get install chromium")
+    return found
+
+
+@pytest.fixture(scope="module")
+def served(browser_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """On a slow machine the latency of searches may be what it likes: it is not what is looked at here."""
+    root = tmp_path_factory.mktemp("ui")
+    with serving(root, RAG_ASSETS_OWNERS=f'["team:{OWNER}"]', RAG_ASSETS_LATENCY_LIMIT_MS="1000") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pages(browser_path: str, served: Served, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Pages]":
+    from playwright.sync_api import expect, sync_playwright
+
+    from tests.support.ui_pages import PAGE_MS, Pages
+
+    pictures = Path(os.environ.get("UI_PICTURES") or tmp_path_factory.mktemp("pictures"))
+    pictures.mkdir(parents=True, exist_ok=True)
+    expect.set_options(timeout=PAGE_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(PAGE_MS)
+        yield Pages(page, served.address, pictures)
+        browser.close()
+
+
+@pytest.fixture(autouse=True)
+def last_picture(request: pytest.FixtureRequest, pages: "Pages") -> Iterator[None]:
+    """What a test ended with is kept, whether it passed or not."""
+    yield
+    pages.picture(request.node.name)

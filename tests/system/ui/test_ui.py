@@ -1,0 +1,163 @@
+"""The Dagster UI in a real browser, from an empty state on, as a newcomer goes through it.
+
+    UI_PICTURES=pictures pytest -m slow -n 0 tests/ui
+
+keeps the screenshots in a folder; those of the README are two of them, `asset_graph.png` and `check_page.png`.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import Engine, make_url, text
+
+from rag_assets.db.connections.engines import DRIVER, make_engine
+from rag_assets.definitions import defs
+from rag_assets.orchestration.io.metadata import column_schema
+from tests.support.stages import write
+from tests.support.ui_process import Served
+from tests.system.ui.conftest import OWNER
+
+if TYPE_CHECKING:
+    from tests.support.ui_pages import Pages
+
+pytestmark = pytest.mark.slow
+
+TOPICS = "python-topics"
+TABLES = {"raw_documents": "documents", "chunks": "document_chunks", "embeddings": "embeddings"}
+KINDS = {"postgres": "Postgres", "python": "Python", "pytorch": "PyTorch"}
+# Where charts are, by asset, check, key and title.
+CHARTS = [
+    ("raw_documents", "documents_readable", "chart", "Documents by type and status"),
+    ("hnsw_index", "search_latency", "chart", "Searches, limit 1000 ms"),
+    ("chunks", "chunks_fit_window", "chart", "Lengths of the chunks"),
+]
+
+
+def checks_of(*groups: str) -> dict[str, set[str]]:
+    """The names of all checks by asset, of the assets of these groups."""
+    specs = {spec.key: spec for spec in defs.resolve_all_asset_specs()}
+    found: dict[str, set[str]] = {}
+    for check in defs.asset_checks or []:
+        for spec in check.check_specs:  # type: ignore[union-attr]
+            if specs[spec.asset_key].group_name in groups:
+                found.setdefault(spec.asset_key.to_user_string(), set()).add(spec.name)
+    return found
+
+
+@pytest.fixture(scope="module")
+def ingested(pages: "Pages", served: Served) -> Mapping[str, str]:
+    """What a newcomer does first: all assets of the one project that there is, from the page of the job."""
+    run = pages.materialize("ingest", TOPICS)
+    end = pages.end_of_run(run)
+    pages.logged_end_of_run(end)
+    pages.picture("run")
+    return {"run": run, "end": end}
+
+
+@pytest.fixture(scope="module")
+def tables(ingested: Mapping[str, str], served: Served) -> Iterator[Engine]:
+    engine = make_engine(make_url(served.call("db", "url").strip()).set(drivername=DRIVER))
+    yield engine
+    engine.dispose()
+
+
+def test_everything_of_one_project_is_materialized_from_the_page(
+    ingested: Mapping[str, str], pages: "Pages", tables: Engine
+) -> None:
+    assert ingested["end"] == "Success"
+    with tables.connect() as connection:
+        counts = {name: connection.scalar(text(f"SELECT count(*) FROM rag.{name}")) for name in TABLES.values()}
+        served = connection.execute(text("SELECT project, count(*) FROM rag.live_chunks GROUP BY 1")).all()
+    assert counts["documents"] > 70
+    assert served == [(TOPICS, counts["document_chunks"])]
+    for asset, table in TABLES.items():
+        shown = pages.partition(asset, TOPICS)
+        assert shown["dagster/partition_row_count"] == str(counts[table])
+    pages.page.set_viewport_size({"width": 1960, "height": 500})
+    pages.graph("rag")
+    pages.picture("asset_graph")
+    pages.page.set_viewport_size({"width": 1440, "height": 900})
+
+
+def test_all_checks_are_green_and_their_charts_are_pictures(ingested: Mapping[str, str], pages: "Pages") -> None:
+    for asset, names in checks_of("rag").items():
+        assert pages.checks(asset) == dict.fromkeys(names, "Succeeded")
+    for asset, check, key, title in CHARTS:
+        pages.check(asset, check)
+        picture = pages.chart(key, title)
+        assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 560
+        pages.picture("check_page" if check == "chunks_fit_window" else check)
+
+
+def test_corpus_is_drawn(ingested: Mapping[str, str], pages: "Pages") -> None:
+    assert pages.end_of_run(pages.materialize_asset("corpus_map")) == "Success"
+    pages.open("/assets/corpus_map")
+    picture = pages.chart("map", "Texts by project (principal components)")
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 560
+
+
+def test_every_asset_says_what_it_is(ingested: Mapping[str, str], pages: "Pages") -> None:
+    for spec in defs.resolve_all_asset_specs():
+        name = spec.key.to_user_string()
+        shown = " ".join(pages.asset(name).split())
+        pages.picture(f"asset_{name}")
+        assert spec.description
+        said = " ".join(spec.description.split("\n\n")[0].replace("`", "").split())
+        wanted = {said, f"Group {spec.group_name}", f"Owners {OWNER}", "Source code Open"}
+        wanted |= {KINDS[kind] for kind in spec.kinds}
+        wanted |= {f"Code version {spec.code_version}"} if spec.code_version else set()
+        if name in TABLES:
+            wanted |= {str(column.name) for column in column_schema(TABLES[name]).columns}
+        assert {one for one in wanted if one not in shown} == set(), f"{name}: {shown}"
+
+
+def test_one_damaged_row_is_one_red_check(ingested: Mapping[str, str], pages: "Pages", tables: Engine) -> None:
+    shift = text(
+        "UPDATE rag.document_chunks SET char_start = char_start + :by WHERE id = "
+        "(SELECT id FROM rag.document_chunks ORDER BY id LIMIT 1)"
+    )
+    with tables.begin() as connection:
+        assert connection.execute(shift, {"by": 1}).rowcount == 1
+    try:
+        # The check is a blocking one, and so the run says what it found.
+        assert pages.end_of_run(pages.launch("checks")) == "Failure"
+        found = {asset: pages.checks(asset) for asset in checks_of("rag", "conversations")}
+        pages.check("chunks", "offsets_reproduce_text")
+        pages.picture("red_check")
+    finally:
+        with tables.begin() as connection:
+            connection.execute(shift, {"by": -1})
+    red = [name for shown in found.values() for name, state in shown.items() if state == "Failed"]
+    assert red == ["offsets_reproduce_text"]
+    assert {asset: set(shown) for asset, shown in found.items()} == checks_of("rag", "conversations")
+    assert pages.page.get_by_text("1 of ").first.inner_text().startswith("1 of ")
+    assert pages.end_of_run(pages.launch("checks")) == "Success"
+
+
+def test_backfill_of_all_projects_is_right_for_each(
+    ingested: Mapping[str, str], pages: "Pages", served: Served, tables: Engine, tmp_path: Path
+) -> None:
+    write(tmp_path / "sea/whale.md", "# Whales\n\nWhales sing in the deep sea.\n")
+    for animal in ("Zebras", "Lions"):
+        write(tmp_path / f"zoo/{animal}.md", f"# {animal}\n\n{animal} look at visitors.\n")
+    # Added while the UI is open, as one does.
+    for name in ("sea", "zoo"):
+        served.call("projects", "add", name, tmp_path / name)
+    backfill = pages.materialize("ingest")
+    assert pages.end_of_backfill(backfill) == "Succeeded"
+    pages.picture("backfill")
+    seen = {name: pages.partition("raw_documents", name) for name in (TOPICS, "sea", "zoo")}
+    assert (seen["sea"]["seen"], seen["sea"]["inserted"]) == ("1", "1")
+    assert (seen["zoo"]["seen"], seen["zoo"]["inserted"]) == ("2", "2")
+    assert seen[TOPICS]["inserted"] == "0"
+    assert seen[TOPICS]["unchanged"] == seen[TOPICS]["seen"] == seen[TOPICS]["dagster/partition_row_count"]
+    with tables.connect() as connection:
+        served_now = dict(connection.execute(text("SELECT project, count(*) FROM rag.live_chunks GROUP BY 1")).all())
+    for name, count in served_now.items():
+        assert pages.partition("chunks", name)["dagster/partition_row_count"] == str(count)
+    assert served_now.keys() == {TOPICS, "sea", "zoo"}
+    for asset in ("raw_documents", "chunks", "embeddings"):
+        pages.open(f"/assets/{asset}?view=partitions")
+        pages.page.get_by_text("Materialized (3)").wait_for()

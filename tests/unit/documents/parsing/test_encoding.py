@@ -1,0 +1,101 @@
+import codecs
+import os
+
+import pytest
+
+from rag_assets.documents.parsing.encoding import declared_encoding, decode
+from rag_assets.errors import DocumentError
+
+GERMAN = "Grüße aus dem Hafen. Das Schiff ist spät, die Maße sind größer als üblich.\n"
+POLISH = "Zażółć gęślą jaźń. Proszę przyjść jutro do biura, będziemy rozmawiać o książkach.\n"
+RUSSIAN = "Привет, мир. Это простой текст на русском языке, который надо прочитать правильно.\n"
+GREEK = "Καλημέρα κόσμε. Αυτό είναι ένα απλό κείμενο στα ελληνικά.\n"
+JAPANESE = "これは日本語の文章です。\nエンコーディングを正しく検出する必要があります。\n"
+CHINESE = "这是一个简单的中文文本。\n需要正确检测编码。港口的船只很晚才到。\n"
+KOREAN = "이것은 간단한 한국어 텍스트입니다. 올바르게 감지되어야 합니다.\n"
+
+
+@pytest.mark.parametrize("text", [GERMAN, RUSSIAN, JAPANESE, CHINESE, "emoji 🚢\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "utf-16-le", "utf-16-be", "utf-32-be"])
+def test_unicode_is_read_with_and_without_a_mark(text: str, encoding: str) -> None:
+    assert decode(text.encode(encoding)) == text
+
+
+@pytest.mark.parametrize("mark_and_encoding", [(codecs.BOM_UTF16_BE, "utf-16-be"), (codecs.BOM_UTF32_BE, "utf-32-be")])
+def test_a_big_endian_mark_is_honoured(mark_and_encoding: tuple[bytes, str]) -> None:
+    mark, encoding = mark_and_encoding
+    assert decode(mark + GREEK.encode(encoding)) == GREEK
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        (GERMAN, "latin-1"),
+        ("café", "latin-1"),
+        ("“Quoted” and priced at 12 €, said Zoë.\n", "cp1252"),
+        (POLISH, "cp1250"),
+        (POLISH, "iso8859-2"),
+        (RUSSIAN, "cp1251"),
+        (RUSSIAN, "koi8-r"),
+        (GREEK, "iso8859-7"),
+        (JAPANESE, "shift_jis"),
+        (JAPANESE, "euc-jp"),
+        (JAPANESE, "iso2022_jp"),
+        (CHINESE, "gb18030"),
+        (KOREAN, "euc-kr"),
+    ],
+)
+def test_a_legacy_encoding_is_recognised_by_its_letters(text: str, encoding: str) -> None:
+    assert decode(text.encode(encoding)) == text
+
+
+def test_accents_far_down_in_a_long_ascii_text_are_read() -> None:
+    text = "plain words\n" * 50_000 + GERMAN
+    assert decode(text.encode("latin-1")) == text
+
+
+def test_one_damaged_byte_does_not_turn_utf8_into_another_encoding() -> None:
+    damaged = (GERMAN * 20).encode()[:-40] + b"\xff" + b" end"
+    assert decode(damaged).startswith(GERMAN)
+    assert decode(("あ" * 1000).encode()[:-1]).startswith("あ" * 999)
+
+
+def test_stray_nuls_do_not_make_a_text_binary() -> None:
+    assert decode(b"hello\x00world\nbye\x00") == "hello\x00world\nbye\x00"
+    assert decode(b"a\x00b") == "a\x00b"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [os.urandom(20_000), bytes(range(256)) * 40, b"\x00" * 1000, b"\x01\x02\x03\x04\x05\x00\x00\xff" * 100],
+)
+def test_binary_data_is_refused(data: bytes) -> None:
+    # Random bytes may begin like a byte order mark.
+    with pytest.raises(DocumentError, match="binary"):
+        decode(b"\x80" + data)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "encoding"),
+    [
+        (b'<html><head><meta charset="iso-8859-2">', "html", "iso-8859-2"),
+        (b'<meta http-equiv="Content-Type" content="text/html; charset=Shift_JIS">', "html", "Shift_JIS"),
+        (b'<?xml version="1.0" encoding="koi8-r"?><html>', "html", "koi8-r"),
+        (b'<?xml version="1.0" encoding="windows-1251"?><a/>', "code", "windows-1251"),
+        (b"#!/usr/bin/python\n# -*- coding: latin-1 -*-\n", "python", "latin-1"),
+        (b"x = 1\ny = 2\n# coding: latin-1\n", "python", None),
+        (b"no declaration", "html", None),
+    ],
+)
+def test_the_encoding_that_a_file_declares(data: bytes, kind: str, encoding: str | None) -> None:
+    assert declared_encoding(data, kind) == encoding
+
+
+def test_a_declared_encoding_wins_over_a_guess_but_not_over_valid_utf8() -> None:
+    assert decode("Příliš".encode("iso8859-2"), "iso-8859-2") == "Příliš"
+    assert decode("Příliš".encode(), "iso-8859-2") == "Příliš"
+
+
+@pytest.mark.parametrize("declared", ["no-such-charset", "hex", "zlib", "idna", "utf-8", "x" * 40, "\x00"])
+def test_a_wrong_or_dangerous_declaration_is_ignored(declared: str) -> None:
+    assert decode(GERMAN.encode("latin-1"), declared) == GERMAN

@@ -1,0 +1,119 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from rag_assets.documents.sources import open_source
+from rag_assets.documents.sources.globs import Selection
+from rag_assets.errors import UsageError
+
+FILES = [
+    "README.md",
+    "docs/guide.md",
+    "docs/deep/notes.txt",
+    "src/docs/inner.md",
+    "src/main.py",
+    "src/__pycache__/main.pyc",
+    "src/logo.png",
+    ".env",
+    ".git/config",
+    ".github/workflow.yml",
+    "node_modules/pkg/README.md",
+]
+
+
+def taken(include: Sequence[str] = (), exclude: Sequence[str] = (), files: Sequence[str] = FILES) -> list[str]:
+    selection = Selection(include, exclude)
+    return [path for path in files if selection.takes_below(path)]
+
+
+def test_by_default_hidden_names_caches_and_formats_without_text_are_left_out() -> None:
+    assert taken() == [
+        "README.md",
+        "docs/guide.md",
+        "docs/deep/notes.txt",
+        "src/docs/inner.md",
+        "src/main.py",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("include", "wanted"),
+    [
+        (["*.md"], ["README.md", "docs/guide.md", "src/docs/inner.md"]),
+        (["/*.md"], ["README.md"]),
+        (["./README.md"], ["README.md"]),
+        (["docs/**"], ["docs/guide.md", "docs/deep/notes.txt"]),
+        (["docs/"], ["docs/guide.md", "docs/deep/notes.txt", "src/docs/inner.md"]),
+        (["docs/*.md"], ["docs/guide.md"]),
+        (["**/docs/*.md"], ["docs/guide.md", "src/docs/inner.md"]),
+        (["*.txt", "*.py"], ["docs/deep/notes.txt", "src/main.py"]),
+        (["*.md", "!README.md"], ["docs/guide.md", "src/docs/inner.md"]),
+        (["*.[pm][yd]"], ["README.md", "docs/guide.md", "src/docs/inner.md", "src/main.py"]),
+        (["*.none"], []),
+        ([".github/**"], [".github/workflow.yml"]),
+        ([".env"], [".env"]),
+        (["*.png"], ["src/logo.png"]),
+        (["logo.*"], []),
+        (["node_modules/**/README.md"], ["node_modules/pkg/README.md"]),
+        (["**"], ["README.md", "docs/guide.md", "docs/deep/notes.txt", "src/docs/inner.md", "src/main.py"]),
+    ],
+)
+def test_include_globs_mean_what_they_mean_in_gitignore(include: list[str], wanted: list[str]) -> None:
+    assert taken(include) == wanted
+
+
+@pytest.mark.parametrize(
+    ("exclude", "wanted"),
+    [
+        (["docs/"], ["README.md", "src/main.py"]),
+        (["/docs/"], ["README.md", "src/docs/inner.md", "src/main.py"]),
+        (["*.md", "*.txt"], ["src/main.py"]),
+        (["*.md", "!README.md"], ["README.md", "docs/deep/notes.txt", "src/main.py"]),
+        (["docs/**", "!docs/guide.md"], ["README.md", "docs/guide.md", "src/docs/inner.md", "src/main.py"]),
+    ],
+)
+def test_exclude_globs_mean_what_they_mean_in_gitignore(exclude: list[str], wanted: list[str]) -> None:
+    assert taken(exclude=exclude) == wanted
+
+
+def test_exclude_wins_over_include() -> None:
+    assert taken(["*.md"], ["docs/"]) == ["README.md"]
+
+
+def test_a_folder_and_a_flat_listing_take_the_same_files(tmp_path: Path) -> None:
+    for path in FILES:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    for include, exclude in [
+        ((), ()),
+        (["docs/"], ()),
+        ((), ["docs/**", "!docs/guide.md"]),
+        ([".git*/**"], ["*.yml"]),
+    ]:
+        listed = [file.path for file in open_source(tmp_path, include=include, exclude=exclude).list()]
+        assert listed == sorted(taken(include, exclude))
+
+
+def test_globs_match_names_in_either_unicode_form_and_with_newlines() -> None:
+    files = ["cafe\u0301/a\nb.md", "caf\u00e9/c.md", "#1.md", "new\nline/x.md"]
+    assert taken(["caf\u00e9/"], files=files) == files[:2]
+    assert taken(["cafe\u0301/"], files=files) == files[:2]
+    assert taken(["#1.md"], files=files) == ["#1.md"]
+    assert taken(["new*/**"], files=files) == ["new\nline/x.md"]
+
+
+@pytest.mark.parametrize("glob", ["", "  ", "/", "!", "[z-a]", "[abc", "\\", "a\\"])
+@pytest.mark.parametrize("option", ["include", "exclude"])
+def test_a_glob_that_cannot_be_understood_is_named(tmp_path: Path, glob: str, option: str) -> None:
+    with pytest.raises(UsageError, match=r"\.gitignore"):
+        open_source(tmp_path, **{option: [glob]})
+
+
+def test_a_text_instead_of_a_list_of_globs_is_refused() -> None:
+    with pytest.raises(UsageError, match="must be a list"):
+        Selection("*.md")
+
+
+def test_nothing_below_the_state_folder_is_ever_taken() -> None:
+    assert taken([".rag_assets/**"], files=[".rag_assets/a.md", "x/.rag_assets/b.md"]) == []

@@ -1,0 +1,91 @@
+import pydoc_data.topics
+
+import pytest
+
+from rag_assets.documents.splitting.outline import outline
+
+
+def titles(content: str, file_type: str) -> list[tuple[int, str]]:
+    return [(heading.level, heading.title) for heading in outline(content, file_type).headings]
+
+
+def test_markdown_headings_of_both_kinds_with_their_levels() -> None:
+    content = "Top\n===\n\ntext\n\nSub\n---\n\n### Deep ###\n\n#no heading\n"
+    assert titles(content, "markdown") == [(1, "Top"), (2, "Sub"), (3, "Deep")]
+
+
+def test_a_title_is_the_text_that_a_reader_sees() -> None:
+    assert titles("# The `open` [function](#open) & *more*\n", "html") == [(1, "The open function & more")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "```sh\n# a comment\n```\n",
+        "~~~\n# a comment\n",
+        "    # indented code\n",
+        "- item\n---\n",
+        "> quoted\n---\n",
+        "1. one\n2. two\n---\n",
+        "---\ntitle: front matter\n---\n\ntext\n",
+        "<!--\n# hidden\n-->\n",
+        "word " * 200 + "\n---\n",
+    ],
+)
+def test_what_looks_like_a_markdown_heading_and_is_none(content: str) -> None:
+    assert titles(content, "markdown") == []
+
+
+def test_headings_after_front_matter_and_carriage_returns_stand_at_their_place() -> None:
+    content = "---\na: 1\n---\r\n\r\ntext\r\n\r\n## Título\r\nmore\r\n"
+    (heading,) = outline(content, "markdown").headings
+    assert content[heading.char_start : heading.char_end] == "## Título\r\n"
+
+
+def test_underlined_titles_take_their_level_from_the_order_of_appearance() -> None:
+    content = "=====\nTitle\n=====\n\nPart\n====\n\nSub\n---\n\nPart two\n========\n"
+    assert titles(content, "rst") == [(1, "Title"), (2, "Part"), (3, "Sub"), (2, "Part two")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "end of a paragraph\nlonger than its line\n----\n",
+        "text\n\n-----\n\ntext\n",
+        "two lines\nof a paragraph\n--------------\n",
+        "   literal\n   -------\n",
+        "====  ====\na     b\n====  ====\n",
+        "-----\n",
+        "\n=====",
+    ],
+)
+def test_what_looks_like_an_underlined_title_and_is_none(content: str) -> None:
+    assert titles(content, "text") == []
+
+
+def test_code_and_data_have_no_headings() -> None:
+    assert titles("# comment\n\nTitle\n=====\n", "python") == []
+    assert titles("# comment\n\nTitle\n=====\n", "csv") == []
+
+
+def test_every_topic_of_the_python_documentation_has_its_title() -> None:
+    for topic in pydoc_data.topics.topics.values():
+        first = outline(topic, "rst").headings[0]
+        assert (first.char_start, first.level) == (0, 1)
+        assert first.title == topic.split("\n")[0]
+
+
+def test_a_path_is_the_chain_of_open_headings() -> None:
+    content = "# A\n\na\n\n### B\n\nb\n\n## C\n\nc\n"
+    found = outline(content, "markdown")
+    assert found.path(content.index("a\n")) == ("A",)
+    assert found.path(content.index("b\n")) == ("A", "B")
+    assert found.path(content.index("c\n")) == ("A", "C")
+    assert outline("before\n\n# A\n", "markdown").path(0) == ()
+
+
+def test_the_body_of_a_stretch_begins_after_the_headings_it_begins_with() -> None:
+    content = "# A\n\n## B\n\ntext\n"
+    found = outline(content, "markdown")
+    assert found.body_path(content, 0, len(content)) == ("A", "B")
+    assert found.body_path(content, 0, 3) == ("A",)

@@ -1,0 +1,84 @@
+"""What the UI says of the assets: owners, versions, links to source, columns and what they are made of."""
+
+import dagster as dg
+import pytest
+
+from rag_assets.db.models import Base
+from rag_assets.db.schema.live_view import LIVE_COLUMNS
+from rag_assets.definitions import defs
+from rag_assets.orchestration.assets.attributes import code_versions
+from rag_assets.orchestration.io.column_lineage import MADE_OF, lineage_metadata
+from rag_assets.settings.settings import Settings
+
+TABLES = {"raw_documents": "rag.documents", "chunks": "rag.document_chunks", "embeddings": "rag.embeddings"}
+
+
+def columns(asset: str) -> set[str]:
+    return set(LIVE_COLUMNS) if asset == "live_space" else set(Base.metadata.tables[TABLES[asset]].columns.keys())
+
+
+def test_every_asset_has_a_group_kinds_a_description_and_a_link_to_its_source() -> None:
+    for spec in defs.resolve_all_asset_specs():
+        assert spec.group_name != "default"
+        assert spec.kinds
+        assert len(spec.description or "") > 40
+        links = spec.metadata["dagster/code_references"]
+        assert isinstance(links, dg.CodeReferencesMetadataValue)
+        [link] = links.code_references
+        assert "/rag_assets/orchestration/assets/" in str(link)
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [
+        ({}, set()),
+        ({"max_document_mb": 1}, {"raw_documents"}),
+        ({"chunk_tokens": 100}, {"chunks"}),
+        ({"overlap_tokens": 10}, {"chunks"}),
+        ({"hnsw_m": 32}, {"hnsw_index", "message_index", "memory_index"}),
+        ({"index_storage": "halfvec"}, {"hnsw_index", "message_index", "memory_index"}),
+        ({"model": "another"}, {"chunks", "embeddings", "message_embeddings", "memory_embeddings"}),
+        ({"document_prompt": "passage: "}, {"chunks", "embeddings", "message_embeddings", "memory_embeddings"}),
+        ({"normalize": False}, {"embeddings", "message_embeddings", "memory_embeddings"}),
+        ({"distance": "l2"}, {"hnsw_index", "message_index", "memory_index"}),
+        ({"query_prompt": "query: "}, {"live_space", "live_messages", "live_memories"}),
+        ({"ef_search": 200, "pool_size": 9, "batch_tokens": 64, "device": "cpu"}, set()),
+    ],
+)
+def test_a_code_version_changes_exactly_when_its_output_would(change: dict[str, object], changed: set[str]) -> None:
+    before, after = code_versions(Settings()), code_versions(Settings(**change))  # type: ignore[arg-type]
+    assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_the_assets_carry_their_code_versions() -> None:
+    said = {spec.key.path[-1]: spec.code_version for spec in defs.resolve_all_asset_specs()}
+    assert said == dict(code_versions(Settings()))
+
+
+def test_the_graph_s_settings_say_nothing_of_lists() -> None:
+    lists = {"index_method": "ivfflat"}
+    assert code_versions(Settings(**lists, hnsw_m=32)) == code_versions(Settings(**lists))  # type: ignore[arg-type]
+    assert code_versions(Settings(**lists)) != code_versions(Settings())  # type: ignore[arg-type]
+
+
+def test_another_parser_is_another_version_of_what_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = code_versions(Settings())
+    monkeypatch.setattr("rag_assets.orchestration.assets.attributes.document_library_version", lambda: "99.0")
+    after = code_versions(Settings())
+    assert {name for name in before if before[name] != after[name]} == {"raw_documents"}
+
+
+@pytest.mark.parametrize("asset", MADE_OF)
+def test_lineage_speaks_of_columns_that_there_are(asset: str) -> None:
+    lineage = lineage_metadata(dg.AssetKey(asset))["dagster/column_lineage"]
+    assert isinstance(lineage, dg.TableColumnLineage)
+    assert set(lineage.deps_by_column) <= columns(asset)
+    for sources in lineage.deps_by_column.values():
+        assert sources
+        for source in sources:
+            assert source.column_name in columns(source.asset_key.path[-1])
+
+
+def test_what_is_made_of_no_other_asset_has_no_lineage() -> None:
+    assert lineage_metadata(dg.AssetKey("raw_documents")) == {}
+    assert lineage_metadata(dg.AssetKey("message_embeddings")) == {}

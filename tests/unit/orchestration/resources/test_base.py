@@ -1,0 +1,34 @@
+"""The settings that a resource works by: those of its pipeline, or of the environment."""
+
+import pytest
+
+from rag_assets import Settings
+from rag_assets.orchestration.resources.embedder import Embedder
+from rag_assets.orchestration.resources.postgres import Postgres
+
+DOCS, NOTES = Settings(chunk_tokens=50), Settings(chunk_tokens=60)
+
+
+class Counting(Embedder):
+    """Of a team's own, with something that it has once and keeps."""
+
+    _loaded: list[int]
+
+    def model_post_init(self, _: object) -> None:
+        self._loaded = [1]
+
+
+def test_without_a_pipeline_s_it_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    postgres = Postgres()
+    monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "99")
+    assert postgres.settings.chunk_tokens == 99
+    assert postgres.of(DOCS).settings is DOCS
+
+
+def test_one_resource_of_two_pipelines_works_for_each_by_its_settings() -> None:
+    shared = Counting()
+    docs = shared.of(DOCS)
+    notes = docs.of(NOTES)
+    assert (docs.settings, notes.settings) == (DOCS, NOTES)
+    assert docs.of(DOCS) is docs is shared
+    assert docs._loaded is notes._loaded

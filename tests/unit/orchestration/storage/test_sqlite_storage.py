@@ -1,0 +1,254 @@
+"""Dagster's history with open connections: the same files, read and written beside Dagster's own storage."""
+
+import os
+import queue
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+
+from rag_assets.orchestration.storage.sqlite_storage import MOST_OPEN, SqliteHistory
+from tests.support.dagster_homes import PLAIN, SHIPPED
+
+
+@dg.asset
+def counted() -> dg.MaterializeResult[None]:
+    return dg.MaterializeResult(metadata={"number": 7})
+
+
+@dg.asset_check(asset=counted)
+def is_counted() -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=True)
+
+
+LETTERS = dg.StaticPartitionsDefinition(["a", "b", "c"])
+
+
+@dg.asset(partitions_def=LETTERS)
+def parted(context: dg.AssetExecutionContext) -> None:
+    for number, key in enumerate(context.partition_keys):
+        context.add_asset_metadata({"number": number}, partition_key=key)
+
+
+JOB = dg.Definitions(assets=[counted], asset_checks=[is_counted]).resolve_implicit_global_asset_job_def()
+PARTS = dg.Definitions(assets=[parted]).resolve_implicit_global_asset_job_def()
+RANGE = {"dagster/asset_partition_range_start": "a", "dagster/asset_partition_range_end": "c"}
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@contextmanager
+def opened(home: Path, settings: str) -> Iterator[dg.DagsterInstance]:
+    home.mkdir(exist_ok=True)
+    (home / "dagster.yaml").write_text(settings)
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        yield instance
+
+
+def materialized(instance: dg.DagsterInstance) -> list[str]:
+    records = instance.fetch_materializations(dg.AssetKey("counted"), limit=100).records
+    return [record.run_id for record in records]
+
+
+def open_files(folder: Path) -> set[str]:
+    found = set()
+    for one in Path("/proc/self/fd").iterdir():
+        try:
+            target = one.readlink()
+        except OSError:
+            continue
+        if folder in target.parents and target.suffix == ".db":
+            found.add(target.name)
+    return found
+
+
+def test_what_it_writes_dagster_reads_and_the_other_way_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with opened(tmp_path, PLAIN) as instance:
+        first = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
+    with opened(tmp_path, SHIPPED) as instance:
+        assert type(instance.event_log_storage).__module__ == SqliteHistory.__module__
+        assert materialized(instance) == [first]
+        second = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
+    with opened(tmp_path, PLAIN) as instance:
+        assert materialized(instance) == [second, first]
+        assert {run.run_id for run in instance.get_runs()} == {first, second}
+        assert len(instance.all_logs(second)) == len(instance.all_logs(first))
+        [check] = instance.event_log_storage.get_latest_asset_check_execution_by_key(
+            [dg.AssetCheckKey(dg.AssetKey("counted"), "is_counted")]
+        ).values()
+        assert check.run_id == second
+
+
+def test_of_many_runs_few_files_stay_open_and_none_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with opened(tmp_path, SHIPPED) as instance:
+        for _ in range(MOST_OPEN + 3):
+            JOB.execute_in_process(instance=instance, run_config=QUIET)
+        assert len(materialized(instance)) == MOST_OPEN + 3
+        assert 2 <= len(open_files(tmp_path)) <= MOST_OPEN + 1
+    assert not open_files(tmp_path)
+
+
+def test_a_wiped_history_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with opened(tmp_path, SHIPPED) as instance:
+        JOB.execute_in_process(instance=instance, run_config=QUIET)
+        instance.wipe()
+        assert materialized(instance) == []
+        after = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
+        assert materialized(instance) == [after]
+    with opened(tmp_path, PLAIN) as instance:
+        assert materialized(instance) == [after]
+
+
+def of_parts(instance: dg.DagsterInstance) -> dict[str, Any]:
+    """All that is said of the last run over all partitions, but for ids and times."""
+    [record] = instance.get_asset_records([dg.AssetKey("parted")])
+    entry = record.asset_entry
+    assert entry.last_materialization is not None
+    assert entry.last_materialization.asset_materialization is not None
+    assert entry.last_run_id is not None
+    found = instance.fetch_materializations(dg.AssetKey("parted"), limit=100).records
+    return {
+        "last_of_them": entry.last_materialization.asset_materialization.partition == found[0].partition_key,
+        "of_last_run": entry.last_materialization.run_id == entry.last_run_id == instance.get_runs()[0].run_id,
+        "id_of_last": entry.last_materialization_storage_id == found[0].storage_id,
+        # In which order a run stores its partitions, Dagster leaves to chance.
+        "partitions": sorted((str(one.partition_key), one.run_id == entry.last_run_id) for one in found),
+        "log": [event.dagster_event_type for event in instance.all_logs(entry.last_run_id)],
+        "counts": instance.get_status_by_partition(dg.AssetKey("parted"), ["a", "b", "c"], LETTERS),
+    }
+
+
+def test_partitions_stored_together_read_as_those_stored_by_dagster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "50")
+    said: list[dict[str, Any]] = []
+    for settings in (PLAIN, SHIPPED):
+        monkeypatch.setenv("DAGSTER_HOME", str(home := tmp_path / str(len(said))))
+        with opened(home, settings) as instance:
+            PARTS.execute_in_process(instance=instance, run_config=QUIET, tags=RANGE)
+            PARTS.execute_in_process(instance=instance, run_config=QUIET, tags=RANGE)
+            said.append(of_parts(instance))
+    assert said[0] == said[1]
+    assert said[1]["last_of_them"]
+    assert len(said[1]["partitions"]) == 6
+
+
+def test_a_batch_that_cannot_be_stored_leaves_nothing_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster stores its events one by one then."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "50")
+    stored = SqliteEventLogStorage.store_event
+    broken: list[str] = []
+
+    def breaks_at_the_second(storage: SqliteEventLogStorage, event: dg.EventLogEntry) -> None:
+        stored(storage, event)
+        if event.is_dagster_event and event.get_dagster_event().is_step_materialization:
+            broken.append(str(event.get_dagster_event().partition))
+            if len(broken) == 2:
+                raise OSError("no space left on device")
+
+    monkeypatch.setattr(SqliteEventLogStorage, "store_event", breaks_at_the_second)
+    with opened(tmp_path, SHIPPED) as instance:
+        run = PARTS.execute_in_process(instance=instance, run_config=QUIET, tags=RANGE).run_id
+        found = instance.fetch_materializations(dg.AssetKey("parted"), limit=100).records
+        logged = [event.get_dagster_event() for event in instance.all_logs(run) if event.is_dagster_event]
+    assert broken[:2] == broken[2:4]
+    assert sorted(str(one.partition_key) for one in found) == ["a", "b", "c"]
+    assert sorted(str(one.partition) for one in logged if one.is_step_materialization) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_the_file_of_a_run_is_the_one_that_dagster_makes(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise PermissionError("no links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    made = []
+    for settings in (PLAIN, SHIPPED, SHIPPED):
+        monkeypatch.setenv("DAGSTER_HOME", str(home := tmp_path / settings[:5]))
+        with opened(home, settings) as instance:
+            run = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
+            assert run in instance.event_log_storage.get_all_run_ids()  # type: ignore[attr-defined]
+        with sqlite3.connect(home / "history" / "runs" / f"{run}.db") as file:
+            schema = file.execute("SELECT type, name, sql FROM sqlite_master ORDER BY 1, 2").fetchall()
+            versions = file.execute("SELECT version_num FROM alembic_version").fetchall()
+            made.append((schema, versions, file.execute("PRAGMA journal_mode").fetchall()))
+        file.close()
+    assert made[0] == made[1] == made[2]
+
+
+WRITER = """
+import sys
+import dagster as dg
+import pytest
+from tests.unit.orchestration.storage.test_sqlite_storage import JOB, PARTS, QUIET, RANGE
+with dg.DagsterInstance.get() as instance:
+    for _ in range(4):
+        JOB.execute_in_process(instance=instance, run_config=QUIET)
+        PARTS.execute_in_process(instance=instance, run_config=QUIET, tags=RANGE)
+"""
+
+
+def test_processes_write_at_one_time_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with opened(tmp_path, SHIPPED):
+        pass
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "DAGSTER_EVENT_BATCH_SIZE": "50"}
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER], env=environment) for _ in range(3)]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    with opened(tmp_path, SHIPPED) as instance:
+        assert len(set(materialized(instance))) == 12
+        assert len(instance.fetch_materializations(dg.AssetKey("parted"), limit=100).records) == 12 * 3
+
+
+SLOW = """
+import sys
+import time
+from pathlib import Path
+import dagster as dg
+from tests.unit.orchestration.storage.test_sqlite_storage import QUIET
+
+@dg.asset
+def slow(context: dg.AssetExecutionContext) -> None:
+    context.log.info("halfway")
+    while not Path(sys.argv[1]).exists():
+        time.sleep(0.05)
+
+with dg.DagsterInstance.get() as instance:
+    dg.materialize([slow], instance=instance, run_config=QUIET)
+"""
+
+
+def test_who_watches_a_run_sees_what_is_logged_while_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the web server does for the page of the run."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    seen: queue.Queue[str] = queue.Queue()
+    with opened(tmp_path, SHIPPED) as instance:
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        writer = subprocess.Popen([sys.executable, "-c", SLOW, tmp_path / "go_on"], env=environment)
+        try:
+            while not (runs := instance.get_runs()):
+                assert writer.poll() is None
+            instance.watch_event_logs(runs[0].run_id, None, lambda event, _: seen.put(event.user_message))
+            while seen.get(timeout=60) != "halfway":
+                pass
+        finally:
+            (tmp_path / "go_on").touch()
+            assert writer.wait(60) == 0
+        while seen.get(timeout=60) != 'Finished execution of run for "__ephemeral_asset_job__".':
+            pass

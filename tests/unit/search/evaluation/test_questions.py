@@ -1,0 +1,180 @@
+"""Files of judged questions: what is read from them, and how what is wrong in them is said."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rag_assets.errors import UsageError
+from rag_assets.search.evaluation.beir import document_ids
+from rag_assets.search.evaluation.questions import Passage, Question, QuestionSet, read_questions
+from tests.support.paths import ROOT
+
+GOOD = '{"query": "Why?", "relevant": {"a.md": 1}}'
+TOPICS_QUESTIONS = ROOT / "tests" / "benchmarks" / "topics_questions.jsonl"
+
+
+def written(path: Path, *lines: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\n".join(line if isinstance(line, bytes) else line.encode() for line in lines) + b"\n")
+    return path
+
+
+def beir(folder: Path, qrels: str = "qrels/test.tsv") -> Path:
+    queries = [
+        {"_id": "q1", "text": "Do whales sing?"},
+        {"_id": 2, "text": "Unasked", "metadata": {}},
+        {"_id": "q 3", "text": "Nothing"},
+    ]
+    written(folder / "queries.jsonl", *map(json.dumps, queries))
+    written(folder / qrels, "query-id\tcorpus-id\tscore", "q1\td/1\t2", "q1\tD2\t-1", "2\t7\t1.0", "q 3\t7\t0")
+    return folder
+
+
+def test_a_line_is_a_question_with_its_grades_and_passages(tmp_path: Path) -> None:
+    passage = {"file_path": "a.md", "char_start": 3, "char_end": 9, "grade": 2}
+    full = {"query": " Was  heißt\u2028das? ", "relevant": {"a.md": 2, "b/ü.txt": 0}, "passages": [passage], "note": 1}
+    derived = {"query": "Where?", "passages": [passage | {"grade": 1}, passage, passage | {"file_path": "c"}]}
+    lines = [json.dumps(full, ensure_ascii=False), "", json.dumps(derived), GOOD + "\r"]
+    found = read_questions(written(tmp_path / "q.jsonl", "\ufeff" + lines[0], *lines[1:]))
+    place = Passage("a.md", 3, 9, 2)
+    assert found == QuestionSet(
+        [
+            Question("1", " Was  heißt\u2028das? ", {"a.md": 2, "b/ü.txt": 0}, (place,)),
+            Question("3", "Where?", {"a.md": 2, "c": 2}, (Passage("a.md", 3, 9, 1), place, Passage("c", 3, 9, 2))),
+            Question("4", "Why?", {"a.md": 1}),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ('["Why?"]', "is not an object"),
+        ('{"relevant": {"a": 1}}', '"query" is missing; it must be text'),
+        ('{"query": 5, "relevant": {"a": 1}}', '"query" is 5; it must be text'),
+        ('{"query": " \\u0000", "relevant": {"a": 1}}', '"query" is empty'),
+        (json.dumps({"query": "x" * 20_001, "relevant": {"a": 1}}), '"query" has 20001 characters'),
+        ('{"query": "x"}', '"relevant" names no document'),
+        ('{"query": "x", "relevant": {}}', '"relevant" names no document'),
+        ('{"query": "x", "relevant": {"a": 0}}', '"relevant" names no document'),
+        ('{"query": "x", "relevant": ["a"]}', r'relevant is \["a"\]; it must be an object'),
+        ('{"query": "x", "relevant": {"a": -1}}', "the grade of 'a' is -1"),
+        ('{"query": "x", "relevant": {"a": 1.5}}', r"the grade of 'a' is 1\.5"),
+        ('{"query": "x", "relevant": {"a": true}}', "the grade of 'a' is true"),
+        ('{"query": "x", "relevant": {"a": NaN}}', "the grade of 'a' is NaN"),
+        ('{"query": "x", "relevant": {"a": 99999999999}}', r"choose 0 \(does not answer\) to 1000"),
+        ('{"query": "x", "relevant": {"\\ud800": 1}}', r"names '.ud800', which no document is called"),
+        ('{"query": "x", "passages": [{"file_path": "\\ud800", "char_start": 1, "char_end": 2}]}', "it must be text"),
+        ('{"query": "x", "passages": {}}', "passages is {}; it must be a list"),
+        ('{"query": "x", "passages": [5]}', "a passage is 5"),
+        ('{"query": "x", "passages": [{"char_start": 1, "char_end": 2}]}', '"file_path" is missing'),
+        ('{"query": "x", "passages": [{"file_path": "a", "char_start": 1}]}', 'the "char_end" of a passage is missing'),
+        ('{"query": "x", "passages": [{"file_path": "a", "char_start": 2, "char_end": 2}]}', "from 2 to 2 is empty"),
+    ],
+)
+def test_a_bad_line_is_named_with_what_is_wrong_with_it(tmp_path: Path, line: str, message: str) -> None:
+    file = written(tmp_path / "q.jsonl", GOOD, line)
+    with pytest.raises(UsageError, match=rf"q\.jsonl, line 2.*{message}"):
+        read_questions(file)
+
+
+def test_a_question_is_without_what_no_stored_text_has(tmp_path: Path) -> None:
+    file = written(tmp_path / "q.jsonl", '{"query": "Why\\ud800 n\\u0000ot?", "relevant": {"a": 1}}')
+    assert [one.query for one in read_questions(file).questions] == ["Why not?"]
+
+
+def test_files_that_hold_no_questions_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has no question"):
+        read_questions(written(tmp_path / "empty.jsonl", "", "  "))
+    with pytest.raises(UsageError, match="is not UTF-8"):
+        read_questions(written(tmp_path / "latin.jsonl", '{"query": "Größe"}'.encode("latin-1")))
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        read_questions(tmp_path / "nowhere.jsonl")
+    with pytest.raises(UsageError, match=r"without queries\.jsonl and qrels\.tsv"):
+        read_questions(tmp_path)
+
+
+@pytest.mark.parametrize("qrels", ["qrels.tsv", "qrels/test.tsv"])
+def test_a_beir_folder_gives_its_judged_questions(tmp_path: Path, qrels: str) -> None:
+    assert read_questions(beir(tmp_path, qrels)) == QuestionSet(
+        [Question("q1", "Do whales sing?", {"d/1": 2, "D2": 0}), Question("2", "Unasked", {"7": 1})],
+        by_document_id=True,
+        not_judged=1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("q1\td1", "is not a question's id, a document's id and a whole number"),
+        ("q1 d1 1", "is not a question's id"),
+        ("q1\td1\tmuch", "is not a question's id"),
+        ("q1\td1\t0.5", "is not a question's id"),
+        ("q9\td1\t1", "question 'q9' is not in queries.jsonl"),
+    ],
+)
+def test_a_bad_row_of_judgements_is_named(tmp_path: Path, row: str, message: str) -> None:
+    qrels = beir(tmp_path) / "qrels" / "test.tsv"
+    written(qrels, "query-id\tcorpus-id\tscore", row)
+    with pytest.raises(UsageError, match=rf"test\.tsv, line 2.*{message}"):
+        read_questions(tmp_path)
+
+
+def test_judgements_without_an_answer_are_refused(tmp_path: Path) -> None:
+    written(beir(tmp_path) / "qrels.tsv", "q1\td1\t0")
+    with pytest.raises(UsageError, match="of no document that it answers"):
+        read_questions(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "stands_for"),
+    [
+        ("12", "12"),
+        ("12.txt", "12"),
+        ("corpus/12.md", "12"),
+        ("corpus/12", "12"),
+        ("a.b.txt", "a.b"),
+        ("a.b", "a.b"),
+        ("10.1000%2F182.txt", "10.1000/182"),
+        ("10.1000/182.txt", "10.1000/182"),
+        ("123.txt", None),
+        (".txt", None),
+        ("readme.md", None),
+    ],
+)
+def test_a_file_stands_for_the_document_that_it_is_named_by(path: str, stands_for: str | None) -> None:
+    found: dict[str, Any] = document_ids([path], ["12", "a.b", "10.1000/182", "\ud800"])
+    assert found.get(path) == stands_for
+
+
+def test_the_questions_over_python_topics_are_answered_where_they_say() -> None:
+    from pydoc_data.topics import topics
+
+    texts = {f"{name}.rst": " ".join(text.split()) for name, text in topics.items()}
+    asked = read_questions(TOPICS_QUESTIONS).questions
+    answers = [json.loads(line)["answers"] for line in TOPICS_QUESTIONS.read_text("utf-8").splitlines()]
+    assert len({question.query for question in asked}) == len(asked) >= 40
+    reworded: list[str] = []
+    for question, sentences in zip(asked, answers, strict=True):
+        holding = {path for path, text in texts.items() if any(sentence in text for sentence in sentences)}
+        best = {path for path, grade in question.relevant.items() if grade == 2}
+        assert holding, question.query
+        assert holding <= best, question.query
+        assert question.relevant.keys() <= texts.keys(), question.query
+        reworded += [one for one in sentences if not any(one in text for text in texts.values())]
+    # Releases of Python word their topics a little differently.
+    assert len(reworded) <= 2, reworded
+
+
+def test_the_questions_over_python_topics_are_nobodys_sentences() -> None:
+    from pydoc_data.topics import topics
+
+    texts = [" ".join(text.lower().split()) for text in topics.values()]
+    for question in read_questions(TOPICS_QUESTIONS).questions:
+        words = question.query.lower().split()
+        runs = [" ".join(words[at : at + 6]) for at in range(len(words) - 5)]
+        assert not [run for run in runs if any(run in text for text in texts)], question.query

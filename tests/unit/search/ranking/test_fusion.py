@@ -1,0 +1,33 @@
+"""Reciprocal rank fusion, worked out by hand."""
+
+import pytest
+
+from rag_assets.search.ranking.fusion import reciprocal_rank_fusion
+
+
+def fuse(*rankings: str, **more: object) -> list[tuple[float, str]]:
+    return reciprocal_rank_fusion(rankings, str, **more)  # type: ignore[arg-type]
+
+
+def test_ranks_of_all_rankings_add_up() -> None:
+    assert fuse("abc", "cd", constant=1) == [
+        (pytest.approx(1 / 4 + 1 / 2), "c"),
+        (pytest.approx(1 / 2), "a"),
+        (pytest.approx(1 / 3), "b"),
+        (pytest.approx(1 / 3), "d"),
+    ]
+
+
+def test_a_weight_of_zero_leaves_the_order_to_the_other_ranking() -> None:
+    assert "".join(row for _, row in fuse("ba", "ab", weights=[0.0, 1.0])) == "ab"
+
+
+def test_one_ranking_keeps_its_order() -> None:
+    assert "".join(row for _, row in fuse("xyz", "")) == "xyz"
+
+
+def test_a_first_rank_in_one_ranking_beats_middling_ranks_in_both_and_not_the_second_ranks() -> None:
+    meaning, words = "xbpqrstuvm", "ybPQRSTUVm"
+    assert [row for _, row in fuse(meaning, words)][:4] == ["b", "x", "y", "m"]
+    # With the constant of the paper, being in both rankings is all.
+    assert [row for _, row in fuse(meaning, words, constant=60)][:3] == ["b", "m", "x"]
