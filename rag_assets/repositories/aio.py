@@ -1,4 +1,7 @@
-"""The repositories for an event loop; what each method does stands with the function of its name."""
+"""The repositories for asyncio: classes with async methods.
+
+Each method runs the function of the same name in `rag_assets.repositories.operations`, which documents it.
+"""
 
 from rag_assets.repositories.base import Repository, asynchronous
 from rag_assets.repositories.core import purge as purging
@@ -19,6 +22,8 @@ from rag_assets.repositories.operations import (
 
 
 class Users(Repository):
+    """The users of an application. Soft-deleted users are hidden and can be restored; purged ones are gone."""
+
     create = asynchronous(users.create)
     get = asynchronous(users.get, "read")
     find_by_email = asynchronous(users.find_by_email, "read")
@@ -29,6 +34,8 @@ class Users(Repository):
 
 
 class Sessions(Repository):
+    """Login sessions of users, each known by a secret token of which only the hash is stored."""
+
     create = asynchronous(sessions.create)
     authenticate = asynchronous(sessions.authenticate, "read")
     touch = asynchronous(sessions.touch)
@@ -38,6 +45,8 @@ class Sessions(Repository):
 
 
 class Conversations(Repository):
+    """Conversations, their messages and their forks."""
+
     create = asynchronous(conversations.create)
     get = asynchronous(conversations.get, "read")
     list_by_user = asynchronous(conversations.list_by_user, "read")
@@ -55,6 +64,8 @@ class Conversations(Repository):
 
 
 class Memories(Repository):
+    """What an assistant remembers of a user, recalled by relevance, importance and recency."""
+
     remember = asynchronous(memories.remember)
     recall = asynchronous(recall.recall)
     get = asynchronous(memories.get, "read")
@@ -65,6 +76,8 @@ class Memories(Repository):
 
 
 class Specializations(Repository):
+    """The roles that an assistant can take: a name, a system prompt and settings."""
+
     create = asynchronous(specializations.create)
     get = asynchronous(specializations.get, "read")
     find_by_name = asynchronous(specializations.find_by_name, "read")
@@ -74,6 +87,8 @@ class Specializations(Repository):
 
 
 class Adapters(Repository):
+    """LoRA adapters of specializations. One adapter for each specialization and base model serves."""
+
     create = asynchronous(adapters.create)
     get = asynchronous(adapters.get, "read")
     list_by_specialization = asynchronous(adapters.list_by_specialization, "read")
@@ -85,6 +100,8 @@ class Adapters(Repository):
 
 
 class Projects(Repository):
+    """Projects: a name, the address of the documents and the settings."""
+
     create = asynchronous(projects.create)
     get = asynchronous(projects.get, "read")
     list_all = asynchronous(projects.list_all, "read")
@@ -94,6 +111,8 @@ class Projects(Repository):
 
 
 class Documents(Repository):
+    """The documents of projects."""
+
     save = asynchronous(documents.save)
     get = asynchronous(documents.get, "read")
     find_by_path = asynchronous(documents.find_by_path, "read")
@@ -103,5 +122,7 @@ class Documents(Repository):
 
 
 class Bulk(Repository):
+    """Inserts or upserts of many rows into one table, by COPY, in one transaction."""
+
     insert_rows = asynchronous(bulk.insert_rows, "once")
     upsert_rows = asynchronous(bulk.upsert_rows, "once")

@@ -1,4 +1,9 @@
-"""The same repositories for code that waits; what each method does stands with the function of its name."""
+# Generated from rag_assets/repositories/aio.py by .ci/async_to_sync.py: do not edit.
+# Change rag_assets/repositories/aio.py, then run: python .ci/async_to_sync.py
+"""The repositories for code without an event loop: classes with blocking methods.
+
+Each method runs the function of the same name in `rag_assets.repositories.operations`, which documents it.
+"""
 
 from rag_assets.repositories.base import SyncRepository, synchronous
 from rag_assets.repositories.core import purge as purging
@@ -19,6 +24,8 @@ from rag_assets.repositories.operations import (
 
 
 class SyncUsers(SyncRepository):
+    """The users of an application. Soft-deleted users are hidden and can be restored; purged ones are gone."""
+
     create = synchronous(users.create)
     get = synchronous(users.get, "read")
     find_by_email = synchronous(users.find_by_email, "read")
@@ -29,6 +36,8 @@ class SyncUsers(SyncRepository):
 
 
 class SyncSessions(SyncRepository):
+    """Login sessions of users, each known by a secret token of which only the hash is stored."""
+
     create = synchronous(sessions.create)
     authenticate = synchronous(sessions.authenticate, "read")
     touch = synchronous(sessions.touch)
@@ -38,6 +47,8 @@ class SyncSessions(SyncRepository):
 
 
 class SyncConversations(SyncRepository):
+    """Conversations, their messages and their forks."""
+
     create = synchronous(conversations.create)
     get = synchronous(conversations.get, "read")
     list_by_user = synchronous(conversations.list_by_user, "read")
@@ -55,6 +66,8 @@ class SyncConversations(SyncRepository):
 
 
 class SyncMemories(SyncRepository):
+    """What an assistant remembers of a user, recalled by relevance, importance and recency."""
+
     remember = synchronous(memories.remember)
     recall = synchronous(recall.recall)
     get = synchronous(memories.get, "read")
@@ -65,6 +78,8 @@ class SyncMemories(SyncRepository):
 
 
 class SyncSpecializations(SyncRepository):
+    """The roles that an assistant can take: a name, a system prompt and settings."""
+
     create = synchronous(specializations.create)
     get = synchronous(specializations.get, "read")
     find_by_name = synchronous(specializations.find_by_name, "read")
@@ -74,6 +89,8 @@ class SyncSpecializations(SyncRepository):
 
 
 class SyncAdapters(SyncRepository):
+    """LoRA adapters of specializations. One adapter for each specialization and base model serves."""
+
     create = synchronous(adapters.create)
     get = synchronous(adapters.get, "read")
     list_by_specialization = synchronous(adapters.list_by_specialization, "read")
@@ -85,6 +102,8 @@ class SyncAdapters(SyncRepository):
 
 
 class SyncProjects(SyncRepository):
+    """Projects: a name, the address of the documents and the settings."""
+
     create = synchronous(projects.create)
     get = synchronous(projects.get, "read")
     list_all = synchronous(projects.list_all, "read")
@@ -94,6 +113,8 @@ class SyncProjects(SyncRepository):
 
 
 class SyncDocuments(SyncRepository):
+    """The documents of projects."""
+
     save = synchronous(documents.save)
     get = synchronous(documents.get, "read")
     find_by_path = synchronous(documents.find_by_path, "read")
@@ -103,5 +124,7 @@ class SyncDocuments(SyncRepository):
 
 
 class SyncBulk(SyncRepository):
+    """Inserts or upserts of many rows into one table, by COPY, in one transaction."""
+
     insert_rows = synchronous(bulk.insert_rows, "once")
     upsert_rows = synchronous(bulk.upsert_rows, "once")
