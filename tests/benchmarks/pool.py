@@ -27,7 +27,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from rag_assets.db.connections.shutdown import close_async_engine
+from rag_assets.db.shutdown import close_async_engine
 from sqlalchemy import URL, make_url, text
 
 from rag_assets.db.connections.engines import DRIVER, make_async_engine, make_engine

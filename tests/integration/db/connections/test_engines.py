@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from rag_assets.db.connections.shutdown import close_async_engines, close_engines
+from rag_assets.db.shutdown import close_async_engines, close_engines
 from sqlalchemy import URL, Connection, Engine, make_url, text
 from sqlalchemy.exc import OperationalError
 

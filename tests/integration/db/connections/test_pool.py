@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from rag_assets.db.connections.shutdown import close_async_engine, close_engine
+from rag_assets.db.shutdown import close_async_engine, close_engine
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
