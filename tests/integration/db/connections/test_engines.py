@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from rag_assets.db.shutdown import close_async_engines, close_engines
 from sqlalchemy import URL, Connection, Engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
@@ -24,6 +23,7 @@ from rag_assets.db.database import (
 )
 from rag_assets.db.locks import exclusively
 from rag_assets.db.schema import migrations
+from rag_assets.db.shutdown import close_async_engines, close_engines
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.settings.settings import Settings, load_settings
 

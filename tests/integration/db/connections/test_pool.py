@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from rag_assets.db.shutdown import close_async_engine, close_engine
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -14,6 +13,7 @@ from rag_assets.db.connections.engines import make_async_engine, make_engine
 from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.connections.pool import pool_statistics
 from rag_assets.db.connections.retry import reading, reading_async
+from rag_assets.db.shutdown import close_async_engine, close_engine
 from rag_assets.errors import ServiceError
 
 ONE = EngineOptions(pool_size=1, pool_timeout_s=60)
