@@ -174,7 +174,8 @@ def _wait(pid: int, log: str, timeout_s: float) -> dict[str, Any]:
 def _run(child: Child) -> None:
     import dagster as dg
 
-    from tests import fakes, running
+    from tests.support import fakes
+    from tests.support.runs import errors
 
     log = os.open(child.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
@@ -190,7 +191,7 @@ def _run(child: Child) -> None:
     if child.kill_at:
         _arm(child)
     result = materialize(child.project, child.job)
-    found = running.errors(result)
+    found = errors(result)
     Path(f"{child.log}.{os.getpid()}").write_text(json.dumps(found))
     dg.DagsterInstance.get().dispose()
 

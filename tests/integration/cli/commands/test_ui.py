@@ -44,7 +44,7 @@ def test_empty_database_gets_its_schema_and_a_first_project(
     assert (said.code, said.out) == (0, "")
     assert said.err.splitlines()[0].startswith("no project yet: added python-topics")
     assert said.err.splitlines()[-1] == f"http://127.0.0.1:{port}"
-    assert started == [["dagster", "dev", "-w", str(ui.WORKSPACE), "-h", "127.0.0.1", "-p", port]]
+    assert started == [["dagster", "dev", "-w", str(ui.WORKSPACE_YAML), "-h", "127.0.0.1", "-p", port]]
     assert keys() == ["python-topics"]
     assert "python-topics" in cli("projects", "list").out
 
@@ -83,7 +83,7 @@ def test_wrong_declaration_is_said_before_anything_is_started(
 def test_location_is_called_alike_however_it_is_opened() -> None:
     tool = (ROOT / "pyproject.toml").read_text()
     assert 'code_location_name = "rag_assets"' in tool
-    for file in (ROOT / "workspace.yaml", ui.WORKSPACE):
+    for file in (ROOT / "workspace.yaml", ui.WORKSPACE_YAML):
         [loaded] = yaml.safe_load(file.read_text())["load_from"]
         assert loaded == {"python_module": {"module_name": "rag_assets.definitions", "location_name": "rag_assets"}}
 

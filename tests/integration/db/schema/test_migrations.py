@@ -178,7 +178,7 @@ def test_a_run_after_a_downgrade_and_upgrade_makes_everything_anew(built: Engine
 def test_two_processes_may_upgrade_one_database_at_once(empty: Engine, empty_database: URL) -> None:
     code = (
         "import sys; from sqlalchemy import make_url; from rag_assets.db.connections.engines import make_engine; "
-        "from rag_assets.db import schema; migrations.upgrade(make_engine(make_url(sys.argv[1])))"
+        "from rag_assets.db.schema import migrations; migrations.upgrade(make_engine(make_url(sys.argv[1])))"
     )
     url = empty_database.render_as_string(hide_password=False)
     racers = [subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE, text=True) for _ in range(3)]
