@@ -5,7 +5,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 from uuid import UUID
 
-from rag_assets.db.connections.greenlets import run_bridged
+from sqlalchemy.util import greenlet_spawn
+
 from rag_assets.search.analysis.aggregates import Aggregate
 from rag_assets.search.analysis.provenance import Provenance
 from rag_assets.search.execution.concurrency import LoopWaiting
@@ -66,10 +67,10 @@ class AsyncRetriever:
     async def search(self, query: Query, *, kinds: "Sequence[Kind]", **options: Any) -> "AnyAnswer | MixedAnswer": ...
 
     async def search(self, query: Query, *, kinds: Any = "chunks", **options: Any) -> Any:
-        return await run_bridged(partial(self._retriever.search, query, kinds=kinds, **options))
+        return await greenlet_spawn(partial(self._retriever.search, query, kinds=kinds, **options))
 
     async def search_many(self, queries: Iterable[Query], **options: Unpack[Options]) -> list[Answer]:
-        return await run_bridged(self._retriever.search_many, queries, **options)
+        return await greenlet_spawn(self._retriever.search_many, queries, **options)
 
     async def similar(
         self,
@@ -79,23 +80,23 @@ class AsyncRetriever:
         equal_texts: bool = False,
         **options: Unpack[Options],
     ) -> Answer:
-        return await run_bridged(
+        return await greenlet_spawn(
             self._retriever.similar, chunk_id, document=document, equal_texts=equal_texts, **options
         )
 
     async def centroid(self, *, document: tuple[str, str] | None = None, **options: Unpack[Options]) -> list[float]:
-        return await run_bridged(self._retriever.centroid, document=document, **options)
+        return await greenlet_spawn(self._retriever.centroid, document=document, **options)
 
     async def aggregate(
         self, *, to: Query | None = None, nearest: int = 10, buckets: int = 20, **options: Unpack[Options]
     ) -> Aggregate:
-        return await run_bridged(self._retriever.aggregate, to=to, nearest=nearest, buckets=buckets, **options)
+        return await greenlet_spawn(self._retriever.aggregate, to=to, nearest=nearest, buckets=buckets, **options)
 
     async def search_messages(self, query: Query, **options: Unpack["MessageOptions"]) -> "MessageAnswer":
-        return await run_bridged(self._retriever.search_messages, query, **options)
+        return await greenlet_spawn(self._retriever.search_messages, query, **options)
 
     async def search_memories(self, query: Query, **options: Unpack["MemoryOptions"]) -> "MemoryAnswer":
-        return await run_bridged(self._retriever.search_memories, query, **options)
+        return await greenlet_spawn(self._retriever.search_memories, query, **options)
 
     async def explain_hit(self, chunk_id: UUID) -> Provenance:
-        return await run_bridged(self._retriever.explain_hit, chunk_id)
+        return await greenlet_spawn(self._retriever.explain_hit, chunk_id)

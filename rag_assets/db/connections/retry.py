@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.util import greenlet_spawn
 
 from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.connections.pooler import link_of
@@ -86,14 +87,12 @@ def _repeated(once: "Once[R]", engine: Engine, work: Callable[[Connection], R]) 
 async def _repeated_async(once: "Once[R]", engine: "AsyncEngine", work: Callable[[Connection], R]) -> R:
     import asyncio
 
-    from rag_assets.db.connections.greenlets import run_bridged
-
     attempts = Attempts(engine.sync_engine)
     while True:
         try:
-            # Once over the bridge for the whole transaction: AsyncConnection crosses one of its own for each step, and
-            # that costs as much as a small statement.
-            return await run_bridged(once, attempts, engine.sync_engine, work)
+            # One greenlet for the whole transaction: AsyncConnection makes one for each step, and that costs as much
+            # as a small statement.
+            return await greenlet_spawn(once, attempts, engine.sync_engine, work)
         except DBAPIError as error:
             await asyncio.sleep(attempts.pause_s(error))
 

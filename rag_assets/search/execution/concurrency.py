@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from sqlalchemy.util import await_, greenlet_spawn
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -38,28 +40,22 @@ class Waiting:
 
 
 class LoopWaiting(Waiting):
-    """On the bridge, on an event loop: the work goes to a thread, and the loop goes on meanwhile."""
+    """In an event loop, inside `greenlet_spawn`: the work goes to a thread, and the loop goes on meanwhile."""
 
     def run(self, work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         import asyncio
-
-        from sqlalchemy.util import await_
 
         return await_(asyncio.to_thread(work, *args, **kwargs))
 
     def sleep(self, seconds: float) -> None:
         import asyncio
 
-        from sqlalchemy.util import await_
-
         await_(asyncio.sleep(seconds))
 
     def beside(self, work: Callable[[], None]) -> None:
         import asyncio
 
-        from rag_assets.db.connections.greenlets import run_bridged
-
-        task = asyncio.get_running_loop().create_task(run_bridged(work))
+        task = asyncio.get_running_loop().create_task(greenlet_spawn(work))
         # The loop itself does not keep its tasks.
         _TASKS.add(task)
         task.add_done_callback(_TASKS.discard)

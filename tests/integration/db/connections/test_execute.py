@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import Engine, event, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ManagesConnection
+from sqlalchemy.util import greenlet_spawn
 
 from rag_assets.db.connections.compiled import compile_statement
 from rag_assets.db.connections.engines import make_async_engine, make_engine
 from rag_assets.db.connections.execute import Single, run_compiled
-from rag_assets.db.connections.greenlets import run_bridged
 from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.connections.pool import pool_statistics
 
@@ -128,10 +128,10 @@ def test_a_cancelled_task_ends_its_statement_and_gives_its_connection_back(engin
     async def main() -> tuple[Any, Any]:
         made = make_async_engine(engine.url, options=_OPTIONS)
         single = Single(made.sync_engine, _nothing)
-        first = await run_bridged(backend, single)
+        first = await greenlet_spawn(backend, single)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(run_bridged(run_compiled, single, _LONG, {}), 0.3)
-        again = await asyncio.wait_for(run_bridged(backend, single), 5)
+            await asyncio.wait_for(greenlet_spawn(run_compiled, single, _LONG, {}), 0.3)
+        again = await asyncio.wait_for(greenlet_spawn(backend, single), 5)
         await made.dispose()
         return first, again
 

@@ -1,0 +1,161 @@
+"""A search in an event loop waits for other work without stopping the loop, and is cancelled with its task."""
+
+import asyncio
+import gc
+import threading
+import weakref
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+from sqlalchemy.util import greenlet_spawn
+
+from rag_assets.search.execution.concurrency import LoopWaiting
+
+_NAME = ContextVar("_NAME", default="nobody")
+_WAITING = LoopWaiting()
+
+
+def _pause() -> None:
+    _WAITING.sleep(0)
+
+
+def test_searches_that_run_at_once_are_kept_apart() -> None:
+    def search(number: int) -> list[int]:
+        found = []
+        for pauses in range(3):
+            for _ in range(pauses):
+                _pause()
+            found.append(_WAITING.run(int, number))
+        return found
+
+    async def main() -> list[list[int]]:
+        return await asyncio.gather(*(greenlet_spawn(search, number) for number in range(100)))
+
+    assert asyncio.run(main()) == [[number] * 3 for number in range(100)]
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), asyncio.CancelledError()])
+def test_an_error_reaches_the_caller_as_it_was_raised(error: BaseException) -> None:
+    def search() -> None:
+        _pause()
+        raise error
+
+    async def main() -> BaseException:
+        with pytest.raises(type(error)) as caught:
+            await greenlet_spawn(search)
+        return caught.value
+
+    assert asyncio.run(main()) is error
+
+
+def test_an_error_of_the_model_is_raised_where_the_search_waits_for_it() -> None:
+    def search() -> str:
+        with pytest.raises(ZeroDivisionError):
+            _WAITING.run(lambda: 1 / 0)
+        return _WAITING.run(lambda: "went on")
+
+    assert asyncio.run(greenlet_spawn(search)) == "went on"
+
+
+def test_a_cancelled_search_can_wait_while_it_cleans_up() -> None:
+    steps: list[str] = []
+
+    def search() -> None:
+        try:
+            _WAITING.sleep(60)
+        except asyncio.CancelledError:
+            _WAITING.sleep(0.001)
+            steps.append("cleaned up")
+            raise
+
+    async def main() -> None:
+        task = asyncio.ensure_future(greenlet_spawn(search))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert steps == ["cleaned up"]
+
+
+def test_a_search_whose_coroutine_is_dropped_runs_its_finally_blocks() -> None:
+    steps: list[str] = []
+
+    def search() -> None:
+        try:
+            _WAITING.sleep(60)
+        finally:
+            steps.append("ended")
+
+    async def main() -> None:
+        coroutine = greenlet_spawn(search)
+        coroutine.send(None)
+        coroutine.close()
+
+    asyncio.run(main())
+    assert steps == ["ended"]
+
+
+def test_context_variables_are_those_of_the_task() -> None:
+    def search(name: str) -> tuple[str, str, str]:
+        before = _NAME.get()
+        _NAME.set(name)
+        _pause()
+        return before, _NAME.get(), _WAITING.run(_NAME.get)
+
+    async def ask(name: str) -> tuple[tuple[str, str, str], str]:
+        _NAME.set(f"the task of {name}")
+        return await greenlet_spawn(search, name), _NAME.get()
+
+    async def main() -> list[Any]:
+        return [*await asyncio.gather(*(ask(name) for name in ("Ada", "Bob"))), await greenlet_spawn(_NAME.get)]
+
+    assert asyncio.run(main()) == [
+        (("the task of Ada", "Ada", "Ada"), "Ada"),
+        (("the task of Bob", "Bob", "Bob"), "Bob"),
+        "nobody",
+    ]
+
+
+class _Result:
+    pass
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_frame_keeps_what_a_search_worked_on(fails: bool) -> None:
+    def search(result: _Result) -> _Result:
+        _pause()
+        if fails:
+            raise ValueError(result)
+        return result
+
+    async def main() -> weakref.ref[_Result]:
+        result = _Result()
+        try:
+            await greenlet_spawn(search, result)
+        except ValueError:
+            assert fails
+        return weakref.ref(result)
+
+    reference = asyncio.run(main())
+    gc.collect()
+    assert reference() is None
+
+
+def test_work_beside_a_search_goes_on_when_the_search_has_ended() -> None:
+    ended = threading.Event()
+
+    def beside() -> None:
+        _WAITING.sleep(0.01)
+        ended.set()
+
+    async def main() -> None:
+        await greenlet_spawn(_WAITING.beside, beside)
+        assert not ended.is_set()
+        async with asyncio.timeout(10):
+            while not ended.is_set():
+                await asyncio.sleep(0.001)
+
+    asyncio.run(main())
