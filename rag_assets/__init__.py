@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rag_assets.settings.settings import Settings
 
 __all__ = ["RagPipeline", "Settings", "build_definitions"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 install()
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 Row = TypeVar("Row")
 
 # The greater, the less the first ranks stand out. The paper below has 60, for many rankings of one strength; of two
-# that differ, a word match at rank 1 says more than two middling ranks: docs/tuning.md has what was measured.
+# that differ, a word match at rank 1 says more than two middling ranks (docs/pages/explanation/tuning.md).
 RRF_CONSTANT = 5
 
 

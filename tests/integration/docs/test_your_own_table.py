@@ -1,4 +1,4 @@
-"""docs/your_own_table.md does what it says: its code is run as it stands there, in a copy of the installation."""
+"""docs/pages/guides/your_own_table.md does what it says: its code is run as it stands there, in a copy of the installation."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ from sqlalchemy import URL
 from rag_assets.db.schema import migrations
 from tests.support.paths import ROOT
 
-PAGE = (ROOT / "docs" / "your_own_table.md").read_text()
+PAGE = (ROOT / "docs" / "pages" / "guides" / "your_own_table.md").read_text()
 
 # What the page tells its reader to do by hand; a process of its own, for models cannot be taken back.
 FOLLOWED = """
