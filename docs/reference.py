@@ -167,9 +167,9 @@ def checks_page() -> str:
     parts = [
         "# Checks",
         (
-            "`rag-assets ingest` evaluates them after each asset, `rag-assets check` and the job `checks` evaluate them "
-            "without materializing anything. A *blocking* check stops the run before the assets that follow. A check of "
-            "severity ERROR makes the run and the command fail; one of severity WARN does not."
+            "`rag-assets ingest` evaluates them after each asset; `rag-assets check` and the job `checks` evaluate "
+            "them without materializing anything. A *blocking* check stops the run before the assets that follow. "
+            "A check of severity ERROR makes the run and the command fail; one of severity WARN does not."
         ),
     ]
     for asset in dict.fromkeys(spec.asset_key.to_user_string() for spec in specs):
@@ -275,8 +275,8 @@ def api_page() -> str:
     parts = [
         "# Python API",
         (
-            "What stands here is importable from `rag_assets` and from `rag_assets.testing`, and stays. Every other module "
-            "and name is private: it may move or change in any version."
+            "What stands here is importable from `rag_assets` and from `rag_assets.testing`, and stays. Every other "
+            "module and name is private: it may move or change in any version."
         ),
     ]
     for title, group in (

@@ -1,4 +1,4 @@
-"""docs/pages/guides/your_own_table.md does what it says: its code is run as it stands there, in a copy of the installation."""
+"""The code of the page "Your own table" is run as it stands there, in a copy of the installation."""
 
 import re
 import shutil

@@ -42,7 +42,11 @@ def test_the_two_commands_stand_in_the_readme_as_ci_runs_them() -> None:
 def test_pictures_are_there_and_small() -> None:
     root = ROOT
     pictures = re.findall(r"^!\[[^\]]+\]\((.*)\)$", README, flags=re.MULTILINE)
-    assert set(pictures) == {f"docs/pages/images/{file.name}" for file in (root / "docs/pages/images").glob("*.png")} != set()
+    assert (
+        set(pictures)
+        == {f"docs/pages/images/{file.name}" for file in (root / "docs/pages/images").glob("*.png")}
+        != set()
+    )
     for picture in pictures:
         content = (root / picture).read_bytes()
         assert content.startswith(b"\x89PNG")
