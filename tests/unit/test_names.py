@@ -1,0 +1,89 @@
+"""Each public class and function of the package has a name of its own."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+PACKAGE = ROOT / "rag_assets"
+# Command functions are named like their commands, the operations of repositories alike for each table.
+MAY_SHARE = ("cli/commands/", "cli/groups/", "cli/seeding/", "repositories/operations/")
+# What a process starts with is called so everywhere.
+ENTRY_POINTS = {"main"}
+# Names that still wait for their owners. Remove a line when its name is unique; add none.
+STILL_SHARED: dict[str, str] = {
+    "Counts": "db/reports/counts, search/vector/selectivity",
+    "Documents": "orchestration/io/tables, repositories/aio",
+    "Found": "search/evaluation/evaluate, search/execution/modes",
+    "Question": "search/evaluation/questions, search/keyword/query_syntax",
+    "among": "db/writes/invalidate, search/filters/document_filters",
+    "chunks": "orchestration/assets/chunks, pipeline/refresh",
+    "corpus_map": "orchestration/assets/corpus_map, pipeline/audit/corpus_map",
+    "embeddings": "orchestration/assets/embeddings, pipeline/refresh",
+    "evaluate": "orchestration/checks/results, search/evaluation/evaluate",
+    "failures": "pipeline/stages/live_space, projects/failures",
+    "find": "repositories/core/entities, search/execution/modes",
+    "finish": "cli/runtime/run_job, search/execution/postprocess",
+    "index_bytes": "db/index/state, db/reports/size_estimates",
+    "live_space": "db/spaces/spaces, orchestration/assets/index",
+    "measure": "pipeline/audit/index_recall, pipeline/audit/latency",
+    "measured": "search/evaluation/metrics, search/execution/modes",
+    "memory_embeddings": "orchestration/assets/memories, pipeline/refresh",
+    "message_embeddings": "orchestration/assets/messages, pipeline/refresh",
+    "nearest_rows": "search/vector/nearest, search/vector/statements",
+    "parse": "documents/parsing/subprocess_worker, search/keyword/query_syntax",
+    "promote": "db/spaces/spaces, pipeline/stages/live_space",
+    "retire": "db/spaces/retention, pipeline/stages/live_space",
+    "searching": "search/evaluation/judge, search/evaluation/query_plans",
+    "serve": "orchestration/assets/index, pipeline/stages/live_space",
+    "shown": "cli/output/progress_bars, db/connections/query_log, validation",
+}
+
+
+def public_names(package: Path) -> Iterator[tuple[str, str]]:
+    """The name and the module of each public class and function at the top of a module."""
+    for file in sorted(package.rglob("*.py")):
+        module = file.relative_to(package).as_posix()
+        for node in ast.parse(file.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith(
+                "_"
+            ):
+                yield node.name, module
+
+
+def shared_names(package: Path) -> dict[str, list[str]]:
+    """The names that more than one module defines, with these modules."""
+    modules = defaultdict[str, list[str]](list)
+    for name, module in public_names(package):
+        if name not in ENTRY_POINTS and not module.startswith(MAY_SHARE):
+            modules[name].append(module)
+    return {name: found for name, found in modules.items() if len(found) > 1}
+
+
+def test_no_two_public_classes_or_functions_share_a_name() -> None:
+    shared = shared_names(PACKAGE)
+    assert {name: modules for name, modules in shared.items() if name not in STILL_SHARED} == {}
+
+
+def test_the_list_of_names_still_shared_only_shrinks() -> None:
+    assert sorted(STILL_SHARED.keys() - shared_names(PACKAGE).keys()) == [], "unique by now: remove them from the list"
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ("db/b.py", ["db/a.py", "db/b.py"]),
+        ("cli/commands/b.py", None),
+        ("repositories/operations/b.py", None),
+    ],
+)
+def test_a_shared_name_is_found(tmp_path: Path, other: str, expected: list[str] | None) -> None:
+    for name in ("db/a.py", other):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("class Found: ...\nasync def _found(): ...\ndef main(): ...\n", "utf-8")
+    assert shared_names(tmp_path).get("Found") == expected
+    assert shared_names(tmp_path).keys() <= {"Found"}
