@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from rag_assets.errors import UsageError, nearest
+from rag_assets.errors import UsageError, unknown_name_message
 from rag_assets.orchestration.assets.attributes import described
 from rag_assets.orchestration.assets.chunks import chunks
 from rag_assets.orchestration.assets.corpus_map import corpus_map
@@ -43,7 +43,7 @@ from rag_assets.orchestration.io.manager import tables
 from rag_assets.orchestration.resources.embedder import Embedder
 from rag_assets.orchestration.resources.postgres import Postgres
 from rag_assets.orchestration.scope import Pipeline
-from rag_assets.settings.settings import Settings, settings_of
+from rag_assets.settings.settings import Settings, resolve_settings
 
 
 def build_definitions(
@@ -64,7 +64,7 @@ def build_definitions(
 
     Raises UsageError for a prefix, a group, a setting or a resource that cannot be.
     """
-    pipeline = Pipeline(_parts(key_prefix), group_name, None if settings is None else settings_of(settings))
+    pipeline = Pipeline(_parts(key_prefix), group_name, None if settings is None else resolve_settings(settings))
     jobs = jobs_of(pipeline)
     return dg.Definitions(
         assets=described(
@@ -130,7 +130,7 @@ def _resources(pipeline: Pipeline, given: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(f"resources is a {type(given).__name__}; make it a mapping with {', '.join(ours)}.")
     for name, resource in given.items():
         if name not in ours:
-            raise UsageError(nearest(str(name), list(ours), "resource"))
+            raise UsageError(unknown_name_message(str(name), list(ours), "resource"))
         wanted = kinds[name]
         if not isinstance(resource, (*wanted, dg.ResourceDefinition)):
             raise UsageError(

@@ -14,6 +14,6 @@ def no_vain_retries() -> Iterator[None]:
     try:
         yield
     except RagAssetsError as error:
-        if error.may_pass:
+        if error.transient:
             raise
         raise dg.Failure(str(error), allow_retries=False) from error

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rag_assets.documents.sources import TOPICS_URI, canonical_uri
-from rag_assets.errors import UsageError, nearest, reason
+from rag_assets.errors import UsageError, pydantic_message, unknown_name_message
 from rag_assets.projects.settings import ProjectSettings, project_settings, stored
 from rag_assets.settings.settings import Settings
 
@@ -97,13 +97,14 @@ def _of_yaml(origin: str, folder: Path, name: Any, entry: Any) -> ProjectDeclara
         raise UsageError(f"{origin}: project {name} must be a mapping with {', '.join(known)}.")
     unknown = [key for key in entry if key not in known]
     if unknown:
-        raise UsageError(f"{origin}: project {name}: {nearest(str(unknown[0]), known)}")
+        raise UsageError(f"{origin}: project {name}: {unknown_name_message(str(unknown[0]), known)}")
     try:
         declared = ProjectDeclaration(name=name, **{key: value for key, value in entry.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(
-            f"{origin}: project {name}: {'.'.join(map(str, first['loc']))}: {reason(first['msg'])}; correct it."
+            f"{origin}: project {name}: {'.'.join(map(str, first['loc']))}: {pydantic_message(first['msg'])}; "
+            "correct it."
         ) from None
     settings = dict(declared.settings)
     if settings.get("questions"):

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from rag_assets.documents.text import clean
-from rag_assets.errors import UsageError, nearest, reason
+from rag_assets.errors import UsageError, pydantic_message, unknown_name_message
 from rag_assets.settings.cron import check_cron, check_time_zone
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -92,10 +92,10 @@ def project_settings(project: str, given: Mapping[str, Any]) -> ProjectSettings:
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else ""
         if first["type"] == "extra_forbidden":
-            raise UsageError(f"project {project}: {nearest(key, SETTABLE)}") from None
+            raise UsageError(f"project {project}: {unknown_name_message(key, SETTABLE)}") from None
         where = ".".join(map(str, first["loc"]))
         raise UsageError(
-            f"project {project}: {where} {first['input']!r}: {reason(first['msg'])}; correct it."
+            f"project {project}: {where} {first['input']!r}: {pydantic_message(first['msg'])}; correct it."
         ) from None
 
 
@@ -115,7 +115,7 @@ def assigned(project: str, before: Mapping[str, Any], assignments: Sequence[str]
         if not equals:
             raise UsageError(f"{assignment!r} sets nothing; write key=value, with a key of {', '.join(SETTABLE)}.")
         if key not in SETTABLE:
-            raise UsageError(f"project {project}: {nearest(key, SETTABLE)}")
+            raise UsageError(f"project {project}: {unknown_name_message(key, SETTABLE)}")
         given.setdefault(key, []).append(value)
     changed = dict(before)
     for key, values in given.items():

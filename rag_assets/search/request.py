@@ -14,7 +14,15 @@ from rag_assets.search.keyword.query_syntax import LONGEST_QUESTION
 from rag_assets.search.ranking.fusion import RRF_CONSTANT
 from rag_assets.search.ranking.mmr import CANDIDATES_PER_HIT
 from rag_assets.search.results import Mode
-from rag_assets.validation import flag, is_number, names, number, shown, weights, whole
+from rag_assets.validation import (
+    check_flag,
+    check_integer,
+    check_names,
+    check_number,
+    check_weights,
+    format_value,
+    is_number,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -120,17 +128,17 @@ class Request:
 
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
-    "k": lambda value: whole("k", value, 1, MOST_HITS),
-    "min_score": lambda value: number("min_score", value, -1e300, 1e300),
-    "weights": weights,
-    "rrf_constant": lambda value: RRF_CONSTANT if value is None else number("rrf_constant", value, 0, 1e6),
+    "k": lambda value: check_integer("k", value, 1, MOST_HITS),
+    "min_score": lambda value: check_number("min_score", value, -1e300, 1e300),
+    "weights": check_weights,
+    "rrf_constant": lambda value: RRF_CONSTANT if value is None else check_number("rrf_constant", value, 0, 1e6),
     "distance": lambda value: _distance(value),
-    "exact": lambda value: flag("exact", value),
-    "ef_search": lambda value: None if value is None else whole("ef_search", value, 1, 1_000),
-    "rerank": lambda value: whole("rerank", value, 0, MOST_HITS),
-    "mmr": lambda value: number("mmr", value, 0, 1),
-    "context": lambda value: whole("context", value, 0, MOST_CONTEXT),
-    "timeout_s": lambda value: number("timeout_s", value, 0.001, 86_400),
+    "exact": lambda value: check_flag("exact", value),
+    "ef_search": lambda value: None if value is None else check_integer("ef_search", value, 1, 1_000),
+    "rerank": lambda value: check_integer("rerank", value, 0, MOST_HITS),
+    "mmr": lambda value: check_number("mmr", value, 0, 1),
+    "context": lambda value: check_integer("context", value, 0, MOST_CONTEXT),
+    "timeout_s": lambda value: check_number("timeout_s", value, 0.001, 86_400),
 }
 
 
@@ -142,7 +150,7 @@ def make_request(query: Any, options: Options) -> Request:
     if mode is None:
         mode = "vector" if vector is not None else DEFAULT_MODE
     if not (isinstance(mode, str) and mode in _MODES):
-        raise UsageError(f"mode is {shown(mode)}; choose vector, text or hybrid.")
+        raise UsageError(f"mode is {format_value(mode)}; choose vector, text or hybrid.")
     if vector is not None and mode != "vector":
         raise UsageError(f"mode is {mode!r}, but a vector has no words; ask with text, or in mode vector.")
     given: Mapping[str, Any] = options
@@ -183,7 +191,7 @@ def _query(query: Any) -> tuple[str, tuple[float, ...] | PackedVector | None]:
         else:
             raise TypeError
     except (TypeError, ValueError, OverflowError):
-        raise UsageError(f"a search wants a text or a vector of numbers, not {shown(query)}.") from None
+        raise UsageError(f"a search wants a text or a vector of numbers, not {format_value(query)}.") from None
     # The sum of them tells of one that is not, and may be too large where all are.
     if not math.isfinite(sum(vector)) and not all(map(math.isfinite, vector)):
         raise UsageError("the vector has NaN or infinite values; give one finite number a dimension.")
@@ -192,7 +200,7 @@ def _query(query: Any) -> tuple[str, tuple[float, ...] | PackedVector | None]:
 
 def _distance(value: Any) -> Distance | None:
     if value is not None and not (isinstance(value, str) and value in _DISTANCES):
-        raise UsageError(f"distance is {shown(value)}; choose cosine, l2, ip or l1.")
+        raise UsageError(f"distance is {format_value(value)}; choose cosine, l2, ip or l1.")
     return value  # type: ignore[return-value]
 
 
@@ -210,8 +218,8 @@ def _filters(options: Options) -> Filters:
     if options.keys().isdisjoint(CHOOSING):
         return NO_FILTERS
     filters = Filters(
-        projects=names("project", options.get("project")),
-        file_types=names("file_type", options.get("file_type")),
+        projects=check_names("project", options.get("project")),
+        file_types=check_names("file_type", options.get("file_type")),
         path_glob=options.get("path_glob"),
         metadata={} if options.get("metadata") is None else options["metadata"],  # type: ignore[arg-type]
         created_from=options.get("created_from"),

@@ -24,7 +24,7 @@ from rag_assets.search.results import Answer
 from rag_assets.search.vector.nearest import Nearest
 from rag_assets.search.vector.selectivity import Counts
 from rag_assets.settings.settings import Settings
-from rag_assets.validation import shown
+from rag_assets.validation import format_value
 
 if TYPE_CHECKING:
     # Imported by the first such search: the pipeline has no use for them, and for what they import.
@@ -117,7 +117,7 @@ class Retriever:
         `took_ms` of each is its share of the database's time. Raises what `search` does, for all or for none.
         """
         if isinstance(queries, str | bytes | Mapping) or not isinstance(queries, Iterable):
-            raise UsageError(f"search_many wants a list of questions or vectors, not {shown(queries)}.")
+            raise UsageError(f"search_many wants a list of questions or vectors, not {format_value(queries)}.")
         requests = [make_request(query, options) for query in queries]
         return self._live.run(lambda space: self._answering.answers(space, requests)) if requests else []
 

@@ -10,7 +10,7 @@ def check_cron(value: str) -> str:
     from cronsim import CronSimError
 
     try:
-        next(ticks(value, "UTC", datetime(2024, 1, 1, tzinfo=UTC)))
+        next(cron_times(value, "UTC", datetime(2024, 1, 1, tzinfo=UTC)))
     except (CronSimError, StopIteration) as error:
         why = str(error).lower() or "no such day"
         raise ValueError(f"not a cron expression that ever comes true ({why})") from None
@@ -28,7 +28,7 @@ def check_time_zone(value: str) -> str:
     return value
 
 
-def ticks(cron: str, time_zone: str, after: datetime) -> Iterator[datetime]:
+def cron_times(cron: str, time_zone: str, after: datetime) -> Iterator[datetime]:
     """The times at which a cron expression comes true, each later than the one before and than `after`."""
     from cronsim import CronSim
 

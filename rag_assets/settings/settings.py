@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import NoDecode
 
-from rag_assets.errors import UsageError, nearest, reason
+from rag_assets.errors import UsageError, pydantic_message, unknown_name_message
 from rag_assets.settings.connection import ConnectionSettings
 from rag_assets.settings.cron import check_cron, check_time_zone
 
@@ -201,7 +201,7 @@ def load_settings() -> Settings:
     return _load(_environment())
 
 
-def settings_of(given: Settings | Mapping[str, Any]) -> Settings:
+def resolve_settings(given: Settings | Mapping[str, Any]) -> Settings:
     """As they are given; what a mapping does not name is as in the environment.
 
     Raises UsageError for a value that cannot be, and for an unknown name with the nearest known one.
@@ -213,7 +213,7 @@ def settings_of(given: Settings | Mapping[str, Any]) -> Settings:
     known = list(Settings.model_fields)
     unknown = next((str(name) for name in given if name not in known), None)
     if unknown is not None:
-        raise UsageError(f"settings: {nearest(unknown, known)}")
+        raise UsageError(f"settings: {unknown_name_message(unknown, known)}")
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -242,4 +242,4 @@ def _refusal(error: ValidationError, given: Mapping[str, Any]) -> UsageError:
     where = "it" if name in given else "it in the environment or in .env"
     shown = "" if "url" in name or name == "notify" else f" {first['input']!r}"
     called = f"settings: {name}" if name in given else f"RAG_ASSETS_{name.upper()}"
-    return UsageError(f"{called}{shown}: {reason(first['msg'])}; correct {where}.")
+    return UsageError(f"{called}{shown}: {pydantic_message(first['msg'])}; correct {where}.")

@@ -57,7 +57,7 @@ def own_schedules(pipeline: Pipeline, jobs: Jobs) -> dg.SensorDefinition:
     def own_schedules(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         """The projects whose own cron came true since the last tick."""
         from rag_assets.projects.settings import NEVER
-        from rag_assets.settings.cron import ticks
+        from rag_assets.settings.cron import cron_times
 
         # Schedules of Dagster are made when the location is loaded; projects come and go.
         now = datetime.now(UTC)
@@ -67,7 +67,7 @@ def own_schedules(pipeline: Pipeline, jobs: Jobs) -> dg.SensorDefinition:
         for project, own in _active(context, pipeline):
             if own.schedule is None or own.schedule == NEVER:
                 continue
-            due = next(ticks(own.schedule, own.time_zone or pipeline.settings.time_zone, last))
+            due = next(cron_times(own.schedule, own.time_zone or pipeline.settings.time_zone, last))
             if due <= now:
                 key = f"{project.name} {due.isoformat()}"
                 requests += refresh_requests(context, pipeline, {project.name}, key)

@@ -17,7 +17,7 @@ from rag_assets.errors import ServiceError, UsageError
 from rag_assets.repositories.core import entities
 from rag_assets.repositories.core.values import checked_id
 from rag_assets.repositories.operations.memories import in_force
-from rag_assets.validation import is_number, shown, whole
+from rag_assets.validation import check_integer, format_value, is_number
 
 MOST_MEMORIES = 1_000
 # Up to so many, all memories that serve are weighed: comparing them takes a few milliseconds.
@@ -41,7 +41,7 @@ class RecallWeights:
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
             if not (is_number(value) and 0 <= value <= 1e300):
-                raise UsageError(f"{name} is {shown(value)}; give a finite number that is not negative.")
+                raise UsageError(f"{name} is {format_value(value)}; give a finite number that is not negative.")
         if not 0 < self.decay_per_hour <= 1:
             raise UsageError(f"decay_per_hour is {self.decay_per_hour}; give more than 0 and at most 1.")
 
@@ -114,9 +114,11 @@ def weigh(
     weights: RecallWeights,
 ) -> list[Weighed]:
     """What `recall` finds, by a vector of the space, and nothing noted: for who may only read."""
-    k = whole("k", k, 1, MOST_MEMORIES)
+    k = check_integer("k", k, 1, MOST_MEMORIES)
     if not isinstance(weights, RecallWeights):
-        raise UsageError(f"weights is {shown(weights)}; give a RecallWeights(relevance=…, importance=…, recency=…).")
+        raise UsageError(
+            f"weights is {format_value(weights)}; give a RecallWeights(relevance=…, importance=…, recency=…)."
+        )
     nearest = max(100, _WEIGHED_PER_HIT * k)
     values = graph_values(vector, min(1000, nearest))
     serves = and_(in_force(), *(_limited_to(name, owner[name]) for name in OWNERS))

@@ -28,7 +28,7 @@ from rag_assets.db.spaces.vector_codec import AnyVector
 from rag_assets.errors import UsageError
 from rag_assets.search.analysis.chunk_selection import average, check_projects, chosen_vectors, mean_vector
 from rag_assets.search.filters.document_filters import NO_FILTERS, Filters
-from rag_assets.validation import whole
+from rag_assets.validation import check_integer
 
 MOST_NEAREST = 1_000
 MOST_BUCKETS = 1_000
@@ -101,7 +101,10 @@ def aggregate(
     `to`: the vector that distances are measured to, of a question for example; unset: their own average. Raises
     UsageError for `nearest` or `buckets` out of range.
     """
-    nearest, buckets = whole("nearest", nearest, 0, MOST_NEAREST), whole("buckets", buckets, 1, MOST_BUCKETS)
+    nearest, buckets = (
+        check_integer("nearest", nearest, 0, MOST_NEAREST),
+        check_integer("buckets", buckets, 1, MOST_BUCKETS),
+    )
     check_projects(connection, filters)
     values = {"to": None if to is None else str(to), "nearest": nearest, "buckets": buckets}
     row = connection.execute(_statement(space, filters, to_own=to is None), values).one()

@@ -12,7 +12,7 @@ from rag_assets.documents.text import clean
 from rag_assets.errors import UsageError
 from rag_assets.projects.store import get_project
 from rag_assets.search.filters.document_filters import NO_FILTERS, Filters
-from rag_assets.validation import shown
+from rag_assets.validation import format_value
 
 
 def chosen_chunks(space: EmbeddingSpace, filters: Filters, *columns: Any) -> Select[Any]:
@@ -70,14 +70,14 @@ def as_id(value: object) -> UUID:
     try:
         return value if isinstance(value, UUID) else UUID(str(value))
     except ValueError:
-        raise UsageError(f"{shown(value)} is no id of a chunk; take the chunk_id of a hit.") from None
+        raise UsageError(f"{format_value(value)} is no id of a chunk; take the chunk_id of a hit.") from None
 
 
 def as_pair(value: object) -> tuple[str, str]:
     """(project, file path); raises UsageError for what is no such pair."""
     if isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(one, str) for one in value):
         return value[0], value[1]
-    raise UsageError(f"document is {shown(value)}; give its project and its file path, as two texts.")
+    raise UsageError(f"document is {format_value(value)}; give its project and its file path, as two texts.")
 
 
 def find_document(connection: Connection, project: str, file_path: str) -> UUID:

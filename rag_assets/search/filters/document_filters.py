@@ -15,7 +15,7 @@ from rag_assets.db.models import Document, Project
 from rag_assets.documents.text import is_text
 from rag_assets.errors import UsageError
 from rag_assets.search.filters.metadata_filters import metadata_condition
-from rag_assets.validation import shown
+from rag_assets.validation import format_value
 
 _MOST_NAMES = 10_000
 _LONGEST_GLOB = 1_000
@@ -115,7 +115,7 @@ def _clauses(known: _Remembered) -> Clauses:
 def glob_to_regex(glob: str) -> str:
     """The regular expression of a path glob, as PostgreSQL reads it."""
     if not is_text(glob) or not glob or len(glob) > _LONGEST_GLOB:
-        raise UsageError(f"path_glob is {shown(glob)}; write something like *.md or docs/**/*.rst.")
+        raise UsageError(f"path_glob is {format_value(glob)}; write something like *.md or docs/**/*.rst.")
     anchored = "/" in glob.rstrip("/")
     pattern = "^" if anchored else "(^|/)"
     for part in re.findall(r"\*\*/|\*+|\?|[^*?]+", glob.removeprefix("/")):
@@ -141,11 +141,11 @@ def _strings(name: str, values: Sequence[str]) -> Iterator[str]:
         raise UsageError(f"{name} has {len(values)} names; ask for {_MOST_NAMES} at most, or leave it out.")
     for value in values:
         if not is_text(value):
-            raise UsageError(f"{name} has {shown(value)}; give names.")
+            raise UsageError(f"{name} has {format_value(value)}; give names.")
         yield value
 
 
 def checked_time(name: str, value: Any) -> datetime | None:
     if value is not None and not (isinstance(value, datetime) and value.utcoffset() is not None):
-        raise UsageError(f"{name} is {shown(value)}; give a datetime with a time zone.")
+        raise UsageError(f"{name} is {format_value(value)}; give a datetime with a time zone.")
     return value

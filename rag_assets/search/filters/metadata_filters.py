@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 
 from rag_assets.db.models import Document
 from rag_assets.errors import UsageError
-from rag_assets.validation import shown
+from rag_assets.validation import format_value
 
 _ORDERED = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _OPERATORS = ("$eq", "$ne", *_ORDERED, "$in", "$nin", "$exists", "$contains")
@@ -46,7 +46,7 @@ def _check_size(wanted: Any) -> None:
 
 def _all_of(wanted: Any) -> ColumnElement[bool]:
     if not isinstance(wanted, Mapping) or not wanted:
-        raise UsageError(f'a metadata filter is {shown(wanted)}; write a mapping like {{"author": "Ada"}}.')
+        raise UsageError(f'a metadata filter is {format_value(wanted)}; write a mapping like {{"author": "Ada"}}.')
     return and_(*(_entry(name, value) for name, value in wanted.items()))
 
 
@@ -55,25 +55,27 @@ def _entry(name: Any, value: Any) -> ColumnElement[bool]:
         return not_(func.coalesce(_all_of(value), False))
     if name in ("$and", "$or"):
         if not isinstance(value, list | tuple) or not value:
-            raise UsageError(f"{name} in a metadata filter is {shown(value)}; give it a list of filters.")
+            raise UsageError(f"{name} in a metadata filter is {format_value(value)}; give it a list of filters.")
         return (and_ if name == "$and" else or_)(*map(_all_of, value))
     if not isinstance(name, str) or not name or name.startswith("$"):
         raise UsageError(
-            f"the metadata filter does not know {shown(name)}; name a field, or one of {', '.join(_COMBINED)}."
+            f"the metadata filter does not know {format_value(name)}; name a field, or one of {', '.join(_COMBINED)}."
         )
     path = name.split(".")
     if len(path) > _DEEPEST:
-        raise UsageError(f"the field {shown(name)} is deeper than {_DEEPEST} levels; name one that there can be.")
+        raise UsageError(
+            f"the field {format_value(name)} is deeper than {_DEEPEST} levels; name one that there can be."
+        )
     if isinstance(value, Mapping) and any(str(key).startswith("$") for key in value):
         return and_(*(_compared(path, operator, operand) for operator, operand in value.items()))
     return _contains(path, value)
 
 
 def _compared(path: list[str], operator: Any, operand: Any) -> ColumnElement[bool]:
-    name = shown(".".join(path))
+    name = format_value(".".join(path))
     if operator in _ORDERED:
         if isinstance(operand, bool) or not isinstance(operand, int | float | str):
-            raise UsageError(f"{operator} of {name} compares with {shown(operand)}; give a number or a string.")
+            raise UsageError(f"{operator} of {name} compares with {format_value(operand)}; give a number or a string.")
         return _path_exists(path, f"? (@ {_ORDERED[operator]} $value)", operand)
     if operator in ("$eq", "$ne"):
         equal = _equals_any(path, [operand])
@@ -82,16 +84,17 @@ def _compared(path: list[str], operator: Any, operand: Any) -> ColumnElement[boo
         return _contains(path, list(operand) if isinstance(operand, list | tuple) else [operand])
     if operator in ("$in", "$nin"):
         if not isinstance(operand, list | tuple | set | frozenset) or not operand:
-            raise UsageError(f"{operator} of {name} is {shown(operand)}; give it a list of values.")
+            raise UsageError(f"{operator} of {name} is {format_value(operand)}; give it a list of values.")
         among = _equals_any(path, list(operand))
         return among if operator == "$in" else not_(among)
     if operator == "$exists":
         if not isinstance(operand, bool):
-            raise UsageError(f"$exists of {name} is {shown(operand)}; give true or false.")
+            raise UsageError(f"$exists of {name} is {format_value(operand)}; give true or false.")
         exists = _path_exists(path, "", None)
         return exists if operand else not_(exists)
     raise UsageError(
-        f"the metadata filter does not know {shown(operator)} (at {name}); choose one of {', '.join(_OPERATORS)}."
+        f"the metadata filter does not know {format_value(operator)} (at {name}); "
+        f"choose one of {', '.join(_OPERATORS)}."
     )
 
 
@@ -141,5 +144,7 @@ def _as_json(value: Any) -> str:
     except (TypeError, ValueError, RecursionError):
         text = "\\u0000"
     if len(text) > _LONGEST_JSON or _NUL.search(text):
-        raise UsageError(f"{shown(value)} in a filter is no JSON that PostgreSQL takes; use plain, short JSON values.")
+        raise UsageError(
+            f"{format_value(value)} in a filter is no JSON that PostgreSQL takes; use plain, short JSON values."
+        )
     return text

@@ -9,7 +9,7 @@ from rag_assets.search.kinds.memories import MemoryAnswer, MemoryHit, MemoryOpti
 from rag_assets.search.kinds.messages import MessageAnswer, MessageHit, MessageOptions
 from rag_assets.search.request import Options, check_options
 from rag_assets.search.results import Answer, Hit
-from rag_assets.validation import names, shown
+from rag_assets.validation import check_names, format_value
 
 Kind = Literal["chunks", "messages", "memories"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -67,7 +67,7 @@ def search_kinds(
 
 
 def _kinds(given: Any) -> list[Kind]:
-    named = dict.fromkeys(names("kinds", given))
+    named = dict.fromkeys(check_names("kinds", given))
     if not named or not named.keys() <= set(KINDS):
-        raise UsageError(f"kinds is {shown(given)}; choose one or several of {', '.join(KINDS)}.")
+        raise UsageError(f"kinds is {format_value(given)}; choose one or several of {', '.join(KINDS)}.")
     return [kind for name in named for kind in KINDS if kind == name]

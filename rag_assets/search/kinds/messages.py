@@ -22,7 +22,7 @@ from rag_assets.search.kinds.message_filters import MessageFilters, MessageRow
 from rag_assets.search.request import Query, Request, check_options, make_request
 from rag_assets.search.vector.nearest import Nearest, nearest_rows
 from rag_assets.search.vector.selectivity import Counts
-from rag_assets.validation import names
+from rag_assets.validation import check_names
 
 
 class MessageOptions(TypedDict, total=False):
@@ -139,8 +139,8 @@ def _filters(options: MessageOptions) -> MessageFilters:
     filters = MessageFilters(
         user_id=None if user_id is None else checked_id("user_id", user_id),
         conversation_id=None if conversation_id is None else checked_id("conversation_id", conversation_id),
-        projects=names("project", options.get("project")),
-        roles=names("roles", options.get("roles")),
+        projects=check_names("project", options.get("project")),
+        roles=check_names("roles", options.get("roles")),
         created_from=checked_time("created_from", options.get("created_from")),
         created_to=checked_time("created_to", options.get("created_to")),
     )

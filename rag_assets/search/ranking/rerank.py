@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from rag_assets.embedding.model import from_hub
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.settings.settings import Settings
-from rag_assets.validation import shown
+from rag_assets.validation import format_value
 
 Row = TypeVar("Row")
 
@@ -44,7 +44,7 @@ def rerank(
         given = [float(score) for score in scores_of]
     except (TypeError, ValueError, OverflowError):
         raise UsageError(
-            f"the reranker gave {shown(scores_of)}; it must give one finite number for each text."
+            f"the reranker gave {format_value(scores_of)}; it must give one finite number for each text."
         ) from None
     if len(given) != len(texts):
         raise UsageError(f"the reranker gave {len(given)} scores for {len(texts)} texts; it must give one for each.")

@@ -19,7 +19,7 @@ from tests.support.runs import STAGES, add_project, rows
 from tests.support.stages import write
 from tests.system.launch.test_cancelling import LOCKS, WORKING
 
-SAID = "rag-assets: interrupted; what was written stays, and running again goes on from there.\n"
+SAID = "rag-assets: interrupted; what was written stays, and the next run continues from there.\n"
 EMBEDDED = "SELECT count(*) FROM rag.embeddings"
 TWO_RUNS = """
 import sys
