@@ -5,29 +5,67 @@ from typing import TYPE_CHECKING, Any
 from rag_assets._deprecated import install
 
 if TYPE_CHECKING:
+    from rag_assets.client import AsyncClient, Client
+    from rag_assets.errors import (
+        BusyError,
+        DocumentError,
+        IntegrityError,
+        RagAssetsError,
+        RunInterruptedError,
+        ServiceError,
+        SessionError,
+        SourceError,
+        UsageError,
+    )
     from rag_assets.orchestration.build import build_definitions
     from rag_assets.orchestration.component import RagPipeline
+    from rag_assets.search.filters.document_filters import Filters
+    from rag_assets.search.results import Answer, Hit
     from rag_assets.settings.settings import Settings
 
-__all__ = ["RagPipeline", "Settings", "build_definitions"]
+# What users import; everything else is private and may move.
+__all__ = [
+    "Answer",
+    "AsyncClient",
+    "BusyError",
+    "Client",
+    "DocumentError",
+    "Filters",
+    "Hit",
+    "IntegrityError",
+    "RagAssetsError",
+    "RagPipeline",
+    "RunInterruptedError",
+    "ServiceError",
+    "SessionError",
+    "Settings",
+    "SourceError",
+    "UsageError",
+    "build_definitions",
+]
 __version__ = "0.2.0"
 
-install()
-
-_HOMES = {
+_MODULES = {
+    "Answer": "search.results",
+    "AsyncClient": "client",
+    "Client": "client",
+    "Filters": "search.filters.document_filters",
+    "Hit": "search.results",
     "RagPipeline": "orchestration.component",
     "Settings": "settings.settings",
     "build_definitions": "orchestration.build",
 }
 
+install()
+
 
 def __getattr__(name: str) -> Any:
-    # An application that searches imports this package without Dagster.
-    if name not in _HOMES:
+    # Imported at first use: an application that searches must not pay for Dagster, nor a code location for models.
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -24,7 +24,7 @@ from rag_assets.cli.commands import (
 )
 from rag_assets.cli.groups import db, projects, spaces
 from rag_assets.cli.seeding import command
-from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError, UsageError
+from rag_assets.errors import RagAssetsError, RunInterruptedError, UsageError
 
 app = typer.Typer(
     help="Keep documents searchable by meaning in PostgreSQL, and know that they are.",
@@ -81,7 +81,9 @@ def main() -> None:
     except KeyboardInterrupt:
         fail(RunInterruptedError())
     except Exception as error:
-        service = _as_service_error(error)
+        from rag_assets.db.database import unavailable
+
+        service = unavailable(error)
         if service is None:
             raise
         fail(service)
@@ -103,14 +105,3 @@ def _fail_usage(error: typer.TyperException) -> Any:
 def fail(error: RagAssetsError) -> Any:
     print(f"rag-assets: {error}", file=sys.stderr)  # noqa: T201
     sys.exit(error.exit_code)
-
-
-def _as_service_error(error: Exception) -> ServiceError | None:
-    """A database that is away, as one sentence; None for what is no such thing."""
-    from sqlalchemy.exc import OperationalError
-
-    # Dagster keeps its own history in SQLite, whose errors are not our server's.
-    if not (isinstance(error, OperationalError) and type(error.orig).__module__.startswith("psycopg")):
-        return None
-    reason = str(error.orig).strip().splitlines()[0]
-    return ServiceError(f"the database does not answer: {reason}; look at `rag-assets status` and the server's log.")

@@ -1,14 +1,18 @@
 """The engines that a process shares: one for each database and role, migrated to the newest schema at first use."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 from rag_assets.db.connections.engines import Key, _engines, _engines_lock, make_async_engine, make_engine
 from rag_assets.db.connections.options import EngineOptions, Role
 from rag_assets.db.connections.pool import open_ahead, open_ahead_async
 from rag_assets.db.connections.urls import database_url
+from rag_assets.errors import ServiceError
 from rag_assets.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,10 +26,52 @@ _upgraded: set[URL] = set()
 _async_engines: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Key, AsyncEngine]]" = WeakKeyDictionary()
 
 
+def unavailable(error: Exception) -> ServiceError | None:
+    """The error of a server that does not answer, as one sentence; None for any other error."""
+    # Dagster keeps its history in SQLite, whose errors are not our server's.
+    if not (isinstance(error, OperationalError) and type(error.orig).__module__.startswith("psycopg")):
+        return None
+    reason = str(error.orig).strip().splitlines()[0]
+    return ServiceError(f"the database does not answer: {reason}; look at `rag-assets status` and the server's log.")
+
+
+@contextmanager
+def clear_connection_errors() -> Iterator[None]:
+    """Raise ServiceError where the server does not answer."""
+    try:
+        yield
+    except OperationalError as error:
+        raise unavailable(error) or error from error
+
+
 def new_engine(settings: Settings, role: Role = "write") -> Engine:
     """An engine of its own for the database in use, whose schema is left as it is; the maker disposes of it."""
     url, options = _key(settings, role)
     return make_engine(url, options=options)
+
+
+def open_engine(settings: Settings, role: Role = "write") -> Engine:
+    """An engine of the caller's own, on a database at the newest schema; the caller closes it."""
+    url, options = _key(settings, role)
+    engine = make_engine(url, options=options)
+    try:
+        _upgrade_once(engine)
+        open_ahead(engine, options.pool_min)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+async def open_async_engine(settings: Settings, role: Role = "write") -> "AsyncEngine":
+    """`open_engine` for the running event loop."""
+    import asyncio
+
+    # Starting the embedded server and migrating must not block the loop.
+    url, options = await asyncio.to_thread(_ready, settings, role)
+    engine = make_async_engine(url, options=options)
+    await open_ahead_async(engine, options.pool_min)
+    return engine
 
 
 def shared_engine(settings: Settings, role: Role = "write") -> Engine:
@@ -33,14 +79,7 @@ def shared_engine(settings: Settings, role: Role = "write") -> Engine:
     with _engines_lock:
         key = _key(settings, role)
         if key not in _engines:
-            engine = make_engine(key[0], options=key[1])
-            try:
-                _upgrade_once(engine)
-                open_ahead(engine, key[1].pool_min)
-            except BaseException:
-                engine.dispose()
-                raise
-            _engines[key] = engine
+            _engines[key] = open_engine(settings, role)
         return _engines[key]
 
 
@@ -48,7 +87,6 @@ async def shared_async_engine(settings: Settings, role: Role = "write") -> "Asyn
     """The engine of the running event loop for this database and role; `dispose_async_engines` ends it."""
     import asyncio
 
-    # Starting the embedded server, migrating: none of it may stop the loop.
     key = await asyncio.to_thread(_ready, settings, role)
     engines = _async_engines.setdefault(asyncio.get_running_loop(), {})
     if key not in engines:

@@ -63,6 +63,14 @@ class Conversations(Repository):
     purge = asynchronous(purging.purge)
 
 
+class Messages(Repository):
+    append = asynchronous(messages.append)
+    append_many = asynchronous(messages.append_many)
+    history = asynchronous(messages.history, "read")
+    window = asynchronous(messages.window, "read")
+    delete = asynchronous(messages.delete_message)
+
+
 class Memories(Repository):
     """What an assistant remembers of a user, recalled by relevance, importance and recency."""
 

@@ -65,6 +65,14 @@ class SyncConversations(SyncRepository):
     purge = synchronous(purging.purge)
 
 
+class SyncMessages(SyncRepository):
+    append = synchronous(messages.append)
+    append_many = synchronous(messages.append_many)
+    history = synchronous(messages.history, "read")
+    window = synchronous(messages.window, "read")
+    delete = synchronous(messages.delete_message)
+
+
 class SyncMemories(SyncRepository):
     """What an assistant remembers of a user, recalled by relevance, importance and recency."""
 

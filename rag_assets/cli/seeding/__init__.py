@@ -1,6 +1,1 @@
-"""A believable set of data to develop with, the same every time."""
-
-from rag_assets.cli.seeding.load import Seeded, seed
-from rag_assets.cli.seeding.plan import SIZES, Size
-
-__all__ = ["SIZES", "Seeded", "Size", "seed"]
+"""The command `seed`: a believable set of data to develop with, the same every time."""

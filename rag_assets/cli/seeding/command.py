@@ -24,8 +24,8 @@ def seed(
     from rag_assets.cli.commands import ingest
     from rag_assets.cli.output import progress_bars
     from rag_assets.cli.runtime import installation
-    from rag_assets.cli.seeding import SIZES
     from rag_assets.cli.seeding.load import seed as add_missing
+    from rag_assets.cli.seeding.plan import SIZES
     from rag_assets.db.database import shared_engine
     from rag_assets.db.reports.counts import project_counts
     from rag_assets.documents.sources import TOPICS_NAME

@@ -1,8 +1,8 @@
 """Messages of a conversation: appended without gaps, read through the ancestors, fitted into a budget."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cache
 from typing import Any, Literal, get_args
@@ -61,16 +61,21 @@ class NewMessage:
     created_at: datetime | None = None
 
 
-def append(connection: Connection, conversation_id: UUID, message: NewMessage) -> ConversationMessage:
-    """Add one message with the next version; raises UsageError where the conversation is deleted or unknown."""
+def append(
+    connection: Connection, conversation_id: UUID, message: NewMessage | Mapping[str, Any]
+) -> ConversationMessage:
+    """Add one message with the next version: a NewMessage, or a mapping like `{"role": "user", "content": "…"}`.
+
+    Raises UsageError where the conversation is deleted or unknown.
+    """
     return append_many(connection, conversation_id, [message])[0]
 
 
 def append_many(
-    connection: Connection, conversation_id: UUID, messages: Sequence[NewMessage]
+    connection: Connection, conversation_id: UUID, messages: Sequence[NewMessage | Mapping[str, Any]]
 ) -> list[ConversationMessage]:
     """Add messages with the next versions, in their order; writers to one conversation take turns, in whole calls."""
-    rows = [_row(message) for message in messages]
+    rows = [_row(_new_message(message)) for message in messages]
     if not rows:
         return []
     id_ = checked_id("conversations.id", conversation_id)
@@ -86,6 +91,18 @@ def append_many(
         raise UsageError(f"the conversation {id_} changed meanwhile; append again.")
     pairs = zip(rows, sorted(made), strict=True)
     return [_detached(row, conversation_id=id_, version=v, id=key, created_at=at) for row, (v, key, at) in pairs]
+
+
+def _new_message(message: NewMessage | Mapping[str, Any]) -> NewMessage:
+    """A mapping, as chat APIs have them, as a NewMessage."""
+    if not isinstance(message, Mapping):
+        return message
+    known = [one.name for one in fields(NewMessage)]
+    if unknown := [str(name) for name in message if name not in known]:
+        raise UsageError(f"a message has no {unknown[0]!r}; it has {', '.join(known)}.")
+    if missing := [name for name in ("role", "content") if name not in message]:
+        raise UsageError(f"the message has no {missing[0]!r}; give role and content.")
+    return NewMessage(**message)
 
 
 @cache

@@ -45,6 +45,16 @@ class RecallWeights:
         if not 0 < self.decay_per_hour <= 1:
             raise UsageError(f"decay_per_hour is {self.decay_per_hour}; give more than 0 and at most 1.")
 
+    @classmethod
+    def of(cls, given: "RecallWeights | Mapping[str, float]") -> "RecallWeights":
+        """From a mapping of some of them; raises UsageError for anything else."""
+        if isinstance(given, RecallWeights):
+            return given
+        known = [field.name for field in fields(cls)]
+        if not isinstance(given, Mapping) or not set(given) <= set(known):
+            raise UsageError(f"weights is {format_value(given)}; give a mapping of numbers for some of {', '.join(known)}.")
+        return cls(**given)
+
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
@@ -65,7 +75,7 @@ def recall(
     project_id: UUID | None = None,
     specialization_id: UUID | None = None,
     k: int = 10,
-    weights: RecallWeights = RecallWeights(),
+    weights: RecallWeights | Mapping[str, float] = RecallWeights(),
 ) -> list[Recalled]:
     """The `k` memories that serve best here, best first; that they were recalled is noted on them.
 
@@ -111,14 +121,11 @@ def weigh(
     owner: Mapping[str, UUID | None],
     *,
     k: int,
-    weights: RecallWeights,
+    weights: RecallWeights | Mapping[str, float],
 ) -> list[Weighed]:
     """What `recall` finds, by a vector of the space, and nothing noted: for who may only read."""
     k = check_integer("k", k, 1, MOST_MEMORIES)
-    if not isinstance(weights, RecallWeights):
-        raise UsageError(
-            f"weights is {format_value(weights)}; give a RecallWeights(relevance=…, importance=…, recency=…)."
-        )
+    weights = RecallWeights.of(weights)
     nearest = max(100, _WEIGHED_PER_HIT * k)
     values = graph_values(vector, min(1000, nearest))
     serves = and_(in_force(), *(_limited_to(name, owner[name]) for name in OWNERS))

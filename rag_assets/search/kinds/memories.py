@@ -1,6 +1,7 @@
 """Search in what is remembered, by the formula of recall, and without a trace."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypedDict
@@ -33,7 +34,7 @@ class MemoryOptions(TypedDict, total=False):
     specialization_id: UUID | None
     k: int
     min_score: float | None
-    weights: RecallWeights
+    weights: RecallWeights | Mapping[str, float]
     timeout_s: float | None
 
 
@@ -82,7 +83,7 @@ def search_memories(reader: Reader, asking: Asking, live: Live, query: Query, op
 
         def search(connection: Connection) -> list[MemoryHit]:
             live.confirm(connection, space)
-            weights = options.get("weights", RecallWeights())
+            weights: RecallWeights | Mapping[str, float] = options.get("weights", RecallWeights())
             found = weigh(connection, space, vector, owner, k=request.k, weights=weights)
             if request.min_score is not None:
                 found = [one for one in found if one.score >= request.min_score]

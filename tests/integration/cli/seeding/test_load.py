@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import Engine, text
 
-from rag_assets.cli.seeding import SIZES, Seeded, seed
-from rag_assets.cli.seeding.plan import planned_users
+from rag_assets.cli.seeding.load import Seeded, seed
+from rag_assets.cli.seeding.plan import SIZES, planned_users
 from rag_assets.errors import UsageError
 from rag_assets.repositories import SyncConversations
 from tests.support.runs import rows

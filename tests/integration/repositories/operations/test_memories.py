@@ -303,7 +303,7 @@ def test_a_wrong_vector_is_refused(memories: SyncMemories, space: EmbeddingSpace
         (lambda m: m.recall(QUERY, weights=RecallWeights(recency=-1)), "recency is -1; give a finite number"),
         (lambda m: m.recall(QUERY, weights=RecallWeights(recency="1")), "recency is '1'; give a finite number"),
         (lambda m: m.recall(QUERY, weights=RecallWeights(recency=10**400)), "recency is 1000"),
-        (lambda m: m.recall(QUERY, weights=(1, 1, 1)), "weights is \\(1, 1, 1\\); give a RecallWeights"),
+        (lambda m: m.recall(QUERY, weights=(1, 1, 1)), "weights is \\(1, 1, 1\\); give a mapping of numbers"),
         (lambda m: m.recall(QUERY, weights=RecallWeights(decay_per_hour=1.1)), "decay_per_hour is 1.1"),
         (lambda m: m.recall(QUERY, user_id="me"), "user_id is 'me'; give a UUID"),
     ],

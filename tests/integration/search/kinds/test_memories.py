@@ -65,7 +65,7 @@ def test_what_cannot_be_asked_is_one_clear_error_and_the_event_loop_answers_the_
         ({"user_id": "ada"}, "user_id is 'ada'"),
         ({"k": 1001}, "k is 1001"),
         ({"mode": 1}, "mode"),
-        ({"weights": (1, 0, 0)}, "weights is \\(1, 0, 0\\); give a RecallWeights"),
+        ({"weights": (1, 0, 0)}, "weights is \\(1, 0, 0\\); give a mapping of numbers"),
         ({"weights": None}, "weights is None"),
     ):
         with pytest.raises(UsageError, match=said):

@@ -1,0 +1,119 @@
+"""For applications' own tests: a deterministic encoder, and a database to throw away.
+
+from rag_assets import Client
+from rag_assets.testing import HashEncoder, temporary_database
+
+with temporary_database() as url, Client(url, encoder=HashEncoder()) as client:
+    ada = client.users.create("ada@example.com", display_name="Ada")
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from sqlalchemy import URL, make_url, text
+
+from rag_assets.db.connections.engines import make_engine
+from rag_assets.db.connections.urls import DRIVER
+from rag_assets.db.schema.migrations import upgrade
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+DIMENSIONS = 384
+
+
+class HashEncoder:
+    """An encoder without a model: equal texts have equal vectors, texts that share words have near ones.
+
+    Each word is a fixed random direction, a text the sum of its words, of length 1. `embedded` lists the texts in the
+    order in which they were embedded. `fault` is called with each text; what it returns instead of None takes the
+    vector's place, and it may raise.
+    """
+
+    def __init__(self, dimensions: int = DIMENSIONS, *, fault: Callable[[str], Any] | None = None) -> None:
+        self.dimensions = dimensions
+        self.embedded: list[str] = []
+        self.fault = fault
+
+    def encode(self, texts: Sequence[str]) -> "NDArray[np.float32]":
+        import numpy as np
+
+        vectors = [self._vector(text) for text in texts]
+        self.embedded.extend(texts)
+        return np.stack(vectors)
+
+    def encode_query(self, text: str) -> "NDArray[np.float32]":
+        return self._vector(text)
+
+    def _vector(self, text: str) -> "NDArray[np.float32]":
+        import numpy as np
+
+        replaced = self.fault(text) if self.fault else None
+        if replaced is not None:
+            return np.asarray(replaced, dtype=np.float32)
+        words = text.lower().split() or [text]
+        vector: NDArray[np.float32] = np.sum([_direction(word, self.dimensions) for word in words], axis=0)
+        return vector / np.linalg.norm(vector)
+
+
+def _direction(word: str, dimensions: int) -> "NDArray[np.float32]":
+    import numpy as np
+
+    seed = int.from_bytes(word.encode(), "little") % 2**63
+    return np.random.default_rng(seed).standard_normal(dimensions).astype(np.float32)
+
+
+@contextmanager
+def temporary_database(server: str | URL | None = None) -> Iterator[str]:
+    """The URL of a new database at the newest schema, which is dropped at the end.
+
+    `server` is the URL of any database on a server where the role may create databases; without it an embedded server
+    is started in a temporary folder and stopped at the end (about two seconds: start one for many tests, and give its
+    URL here). The databases need not outlive the machine, so the embedded server never waits for the disk.
+    """
+    if server is None:
+        with _temporary_server() as started, temporary_database(started) as url:
+            yield url
+        return
+    admin = make_engine(make_url(server).set(drivername=DRIVER)).execution_options(isolation_level="AUTOCOMMIT")
+    name = f"test_{uuid4().hex[:12]}"
+    database = admin.url.set(database=name)
+    try:
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        try:
+            engine = make_engine(database)
+            upgrade(engine)
+            engine.dispose()
+            yield database.render_as_string(hide_password=False)
+        finally:
+            with admin.connect() as connection:
+                connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    finally:
+        admin.dispose()
+
+
+@contextmanager
+def _temporary_server() -> Iterator[URL]:
+    from rag_assets.db.server.server import EmbeddedServer
+
+    state = Path(tempfile.mkdtemp(prefix="rag-assets-"))
+    embedded = EmbeddedServer.at(state)
+    try:
+        url = make_url(embedded.ensure_running()).set(drivername=DRIVER)
+        engine = make_engine(url).execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+                connection.execute(text(f"ALTER SYSTEM SET {setting} TO off"))
+            connection.execute(text("SELECT pg_reload_conf()"))
+        engine.dispose()
+        yield url
+    finally:
+        embedded.stop()
+        shutil.rmtree(state, ignore_errors=True)

@@ -1,0 +1,54 @@
+"""What users import, and what that imports."""
+
+import subprocess
+import sys
+
+import pytest
+
+import rag_assets
+
+PUBLIC = [
+    "Answer",
+    "AsyncClient",
+    "BusyError",
+    "Client",
+    "DocumentError",
+    "Filters",
+    "Hit",
+    "IntegrityError",
+    "RagAssetsError",
+    "RagPipeline",
+    "RunInterruptedError",
+    "ServiceError",
+    "SessionError",
+    "Settings",
+    "SourceError",
+    "UsageError",
+    "build_definitions",
+]
+
+
+def test_the_public_names_are_these() -> None:
+    assert rag_assets.__all__ == PUBLIC
+    assert all(getattr(rag_assets, name).__name__ == name for name in PUBLIC)
+    assert set(PUBLIC) <= set(dir(rag_assets))
+
+
+def test_every_error_is_public() -> None:
+    from rag_assets import errors
+
+    kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
+    assert kinds <= set(PUBLIC)
+
+
+def test_another_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Retriever'"):
+        _ = rag_assets.Retriever
+
+
+@pytest.mark.parametrize("name", ["Client", "AsyncClient", "Filters", "Answer", "Hit", "Settings", "UsageError"])
+def test_an_application_imports_neither_dagster_nor_models(name: str) -> None:
+    heavy = ("dagster", "torch", "numpy", "sentence_transformers", "pyarrow", "pandas", "xberg")
+    code = f"import sys; from rag_assets import {name}; print([one for one in {heavy} if one in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[]\n"
