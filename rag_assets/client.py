@@ -48,7 +48,7 @@ from rag_assets.search.async_retriever import AsyncRetriever
 from rag_assets.search.request import Options, Query
 from rag_assets.search.results import Answer
 from rag_assets.search.retriever import Retriever
-from rag_assets.settings.settings import Settings, load_settings, settings_of
+from rag_assets.settings.settings import Settings, load_settings, resolve_settings
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -440,7 +440,7 @@ def _settings(given: Settings | str | URL | None) -> Settings:
     if isinstance(given, URL):
         given = given.render_as_string(hide_password=False)
     if isinstance(given, str):
-        return settings_of({"database_url": given})
+        return resolve_settings({"database_url": given})
     raise UsageError(f"a client takes a Settings, a database URL or nothing, not a {type(given).__name__}.")
 
 

@@ -52,7 +52,9 @@ class RecallWeights:
             return given
         known = [field.name for field in fields(cls)]
         if not isinstance(given, Mapping) or not set(given) <= set(known):
-            raise UsageError(f"weights is {format_value(given)}; give a mapping of numbers for some of {', '.join(known)}.")
+            raise UsageError(
+                f"weights is {format_value(given)}; give a mapping of numbers for some of {', '.join(known)}."
+            )
         return cls(**given)
 
 
