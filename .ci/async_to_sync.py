@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 # Source and generated file. Each class of the source is given the prefix `Sync`.
 FILES = {"rag_assets/repositories/aio.py": "rag_assets/repositories/sync.py"}
-NAMES = {"Repository": "SyncRepository", "asynchronous": "synchronous"}
+NAMES = {"Repository": "SyncRepository", "async_method": "sync_method"}
 # In docstrings and comments.
 PHRASES = {"for asyncio": "for code without an event loop", "async methods": "blocking methods"}
 HEADER = """\

@@ -49,9 +49,9 @@ def _remove_expired(engine: Engine, settings: Settings) -> dict[str, int]:
     kept_after_s = settings.expired_kept_days * DAY_S
     with engine.begin() as connection:
         return {
-            "sessions_removed": sessions.expire(connection, kept_after_s=kept_after_s),
+            "sessions_removed": sessions.delete_expired(connection, kept_after_s=kept_after_s),
             "memories_forgotten": memories.expire(connection),
-            "memories_removed": memories.remove_expired(connection, kept_after_s=kept_after_s),
+            "memories_removed": memories.delete_expired(connection, kept_after_s=kept_after_s),
         }
 
 

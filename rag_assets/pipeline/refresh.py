@@ -29,7 +29,7 @@ from rag_assets.pipeline.stages.project_isolation import Apart, Failed
 from rag_assets.pipeline.target.chunking import project_splitter, splitter_of, tokenizer_of
 from rag_assets.pipeline.target.maintained_spaces import live_first, maintained
 from rag_assets.pipeline.target.wanted_space import Target
-from rag_assets.projects.settings import ProjectSettings, project_settings
+from rag_assets.projects.settings import ProjectSettings, parse_project_settings
 from rag_assets.projects.store import get_project
 from rag_assets.settings.settings import Settings
 
@@ -230,4 +230,4 @@ def live(engine: Engine, settings: Settings, target: Target, encoder: MakeEncode
 def _project(engine: Engine, name: str) -> tuple[Project, ProjectSettings]:
     with one_read(engine) as connection:
         project = get_project(connection, name)
-    return project, project_settings(name, project.settings)
+    return project, parse_project_settings(name, project.settings)

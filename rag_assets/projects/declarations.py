@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rag_assets.documents.sources import TOPICS_URI, canonical_uri
 from rag_assets.errors import UsageError, pydantic_message, unknown_name_message
-from rag_assets.projects.settings import ProjectSettings, project_settings, stored
+from rag_assets.projects.settings import ProjectSettings, dump_project_settings, parse_project_settings
 from rag_assets.settings.settings import Settings
 
-_FILE = "projects.yaml"
+_FILE_NAME = "projects.yaml"
 
 
 class ProjectDeclaration(BaseModel):
@@ -41,15 +41,15 @@ def read_declarations(settings: Settings) -> Declarations | None:
     Addresses in a YAML file are relative to its folder. Raises UsageError for what cannot be read or understood.
     """
     if settings.projects is None:
-        file = settings.state_dir / _FILE
-        return _of_file(file) if file.exists() else None
+        file = settings.state_dir / _FILE_NAME
+        return _read_yaml(file) if file.exists() else None
     module, colon, name = settings.projects.partition(":")
     if colon and "/" not in settings.projects and not settings.projects.endswith((".yaml", ".yml")):
-        return _of_code(module, name, settings.projects)
-    return _of_file(Path(settings.projects).expanduser())
+        return _import_declarations(module, name, settings.projects)
+    return _read_yaml(Path(settings.projects).expanduser())
 
 
-def _of_code(module: str, name: str, origin: str) -> Declarations:
+def _import_declarations(module: str, name: str, origin: str) -> Declarations:
     try:
         found: Iterable[ProjectDeclaration] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
@@ -58,17 +58,17 @@ def _of_code(module: str, name: str, origin: str) -> Declarations:
     wrong = next((one for one in declared if not isinstance(one, ProjectDeclaration)), None)
     if wrong is not None:
         raise UsageError(f"{origin} holds a {type(wrong).__name__}; make it a list of ProjectDeclaration.")
-    return _checked(origin, declared)
+    return _validate(origin, declared)
 
 
-def _of_file(file: Path) -> Declarations:
+def _read_yaml(file: Path) -> Declarations:
     import yaml
 
     origin = str(file.resolve())
     try:
         node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
         found = None if node is None else yaml.SafeLoader("").construct_document(node)
-        twice = _key_given_twice(node)
+        twice = _find_duplicate_key(node)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{origin} cannot be read ({' '.join(str(error).split())}); correct it.") from error
     if twice is not None:
@@ -78,20 +78,20 @@ def _of_file(file: Path) -> Declarations:
     if not isinstance(projects, dict):
         raise UsageError(f"{origin} must have one key, `projects`, with a mapping from names to projects.")
     folder = file.resolve().parent
-    return _checked(origin, tuple(_of_yaml(origin, folder, name, entry) for name, entry in projects.items()))
+    return _validate(origin, tuple(_parse_project(origin, folder, name, entry) for name, entry in projects.items()))
 
 
-def _key_given_twice(node: Any) -> str | None:
+def _find_duplicate_key(node: Any) -> str | None:
     pairs = node.value if node is not None and node.id == "mapping" else []
-    below = (_key_given_twice(value) for _, value in pairs)
-    return _given_twice([str(key.value) for key, _ in pairs]) or next(filter(None, below), None)
+    below = (_find_duplicate_key(value) for _, value in pairs)
+    return _find_duplicate([str(key.value) for key, _ in pairs]) or next(filter(None, below), None)
 
 
-def _given_twice(names: Sequence[str]) -> str | None:
+def _find_duplicate(names: Sequence[str]) -> str | None:
     return next((name for name in names if names.count(name) > 1), None)
 
 
-def _of_yaml(origin: str, folder: Path, name: Any, entry: Any) -> ProjectDeclaration:
+def _parse_project(origin: str, folder: Path, name: Any, entry: Any) -> ProjectDeclaration:
     known = [field for field in ProjectDeclaration.model_fields if field != "name"]
     if not isinstance(entry, dict):
         raise UsageError(f"{origin}: project {name} must be a mapping with {', '.join(known)}.")
@@ -108,31 +108,31 @@ def _of_yaml(origin: str, folder: Path, name: Any, entry: Any) -> ProjectDeclara
         ) from None
     settings = dict(declared.settings)
     if settings.get("questions"):
-        settings["questions"] = _beside(folder, str(settings["questions"]))
-    return declared.model_copy(update={"source": _beside(folder, declared.source), "settings": settings})
+        settings["questions"] = _resolve_address(folder, str(settings["questions"]))
+    return declared.model_copy(update={"source": _resolve_address(folder, declared.source), "settings": settings})
 
 
-def _beside(folder: Path, address: str) -> str:
+def _resolve_address(folder: Path, address: str) -> str:
     if address == TOPICS_URI or "://" in address or "::" in address:
         return address
     return str(folder / Path(address).expanduser())
 
 
-def _checked(origin: str, projects: tuple[ProjectDeclaration, ...]) -> Declarations:
-    from rag_assets.projects.store import check_name
+def _validate(origin: str, projects: tuple[ProjectDeclaration, ...]) -> Declarations:
+    from rag_assets.projects.store import check_project_name
 
     try:
-        twice = _given_twice([check_name(declared.name) for declared in projects])
+        twice = _find_duplicate([check_project_name(declared.name) for declared in projects])
         if twice is not None:
             raise UsageError(f"project {twice} is declared twice; take one out.")
-        return Declarations(origin, tuple(map(_canonical, projects)))
+        return Declarations(origin, tuple(map(_normalize, projects)))
     except UsageError as error:
         raise UsageError(f"{origin}: {error}") from error
 
 
-def _canonical(declared: ProjectDeclaration) -> ProjectDeclaration:
-    checked: ProjectSettings = project_settings(declared.name, declared.settings)
-    settings = stored(checked)
+def _normalize(declared: ProjectDeclaration) -> ProjectDeclaration:
+    checked: ProjectSettings = parse_project_settings(declared.name, declared.settings)
+    settings = dump_project_settings(checked)
     if checked.questions:
         settings["questions"] = canonical_uri(checked.questions)
     return declared.model_copy(update={"source": canonical_uri(declared.source), "settings": settings})

@@ -14,7 +14,7 @@ STAGES = ("raw_documents", "chunks", "embeddings")
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class StageFailure:
     """`since` is when the stage failed first, without having gone well in between."""
 
     project: str
@@ -50,7 +50,7 @@ def record_success(connection: Connection, projects: Sequence[str], stage: str) 
         connection.execute(update(Project).where(Project.name.in_(projects)).values(stamp))
 
 
-def failures(connection: Connection, *, stage: str | None = None, run_id: str | None = None) -> list[Failure]:
+def list_failures(connection: Connection, *, stage: str | None = None, run_id: str | None = None) -> list[StageFailure]:
     """Of one stage or of all, of one run or whenever they were; by project and in the order of the stages."""
     statement = select(
         Project.name, ProjectFailure.stage, ProjectFailure.run_id, ProjectFailure.error, ProjectFailure.created_at
@@ -59,7 +59,7 @@ def failures(connection: Connection, *, stage: str | None = None, run_id: str | 
         statement = statement.where(ProjectFailure.stage == stage)
     if run_id is not None:
         statement = statement.where(ProjectFailure.run_id == run_id)
-    found = [Failure(*row) for row in connection.execute(statement.where(Project.removed_at.is_(None)))]
+    found = [StageFailure(*row) for row in connection.execute(statement.where(Project.removed_at.is_(None)))]
     return sorted(found, key=lambda failure: (failure.project, STAGES.index(failure.stage)))
 
 

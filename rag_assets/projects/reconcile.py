@@ -7,11 +7,11 @@ from sqlalchemy import Connection
 from rag_assets.db.schema.text_search import check_language
 from rag_assets.errors import UsageError
 from rag_assets.projects.declarations import Declarations
-from rag_assets.projects.store import all_projects, find_project, save_project
+from rag_assets.projects.store import find_project, get_projects, save_project
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciled:
+class ReconcileResult:
     """Names: what was made, what was changed to what its declaration says, and what no declaration has any more."""
 
     added: list[str] = field(default_factory=list)
@@ -19,12 +19,12 @@ class Reconciled:
     gone: list[str] = field(default_factory=list)
 
 
-def reconcile(connection: Connection, declarations: Declarations | None) -> Reconciled:
+def reconcile_projects(connection: Connection, declarations: Declarations | None) -> ReconcileResult:
     """The declaration decides over source, settings and description of what it names; other projects are left alone.
 
     Documents that an application has forgotten stay forgotten.
     """
-    found = Reconciled()
+    found = ReconcileResult()
     declared = {} if declarations is None else {one.name: one for one in declarations.projects}
     for name, wanted in declared.items():
         assert declarations is not None
@@ -50,13 +50,13 @@ def reconcile(connection: Connection, declarations: Declarations | None) -> Reco
         (found.changed if known else found.added).append(name)
     found.gone.extend(
         project.name
-        for project in all_projects(connection)
+        for project in get_projects(connection)
         if project.declared_in and project.name not in declared and project.removed_at is None
     )
     return found
 
 
-def refuse_declared(declarations: Declarations | None, name: str) -> None:
+def check_not_declared(declarations: Declarations | None, name: str) -> None:
     """Raises UsageError where the project is declared: what is changed by hand would be changed back."""
     if declarations is not None and any(one.name == name for one in declarations.projects):
         raise UsageError(f"project {name} is declared in {declarations.origin}; change it there.")

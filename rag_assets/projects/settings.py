@@ -14,8 +14,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 METRICS = ("ndcg@10", "recall@10", "recall@100", "mrr@10", "hit_rate@10")
 # Their names in a project's settings.
-QUESTIONS = "questions"
-THRESHOLDS = "question_thresholds"
+QUESTIONS_KEY = "questions"
+THRESHOLDS_KEY = "question_thresholds"
 
 
 class ProjectSettings(BaseModel):
@@ -81,10 +81,10 @@ class ProjectSettings(BaseModel):
 
 
 NEVER = "never"
-SETTABLE = tuple(name for name in ProjectSettings.model_fields if name != "forgotten")
+SETTABLE_KEYS = tuple(name for name in ProjectSettings.model_fields if name != "forgotten")
 
 
-def project_settings(project: str, given: Mapping[str, Any]) -> ProjectSettings:
+def parse_project_settings(project: str, given: Mapping[str, Any]) -> ProjectSettings:
     """What is set for the project; raises UsageError that names a key nearest to an unknown one."""
     try:
         return ProjectSettings.model_validate(given)
@@ -92,19 +92,19 @@ def project_settings(project: str, given: Mapping[str, Any]) -> ProjectSettings:
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else ""
         if first["type"] == "extra_forbidden":
-            raise UsageError(f"project {project}: {unknown_name_message(key, SETTABLE)}") from None
+            raise UsageError(f"project {project}: {unknown_name_message(key, SETTABLE_KEYS)}") from None
         where = ".".join(map(str, first["loc"]))
         raise UsageError(
             f"project {project}: {where} {first['input']!r}: {pydantic_message(first['msg'])}; correct it."
         ) from None
 
 
-def stored(settings: ProjectSettings) -> dict[str, Any]:
+def dump_project_settings(settings: ProjectSettings) -> dict[str, Any]:
     """As it stands in `projects.settings`: what was set, and nothing else."""
     return settings.model_dump(mode="json", exclude_unset=True)
 
 
-def assigned(project: str, before: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+def assign_settings(project: str, before: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
     """Settings with `key=value` assigned; a key with several values is given once for each, and `key=` takes it away.
 
     Raises UsageError for what is not such a pair, and as `project_settings` does.
@@ -113,19 +113,19 @@ def assigned(project: str, before: Mapping[str, Any], assignments: Sequence[str]
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals:
-            raise UsageError(f"{assignment!r} sets nothing; write key=value, with a key of {', '.join(SETTABLE)}.")
-        if key not in SETTABLE:
-            raise UsageError(f"project {project}: {unknown_name_message(key, SETTABLE)}")
+            raise UsageError(f"{assignment!r} sets nothing; write key=value, with a key of {', '.join(SETTABLE_KEYS)}.")
+        if key not in SETTABLE_KEYS:
+            raise UsageError(f"project {project}: {unknown_name_message(key, SETTABLE_KEYS)}")
         given.setdefault(key, []).append(value)
     changed = dict(before)
     for key, values in given.items():
         changed.pop(key, None)
         if values != [""]:
-            changed[key] = _value(key, values)
-    return stored(project_settings(project, changed))
+            changed[key] = _parse_value(key, values)
+    return dump_project_settings(parse_project_settings(project, changed))
 
 
-def _value(key: str, values: Sequence[str]) -> Any:
+def _parse_value(key: str, values: Sequence[str]) -> Any:
     if key in ("include", "exclude"):
         return values
     if key == "question_thresholds":

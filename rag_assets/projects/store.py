@@ -12,24 +12,24 @@ from rag_assets.db.models import Project
 from rag_assets.db.writes.rows import project_id
 from rag_assets.documents.text import clean
 from rag_assets.errors import UsageError
-from rag_assets.projects.settings import project_settings, stored
+from rag_assets.projects.settings import dump_project_settings, parse_project_settings
 
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
 # Of the known projects, in an error that is to stay one line.
-_MOST_SHOWN = 20
+_MAX_NAMES_SHOWN = 20
 
 
-def slug(name: str) -> str:
+def slugify(name: str) -> str:
     """A project name made of any name: `My Docs (2024)` becomes `my-docs-2024`."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].strip("-") or "documents"
 
 
-def check_name(name: str) -> str:
+def check_project_name(name: str) -> str:
     """The name itself; raises UsageError when it cannot be a partition key."""
     if not _SLUG.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot be a project's name: use 1 to 63 of a-z, 0-9, - and _, "
-            f"a letter or digit first and last, for example {slug(name)!r}."
+            f"a letter or digit first and last, for example {slugify(name)!r}."
         )
     return name
 
@@ -44,14 +44,14 @@ def get_project(connection: Connection, name: str) -> Project:
     project = find_project(connection, name)
     if project is None:
         names = project_names(connection)
-        more = f" and {len(names) - _MOST_SHOWN:,} more" if len(names) > _MOST_SHOWN else ""
-        known = (", ".join(names[:_MOST_SHOWN]) or "none yet") + more
+        more = f" and {len(names) - _MAX_NAMES_SHOWN:,} more" if len(names) > _MAX_NAMES_SHOWN else ""
+        known = (", ".join(names[:_MAX_NAMES_SHOWN]) or "none yet") + more
         wanted = repr(name) if len(name) <= 100 else repr(name[:100]) + "…"
         raise UsageError(f"there is no project {wanted} (known: {known}); make it with: rag-assets ingest SOURCE.")
     return project
 
 
-def all_projects(connection: Connection) -> Sequence[Project]:
+def get_projects(connection: Connection) -> Sequence[Project]:
     """By name, those that were removed and not purged too."""
     with Session(bind=connection, expire_on_commit=False) as session:
         return session.scalars(select(Project).order_by(Project.name)).all()
@@ -79,7 +79,7 @@ def save_project(
 
     Without a description or a declaration what is known of them stays. Raises UsageError for settings that cannot be.
     """
-    checked = stored(project_settings(check_name(name), settings))
+    checked = dump_project_settings(parse_project_settings(check_project_name(name), settings))
     # From a form, a file or a command line come characters that the database cannot hold.
     given = {"description": description and clean(description), "declared_in": declared_in}
     statement = insert(Project).values(

@@ -13,9 +13,9 @@ from rag_assets.repositories.aio import (
     Users,
 )
 from rag_assets.repositories.core.entities import Page
-from rag_assets.repositories.core.purge import Purged
+from rag_assets.repositories.core.purge import PurgeCounts
 from rag_assets.repositories.operations.messages import NewMessage
-from rag_assets.repositories.operations.recall import Recalled, RecallWeights
+from rag_assets.repositories.operations.recall import RecalledMemory, RecallWeights
 from rag_assets.repositories.operations.sessions import NewSession
 from rag_assets.repositories.sync import (
     SyncAdapters,
@@ -41,9 +41,9 @@ __all__ = [
     "NewSession",
     "Page",
     "Projects",
-    "Purged",
+    "PurgeCounts",
     "RecallWeights",
-    "Recalled",
+    "RecalledMemory",
     "Sessions",
     "Specializations",
     "SyncAdapters",

@@ -3,7 +3,7 @@
 Each method runs the function of the same name in `rag_assets.repositories.operations`, which documents it.
 """
 
-from rag_assets.repositories.base import Repository, asynchronous
+from rag_assets.repositories.base import Repository, async_method
 from rag_assets.repositories.core import purge as purging
 from rag_assets.repositories.operations import (
     adapters,
@@ -24,113 +24,113 @@ from rag_assets.repositories.operations import (
 class Users(Repository):
     """The users of an application. Soft-deleted users are hidden and can be restored; purged ones are gone."""
 
-    create = asynchronous(users.create)
-    get = asynchronous(users.get, "read")
-    find_by_email = asynchronous(users.find_by_email, "read")
-    update = asynchronous(users.update)
-    soft_delete = asynchronous(users.soft_delete)
-    restore = asynchronous(users.restore)
-    purge = asynchronous(users.purge)
+    create = async_method(users.create)
+    get = async_method(users.get, "read")
+    find_by_email = async_method(users.find_by_email, "read")
+    update = async_method(users.update)
+    soft_delete = async_method(users.soft_delete)
+    restore = async_method(users.restore)
+    purge = async_method(users.purge)
 
 
 class Sessions(Repository):
     """Login sessions of users, each known by a secret token of which only the hash is stored."""
 
-    create = asynchronous(sessions.create)
-    authenticate = asynchronous(sessions.authenticate, "read")
-    touch = asynchronous(sessions.touch)
-    revoke = asynchronous(sessions.revoke)
-    revoke_all = asynchronous(sessions.revoke_all)
-    expire = asynchronous(sessions.expire)
+    create = async_method(sessions.create)
+    authenticate = async_method(sessions.authenticate, "read")
+    touch = async_method(sessions.touch)
+    revoke = async_method(sessions.revoke)
+    revoke_all = async_method(sessions.revoke_all)
+    expire = async_method(sessions.delete_expired)
 
 
 class Conversations(Repository):
     """Conversations, their messages and their forks."""
 
-    create = asynchronous(conversations.create)
-    get = asynchronous(conversations.get, "read")
-    list_by_user = asynchronous(conversations.list_by_user, "read")
-    rename = asynchronous(conversations.rename)
-    append = asynchronous(messages.append)
-    append_many = asynchronous(messages.append_many)
-    history = asynchronous(messages.history, "read")
-    window = asynchronous(messages.window, "read")
-    delete_message = asynchronous(messages.delete_message)
-    fork = asynchronous(forks.fork)
-    list_forks = asynchronous(forks.list_forks, "read")
-    soft_delete = asynchronous(conversations.soft_delete)
-    restore = asynchronous(conversations.restore)
-    purge = asynchronous(purging.purge)
+    create = async_method(conversations.create)
+    get = async_method(conversations.get, "read")
+    list_by_user = async_method(conversations.list_by_user, "read")
+    rename = async_method(conversations.rename)
+    append = async_method(messages.append)
+    append_many = async_method(messages.append_many)
+    history = async_method(messages.history, "read")
+    window = async_method(messages.window, "read")
+    delete_message = async_method(messages.delete_message)
+    fork = async_method(forks.fork)
+    list_forks = async_method(forks.list_forks, "read")
+    soft_delete = async_method(conversations.soft_delete)
+    restore = async_method(conversations.restore)
+    purge = async_method(purging.purge_conversation)
 
 
 class Messages(Repository):
-    append = asynchronous(messages.append)
-    append_many = asynchronous(messages.append_many)
-    history = asynchronous(messages.history, "read")
-    window = asynchronous(messages.window, "read")
-    delete = asynchronous(messages.delete_message)
+    append = async_method(messages.append)
+    append_many = async_method(messages.append_many)
+    history = async_method(messages.history, "read")
+    window = async_method(messages.window, "read")
+    delete = async_method(messages.delete_message)
 
 
 class Memories(Repository):
     """What an assistant remembers of a user, recalled by relevance, importance and recency."""
 
-    remember = asynchronous(memories.remember)
-    recall = asynchronous(recall.recall)
-    get = asynchronous(memories.get, "read")
-    list_by_user = asynchronous(memories.list_by_user, "read")
-    forget = asynchronous(memories.forget)
-    expire = asynchronous(memories.expire)
-    purge = asynchronous(memories.purge)
+    remember = async_method(memories.remember)
+    recall = async_method(recall.recall)
+    get = async_method(memories.get, "read")
+    list_by_user = async_method(memories.list_by_user, "read")
+    forget = async_method(memories.forget)
+    expire = async_method(memories.expire)
+    purge = async_method(memories.purge)
 
 
 class Specializations(Repository):
     """The roles that an assistant can take: a name, a system prompt and settings."""
 
-    create = asynchronous(specializations.create)
-    get = asynchronous(specializations.get, "read")
-    find_by_name = asynchronous(specializations.find_by_name, "read")
-    list_all = asynchronous(specializations.list_all, "read")
-    update = asynchronous(specializations.update)
-    delete = asynchronous(specializations.delete)
+    create = async_method(specializations.create)
+    get = async_method(specializations.get, "read")
+    find_by_name = async_method(specializations.find_by_name, "read")
+    list_all = async_method(specializations.list_all, "read")
+    update = async_method(specializations.update)
+    delete = async_method(specializations.delete)
 
 
 class Adapters(Repository):
     """LoRA adapters of specializations. One adapter for each specialization and base model serves."""
 
-    create = asynchronous(adapters.create)
-    get = asynchronous(adapters.get, "read")
-    list_by_specialization = asynchronous(adapters.list_by_specialization, "read")
-    serving = asynchronous(adapters.serving, "read")
-    update = asynchronous(adapters.update)
-    promote = asynchronous(adapters.promote)
-    retire = asynchronous(adapters.retire)
-    delete = asynchronous(adapters.delete)
+    create = async_method(adapters.create)
+    get = async_method(adapters.get, "read")
+    list_by_specialization = async_method(adapters.list_by_specialization, "read")
+    serving = async_method(adapters.serving, "read")
+    update = async_method(adapters.update)
+    promote = async_method(adapters.promote)
+    retire = async_method(adapters.retire)
+    delete = async_method(adapters.delete)
 
 
 class Projects(Repository):
     """Projects: a name, the address of the documents and the settings."""
 
-    create = asynchronous(projects.create)
-    get = asynchronous(projects.get, "read")
-    list_all = asynchronous(projects.list_all, "read")
-    update = asynchronous(projects.update)
-    counts = asynchronous(projects.counts, "read")
-    delete = asynchronous(projects.delete)
+    create = async_method(projects.create)
+    get = async_method(projects.get, "read")
+    list_all = async_method(projects.list_all, "read")
+    update = async_method(projects.update)
+    counts = async_method(projects.counts, "read")
+    delete = async_method(projects.delete)
 
 
 class Documents(Repository):
     """The documents of projects."""
 
-    save = asynchronous(documents.save)
-    get = asynchronous(documents.get, "read")
-    find_by_path = asynchronous(documents.find_by_path, "read")
-    list_by_project = asynchronous(documents.list_by_project, "read")
-    update = asynchronous(documents.update)
-    forget = asynchronous(documents.forget)
+    save = async_method(documents.save)
+    get = async_method(documents.get, "read")
+    find_by_path = async_method(documents.find_by_path, "read")
+    list_by_project = async_method(documents.list_by_project, "read")
+    update = async_method(documents.update)
+    forget = async_method(documents.delete)
 
 
 class Bulk(Repository):
     """Inserts or upserts of many rows into one table, by COPY, in one transaction."""
 
-    insert_rows = asynchronous(bulk.insert_rows, "once")
-    upsert_rows = asynchronous(bulk.upsert_rows, "once")
+    insert_rows = async_method(bulk.insert_rows, "once")
+    upsert_rows = async_method(bulk.upsert_rows, "once")

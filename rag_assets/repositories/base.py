@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 from sqlalchemy import Connection, Engine
 
 from rag_assets.db.connections.retry import reading, reading_async, writing, writing_async
-from rag_assets.repositories.core.error_messages import clear_errors
+from rag_assets.repositories.core.error_messages import translate_errors
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,7 +16,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 # `once` is for what cannot be done again when its connection breaks: it consumes what it is given.
-Kind = Literal["read", "write", "once"]
+Access = Literal["read", "write", "once"]
 
 
 class Repository:
@@ -39,13 +39,13 @@ class SyncRepository:
         self._reader = reader or engine
 
 
-def asynchronous(
-    operation: Callable[Concatenate[Connection, P], R], kind: Kind = "write"
+def async_method(
+    operation: Callable[Concatenate[Connection, P], R], kind: Access = "write"
 ) -> Callable[Concatenate[Repository, P], Coroutine[Any, Any, R]]:
     """The operation as an async method, with its docstring and its signature but for the connection."""
 
     async def method(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with clear_errors():
+        with translate_errors():
             match kind:
                 case "read":
                     return await reading_async(self._reader, operation, *args, **kwargs)
@@ -59,13 +59,13 @@ def asynchronous(
     return method
 
 
-def synchronous(
-    operation: Callable[Concatenate[Connection, P], R], kind: Kind = "write"
+def sync_method(
+    operation: Callable[Concatenate[Connection, P], R], kind: Access = "write"
 ) -> Callable[Concatenate[SyncRepository, P], R]:
     """The operation as a method that waits."""
 
     def method(self: SyncRepository, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with clear_errors():
+        with translate_errors():
             match kind:
                 case "read":
                     return reading(self._reader, operation, *args, **kwargs)

@@ -5,7 +5,7 @@
 Each method runs the function of the same name in `rag_assets.repositories.operations`, which documents it.
 """
 
-from rag_assets.repositories.base import SyncRepository, synchronous
+from rag_assets.repositories.base import SyncRepository, sync_method
 from rag_assets.repositories.core import purge as purging
 from rag_assets.repositories.operations import (
     adapters,
@@ -26,113 +26,113 @@ from rag_assets.repositories.operations import (
 class SyncUsers(SyncRepository):
     """The users of an application. Soft-deleted users are hidden and can be restored; purged ones are gone."""
 
-    create = synchronous(users.create)
-    get = synchronous(users.get, "read")
-    find_by_email = synchronous(users.find_by_email, "read")
-    update = synchronous(users.update)
-    soft_delete = synchronous(users.soft_delete)
-    restore = synchronous(users.restore)
-    purge = synchronous(users.purge)
+    create = sync_method(users.create)
+    get = sync_method(users.get, "read")
+    find_by_email = sync_method(users.find_by_email, "read")
+    update = sync_method(users.update)
+    soft_delete = sync_method(users.soft_delete)
+    restore = sync_method(users.restore)
+    purge = sync_method(users.purge)
 
 
 class SyncSessions(SyncRepository):
     """Login sessions of users, each known by a secret token of which only the hash is stored."""
 
-    create = synchronous(sessions.create)
-    authenticate = synchronous(sessions.authenticate, "read")
-    touch = synchronous(sessions.touch)
-    revoke = synchronous(sessions.revoke)
-    revoke_all = synchronous(sessions.revoke_all)
-    expire = synchronous(sessions.expire)
+    create = sync_method(sessions.create)
+    authenticate = sync_method(sessions.authenticate, "read")
+    touch = sync_method(sessions.touch)
+    revoke = sync_method(sessions.revoke)
+    revoke_all = sync_method(sessions.revoke_all)
+    expire = sync_method(sessions.delete_expired)
 
 
 class SyncConversations(SyncRepository):
     """Conversations, their messages and their forks."""
 
-    create = synchronous(conversations.create)
-    get = synchronous(conversations.get, "read")
-    list_by_user = synchronous(conversations.list_by_user, "read")
-    rename = synchronous(conversations.rename)
-    append = synchronous(messages.append)
-    append_many = synchronous(messages.append_many)
-    history = synchronous(messages.history, "read")
-    window = synchronous(messages.window, "read")
-    delete_message = synchronous(messages.delete_message)
-    fork = synchronous(forks.fork)
-    list_forks = synchronous(forks.list_forks, "read")
-    soft_delete = synchronous(conversations.soft_delete)
-    restore = synchronous(conversations.restore)
-    purge = synchronous(purging.purge)
+    create = sync_method(conversations.create)
+    get = sync_method(conversations.get, "read")
+    list_by_user = sync_method(conversations.list_by_user, "read")
+    rename = sync_method(conversations.rename)
+    append = sync_method(messages.append)
+    append_many = sync_method(messages.append_many)
+    history = sync_method(messages.history, "read")
+    window = sync_method(messages.window, "read")
+    delete_message = sync_method(messages.delete_message)
+    fork = sync_method(forks.fork)
+    list_forks = sync_method(forks.list_forks, "read")
+    soft_delete = sync_method(conversations.soft_delete)
+    restore = sync_method(conversations.restore)
+    purge = sync_method(purging.purge_conversation)
 
 
 class SyncMessages(SyncRepository):
-    append = synchronous(messages.append)
-    append_many = synchronous(messages.append_many)
-    history = synchronous(messages.history, "read")
-    window = synchronous(messages.window, "read")
-    delete = synchronous(messages.delete_message)
+    append = sync_method(messages.append)
+    append_many = sync_method(messages.append_many)
+    history = sync_method(messages.history, "read")
+    window = sync_method(messages.window, "read")
+    delete = sync_method(messages.delete_message)
 
 
 class SyncMemories(SyncRepository):
     """What an assistant remembers of a user, recalled by relevance, importance and recency."""
 
-    remember = synchronous(memories.remember)
-    recall = synchronous(recall.recall)
-    get = synchronous(memories.get, "read")
-    list_by_user = synchronous(memories.list_by_user, "read")
-    forget = synchronous(memories.forget)
-    expire = synchronous(memories.expire)
-    purge = synchronous(memories.purge)
+    remember = sync_method(memories.remember)
+    recall = sync_method(recall.recall)
+    get = sync_method(memories.get, "read")
+    list_by_user = sync_method(memories.list_by_user, "read")
+    forget = sync_method(memories.forget)
+    expire = sync_method(memories.expire)
+    purge = sync_method(memories.purge)
 
 
 class SyncSpecializations(SyncRepository):
     """The roles that an assistant can take: a name, a system prompt and settings."""
 
-    create = synchronous(specializations.create)
-    get = synchronous(specializations.get, "read")
-    find_by_name = synchronous(specializations.find_by_name, "read")
-    list_all = synchronous(specializations.list_all, "read")
-    update = synchronous(specializations.update)
-    delete = synchronous(specializations.delete)
+    create = sync_method(specializations.create)
+    get = sync_method(specializations.get, "read")
+    find_by_name = sync_method(specializations.find_by_name, "read")
+    list_all = sync_method(specializations.list_all, "read")
+    update = sync_method(specializations.update)
+    delete = sync_method(specializations.delete)
 
 
 class SyncAdapters(SyncRepository):
     """LoRA adapters of specializations. One adapter for each specialization and base model serves."""
 
-    create = synchronous(adapters.create)
-    get = synchronous(adapters.get, "read")
-    list_by_specialization = synchronous(adapters.list_by_specialization, "read")
-    serving = synchronous(adapters.serving, "read")
-    update = synchronous(adapters.update)
-    promote = synchronous(adapters.promote)
-    retire = synchronous(adapters.retire)
-    delete = synchronous(adapters.delete)
+    create = sync_method(adapters.create)
+    get = sync_method(adapters.get, "read")
+    list_by_specialization = sync_method(adapters.list_by_specialization, "read")
+    serving = sync_method(adapters.serving, "read")
+    update = sync_method(adapters.update)
+    promote = sync_method(adapters.promote)
+    retire = sync_method(adapters.retire)
+    delete = sync_method(adapters.delete)
 
 
 class SyncProjects(SyncRepository):
     """Projects: a name, the address of the documents and the settings."""
 
-    create = synchronous(projects.create)
-    get = synchronous(projects.get, "read")
-    list_all = synchronous(projects.list_all, "read")
-    update = synchronous(projects.update)
-    counts = synchronous(projects.counts, "read")
-    delete = synchronous(projects.delete)
+    create = sync_method(projects.create)
+    get = sync_method(projects.get, "read")
+    list_all = sync_method(projects.list_all, "read")
+    update = sync_method(projects.update)
+    counts = sync_method(projects.counts, "read")
+    delete = sync_method(projects.delete)
 
 
 class SyncDocuments(SyncRepository):
     """The documents of projects."""
 
-    save = synchronous(documents.save)
-    get = synchronous(documents.get, "read")
-    find_by_path = synchronous(documents.find_by_path, "read")
-    list_by_project = synchronous(documents.list_by_project, "read")
-    update = synchronous(documents.update)
-    forget = synchronous(documents.forget)
+    save = sync_method(documents.save)
+    get = sync_method(documents.get, "read")
+    find_by_path = sync_method(documents.find_by_path, "read")
+    list_by_project = sync_method(documents.list_by_project, "read")
+    update = sync_method(documents.update)
+    forget = sync_method(documents.delete)
 
 
 class SyncBulk(SyncRepository):
     """Inserts or upserts of many rows into one table, by COPY, in one transaction."""
 
-    insert_rows = synchronous(bulk.insert_rows, "once")
-    upsert_rows = synchronous(bulk.upsert_rows, "once")
+    insert_rows = sync_method(bulk.insert_rows, "once")
+    upsert_rows = sync_method(bulk.upsert_rows, "once")

@@ -25,8 +25,6 @@ STILL_SHARED: dict[str, str] = {
     "corpus_map": "orchestration/assets/corpus_map, pipeline/audit/corpus_map",
     "embeddings": "orchestration/assets/embeddings, pipeline/refresh",
     "evaluate": "orchestration/checks/results, search/evaluation/evaluate",
-    "failures": "pipeline/stages/live_space, projects/failures",
-    "find": "repositories/core/entities, search/execution/modes",
     "finish": "cli/runtime/run_job, search/execution/postprocess",
     "index_bytes": "db/index/state, db/reports/size_estimates",
     "live_space": "db/spaces/spaces, orchestration/assets/index",

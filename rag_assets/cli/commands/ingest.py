@@ -90,22 +90,22 @@ def _prepare(
     from rag_assets.db.schema.text_search import check_language
     from rag_assets.documents.sources import TOPICS_NAME, TOPICS_URI, canonical_uri, open_source
     from rag_assets.projects.declarations import read_declarations
-    from rag_assets.projects.reconcile import reconcile, refuse_declared
-    from rag_assets.projects.store import check_name, find_project, save_project, slug
+    from rag_assets.projects.reconcile import check_not_declared, reconcile_projects
+    from rag_assets.projects.store import check_project_name, find_project, save_project, slugify
     from rag_assets.search.evaluation.thresholds import expecting
 
-    name = check_name(project) if project else None
+    name = check_project_name(project) if project else None
     declarations = read_declarations(load_settings())
     with engine.begin() as connection:
         if declarations is not None:
-            reconcile(connection, declarations)
+            reconcile_projects(connection, declarations)
         known = find_project(connection, name) if name else None
         if source is None and name and known is None:
             raise UsageError(
                 f"there is no project {name!r} yet; name its source: rag-assets ingest SOURCE --project {name}."
             )
         uri = canonical_uri(source) if source is not None else known.source_uri if known else TOPICS_URI
-        name = name or (TOPICS_NAME if uri == TOPICS_URI else slug(uri.rstrip("/").rsplit("/", 1)[-1]))
+        name = name or (TOPICS_NAME if uri == TOPICS_URI else slugify(uri.rstrip("/").rsplit("/", 1)[-1]))
         known = known or find_project(connection, name)
         if known and known.source_uri != uri and project is None:
             raise UsageError(
@@ -120,7 +120,7 @@ def _prepare(
             settings["language"] = check_language(connection, language)
         open_source(uri, include=settings.get("include", ()), exclude=settings.get("exclude", ()))
         if known is None or known.removed_at or (known.source_uri, known.settings) != (uri, settings):
-            refuse_declared(declarations, name)
+            check_not_declared(declarations, name)
             save_project(connection, name, uri, settings)
     return name
 

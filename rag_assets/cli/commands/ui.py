@@ -64,10 +64,10 @@ def _prepare() -> None:
 def _begin_with_topics(connection: "Connection") -> None:
     """A new installation has what `rag-assets ingest` begins with; nothing of it is read before someone asks."""
     from rag_assets.documents.sources import TOPICS_NAME, TOPICS_URI
-    from rag_assets.projects.store import all_projects, save_project
+    from rag_assets.projects.store import get_projects, save_project
     from rag_assets.settings.settings import load_settings
 
-    if all_projects(connection):
+    if get_projects(connection):
         return
     yours = "rag-assets projects add NAME SOURCE"
     # Where sensors are on, what is there is read at once.

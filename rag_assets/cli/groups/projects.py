@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rag_assets.db.models import Project
     from rag_assets.projects.declarations import Declarations
-    from rag_assets.projects.reconcile import Reconciled
+    from rag_assets.projects.reconcile import ReconcileResult
 
 app = typer.Typer(help="Projects: each a source with its settings, and a Dagster partition.", no_args_is_help=True)
 
@@ -31,17 +31,17 @@ def add(
     """Add a project, or change the one of this name; its documents are read by the next run."""
     from rag_assets.db.schema.text_search import check_language
     from rag_assets.documents.sources import canonical_uri, open_source
-    from rag_assets.projects.reconcile import refuse_declared
-    from rag_assets.projects.settings import assigned
-    from rag_assets.projects.store import check_name, find_project, save_project
+    from rag_assets.projects.reconcile import check_not_declared
+    from rag_assets.projects.settings import assign_settings
+    from rag_assets.projects.store import check_project_name, find_project, save_project
     from rag_assets.search.evaluation.thresholds import read_questions_at
 
     engine, declarations, _ = enter()
-    refuse_declared(declarations, check_name(name))
+    check_not_declared(declarations, check_project_name(name))
     uri = canonical_uri(source)
     with engine.begin() as connection:
         known = find_project(connection, name)
-        settings = assigned(name, known.settings if known else {}, assignments or [])
+        settings = assign_settings(name, known.settings if known else {}, assignments or [])
         if "questions" in settings:
             settings["questions"] = canonical_uri(settings["questions"])
             read_questions_at(settings["questions"])
@@ -60,16 +60,16 @@ def list_projects(
 ) -> None:
     """List all projects, with where they are declared, what failed, and when they were last read."""
     from rag_assets.cli.output import reports
-    from rag_assets.projects.failures import failures
-    from rag_assets.projects.store import all_projects
+    from rag_assets.projects.failures import list_failures
+    from rag_assets.projects.store import get_projects
 
     engine, _, reconciled = enter()
     sync_partitions(engine)
     with engine.connect() as connection:
-        failed = failures(connection)
+        failed = list_failures(connection)
         found = [
             _described(project, reconciled.gone, {f.stage: f.error for f in failed if f.project == project.name})
-            for project in all_projects(connection)
+            for project in get_projects(connection)
         ]
     if as_json:
         sys.stdout.write(json.dumps({"projects": found}, default=str) + "\n")
@@ -84,12 +84,12 @@ def remove(
 ) -> None:
     """Take a project out of all runs; what is stored of it stays, and is found, unless it is purged."""
     from rag_assets.pipeline.purge_project import purge_project
-    from rag_assets.projects.reconcile import refuse_declared
+    from rag_assets.projects.reconcile import check_not_declared
     from rag_assets.projects.store import retire_project
     from rag_assets.settings.settings import load_settings
 
     engine, declarations, _ = enter()
-    refuse_declared(declarations, name)
+    check_not_declared(declarations, name)
     if purge:
         counts, vectors = purge_project(engine, load_settings(), name)
         said = f"purged {name}: {counts.documents:,} documents, {counts.chunks:,} chunks, {vectors:,} vectors"
@@ -101,18 +101,18 @@ def remove(
     typer.echo(said)
 
 
-def enter() -> "tuple[Engine, Declarations | None, Reconciled]":
+def enter() -> "tuple[Engine, Declarations | None, ReconcileResult]":
     """What is declared exists before anything is said of projects."""
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import shared_engine
     from rag_assets.projects.declarations import read_declarations
-    from rag_assets.projects.reconcile import reconcile
+    from rag_assets.projects.reconcile import reconcile_projects
 
     settings = installation.enter()
     declarations = read_declarations(settings)
     engine = shared_engine(settings)
     with engine.begin() as connection:
-        found = reconcile(connection, declarations)
+        found = reconcile_projects(connection, declarations)
     for name in found.gone:
         typer.echo(
             f"rag-assets: project {name} is declared no more; it stays as it is until "
@@ -143,11 +143,11 @@ def _check_tokens(name: str, settings: dict[str, Any]) -> None:
         return
     from rag_assets.pipeline.target.chunking import project_splitter
     from rag_assets.pipeline.target.wanted_space import target_space
-    from rag_assets.projects.settings import project_settings
+    from rag_assets.projects.settings import parse_project_settings
     from rag_assets.settings.settings import load_settings
 
     target = target_space(load_settings())
-    project_splitter(target.definition, target.model, name, project_settings(name, settings))
+    project_splitter(target.definition, target.model, name, parse_project_settings(name, settings))
 
 
 def _described(project: "Project", gone: list[str], failed: dict[str, str]) -> dict[str, Any]:

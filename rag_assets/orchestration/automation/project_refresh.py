@@ -131,12 +131,12 @@ def project_partitions(pipeline: Pipeline) -> dg.SensorDefinition:
     def project_partitions(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         """Makes what is declared exist, and the partition keys equal to the projects: added and removed."""
         from rag_assets.projects.declarations import read_declarations
-        from rag_assets.projects.reconcile import reconcile
+        from rag_assets.projects.reconcile import reconcile_projects
         from rag_assets.projects.store import partition_names
 
         postgres = pipeline.postgres(context)
         with postgres.engine.begin() as connection:
-            found = reconcile(connection, read_declarations(postgres.settings))
+            found = reconcile_projects(connection, read_declarations(postgres.settings))
             wanted = partition_names(connection)
         for name in found.gone:
             context.log.warning(
@@ -169,15 +169,15 @@ def listing_fingerprint(source_uri: str, own: "ProjectSettings", state_dir: Path
 def _active(context: Context, pipeline: Pipeline) -> "Iterator[tuple[Project, ProjectSettings]]":
     """The projects that are refreshed, with their settings; of one whose settings cannot be, its run tells."""
     from rag_assets.errors import UsageError
-    from rag_assets.projects.settings import project_settings
-    from rag_assets.projects.store import all_projects
+    from rag_assets.projects.settings import parse_project_settings
+    from rag_assets.projects.store import get_projects
 
     with pipeline.postgres(context).engine.connect() as connection:
-        found = all_projects(connection)
+        found = get_projects(connection)
     for project in found:
         if project.removed_at is not None:
             continue
         try:
-            yield project, project_settings(project.name, project.settings)
+            yield project, parse_project_settings(project.name, project.settings)
         except UsageError as error:
             context.log.warning(str(error))

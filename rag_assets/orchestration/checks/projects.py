@@ -43,7 +43,7 @@ def project_checks(pipeline: Pipeline) -> dg.AssetChecksDefinition:
     )
     def project_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         from rag_assets.pipeline.audit import projects
-        from rag_assets.projects.failures import failures
+        from rag_assets.projects.failures import list_failures
 
         postgres = pipeline.postgres(context)
         engine, settings = postgres.engine, postgres.settings
@@ -61,7 +61,7 @@ def project_checks(pipeline: Pipeline) -> dg.AssetChecksDefinition:
             severity={"every_project_fresh": dg.AssetCheckSeverity.WARN},
         )
         with engine.connect() as connection:
-            failed = failures(connection, run_id=context.run.run_id)
+            failed = list_failures(connection, run_id=context.run.run_id)
         if failed:
             # The others are materialized by now. A run that ends well would show these partitions as if nobody had
             # asked for them; in one that fails Dagster shows exactly them as failed. No other step waits for this one.

@@ -26,10 +26,10 @@ def projects_of(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> l
     keys = run_keys(context.run, context.instance, pipeline.projects)
     if keys is None or len(keys) == 1:
         return keys
-    from rag_assets.projects.failures import failures
+    from rag_assets.projects.failures import list_failures
 
     with pipeline.postgres(context).engine.connect() as connection:
-        failed = {failure.project for failure in failures(connection, run_id=context.run.run_id)}
+        failed = {failure.project for failure in list_failures(connection, run_id=context.run.run_id)}
     return [key for key in keys if key not in failed]
 
 

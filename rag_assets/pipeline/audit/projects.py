@@ -6,16 +6,16 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Engine
 
 from rag_assets.pipeline.audit.result import EXAMPLES, Finding
-from rag_assets.projects.failures import failures
+from rag_assets.projects.failures import list_failures
 from rag_assets.projects.settings import NEVER, ProjectSettings
-from rag_assets.projects.store import all_projects
+from rag_assets.projects.store import get_projects
 
 
 def every_project_done(engine: Engine, stage: str, projects: Sequence[str] | None = None) -> Finding:
     """The last run of the stage went well for every project, of some or of all."""
     with engine.connect() as connection:
-        found = failures(connection, stage=stage)
-        names = [project.name for project in all_projects(connection) if project.removed_at is None]
+        found = list_failures(connection, stage=stage)
+        names = [project.name for project in get_projects(connection) if project.removed_at is None]
     asked = names if projects is None else projects
     failed = [failure for failure in found if failure.project in asked]
     told = [f"{failure.project}, since {failure.since:%Y-%m-%d %H:%M} UTC: {failure.error}" for failure in failed]
@@ -30,7 +30,7 @@ def every_project_fresh(engine: Engine, stale_after_hours: float, projects: Sequ
     """The sources of each project were read not too long ago; its own age counts where it has one."""
     now = datetime.now(UTC)
     with engine.connect() as connection:
-        found = [p for p in all_projects(connection) if p.removed_at is None]
+        found = [p for p in get_projects(connection) if p.removed_at is None]
     stale: list[str] = []
     oldest_h = 0.0
     watched = 0

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from rag_assets.db.connections.retry import is_lost
 from rag_assets.db.writes.rows import Written
 from rag_assets.errors import RagAssetsError
-from rag_assets.projects.failures import failures
+from rag_assets.projects.failures import list_failures
 
 B = TypeVar("B")
 
@@ -47,7 +47,7 @@ class Apart:
         if self.run_id is None or len(self.names) < 2:
             return
         with self.engine.connect() as connection:
-            found = failures(connection, run_id=self.run_id)
+            found = list_failures(connection, run_id=self.run_id)
         for failure in found:
             if failure.project in self.names and failure.project not in self._failed:
                 yield self._fail(

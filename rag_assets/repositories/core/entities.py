@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 
 from rag_assets.db.models import Base
 from rag_assets.errors import UsageError
-from rag_assets.repositories.core.values import checked, checked_id, table_of
+from rag_assets.repositories.core.values import parse_id, table_of, validate_row
 
 M = TypeVar("M", bound=Base)
 
-MOST_ROWS = 1_000
+MAX_PAGE_ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +27,29 @@ class Page(Generic[M]):
     next: str | None
 
 
-def session_of(connection: Connection) -> Session:
+def _session(connection: Connection) -> Session:
     """A session whose objects are whole and detached when it ends, inside the connection's transaction."""
     return Session(bind=connection, expire_on_commit=False, autoflush=False)
 
 
-def all_of(connection: Connection, statement: Any) -> list[Any]:
+def fetch_all(connection: Connection, statement: Any) -> list[Any]:
     """The ORM objects that a SELECT or a RETURNING gives, as they are now in the database."""
-    with session_of(connection) as session:
+    with _session(connection) as session:
         return list(session.scalars(statement, execution_options={"populate_existing": True}))
 
 
-def find(connection: Connection, model: type[M], id_: UUID) -> M | None:
-    with session_of(connection) as session:
-        return session.get(model, checked_id(f"{table_of(model).name}.id", id_))
+def find_row(connection: Connection, model: type[M], id_: UUID) -> M | None:
+    with _session(connection) as session:
+        return session.get(model, parse_id(f"{table_of(model).name}.id", id_))
 
 
-def get(connection: Connection, model: type[M], id_: UUID) -> M:
+def get_row(connection: Connection, model: type[M], id_: UUID) -> M:
     """The row with this id; raises UsageError where there is none, or where it is soft-deleted."""
-    row = find(connection, model, id_)
-    return present(model, id_, row)
+    row = find_row(connection, model, id_)
+    return require_row(model, id_, row)
 
 
-def present(model: type[M], id_: UUID, row: M | None) -> M:
+def require_row(model: type[M], id_: UUID, row: M | None) -> M:
     """The row itself; raises UsageError where there is none, or where it is soft-deleted."""
     table = table_of(model).name
     if row is None:
@@ -59,24 +59,24 @@ def present(model: type[M], id_: UUID, row: M | None) -> M:
     return row
 
 
-def create(connection: Connection, model: type[M], values: Mapping[str, Any]) -> M:
+def create_row(connection: Connection, model: type[M], values: Mapping[str, Any]) -> M:
     """The row as the database made it."""
-    return insert_one(connection, model, checked(model, values))
+    return insert_row(connection, model, validate_row(model, values))
 
 
-def insert_one(connection: Connection, model: type[M], row: Mapping[str, Any]) -> M:
+def insert_row(connection: Connection, model: type[M], row: Mapping[str, Any]) -> M:
     """The same for values that are checked, and for expressions."""
-    made: M = all_of(connection, insert(model).values(by_attribute(model, row)).returning(model))[0]
+    made: M = fetch_all(connection, insert(model).values(values_by_attribute(model, row)).returning(model))[0]
     return made
 
 
-def by_attribute(model: type[Base], row: Mapping[str, Any]) -> dict[str, Any]:
+def values_by_attribute(model: type[Base], row: Mapping[str, Any]) -> dict[str, Any]:
     """The values by the names that the model has for its columns: by others, SQLAlchemy leaves them out silently."""
     table, mapper = table_of(model), inspect(model)
     return {mapper.get_property_by_column(table.c[name]).key: value for name, value in row.items()}
 
 
-def allowed(model: type[Base], changes: Mapping[str, Any], *names: str) -> dict[str, Any]:
+def check_changes(model: type[Base], changes: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """The changes; raises UsageError where there are none, or one of a column that is not the caller's to change."""
     unknown = [name for name in changes if name not in names]
     if unknown or not changes:
@@ -85,68 +85,73 @@ def allowed(model: type[Base], changes: Mapping[str, Any], *names: str) -> dict[
     return dict(changes)
 
 
-def change(connection: Connection, model: type[M], id_: UUID, values: Mapping[str, Any]) -> M:
+def update_row(connection: Connection, model: type[M], id_: UUID, values: Mapping[str, Any]) -> M:
     """The row with these values in place; its `updated_at` follows."""
-    get(connection, model, id_)
-    return _change(connection, model, id_, checked(model, values))
+    get_row(connection, model, id_)
+    return _update(connection, model, id_, validate_row(model, values))
 
 
-def soft_delete(connection: Connection, model: type[M], id_: UUID) -> M:
+def soft_delete_row(connection: Connection, model: type[M], id_: UUID) -> M:
     """The row, hidden from now on; once more changes nothing."""
-    row = find(connection, model, id_)
+    row = find_row(connection, model, id_)
     if row is not None and getattr(row, "deleted_at", None) is not None:
         return row
-    get(connection, model, id_)
-    return _change(connection, model, id_, {"deleted_at": func.now()})
+    get_row(connection, model, id_)
+    return _update(connection, model, id_, {"deleted_at": func.now()})
 
 
-def restore(connection: Connection, model: type[M], id_: UUID) -> M:
+def restore_row(connection: Connection, model: type[M], id_: UUID) -> M:
     """The row, no longer deleted; once more changes nothing."""
-    row = find(connection, model, id_)
+    row = find_row(connection, model, id_)
     if row is None or getattr(row, "deleted_at", None) is None:
-        return present(model, id_, row)
-    return _change(connection, model, id_, {"deleted_at": None})
+        return require_row(model, id_, row)
+    return _update(connection, model, id_, {"deleted_at": None})
 
 
-def remove(connection: Connection, model: type[Base], id_: UUID) -> None:
+def delete_row(connection: Connection, model: type[Base], id_: UUID) -> None:
     """Delete the row for good, and what its foreign keys take along."""
     table = table_of(model)
-    gone = connection.execute(delete(table).where(table.c.id == checked_id(f"{table.name}.id", id_)))
+    gone = connection.execute(delete(table).where(table.c.id == parse_id(f"{table.name}.id", id_)))
     if not gone.rowcount:
-        present(model, id_, None)
+        require_row(model, id_, None)
 
 
-def page(connection: Connection, model: type[M], statement: Select[Any], *, limit: int, after: str | None) -> Page[M]:
+def fetch_page(
+    connection: Connection, model: type[M], statement: Select[Any], *, limit: int, after: str | None
+) -> Page[M]:
     """The newest rows first, `limit` of them, following those before the cursor `after`.
 
     By creation and id: rows made in one transaction have one time, and what is used meanwhile does not move.
     """
-    if not 1 <= limit <= MOST_ROWS:
-        raise UsageError(f"limit is {limit}; choose 1 to {MOST_ROWS}.")
+    if not 1 <= limit <= MAX_PAGE_ROWS:
+        raise UsageError(f"limit is {limit}; choose 1 to {MAX_PAGE_ROWS}.")
     table = table_of(model)
     key = tuple_(table.c.created_at, table.c.id)
     if after is not None:
-        statement = statement.where(key < tuple_(*_position(after)))
-    rows = all_of(connection, statement.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit + 1))
+        statement = statement.where(key < tuple_(*_decode_cursor(after)))
+    rows = fetch_all(connection, statement.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit + 1))
     more = len(rows) > limit
-    return Page(rows[:limit], _cursor(rows[limit - 1]) if more else None)
+    return Page(rows[:limit], _encode_cursor(rows[limit - 1]) if more else None)
 
 
-def _change(connection: Connection, model: type[M], id_: UUID, values: Mapping[str, Any]) -> M:
+def _update(connection: Connection, model: type[M], id_: UUID, values: Mapping[str, Any]) -> M:
     table = table_of(model)
     statement = (
-        update(model).where(table.c.id == checked_id("id", id_)).values(by_attribute(model, values)).returning(model)
+        update(model)
+        .where(table.c.id == parse_id("id", id_))
+        .values(values_by_attribute(model, values))
+        .returning(model)
     )
-    for row in all_of(connection, statement):
+    for row in fetch_all(connection, statement):
         return cast("M", row)
-    return present(model, id_, None)
+    return require_row(model, id_, None)
 
 
-def _cursor(row: Any) -> str:
+def _encode_cursor(row: Any) -> str:
     return urlsafe_b64encode(f"{row.created_at.isoformat()} {row.id}".encode()).decode()
 
 
-def _position(cursor: str) -> tuple[datetime, UUID]:
+def _decode_cursor(cursor: str) -> tuple[datetime, UUID]:
     try:
         at, id_ = urlsafe_b64decode(cursor.encode()).decode().split(" ")
         return datetime.fromisoformat(at), UUID(id_)

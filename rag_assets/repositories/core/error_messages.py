@@ -10,18 +10,18 @@ from rag_assets.errors import RagAssetsError, UsageError
 
 
 @contextmanager
-def clear_errors() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Raise UsageError where a value breaks a rule of its table; all other errors pass as they are."""
     try:
         yield
     except DBAPIError as error:
-        refusal = _refusal(error.orig)
+        refusal = _translated(error.orig)
         if refusal is None:
             raise
         raise refusal from error
 
 
-def _refusal(error: BaseException | None) -> RagAssetsError | None:
+def _translated(error: BaseException | None) -> RagAssetsError | None:
     match error:
         case ForeignKeyViolation(diag=diag):
             return UsageError(f"{diag.table_name} refer to a row that is not there: {diag.message_detail}")

@@ -6,10 +6,10 @@ from sqlalchemy import CTE, BigInteger, Connection, Select, and_, func, literal,
 
 from rag_assets.db.models import Conversation, ConversationMessage
 
-NEWEST = 2**63 - 1
+MAX_VERSION = 2**63 - 1
 
 
-def lineage(conversation_id: UUID, up_to: int = NEWEST) -> CTE:
+def lineage(conversation_id: UUID, up_to: int = MAX_VERSION) -> CTE:
     """The conversation and its ancestors: id, and `up_to`, the last version that is read of each.
 
     A soft-deleted ancestor is read like any other: whoever forked it has seen what is in it.
@@ -31,7 +31,7 @@ def descendants(conversation_id: UUID, version: int) -> CTE:
     return parent.union_all(forks)
 
 
-def readable(conversation_id: UUID, up_to: int = NEWEST) -> Select[ConversationMessage]:
+def readable_messages(conversation_id: UUID, up_to: int = MAX_VERSION) -> Select[ConversationMessage]:
     """The messages that are read in the conversation, in no order."""
     read = lineage(conversation_id, up_to)
     return select(ConversationMessage).join(

@@ -10,7 +10,7 @@ from rag_assets.db.spaces.pending import has_text
 from rag_assets.db.spaces.text_kinds import Kind
 
 
-def remove_orphans(connection: Connection, kind: Kind, hashes: Sequence[bytes]) -> int:
+def delete_orphaned_vectors(connection: Connection, kind: Kind, hashes: Sequence[bytes]) -> int:
     """Remove what was made of these texts where nothing needs it any more; returns how many vectors went."""
     if not hashes:
         return 0

@@ -7,12 +7,12 @@ from sqlalchemy import Connection, delete, func, or_, select, update
 
 from rag_assets.db.models import Conversation, ConversationMessage
 from rag_assets.repositories.core import entities
-from rag_assets.repositories.core.orphans import remove_orphans
-from rag_assets.repositories.core.values import checked_id
+from rag_assets.repositories.core.orphans import delete_orphaned_vectors
+from rag_assets.repositories.core.values import parse_id
 
 
 @dataclass(frozen=True, slots=True)
-class Purged:
+class PurgeCounts:
     """What is gone, and how many messages went over to a fork that reads them."""
 
     conversations: int = 0
@@ -20,17 +20,17 @@ class Purged:
     inherited: int = 0
     vectors: int = 0
 
-    def __add__(self, other: "Purged") -> "Purged":
-        return Purged(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+    def __add__(self, other: "PurgeCounts") -> "PurgeCounts":
+        return PurgeCounts(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
 
-def purge(connection: Connection, conversation_id: UUID) -> Purged:
+def purge_conversation(connection: Connection, conversation_id: UUID) -> PurgeCounts:
     """Remove the conversation, deleted before or not, its messages, and the vectors that nobody else needs.
 
     What forks read of it becomes the own part of the fork that reads most, through which the others read on:
     to them nothing changes. No trace of the conversation itself stays.
     """
-    id_ = checked_id("conversations.id", conversation_id)
+    id_ = parse_id("conversations.id", conversation_id)
     conversation, forks = _lock_family(connection, id_)
     heir = max(forks, key=lambda fork: (fork.fork_version or 0, fork.id), default=None)
     kept_up_to = 0 if heir is None else heir.fork_version or 0
@@ -41,9 +41,9 @@ def purge(connection: Connection, conversation_id: UUID) -> Purged:
     ).all()
     inherited = 0
     if heir is not None:
-        inherited = _hand_over(connection, conversation, heir)
+        inherited = _move_to_heir(connection, conversation, heir)
     connection.execute(delete(Conversation).where(Conversation.id == id_))
-    return Purged(1, len(hashes), inherited, remove_orphans(connection, "messages", hashes))
+    return PurgeCounts(1, len(hashes), inherited, delete_orphaned_vectors(connection, "messages", hashes))
 
 
 def _lock_family(connection: Connection, id_: UUID) -> tuple[Conversation, list[Conversation]]:
@@ -52,14 +52,14 @@ def _lock_family(connection: Connection, id_: UUID) -> tuple[Conversation, list[
     family = or_(Conversation.id == id_, Conversation.parent_id == id_, Conversation.id == parent)
     # In the order of ids, as all who lock more than one conversation do: none waits for another in a circle.
     connection.execute(select(Conversation.id).where(family).order_by(Conversation.id).with_for_update())
-    found = entities.find(connection, Conversation, id_)
+    found = entities.find_row(connection, Conversation, id_)
     if found is None:
-        entities.present(Conversation, id_, None)
+        entities.require_row(Conversation, id_, None)
     assert found is not None
-    return found, entities.all_of(connection, select(Conversation).where(Conversation.parent_id == id_))
+    return found, entities.fetch_all(connection, select(Conversation).where(Conversation.parent_id == id_))
 
 
-def _hand_over(connection: Connection, conversation: Conversation, heir: Conversation) -> int:
+def _move_to_heir(connection: Connection, conversation: Conversation, heir: Conversation) -> int:
     """Give the heir the messages that are left, and the place in the tree; returns how many messages."""
     # Nobody edited these conversations: when they were last changed stays as it is.
     unchanged = {"updated_at": Conversation.updated_at}

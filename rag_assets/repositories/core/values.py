@@ -20,105 +20,105 @@ def table_of(model: type[Base]) -> Table:
     return table
 
 
-def checked(model: type[Base], values: Mapping[str, Any]) -> dict[str, Any]:
+def validate_row(model: type[Base], values: Mapping[str, Any]) -> dict[str, Any]:
     """The values by column name, texts cleaned, the hash of a content added; raises UsageError."""
     table = table_of(model)
     row = {}
     for name, value in values.items():
         if name not in table.c:
             raise UsageError(f"{table.name} have no column {name!r}; there are: {', '.join(table.c.keys())}.")
-        row[name] = checked_value(table.c[name], value)
+        row[name] = validate_value(table.c[name], value)
     if "content" in row and "content_hash" in table.c:
         row["content_hash"] = content_hash(row["content"])
     return row
 
 
-def checked_value(column: Column[Any], value: Any) -> Any:
+def validate_value(column: Column[Any], value: Any) -> Any:
     """The value as the column holds it; raises UsageError that names column and value."""
     if value is None:
         if column.nullable:
             return None
-        raise _refused(column, value, "give a value")
+        raise _usage_error(column, value, "give a value")
     match column.type:
         case Uuid():
-            return checked_id(str(column), value)
+            return parse_id(str(column), value)
         case String():
-            return _text(column, value)
+            return _validate_text(column, value)
         case Integer():
-            return _integer(column, value)
+            return _validate_integer(column, value)
         case Float():
-            return _number(column, value)
+            return _validate_number(column, value)
         case DateTime():
             if not isinstance(value, datetime) or value.tzinfo is None:
-                raise _refused(column, value, "give a datetime with its time zone")
+                raise _usage_error(column, value, "give a datetime with its time zone")
             return value
         case LargeBinary():
             if not isinstance(value, bytes):
-                raise _refused(column, value, "give bytes")
+                raise _usage_error(column, value, "give bytes")
             return value
         case JSONB():
-            return _json(column, value)
+            return _validate_json(column, value)
         case _:
             return value
 
 
-def checked_id(name: str, value: Any) -> UUID:
+def parse_id(name: str, value: Any) -> UUID:
     """The id, given as UUID or as text."""
     if isinstance(value, UUID):
         return value
     try:
         return UUID(value)
     except (TypeError, ValueError, AttributeError):
-        raise UsageError(f"{name} is {_shown(value)}; give a UUID.") from None
+        raise UsageError(f"{name} is {_format_value(value)}; give a UUID.") from None
 
 
-def _text(column: Column[Any], value: Any) -> str:
+def _validate_text(column: Column[Any], value: Any) -> str:
     if not isinstance(value, str):
-        raise _refused(column, value, "give a text")
+        raise _usage_error(column, value, "give a text")
     cleaned = clean(value)
     longest = getattr(column.type, "length", None)
     if longest is not None:
         if not cleaned.strip():
-            raise _refused(column, value, "give a text that is not empty")
+            raise _usage_error(column, value, "give a text that is not empty")
         if len(cleaned) > longest:
-            raise _refused(column, value, f"it has {len(cleaned)} characters, at most {longest} fit")
+            raise _usage_error(column, value, f"it has {len(cleaned)} characters, at most {longest} fit")
     return cleaned
 
 
-def _integer(column: Column[Any], value: Any) -> int:
+def _validate_integer(column: Column[Any], value: Any) -> int:
     bits = 63 if isinstance(column.type, BigInteger) else 31
     if isinstance(value, bool) or not isinstance(value, int) or not -(2**bits) <= value < 2**bits:
-        raise _refused(column, value, f"give a whole number of at most {bits} bits")
+        raise _usage_error(column, value, f"give a whole number of at most {bits} bits")
     return value
 
 
-def _number(column: Column[Any], value: Any) -> float:
+def _validate_number(column: Column[Any], value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _refused(column, value, "give a finite number")
+        raise _usage_error(column, value, "give a finite number")
     return float(value)
 
 
-def _json(column: Column[Any], value: Any) -> Any:
+def _validate_json(column: Column[Any], value: Any) -> Any:
     """jsonb refuses what texts refuse, and numbers that are none."""
     match value:
         case str():
             return clean(value)
         case Mapping():
-            return {clean(str(key)): _json(column, item) for key, item in value.items()}
+            return {clean(str(key)): _validate_json(column, item) for key, item in value.items()}
         case list() | tuple():
-            return [_json(column, item) for item in value]
+            return [_validate_json(column, item) for item in value]
         case None | bool() | int():
             return value
         case float() if math.isfinite(value):
             return value
         case _:
-            raise _refused(column, value, "give what JSON can hold")
+            raise _usage_error(column, value, "give what JSON can hold")
 
 
-def _refused(column: Column[Any], value: Any, advice: str) -> UsageError:
-    return UsageError(f"{column} is {_shown(value)}; {advice}.")
+def _usage_error(column: Column[Any], value: Any, advice: str) -> UsageError:
+    return UsageError(f"{column} is {_format_value(value)}; {advice}.")
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     shown = repr(value)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."

@@ -10,7 +10,7 @@ from sqlalchemy import update as update_rows
 from rag_assets.db.models import Adapter, Specialization
 from rag_assets.errors import UsageError
 from rag_assets.repositories.core import entities
-from rag_assets.repositories.core.values import checked_id
+from rag_assets.repositories.core.values import parse_id
 
 
 def create(
@@ -36,23 +36,25 @@ def create(
         "sha256": sha256,
         "metrics": metrics or {},
     }
-    return entities.create(connection, Adapter, values)
+    return entities.create_row(connection, Adapter, values)
 
 
 def get(connection: Connection, adapter_id: UUID) -> Adapter:
-    return entities.get(connection, Adapter, adapter_id)
+    return entities.get_row(connection, Adapter, adapter_id)
 
 
 def list_by_specialization(connection: Connection, specialization_id: UUID) -> Sequence[Adapter]:
     """All adapters of a specialization, by name."""
-    owner = checked_id("specializations.id", specialization_id)
-    return entities.all_of(connection, select(Adapter).where(Adapter.specialization_id == owner).order_by(Adapter.name))
+    owner = parse_id("specializations.id", specialization_id)
+    return entities.fetch_all(
+        connection, select(Adapter).where(Adapter.specialization_id == owner).order_by(Adapter.name)
+    )
 
 
 def serving(connection: Connection, specialization_id: UUID, base_model: str) -> Adapter | None:
     """The adapter that is ready for this specialization on this base model, None where there is none."""
-    owner = checked_id("specializations.id", specialization_id)
-    found = entities.all_of(
+    owner = parse_id("specializations.id", specialization_id)
+    found = entities.fetch_all(
         connection,
         select(Adapter).where(
             Adapter.specialization_id == owner, Adapter.base_model == base_model, Adapter.status == "ready"
@@ -63,19 +65,19 @@ def serving(connection: Connection, specialization_id: UUID, base_model: str) ->
 
 def update(connection: Connection, adapter_id: UUID, changes: Mapping[str, Any]) -> Adapter:
     """Change `name` and `metrics`, and of a draft `uri`, `rank`, `alpha` and `sha256`: what serves stays as tested."""
-    values = entities.allowed(Adapter, changes, "name", "metrics", "uri", "rank", "alpha", "sha256")
-    adapter = _locked(connection, adapter_id)
+    values = entities.check_changes(Adapter, changes, "name", "metrics", "uri", "rank", "alpha", "sha256")
+    adapter = _lock_and_get(connection, adapter_id)
     fixed = sorted(set(values) - {"name", "metrics"})
     if fixed and adapter.status != "draft":
         raise UsageError(
             f"{fixed[0]} of adapter {adapter.name!r} cannot change while it is {adapter.status}; make a new one."
         )
-    return entities.change(connection, Adapter, adapter_id, values)
+    return entities.update_row(connection, Adapter, adapter_id, values)
 
 
 def promote(connection: Connection, adapter_id: UUID) -> Adapter:
     """Let this adapter serve, and retire the one that did, in one step; going back is the same."""
-    adapter = _locked(connection, adapter_id)
+    adapter = _lock_and_get(connection, adapter_id)
     if adapter.sha256 is None:
         raise UsageError(f"adapter {adapter.name!r} has no sha256; record that of its file, then promote it.")
     if adapter.status == "ready":
@@ -86,24 +88,24 @@ def promote(connection: Connection, adapter_id: UUID) -> Adapter:
         .where(Adapter.status == "ready")
         .values(status="retired")
     )
-    return entities.change(connection, Adapter, adapter_id, {"status": "ready"})
+    return entities.update_row(connection, Adapter, adapter_id, {"status": "ready"})
 
 
 def retire(connection: Connection, adapter_id: UUID) -> Adapter:
     """Let this adapter serve no longer; nothing takes its place."""
-    adapter = _locked(connection, adapter_id)
+    adapter = _lock_and_get(connection, adapter_id)
     if adapter.status == "draft":
         raise UsageError(f"adapter {adapter.name!r} is a draft and never served; delete it, or promote it.")
-    return entities.change(connection, Adapter, adapter_id, {"status": "retired"})
+    return entities.update_row(connection, Adapter, adapter_id, {"status": "retired"})
 
 
 def delete(connection: Connection, adapter_id: UUID) -> None:
     """Remove the adapter's row for good; its file is not touched."""
-    entities.remove(connection, Adapter, adapter_id)
+    entities.delete_row(connection, Adapter, adapter_id)
 
 
-def _locked(connection: Connection, adapter_id: UUID) -> Adapter:
+def _lock_and_get(connection: Connection, adapter_id: UUID) -> Adapter:
     """The adapter as it stands once all other changes to adapters of its specialization are done."""
-    owner = entities.get(connection, Adapter, adapter_id).specialization_id
+    owner = entities.get_row(connection, Adapter, adapter_id).specialization_id
     connection.execute(select(Specialization.id).where(Specialization.id == owner).with_for_update(key_share=True))
-    return entities.get(connection, Adapter, adapter_id)
+    return entities.get_row(connection, Adapter, adapter_id)

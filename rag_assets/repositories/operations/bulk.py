@@ -26,7 +26,7 @@ from rag_assets.db.models import Base
 from rag_assets.db.writes.copy import copy_rows
 from rag_assets.db.writes.rows import Written
 from rag_assets.errors import UsageError
-from rag_assets.repositories.core.values import checked, table_of
+from rag_assets.repositories.core.values import table_of, validate_row
 
 BATCH_ROWS = 5_000
 # xmax is 0 in a row that this very statement inserted, and not in one that it updated.
@@ -43,7 +43,7 @@ def insert_rows(
     """
     table = table_of(model)
     inserted = 0
-    for incoming in _incoming(connection, model, rows, batch_rows):
+    for incoming in _copy_batches(connection, model, rows, batch_rows):
         names = incoming.c.keys()
         statement = insert(table).from_select(names, select(incoming), include_defaults=False)
         done = connection.execute(statement, execution_options={"preserve_rowcount": True})
@@ -65,10 +65,10 @@ def upsert_rows(
     hold, or a key that is given twice; then nothing is written.
     """
     table = table_of(model)
-    if not _is_key(table, by):
+    if not _is_unique_key(table, by):
         raise UsageError(f"{table.name} have no unique key of {', '.join(by)}; name the columns of one in `by`.")
     counts = Written()
-    for incoming in _incoming(connection, model, rows, batch_rows):
+    for incoming in _copy_batches(connection, model, rows, batch_rows):
         names = incoming.c.keys()
         missing = [name for name in by if name not in names]
         if missing:
@@ -91,12 +91,12 @@ def upsert_rows(
     return counts
 
 
-def _is_key(table: Table, by: Sequence[str]) -> bool:
+def _is_unique_key(table: Table, by: Sequence[str]) -> bool:
     keys = [c for c in table.constraints if isinstance(c, PrimaryKeyConstraint | UniqueConstraint)]
     return any(set(by) == set(key.columns.keys()) for key in keys)
 
 
-def _incoming(
+def _copy_batches(
     connection: Connection, model: type[Base], rows: Iterable[Mapping[str, Any]], batch_rows: int
 ) -> Iterator[Table]:
     """The rows in temporary tables, one after the other."""
@@ -105,19 +105,21 @@ def _incoming(
     table = table_of(model)
     source = iter(rows)
     names: list[str] = []
-    while batch := [checked(model, row) for row in islice(source, batch_rows)]:
+    while batch := [validate_row(model, row) for row in islice(source, batch_rows)]:
         names = names or list(batch[0])
         for row in batch:
             if row.keys() != set(names):
                 odd = sorted(row.keys() ^ set(names))
                 raise UsageError(f"not all rows of {table.name} have the column {odd[0]}; give the same to each.")
         values = ([row[name] for name in names] for row in batch)
-        incoming = copy_rows(connection, f"incoming_{table.name}", [_sent(table.c[name]) for name in names], values)
+        incoming = copy_rows(
+            connection, f"incoming_{table.name}", [_copy_column(table.c[name]) for name in names], values
+        )
         yield incoming
         incoming.drop(connection)
 
 
-def _sent(column: Column[Any]) -> Column[Any]:
+def _copy_column(column: Column[Any]) -> Column[Any]:
     """The column without a length: what COPY is told is the bare type."""
     match column.type:
         case String():

@@ -14,10 +14,10 @@ from rag_assets.db.writes.upserts import delete_documents, write_documents
 from rag_assets.documents.text import content_hash
 from rag_assets.errors import UsageError
 from rag_assets.repositories.core import entities
-from rag_assets.repositories.core.orphans import remove_orphans
-from rag_assets.repositories.core.values import checked, checked_id
+from rag_assets.repositories.core.orphans import delete_orphaned_vectors
+from rag_assets.repositories.core.values import parse_id, validate_row
 
-READER = "application"
+APPLICATION_READER = "application"
 
 
 def save(
@@ -34,8 +34,8 @@ def save(
 
     For projects that an application fills: a run that reads the project's source removes what is not in there.
     """
-    owner = entities.get(connection, Project, project_id).id
-    values = checked(
+    owner = entities.get_row(connection, Project, project_id).id
+    values = validate_row(
         Document,
         {
             "file_path": file_path,
@@ -55,19 +55,19 @@ def save(
         size_bytes=len(values["content"].encode()),
         hash=hash_.hex(),
         source_version=hash_.hex(),
-        reader=READER,
+        reader=APPLICATION_READER,
     )
     write_documents(connection, [row])
     return get(connection, row.id)
 
 
 def get(connection: Connection, document_id: UUID) -> Document:
-    return entities.get(connection, Document, document_id)
+    return entities.get_row(connection, Document, document_id)
 
 
 def find_by_path(connection: Connection, project_id: UUID, file_path: str) -> Document | None:
-    owner = checked_id("projects.id", project_id)
-    found = entities.all_of(
+    owner = parse_id("projects.id", project_id)
+    found = entities.fetch_all(
         connection, select(Document).where(Document.project_id == owner, Document.file_path == file_path)
     )
     return found[0] if found else None
@@ -77,17 +77,17 @@ def list_by_project(
     connection: Connection, project_id: UUID, *, limit: int = 50, after: str | None = None
 ) -> entities.Page[Document]:
     """A page of the project's documents, the newest first; `after` is the `next` of the page before."""
-    statement = select(Document).where(Document.project_id == checked_id("projects.id", project_id))
-    return entities.page(connection, Document, statement, limit=limit, after=after)
+    statement = select(Document).where(Document.project_id == parse_id("projects.id", project_id))
+    return entities.fetch_page(connection, Document, statement, limit=limit, after=after)
 
 
 def update(connection: Connection, document_id: UUID, changes: Mapping[str, Any]) -> Document:
     """Change `title` or `metadata`, until a run reads the document anew."""
-    values = entities.allowed(Document, changes, "title", "metadata")
-    return entities.change(connection, Document, document_id, values)
+    values = entities.check_changes(Document, changes, "title", "metadata")
+    return entities.update_row(connection, Document, document_id, values)
 
 
-def forget(connection: Connection, document_id: UUID) -> int:
+def delete(connection: Connection, document_id: UUID) -> int:
     """Remove the document, its chunks, and the vectors that nobody else needs: how many.
 
     Its path goes on the project's list of `forgotten` ones, so that no run brings it back from the source.
@@ -96,16 +96,16 @@ def forget(connection: Connection, document_id: UUID) -> int:
     by_id = Project.id == document.project_id
     settings = connection.scalar(select(Project.settings).where(by_id).with_for_update())
     assert settings is not None
-    glob = _glob(document.file_path)
+    glob = _exact_glob(document.file_path)
     forgotten = [*(known for known in settings.get("forgotten", ()) if known != glob), glob]
     connection.execute(update_rows(Project).where(by_id).values(settings=settings | {"forgotten": forgotten}))
     hashes = connection.scalars(
         select(DocumentChunk.content_hash).distinct().where(DocumentChunk.document_id == document.id)
     ).all()
     delete_documents(connection, [document.id])
-    return remove_orphans(connection, "chunks", hashes)
+    return delete_orphaned_vectors(connection, "chunks", hashes)
 
 
-def _glob(file_path: str) -> str:
+def _exact_glob(file_path: str) -> str:
     """The line of .gitignore that means this path and no other."""
     return "/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", file_path)

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, func, select
 from rag_assets.db.models import Conversation, ConversationMessage
 from rag_assets.errors import UsageError
 from rag_assets.repositories.core import entities
-from rag_assets.repositories.core.lineage import lock_lineage, readable
-from rag_assets.repositories.core.values import checked, checked_id
+from rag_assets.repositories.core.lineage import lock_lineage, readable_messages
+from rag_assets.repositories.core.values import parse_id, validate_row
 from rag_assets.repositories.operations import conversations
 
 
@@ -26,7 +26,7 @@ def fork(
     It has the name, the user and the project of the first one, where no other is given. Raises UsageError for a
     version beyond the last, or a conversation that is deleted.
     """
-    id_ = checked_id("conversations.id", conversation_id)
+    id_ = parse_id("conversations.id", conversation_id)
     lock_lineage(connection, id_)
     parent = conversations.get(connection, id_)
     if version is None:
@@ -37,7 +37,7 @@ def fork(
             if parent.latest_version
             else f"conversation {id_} has no message yet to fork it at; append one first."
         )
-    shared = readable(id_, version).with_only_columns(
+    shared = readable_messages(id_, version).with_only_columns(
         func.count(), func.coalesce(func.sum(ConversationMessage.token_count), 0)
     )
     message_count, total_tokens = connection.execute(shared).one()
@@ -50,12 +50,12 @@ def fork(
         "latest_version": version,
     }
     counts = {"message_count": message_count, "total_tokens": total_tokens}
-    return entities.insert_one(connection, Conversation, checked(Conversation, values) | counts)
+    return entities.insert_row(connection, Conversation, validate_row(Conversation, values) | counts)
 
 
 def list_forks(connection: Connection, conversation_id: UUID) -> Sequence[Conversation]:
     """The conversations that were forked of this one itself and are not deleted, the first one first."""
-    id_ = checked_id("conversations.id", conversation_id)
-    entities.present(Conversation, id_, entities.find(connection, Conversation, id_))
+    id_ = parse_id("conversations.id", conversation_id)
+    entities.require_row(Conversation, id_, entities.find_row(connection, Conversation, id_))
     statement = select(Conversation).where(Conversation.parent_id == id_, Conversation.deleted_at.is_(None))
-    return entities.all_of(connection, statement.order_by(Conversation.created_at, Conversation.id))
+    return entities.fetch_all(connection, statement.order_by(Conversation.created_at, Conversation.id))

@@ -10,8 +10,8 @@ from rag_assets.db.models import Memory
 from rag_assets.db.models.memories import OWNERS
 from rag_assets.errors import UsageError
 from rag_assets.repositories.core import entities
-from rag_assets.repositories.core.orphans import remove_orphans
-from rag_assets.repositories.core.values import checked, checked_id
+from rag_assets.repositories.core.orphans import delete_orphaned_vectors
+from rag_assets.repositories.core.values import parse_id, validate_row
 
 
 def remember(
@@ -41,7 +41,7 @@ def remember(
         "source_message_id": source_message_id,
         "expires_at": expires_at,
     }
-    row = checked(Memory, values)
+    row = validate_row(Memory, values)
     if not row["content"].strip():
         raise UsageError("content is empty; give the text to remember.")
     statement = insert(Memory).values(row)
@@ -63,21 +63,21 @@ def remember(
             "updated_at": func.now(),
         },
     )
-    memory: Memory = entities.all_of(connection, reinforced.returning(Memory))[0]
+    memory: Memory = entities.fetch_all(connection, reinforced.returning(Memory))[0]
     return memory
 
 
 def get(connection: Connection, memory_id: UUID) -> Memory:
     """The memory; raises UsageError where there is none, or where it is forgotten."""
-    return entities.get(connection, Memory, memory_id)
+    return entities.get_row(connection, Memory, memory_id)
 
 
 def list_by_user(
     connection: Connection, user_id: UUID, *, limit: int = 50, after: str | None = None
 ) -> entities.Page[Memory]:
     """A page of all that is remembered of a user, in whatever project, the newest first: what they may ask to see."""
-    statement = select(Memory).where(and_(Memory.user_id == checked_id("users.id", user_id), in_force()))
-    return entities.page(connection, Memory, statement, limit=limit, after=after)
+    statement = select(Memory).where(and_(Memory.user_id == parse_id("users.id", user_id), in_force()))
+    return entities.fetch_page(connection, Memory, statement, limit=limit, after=after)
 
 
 def in_force() -> ColumnElement[bool]:
@@ -87,7 +87,7 @@ def in_force() -> ColumnElement[bool]:
 
 def forget(connection: Connection, memory_id: UUID) -> Memory:
     """Leave the memory out of every recall from now on; `purge` removes it."""
-    return entities.soft_delete(connection, Memory, memory_id)
+    return entities.soft_delete_row(connection, Memory, memory_id)
 
 
 def expire(connection: Connection) -> int:
@@ -97,7 +97,7 @@ def expire(connection: Connection) -> int:
     ).rowcount
 
 
-def remove_expired(connection: Connection, *, kept_after_s: float) -> int:
+def delete_expired(connection: Connection, *, kept_after_s: float) -> int:
     """Remove for good what expired longer ago than this; returns how many. Their vectors go with the next clearing."""
     if kept_after_s < 0:
         raise UsageError(f"kept_after_s is {kept_after_s:g}; give 0 or more.")
@@ -108,8 +108,8 @@ def remove_expired(connection: Connection, *, kept_after_s: float) -> int:
 
 def purge(connection: Connection, memory_id: UUID) -> int:
     """Remove the memory for good, forgotten before or not; returns how many vectors went with it."""
-    id_ = checked_id("memories.id", memory_id)
+    id_ = parse_id("memories.id", memory_id)
     hashes = connection.scalars(delete(Memory).where(Memory.id == id_).returning(Memory.content_hash)).all()
     if not hashes:
-        entities.present(Memory, id_, None)
-    return remove_orphans(connection, "memories", hashes)
+        entities.require_row(Memory, id_, None)
+    return delete_orphaned_vectors(connection, "memories", hashes)

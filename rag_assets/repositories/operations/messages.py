@@ -31,14 +31,14 @@ from rag_assets.db.connections.execute import run_compiled
 from rag_assets.db.models import Conversation, ConversationMessage
 from rag_assets.errors import UsageError
 from rag_assets.repositories.core import entities
-from rag_assets.repositories.core.lineage import NEWEST, descendants, readable
-from rag_assets.repositories.core.values import checked, checked_id, table_of
+from rag_assets.repositories.core.lineage import MAX_VERSION, descendants, readable_messages
+from rag_assets.repositories.core.values import parse_id, table_of, validate_row
 from rag_assets.repositories.operations import conversations
 
 Role = Literal["user", "assistant", "system", "tool"]
 
 # What a message is told by the caller; the rest is the conversation's or the database's.
-_GIVEN = ("role", "content", "tool_call_id", "tool_name", "token_count", "model", "metadata", "created_at")
+_CALLER_COLUMNS = ("role", "content", "tool_call_id", "tool_name", "token_count", "model", "metadata", "created_at")
 
 # Bytes of UTF-8 to a token of English, as OpenAI's help pages put it; good enough where nobody counted.
 BYTES_PER_TOKEN = 4
@@ -75,22 +75,24 @@ def append_many(
     connection: Connection, conversation_id: UUID, messages: Sequence[NewMessage | Mapping[str, Any]]
 ) -> list[ConversationMessage]:
     """Add messages with the next versions, in their order; writers to one conversation take turns, in whole calls."""
-    rows = [_row(_new_message(message)) for message in messages]
+    rows = [_validate_message(_new_message(message)) for message in messages]
     if not rows:
         return []
-    id_ = checked_id("conversations.id", conversation_id)
+    id_ = parse_id("conversations.id", conversation_id)
     values = {
         "conversation": id_,
         "count": len(rows),
         "tokens": sum(row["token_count"] for row in rows),
-        "messages": _written(rows),
+        "messages": _to_json(rows),
     }
-    made = run_compiled(connection, _append(), values)
+    made = run_compiled(connection, _append_statement(), values)
     if not made:
         conversations.get(connection, id_)
         raise UsageError(f"the conversation {id_} changed meanwhile; append again.")
     pairs = zip(rows, sorted(made), strict=True)
-    return [_detached(row, conversation_id=id_, version=v, id=key, created_at=at) for row, (v, key, at) in pairs]
+    return [
+        _detached_message(row, conversation_id=id_, version=v, id=key, created_at=at) for row, (v, key, at) in pairs
+    ]
 
 
 def _new_message(message: NewMessage | Mapping[str, Any]) -> NewMessage:
@@ -106,7 +108,7 @@ def _new_message(message: NewMessage | Mapping[str, Any]) -> NewMessage:
 
 
 @cache
-def _append() -> Compiled:
+def _append_statement() -> Compiled:
     """One statement for all: the conversation is counted up, which locks it until the commit, and gets the messages.
 
     So its versions have no gap, for who fails gives them back.
@@ -124,13 +126,13 @@ def _append() -> Compiled:
         .returning((conversation.c.latest_version - count).label("before"), conversation.c.id)
         .cte("counted")
     )
-    columns = [column(name, message.c[name].type) for name in _GIVEN]
+    columns = [column(name, message.c[name].type) for name in _CALLER_COLUMNS]
     given = (
         func.json_to_recordset(cast(bindparam("messages", type_=Text), JSON))
         .table_valued(column("number", Integer), *columns)
         .render_derived(name="given", with_types=True)
     )
-    added = {name: given.c[name] for name in _GIVEN} | {
+    added = {name: given.c[name] for name in _CALLER_COLUMNS} | {
         "conversation_id": counted.c.id,
         "version": counted.c.before + given.c.number,
         "content_hash": func.sha256(func.convert_to(given.c.content, "UTF8")),
@@ -140,13 +142,16 @@ def _append() -> Compiled:
     return compile_statement(statement.returning(message.c.version, message.c.id, message.c.created_at))
 
 
-def _written(rows: Sequence[dict[str, Any]]) -> str:
-    given = [{"number": number} | {name: row.get(name) for name in _GIVEN} for number, row in enumerate(rows, start=1)]
+def _to_json(rows: Sequence[dict[str, Any]]) -> str:
+    given = [
+        {"number": number} | {name: row.get(name) for name in _CALLER_COLUMNS}
+        for number, row in enumerate(rows, start=1)
+    ]
     return json.dumps(given, ensure_ascii=False, default=datetime.isoformat)
 
 
-def _detached(row: dict[str, Any], **made: Any) -> ConversationMessage:
-    message = ConversationMessage(**entities.by_attribute(ConversationMessage, row | made), deleted_at=None)
+def _detached_message(row: dict[str, Any], **made: Any) -> ConversationMessage:
+    message = ConversationMessage(**entities.values_by_attribute(ConversationMessage, row | made), deleted_at=None)
     make_transient_to_detached(message)
     return message
 
@@ -156,11 +161,11 @@ def history(
 ) -> list[ConversationMessage]:
     """What was said up to a version, oldest first, the ancestors' part included; `limit` keeps the newest."""
     conversations.get(connection, conversation_id)
-    statement = readable(checked_id("conversations.id", conversation_id), _version("up_to", up_to))
+    statement = readable_messages(parse_id("conversations.id", conversation_id), _version("up_to", up_to))
     newest = statement.order_by(ConversationMessage.version.desc())
     if limit is not None:
         newest = newest.limit(_version("limit", limit))
-    return entities.all_of(connection, newest)[::-1]
+    return entities.fetch_all(connection, newest)[::-1]
 
 
 def window(
@@ -172,7 +177,7 @@ def window(
     Raises UsageError where the system messages alone are more than the budget.
     """
     conversations.get(connection, conversation_id)
-    statement = readable(checked_id("conversations.id", conversation_id), _version("up_to", up_to))
+    statement = readable_messages(parse_id("conversations.id", conversation_id), _version("up_to", up_to))
     read = statement.with_only_columns(
         ConversationMessage.id, ConversationMessage.version, ConversationMessage.role, ConversationMessage.token_count
     ).cte("readable")
@@ -187,19 +192,21 @@ def window(
     others = select(read.c.id, so_far.label("so_far")).where(~system).subquery("others")
     chosen = select(others.c.id).where(others.c.so_far <= budget_tokens - needed)
     wanted = ConversationMessage.id.in_(select(read.c.id).where(system).union_all(chosen))
-    found = entities.all_of(connection, select(ConversationMessage).where(wanted).order_by(ConversationMessage.version))
-    return _without_orphaned_answers(found)
+    found = entities.fetch_all(
+        connection, select(ConversationMessage).where(wanted).order_by(ConversationMessage.version)
+    )
+    return _without_orphaned_tool_results(found)
 
 
 def delete_message(connection: Connection, conversation_id: UUID, version: int) -> ConversationMessage:
     """Hide one message of this conversation, here and in all forks that read it."""
     conversations.get(connection, conversation_id)
-    id_ = checked_id("conversations.id", conversation_id)
+    id_ = parse_id("conversations.id", conversation_id)
     readers = select(descendants(id_, _version("version", version)).c.id)
     connection.execute(
         select(Conversation.id).where(Conversation.id.in_(readers)).order_by(Conversation.id).with_for_update()
     )
-    hidden = entities.all_of(
+    hidden = entities.fetch_all(
         connection,
         update(ConversationMessage)
         .where(ConversationMessage.conversation_id == id_, ConversationMessage.version == version)
@@ -224,12 +231,12 @@ def delete_message(connection: Connection, conversation_id: UUID, version: int) 
     return message
 
 
-def _row(message: NewMessage) -> dict[str, Any]:
+def _validate_message(message: NewMessage) -> dict[str, Any]:
     if message.role not in get_args(Role):
         raise UsageError(f"role is {message.role!r}; choose one of {', '.join(get_args(Role))}.")
     if message.role == "tool" and not message.tool_call_id:
         raise UsageError("tool_call_id is missing; a message of the role tool names the call that it answers.")
-    row = checked(
+    row = validate_row(
         ConversationMessage,
         {
             "role": message.role,
@@ -246,18 +253,18 @@ def _row(message: NewMessage) -> dict[str, Any]:
         tokens = -(-len(row["content"].encode()) // BYTES_PER_TOKEN)
     if tokens < 0:
         raise UsageError(f"token_count is {tokens}; give 0 or more.")
-    return row | checked(ConversationMessage, {"token_count": tokens})
+    return row | validate_row(ConversationMessage, {"token_count": tokens})
 
 
 def _version(name: str, value: int | None) -> int:
     if value is None:
-        return NEWEST
-    if not 1 <= value <= NEWEST:
+        return MAX_VERSION
+    if not 1 <= value <= MAX_VERSION:
         raise UsageError(f"{name} is {value}; count from 1.")
     return value
 
 
-def _without_orphaned_answers(messages: list[ConversationMessage]) -> list[ConversationMessage]:
+def _without_orphaned_tool_results(messages: list[ConversationMessage]) -> list[ConversationMessage]:
     kept: list[ConversationMessage] = []
     begun = False
     for message in messages:

@@ -9,10 +9,10 @@ from sqlalchemy import delete as delete_rows
 from rag_assets.db.models import Document, DocumentChunk, Project
 from rag_assets.db.reports.counts import Counts, counts_of_project
 from rag_assets.errors import UsageError
-from rag_assets.projects.settings import project_settings, stored
+from rag_assets.projects.settings import dump_project_settings, parse_project_settings
 from rag_assets.projects.store import find_project, get_project, save_project
 from rag_assets.repositories.core import entities
-from rag_assets.repositories.core.orphans import remove_orphans
+from rag_assets.repositories.core.orphans import delete_orphaned_vectors
 
 
 def create(
@@ -27,7 +27,7 @@ def create(
     if find_project(connection, name) is not None:
         raise UsageError(f"there is a project {name!r} already; choose another name, or update that one.")
     project = save_project(connection, name, source_uri, dict(settings or {}))
-    return entities.change(connection, Project, project.id, {"description": description})
+    return entities.update_row(connection, Project, project.id, {"description": description})
 
 
 def get(connection: Connection, name: str) -> Project:
@@ -37,15 +37,15 @@ def get(connection: Connection, name: str) -> Project:
 
 def list_all(connection: Connection) -> Sequence[Project]:
     """All projects, by name."""
-    return entities.all_of(connection, select(Project).order_by(Project.name))
+    return entities.fetch_all(connection, select(Project).order_by(Project.name))
 
 
 def update(connection: Connection, name: str, changes: Mapping[str, Any]) -> Project:
     """Change `description`, `source_uri` or `settings`; the next run follows."""
-    values = entities.allowed(Project, changes, "description", "source_uri", "settings")
+    values = entities.check_changes(Project, changes, "description", "source_uri", "settings")
     if "settings" in values:
-        values["settings"] = stored(project_settings(name, values["settings"]))
-    return entities.change(connection, Project, get_project(connection, name).id, values)
+        values["settings"] = dump_project_settings(parse_project_settings(name, values["settings"]))
+    return entities.update_row(connection, Project, get_project(connection, name).id, values)
 
 
 def counts(connection: Connection, name: str) -> Counts:
@@ -64,4 +64,4 @@ def delete(connection: Connection, name: str) -> int:
         select(DocumentChunk.content_hash).distinct().join(Document).where(Document.project_id == project.id)
     ).all()
     connection.execute(delete_rows(Project).where(Project.id == project.id))
-    return remove_orphans(connection, "chunks", hashes)
+    return delete_orphaned_vectors(connection, "chunks", hashes)

@@ -15,17 +15,17 @@ from rag_assets.db.spaces.spaces import live_space, partition
 from rag_assets.db.spaces.vector_codec import AnyVector
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.repositories.core import entities
-from rag_assets.repositories.core.values import checked_id
+from rag_assets.repositories.core.values import parse_id
 from rag_assets.repositories.operations.memories import in_force
 from rag_assets.validation import check_integer, format_value, is_number
 
-MOST_MEMORIES = 1_000
+MAX_MEMORIES = 1_000
 # Up to so many, all memories that serve are weighed: comparing them takes a few milliseconds.
-EXACT_MEMORIES = 5_000
+MAX_EXACT_MEMORIES = 5_000
 # Where an owner has too many memories to weigh all of them, this many of the nearest are weighed for each wanted.
-_WEIGHED_PER_HIT = 10
+_CANDIDATES_PER_HIT = 10
 # What the widest number of each storage is, as pgvector takes it.
-_LARGEST = {"vector": 3.4e38, "halfvec": 65504.0, "bit": 3.4e38}
+_MAX_NUMBER = {"vector": 3.4e38, "halfvec": 65504.0, "bit": 3.4e38}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class RecallWeights:
 
 
 @dataclass(frozen=True, slots=True)
-class Recalled:
+class RecalledMemory:
     """A memory with its score and the score's parts, as they were before this recall."""
 
     memory: Memory
@@ -78,7 +78,7 @@ def recall(
     specialization_id: UUID | None = None,
     k: int = 10,
     weights: RecallWeights | Mapping[str, float] = RecallWeights(),
-) -> list[Recalled]:
+) -> list[RecalledMemory]:
     """The `k` memories that serve best here, best first; that they were recalled is noted on them.
 
     Those serve whose owner is the user, the project and the specialization given, or has no limit there: without
@@ -97,16 +97,16 @@ def recall(
     if space is None:
         raise ServiceError("no space of memories is live yet; embed the memories first, then recall.")
     owner = {"user_id": user_id, "project_id": project_id, "specialization_id": specialization_id}
-    found = weigh(connection, space, vector_text(space, vector), owner, k=k, weights=weights)
-    noted = {memory.id: memory for memory in _note(connection, [one.memory_id for one in found])}
+    found = score_memories(connection, space, format_vector(space, vector), owner, k=k, weights=weights)
+    noted = {memory.id: memory for memory in _record_recall(connection, [one.memory_id for one in found])}
     return [
-        Recalled(noted[one.memory_id], one.score, one.relevance, one.importance, one.recency)
+        RecalledMemory(noted[one.memory_id], one.score, one.relevance, one.importance, one.recency)
         for one in found
         if one.memory_id in noted
     ]
 
 
-class Weighed(NamedTuple):
+class MemoryScore(NamedTuple):
     """A memory's id, its score, and the score's parts."""
 
     memory_id: UUID
@@ -116,7 +116,7 @@ class Weighed(NamedTuple):
     recency: float
 
 
-def weigh(
+def score_memories(
     connection: Connection,
     space: EmbeddingSpace,
     vector: AnyVector,
@@ -124,17 +124,17 @@ def weigh(
     *,
     k: int,
     weights: RecallWeights | Mapping[str, float],
-) -> list[Weighed]:
+) -> list[MemoryScore]:
     """What `recall` finds, by a vector of the space, and nothing noted: for who may only read."""
-    k = check_integer("k", k, 1, MOST_MEMORIES)
+    k = check_integer("k", k, 1, MAX_MEMORIES)
     weights = RecallWeights.of(weights)
-    nearest = max(100, _WEIGHED_PER_HIT * k)
+    nearest = max(100, _CANDIDATES_PER_HIT * k)
     values = graph_values(vector, min(1000, nearest))
-    serves = and_(in_force(), *(_limited_to(name, owner[name]) for name in OWNERS))
+    serves = and_(in_force(), *(_owner_condition(name, owner[name]) for name in OWNERS))
     count = connection.scalar(select(func.count()).select_from(Memory).where(serves)) or 0
-    exactly = count <= EXACT_MEMORIES
-    compared = _all_compared(space, serves) if exactly else _nearest_compared(space, serves, nearest)
-    parts = _parts(space, compared, weights)
+    exactly = count <= MAX_EXACT_MEMORIES
+    compared = _exact_distances(space, serves) if exactly else _index_distances(space, serves, nearest)
+    parts = _score_parts(space, compared, weights)
     score = parts["relevance"] * weights.relevance + parts["importance"] * weights.importance
     score = (score + parts["recency"] * weights.recency).label("score")
     statement = (
@@ -143,10 +143,10 @@ def weigh(
         .order_by(score.desc(), Memory.id)
         .limit(k)
     )
-    return [Weighed._make(row) for row in connection.execute(statement, values)]
+    return [MemoryScore._make(row) for row in connection.execute(statement, values)]
 
 
-def vector_text(space: EmbeddingSpace, vector: Sequence[float]) -> str:
+def format_vector(space: EmbeddingSpace, vector: Sequence[float]) -> str:
     """The vector as pgvector reads it; raises UsageError where it cannot be one of this space."""
     try:
         numbers = [float(number) for number in vector]
@@ -154,7 +154,7 @@ def vector_text(space: EmbeddingSpace, vector: Sequence[float]) -> str:
         raise UsageError("vector is not a sequence of numbers; give what the space's model makes of a text.") from None
     if len(numbers) != space.dimensions:
         raise UsageError(f"vector has {len(numbers)} dimensions; the space {space.id} has {space.dimensions}.")
-    largest = _LARGEST[space.storage]
+    largest = _MAX_NUMBER[space.storage]
     for index, number in enumerate(numbers):
         # NaN is in no range either.
         if not -largest <= number <= largest:
@@ -164,14 +164,14 @@ def vector_text(space: EmbeddingSpace, vector: Sequence[float]) -> str:
     return str(numbers)
 
 
-def _limited_to(name: str, id_: UUID | None) -> ColumnElement[bool]:
+def _owner_condition(name: str, id_: UUID | None) -> ColumnElement[bool]:
     column: Any = getattr(Memory, name)
     if id_ is None:
         return column.is_(None)  # type: ignore[no-any-return]
-    return or_(column.is_(None), column == checked_id(name, id_))
+    return or_(column.is_(None), column == parse_id(name, id_))
 
 
-def _all_compared(space: EmbeddingSpace, serves: ColumnElement[bool]) -> CTE:
+def _exact_distances(space: EmbeddingSpace, serves: ColumnElement[bool]) -> CTE:
     table = partition(space.id)
     # Materialized, so that the planner compares these memories and does not walk the graph past all others.
     return (
@@ -183,7 +183,7 @@ def _all_compared(space: EmbeddingSpace, serves: ColumnElement[bool]) -> CTE:
     )
 
 
-def _nearest_compared(space: EmbeddingSpace, serves: ColumnElement[bool], texts: int) -> CTE:
+def _index_distances(space: EmbeddingSpace, serves: ColumnElement[bool], texts: int) -> CTE:
     table = partition(space.id)
     of_owner = select(Memory.id).where(serves, Memory.content_hash == table.c.content_hash).exists()
     candidates = candidates_of(space, texts, texts)
@@ -196,7 +196,7 @@ def _nearest_compared(space: EmbeddingSpace, serves: ColumnElement[bool], texts:
     )
 
 
-def _parts(space: EmbeddingSpace, compared: CTE, weights: RecallWeights) -> dict[str, ColumnElement[Any]]:
+def _score_parts(space: EmbeddingSpace, compared: CTE, weights: RecallWeights) -> dict[str, ColumnElement[Any]]:
     distance: Any = compared.c.distance
     similarity = {"cosine": 1 - distance, "l2": 1 / (1 + distance), "ip": -distance}[space.distance]
     last_of_use = func.coalesce(Memory.last_recalled_at, Memory.created_at)
@@ -206,11 +206,11 @@ def _parts(space: EmbeddingSpace, compared: CTE, weights: RecallWeights) -> dict
     return {"relevance": similarity, "importance": Memory.importance, "recency": faded}
 
 
-def _note(connection: Connection, ids: Sequence[UUID]) -> list[Memory]:
+def _record_recall(connection: Connection, ids: Sequence[UUID]) -> list[Memory]:
     """Count the recall; memories are locked in the order of their ids, so that two recalls never block each other."""
     wanted = Memory.id.in_(ids)
     connection.execute(select(Memory.id).where(wanted).order_by(Memory.id).with_for_update(key_share=True))
-    return entities.all_of(
+    return entities.fetch_all(
         connection,
         update(Memory)
         .where(wanted, Memory.deleted_at.is_(None))

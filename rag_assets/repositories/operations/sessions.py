@@ -14,11 +14,11 @@ from rag_assets.db.models import User, UserSession
 from rag_assets.documents.text import clean
 from rag_assets.errors import SessionError, UsageError
 from rag_assets.repositories.core import entities
-from rag_assets.repositories.core.values import checked, checked_id
+from rag_assets.repositories.core.values import parse_id, validate_row
 
 LIFETIME_S = 30 * 24 * 60 * 60
-KEPT_AFTER_S = 30 * 24 * 60 * 60
-_LONGEST_AGENT = 500
+RETENTION_S = 30 * 24 * 60 * 60
+_MAX_USER_AGENT_CHARS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,15 @@ def create(
     connection: Connection, user_id: UUID, *, lifetime_s: float = LIFETIME_S, user_agent: str | None = None
 ) -> NewSession:
     """A session of this user from now on; a user agent is cut to 500 characters, for nobody chooses their own."""
-    entities.get(connection, User, user_id)
+    entities.get_row(connection, User, user_id)
     token = secrets.token_urlsafe(32)
     values = {
         "user_id": user_id,
         "token_hash": _hash(token),
-        "user_agent": clean(user_agent)[:_LONGEST_AGENT].strip() or None if user_agent else None,
+        "user_agent": clean(user_agent)[:_MAX_USER_AGENT_CHARS].strip() or None if user_agent else None,
     }
-    row = checked(UserSession, values) | {"expires_at": func.now() + _lifetime(lifetime_s)}
-    return NewSession(entities.insert_one(connection, UserSession, row), token)
+    row = validate_row(UserSession, values) | {"expires_at": func.now() + _check_lifetime(lifetime_s)}
+    return NewSession(entities.insert_row(connection, UserSession, row), token)
 
 
 def authenticate(connection: Connection, token: str) -> UserSession:
@@ -64,22 +64,22 @@ def authenticate(connection: Connection, token: str) -> UserSession:
         raise SessionError(f"the session was revoked at {row.revoked_at:%Y-%m-%d %H:%M %Z}; sign in again.")
     if row.expired:
         raise SessionError(f"the session expired at {row.expires_at:%Y-%m-%d %H:%M %Z}; sign in again.")
-    return entities.get(connection, UserSession, row.id)
+    return entities.get_row(connection, UserSession, row.id)
 
 
 def touch(connection: Connection, session_id: UUID, *, lifetime_s: float | None = None) -> UserSession:
     """Note that the session is in use; with `lifetime_s` it lasts at least so long from now."""
     seen: dict[str, Any] = {"last_seen_at": func.now()}
     if lifetime_s is not None:
-        seen["expires_at"] = func.greatest(UserSession.expires_at, func.now() + _lifetime(lifetime_s))
+        seen["expires_at"] = func.greatest(UserSession.expires_at, func.now() + _check_lifetime(lifetime_s))
     statement = (
         update(UserSession)
-        .where(UserSession.id == checked_id("sessions.id", session_id))
+        .where(UserSession.id == parse_id("sessions.id", session_id))
         .where(UserSession.revoked_at.is_(None), UserSession.expires_at > func.now())
         .values(seen)
         .returning(UserSession)
     )
-    rows = entities.all_of(connection, statement)
+    rows = entities.fetch_all(connection, statement)
     if not rows:
         raise SessionError(f"the session {session_id} is unknown, revoked or expired; sign in again.")
     session: UserSession = rows[0]
@@ -88,7 +88,7 @@ def touch(connection: Connection, session_id: UUID, *, lifetime_s: float | None 
 
 def revoke(connection: Connection, session_id: UUID) -> None:
     """End the session now; once more changes nothing."""
-    id_ = checked_id("sessions.id", session_id)
+    id_ = parse_id("sessions.id", session_id)
     revoked = func.coalesce(UserSession.revoked_at, func.now())
     done = connection.execute(update(UserSession).where(UserSession.id == id_).values(revoked_at=revoked))
     if not done.rowcount:
@@ -99,13 +99,13 @@ def revoke_all(connection: Connection, user_id: UUID) -> int:
     """End all sessions of a user, as after a change of password; returns how many were open."""
     return connection.execute(
         update(UserSession)
-        .where(UserSession.user_id == checked_id("users.id", user_id))
+        .where(UserSession.user_id == parse_id("users.id", user_id))
         .where(UserSession.revoked_at.is_(None), UserSession.expires_at > func.now())
         .values(revoked_at=func.now())
     ).rowcount
 
 
-def expire(connection: Connection, *, kept_after_s: float = KEPT_AFTER_S) -> int:
+def delete_expired(connection: Connection, *, kept_after_s: float = RETENTION_S) -> int:
     """Remove the sessions that ended longer ago than this; until then each can say why it ended."""
     if kept_after_s < 0:
         raise UsageError(f"kept_after_s is {kept_after_s:g}; give 0 or more.")
@@ -118,7 +118,7 @@ def _hash(token: str) -> bytes:
     return sha256(token.encode(errors="surrogatepass")).digest()
 
 
-def _lifetime(seconds: float) -> timedelta:
+def _check_lifetime(seconds: float) -> timedelta:
     if not 0 < seconds <= 10 * 365 * 24 * 60 * 60:
         raise UsageError(f"lifetime_s is {seconds:g}; give more than 0 and at most ten years.")
     return timedelta(seconds=seconds)

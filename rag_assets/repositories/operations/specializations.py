@@ -20,29 +20,29 @@ def create(
 ) -> Specialization:
     """A new specialization; raises UsageError where the name is taken."""
     values = {"name": name, "description": description, "system_prompt": system_prompt, "settings": settings or {}}
-    return entities.create(connection, Specialization, values)
+    return entities.create_row(connection, Specialization, values)
 
 
 def get(connection: Connection, specialization_id: UUID) -> Specialization:
-    return entities.get(connection, Specialization, specialization_id)
+    return entities.get_row(connection, Specialization, specialization_id)
 
 
 def find_by_name(connection: Connection, name: str) -> Specialization | None:
-    found = entities.all_of(connection, select(Specialization).where(Specialization.name == name))
+    found = entities.fetch_all(connection, select(Specialization).where(Specialization.name == name))
     return found[0] if found else None
 
 
 def list_all(connection: Connection) -> Sequence[Specialization]:
     """All of them, by name."""
-    return entities.all_of(connection, select(Specialization).order_by(Specialization.name))
+    return entities.fetch_all(connection, select(Specialization).order_by(Specialization.name))
 
 
 def update(connection: Connection, specialization_id: UUID, changes: Mapping[str, Any]) -> Specialization:
     """Change `name`, `description`, `system_prompt` or `settings`."""
-    values = entities.allowed(Specialization, changes, "name", "description", "system_prompt", "settings")
-    return entities.change(connection, Specialization, specialization_id, values)
+    values = entities.check_changes(Specialization, changes, "name", "description", "system_prompt", "settings")
+    return entities.update_row(connection, Specialization, specialization_id, values)
 
 
 def delete(connection: Connection, specialization_id: UUID) -> None:
     """Remove it for good, with its adapters and its memories."""
-    entities.remove(connection, Specialization, specialization_id)
+    entities.delete_row(connection, Specialization, specialization_id)

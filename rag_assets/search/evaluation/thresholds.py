@@ -12,7 +12,7 @@ from rag_assets.db.models import Project
 from rag_assets.documents.sources import open_source
 from rag_assets.documents.sources.uri import canonical_uri, is_local
 from rag_assets.errors import UsageError
-from rag_assets.projects.settings import METRICS, QUESTIONS, THRESHOLDS
+from rag_assets.projects.settings import METRICS, QUESTIONS_KEY, THRESHOLDS_KEY
 from rag_assets.search.evaluation.questions import QuestionSet, read_questions
 
 
@@ -31,11 +31,13 @@ class Expectation:
 
 def expectations(connection: Connection, project: str | None = None) -> list[Expectation]:
     """Those of one project or of all; projects without questions have none."""
-    wanted = select(Project.name, Project.settings).where(Project.settings.has_key(QUESTIONS)).order_by(Project.name)
+    wanted = (
+        select(Project.name, Project.settings).where(Project.settings.has_key(QUESTIONS_KEY)).order_by(Project.name)
+    )
     if project is not None:
         wanted = wanted.where(Project.name == project)
     return [
-        Expectation(name, settings[QUESTIONS], settings.get(THRESHOLDS, {}))
+        Expectation(name, settings[QUESTIONS_KEY], settings.get(THRESHOLDS_KEY, {}))
         for name, settings in connection.execute(wanted)
     ]
 
@@ -48,15 +50,15 @@ def expecting(settings: Mapping[str, Any], questions: str | None, thresholds: Se
     """
     changed = dict(settings)
     if questions == "":
-        changed.pop(QUESTIONS, None)
-        changed.pop(THRESHOLDS, None)
+        changed.pop(QUESTIONS_KEY, None)
+        changed.pop(THRESHOLDS_KEY, None)
     elif questions is not None:
-        changed[QUESTIONS] = canonical_uri(questions)
-        read_questions_at(changed[QUESTIONS])
+        changed[QUESTIONS_KEY] = canonical_uri(questions)
+        read_questions_at(changed[QUESTIONS_KEY])
     if thresholds:
-        if QUESTIONS not in changed:
+        if QUESTIONS_KEY not in changed:
             raise UsageError("a threshold needs questions to be measured with; name their file with --questions.")
-        changed[THRESHOLDS] = dict(map(_threshold, thresholds))
+        changed[THRESHOLDS_KEY] = dict(map(_threshold, thresholds))
     return changed
 
 

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, select
 
 from rag_assets.db.models import EmbeddingSpace, Memory
 from rag_assets.db.models.memories import OWNERS
-from rag_assets.repositories.core.values import checked_id
-from rag_assets.repositories.operations.recall import RecallWeights, Weighed, weigh
+from rag_assets.repositories.core.values import parse_id
+from rag_assets.repositories.operations.recall import MemoryScore, RecallWeights, score_memories
 from rag_assets.search.execution.live_space import Live
 from rag_assets.search.execution.query_embedding import Asking
 from rag_assets.search.execution.read_session import Reader
@@ -76,7 +76,7 @@ def search_memories(reader: Reader, asking: Asking, live: Live, query: Query, op
     shared: Any = {name: value for name, value in options.items() if name in _SHARED}
     request = make_request(query, shared | {"mode": "vector"})
     given: dict[str, Any] = {name: options.get(name) for name in OWNERS}
-    owner = {name: None if id_ is None else checked_id(name, id_) for name, id_ in given.items()}
+    owner = {name: None if id_ is None else parse_id(name, id_) for name, id_ in given.items()}
 
     def answer(space: EmbeddingSpace) -> MemoryAnswer:
         vector, embedding_ms = asking.vector(live, space, request)
@@ -84,7 +84,7 @@ def search_memories(reader: Reader, asking: Asking, live: Live, query: Query, op
         def search(connection: Connection) -> list[MemoryHit]:
             live.confirm(connection, space)
             weights: RecallWeights | Mapping[str, float] = options.get("weights", RecallWeights())
-            found = weigh(connection, space, vector, owner, k=request.k, weights=weights)
+            found = score_memories(connection, space, vector, owner, k=request.k, weights=weights)
             if request.min_score is not None:
                 found = [one for one in found if one.score >= request.min_score]
             return _hits(connection, found)
@@ -97,7 +97,7 @@ def search_memories(reader: Reader, asking: Asking, live: Live, query: Query, op
     return live.run(answer)
 
 
-def _hits(connection: Connection, found: list[Weighed]) -> list[MemoryHit]:
+def _hits(connection: Connection, found: list[MemoryScore]) -> list[MemoryHit]:
     wanted = select(Memory.__table__).where(Memory.id.in_([one.memory_id for one in found]))
     rows = {row.id: row for row in connection.execute(wanted)}
     return [

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.projects.store import get_project
-from rag_assets.repositories.core.values import checked_id
+from rag_assets.repositories.core.values import parse_id
 from rag_assets.repositories.operations import conversations
 from rag_assets.search.execution.live_space import Live
 from rag_assets.search.execution.modes import scores
@@ -137,8 +137,8 @@ def search_messages(
 def _filters(options: MessageOptions) -> MessageFilters:
     user_id, conversation_id = options.get("user_id"), options.get("conversation_id")
     filters = MessageFilters(
-        user_id=None if user_id is None else checked_id("user_id", user_id),
-        conversation_id=None if conversation_id is None else checked_id("conversation_id", conversation_id),
+        user_id=None if user_id is None else parse_id("user_id", user_id),
+        conversation_id=None if conversation_id is None else parse_id("conversation_id", conversation_id),
         projects=check_names("project", options.get("project")),
         roles=check_names("roles", options.get("roles")),
         created_from=checked_time("created_from", options.get("created_from")),

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from rag_assets.errors import UsageError
 from rag_assets.projects.declarations import Declarations, ProjectDeclaration, read_declarations
-from rag_assets.projects.reconcile import reconcile
+from rag_assets.projects.reconcile import reconcile_projects
 from rag_assets.projects.store import get_project, project_names, save_project
 from rag_assets.settings.settings import Settings
 
@@ -94,18 +94,18 @@ def test_what_is_declared_exists_and_what_is_gone_is_reported_and_stays(tmp_path
     declared = declare(tmp_path, ZOO)
     with engine.begin() as connection:
         save_project(connection, "by-hand", "/elsewhere", {})
-        first = reconcile(connection, declared)
+        first = reconcile_projects(connection, declared)
         assert (first.added, first.changed, first.gone) == (["zoo", "sea"], [], [])
-        again = reconcile(connection, declared)
+        again = reconcile_projects(connection, declared)
         assert (again.added, again.changed, again.gone) == ([], [], [])
         zoo = get_project(connection, "zoo")
         assert (zoo.description, zoo.declared_in) == ("What lives here.", declared.origin)
     less = declare(tmp_path, "projects: {zoo: {source: animals}}")
     with engine.begin() as connection:
-        found = reconcile(connection, less)
+        found = reconcile_projects(connection, less)
         assert (found.added, found.changed, found.gone) == ([], ["zoo"], ["sea"])
         assert get_project(connection, "zoo").settings == {}
-        assert reconcile(connection, None).gone == ["sea", "zoo"]
+        assert reconcile_projects(connection, None).gone == ["sea", "zoo"]
         assert project_names(connection) == ["by-hand", "sea", "zoo"], "nothing is purged by itself"
 
 
@@ -113,12 +113,12 @@ def test_what_an_application_forgot_stays_forgotten(tmp_path: Path, engine: Engi
     declared = declare(tmp_path, "projects: {zoo: {source: animals, settings: {language: german}}}")
     with engine.begin() as connection:
         save_project(connection, "zoo", "/old", {"forgotten": ["/a.md"]})
-        assert reconcile(connection, declared).changed == ["zoo"]
+        assert reconcile_projects(connection, declared).changed == ["zoo"]
         assert get_project(connection, "zoo").settings == {"language": "german", "forgotten": ["/a.md"]}
-        assert reconcile(connection, declared).changed == []
+        assert reconcile_projects(connection, declared).changed == []
 
 
 def test_a_language_that_the_server_does_not_know_is_refused(tmp_path: Path, engine: Engine) -> None:
     declared = declare(tmp_path, "projects: {zoo: {source: x, settings: {language: germn}}}")
     with engine.begin() as connection, pytest.raises(UsageError, match="did you mean german"):
-        reconcile(connection, declared)
+        reconcile_projects(connection, declared)

@@ -6,15 +6,21 @@ from typing import Any
 import pytest
 
 from rag_assets.errors import UsageError
-from rag_assets.projects.settings import SETTABLE, ProjectSettings, assigned, project_settings, stored
+from rag_assets.projects.settings import (
+    SETTABLE_KEYS,
+    ProjectSettings,
+    assign_settings,
+    dump_project_settings,
+    parse_project_settings,
+)
 
 
 def test_what_is_stored_is_what_was_set_and_reads_back() -> None:
     given = {"include": ["*.md"], "chunk_tokens": 64, "schedule": "0 6 * * 1-5", "time_zone": "Europe/Berlin"}
-    settings = project_settings("zoo", given)
-    assert stored(settings) == given
-    assert project_settings("zoo", stored(settings)) == settings
-    assert stored(project_settings("zoo", {})) == {}
+    settings = parse_project_settings("zoo", given)
+    assert dump_project_settings(settings) == given
+    assert parse_project_settings("zoo", dump_project_settings(settings)) == settings
+    assert dump_project_settings(parse_project_settings("zoo", {})) == {}
 
 
 @pytest.mark.parametrize(
@@ -23,9 +29,9 @@ def test_what_is_stored_is_what_was_set_and_reads_back() -> None:
 )
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(key: str, meant: str) -> None:
     with pytest.raises(UsageError, match=rf"project zoo: there is no setting '{key}'; did you mean '{meant}'\?"):
-        project_settings("zoo", {key: "x"})
+        parse_project_settings("zoo", {key: "x"})
     with pytest.raises(UsageError, match=rf"did you mean '{meant}'\?"):
-        assigned("zoo", {}, [f"{key}=x"])
+        assign_settings("zoo", {}, [f"{key}=x"])
 
 
 @pytest.mark.parametrize(
@@ -49,13 +55,13 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(key: str, meant: s
 )
 def test_a_value_that_cannot_be_is_refused_with_its_key(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=f"project zoo: .*{re.escape(said)}"):
-        project_settings("zoo", settings)
+        parse_project_settings("zoo", settings)
 
 
 def test_assignments_are_typed_repeated_and_taken_away() -> None:
     before = {"include": ["*.rst"], "language": "german", "forgotten": ["/a.md"]}
     pairs = ["include=*.md", "include=docs/**", "chunk_tokens=64", "language=", "question_thresholds=ndcg@10=0.7"]
-    assert assigned("zoo", before, pairs) == {
+    assert assign_settings("zoo", before, pairs) == {
         "include": ["*.md", "docs/**"],
         "chunk_tokens": 64,
         "question_thresholds": {"ndcg@10": 0.7},
@@ -66,10 +72,10 @@ def test_assignments_are_typed_repeated_and_taken_away() -> None:
 @pytest.mark.parametrize("pair", ["include", "=x", "forgotten=x", "schedule=0 1 * * *,schedule=0 2 * * *"])
 def test_what_assigns_nothing_is_refused(pair: str) -> None:
     with pytest.raises(UsageError):
-        assigned("zoo", {}, pair.split(","))
+        assign_settings("zoo", {}, pair.split(","))
 
 
 def test_what_can_be_set_is_described() -> None:
-    assert "forgotten" not in SETTABLE
-    for name in SETTABLE:
+    assert "forgotten" not in SETTABLE_KEYS
+    for name in SETTABLE_KEYS:
         assert ProjectSettings.model_fields[name].description, name

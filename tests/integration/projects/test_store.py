@@ -8,7 +8,14 @@ from sqlalchemy.exc import IntegrityError
 
 from rag_assets.db.writes.rows import project_id
 from rag_assets.errors import UsageError
-from rag_assets.projects.store import check_name, find_project, get_project, project_names, save_project, slug
+from rag_assets.projects.store import (
+    check_project_name,
+    find_project,
+    get_project,
+    project_names,
+    save_project,
+    slugify,
+)
 
 REFUSED = ["", "A", "a b", "-a", "a-", "_a", "a/b", "a\n", "ä", "a" * 64, "a...b", "a|b"]
 
@@ -27,14 +34,14 @@ REFUSED = ["", "A", "a b", "-a", "a-", "_a", "a/b", "a\n", "ä", "a" * 64, "a...
     ],
 )
 def test_any_name_makes_a_slug_that_is_a_name(name: str, expected: str) -> None:
-    assert slug(name) == expected
-    assert check_name(slug(name)) == slug(name)
+    assert slugify(name) == expected
+    assert check_project_name(slugify(name)) == slugify(name)
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_name_that_cannot_be_a_key_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=re.escape(repr(name))):
-        check_name(name)
+        check_project_name(name)
 
 
 def test_the_table_refuses_and_accepts_the_same_names(engine: Engine) -> None:
@@ -44,7 +51,7 @@ def test_the_table_refuses_and_accepts_the_same_names(engine: Engine) -> None:
             connection.execute(insert, {"name": name})
     with engine.begin() as connection:
         for name in ("a", "0", "a-b_c", "a" * 63):
-            assert save_project(connection, check_name(name), "/docs", {}).id == project_id(name)
+            assert save_project(connection, check_project_name(name), "/docs", {}).id == project_id(name)
 
 
 def test_a_project_saved_again_points_at_its_new_source(engine: Engine) -> None:

@@ -44,11 +44,11 @@ def test_a_stale_file_is_reported_with_a_diff_and_then_written(
     script: ModuleType, copies: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = copies / AIO
-    source.write_text(source.read_text("utf-8") + "\n\nclass Notes(Repository):\n    get = asynchronous(users.get)\n")
+    source.write_text(source.read_text("utf-8") + "\n\nclass Notes(Repository):\n    get = async_method(users.get)\n")
     before = (copies / SYNC).read_text("utf-8")
     assert script.main(["--check"], root=copies) == 1
     said = capsys.readouterr()
-    assert "+class SyncNotes(SyncRepository):\n+    get = synchronous(users.get)\n" in said.out
+    assert "+class SyncNotes(SyncRepository):\n+    get = sync_method(users.get)\n" in said.out
     assert "run: python .ci/async_to_sync.py" in said.err
     assert (copies / SYNC).read_text("utf-8") == before
     assert script.main([], root=copies) == 0
@@ -59,9 +59,9 @@ def test_a_change_to_the_generated_file_alone_is_reported(
     script: ModuleType, copies: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = copies / SYNC
-    target.write_text(target.read_text("utf-8").replace("    expire = synchronous(sessions.expire)\n", ""))
+    target.write_text(target.read_text("utf-8").replace("    touch = sync_method(sessions.touch)\n", ""))
     assert script.main(["--check"], root=copies) == 1
-    assert "+    expire = synchronous(sessions.expire)\n" in capsys.readouterr().out
+    assert "+    touch = sync_method(sessions.touch)\n" in capsys.readouterr().out
 
 
 def test_each_async_class_has_a_blocking_one_with_the_same_methods() -> None:

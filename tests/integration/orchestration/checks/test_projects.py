@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from rag_assets.definitions import defs
 from rag_assets.pipeline.audit.projects import every_project_done, every_project_fresh
-from rag_assets.projects.failures import failures, record_failure, record_success
+from rag_assets.projects.failures import list_failures, record_failure, record_success
 from rag_assets.projects.store import retire_project
 from tests.support.check_runs import change
 
@@ -25,9 +25,9 @@ def test_a_failed_stage_is_told_until_it_went_well(built: Engine, stage: str) ->
     assert found.metadata["examples"][0].endswith("UTC: the folder\N{REPLACEMENT CHARACTER} is away")
     assert every_project_done(built, stage, ["sea"]).passed, "a run over another project is not its"
     with built.begin() as connection:
-        first = failures(connection)[0].since
+        first = list_failures(connection)[0].since
         record_failure(connection, "zoo", stage, "still away", "run-2")
-        again = failures(connection, run_id="run-2")
+        again = list_failures(connection, run_id="run-2")
         assert [(one.error, one.since) for one in again] == [("still away", first)]
         record_success(connection, ["zoo"], stage)
     assert every_project_done(built, stage).passed

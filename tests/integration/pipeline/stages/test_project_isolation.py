@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.pipeline.audit.projects import every_project_done
-from rag_assets.projects.failures import failures
+from rag_assets.projects.failures import list_failures
 from rag_assets.settings.settings import Settings
 from tests.support.fakes import ENCODERS, HashEncoder
 from tests.support.runs import add_project, errors, failed_checks, rows, run
@@ -76,7 +76,7 @@ def test_one_failing_project_does_not_stop_the_others(three: Engine, tmp_path: P
     for asset in STAGES:
         assert statuses(asset) == {"materialized": set(PROJECTS), "failed": set()}
     with three.connect() as connection:
-        assert failures(connection) == []
+        assert list_failures(connection) == []
 
 
 def test_the_check_says_which_project_failed_and_why(three: Engine) -> None:

@@ -11,7 +11,7 @@ from rag_assets.documents.sources.globs import Selection
 from rag_assets.errors import UsageError
 from rag_assets.orchestration import partitions
 from rag_assets.repositories import SyncDocuments, SyncProjects
-from rag_assets.repositories.operations.documents import _glob
+from rag_assets.repositories.operations.documents import _exact_glob
 from tests.support.check_runs import change
 from tests.support.runs import rows, run
 
@@ -136,7 +136,7 @@ def test_a_forgotten_document_is_gone_and_stays_gone(built: Engine) -> None:
     "path", ["a.md", "a b.md", "deep/a.md", "#a.md", "!a.md", "a*.md", "[a].md", "a?.md", "a\\b.md", "a.md ", "ä.md"]
 )
 def test_only_the_forgotten_path_is_left_out(path: str) -> None:
-    selection = Selection(["*"], [_glob(path)])
+    selection = Selection(["*"], [_exact_glob(path)])
     assert not selection.matches(path)
     for other in ("b.md", "deeper/" + path, path + "x", "ab.md"):
         assert selection.matches(other)

@@ -13,7 +13,7 @@ from rag_assets.db.writes.rows import EmbeddingRow
 from rag_assets.db.writes.upserts import write_embeddings
 from rag_assets.documents.text import content_hash
 from rag_assets.errors import UsageError
-from rag_assets.repositories import Conversations, Purged, SyncConversations, SyncUsers
+from rag_assets.repositories import Conversations, PurgeCounts, SyncConversations, SyncUsers
 from tests.integration.repositories.conftest import InLoop
 from tests.integration.repositories.operations.test_messages import said, texts
 from tests.support.rows import definition, space_of, unit_vectors
@@ -119,7 +119,7 @@ def test_a_purge_leaves_nothing_of_a_conversation(engine: Engine, conversations:
     conversations.append_many(other, said("r1", "own"))
     embed(engine, "r1", "r2", "r3", "own")
     conversations.soft_delete(root)
-    assert conversations.purge(root) == Purged(conversations=1, messages=4, inherited=0, vectors=2)
+    assert conversations.purge(root) == PurgeCounts(conversations=1, messages=4, inherited=0, vectors=2)
     assert rows(engine, "SELECT id FROM rag.conversations") == [(other,)]
     assert rows(engine, "SELECT content FROM rag.conversation_messages ORDER BY 1") == [("own",), ("r1",)]
     left = {hash_ for (hash_,) in rows(engine, "SELECT content_hash FROM rag.embeddings")}
@@ -150,8 +150,8 @@ def test_a_purge_takes_nothing_that_forks_read(engine: Engine, conversations: Sy
         conversations.append_many(reader, said(name))
     before = {name: texts(conversations.history(reader)) for name, reader in readers.items()}
     states = {name: conversations.get(reader) for name, reader in readers.items()}
-    assert conversations.purge(middle) == Purged(conversations=1, messages=0, inherited=2, vectors=0)
-    assert conversations.purge(root) == Purged(conversations=1, messages=1, inherited=3, vectors=1)
+    assert conversations.purge(middle) == PurgeCounts(conversations=1, messages=0, inherited=2, vectors=0)
+    assert conversations.purge(root) == PurgeCounts(conversations=1, messages=1, inherited=3, vectors=1)
     assert {name: texts(conversations.history(reader)) for name, reader in readers.items()} == before
     assert before["late"] == ["r1", "r2", "r3", "m4", "m5", "late"]
     assert before["early"] == ["r1", "r2", "early"]
@@ -179,7 +179,7 @@ def test_a_user_purged_takes_all_of_theirs_but_what_others_forked(
     bob = users.create("bob@example.org")
     theirs = conversations.fork(root, version=2, user_id=bob.id).id
     conversations.fork(root, version=3)
-    assert users.purge(ada.id) == Purged(conversations=2, messages=2, inherited=2, vectors=0)
+    assert users.purge(ada.id) == PurgeCounts(conversations=2, messages=2, inherited=2, vectors=0)
     assert texts(conversations.history(theirs)) == ["r1", "r2"]
     assert rows(engine, "SELECT email FROM rag.users") == [("bob@example.org",)]
     assert rows(engine, "SELECT id FROM rag.conversations") == [(theirs,)]

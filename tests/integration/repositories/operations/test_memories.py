@@ -261,7 +261,7 @@ def test_many_memories_are_recalled_as_an_exact_scan_ranks_them(
     exactly: bool,
 ) -> None:
     if not exactly:
-        monkeypatch.setattr("rag_assets.repositories.operations.recall.EXACT_MEMORIES", 0)
+        monkeypatch.setattr("rag_assets.repositories.operations.recall.MAX_EXACT_MEMORIES", 0)
     vectors = unit_vectors(300, 8)
     with engine.begin() as connection:
         connection.execute(
