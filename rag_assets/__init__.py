@@ -6,6 +6,7 @@ from rag_assets._deprecated import install
 
 if TYPE_CHECKING:
     from rag_assets.client import AsyncClient, Client
+    from rag_assets.documents.sources.base import Source, SourceFile
     from rag_assets.errors import (
         BusyError,
         DocumentError,
@@ -39,7 +40,9 @@ __all__ = [
     "ServiceError",
     "SessionError",
     "Settings",
+    "Source",
     "SourceError",
+    "SourceFile",
     "UsageError",
     "build_definitions",
 ]
@@ -53,6 +56,8 @@ _MODULES = {
     "Hit": "search.results",
     "RagPipeline": "orchestration.component",
     "Settings": "settings.settings",
+    "Source": "documents.sources.base",
+    "SourceFile": "documents.sources.base",
     "build_definitions": "orchestration.build",
 }
 

@@ -1,6 +1,7 @@
 """One function an asset: bring its table, index or pointer to what it should be, for some projects."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -55,17 +56,18 @@ def documents(
             max_bytes=max_bytes,
             state_dir=settings.state_dir,
         )
-        yield from refresh_documents(
-            engine,
-            project=name,
-            project_id=project.id,
-            source=source,
-            readers=readers,
-            workers=settings.parse_workers,
-            wait_s=settings.lock_wait_s,
-            confirm_deletions=confirm_deletions,
-            retry_failed=retry_failed,
-        )
+        with closing(source):
+            yield from refresh_documents(
+                engine,
+                project=name,
+                project_id=project.id,
+                source=source,
+                readers=readers,
+                workers=settings.parse_workers,
+                wait_s=settings.lock_wait_s,
+                confirm_deletions=confirm_deletions,
+                retry_failed=retry_failed,
+            )
 
     with (
         Readers(

@@ -118,7 +118,7 @@ def _prepare(
         settings = expecting(settings, questions, thresholds)
         if language is not None:
             settings["language"] = check_language(connection, language)
-        open_source(uri, include=settings.get("include", ()), exclude=settings.get("exclude", ()))
+        open_source(uri, include=settings.get("include", ()), exclude=settings.get("exclude", ())).close()
         if known is None or known.removed_at or (known.source_uri, known.settings) != (uri, settings):
             check_not_declared(declarations, name)
             save_project(connection, name, uri, settings)

@@ -47,7 +47,7 @@ def add(
             read_questions_at(settings["questions"])
         if "language" in settings:
             check_language(connection, settings["language"])
-        open_source(uri, include=settings.get("include", ()), exclude=settings.get("exclude", ()))
+        open_source(uri, include=settings.get("include", ()), exclude=settings.get("exclude", ())).close()
         _check_tokens(name, settings)
         save_project(connection, name, uri, settings, description=description)
     sync_partitions(engine)

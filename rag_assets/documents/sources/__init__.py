@@ -7,6 +7,7 @@ from pathlib import Path
 from rag_assets.documents.sources.base import Source, SourceFile
 from rag_assets.documents.sources.globs import Selection
 from rag_assets.documents.sources.python_topics import TOPICS_NAME, TOPICS_URI, TopicsSource
+from rag_assets.documents.sources.source_types import find_source_type, open_source_type
 from rag_assets.documents.sources.uri import canonical_uri, check_protocol, is_local, protocols
 
 __all__ = ["TOPICS_NAME", "TOPICS_URI", "Source", "SourceFile", "canonical_uri", "open_source"]
@@ -31,6 +32,9 @@ def open_source(
     and SourceError for a local path where there is nothing.
     """
     canonical = canonical_uri(uri)
+    source_type = find_source_type(protocols(canonical)[0])
+    if source_type is not None:
+        return open_source_type(source_type, canonical, include=include, exclude=exclude, max_bytes=max_bytes)
     selection = Selection(include, exclude)
     if canonical == TOPICS_URI:
         return TopicsSource(selection, max_bytes)

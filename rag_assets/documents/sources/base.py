@@ -22,18 +22,33 @@ class SourceFile:
 
 
 class Source(Protocol):
-    """Where documents come from. Sources can be pickled, and `read` may be called from several threads."""
+    """A place that documents are read from, such as a folder, a bucket or a wiki.
+
+    Packages register their own under the entry point group `rag_assets.sources`: the name of the entry point is the
+    scheme of its URLs, its value a callable `(uri, *, include, exclude, max_bytes) -> Source`. The globs and the size
+    limit are enforced on what it returns; a source may use them to list and read less.
+    """
 
     @property
     def uri(self) -> str:
         """The canonical address: it can be stored and opened again from another working directory."""
 
     def list(self) -> Iterator[SourceFile]:
-        """All documents, sorted by path. Raises SourceError, at the latest at the end, where a part of the
-        source could not be listed: only a listing that ends by itself says that a document is gone."""
+        """All documents, sorted by path.
+
+        Documents that are no longer listed are deleted. Raise SourceError when a part of the source cannot be listed,
+        instead of leaving it out.
+        """
 
     def read(self, path: str) -> bytes:
-        """The bytes of one listed document. Raises DocumentError where this one cannot be read."""
+        """The bytes of one listed document; called from several threads at a time.
+
+        Raise DocumentError when this document cannot be read: it is recorded as failed and the run continues. Any
+        SourceError ends the run.
+        """
+
+    def close(self) -> None:
+        """Release connections and files. An interrupted run may close a source that is still reading."""
 
 
 # Names can hold what PostgreSQL's UTF8 cannot: bytes that are not UTF-8 (Python's lone surrogates) and NUL.

@@ -52,6 +52,9 @@ class FolderSource:
             raise DocumentError(f"{path!r} is not a path of {self.uri}")
         return _read(os.path.join(from_text(self.uri), from_text(path)), path, self.max_bytes)
 
+    def close(self) -> None:
+        """Nothing is held open."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
@@ -74,6 +77,9 @@ class FileSource:
         if path != self.uri.rpartition("/")[2]:
             raise DocumentError(f"{path!r} is not a path of {self.uri}")
         return _read(from_text(self.uri), path, self.max_bytes)
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 def open_local(

@@ -40,6 +40,9 @@ class TopicsSource:
         refuse_larger(path, len(data), self.max_bytes)
         return data
 
+    def close(self) -> None:
+        """Nothing is held open."""
+
 
 def _topics() -> dict[str, str]:
     try:

@@ -85,6 +85,10 @@ class RemoteSource:
         except Exception as error:  # Each file system raises its own.
             raise DocumentError(f"{path!r} cannot be read ({_reason(error)})") from error
 
+    def close(self) -> None:
+        with self._lock:
+            self._opened = None
+
     def _read(self, fs: Any, name: str, path: str) -> bytes:
         if self._max_bytes is not None:
             size = fs.info(name).get("size")

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, unquote
 
 from rag_assets.documents.sources.base import from_text, to_text
 from rag_assets.documents.sources.python_topics import TOPICS_URI
+from rag_assets.documents.sources.source_types import find_source_type, source_type_schemes
 from rag_assets.errors import UsageError
 
 _LINK = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://(.*)", re.DOTALL)
@@ -40,6 +41,9 @@ def canonical_uri(uri: "str | os.PathLike[str]") -> str:
     if not isinstance(uri, str) or ("://" not in text and "::" not in text) or os.path.lexists(text):
         # What is canonical already has such names written out.
         return to_text(_absolute(text if os.path.lexists(text) else from_text(text)))
+    if find_source_type(protocols(text)[0]) is not None:
+        # Not a chain: a registered source type gets the whole address.
+        return to_text(_canonical_link(from_text(text)))
     links = [_canonical_link(link) for link in from_text(text).split("::")]
     if links[-1].startswith(("zip://", "tar://")):
         raise UsageError(f"{text!r} names no archive; write for example 'zip://::folder/archive.zip'")
@@ -52,7 +56,7 @@ def is_local(canonical: str) -> bool:
 
 def protocols(canonical: str) -> list[str]:
     found = (_LINK.match(link) for link in canonical.split("::"))
-    return [link[1] if link else "file" for link in found]
+    return [link[1].lower() if link else "file" for link in found]
 
 
 def check_protocol(protocol: str) -> None:
@@ -63,7 +67,12 @@ def check_protocol(protocol: str) -> None:
     try:
         fsspec.get_filesystem_class(protocol)
     except ValueError:
-        near = get_close_matches(protocol, fsspec.available_protocols(), cutoff=0.5)
+        if find_source_type(protocol) is not None:
+            raise UsageError(
+                f"{protocol}:// is a registered source type, which cannot be part of a chain of URLs; name its own URL"
+            ) from None
+        known = [*fsspec.available_protocols(), *source_type_schemes()]
+        near = get_close_matches(protocol, known, cutoff=0.5)
         hint = (
             f"did you mean {' or '.join(f'{name}://' for name in near)}?" if near else "see fsspec's list of protocols"
         )
@@ -117,9 +126,14 @@ def _refuse_credentials(protocol: str, rest: str) -> None:
     if secret:
         raise UsageError(
             f"the {protocol}:// address carries credentials, which would be stored with the project; leave "
-            "them out and give them through the environment (the package's own variables, or "
-            f"FSSPEC_{protocol.upper()}_<OPTION>)"
+            f"them out and give them through the environment ({_credential_variables(protocol)})"
         )
+
+
+def _credential_variables(protocol: str) -> str:
+    if find_source_type(protocol) is not None:
+        return "the variables that its source type reads"
+    return f"the package's own variables, or FSSPEC_{protocol.upper()}_<OPTION>"
 
 
 def _absolute(path: str) -> str:

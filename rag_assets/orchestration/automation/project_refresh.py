@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -160,9 +161,10 @@ def listing_fingerprint(source_uri: str, own: "ProjectSettings", state_dir: Path
     from rag_assets.documents.sources import open_source
 
     digest = sha256()
-    source = open_source(source_uri, include=own.include, exclude=[*own.exclude, *own.forgotten], state_dir=state_dir)
-    for file in source.list():
-        digest.update(json.dumps([file.path, file.version, file.size_bytes]).encode())
+    exclude = [*own.exclude, *own.forgotten]
+    with closing(open_source(source_uri, include=own.include, exclude=exclude, state_dir=state_dir)) as source:
+        for file in source.list():
+            digest.update(json.dumps([file.path, file.version, file.size_bytes]).encode())
     return digest.hexdigest()[:32]
 
 

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,11 +67,10 @@ def read_questions_at(address: str) -> QuestionSet:
     """The questions of a local path, or of what an fsspec URL leads to."""
     if is_local(address):
         return read_questions(Path(address))
-    source = open_source(address)
-    files = list(source.list())
-    if not files:
-        raise UsageError(f"{address} has no file of questions; check the address.")
-    with tempfile.TemporaryDirectory(prefix="rag-questions-") as folder:
+    with closing(open_source(address)) as source, tempfile.TemporaryDirectory(prefix="rag-questions-") as folder:
+        files = list(source.list())
+        if not files:
+            raise UsageError(f"{address} has no file of questions; check the address.")
         for file in files:
             copy = Path(folder, file.path)
             copy.parent.mkdir(parents=True, exist_ok=True)

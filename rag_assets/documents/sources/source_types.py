@@ -1,0 +1,139 @@
+"""Source types that other packages register as entry points of the group `rag_assets.sources`."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+from rag_assets.documents.sources.base import Source, SourceFile, refuse_larger
+from rag_assets.documents.sources.globs import Selection
+from rag_assets.documents.text import is_text
+from rag_assets.errors import DocumentError, RagAssetsError, SourceError, UsageError
+
+ENTRY_POINT_GROUP = "rag_assets.sources"
+_MEMBERS = ("uri", "list", "read", "close")
+# Always a path of this machine.
+_LOCAL_SCHEMES = frozenset({"file", "local"})
+
+
+def find_source_type(scheme: str) -> EntryPoint | None:
+    """The entry point that is registered for URLs of this scheme, or None.
+
+    It takes precedence over fsspec's file system of the same scheme: it was installed on purpose, and a later release
+    of fsspec that adds the scheme must not change where a stored project reads from.
+    """
+    if scheme in _LOCAL_SCHEMES:
+        return None
+    found = {entry.value: entry for entry in _entry_points(tuple(sys.path)) if entry.name.lower() == scheme}
+    if len(found) > 1:
+        raise UsageError(
+            f"{scheme}:// is registered by {' and by '.join(sorted(map(_describe, found.values())))}; "
+            "uninstall one of these packages"
+        )
+    return next(iter(found.values()), None)
+
+
+def source_type_schemes() -> list[str]:
+    return sorted({entry.name.lower() for entry in _entry_points(tuple(sys.path))})
+
+
+def open_source_type(
+    entry: EntryPoint, uri: str, *, include: Sequence[str], exclude: Sequence[str], max_bytes: int | None
+) -> "ExternalSource":
+    """Load a source type and open an address with it.
+
+    Raises UsageError when the source type cannot be loaded or does not return a source. An error of this package that
+    the source type raises is passed on; any other becomes a SourceError.
+    """
+    origin = f"the source type {_describe(entry)}"
+    selection = Selection(include, exclude)
+    try:
+        source_type = entry.load()
+    except Exception as error:
+        raise UsageError(f"{origin} cannot be loaded ({_reason(error)}); correct or uninstall its package") from error
+    if not callable(source_type):
+        raise UsageError(f"{origin} is not callable; name a class or function that returns a source")
+    try:
+        source = source_type(uri, include=tuple(include), exclude=tuple(exclude), max_bytes=max_bytes)
+    except RagAssetsError:
+        raise
+    except Exception as error:
+        raise SourceError(f"{uri} cannot be opened by {origin} ({_reason(error)})") from error
+    missing = [name for name in _MEMBERS if not hasattr(source, name)]
+    if missing:
+        raise UsageError(
+            f"{origin} returned an object of type {type(source).__name__} without {', '.join(missing)}; "
+            f"a source has {', '.join(_MEMBERS)}"
+        )
+    return ExternalSource(uri, source, selection, max_bytes)
+
+
+class ExternalSource:
+    """A source of another package, held to the contract of `Source`.
+
+    It applies the globs and the size limit, sorts the listing and checks each of its files. Exceptions that are not of
+    this package become a SourceError while listing and a DocumentError while reading.
+    """
+
+    def __init__(self, uri: str, source: Source, selection: Selection, max_bytes: int | None) -> None:
+        self.uri = uri
+        self._source = source
+        self._selection = selection
+        self._max_bytes = max_bytes
+
+    def list(self) -> Iterator[SourceFile]:
+        files: dict[str, SourceFile] = {}
+        try:
+            for file in self._source.list():
+                _check_file(self.uri, file)
+                if file.path in files:
+                    raise SourceError(f"{self.uri} lists {file.path!r} twice; a path must be unique in its source")
+                files[file.path] = file
+        except RagAssetsError:
+            raise
+        except Exception as error:
+            raise SourceError(f"{self.uri} cannot be listed ({_reason(error)})") from error
+        yield from (files[path] for path in sorted(files) if self._selection.takes_below(path))
+
+    def read(self, path: str) -> bytes:
+        try:
+            data = self._source.read(path)
+        except RagAssetsError:
+            raise
+        except Exception as error:
+            raise DocumentError(f"{path!r} cannot be read ({_reason(error)})") from error
+        if not isinstance(data, bytes):
+            raise SourceError(f"{self.uri} returned {path!r} as {type(data).__name__}; read() must return bytes")
+        refuse_larger(path, len(data), self._max_bytes)
+        return data
+
+    def close(self) -> None:
+        self._source.close()
+
+
+@cache
+def _entry_points(_path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    # Reading the metadata of all installed packages takes some 20 ms; it is read again when sys.path changes.
+    return tuple(entry_points(group=ENTRY_POINT_GROUP))
+
+
+def _describe(entry: EntryPoint) -> str:
+    package = f" of {entry.dist.name}" if entry.dist is not None else ""
+    return f"{entry.name} = {entry.value}{package}"
+
+
+def _check_file(uri: str, file: object) -> None:
+    if not isinstance(file, SourceFile):
+        raise SourceError(f"{uri} lists an object of type {type(file).__name__}; list() must yield SourceFile objects")
+    path, version, size_bytes = file.path, file.version, file.size_bytes
+    if not is_text(path) or any(part in ("", ".", "..") for part in path.split("/")):
+        raise SourceError(f"{uri} lists the path {path!r}; a path must be relative, like 'folder/name.md'")
+    if not is_text(version):
+        raise SourceError(f"{uri} lists {path!r} with the version {version!r}; a version must be text, '' if unknown")
+    if size_bytes is not None and (not isinstance(size_bytes, int) or isinstance(size_bytes, bool) or size_bytes < 0):
+        raise SourceError(f"{uri} lists {path!r} with size_bytes {size_bytes!r}; give a number of bytes, or None")
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
