@@ -48,7 +48,9 @@ def test_another_name_is_an_attribute_error() -> None:
         _ = rag_assets.Retriever
 
 
-@pytest.mark.parametrize("name", ["Client", "AsyncClient", "Filters", "Answer", "Hit", "Settings", "SourceFile", "UsageError"])
+@pytest.mark.parametrize(
+    "name", ["Client", "AsyncClient", "Filters", "Answer", "Hit", "Settings", "SourceFile", "UsageError"]
+)
 def test_an_application_imports_neither_dagster_nor_models(name: str) -> None:
     heavy = ("dagster", "torch", "numpy", "sentence_transformers", "pyarrow", "pandas", "xberg")
     code = f"import sys; from rag_assets import {name}; print([one for one in {heavy} if one in sys.modules])"
