@@ -23,8 +23,8 @@ from rag_assets.db.server.server import EmbeddedServer
 from rag_assets.pipeline.audit import latency
 from rag_assets.settings.settings import Settings
 
-# What starts commands, servers and browsers takes the longest: nobody is to be left alone with it at the end.
-FIRST = ("launch", "library", "ui", "cli")
+# What starts commands, servers and browsers takes longest and runs first, so that no worker is left alone with it.
+FIRST = ("launch", "packaging", "ui", "cli")
 TEMPLATE = "rag_template"
 BUILT_TEMPLATE = "rag_built_template"
 # Filling and indexing the probe of the speed check takes longer than all else that a run of a job does with little in

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, text
 
 from tests.support.check_runs import change
+from tests.support.runs import rows
 
 INDEX = "rag.ix_embeddings_1_hnsw"
 # Two vectors that no other text shares, far apart in the order of hashes, which is as good as random.
@@ -128,3 +129,19 @@ def add_half_a_space(engine: Engine) -> None:
         table = "CREATE TABLE rag.embeddings_2 PARTITION OF rag.embeddings FOR VALUES IN (2)"
         for statement in (space, table, half):
             connection.execute(text(statement))
+
+
+def pipeline_tables(engine: Engine) -> dict[str, list[tuple[object, ...]]]:
+    """All that a clean run writes, without times and run ids."""
+    unlike = "- 'created_at' - 'updated_at' - 'run_id' - 'promoted_at'"
+    return {
+        name: rows(engine, f"SELECT to_jsonb(t) {unlike} FROM rag.{name} t ORDER BY {order}")
+        for name, order in (
+            ("documents", "id"),
+            ("document_chunks", "id"),
+            ("document_chunkings", "document_id, chunking"),
+            ("embeddings", "space_id, content_hash"),
+            ("embedding_spaces", "id"),
+            ("live_chunks", "id"),
+        )
+    }

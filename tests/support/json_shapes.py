@@ -58,6 +58,8 @@ EMBED = {
     "checks": [CHECK],
     "run_ids": [str],
 }
+DAMAGE = {"kind": str, "what": str, "where": str, "rows": int, "examples": [str], "mendable": bool}
+REPAIR = {"dry_run": bool, "damage": [DAMAGE], "left": [DAMAGE], "checks": [CHECK], "run_ids": [str]}
 CHECKS = {"checks": [CHECK], "run_ids": [str]}
 PROJECTS = {
     "projects": [

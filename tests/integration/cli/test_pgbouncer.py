@@ -9,7 +9,7 @@ from sqlalchemy import URL, Engine, text
 from rag_assets.db.database import shared_engine
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings, load_settings
-from tests.integration.cli.conftest import Cli
+from tests.support.command_line import Cli
 from tests.support.fakes import HashEncoder
 from tests.support.pgbouncer import needs_pgbouncer, pooled
 

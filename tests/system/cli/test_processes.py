@@ -67,7 +67,6 @@ def test_folder_of_its_own_is_an_installation_of_its_own(
             EmbeddedServer.at(folder / ".rag_assets").stop()
 
 
-@pytest.mark.slow
 def test_topics_with_the_real_model_then_nothing_to_do_without_it(settings: Settings, tmp_path: Path) -> None:
     said = call("ingest", "--json")
     assert said.returncode == 0, said.stderr
@@ -98,7 +97,6 @@ def test_topics_with_the_real_model_then_nothing_to_do_without_it(settings: Sett
     assert call("check", "--json").returncode == 0
 
 
-@pytest.mark.slow
 def test_commands_at_one_time_do_not_disturb_each_other(settings: Settings, tmp_path: Path) -> None:
     for name in ("one", "two"):
         write(tmp_path / name / "a.md", f"# {name}\n\nThe text of {name}.")

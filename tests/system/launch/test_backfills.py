@@ -11,8 +11,6 @@ from tests.support.dagster_servers import Server, serving
 from tests.support.runs import add_project, rows
 from tests.support.stages import write
 
-pytestmark = pytest.mark.slow
-
 INGESTED = ["raw_documents", "chunks", "embeddings", "hnsw_index", "live_space"]
 
 

@@ -16,8 +16,6 @@ from tests.support.paths import FILES
 from tests.support.runs import STAGES, add_project, encoder, rows, run
 from tests.support.stages import write
 
-pytestmark = pytest.mark.slow
-
 # Far less than what is ended would have taken; seconds, where nobody else uses the machine.
 SOON_S = 30
 WORKING = (

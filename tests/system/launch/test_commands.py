@@ -15,8 +15,6 @@ from tests.support.runs import rows
 DEFINITIONS = "rag_assets.definitions"
 VARIABLE = {"DAGSTER_MODULE_NAME": DEFINITIONS}
 
-pytestmark = pytest.mark.slow
-
 
 def call(line: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     command, *words = line.split()

@@ -79,7 +79,6 @@ def runs() -> list[str]:
     return [run.status.value for run in reversed(dg.DagsterInstance.get().get_runs())]
 
 
-@pytest.mark.slow
 def test_an_ingest_goes_on_from_where_it_was_interrupted(settings: Settings, engine: Engine, folder: Path) -> None:
     assert interrupted(ingest(folder), lambda: rows(engine, EMBEDDED) != [(0,)]) == (130, "", SAID)
     assert runs() == ["CANCELED"]
@@ -95,7 +94,6 @@ def test_an_ingest_goes_on_from_where_it_was_interrupted(settings: Settings, eng
     assert runs() == ["CANCELED", "SUCCESS"]
 
 
-@pytest.mark.slow
 def test_of_several_runs_the_one_under_way_is_cancelled(
     settings: Settings, engine: Engine, folder: Path, tmp_path: Path
 ) -> None:

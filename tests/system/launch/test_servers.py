@@ -10,9 +10,6 @@ from sqlalchemy import Engine
 from tests.support.dagster_servers import BIN, DAEMONS, serving
 from tests.support.runs import rows
 
-pytestmark = pytest.mark.slow
-
-
 COMMANDS = [
     (("dagster", "dev"), signal.SIGINT),
     (("dg", "dev"), signal.SIGTERM),

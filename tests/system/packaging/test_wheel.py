@@ -95,7 +95,6 @@ def test_a_setting_in_yaml_that_there_is_not_is_refused_with_the_nearest(desk: P
     assert "there is no setting 'state_dri'; did you mean 'state_dir'?" in said.stdout + said.stderr
 
 
-@pytest.mark.slow
 def test_dg_knows_the_component_and_checks_its_yaml(desk: Place) -> None:
     assert "rag_assets.RagPipeline" in desk.call("dg", "list", "components")
     desk.call("dg", "scaffold", "defs", "rag_assets.RagPipeline", "2nd", "--format", "python")
@@ -109,7 +108,6 @@ def test_dg_knows_the_component_and_checks_its_yaml(desk: Place) -> None:
     assert "key_prefx" in said.stdout + said.stderr
 
 
-@pytest.mark.slow
 def test_a_pipeline_in_yaml_ingests_and_serves_by_the_real_model(desk: Place) -> None:
     declare(desk, "notes")
     told = json.loads(desk.call("python", str(DRIVE), "desk.definitions", "notes=shared", "--check"))["notes"]
@@ -123,7 +121,6 @@ def test_a_pipeline_in_yaml_ingests_and_serves_by_the_real_model(desk: Place) ->
     assert [hit["file_path"] for hit in json.loads(said)["hits"]] == ["notes.md"]
 
 
-@pytest.mark.slow
 def test_one_daemon_keeps_both_up_to_date(place: Make) -> None:
     project = place("merged", RAG_ASSETS_AUTOMATION="true", RAG_ASSETS_SENSOR_INTERVAL_S="5")
     for prefix in TEXTS:
@@ -143,7 +140,6 @@ def test_one_daemon_keeps_both_up_to_date(place: Make) -> None:
     assert set(project.call("python", "-c", jobs).split()) == {"docs_ingest", "notes_ingest"}
 
 
-@pytest.mark.slow
 def test_dagster_s_own_commands_run_the_assets_in_processes_of_their_own(place: Make) -> None:
     project = place("merged")
     for prefix in TEXTS:

@@ -36,8 +36,8 @@ def zoo(built: Engine) -> Iterator[Path]:
     ("method", "storage", "shown"),
     [
         ("hnsw", "halfvec", "halfvec"),
-        pytest.param("hnsw", "bit", "vector", marks=pytest.mark.slow),
-        pytest.param("ivfflat", "vector", "vector", marks=pytest.mark.slow),
+        pytest.param("hnsw", "bit", "vector"),
+        pytest.param("ivfflat", "vector", "vector"),
     ],
 )
 def test_another_index_of_the_same_model_embeds_nothing(
@@ -56,7 +56,6 @@ def test_another_index_of_the_same_model_embeds_nothing(
     assert rows(built, "SELECT method, storage FROM rag.embedding_spaces WHERE id = 2") == [(method, storage)]
 
 
-@pytest.mark.slow
 def test_another_chunking_embeds_only_texts_that_no_space_of_the_model_has(
     built: Engine, zoo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,7 +69,6 @@ def test_another_chunking_embeds_only_texts_that_no_space_of_the_model_has(
     assert rows(built, "SELECT count(*) FROM rag.embeddings_2") == [(len(new),)]
 
 
-@pytest.mark.slow
 def test_the_live_space_stays_fresh_while_the_wanted_one_is_refused(
     built: Engine, zoo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

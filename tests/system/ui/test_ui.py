@@ -1,6 +1,6 @@
 """The Dagster UI in a real browser, from an empty state on, as a newcomer goes through it.
 
-    UI_PICTURES=pictures pytest -m slow -n 0 tests/ui
+    UI_PICTURES=pictures pytest -n 0 tests/system/ui
 
 keeps the screenshots in a folder; those of the README are two of them, `asset_graph.png` and `check_page.png`.
 """
@@ -22,7 +22,6 @@ from tests.system.ui.conftest import OWNER
 if TYPE_CHECKING:
     from tests.support.ui_pages import Pages
 
-pytestmark = pytest.mark.slow
 
 TOPICS = "python-topics"
 TABLES = {"raw_documents": "documents", "chunks": "document_chunks", "embeddings": "embeddings"}

@@ -5,8 +5,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine
 
-from tests.integration.cli.conftest import Cli
 from tests.support.check_runs import change
+from tests.support.command_line import Cli
 from tests.support.runs import rows
 
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
-from tests.integration.cli.conftest import Cli
+from tests.support.command_line import Cli
 from tests.support.json_shapes import INGEST, assert_shape
 from tests.support.runs import rows
 from tests.support.stages import write
@@ -73,7 +73,6 @@ def test_red_check_gives_1_and_names_the_check(
     assert [check["name"] for check in said.json["checks"] if not check["passed"]] == ["search_latency"]
 
 
-@pytest.mark.slow
 def test_vanished_documents_are_kept_until_confirmed(
     settings: Settings, engine: Engine, folder: Path, cli: Cli
 ) -> None:
@@ -89,7 +88,6 @@ def test_vanished_documents_are_kept_until_confirmed(
     assert cli("ingest", folder, "--json", "--confirm-deletions").json["documents"]["deleted"] == 2
 
 
-@pytest.mark.slow
 def test_globs_are_stored_with_the_project_and_used_again(
     settings: Settings, engine: Engine, folder: Path, cli: Cli
 ) -> None:
@@ -100,7 +98,6 @@ def test_globs_are_stored_with_the_project_and_used_again(
     assert cli("ingest", folder, "--project", "zoo", "--json").json["documents"]["seen"] == 3
 
 
-@pytest.mark.slow
 def test_two_folders_of_one_name_are_told_apart(settings: Settings, folder: Path, cli: Cli, tmp_path: Path) -> None:
     cli("ingest", folder)
     other = tmp_path / "elsewhere" / folder.name
@@ -111,7 +108,6 @@ def test_two_folders_of_one_name_are_told_apart(settings: Settings, folder: Path
     assert cli("ingest", other, "--project", "other", "--json").json["documents"]["new"] == 1
 
 
-@pytest.mark.slow
 def test_single_file_and_archive_are_sources(settings: Settings, folder: Path, cli: Cli, tmp_path: Path) -> None:
     import shutil
 
@@ -187,7 +183,6 @@ def test_wrong_value_in_env_file_is_found_too(settings: Settings, cli: Cli, fold
     assert "RAG_ASSETS_HNSW_M '1000'" in cli("ingest", folder).error(2)
 
 
-@pytest.mark.slow
 def test_state_folder_below_the_source_is_no_document(
     settings: Settings, folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,7 +195,6 @@ def test_state_folder_below_the_source_is_no_document(
     assert (folder / "state" / "home" / "dagster.yaml").exists()
 
 
-@pytest.mark.slow
 def test_numbers_add_up_over_a_copied_and_a_renamed_file(settings: Settings, folder: Path, cli: Cli) -> None:
     cli("ingest", folder)
     (folder / "zebra.md").rename(folder / "horse.md")

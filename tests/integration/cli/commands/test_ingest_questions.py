@@ -7,13 +7,13 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
-from tests.integration.cli.conftest import Cli, Said
+from tests.support.command_line import Cli, CommandResult
 from tests.support.runs import rows
 
 SHARED = "The keeper feeds the whale every morning before the storm."
 
 
-def quality(said: Said) -> dict[str, object]:
+def quality(said: CommandResult) -> dict[str, object]:
     [found] = [check for check in said.json["checks"] if check["name"] == "search_quality"]
     return dict(found)
 

@@ -2,8 +2,8 @@
 
 from sqlalchemy import Engine
 
-from tests.integration.cli.conftest import Cli
 from tests.support.check_runs import change
+from tests.support.command_line import Cli
 from tests.support.json_shapes import assert_shape
 
 FIGURES = {

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import URL, Engine
 
 from rag_assets.settings.settings import Settings
-from tests.integration.cli.conftest import Cli
+from tests.support.command_line import Cli
 from tests.support.json_shapes import assert_shape
 from tests.support.runs import rows
 

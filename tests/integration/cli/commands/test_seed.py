@@ -2,11 +2,10 @@
 
 import json
 
-import pytest
 from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
-from tests.integration.cli.conftest import Cli
+from tests.support.command_line import Cli
 from tests.support.runs import rows
 
 
@@ -23,7 +22,6 @@ def test_a_seed_says_what_it_added_and_the_second_that_all_was_there(
     assert set(json.loads(again.out)["added"].values()) == {0}
 
 
-@pytest.mark.slow
 def test_documents_are_ingested_with_it_where_there_are_none(cli: Cli, settings: Settings, engine: Engine) -> None:
     said = cli("seed")
     assert said.code == 0, said.err

@@ -5,7 +5,7 @@ from sqlalchemy import Engine
 
 from rag_assets.db.models.embeddings import EF_SEARCH
 from rag_assets.settings.settings import Settings
-from tests.integration.cli.conftest import Cli
+from tests.support.command_line import Cli
 from tests.support.json_shapes import assert_shape
 from tests.support.runs import rows
 

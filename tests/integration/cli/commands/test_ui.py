@@ -13,7 +13,7 @@ from rag_assets.cli.commands import ui
 from rag_assets.orchestration.partitions import projects
 from rag_assets.settings.settings import Settings
 from tests.conftest import install
-from tests.integration.cli.conftest import Cli, Said
+from tests.support.command_line import Cli, CommandResult
 from tests.support.dagster_servers import free_port
 from tests.support.paths import ROOT
 from tests.support.runs import rows
@@ -27,7 +27,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return lines
 
 
-def opened(cli: Cli) -> Said:
+def opened(cli: Cli) -> CommandResult:
     return cli("ui", "--port", str(free_port()))
 
 

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import URL, Engine
 
 from rag_assets.settings.settings import Settings
-from tests.integration.cli.conftest import Cli
+from tests.support.command_line import Cli
 
 
 def test_up_down_and_up_again(

@@ -5,7 +5,7 @@ from sqlalchemy import Engine, text
 
 from rag_assets.pipeline.audit import latency
 from rag_assets.settings.settings import load_settings
-from tests.integration.cli.conftest import Cli
+from tests.support.command_line import Cli
 from tests.support.corpus import PROJECTS
 from tests.support.json_shapes import STATUS, assert_shape
 from tests.support.runs import rows

@@ -17,7 +17,7 @@ from rag_assets.cli.runtime.installation import instance
 from rag_assets.definitions import defs
 from rag_assets.orchestration.storage.dead_runs import PROCESS_TAG, process_tag
 from rag_assets.settings.settings import Settings
-from tests.integration.cli.conftest import Cli
+from tests.support.command_line import Cli
 from tests.support.runs import add_project, fake_defs
 
 CODE = (

@@ -159,7 +159,6 @@ def test_versions_that_compare_spaces_by_one_value_find_each_of_its_own(engine: 
     assert "No new upgrade operations" in migrations.check(engine)
 
 
-@pytest.mark.slow
 def test_a_run_after_a_downgrade_and_upgrade_makes_everything_anew(built: Engine) -> None:
     migrations.downgrade(built, "0001")
     migrations.upgrade(built)

@@ -151,7 +151,6 @@ def test_a_deleted_message_leaves_at_the_next_run_unless_its_text_was_said_elsew
     assert embedded(engine, "messages") == hashes("said twice")
 
 
-@pytest.mark.slow
 def test_a_changed_index_takes_over_vectors_and_serves_only_when_nothing_found_before_is_lost(
     settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

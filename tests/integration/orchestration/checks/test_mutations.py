@@ -2,14 +2,12 @@
 
 from typing import Any
 
-import dagster as dg
 import pytest
 from sqlalchemy import Engine, func, text
 
 from rag_assets.db.index import knn
 from tests.support.check_runs import look, numbers, red
 from tests.support.damages import DAMAGES, add_half_a_space
-from tests.support.runs import run
 
 
 @pytest.mark.parametrize("name", DAMAGES)
@@ -55,15 +53,3 @@ def test_searches_that_send_iterative_scans_off_turn_the_check_of_the_index_red(
     found = look()
     assert red(found) == {"index_used"}
     assert "ends at its first candidates" in (found["index_used"].description or "")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("setting", ["STORAGE=bit", "METHOD=ivfflat"])
-def test_other_kinds_of_indexes_are_clean_too(built: Engine, monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
-    name, _, value = setting.partition("=")
-    monkeypatch.setenv(f"RAG_ASSETS_INDEX_{name}", value)
-    dg.DagsterInstance.get().add_dynamic_partitions("projects", ["sea", "zoo"])
-    assert run(keys=["sea", "zoo"]).success
-    found = look()
-    assert red(found) == set()
-    assert numbers(found, "index_used")["space"] == 2

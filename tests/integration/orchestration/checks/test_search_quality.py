@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pytest
 from sqlalchemy import Engine
 
 from tests.support.check_runs import change, look, numbers, red
@@ -113,7 +112,6 @@ def test_worse_answers_turn_a_check_red_that_was_green(built: Engine, tmp_path: 
     assert numbers(found, "search_quality")["zoo mrr@10"] < 1
 
 
-@pytest.mark.slow
 def test_a_run_over_one_project_asks_only_its_questions(built: Engine, tmp_path: Path) -> None:
     from tests.support.runs import run
 

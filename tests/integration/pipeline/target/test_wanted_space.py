@@ -133,7 +133,6 @@ def test_nothing_to_check_says_so(steps: Steps) -> None:
         checked_space(steps.engine, steps.target.definition)
 
 
-@pytest.mark.slow
 def test_space_does_not_flip_before_every_project_is_in_it(
     steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,7 +156,6 @@ def test_space_does_not_flip_before_every_project_is_in_it(
     assert rows(steps.engine, "SELECT count(*) FROM rag.live_chunks") == [(3,)]
 
 
-@pytest.mark.slow
 def test_going_back_before_the_flip_is_no_work(steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "one" / "a.md", "The text of one.")
     steps.project("one", tmp_path / "one")

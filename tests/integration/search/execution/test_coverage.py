@@ -15,9 +15,9 @@ from rag_assets.search.async_retriever import AsyncRetriever
 from rag_assets.search.execution import coverage
 from rag_assets.search.results import Degraded
 from rag_assets.search.retriever import Retriever
-from tests.integration.cli.conftest import Cli
-from tests.integration.cli.conftest import cli as cli
 from tests.support.check_runs import change
+from tests.support.command_line import Cli
+from tests.support.command_line import cli as cli
 from tests.support.json_shapes import STATUS, assert_shape
 from tests.support.runs import rows
 

@@ -30,9 +30,9 @@ KINDS = [
     ("hnsw", "bit"),
     ("ivfflat", "vector"),
     ("ivfflat", "bit"),
-    pytest.param(("hnsw", "vector"), marks=pytest.mark.slow),
-    pytest.param(("hnsw", "halfvec"), marks=pytest.mark.slow),
-    pytest.param(("ivfflat", "halfvec"), marks=pytest.mark.slow),
+    ("hnsw", "vector"),
+    ("hnsw", "halfvec"),
+    ("ivfflat", "halfvec"),
 ]
 
 
@@ -145,7 +145,6 @@ def test_other_clients_are_served_by_the_index_through_the_view(kind: tuple[Engi
         assert index_in_use(connection, space) in "\n".join(row[0] for row in plan)
 
 
-@pytest.mark.slow
 def test_the_latency_check_tops_it_up_under_the_same_kind_of_index(kind: tuple[Engine, EmbeddingSpace]) -> None:
     engine, space = kind
     latency = index.search_latency(engine, space, Settings())

@@ -19,7 +19,6 @@ from rag_assets.db.server.server import EmbeddedServer
 from rag_assets.errors import UsageError
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user"),
 ]
 

@@ -22,8 +22,6 @@ from tests.support.stages import write
 # A limit for what hangs, not for what is slow.
 LIMIT_S = 420
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def watched(settings: Settings, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:

@@ -42,14 +42,6 @@ def test_counts_are_those_of_each_text_alone_across_batches() -> None:
     assert counts == [alone[text] for text in texts]
 
 
-@pytest.mark.slow
-def test_the_window_is_the_one_that_sentence_transformers_reports() -> None:
-    from sentence_transformers import SentenceTransformer
-
-    model = SentenceTransformer(str(MODEL), device="cpu", local_files_only=True)
-    assert model_window(MODEL) == model.max_seq_length == 256
-
-
 @pytest.mark.parametrize(
     ("files", "window"),
     [

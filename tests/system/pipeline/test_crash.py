@@ -181,7 +181,6 @@ def test_run_killed_in_every_stage_in_turn_ends_in_the_same_rows(
     assert found == clean(engine, alone)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_run_killed_at_one_point_ends_in_the_same_rows(
     settings: Settings, engine: Engine, folder: Path, tmp_path: Path, children: Forker, alone: Content, point: str
@@ -194,7 +193,6 @@ def test_run_killed_at_one_point_ends_in_the_same_rows(
     assert found == clean(engine, alone)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("point", LIVE_POINTS)
 def test_flip_killed_half_way_leaves_the_old_space_serving_or_the_new_one(
     settings: Settings, engine: Engine, folder: Path, tmp_path: Path, children: Forker, point: str
@@ -250,7 +248,6 @@ def test_two_projects_at_once_share_a_space_without_loss(
     assert len(rows(engine, "SELECT * FROM rag.embedding_spaces")) == 1
 
 
-@pytest.mark.slow
 def test_waiting_run_says_who_holds_the_project(
     settings: Settings, engine: Engine, folder: Path, tmp_path: Path, children: Forker, alone: Content
 ) -> None:

@@ -60,13 +60,12 @@ def test_a_small_space_is_topped_up_to_ten_thousand_once(engine: Engine, space: 
     "change",
     [
         pytest.param("TRUNCATE rag.latency_probe_1", id="emptied-by-a-crash"),
-        pytest.param("DROP TABLE rag.latency_probe_1", id="dropped", marks=pytest.mark.slow),
+        pytest.param("DROP TABLE rag.latency_probe_1", id="dropped"),
         pytest.param(
             "DELETE FROM rag.embeddings WHERE get_byte(content_hash, 0) < 128",
             id="space-shrank",
-            marks=pytest.mark.slow,
         ),
-        pytest.param("COMMENT ON TABLE rag.latency_probe_1 IS NULL", id="build-died", marks=pytest.mark.slow),
+        pytest.param("COMMENT ON TABLE rag.latency_probe_1 IS NULL", id="build-died"),
     ],
 )
 def test_a_probe_that_does_not_fit_any_more_is_made_anew(engine: Engine, space: EmbeddingSpace, change: str) -> None:
@@ -79,7 +78,6 @@ def test_a_probe_that_does_not_fit_any_more_is_made_anew(engine: Engine, space: 
     assert (found.vectors, found.by_index) == (10_000, True)
 
 
-@pytest.mark.slow
 def test_a_probe_of_another_index_is_made_anew(engine: Engine, space: EmbeddingSpace) -> None:
     look(engine, space)
     before = probe(engine)
@@ -88,7 +86,6 @@ def test_a_probe_of_another_index_is_made_anew(engine: Engine, space: EmbeddingS
     assert probe(engine) != before
 
 
-@pytest.mark.slow
 def test_from_ten_thousand_vectors_on_the_space_itself_is_measured(engine: Engine) -> None:
     made = space_of(engine, definition("f", dimensions=384))
     fill(engine, made, 10_000)

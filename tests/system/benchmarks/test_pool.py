@@ -9,7 +9,6 @@ import pytest
 SMALL = ("--clients", "24", "--seconds", "6", "--pool", "4", "--vectors", "1000", "--think-ms", "50")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--restart",)])
 def test_nothing_is_lost_or_there_twice(more: tuple[str, ...]) -> None:
     argv = [sys.executable, "-m", "tests.benchmarks.pool", *SMALL, *more]

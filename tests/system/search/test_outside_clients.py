@@ -21,7 +21,7 @@ from tests.unit.docs.test_readme import README
 PYTHON = os.environ.get("OUTSIDE_CLIENTS_PYTHON")
 needs_clients = pytest.mark.skipif(
     PYTHON is None,
-    reason="OUTSIDE_CLIENTS_PYTHON names no Python with tests/integration/search/outside_clients.txt installed",
+    reason="OUTSIDE_CLIENTS_PYTHON names no Python with tests/system/search/outside_clients.txt installed",
 )
 QUESTION = "the keeper feeds the whale"
 VECTOR = [float(value) for value in HashEncoder().encode_query(QUESTION)]

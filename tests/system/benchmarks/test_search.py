@@ -5,31 +5,12 @@ from sqlalchemy import Engine
 
 from tests.benchmarks import synthetic
 from tests.benchmarks.clustered import Corpus
-from tests.benchmarks.filtering import recall
 from tests.benchmarks.search import Asked, measure
 from tests.support.runs import rows
 
 SIZE = 2_000
 
 
-def test_the_corpus_is_the_same_each_time_and_its_questions_are_held_out() -> None:
-    first, second = (Corpus(400) for _ in range(2))
-    [one], [other] = first.blocks(), second.blocks()
-    assert one.texts == other.texts
-    assert (one.vectors == other.vectors).all()
-    assert len(set(one.texts)) == 400
-    assert abs((one.vectors**2).sum(axis=1) - 1).max() < 1e-5
-    asked = first.questions(50)
-    assert (asked.vectors @ one.vectors.T).max() < 0.999
-
-
-def test_recall_counts_what_is_as_near_as_the_last_right_one() -> None:
-    assert recall([[0.1, 0.2], [0.1, 0.4]], [[0.1, 0.2], [0.1, 0.3]]) == 0.75
-    # Nothing found where two could be found; nothing expected where nothing qualifies.
-    assert recall([[], []], [[0.1, 0.2], []]) == 0
-
-
-@pytest.mark.slow
 def test_every_promised_figure_is_there(engine: Engine, settings: object) -> None:
     synthetic.fill(engine, SIZE)
     tiers = rows(engine, "SELECT metadata ->> 'tier', count(*) FROM rag.documents GROUP BY 1")

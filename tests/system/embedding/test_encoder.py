@@ -6,37 +6,15 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from rag_assets.embedding.encoder import SentenceTransformerEncoder, token_batches
+from rag_assets.embedding.encoder import SentenceTransformerEncoder
 from rag_assets.embedding.model import find_model
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings
 from tests.support.runs import rows
 from tests.support.stages import Steps, write
-from tests.unit.embedding.conftest import DIMENSIONS
+from tests.system.embedding.conftest import DIMENSIONS
 
 
-@pytest.mark.parametrize(
-    ("counts", "budget", "cuts"),
-    [
-        ([], 10, []),
-        ([50], 10, [(0, 1)]),
-        ([5, 5, 5, 5], 10, [(0, 2), (2, 4)]),
-        ([9, 3, 3, 3], 10, [(0, 1), (1, 4)]),
-        ([1] * 25, 10, [(0, 10), (10, 20), (20, 25)]),
-        ([3, 9], 10, [(0, 1), (1, 2)]),
-    ],
-)
-def test_batches_keep_to_the_budget_with_padding(counts: list[int], budget: int, cuts: list[tuple[int, int]]) -> None:
-    assert [(cut.start, cut.stop) for cut in token_batches(counts, budget)] == cuts
-
-
-def test_encoder_loads_nothing_before_the_first_text() -> None:
-    encoder = SentenceTransformerEncoder(find_model("sentence-transformers/all-MiniLM-L6-v2"))
-    assert not encoder.loaded
-    assert encoder.dimensions == 384
-
-
-@pytest.mark.slow
 def test_vectors_are_those_of_sentence_transformers(tiny: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
@@ -53,7 +31,6 @@ def test_vectors_are_those_of_sentence_transformers(tiny: Path) -> None:
     assert not np.allclose(query, found[0], atol=1e-3), "questions and documents have prompts of their own"
 
 
-@pytest.mark.slow
 def test_fewer_dimensions_are_the_first_ones_brought_to_length_1_again(tiny: Path) -> None:
     texts = ["A short text.", "word " * 40]
     for name in (str(tiny), "sentence-transformers/all-MiniLM-L6-v2"):
@@ -66,7 +43,6 @@ def test_fewer_dimensions_are_the_first_ones_brought_to_length_1_again(tiny: Pat
         assert cut.encode_query(texts[0]).shape == (16,)
 
 
-@pytest.mark.slow
 def test_prompts_that_are_given_take_the_place_of_the_models_own(tiny: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
@@ -79,7 +55,6 @@ def test_prompts_that_are_given_take_the_place_of_the_models_own(tiny: Path) -> 
     np.testing.assert_allclose(given.encode_query(texts[0]), asked[0], atol=1e-5)
 
 
-@pytest.mark.slow
 def test_other_model_is_built_beside_the_old_one_and_takes_over(
     settings: Settings, engine: Engine, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -390,7 +390,6 @@ def restart(server: EmbeddedServer) -> None:
     server.ensure_running()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", ["restarted", "crashed"])
 def test_a_build_outlives_the_server(own_server: EmbeddedServer, how: str) -> None:
     with own_engine(own_server) as engine:
@@ -428,7 +427,6 @@ def large_space(engine: Engine) -> EmbeddingSpace:
     return made
 
 
-@pytest.mark.slow
 def test_shared_memory_that_is_too_small_makes_the_build_serial(own_server: EmbeddedServer) -> None:
     with own_engine(own_server) as engine:
         space = large_space(engine)
@@ -438,7 +436,6 @@ def test_shared_memory_that_is_too_small_makes_the_build_serial(own_server: Embe
         ends_in_one_valid_index(engine, space)
 
 
-@pytest.mark.slow
 def test_a_full_disk_is_said_its_room_given_back_and_the_next_build_succeeds(own_server: EmbeddedServer) -> None:
     with own_engine(own_server) as engine:
         space = large_space(engine)

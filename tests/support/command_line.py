@@ -1,0 +1,69 @@
+"""Fixtures that run commands in this process: the real `main`, with a HashEncoder for the model."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rag_assets.definitions
+import rag_assets.search.execution.query_embedding
+from rag_assets.cli.main import main
+from tests.support.fakes import ENCODERS, HashEncoder
+from tests.support.runs import fake_defs
+from tests.support.stages import write
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    def error(self, code: int) -> str:
+        """The single line on stderr of a command that failed with this exit code."""
+        assert (self.code, self.out) == (code, ""), self
+        assert self.err.startswith("rag-assets: "), self.err
+        assert self.err.count("\n") == 1, self.err
+        return self.err
+
+
+Cli = Callable[..., CommandResult]
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    ENCODERS.clear()
+    monkeypatch.setattr(rag_assets.definitions, "defs", fake_defs)
+    monkeypatch.setattr(
+        rag_assets.search.execution.query_embedding, "_model_of", lambda space: HashEncoder(space.dimensions)
+    )
+
+    def call(*arguments: str | Path) -> CommandResult:
+        monkeypatch.setattr(sys, "argv", ["rag-assets", *map(str, arguments)])
+        capsys.readouterr()
+        code: Any = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        captured = capsys.readouterr()
+        return CommandResult(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "My Zoo (2024)"
+    write(folder / "zebra.md", "# Zebras\n\nZebras have stripes.\n")
+    write(folder / "whale.md", "# Whales\n\nWhales sing in the deep sea.\n")
+    write(folder / "notes.txt", "Nothing but plain words.\n")
+    return folder

@@ -1,0 +1,19 @@
+"""All checks pass on indexes of other methods and storages."""
+
+import dagster as dg
+import pytest
+from sqlalchemy import Engine
+
+from tests.support.check_runs import look, numbers, red
+from tests.support.runs import run
+
+
+@pytest.mark.parametrize("setting", ["STORAGE=bit", "METHOD=ivfflat"])
+def test_other_kinds_of_indexes_are_clean_too(built: Engine, monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    name, _, value = setting.partition("=")
+    monkeypatch.setenv(f"RAG_ASSETS_INDEX_{name}", value)
+    dg.DagsterInstance.get().add_dynamic_partitions("projects", ["sea", "zoo"])
+    assert run(keys=["sea", "zoo"]).success
+    found = look()
+    assert red(found) == set()
+    assert numbers(found, "index_used")["space"] == 2

@@ -1,0 +1,27 @@
+"""Encoders before any model is loaded."""
+
+import pytest
+
+from rag_assets.embedding.encoder import SentenceTransformerEncoder, token_batches
+from rag_assets.embedding.model import find_model
+
+
+@pytest.mark.parametrize(
+    ("counts", "budget", "cuts"),
+    [
+        ([], 10, []),
+        ([50], 10, [(0, 1)]),
+        ([5, 5, 5, 5], 10, [(0, 2), (2, 4)]),
+        ([9, 3, 3, 3], 10, [(0, 1), (1, 4)]),
+        ([1] * 25, 10, [(0, 10), (10, 20), (20, 25)]),
+        ([3, 9], 10, [(0, 1), (1, 2)]),
+    ],
+)
+def test_batches_keep_to_the_budget_with_padding(counts: list[int], budget: int, cuts: list[tuple[int, int]]) -> None:
+    assert [(cut.start, cut.stop) for cut in token_batches(counts, budget)] == cuts
+
+
+def test_encoder_loads_nothing_before_the_first_text() -> None:
+    encoder = SentenceTransformerEncoder(find_model("sentence-transformers/all-MiniLM-L6-v2"))
+    assert not encoder.loaded
+    assert encoder.dimensions == 384
