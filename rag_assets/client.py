@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from rag_assets.embedding.encoder import Encoder
     from rag_assets.search.analysis.aggregates import Aggregate
     from rag_assets.search.analysis.provenance import Provenance
-    from rag_assets.search.evaluation.judge import Report
+    from rag_assets.search.evaluation.run import EvaluationReport
     from rag_assets.search.kinds.dispatch import AnyAnswer, Kind, MixedAnswer
     from rag_assets.search.kinds.memories import MemoryAnswer, MemoryOptions
     from rag_assets.search.kinds.messages import MessageAnswer, MessageOptions
@@ -167,16 +167,20 @@ class Client:
         """Where a hit comes from: source and version, offsets, space, model, and the runs that wrote it."""
         return self._retriever.explain_hit(chunk_id)
 
-    def evaluate(self, queries: str | Path, *, project: str | None = None, mode: "Mode | None" = None) -> "Report":
+    def evaluate(
+        self, queries: str | Path, *, project: str | None = None, mode: "Mode | None" = None
+    ) -> "EvaluationReport":
         """How well searches find what evaluation queries ask for: nDCG@10, recall, MRR, latency.
 
         `queries` is a JSONL file (one a line: `{"query": …, "relevant": {"<file_path>": 1}}`) or a folder in BEIR's
         layout, local or behind a URL.
         """
-        from rag_assets.search.evaluation.judge import judge
-        from rag_assets.search.evaluation.thresholds import read_questions_at
+        from rag_assets.search.evaluation.run import run_evaluation
+        from rag_assets.search.evaluation.thresholds import read_queries_at
 
-        return judge(self._engine("read"), self._retriever, read_questions_at(str(queries)), project=project, mode=mode)
+        return run_evaluation(
+            self._engine("read"), self._retriever, read_queries_at(str(queries)), project=project, mode=mode
+        )
 
     def health(self) -> "list[Health]":
         """Whether this installation can serve: connection, extension, schema, indexes, pool; raises nothing."""
@@ -350,7 +354,7 @@ class AsyncClient:
 
     async def evaluate(
         self, queries: str | Path, *, project: str | None = None, mode: "Mode | None" = None
-    ) -> "Report":
+    ) -> "EvaluationReport":
         return await asyncio.to_thread(self._evaluate, queries, project, mode)
 
     async def health(self) -> "list[Health]":
@@ -418,7 +422,7 @@ class AsyncClient:
         """For what works for minutes and would block the loop: the caller runs it in a thread."""
         return Client(self.settings, reranker=self._reranker, encoder=self._encoder)
 
-    def _evaluate(self, queries: str | Path, project: str | None, mode: "Mode | None") -> "Report":
+    def _evaluate(self, queries: str | Path, project: str | None, mode: "Mode | None") -> "EvaluationReport":
         with self._blocking() as client:
             return client.evaluate(queries, project=project, mode=mode)
 

@@ -10,7 +10,7 @@ from rag_assets.db.spaces.vector_codec import PackedVector
 from rag_assets.documents.text import clean
 from rag_assets.errors import UsageError
 from rag_assets.search.filters.document_filters import NO_FILTERS, Filters
-from rag_assets.search.keyword.query_syntax import LONGEST_QUESTION
+from rag_assets.search.keyword.query_syntax import MAX_QUERY_CHARS
 from rag_assets.search.ranking.fusion import RRF_CONSTANT
 from rag_assets.search.ranking.mmr import CANDIDATES_PER_HIT
 from rag_assets.search.results import Mode
@@ -173,8 +173,8 @@ def _query(query: Any) -> tuple[str, tuple[float, ...] | PackedVector | None]:
         text = clean(query)
         if not text.strip():
             raise UsageError("the question is empty; give some words to search for.")
-        if len(text) > LONGEST_QUESTION:
-            raise UsageError(f"the question has {len(text)} characters; ask with {LONGEST_QUESTION} at most.")
+        if len(text) > MAX_QUERY_CHARS:
+            raise UsageError(f"the question has {len(text)} characters; ask with {MAX_QUERY_CHARS} at most.")
         return text, None
     if _is_usual(query):
         return "", PackedVector.of_array(query)

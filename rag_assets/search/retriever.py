@@ -18,7 +18,7 @@ from rag_assets.search.execution.executor import Answering
 from rag_assets.search.execution.live_space import Live
 from rag_assets.search.execution.query_embedding import Asking, MakeEncoder
 from rag_assets.search.execution.read_session import Reader
-from rag_assets.search.ranking.rerank import Reranker, configured_reranker
+from rag_assets.search.ranking.rerank import Reranker, reranker_from_settings
 from rag_assets.search.request import CHOOSING, LIKENESS, Options, Query, check_options, make_request
 from rag_assets.search.results import Answer
 from rag_assets.search.vector.nearest import Nearest
@@ -56,7 +56,7 @@ class Retriever:
         waiting = waiting or Waiting()
         if settings is not None:
             ef_search = ef_search or settings.ef_search
-            reranker = reranker or (configured_reranker(settings) if settings.reranker else None)
+            reranker = reranker or (reranker_from_settings(settings) if settings.reranker else None)
         self._reader = Reader(engine, waiting)
         self._live = Live(self._reader, space=space)
         self._live_messages = Live(self._reader, "messages")

@@ -15,9 +15,9 @@ import numpy as np
 
 from rag_assets.db.database import shared_engine
 from rag_assets.db.spaces.spaces import live_space
-from rag_assets.search.evaluation.metrics import means, measured
-from rag_assets.search.evaluation.questions import read_questions
-from rag_assets.search.ranking.mmr import stored_vectors
+from rag_assets.search.evaluation.metrics import compute_metrics, mean_metrics
+from rag_assets.search.evaluation.queries import read_queries
+from rag_assets.search.ranking.mmr import fetch_chunk_vectors
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import load_settings
 from tests.benchmarks.quality import TOPICS_QUESTIONS
@@ -37,7 +37,7 @@ def main() -> None:
         space = live_space(connection)
     assert space is not None
     retriever = Retriever(engine)
-    questions = read_questions(arguments.questions).questions
+    questions = read_queries(arguments.questions).questions
     for balance in BALANCES:
         found, alike, documents, took_ms = [], [], [], []
         for question in questions:
@@ -46,14 +46,14 @@ def main() -> None:
             )
             ids = [hit.chunk_id for hit in answer.hits]
             with engine.connect() as connection:
-                vectors = np.array([vector for _, vector in stored_vectors(connection, space, ids).values()])
+                vectors = np.array([vector for _, vector in fetch_chunk_vectors(connection, space, ids).values()])
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
             pairs = np.triu_indices(len(vectors), 1)
             alike.append(float(np.mean((vectors @ vectors.T)[pairs])))
             found.append(list(dict.fromkeys(hit.file_path for hit in answer.hits)))
             documents.append(len(found[-1]))
             took_ms.append(answer.took_ms)
-        figures = means(measured([question.relevant for question in questions], found))
+        figures = mean_metrics(compute_metrics([question.relevant for question in questions], found))
         report = {
             "mmr": balance,
             "mode": arguments.mode,

@@ -106,7 +106,7 @@ def compare(environment: dict[str, str], arguments: argparse.Namespace, modes: l
 
 
 def write_corpus(corpus: Path, folder: Path) -> None:
-    """A file for each document, named so that `document_ids` knows it again."""
+    """A file for each document, named so that `match_document_ids` knows it again."""
     with corpus.open(encoding="utf-8") as lines:
         for line in lines:
             document = json.loads(line)

@@ -37,7 +37,7 @@ from rag_assets.db.models import DocumentChunk, EmbeddingSpace, Project
 from rag_assets.db.server.server import EmbeddedServer
 from rag_assets.db.spaces.spaces import live_space, partition
 from rag_assets.search.async_retriever import AsyncRetriever
-from rag_assets.search.evaluation.probe_vectors import sample_questions
+from rag_assets.search.evaluation.probe_vectors import sample_query_vectors
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings, load_settings
 from tests.benchmarks import synthetic
@@ -142,7 +142,7 @@ def ingested(engine: Engine) -> tuple[int, Asked]:
         if connection.scalar(select(Project.id).where(Project.name == "bench-00000")):
             questions = Corpus(size).questions(QUESTIONS)
             return size, Asked(questions.texts, list(questions.vectors), filters=True)
-        vectors = [json.loads(one) for one in sample_questions(connection, space, QUESTIONS)]
+        vectors = [json.loads(one) for one in sample_query_vectors(connection, space, QUESTIONS)]
         words = func.substring(DocumentChunk.chunk_text, r"\w+\W+\w+\W+\w+\W+\w+\W+\w+")
         texts = connection.scalars(
             select(words)

@@ -34,7 +34,7 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.models.embeddings import EF_SEARCH, EF_SEARCH_OF_SIGNS
 from rag_assets.db.spaces.spaces import SpaceDefinition, ensure_space, partition
 from rag_assets.documents.text import content_hash
-from rag_assets.search.evaluation.query_plans import forbid_other_plans, served_by_index
+from rag_assets.search.evaluation.query_plans import force_index_scan, uses_index
 from rag_assets.settings.settings import Settings
 from tests.benchmarks.clustered import DIMENSIONS, Corpus
 from tests.benchmarks.search import server
@@ -147,7 +147,7 @@ def _kind(
     ensure_index(engine, space, Building(memory_limit_mb=4096))
     found: dict[str, Any] = {"build_s": round(time.perf_counter() - started, 2)}
     with engine.begin() as connection:
-        forbid_other_plans(connection)
+        force_index_scan(connection)
         index = examine(connection, space)
         found["bytes"] = index.bytes
         space.oversampling = 1
@@ -191,7 +191,7 @@ def _asked(
     index: str,
 ) -> dict[str, float]:
     statement = nearest_texts(space, partition(space.id), k, candidates=candidates_of(space, k, ef_search))
-    assert served_by_index(connection, statement, graph_values(questions[0], ef_search), index)
+    assert uses_index(connection, statement, graph_values(questions[0], ef_search), index)
     sent = compile_statement(statement)
     recalls, times = [], []
     for question, best in zip(questions, right, strict=False):

@@ -12,8 +12,8 @@ from sqlalchemy import Engine, text
 from rag_assets.cli.runtime import installation
 from rag_assets.db.database import shared_engine
 from rag_assets.db.spaces.spaces import live_space, partition_name
-from rag_assets.search.evaluation.evaluate import evaluate
-from rag_assets.search.evaluation.questions import QuestionSet, read_questions
+from rag_assets.search.evaluation.evaluate import evaluate_search
+from rag_assets.search.evaluation.queries import EvaluationQuerySet, read_queries
 from rag_assets.search.ranking.fusion import reciprocal_rank_fusion
 from rag_assets.search.results import Answer, Hit
 from rag_assets.search.retriever import Retriever
@@ -41,7 +41,7 @@ class Remembering:
 
 @dataclass(frozen=True)
 class Fused:
-    """A retriever that fuses the package's two rankings in a way of its own; `judge` takes it for one."""
+    """A retriever that fuses the package's two rankings in a way of its own; `run_evaluation` takes it for one."""
 
     retriever: Remembering
     fuse: Any
@@ -148,7 +148,7 @@ def main() -> None:
     engine = shared_engine(settings)
     if wanted["titles"]:
         embed_titles(engine)
-    sets = {name: read_questions(Path(file)) for name, file in wanted["sets"].items()}
+    sets = {name: read_queries(Path(file)) for name, file in wanted["sets"].items()}
     print("| variant |", " | ".join(f"{name} ({len(asked.questions)})" for name, asked in sets.items()), "| gain |")
     print("|---" * (len(sets) + 2) + "|")
     first: list[float] = []
@@ -159,13 +159,13 @@ def main() -> None:
         print(f"| {name} |", " | ".join(f"{score:.3f}" for score in scores), f"| {gain:+.3f} |", flush=True)
 
 
-def ndcg(asked: QuestionSet, retriever: Any, mode: str, options: dict[str, Any]) -> float:
+def ndcg(asked: EvaluationQuerySet, retriever: Any, mode: str, options: dict[str, Any]) -> float:
     def search(query: str, k: int) -> Answer:
         # The best hundred chunks have ten documents, and both rankings are as deep as in a search for ten hits.
         found: Answer = retriever.search(query, k=min(k, 100), mode=mode, **options)
         return found
 
-    return evaluate(asked.questions, search).metrics["ndcg@10"]
+    return evaluate_search(asked.questions, search).metrics["ndcg@10"]
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from rag_assets.db.writes.upserts import write_chunks, write_documents
 from rag_assets.db.writes.word_statistics import refresh_words
 from rag_assets.projects.store import save_project
 from rag_assets.search.filters.document_filters import Filters
-from rag_assets.search.keyword.lexemes import read_question
-from rag_assets.search.keyword.search import search_words
+from rag_assets.search.keyword.lexemes import analyze_query
+from rag_assets.search.keyword.search import search_keywords
 from tests.support.rows import chunked, document
 
 SPACE = EmbeddingSpace(chunking="c1")
@@ -37,7 +37,7 @@ def write(engine: Engine, texts: Mapping[str, str], *, project: str = "p", langu
 def search(engine: Engine, question: str, *, k: int = 10, filters: Filters | None = None) -> list[tuple[str, float]]:
     """(path, score), best first."""
     with engine.connect() as connection:
-        found = search_words(connection, SPACE, read_question(connection, SPACE, question), k=k, filters=filters)
+        found = search_keywords(connection, SPACE, analyze_query(connection, SPACE, question), k=k, filters=filters)
         paths = dict(
             connection.exec_driver_sql(
                 "SELECT c.id, d.file_path FROM rag.document_chunks c JOIN rag.documents d ON d.id = c.document_id"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from rag_assets.search.evaluation.evaluate import Judged
-    from rag_assets.search.evaluation.judge import Report
+    from rag_assets.search.evaluation.evaluate import QueryEvaluation
+    from rag_assets.search.evaluation.run import EvaluationReport
 
 EXAMPLES = 3
 
@@ -25,15 +25,15 @@ def evaluate(
     """Ask judged questions, and report how well and how fast searches find what answers them."""
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import shared_engine
-    from rag_assets.search.evaluation.judge import judge
-    from rag_assets.search.evaluation.questions import read_questions
+    from rag_assets.search.evaluation.queries import read_queries
+    from rag_assets.search.evaluation.run import run_evaluation
     from rag_assets.search.retriever import Retriever
 
-    asked = read_questions(questions)
+    asked = read_queries(questions)
     settings = installation.enter()
     engine = shared_engine(settings)
     retriever = Retriever(engine, settings)
-    report = judge(engine, retriever, asked, project=project, mode=mode, ef_search=settings.ef_search)
+    report = run_evaluation(engine, retriever, asked, project=project, mode=mode, ef_search=settings.ef_search)
     if report.missing:
         examples = ", ".join(report.missing[:EXAMPLES]) + (", …" if len(report.missing) > EXAMPLES else "")
         typer.echo(
@@ -47,7 +47,7 @@ def evaluate(
         _show(report)
 
 
-def _show(report: "Report") -> None:
+def _show(report: "EvaluationReport") -> None:
     from rich.table import Table
 
     from rag_assets.cli.output.reports import out
@@ -70,7 +70,7 @@ def _show(report: "Report") -> None:
         out.print(_line(one), markup=False)
 
 
-def _line(one: "Judged") -> str:
+def _line(one: "QueryEvaluation") -> str:
     wanted = [name for name, grade in sorted(one.question.relevant.items(), key=lambda item: -item[1]) if grade]
     rank = next((rank for rank, name in enumerate(one.found, start=1) if name in wanted), None)
     query = " ".join(one.question.query.split())

@@ -92,7 +92,7 @@ def _prepare(
     from rag_assets.projects.declarations import read_declarations
     from rag_assets.projects.reconcile import check_not_declared, reconcile_projects
     from rag_assets.projects.store import check_project_name, find_project, save_project, slugify
-    from rag_assets.search.evaluation.thresholds import expecting
+    from rag_assets.search.evaluation.thresholds import set_quality_requirement
 
     name = check_project_name(project) if project else None
     declarations = read_declarations(load_settings())
@@ -115,7 +115,7 @@ def _prepare(
         settings = dict(known.settings) if known else {}
         if include is not None or exclude is not None or source is not None:
             settings |= {"include": include or [], "exclude": exclude or []}
-        settings = expecting(settings, questions, thresholds)
+        settings = set_quality_requirement(settings, questions, thresholds)
         if language is not None:
             settings["language"] = check_language(connection, language)
         open_source(uri, include=settings.get("include", ()), exclude=settings.get("exclude", ())).close()

@@ -36,7 +36,7 @@ def search(
     """Find the chunks that answer a question."""
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import shared_engine
-    from rag_assets.search.ranking.rerank import configured_reranker
+    from rag_assets.search.ranking.rerank import reranker_from_settings
     from rag_assets.search.retriever import Retriever
 
     wanted = None if metadata is None else _mapping(metadata)
@@ -44,7 +44,7 @@ def search(
     retriever = Retriever(
         shared_engine(settings, "read"),
         ef_search=settings.ef_search,
-        reranker=configured_reranker(settings) if rerank else None,
+        reranker=reranker_from_settings(settings) if rerank else None,
     )
     found = retriever.search(
         query,

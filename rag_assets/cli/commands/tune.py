@@ -9,7 +9,7 @@ import typer
 from rag_assets.errors import ServiceError
 
 if TYPE_CHECKING:
-    from rag_assets.search.evaluation.tuning import Curve, Point
+    from rag_assets.search.evaluation.tuning import RecallCurve, SweepPoint
 
 
 def tune(
@@ -22,19 +22,19 @@ def tune(
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import shared_engine
     from rag_assets.db.spaces.spaces import live_space
-    from rag_assets.search.evaluation.tuning import check_target, choose, sweep
+    from rag_assets.search.evaluation.tuning import check_target_recall, store_ef_search, sweep_ef_search
 
-    check_target(target_recall)
+    check_target_recall(target_recall)
     settings = installation.enter()
     engine = shared_engine(settings)
     with engine.connect() as connection:
         space = live_space(connection)
     if space is None:
         raise ServiceError("there is nothing to tune yet: no space is live; run rag-assets ingest first.")
-    curve = sweep(engine, space)
+    curve = sweep_ef_search(engine, space)
     if not as_json:
         _show(curve, target_recall)
-    chosen = choose(engine, curve, target_recall)
+    chosen = store_ef_search(engine, curve, target_recall)
     if settings.ef_search is not None and settings.ef_search != chosen.ef_search:
         typer.echo(
             f"rag-assets: warning: RAG_ASSETS_EF_SEARCH is {settings.ef_search}, which searches use instead; unset it.",
@@ -47,7 +47,7 @@ def tune(
         typer.echo(f"ef_search {chosen.ef_search} (before: {space.ef_search}) is stored: recall@10 {_recall(chosen)}")
 
 
-def _show(curve: "Curve", target_recall: float) -> None:
+def _show(curve: "RecallCurve", target_recall: float) -> None:
     from rich.table import Table
 
     from rag_assets.cli.output.reports import out
@@ -67,7 +67,7 @@ def _show(curve: "Curve", target_recall: float) -> None:
     out.print(table)
 
 
-def _recall(point: "Point") -> str:
+def _recall(point: "SweepPoint") -> str:
     return ", ".join(f"{share:.4f} {_spelled(kind)}" for kind, share in point.recall.items())
 
 

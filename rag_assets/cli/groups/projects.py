@@ -34,7 +34,7 @@ def add(
     from rag_assets.projects.reconcile import check_not_declared
     from rag_assets.projects.settings import assign_settings
     from rag_assets.projects.store import check_project_name, find_project, save_project
-    from rag_assets.search.evaluation.thresholds import read_questions_at
+    from rag_assets.search.evaluation.thresholds import read_queries_at
 
     engine, declarations, _ = enter()
     check_not_declared(declarations, check_project_name(name))
@@ -44,7 +44,7 @@ def add(
         settings = assign_settings(name, known.settings if known else {}, assignments or [])
         if "questions" in settings:
             settings["questions"] = canonical_uri(settings["questions"])
-            read_questions_at(settings["questions"])
+            read_queries_at(settings["questions"])
         if "language" in settings:
             check_language(connection, settings["language"])
         open_source(uri, include=settings.get("include", ()), exclude=settings.get("exclude", ())).close()

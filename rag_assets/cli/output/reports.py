@@ -82,10 +82,10 @@ def answer(found: "Answer") -> None:
 
 def sample_answer(engine: "Engine", settings: "Settings", project: str) -> None:
     """One question that the project's own documents suggest, with its answer."""
-    from rag_assets.search.evaluation.sample_question import sample_question
+    from rag_assets.search.evaluation.sample_query import sample_query
     from rag_assets.search.retriever import Retriever
 
-    question = sample_question(engine, project)
+    question = sample_query(engine, project)
     if question is None:
         return
     out.print(f"\n{question}", markup=False, style="bold")

@@ -9,7 +9,12 @@ from rag_assets.db.spaces.spaces import partition
 from rag_assets.pipeline.audit import index_recall, latency
 from rag_assets.pipeline.audit.result import Finding
 from rag_assets.pipeline.charts import check_charts
-from rag_assets.search.evaluation.query_plans import GOES_ON_AT, goes_on, searching, served_by_index
+from rag_assets.search.evaluation.query_plans import (
+    MIN_VECTORS_FOR_ITERATIVE_SCAN,
+    index_search_statement,
+    supports_iterative_scan,
+    uses_index,
+)
 from rag_assets.settings.settings import Settings
 
 
@@ -29,7 +34,7 @@ def index_used(engine: Engine, space: EmbeddingSpace) -> Finding:
 
     And the scan of the index goes on past its first candidates, without which filters would cost hits.
     """
-    statement = searching(space, 10, space.ef_search)
+    statement = index_search_statement(space, 10, space.ef_search)
     stored = partition(space.id)
     with engine.connect() as connection:
         name = index_in_use(connection, space)
@@ -37,9 +42,11 @@ def index_used(engine: Engine, space: EmbeddingSpace) -> Finding:
         query = connection.scalar(select(stored.c.embedding).where(func.vector_norm(stored.c.embedding) > 0).limit(1))
         vector = str(query if query is not None else [1.0] * space.dimensions)
         values = graph_values(vector, space.ef_search)
-        chosen = served_by_index(connection, statement, values, name)
-        able = chosen or served_by_index(connection, statement, values, name, forced=True)
-        onward = not able or vectors < GOES_ON_AT or goes_on(connection, space, vector)
+        chosen = uses_index(connection, statement, values, name)
+        able = chosen or uses_index(connection, statement, values, name, forced=True)
+        onward = (
+            not able or vectors < MIN_VECTORS_FOR_ITERATIVE_SCAN or supports_iterative_scan(connection, space, vector)
+        )
     # Below this a scan of the table can be the cheaper plan, and the planner is right to take it.
     small = vectors < latency.CERTIFIED_AT
     serves = chosen or (small and able)

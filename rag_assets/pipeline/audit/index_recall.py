@@ -11,9 +11,9 @@ from rag_assets.db.index.state import index_in_use
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.models.embeddings import EF_SEARCH, EF_SEARCH_OF_SIGNS
 from rag_assets.db.spaces.spaces import partition
-from rag_assets.search.evaluation.index_recall import found_distances, recall_of, right_distances
-from rag_assets.search.evaluation.probe_vectors import sample_questions
-from rag_assets.search.evaluation.query_plans import forbid_other_plans, served_by_index
+from rag_assets.search.evaluation.index_recall import distance_recall, exact_distances, index_distances
+from rag_assets.search.evaluation.probe_vectors import sample_query_vectors
+from rag_assets.search.evaluation.query_plans import force_index_scan, uses_index
 
 K = 10
 QUESTIONS = 50
@@ -52,20 +52,20 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Recall | N
     """Mean and minimum over sampled questions; None where the space is empty."""
     table = partition(space.id)
     with engine.connect() as connection:
-        questions = sample_questions(connection, space, QUESTIONS)
+        questions = sample_query_vectors(connection, space, QUESTIONS)
     if not questions:
         return None
     ef_search = max(K, ef_search)
     statement = nearest_texts(space, table, K, candidates=candidates_of(space, K, ef_search))
     sent = compile_statement(statement)
     with engine.begin() as connection:
-        forbid_other_plans(connection)
+        force_index_scan(connection)
         first = graph_values(questions[0], ef_search)
-        by_index = served_by_index(connection, statement, first, index_in_use(connection, space))
-        found = [found_distances(connection, sent, question, ef_search) for question in questions]
+        by_index = uses_index(connection, statement, first, index_in_use(connection, space))
+        found = [index_distances(connection, sent, question, ef_search) for question in questions]
     with engine.connect() as connection:
-        right = right_distances(connection, space, table, questions, K)
-    recalls = [recall_of(near, best) for near, best in zip(found, right, strict=True)]
+        right = exact_distances(connection, space, table, questions, K)
+    recalls = [distance_recall(near, best) for near, best in zip(found, right, strict=True)]
     return Recall(sum(recalls) / len(recalls), min(recalls), len(recalls), ef_search, by_index)
 
 

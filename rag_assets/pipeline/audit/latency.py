@@ -19,8 +19,8 @@ from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.schema.ddl import drop_table, execute
 from rag_assets.db.spaces.spaces import partition, probe_name
 from rag_assets.db.writes.copy import copy_rows
-from rag_assets.search.evaluation.probe_vectors import jittered, sample_questions, sample_vectors
-from rag_assets.search.evaluation.query_plans import searching, served_by_index
+from rag_assets.search.evaluation.probe_vectors import jitter_vectors, sample_query_vectors, sample_stored_vectors
+from rag_assets.search.evaluation.query_plans import index_search_statement, uses_index
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +60,7 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Latency | 
     table = partition(space.id)
     with engine.connect() as connection:
         vectors = connection.scalar(select(func.count()).select_from(table)) or 0
-        questions = sample_questions(connection, space, SEARCHES)
+        questions = sample_query_vectors(connection, space, SEARCHES)
         index = index_in_use(connection, space)
     if not questions:
         return None
@@ -68,14 +68,14 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Latency | 
     if vectors >= CERTIFIED_AT:
         with engine.begin() as connection:
             drop_table(connection, probe_name(space.id))
-        statement, topped_up = searching(space, K, ef_search), 0
+        statement, topped_up = index_search_statement(space, K, ef_search), 0
     else:
         topped_up = CERTIFIED_AT - vectors
         probe = _ensure_probe(engine, space, vectors)
         candidates = candidates_of(space, K, ef_search)
         statement, index = nearest_texts(space, probe, K, candidates=candidates), _probe_index(space)
     with engine.begin() as connection:
-        by_index = served_by_index(connection, statement, graph_values(questions[0], ef_search), index)
+        by_index = uses_index(connection, statement, graph_values(questions[0], ef_search), index)
         sent = compile_statement(statement)
         asked = islice(cycle(questions), WARM_UP + SEARCHES)
         times = sorted([_time(connection, sent, question, ef_search) for question in asked][WARM_UP:])
@@ -109,8 +109,8 @@ def _ensure_probe(engine: Engine, space: EmbeddingSpace, vectors: int) -> Table:
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('rag_assets.latency_probe'))"))
         if not _fits(connection, space, vectors):
-            origins = sample_vectors(connection, partition(space.id), ORIGINS)
-            filling = jittered(origins, CERTIFIED_AT - vectors, seed=3)
+            origins = sample_stored_vectors(connection, partition(space.id), ORIGINS)
+            filling = jitter_vectors(origins, CERTIFIED_AT - vectors, seed=3)
             _build_probe(connection, space, probe, vectors, filling)
     return probe
 

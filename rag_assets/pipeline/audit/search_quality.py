@@ -11,12 +11,12 @@ from rag_assets.errors import RagAssetsError
 from rag_assets.pipeline.audit.result import Finding
 from rag_assets.pipeline.charts.markdown import table
 from rag_assets.projects.settings import METRICS
-from rag_assets.search.evaluation.thresholds import Expectation, expectations
+from rag_assets.search.evaluation.thresholds import QualityRequirement, quality_requirements
 from rag_assets.settings.settings import Settings
 
 if TYPE_CHECKING:
-    from rag_assets.search.evaluation.evaluate import Judged
-    from rag_assets.search.evaluation.judge import Report
+    from rag_assets.search.evaluation.evaluate import QueryEvaluation
+    from rag_assets.search.evaluation.run import EvaluationReport
     from rag_assets.search.execution.query_embedding import MakeEncoder
     from rag_assets.search.retriever import Retriever
 
@@ -27,10 +27,10 @@ LOST = 10
 def search_quality(engine: Engine, retriever: "Callable[[], Retriever]", project: str | None = None) -> Finding:
     """The metrics of each project that has questions, of one or of all, against its thresholds."""
     with engine.connect() as connection:
-        wanted = expectations(connection, project)
+        wanted = quality_requirements(connection, project)
     if not wanted:
         return Finding(True, {"questions": 0, "note": "no project has a question file"})
-    from rag_assets.search.evaluation.judge import judge
+    from rag_assets.search.evaluation.run import run_evaluation
 
     metadata: dict[str, Any] = {"questions": 0}
     searching = retriever()
@@ -38,7 +38,7 @@ def search_quality(engine: Engine, retriever: "Callable[[], Retriever]", project
     lost: list[tuple[str, ...]] = []
     for expected in wanted:
         try:
-            report = judge(engine, searching, expected.read(), project=expected.project)
+            report = run_evaluation(engine, searching, expected.read(), project=expected.project)
         except RagAssetsError as error:
             # The questions of one project that cannot be read say nothing about the others.
             reasons.append(f"{expected.project}: {error}")
@@ -56,7 +56,7 @@ def search_quality(engine: Engine, retriever: "Callable[[], Retriever]", project
     return Finding(not reasons, metadata, "; ".join(reasons))
 
 
-def _missed(expected: Expectation, report: "Report") -> list[str]:
+def _missed(expected: QualityRequirement, report: "EvaluationReport") -> list[str]:
     return [
         f"{expected.project}: {name} is {report.evaluation.metrics[name]:.3f}, not {least:g} or more"
         for name, least in expected.thresholds.items()
@@ -64,7 +64,7 @@ def _missed(expected: Expectation, report: "Report") -> list[str]:
     ]
 
 
-def _row(project: str, one: "Judged") -> tuple[str, ...]:
+def _row(project: str, one: "QueryEvaluation") -> tuple[str, ...]:
     wanted = [name for name, grade in sorted(one.question.relevant.items(), key=lambda item: -item[1]) if grade]
     return (
         project,
@@ -83,10 +83,10 @@ def answers_no_worse(
 ) -> Finding:
     """The judged questions of each project, asked in both spaces as searches ask: no metric falls by the tolerance."""
     with engine.connect() as connection:
-        asked, live = expectations(connection), live_space(connection)
+        asked, live = quality_requirements(connection), live_space(connection)
     if not asked or live is None or live.id == space.id:
         return Finding(True, {"questions": 0})
-    from rag_assets.search.evaluation.judge import judge
+    from rag_assets.search.evaluation.run import run_evaluation
     from rag_assets.search.retriever import Retriever
 
     metadata: dict[str, Any] = {"questions": 0, "tolerance": settings.quality_tolerance}
@@ -97,7 +97,9 @@ def answers_no_worse(
             questions = expected.read()
             for one in (live, space):
                 retriever = Retriever(engine, ef_search=settings.ef_search, encoder=encoder, space=one)
-                means.append(judge(engine, retriever, questions, project=expected.project, space=one).evaluation)
+                means.append(
+                    run_evaluation(engine, retriever, questions, project=expected.project, space=one).evaluation
+                )
         except RagAssetsError as error:
             # What cannot be compared is not proved.
             reasons.append(f"{expected.project}: {error}")

@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rag_assets.errors import UsageError
-from rag_assets.search.evaluation.jsonl import MOST_GRADE, json_lines, lines, query_of, text_of
+from rag_assets.search.evaluation.jsonl import MAX_GRADE, parse_query_text, parse_text, read_json_lines, read_lines
 
 
 def read_beir(folder: Path) -> tuple[Mapping[str, str], Mapping[str, Mapping[str, int]]]:
@@ -19,18 +19,18 @@ def read_beir(folder: Path) -> tuple[Mapping[str, str], Mapping[str, Mapping[str
             "name a file of JSON lines, or a folder in BEIR's layout."
         )
     queries = {}
-    for _, where, value in json_lines(queries_file):
-        queries[text_of(value, "_id", where)] = query_of(value, "text", where)
+    for _, where, value in read_json_lines(queries_file):
+        queries[parse_text(value, "_id", where)] = parse_query_text(value, "text", where)
     relevant: dict[str, dict[str, int]] = {}
-    for query, document, grade, where in _judgements(qrels_file):
+    for query, document, grade, where in _read_qrels(qrels_file):
         if query not in queries:
             raise UsageError(f"{where}: question {query!r} is not in {queries_file.name}; add it there.")
         relevant.setdefault(query, {})[document] = grade
     return queries, relevant
 
 
-def _judgements(file: Path) -> Iterator[tuple[str, str, int, str]]:
-    for number, line in lines(file):
+def _read_qrels(file: Path) -> Iterator[tuple[str, str, int, str]]:
+    for number, line in read_lines(file):
         where = f"{file}, line {number}"
         fields = [field.strip() for field in line.split("\t")]
         if number == 1 and fields[-1].lower() == "score":
@@ -43,10 +43,10 @@ def _judgements(file: Path) -> Iterator[tuple[str, str, int, str]]:
             raise UsageError(
                 f"{where}: {line[:80]!r} is not a question's id, a document's id and a whole number, with tabs between."
             ) from None
-        yield query, document, min(grade, MOST_GRADE), where
+        yield query, document, min(grade, MAX_GRADE), where
 
 
-def document_ids(file_paths: Iterable[str], ids: Iterable[str]) -> dict[str, str]:
+def match_document_ids(file_paths: Iterable[str], ids: Iterable[str]) -> dict[str, str]:
     """The judged id that each stored file stands for, of those that stand for one.
 
     A file stands for the id that is its path, its path without the last suffix, its name, or its name without the

@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from rag_assets.search.evaluation.metrics import DEEP, SHOWN, means, measured, percentiles
-from rag_assets.search.evaluation.questions import Question
+from rag_assets.search.evaluation.metrics import PAGE_SIZE, RECALL_DEPTH, compute_metrics, mean_metrics, percentiles
+from rag_assets.search.evaluation.queries import EvaluationQuery
 
 if TYPE_CHECKING:
     from rag_assets.search.results import Hit
 
-MOST_CHUNKS = 1_000
+MAX_CHUNKS = 1_000
 
 
-class Found(Protocol):
+class TimedAnswer(Protocol):
     """What a search gives; `Answer` of the retriever is one. `took_ms` is the database's part."""
 
     @property
@@ -24,14 +24,14 @@ class Found(Protocol):
     def embedding_ms(self) -> float: ...
 
 
-Search = Callable[[str, int], Found]
+Search = Callable[[str, int], TimedAnswer]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class QueryEvaluation:
     """One question's figures, and the documents that were found for it, best first."""
 
-    question: Question
+    question: EvaluationQuery
     metrics: Mapping[str, float]
     found: Sequence[str]
 
@@ -47,17 +47,17 @@ class Evaluation:
     metrics: Mapping[str, float]
     passages: Mapping[str, float]
     latency_ms: Mapping[str, float]
-    judged: Sequence[Judged]
+    judged: Sequence[QueryEvaluation]
     shallow: int
 
-    def lost(self, count: int = 10) -> list[Judged]:
+    def lost(self, count: int = 10) -> list[QueryEvaluation]:
         """The questions that lost most, the worst first; without those that lost nothing."""
         worst = sorted(self.judged, key=lambda one: (one.metrics["ndcg@10"], one.metrics["recall@100"]))
         return [one for one in worst if one.metrics["ndcg@10"] < 1][:count]
 
 
-def evaluate(
-    questions: Iterable[Question], search: Search, document_of: Callable[[str], str] = lambda path: path
+def evaluate_search(
+    questions: Iterable[EvaluationQuery], search: Search, document_of: Callable[[str], str] = lambda path: path
 ) -> Evaluation:
     """Ask every question, and hold what comes back against what was judged.
 
@@ -72,27 +72,27 @@ def evaluate(
     chunks: list[list[str]] = []
     shallow = 0
     for number, question in enumerate(questions):
-        page = search(question.query, SHOWN)
+        page = search(question.query, PAGE_SIZE)
         embedding.append(page.embedding_ms)
         if number == 0:
             # The first search also pays for connecting, planning and cold pages.
-            page = search(question.query, SHOWN)
+            page = search(question.query, PAGE_SIZE)
         times.append(page.took_ms)
-        chunks.append(_passages_found(question, page.hits))
-        found, complete = _documents(search, question.query, document_of)
+        chunks.append(_rank_passages(question, page.hits))
+        found, complete = _rank_documents(search, question.query, document_of)
         documents.append(found)
         shallow += not complete
-    per_question = measured([question.relevant for question in questions], documents)
+    per_question = compute_metrics([question.relevant for question in questions], documents)
     passages = [index for index, question in enumerate(questions) if question.passages]
-    of_passages = measured(
-        [{_name(n): one.grade for n, one in enumerate(questions[index].passages)} for index in passages],
+    of_passages = compute_metrics(
+        [{_passage_name(n): one.grade for n, one in enumerate(questions[index].passages)} for index in passages],
         [chunks[index] for index in passages],
     )
-    passage_means = means(of_passages)
+    passage_means = mean_metrics(of_passages)
     # The first question pays for loading the model.
     embedded = embedding[1:] or embedding
     return Evaluation(
-        metrics=means(per_question),
+        metrics=mean_metrics(per_question),
         # Ten hits may show more than ten passages; none of these counts as one too deep.
         passages=passage_means
         and {
@@ -102,32 +102,32 @@ def evaluate(
         },
         latency_ms={**percentiles(times), **percentiles(embedded, "embedding_")},
         judged=[
-            Judged(question, figures, found)
+            QueryEvaluation(question, figures, found)
             for question, figures, found in zip(questions, per_question, documents, strict=True)
         ],
         shallow=shallow,
     )
 
 
-def _documents(search: Search, query: str, document_of: Callable[[str], str]) -> tuple[list[str], bool]:
+def _rank_documents(search: Search, query: str, document_of: Callable[[str], str]) -> tuple[list[str], bool]:
     """The best 100 documents, and whether no others could follow or enough came."""
-    chunks = DEEP
+    chunks = RECALL_DEPTH
     while True:
         hits = search(query, chunks).hits
-        found = list(dict.fromkeys(document_of(hit.file_path) for hit in hits))[:DEEP]
-        enough = len(found) == DEEP or len(hits) < chunks
-        if enough or chunks == MOST_CHUNKS:
+        found = list(dict.fromkeys(document_of(hit.file_path) for hit in hits))[:RECALL_DEPTH]
+        enough = len(found) == RECALL_DEPTH or len(hits) < chunks
+        if enough or chunks == MAX_CHUNKS:
             return found, enough
         # As many more as the chunks so far suggest, and some to spare.
-        chunks = min(MOST_CHUNKS, max(2 * chunks, chunks * DEEP * 5 // (4 * max(1, len(found)))))
+        chunks = min(MAX_CHUNKS, max(2 * chunks, chunks * RECALL_DEPTH * 5 // (4 * max(1, len(found)))))
 
 
-def _passages_found(question: Question, hits: "Sequence[Hit]") -> list[str]:
+def _rank_passages(question: EvaluationQuery, hits: "Sequence[Hit]") -> list[str]:
     """For each hit the passages that it is first to show, else a place that is none.
 
     A hit shows a passage when they share half of the shorter of the two.
     """
-    left = {_name(number): passage for number, passage in enumerate(question.passages)}
+    left = {_passage_name(number): passage for number, passage in enumerate(question.passages)}
     found = []
     for hit in hits:
         shown = []
@@ -142,5 +142,5 @@ def _passages_found(question: Question, hits: "Sequence[Hit]") -> list[str]:
     return found
 
 
-def _name(number: int) -> str:
+def _passage_name(number: int) -> str:
     return f"passage {number}"

@@ -11,7 +11,7 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.search.vector.statements import exact_distances_to_many
 
 
-def right_distances(
+def exact_distances(
     connection: Connection, space: EmbeddingSpace, table: Table, questions: Sequence[str], k: int
 ) -> list[list[float]]:
     """The distances of the `k` nearest texts to each question, all vectors compared; questions as pgvector writes."""
@@ -21,11 +21,11 @@ def right_distances(
     return found
 
 
-def found_distances(connection: Connection, sent: Compiled, question: str, ef_search: int) -> list[float]:
+def index_distances(connection: Connection, sent: Compiled, question: str, ef_search: int) -> list[float]:
     """The distances of what the index gives for a question; `sent` is a compiled `nearest_texts`."""
     return [distance for _, distance in run_compiled(connection, sent, graph_values(question, ef_search))]
 
 
-def recall_of(found: Sequence[float], right: Sequence[float]) -> float:
+def distance_recall(found: Sequence[float], right: Sequence[float]) -> float:
     """By distance, not by row: of two texts at one distance either is right."""
     return sum(distance <= max(right) + 1e-6 for distance in found) / len(right)

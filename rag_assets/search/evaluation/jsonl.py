@@ -7,15 +7,15 @@ from typing import Any, TypeVar
 
 from rag_assets.documents.text import clean, is_text
 from rag_assets.errors import UsageError
-from rag_assets.search.keyword.query_syntax import LONGEST_QUESTION
+from rag_assets.search.keyword.query_syntax import MAX_QUERY_CHARS
 
 T = TypeVar("T")
-MOST_GRADE = 1_000
+MAX_GRADE = 1_000
 _KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "text"}
 
 
-def json_lines(file: Path) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
-    for number, line in lines(file):
+def read_json_lines(file: Path) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+    for number, line in read_lines(file):
         where = f"{file}, line {number}"
         try:
             value = json.loads(line)
@@ -26,7 +26,7 @@ def json_lines(file: Path) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
         yield number, where, value
 
 
-def lines(file: Path) -> Iterator[tuple[int, str]]:
+def read_lines(file: Path) -> Iterator[tuple[int, str]]:
     """The lines that are not blank, with their numbers; only a line feed ends one, as JSON allows all others inside."""
     try:
         with file.open(encoding="utf-8-sig", newline="\n") as opened:
@@ -39,43 +39,43 @@ def lines(file: Path) -> Iterator[tuple[int, str]]:
         raise UsageError(f"{file} cannot be read: {error.strerror}; name a file of judged questions.") from None
 
 
-def query_of(value: Mapping[str, Any], key: str, where: str) -> str:
-    query = clean(of_type(value.get(key), str, f'"{key}"', where))
+def parse_query_text(value: Mapping[str, Any], key: str, where: str) -> str:
+    query = clean(check_type(value.get(key), str, f'"{key}"', where))
     if not query.strip():
         raise UsageError(f'{where}: "{key}" is empty; write the question there.')
-    if len(query) > LONGEST_QUESTION:
-        raise UsageError(f'{where}: "{key}" has {len(query)} characters; ask with {LONGEST_QUESTION} at most.')
+    if len(query) > MAX_QUERY_CHARS:
+        raise UsageError(f'{where}: "{key}" has {len(query)} characters; ask with {MAX_QUERY_CHARS} at most.')
     return query
 
 
-def text_of(value: Mapping[str, Any], key: str, where: str) -> str:
+def parse_text(value: Mapping[str, Any], key: str, where: str) -> str:
     text = value.get(key)
     # Some sets number their questions.
     if isinstance(text, int) and not isinstance(text, bool):
         return str(text)
     if not isinstance(text, str) or not text or not is_text(text):
-        raise UsageError(f'{where}: "{key}" is {_shown(text)}; it must be text.')
+        raise UsageError(f'{where}: "{key}" is {_format_json(text)}; it must be text.')
     return text
 
 
-def grade_of(value: Any, what: str, where: str) -> int:
-    grade = whole_of(value, what, where)
-    if grade > MOST_GRADE:
-        raise UsageError(f"{where}: {what} is {_shown(value)}; choose 0 (does not answer) to {MOST_GRADE}.")
+def parse_grade(value: Any, what: str, where: str) -> int:
+    grade = parse_whole_number(value, what, where)
+    if grade > MAX_GRADE:
+        raise UsageError(f"{where}: {what} is {_format_json(value)}; choose 0 (does not answer) to {MAX_GRADE}.")
     return grade
 
 
-def whole_of(value: Any, what: str, where: str) -> int:
+def parse_whole_number(value: Any, what: str, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise UsageError(f"{where}: {what} is {_shown(value)}; it must be a whole number, 0 or more.")
+        raise UsageError(f"{where}: {what} is {_format_json(value)}; it must be a whole number, 0 or more.")
     return value
 
 
-def of_type(value: Any, kind: type[T], what: str, where: str) -> T:
+def check_type(value: Any, kind: type[T], what: str, where: str) -> T:
     if not isinstance(value, kind):
-        raise UsageError(f"{where}: {what} is {_shown(value)}; it must be {_KINDS[kind]}.")
+        raise UsageError(f"{where}: {what} is {_format_json(value)}; it must be {_KINDS[kind]}.")
     return value
 
 
-def _shown(value: Any) -> str:
+def _format_json(value: Any) -> str:
     return "missing" if value is None else json.dumps(value, ensure_ascii=False)[:60]

@@ -4,27 +4,27 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 # What is judged: the ten hits of a page, and whether a hundred documents hold the answer at all.
-SHOWN = 10
-DEEP = 100
+PAGE_SIZE = 10
+RECALL_DEPTH = 100
 
 
-def measured(judged: Sequence[Mapping[str, int]], found: Sequence[Sequence[str]]) -> list[dict[str, float]]:
+def compute_metrics(judged: Sequence[Mapping[str, int]], found: Sequence[Sequence[str]]) -> list[dict[str, float]]:
     """The metrics of each question; those for which nothing came back have zeros."""
     from ir_measures import RR, R, Success, evaluator, nDCG
 
     names = {
-        nDCG @ SHOWN: f"ndcg@{SHOWN}",
-        R @ SHOWN: f"recall@{SHOWN}",
-        R @ DEEP: f"recall@{DEEP}",
-        RR @ SHOWN: f"mrr@{SHOWN}",
-        Success @ SHOWN: f"hit_rate@{SHOWN}",
+        nDCG @ PAGE_SIZE: f"ndcg@{PAGE_SIZE}",
+        R @ PAGE_SIZE: f"recall@{PAGE_SIZE}",
+        R @ RECALL_DEPTH: f"recall@{RECALL_DEPTH}",
+        RR @ PAGE_SIZE: f"mrr@{PAGE_SIZE}",
+        Success @ PAGE_SIZE: f"hit_rate@{PAGE_SIZE}",
     }
     qrels, run = {}, {}
     for question, (grades, ranking) in enumerate(zip(judged, found, strict=True)):
         # Numbers in place of names, which may hold what a C string cannot; ranks in place of scores, which
         # trec_eval would round to 32 bits and then order by name where they are equal.
         ids: dict[str, str] = {}
-        number = _numbers(ids)
+        number = _numbering(ids)
         qrels[str(question)] = {number(name): grade for name, grade in grades.items()}
         run[str(question)] = {number(name): -float(rank) for rank, name in enumerate(ranking)}
     figures = [dict.fromkeys(names.values(), 0.0) for _ in judged]
@@ -34,11 +34,11 @@ def measured(judged: Sequence[Mapping[str, int]], found: Sequence[Sequence[str]]
     return figures
 
 
-def _numbers(ids: dict[str, str]) -> Callable[[str], str]:
+def _numbering(ids: dict[str, str]) -> Callable[[str], str]:
     return lambda name: ids.setdefault(name, str(len(ids)))
 
 
-def means(measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def mean_metrics(measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: round(sum(one[name] for one in measured) / len(measured), 4) for name in (measured or [{}])[0]}
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 JITTER = 0.5
 
 
-def sample_questions(connection: Connection, space: EmbeddingSpace, number: int) -> list[str]:
+def sample_query_vectors(connection: Connection, space: EmbeddingSpace, number: int) -> list[str]:
     """Up to `number` questions as pgvector writes them: each a third of the way from one stored vector to another.
 
     So far out an index finds about as much for them as for people's questions (on 6,038 texts and 70 questions: 0.988
@@ -41,7 +41,7 @@ def sample_questions(connection: Connection, space: EmbeddingSpace, number: int)
     return list(connection.scalars(pairs.order_by(one.c.place)))
 
 
-def sample_vectors(connection: Connection, table: Table, number: int) -> "NDArray[np.float32]":
+def sample_stored_vectors(connection: Connection, table: Table, number: int) -> "NDArray[np.float32]":
     """Up to `number` stored vectors, float32 (n, dimensions), by hash: an order as good as random."""
     import numpy as np
 
@@ -55,7 +55,7 @@ def sample_vectors(connection: Connection, table: Table, number: int) -> "NDArra
         return np.array([row[0].to_numpy() for row in cursor.execute(query)], dtype=np.float32)
 
 
-def jittered(vectors: "NDArray[np.float32]", number: int, *, seed: int) -> "NDArray[np.float32]":
+def jitter_vectors(vectors: "NDArray[np.float32]", number: int, *, seed: int) -> "NDArray[np.float32]":
     """`number` neighbours of the given vectors, of the same lengths; the same ones for the same seed."""
     import numpy as np
 

@@ -18,10 +18,10 @@ from rag_assets.search.vector.statements import nearest_rows
 FEW_CANDIDATES = 10
 ROWS = 20
 # With fewer vectors than this, some that the index leaves out, as it does those of length 0, would be missed.
-GOES_ON_AT = 100
+MIN_VECTORS_FOR_ITERATIVE_SCAN = 100
 
 
-def searching(space: EmbeddingSpace, k: int, ef_search: int) -> Select[Any]:
+def index_search_statement(space: EmbeddingSpace, k: int, ef_search: int) -> Select[Any]:
     """The statement that searches of the space's kind send to its index."""
     candidates = candidates_of(space, k, ef_search)
     match space.kind:
@@ -36,7 +36,7 @@ def searching(space: EmbeddingSpace, k: int, ef_search: int) -> Select[Any]:
             return nearest_texts(space, partition(space.id), k, candidates=candidates)
 
 
-def explain(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def explain_statement(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The plan as PostgreSQL's JSON."""
     compiled = statement.compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
     driver = connection.connection.driver_connection
@@ -48,7 +48,7 @@ def explain(connection: Connection, statement: Select[Any], values: Mapping[str,
     return plan[0]["Plan"]  # type: ignore[no-any-return]
 
 
-def served_by_index(
+def uses_index(
     connection: Connection,
     statement: Select[Any],
     values: Mapping[str, Any],
@@ -59,26 +59,26 @@ def served_by_index(
     """Whether the plan scans this index; `forced` forbids the other ways, to see whether it can serve at all."""
     with connection.begin_nested():
         if forced:
-            forbid_other_plans(connection)
-        return index in _indexes(explain(connection, statement, values))
+            force_index_scan(connection)
+        return index in _index_names(explain_statement(connection, statement, values))
 
 
-def forbid_other_plans(connection: Connection) -> None:
+def force_index_scan(connection: Connection) -> None:
     """For this transaction: no scan of the table and no sort, so that only an ordered index is left."""
     connection.execute(text("SELECT set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)"))
 
 
-def goes_on(connection: Connection, space: EmbeddingSpace, vector: str) -> bool:
+def supports_iterative_scan(connection: Connection, space: EmbeddingSpace, vector: str) -> bool:
     """Whether a search gets more rows from the index than it keeps candidates (hnsw.iterative_scan)."""
     if space.storage == "bit":
         # Asked for no more than the candidates that it keeps, of which the best are chosen by their vectors.
         return True
     sent = compile_statement(nearest_texts(space, partition(space.id), ROWS))
     with connection.begin_nested():
-        forbid_other_plans(connection)
+        force_index_scan(connection)
         return len(run_compiled(connection, sent, graph_values(vector, FEW_CANDIDATES))) == ROWS
 
 
-def _indexes(plan: dict[str, Any]) -> set[str]:
+def _index_names(plan: dict[str, Any]) -> set[str]:
     found = {plan["Index Name"]} if "Index Name" in plan else set()
-    return found.union(*(_indexes(child) for child in plan.get("Plans", ())))
+    return found.union(*(_index_names(child) for child in plan.get("Plans", ())))

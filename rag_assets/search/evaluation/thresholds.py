@@ -14,23 +14,23 @@ from rag_assets.documents.sources import open_source
 from rag_assets.documents.sources.uri import canonical_uri, is_local
 from rag_assets.errors import UsageError
 from rag_assets.projects.settings import METRICS, QUESTIONS_KEY, THRESHOLDS_KEY
-from rag_assets.search.evaluation.questions import QuestionSet, read_questions
+from rag_assets.search.evaluation.queries import EvaluationQuerySet, read_queries
 
 
 @dataclass(frozen=True, slots=True)
-class Expectation:
+class QualityRequirement:
     """`questions` is a path or an fsspec URL; `thresholds` has the least value of a metric by its name."""
 
     project: str
     questions: str
     thresholds: Mapping[str, float] = field(default_factory=dict)
 
-    def read(self) -> QuestionSet:
+    def read(self) -> EvaluationQuerySet:
         """The questions as they are now; raises UsageError where they cannot be read."""
-        return read_questions_at(self.questions)
+        return read_queries_at(self.questions)
 
 
-def expectations(connection: Connection, project: str | None = None) -> list[Expectation]:
+def quality_requirements(connection: Connection, project: str | None = None) -> list[QualityRequirement]:
     """Those of one project or of all; projects without questions have none."""
     wanted = (
         select(Project.name, Project.settings).where(Project.settings.has_key(QUESTIONS_KEY)).order_by(Project.name)
@@ -38,12 +38,14 @@ def expectations(connection: Connection, project: str | None = None) -> list[Exp
     if project is not None:
         wanted = wanted.where(Project.name == project)
     return [
-        Expectation(name, settings[QUESTIONS_KEY], settings.get(THRESHOLDS_KEY, {}))
+        QualityRequirement(name, settings[QUESTIONS_KEY], settings.get(THRESHOLDS_KEY, {}))
         for name, settings in connection.execute(wanted)
     ]
 
 
-def expecting(settings: Mapping[str, Any], questions: str | None, thresholds: Sequence[str] | None) -> dict[str, Any]:
+def set_quality_requirement(
+    settings: Mapping[str, Any], questions: str | None, thresholds: Sequence[str] | None
+) -> dict[str, Any]:
     """A project's settings with these questions and these thresholds (`ndcg@10=0.7`); None leaves what is there.
 
     An empty address takes the questions away. Raises UsageError for questions that cannot be read, for a metric that
@@ -55,18 +57,18 @@ def expecting(settings: Mapping[str, Any], questions: str | None, thresholds: Se
         changed.pop(THRESHOLDS_KEY, None)
     elif questions is not None:
         changed[QUESTIONS_KEY] = canonical_uri(questions)
-        read_questions_at(changed[QUESTIONS_KEY])
+        read_queries_at(changed[QUESTIONS_KEY])
     if thresholds:
         if QUESTIONS_KEY not in changed:
             raise UsageError("a threshold needs questions to be measured with; name their file with --questions.")
-        changed[THRESHOLDS_KEY] = dict(map(_threshold, thresholds))
+        changed[THRESHOLDS_KEY] = dict(map(_parse_threshold, thresholds))
     return changed
 
 
-def read_questions_at(address: str) -> QuestionSet:
+def read_queries_at(address: str) -> EvaluationQuerySet:
     """The questions of a local path, or of what an fsspec URL leads to."""
     if is_local(address):
-        return read_questions(Path(address))
+        return read_queries(Path(address))
     with closing(open_source(address)) as source, tempfile.TemporaryDirectory(prefix="rag-questions-") as folder:
         files = list(source.list())
         if not files:
@@ -76,10 +78,10 @@ def read_questions_at(address: str) -> QuestionSet:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(source.read(file.path))
         single = len(files) == 1 and "/" not in files[0].path
-        return read_questions(Path(folder, files[0].path) if single else Path(folder))
+        return read_queries(Path(folder, files[0].path) if single else Path(folder))
 
 
-def _threshold(text: str) -> tuple[str, float]:
+def _parse_threshold(text: str) -> tuple[str, float]:
     name, _, value = text.partition("=")
     try:
         least = float(value)

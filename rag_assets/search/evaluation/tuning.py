@@ -13,21 +13,21 @@ from rag_assets.db.index.state import index_in_use
 from rag_assets.db.models import EmbeddingSpace, QueryVector
 from rag_assets.db.spaces.spaces import partition, store_tuning
 from rag_assets.errors import ServiceError, UsageError
-from rag_assets.search.evaluation.index_recall import found_distances, recall_of, right_distances
+from rag_assets.search.evaluation.index_recall import distance_recall, exact_distances, index_distances
 from rag_assets.search.evaluation.metrics import percentiles
-from rag_assets.search.evaluation.probe_vectors import sample_questions
-from rag_assets.search.evaluation.query_plans import forbid_other_plans, served_by_index
+from rag_assets.search.evaluation.probe_vectors import sample_query_vectors
+from rag_assets.search.evaluation.query_plans import force_index_scan, uses_index
 
 K = 10
-QUESTIONS = 100
-SETTINGS = (10, 20, 30, 40, 60, 80, 100, 120, 160, 200, 250, 300, 400, 500, 650, 800, 1000)
+QUERIES = 100
+EF_SEARCH_VALUES = (10, 20, 30, 40, 60, 80, 100, 120, 160, 200, 250, 300, 400, 500, 650, 800, 1000)
 WARM_UP = 10
 # From here on a larger setting has nothing left to find.
-ALL_FOUND = 0.9995
+FULL_RECALL = 0.9995
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class SweepPoint:
     """One setting: the mean recall@10 of each kind of question, and milliseconds of the search through the graph."""
 
     ef_search: int
@@ -41,15 +41,15 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class RecallCurve:
     """What a sweep found; `questions` counts them by kind (see `sweep`)."""
 
     space: int
     vectors: int
     questions: dict[str, int]
-    points: list[Point]
+    points: list[SweepPoint]
 
-    def smallest(self, target_recall: float) -> Point:
+    def smallest(self, target_recall: float) -> SweepPoint:
         """The smallest setting that reaches the target with every kind of question.
 
         Raises UsageError where none does.
@@ -68,7 +68,7 @@ class Curve:
         return asdict(self)
 
 
-def sweep(engine: Engine, space: EmbeddingSpace, *, number: int = QUESTIONS) -> Curve:
+def sweep_ef_search(engine: Engine, space: EmbeddingSpace, *, number: int = QUERIES) -> RecallCurve:
     """Measure setting after setting, up to the one that finds everything.
 
     Three kinds of questions, up to `number` of each: `held_out` lie between stored vectors and are none themselves,
@@ -80,34 +80,34 @@ def sweep(engine: Engine, space: EmbeddingSpace, *, number: int = QUESTIONS) -> 
     table = partition(space.id)
     with engine.connect() as connection:
         vectors = connection.scalar(select(func.count()).select_from(table)) or 0
-        questions = _questions(connection, space, number)
+        questions = _sample_queries(connection, space, number)
         if not questions["stored"]:
             raise ServiceError(f"space {space.id} has no vector to search; run rag-assets ingest first.")
-        best = {kind: right_distances(connection, space, table, asked, K) for kind, asked in questions.items()}
-    points: list[Point] = []
-    while len(points) < len(SETTINGS) and (not points or points[-1].worst_recall < ALL_FOUND):
+        best = {kind: exact_distances(connection, space, table, asked, K) for kind, asked in questions.items()}
+    points: list[SweepPoint] = []
+    while len(points) < len(EF_SEARCH_VALUES) and (not points or points[-1].worst_recall < FULL_RECALL):
         with engine.begin() as connection:
-            points.append(_measure(connection, space, SETTINGS[len(points)], questions, best))
-    return Curve(space.id, vectors, {kind: len(asked) for kind, asked in questions.items()}, points)
+            points.append(_measure_point(connection, space, EF_SEARCH_VALUES[len(points)], questions, best))
+    return RecallCurve(space.id, vectors, {kind: len(asked) for kind, asked in questions.items()}, points)
 
 
-def choose(engine: Engine, curve: Curve, target_recall: float) -> Point:
+def store_ef_search(engine: Engine, curve: RecallCurve, target_recall: float) -> SweepPoint:
     """Store the smallest setting that reaches the target, and the curve, on the space; see `Curve.smallest`."""
-    chosen = curve.smallest(check_target(target_recall))
+    chosen = curve.smallest(check_target_recall(target_recall))
     tuning = {"target_recall": target_recall, "k": K, **curve.as_json()}
     with engine.begin() as connection:
         store_tuning(connection, curve.space, chosen.ef_search, tuning)
     return chosen
 
 
-def check_target(target_recall: float) -> float:
+def check_target_recall(target_recall: float) -> float:
     """The target itself; raises UsageError where it is no share."""
     if not 0 < target_recall <= 1:
         raise UsageError(f"the target recall is {target_recall:g}; choose more than 0 and at most 1, like 0.97.")
     return target_recall
 
 
-def _questions(connection: Connection, space: EmbeddingSpace, number: int) -> dict[str, Sequence[str]]:
+def _sample_queries(connection: Connection, space: EmbeddingSpace, number: int) -> dict[str, Sequence[str]]:
     """By kind, as pgvector writes them; `asked` only where something was."""
     stored = partition(space.id).c
     asked = (
@@ -117,7 +117,7 @@ def _questions(connection: Connection, space: EmbeddingSpace, number: int) -> di
         .limit(number)
     )
     found = {
-        "held_out": sample_questions(connection, space, number),
+        "held_out": sample_query_vectors(connection, space, number),
         "stored": connection.scalars(
             select(cast(stored.embedding, Text)).order_by(stored.content_hash).limit(number)
         ).all(),
@@ -126,39 +126,39 @@ def _questions(connection: Connection, space: EmbeddingSpace, number: int) -> di
     return {kind: questions for kind, questions in found.items() if questions or kind == "stored"}
 
 
-def _measure(
+def _measure_point(
     connection: Connection,
     space: EmbeddingSpace,
     ef_search: int,
     questions: dict[str, Sequence[str]],
     best: dict[str, list[list[float]]],
-) -> Point:
+) -> SweepPoint:
     # In a small table the planner would rather scan it, and every setting would find everything.
-    forbid_other_plans(connection)
+    force_index_scan(connection)
     ef = max(K, ef_search)
     statement = nearest_texts(space, partition(space.id), K, candidates=candidates_of(space, K, ef))
     first = graph_values(questions["stored"][0], ef)
-    if not served_by_index(connection, statement, first, index_in_use(connection, space)):
+    if not uses_index(connection, statement, first, index_in_use(connection, space)):
         raise ServiceError(f"the index of space {space.id} does not serve searches; run rag-assets ingest to build it.")
     sent = compile_statement(statement)
     for question in questions["stored"][:WARM_UP]:
-        found_distances(connection, sent, question, ef)
+        index_distances(connection, sent, question, ef)
     times: list[float] = []
     recall = {
-        kind: _mean_recall([_timed(times, connection, sent, question, ef) for question in asked], best[kind])
+        kind: _mean_recall([_timed_distances(times, connection, sent, question, ef) for question in asked], best[kind])
         for kind, asked in questions.items()
     }
     taken = percentiles(times)
-    return Point(ef_search, recall, taken["p50"], taken["p95"])
+    return SweepPoint(ef_search, recall, taken["p50"], taken["p95"])
 
 
-def _timed(times: list[float], *search: Any) -> list[float]:
+def _timed_distances(times: list[float], *search: Any) -> list[float]:
     started = time.perf_counter()
-    found = found_distances(*search)
+    found = index_distances(*search)
     times.append((time.perf_counter() - started) * 1000)
     return found
 
 
 def _mean_recall(found: Sequence[Sequence[float]], best: Sequence[Sequence[float]]) -> float:
-    shares = [recall_of(near, right) for near, right in zip(found, best, strict=True)]
+    shares = [distance_recall(near, right) for near, right in zip(found, best, strict=True)]
     return round(sum(shares) / len(shares), 4)

@@ -12,8 +12,8 @@ from rag_assets.db.connections.compiled import Compiled, compile_statement
 from rag_assets.db.connections.execute import Sender, run_compiled
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.vector_codec import AnyVector, PackedVector
-from rag_assets.search.keyword.lexemes import read_question, without_excluded
-from rag_assets.search.keyword.search import search_words
+from rag_assets.search.keyword.lexemes import analyze_query, exclusion_conditions
+from rag_assets.search.keyword.search import search_keywords
 from rag_assets.search.ranking.fusion import reciprocal_rank_fusion
 from rag_assets.search.request import Request
 from rag_assets.search.results import Hit
@@ -127,8 +127,8 @@ def _hit(row: Any, score: float, parts: dict[str, float]) -> Hit:
 
 
 def _by_words(connection: Connection, space: EmbeddingSpace, request: Request, k: int) -> Found:
-    asked = read_question(connection, space, request.text)
-    worded = search_words(connection, space, asked, k=k, filters=request.filters)
+    asked = analyze_query(connection, space, request.text)
+    worded = search_keywords(connection, space, asked, k=k, filters=request.filters)
     rows = _rows(connection, space, [id_ for id_, _ in worded.chunks])
     scored = [(id_, round(score, DIGITS)) for id_, score in worded.chunks if id_ in rows]
     return Found([_hit(rows[id_], score, {"text": score}) for id_, score in scored], "words", worded.considered)
@@ -138,10 +138,10 @@ def _by_both(
     connection: Connection, space: EmbeddingSpace, request: Request, vector: AnyVector, ef_search: int, counts: Counts
 ) -> Found:
     deep = max(request.deep, FUSED_DEPTH)
-    asked = read_question(connection, space, request.text)
+    asked = analyze_query(connection, space, request.text)
     # Of what is found by meaning and by words, ids alone: most of it is not shown.
-    near = _nearest(connection, space, request, vector, ef_search, counts, deep, CHUNK_IDS, without_excluded(asked))
-    worded = search_words(connection, space, asked, k=deep, filters=request.filters)
+    near = _nearest(connection, space, request, vector, ef_search, counts, deep, CHUNK_IDS, exclusion_conditions(asked))
+    worded = search_keywords(connection, space, asked, k=deep, filters=request.filters)
     by_meaning = dict(zip([id_ for _, id_ in near.rows], scores(space, request, near), strict=True))
     by_words = dict(worded.chunks)
     fused = reciprocal_rank_fusion(

@@ -12,7 +12,7 @@ from rag_assets.search.execution.concurrency import Waiting
 from rag_assets.search.execution.modes import DIGITS
 from rag_assets.search.execution.read_session import Reader
 from rag_assets.search.ranking.mmr import diversify
-from rag_assets.search.ranking.neighbours import contexts
+from rag_assets.search.ranking.neighbours import fetch_contexts
 from rag_assets.search.ranking.rerank import Reranker, rerank
 from rag_assets.search.request import Request
 from rag_assets.search.results import Hit
@@ -67,5 +67,5 @@ def _diverse(connection: Connection, space: EmbeddingSpace, request: Request, ca
 def _around(connection: Connection, request: Request, chosen: list[Hit]) -> Mapping[UUID, str]:
     if not request.context:
         return {}
-    found = contexts(connection, [hit.chunk_id for hit in chosen], request.context)
+    found = fetch_contexts(connection, [hit.chunk_id for hit in chosen], request.context)
     return {id_: context.text for id_, context in found.items()}

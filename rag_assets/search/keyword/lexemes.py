@@ -7,13 +7,13 @@ from sqlalchemy import ColumnElement, Connection, Text, and_, cast, literal, not
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY
 
 from rag_assets.db.models import DocumentChunk, EmbeddingSpace
-from rag_assets.search.keyword.query_syntax import parse
-from rag_assets.search.keyword.term_selection import Word
+from rag_assets.search.keyword.query_syntax import parse_query
+from rag_assets.search.keyword.term_selection import Term
 
 # Of a page that is pasted as a question, the rarest words say what it is about.
-MOST_WORDS = 64
+MAX_TERMS = 64
 
-_READ_QUESTION = text(
+_ANALYZE_QUERY = text(
     "SELECT s.language\\:\\:text AS language, s.chunks, s.mean_tokens, w.lexemes, w.documents, p.phrases, p.excluded, "
     "p.verbatim, p.excluded_verbatim, "
     # A question takes milliseconds: compiling its statement would take many times that.
@@ -46,7 +46,7 @@ _READ_QUESTION = text(
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class LanguageQuery:
     """A question in one of the languages that the chunks of a chunking are in, and the statistics of these chunks.
 
     `words` are in order, the rarest first; `phrases` and `excluded` are texts for `tsquery`; `verbatim` and
@@ -57,7 +57,7 @@ class Asked:
     language: str
     chunks: int
     mean_tokens: float
-    words: Sequence[Word]
+    words: Sequence[Term]
     phrases: Sequence[str]
     excluded: Sequence[str]
     verbatim: Sequence[str]
@@ -69,9 +69,9 @@ class Asked:
         return sum(word.documents for word in self.words)
 
 
-def read_question(connection: Connection, space: EmbeddingSpace, question: str) -> list[Asked]:
+def analyze_query(connection: Connection, space: EmbeddingSpace, question: str) -> list[LanguageQuery]:
     """The question in each language that chunks of the space are in; without `words` where it has but stop words."""
-    parsed = parse(question)
+    parsed = parse_query(question)
     values = {
         "words": parsed.words,
         "phrases": list(parsed.phrases),
@@ -79,28 +79,28 @@ def read_question(connection: Connection, space: EmbeddingSpace, question: str) 
         "chunking": space.chunking,
     }
     return [
-        Asked(
+        LanguageQuery(
             space.chunking,
             row.language,
             row.chunks,
             max(row.mean_tokens, 1.0),
-            [Word(*pair) for pair in zip(row.lexemes or [], row.documents or [], strict=True)][:MOST_WORDS],
+            [Term(*pair) for pair in zip(row.lexemes or [], row.documents or [], strict=True)][:MAX_TERMS],
             row.phrases or [],
             row.excluded or [],
             row.verbatim or [],
             row.excluded_verbatim,
         )
-        for row in connection.execute(_READ_QUESTION, values)
+        for row in connection.execute(_ANALYZE_QUERY, values)
     ]
 
 
-def word_for_word(one: Asked) -> list[ColumnElement[bool]]:
+def verbatim_conditions(one: LanguageQuery) -> list[ColumnElement[bool]]:
     """Conditions beside those of `tsquery`, for what has stop words; mostly none."""
-    excluded = [not_(_says(one.excluded_verbatim))] if one.excluded_verbatim else []
-    return [*map(_says, one.verbatim), *excluded]
+    excluded = [not_(_matches(one.excluded_verbatim))] if one.excluded_verbatim else []
+    return [*map(_matches, one.verbatim), *excluded]
 
 
-def without_excluded(asked: Sequence[Asked]) -> list[ColumnElement[bool]]:
+def exclusion_conditions(asked: Sequence[LanguageQuery]) -> list[ColumnElement[bool]]:
     """Conditions that hold for chunks without the question's -words; none where it has none."""
     conditions = []
     for one in asked:
@@ -109,12 +109,12 @@ def without_excluded(asked: Sequence[Asked]) -> list[ColumnElement[bool]]:
             any_of_them = cast(literal(" | ".join(f"({part})" for part in one.excluded), Text), TSQUERY)
             has_one.append(DocumentChunk.tsv.op("@@")(any_of_them))
         if one.excluded_verbatim:
-            has_one.append(_says(one.excluded_verbatim))
+            has_one.append(_matches(one.excluded_verbatim))
         if has_one:
             in_language = DocumentChunk.language == cast(literal(one.language, Text), REGCONFIG)
             conditions.append(not_(and_(in_language, or_(*has_one))))
     return conditions
 
 
-def _says(pattern: str) -> ColumnElement[bool]:
+def _matches(pattern: str) -> ColumnElement[bool]:
     return DocumentChunk.chunk_text.regexp_match(pattern, flags="i")

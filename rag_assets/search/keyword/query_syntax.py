@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 # Ten pages: a model reads the beginning of them, and a quoted phrase of so many words takes half a second to look for.
-LONGEST_QUESTION = 20_000
+MAX_QUERY_CHARS = 20_000
 
 # Word processors turn quotes into pairs.
 _CURLY = str.maketrans("“”„‟«»", '""""""')
@@ -14,7 +14,7 @@ _EXCLUDED = re.compile(r"(?:(?<=\s)|^)-(?!(?:[\d.,]+|[A-Za-z])[?!,;:.)]*(?:\s|$)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ParsedQuery:
     """`words` are scored, those of phrases too; `phrases` must and `excluded` must not stand in a chunk."""
 
     words: str
@@ -22,7 +22,7 @@ class Question:
     excluded: tuple[str, ...]
 
 
-def parse(question: str) -> Question:
+def parse_query(question: str) -> ParsedQuery:
     """Never fails: what is no syntax is words."""
     phrases: list[str] = []
     excluded: list[str] = []
@@ -42,7 +42,7 @@ def parse(question: str) -> Question:
         pieces += [_without_excluded(straight[at : match.start()], excluded), take_phrase(match)]
         at = match.end()
     pieces.append(_without_excluded(straight[at:], excluded))
-    return Question("".join(pieces), tuple(filter(str.strip, phrases)), tuple(filter(str.strip, excluded)))
+    return ParsedQuery("".join(pieces), tuple(filter(str.strip, phrases)), tuple(filter(str.strip, excluded)))
 
 
 def _without_excluded(words: str, excluded: list[str]) -> str:

@@ -10,29 +10,34 @@ from sqlalchemy import ColumnElement, Connection, select
 
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.search.filters.document_filters import Filters
-from rag_assets.search.keyword.bm25 import best_of_documents, best_through_index
-from rag_assets.search.keyword.lexemes import Asked
+from rag_assets.search.keyword.bm25 import top_chunks_by_index, top_chunks_of_documents
+from rag_assets.search.keyword.lexemes import LanguageQuery
 
 # Of about so many chunks the best are found, at least; of more where more are wanted, up to some number.
-FEWEST_CANDIDATES = 1_000
+MIN_CANDIDATES = 1_000
 CANDIDATES_PER_HIT = 20
-MANY_CANDIDATES = 5_000
+MAX_CANDIDATES = 5_000
 # Where fewer than so many of the candidates a hit pass a filter, so many times more are asked for.
-WIDER = 4
-ENOUGH_PASSING = 3
+WIDENING_FACTOR = 4
+MIN_PASSING_PER_HIT = 3
 
 
 @dataclass(frozen=True, slots=True)
-class FoundByWords:
+class KeywordResult:
     """(chunk id, BM25 score), best first, and how many chunks were scored for it."""
 
     chunks: Sequence[tuple[UUID, float]]
     considered: int
 
 
-def search_words(
-    connection: Connection, space: EmbeddingSpace, asked: Sequence[Asked], *, k: int, filters: Filters | None = None
-) -> FoundByWords:
+def search_keywords(
+    connection: Connection,
+    space: EmbeddingSpace,
+    asked: Sequence[LanguageQuery],
+    *,
+    k: int,
+    filters: Filters | None = None,
+) -> KeywordResult:
     """The `k` best chunks that share a word with the question, hold its "phrases" and none of its -words.
 
     Fewer only where fewer are such; none for a question of stop words. Equal scores are in the order of project, file
@@ -40,30 +45,30 @@ def search_words(
     """
     asked = [one for one in asked if one.words]
     if not asked:
-        return FoundByWords([], 0)
+        return KeywordResult([], 0)
     filters = filters or Filters()
-    most = max(FEWEST_CANDIDATES, min(CANDIDATES_PER_HIT * k, MANY_CANDIDATES), 3 * k)
+    most = max(MIN_CANDIDATES, min(CANDIDATES_PER_HIT * k, MAX_CANDIDATES), 3 * k)
     conditions = filters.conditions()
     mentions = sum(one.mentions for one in asked)
-    enough = ENOUGH_PASSING * k if filters else k
+    enough = MIN_PASSING_PER_HIT * k if filters else k
     # To look which documents pass is quick for a project; for other filters only after a second round in vain.
     rounds_before_looking = 0 if filters.projects else 2 if filters else None
     found: dict[UUID, Any] = {}
     for number in count():
         if number == rounds_before_looking:
-            documents = _few_documents(connection, space, conditions, most)
+            documents = _matching_documents(connection, space, conditions, most)
             if documents is not None:
-                return _sorted(best_of_documents(connection, asked, documents, k), k)
-        rows = best_through_index(connection, asked, conditions, k, most)
+                return _top(top_chunks_of_documents(connection, asked, documents, k), k)
+        rows = top_chunks_by_index(connection, asked, conditions, k, most)
         # What a round of wider and then bounded candidates leaves out, an earlier one may have found.
         found = {row.id: row for row in rows} | found
         if mentions <= most or (rows and rows[0].considered >= enough):
             break
-        most *= WIDER
-    return _sorted(found.values(), k)
+        most *= WIDENING_FACTOR
+    return _top(found.values(), k)
 
 
-def _few_documents(
+def _matching_documents(
     connection: Connection, space: EmbeddingSpace, conditions: Sequence[ColumnElement[bool]], most: int
 ) -> list[UUID] | None:
     """The documents that pass the filters, where they have no more than so many chunks; looks no further than that."""
@@ -78,6 +83,6 @@ def _few_documents(
     return list(dict.fromkeys(documents)) if len(documents) <= most else None
 
 
-def _sorted(rows: Collection[Any], k: int) -> FoundByWords:
+def _top(rows: Collection[Any], k: int) -> KeywordResult:
     best = sorted(rows, key=lambda row: (-row.score, row.project, row.file_path, row.chunk_index))[:k]
-    return FoundByWords([(row.id, float(row.score)) for row in best], max((row.considered for row in rows), default=0))
+    return KeywordResult([(row.id, float(row.score)) for row in best], max((row.considered for row in rows), default=0))

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import combinations
 
 # The rarest words decide; with more of them, the conditions would outgrow what they save.
-DECIDING_WORDS = 7
+MAX_DECIDING_TERMS = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class Term:
     """A lexeme of the question, and in how many chunks it stands."""
 
     lexeme: str
@@ -27,25 +27,25 @@ class Word:
         return math.log(1 + (chunks - known + 0.5) / (known + 0.5))
 
 
-def candidates(words: Sequence[Word], chunks: int, most: int) -> str:
+def candidate_tsquery(words: Sequence[Term], chunks: int, most: int) -> str:
     """The condition, as text for `tsquery`, that about `most` of the chunks meet if words are strewn independently.
 
     `words` are in order, the rarest first. Where no more than `most` chunks have any of them, having one is enough.
     """
     if sum(word.documents for word in words) <= most:
-        return " | ".join(quoted(word.lexeme) for word in words)
-    deciding = words[:DECIDING_WORDS]
+        return " | ".join(quote_lexeme(word.lexeme) for word in words)
+    deciding = words[:MAX_DECIDING_TERMS]
     enough = _threshold(deciding, chunks, most)
-    sets = _smallest_sets([word.weight(chunks) for word in deciding], enough)
-    return " | ".join(f"({' & '.join(quoted(deciding[at].lexeme) for at in chosen)})" for chosen in sets)
+    sets = _minimal_sets([word.weight(chunks) for word in deciding], enough)
+    return " | ".join(f"({' & '.join(quote_lexeme(deciding[at].lexeme) for at in chosen)})" for chosen in sets)
 
 
-def quoted(lexeme: str) -> str:
+def quote_lexeme(lexeme: str) -> str:
     """A lexeme as `tsquery` reads it."""
     return "'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-def _threshold(words: Sequence[Word], chunks: int, most: int) -> float:
+def _threshold(words: Sequence[Term], chunks: int, most: int) -> float:
     """The least weight that no more than `most` of the chunks are expected to reach."""
     weights = [word.weight(chunks) for word in words]
     shares = [min(1.0, word.documents / max(chunks, 1)) for word in words]
@@ -64,7 +64,7 @@ def _threshold(words: Sequence[Word], chunks: int, most: int) -> float:
     return enough
 
 
-def _smallest_sets(weights: Sequence[float], enough: float) -> list[tuple[int, ...]]:
+def _minimal_sets(weights: Sequence[float], enough: float) -> list[tuple[int, ...]]:
     """The sets of words that weigh enough and would not without any one of theirs."""
     # Sums of the same weights in another order differ in their last digits.
     enough -= 1e-9

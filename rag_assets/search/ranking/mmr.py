@@ -33,11 +33,11 @@ def diversify(
     chunk_id: Callable[[Row], UUID],
 ) -> list[tuple[float, Row]]:
     """`k` of the candidates, (score, row) best first as a search found them, chosen by `mmr`; scores stay theirs."""
-    check_balance(balance)
+    check_mmr_balance(balance)
     if balance == 1:
         return list(candidates[:k])
     ids = [chunk_id(row) for _, row in candidates]
-    stored = stored_vectors(connection, space, ids)
+    stored = fetch_chunk_vectors(connection, space, ids)
     texts = [stored[id_][0] if id_ in stored else id_ for id_ in ids]
     vectors = [stored[id_][1] if id_ in stored else None for id_ in ids]
     order = mmr([score for score, _ in candidates], vectors, texts, k=k, balance=balance)
@@ -63,7 +63,7 @@ def mmr(
     """
     import numpy as np
 
-    check_balance(balance)
+    check_mmr_balance(balance)
     if balance == 1 or len(scores) < 2:
         return list(range(min(k, len(scores))))
     first = dict[Hashable, int]()
@@ -73,7 +73,7 @@ def mmr(
     given = np.asarray(scores, dtype=np.float64)[distinct]
     span = np.ptp(given)
     relevance = (given - given.min()) / span if span else np.zeros(len(given))
-    units = _units([vectors[index] for index in distinct])
+    units = _unit_rows([vectors[index] for index in distinct])
     nearest = np.full(len(distinct), -np.inf)
     chosen: list[int] = []
     while len(chosen) < min(k, len(distinct)):
@@ -88,12 +88,12 @@ def mmr(
     return [*order, *repeated][:k]
 
 
-def check_balance(balance: float) -> None:
+def check_mmr_balance(balance: float) -> None:
     if not 0 <= balance <= 1:
         raise UsageError(f"mmr is {balance}; choose 0 (unlike each other) to 1 (as relevant as can be).")
 
 
-def stored_vectors(
+def fetch_chunk_vectors(
     connection: Connection, space: EmbeddingSpace, chunk_ids: Iterable[UUID]
 ) -> "dict[UUID, tuple[bytes, NDArray[np.float32]]]":
     """(hash of the text, its vector in the space) by chunk; without those that have none."""
@@ -109,7 +109,7 @@ def stored_vectors(
     return {id_: (hash_, unpacked(sent)) for id_, hash_, sent in found}
 
 
-def _units(vectors: "Sequence[NDArray[np.float32] | None]") -> "NDArray[np.float64]":
+def _unit_rows(vectors: "Sequence[NDArray[np.float32] | None]") -> "NDArray[np.float64]":
     """Rows of length 1, and of zeros where there is no vector."""
     import numpy as np
 

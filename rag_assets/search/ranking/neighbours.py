@@ -24,11 +24,11 @@ from sqlalchemy.orm import aliased
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking
 from rag_assets.errors import UsageError
 
-MOST_NEIGHBOURS = 100
+MAX_NEIGHBOURS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class ChunkContext:
     """`content[char_start:char_end] == text` of the document; `chunks` are those that it spans, the hit's included."""
 
     char_start: int
@@ -37,20 +37,20 @@ class Context:
     chunks: int
 
 
-def contexts(connection: Connection, chunk_ids: Iterable[UUID], neighbours: int = 1) -> dict[UUID, Context]:
+def fetch_contexts(connection: Connection, chunk_ids: Iterable[UUID], neighbours: int = 1) -> dict[UUID, ChunkContext]:
     """The context of each chunk: up to so many `neighbours` before it and after it, one statement for all.
 
     The text is what the document has from the first of them to the last, whatever they share and whatever stands
     between them. A document that was read again and not yet cut anew has no context to give: its chunk stands
     alone then. Ids that no chunk has are left out. Raises UsageError for neighbours outside 0..100.
     """
-    if not 0 <= neighbours <= MOST_NEIGHBOURS:
-        raise UsageError(f"context is {neighbours}; choose 0 to {MOST_NEIGHBOURS} chunks before and after.")
-    found = connection.execute(_CONTEXTS, {"chunks": list(chunk_ids), "neighbours": neighbours})
-    return {row.id: Context(row.char_start, row.char_end, row.text, row.chunks) for row in found}
+    if not 0 <= neighbours <= MAX_NEIGHBOURS:
+        raise UsageError(f"context is {neighbours}; choose 0 to {MAX_NEIGHBOURS} chunks before and after.")
+    found = connection.execute(_CONTEXTS_STATEMENT, {"chunks": list(chunk_ids), "neighbours": neighbours})
+    return {row.id: ChunkContext(row.char_start, row.char_end, row.text, row.chunks) for row in found}
 
 
-def _contexts() -> Select[UUID, int, int, str, int]:
+def _contexts_statement() -> Select[UUID, int, int, str, int]:
     hits = (
         select(
             DocumentChunk.id,
@@ -103,4 +103,4 @@ def _contexts() -> Select[UUID, int, int, str, int]:
     ).outerjoin(whole, whole.c.id == spans.c.document_id)
 
 
-_CONTEXTS = _contexts()
+_CONTEXTS_STATEMENT = _contexts_statement()

@@ -77,33 +77,33 @@ class CrossEncoderReranker:
         # One at a time: the model's tokenizer cannot be shared by two threads, and its work takes all cores anyway.
         with self._lock:
             if self._loaded is None:
-                self._loaded = _load(self.name, self._revision, self._device)
+                self._loaded = _load_cross_encoder(self.name, self._revision, self._device)
             pairs = [(query, text) for text in texts]
             scores = self._loaded.predict(pairs, batch_size=BATCH_TEXTS, show_progress_bar=False)
         return [float(score) for score in scores]
 
 
 @cache
-def reranker_of(name: str, revision: str | None = None, *, device: str | None = None) -> Reranker:
+def get_reranker(name: str, revision: str | None = None, *, device: str | None = None) -> Reranker:
     """The reranker of this model; one a process, whoever asks."""
     return CrossEncoderReranker(name, revision, device=device)
 
 
-def configured_reranker(settings: Settings) -> Reranker:
+def reranker_from_settings(settings: Settings) -> Reranker:
     """The one that the settings name; raises UsageError when they name none."""
     if settings.reranker is None:
         raise UsageError(
             "no reranker is set; set RAG_ASSETS_RERANKER to a cross-encoder (its name on the hub, or a folder)."
         )
-    return reranker_of(settings.reranker, settings.reranker_revision, device=settings.device)
+    return get_reranker(settings.reranker, settings.reranker_revision, device=settings.device)
 
 
-def _load(name: str, revision: str | None, device: str | None) -> Any:
+def _load_cross_encoder(name: str, revision: str | None, device: str | None) -> Any:
     folder = Path(name).expanduser()
     path = folder if folder.is_dir() else from_hub(name, revision, instead=_ADVICE)
     try:
         kinds = json.loads((path / "config.json").read_text("utf-8")).get("architectures") or ["unknown"]
-        model = _cross_encoder(path, device) if kinds[0].endswith(_SCORING) else None
+        model = _open_cross_encoder(path, device) if kinds[0].endswith(_SCORING) else None
     except Exception as error:
         # Broken and missing files are told by each of the libraries in its own way.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -115,7 +115,7 @@ def _load(name: str, revision: str | None, device: str | None) -> Any:
     return model
 
 
-def _cross_encoder(path: Path, device: str | None) -> Any:
+def _open_cross_encoder(path: Path, device: str | None) -> Any:
     import logging
 
     from sentence_transformers import CrossEncoder

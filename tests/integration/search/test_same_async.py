@@ -14,7 +14,7 @@ from rag_assets.search.analysis.provenance import explain_chunk
 from rag_assets.search.analysis.similar import similar_to_chunk, similar_to_document
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.ranking.mmr import diversify
-from rag_assets.search.ranking.neighbours import contexts
+from rag_assets.search.ranking.neighbours import fetch_contexts
 from tests.support.vectors import make_corpus
 
 
@@ -26,7 +26,7 @@ def test_answers_are_those_of_the_sync_functions(engine: Engine) -> None:
     calls: list[Callable[..., Any]] = [
         partial(aggregate, space=space, filters=filters, buckets=5),
         partial(centroid, space=space, document_id=chunk.document_id),
-        partial(contexts, chunk_ids=ids, neighbours=1),
+        partial(fetch_contexts, chunk_ids=ids, neighbours=1),
         partial(
             diversify,
             space=space,

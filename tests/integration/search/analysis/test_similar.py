@@ -11,7 +11,7 @@ from rag_assets.db.writes.upserts import delete_documents, write_chunks
 from rag_assets.errors import UsageError
 from rag_assets.search.analysis.chunk_selection import find_document
 from rag_assets.search.analysis.similar import similar_to_chunk, similar_to_document
-from rag_assets.search.evaluation.query_plans import forbid_other_plans
+from rag_assets.search.evaluation.query_plans import force_index_scan
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.vector import selectivity
 from rag_assets.search.vector.nearest import Nearest
@@ -51,7 +51,7 @@ def ask(
     with engine.connect() as connection:
         if graph_only:
             # So few rows are cheaper to sort; where that is forbidden, the planner must take the graph.
-            forbid_other_plans(connection)
+            force_index_scan(connection)
         return function(connection, *given, **options)
 
 

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.errors import UsageError
-from rag_assets.search.evaluation.evaluate import evaluate
-from rag_assets.search.evaluation.judge import judge
+from rag_assets.search.evaluation.evaluate import evaluate_search
 from rag_assets.search.evaluation.metrics import percentiles
-from rag_assets.search.evaluation.questions import Passage, Question, QuestionSet
+from rag_assets.search.evaluation.queries import EvaluationQuery, EvaluationQuerySet, Passage
+from rag_assets.search.evaluation.run import run_evaluation
 from rag_assets.search.results import Hit
 from rag_assets.search.retriever import Retriever
 from tests.support.fakes import HashEncoder
@@ -44,8 +44,8 @@ def hit(rank: int, path: str, start: int = 0, end: int = 100) -> Hit:
 
 def test_metrics_are_those_of_the_textbook() -> None:
     # Documents rank by their best chunk: b, x, a.
-    found = evaluate(
-        [Question("1", "?", {"a": 2, "b": 1, "gone": 1, "judged": 0})], Ranking(["b", "b", "x", "b", "a", "x"])
+    found = evaluate_search(
+        [EvaluationQuery("1", "?", {"a": 2, "b": 1, "gone": 1, "judged": 0})], Ranking(["b", "b", "x", "b", "a", "x"])
     )
     gained, ideal = 1 / log2(2) + 2 / log2(4), 2 / log2(2) + 1 / log2(3) + 1 / log2(4)
     assert found.metrics == {
@@ -59,7 +59,7 @@ def test_metrics_are_those_of_the_textbook() -> None:
 
 
 def test_an_answer_below_the_tenth_document_counts_for_recall_at_100_alone() -> None:
-    found = evaluate([Question("1", "?", {"deep": 1})], Ranking([f"x{n}" for n in range(10)] + ["deep"]))
+    found = evaluate_search([EvaluationQuery("1", "?", {"deep": 1})], Ranking([f"x{n}" for n in range(10)] + ["deep"]))
     assert found.metrics == {"ndcg@10": 0, "recall@10": 0, "recall@100": 1, "mrr@10": 0, "hit_rate@10": 0}
 
 
@@ -68,8 +68,12 @@ def test_means_are_over_all_questions_and_the_worst_come_first() -> None:
         def __call__(self, query: str, k: int) -> Page:
             return Page([]) if query == "lost" else super().__call__(query, k)
 
-    questions = [Question("1", "good", {"a": 1}), Question("2", "lost", {"a": 1}), Question("3", "late", {"b": 1})]
-    found = evaluate(questions, Two(["a", "b"]))
+    questions = [
+        EvaluationQuery("1", "good", {"a": 1}),
+        EvaluationQuery("2", "lost", {"a": 1}),
+        EvaluationQuery("3", "late", {"b": 1}),
+    ]
+    found = evaluate_search(questions, Two(["a", "b"]))
     assert found.metrics["mrr@10"] == 0.5
     assert found.metrics["hit_rate@10"] == round(2 / 3, 4)
     assert [one.question.query for one in found.lost()] == ["lost", "late"]
@@ -78,31 +82,31 @@ def test_means_are_over_all_questions_and_the_worst_come_first() -> None:
 
 @pytest.mark.parametrize("name", ["a\x00b", "\ud800", "two words", "\n", "ü" * 5000])
 def test_any_path_can_be_judged(name: str) -> None:
-    found = evaluate([Question("1", "?", {name: 1, "a": 1})], Ranking(["a", name]))
+    found = evaluate_search([EvaluationQuery("1", "?", {name: 1, "a": 1})], Ranking(["a", name]))
     assert found.metrics["ndcg@10"] == 1
 
 
 def test_the_order_of_the_hits_counts_even_where_scores_differ_by_less_than_a_float_holds() -> None:
     paths = [f"{n:03}" for n in range(100)]
-    assert evaluate([Question("1", "?", {"000": 1})], Ranking(paths)).metrics["mrr@10"] == 1
-    assert evaluate([Question("1", "?", {"009": 1})], Ranking(paths)).metrics["mrr@10"] == 0.1
+    assert evaluate_search([EvaluationQuery("1", "?", {"000": 1})], Ranking(paths)).metrics["mrr@10"] == 1
+    assert evaluate_search([EvaluationQuery("1", "?", {"009": 1})], Ranking(paths)).metrics["mrr@10"] == 0.1
 
 
 def test_it_goes_on_until_a_hundred_documents_came_or_all() -> None:
-    question = [Question("1", "?", {"last": 1})]
+    question = [EvaluationQuery("1", "?", {"last": 1})]
     many = Ranking([f"x{n // 9}" for n in range(9 * 99)] + ["last"] + ["y"] * 200)
-    found = evaluate(question, many)
+    found = evaluate_search(question, many)
     assert (found.metrics["recall@100"], found.shallow) == (1, 0)
     assert len(found.judged[0].found) == 100
     few = Ranking(["x"] * 150 + ["last"])
-    found = evaluate(question, few)
+    found = evaluate_search(question, few)
     assert (found.metrics["recall@10"], found.shallow) == (1, 0)
     assert max(few.asked) <= 1000
 
 
 def test_an_index_too_deep_to_see_to_its_hundredth_document_is_counted() -> None:
     deep = Ranking(["x"] * 5000)
-    found = evaluate([Question("1", "?", {"y": 1})], deep)
+    found = evaluate_search([EvaluationQuery("1", "?", {"y": 1})], deep)
     assert found.shallow == 1
     assert max(deep.asked) == 1000
 
@@ -114,9 +118,11 @@ def test_passages_are_found_by_the_chunks_that_hold_half_of_them() -> None:
         # The first shares too little with any passage, the second holds two, the third repeats them.
         return Page([hit(1, "a", 0, 95), hit(2, "a", 100, 200), hit(3, "a", 100, 200), hit(4, "c", 0, 5)][:k])
 
-    found = evaluate([Question("1", "?", {"a": 1}, passages), Question("2", "?", {"a": 1})], search)
+    found = evaluate_search(
+        [EvaluationQuery("1", "?", {"a": 1}, passages), EvaluationQuery("2", "?", {"a": 1})], search
+    )
     assert found.passages == {"recall@10": round(2 / 3, 4), "mrr@10": 0.5, "hit_rate@10": 1}
-    assert evaluate([Question("2", "?", {"a": 1})], search).passages == {}
+    assert evaluate_search([EvaluationQuery("2", "?", {"a": 1})], search).passages == {}
 
 
 def test_latency_is_the_database_part_and_the_model_apart() -> None:
@@ -126,7 +132,7 @@ def test_latency_is_the_database_part_and_the_model_apart() -> None:
         # Loading the model makes the first question slow; it is no property of searches.
         return Page([], took_ms=float(k), embedding_ms=5000.0 if next(times) == 1 else 3.0)
 
-    found = evaluate([Question(str(n), "?", {"a": 1}) for n in range(5)], search)
+    found = evaluate_search([EvaluationQuery(str(n), "?", {"a": 1}) for n in range(5)], search)
     assert found.latency_ms == {"p50": 10.0, "p95": 10.0, "embedding_p50": 3.0, "embedding_p95": 3.0}
     assert percentiles([float(n) for n in range(100, 0, -1)]) == {"p50": 50.0, "p95": 95.0}
 
@@ -136,7 +142,7 @@ def retriever(built: Engine) -> Retriever:
     return Retriever(built, encoder=lambda space: HashEncoder(space.dimensions))
 
 
-def known_chunks(engine: Engine, project: str) -> list[Question]:
+def known_chunks(engine: Engine, project: str) -> list[EvaluationQuery]:
     """Questions that are texts of the index themselves, so that the right answer is beyond doubt."""
     found = rows(
         engine,
@@ -145,13 +151,13 @@ def known_chunks(engine: Engine, project: str) -> list[Question]:
         "WHERE p.name = :project AND d.file_path LIKE 'page%' AND c.chunk_index = 4 ORDER BY d.file_path",
         project=project,
     )
-    return [Question(path, text, {path: 2}, (Passage(path, start, end, 2),)) for text, path, start, end in found]
+    return [EvaluationQuery(path, text, {path: 2}, (Passage(path, start, end, 2),)) for text, path, start, end in found]
 
 
 def test_texts_of_the_index_find_their_own_documents_and_places(built: Engine, retriever: Retriever) -> None:
     questions = known_chunks(built, "zoo")
     assert len(questions) == 12
-    report = judge(built, retriever, QuestionSet(questions), project="zoo", mode="vector")
+    report = run_evaluation(built, retriever, EvaluationQuerySet(questions), project="zoo", mode="vector")
     assert set(report.evaluation.metrics.values()) == {1.0}
     assert set(report.evaluation.passages.values()) == {1.0}
     assert report.evaluation.latency_ms["p50"] > 0
@@ -163,8 +169,8 @@ def test_texts_of_the_index_find_their_own_documents_and_places(built: Engine, r
 
 def test_judged_paths_that_are_not_in_the_index_are_told_and_missed(built: Engine, retriever: Retriever) -> None:
     [question, *_] = known_chunks(built, "zoo")
-    asked = Question("1", question.query, {**question.relevant, "gone.md": 2, "blank.txt": 1, "nothing.md": 0})
-    report = judge(built, retriever, QuestionSet([asked]), project="zoo")
+    asked = EvaluationQuery("1", question.query, {**question.relevant, "gone.md": 2, "blank.txt": 1, "nothing.md": 0})
+    report = run_evaluation(built, retriever, EvaluationQuerySet([asked]), project="zoo")
     assert report.missing == ["blank.txt", "gone.md"]
     assert report.settings["judged_documents_missing"] == 2
     assert report.evaluation.metrics["recall@100"] == round(1 / 3, 4)
@@ -172,24 +178,27 @@ def test_judged_paths_that_are_not_in_the_index_are_told_and_missed(built: Engin
 
 def test_documents_judged_by_id_are_met_by_the_files_named_so(built: Engine, retriever: Retriever) -> None:
     questions = [
-        Question(q.id, q.query, {path.removesuffix(".md"): 1 for path in q.relevant})
+        EvaluationQuery(q.id, q.query, {path.removesuffix(".md"): 1 for path in q.relevant})
         for q in known_chunks(built, "sea")
     ]
-    questions.append(Question("x", "storm", {"unknown": 1}))
-    report = judge(built, retriever, QuestionSet(questions, by_document_id=True, not_judged=3), project="sea")
+    questions.append(EvaluationQuery("x", "storm", {"unknown": 1}))
+    report = run_evaluation(
+        built, retriever, EvaluationQuerySet(questions, by_document_id=True, not_judged=3), project="sea"
+    )
     assert report.missing == ["unknown"]
     assert report.evaluation.metrics["ndcg@10"] == round(12 / 13, 4)
     assert report.settings["questions_not_judged"] == 3
 
 
 def test_one_project_is_judged_by_what_it_has_itself(built: Engine, retriever: Retriever) -> None:
-    questions = QuestionSet(known_chunks(built, "sea"))
+    questions = EvaluationQuerySet(known_chunks(built, "sea"))
     here, there = (
-        judge(built, retriever, questions, project=project).evaluation.metrics["ndcg@10"] for project in ("sea", "zoo")
+        run_evaluation(built, retriever, questions, project=project).evaluation.metrics["ndcg@10"]
+        for project in ("sea", "zoo")
     )
     assert here == 1 > there
 
 
 def test_what_searches_refuse_is_refused(built: Engine, retriever: Retriever) -> None:
     with pytest.raises(UsageError, match=r"no project 'nope' \(known: sea, zoo\)"):
-        judge(built, retriever, QuestionSet(known_chunks(built, "sea")), project="nope")
+        run_evaluation(built, retriever, EvaluationQuerySet(known_chunks(built, "sea")), project="nope")

@@ -9,7 +9,12 @@ from sqlalchemy import Engine
 
 from rag_assets.errors import UsageError
 from rag_assets.projects.store import save_project
-from rag_assets.search.evaluation.thresholds import Expectation, expectations, expecting, read_questions_at
+from rag_assets.search.evaluation.thresholds import (
+    QualityRequirement,
+    quality_requirements,
+    read_queries_at,
+    set_quality_requirement,
+)
 
 LINE = json.dumps({"query": "What is it?", "relevant": {"a.md": 1}})
 
@@ -22,20 +27,20 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_questions_and_thresholds_come_to_the_settings_beside_what_is_there(file: Path) -> None:
-    settings = expecting({"include": ["*.md"]}, str(file), ["ndcg@10=0.7", "recall@100=1"])
+    settings = set_quality_requirement({"include": ["*.md"]}, str(file), ["ndcg@10=0.7", "recall@100=1"])
     assert settings == {
         "include": ["*.md"],
         "questions": str(file),
         "question_thresholds": {"ndcg@10": 0.7, "recall@100": 1.0},
     }
-    assert expecting(settings, None, None) == settings
-    assert expecting(settings, None, ["mrr@10=0.5"])["question_thresholds"] == {"mrr@10": 0.5}
-    assert expecting(settings, "", None) == {"include": ["*.md"]}
+    assert set_quality_requirement(settings, None, None) == settings
+    assert set_quality_requirement(settings, None, ["mrr@10=0.5"])["question_thresholds"] == {"mrr@10": 0.5}
+    assert set_quality_requirement(settings, "", None) == {"include": ["*.md"]}
 
 
 def test_a_path_is_stored_absolute(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(file.parent)
-    assert expecting({}, file.name, None)["questions"] == str(file)
+    assert set_quality_requirement({}, file.name, None)["questions"] == str(file)
 
 
 @pytest.mark.parametrize(
@@ -53,19 +58,19 @@ def test_a_path_is_stored_absolute(file: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_what_cannot_be_is_refused(file: Path, questions: str | None, thresholds: list[str] | None, words: str) -> None:
     address = questions and questions.format(file=file)
     with pytest.raises(UsageError) as error:
-        expecting({}, address, thresholds)
+        set_quality_requirement({}, address, thresholds)
     assert words in str(error.value)
 
 
 def test_projects_with_questions_are_found_by_name_or_all(engine: Engine, file: Path) -> None:
     with engine.begin() as connection:
         save_project(connection, "plain", "/plain", {"include": []})
-        save_project(connection, "b", "/b", expecting({}, str(file), ["ndcg@10=0.7"]))
-        save_project(connection, "a", "/a", expecting({}, str(file), None))
-        wanted = [Expectation("a", str(file)), Expectation("b", str(file), {"ndcg@10": 0.7})]
-        assert expectations(connection) == wanted
-        assert expectations(connection, "b") == wanted[1:]
-        assert expectations(connection, "plain") == []
+        save_project(connection, "b", "/b", set_quality_requirement({}, str(file), ["ndcg@10=0.7"]))
+        save_project(connection, "a", "/a", set_quality_requirement({}, str(file), None))
+        wanted = [QualityRequirement("a", str(file)), QualityRequirement("b", str(file), {"ndcg@10": 0.7})]
+        assert quality_requirements(connection) == wanted
+        assert quality_requirements(connection, "b") == wanted[1:]
+        assert quality_requirements(connection, "plain") == []
     assert [question.query for question in wanted[0].read().questions] == ["What is it?"]
 
 
@@ -75,9 +80,9 @@ def test_an_address_is_read_like_a_file_or_a_folder(tmp_path: Path) -> None:
         opened.writestr("one/questions.jsonl", LINE)
         opened.writestr("beir/queries.jsonl", json.dumps({"_id": "1", "text": "Which one?"}) + "\n")
         opened.writestr("beir/qrels/test.tsv", "query-id\tcorpus-id\tscore\n1\ta\t1\n")
-    of_file = read_questions_at(f"zip://one/questions.jsonl::{archive}")
+    of_file = read_queries_at(f"zip://one/questions.jsonl::{archive}")
     assert [question.query for question in of_file.questions] == ["What is it?"]
-    of_folder = read_questions_at(f"zip://beir::{archive}")
+    of_folder = read_queries_at(f"zip://beir::{archive}")
     assert ([question.query for question in of_folder.questions], of_folder.by_document_id) == (["Which one?"], True)
     with pytest.raises(UsageError, match="cannot be opened"):
-        read_questions_at(f"zip://nothing::{archive}")
+        read_queries_at(f"zip://nothing::{archive}")

@@ -10,7 +10,7 @@ from rag_assets.db.index.build import ensure_index
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.spaces import live_space, promote
 from rag_assets.errors import ServiceError, UsageError
-from rag_assets.search.evaluation.tuning import Curve, Point, choose, sweep
+from rag_assets.search.evaluation.tuning import RecallCurve, SweepPoint, store_ef_search, sweep_ef_search
 from tests.support.rows import definition, fill, space_of, unit_vectors
 from tests.support.runs import rows
 
@@ -30,13 +30,13 @@ def sparse(engine: Engine) -> EmbeddingSpace:
     return space
 
 
-def curve(*points: tuple[int, float, float]) -> Curve:
-    measured = [Point(ef, {"held_out": held_out, "stored": stored}, 1.0, 2.0) for ef, held_out, stored in points]
-    return Curve(1, 1_000, {"held_out": 100, "stored": 100}, measured)
+def curve(*points: tuple[int, float, float]) -> RecallCurve:
+    measured = [SweepPoint(ef, {"held_out": held_out, "stored": stored}, 1.0, 2.0) for ef, held_out, stored in points]
+    return RecallCurve(1, 1_000, {"held_out": 100, "stored": 100}, measured)
 
 
 def test_wider_searches_find_more_and_the_curve_shows_it(engine: Engine, sparse: EmbeddingSpace) -> None:
-    found = sweep(engine, sparse, number=40)
+    found = sweep_ef_search(engine, sparse, number=40)
     assert found.vectors == 1_500
     # Nobody has asked anything yet.
     assert found.questions == {"held_out": 40, "stored": 40}
@@ -54,7 +54,7 @@ def test_recall_is_what_counting_by_hand_gives(engine: Engine, sparse: Embedding
                 text("INSERT INTO rag.query_vectors (space_id, query_hash, embedding) VALUES (:space, :hash, :vector)"),
                 {"space": sparse.id, "hash": bytes([number]) * 32, "vector": str(question.tolist())},
             )
-    found = sweep(engine, sparse, number=30)
+    found = sweep_ef_search(engine, sparse, number=30)
     assert found.questions["asked"] == 30
     stored = np.array(
         [np.fromstring(row[0][1:-1], sep=",") for row in rows(engine, "SELECT embedding::text FROM rag.embeddings")]
@@ -80,9 +80,9 @@ def test_recall_is_what_counting_by_hand_gives(engine: Engine, sparse: Embedding
 def test_the_smallest_setting_that_reaches_the_target_is_stored_with_its_curve(
     engine: Engine, sparse: EmbeddingSpace
 ) -> None:
-    found = sweep(engine, sparse, number=20)
+    found = sweep_ef_search(engine, sparse, number=20)
     target = found.points[3].worst_recall
-    chosen = choose(engine, found, target)
+    chosen = store_ef_search(engine, found, target)
     assert chosen.worst_recall >= target
     assert all(point.worst_recall < target for point in found.points if point.ef_search < chosen.ef_search)
     with engine.connect() as connection:
@@ -103,7 +103,7 @@ def test_every_kind_of_question_must_reach_the_target() -> None:
 def test_a_target_out_of_reach_stores_nothing_and_says_what_to_do(engine: Engine, sparse: EmbeddingSpace) -> None:
     before = rows(engine, "SELECT ef_search, tuning FROM rag.embedding_spaces")
     with pytest.raises(UsageError, match=r"reaches 0\.960 \(at ef_search 80\), not 0\.97.*RAG_ASSETS_HNSW_M") as error:
-        choose(engine, curve((40, 0.90, 0.99), (80, 0.96, 0.99)), 0.97)
+        store_ef_search(engine, curve((40, 0.90, 0.99), (80, 0.96, 0.99)), 0.97)
     assert "RAG_ASSETS_HNSW_EF_CONSTRUCTION" in str(error.value)
     assert rows(engine, "SELECT ef_search, tuning FROM rag.embedding_spaces") == before
 
@@ -111,13 +111,13 @@ def test_a_target_out_of_reach_stores_nothing_and_says_what_to_do(engine: Engine
 @pytest.mark.parametrize("target", [0, -0.5, 1.01, float("nan")])
 def test_a_target_that_is_no_share_is_refused(engine: Engine, target: float) -> None:
     with pytest.raises(UsageError, match="target recall is"):
-        choose(engine, curve((40, 0.9, 0.9)), target)
+        store_ef_search(engine, curve((40, 0.9, 0.9)), target)
 
 
 def test_an_empty_space_and_a_missing_index_are_said(engine: Engine) -> None:
     space = space_of(engine)
     with pytest.raises(ServiceError, match="has no vector"):
-        sweep(engine, space)
+        sweep_ef_search(engine, space)
     fill(engine, space, 30)
     with pytest.raises(ServiceError, match="does not serve searches"):
-        sweep(engine, space)
+        sweep_ef_search(engine, space)

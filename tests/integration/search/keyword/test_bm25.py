@@ -51,7 +51,7 @@ def test_scores_and_order_are_those_of_the_formula(engine: Engine, question: str
 def test_few_candidates_find_the_same_best(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = strewn(2_000, [f"w{n}x" for n in range(500)])
     write(engine, texts)
-    monkeypatch.setattr(words, "FEWEST_CANDIDATES", 200)
+    monkeypatch.setattr(words, "MIN_CANDIDATES", 200)
     for question in (
         "w1x w5x w300x",
         "w0x w2x w20x w40x w60x",
@@ -66,7 +66,7 @@ def test_few_candidates_find_the_same_best(engine: Engine, monkeypatch: pytest.M
 @pytest.mark.parametrize("k", [1, 10, 300])
 def test_as_many_hits_come_as_qualify(engine: Engine, monkeypatch: pytest.MonkeyPatch, k: int) -> None:
     """A rare word must not hide the chunks that share only common ones."""
-    monkeypatch.setattr(words, "FEWEST_CANDIDATES", 20)
+    monkeypatch.setattr(words, "MIN_CANDIDATES", 20)
     monkeypatch.setattr(words, "CANDIDATES_PER_HIT", 1)
     texts = {f"{n:03}.txt": "the river runs" for n in range(250)} | {"rare.txt": "a quokka"}
     write(engine, texts)
@@ -77,7 +77,7 @@ def test_as_many_hits_come_as_qualify(engine: Engine, monkeypatch: pytest.Monkey
 
 
 def test_filters_never_hide_what_qualifies(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(words, "FEWEST_CANDIDATES", 20)
+    monkeypatch.setattr(words, "MIN_CANDIDATES", 20)
     monkeypatch.setattr(words, "CANDIDATES_PER_HIT", 2)
     write(engine, {f"{n:03}.txt": "the quokka by the river" for n in range(300)}, project="big")
     write(engine, {f"{n:03}.md": "the river" for n in range(15)}, project="small")

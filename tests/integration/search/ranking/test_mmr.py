@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.spaces import live_space
 from rag_assets.errors import UsageError
-from rag_assets.search.ranking.mmr import diversify, mmr, stored_vectors
+from rag_assets.search.ranking.mmr import diversify, fetch_chunk_vectors, mmr
 from tests.support.check_runs import change
 from tests.support.rows import unit_vectors
 from tests.support.runs import rows
@@ -99,7 +99,7 @@ def test_stored_vectors_are_those_of_the_table(built: Engine, space: EmbeddingSp
         "JOIN rag.embeddings e ON e.content_hash = c.content_hash",
     )
     with built.connect() as connection:
-        found = stored_vectors(connection, space, [id_ for id_, _, _ in expected] + [uuid4()])
+        found = fetch_chunk_vectors(connection, space, [id_ for id_, _, _ in expected] + [uuid4()])
     assert found.keys() == {id_ for id_, _, _ in expected}
     for id_, hash_, written in expected:
         assert found[id_][0] == hash_

@@ -10,7 +10,7 @@ from rag_assets.db.writes.rows import ChunkedDocument, ChunkRow, DocumentRow, ch
 from rag_assets.db.writes.upserts import write_chunks, write_documents
 from rag_assets.documents.text import content_hash
 from rag_assets.errors import UsageError
-from rag_assets.search.ranking.neighbours import Context, contexts
+from rag_assets.search.ranking.neighbours import ChunkContext, fetch_contexts
 from tests.support.rows import add_document, document
 from tests.support.runs import rows
 
@@ -34,9 +34,9 @@ def store(engine: Engine, *documents: tuple[DocumentRow, ChunkedDocument], chunk
             write_chunks(connection, chunking, [chunks])
 
 
-def around(engine: Engine, ids: Sequence[UUID], neighbours: int) -> dict[UUID, Context]:
+def around(engine: Engine, ids: Sequence[UUID], neighbours: int) -> dict[UUID, ChunkContext]:
     with engine.connect() as connection:
-        return contexts(connection, ids, neighbours)
+        return fetch_contexts(connection, ids, neighbours)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_text_runs_from_the_first_neighbour_to_the_last(
     for index, chunk in enumerate(chunked.chunks):
         near = spans[max(0, index - neighbours) : index + neighbours + 1]
         start, end = min(start for start, _ in near), max(end for _, end in near)
-        assert found[chunk.id] == Context(start, end, CONTENT[start:end], len(near))
+        assert found[chunk.id] == ChunkContext(start, end, CONTENT[start:end], len(near))
 
 
 def test_chunks_of_another_chunking_are_no_neighbours(engine: Engine) -> None:
@@ -65,8 +65,8 @@ def test_chunks_of_another_chunking_are_no_neighbours(engine: Engine) -> None:
     store(engine, (row, old))
     store(engine, (row, new), chunking="c2")
     found = around(engine, [old.chunks[2].id, new.chunks[0].id], 1)
-    assert found[old.chunks[2].id] == Context(9, 33, CONTENT[9:33], 2)
-    assert found[new.chunks[0].id] == Context(0, 5, CONTENT[0:5], 2)
+    assert found[old.chunks[2].id] == ChunkContext(9, 33, CONTENT[9:33], 2)
+    assert found[new.chunks[0].id] == ChunkContext(0, 5, CONTENT[0:5], 2)
 
 
 def test_a_chunk_of_an_earlier_text_stands_alone_until_the_document_is_cut_anew(engine: Engine) -> None:
@@ -76,7 +76,7 @@ def test_a_chunk_of_an_earlier_text_stands_alone_until_the_document_is_cut_anew(
     with engine.begin() as connection:
         write_documents(connection, [document(content="Quite another text, and a longer one than it was before.")])
     hit = chunked.chunks[1]
-    assert around(engine, [hit.id], 1) == {hit.id: Context(9, 20, CONTENT[9:20], 1)}
+    assert around(engine, [hit.id], 1) == {hit.id: ChunkContext(9, 20, CONTENT[9:20], 1)}
 
 
 def test_all_hits_take_one_statement_and_unknown_ids_are_left_out(built: Engine) -> None:

@@ -14,8 +14,8 @@ from rag_assets.db.index.state import index_in_use
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.spaces import partition, promote
 from rag_assets.pipeline.audit import index, index_recall, vectors
-from rag_assets.search.evaluation.query_plans import forbid_other_plans, searching, served_by_index
-from rag_assets.search.evaluation.tuning import sweep
+from rag_assets.search.evaluation.query_plans import force_index_scan, index_search_statement, uses_index
+from rag_assets.search.evaluation.tuning import sweep_ef_search
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings
 from tests.conftest import new_database
@@ -74,7 +74,7 @@ def test_the_index_serves_the_statement_that_searches_send(kind: tuple[Engine, E
     with engine.begin() as connection:
         name = index_in_use(connection, space)
         values = graph_values(str(unit_vectors(1, DIMENSIONS)[0].tolist()), 100)
-        assert served_by_index(connection, searching(space, 10, 100), values, name, forced=True)
+        assert uses_index(connection, index_search_statement(space, 10, 100), values, name, forced=True)
 
 
 def test_hits_come_in_the_order_of_their_true_distances_as_many_as_wanted(kind: tuple[Engine, EmbeddingSpace]) -> None:
@@ -82,7 +82,7 @@ def test_hits_come_in_the_order_of_their_true_distances_as_many_as_wanted(kind: 
     # The last is stored itself, so its list is the first to be looked into, whichever way the lists fell.
     questions = [*unit_vectors(3, DIMENSIONS, seed=5), unit_vectors(VECTORS, DIMENSIONS)[7]]
     with engine.begin() as connection:
-        forbid_other_plans(connection)
+        force_index_scan(connection)
         for k, question in zip((1, 10, 300, 1_000), questions, strict=True):
             near = found(connection, space, question, k, 40)
             assert near == sorted(near)
@@ -127,7 +127,7 @@ def test_checks_and_tuning_measure_it(kind: tuple[Engine, EmbeddingSpace]) -> No
     engine, space = kind
     measured = index.recall_at_10(engine, space, Settings(ef_search=1000, recall_limit=0.9))
     assert measured.passed, measured.reason
-    curve = sweep(engine, space, number=20)
+    curve = sweep_ef_search(engine, space, number=20)
     assert curve.points[0].worst_recall < curve.points[-1].worst_recall
     assert vectors.vectors_are_sound(engine, space).passed
 
@@ -140,7 +140,7 @@ def test_other_clients_are_served_by_the_index_through_the_view(kind: tuple[Engi
         # As the README has it.
         order = f"binary_quantize(embedding)::bit({DIMENSIONS}) <~> binary_quantize({question}::vector)"
     with engine.begin() as connection:
-        forbid_other_plans(connection)
+        force_index_scan(connection)
         plan = connection.execute(text(f"EXPLAIN SELECT source FROM rag.live_chunks ORDER BY {order} LIMIT 800"))
         assert index_in_use(connection, space) in "\n".join(row[0] for row in plan)
 
@@ -166,7 +166,7 @@ def test_what_few_signs_tell_apart_is_told_apart_by_the_vectors_themselves(engin
     ensure_index(engine, space)
     question = np.array([0.6, 0.8])
     with engine.begin() as connection:
-        forbid_other_plans(connection)
+        force_index_scan(connection)
         near = found(connection, space, question, 3, 40)
     # A quarter of all have the signs of the question; the three nearest of them are right all the same.
     best = rows(

@@ -2,27 +2,27 @@
 
 import pytest
 
-from rag_assets.search.keyword.query_syntax import parse
+from rag_assets.search.keyword.query_syntax import parse_query
 
 
 def test_words_phrases_and_excluded_are_told_apart() -> None:
-    question = parse('find "exact words" well-known -not e-mail -"not this" end')
+    question = parse_query('find "exact words" well-known -not e-mail -"not this" end')
     assert question.phrases == ("exact words",)
     assert question.excluded == ("not", "not this")
     assert question.words.split() == ["find", "exact", "words", "well-known", "e-mail", "end"]
 
 
 def test_a_minus_within_a_phrase_excludes_nothing() -> None:
-    assert parse('"git commit -amend now"').excluded == ()
+    assert parse_query('"git commit -amend now"').excluded == ()
 
 
 def test_quotes_of_word_processors_are_quotes() -> None:
-    assert parse("„exact words“ and “more words”").phrases == ("exact words", "more words")
+    assert parse_query("„exact words“ and “more words”").phrases == ("exact words", "more words")
 
 
 @pytest.mark.parametrize("word", ["__init__", "foo.bar", "a/b", "zebra", "E1234"])
 def test_what_follows_a_minus_is_excluded_whole(word: str) -> None:
-    assert parse(f"find -{word} now").excluded == (word,)
+    assert parse_query(f"find -{word} now").excluded == (word,)
 
 
 @pytest.mark.parametrize(
@@ -33,10 +33,10 @@ def test_what_follows_a_minus_is_excluded_whole(word: str) -> None:
     ],
 )
 def test_numbers_options_dashes_and_hyphens_exclude_nothing(question: str) -> None:
-    assert parse(question).excluded == ()
+    assert parse_query(question).excluded == ()
 
 
 @pytest.mark.parametrize("question", ["", '"', '""', '-""', '"open', "-", '" "', '-" "'])
 def test_half_syntax_is_no_syntax(question: str) -> None:
-    parsed = parse(question)
+    parsed = parse_query(question)
     assert (parsed.phrases, parsed.excluded) == ((), ())

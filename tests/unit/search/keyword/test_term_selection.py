@@ -4,39 +4,39 @@ import math
 
 import pytest
 
-from rag_assets.search.keyword.term_selection import Word, candidates, quoted
+from rag_assets.search.keyword.term_selection import Term, candidate_tsquery, quote_lexeme
 
 CHUNKS = 100_000
 
 
 def test_weight_falls_with_commonness_and_is_never_negative() -> None:
-    weights = [Word("x", documents).weight(1_000) for documents in (0, 1, 10, 100, 999, 1_000, 2_000)]
+    weights = [Term("x", documents).weight(1_000) for documents in (0, 1, 10, 100, 999, 1_000, 2_000)]
     assert weights == sorted(weights, reverse=True)
     assert weights[-1] > 0
     assert weights[1] == pytest.approx(math.log(1 + 999.5 / 1.5))
 
 
 def test_any_word_is_enough_where_few_chunks_have_one() -> None:
-    assert candidates([Word("rare", 3), Word("scarce", 900)], CHUNKS, 1_000) == "'rare' | 'scarce'"
+    assert candidate_tsquery([Term("rare", 3), Term("scarce", 900)], CHUNKS, 1_000) == "'rare' | 'scarce'"
 
 
 def test_common_words_are_enough_only_together() -> None:
-    wanted = candidates([Word("rare", 3), Word("common", 20_000), Word("usual", 30_000)], CHUNKS, 10_000)
+    wanted = candidate_tsquery([Term("rare", 3), Term("common", 20_000), Term("usual", 30_000)], CHUNKS, 10_000)
     assert wanted == "('rare') | ('common' & 'usual')"
 
 
 def test_common_words_alone_must_all_be_there() -> None:
-    assert candidates([Word("common", 5_000), Word("usual", 9_000)], CHUNKS, 1_000) == "('common' & 'usual')"
+    assert candidate_tsquery([Term("common", 5_000), Term("usual", 9_000)], CHUNKS, 1_000) == "('common' & 'usual')"
 
 
 def test_one_common_word_is_all_there_is_to_ask() -> None:
-    assert candidates([Word("common", 50_000)], CHUNKS, 1_000) == "('common')"
+    assert candidate_tsquery([Term("common", 50_000)], CHUNKS, 1_000) == "('common')"
 
 
 def test_conditions_stay_short_for_long_questions() -> None:
-    words = [Word(f"word{n}", 2_000 + 1_000 * n) for n in range(60)]
-    assert len(candidates(words, CHUNKS, 1_000)) < 2_000
+    words = [Term(f"word{n}", 2_000 + 1_000 * n) for n in range(60)]
+    assert len(candidate_tsquery(words, CHUNKS, 1_000)) < 2_000
 
 
 def test_lexemes_are_data() -> None:
-    assert quoted("it's \\ ' | !") == "'it''s \\\\ '' | !'"
+    assert quote_lexeme("it's \\ ' | !") == "'it''s \\\\ '' | !'"

@@ -11,7 +11,7 @@ import pytest
 
 from rag_assets.embedding.model import find_model
 from rag_assets.errors import ServiceError, UsageError
-from rag_assets.search.ranking.rerank import CrossEncoderReranker, configured_reranker, rerank, reranker_of
+from rag_assets.search.ranking.rerank import CrossEncoderReranker, get_reranker, rerank, reranker_from_settings
 from rag_assets.settings.settings import Settings
 
 QUESTION = "Who feeds the whale?"
@@ -74,13 +74,13 @@ def test_a_reranker_that_does_not_score_each_text_is_refused(scores: Any, messag
 
 def test_without_a_reranker_set_the_error_says_what_to_set() -> None:
     with pytest.raises(UsageError, match="set RAG_ASSETS_RERANKER to a cross-encoder"):
-        configured_reranker(Settings(_env_file=None))
+        reranker_from_settings(Settings(_env_file=None))
 
 
 def test_the_reranker_that_settings_name_is_one_a_process_and_loads_nothing_yet() -> None:
     settings = Settings(_env_file=None, reranker="some/model", reranker_revision="abc", device="cpu")
-    found = configured_reranker(settings)
-    assert found is reranker_of("some/model", "abc", device="cpu")
+    found = reranker_from_settings(settings)
+    assert found is get_reranker("some/model", "abc", device="cpu")
     assert isinstance(found, CrossEncoderReranker)
     assert not found.loaded
 

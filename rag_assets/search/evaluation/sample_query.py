@@ -7,25 +7,27 @@ from sqlalchemy import Engine, Select, func, select
 from rag_assets.db.models import Document, DocumentChunk, Project
 from rag_assets.documents.sources import TOPICS_URI
 
-TOPICS_QUESTION = "What is a context manager for?"
+TOPICS_QUERY = "What is a context manager for?"
 
 
-def sample_question(engine: Engine, project: str) -> str | None:
+def sample_query(engine: Engine, project: str) -> str | None:
     """The same question as long as the documents are the same; None for a project without text."""
     with engine.connect() as connection:
         uri = connection.scalar(select(Project.source_uri).where(Project.name == project))
         if uri == TOPICS_URI:
-            return TOPICS_QUESTION
+            return TOPICS_QUERY
         path = DocumentChunk.heading_path
-        heading = connection.scalar(_of(project, path[func.cardinality(path)]).where(func.cardinality(path) > 0))
-        subject = heading or connection.scalar(_of(project, Document.title).where(Document.title.is_not(None)))
+        heading = connection.scalar(
+            _first_chunk(project, path[func.cardinality(path)]).where(func.cardinality(path) > 0)
+        )
+        subject = heading or connection.scalar(_first_chunk(project, Document.title).where(Document.title.is_not(None)))
         if subject:
             return f"What is said about {subject}?"
-        text = connection.scalar(_of(project, func.left(DocumentChunk.chunk_text, 80)))
+        text = connection.scalar(_first_chunk(project, func.left(DocumentChunk.chunk_text, 80)))
     return " ".join(text.split()) if text else None
 
 
-def _of(project: str, column: Any) -> Select[Any]:
+def _first_chunk(project: str, column: Any) -> Select[Any]:
     """This column of one chunk of the project; of the same one until the documents change."""
     return (
         select(column)

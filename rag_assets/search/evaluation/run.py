@@ -9,16 +9,16 @@ from sqlalchemy import Engine, select
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.db.spaces.spaces import live_space
 from rag_assets.errors import ServiceError
-from rag_assets.search.evaluation.beir import document_ids
-from rag_assets.search.evaluation.evaluate import Evaluation, Found, evaluate
-from rag_assets.search.evaluation.questions import QuestionSet
+from rag_assets.search.evaluation.beir import match_document_ids
+from rag_assets.search.evaluation.evaluate import Evaluation, TimedAnswer, evaluate_search
+from rag_assets.search.evaluation.queries import EvaluationQuerySet
 from rag_assets.search.request import DEFAULT_MODE
 from rag_assets.search.results import Mode
 from rag_assets.search.retriever import Retriever
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class EvaluationReport:
     """An evaluation, what it was made with, and the judged documents that the index does not have."""
 
     evaluation: Evaluation
@@ -36,28 +36,28 @@ class Report:
         }
 
 
-def judge(
+def run_evaluation(
     engine: Engine,
     retriever: Retriever,
-    asked: QuestionSet,
+    asked: EvaluationQuerySet,
     *,
     project: str | None = None,
     mode: Mode | None = None,
     ef_search: int | None = None,
     space: EmbeddingSpace | None = None,
-) -> Report:
+) -> EvaluationReport:
     """Ask all questions of one project or of all, in the mode named or in the retriever's own.
 
     Without a project, files of one path in several projects count as one document. `ef_search` is only reported, it is
     the retriever's; and `space` is the one that it searches, unset the live one. Raises what a search raises:
     UsageError for an unknown project, ServiceError while no space is live.
     """
-    search, mode = searching(retriever, project, mode)
+    search, mode = project_search(retriever, project, mode)
     # An unknown project or a service that is away is said before anything else is looked at.
     search(asked.questions[0].query, 1)
-    space, paths = _searched(engine, project, space)
-    document_of, missing = _judged_names(asked, paths)
-    evaluation = evaluate(asked.questions, search, document_of)
+    space, paths = _searched_documents(engine, project, space)
+    document_of, missing = _judged_documents(asked, paths)
+    evaluation = evaluate_search(asked.questions, search, document_of)
     settings = {
         "project": project,
         "mode": mode,
@@ -73,16 +73,20 @@ def judge(
         "questions_not_judged": asked.not_judged,
         "questions_short_of_documents": evaluation.shallow,
     }
-    return Report(evaluation, settings, missing)
+    return EvaluationReport(evaluation, settings, missing)
 
 
-def searching(retriever: Retriever, project: str | None, mode: Mode | None) -> tuple[Callable[[str, int], Found], Mode]:
+def project_search(
+    retriever: Retriever, project: str | None, mode: Mode | None
+) -> tuple[Callable[[str, int], TimedAnswer], Mode]:
     """The retriever's search of this project in this mode, and the mode's name."""
     chosen = mode or DEFAULT_MODE
     return lambda query, k: retriever.search(query, k=k, project=project, mode=chosen), chosen
 
 
-def _searched(engine: Engine, project: str | None, space: EmbeddingSpace | None) -> tuple[EmbeddingSpace, set[str]]:
+def _searched_documents(
+    engine: Engine, project: str | None, space: EmbeddingSpace | None
+) -> tuple[EmbeddingSpace, set[str]]:
     """The space, unset the live one, and the paths of all documents that a search in it can find."""
     with engine.connect() as connection:
         space = space or live_space(connection)
@@ -99,11 +103,11 @@ def _searched(engine: Engine, project: str | None, space: EmbeddingSpace | None)
         return space, set(connection.scalars(paths))
 
 
-def _judged_names(asked: QuestionSet, paths: Iterable[str]) -> tuple[Callable[[str], str], list[str]]:
+def _judged_documents(asked: EvaluationQuerySet, paths: Iterable[str]) -> tuple[Callable[[str], str], list[str]]:
     """The name by which a stored path is judged, and the judged documents that no stored path stands for."""
     judged = {name for question in asked.questions for name, grade in question.relevant.items() if grade}
     if not asked.by_document_id:
         return lambda path: path, sorted(judged.difference(paths))
-    ids = document_ids(paths, {name for question in asked.questions for name in question.relevant})
+    ids = match_document_ids(paths, {name for question in asked.questions for name in question.relevant})
     # A path that is no judged id must not pass for one.
     return lambda path: ids.get(path, f"file {path}"), sorted(judged.difference(ids.values()))

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rag_assets.errors import UsageError
-from rag_assets.search.evaluation.beir import document_ids
-from rag_assets.search.evaluation.questions import Passage, Question, QuestionSet, read_questions
+from rag_assets.search.evaluation.beir import match_document_ids
+from rag_assets.search.evaluation.queries import EvaluationQuery, EvaluationQuerySet, Passage, read_queries
 from tests.support.paths import ROOT
 
 GOOD = '{"query": "Why?", "relevant": {"a.md": 1}}'
@@ -37,13 +37,15 @@ def test_a_line_is_a_question_with_its_grades_and_passages(tmp_path: Path) -> No
     full = {"query": " Was  heißt\u2028das? ", "relevant": {"a.md": 2, "b/ü.txt": 0}, "passages": [passage], "note": 1}
     derived = {"query": "Where?", "passages": [passage | {"grade": 1}, passage, passage | {"file_path": "c"}]}
     lines = [json.dumps(full, ensure_ascii=False), "", json.dumps(derived), GOOD + "\r"]
-    found = read_questions(written(tmp_path / "q.jsonl", "\ufeff" + lines[0], *lines[1:]))
+    found = read_queries(written(tmp_path / "q.jsonl", "\ufeff" + lines[0], *lines[1:]))
     place = Passage("a.md", 3, 9, 2)
-    assert found == QuestionSet(
+    assert found == EvaluationQuerySet(
         [
-            Question("1", " Was  heißt\u2028das? ", {"a.md": 2, "b/ü.txt": 0}, (place,)),
-            Question("3", "Where?", {"a.md": 2, "c": 2}, (Passage("a.md", 3, 9, 1), place, Passage("c", 3, 9, 2))),
-            Question("4", "Why?", {"a.md": 1}),
+            EvaluationQuery("1", " Was  heißt\u2028das? ", {"a.md": 2, "b/ü.txt": 0}, (place,)),
+            EvaluationQuery(
+                "3", "Where?", {"a.md": 2, "c": 2}, (Passage("a.md", 3, 9, 1), place, Passage("c", 3, 9, 2))
+            ),
+            EvaluationQuery("4", "Why?", {"a.md": 1}),
         ]
     )
 
@@ -79,29 +81,29 @@ def test_a_line_is_a_question_with_its_grades_and_passages(tmp_path: Path) -> No
 def test_a_bad_line_is_named_with_what_is_wrong_with_it(tmp_path: Path, line: str, message: str) -> None:
     file = written(tmp_path / "q.jsonl", GOOD, line)
     with pytest.raises(UsageError, match=rf"q\.jsonl, line 2.*{message}"):
-        read_questions(file)
+        read_queries(file)
 
 
 def test_a_question_is_without_what_no_stored_text_has(tmp_path: Path) -> None:
     file = written(tmp_path / "q.jsonl", '{"query": "Why\\ud800 n\\u0000ot?", "relevant": {"a": 1}}')
-    assert [one.query for one in read_questions(file).questions] == ["Why not?"]
+    assert [one.query for one in read_queries(file).questions] == ["Why not?"]
 
 
 def test_files_that_hold_no_questions_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has no question"):
-        read_questions(written(tmp_path / "empty.jsonl", "", "  "))
+        read_queries(written(tmp_path / "empty.jsonl", "", "  "))
     with pytest.raises(UsageError, match="is not UTF-8"):
-        read_questions(written(tmp_path / "latin.jsonl", '{"query": "Größe"}'.encode("latin-1")))
+        read_queries(written(tmp_path / "latin.jsonl", '{"query": "Größe"}'.encode("latin-1")))
     with pytest.raises(UsageError, match="cannot be read: No such file"):
-        read_questions(tmp_path / "nowhere.jsonl")
+        read_queries(tmp_path / "nowhere.jsonl")
     with pytest.raises(UsageError, match=r"without queries\.jsonl and qrels\.tsv"):
-        read_questions(tmp_path)
+        read_queries(tmp_path)
 
 
 @pytest.mark.parametrize("qrels", ["qrels.tsv", "qrels/test.tsv"])
 def test_a_beir_folder_gives_its_judged_questions(tmp_path: Path, qrels: str) -> None:
-    assert read_questions(beir(tmp_path, qrels)) == QuestionSet(
-        [Question("q1", "Do whales sing?", {"d/1": 2, "D2": 0}), Question("2", "Unasked", {"7": 1})],
+    assert read_queries(beir(tmp_path, qrels)) == EvaluationQuerySet(
+        [EvaluationQuery("q1", "Do whales sing?", {"d/1": 2, "D2": 0}), EvaluationQuery("2", "Unasked", {"7": 1})],
         by_document_id=True,
         not_judged=1,
     )
@@ -121,13 +123,13 @@ def test_a_bad_row_of_judgements_is_named(tmp_path: Path, row: str, message: str
     qrels = beir(tmp_path) / "qrels" / "test.tsv"
     written(qrels, "query-id\tcorpus-id\tscore", row)
     with pytest.raises(UsageError, match=rf"test\.tsv, line 2.*{message}"):
-        read_questions(tmp_path)
+        read_queries(tmp_path)
 
 
 def test_judgements_without_an_answer_are_refused(tmp_path: Path) -> None:
     written(beir(tmp_path) / "qrels.tsv", "q1\td1\t0")
     with pytest.raises(UsageError, match="of no document that it answers"):
-        read_questions(tmp_path)
+        read_queries(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,7 @@ def test_judgements_without_an_answer_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_stands_for_the_document_that_it_is_named_by(path: str, stands_for: str | None) -> None:
-    found: dict[str, Any] = document_ids([path], ["12", "a.b", "10.1000/182", "\ud800"])
+    found: dict[str, Any] = match_document_ids([path], ["12", "a.b", "10.1000/182", "\ud800"])
     assert found.get(path) == stands_for
 
 
@@ -155,7 +157,7 @@ def test_the_questions_over_python_topics_are_answered_where_they_say() -> None:
     from pydoc_data.topics import topics
 
     texts = {f"{name}.rst": " ".join(text.split()) for name, text in topics.items()}
-    asked = read_questions(TOPICS_QUESTIONS).questions
+    asked = read_queries(TOPICS_QUESTIONS).questions
     answers = [json.loads(line)["answers"] for line in TOPICS_QUESTIONS.read_text("utf-8").splitlines()]
     assert len({question.query for question in asked}) == len(asked) >= 40
     reworded: list[str] = []
@@ -174,7 +176,7 @@ def test_the_questions_over_python_topics_are_nobodys_sentences() -> None:
     from pydoc_data.topics import topics
 
     texts = [" ".join(text.lower().split()) for text in topics.values()]
-    for question in read_questions(TOPICS_QUESTIONS).questions:
+    for question in read_queries(TOPICS_QUESTIONS).questions:
         words = question.query.lower().split()
         runs = [" ".join(words[at : at + 6]) for at in range(len(words) - 5)]
         assert not [run for run in runs if any(run in text for text in texts)], question.query
