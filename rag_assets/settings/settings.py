@@ -1,4 +1,4 @@
-"""Typed settings, from the environment (prefix RAG_ASSETS_) and from `.env` in the working directory."""
+"""The settings of an installation, from environment variables (RAG_ASSETS_…) and `.env` in the working directory."""
 
 import json
 import os
@@ -7,239 +7,193 @@ from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import NoDecode
 
 from rag_assets.errors import UsageError, pydantic_message, unknown_name_message
-from rag_assets.settings.connection import ConnectionSettings
 from rag_assets.settings.cron import check_cron, check_time_zone
+from rag_assets.settings.embedding import EmbeddingSettings
 
-_TARGET = re.compile(r"https?://\S+|[\w.]+:\w+")
-# What Dagster takes for an owner.
+_NOTIFY_TARGET = re.compile(r"https?://\S+|[\w.]+:\w+")
+# The owners that Dagster accepts.
 _OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 
 
-class Settings(ConnectionSettings):
-    """Everything that can be set; each field is the environment variable RAG_ASSETS_<NAME>."""
-
-    state_dir: Path = Field(
-        Path(".rag_assets"),
-        description="The folder of one installation: embedded server, DAGSTER_HOME, caches.",
-    )
-    parse_timeout_s: float = Field(60, gt=0, description="Time for the parser of one document.")
-    parse_memory_mb: int = Field(2048, ge=256, description="Memory for the parser of one document.")
-    parse_workers: int = Field(2, ge=1, description="Parser processes at one time.")
-    max_document_mb: int = Field(100, ge=1, description="A larger file is recorded as failed, not read.")
-
-    chunk_tokens: int | None = Field(
-        None,
-        ge=16,
-        description="Tokens of a chunk, without special ones; unset: all that the model's window holds.",
-    )
-    overlap_tokens: int = Field(0, ge=0, description="Tokens that neighbouring chunks share.")
-
-    model: str = Field(
-        "sentence-transformers/all-MiniLM-L6-v2",
-        description="A sentence-transformers model: its name on the hub, or a folder.",
-    )
-    model_revision: str | None = Field(None, description="The model's commit on the hub; unset: its newest.")
-    dimensions: int | None = Field(
-        None,
-        ge=1,
-        description="The first dimensions of each vector that are kept, of a model trained for it (Matryoshka); "
-        "unset: all.",
-    )
-    document_prompt: str | None = Field(
-        None, description="What is put before each text that is embedded; unset: the model's own; `-`: nothing."
-    )
-    query_prompt: str | None = Field(
-        None, description="What is put before each question; unset: the model's own; `-`: nothing."
-    )
-    normalize: bool = Field(True, description="Whether vectors are brought to length 1.")
-    distance: Literal["cosine", "l2", "ip"] | None = Field(
-        None, description="How vectors are compared; unset: as the model says, else cosine."
-    )
-    device: str | None = Field(None, description="Where the model runs (cpu, cuda, mps); unset: the best there is.")
-    batch_tokens: int = Field(2048, ge=64, description="Tokens of one batch through the model, padding included.")
-
-    index_build_memory_mb: int = Field(
-        2048, ge=64, description="The most memory that the server may use to build an index."
-    )
-    index_build_workers: int | None = Field(
-        None, ge=0, description="Parallel workers of an index build; unset: as many as the server allows one."
-    )
-    index_dead_share_limit: float = Field(
-        0.5, gt=0, lt=1, description="Deleted vectors' share of an index from which on it is built anew."
-    )
-    index_method: Literal["hnsw", "ivfflat"] = Field(
-        "hnsw", description="hnsw: finds more, faster; ivfflat: is built in a fraction of the time."
-    )
-    index_storage: Literal["vector", "halfvec", "bit"] = Field(
-        "vector", description="What the index stores of each dimension: 4 bytes, 2 bytes (halfvec), or its sign (bit)."
-    )
-    oversampling: int = Field(
-        16,
-        ge=1,
-        le=100,
-        description="With bit: candidates for each wanted hit that are compared again by their true vectors.",
-    )
-    hnsw_m: int = Field(16, ge=2, le=100, description="Links of a vector in the HNSW graph.")
-    hnsw_ef_construction: int = Field(128, ge=4, le=1000, description="Candidates looked at to place a vector.")
-    ef_search: int | None = Field(
-        None,
-        ge=1,
-        le=1000,
-        description="Candidates looked at by a search, at least k; unset: the space's own.",
-    )
-
-    reranker: str | None = Field(
-        None, description="A cross-encoder for searches that ask for reranking: its name on the hub, or a folder."
-    )
-    reranker_revision: str | None = Field(None, description="The cross-encoder's commit on the hub; unset: its newest.")
-    rerank_candidates: int = Field(20, ge=1, le=1000, description="The best hits of a search that are reranked.")
+class Settings(EmbeddingSettings):
+    """All settings; each field is the environment variable RAG_ASSETS_<NAME>."""
 
     owners: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Who answers for the assets: `team:search`, or addresses; several with commas between them."
+        (),
+        description="Owners of the assets in Dagster, separated by commas: teams (`team:search`) or e-mail addresses.",
     )
-    latency_limit_ms: float = Field(100, gt=0, description="Threshold of the check search_latency (p95).")
-    recall_limit: float = Field(0.95, gt=0, le=1, description="Threshold of the check recall_at_10 (mean).")
+    latency_limit_ms: float = Field(
+        100, gt=0, description="The check search_latency fails when the p95 of searches reaches so many milliseconds."
+    )
+    recall_limit: float = Field(
+        0.95, gt=0, le=1, description="The check recall_at_10 fails when the mean recall@10 of the index is below it."
+    )
 
     previous_space_days: float = Field(
-        7, ge=0, description="Days for which the space that served before is kept, and kept up to date, for a rollback."
+        7,
+        ge=0,
+        description="Days for which the previous space is kept and updated after another one was promoted, so that "
+        "`rag-assets spaces rollback` can return to it.",
     )
     quality_tolerance: float = Field(
         0.02,
         ge=0,
         le=1,
-        description="How much less nDCG@10 and recall@10 of judged questions may be in a space that is to take over.",
+        description="How far nDCG@10 and recall@10 of a project's evaluation queries may fall below those of the live "
+        "space when another space is promoted.",
     )
 
     maintenance_cron: str = Field(
         "30 4 * * 0",
         validate_default=False,
-        description="When the schedule of the maintenance runs, by UTC, as five fields of cron.",
+        description="Schedule of the maintenance: a cron expression of five fields, in UTC. Sunday at 4:30.",
     )
     vacuum_dead_share_limit: float = Field(
-        0.1, gt=0, lt=1, description="Dead rows' share of a table from which on the maintenance vacuums it."
+        0.1, gt=0, lt=1, description="Share of dead rows in a table above which the maintenance vacuums it."
     )
     expired_kept_days: float = Field(
-        30, ge=0, description="Days after which the maintenance removes expired sessions and memories for good."
+        30, ge=0, description="Days after which the maintenance deletes expired sessions and memories for good."
     )
 
     messages_since: date = Field(
-        date(2024, 1, 1), description="The first day (UTC) whose messages are embedded: the first daily partition."
+        date(2024, 1, 1), description="First day (UTC) whose messages are embedded: the first daily partition."
     )
     messages_window_days: int = Field(
-        7, ge=1, le=366, description="Days before today that the nightly backfill of messages looks through again."
+        7,
+        ge=1,
+        le=366,
+        description="Days before today whose messages the nightly backfill checks again.",
     )
 
     projects: str | None = Field(
         None,
-        description="Where projects are declared: a YAML file, or `package.module:name` of a list; unset: "
-        "`projects.yaml` in the state folder, where there is one.",
+        description="Where projects are declared: a YAML file, or `package.module:name` of a list. Unset: "
+        "`projects.yaml` in the state folder, if it exists.",
     )
     refresh_cron: str = Field(
-        "0 2 * * *", validate_default=False, description="Cron of the nightly refresh of all projects."
+        "0 2 * * *",
+        validate_default=False,
+        description="Schedule of the nightly refresh of all projects: a cron expression in TIME_ZONE.",
     )
-    time_zone: str = Field("UTC", validate_default=False, description="Time zone of the schedules of projects.")
+    time_zone: str = Field(
+        "UTC", validate_default=False, description="Time zone of the projects' schedules, like Europe/Berlin."
+    )
     stale_after_hours: float = Field(
-        36, ge=0.02, le=1_000_000, description="Age from which a project that was not refreshed counts as stale."
+        36,
+        ge=0.02,
+        le=1_000_000,
+        description="Hours after the last refresh from which a project is stale. 36 allows a nightly refresh to come "
+        "twelve hours late.",
     )
     automation: bool = Field(
-        False, description="Whether schedules and sensors are on from the start, rather than turned on in the UI."
+        False, description="Start with schedules and sensors turned on, instead of turning them on in the UI."
     )
     sensor_interval_s: int = Field(
-        30, ge=1, description="How often, at most, a sensor looks at sources, projects, upstreams or failed runs."
+        30,
+        ge=1,
+        description="Shortest time between two evaluations of a sensor, in seconds. Dagster evaluates every 30 s.",
     )
     notify: SecretStr | None = Field(
         None,
-        description="Who is told of failed runs: a webhook that takes JSON with a `text` (Slack, Mattermost), or "
-        "`package.module:function`.",
+        description="Receiver of messages about failed runs: a webhook that takes JSON with a `text` (Slack, "
+        "Mattermost), or `package.module:function`.",
     )
     lock_wait_s: float = Field(
-        600, ge=0, description="How long a run waits for another one on the same project, and a command for a pool."
+        600,
+        ge=0,
+        description="Longest wait, in seconds, for another run on the same project, and of a command for a pool of "
+        "Dagster.",
     )
 
     @field_validator("owners", mode="before")
     @classmethod
-    def _are_owners(cls, value: Any) -> Any:
+    def _split_owners(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
         return json.loads(value) if value.startswith("[") else tuple(filter(None, map(str.strip, value.split(","))))
 
     @field_validator("owners")
     @classmethod
-    def _is_owner(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        strange = next((owner for owner in value if not _OWNER.fullmatch(owner)), None)
-        if strange is not None:
-            raise ValueError(f"{strange!r} is neither a team, like team:search, nor an address, like ada@example.com")
+    def _check_owners(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        invalid = next((owner for owner in value if not _OWNER.fullmatch(owner)), None)
+        if invalid is not None:
+            raise ValueError(f"{invalid!r} is neither a team, like team:search, nor an address, like ada@example.com")
         return value
 
     @field_validator("refresh_cron", "maintenance_cron")
     @classmethod
-    def _is_cron(cls, value: str) -> str:
+    def _check_cron(cls, value: str) -> str:
         return check_cron(value)
 
     @field_validator("notify")
     @classmethod
-    def _is_target(cls, value: SecretStr | None) -> SecretStr | None:
-        # Whoever is to be told of a failure would not hear that nobody is.
-        if value is not None and not _TARGET.fullmatch(value.get_secret_value()):
+    def _check_notify(cls, value: SecretStr | None) -> SecretStr | None:
+        # Checked now: a wrong target would otherwise show only when the first failure is not reported.
+        if value is not None and not _NOTIFY_TARGET.fullmatch(value.get_secret_value()):
             raise ValueError("neither a URL, like https://hooks.example.com/x, nor `package.module:function`")
         return value
 
     @field_validator("time_zone")
     @classmethod
-    def _is_time_zone(cls, value: str) -> str:
+    def _check_time_zone(cls, value: str) -> str:
         return check_time_zone(value)
 
 
 def load_settings() -> Settings:
-    """The settings in force; a value that cannot be is a UsageError that names its variable."""
-    return _load(_environment())
+    """The settings of the environment. Raises UsageError for an invalid value, with the name of its variable."""
+    return _load(_environment_state())
 
 
-def resolve_settings(given: Settings | Mapping[str, Any]) -> Settings:
-    """As they are given; what a mapping does not name is as in the environment.
+def resolve_settings(settings: Settings | Mapping[str, Any]) -> Settings:
+    """Settings from a mapping of names to values; names that are left out come from the environment.
 
-    Raises UsageError for a value that cannot be, and for an unknown name with the nearest known one.
+    Raises UsageError for an invalid value, and for an unknown name with the most similar known one.
     """
-    if isinstance(given, Settings):
-        return given
-    if not isinstance(given, Mapping):
-        raise UsageError(f"settings is a {type(given).__name__}; make it a rag_assets.Settings, or a mapping of names.")
+    if isinstance(settings, Settings):
+        return settings
+    if not isinstance(settings, Mapping):
+        raise UsageError(
+            f"settings is a {type(settings).__name__}; make it a rag_assets.Settings, or a mapping of names."
+        )
     known = list(Settings.model_fields)
-    unknown = next((str(name) for name in given if name not in known), None)
+    unknown = next((str(name) for name in settings if name not in known), None)
     if unknown is not None:
         raise UsageError(f"settings: {unknown_name_message(unknown, known)}")
     try:
-        return Settings(**given)
+        return Settings(**settings)
     except ValidationError as error:
-        raise _refusal(error, given) from None
+        raise _invalid_value(error, settings) from None
 
 
-def _environment() -> tuple[object, ...]:
-    """All that settings are made of: as long as it is the same, they need not be read and validated again."""
+def _environment_state() -> tuple[object, ...]:
+    """What the settings depend on. While it stays the same, they are not read and validated again."""
     file = Path(".env")
     stat = file.stat() if file.is_file() else None
-    ours = sorted((name, value) for name, value in os.environ.items() if name.upper().startswith("RAG_ASSETS_"))
-    return Path.cwd(), stat and (stat.st_mtime_ns, stat.st_size), *ours
+    variables = sorted((name, value) for name, value in os.environ.items() if name.upper().startswith("RAG_ASSETS_"))
+    return Path.cwd(), stat and (stat.st_mtime_ns, stat.st_size), *variables
 
 
 @lru_cache(maxsize=8)
-def _load(_environment: tuple[object, ...]) -> Settings:
+def _load(_state: tuple[object, ...]) -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise _refusal(error, {}) from None
+        raise _invalid_value(error, {}) from None
 
 
-def _refusal(error: ValidationError, given: Mapping[str, Any]) -> UsageError:
+def _invalid_value(error: ValidationError, arguments: Mapping[str, Any]) -> UsageError:
     first = error.errors()[0]
     name = str(first["loc"][0])
-    where = "it" if name in given else "it in the environment or in .env"
-    shown = "" if "url" in name or name == "notify" else f" {first['input']!r}"
-    called = f"settings: {name}" if name in given else f"RAG_ASSETS_{name.upper()}"
-    return UsageError(f"{called}{shown}: {pydantic_message(first['msg'])}; correct {where}.")
+    # Addresses may hold a password.
+    value = "" if "url" in name or name == "notify" else f" {first['input']!r}"
+    if name in arguments:
+        return UsageError(f"settings: {name}{value}: {pydantic_message(first['msg'])}; correct it.")
+    return UsageError(
+        f"RAG_ASSETS_{name.upper()}{value}: {pydantic_message(first['msg'])}; correct it in the environment or in .env."
+    )
