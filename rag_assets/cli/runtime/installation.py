@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DAGSTER_YAML = Path(__file__).with_name("dagster.yaml")
 WORKSPACE_YAML = Path(__file__).with_name("workspace.yaml")
+_RENAMED_STORAGE = "module: rag_assets.history\n", "module: rag_assets.orchestration.storage.sqlite_storage\n"
 
 
 def enter() -> Settings:
@@ -26,11 +27,7 @@ def enter() -> Settings:
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(state / "dagster_home")))
     try:
         home.mkdir(parents=True, exist_ok=True)
-        if not (home / "dagster.yaml").exists():
-            # Whole from its first moment: another command may begin just now, and would read what is there.
-            new = home / f"dagster.yaml.{os.getpid()}"
-            new.write_text(DAGSTER_YAML.read_text())
-            new.replace(home / "dagster.yaml")
+        _write_dagster_yaml(home / "dagster.yaml")
     except OSError as error:
         raise ServiceError(
             f"the folder {home} cannot be used: {error.strerror}; make room or allow writing there, "
@@ -40,6 +37,17 @@ def enter() -> Settings:
     if settings.log_queries:
         _show_queries()
     return settings
+
+
+def _write_dagster_yaml(file: Path) -> None:
+    """Ours where there is none; in one of version 0.1, the storage's module under its new name."""
+    found = file.read_text() if file.exists() else None
+    wanted = DAGSTER_YAML.read_text() if found is None else found.replace(*_RENAMED_STORAGE)
+    if wanted != found:
+        # Replaced as a whole, since another command may read it at this moment.
+        new = file.with_name(f"{file.name}.{os.getpid()}")
+        new.write_text(wanted)
+        new.replace(file)
 
 
 def _show_queries() -> None:
