@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, text
 from rag_assets.db.database import new_engine
 from rag_assets.db.models import SCHEMA, Base
 from rag_assets.db.schema.extension import ensure_pgvector
-from rag_assets.db.spaces.spaces import is_runtime_object
+from rag_assets.db.spaces.partitions import is_runtime_object
 from rag_assets.settings.settings import load_settings
 
 # Two upgrades at once (two processes starting on a new database) take turns.

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from rag_assets.db.models import EmbeddingSpace
-    from rag_assets.db.reports.health import Health
+    from rag_assets.db.reports.health import HealthCheck
     from rag_assets.embedding.encoder import Encoder
     from rag_assets.search.analysis.aggregates import Aggregate
     from rag_assets.search.analysis.provenance import Provenance
@@ -182,7 +182,7 @@ class Client:
             self._engine("read"), self._retriever, read_queries_at(str(queries)), project=project, mode=mode
         )
 
-    def health(self) -> "list[Health]":
+    def health(self) -> "list[HealthCheck]":
         """Whether this installation can serve: connection, extension, schema, indexes, pool; raises nothing."""
         from rag_assets.db.reports.health import check_health
 
@@ -357,7 +357,7 @@ class AsyncClient:
     ) -> "EvaluationReport":
         return await asyncio.to_thread(self._evaluate, queries, project, mode)
 
-    async def health(self) -> "list[Health]":
+    async def health(self) -> "list[HealthCheck]":
         return await asyncio.to_thread(self._blocking().health)
 
     def pool_statistics(self) -> dict[Role, PoolStatistics]:

@@ -1,4 +1,4 @@
-"""The model at work: texts in, vectors out; loaded at the first text, never before."""
+"""Encoders: texts to vectors. A model is loaded at its first text, not before."""
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Encoder(Protocol):
-    """What the pipeline and searches ask of a model; `encode` gives one float32 row a text."""
+    """The interface of models for the pipeline and for searches; `encode` returns one float32 row per text."""
 
     dimensions: int
 
@@ -25,7 +25,7 @@ class Encoder(Protocol):
 
 
 class SentenceTransformerEncoder:
-    """A sentence-transformers model; one call of `encode` is one forward pass over all its texts."""
+    """A sentence-transformers model; each call of `encode` is one forward pass over all texts."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class SentenceTransformerEncoder:
         self.dimensions = dimensions or model.dimensions
         truncated = self.dimensions < model.dimensions
         self._truncate_dim = self.dimensions if truncated else None
-        # What is cut off was part of the length.
+        # Truncation changes the length, so that a vector which the model normalized must be normalized again.
         self._normalize = normalize and (truncated or not model.normalizes)
         prompts = model.prompts if prompts is None else prompts
         self._document_prompt, self._query_prompt = document_prompt(prompts), prompts.get(QUERY_PROMPT, "")
@@ -79,7 +79,7 @@ class SentenceTransformerEncoder:
 
 
 @cache
-def encoder_of(
+def get_encoder(
     name: str,
     revision: str | None,
     *,
@@ -88,7 +88,7 @@ def encoder_of(
     dimensions: int | None = None,
     prompts: frozenset[tuple[str, str]] | None = None,
 ) -> Encoder:
-    """The encoder of this model; one a process, whoever asks. Without `dimensions` and `prompts`, all of its own."""
+    """The encoder of this model, one per process; `dimensions` and `prompts` default to those of the model."""
     return SentenceTransformerEncoder(
         find_model(name, revision),
         normalize=normalize,
@@ -98,9 +98,9 @@ def encoder_of(
     )
 
 
-def encoder_of_space(space: "EmbeddingSpace", device: str | None = None) -> Encoder:
-    """What makes the vectors of this space, and those of questions for it."""
-    return encoder_of(
+def get_space_encoder(space: "EmbeddingSpace", device: str | None = None) -> Encoder:
+    """The encoder of this space's vectors, and of queries to it."""
+    return get_encoder(
         space.model,
         space.revision,
         normalize=space.normalize,
@@ -111,7 +111,7 @@ def encoder_of_space(space: "EmbeddingSpace", device: str | None = None) -> Enco
 
 
 def token_batches(counts: Sequence[int], budget: int) -> Iterator[slice]:
-    """Cut a list of texts, ordered by length, where longest x number would pass the budget of tokens."""
+    """Split texts, ordered by length, into batches of at most `budget` tokens: longest text times number of texts."""
     start, longest = 0, 0
     for index, count in enumerate(counts):
         longest = max(longest, count)
@@ -130,5 +130,5 @@ def _load(model: Model, device: str | None) -> Any:
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
-    # The files are all on disk by now; nothing is asked of the hub again.
+    # All files are on disk by now: no request to the hub.
     return SentenceTransformer(str(model.path), device=device, local_files_only=True)

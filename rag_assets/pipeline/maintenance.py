@@ -7,15 +7,15 @@ from typing import Any
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from rag_assets.db.index.build import Building, ensure_index
+from rag_assets.db.index.build import IndexBuildOptions, ensure_index
 from rag_assets.db.index.prewarm import prewarm_index
-from rag_assets.db.index.state import examine
+from rag_assets.db.index.state import inspect_index
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.schema.vacuum import needy_tables, vacuum
-from rag_assets.db.spaces.spaces import count_vectors, has_partition, partition_name
+from rag_assets.db.schema.vacuum import tables_to_vacuum, vacuum_tables
+from rag_assets.db.spaces.partitions import count_vectors, has_partition, partition_name
 from rag_assets.db.spaces.text_kinds import Kind
-from rag_assets.db.writes.prune import prune
+from rag_assets.db.writes.prune import prune_space
 from rag_assets.errors import ServiceError
 from rag_assets.pipeline.audit import index_recall
 from rag_assets.pipeline.progress import report
@@ -39,8 +39,8 @@ def maintain(engine: Engine, settings: Settings, targets: Mapping[Kind, Target])
     figures["indexes"] = [_mend_index(engine, settings, space) for space in found]
     # The server counts late what has just been deleted here.
     emptied = {partition_name(id_) for id_, gone in removed.items() if gone}
-    needy = sorted({*needy_tables(engine, settings.vacuum_dead_share_limit), *emptied})
-    figures["vacuumed"] = vacuum(engine, needy, wait_s=settings.lock_wait_s)
+    needy = sorted({*tables_to_vacuum(engine, settings.vacuum_dead_share_limit), *emptied})
+    figures["vacuumed"] = vacuum_tables(engine, needy, wait_s=settings.lock_wait_s)
     figures["prewarmed_blocks"] = _prewarm(engine, found)
     return figures | {"seconds": round(time.perf_counter() - started, 3)}
 
@@ -70,7 +70,7 @@ def _spaces(engine: Engine) -> list[EmbeddingSpace]:
 def _remove_orphans(engine: Engine, space: EmbeddingSpace) -> int:
     try:
         with exclusively(engine, f"vectors of space {space.id}", wait_s=0):
-            return prune(engine, space)
+            return prune_space(engine, space)
     except ServiceError:
         # A run is writing vectors; it removes them itself when it comes to the index.
         return 0
@@ -88,9 +88,11 @@ def _mend_index(engine: Engine, settings: Settings, space: EmbeddingSpace) -> di
         measured.append(index_recall.mean_recall(engine, space))
         return measured[-1]
 
-    building = Building.of(settings, lambda done, total: report("maintenance", done, total, "blocks"), measure)
+    building = IndexBuildOptions.from_settings(
+        settings, lambda done, total: report("maintenance", done, total, "blocks"), measure
+    )
     with engine.connect() as connection:
-        dead_share = examine(connection, space, rows=count_vectors(connection, space)).dead_share
+        dead_share = inspect_index(connection, space, rows=count_vectors(connection, space)).dead_share
     found = ensure_index(engine, space, building)
     # As it was found, where it could be searched then.
     return figures | {"found": found.value, "recall": measured[0] if measured else None, "dead_share": dead_share}

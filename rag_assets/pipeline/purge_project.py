@@ -6,13 +6,13 @@ from sqlalchemy import Engine, select
 
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.reports.counts import Counts, counts_of_project
+from rag_assets.db.reports.counts import ProjectCounts, count_project
 from rag_assets.projects.store import get_project
 from rag_assets.repositories.operations import projects
 from rag_assets.settings.settings import Settings
 
 
-def purge_project(engine: Engine, settings: Settings, name: str) -> tuple[Counts, int]:
+def purge_project(engine: Engine, settings: Settings, name: str) -> tuple[ProjectCounts, int]:
     """What was stored of it, and how many vectors went: those that no other project needs.
 
     Raises BusyError where a run has the project in hand for longer than RAG_ASSETS_LOCK_WAIT_S.
@@ -28,5 +28,5 @@ def purge_project(engine: Engine, settings: Settings, name: str) -> tuple[Counts
         for lock in locks:
             held.enter_context(exclusively(engine, lock, wait_s=settings.lock_wait_s))
         with engine.begin() as connection:
-            counts = counts_of_project(connection, name)
+            counts = count_project(connection, name)
             return counts, projects.delete(connection, name)

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from rag_assets.db.database import one_read
 from rag_assets.db.models import EmbeddingSpace, Project
 from rag_assets.db.schema.text_search import DEFAULT_LANGUAGE
-from rag_assets.db.spaces.pending import days_of_texts
+from rag_assets.db.spaces.pending import days_with_texts
 from rag_assets.documents.parsing.parser import Readers
 from rag_assets.documents.sources import open_source
 from rag_assets.documents.splitting.tokenizer import count_tokens
@@ -153,7 +153,7 @@ def message_embeddings(
     *_, first = ordered = live_first(engine, target)
     for space in ordered:
         with engine.connect() as connection:
-            spoken = set(connection.scalars(days_of_texts(space, min(days), max(days))))
+            spoken = set(connection.scalars(days_with_texts(space, min(days), max(days))))
         for day in days:
             key = day.isoformat()
             if day in spoken:
@@ -169,7 +169,7 @@ def pending_days(engine: Engine, settings: Settings, target: Target) -> list[dat
     days: set[date] = set()
     for space in maintained(engine, target):
         with engine.connect() as connection:
-            found = connection.scalars(days_of_texts(space, settings.messages_since, today, pending=True))
+            found = connection.scalars(days_with_texts(space, settings.messages_since, today, pending=True))
             days.update(found)
     return sorted(days)
 

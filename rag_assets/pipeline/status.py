@@ -7,15 +7,16 @@ from sqlalchemy import Connection, Engine, func, select, text
 from sqlalchemy.orm import Session
 
 from rag_assets.db.connections.pool import pool_statistics
-from rag_assets.db.index.state import examine
+from rag_assets.db.index.state import inspect_index
 from rag_assets.db.models import SCHEMA, Document, EmbeddingSpace, Project
-from rag_assets.db.reports.counts import project_counts
-from rag_assets.db.reports.remaining_work import work_left
+from rag_assets.db.reports.counts import count_project
+from rag_assets.db.reports.remaining_work import remaining_work
 from rag_assets.db.schema import migrations
 from rag_assets.db.schema.extension import pgvector_version
+from rag_assets.db.spaces.partitions import count_vectors, has_partition, partition_name
 from rag_assets.db.spaces.pending import count_pending_texts, count_texts
-from rag_assets.db.spaces.spaces import count_vectors, has_partition, partition_name, serving_space
-from rag_assets.db.spaces.text_kinds import Kind, texts_of_kind
+from rag_assets.db.spaces.spaces import select_serving_space
+from rag_assets.db.spaces.text_kinds import Kind, text_source_of_kind
 from rag_assets.projects.store import project_names
 
 FAILED_SHOWN = 100
@@ -93,7 +94,8 @@ def _connections(engine: Engine) -> dict[str, int]:
 
 
 def _project(engine: Engine, name: str) -> dict[str, Any]:
-    counts = project_counts(engine, name)
+    with engine.connect() as connection:
+        counts = count_project(connection, name)
     with engine.connect() as connection:
         source = connection.scalar(select(Project.source_uri).where(Project.name == name))
     return {
@@ -111,9 +113,9 @@ def _project(engine: Engine, name: str) -> dict[str, Any]:
 
 def _to_embed(engine: Engine, kind: Kind) -> int:
     """Distinct texts in use without a vector where searches look, or will look."""
-    texts = texts_of_kind(kind)
+    texts = text_source_of_kind(kind)
     with Session(engine) as session:
-        space = session.scalar(serving_space(kind))
+        space = session.scalar(select_serving_space(kind))
         if space is not None:
             return session.scalar(count_pending_texts(space)) or 0
         return session.scalar(select(func.count(texts.content_hash.distinct())).where(texts.in_use)) or 0
@@ -140,10 +142,10 @@ def read_spaces(engine: Engine) -> list[dict[str, Any]]:
 
 def _space(connection: Connection, space: EmbeddingSpace) -> dict[str, Any]:
     there = has_partition(connection, space.id)
-    left = work_left(connection, space) if there else None
+    left = remaining_work(connection, space) if there else None
     table = func.to_regclass(f"{SCHEMA}.{partition_name(space.id)}")
     vectors = count_vectors(connection, space)
-    index = examine(connection, space, rows=vectors)
+    index = inspect_index(connection, space, rows=vectors)
     return {
         "id": space.id,
         "kind": space.kind,

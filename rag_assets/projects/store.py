@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from rag_assets.db.models import Project
-from rag_assets.db.writes.rows import project_id
+from rag_assets.db.models.projects import derive_project_id
 from rag_assets.documents.text import clean
 from rag_assets.errors import UsageError
 from rag_assets.projects.settings import dump_project_settings, parse_project_settings
@@ -83,7 +83,7 @@ def save_project(
     # From a form, a file or a command line come characters that the database cannot hold.
     given = {"description": description and clean(description), "declared_in": declared_in}
     statement = insert(Project).values(
-        id=project_id(name), name=name, source_uri=source_uri, settings=checked, removed_at=None, **given
+        id=derive_project_id(name), name=name, source_uri=source_uri, settings=checked, removed_at=None, **given
     )
     kept = {column: value for column, value in given.items() if value is not None}
     connection.execute(

@@ -13,7 +13,7 @@ from sqlalchemy import URL
 from rag_assets.db.index.definition import OPERATORS
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.schema.ddl import vector_type
-from rag_assets.db.spaces.spaces import partition_name
+from rag_assets.db.spaces.partitions import partition_name
 
 # Along the graph and nothing else, so that the planner's choice does not decide what is measured.
 ALONG_GRAPH = dict.fromkeys(("enable_seqscan", "enable_sort", "enable_hashjoin", "enable_mergejoin"), "off")

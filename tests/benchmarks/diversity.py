@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from rag_assets.db.database import shared_engine
-from rag_assets.db.spaces.spaces import live_space
+from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.search.evaluation.metrics import compute_metrics, mean_metrics
 from rag_assets.search.evaluation.queries import read_queries
 from rag_assets.search.ranking.mmr import fetch_chunk_vectors
@@ -34,7 +34,7 @@ def main() -> None:
     arguments = parser.parse_args()
     engine = shared_engine(load_settings())
     with engine.connect() as connection:
-        space = live_space(connection)
+        space = get_live_space(connection)
     assert space is not None
     retriever = Retriever(engine)
     questions = read_queries(arguments.questions).questions

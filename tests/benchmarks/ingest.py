@@ -91,14 +91,14 @@ def measure(folder: str | None) -> dict[str, float]:
     from rag_assets.cli.runtime import installation as home
     from rag_assets.cli.runtime.run_job import run_job
     from rag_assets.db.database import shared_engine
-    from rag_assets.embedding.encoder import encoder_of_space
+    from rag_assets.embedding.encoder import get_space_encoder
     from rag_assets.orchestration.partitions import projects
     from rag_assets.pipeline.target.wanted_space import target_space
 
     settings = home.enter()
     engine = shared_engine(settings)
     # The very one that the run will ask for, so that it is loaded by then.
-    encoder: Any = encoder_of_space(target_space(settings).definition, settings.device)  # type: ignore[arg-type]
+    encoder: Any = get_space_encoder(target_space(settings).definition, settings.device)  # type: ignore[arg-type]
     model = encoder.load()
     model.encode(["warm"])
     name = _prepare(engine, folder, None, None, None, None, None, None)

@@ -35,7 +35,8 @@ from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.database import dispose_engines, shared_engine
 from rag_assets.db.models import DocumentChunk, EmbeddingSpace, Project
 from rag_assets.db.server.server import EmbeddedServer
-from rag_assets.db.spaces.spaces import live_space, partition
+from rag_assets.db.spaces.partitions import partition
+from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.search.async_retriever import AsyncRetriever
 from rag_assets.search.evaluation.probe_vectors import sample_query_vectors
 from rag_assets.search.retriever import Retriever
@@ -135,7 +136,7 @@ def _options() -> EngineOptions:
 def ingested(engine: Engine) -> tuple[int, Asked]:
     """How many vectors the live space has, and questions for them."""
     with engine.connect() as connection:
-        space = live_space(connection)
+        space = get_live_space(connection)
         if space is None:
             raise SystemExit("no space is live; run rag-assets ingest first.")
         size = connection.scalar(select(func.count()).select_from(partition(space.id))) or 0
@@ -158,7 +159,7 @@ def measure(
 ) -> dict[str, Any]:
     retriever = Retriever(engine)
     with engine.connect() as connection:
-        space = live_space(connection)
+        space = get_live_space(connection)
     assert space is not None
     found: dict[str, Any] = {}
     if "plain" in parts:

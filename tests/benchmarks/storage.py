@@ -26,13 +26,14 @@ from sqlalchemy import URL, Connection, Engine, text
 from rag_assets.db.connections.compiled import compile_statement
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.connections.execute import run_compiled
-from rag_assets.db.index.build import Building, ensure_index
+from rag_assets.db.index.build import IndexBuildOptions, ensure_index
 from rag_assets.db.index.definition import index_name
 from rag_assets.db.index.knn import candidates_of, graph_values, nearest_texts
-from rag_assets.db.index.state import examine
+from rag_assets.db.index.state import inspect_index
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.models.embeddings import EF_SEARCH, EF_SEARCH_OF_SIGNS
-from rag_assets.db.spaces.spaces import SpaceDefinition, ensure_space, partition
+from rag_assets.db.models.embeddings import DEFAULT_EF_SEARCH, DEFAULT_EF_SEARCH_BIT
+from rag_assets.db.spaces.partitions import partition
+from rag_assets.db.spaces.spaces import SpaceDefinition, ensure_space
 from rag_assets.documents.text import content_hash
 from rag_assets.search.evaluation.query_plans import force_index_scan, uses_index
 from rag_assets.settings.settings import Settings
@@ -144,11 +145,11 @@ def _kind(
     right: Sequence[Sequence[bytes]],
 ) -> dict[str, Any]:
     started = time.perf_counter()
-    ensure_index(engine, space, Building(memory_limit_mb=4096))
+    ensure_index(engine, space, IndexBuildOptions(memory_limit_mb=4096))
     found: dict[str, Any] = {"build_s": round(time.perf_counter() - started, 2)}
     with engine.begin() as connection:
         force_index_scan(connection)
-        index = examine(connection, space)
+        index = inspect_index(connection, space)
         found["bytes"] = index.bytes
         space.oversampling = 1
         # The widest searches first, and not counted: they read the pages that the others are timed with.
@@ -215,7 +216,7 @@ def as_markdown(found: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for kind, figures in found.items():
-        first = EF_SEARCH_OF_SIGNS if kind.endswith("bit") else EF_SEARCH
+        first = DEFAULT_EF_SEARCH_BIT if kind.endswith("bit") else DEFAULT_EF_SEARCH
         [usual] = [point for point in figures["points"] if point["ef_search"] == first]
         enough = next((point for point in figures["points"] if point["recall"] >= 0.97), None)
         wanted = f"ef_search {enough['ef_search']}, p95 {enough['p95_ms']:.1f} ms" if enough else "not reached"

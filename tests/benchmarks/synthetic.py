@@ -23,12 +23,15 @@ from sqlalchemy import Connection, Engine, Table, func, select, text
 from sqlalchemy.dialects import postgresql
 
 from rag_assets.db.database import dispose_engines, shared_engine
-from rag_assets.db.index.build import Building, ensure_index
+from rag_assets.db.index.build import IndexBuildOptions, ensure_index
 from rag_assets.db.models import SCHEMA, Base, EmbeddingSpace, Project
-from rag_assets.db.spaces.spaces import ensure_space, partition, promote
+from rag_assets.db.models.chunks import derive_chunk_id
+from rag_assets.db.models.documents import derive_document_id
+from rag_assets.db.models.projects import derive_project_id
+from rag_assets.db.spaces.partitions import partition
+from rag_assets.db.spaces.spaces import ensure_space, set_live_space
 from rag_assets.db.spaces.vector_codec import vector_cursor
-from rag_assets.db.writes.rows import chunk_id, document_id, project_id
-from rag_assets.db.writes.word_statistics import refresh_words
+from rag_assets.db.writes.word_statistics import refresh_word_statistics
 from rag_assets.documents.text import content_hash
 from rag_assets.pipeline.target.wanted_space import target_space
 from rag_assets.settings.settings import Settings, load_settings
@@ -81,12 +84,12 @@ def fill(engine: Engine, size: int, *, index: bool = True) -> dict[str, float]:
     seconds["rows"] = time.perf_counter() - started
     started = time.perf_counter()
     if index:
-        ensure_index(engine, space, Building(memory_limit_mb=4096))
+        ensure_index(engine, space, IndexBuildOptions(memory_limit_mb=4096))
     seconds["index"] = time.perf_counter() - started
     started = time.perf_counter()
     with engine.begin() as connection:
-        promote(connection, space)
-    refresh_words(engine, space.chunking)
+        set_live_space(connection, space)
+    refresh_word_statistics(engine, space.chunking)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         # As autovacuum leaves tables that have been at rest for a while.
         connection.execute(text("VACUUM (ANALYZE)"))
@@ -103,7 +106,9 @@ def _write(connection: Connection, space: EmbeddingSpace, corpus: Corpus) -> Non
     tiers, areas = _shares(by_chance), _shares(by_cluster)
     types = random.choice(list(FILE_TYPES), len(clusters), p=[share for _, share in FILE_TYPES.values()])
     owners = [_project_name(number) for number in range(-(-len(clusters) // DOCUMENTS_OF_PROJECT))]
-    copy(connection, _TABLES["rag.projects"], PROJECTS, ([project_id(name), name, f"/{name}"] for name in owners))
+    copy(
+        connection, _TABLES["rag.projects"], PROJECTS, ([derive_project_id(name), name, f"/{name}"] for name in owners)
+    )
     first = 0
     for block in corpus.blocks():
         hashes = [content_hash(one) for one in block.texts]
@@ -111,10 +116,10 @@ def _write(connection: Connection, space: EmbeddingSpace, corpus: Corpus) -> Non
         for start in range(0, len(block.texts), PER_DOCUMENT):
             number = first + start // PER_DOCUMENT
             texts = block.texts[start : start + PER_DOCUMENT]
-            project = project_id(owners[number // DOCUMENTS_OF_PROJECT])
+            project = derive_project_id(owners[number // DOCUMENTS_OF_PROJECT])
             kind, cluster = str(types[number]), int(clusters[number])
             path = f"topic{cluster % 40:02}/cluster{cluster}/page{number:06}.{FILE_TYPES[kind][0]}"
-            content, id_ = "\n\n".join(texts), document_id(project, path)
+            content, id_ = "\n\n".join(texts), derive_document_id(project, path)
             created = EPOCH + timedelta(minutes=number * 30 % 2_629_000)
             hash_ = content_hash(content)
             metadata = {"tier": tiers[number], "area": areas[number], "year": 2000 + number % 25, "number": number}
@@ -137,7 +142,7 @@ def _write(connection: Connection, space: EmbeddingSpace, corpus: Corpus) -> Non
 def _chunks(document: UUID, chunking: str, texts: Sequence[str], hashes: Sequence[bytes]) -> list[list[Any]]:
     rows, at = [], 0
     for index, (one, hash_) in enumerate(zip(texts, hashes, strict=True)):
-        id_, tokens = chunk_id(document, chunking, hash_, 0), round(1.35 * (one.count(" ") + 1))
+        id_, tokens = derive_chunk_id(document, chunking, hash_, 0), round(1.35 * (one.count(" ") + 1))
         heading = [texts[0][:20].strip(), one[:20].strip()]
         rows.append([id_, document, chunking, index, one, hash_, at, at + len(one), tokens, heading])
         at += len(one) + 2

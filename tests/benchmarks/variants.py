@@ -11,7 +11,8 @@ from sqlalchemy import Engine, text
 
 from rag_assets.cli.runtime import installation
 from rag_assets.db.database import shared_engine
-from rag_assets.db.spaces.spaces import live_space, partition_name
+from rag_assets.db.spaces.partitions import partition_name
+from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.search.evaluation.evaluate import evaluate_search
 from rag_assets.search.evaluation.queries import EvaluationQuerySet, read_queries
 from rag_assets.search.ranking.fusion import reciprocal_rank_fusion
@@ -97,13 +98,13 @@ def relative_score_fusion(weight: float) -> Any:
 
 def embed_titles(engine: Engine) -> None:
     """Put in place of each vector that of the text with the document's title and the headings above it."""
-    from rag_assets.embedding.encoder import encoder_of_space
+    from rag_assets.embedding.encoder import get_space_encoder
 
     with engine.connect() as connection:
-        space = live_space(connection)
+        space = get_live_space(connection)
         assert space is not None
         rows = connection.execute(TITLED, {"chunking": space.chunking}).all()
-    encoder = encoder_of_space(space)
+    encoder = get_space_encoder(space)
     titled = sorted(((row.content_hash, with_headings(row)) for row in rows), key=lambda pair: len(pair[1]))
     change = text(f"UPDATE rag.{partition_name(space.id)} SET embedding = :vector WHERE content_hash = :hash")
     for start in range(0, len(titled), 16):

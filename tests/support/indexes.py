@@ -4,15 +4,16 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from rag_assets.db.index.state import Examined, IndexState, examine
+from rag_assets.db.index.state import IndexInfo, IndexState, inspect_index
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.spaces import count_vectors, partition_name, promote
+from rag_assets.db.spaces.partitions import count_vectors, partition_name
+from rag_assets.db.spaces.spaces import set_live_space
 from tests.support.runs import rows
 
 
-def look(engine: Engine, space: EmbeddingSpace, **more: Any) -> Examined:
+def look(engine: Engine, space: EmbeddingSpace, **more: Any) -> IndexInfo:
     with engine.connect() as connection:
-        return examine(connection, space, rows=count_vectors(connection, space), **more)
+        return inspect_index(connection, space, rows=count_vectors(connection, space), **more)
 
 
 def state(engine: Engine, space: EmbeddingSpace, **more: Any) -> IndexState:
@@ -45,4 +46,4 @@ def run(engine: Engine, *statements: str) -> None:
 
 def go_live(engine: Engine, space: EmbeddingSpace) -> None:
     with engine.begin() as connection:
-        promote(connection, space)
+        set_live_space(connection, space)

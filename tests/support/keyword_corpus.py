@@ -6,9 +6,10 @@ from dataclasses import replace
 from sqlalchemy import Engine
 
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.writes.rows import document_id, project_id
+from rag_assets.db.models.documents import derive_document_id
+from rag_assets.db.models.projects import derive_project_id
 from rag_assets.db.writes.upserts import write_chunks, write_documents
-from rag_assets.db.writes.word_statistics import refresh_words
+from rag_assets.db.writes.word_statistics import refresh_word_statistics
 from rag_assets.projects.store import save_project
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.keyword.lexemes import analyze_query
@@ -20,9 +21,10 @@ SPACE = EmbeddingSpace(chunking="c1")
 
 def write(engine: Engine, texts: Mapping[str, str], *, project: str = "p", language: str = "english") -> None:
     """A document of one chunk for each path; as many tokens as words."""
-    owner = project_id(project)
+    owner = derive_project_id(project)
     rows = [
-        replace(document(path, text), id=document_id(owner, path), project_id=owner) for path, text in texts.items()
+        replace(document(path, text), id=derive_document_id(owner, path), project_id=owner)
+        for path, text in texts.items()
     ]
     with engine.begin() as connection:
         save_project(connection, project, "/docs", {"language": language})
@@ -31,7 +33,7 @@ def write(engine: Engine, texts: Mapping[str, str], *, project: str = "p", langu
         for one in cut:
             one.chunks = [replace(chunk, token_count=len(chunk.chunk_text.split())) for chunk in one.chunks]
         write_chunks(connection, SPACE.chunking, cut, language=language)
-    refresh_words(engine, SPACE.chunking)
+    refresh_word_statistics(engine, SPACE.chunking)
 
 
 def search(engine: Engine, question: str, *, k: int = 10, filters: Filters | None = None) -> list[tuple[str, float]]:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from rag_assets.db.spaces.spaces import ensure_space, promote
+from rag_assets.db.spaces.spaces import ensure_space, set_live_space
 from rag_assets.pipeline import refresh
 from rag_assets.pipeline.target.wanted_space import target_space
 from rag_assets.repositories import SyncMemories, SyncUsers
@@ -26,5 +26,5 @@ def remember(engine: Engine, settings: Settings) -> dict[str, UUID]:
     target = target_space(settings, "memories")
     apply(engine, refresh.memory_embeddings(engine, settings, target, lambda _: ENCODER))
     with engine.begin() as connection:
-        promote(connection, ensure_space(connection, target.definition))
+        set_live_space(connection, ensure_space(connection, target.definition))
     return users

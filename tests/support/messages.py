@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.spaces import ensure_space, promote
+from rag_assets.db.spaces.spaces import ensure_space, set_live_space
 from rag_assets.documents.text import content_hash
 from rag_assets.pipeline import refresh
 from rag_assets.pipeline.target.wanted_space import target_space
@@ -62,7 +62,7 @@ class Spoken:
             refresh.index(self.engine, self.settings, target)
         with self.engine.begin() as connection:
             space = ensure_space(connection, target.definition)
-            promote(connection, space)
+            set_live_space(connection, space)
         return space
 
 

@@ -9,16 +9,11 @@ import numpy as np
 from sqlalchemy import Connection, Engine
 
 from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.models.chunks import derive_chunk_id
+from rag_assets.db.models.documents import derive_document_id
+from rag_assets.db.models.projects import derive_project_id
 from rag_assets.db.spaces.spaces import SpaceDefinition, ensure_space
-from rag_assets.db.writes.rows import (
-    ChunkedDocument,
-    ChunkRow,
-    DocumentRow,
-    EmbeddingRow,
-    chunk_id,
-    document_id,
-    project_id,
-)
+from rag_assets.db.writes.rows import ChunkedDocument, ChunkRow, DocumentRow, EmbeddingRow
 from rag_assets.db.writes.upserts import write_chunks, write_documents, write_embeddings
 from rag_assets.documents.text import content_hash
 from rag_assets.projects.store import save_project
@@ -51,9 +46,9 @@ def space_of(engine: Engine, wanted: SpaceDefinition = DEFINITION) -> EmbeddingS
 
 
 def document(path: str = "a.md", content: str = "one two", *, project: str = "p", **changed: Any) -> DocumentRow:
-    owner = project_id(project)
+    owner = derive_project_id(project)
     values: dict[str, Any] = {
-        "id": document_id(owner, path),
+        "id": derive_document_id(owner, path),
         "project_id": owner,
         "file_path": path,
         "title": "A",
@@ -75,7 +70,7 @@ def chunked(row: DocumentRow, texts: Sequence[str], *, chunking: str = "c1") -> 
     for index, text in enumerate(texts):
         seen[text] = occurrence = seen.get(text, -1) + 1
         hash_ = content_hash(text)
-        id_ = chunk_id(row.id, chunking, hash_, occurrence)
+        id_ = derive_chunk_id(row.id, chunking, hash_, occurrence)
         chunks.append(ChunkRow(id_, row.id, chunking, index, text, hash_, at, at + len(text), 3, ["A", "B"]))
         at += len(text)
     return ChunkedDocument(row.id, row.content_hash, chunks)

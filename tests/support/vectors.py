@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from rag_assets.db.index.build import ensure_index
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.spaces import promote
+from rag_assets.db.spaces.spaces import set_live_space
 from rag_assets.db.writes.rows import ChunkedDocument, DocumentRow, EmbeddingRow
 from rag_assets.db.writes.upserts import write_chunks, write_documents, write_embeddings
 from rag_assets.projects.store import save_project
@@ -95,7 +95,7 @@ def make_corpus(
         ]
     ensure_index(engine, space)
     with engine.begin() as connection:
-        promote(connection, space)
+        set_live_space(connection, space)
     return Corpus(space, stored)
 
 

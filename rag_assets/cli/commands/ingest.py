@@ -127,10 +127,11 @@ def _prepare(
 
 def _report(engine: "Engine", project: str, outcome: "Outcome", total_s: float) -> dict[str, Any]:
     """The contract of `--json`; figures of stages that did not run are 0."""
-    from rag_assets.db.reports.counts import project_counts
+    from rag_assets.db.reports.counts import count_project
 
     documents, chunks, embeddings = (outcome.figures.get(stage, {}) for stage in STAGES[:3])
-    counts = project_counts(engine, project)
+    with engine.connect() as connection:
+        counts = count_project(connection, project)
     return {
         "project": project,
         "documents": {

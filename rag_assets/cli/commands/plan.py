@@ -21,7 +21,7 @@ def plan(
     from rag_assets.db.database import new_engine
     from rag_assets.db.schema import migrations
     from rag_assets.db.spaces.text_kinds import Kind
-    from rag_assets.embedding.encoder import encoder_of_space
+    from rag_assets.embedding.encoder import get_space_encoder
     from rag_assets.errors import ServiceError
     from rag_assets.pipeline.estimate import plan as plan_of
 
@@ -31,7 +31,7 @@ def plan(
     try:
         if migrations.current_revision(engine) != migrations.head_revision():
             raise ServiceError("the schema is not up to date; run rag-assets db upgrade, then plan again.")
-        encoder = (lambda space: encoder_of_space(space, settings.device)) if calibrate else None
+        encoder = (lambda space: get_space_encoder(space, settings.device)) if calibrate else None
         plans = [plan_of(engine, settings, kind, calibrate=encoder) for kind in get_args(Kind)]
     finally:
         engine.dispose()

@@ -21,14 +21,14 @@ def tune(
     """Measure recall and latency of the live index by ef_search, and let searches use the smallest that suffices."""
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import shared_engine
-    from rag_assets.db.spaces.spaces import live_space
+    from rag_assets.db.spaces.spaces import get_live_space
     from rag_assets.search.evaluation.tuning import check_target_recall, store_ef_search, sweep_ef_search
 
     check_target_recall(target_recall)
     settings = installation.enter()
     engine = shared_engine(settings)
     with engine.connect() as connection:
-        space = live_space(connection)
+        space = get_live_space(connection)
     if space is None:
         raise ServiceError("there is nothing to tune yet: no space is live; run rag-assets ingest first.")
     curve = sweep_ef_search(engine, space)

@@ -64,7 +64,7 @@ def rollback(
     """Let the previous space serve again; the one that serves now is held back until it is promoted by hand."""
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import shared_engine
-    from rag_assets.db.reports.remaining_work import work_left
+    from rag_assets.db.reports.remaining_work import remaining_work
     from rag_assets.pipeline.stages import live_space
 
     engine = shared_engine(installation.enter())
@@ -72,7 +72,7 @@ def rollback(
     _tell(done)
     # After the flip: whoever goes back is in a hurry.
     with engine.connect() as connection:
-        left = work_left(connection, done.space)
+        left = remaining_work(connection, done.space)
     if left.documents or left.texts:
         typer.echo(
             f"rag-assets: warning: space {done.space.id} lacks chunks of {left.documents} documents and vectors of "

@@ -27,7 +27,7 @@ def seed(
     from rag_assets.cli.seeding.load import seed as add_missing
     from rag_assets.cli.seeding.plan import SIZES
     from rag_assets.db.database import shared_engine
-    from rag_assets.db.reports.counts import project_counts
+    from rag_assets.db.reports.counts import count_project
     from rag_assets.documents.sources import TOPICS_NAME
 
     if size not in SIZES:
@@ -40,5 +40,7 @@ def seed(
     else:
         shown = ", ".join(f"{count} {name}" for name, count in added.items() if count) or "nothing; all was there"
         sys.stdout.write(f"added {shown}\n")
-    if not project_counts(engine, TOPICS_NAME).documents and not as_json:
+    with engine.connect() as connection:
+        topics = count_project(connection, TOPICS_NAME)
+    if not topics.documents and not as_json:
         ingest.ingest(project=TOPICS_NAME)

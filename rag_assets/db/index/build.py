@@ -1,4 +1,4 @@
-"""The way from whatever index a space has to a valid one: one builder at a time, searches and writes going on."""
+"""Builds the index of a space, from any state to valid: one builder at a time, while searches and writes continue."""
 
 import time
 from collections.abc import Callable
@@ -10,146 +10,158 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from rag_assets.db.connections.retry import reading
-from rag_assets.db.index.build_errors import builder_goes_on, explained, is_passing
-from rag_assets.db.index.build_session import Progress, index_session, unwatched
-from rag_assets.db.index.state import DEFAULT_THRESHOLDS, TRANSITIONS, Examined, IndexState, Thresholds, Way, examine
+from rag_assets.db.index.build_errors import describe_build_error, is_transient, still_building_error
+from rag_assets.db.index.build_session import Progress, ignore_progress, index_session
+from rag_assets.db.index.state import (
+    ACTIONS,
+    DEFAULT_THRESHOLDS,
+    IndexAction,
+    IndexInfo,
+    IndexState,
+    IndexThresholds,
+    inspect_index,
+)
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.spaces import count_vectors
+from rag_assets.db.spaces.partitions import count_vectors
 from rag_assets.errors import RagAssetsError
 from rag_assets.settings.settings import Settings
 
-# Gives the recall of searches through the index, None where there is nothing to search.
-Measure = Callable[[], float | None]
+# Returns the recall of searches through the index, or None if the space is empty.
+MeasureRecall = Callable[[], float | None]
 
-# How often a build is begun anew after what passes: its backend killed, the server restarted, a deadlock with somebody
-# else's DDL, a statement cancelled.
-_TRIES = 3
-_LOOK_S = 0.3
-# How long a backend may take to give up a build that was cancelled, before what it leaves is removed.
-_TIDY_S = 3
+# Attempts of a build after transient errors: its backend was killed, the server restarted, a deadlock with other DDL, a
+# cancelled statement.
+_MAX_ATTEMPTS = 3
+_POLL_S = 0.3
+# How long a backend may take to stop a cancelled build, before its leftovers are removed.
+_CLEANUP_S = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Building:
-    """What a build may take, and what asks for one.
+class IndexBuildOptions:
+    """The limits of a build, and the thresholds that trigger one.
 
-    With `recall`, which measures that of the index as it stands, one that finds too little is built anew too; what the
-    new one finds is noted with it, so that none is built again where that does not help.
+    With `recall`, which measures the recall of the present index, an index below the threshold is rebuilt. The recall
+    of the new index is stored in its comment, so that it is not rebuilt again if that did not help.
     """
 
     memory_limit_mb: int = 2048
     wait_s: float = 600
-    progress: Progress = unwatched
+    progress: Progress = ignore_progress
     workers: int | None = None
-    thresholds: Thresholds = DEFAULT_THRESHOLDS
-    recall: Measure | None = None
+    thresholds: IndexThresholds = DEFAULT_THRESHOLDS
+    recall: MeasureRecall | None = None
 
     @classmethod
-    def of(cls, settings: Settings, progress: Progress, recall: Measure | None = None) -> "Building":
+    def from_settings(
+        cls, settings: Settings, progress: Progress, recall: MeasureRecall | None = None
+    ) -> "IndexBuildOptions":
         return cls(
             memory_limit_mb=settings.index_build_memory_mb,
             wait_s=settings.lock_wait_s,
             progress=progress,
             workers=settings.index_build_workers,
-            thresholds=Thresholds(settings.index_dead_share_limit, settings.recall_limit),
+            thresholds=IndexThresholds(settings.index_dead_share_limit, settings.recall_limit),
             recall=recall,
         )
 
 
-def ensure_index(engine: Engine, space: EmbeddingSpace, building: Building = Building()) -> IndexState:
-    """Make the index be there, valid and as wanted; returns the state that was found first.
+def ensure_index(engine: Engine, space: EmbeddingSpace, options: IndexBuildOptions = IndexBuildOptions()) -> IndexState:
+    """Bring the index to the state valid, with the definition of the space; returns the state it was in before.
 
-    Two builders take turns: the second finds the work done. Raises ServiceError where another one does not end, where
-    a lock is not to be had within `wait_s`, or the server has no room; the next call goes on from what that left.
+    Of two builders at once the second waits, and finds the work done. Raises ServiceError if another builder does not
+    finish or a lock is not free within `wait_s`, or if the server has no space; the next call continues from there.
     """
-    return _carry_through(engine, space, building, anyway=False)
+    return _run_build(engine, space, options, force=False)
 
 
-def rebuild_index(engine: Engine, space: EmbeddingSpace, building: Building = Building()) -> IndexState:
-    """Build another index in place of the one that is there, also of a valid one; returns the state that was found."""
-    return _carry_through(engine, space, building, anyway=True)
+def rebuild_index(
+    engine: Engine, space: EmbeddingSpace, options: IndexBuildOptions = IndexBuildOptions()
+) -> IndexState:
+    """Replace the index by a new one, even if it is valid; returns the state it was in before."""
+    return _run_build(engine, space, options, force=True)
 
 
-def _carry_through(engine: Engine, space: EmbeddingSpace, building: Building, *, anyway: bool) -> IndexState:
+def _run_build(engine: Engine, space: EmbeddingSpace, options: IndexBuildOptions, *, force: bool) -> IndexState:
     first: IndexState | None = None
-    tries = 0
+    attempts = 0
     while True:
-        tries += 1
+        attempts += 1
         try:
-            with exclusively(engine, f"index of space {space.id}", wait_s=building.wait_s):
-                found = _settled(engine, space, building)
+            with exclusively(engine, f"index of space {space.id}", wait_s=options.wait_s):
+                found = _wait_for_builder(engine, space, options)
                 first = first or found.state
-                _follow(engine, space, building, found, anyway=anyway)
+                _apply(engine, space, options, found, force=force)
                 return first
         except (DBAPIError, psycopg.Error) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
-            if tries == _TRIES or not is_passing(cause):
-                said = explained(engine, space, cause, wait_s=building.wait_s)
-                _tidy(engine, space)
-                raise said or error from error
+            if attempts == _MAX_ATTEMPTS or not is_transient(cause):
+                described = describe_build_error(engine, space, cause, wait_s=options.wait_s)
+                _clean_up(engine, space)
+                raise described or error from error
         except Exception:
             raise
         except BaseException:
-            # The run was ended: not by what happened to the build, and nobody may come by again.
-            _tidy(engine, space)
+            # The run was interrupted. Clean up now: there may be no further run for a long time.
+            _clean_up(engine, space)
             raise
-        # Until the server answers again, or a ServiceError says that it does not.
+        # Waits until the server answers again; raises ServiceError if it does not.
         reading(engine, lambda connection: connection.scalar(select(1)))
 
 
-def _settled(engine: Engine, space: EmbeddingSpace, building: Building) -> Examined:
-    """What is found once nobody else builds; a backend whose client is gone notices that by itself."""
-    end = time.monotonic() + building.wait_s
+def _wait_for_builder(engine: Engine, space: EmbeddingSpace, options: IndexBuildOptions) -> IndexInfo:
+    """Inspect the index once no other backend builds it; a backend whose client is gone stops by itself."""
+    end = time.monotonic() + options.wait_s
     while True:
         with engine.connect() as connection:
             rows = count_vectors(connection, space)
-            found = examine(connection, space, rows=rows, thresholds=building.thresholds)
-            if found.state is IndexState.VALID and building.recall is not None:
-                recall = building.recall()
-                found = examine(connection, space, rows=rows, recall=recall, thresholds=building.thresholds)
-        if TRANSITIONS[found.state] is not Way.WAIT:
+            found = inspect_index(connection, space, rows=rows, thresholds=options.thresholds)
+            if found.state is IndexState.VALID and options.recall is not None:
+                recall = options.recall()
+                found = inspect_index(connection, space, rows=rows, recall=recall, thresholds=options.thresholds)
+        if ACTIONS[found.state] is not IndexAction.WAIT:
             return found
         if time.monotonic() > end:
-            raise builder_goes_on(found, building.wait_s)
-        time.sleep(_LOOK_S)
+            raise still_building_error(found, options.wait_s)
+        time.sleep(_POLL_S)
 
 
-def _follow(engine: Engine, space: EmbeddingSpace, building: Building, found: Examined, *, anyway: bool) -> None:
-    way = TRANSITIONS[found.state]
-    if anyway and way is Way.NOTHING:
-        way = Way.REPLACE
-    # What somebody builds just now is not left over.
+def _apply(engine: Engine, space: EmbeddingSpace, options: IndexBuildOptions, found: IndexInfo, *, force: bool) -> None:
+    action = ACTIONS[found.state]
+    if force and action is IndexAction.NOTHING:
+        action = IndexAction.REPLACE
+    # An index that a backend is building is not a leftover.
     leftovers = () if found.builder else found.leftovers
-    if way is Way.NOTHING and not leftovers:
+    if action is IndexAction.NOTHING and not leftovers:
         return
-    with index_session(engine, space, wait_s=building.wait_s) as session:
-        # By their names as they were found on this very table: something else may be called like the index.
+    with index_session(engine, space, wait_s=options.wait_s) as session:
+        # Drop by the names that were found on this table: another object may have the name of the index.
         if found.state is IndexState.INVALID:
             leftovers = (*leftovers, found.name)
         session.drop(*leftovers)
-        if way is Way.NOTHING:
+        if action is IndexAction.NOTHING:
             session.rename(found.name)
         else:
-            replaced = found.name if way is Way.REPLACE else None
+            replaced = found.name if action is IndexAction.REPLACE else None
             session.build(
-                replaced, memory_limit_mb=building.memory_limit_mb, wanted=building.workers, progress=building.progress
+                replaced, memory_limit_mb=options.memory_limit_mb, wanted=options.workers, progress=options.progress
             )
-    if way is not Way.NOTHING and building.recall is not None:
-        recall = building.recall()
-        with index_session(engine, space, wait_s=building.wait_s) as session:
-            session.note(recall)
+    if action is not IndexAction.NOTHING and options.recall is not None:
+        recall = options.recall()
+        with index_session(engine, space, wait_s=options.wait_s) as session:
+            session.store_recall(recall)
 
 
-def _tidy(engine: Engine, space: EmbeddingSpace) -> None:
-    """Give back the room that a build took which is not to go on: nothing else may come by for a long time."""
+def _clean_up(engine: Engine, space: EmbeddingSpace) -> None:
+    """Drop what a failed or interrupted build left, so that it does not occupy disk until the next run."""
     with (
         suppress(SQLAlchemyError, psycopg.Error, RagAssetsError),
-        exclusively(engine, f"index of space {space.id}", wait_s=_TIDY_S),
+        exclusively(engine, f"index of space {space.id}", wait_s=_CLEANUP_S),
     ):
-        end = time.monotonic() + _TIDY_S
-        while (found := reading(engine, examine, space)).builder is not None and time.monotonic() < end:
-            time.sleep(_LOOK_S)
+        end = time.monotonic() + _CLEANUP_S
+        while (found := reading(engine, inspect_index, space)).builder is not None and time.monotonic() < end:
+            time.sleep(_POLL_S)
         invalid = (*found.leftovers, *([found.name] if found.state is IndexState.INVALID else []))
         if invalid and found.builder is None:
             with index_session(engine, space, wait_s=1) as session:

@@ -1,24 +1,24 @@
-"""What can happen to a build, and what is said of it: what passes by itself, and what somebody must see to."""
+"""Errors of an index build: which are transient, and what the user should do about the others."""
 
 from psycopg import OperationalError, errors
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from rag_assets.db.index.definition import index_name
-from rag_assets.db.index.state import Examined
+from rag_assets.db.index.state import IndexInfo
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.errors import ServiceError
 
-# The backend or the server was ended, a deadlock was broken up, a statement was cancelled: done again, it succeeds.
-_PASSING = (
+# The backend or the server was terminated, a deadlock was resolved, or a statement cancelled: a retry can succeed.
+_TRANSIENT = (
     errors.AdminShutdown,
     errors.CrashShutdown,
     errors.CannotConnectNow,
     errors.DeadlockDetected,
     errors.QueryCanceled,
 )
-# Whoever has a lock on the table or a transaction open since before; the oldest ones are those that are waited for.
-_OTHERS = text(
+# Sessions with a transaction older than the wait; the build waited for the oldest ones.
+_OLDEST_TRANSACTIONS = text(
     "SELECT format('%s (backend %s, in a transaction since %s)', application_name, pid, "
     "date_trunc('second', xact_start)) FROM pg_stat_activity "
     "WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start < now() - make_interval(secs => :s) "
@@ -26,25 +26,25 @@ _OTHERS = text(
 )
 
 
-def is_passing(cause: BaseException | None) -> bool:
-    """Whether the same may be tried again at once; a connection that broke has no code of an error."""
-    return isinstance(cause, _PASSING) or (isinstance(cause, OperationalError) and cause.sqlstate is None)
+def is_transient(cause: BaseException | None) -> bool:
+    """Whether an immediate retry can succeed; a broken connection has no SQLSTATE."""
+    return isinstance(cause, _TRANSIENT) or (isinstance(cause, OperationalError) and cause.sqlstate is None)
 
 
-def explained(
+def describe_build_error(
     engine: Engine, space: EmbeddingSpace, cause: BaseException | None, *, wait_s: float
 ) -> ServiceError | None:
-    """What to do about it, in a sentence; None where the error itself says what is wrong."""
+    """An error that says what to do, or None if the cause itself is clear."""
     name = index_name(space)
     reason = " ".join(str(cause).split())
-    if _is_out_of_room(cause):
+    if _is_out_of_space(cause):
         return ServiceError(
-            f"the server has no room for the index {name}: {reason}; free some disk or memory there, then run again."
+            f"the server has no space for the index {name}: {reason}; free disk or memory there, then run again."
         )
     match cause:
         case errors.LockNotAvailable():
             return ServiceError(
-                f"the index {name} waited {wait_s:g} s for {_others(engine, wait_s)}; "
+                f"building the index {name} waited {wait_s:g} s for {_describe_blockers(engine, wait_s)}; "
                 "wait for that to end (or end it), then run again."
             )
         case errors.ProgramLimitExceeded():
@@ -53,38 +53,41 @@ def explained(
             )
         case errors.QueryCanceled():
             return ServiceError(
-                f"building the index {name} was cancelled again and again ({reason}); run again when it may be built."
+                f"building the index {name} was cancelled repeatedly ({reason}); run again when nothing cancels it."
             )
         case errors.DeadlockDetected():
             return ServiceError(
-                f"building the index {name} got into a deadlock again and again: {reason}; "
-                "run again when other changes of the schema are done."
+                f"building the index {name} ended in a deadlock repeatedly: {reason}; "
+                "run again when other changes to the schema are done."
             )
-    if not is_passing(cause):
+    if not is_transient(cause):
         return None
     return ServiceError(
-        f"building the index {name} broke again and again: {reason}; run again when the server is well."
+        f"building the index {name} failed repeatedly: {reason}; run again when the server is available."
     )
 
 
-def _is_out_of_room(cause: BaseException | None) -> bool:
+def _is_out_of_space(cause: BaseException | None) -> bool:
     if isinstance(cause, errors.DiskFull | errors.OutOfMemory | errors.IoError):
         return True
-    # A file that may not get larger is an internal error to PostgreSQL, raised where it writes files of tables.
+    # PostgreSQL reports a file that may not grow as an internal error, from the source file that writes tables (md.c).
     return isinstance(cause, errors.InternalError_) and (cause.diag.source_file or "") == "md.c"
 
 
-def builder_goes_on(found: Examined, wait_s: float) -> ServiceError:
+def still_building_error(found: IndexInfo, wait_s: float) -> ServiceError:
     return ServiceError(
-        f"the index {found.name} has been in the hands of backend {found.builder} for more than {wait_s:g} s; "
+        f"backend {found.builder} has been building the index {found.name} for more than {wait_s:g} s; "
         "wait for it to end (or end it with pg_terminate_backend), then run again."
     )
 
 
-def _others(engine: Engine, wait_s: float) -> str:
+def _describe_blockers(engine: Engine, wait_s: float) -> str:
     try:
         with engine.connect() as connection:
-            # What came while it was waiting is not what it waited for.
-            return ", ".join(connection.scalars(_OTHERS, {"s": wait_s})) or "a transaction that has just ended"
+            # A transaction that started during the wait is not the one that it waited for.
+            return (
+                ", ".join(connection.scalars(_OLDEST_TRANSACTIONS, {"s": wait_s}))
+                or "a transaction that has just ended"
+            )
     except SQLAlchemyError:
         return "another transaction"

@@ -1,4 +1,4 @@
-"""The session that changes the index of a space: what it may take, build, progress, exchange of names, removal."""
+"""The database session that builds, renames and drops the index of a space."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,59 +11,61 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from rag_assets.db.connections.engines import direct_engine
 from rag_assets.db.index import build_resources
 from rag_assets.db.index.definition import create_index, index_name
-from rag_assets.db.index.state import index_in_use, note_of
+from rag_assets.db.index.state import index_comment, used_index_name
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
-from rag_assets.db.schema.ddl import execute
+from rag_assets.db.schema.ddl import execute_ddl
 from rag_assets.db.schema.extension import ensure_pgvector
-from rag_assets.db.spaces.spaces import count_vectors, partition_name
+from rag_assets.db.spaces.partitions import count_vectors, partition_name
 
 Progress = Callable[[int, int], None]
 
 
-def unwatched(done: int, total: int) -> None:
-    """For builds whose progress nobody wants to see."""
+def ignore_progress(done: int, total: int) -> None:
+    """The progress callback of builds that report none."""
 
 
-_WATCH_S = 0.5
-# How soon a backend notices that its client is gone: a build that nobody waits for keeps others from theirs.
+_PROGRESS_INTERVAL_S = 0.5
+# How often a backend checks that its client is connected: an abandoned build would block others.
 _CLIENT_CHECK = "2s"
 
 
 @contextmanager
 def index_session(engine: Engine, space: EmbeddingSpace, *, wait_s: float) -> Iterator["IndexSession"]:
-    """A session of its own, past any pooler and outside any transaction, in which statements take as long as they take.
+    """A session of its own, past any pooler, in autocommit, without a statement timeout.
 
-    They wait for locks, and for transactions that began before, at most `wait_s` seconds each.
+    Its statements wait at most `wait_s` seconds each for locks and for older transactions.
     """
     engine = direct_engine(engine, f"the index {index_name(space)}")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         try:
             ensure_pgvector(connection)
             _set(connection, "statement_timeout", "0")
-            # PostgreSQL reads 0 as "wait for ever".
+            # In PostgreSQL a timeout of 0 means no timeout.
             _set(connection, "lock_timeout", f"{max(1, int(wait_s * 1000))}ms")
             with suppress(DBAPIError):
-                # Some systems cannot tell; there a backend goes on to the end of its build.
+                # Not supported on every system; without it a backend finishes an abandoned build.
                 _set(connection, "client_connection_check_interval", _CLIENT_CHECK)
             yield IndexSession(engine, connection, space)
         finally:
-            # What was set ends with its session, and does not go back to the pool.
+            # Close the session instead of returning it to the pool: the settings above belong to it.
             connection.invalidate()
 
 
 class IndexSession:
+    """DDL on the index of one space, concurrent with searches unless the space is still building."""
+
     def __init__(self, engine: Engine, connection: Connection, space: EmbeddingSpace) -> None:
         self._engine = engine
         self._connection = connection
         self._space = space
         self._table = partition_name(space.id)
-        # Where searches and writes go on meanwhile, they must not be locked out; it may have become live just now.
+        # Read the status again: the space may have become live, and then its searches must not be locked out.
         status = connection.scalar(select(EmbeddingSpace.status).where(EmbeddingSpace.id == space.id))
         self._concurrently = status != "building"
 
     def drop(self, *names: str) -> None:
         for name in names:
-            execute(
+            execute_ddl(
                 self._connection,
                 sql.SQL("DROP INDEX {}IF EXISTS {}").format(
                     sql.SQL("CONCURRENTLY " if self._concurrently else ""), sql.Identifier(SCHEMA, name)
@@ -71,17 +73,21 @@ class IndexSession:
             )
 
     def build(self, replaced: str | None, *, memory_limit_mb: int, wanted: int | None, progress: Progress) -> None:
-        """Build, in place of the index `replaced` where there is one; `wanted` parallel workers, unset as many as fit.
+        """Build the index, then drop `replaced`; `wanted` is the number of parallel workers, None for the default.
 
-        Where nobody searches, that one goes first: two would take twice the room.
+        In a space that is not searched `replaced` is dropped first, since two indexes would take twice the space.
         """
         if replaced and not self._concurrently:
             self.drop(replaced)
             replaced = None
         rows = count_vectors(self._connection, self._space)
-        limit_mb = build_resources.limit_mb(self._connection, memory_limit_mb)
-        _set(self._connection, "maintenance_work_mem", f"{build_resources.memory_mb(self._space, rows, limit_mb)}MB")
-        workers = build_resources.workers(self._connection, rows, wanted)
+        limit_mb = build_resources.memory_limit_mb(self._connection, memory_limit_mb)
+        _set(
+            self._connection,
+            "maintenance_work_mem",
+            f"{build_resources.build_memory_mb(self._space, rows, limit_mb)}MB",
+        )
+        workers = build_resources.parallel_workers(self._connection, rows, wanted)
         _set(self._connection, "max_parallel_maintenance_workers", str(workers))
         name = self._free_name()
         try:
@@ -92,49 +98,49 @@ class IndexSession:
             self.drop(name)
             _set(self._connection, "max_parallel_maintenance_workers", "0")
             self._create(name, rows, progress)
-        self._note(name, note_of(rows, self._size(name)))
+        self._set_comment(name, index_comment(rows, self._size(name)))
         if replaced:
-            name = self._exchange(name, replaced)
-        execute(self._connection, sql.SQL("ANALYZE {}").format(sql.Identifier(SCHEMA, self._table)))
+            name = self._swap_names(name, replaced)
+        execute_ddl(self._connection, sql.SQL("ANALYZE {}").format(sql.Identifier(SCHEMA, self._table)))
 
     def rename(self, name: str) -> None:
-        """Let the index have the name that it should have, where that is free."""
+        """Give the index its regular name, if that is free."""
         free = self._free_name()
         if free == index_name(self._space):
-            execute(self._connection, _renaming(name, free))
+            execute_ddl(self._connection, _rename_statement(name, free))
 
     def _create(self, name: str, rows: int, progress: Progress) -> None:
         statement = create_index(self._space, self._table, name, rows=rows, concurrently=self._concurrently)
-        with _watched(self._engine, self._connection, progress):
-            execute(self._connection, statement)
+        with _report_progress(self._engine, self._connection, progress):
+            execute_ddl(self._connection, statement)
 
-    def note(self, recall: float | None) -> None:
-        """Keep with the index in use, as it was built just now, what searches find through it."""
-        name = index_in_use(self._connection, self._space)
+    def store_recall(self, recall: float | None) -> None:
+        """Store the measured recall of the new index in its comment."""
+        name = used_index_name(self._connection, self._space)
         rows = count_vectors(self._connection, self._space)
-        self._note(name, note_of(rows, self._size(name), recall))
+        self._set_comment(name, index_comment(rows, self._size(name), recall))
 
-    def _note(self, name: str, note: str) -> None:
-        statement = sql.SQL("COMMENT ON INDEX {} IS {}").format(sql.Identifier(SCHEMA, name), sql.Literal(note))
-        execute(self._connection, statement)
+    def _set_comment(self, name: str, comment: str) -> None:
+        statement = sql.SQL("COMMENT ON INDEX {} IS {}").format(sql.Identifier(SCHEMA, name), sql.Literal(comment))
+        execute_ddl(self._connection, statement)
 
     def _size(self, name: str) -> int:
         query = text("SELECT pg_relation_size(to_regclass(:name))")
         return int(self._connection.scalar(query, {"name": f"{SCHEMA}.{name}"}) or 0)
 
-    def _exchange(self, name: str, replaced: str) -> str:
-        """Give the new index the name of the old one in one transaction, then remove the old one."""
+    def _swap_names(self, name: str, replaced: str) -> str:
+        """Give the new index the name of the old one in one transaction, then drop the old one."""
         driver = self._connection.connection.driver_connection
         assert driver is not None
-        aside = self._free_name()
+        temporary = self._free_name()
         with driver.transaction():
-            execute(self._connection, _renaming(replaced, aside))
-            execute(self._connection, _renaming(name, replaced))
-        self.drop(aside)
+            execute_ddl(self._connection, _rename_statement(replaced, temporary))
+            execute_ddl(self._connection, _rename_statement(name, replaced))
+        self.drop(temporary)
         return replaced
 
     def _free_name(self) -> str:
-        """The index's own name, or that with a number where something else has it."""
+        """The regular name of the index, with a number appended if another object has it."""
         name = free = index_name(self._space)
         number = 1
         while self._connection.scalar(text("SELECT to_regclass(:name)"), {"name": f"{SCHEMA}.{free}"}) is not None:
@@ -143,7 +149,7 @@ class IndexSession:
         return free
 
 
-def _renaming(name: str, other: str) -> sql.Composed:
+def _rename_statement(name: str, other: str) -> sql.Composed:
     return sql.SQL("ALTER INDEX {} RENAME TO {}").format(sql.Identifier(SCHEMA, name), sql.Identifier(other))
 
 
@@ -152,19 +158,19 @@ def _set(connection: Connection, name: str, value: str) -> None:
 
 
 @contextmanager
-def _watched(engine: Engine, connection: Connection, progress: Progress) -> Iterator[None]:
-    """Report the build's progress from a second connection while the first one is busy with it."""
+def _report_progress(engine: Engine, connection: Connection, progress: Progress) -> Iterator[None]:
+    """Report the build's progress from a second connection while the first one runs it."""
     pid = connection.scalar(text("SELECT pg_backend_pid()"))
     done = threading.Event()
 
     def watch() -> None:
         query = text("SELECT blocks_done, blocks_total FROM pg_stat_progress_create_index WHERE pid = :pid")
-        while not done.wait(_WATCH_S):
+        while not done.wait(_PROGRESS_INTERVAL_S):
             try:
                 with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watcher:
                     row = watcher.execute(query, {"pid": pid}).one_or_none()
             except SQLAlchemyError:
-                # The builder meets the same trouble, and it is the one who says so.
+                # The build meets the same error, and raises it.
                 return
             if row is not None and row[1]:
                 progress(int(row[0]), int(row[1]))

@@ -1,30 +1,33 @@
-"""The one statement that makes the vector index of a space, and how PostgreSQL prints it afterwards."""
+"""The definition of a space's vector index: its CREATE INDEX statement, as PostgreSQL prints it, and as expressions."""
 
 import math
+from typing import Any
 
+from pgvector.sqlalchemy import BIT, HALFVEC, VECTOR
 from psycopg import sql
+from sqlalchemy import ColumnElement, cast, func
 
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.schema.ddl import vector_type
-from rag_assets.db.spaces.spaces import partition_name
+from rag_assets.db.spaces.partitions import partition_name
 
 OPERATORS = {"cosine": "<=>", "l2": "<->", "ip": "<#>"}
 _OPCLASS = {"cosine": "cosine_ops", "l2": "l2_ops", "ip": "ip_ops"}
 
-# pgvector's advice: a thousand rows a list up to a million rows, then as many lists as rows in each.
+# pgvector's advice: rows / 1000 lists up to a million rows, sqrt(rows) above.
 _ROWS_PER_LIST = 1_000
-_MOST_LISTS = 32_768
+_MAX_LISTS = 32_768
 
 
 def index_name(space: EmbeddingSpace) -> str:
-    """What the index is called where nothing else has taken the name."""
+    """The regular name of the index."""
     return f"ix_{partition_name(space.id)}_{space.method}"
 
 
 def lists_for(rows: int) -> int:
-    """The lists of an IVFFlat index over so many rows."""
+    """The number of lists of an IVFFlat index over so many rows."""
     advised = rows / _ROWS_PER_LIST if rows <= _ROWS_PER_LIST**2 else math.sqrt(rows)
-    return min(max(1, round(advised)), _MOST_LISTS)
+    return min(max(1, round(advised)), _MAX_LISTS)
 
 
 def create_index(
@@ -36,7 +39,7 @@ def create_index(
     schema: str | None = SCHEMA,
     concurrently: bool = False,
 ) -> sql.Composed:
-    """The statement for an index of this space on any table of its shape with about so many rows."""
+    """The statement that creates the index on `table`, which has the columns of a partition and about `rows` rows."""
     return sql.SQL(
         "CREATE INDEX {concurrently}{name} ON {table} USING {method} ({expression} {opclass}) WITH ({options})"
     ).format(
@@ -56,23 +59,35 @@ def create_index(
 def index_definition(
     space: EmbeddingSpace, name: str | None = None, table: str | None = None, *, lists: int = 1
 ) -> str:
-    """The index as PostgreSQL prints it when it is the wanted one; anything else is stale."""
+    """The definition as PostgreSQL prints it; an index with another one is stale."""
     expression = f"(embedding)::{vector_type(space).as_string(None)}"
     if space.storage == "bit":
         expression = f"(binary_quantize({expression}))::bit({space.dimensions})"
     opclass = _opclass(space)
-    # pgvector's one default, which PostgreSQL does not print.
-    shown = "" if (space.method, opclass) == ("ivfflat", "vector_l2_ops") else f" {opclass}"
+    # PostgreSQL does not print an operator class that is pgvector's default.
+    printed_opclass = "" if (space.method, opclass) == ("ivfflat", "vector_l2_ops") else f" {opclass}"
     options = ", ".join(f"{option}='{value}'" for option, value in _options(space, lists).items())
     return (
         f"CREATE INDEX {name or index_name(space)} ON {SCHEMA}.{table or partition_name(space.id)} "
-        f"USING {space.method} (({expression}){shown}) WITH ({options})"
+        f"USING {space.method} (({expression}){printed_opclass}) WITH ({options})"
     )
+
+
+def comparable_vector(space: EmbeddingSpace, vector: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The vector in the type in which distances are computed."""
+    return cast(vector, HALFVEC(space.dimensions) if space.storage == "halfvec" else VECTOR(space.dimensions))
+
+
+def indexed_vector(space: EmbeddingSpace, vector: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The indexed expression; the planner uses the index only for a search with exactly this expression."""
+    if space.storage == "bit":
+        return cast(func.binary_quantize(comparable_vector(space, vector)), BIT(space.dimensions))
+    return comparable_vector(space, vector)
 
 
 def _expression(space: EmbeddingSpace) -> sql.Composed:
     if space.storage == "bit":
-        # The inner type holds every vector to the dimensions of the space: bits would be cut or filled up in silence.
+        # The inner cast rejects vectors of other dimensions; a cast of bits would truncate or pad them silently.
         return sql.SQL("(binary_quantize(embedding::{})::bit({}))").format(
             vector_type(space), sql.Literal(space.dimensions)
         )

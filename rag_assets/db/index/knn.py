@@ -30,10 +30,10 @@ from sqlalchemy import (
 )
 
 from rag_assets.db.connections.compiled import constant
-from rag_assets.db.index.definition import OPERATORS
+from rag_assets.db.index.definition import OPERATORS, comparable_vector, indexed_vector
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.models.embeddings import EF_SEARCH
-from rag_assets.db.spaces.spaces import compared, indexed, partition
+from rag_assets.db.models.embeddings import DEFAULT_EF_SEARCH
+from rag_assets.db.spaces.partitions import partition
 from rag_assets.db.spaces.vector_codec import AnyVector
 
 # Distances that can be asked for, beside those that an index can be of.
@@ -45,7 +45,7 @@ MOST_TUPLES = 100_000
 MOST_EF_SEARCH = 1_000
 # One number says of both methods how much a search may cost, and `rag-assets tune` finds it: where ef_search is what
 # all begin with, IVFFlat looks into the square root of its lists, as pgvector advises.
-EF_SEARCH_OF_ADVISED_PROBES = EF_SEARCH
+EF_SEARCH_OF_ADVISED_PROBES = DEFAULT_EF_SEARCH
 
 
 def candidates_of(space: EmbeddingSpace, k: int, ef_search: int) -> int | None:
@@ -134,7 +134,7 @@ def distance_to(
 
 
 def operator(space: EmbeddingSpace, vectors: Table, distance: str) -> Any:
-    return compared(space, vectors.c.embedding).op(ALL_OPERATORS[distance], return_type=Float())
+    return comparable_vector(space, vectors.c.embedding).op(ALL_OPERATORS[distance], return_type=Float())
 
 
 def questions(
@@ -195,7 +195,7 @@ def _probes(space: EmbeddingSpace, vectors: Table | None, ef_search: ColumnEleme
 def _hamming(space: EmbeddingSpace, vectors: Table, signs: Any) -> ColumnElement[Any] | None:
     if signs is None:
         return None
-    return indexed(space, vectors.c.embedding).op(_HAMMING, return_type=Float())(signs)
+    return indexed_vector(space, vectors.c.embedding).op(_HAMMING, return_type=Float())(signs)
 
 
 def _signs(space: EmbeddingSpace, vector: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -1,4 +1,4 @@
-"""The states of a space's index, what leads from each to a valid one, and how the server tells them apart."""
+"""The states of a space's index, the action for each, and how a state is determined."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from rag_assets.db.index.definition import index_definition, index_name, lists_for
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
-from rag_assets.db.spaces.spaces import partition_name
+from rag_assets.db.spaces.partitions import partition_name
 
 
 class IndexState(StrEnum):
@@ -25,57 +25,57 @@ class IndexState(StrEnum):
 
     @property
     def serves(self) -> bool:
-        """Whether searches get from it what the space promises, if not as well as they could."""
+        """Whether searches can use the index, perhaps with less speed or recall than a new one would give."""
         return self in (IndexState.VALID, IndexState.BLOATED, IndexState.DEGRADED)
 
 
-class Way(StrEnum):
+class IndexAction(StrEnum):
     NOTHING = "nothing"
-    WAIT = "wait until its builder is done or gone, then look again"
-    BUILD = "remove what is left over, then build"
-    REPLACE = "build another one beside it, exchange their names, remove it"
+    WAIT = "wait until its builder has finished or is gone, then inspect again"
+    BUILD = "drop leftovers, then build"
+    REPLACE = "build a new index beside it, swap their names, drop it"
 
 
-# Every way ends in one valid index; a crash on it leaves one of these states, from which the next run goes on.
-TRANSITIONS: Mapping[IndexState, Way] = {
-    # The table has no index of ours.
-    IndexState.ABSENT: Way.BUILD,
-    # There is none that serves, and a backend is at work on one: of another run, or of one whose client was killed.
-    IndexState.BUILDING: Way.WAIT,
-    # A concurrent build died, and `IF NOT EXISTS` would hide its leftover for ever.
-    IndexState.INVALID: Way.BUILD,
-    # Other operators, storage or parameters than the space has; or lists for far fewer or far more rows.
-    IndexState.STALE: Way.REPLACE,
-    # Deleted vectors take more of it than `Thresholds.dead_share`; vacuum lets new ones have their place, no more.
-    IndexState.BLOATED: Way.REPLACE,
-    # It finds less than `Thresholds.recall`, and less than when it was built: else another one would do no better.
-    IndexState.DEGRADED: Way.REPLACE,
-    IndexState.VALID: Way.NOTHING,
+# Every action ends with one valid index. A crash leaves one of these states, from which the next run continues.
+ACTIONS: Mapping[IndexState, IndexAction] = {
+    # The table has no index of this package.
+    IndexState.ABSENT: IndexAction.BUILD,
+    # No valid index, and a backend is building one: for another run, or for a client that was killed.
+    IndexState.BUILDING: IndexAction.WAIT,
+    # A concurrent build failed; with `IF NOT EXISTS` its leftover would stay unnoticed.
+    IndexState.INVALID: IndexAction.BUILD,
+    # Another operator class, storage or parameters than those of the space, or lists for far fewer or more rows.
+    IndexState.STALE: IndexAction.REPLACE,
+    # Deleted vectors take more than `IndexThresholds.dead_share` of it; VACUUM lets new ones reuse it, no more.
+    IndexState.BLOATED: IndexAction.REPLACE,
+    # Recall is below `IndexThresholds.recall` and lower than after the build: otherwise a rebuild would not help.
+    IndexState.DEGRADED: IndexAction.REPLACE,
+    IndexState.VALID: IndexAction.NOTHING,
 }
 
-# Lists are chosen by the number of rows; an index is left alone until they are off by more than this factor.
-_LISTS_OFF = 4
-# What dead entries take of a small index is nobody's concern.
-_LEAST_DEAD_BYTES = 1_000_000
-# Recall is measured on some fifty questions, and varies by so much when nothing has changed.
+# The number of lists depends on the rows; the index is kept until it is off by more than this factor.
+_MAX_LISTS_FACTOR = 4
+# Fewer bytes of dead entries do not matter.
+_MIN_DEAD_BYTES = 1_000_000
+# Recall is measured with about fifty queries, and varies by this much without any change.
 _RECALL_NOISE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Thresholds:
+class IndexThresholds:
     dead_share: float = 0.5
     recall: float = 0.95
 
 
-DEFAULT_THRESHOLDS = Thresholds()
+DEFAULT_THRESHOLDS = IndexThresholds()
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
-    """An index as it was found; `name` is that of the one in use, or the one that it would have.
+class IndexInfo:
+    """The index of a space; `name` is the name of the index in use, or the name that it would get.
 
-    `leftovers` are others of ours on the same table, `builder` the process id of the backend that is building one,
-    `dead_share` the share of its bytes that deleted vectors take, None where that is not known.
+    `leftovers` are further indexes of this package on the table, `builder` is the process id of the backend that is
+    building one, and `dead_share` the share of bytes that deleted vectors take, None if unknown.
     """
 
     state: IndexState
@@ -86,60 +86,60 @@ class Examined:
     builder: int | None = None
 
 
-def examine(
+def inspect_index(
     connection: Connection,
     space: EmbeddingSpace,
     *,
     rows: int | None = None,
     recall: float | None = None,
-    thresholds: Thresholds = DEFAULT_THRESHOLDS,
-) -> Examined:
-    """Look at the index of a space; `rows` where they were counted, else the server's estimate serves.
+    thresholds: IndexThresholds = DEFAULT_THRESHOLDS,
+) -> IndexInfo:
+    """Inspect the index of a space; without a count in `rows` it uses the server's estimate.
 
-    It can be found degraded only where its `recall` was measured.
+    Without a measured `recall` the state is never degraded.
     """
     table = f"{SCHEMA}.{partition_name(space.id)}"
-    known = connection.execute(_INDEXES, {"table": table, "name": index_name(space)}).all()
+    indexes = connection.execute(_INDEXES, {"table": table, "name": index_name(space)}).all()
     rows = connection.scalar(_ESTIMATE, {"table": table}) if rows is None else rows
-    # The newest one as wanted, then whatever serves, then what does not: a crash may have left several.
-    ranked = sorted(known, key=lambda one: (one.valid and _is_wanted(one, space, rows), one.valid, one.oid))
-    settled = len(ranked) == 1 and ranked[0].valid
-    builder = None if settled else connection.scalar(_BUILDER, {"table": table})
+    # The newest with the wanted definition ranks last, after valid and invalid ones: a crash may have left several.
+    ranked = sorted(indexes, key=lambda one: (one.valid and _is_wanted(one, space, rows), one.valid, one.oid))
+    single_valid = len(ranked) == 1 and ranked[0].valid
+    builder = None if single_valid else connection.scalar(_BUILDER, {"table": table})
     if not ranked:
-        return Examined(IndexState.BUILDING if builder else IndexState.ABSENT, index_name(space), builder=builder)
+        return IndexInfo(IndexState.BUILDING if builder else IndexState.ABSENT, index_name(space), builder=builder)
     chosen = ranked[-1]
-    note = _note(chosen.note)
+    note = _parse_comment(chosen.comment)
     dead = _dead_share(chosen.bytes, note, rows)
     if not chosen.valid:
         state = IndexState.BUILDING if builder else IndexState.INVALID
     elif not _is_wanted(chosen, space, rows):
         state = IndexState.STALE
-    elif dead is not None and dead > thresholds.dead_share and dead * chosen.bytes > _LEAST_DEAD_BYTES:
+    elif dead is not None and dead > thresholds.dead_share and dead * chosen.bytes > _MIN_DEAD_BYTES:
         state = IndexState.BLOATED
     elif recall is not None and recall < min(thresholds.recall, note.get("recall", 1.0) - _RECALL_NOISE):
         state = IndexState.DEGRADED
     else:
         state = IndexState.VALID
     leftovers = tuple(one.name for one in ranked[:-1])
-    return Examined(state, chosen.name, chosen.bytes, dead, leftovers, builder)
+    return IndexInfo(state, chosen.name, chosen.bytes, dead, leftovers, builder)
 
 
 def index_state(connection: Connection, space: EmbeddingSpace) -> IndexState:
-    return examine(connection, space).state
+    return inspect_index(connection, space).state
 
 
-def index_in_use(connection: Connection, space: EmbeddingSpace) -> str:
-    """The name that plans of searches show."""
-    return examine(connection, space).name
+def used_index_name(connection: Connection, space: EmbeddingSpace) -> str:
+    """The name of the index that searches use, as EXPLAIN shows it."""
+    return inspect_index(connection, space).name
 
 
 def index_bytes(connection: Connection, space: EmbeddingSpace) -> int:
-    """Size on disk, 0 where there is no index."""
-    return examine(connection, space).bytes
+    """The size on disk, 0 without an index."""
+    return inspect_index(connection, space).bytes
 
 
-def note_of(rows: int, bytes_: int, recall: float | None = None) -> str:
-    """What is kept with an index as its comment: by it one sees later how it has changed since it was built."""
+def index_comment(rows: int, bytes_: int, recall: float | None = None) -> str:
+    """The comment of a new index: its rows, size and recall, with which its later state is compared."""
     return json.dumps({"rows": rows, "bytes": bytes_} | ({} if recall is None else {"recall": round(recall, 4)}))
 
 
@@ -148,14 +148,14 @@ def _is_wanted(index: Any, space: EmbeddingSpace, rows: float | None) -> bool:
     lists = int(found[1]) if found else 1
     if index.definition != index_definition(space, index.name, lists=lists):
         return False
-    # Less than none is the server's word for a table that was never looked at.
+    # PostgreSQL reports -1 rows for a table that was never analyzed.
     if space.method != "ivfflat" or rows is None or rows < 0:
         return True
     wanted = lists_for(int(rows))
-    return max(lists, wanted) <= _LISTS_OFF * min(lists, wanted)
+    return max(lists, wanted) <= _MAX_LISTS_FACTOR * min(lists, wanted)
 
 
-def _note(comment: str | None) -> dict[str, Any]:
+def _parse_comment(comment: str | None) -> dict[str, Any]:
     try:
         note = json.loads(comment or "{}")
     except ValueError:
@@ -164,18 +164,18 @@ def _note(comment: str | None) -> dict[str, Any]:
 
 
 def _dead_share(bytes_: int, note: dict[str, Any], rows: float | None) -> float | None:
-    """By how much larger it is, for the rows that there are, than it was when it was built."""
+    """The share of the index that the present rows do not account for, by the bytes per row after the build."""
     if not note.get("rows") or not bytes_ or rows is None or rows < 0:
         return None
-    grown: float = rows * note["bytes"] / note["rows"] / bytes_
-    return max(0.0, 1 - grown)
+    live_share: float = rows * note["bytes"] / note["rows"] / bytes_
+    return max(0.0, 1 - live_share)
 
 
-# Names that begin like ours are ours: what the next build, an exchange of names or a REINDEX left behind.
+# Names with our prefix are ours: leftovers of a build, a swap of names, or a REINDEX.
 _INDEXES = text(
     "SELECT c.oid::bigint AS oid, c.relname AS name, i.indisvalid AND i.indisready AS valid, "
     "pg_get_indexdef(c.oid) AS definition, pg_relation_size(c.oid) AS bytes, "
-    "obj_description(c.oid, 'pg_class') AS note FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
+    "obj_description(c.oid, 'pg_class') AS comment FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
     "WHERE i.indrelid = to_regclass(:table) AND (c.relname = :name OR starts_with(c.relname, :name || '_'))"
 )
 _BUILDER = text("SELECT pid FROM pg_stat_progress_create_index WHERE relid = to_regclass(:table) ORDER BY pid LIMIT 1")

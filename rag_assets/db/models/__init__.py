@@ -1,4 +1,4 @@
-"""The tables, one module a noun."""
+"""The tables of the schema `rag`, one module for each subject."""
 
 from rag_assets.db.models.base import SCHEMA, Base
 from rag_assets.db.models.chunks import DocumentChunk, DocumentChunking

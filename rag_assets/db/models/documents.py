@@ -1,15 +1,15 @@
-"""The ledger of documents: what was read, from which version of the source, by which reader."""
+"""The documents: what was read, from which version of the source, by which reader."""
 
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from rag_assets.db.models.base import Base, Bigint, Identified, Json, Timestamped
+from rag_assets.db.models.base import Base, BigInt, Identified, Json, Timestamped
 
 
 class Document(Identified, Timestamped, Base):
-    """`content` is NULL only while the document has never been read; a later failure keeps what was known."""
+    """`content` is NULL only until the document is read for the first time; a later failure keeps the old content."""
 
     __tablename__ = "documents"
     __table_args__ = (
@@ -30,24 +30,32 @@ class Document(Identified, Timestamped, Base):
     )
 
     project_id: Mapped[UUID] = mapped_column(
-        ForeignKey("rag.projects.id", ondelete="CASCADE"), doc="The project whose source lists it."
+        ForeignKey("rag.projects.id", ondelete="CASCADE"), doc="The project whose source lists the document."
     )
-    file_path: Mapped[str] = mapped_column(doc="Where it is below the source; with the project, what it is known by.")
-    title: Mapped[str | None] = mapped_column(doc="Its title, where it says one.")
-    content: Mapped[str | None] = mapped_column(doc="Its whole text; NULL only while it was never read.")
+    file_path: Mapped[str] = mapped_column(doc="Path below the source; identifies the document within its project.")
+    title: Mapped[str | None] = mapped_column(doc="The title, if the document has one.")
+    content: Mapped[str | None] = mapped_column(
+        doc="The whole text; NULL until the document is read for the first time."
+    )
     content_hash: Mapped[bytes | None] = mapped_column(LargeBinary, doc="SHA-256 of `content`, 32 bytes.")
-    file_type: Mapped[str] = mapped_column(doc="What it was read as, like markdown, pdf or code.")
-    size_bytes: Mapped[Bigint | None] = mapped_column(doc="Size of the file, in bytes.")
+    file_type: Mapped[str] = mapped_column(doc="The type that it was read as, for example markdown, pdf or code.")
+    size_bytes: Mapped[BigInt | None] = mapped_column(doc="Size of the file, in bytes.")
     hash: Mapped[str | None] = mapped_column(
-        doc="SHA-256 of the file's bytes, hexadecimal; the same is not parsed again."
+        doc="SHA-256 of the file's bytes, hexadecimal; a file with the same hash is not parsed again."
     )
     source_version: Mapped[str | None] = mapped_column(
-        doc="The source's etag, or time and size; while it stays, the file is not even opened."
+        doc="The source's etag, or time and size; a file with the same version is not opened."
     )
-    reader: Mapped[str | None] = mapped_column(doc="The reader's version; a newer one reads the file again.")
+    reader: Mapped[str | None] = mapped_column(doc="Version of the reader; another version reads the file again.")
     doc_metadata: Mapped[Json] = mapped_column(
-        "metadata", doc="What else the file says of itself; searches filter by it."
+        "metadata", doc="Further metadata of the file; searches can filter by it."
     )
-    status: Mapped[str] = mapped_column(server_default="ok", doc="`ok`, or `failed`, when it could not be read last.")
-    error: Mapped[str | None] = mapped_column(doc="Why it could not be read last.")
-    run_id: Mapped[str | None] = mapped_column(doc="The Dagster run that wrote the row last.")
+    status: Mapped[str] = mapped_column(
+        server_default="ok", doc="`ok`, or `failed` if the last attempt to read it failed."
+    )
+    error: Mapped[str | None] = mapped_column(doc="Why the last attempt to read it failed.")
+    run_id: Mapped[str | None] = mapped_column(doc="The Dagster run that last wrote the row.")
+
+
+def derive_document_id(project_id: UUID, file_path: str) -> UUID:
+    return uuid5(project_id, file_path)

@@ -1,4 +1,4 @@
-"""Embedding spaces, and the vectors in them, addressed by the hash of the text that they were made of."""
+"""Embedding spaces, and their vectors, addressed by the hash of the text that they were made from."""
 
 from datetime import datetime
 from typing import Any
@@ -8,21 +8,22 @@ from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Identity, Index, L
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from rag_assets.db.models.base import Base, Json, Number, Timestamped
+from rag_assets.db.models.base import Base, Float8, Json, Timestamped
 
-# Candidates that a search looks at in a space that nobody has tuned. Measured by tests.benchmarks.search over 100,000
-# vectors in clusters: 120 hold 0.967 of the ten nearest.
-EF_SEARCH = 200
-# Signs tell less. Measured by tests.benchmarks.storage over 100,000 vectors: 120 candidates hold 0.89 of the ten
-# nearest, 400 hold 0.94, 800 hold 0.97; eight times as many as wanted hold 0.89 of the hundred nearest, sixteen 0.96.
-EF_SEARCH_OF_SIGNS = 800
-OVERSAMPLING = 16
+# Candidates of a search in a space that was not tuned. Measured by tests.benchmarks.search over 100,000 vectors in
+# clusters: 120 candidates hold 0.967 of the ten nearest.
+DEFAULT_EF_SEARCH = 200
+# Binary quantization needs more. Measured by tests.benchmarks.storage over 100,000 vectors: 120 candidates hold 0.89 of
+# the ten nearest, 400 hold 0.94, 800 hold 0.97; 8 times k candidates hold 0.89 of the hundred nearest, 16 times 0.96.
+DEFAULT_EF_SEARCH_BIT = 800
+DEFAULT_OVERSAMPLING = 16
 
 
 class EmbeddingSpace(Timestamped, Base):
-    """One way to turn texts into searchable vectors; searches use the one with status `live`.
+    """One way to turn texts into searchable vectors: a kind of text, a model, and the parameters of an index.
 
-    `building` comes before it; `previous` is the one that served last, kept for a rollback; `retired` is to be dropped.
+    `status` is `building` until the space is promoted, `live` for the one that searches use, `previous` for the one
+    that was live before it and is kept for a rollback, `retired` for one that will be dropped.
     """
 
     __tablename__ = "embedding_spaces"
@@ -52,19 +53,19 @@ class EmbeddingSpace(Timestamped, Base):
     storage: Mapped[str]
     m: Mapped[int]
     ef_construction: Mapped[int]
-    ef_search: Mapped[int] = mapped_column(server_default=text(str(EF_SEARCH)))
-    oversampling: Mapped[int] = mapped_column(server_default=text(str(OVERSAMPLING)))
-    # What `rag-assets tune` measured: the curve of recall against latency that ef_search was chosen from.
+    ef_search: Mapped[int] = mapped_column(server_default=text(str(DEFAULT_EF_SEARCH)))
+    oversampling: Mapped[int] = mapped_column(server_default=text(str(DEFAULT_OVERSAMPLING)))
+    # Recall against latency as measured by `rag-assets tune`, which chose ef_search from it.
     tuning: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     status: Mapped[str] = mapped_column(server_default="building")
     promoted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     stepped_back_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    # Until it is promoted by hand, or the settings ask for another one, this space does not take over by itself.
+    # Set by a rollback. The space is not promoted automatically until somebody promotes it, or the settings change.
     rolled_back_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class Embedding(Base):
-    """Narrow on purpose: changing another column of a row under HNSW costs a hundred times the change."""
+    """Narrow on purpose: an UPDATE of any other column of a row under HNSW costs a hundred times as much."""
 
     __tablename__ = "embeddings"
     __table_args__ = ({"postgresql_partition_by": "LIST (space_id)"},)
@@ -75,18 +76,20 @@ class Embedding(Base):
         doc="The embedding space: model, dimensions and index of the vector.",
     )
     content_hash: Mapped[bytes] = mapped_column(
-        LargeBinary, primary_key=True, doc="SHA-256 of the text, 32 bytes; whatever has this text points here by it."
+        LargeBinary,
+        primary_key=True,
+        doc="SHA-256 of the text, 32 bytes; all rows with this text refer to the vector by it.",
     )
     embedding: Mapped[Any] = mapped_column(
-        VECTOR(), nullable=False, doc="The vector, with as many dimensions as its space has."
+        VECTOR(), nullable=False, doc="The vector, with the dimensions of its space."
     )
-    checksum: Mapped[Number | None] = mapped_column(
-        doc="The checksum of the stored vector (db/spaces/checksums.py); NULL for rows older than that."
+    checksum: Mapped[Float8 | None] = mapped_column(
+        doc="Checksum of the stored vector (db/spaces/checksums.py); NULL in rows written before checksums existed."
     )
 
 
 class EmbeddingFailure(Timestamped, Base):
-    """A text that the model could not embed, set aside with the reason; every run tries it again."""
+    """A text that the model could not embed, with the reason; every run tries it again."""
 
     __tablename__ = "embedding_failures"
 
@@ -96,7 +99,7 @@ class EmbeddingFailure(Timestamped, Base):
 
 
 class QueryVector(Base):
-    """The vector of a question asked before; only the question's hash is kept, never its words."""
+    """The vector of an earlier query; only the hash of the query is stored, never its words."""
 
     __tablename__ = "query_vectors"
 

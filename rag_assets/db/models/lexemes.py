@@ -1,4 +1,4 @@
-"""How common words are: what BM25 weighs them by, per chunking and language."""
+"""How common words are, per chunking and language: BM25 weights words by it."""
 
 from sqlalchemy.dialects.postgresql import REGCONFIG
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,7 +7,7 @@ from rag_assets.db.models.base import Base, Timestamped
 
 
 class Lexeme(Base):
-    """In how many chunks of a chunking and language a lexeme stands."""
+    """The number of chunks of a chunking and language that contain a lexeme."""
 
     __tablename__ = "lexemes"
 
@@ -18,7 +18,7 @@ class Lexeme(Base):
 
 
 class WordStatistics(Timestamped, Base):
-    """Of how many chunks the lexemes were counted, their mean length in tokens, and the state they were counted in."""
+    """How many chunks the lexemes were counted in, their mean length in tokens, and the state of the tables then."""
 
     __tablename__ = "word_statistics"
 

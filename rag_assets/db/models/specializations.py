@@ -1,11 +1,11 @@
-"""What an assistant is specialized in, and the LoRA adapters that serve it."""
+"""The subjects that an assistant is specialized in, and the LoRA adapters for them."""
 
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from rag_assets.db.models.base import Base, Identified, Json, Name, Number, Timestamped
+from rag_assets.db.models.base import Base, Float8, Identified, Json, Name, Timestamped
 
 
 class Specialization(Identified, Timestamped, Base):
@@ -19,7 +19,7 @@ class Specialization(Identified, Timestamped, Base):
 
 
 class Adapter(Identified, Timestamped, Base):
-    """The `ready` one serves its specialization on its base model; there is at most one."""
+    """A LoRA adapter; at most one is `ready`, that is in use, for each specialization and base model."""
 
     __tablename__ = "adapters"
     __table_args__ = (
@@ -29,7 +29,7 @@ class Adapter(Identified, Timestamped, Base):
         CheckConstraint("rank >= 1", name="rank_positive"),
         CheckConstraint("alpha > 0", name="alpha_positive"),
         CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256_is_hex"),
-        # What serves must be what was tested: without its hash an adapter stays a draft.
+        # The hash proves that the served file is the tested one: without it an adapter stays a draft.
         CheckConstraint("status = 'draft' OR sha256 IS NOT NULL", name="served_has_sha256"),
         Index(
             "uq_adapters_ready",
@@ -45,7 +45,7 @@ class Adapter(Identified, Timestamped, Base):
     base_model: Mapped[Name]
     uri: Mapped[str]
     rank: Mapped[int]
-    alpha: Mapped[Number]
+    alpha: Mapped[Float8]
     sha256: Mapped[str | None]
     status: Mapped[str] = mapped_column(server_default="draft")
     metrics: Mapped[Json]

@@ -1,15 +1,15 @@
-"""Who talks, and the sessions in which they do."""
+"""Users and their sessions."""
 
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from rag_assets.db.models.base import Base, Identified, Name, SoftDeleted, Time, Timestamped
+from rag_assets.db.models.base import Base, Identified, Name, SoftDeleted, Timestamp, Timestamped
 
 
 class User(Identified, Timestamped, SoftDeleted, Base):
-    """One e-mail address is one user, whatever its case, also while the user is soft-deleted."""
+    """One e-mail address is one user, regardless of case, even while the user is soft-deleted."""
 
     __tablename__ = "users"
     __table_args__ = (
@@ -17,7 +17,7 @@ class User(Identified, Timestamped, SoftDeleted, Base):
         CheckConstraint("display_name <> ''", name="display_name_not_empty"),
     )
 
-    # The longest that a mail server takes (RFC 5321: a path of 256 octets, with its angle brackets).
+    # The longest address that a mail server accepts (RFC 5321: a path of 256 octets, with its angle brackets).
     email: Mapped[str] = mapped_column(String(254))
     display_name: Mapped[Name | None]
 
@@ -26,7 +26,7 @@ Index("uq_users_lower_email", func.lower(User.email), unique=True)
 
 
 class UserSession(Identified, Base):
-    """The token itself is never stored: who reads this table cannot act as anybody."""
+    """A session by the hash of its token. The token is not stored: reading this table lets nobody act as a user."""
 
     __tablename__ = "sessions"
     __table_args__ = (CheckConstraint("octet_length(token_hash) = 32", name="token_hash_is_sha256"),)
@@ -34,7 +34,7 @@ class UserSession(Identified, Base):
     user_id: Mapped[UUID] = mapped_column(ForeignKey("rag.users.id", ondelete="CASCADE"), index=True)
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
     user_agent: Mapped[str | None] = mapped_column(String(500))
-    created_at: Mapped[Time] = mapped_column(server_default=func.now())
-    last_seen_at: Mapped[Time] = mapped_column(server_default=func.now())
-    expires_at: Mapped[Time] = mapped_column(index=True)
-    revoked_at: Mapped[Time | None]
+    created_at: Mapped[Timestamp] = mapped_column(server_default=func.now())
+    last_seen_at: Mapped[Timestamp] = mapped_column(server_default=func.now())
+    expires_at: Mapped[Timestamp] = mapped_column(index=True)
+    revoked_at: Mapped[Timestamp | None]

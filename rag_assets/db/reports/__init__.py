@@ -1,1 +1,1 @@
-"""Figures that are read from the tables: counts, sizes, throughput, remaining work, health."""
+"""Figures read from the tables: counts, sizes, throughput, remaining work, health."""

@@ -1,18 +1,18 @@
-"""Counts of what is stored, for reports: of one project, and of everything."""
+"""Counts of the stored rows of a project."""
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.orm import Session
 
 from rag_assets.db.models import Document, DocumentChunk, Embedding, Project
 from rag_assets.db.spaces.pending import pending_documents
-from rag_assets.db.spaces.spaces import serving_space
+from rag_assets.db.spaces.spaces import select_serving_space
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """`texts` are distinct chunk texts, `vectors` those of them that have one; both of the space in `space`."""
+class ProjectCounts:
+    """`texts` is the number of distinct chunk texts, `vectors` how many of these have a vector in the space `space`."""
 
     documents: int
     failed: int
@@ -23,15 +23,9 @@ class Counts:
     space: int | None
 
 
-def project_counts(engine: Engine, project: str) -> Counts:
-    """What is stored of one project."""
-    with engine.connect() as connection:
-        return counts_of_project(connection, project)
-
-
-def counts_of_project(connection: Connection, project: str) -> Counts:
+def count_project(connection: Connection, project: str) -> ProjectCounts:
     with Session(bind=connection, expire_on_commit=False) as session:
-        space = session.scalar(serving_space())
+        space = session.scalar(select_serving_space())
     id_, documents, failed = connection.execute(
         select(Project.id, func.count(Document.id), func.count().filter(Document.status == "failed"))
         .outerjoin(Document, Document.project_id == Project.id)
@@ -57,4 +51,4 @@ def counts_of_project(connection: Connection, project: str) -> Counts:
     if space is not None:
         pending = pending_documents(id_, space.chunking).subquery()
         to_chunk = connection.scalar(select(func.count()).select_from(pending)) or 0
-    return Counts(documents, failed, chunks, texts, vectors, to_chunk, space.id if space else None)
+    return ProjectCounts(documents, failed, chunks, texts, vectors, to_chunk, space.id if space else None)

@@ -1,4 +1,4 @@
-"""Whether an installation can serve: what a load balancer, a container or a person on duty asks."""
+"""Health checks of an installation, for load balancers, containers and operators."""
 
 import time
 from collections.abc import Callable
@@ -14,16 +14,16 @@ from rag_assets.db.connections.pooler import link_of
 from rag_assets.db.index.state import index_state
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.schema import migrations
-from rag_assets.db.schema.extension import MINIMUM, pgvector_version
+from rag_assets.db.schema.extension import MINIMUM_VERSION, pgvector_version
 from rag_assets.errors import RagAssetsError
 
-# Of the server's connections in use; beyond this, new processes will soon find none.
-MOST_IN_USE = 0.9
+# Above this share of max_connections in use, new processes will soon get no connection.
+MAX_CONNECTIONS_SHARE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
-    """One thing that was looked at; `detail` says what was found, and what to do where it is not well."""
+class HealthCheck:
+    """The result of one check; `detail` is the finding and, if it is not healthy, the next step."""
 
     name: str
     healthy: bool
@@ -33,28 +33,28 @@ class Health:
         return {"name": self.name, "healthy": self.healthy, "detail": self.detail}
 
 
-def check_health(engine: Engine) -> list[Health]:
-    """Connect, direct, extension, migrations, index, pool; those after a failed connect are not looked at."""
+def check_health(engine: Engine) -> list[HealthCheck]:
+    """Check connect, direct, extension, schema, index and pool; after a failed connect only the first two."""
     checks: dict[str, Callable[[Connection], tuple[bool, str]]] = {
-        "extension": _extension,
-        "schema": _schema,
-        "index": _index,
-        "pool": _pool,
+        "extension": _check_extension,
+        "schema": _check_schema,
+        "index": _check_index,
+        "pool": _check_pool,
     }
-    found = [_connect(engine), *_direct(engine)]
-    return found + [_looked_at(engine, name, look) for name, look in checks.items() if found[0].healthy]
+    results = [_check_connect(engine), *_check_direct(engine)]
+    return results + [_run_check(engine, name, check) for name, check in checks.items() if results[0].healthy]
 
 
-def _looked_at(engine: Engine, name: str, look: Callable[[Connection], tuple[bool, str]]) -> Health:
+def _run_check(engine: Engine, name: str, check: Callable[[Connection], tuple[bool, str]]) -> HealthCheck:
     try:
         with engine.connect() as connection:
-            return Health(name, *look(connection))
+            return HealthCheck(name, *check(connection))
     except (SQLAlchemyError, RagAssetsError) as error:
-        return Health(name, healthy=False, detail=_reason(error))
+        return HealthCheck(name, healthy=False, detail=_error_text(error))
 
 
-def _connect(engine: Engine) -> Health:
-    def look(connection: Connection) -> tuple[bool, str]:
+def _check_connect(engine: Engine) -> HealthCheck:
+    def check(connection: Connection) -> tuple[bool, str]:
         started = time.perf_counter()
         version = connection.scalar(text("SELECT current_setting('server_version')"))
         took_ms = (time.perf_counter() - started) * 1000
@@ -62,11 +62,11 @@ def _connect(engine: Engine) -> Health:
         through = " through a pooler" if link is not None and link.pooled else ""
         return True, f"PostgreSQL {version}{through}, a round trip takes {took_ms:.1f} ms"
 
-    return _looked_at(engine, "connect", look)
+    return _run_check(engine, "connect", check)
 
 
-def _direct(engine: Engine) -> list[Health]:
-    """The way past the pooler, where there is one."""
+def _check_direct(engine: Engine) -> list[HealthCheck]:
+    """Check the direct connection, if there is a pooler or a direct URL."""
     from rag_assets.db.connections.engines import direct_engine
 
     link = link_of(engine)
@@ -76,26 +76,27 @@ def _direct(engine: Engine) -> list[Health]:
         with direct_engine(engine, "ingest").connect() as connection:
             connection.execute(select(1))
     except (SQLAlchemyError, RagAssetsError) as error:
-        return [Health("direct", healthy=False, detail=_reason(error))]
-    return [Health("direct", healthy=True, detail="the server's own address answers")]
+        return [HealthCheck("direct", healthy=False, detail=_error_text(error))]
+    return [HealthCheck("direct", healthy=True, detail="the server's own address answers")]
 
 
-def _extension(connection: Connection) -> tuple[bool, str]:
+def _check_extension(connection: Connection) -> tuple[bool, str]:
     version = pgvector_version(connection)
     if version is None:
         return False, "pgvector is not created in this database: run rag-assets db upgrade"
-    enough = tuple(int(part) for part in version.split(".") if part.isdigit()) >= MINIMUM
-    return enough, f"pgvector {version}" + ("" if enough else ", and 0.8.4 is needed: ALTER EXTENSION vector UPDATE")
+    if tuple(int(part) for part in version.split(".") if part.isdigit()) >= MINIMUM_VERSION:
+        return True, f"pgvector {version}"
+    return False, f"pgvector {version}, and 0.8.4 is needed: ALTER EXTENSION vector UPDATE"
 
 
-def _schema(connection: Connection) -> tuple[bool, str]:
-    current, head = migrations.revision_in(connection), migrations.head_revision()
-    said = f"revision {current or 'none'} of {head}"
-    return current == head, said if current == head else f"{said}: run rag-assets db upgrade"
+def _check_schema(connection: Connection) -> tuple[bool, str]:
+    current, head = migrations.read_revision(connection), migrations.head_revision()
+    detail = f"revision {current or 'none'} of {head}"
+    return current == head, detail if current == head else f"{detail}: run rag-assets db upgrade"
 
 
-def _index(connection: Connection) -> tuple[bool, str]:
-    """Every live space is searched through its index; and nothing invalid lies about in the schema."""
+def _check_index(connection: Connection) -> tuple[bool, str]:
+    """The index of every live space can serve searches, and the schema has no invalid index."""
     if connection.scalar(select(func.to_regclass(f"{SCHEMA}.embedding_spaces"))) is None:
         return False, "there are no tables yet: run rag-assets ingest"
     invalid = connection.scalars(
@@ -116,12 +117,12 @@ def _index(connection: Connection) -> tuple[bool, str]:
         if not state.serves:
             return False, f"the index of live space {space.id} is {state.value}: run rag-assets ingest"
     if not live:
-        return True, "no space is live yet: run rag-assets ingest to have something to search"
+        return True, "no space is live yet: run rag-assets ingest"
     return True, f"valid, of {len(live)} live space{'s' if len(live) > 1 else ''}"
 
 
-def _pool(connection: Connection) -> tuple[bool, str]:
-    """Room in the server for what this process may open, and nobody waiting in vain."""
+def _check_pool(connection: Connection) -> tuple[bool, str]:
+    """The server has connections left for this process, and no request timed out while it waited for one."""
     statistics = pool_statistics(connection.engine)
     used, allowed = connection.execute(
         text(
@@ -129,18 +130,18 @@ def _pool(connection: Connection) -> tuple[bool, str]:
             "current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
         )
     ).one()
-    said = (
+    detail = (
         f"{statistics.in_use} of {statistics.maximum} in use, {statistics.waiting} waiting, "
         f"{statistics.timeouts} timed out; the server has {used} of {allowed} connections in use"
     )
     link = link_of(connection.engine)
     pooled = link is not None and link.pooled
     if statistics.maximum > allowed and not pooled:
-        return False, f"{said}: lower RAG_ASSETS_POOL_SIZE and RAG_ASSETS_POOL_OVERFLOW, or raise max_connections"
-    if used > MOST_IN_USE * allowed:
-        return False, f"{said}: raise max_connections, or put a pooler in front"
-    return statistics.timeouts == 0, said
+        return False, f"{detail}: lower RAG_ASSETS_POOL_SIZE and RAG_ASSETS_POOL_OVERFLOW, or raise max_connections"
+    if used > MAX_CONNECTIONS_SHARE * allowed:
+        return False, f"{detail}: raise max_connections, or put a pooler in front"
+    return statistics.timeouts == 0, detail
 
 
-def _reason(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return " ".join(str(getattr(error, "orig", None) or error).split())

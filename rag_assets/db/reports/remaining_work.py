@@ -1,4 +1,4 @@
-"""What is left to do in a space, and how long it will take as far as former runs tell."""
+"""The remaining work of a space, and an estimate of its time from the throughput of earlier runs."""
 
 from dataclasses import dataclass
 
@@ -6,18 +6,19 @@ from sqlalchemy import Connection, func, select
 
 from rag_assets.db.index.state import index_state
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.reports.throughput import embedding_work, index_amount, index_work, seconds_for
-from rag_assets.db.spaces.pending import count_texts, pending_documents, pending_tokens
+from rag_assets.db.reports.throughput import embedding_work, estimate_seconds, index_amount, index_work
+from rag_assets.db.spaces.pending import count_pending_tokens, count_texts, pending_documents
 
-# Of a document that is not cut yet only the size is known. English has about four bytes to a token.
+# Of a document without chunks only the size is known. English has about four bytes per token.
 BYTES_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """Documents to cut, texts and tokens to embed; `tokens` counts those of the documents too, by their size.
+class RemainingWork:
+    """Documents to split, texts and tokens to embed; `tokens` includes those of the documents, estimated by size.
 
-    `seconds` is None where no run has used the model, or built such an index, yet.
+    `index` says whether the index must be built. `seconds` is None if no run has used the model, or built such an
+    index, yet.
     """
 
     documents: int
@@ -27,19 +28,19 @@ class Left:
     seconds: float | None
 
 
-def work_left(connection: Connection, space: EmbeddingSpace) -> Left:
+def remaining_work(connection: Connection, space: EmbeddingSpace) -> RemainingWork:
     documents = size_bytes = 0
     if space.kind == "chunks":
         pending = pending_documents(None, space.chunking).order_by(None).subquery()
         documents, size_bytes = connection.execute(
             select(func.count(), func.coalesce(func.sum(pending.c[1]), 0)).select_from(pending)
         ).one()
-    texts, tokens = connection.execute(pending_tokens(space)).one()
+    texts, tokens = connection.execute(count_pending_tokens(space)).one()
     tokens += size_bytes // BYTES_PER_TOKEN
-    seconds = seconds_for(connection, embedding_work(space.model, space.revision), tokens)
+    seconds = estimate_seconds(connection, embedding_work(space.model, space.revision), tokens)
     index = not index_state(connection, space).serves
     if index:
         vectors = connection.scalar(count_texts(space)) or 0
-        building = seconds_for(connection, index_work(space), index_amount(space, vectors))
-        seconds = None if seconds is None or building is None else seconds + building
-    return Left(documents, texts, int(tokens), index, None if seconds is None else round(seconds, 1))
+        build_seconds = estimate_seconds(connection, index_work(space), index_amount(space, vectors))
+        seconds = None if seconds is None or build_seconds is None else seconds + build_seconds
+    return RemainingWork(documents, texts, int(tokens), index, None if seconds is None else round(seconds, 1))

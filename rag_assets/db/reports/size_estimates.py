@@ -1,4 +1,4 @@
-"""How much room vectors and their index will take, by the layout of PostgreSQL's pages and pgvector's tuples."""
+"""Estimates of the size of vectors and their index, from the layout of PostgreSQL's pages and pgvector's tuples."""
 
 from collections.abc import Iterable
 from itertools import chain, repeat
@@ -7,44 +7,45 @@ from rag_assets.db.models import EmbeddingSpace
 
 _PAGE = 8192
 _USABLE = 8160
-_POINTER = 4
-# A row longer than this keeps its vector beside the table, in pieces.
-_LONGEST_ROW, _PIECE = 2032, 1996
-# Header, space, hash and checksum, without the vector; and the place where it is, if that is beside the table.
-_ROW, _ELSEWHERE = 72, 24
-# An entry of the primary key, whose pages are about two thirds full, since hashes come in any order.
+_ITEM_POINTER = 4
+# Above this length of the row its vector is stored out of line (TOAST), in chunks of this size.
+_MAX_ROW, _TOAST_CHUNK = 2032, 1996
+# Header, space, hash and checksum, without the vector; and the pointer to a vector that is stored out of line.
+_ROW, _TOAST_POINTER = 72, 24
+# An entry of the primary key; its pages are about two thirds full, because hashes arrive in random order.
 _KEY = 80
-_ROWS_TRIED = 200
+# Rows over which the share of a page per row is averaged.
+_SAMPLE_ROWS = 200
 
 
-def table_bytes(dimensions: int, rows: int) -> int:
-    """The partition of a space with its primary key."""
+def estimate_table_bytes(dimensions: int, rows: int) -> int:
+    """The size of a space's partition with its primary key."""
     vector = 8 + 4 * dimensions
-    if _ROW + vector <= _LONGEST_ROW:
-        return round(rows * (_bytes_each([_ROW + vector]) + _KEY))
-    pieces, rest = divmod(vector, _PIECE)
-    # Each piece is a row of its own, with an entry in an index of its own.
-    beside = [size + 36 for size in (*repeat(_PIECE, pieces), rest) if size]
-    return round(rows * (_bytes_each([_ROW + _ELSEWHERE]) + _bytes_each(beside) + _KEY + 22 * len(beside)))
+    if _ROW + vector <= _MAX_ROW:
+        return round(rows * (_bytes_per_row([_ROW + vector]) + _KEY))
+    chunks, rest = divmod(vector, _TOAST_CHUNK)
+    # Each chunk is a row of the TOAST table, with an entry in its index.
+    toast = [size + 36 for size in (*repeat(_TOAST_CHUNK, chunks), rest) if size]
+    return round(rows * (_bytes_per_row([_ROW + _TOAST_POINTER]) + _bytes_per_row(toast) + _KEY + 22 * len(toast)))
 
 
-def index_bytes(space: EmbeddingSpace, rows: int) -> int:
-    """The vector index of a space; what does not fit into the rest of a page begins the next."""
+def estimate_index_bytes(space: EmbeddingSpace, rows: int) -> int:
+    """The size of a space's vector index; a tuple that does not fit into the rest of a page starts the next page."""
     width = {"vector": 4 * space.dimensions, "halfvec": 2 * space.dimensions, "bit": -(-space.dimensions // 8)}
     stored = 8 + width[space.storage]
     if space.method == "ivfflat":
-        return round(rows * _bytes_each([8 + stored]))
-    # An element with room for ten rows, and its links: 2 m on the ground layer, m on each of those above.
+        return round(rows * _bytes_per_row([8 + stored]))
+    # An element with room for ten row pointers, and its links: 2 m on layer 0, m on each layer above.
     links = 4 + 6 * space.m * (2 + 1 / max(1, space.m - 1))
-    return round(rows * _bytes_each([72 + stored + round(links) + _POINTER]))
+    return round(rows * _bytes_per_row([72 + stored + round(links) + _ITEM_POINTER]))
 
 
-def _bytes_each(sizes: Iterable[int]) -> float:
-    """Bytes of pages for each row that has items of these sizes, filled one after the other."""
-    sizes = [-(-size // 8) * 8 + _POINTER for size in sizes]
+def _bytes_per_row(sizes: Iterable[int]) -> float:
+    """Bytes of pages per row, for rows that have items of these sizes, filled in order."""
+    sizes = [-(-size // 8) * 8 + _ITEM_POINTER for size in sizes]
     pages, left = 1, _USABLE
-    for size in chain.from_iterable(repeat(sizes, _ROWS_TRIED)):
+    for size in chain.from_iterable(repeat(sizes, _SAMPLE_ROWS)):
         if size > left:
             pages, left = pages + 1, _USABLE
         left -= size
-    return pages * _PAGE / _ROWS_TRIED
+    return pages * _PAGE / _SAMPLE_ROWS

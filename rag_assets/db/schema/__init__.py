@@ -1,1 +1,1 @@
-"""The schema `rag`: migrations, extension, DDL helpers, live view, text search, vacuum settings."""
+"""The schema `rag`: migrations, the extension pgvector, DDL at run time, the live view, languages, vacuum."""

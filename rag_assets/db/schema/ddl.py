@@ -1,4 +1,4 @@
-"""Statements for what no migration can know of: the partitions of the vectors, and the type that a space has."""
+"""DDL at run time, which no migration can contain: the partitions of spaces, and the types of their vectors."""
 
 from psycopg import sql
 from sqlalchemy import Connection
@@ -6,15 +6,15 @@ from sqlalchemy import Connection
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 
 
-def execute(connection: Connection, statement: sql.Composable) -> None:
-    """Run one composed statement in the connection's transaction."""
+def execute_ddl(connection: Connection, statement: sql.Composable) -> None:
+    """Run a composed statement in the connection's transaction."""
     driver = connection.connection.driver_connection
     assert driver is not None
     driver.execute(statement)
 
 
 def create_partition(connection: Connection, table: str, space_id: int) -> None:
-    execute(
+    execute_ddl(
         connection,
         sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF {} FOR VALUES IN ({})").format(
             sql.Identifier(SCHEMA, table), sql.Identifier(SCHEMA, "embeddings"), sql.Literal(space_id)
@@ -23,11 +23,11 @@ def create_partition(connection: Connection, table: str, space_id: int) -> None:
 
 
 def drop_table(connection: Connection, table: str) -> None:
-    execute(connection, sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(SCHEMA, table)))
+    execute_ddl(connection, sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(SCHEMA, table)))
 
 
 def vector_type(space: EmbeddingSpace) -> sql.Composed:
-    """`vector(384)` or `halfvec(384)`: what vectors are compared as, and what the view shows."""
-    # An index of signs only proposes candidates: the vectors themselves are whole.
+    """`vector(384)` or `halfvec(384)`: the type in which vectors are compared, and that of the view's column."""
+    # Binary quantization only proposes candidates, which are compared by their full vectors.
     type_ = "halfvec" if space.storage == "halfvec" else "vector"
     return sql.SQL("{}({})").format(sql.SQL(type_), sql.Literal(space.dimensions))

@@ -1,34 +1,34 @@
-"""pgvector itself: there, new enough, or one sentence that says who must do what."""
+"""The extension pgvector: create it, check its version, or raise an error that says who must do what."""
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from rag_assets.errors import ServiceError
 
-# Older ones overflow a buffer in parallel HNSW builds and can lose entries in vacuum.
-MINIMUM = (0, 8, 4)
+# Older versions overflow a buffer in parallel HNSW builds and can lose index entries in vacuum.
+MINIMUM_VERSION = (0, 8, 4)
 
 
 def pgvector_version(connection: Connection) -> str | None:
-    """The version of the extension in this database, None where it is not created."""
+    """The version of the extension in this database, or None if it was not created."""
     version: str | None = connection.scalar(text("SELECT extversion FROM pg_extension WHERE extname = 'vector'"))
     return version
 
 
 def ensure_pgvector(connection: Connection) -> str:
-    """Create the extension where it is missing and return its version.
+    """Create the extension if it is missing, and return its version.
 
-    Raises ServiceError with the statement that an administrator must run, where this role may not, where the
-    server lacks the extension, or where it is older than 0.8.4.
+    Raises ServiceError if this role may not create it, the server lacks it, or it is older than 0.8.4; the message
+    has the statement that an administrator must run.
     """
     version = pgvector_version(connection)
     if version is None:
         _create(connection)
         version = pgvector_version(connection) or ""
-    if tuple(int(part) for part in version.split(".") if part.isdigit()) < MINIMUM:
+    if tuple(int(part) for part in version.split(".") if part.isdigit()) < MINIMUM_VERSION:
         raise ServiceError(
-            f"pgvector {version} in database {_database(connection)} is older than 0.8.4; "
-            "install a newer one on the server, then let an administrator run: ALTER EXTENSION vector UPDATE;"
+            f"pgvector {version} in database {_database(connection)} is older than 0.8.4; install a newer version "
+            "on the server, then let an administrator run: ALTER EXTENSION vector UPDATE;"
         )
     return version
 
@@ -37,8 +37,8 @@ def _create(connection: Connection) -> None:
     available = connection.scalar(text("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'"))
     if available is None:
         raise ServiceError(
-            f"this PostgreSQL server has no pgvector (database {_database(connection)}); "
-            "install the pgvector package 0.8.4 or newer on the server, then run the command again."
+            f"the PostgreSQL server of database {_database(connection)} has no pgvector; "
+            "install pgvector 0.8.4 or newer on the server, then run the command again."
         )
     try:
         with connection.begin_nested():
@@ -47,7 +47,7 @@ def _create(connection: Connection) -> None:
         if getattr(error.orig, "sqlstate", None) != "42501":
             raise
         raise ServiceError(
-            f"role {connection.scalar(text('SELECT current_user'))} may not create the extension pgvector in "
+            f"role {connection.scalar(text('SELECT current_user'))} may not create the extension vector in "
             f"database {_database(connection)}; let an administrator run there: CREATE EXTENSION vector;"
         ) from None
 

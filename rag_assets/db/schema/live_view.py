@@ -1,19 +1,19 @@
-"""The view of the live space: what every other client of the database reads."""
+"""The view `rag.live_chunks`: the chunks and vectors of the live space, for every other client of the database."""
 
 from psycopg import errors, sql
 from sqlalchemy import Connection, text
 
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
-from rag_assets.db.schema.ddl import execute, vector_type
+from rag_assets.db.schema.ddl import execute_ddl, vector_type
 from rag_assets.errors import IntegrityError
 
 LIVE_VIEW = sql.Identifier(SCHEMA, "live_chunks")
-# By name: type, and what it is.
+# Name to (type, description).
 LIVE_COLUMNS = {
     "id": ("uuid", "Key of the chunk, the same after every rebuild."),
     "content": ("text", "Text of the chunk."),
-    "embedding": ("vector", "Its vector, of the space that searches use, in the type of that space's index."),
-    "metadata": ("jsonb", "What is known of document and chunk, with title, heading_path and offsets."),
+    "embedding": ("vector", "Vector of the chunk in the live space, in the type of that space's index."),
+    "metadata": ("jsonb", "Metadata of document and chunk, with title, heading_path and offsets."),
     "source": ("text", "Path of the document below its source."),
     "project": ("text", "Name of the project."),
     "document_id": ("uuid", "Key of the document."),
@@ -26,8 +26,8 @@ _GRANTS = text(
 )
 
 
-def live_view(space: EmbeddingSpace, partition: str) -> sql.Composed:
-    """The stable view for the outside world: chunks with the vectors of this space and of no other."""
+def live_view_statement(space: EmbeddingSpace, partition: str) -> sql.Composed:
+    """The statement that creates or replaces the view: all chunks of this space with their vectors."""
     return sql.SQL(
         "CREATE OR REPLACE VIEW {view} AS "
         "SELECT c.id, c.chunk_text AS content, e.embedding::{type} AS embedding, "
@@ -48,32 +48,33 @@ def live_view(space: EmbeddingSpace, partition: str) -> sql.Composed:
     )
 
 
-def show_live(connection: Connection, space: EmbeddingSpace, partition: str) -> None:
-    """Let the view show this space; what was granted on it stays.
+def replace_live_view(connection: Connection, space: EmbeddingSpace, partition: str) -> None:
+    """Make the view read this space; privileges granted on it are kept.
 
-    Raises IntegrityError when the vectors are of another type than those shown so far and somebody's own view is
-    made from this one: PostgreSQL changes no column's type below another view.
+    Raises IntegrityError if the type of the vectors changes and another view depends on this one: PostgreSQL does not
+    change the type of a column that another view uses.
     """
     try:
         with connection.begin_nested():
-            execute(connection, live_view(space, partition))
+            execute_ddl(connection, live_view_statement(space, partition))
         return
     except errors.InvalidTableDefinition:
-        # Vectors of another type, or columns of an older version: the view must be made anew.
+        # The type of the vectors changes, or an older version had other columns: drop the view and create it again.
         pass
     grants = connection.execute(_GRANTS, {"view": f"{SCHEMA}.live_chunks"}).all()
     try:
         with connection.begin_nested():
-            execute(connection, sql.SQL("DROP VIEW {}").format(LIVE_VIEW))
+            execute_ddl(connection, sql.SQL("DROP VIEW {}").format(LIVE_VIEW))
     except errors.DependentObjectsStillExist as error:
         others = "; ".join((error.diag.message_detail or "").splitlines())
         raise IntegrityError(
             f"the columns of rag.live_chunks change (vectors become {space.storage}({space.dimensions})), which "
-            f"PostgreSQL refuses below other views: {others}. Drop those, run again, then make them anew."
+            f"PostgreSQL refuses while other views depend on it: {others}. Drop those views, run again, then create "
+            "them again."
         ) from None
-    execute(connection, live_view(space, partition))
+    execute_ddl(connection, live_view_statement(space, partition))
     for role, privilege, grantable in grants:
-        execute(
+        execute_ddl(
             connection,
             sql.SQL("GRANT {privilege} ON {view} TO {role}{option}").format(
                 privilege=sql.SQL(privilege),

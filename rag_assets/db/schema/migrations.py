@@ -1,4 +1,4 @@
-"""The schema's revision, through Alembic: upgrade, downgrade, current, check."""
+"""The schema's revision, through Alembic: current, upgrade, downgrade, check."""
 
 import io
 from pathlib import Path
@@ -10,29 +10,29 @@ from sqlalchemy.exc import OperationalError
 from rag_assets.db.connections.engines import direct_engine
 from rag_assets.errors import UsageError
 
-# So often does a command that the server ended for another's sake begin anew.
-DEADLOCKS = 5
+# Of a command that the server cancelled to resolve a deadlock.
+MAX_ATTEMPTS = 5
 
 
 def migrations_dir() -> Path:
-    """Beside the package in a checkout, inside it in an installed wheel."""
+    """The folder of migrations: inside the package in a wheel, beside it in a checkout."""
     package = Path(__file__).parents[2]
     inside = package / "migrations"
     return inside if inside.is_dir() else package.parent / "migrations"
 
 
 def head_revision() -> str:
-    """The newest revision, by file name (0003_spaces.py is 0003): known without importing Alembic."""
+    """The newest revision, read from the file names (0003_spaces.py is 0003): Alembic is not imported."""
     return max(path.name.split("_")[0] for path in (migrations_dir() / "versions").glob("[0-9]*_*.py"))
 
 
 def current_revision(engine: Engine) -> str | None:
-    """The revision that the database is at, None for one that was never brought up."""
+    """The revision of the database, or None if it has no schema yet."""
     with engine.connect() as connection:
-        return revision_in(connection)
+        return read_revision(connection)
 
 
-def revision_in(connection: Connection) -> str | None:
+def read_revision(connection: Connection) -> str | None:
     if connection.scalar(text("SELECT to_regclass('rag.alembic_version')")) is None:
         return None
     revision: str | None = connection.scalar(text("SELECT version_num FROM rag.alembic_version"))
@@ -40,7 +40,7 @@ def revision_in(connection: Connection) -> str | None:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the schema up; costs one query where it already is at the head."""
+    """Upgrade the schema; costs one query if it is at the head already."""
     if revision == "head" and current_revision(engine) == head_revision():
         return
     _run(engine, "upgrade", revision)
@@ -51,7 +51,7 @@ def downgrade(engine: Engine, revision: str) -> None:
 
 
 def check(engine: Engine) -> str:
-    """Alembic's comparison of models and database; raises UsageError with the differences."""
+    """Compare models and database through Alembic; raises UsageError with the differences."""
     return _run(engine, "check")
 
 
@@ -63,18 +63,18 @@ def _run(engine: Engine, command: str, *arguments: str) -> str:
     output = io.StringIO()
     config = Config(stdout=output, output_buffer=output)
     config.set_main_option("script_location", str(migrations_dir()).replace("%", "%%"))
-    # Migrations are transactions, also where a reader comes first, whose connections have none.
+    # Migrations need transactions, even if a reader upgrades first: its connections are in autocommit.
     direct = direct_engine(engine, f"alembic {command}").execution_options(isolation_level="READ COMMITTED")
     config.attributes["connection"] = direct
-    for attempt in range(1, DEADLOCKS + 1):
+    for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
             getattr(commands, command)(config, *arguments)
         except CommandError as error:
             raise UsageError(f"alembic {command}: {error}") from error
         except OperationalError as error:
-            # An index that is built meanwhile waits for this transaction, which waits for it: the server ends one of
-            # the two. What was migrated is committed, the rest is as it was.
-            if attempt == DEADLOCKS or not isinstance(error.orig, DeadlockDetected):
+            # A concurrent index build waits for this transaction, and this one for its lock: the server cancels one of
+            # the two. Finished migrations are committed, the cancelled one was rolled back.
+            if attempt == MAX_ATTEMPTS or not isinstance(error.orig, DeadlockDetected):
                 raise
         else:
             break

@@ -1,4 +1,4 @@
-"""VACUUM of the tables that have come to need it, by what the server counts of dead rows."""
+"""VACUUM of the tables that need it, by the dead rows that the server counts."""
 
 from collections.abc import Sequence
 
@@ -8,28 +8,28 @@ from sqlalchemy import Engine, text
 
 from rag_assets.db.connections.engines import direct_engine
 from rag_assets.db.models import SCHEMA
-from rag_assets.db.schema.ddl import execute
+from rag_assets.db.schema.ddl import execute_ddl
 
-# What fewer dead rows take is nobody's concern.
-LEAST_DEAD_ROWS = 50
+# The space of fewer dead rows does not matter.
+MIN_DEAD_ROWS = 50
 
-_NEEDY = text(
+_TABLES_TO_VACUUM = text(
     "SELECT relname FROM pg_stat_user_tables WHERE schemaname = :schema AND n_dead_tup >= :least "
     "AND n_dead_tup >= :share * (n_live_tup + n_dead_tup) ORDER BY relname"
 )
 
 
-def needy_tables(engine: Engine, dead_share: float) -> list[str]:
-    """Tables of which at least this share of the rows is dead; the server's figures may be seconds old."""
+def tables_to_vacuum(engine: Engine, dead_share: float) -> list[str]:
+    """Tables with at least this share of dead rows; the server's figures can be some seconds old."""
     with engine.connect() as connection:
-        values = {"schema": SCHEMA, "least": LEAST_DEAD_ROWS, "share": dead_share}
-        return list(connection.scalars(_NEEDY, values))
+        values = {"schema": SCHEMA, "least": MIN_DEAD_ROWS, "share": dead_share}
+        return list(connection.scalars(_TABLES_TO_VACUUM, values))
 
 
-def vacuum(engine: Engine, tables: Sequence[str], *, wait_s: float) -> list[str]:
-    """VACUUM and ANALYZE these tables one by one; returns those that were done.
+def vacuum_tables(engine: Engine, tables: Sequence[str], *, wait_s: float) -> list[str]:
+    """VACUUM and ANALYZE these tables one by one; returns the names of those that were vacuumed.
 
-    One that somebody holds for longer than `wait_s`, as a migration may, is left to the next time.
+    A table that is locked for longer than `wait_s`, for example by a migration, is skipped until the next run.
     """
     done: list[str] = []
     with direct_engine(engine, "VACUUM").connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -40,11 +40,11 @@ def vacuum(engine: Engine, tables: Sequence[str], *, wait_s: float) -> list[str]
             )
             for table in tables:
                 try:
-                    execute(connection, sql.SQL("VACUUM (ANALYZE) {}").format(sql.Identifier(SCHEMA, table)))
+                    execute_ddl(connection, sql.SQL("VACUUM (ANALYZE) {}").format(sql.Identifier(SCHEMA, table)))
                 except LockNotAvailable:
                     continue
                 done.append(table)
         finally:
-            # What was set ends with its session, and does not go back to the pool.
+            # Close the session instead of returning it to the pool: the settings above belong to it.
             connection.invalidate()
     return done

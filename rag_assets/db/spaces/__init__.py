@@ -1,1 +1,1 @@
-"""Embedding spaces: their rows and partitions, pending texts, retention, the vectors' wire format."""
+"""Embedding spaces: their rows and partitions, the texts that they are for, retention, checksums, wire format."""

@@ -1,4 +1,4 @@
-"""What a stored vector must be: whole, finite, of the right length, and still the one that was stored for its text."""
+"""Soundness of stored vectors: right dimensions, finite, right length, and unchanged since they were stored."""
 
 from typing import Any
 
@@ -9,19 +9,19 @@ from sqlalchemy.dialects.postgresql import REAL, aggregate_order_by
 from rag_assets.db.models import EmbeddingSpace
 
 LENGTH_TOLERANCE = 0.01
-# Products are summed in single precision, in another order on another processor: a millionth is usual, and two texts
-# whose vectors are this near each other answer the same questions.
+# pgvector sums products in single precision, in an order that depends on the processor: differences of a millionth are
+# usual. Two texts whose vectors are as close as this tolerance answer the same queries.
 CHECKSUM_TOLERANCE = 1e-4
 
 
 def checksum(content_hash: Any, embedding: Any, dimensions: int) -> ColumnElement[float]:
-    """A number of a vector and its text: the product with a fixed direction, and three bytes of the text's hash.
+    """A checksum of a vector and its text: the inner product with a fixed vector, plus three bytes of the text's hash.
 
-    It tells vectors that were swapped or changed behind the pipeline's back, without a model, and in little more time
-    than it takes to read them, where a cryptographic hash of each would take several times as long.
+    It detects vectors that were swapped or changed outside of the pipeline. It needs no model, and takes little longer
+    than reading the vectors; a cryptographic hash would take several times as long.
     """
     number = func.generate_series(1, dimensions).table_valued("i").render_derived()
-    # No two components weigh the same, so that no exchange of components goes unseen. Made once a statement.
+    # Every component has another weight, so that swapped components are detected. Computed once per statement.
     component = cast(func.cos(cast(number.c.i, Float) * number.c.i), REAL)
     direction = select(cast(func.array_agg(aggregate_order_by(component, number.c.i)), VECTOR())).scalar_subquery()
     first, second, third = (func.get_byte(content_hash, place) for place in range(3))
@@ -29,15 +29,15 @@ def checksum(content_hash: Any, embedding: Any, dimensions: int) -> ColumnElemen
     return func.inner_product(embedding, direction) + of_text
 
 
-def unsound(space: EmbeddingSpace, vectors: Table) -> dict[str, ColumnElement[bool]]:
-    """What can be wrong with a vector of the space, by name, as conditions on its partition; at most one holds."""
+def unsound_conditions(space: EmbeddingSpace, vectors: Table) -> dict[str, ColumnElement[bool]]:
+    """Each kind of damage to a vector of the space, by name, as a condition on its partition; at most one is true."""
     stored = vectors.c
     norm = func.vector_norm(stored.embedding)
     whole = func.vector_dims(stored.embedding) == space.dimensions
     finite = norm != float("nan")
     off: ColumnElement[bool] = func.abs(norm - 1) > LENGTH_TOLERANCE if space.normalize else false()
     now = checksum(stored.content_hash, stored.embedding, space.dimensions)
-    # An inner product of vectors of unequal dimensions is an error, so a CASE must stand before it.
+    # CASE first: the inner product of vectors with different dimensions is an error.
     changed = case(
         (~whole, False),
         else_=func.abs(now - stored.checksum) > CHECKSUM_TOLERANCE * func.greatest(1.0, norm),
@@ -51,5 +51,5 @@ def unsound(space: EmbeddingSpace, vectors: Table) -> dict[str, ColumnElement[bo
     }
 
 
-def any_unsound(space: EmbeddingSpace, vectors: Table) -> ColumnElement[bool]:
-    return or_(*unsound(space, vectors).values())
+def is_unsound(space: EmbeddingSpace, vectors: Table) -> ColumnElement[bool]:
+    return or_(*unsound_conditions(space, vectors).values())

@@ -1,4 +1,4 @@
-"""Spaces that serve no more, or not yet: kept for a way back, held back after one, and let go."""
+"""Spaces that are not live: kept for a rollback, excluded from promotion after one, and retired."""
 
 from datetime import timedelta
 
@@ -6,27 +6,28 @@ from sqlalchemy import Connection, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
-from rag_assets.db.spaces.spaces import PARTITION, take_turns
+from rag_assets.db.spaces.partitions import PARTITION
+from rag_assets.db.spaces.spaces import lock_spaces
 
-# A space that nobody asks for any more may be asked for again, when somebody tries settings out.
-LEAST_DAYS_UNFINISHED = 1
+# While settings are being tried out, an unfinished space may be wanted again soon.
+MIN_DAYS_UNFINISHED = 1
 
 
-def previous_space(connection: Connection, kind: str = "chunks") -> EmbeddingSpace | None:
-    """The space that served before the live one, as long as it is kept."""
+def get_previous_space(connection: Connection, kind: str = "chunks") -> EmbeddingSpace | None:
+    """The space that was live before the current one, while it is kept."""
     with Session(bind=connection, expire_on_commit=False) as session:
         return session.scalar(
             select(EmbeddingSpace).where(EmbeddingSpace.kind == kind, EmbeddingSpace.status == "previous")
         )
 
 
-def hold_back(connection: Connection, space_id: int) -> None:
-    """Keep the space from taking over by itself, until it is promoted by hand or the settings ask for another one."""
+def block_promotion(connection: Connection, space_id: int) -> None:
+    """Exclude the space from automatic promotion, until somebody promotes it or the settings ask for another space."""
     connection.execute(update(EmbeddingSpace).where(EmbeddingSpace.id == space_id).values(rolled_back_at=func.now()))
 
 
-def release_others(connection: Connection, wanted: EmbeddingSpace) -> None:
-    """The settings ask for this space now: others may take over again, should they be asked for anew."""
+def allow_promotion_of_others(connection: Connection, wanted: EmbeddingSpace) -> None:
+    """Allow automatic promotion of the other spaces of the kind again: the settings now ask for `wanted`."""
     connection.execute(
         update(EmbeddingSpace)
         .where(
@@ -38,20 +39,20 @@ def release_others(connection: Connection, wanted: EmbeddingSpace) -> None:
     )
 
 
-def let_go(connection: Connection, space_id: int) -> None:
+def allow_promotion(connection: Connection, space_id: int) -> None:
     connection.execute(update(EmbeddingSpace).where(EmbeddingSpace.id == space_id).values(rolled_back_at=None))
 
 
-def retire(connection: Connection, space_id: int) -> None:
-    """What serves by now stays as it is."""
-    take_turns(connection)
-    kept = EmbeddingSpace.status != "live"
-    connection.execute(update(EmbeddingSpace).where(EmbeddingSpace.id == space_id, kept).values(status="retired"))
+def retire_space(connection: Connection, space_id: int) -> None:
+    """Retire the space, unless it has become live meanwhile."""
+    lock_spaces(connection)
+    not_live = EmbeddingSpace.status != "live"
+    connection.execute(update(EmbeddingSpace).where(EmbeddingSpace.id == space_id, not_live).values(status="retired"))
 
 
 def expired_spaces(connection: Connection, wanted: EmbeddingSpace, keep_days: float) -> list[int]:
-    """Spaces of the kind that were kept long enough: previous ones, and begun ones that are no longer wanted."""
-    kept, unfinished = timedelta(days=keep_days), timedelta(days=max(keep_days, LEAST_DAYS_UNFINISHED))
+    """The ids of spaces of the kind past their retention: retired ones, previous ones, and unfinished unwanted ones."""
+    kept, unfinished = timedelta(days=keep_days), timedelta(days=max(keep_days, MIN_DAYS_UNFINISHED))
     table = func.to_regclass(func.concat(f"{SCHEMA}.{PARTITION}", EmbeddingSpace.id))
     expired = or_(
         and_(EmbeddingSpace.status == "retired", or_(EmbeddingSpace.rolled_back_at.is_(None), table.is_not(None))),

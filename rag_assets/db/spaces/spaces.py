@@ -1,22 +1,12 @@
-"""Embedding spaces: found or made, their tables, and the one pointer that says which is live."""
+"""The rows of embedding spaces: create, find, promote, drop; one space per kind is live."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pgvector.sqlalchemy import BIT, HALFVEC, VECTOR
 from sqlalchemy import (
-    Column,
-    ColumnElement,
     Connection,
-    Double,
-    Integer,
-    LargeBinary,
-    MetaData,
     Select,
-    Table,
-    cast,
     delete,
     func,
     select,
@@ -26,18 +16,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from rag_assets.db.models import SCHEMA, Embedding, EmbeddingSpace
-from rag_assets.db.models.embeddings import EF_SEARCH_OF_SIGNS, OVERSAMPLING
+from rag_assets.db.models import SCHEMA, EmbeddingSpace
+from rag_assets.db.models.embeddings import DEFAULT_EF_SEARCH_BIT, DEFAULT_OVERSAMPLING
 from rag_assets.db.schema.ddl import create_partition, drop_table
-from rag_assets.db.schema.live_view import show_live
-
-PARTITION = "embeddings_"
-_RUNTIME_TABLE = re.compile(r"(embeddings|latency_probe)_\d+")
+from rag_assets.db.schema.live_view import replace_live_view
+from rag_assets.db.spaces.partitions import has_partition, partition_name, probe_name
 
 
 @dataclass(frozen=True, slots=True)
 class SpaceDefinition:
-    """What makes a space itself; two equal definitions are one space, by `fingerprint`."""
+    """All that identifies a space: equal definitions have the same `fingerprint`, and are one space."""
 
     kind: str
     fingerprint: str
@@ -54,64 +42,22 @@ class SpaceDefinition:
     m: int
     ef_construction: int
     method: str = "hnsw"
-    # Concerns searches alone, so it is not part of the fingerprint.
-    oversampling: int = OVERSAMPLING
-
-
-def is_runtime_object(table: str | None) -> bool:
-    """True for tables that the pipeline makes at run time, which migrations must leave alone."""
-    return table is not None and _RUNTIME_TABLE.fullmatch(table) is not None
-
-
-def partition_name(space_id: int) -> str:
-    return f"{PARTITION}{space_id}"
-
-
-def probe_name(space_id: int) -> str:
-    """The table that the latency check keeps for a space that holds few vectors."""
-    return f"latency_probe_{space_id}"
-
-
-def has_partition(connection: Connection, space_id: int) -> bool:
-    return connection.scalar(select(func.to_regclass(f"{SCHEMA}.{partition_name(space_id)}"))) is not None
-
-
-def partition(space_id: int) -> Table:
-    """The partition that holds one space's vectors, as a table of its own: plans stay simple."""
-    return Table(
-        partition_name(space_id),
-        MetaData(schema=SCHEMA),
-        Column("space_id", Integer, nullable=False),
-        Column("content_hash", LargeBinary, nullable=False),
-        Column("embedding", VECTOR(), nullable=False),
-        Column("checksum", Double),
-    )
-
-
-def compared(space: EmbeddingSpace, vector: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A vector as distances are worked out."""
-    return cast(vector, HALFVEC(space.dimensions) if space.storage == "halfvec" else VECTOR(space.dimensions))
-
-
-def indexed(space: EmbeddingSpace, vector: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The expression that the space's index is on; a search must send this very one to be served by it."""
-    if space.storage == "bit":
-        return cast(func.binary_quantize(compared(space, vector)), BIT(space.dimensions))
-    return compared(space, vector)
+    # Affects searches only, so it is not part of the fingerprint.
+    oversampling: int = DEFAULT_OVERSAMPLING
 
 
 def ensure_space(connection: Connection, definition: SpaceDefinition) -> EmbeddingSpace:
-    """Find the space of this definition, or make it with its empty partition.
+    """Find the space of this definition, or create it with an empty partition.
 
-    One that was rolled back from and retired stays so: nothing is to be built that may not serve.
+    A retired space starts building again, except after a rollback from it: it would not be promoted.
     """
-    take_turns(connection)
+    lock_spaces(connection)
     with Session(bind=connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as session:
         by_fingerprint = select(EmbeddingSpace).where(EmbeddingSpace.fingerprint == definition.fingerprint)
         space = session.scalar(by_fingerprint)
         if space is None:
-            wider = {"ef_search": EF_SEARCH_OF_SIGNS} if definition.storage == "bit" else {}
-            session.execute(insert(EmbeddingSpace).values(asdict(definition) | wider).on_conflict_do_nothing())
+            search_width = {"ef_search": DEFAULT_EF_SEARCH_BIT} if definition.storage == "bit" else {}
+            session.execute(insert(EmbeddingSpace).values(asdict(definition) | search_width).on_conflict_do_nothing())
             space = session.scalars(by_fingerprint).one()
         elif space.status == "retired" and space.rolled_back_at is None:
             space.status = "building"
@@ -123,16 +69,16 @@ def ensure_space(connection: Connection, definition: SpaceDefinition) -> Embeddi
     return space
 
 
-def live_space(connection: Connection, kind: str = "chunks") -> EmbeddingSpace | None:
-    """The space that searches use, None before the first one is served."""
+def get_live_space(connection: Connection, kind: str = "chunks") -> EmbeddingSpace | None:
+    """The space that searches use, or None before the first promotion."""
     with Session(bind=connection, expire_on_commit=False) as session:
         return session.scalar(
             select(EmbeddingSpace).where(EmbeddingSpace.kind == kind, EmbeddingSpace.status == "live")
         )
 
 
-def serving_space(kind: str = "chunks") -> Select[EmbeddingSpace]:
-    """The live space, or the newest one before any is live."""
+def select_serving_space(kind: str = "chunks") -> Select[EmbeddingSpace]:
+    """The live space, or the newest one while none is live."""
     return (
         select(EmbeddingSpace)
         .where(EmbeddingSpace.kind == kind, EmbeddingSpace.status != "retired")
@@ -142,9 +88,9 @@ def serving_space(kind: str = "chunks") -> Select[EmbeddingSpace]:
 
 
 def spaces_to_maintain(connection: Connection, definition: SpaceDefinition) -> Sequence[EmbeddingSpace]:
-    """The space that is to serve, then the others kept up to date: the live one until the flip, and the previous one.
+    """The space to promote, then the others to keep up to date: the live one and the previous one.
 
-    To serve is the wanted space, or the live one where the wanted one was rolled back from.
+    The space to promote is the wanted one, or the live one after a rollback from the wanted one.
     """
     wanted = ensure_space(connection, definition)
     with Session(bind=connection, expire_on_commit=False) as session:
@@ -157,22 +103,15 @@ def spaces_to_maintain(connection: Connection, definition: SpaceDefinition) -> S
     return list({space.id: space for space in found if space.status != "retired"}.values())
 
 
-def count_vectors(connection: Connection, space: EmbeddingSpace) -> int:
-    # Of the whole table, which prunes to the one partition: a partition that was lost holds no vectors.
-    return connection.scalar(select(func.count()).where(Embedding.space_id == space.id)) or 0
+def set_live_space(connection: Connection, space: EmbeddingSpace) -> bool:
+    """Make this the live space, in the caller's transaction; returns False if it already was.
 
-
-def promote(connection: Connection, space: EmbeddingSpace) -> bool:
-    """Flip the pointer in this transaction: this space serves; False if it did already.
-
-    The one that served is the previous one from now on, and the one before that is retired. A space that was rolled
-    back from is no longer held back.
+    The live space becomes the previous one, and the previous one is retired. A rollback from this space no longer
+    excludes it from promotion.
     """
-    take_turns(connection)
-    live = live_space(connection, space.kind)
-    # The view is of chunks; a space of another kind has none.
-    shown = space.kind != "chunks" or connection.scalar(select(func.to_regclass(f"{SCHEMA}.live_chunks"))) is not None
-    if live is not None and live.id == space.id and shown:
+    lock_spaces(connection)
+    live = get_live_space(connection, space.kind)
+    if live is not None and live.id == space.id and (space.kind != "chunks" or _has_live_view(connection)):
         return False
     others = update(EmbeddingSpace).where(EmbeddingSpace.kind == space.kind, EmbeddingSpace.id != space.id)
     connection.execute(others.where(EmbeddingSpace.status == "previous").values(status="retired"))
@@ -181,22 +120,26 @@ def promote(connection: Connection, space: EmbeddingSpace) -> bool:
     serving = {"status": "live", "promoted_at": func.now(), "stepped_back_at": None, "rolled_back_at": None}
     connection.execute(update(EmbeddingSpace).where(EmbeddingSpace.id == space.id).values(serving))
     if space.kind == "chunks":
-        show_live(connection, space, partition_name(space.id))
+        replace_live_view(connection, space, partition_name(space.id))
     return True
 
 
+def _has_live_view(connection: Connection) -> bool:
+    return connection.scalar(select(func.to_regclass(f"{SCHEMA}.live_chunks"))) is not None
+
+
 def store_tuning(connection: Connection, space_id: int, ef_search: int, tuning: dict[str, Any]) -> None:
-    """Let searches of this space use `ef_search`, and keep what it was chosen by."""
+    """Store the `ef_search` that searches of this space use, and the measurements it was chosen from."""
     connection.execute(
         update(EmbeddingSpace).where(EmbeddingSpace.id == space_id).values(ef_search=ef_search, tuning=tuning)
     )
 
 
-def drop_retired(connection: Connection, kind: str = "chunks", *, space_id: int | None = None) -> int:
-    """Remove retired spaces of the kind, or one space if it is retired; returns how many went.
+def drop_retired_spaces(connection: Connection, kind: str = "chunks", *, space_id: int | None = None) -> int:
+    """Drop the retired spaces of the kind, or the one with this id if it is retired; returns how many were dropped.
 
-    Partition, index and probe go at once, then the row; but that of a space that was rolled back from stays, without
-    which the next run would build the space again.
+    The partition, its index and the latency probe are dropped, and the row is deleted. After a rollback the row stays:
+    without it the next run would build the space again.
     """
     chosen = EmbeddingSpace.kind == kind if space_id is None else EmbeddingSpace.id == space_id
     retired = connection.execute(
@@ -204,15 +147,15 @@ def drop_retired(connection: Connection, kind: str = "chunks", *, space_id: int 
         .where(chosen, EmbeddingSpace.status == "retired")
         .order_by(EmbeddingSpace.id)
     ).all()
-    gone = [one for one in retired if one.rolled_back_at is None or has_partition(connection, one.id)]
-    for one in gone:
+    dropped = [one for one in retired if one.rolled_back_at is None or has_partition(connection, one.id)]
+    for one in dropped:
         drop_table(connection, partition_name(one.id))
         drop_table(connection, probe_name(one.id))
         if one.rolled_back_at is None:
             connection.execute(delete(EmbeddingSpace).where(EmbeddingSpace.id == one.id))
-    return len(gone)
+    return len(dropped)
 
 
-def take_turns(connection: Connection) -> None:
-    """Makers and flippers of spaces wait for each other until their commit; searches only read and never wait."""
+def lock_spaces(connection: Connection) -> None:
+    """Serialize creation and promotion of spaces until the end of the transaction; searches do not wait for it."""
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('rag_assets.embedding_spaces'))"))

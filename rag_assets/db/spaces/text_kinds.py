@@ -1,4 +1,4 @@
-"""Which texts a space holds vectors of, by its kind: those of chunks, of messages, or of memories that are in use."""
+"""The kinds of texts that spaces have vectors of: chunks, messages and memories, and where their texts are stored."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,10 +22,11 @@ Kind = Literal["chunks", "messages", "memories"]
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
-    """Where texts stand, and when one is in use, or was at some time; `of_project` narrows a statement to a project.
+class TextSource:
+    """The columns of a kind's texts, and which of its rows are in use: only those have vectors.
 
-    `came_at` is when a text was written as it is.
+    `written_at` is when a row got its present text. `was_in_use` is the condition that a row was in use at a time, and
+    `of_project` restricts a statement to the rows of a project.
     """
 
     table: type[Base]
@@ -33,29 +34,28 @@ class Texts:
     content: ColumnElement[Any]
     token_count: ColumnElement[Any]
     created_at: Any
-    came_at: Any
+    written_at: Any
     in_use: ColumnElement[bool]
     was_in_use: Callable[[datetime], ColumnElement[bool]]
     of_project: Callable[[Select[Any], UUID], Select[Any]]
 
 
-def texts_of(space: EmbeddingSpace) -> Texts:
-    """The texts that the space is for."""
-    return texts_of_kind(space.kind, space.chunking)
+def text_source(space: EmbeddingSpace) -> TextSource:
+    return text_source_of_kind(space.kind, space.chunking)
 
 
-def texts_of_kind(kind: str, chunking: str = "") -> Texts:
+def text_source_of_kind(kind: str, chunking: str = "") -> TextSource:
     match kind:
         case "messages":
-            return Texts(
+            return TextSource(
                 ConversationMessage,
                 ConversationMessage.content_hash,
                 ConversationMessage.content.expression,
-                _estimate(ConversationMessage.content),
+                _estimate_tokens(ConversationMessage.content),
                 ConversationMessage.created_at,
                 ConversationMessage.created_at,
-                # Also in a conversation that is soft-deleted: forks may read it, and it may be restored. A call of a
-                # tool says nothing.
+                # Including messages of a soft-deleted conversation: forks may read it, and it may be restored. A
+                # message that only calls a tool has no text.
                 and_(ConversationMessage.deleted_at.is_(None), ConversationMessage.content != ""),
                 lambda at: and_(_not_before(ConversationMessage.deleted_at, at), ConversationMessage.content != ""),
                 lambda statement, project_id: statement.join(
@@ -63,20 +63,20 @@ def texts_of_kind(kind: str, chunking: str = "") -> Texts:
                 ).where(Conversation.project_id == project_id),
             )
         case "memories":
-            return Texts(
+            return TextSource(
                 Memory,
                 Memory.content_hash,
                 Memory.content.expression,
-                _estimate(Memory.content),
+                _estimate_tokens(Memory.content),
                 Memory.created_at,
-                # What had expired begins anew when it is remembered again.
+                # Remembering an expired memory again updates its row.
                 Memory.updated_at,
                 and_(Memory.deleted_at.is_(None), or_(Memory.expires_at.is_(None), Memory.expires_at > func.now())),
                 lambda at: and_(_not_before(Memory.deleted_at, at), _not_before(Memory.expires_at, at)),
                 lambda statement, project_id: statement.where(Memory.project_id == project_id),
             )
         case _:
-            return Texts(
+            return TextSource(
                 DocumentChunk,
                 DocumentChunk.content_hash,
                 DocumentChunk.chunk_text.expression,
@@ -89,13 +89,13 @@ def texts_of_kind(kind: str, chunking: str = "") -> Texts:
             )
 
 
-def made_on_day(texts: Texts, day: date) -> ColumnElement[bool]:
-    """By UTC."""
-    begins = midnight(day)
+def created_on_day(texts: TextSource, day: date) -> ColumnElement[bool]:
+    """Whether the row was created on this day (UTC)."""
+    begins = utc_midnight(day)
     return and_(texts.created_at >= begins, texts.created_at < begins + timedelta(days=1))
 
 
-def midnight(day: date) -> datetime:
+def utc_midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
@@ -103,6 +103,6 @@ def _not_before(column: Any, at: datetime) -> ColumnElement[bool]:
     return or_(column.is_(None), column >= at)
 
 
-def _estimate(content: Any) -> ColumnElement[Any]:
-    """Tokens for the size of batches: what a caller counted may be of another model's tokens."""
+def _estimate_tokens(content: Any) -> ColumnElement[Any]:
+    """Estimated tokens, for the size of batches: a caller's own count may be of another model's tokens."""
     return func.octet_length(content) / 4 + 1

@@ -1,4 +1,4 @@
-"""Cursors that send and receive pgvector's vectors in binary, without changing the connection for its next user."""
+"""Vectors in pgvector's binary format: cursors that send and receive them, and packed values for statements."""
 
 import struct
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def vector_cursor(driver: Connection[Any]) -> Cursor[Any]:
-    """A binary cursor that knows the type `vector`: arrays go in, `pgvector.Vector` comes out.
+    """A binary cursor with the type `vector` registered: it takes arrays and returns `pgvector.Vector`.
 
-    Registered on the cursor, not on the connection: that one goes back to a pool, where SQLAlchemy's own types
-    expect vectors as text.
+    Registered on the cursor, not on the connection: the connection returns to a pool, and SQLAlchemy's types expect
+    vectors as text.
     """
     from pgvector.psycopg.vector import register_vector_info
 
@@ -34,27 +34,27 @@ def vector_cursor(driver: Connection[Any]) -> Cursor[Any]:
     return cursor
 
 
-async def know_vectors(driver: AsyncConnection[Any], cursor: AsyncCursor[Any]) -> None:
-    """Let a cursor of an event loop send arrays as vectors in binary."""
+async def register_vector_type(driver: AsyncConnection[Any], cursor: AsyncCursor[Any]) -> None:
+    """Let an asynchronous cursor send arrays as vectors in binary."""
     from pgvector.psycopg.vector import register_vector_info
 
     info = await TypeInfo.fetch(driver, "vector")
     assert info is not None
-    # To the cursor alone, as above; `set_types` looks the name up among the types of the connection.
+    # On the cursor only, as above. The name is registered on the connection, where `set_types` looks it up.
     info.register(driver)
     register_vector_info(cursor, info)  # type: ignore[arg-type]
 
 
-_KNOWN = "rag_assets.packed_vectors"
-# Before the numbers: how many there are.
+_REGISTERED = "rag_assets.packed_vectors"
+# The header before the numbers: two bytes with their count, two unused.
 _HEADER = 4
-# The server's type of a number of four bytes.
-_REAL = 700
+# OID of PostgreSQL's type real.
+_REAL_OID = 700
 
 
 @dataclass(frozen=True, slots=True)
 class PackedVector:
-    """Numbers of four bytes, as `vector_recv` reads them."""
+    """A vector in the format of `vector_recv`."""
 
     data: bytes
 
@@ -64,7 +64,7 @@ class PackedVector:
 
     @classmethod
     def of_array(cls, numbers: "NDArray[np.floating]") -> "PackedVector":
-        """The like, without a Python object for each number."""
+        """Same as `of`, without a Python object for each number."""
         return cls(struct.pack(">HH", len(numbers), 0) + numbers.astype(">f4").tobytes())
 
     def __len__(self) -> int:
@@ -74,13 +74,13 @@ class PackedVector:
         return struct.unpack_from(f">{len(self)}f", self.data, _HEADER)
 
     def __str__(self) -> str:
-        """As pgvector reads it in a text."""
+        """The text format of pgvector."""
         return str(list(self.numbers()))
 
 
 @dataclass(frozen=True, slots=True)
 class PackedVectors:
-    """Several of one size, one after the other in one real[], as `array_recv` reads it."""
+    """Several vectors of one size, concatenated into one real[], in the format of `array_recv`."""
 
     data: bytes
 
@@ -88,39 +88,39 @@ class PackedVectors:
     def of(cls, vectors: Sequence[PackedVector]) -> "PackedVectors":
         numbers = b"".join(vector.data[_HEADER:] for vector in vectors)
         count = len(numbers) // 4
-        # One dimension, no null, the type; then its length and first index, and each number after its own length, 4.
+        # One dimension, no nulls, the element type; the length and lower bound; then each number after its size, 4.
         packed = bytearray(20 + 8 * count)
-        packed[:20] = struct.pack(">iiIii", 1, 0, _REAL, count, 1)
+        packed[:20] = struct.pack(">iiIii", 1, 0, _REAL_OID, count, 1)
         packed[23::8] = b"\x04" * count
         for place in range(4):
             packed[24 + place :: 8] = numbers[place::4]
         return cls(bytes(packed))
 
 
-def unpacked(sent: bytes) -> "NDArray[np.float32]":
-    """The numbers of a stored vector, as `vector_send` gives it."""
+def unpack_vector(sent: bytes) -> "NDArray[np.float32]":
+    """The numbers of a vector in the format of `vector_send`."""
     import numpy as np
 
     return np.frombuffer(sent, ">f4", offset=_HEADER).astype(np.float32)
 
 
 class _PackedDumper(Dumper):
-    # Of no type that the driver names: the statement's own cast says what it is.
+    # No OID: the cast in the statement determines the type.
     format = Format.BINARY
 
     def dump(self, obj: PackedVector | PackedVectors) -> bytes:
         return obj.data
 
 
-# What a statement takes: a stored vector as its text, or a question's.
+# A vector as the parameter of a statement: a stored one in text format, or a packed one.
 AnyVector: TypeAlias = str | PackedVector
 
 
-def accept_packed(connection: ManagesConnection) -> None:
-    """Let the driver's connection take packed vectors; asked of each one that a search works on."""
-    if _KNOWN not in connection.info:
+def register_packed_vectors(connection: ManagesConnection) -> None:
+    """Register packed vectors on the driver's connection, once each; called for every connection that searches."""
+    if _REGISTERED not in connection.info:
         driver = connection.driver_connection
         assert driver is not None
         driver.adapters.register_dumper(PackedVector, _PackedDumper)
         driver.adapters.register_dumper(PackedVectors, _PackedDumper)
-        connection.info[_KNOWN] = True
+        connection.info[_REGISTERED] = True

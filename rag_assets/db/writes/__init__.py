@@ -1,1 +1,1 @@
-"""How rows are written: COPY, upserts, pruning, invalidation, word statistics."""
+"""Writing rows: COPY, upserts, invalidation, pruning, word statistics."""

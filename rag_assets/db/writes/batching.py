@@ -1,21 +1,21 @@
-"""Documents taken together: as many as are worth one statement, as few as fit into memory."""
+"""Groups of documents for one statement each, bounded in number and in bytes of memory."""
 
 from collections.abc import Iterable, Iterator
 from uuid import UUID
 
-MOST_DOCUMENTS = 200
-MOST_BYTES = 2_000_000
+MAX_DOCUMENTS = 200
+MAX_BYTES = 2_000_000
 
 
-def grouped(sizes: Iterable[tuple[UUID, int]]) -> Iterator[list[UUID]]:
-    """Cut (id, bytes of text) into groups, in order; a document larger than the bound is a group of its own."""
+def group_documents(sizes: Iterable[tuple[UUID, int]]) -> Iterator[list[UUID]]:
+    """Group (id, bytes of text) in order; a document larger than the bound is a group of its own."""
     group: list[UUID] = []
-    held = 0
+    size_bytes = 0
     for id_, size in sizes:
-        if group and (len(group) >= MOST_DOCUMENTS or held + size > MOST_BYTES):
+        if group and (len(group) >= MAX_DOCUMENTS or size_bytes + size > MAX_BYTES):
             yield group
-            group, held = [], 0
+            group, size_bytes = [], 0
         group.append(id_)
-        held += size
+        size_bytes += size
     if group:
         yield group

@@ -1,4 +1,4 @@
-"""What a run would take for right is forgotten here, so that it makes it anew; nothing is written in its place."""
+"""Invalidates stored state that is wrong, so that the next run rebuilds it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,33 +7,33 @@ from uuid import UUID
 from sqlalchemy import ARRAY, ColumnElement, Connection, Uuid, any_, delete, literal, update
 
 from rag_assets.db.models import Document, DocumentChunking, EmbeddingSpace
-from rag_assets.db.spaces.checksums import any_unsound
-from rag_assets.db.spaces.spaces import partition
+from rag_assets.db.spaces.checksums import is_unsound
+from rag_assets.db.spaces.partitions import partition
 
 
-def among(column: Any, ids: Sequence[UUID]) -> ColumnElement[bool]:
-    """Whether it is one of these; one value, however many, where IN has room for 65,535."""
-    found: ColumnElement[bool] = column == any_(literal(list(ids), ARRAY(Uuid)))
-    return found
+def id_in(column: Any, ids: Sequence[UUID]) -> ColumnElement[bool]:
+    """Whether the column is one of these ids; a single array parameter, since IN is limited to 65,535 parameters."""
+    condition: ColumnElement[bool] = column == any_(literal(list(ids), ARRAY(Uuid)))
+    return condition
 
 
-def forget_documents(connection: Connection, ids: Sequence[UUID]) -> None:
-    """Whatever version the source has of them: nothing of it is known any more, so they are read again."""
-    connection.execute(update(Document).where(among(Document.id, ids)).values(source_version=None, hash=None))
+def invalidate_documents(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Clear version and hash of these documents, so that the next run reads them again."""
+    connection.execute(update(Document).where(id_in(Document.id, ids)).values(source_version=None, hash=None))
 
 
-def forget_stamps(connection: Connection, ids: Sequence[UUID], chunking: str) -> None:
-    """Let these documents be cut again."""
+def invalidate_chunkings(connection: Connection, ids: Sequence[UUID], chunking: str) -> None:
+    """Delete the fingerprints of these documents' chunks, so that the next run splits them again."""
     stamp = DocumentChunking
-    connection.execute(delete(stamp).where(stamp.chunking == chunking, among(stamp.document_id, ids)))
+    connection.execute(delete(stamp).where(stamp.chunking == chunking, id_in(stamp.document_id, ids)))
 
 
-def delete_unsound(connection: Connection, space: EmbeddingSpace) -> None:
-    """The caller holds the lock on the space's vectors."""
+def delete_unsound_vectors(connection: Connection, space: EmbeddingSpace) -> None:
+    """Delete damaged vectors, so that the next run embeds their texts again; the caller holds the space's lock."""
     vectors = partition(space.id)
-    connection.execute(delete(vectors).where(any_unsound(space, vectors)))
+    connection.execute(delete(vectors).where(is_unsound(space, vectors)))
 
 
-def restore_space(connection: Connection, space_id: int, columns: dict[str, Any]) -> None:
-    """Let the space say of itself what it was made with."""
+def restore_space_columns(connection: Connection, space_id: int, columns: dict[str, Any]) -> None:
+    """Set columns of the space's row back to the values that it was created with."""
     connection.execute(update(EmbeddingSpace).where(EmbeddingSpace.id == space_id).values(columns))

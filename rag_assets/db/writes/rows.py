@@ -1,33 +1,17 @@
-"""The rows that stages hand to the writers: plain values, one class a table, no session attached."""
+"""The rows that stages pass to the writers: plain values, without a session."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Ids of derived rows are made of what the rows are, so a rebuild gives the same ids and a citation keeps working.
-_NAMESPACE = uuid5(NAMESPACE_URL, "https://rag-assets/ids")
-
-
-def project_id(name: str) -> UUID:
-    return uuid5(_NAMESPACE, name)
-
-
-def document_id(project: UUID, file_path: str) -> UUID:
-    return uuid5(project, file_path)
-
-
-def chunk_id(document: UUID, chunking: str, content_hash: bytes, occurrence: int) -> UUID:
-    """The nth chunk of this text in the document: it keeps its id when lines are inserted before it."""
-    return uuid5(document, f"{chunking}:{content_hash.hex()}:{occurrence}")
-
 
 @dataclass(slots=True)
 class DocumentRow:
-    """A document that was read."""
+    """A document that was read successfully."""
 
     id: UUID
     project_id: UUID
@@ -44,16 +28,16 @@ class DocumentRow:
 
 
 @dataclass(slots=True)
-class DocumentTouch:
-    """A document whose source version changed while its bytes did not."""
+class SourceVersionRow:
+    """The new source version of a document whose bytes did not change."""
 
     id: UUID
     source_version: str
 
 
 @dataclass(slots=True)
-class DocumentFailure:
-    """A document that could not be read; `source_version` is None where reading may work next time."""
+class DocumentFailureRow:
+    """A document that could not be read; `source_version` is None if the next run should try again."""
 
     id: UUID
     project_id: UUID
@@ -82,7 +66,7 @@ class ChunkRow:
 
 @dataclass(slots=True)
 class ChunkedDocument:
-    """All chunks of one document, made of the text with this hash."""
+    """All chunks of one document, made from the text with this hash."""
 
     document_id: UUID
     content_hash: bytes
@@ -96,16 +80,16 @@ class EmbeddingRow:
 
 
 @dataclass(slots=True)
-class EmbeddingFault:
-    """A text that could not be embedded, and why."""
+class EmbeddingFailureRow:
+    """A text that could not be embedded, with the reason."""
 
     content_hash: bytes
     error: str
 
 
 @dataclass(slots=True)
-class Written:
-    """What a write did to its table, in rows; `size_bytes` is the text or vector data sent."""
+class WriteCounts:
+    """Rows that a write inserted, updated, deleted …; `size_bytes` is the size of the text or vectors that it sent."""
 
     inserted: int = 0
     updated: int = 0
@@ -114,7 +98,7 @@ class Written:
     failed: int = 0
     size_bytes: int = 0
 
-    def __iadd__(self, other: "Written") -> "Written":
+    def __iadd__(self, other: "WriteCounts") -> "WriteCounts":
         for name in self.__slots__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         return self

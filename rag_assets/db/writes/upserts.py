@@ -1,4 +1,4 @@
-"""The one writer of each table: rows in, set-based statements, counts out; the caller owns the transaction."""
+"""The only writers of documents, chunks and vectors: set-based statements in the caller's transaction."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,30 +25,30 @@ from sqlalchemy.dialects.postgresql import REGCONFIG, Insert, insert
 from rag_assets.db.models import SCHEMA, Base, Document, DocumentChunk, DocumentChunking, EmbeddingFailure
 from rag_assets.db.schema.text_search import DEFAULT_LANGUAGE
 from rag_assets.db.spaces.checksums import checksum
-from rag_assets.db.spaces.spaces import partition
+from rag_assets.db.spaces.partitions import partition
 from rag_assets.db.writes.copy import copy_rows
 from rag_assets.db.writes.rows import (
     ChunkedDocument,
     ChunkRow,
-    DocumentFailure,
+    DocumentFailureRow,
     DocumentRow,
-    DocumentTouch,
-    EmbeddingFault,
+    EmbeddingFailureRow,
     EmbeddingRow,
-    Written,
+    SourceVersionRow,
+    WriteCounts,
 )
 
 _DOCUMENTS = Base.metadata.tables[f"{SCHEMA}.documents"].c
 _CHUNKS = Base.metadata.tables[f"{SCHEMA}.document_chunks"].c
 _CHUNKINGS = Base.metadata.tables[f"{SCHEMA}.document_chunkings"].c
-# xmax is 0 in a row that this very statement inserted, and not in one that it updated.
+# xmax is 0 in a row that this statement inserted, and not 0 in one that it updated.
 _INSERTED: ColumnElement[bool] = literal_column("xmax = 0", Boolean())
 
 
-def write_documents(connection: Connection, rows: Sequence[DocumentRow], run_id: str | None = None) -> Written:
-    """Insert or replace what was read of documents, and by which run; clears an earlier failure."""
+def write_documents(connection: Connection, rows: Sequence[DocumentRow], run_id: str | None = None) -> WriteCounts:
+    """Insert or replace documents that were read, and clear their earlier failures."""
     if not rows:
-        return Written()
+        return WriteCounts()
     columns = [_DOCUMENTS[name] for name in DocumentRow.__slots__]
     incoming = copy_rows(connection, "incoming_documents", columns, map(_values, rows))
     names = [*(c.name for c in columns), "run_id"]
@@ -65,22 +65,22 @@ def write_documents(connection: Connection, rows: Sequence[DocumentRow], run_id:
     return counts
 
 
-def touch_documents(connection: Connection, rows: Sequence[DocumentTouch]) -> None:
-    """Stamp the new source version of documents whose bytes are the same."""
+def write_source_versions(connection: Connection, rows: Sequence[SourceVersionRow]) -> None:
+    """Store the new source versions of documents whose bytes did not change."""
     if not rows:
         return
-    columns = [_DOCUMENTS[name] for name in DocumentTouch.__slots__]
+    columns = [_DOCUMENTS[name] for name in SourceVersionRow.__slots__]
     incoming = copy_rows(connection, "incoming_touches", columns, map(_values, rows))
     connection.execute(
         update(Document).where(Document.id == incoming.c.id).values(source_version=incoming.c.source_version)
     )
 
 
-def fail_documents(connection: Connection, rows: Sequence[DocumentFailure]) -> Written:
-    """Record why documents could not be read; what was known of them before stays."""
+def write_document_failures(connection: Connection, rows: Sequence[DocumentFailureRow]) -> WriteCounts:
+    """Record why documents could not be read; their content from before stays."""
     if not rows:
-        return Written()
-    columns = [_DOCUMENTS[name] for name in DocumentFailure.__slots__]
+        return WriteCounts()
+    columns = [_DOCUMENTS[name] for name in DocumentFailureRow.__slots__]
     incoming = copy_rows(connection, "incoming_failures", columns, map(_values, rows))
     statement = insert(Document).from_select(
         [*(c.name for c in columns), "status"], select(incoming, literal_column("'failed'"))
@@ -92,15 +92,15 @@ def fail_documents(connection: Connection, rows: Sequence[DocumentFailure]) -> W
             index_elements=["id"], set_=replaced | {"status": "failed", "updated_at": func.now()}
         )
     )
-    return Written(failed=len(rows))
+    return WriteCounts(failed=len(rows))
 
 
-def delete_documents(connection: Connection, ids: Sequence[UUID]) -> Written:
-    """Remove documents with their chunks; their vectors go when nothing else points to them."""
+def delete_documents(connection: Connection, ids: Sequence[UUID]) -> WriteCounts:
+    """Delete documents with their chunks; a vector is deleted later, once nothing refers to it."""
     if not ids:
-        return Written()
-    gone = connection.execute(delete(Document).where(Document.id.in_(ids)))
-    return Written(deleted=gone.rowcount)
+        return WriteCounts()
+    deleted = connection.execute(delete(Document).where(Document.id.in_(ids)))
+    return WriteCounts(deleted=deleted.rowcount)
 
 
 def write_chunks(
@@ -112,27 +112,27 @@ def write_chunks(
     language: str = DEFAULT_LANGUAGE,
     chunk_tokens: int | None = None,
     overlap_tokens: int | None = None,
-) -> Written:
-    """Make the stored chunks of these documents equal to the given ones, and stamp them complete by this run.
+) -> WriteCounts:
+    """Make the stored chunks of these documents equal to the given ones, and record that they are complete.
 
-    The tokens are those that the project asks for itself, None where it follows the chunking.
+    `chunk_tokens` and `overlap_tokens` are the project's own settings, None where it uses those of the chunking.
     """
     columns = [_CHUNKS[name] for name in ChunkRow.__slots__]
     rows = [chunk for document in documents for chunk in document.chunks]
     incoming = copy_rows(connection, "incoming_chunks", columns, map(_values, rows))
     ids = [document.document_id for document in documents]
-    # From here to the end of the transaction nobody deletes these documents; a deletion under way is waited for.
+    # Wait for running deletions of these documents, and block new ones until the end of the transaction.
     connection.execute(
         select(Document.id).where(Document.id.in_(ids)).order_by(Document.id).with_for_update(read=True, key_share=True)
     )
-    gone = connection.execute(
+    deleted = connection.execute(
         delete(DocumentChunk).where(
             DocumentChunk.document_id.in_(ids),
             DocumentChunk.chunking == chunking,
             ~exists().where(incoming.c.id == DocumentChunk.id),
         )
     )
-    # A document that was deleted meanwhile takes its chunks with it: nothing is left to point to.
+    # A document that was deleted meanwhile has no row for its chunks to refer to.
     in_language = cast(literal(language), REGCONFIG)
     wanted = select(incoming, in_language).where(exists().where(Document.id == incoming.c.document_id))
     names = [*ChunkRow.__slots__, "language"]
@@ -145,7 +145,7 @@ def write_chunks(
     )
     own = {"chunk_tokens": chunk_tokens, "overlap_tokens": overlap_tokens}
     _stamp_chunkings(connection, chunking, documents, run_id, own, in_language)
-    counts.deleted = gone.rowcount
+    counts.deleted = deleted.rowcount
     counts.unchanged = len(rows) - counts.inserted - counts.updated
     counts.size_bytes = sum(len(row.chunk_text.encode()) for row in rows)
     return counts
@@ -173,26 +173,26 @@ def _stamp_chunkings(
 
 
 def write_embeddings(
-    connection: Connection, space_id: int, rows: Sequence[EmbeddingRow], faults: Sequence[EmbeddingFault] = ()
-) -> Written:
-    """Store vectors of one space by the hash of their text, and set aside the texts that failed."""
+    connection: Connection, space_id: int, rows: Sequence[EmbeddingRow], faults: Sequence[EmbeddingFailureRow] = ()
+) -> WriteCounts:
+    """Store vectors of a space by the hash of their text, and record the texts that failed."""
     if not rows and not faults:
-        return Written()
+        return WriteCounts()
     table = partition(space_id)
-    counts = Written(failed=len(faults), size_bytes=sum(row.embedding.nbytes for row in rows))
+    counts = WriteCounts(failed=len(faults), size_bytes=sum(row.embedding.nbytes for row in rows))
     failures = EmbeddingFailure.__table__.c
     if rows:
         columns = [table.c[name] for name in EmbeddingRow.__slots__]
         incoming = copy_rows(connection, "incoming_embeddings", columns, map(_values, rows))
-        proof = checksum(incoming.c.content_hash, incoming.c.embedding, len(rows[0].embedding))
+        sum_ = checksum(incoming.c.content_hash, incoming.c.embedding, len(rows[0].embedding))
         stored = connection.execute(
             insert(table)
             .from_select(
                 ["space_id", "content_hash", "embedding", "checksum"],
-                select(literal_column(str(int(space_id))), incoming, proof),
+                select(literal_column(str(int(space_id))), incoming, sum_),
             )
             .on_conflict_do_nothing(),
-            # SQLAlchemy keeps no count of an INSERT unless it is asked to.
+            # Without this option SQLAlchemy does not keep the row count of an INSERT.
             execution_options={"preserve_rowcount": True},
         )
         counts.inserted = stored.rowcount
@@ -214,9 +214,9 @@ def write_embeddings(
     return counts
 
 
-def _upsert(connection: Connection, statement: Insert) -> Written:
+def _upsert(connection: Connection, statement: Insert) -> WriteCounts:
     inserted = connection.scalars(statement.returning(_INSERTED)).all()
-    return Written(inserted=sum(inserted), updated=len(inserted) - sum(inserted))
+    return WriteCounts(inserted=sum(inserted), updated=len(inserted) - sum(inserted))
 
 
 def _values(row: Any) -> list[Any]:

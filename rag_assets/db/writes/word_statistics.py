@@ -1,13 +1,13 @@
-"""How common each word is in the chunks of a chunking, by language: counted by the server when enough has changed."""
+"""Counts of each word in the chunks of a chunking and language, refreshed once enough chunks have changed."""
 
 from sqlalchemy import Connection, Engine, delete, func, select, text
 
 from rag_assets.db.models import DocumentChunk, DocumentChunking, Lexeme, WordStatistics
 
-# Counting 100,000 chunks takes seconds, and a few chunks more hardly change what a word weighs: from so many chunks
-# on, words are counted again only when a fiftieth has changed. Searches find new words all the same.
-SMALL = 5_000
-SHARE_CHANGED = 0.02
+# Counting 100,000 chunks takes seconds, and a few new chunks hardly change the weight of a word. From this number of
+# chunks on, words are counted again only after 2% of them have changed; searches find new words in any case.
+ALWAYS_RECOUNT_BELOW = 5_000
+RECOUNT_SHARE = 0.02
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('rag_assets.words'))")
 _COUNT_CHUNKS = text(
@@ -15,7 +15,7 @@ _COUNT_CHUNKS = text(
     "SELECT chunking, language, count(*), avg(token_count), :counted FROM rag.document_chunks "
     "WHERE chunking = :chunking GROUP BY chunking, language"
 )
-# ts_stat takes the text of a query; the server composes it, and %L keeps a chunking's name data.
+# ts_stat takes the text of a query. The server composes it; %L quotes the chunking as a literal.
 _COUNT_LEXEMES = text(
     "INSERT INTO rag.lexemes (chunking, language, lexeme, documents) "
     "SELECT s.chunking, s.language, w.word, w.ndoc FROM rag.word_statistics s CROSS JOIN LATERAL ts_stat(format("
@@ -24,33 +24,33 @@ _COUNT_LEXEMES = text(
 )
 
 
-def refresh_words(engine: Engine, chunking: str) -> bool:
-    """Count again where enough chunks were written or deleted since the last time; True where that was so."""
+def refresh_word_statistics(engine: Engine, chunking: str) -> bool:
+    """Count again if enough chunks were written or deleted since the last count; returns whether it counted."""
     with engine.begin() as connection:
         connection.execute(_LOCK)
         state = _state(connection, chunking)
-        if not _outdated(connection, chunking, state):
+        if not _is_outdated(connection, chunking, state):
             return False
-        forget_words(connection, chunking)
+        delete_word_statistics(connection, chunking)
         connection.execute(_COUNT_CHUNKS, {"chunking": chunking, "counted": state})
         connection.execute(_COUNT_LEXEMES, {"chunking": chunking})
         return True
 
 
-def forget_words(connection: Connection, chunking: str) -> None:
+def delete_word_statistics(connection: Connection, chunking: str) -> None:
     connection.execute(delete(Lexeme).where(Lexeme.chunking == chunking))
     connection.execute(delete(WordStatistics).where(WordStatistics.chunking == chunking))
 
 
 def _state(connection: Connection, chunking: str) -> str:
-    """Another one whenever chunks were written or deleted, read off narrow tables and indexes."""
+    """A string that changes when chunks are written or deleted, read from narrow tables and indexes."""
     chunks = select(func.count()).where(DocumentChunk.chunking == chunking).scalar_subquery()
     written = func.sum(func.extract("epoch", DocumentChunking.updated_at))
     stamps = select(func.concat_ws(" ", chunks, func.count(), written)).where(DocumentChunking.chunking == chunking)
     return str(connection.scalar(stamps))
 
 
-def _outdated(connection: Connection, chunking: str, state: str) -> bool:
+def _is_outdated(connection: Connection, chunking: str, state: str) -> bool:
     counted = connection.execute(select(*WordStatistics.__table__.c).where(WordStatistics.chunking == chunking)).all()
     now = int(state.split(" ")[0])
     if not counted:
@@ -60,7 +60,7 @@ def _outdated(connection: Connection, chunking: str, state: str) -> bool:
     languages = select(DocumentChunking.language).where(
         DocumentChunking.chunking == chunking, DocumentChunking.chunk_count > 0
     )
-    if now < SMALL or set(connection.scalars(languages.distinct())) - {row.language for row in counted}:
+    if now < ALWAYS_RECOUNT_BELOW or set(connection.scalars(languages.distinct())) - {row.language for row in counted}:
         return True
     then = sum(row.chunks for row in counted)
     written = connection.scalar(
@@ -69,4 +69,4 @@ def _outdated(connection: Connection, chunking: str, state: str) -> bool:
         )
     )
     deleted = max(0, then + written - now)
-    return bool(written + deleted >= SHARE_CHANGED * then)
+    return bool(written + deleted >= RECOUNT_SHARE * then)

@@ -19,14 +19,14 @@ def corpus_map(pipeline: Pipeline) -> dg.AssetsDefinition:
     )
     def corpus_map(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """A map of the corpus: texts of the live space on the axes along which they differ most, a colour a project."""
-        from rag_assets.db.spaces.spaces import live_space
+        from rag_assets.db.spaces.spaces import get_live_space
         from rag_assets.errors import ServiceError
         from rag_assets.pipeline.audit.corpus_map import corpus_map as drawn
         from rag_assets.pipeline.charts.plots import scatter
 
         engine = pipeline.postgres(context).engine
         with engine.connect() as connection:
-            space = live_space(connection)
+            space = get_live_space(connection)
         if space is None:
             raise ServiceError("there is nothing to draw: no space is live; materialize live_space first.")
         found = drawn(engine, space)

@@ -9,7 +9,7 @@ import dagster as dg
 if TYPE_CHECKING:
     from sqlalchemy import Column, Table
 
-    from rag_assets.db.writes.rows import Written
+    from rag_assets.db.writes.rows import WriteCounts
 
 
 @cache
@@ -66,7 +66,7 @@ def _of_table(table: "Table") -> list[str]:
 
 
 def write_metadata(
-    *, database: str, table: str, rows: int, partitioned: bool, written: "Written", figures: Mapping[str, float]
+    *, database: str, table: str, rows: int, partitioned: bool, written: "WriteCounts", figures: Mapping[str, float]
 ) -> dict[str, Any]:
     """Everything that the write of one slice shows in the UI; `figures` are the stage's own counts."""
     counted: dict[str, float] = {

@@ -8,8 +8,8 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import aliased
 
 from rag_assets.db.models import Document, DocumentChunk, Embedding, EmbeddingSpace, Project
-from rag_assets.db.spaces.spaces import serving_space
-from rag_assets.db.spaces.text_kinds import Kind, made_on_day, texts_of_kind
+from rag_assets.db.spaces.spaces import select_serving_space
+from rag_assets.db.spaces.text_kinds import Kind, created_on_day, text_source_of_kind
 
 
 def rows(table: str, projects: tuple[str, ...]) -> Select[Any]:
@@ -54,7 +54,7 @@ def _number(table: str) -> ColumnElement[int]:
 
 def whole_texts(kind: Kind, days: tuple[str, ...]) -> Select[Any]:
     """Vectors with their texts, one row a text: of the texts in use that were made on these days, or of all."""
-    texts = texts_of_kind(kind)
+    texts = text_source_of_kind(kind)
     columns = [*_columns(Embedding, "checksum"), texts.content.label("content")]
     selected = _selected_whole(kind, days, *columns).ext(distinct_on(Embedding.content_hash))
     return selected.order_by(Embedding.content_hash)
@@ -65,15 +65,15 @@ def count_whole_texts(kind: Kind, days: tuple[str, ...]) -> Select[Any]:
 
 
 def _selected_whole(kind: Kind, days: tuple[str, ...], *columns: Any) -> Select[Any]:
-    texts = texts_of_kind(kind)
-    serving = serving_space(kind).with_only_columns(EmbeddingSpace.id).scalar_subquery()
+    texts = text_source_of_kind(kind)
+    serving = select_serving_space(kind).with_only_columns(EmbeddingSpace.id).scalar_subquery()
     statement = (
         select(*columns)
         .select_from(texts.table)
         .join(Embedding, (Embedding.space_id == serving) & (Embedding.content_hash == texts.content_hash))
         .where(texts.in_use)
     )
-    made_on = [made_on_day(texts, date.fromisoformat(day)) for day in days if day]
+    made_on = [created_on_day(texts, date.fromisoformat(day)) for day in days if day]
     return statement.where(or_(*made_on)) if made_on else statement
 
 
@@ -81,7 +81,7 @@ def _selected(table: str, projects: tuple[str, ...], *columns: Any) -> Select[An
     statement = select(*columns).select_from(Document).join(Project, Project.id == Document.project_id)
     if table != "documents":
         # What searches see: the live space, or the newest one before any is live.
-        serving = aliased(EmbeddingSpace, serving_space().subquery())
+        serving = aliased(EmbeddingSpace, select_serving_space().subquery())
         statement = statement.join(DocumentChunk, DocumentChunk.document_id == Document.id).join(
             serving, serving.chunking == DocumentChunk.chunking
         )

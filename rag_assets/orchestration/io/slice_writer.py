@@ -18,9 +18,9 @@ class SliceWriter:
     """Writes each batch in a short transaction of its own; a project that fails is set aside, with its reason."""
 
     def __init__(self, engine: "Engine", stage: str, run_id: str, *, log: Callable[[str], None]) -> None:
-        from rag_assets.db.writes.rows import Written
+        from rag_assets.db.writes.rows import WriteCounts
 
-        self.written: dict[str, Written] = defaultdict(Written)
+        self.written: dict[str, WriteCounts] = defaultdict(WriteCounts)
         self.figures: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(int, seconds=0.0))
         self.failed: dict[str, Exception] = {}
         self._engine = engine

@@ -24,6 +24,6 @@ class Embedder(BySettings):
 
     def encoder(self, space: "EmbeddingSpace") -> "Encoder":
         """What makes the vectors of this space; one a process."""
-        from rag_assets.embedding.encoder import encoder_of_space
+        from rag_assets.embedding.encoder import get_space_encoder
 
-        return encoder_of_space(space, self.settings.device)
+        return get_space_encoder(space, self.settings.device)

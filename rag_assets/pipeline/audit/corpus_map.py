@@ -7,8 +7,8 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
-from rag_assets.db.spaces.spaces import partition
-from rag_assets.db.spaces.vector_codec import unpacked
+from rag_assets.db.spaces.partitions import partition
+from rag_assets.db.spaces.vector_codec import unpack_vector
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +45,7 @@ def corpus_map(engine: Engine, space: EmbeddingSpace, most: int = MOST_DOTS) -> 
     )
     with engine.connect() as connection:
         found = connection.execute(sample).all()
-    rows = [unpacked(sent).astype(np.float64) for _, sent in found]
+    rows = [unpack_vector(sent).astype(np.float64) for _, sent in found]
     places, explained = _principal(np.array(rows)) if len(rows) > 2 else (np.zeros((len(rows), 2)), (0.0, 0.0))
     dots: dict[str, list[tuple[float, float]]] = {}
     for (project, _), (x, y) in zip(found, places.tolist(), strict=True):

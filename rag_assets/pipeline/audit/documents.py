@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Engine, func, select, true
 
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, Project
-from rag_assets.db.writes.batching import grouped
+from rag_assets.db.writes.batching import group_documents
 from rag_assets.documents.splitting.tokenizer import count_tokens
 from rag_assets.pipeline.audit.result import EXAMPLES, Finding
 from rag_assets.pipeline.charts import check_charts
@@ -136,7 +136,7 @@ def offsets_reproduce_text(engine: Engine, chunking: str, projects: Sequence[str
     # Of each document one, since those beside it say much the same.
     sample: dict[UUID, tuple[str, int, str]] = {}
     with engine.connect() as connection:
-        for group in grouped((id_, size) for id_, size in connection.execute(cut).all()):
+        for group in group_documents((id_, size) for id_, size in connection.execute(cut).all()):
             documents = select(Document.id, Document.file_path, Document.content, whole).where(Document.id.in_(group))
             texts = {}
             for id_, path, content, hashed in connection.execute(documents):

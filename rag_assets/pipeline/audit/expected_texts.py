@@ -6,7 +6,7 @@ from datetime import date, datetime
 from sqlalchemy import ColumnElement, and_, or_, select, true
 
 from rag_assets.db.models import Document, DocumentChunk, Project
-from rag_assets.db.spaces.text_kinds import Kind, made_on_day, midnight, texts_of_kind
+from rag_assets.db.spaces.text_kinds import Kind, created_on_day, text_source_of_kind, utc_midnight
 
 
 def of_projects(projects: Sequence[str] | None) -> ColumnElement[bool]:
@@ -19,18 +19,18 @@ def of_projects(projects: Sequence[str] | None) -> ColumnElement[bool]:
 
 def came_before(kind: Kind, at: datetime | None) -> ColumnElement[bool]:
     """Those that came before a time, or all."""
-    came: ColumnElement[bool] = true() if at is None else texts_of_kind(kind).came_at < at
+    came: ColumnElement[bool] = true() if at is None else text_source_of_kind(kind).written_at < at
     return came
 
 
 def came_on_days(kind: Kind, runs: Mapping[date, datetime]) -> ColumnElement[bool]:
     """Those of some days that came before the time that stands with the day, when a run over it began."""
-    texts = texts_of_kind(kind)
-    return or_(*(and_(made_on_day(texts, day), texts.came_at < at) for day, at in runs.items()))
+    texts = text_source_of_kind(kind)
+    return or_(*(and_(created_on_day(texts, day), texts.written_at < at) for day, at in runs.items()))
 
 
 def came_since(kind: Kind, first: date, settled: date, runs: Mapping[date, datetime]) -> ColumnElement[bool]:
     """Those of the days from the first on: all before the day `settled`, and of later ones as in `came_on_days`."""
-    texts = texts_of_kind(kind)
-    early = and_(texts.created_at >= midnight(first), texts.created_at < midnight(settled))
+    texts = text_source_of_kind(kind)
+    early = and_(texts.created_at >= utc_midnight(first), texts.created_at < utc_midnight(settled))
     return or_(early, came_on_days(kind, runs)) if runs else early

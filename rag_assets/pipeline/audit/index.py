@@ -3,9 +3,9 @@
 from sqlalchemy import Engine, func, select
 
 from rag_assets.db.index.knn import graph_values
-from rag_assets.db.index.state import examine, index_in_use
+from rag_assets.db.index.state import inspect_index, used_index_name
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.spaces import partition
+from rag_assets.db.spaces.partitions import partition
 from rag_assets.pipeline.audit import index_recall, latency
 from rag_assets.pipeline.audit.result import Finding
 from rag_assets.pipeline.charts import check_charts
@@ -21,7 +21,7 @@ from rag_assets.settings.settings import Settings
 def index_valid(engine: Engine, space: EmbeddingSpace) -> Finding:
     """The index is there, valid, and built with the wanted operator class and parameters."""
     with engine.connect() as connection:
-        found = examine(connection, space)
+        found = inspect_index(connection, space)
     return Finding(
         found.state.serves,
         {"space": space.id, "state": found.state.value, "index": found.name, "bytes": found.bytes},
@@ -37,7 +37,7 @@ def index_used(engine: Engine, space: EmbeddingSpace) -> Finding:
     statement = index_search_statement(space, 10, space.ef_search)
     stored = partition(space.id)
     with engine.connect() as connection:
-        name = index_in_use(connection, space)
+        name = used_index_name(connection, space)
         vectors = connection.scalar(select(func.count()).select_from(stored)) or 0
         query = connection.scalar(select(stored.c.embedding).where(func.vector_norm(stored.c.embedding) > 0).limit(1))
         vector = str(query if query is not None else [1.0] * space.dimensions)

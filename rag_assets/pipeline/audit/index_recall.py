@@ -7,10 +7,10 @@ from sqlalchemy import Engine
 
 from rag_assets.db.connections.compiled import compile_statement
 from rag_assets.db.index.knn import candidates_of, graph_values, nearest_texts
-from rag_assets.db.index.state import index_in_use
+from rag_assets.db.index.state import used_index_name
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.models.embeddings import EF_SEARCH, EF_SEARCH_OF_SIGNS
-from rag_assets.db.spaces.spaces import partition
+from rag_assets.db.models.embeddings import DEFAULT_EF_SEARCH, DEFAULT_EF_SEARCH_BIT
+from rag_assets.db.spaces.partitions import partition
 from rag_assets.search.evaluation.index_recall import distance_recall, exact_distances, index_distances
 from rag_assets.search.evaluation.probe_vectors import sample_query_vectors
 from rag_assets.search.evaluation.query_plans import force_index_scan, uses_index
@@ -45,7 +45,7 @@ def least_ef_search(space: EmbeddingSpace) -> int:
         for point in tuning.get("points", ())
         if min(point["recall"].values()) >= tuning["target_recall"]
     ]
-    return min(reached, default=EF_SEARCH_OF_SIGNS if space.storage == "bit" else EF_SEARCH)
+    return min(reached, default=DEFAULT_EF_SEARCH_BIT if space.storage == "bit" else DEFAULT_EF_SEARCH)
 
 
 def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Recall | None:
@@ -61,7 +61,7 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Recall | N
     with engine.begin() as connection:
         force_index_scan(connection)
         first = graph_values(questions[0], ef_search)
-        by_index = uses_index(connection, statement, first, index_in_use(connection, space))
+        by_index = uses_index(connection, statement, first, used_index_name(connection, space))
         found = [index_distances(connection, sent, question, ef_search) for question in questions]
     with engine.connect() as connection:
         right = exact_distances(connection, space, table, questions, K)

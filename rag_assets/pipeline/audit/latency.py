@@ -14,10 +14,10 @@ from rag_assets.db.connections.compiled import Compiled, compile_statement
 from rag_assets.db.connections.execute import run_compiled
 from rag_assets.db.index.definition import create_index, index_definition, lists_for
 from rag_assets.db.index.knn import candidates_of, graph_values, nearest_texts
-from rag_assets.db.index.state import index_in_use
+from rag_assets.db.index.state import used_index_name
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
-from rag_assets.db.schema.ddl import drop_table, execute
-from rag_assets.db.spaces.spaces import partition, probe_name
+from rag_assets.db.schema.ddl import drop_table, execute_ddl
+from rag_assets.db.spaces.partitions import partition, probe_name
 from rag_assets.db.writes.copy import copy_rows
 from rag_assets.search.evaluation.probe_vectors import jitter_vectors, sample_query_vectors, sample_stored_vectors
 from rag_assets.search.evaluation.query_plans import index_search_statement, uses_index
@@ -61,7 +61,7 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Latency | 
     with engine.connect() as connection:
         vectors = connection.scalar(select(func.count()).select_from(table)) or 0
         questions = sample_query_vectors(connection, space, SEARCHES)
-        index = index_in_use(connection, space)
+        index = used_index_name(connection, space)
     if not questions:
         return None
     ef_search = max(K, ef_search)
@@ -133,7 +133,7 @@ def _build_probe(
 ) -> None:
     name = sql.Identifier(SCHEMA, probe.name)
     drop_table(connection, probe.name)
-    execute(
+    execute_ddl(
         connection,
         sql.SQL("CREATE UNLOGGED TABLE {} (content_hash bytea, embedding vector NOT NULL)").format(name),
     )
@@ -149,7 +149,7 @@ def _build_probe(
             "set_config('max_parallel_maintenance_workers', '0', true)"
         )
     )
-    execute(connection, create_index(space, probe.name, _probe_index(space), rows=CERTIFIED_AT))
-    execute(connection, sql.SQL("ANALYZE {}").format(name))
+    execute_ddl(connection, create_index(space, probe.name, _probe_index(space), rows=CERTIFIED_AT))
+    execute_ddl(connection, sql.SQL("ANALYZE {}").format(name))
     note = {"index": _probe_definition(space), "vectors": vectors, "rows": vectors + len(filling)}
-    execute(connection, sql.SQL("COMMENT ON TABLE {} IS {}").format(name, sql.Literal(json.dumps(note))))
+    execute_ddl(connection, sql.SQL("COMMENT ON TABLE {} IS {}").format(name, sql.Literal(json.dumps(note))))

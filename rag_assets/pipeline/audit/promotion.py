@@ -6,7 +6,7 @@ from sqlalchemy import Engine, Select, func, select, table
 from sqlalchemy.orm import Session
 
 from rag_assets.db.models import SCHEMA, DocumentChunk, EmbeddingSpace
-from rag_assets.db.spaces.spaces import live_space
+from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.pipeline.audit.documents import documents_have_chunks
 from rag_assets.pipeline.audit.index import index_used, index_valid, recall_at_10, search_latency
 from rag_assets.pipeline.audit.result import Finding
@@ -57,7 +57,7 @@ def serves_wanted_space(engine: Engine, fingerprint: str) -> Finding:
     """
     view = table("live_chunks", schema=SCHEMA)
     with engine.connect() as connection:
-        space = live_space(connection)
+        space = get_live_space(connection)
         if space is None:
             return Finding(False, {"space": None}, "no space is live")
         if connection.scalar(select(func.to_regclass(f"{SCHEMA}.live_chunks"))) is None:
@@ -87,7 +87,7 @@ def settings_agree(engine: Engine, fingerprint: str, served_last: int | None, ta
     `served_last` is the space of that run, and `taken_back_from` the one that it had found in its place.
     """
     with Session(engine) as session:
-        live = live_space(session.connection())
+        live = get_live_space(session.connection())
         ours = session.get(EmbeddingSpace, served_last) if served_last is not None else None
         # People who rolled back from it, or settings that ask for yet another one, are no strangers.
         taken = ours is not None and ours.fingerprint == fingerprint and ours.rolled_back_at is None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine
 
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.spaces import live_space
+from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.errors import RagAssetsError
 from rag_assets.pipeline.audit.result import Finding
 from rag_assets.pipeline.charts.markdown import table
@@ -83,7 +83,7 @@ def answers_no_worse(
 ) -> Finding:
     """The judged questions of each project, asked in both spaces as searches ask: no metric falls by the tolerance."""
     with engine.connect() as connection:
-        asked, live = quality_requirements(connection), live_space(connection)
+        asked, live = quality_requirements(connection), get_live_space(connection)
     if not asked or live is None or live.id == space.id:
         return Finding(True, {"questions": 0})
     from rag_assets.search.evaluation.run import run_evaluation

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, Engine, exists, func, select
 
 from rag_assets.db.models import EmbeddingFailure, EmbeddingSpace
-from rag_assets.db.spaces.checksums import unsound
-from rag_assets.db.spaces.pending import count_pending_texts, count_texts, has_text
-from rag_assets.db.spaces.spaces import live_space, partition
-from rag_assets.db.spaces.text_kinds import texts_of
+from rag_assets.db.spaces.checksums import unsound_conditions
+from rag_assets.db.spaces.partitions import partition
+from rag_assets.db.spaces.pending import count_pending_texts, count_texts, has_text_in_use
+from rag_assets.db.spaces.spaces import get_live_space
+from rag_assets.db.spaces.text_kinds import text_source
 from rag_assets.pipeline.audit.result import EXAMPLES, Finding
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def texts_have_vectors(engine: Engine, space: EmbeddingSpace, *, due: ColumnElem
     reasons = (
         select(EmbeddingFailure.error)
         .where(EmbeddingFailure.space_id == space.id)
-        .where(has_text(space, EmbeddingFailure.content_hash))
+        .where(has_text_in_use(space, EmbeddingFailure.content_hash))
         .limit(EXAMPLES)
     )
     with engine.connect() as connection:
@@ -48,10 +49,10 @@ def nothing_is_lost(engine: Engine, space: EmbeddingSpace) -> Finding:
     More is not asked of messages and memories, which come in while runs are on their way.
     """
     with engine.connect() as connection:
-        live = live_space(connection, space.kind)
+        live = get_live_space(connection, space.kind)
         if live is None:
             return Finding(True, {"space": space.id})
-        found = exists().where(partition(live.id).c.content_hash == texts_of(space).content_hash)
+        found = exists().where(partition(live.id).c.content_hash == text_source(space).content_hash)
         texts = connection.scalar(count_texts(space).where(found)) or 0
         lost = connection.scalar(count_pending_texts(space).where(found)) or 0
     return Finding(
@@ -72,7 +73,9 @@ def no_orphan_vectors(engine: Engine, space: EmbeddingSpace, *, at: datetime | N
         vectors = connection.scalar(select(func.count()).select_from(vectors_of)) or 0
         orphans = (
             connection.scalar(
-                select(func.count()).select_from(vectors_of).where(~has_text(space, vectors_of.c.content_hash, at))
+                select(func.count())
+                .select_from(vectors_of)
+                .where(~has_text_in_use(space, vectors_of.c.content_hash, at))
             )
             or 0
         )
@@ -90,7 +93,7 @@ def vectors_are_sound(engine: Engine, space: EmbeddingSpace) -> Finding:
     """
     vectors_of = partition(space.id)
     norm = func.vector_norm(vectors_of.c.embedding)
-    bad = unsound(space, vectors_of)
+    bad = unsound_conditions(space, vectors_of)
     counts = [func.count().filter(condition).label(name) for name, condition in bad.items()]
     with engine.connect() as connection:
         row = connection.execute(

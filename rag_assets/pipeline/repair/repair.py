@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from sqlalchemy import Engine
 
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.retention import previous_space
-from rag_assets.db.spaces.spaces import live_space
+from rag_assets.db.spaces.retention import get_previous_space
+from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.db.spaces.text_kinds import Kind
 from rag_assets.embedding.model import find_model
 from rag_assets.errors import ServiceError
@@ -59,6 +59,6 @@ def _survey(engine: Engine, settings: Settings, targets: Mapping[Kind, Target]) 
 def _spaces(engine: Engine, kind: Kind, target: Target) -> list[EmbeddingSpace]:
     """What runs keep up to date: the wanted space as far as it was begun, the live one, and the previous one."""
     with engine.connect() as connection:
-        beside = live_space(connection, kind), previous_space(connection, kind)
+        beside = get_live_space(connection, kind), get_previous_space(connection, kind)
     found = [begun_space(engine, target.definition), *beside]
     return list({space.id: space for space in found if space is not None}.values())

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Engine, Text, cast, exists, func, or_, select
 
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, EmbeddingSpace
-from rag_assets.db.writes.invalidate import among, forget_documents, forget_stamps
+from rag_assets.db.writes.invalidate import id_in, invalidate_chunkings, invalidate_documents
 from rag_assets.db.writes.rows import ChunkRow
 from rag_assets.errors import RagAssetsError
 from rag_assets.pipeline import refresh
@@ -55,7 +55,7 @@ def survey_chunks(engine: Engine, settings: Settings, project: str, space: Embed
         wrong += _differing(engine, batch)
     if wrong:
         with engine.connect() as connection:
-            named = select(Document.file_path).where(among(Document.id, wrong)).order_by(Document.file_path)
+            named = select(Document.file_path).where(id_in(Document.id, wrong)).order_by(Document.file_path)
             paths = list(connection.scalars(named.limit(EXAMPLES)))
         where = f"{project}, chunking of space {space.id}"
         void = partial(_forget_stamps, engine, wrong, space.chunking)
@@ -93,12 +93,12 @@ def _altered() -> ColumnElement[bool]:
 
 def _forget_documents(engine: Engine, ids: Sequence[UUID]) -> None:
     with engine.begin() as connection:
-        forget_documents(connection, ids)
+        invalidate_documents(connection, ids)
 
 
 def _forget_stamps(engine: Engine, ids: Sequence[UUID], chunking: str) -> None:
     with engine.begin() as connection:
-        forget_stamps(connection, ids, chunking)
+        invalidate_chunkings(connection, ids, chunking)
 
 
 def _differing(engine: Engine, batch: ChunkBatch) -> list[UUID]:

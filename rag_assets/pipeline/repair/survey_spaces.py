@@ -7,16 +7,17 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
-from rag_assets.db.index.build import Building, ensure_index
-from rag_assets.db.index.build_session import unwatched
-from rag_assets.db.index.state import IndexState, examine
+from rag_assets.db.index.build import IndexBuildOptions, ensure_index
+from rag_assets.db.index.build_session import ignore_progress
+from rag_assets.db.index.state import IndexState, inspect_index
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
-from rag_assets.db.spaces.checksums import any_unsound
-from rag_assets.db.spaces.pending import count_pending_texts, has_text
-from rag_assets.db.spaces.spaces import SpaceDefinition, has_partition, live_space, partition
+from rag_assets.db.spaces.checksums import is_unsound
+from rag_assets.db.spaces.partitions import has_partition, partition
+from rag_assets.db.spaces.pending import count_pending_texts, has_text_in_use
+from rag_assets.db.spaces.spaces import SpaceDefinition, get_live_space
 from rag_assets.db.spaces.text_kinds import Kind
-from rag_assets.db.writes.invalidate import delete_unsound, restore_space
+from rag_assets.db.writes.invalidate import delete_unsound_vectors, restore_space_columns
 from rag_assets.pipeline.audit import index_recall
 from rag_assets.pipeline.repair.damage import Damage
 from rag_assets.settings.settings import Settings
@@ -32,9 +33,11 @@ def survey_space(engine: Engine, settings: Settings, space: EmbeddingSpace, kind
     vectors = partition(space.id)
     with engine.connect() as connection:
         missing = connection.scalar(count_pending_texts(space)) or 0
-        altered = connection.scalar(select(func.count()).select_from(vectors).where(any_unsound(space, vectors))) or 0
+        altered = connection.scalar(select(func.count()).select_from(vectors).where(is_unsound(space, vectors))) or 0
         orphans = (
-            connection.scalar(select(func.count()).select_from(vectors).where(~has_text(space, vectors.c.content_hash)))
+            connection.scalar(
+                select(func.count()).select_from(vectors).where(~has_text_in_use(space, vectors.c.content_hash))
+            )
             or 0
         )
     if missing:
@@ -65,7 +68,7 @@ def survey_settings(engine: Engine, space: EmbeddingSpace, wanted: SpaceDefiniti
 def survey_pointer(engine: Engine, kind: Kind) -> Iterator[Damage]:
     """No space is live, or the view for other clients is gone."""
     with engine.connect() as connection:
-        if live_space(connection, kind) is None:
+        if get_live_space(connection, kind) is None:
             yield Damage(kind, "no_live_space", kind, 1)
         elif kind == "chunks" and connection.scalar(select(func.to_regclass(f"{SCHEMA}.live_chunks"))) is None:
             yield Damage(kind, "view_missing", f"{SCHEMA}.live_chunks", 1)
@@ -75,10 +78,12 @@ def survey_index(
     engine: Engine, settings: Settings, space: EmbeddingSpace, kind: Kind, *, measured: bool
 ) -> Iterator[Damage]:
     """An index in any state but valid; `measured`: also by what it finds, which takes a comparison of all vectors."""
-    building = Building.of(settings, unwatched, partial(index_recall.mean_recall, engine, space))
+    building = IndexBuildOptions.from_settings(
+        settings, ignore_progress, partial(index_recall.mean_recall, engine, space)
+    )
     found = index_recall.mean_recall(engine, space) if measured else None
     with engine.connect() as connection:
-        index = examine(connection, space, recall=found, thresholds=building.thresholds)
+        index = inspect_index(connection, space, recall=found, thresholds=building.thresholds)
     if index.state is IndexState.VALID and not index.leftovers:
         return
     examples = [index.state.value, *(f"left over: {name}" for name in index.leftovers)]
@@ -89,9 +94,9 @@ def survey_index(
 
 def _delete_unsound(engine: Engine, settings: Settings, space: EmbeddingSpace) -> None:
     with exclusively(engine, f"vectors of space {space.id}", wait_s=settings.lock_wait_s), engine.begin() as connection:
-        delete_unsound(connection, space)
+        delete_unsound_vectors(connection, space)
 
 
 def _put_right(engine: Engine, space_id: int, values: dict[str, Any]) -> None:
     with engine.begin() as connection:
-        restore_space(connection, space_id, values)
+        restore_space_columns(connection, space_id, values)

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
     from rag_assets.db.writes.rows import (
         ChunkedDocument,
-        DocumentFailure,
+        DocumentFailureRow,
         DocumentRow,
-        DocumentTouch,
-        EmbeddingFault,
+        EmbeddingFailureRow,
         EmbeddingRow,
-        Written,
+        SourceVersionRow,
+        WriteCounts,
     )
     from rag_assets.pipeline.stages.project_isolation import Failed
 
@@ -30,25 +30,25 @@ class Batch(Protocol):
     @property
     def figures(self) -> Mapping[str, float]: ...
 
-    def write(self, connection: "Connection", run_id: str | None = None, /) -> "Written": ...
+    def write(self, connection: "Connection", run_id: str | None = None, /) -> "WriteCounts": ...
 
 
 @dataclass(slots=True)
 class DocumentBatch:
     key: str
     rows: "list[DocumentRow]" = field(default_factory=list)
-    touches: "list[DocumentTouch]" = field(default_factory=list)
-    failures: "list[DocumentFailure]" = field(default_factory=list)
+    touches: "list[SourceVersionRow]" = field(default_factory=list)
+    failures: "list[DocumentFailureRow]" = field(default_factory=list)
     deletions: list[UUID] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
 
-    def write(self, connection: "Connection", run_id: str | None = None, /) -> "Written":
+    def write(self, connection: "Connection", run_id: str | None = None, /) -> "WriteCounts":
         from rag_assets.db.writes import upserts
 
         written = upserts.write_documents(connection, self.rows, run_id)
-        written += upserts.fail_documents(connection, self.failures)
+        written += upserts.write_document_failures(connection, self.failures)
         written += upserts.delete_documents(connection, self.deletions)
-        upserts.touch_documents(connection, self.touches)
+        upserts.write_source_versions(connection, self.touches)
         return written
 
 
@@ -62,7 +62,7 @@ class ChunkBatch:
     chunk_tokens: int | None = None
     overlap_tokens: int | None = None
 
-    def write(self, connection: "Connection", run_id: str | None = None, /) -> "Written":
+    def write(self, connection: "Connection", run_id: str | None = None, /) -> "WriteCounts":
         from rag_assets.db.writes import upserts
 
         return upserts.write_chunks(
@@ -81,17 +81,17 @@ class EmbeddingBatch:
     key: str
     space_id: int
     rows: "list[EmbeddingRow]" = field(default_factory=list)
-    faults: "list[EmbeddingFault]" = field(default_factory=list)
+    faults: "list[EmbeddingFailureRow]" = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
     # What was done, how much of it, and the seconds that it took: for estimates to come.
     worked: tuple[str, float, float] | None = None
 
-    def write(self, connection: "Connection", _run_id: str | None = None, /) -> "Written":
+    def write(self, connection: "Connection", _run_id: str | None = None, /) -> "WriteCounts":
         from rag_assets.db.reports import throughput
         from rag_assets.db.writes import upserts
 
         if self.worked is not None:
-            throughput.note_rate(connection, *self.worked)
+            throughput.record_throughput(connection, *self.worked)
         return upserts.write_embeddings(connection, self.space_id, self.rows, self.faults)
 
 

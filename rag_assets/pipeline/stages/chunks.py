@@ -8,10 +8,11 @@ from sqlalchemy import Engine, select
 from rag_assets.db.database import one_read
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import Document
+from rag_assets.db.models.chunks import derive_chunk_id
 from rag_assets.db.schema.text_search import check_language
-from rag_assets.db.spaces.pending import all_documents, pending_documents
-from rag_assets.db.writes.batching import grouped
-from rag_assets.db.writes.rows import ChunkedDocument, ChunkRow, chunk_id
+from rag_assets.db.spaces.pending import documents_with_text, pending_documents
+from rag_assets.db.writes.batching import group_documents
+from rag_assets.db.writes.rows import ChunkedDocument, ChunkRow
 from rag_assets.documents.splitting.splitter import Piece, Splitter
 from rag_assets.documents.text import content_hash
 from rag_assets.pipeline.progress import report
@@ -45,10 +46,10 @@ def refresh_chunks(
     with exclusively(engine, f"chunks of {project}", wait_s=wait_s):
         with one_read(engine) as connection:
             check_language(connection, language)
-            wanted = all_documents(project_id) if everything else pending_documents(project_id, chunking)
+            wanted = documents_with_text(project_id) if everything else pending_documents(project_id, chunking)
             pending = connection.execute(wanted).all()
         done = 0
-        for group in grouped((id_, size) for id_, size in pending):
+        for group in group_documents((id_, size) for id_, size in pending):
             with engine.connect() as connection:
                 documents = connection.execute(_TEXTS.where(Document.id.in_(group))).all()
             split = splitter.split_all([(document.content or "", document.file_type) for document in documents])
@@ -75,7 +76,7 @@ def _rows(document: UUID, chunking: str, pieces: Sequence[Piece]) -> Iterator[Ch
         hash_ = content_hash(piece.text)
         occurrence = seen[hash_] = seen.get(hash_, -1) + 1
         yield ChunkRow(
-            id=chunk_id(document, chunking, hash_, occurrence),
+            id=derive_chunk_id(document, chunking, hash_, occurrence),
             document_id=document,
             chunking=chunking,
             chunk_index=index,

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, exists, func, literal, select
 from rag_assets.db.locks import others_hold_locks
 from rag_assets.db.models import Document, EmbeddingFailure, EmbeddingSpace
 from rag_assets.db.spaces.pending import count_pending_texts, pending_documents
-from rag_assets.db.spaces.text_kinds import texts_of
+from rag_assets.db.spaces.text_kinds import text_source
 
 # What another run's next step mends; no other failure passes by itself.
 PASSING = {"texts_have_vectors", "documents_have_chunks"}
@@ -31,11 +31,11 @@ def others_work(engine: Engine, space: EmbeddingSpace) -> bool:
     with engine.connect() as connection:
         if others_hold_locks(connection):
             return True
-        texts, lately = texts_of(space), func.now() - literal(BETWEEN_STEPS)
+        texts, lately = text_source(space), func.now() - literal(BETWEEN_STEPS)
         refused = exists().where(
             EmbeddingFailure.space_id == space.id, EmbeddingFailure.content_hash == texts.content_hash
         )
-        if connection.scalar(count_pending_texts(space).where(texts.came_at > lately, ~refused)):
+        if connection.scalar(count_pending_texts(space).where(texts.written_at > lately, ~refused)):
             return True
         uncut = pending_documents(None, space.chunking).where(Document.updated_at > lately)
         return space.kind == "chunks" and bool(connection.scalar(select(uncut.exists())))

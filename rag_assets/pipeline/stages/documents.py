@@ -12,7 +12,8 @@ from sqlalchemy import Engine, select
 from rag_assets.db.database import one_read
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import Document
-from rag_assets.db.writes.rows import DocumentFailure, DocumentRow, DocumentTouch, document_id
+from rag_assets.db.models.documents import derive_document_id
+from rag_assets.db.writes.rows import DocumentFailureRow, DocumentRow, SourceVersionRow
 from rag_assets.documents.parsing.parser import Readers, file_type, reader_version
 from rag_assets.documents.sources import Source, SourceFile
 from rag_assets.documents.text import content_hash
@@ -23,7 +24,7 @@ from rag_assets.pipeline.stages.batches import DocumentBatch
 BATCH_ROWS = 500
 BATCH_BYTES = 8_000_000
 
-Result = DocumentRow | DocumentTouch | DocumentFailure | None
+Result = DocumentRow | SourceVersionRow | DocumentFailureRow | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +106,8 @@ class _Reading:
         same_reader = known is not None and known.reader == reader
         if known and same_reader and file.version and known.source_version == file.version:
             return None, known
-        failure = DocumentFailure(
-            id=known.id if known else document_id(self._project_id, file.path),
+        failure = DocumentFailureRow(
+            id=known.id if known else derive_document_id(self._project_id, file.path),
             project_id=self._project_id,
             file_path=file.path,
             file_type=file_type(file.path),
@@ -121,7 +122,7 @@ class _Reading:
             return failure, known
         digest = sha256(data).hexdigest()
         if known and same_reader and known.hash == digest:
-            return DocumentTouch(known.id, file.version), known
+            return SourceVersionRow(known.id, file.version), known
         try:
             read = self._readers.read(file.path, data)
         except DocumentError as error:
@@ -172,9 +173,9 @@ def _batched(project: str, results: Iterator[tuple[Result, Known | None]], *, to
             case DocumentRow():
                 batch.rows.append(result)
                 held += len(result.content)
-            case DocumentFailure():
+            case DocumentFailureRow():
                 batch.failures.append(result)
-            case DocumentTouch() | None:
+            case SourceVersionRow() | None:
                 if result is not None:
                     batch.touches.append(result)
                 batch.figures["still_failed" if known and known.failed else "unchanged"] += 1

@@ -15,7 +15,7 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.reports.throughput import embedding_work
 from rag_assets.db.spaces.checksums import LENGTH_TOLERANCE
 from rag_assets.db.spaces.pending import count_pending_texts, count_texts, pending_texts
-from rag_assets.db.writes.rows import EmbeddingFault, EmbeddingRow
+from rag_assets.db.writes.rows import EmbeddingFailureRow, EmbeddingRow
 from rag_assets.embedding.encoder import Encoder, token_batches
 from rag_assets.errors import ServiceError
 from rag_assets.pipeline.progress import report
@@ -174,6 +174,6 @@ def vector_fault(vector: "NDArray[np.float32]", dimensions: int, *, normalized: 
     return None
 
 
-def _fault(text: Text, reason: str) -> EmbeddingFault:
+def _fault(text: Text, reason: str) -> EmbeddingFailureRow:
     shown = text[1] if len(text[1]) <= 80 else text[1][:79] + "…"
-    return EmbeddingFault(text[0], f"text {shown!r}: {reason}")
+    return EmbeddingFailureRow(text[0], f"text {shown!r}: {reason}")

@@ -7,16 +7,16 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from rag_assets.db.index.build import Building, ensure_index
+from rag_assets.db.index.build import IndexBuildOptions, ensure_index
 from rag_assets.db.index.prewarm import prewarm_index
 from rag_assets.db.index.state import IndexState, index_bytes
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.reports.remaining_work import work_left
-from rag_assets.db.reports.throughput import index_amount, index_work, note_rate
-from rag_assets.db.spaces import spaces
-from rag_assets.db.writes.prune import prune
-from rag_assets.db.writes.word_statistics import refresh_words
+from rag_assets.db.reports.remaining_work import remaining_work
+from rag_assets.db.reports.throughput import index_amount, index_work, record_throughput
+from rag_assets.db.spaces.partitions import count_vectors, partition_name
+from rag_assets.db.writes.prune import prune_space
+from rag_assets.db.writes.word_statistics import refresh_word_statistics
 from rag_assets.pipeline.progress import report
 from rag_assets.settings.settings import Settings
 
@@ -27,17 +27,19 @@ def refresh_indexes(engine: Engine, kept: Sequence[EmbeddingSpace], settings: Se
     figures: dict[str, Any] = {}
     for space in reversed(kept):
         with exclusively(engine, f"vectors of space {space.id}", wait_s=settings.lock_wait_s):
-            removed = prune(engine, space)
+            removed = prune_space(engine, space)
         if space.kind == "chunks":
-            refresh_words(engine, space.chunking)
-        building = Building.of(settings, lambda done, total: report("hnsw_index", done, total, "blocks"))
+            refresh_word_statistics(engine, space.chunking)
+        building = IndexBuildOptions.from_settings(
+            settings, lambda done, total: report("hnsw_index", done, total, "blocks")
+        )
         began = time.perf_counter()
         found = ensure_index(engine, space, building)
         build_s = time.perf_counter() - began
         with engine.begin() as connection:
-            vectors = spaces.count_vectors(connection, space)
+            vectors = count_vectors(connection, space)
             if found is not IndexState.VALID and vectors:
-                note_rate(connection, index_work(space), index_amount(space, vectors), build_s)
+                record_throughput(connection, index_work(space), index_amount(space, vectors), build_s)
             prewarm_index(connection, space, always=found is not IndexState.VALID)
             figures = {
                 "space": space.id,
@@ -45,7 +47,7 @@ def refresh_indexes(engine: Engine, kept: Sequence[EmbeddingSpace], settings: Se
                 "index_bytes": index_bytes(connection, space),
                 "dagster/row_count": vectors,
                 "vectors": vectors,
-                "table": spaces.partition_name(space.id),
+                "table": partition_name(space.id),
                 "orphans_removed": removed,
             }
     if len(kept) > 1:
@@ -56,6 +58,7 @@ def refresh_indexes(engine: Engine, kept: Sequence[EmbeddingSpace], settings: Se
 def _work_left(engine: Engine, kept: Sequence[EmbeddingSpace]) -> list[dict[str, Any]]:
     with engine.connect() as connection:
         return [
-            {"space": space.id, "status": space.status, "model": space.model} | asdict(work_left(connection, space))
+            {"space": space.id, "status": space.status, "model": space.model}
+            | asdict(remaining_work(connection, space))
             for space in kept
         ]

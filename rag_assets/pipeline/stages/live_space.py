@@ -12,6 +12,7 @@ from rag_assets.db.index.state import index_state
 from rag_assets.db.locks import exclusively
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces import retention, spaces
+from rag_assets.db.spaces.partitions import count_vectors
 from rag_assets.db.spaces.text_kinds import Kind
 from rag_assets.db.writes.prune import prune_chunkings
 from rag_assets.embedding.encoder import Encoder
@@ -47,8 +48,8 @@ def serve(
     with engine.begin() as connection:
         wanted = spaces.ensure_space(connection, definition)
         if wanted.rolled_back_at is None:
-            retention.release_others(connection, wanted)
-        before = spaces.live_space(connection, wanted.kind)
+            retention.allow_promotion_of_others(connection, wanted)
+        before = spaces.get_live_space(connection, wanted.kind)
     held = before is not None and wanted.rolled_back_at is not None
     chosen = before if before is not None and held else wanted
     if before is None or before.id != chosen.id:
@@ -60,8 +61,8 @@ def serve(
         if now is not None and (before is None or now.id != before.id):
             # Somebody has flipped meanwhile, perhaps rolled back: theirs is the newer word.
             chosen = now
-        flipped = spaces.promote(connection, chosen)
-        vectors = spaces.count_vectors(connection, chosen)
+        flipped = spaces.set_live_space(connection, chosen)
+        vectors = count_vectors(connection, chosen)
     # After the flip's commit: these may be many rows, and nobody should wait for the pointer meanwhile.
     dropped = drop_expired(engine, settings, wanted)
     return {
@@ -128,10 +129,10 @@ def promote(
     """
     space = find_space(engine, space_id)
     with engine.connect() as connection:
-        before = spaces.live_space(connection, space.kind)
+        before = spaces.get_live_space(connection, space.kind)
     if space.status == "retired":
         with engine.begin() as connection:
-            retention.let_go(connection, space.id)
+            retention.allow_promotion(connection, space.id)
         raise IntegrityError(
             f"space {space.id} was retired, and its vectors are gone; it is no longer held back: "
             "run rag-assets ingest to build it again, if the settings ask for it."
@@ -155,7 +156,7 @@ def roll_back(engine: Engine, kind: str = "chunks") -> Flip:
     Raises UsageError where no previous space is kept, and IntegrityError where its index cannot serve.
     """
     with engine.connect() as connection:
-        space, live = retention.previous_space(connection, kind), spaces.live_space(connection, kind)
+        space, live = retention.get_previous_space(connection, kind), spaces.get_live_space(connection, kind)
         if space is None or live is None:
             raise UsageError(
                 f"there is nothing to roll back to: no previous space of {kind} is kept; "
@@ -200,29 +201,29 @@ def _flip(engine: Engine, space: EmbeddingSpace, *, hold: bool) -> Flip:
     started = time.perf_counter()
     with engine.begin() as connection:
         before = _locked_live(connection, space.kind)
-        flipped = spaces.promote(connection, space)
+        flipped = spaces.set_live_space(connection, space)
         if hold and before is not None and before.id != space.id:
-            retention.hold_back(connection, before.id)
+            retention.block_promotion(connection, before.id)
     return Flip(space, before, flipped, time.perf_counter() - started)
 
 
 def _locked_live(connection: Connection, kind: str) -> EmbeddingSpace | None:
     """The live space, which no other flip replaces before this transaction ends."""
-    spaces.take_turns(connection)
-    return spaces.live_space(connection, kind)
+    spaces.lock_spaces(connection)
+    return spaces.get_live_space(connection, kind)
 
 
 def _has_vectors(engine: Engine, space: EmbeddingSpace) -> bool:
     with engine.connect() as connection:
-        return spaces.count_vectors(connection, space) > 0
+        return count_vectors(connection, space) > 0
 
 
 def _drop(engine: Engine, space_id: int, *, wait_s: float) -> int:
     """Retire the space and drop what it holds; with no time to wait, one that a run writes to is left to the next."""
     try:
         with exclusively(engine, f"vectors of space {space_id}", wait_s=wait_s), engine.begin() as connection:
-            retention.retire(connection, space_id)
-            return spaces.drop_retired(connection, space_id=space_id)
+            retention.retire_space(connection, space_id)
+            return spaces.drop_retired_spaces(connection, space_id=space_id)
     except ServiceError:
         if wait_s:
             raise

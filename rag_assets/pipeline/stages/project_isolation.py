@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from rag_assets.db.connections.retry import is_lost
-from rag_assets.db.writes.rows import Written
+from rag_assets.db.writes.rows import WriteCounts
 from rag_assets.errors import RagAssetsError
 from rag_assets.projects.failures import list_failures
 
@@ -29,7 +29,7 @@ class Failed:
     def figures(self) -> Mapping[str, float]:
         return {}
 
-    def write(self, _connection: Connection, _run_id: str | None = None, /) -> Written:
+    def write(self, _connection: Connection, _run_id: str | None = None, /) -> WriteCounts:
         raise self.error
 
 

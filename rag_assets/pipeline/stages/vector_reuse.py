@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.checksums import checksum
-from rag_assets.db.spaces.spaces import partition
+from rag_assets.db.spaces.partitions import partition
 from rag_assets.embedding.model import document_prompt
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import ARRAY, Connection, LargeBinary, delete, func, literal, se
 from sqlalchemy.orm import Session
 
 from rag_assets.db.models import Embedding, EmbeddingFailure, EmbeddingSpace
-from rag_assets.db.spaces.pending import has_text
+from rag_assets.db.spaces.pending import has_text_in_use
 from rag_assets.db.spaces.text_kinds import Kind
 
 
@@ -24,7 +24,7 @@ def delete_orphaned_vectors(connection: Connection, kind: Kind, hashes: Sequence
                 delete(model).where(
                     model.space_id == space.id,
                     model.content_hash == of_texts,
-                    ~has_text(space, model.content_hash),
+                    ~has_text_in_use(space, model.content_hash),
                 )
             )
             gone += removed.rowcount if model is Embedding else 0

@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from rag_assets.db.models import Base
 from rag_assets.db.writes.copy import copy_rows
-from rag_assets.db.writes.rows import Written
+from rag_assets.db.writes.rows import WriteCounts
 from rag_assets.errors import UsageError
 from rag_assets.repositories.core.values import table_of, validate_row
 
@@ -58,7 +58,7 @@ def upsert_rows(
     *,
     by: Sequence[str] = ("id",),
     batch_rows: int = BATCH_ROWS,
-) -> Written:
+) -> WriteCounts:
     """Insert rows, or bring those up to date that have the same values in the columns `by`, a unique key.
 
     A row that is stored as it is given is not written. Raises UsageError for the first row that the table cannot
@@ -67,7 +67,7 @@ def upsert_rows(
     table = table_of(model)
     if not _is_unique_key(table, by):
         raise UsageError(f"{table.name} have no unique key of {', '.join(by)}; name the columns of one in `by`.")
-    counts = Written()
+    counts = WriteCounts()
     for incoming in _copy_batches(connection, model, rows, batch_rows):
         names = incoming.c.keys()
         missing = [name for name in by if name not in names]
@@ -87,7 +87,7 @@ def upsert_rows(
             done = connection.scalars(changing.returning(_INSERTED)).all()
         inserted = sum(done)
         given = connection.scalar(select(func.count()).select_from(incoming)) or 0
-        counts += Written(inserted=inserted, updated=len(done) - inserted, unchanged=given - len(done))
+        counts += WriteCounts(inserted=inserted, updated=len(done) - inserted, unchanged=given - len(done))
     return counts
 
 

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, select
 from sqlalchemy import update as update_rows
 
 from rag_assets.db.models import Document, DocumentChunk, Project
-from rag_assets.db.writes import rows
+from rag_assets.db.models.documents import derive_document_id
+from rag_assets.db.writes.rows import DocumentRow
 from rag_assets.db.writes.upserts import delete_documents, write_documents
 from rag_assets.documents.text import content_hash
 from rag_assets.errors import UsageError
@@ -48,9 +49,9 @@ def save(
     if not values["file_path"]:
         raise UsageError("file_path is empty; give the document a path of its own in its project.")
     hash_ = content_hash(values["content"])
-    row = rows.DocumentRow(
+    row = DocumentRow(
         **values,
-        id=rows.document_id(owner, values["file_path"]),
+        id=derive_document_id(owner, values["file_path"]),
         project_id=owner,
         size_bytes=len(values["content"].encode()),
         hash=hash_.hex(),

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy import delete as delete_rows
 
 from rag_assets.db.models import Document, DocumentChunk, Project
-from rag_assets.db.reports.counts import Counts, counts_of_project
+from rag_assets.db.reports.counts import ProjectCounts, count_project
 from rag_assets.errors import UsageError
 from rag_assets.projects.settings import dump_project_settings, parse_project_settings
 from rag_assets.projects.store import find_project, get_project, save_project
@@ -48,10 +48,10 @@ def update(connection: Connection, name: str, changes: Mapping[str, Any]) -> Pro
     return entities.update_row(connection, Project, get_project(connection, name).id, values)
 
 
-def counts(connection: Connection, name: str) -> Counts:
+def counts(connection: Connection, name: str) -> ProjectCounts:
     """What is stored of the project."""
     get_project(connection, name)
-    return counts_of_project(connection, name)
+    return count_project(connection, name)
 
 
 def delete(connection: Connection, name: str) -> int:

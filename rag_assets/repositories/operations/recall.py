@@ -11,7 +11,8 @@ from sqlalchemy import CTE, ColumnElement, Connection, Float, and_, bindparam, e
 from rag_assets.db.index.knn import asked, candidates_of, distance_to, graph_values, nearest_texts
 from rag_assets.db.models import EmbeddingSpace, Memory
 from rag_assets.db.models.memories import OWNERS
-from rag_assets.db.spaces.spaces import live_space, partition
+from rag_assets.db.spaces.partitions import partition
+from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.db.spaces.vector_codec import AnyVector
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.repositories.core import entities
@@ -93,7 +94,7 @@ def recall(
     Raises UsageError for a vector of another size or with a number that is none, ServiceError while no space of
     memories is live.
     """
-    space = live_space(connection, "memories")
+    space = get_live_space(connection, "memories")
     if space is None:
         raise ServiceError("no space of memories is live yet; embed the memories first, then recall.")
     owner = {"user_id": user_id, "project_id": project_id, "specialization_id": specialization_id}

@@ -7,7 +7,7 @@ from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import ColumnElement, Connection, Select, Text, and_, cast, func, select, true
 
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
-from rag_assets.db.spaces.spaces import partition
+from rag_assets.db.spaces.partitions import partition
 from rag_assets.documents.text import clean
 from rag_assets.errors import UsageError
 from rag_assets.projects.store import get_project

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, select
 
 from rag_assets.db.models import DocumentChunk, EmbeddingSpace
-from rag_assets.db.spaces.spaces import partition
+from rag_assets.db.spaces.partitions import partition
 from rag_assets.errors import UsageError
 from rag_assets.search.analysis.chunk_selection import average, check_projects
 from rag_assets.search.filters.document_filters import NO_FILTERS, Filters

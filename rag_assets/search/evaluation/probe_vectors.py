@@ -6,7 +6,7 @@ from psycopg import sql
 from sqlalchemy import ColumnElement, Connection, Table, Text, cast, func, select
 
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.spaces import partition
+from rag_assets.db.spaces.partitions import partition
 from rag_assets.db.spaces.vector_codec import vector_cursor
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from rag_assets.db.connections.compiled import compile_statement
 from rag_assets.db.connections.execute import run_compiled
 from rag_assets.db.index.knn import candidates_of, graph_values, nearest_texts
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.spaces import partition
+from rag_assets.db.spaces.partitions import partition
 from rag_assets.search.vector.statements import nearest_rows
 
 FEW_CANDIDATES = 10

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, select
 
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
-from rag_assets.db.spaces.spaces import live_space
+from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.errors import ServiceError
 from rag_assets.search.evaluation.beir import match_document_ids
 from rag_assets.search.evaluation.evaluate import Evaluation, TimedAnswer, evaluate_search
@@ -89,7 +89,7 @@ def _searched_documents(
 ) -> tuple[EmbeddingSpace, set[str]]:
     """The space, unset the live one, and the paths of all documents that a search in it can find."""
     with engine.connect() as connection:
-        space = space or live_space(connection)
+        space = space or get_live_space(connection)
         if space is None:
             raise ServiceError("no space is live any more; run rag-assets ingest, then evaluate again.")
         has_chunk = (

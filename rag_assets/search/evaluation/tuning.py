@@ -9,9 +9,10 @@ from sqlalchemy import Connection, Engine, Text, cast, func, select
 
 from rag_assets.db.connections.compiled import compile_statement
 from rag_assets.db.index.knn import candidates_of, graph_values, nearest_texts
-from rag_assets.db.index.state import index_in_use
+from rag_assets.db.index.state import used_index_name
 from rag_assets.db.models import EmbeddingSpace, QueryVector
-from rag_assets.db.spaces.spaces import partition, store_tuning
+from rag_assets.db.spaces.partitions import partition
+from rag_assets.db.spaces.spaces import store_tuning
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.evaluation.index_recall import distance_recall, exact_distances, index_distances
 from rag_assets.search.evaluation.metrics import percentiles
@@ -138,7 +139,7 @@ def _measure_point(
     ef = max(K, ef_search)
     statement = nearest_texts(space, partition(space.id), K, candidates=candidates_of(space, K, ef))
     first = graph_values(questions["stored"][0], ef)
-    if not uses_index(connection, statement, first, index_in_use(connection, space)):
+    if not uses_index(connection, statement, first, used_index_name(connection, space)):
         raise ServiceError(f"the index of space {space.id} does not serve searches; run rag-assets ingest to build it.")
     sent = compile_statement(statement)
     for question in questions["stored"][:WARM_UP]:

@@ -6,9 +6,9 @@ import time
 from sqlalchemy import Connection, text
 
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
+from rag_assets.db.spaces.partitions import partition
 from rag_assets.db.spaces.pending import count_pending_texts, count_texts
-from rag_assets.db.spaces.spaces import partition
-from rag_assets.db.spaces.text_kinds import texts_of
+from rag_assets.db.spaces.text_kinds import text_source
 from rag_assets.search.execution.read_session import Reader
 from rag_assets.search.results import Degraded
 
@@ -62,7 +62,7 @@ class Completeness:
             self._looking.release()
 
     def _look(self, connection: Connection, space: EmbeddingSpace) -> None:
-        names = {"vectors": partition(space.id).fullname, "texts": f"{SCHEMA}.{texts_of(space).table.__tablename__}"}
+        names = {"vectors": partition(space.id).fullname, "texts": f"{SCHEMA}.{text_source(space).table.__tablename__}"}
         signs = tuple(connection.execute(_SIGNS, names).one())
         if signs == self._signs:
             due = self._took_s < CHEAP_S

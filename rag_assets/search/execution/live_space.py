@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from rag_assets.db.connections.execute import Sender
 from rag_assets.db.models import EmbeddingSpace, Project
-from rag_assets.db.spaces.spaces import live_space
+from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.errors import ServiceError
 from rag_assets.projects.store import get_project
 from rag_assets.search.execution.read_session import Reader
@@ -75,7 +75,7 @@ class Live:
         if self._tried is not None:
             return self._tried
         try:
-            space = live_space(connection, self._kind)
+            space = get_live_space(connection, self._kind)
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) != _UNDEFINED_TABLE:
                 raise

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from rag_assets.db.models import EmbeddingSpace, QueryVector
 from rag_assets.db.spaces.vector_codec import PackedVector
-from rag_assets.embedding.encoder import Encoder, encoder_of_space
+from rag_assets.embedding.encoder import Encoder, get_space_encoder
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.execution.concurrency import Waiting
 from rag_assets.search.execution.live_space import Live
@@ -104,7 +104,7 @@ def _hash(question: str) -> bytes:
 
 
 def _model_of(space: EmbeddingSpace) -> Encoder:
-    return encoder_of_space(space)
+    return get_space_encoder(space)
 
 
 class Asking:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from rag_assets.db.connections.execute import Sender, Single
 from rag_assets.db.connections.pooler import link_of
 from rag_assets.db.connections.retry import Attempts
-from rag_assets.db.spaces.vector_codec import accept_packed
+from rag_assets.db.spaces.vector_codec import register_packed_vectors
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.execution.concurrency import Waiting
 
@@ -37,7 +37,7 @@ class Reader:
         self._engine = engine if self._ready else engine.execution_options(isolation_level="AUTOCOMMIT")
         # Where several belong together, all of them see what the first one sees.
         self._in_transaction = engine.execution_options(isolation_level="REPEATABLE READ")
-        self._single = Single(self._engine, accept_packed)
+        self._single = Single(self._engine, register_packed_vectors)
         self._waiting = waiting
 
     def read(self, work: Callable[[Connection], T], *, timeout_s: float | None = None, transaction: bool = False) -> T:
@@ -102,10 +102,10 @@ class Reader:
     def _read(self, work: Callable[[Connection], T], timeout_s: float | None, transaction: bool) -> T:
         if timeout_s is None and not transaction:
             with self._engine.connect() as connection:
-                accept_packed(connection.connection)
+                register_packed_vectors(connection.connection)
                 return work(connection)
         with self._in_transaction.begin() as connection:
-            accept_packed(connection.connection)
+            register_packed_vectors(connection.connection)
             if timeout_s is None:
                 if self._ready is None or self._ready.pooled:
                     connection.execute(_CAREFUL)

@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Connection, Uuid, and_, any_, bindparam, func, select
 
 from rag_assets.db.models import DocumentChunk, EmbeddingSpace
-from rag_assets.db.spaces.spaces import partition
-from rag_assets.db.spaces.vector_codec import unpacked
+from rag_assets.db.spaces.partitions import partition
+from rag_assets.db.spaces.vector_codec import unpack_vector
 from rag_assets.errors import UsageError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def fetch_chunk_vectors(
         .where(DocumentChunk.id == any_(bindparam("chunks", type_=ARRAY(Uuid))))
     )
     found = connection.execute(statement, {"chunks": list(chunk_ids)})
-    return {id_: (hash_, unpacked(sent)) for id_, hash_, sent in found}
+    return {id_: (hash_, unpack_vector(sent)) for id_, hash_, sent in found}
 
 
 def _unit_rows(vectors: "Sequence[NDArray[np.float32] | None]") -> "NDArray[np.float64]":

@@ -10,7 +10,7 @@ from sqlalchemy import Float, column, func, select, table
 from rag_assets.db.connections.execute import Sender
 from rag_assets.db.index.knn import MOST_TUPLES
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.spaces import partition
+from rag_assets.db.spaces.partitions import partition
 
 # Up to here comparing all that qualifies takes no longer than a walk through the graph, whatever the filter.
 ALWAYS_EXACTLY = 1_000

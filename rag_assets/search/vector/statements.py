@@ -53,7 +53,7 @@ from rag_assets.db.index.knn import (
     written,
 )
 from rag_assets.db.models import DocumentChunk, EmbeddingSpace
-from rag_assets.db.spaces.spaces import partition
+from rag_assets.db.spaces.partitions import partition
 from rag_assets.search.vector.searchables import CHUNKS, CITED, Subject
 
 _ONE = literal_column("1", Integer)

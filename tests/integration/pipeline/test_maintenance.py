@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from rag_assets.db.index import state
-from rag_assets.db.schema.vacuum import LEAST_DEAD_ROWS, needy_tables, vacuum
+from rag_assets.db.schema.vacuum import MIN_DEAD_ROWS, tables_to_vacuum, vacuum_tables
 from rag_assets.db.spaces.text_kinds import Kind
 from rag_assets.pipeline.maintenance import maintain
 from rag_assets.pipeline.target.wanted_space import target_space
@@ -55,7 +55,7 @@ def test_vectors_that_nothing_points_to_go_and_their_rows_are_vacuumed(built: En
 
 def test_an_index_of_which_much_is_dead_is_built_anew(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAG_ASSETS_INDEX_DEAD_SHARE_LIMIT", "0.3")
-    monkeypatch.setattr(state, "_LEAST_DEAD_BYTES", 0)
+    monkeypatch.setattr(state, "_MIN_DEAD_BYTES", 0)
     before = index_oid(built)
     change(built, "DELETE FROM rag.documents WHERE project_id = (SELECT id FROM rag.projects WHERE name = 'zoo')")
     figures = run(built)
@@ -119,20 +119,20 @@ def test_spaces_that_were_kept_long_enough_go_and_one_being_built_stays(built: E
 
 def test_tables_of_which_much_is_dead_are_vacuumed(built: Engine) -> None:
     change(built, "ALTER TABLE rag.document_chunks SET (autovacuum_enabled = off)")
-    assert "document_chunks" not in needy_tables(built, 0.1)
+    assert "document_chunks" not in tables_to_vacuum(built, 0.1)
     with built.begin() as connection:
         connection.execute(text("SELECT pg_stat_force_next_flush()"))
         dead = connection.execute(text("UPDATE rag.document_chunks SET heading_path = heading_path")).rowcount
-    assert dead > LEAST_DEAD_ROWS
-    assert eventually(lambda: "document_chunks" in needy_tables(built, 0.1))
+    assert dead > MIN_DEAD_ROWS
+    assert eventually(lambda: "document_chunks" in tables_to_vacuum(built, 0.1))
     assert "document_chunks" in run(built)["vacuumed"]
-    assert eventually(lambda: "document_chunks" not in needy_tables(built, 0.1))
+    assert eventually(lambda: "document_chunks" not in tables_to_vacuum(built, 0.1))
 
 
 def test_a_table_that_somebody_holds_is_left_to_the_next_time(built: Engine) -> None:
     with built.begin() as connection:
         connection.execute(text("LOCK TABLE rag.documents IN ACCESS EXCLUSIVE MODE"))
-        assert vacuum(built, ["documents", "projects"], wait_s=0.2) == ["projects"]
+        assert vacuum_tables(built, ["documents", "projects"], wait_s=0.2) == ["projects"]
 
 
 def test_indexes_are_warmed_where_the_extension_is_there(built: Engine) -> None:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
-from rag_assets.db.writes.rows import project_id
+from rag_assets.db.models.projects import derive_project_id
 from rag_assets.errors import UsageError
 from rag_assets.projects.store import (
     check_project_name,
@@ -51,7 +51,7 @@ def test_the_table_refuses_and_accepts_the_same_names(engine: Engine) -> None:
             connection.execute(insert, {"name": name})
     with engine.begin() as connection:
         for name in ("a", "0", "a-b_c", "a" * 63):
-            assert save_project(connection, check_project_name(name), "/docs", {}).id == project_id(name)
+            assert save_project(connection, check_project_name(name), "/docs", {}).id == derive_project_id(name)
 
 
 def test_a_project_saved_again_points_at_its_new_source(engine: Engine) -> None:

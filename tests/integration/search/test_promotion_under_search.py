@@ -13,11 +13,11 @@ from sqlalchemy import Connection, Engine
 from rag_assets.db.connections.engines import make_async_engine
 from rag_assets.db.index.build import ensure_index
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.retention import retire
-from rag_assets.db.spaces.spaces import drop_retired, promote
+from rag_assets.db.spaces.retention import retire_space
+from rag_assets.db.spaces.spaces import drop_retired_spaces, set_live_space
 from rag_assets.db.writes.rows import EmbeddingRow
 from rag_assets.db.writes.upserts import write_chunks, write_embeddings
-from rag_assets.db.writes.word_statistics import refresh_words
+from rag_assets.db.writes.word_statistics import refresh_word_statistics
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.async_retriever import AsyncRetriever
 from rag_assets.search.execution import modes
@@ -50,7 +50,7 @@ class Spaces:
         self.documents = {(one.project, one.file_path): one.document_id for one in corpus.chunks}
         self.chunks = {1: 0}
         self.number = 1
-        refresh_words(engine, self.live.chunking)
+        refresh_word_statistics(engine, self.live.chunking)
         [(self.chunks[1],)] = rows(engine, "SELECT count(*) FROM rag.document_chunks")
 
     def next(self, *, drop: bool = True) -> EmbeddingSpace:
@@ -70,14 +70,14 @@ class Spaces:
             write_chunks(connection, chunking, cut)
             write_embeddings(connection, space.id, [EmbeddingRow(*pair) for pair in zip(hashes, vectors, strict=True)])
         ensure_index(self.engine, space)
-        refresh_words(self.engine, chunking)
+        refresh_word_statistics(self.engine, chunking)
         self.chunks[space.id] = len(hashes)
         with self.engine.begin() as connection:
-            promote(connection, space)
+            set_live_space(connection, space)
         if drop:
             with self.engine.begin() as connection:
-                retire(connection, self.live.id)
-                drop_retired(connection)
+                retire_space(connection, self.live.id)
+                drop_retired_spaces(connection)
                 connection.exec_driver_sql("DELETE FROM rag.document_chunks WHERE chunking = %s", (self.live.chunking,))
         self.live = space
         return space
@@ -268,7 +268,7 @@ def test_when_no_space_is_live_any_more_that_is_told(spaces: Spaces, engine: Eng
         with pytest.raises(ServiceError, match="no space is live"):
             call()
     with engine.begin() as connection:
-        drop_retired(connection)
+        drop_retired_spaces(connection)
     for call in calls:
         with pytest.raises(ServiceError, match="no space is live"):
             call()

@@ -58,7 +58,7 @@ def test_prompts_that_are_given_take_the_place_of_the_models_own(tiny: Path) -> 
 def test_other_model_is_built_beside_the_old_one_and_takes_over(
     settings: Settings, engine: Engine, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rag_assets.embedding.encoder import encoder_of_space
+    from rag_assets.embedding.encoder import get_space_encoder
     from rag_assets.pipeline import refresh
     from tests.support.stages import apply
 
@@ -78,7 +78,7 @@ def test_other_model_is_built_beside_the_old_one_and_takes_over(
             settings,
             ["zoo"],
             steps.target,
-            lambda space: encoder_of_space(space, "cpu"),
+            lambda space: get_space_encoder(space, "cpu"),
         ),
     )
     steps.index()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rag_assets.embedding.model import BUNDLED, find_model
+from rag_assets.embedding.model import BUNDLED_MODELS, find_model
 from rag_assets.errors import ServiceError
 
 NAME = "sentence-transformers/all-MiniLM-L6-v2"
@@ -14,15 +14,15 @@ def test_bundled_model_is_the_published_revision() -> None:
     from hashlib import sha256
 
     model = find_model(NAME)
-    assert (model.name, model.revision) == (NAME, BUNDLED[NAME][1])
+    assert (model.name, model.revision) == (NAME, BUNDLED_MODELS[NAME][1])
     assert (model.dimensions, model.window, model.normalizes, model.prompts) == (384, 256, True, {})
     weights = sha256((model.path / "model.safetensors").read_bytes()).hexdigest()
     assert weights == "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-    assert find_model(NAME, BUNDLED[NAME][1]) == model
+    assert find_model(NAME, BUNDLED_MODELS[NAME][1]) == model
 
 
 def test_other_revision_of_the_bundled_model_is_not_the_bundled_one() -> None:
-    with pytest.raises(ServiceError, match="cannot be had"):
+    with pytest.raises(ServiceError, match="cannot load the model"):
         find_model(NAME, "0" * 40)
 
 

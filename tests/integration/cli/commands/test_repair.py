@@ -2,7 +2,7 @@
 
 from sqlalchemy import Engine
 
-from rag_assets.db.models.embeddings import EF_SEARCH
+from rag_assets.db.models.embeddings import DEFAULT_EF_SEARCH
 from rag_assets.repositories import SyncMemories
 from tests.support.check_runs import change
 from tests.support.command_line import Cli
@@ -57,7 +57,7 @@ def test_a_dry_run_says_what_differs_and_changes_nothing(built: Engine, cli: Cli
     assert found["texts_without_vector"]["rows"] == texts - vectors > 50
     assert (found["chunks_differ"]["rows"], found["chunks_differ"]["examples"]) == (1, ["page03.md"])
     assert found["index"]["examples"] == ["absent"]
-    assert found["space_altered"]["examples"] == [f"ef_search: 10, not {EF_SEARCH}"]
+    assert found["space_altered"]["examples"] == [f"ef_search: 10, not {DEFAULT_EF_SEARCH}"]
     assert pipeline_tables(built) == before
     shown = cli("repair", "--dry-run")
     assert "texts_without_vector" in shown.out

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import Engine
 
-from rag_assets.db.models.embeddings import EF_SEARCH
+from rag_assets.db.models.embeddings import DEFAULT_EF_SEARCH
 from rag_assets.settings.settings import Settings
 from tests.support.command_line import Cli
 from tests.support.json_shapes import assert_shape
@@ -25,7 +25,7 @@ def test_json_has_the_promised_shape_and_the_choice_is_stored(built: Engine, cli
     said = cli("tune", "--target-recall", "0.95", "--json")
     assert (said.code, said.err) == (0, "")
     assert_shape(said.json, REPORT)
-    assert said.json["before"] == EF_SEARCH
+    assert said.json["before"] == DEFAULT_EF_SEARCH
     assert stored(built) == [(said.json["ef_search"], 0.95)]
 
 
@@ -36,7 +36,7 @@ def test_people_see_the_curve_and_the_choice(built: Engine, cli: Cli) -> None:
     assert "100 held-out, 100 stored" in said.out
     [(chosen, target)] = stored(built)
     assert target == 0.97
-    assert f"ef_search {chosen} (before: {EF_SEARCH}) is stored" in said.out
+    assert f"ef_search {chosen} (before: {DEFAULT_EF_SEARCH}) is stored" in said.out
 
 
 def test_a_setting_that_overrules_the_choice_is_said(built: Engine, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

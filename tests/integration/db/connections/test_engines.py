@@ -191,7 +191,7 @@ def test_the_schema_is_brought_up_once_for_all_roles(
     async def use() -> str | None:
         engine = await shared_async_engine(load_settings(), "read")
         async with engine.connect() as connection:
-            revision = await connection.run_sync(migrations.revision_in)
+            revision = await connection.run_sync(migrations.read_revision)
         assert await close_async_engines() == 0
         return revision
 

@@ -5,7 +5,7 @@ import threading
 from sqlalchemy import Engine, text
 
 from rag_assets.db.index import build_resources
-from rag_assets.db.index.build import Building, ensure_index
+from rag_assets.db.index.build import IndexBuildOptions, ensure_index
 from rag_assets.db.index.state import IndexState
 from tests.support.indexes import go_live, state
 from tests.support.rows import definition, fill, space_of
@@ -15,7 +15,7 @@ def test_progress_of_a_build_is_told_in_blocks(engine: Engine) -> None:
     made = space_of(engine, definition("f", dimensions=384, ef_construction=200))
     fill(engine, made, 3_000)
     told: list[tuple[int, int]] = []
-    ensure_index(engine, made, Building(progress=lambda done, total: told.append((done, total))))
+    ensure_index(engine, made, IndexBuildOptions(progress=lambda done, total: told.append((done, total))))
     assert told
     assert all(0 <= done <= total for done, total in told)
     assert told == sorted(told)
@@ -51,15 +51,15 @@ def test_searches_and_writes_go_on_while_the_index_of_the_live_space_is_built(en
 def test_workers_are_as_many_as_the_server_allows_and_none_for_a_few_rows(engine: Engine) -> None:
     with engine.connect() as connection:
         connection.execute(text("SET max_parallel_maintenance_workers = 3"))
-        assert [build_resources.workers(connection, rows, None) for rows in (0, 9_999, 10_000)] == [0, 0, 3]
-        assert [build_resources.workers(connection, 10_000, wanted) for wanted in (0, 1, 5)] == [0, 1, 5]
+        assert [build_resources.parallel_workers(connection, rows, None) for rows in (0, 9_999, 10_000)] == [0, 0, 3]
+        assert [build_resources.parallel_workers(connection, 10_000, wanted) for wanted in (0, 1, 5)] == [0, 1, 5]
         connection.execute(text("SET max_parallel_workers = 2"))
-        assert build_resources.workers(connection, 10_000, 5) == 2
+        assert build_resources.parallel_workers(connection, 10_000, 5) == 2
 
 
 def test_memory_is_at_most_half_of_what_the_machine_has_for_caching(engine: Engine) -> None:
     with engine.connect() as connection:
         connection.execute(text("SET effective_cache_size = '1GB'"))
-        assert [build_resources.limit_mb(connection, wanted) for wanted in (100, 2_048)] == [100, 512]
+        assert [build_resources.memory_limit_mb(connection, wanted) for wanted in (100, 2_048)] == [100, 512]
         connection.execute(text("SET effective_cache_size = '64MB'"))
-        assert build_resources.limit_mb(connection, 2_048) == 64
+        assert build_resources.memory_limit_mb(connection, 2_048) == 64

@@ -3,10 +3,10 @@
 import pytest
 from sqlalchemy import Engine, text
 
-from rag_assets.db.index.build import Building, ensure_index, rebuild_index
-from rag_assets.db.index.build_resources import memory_mb
+from rag_assets.db.index.build import IndexBuildOptions, ensure_index, rebuild_index
+from rag_assets.db.index.build_resources import build_memory_mb
 from rag_assets.db.index.definition import index_name
-from rag_assets.db.index.state import TRANSITIONS, IndexState, Thresholds, Way
+from rag_assets.db.index.state import ACTIONS, IndexAction, IndexState, IndexThresholds
 from rag_assets.db.models import EmbeddingSpace
 from tests.integration.db.index.test_definition import space as shape
 from tests.support.indexes import go_live, indexes, look, oid, run, state
@@ -34,8 +34,8 @@ def ends_in_one_valid_index(engine: Engine, space: EmbeddingSpace) -> None:
 
 
 def test_every_state_has_its_way() -> None:
-    assert set(TRANSITIONS) == set(IndexState)
-    assert [found for found, way in TRANSITIONS.items() if way is Way.NOTHING] == [IndexState.VALID]
+    assert set(ACTIONS) == set(IndexState)
+    assert [found for found, way in ACTIONS.items() if way is IndexAction.NOTHING] == [IndexState.VALID]
     assert {found for found in IndexState if found.serves} == {
         IndexState.VALID,
         IndexState.BLOATED,
@@ -97,7 +97,7 @@ def test_searches_have_the_old_index_until_the_new_one_is_there(engine: Engine) 
         seen.append(indexes(engine, made))
 
     before = oid(engine, NAME)
-    assert ensure_index(engine, made, Building(progress=watch)) is IndexState.STALE
+    assert ensure_index(engine, made, IndexBuildOptions(progress=watch)) is IndexState.STALE
     assert seen
     assert all((NAME, True) in found for found in seen)
     assert oid(engine, NAME) != before
@@ -159,7 +159,7 @@ def test_an_index_that_is_mostly_dead_entries_is_bloated_and_built_anew(engine: 
     assert bloated.state is IndexState.BLOATED
     assert bloated.dead_share == pytest.approx(0.7, abs=0.05)
     # The threshold is a setting.
-    assert state(engine, made, thresholds=Thresholds(dead_share=0.9)) is IndexState.VALID
+    assert state(engine, made, thresholds=IndexThresholds(dead_share=0.9)) is IndexState.VALID
     assert ensure_index(engine, made) is IndexState.BLOATED
     ends_in_one_valid_index(engine, made)
     assert look(engine, made).bytes < full.bytes / 2
@@ -174,10 +174,10 @@ def test_a_small_index_is_never_bloated(engine: Engine, space: EmbeddingSpace) -
 def test_an_index_that_finds_less_than_it_did_is_degraded_and_built_anew(engine: Engine, space: EmbeddingSpace) -> None:
     assert state(engine, space, recall=0.96) is IndexState.VALID
     assert state(engine, space, recall=0.9) is IndexState.DEGRADED
-    assert state(engine, space, recall=0.9, thresholds=Thresholds(recall=0.85)) is IndexState.VALID
+    assert state(engine, space, recall=0.9, thresholds=IndexThresholds(recall=0.85)) is IndexState.VALID
     before = oid(engine, NAME)
     measured = iter([0.9, 0.99])
-    assert ensure_index(engine, space, Building(recall=lambda: next(measured))) is IndexState.DEGRADED
+    assert ensure_index(engine, space, IndexBuildOptions(recall=lambda: next(measured))) is IndexState.DEGRADED
     ends_in_one_valid_index(engine, space)
     assert oid(engine, NAME) != before
     assert list(measured) == []
@@ -185,10 +185,10 @@ def test_an_index_that_finds_less_than_it_did_is_degraded_and_built_anew(engine:
 
 def test_an_index_that_never_found_more_is_not_built_again_and_again(engine: Engine, space: EmbeddingSpace) -> None:
     before = oid(engine, NAME)
-    assert ensure_index(engine, space, Building(recall=lambda: 0.9)) is IndexState.DEGRADED
+    assert ensure_index(engine, space, IndexBuildOptions(recall=lambda: 0.9)) is IndexState.DEGRADED
     rebuilt = oid(engine, NAME)
     assert rebuilt != before
-    assert ensure_index(engine, space, Building(recall=lambda: 0.9)) is IndexState.VALID
+    assert ensure_index(engine, space, IndexBuildOptions(recall=lambda: 0.9)) is IndexState.VALID
     assert oid(engine, NAME) == rebuilt
     assert state(engine, space, recall=0.895) is IndexState.VALID
     assert state(engine, space, recall=0.88) is IndexState.DEGRADED
@@ -223,15 +223,15 @@ def test_lists_for_far_fewer_rows_are_stale(engine: Engine) -> None:
 
 
 def test_memory_for_the_graph_grows_with_the_rows_up_to_the_limit() -> None:
-    assert memory_mb(shape(), 0, 2048) == 64
-    assert 250 < memory_mb(shape(), 100_000, 2048) < 500
-    assert memory_mb(shape(), 10_000_000, 2048) == 2048
-    sizes = [memory_mb(shape(storage=storage), 100_000, 2048) for storage in ("vector", "halfvec", "bit")]
+    assert build_memory_mb(shape(), 0, 2048) == 64
+    assert 250 < build_memory_mb(shape(), 100_000, 2048) < 500
+    assert build_memory_mb(shape(), 10_000_000, 2048) == 2048
+    sizes = [build_memory_mb(shape(storage=storage), 100_000, 2048) for storage in ("vector", "halfvec", "bit")]
     assert sizes == sorted(sizes, reverse=True)
 
 
 def test_memory_for_lists_is_what_pgvector_asks_for(engine: Engine) -> None:
     lists = shape(method="ivfflat", dimensions=384)
     # 100,000 rows: 100 lists of 10,000 samples; a million: 1,000 lists of 50,000.
-    assert memory_mb(lists, 100_000, 2048) == 64
-    assert 250 < memory_mb(lists, 1_000_000, 2048) < 500
+    assert build_memory_mb(lists, 100_000, 2048) == 64
+    assert 250 < build_memory_mb(lists, 1_000_000, 2048) < 500

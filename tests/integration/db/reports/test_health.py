@@ -28,7 +28,7 @@ def test_a_built_installation_is_well(built: Engine) -> None:
 
 def test_an_installation_before_its_first_ingest_is_well(engine: Engine) -> None:
     checks = found(engine)
-    assert checks["index"] == (True, "no space is live yet: run rag-assets ingest to have something to search")
+    assert checks["index"] == (True, "no space is live yet: run rag-assets ingest")
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from sqlalchemy import Engine
 
 from rag_assets.db.index.definition import create_index
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.reports.size_estimates import index_bytes, table_bytes
-from rag_assets.db.schema.ddl import execute
+from rag_assets.db.reports.size_estimates import estimate_index_bytes, estimate_table_bytes
+from rag_assets.db.schema.ddl import execute_ddl
 from tests.support.runs import rows
 
 ROWS = 400
@@ -31,14 +31,14 @@ def test_sizes_are_those_of_the_server(engine: Engine, dimensions: int) -> None:
         "SELECT pg_relation_size(oid) + coalesce(pg_total_relation_size(nullif(reltoastrelid, 0)), 0) "
         "+ pg_relation_size('sized_pkey') FROM pg_class WHERE relname = 'sized'",
     )
-    assert table_bytes(dimensions, ROWS) == pytest.approx(size, rel=0.1, abs=4 * 8192)
+    assert estimate_table_bytes(dimensions, ROWS) == pytest.approx(size, rel=0.1, abs=4 * 8192)
     for method, storage in (("hnsw", "vector"), ("hnsw", "halfvec"), ("hnsw", "bit"), ("ivfflat", "vector")):
         space = EmbeddingSpace(
             dimensions=dimensions, method=method, storage=storage, distance="cosine", m=16, ef_construction=32
         )
         with engine.begin() as connection:
-            execute(connection, create_index(space, "sized", "ix_sized", rows=ROWS, schema="public"))
+            execute_ddl(connection, create_index(space, "sized", "ix_sized", rows=ROWS, schema="public"))
         [(size,)] = rows(engine, "SELECT pg_relation_size('ix_sized')")
-        assert index_bytes(space, ROWS) == pytest.approx(size, rel=0.1, abs=3 * 8192), (method, storage)
+        assert estimate_index_bytes(space, ROWS) == pytest.approx(size, rel=0.1, abs=3 * 8192), (method, storage)
         with engine.begin() as connection:
-            execute(connection, sql.SQL("DROP INDEX ix_sized"))
+            execute_ddl(connection, sql.SQL("DROP INDEX ix_sized"))

@@ -46,7 +46,7 @@ def test_a_role_without_rights_is_told_what_an_administrator_must_run(
     with pytest.raises(ServiceError) as raised:
         migrations.upgrade(restricted)
     message = str(raised.value)
-    assert message.startswith(f"role {plain_role} may not create the extension pgvector")
+    assert message.startswith(f"role {plain_role} may not create the extension vector")
     assert f"in database {empty_database.database};" in message
     assert message.endswith("CREATE EXTENSION vector;")
 

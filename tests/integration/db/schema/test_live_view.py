@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.spaces import promote
+from rag_assets.db.spaces.spaces import set_live_space
 from rag_assets.errors import IntegrityError
 from tests.support.rows import definition, space_of
 from tests.support.runs import rows
@@ -34,7 +34,7 @@ def execute(engine: Engine, statement: str) -> None:
 
 def flip(engine: Engine, space: EmbeddingSpace) -> None:
     with engine.begin() as connection:
-        assert promote(connection, space)
+        assert set_live_space(connection, space)
 
 
 def test_what_was_granted_on_the_view_stays(engine: Engine, reader: str) -> None:

@@ -8,7 +8,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Engine, inspect
 
 from rag_assets.db.connections.engines import make_engine
-from rag_assets.db.models.embeddings import OVERSAMPLING
+from rag_assets.db.models.embeddings import DEFAULT_OVERSAMPLING
 from rag_assets.db.schema import migrations
 from rag_assets.errors import UsageError
 from rag_assets.repositories import (
@@ -146,7 +146,9 @@ def test_spaces_that_older_versions_cannot_index_step_down_to_those_that_they_ca
     assert rows(engine, left) == [("short", "vector"), ("middle", "halfvec"), ("lists", "vector")]
     assert rows(engine, "SELECT count(*) FROM rag.embeddings") == [(9,)]
     migrations.upgrade(engine)
-    assert rows(engine, "SELECT DISTINCT method, oversampling FROM rag.embedding_spaces") == [("hnsw", OVERSAMPLING)]
+    assert rows(engine, "SELECT DISTINCT method, oversampling FROM rag.embedding_spaces") == [
+        ("hnsw", DEFAULT_OVERSAMPLING)
+    ]
     assert "No new upgrade operations" in migrations.check(engine)
 
 

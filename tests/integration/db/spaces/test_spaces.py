@@ -8,14 +8,13 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.retention import retire
+from rag_assets.db.spaces.partitions import count_vectors, is_runtime_object
+from rag_assets.db.spaces.retention import retire_space
 from rag_assets.db.spaces.spaces import (
-    count_vectors,
-    drop_retired,
+    drop_retired_spaces,
     ensure_space,
-    is_runtime_object,
-    live_space,
-    promote,
+    get_live_space,
+    set_live_space,
     spaces_to_maintain,
 )
 from rag_assets.db.writes.upserts import write_chunks, write_embeddings
@@ -94,15 +93,15 @@ def test_the_view_follows_the_pointer_to_another_dimension_and_chunking(engine: 
     large = space_of(engine, definition("f3", dimensions=3, chunking="c2", storage="halfvec"))
     with engine.begin() as connection:
         _serve(connection, small, ["one ", "two"], [[1, 0], [0, 1]])
-        assert live_space(connection) is None
-        assert promote(connection, small)
+        assert get_live_space(connection) is None
+        assert set_live_space(connection, small)
     assert rows(engine, SHOWN) == [("one ", 2), ("two", 2)]
     with engine.begin() as connection:
         _serve(connection, large, ["one two"], [[1, 0, 0]])
     # What is built beside does not show yet.
     assert rows(engine, SHOWN) == [("one ", 2), ("two", 2)]
     with engine.begin() as connection:
-        assert promote(connection, large)
+        assert set_live_space(connection, large)
     assert rows(engine, SHOWN) == [("one two", 3)]
     assert rows(engine, STATUS) == [(small.id, "previous"), (large.id, "live")]
     assert rows(engine, "SELECT pg_typeof(embedding)::text, source, project FROM rag.live_chunks") == [
@@ -114,18 +113,18 @@ def test_going_back_is_the_same_flip(engine: Engine) -> None:
     first, second = space_of(engine), space_of(engine, definition("f2"))
     for space in (first, second, first):
         with engine.begin() as connection:
-            assert promote(connection, space)
-            assert not promote(connection, space)
+            assert set_live_space(connection, space)
+            assert not set_live_space(connection, space)
     assert rows(engine, STATUS) == [(first.id, "live"), (second.id, "previous")]
 
 
 def test_promoting_the_live_space_makes_a_lost_view_anew(engine: Engine) -> None:
     space = space_of(engine)
     with engine.begin() as connection:
-        promote(connection, space)
+        set_live_space(connection, space)
         connection.execute(text("DROP VIEW rag.live_chunks"))
     with engine.begin() as connection:
-        assert promote(connection, space)
+        assert set_live_space(connection, space)
     assert inspect(engine).get_view_names("rag") == ["live_chunks"]
 
 
@@ -140,10 +139,10 @@ def test_a_flip_that_is_rolled_back_changes_neither_pointer_nor_view(engine: Eng
     first, second = space_of(engine), space_of(engine, definition("f2", chunking="c2"))
     with engine.begin() as connection:
         _serve(connection, first, ["one "], [[1] * 8])
-        promote(connection, first)
+        set_live_space(connection, first)
     with engine.connect() as connection:
-        promote(connection, second)
-        drop_retired(connection)
+        set_live_space(connection, second)
+        drop_retired_spaces(connection)
         connection.rollback()
     assert rows(engine, SHOWN) == [("one ", 8)]
     assert rows(engine, STATUS) == [(first.id, "live"), (second.id, "building")]
@@ -154,13 +153,13 @@ def test_retired_spaces_go_with_partition_probe_and_failures(engine: Engine) -> 
     fill(engine, first, 5)
     with engine.begin() as connection:
         connection.execute(text(f"CREATE UNLOGGED TABLE rag.latency_probe_{first.id} (x int)"))
-        promote(connection, first)
-        promote(connection, second)
-        assert drop_retired(connection) == 0
-        retire(connection, first.id)
-        retire(connection, second.id)
-        assert drop_retired(connection) == 1
-        assert drop_retired(connection) == 0
+        set_live_space(connection, first)
+        set_live_space(connection, second)
+        assert drop_retired_spaces(connection) == 0
+        retire_space(connection, first.id)
+        retire_space(connection, second.id)
+        assert drop_retired_spaces(connection) == 1
+        assert drop_retired_spaces(connection) == 0
     names = inspect(engine).get_table_names("rag")
     assert [name for name in names if is_runtime_object(name)] == [f"embeddings_{second.id}"]
     assert rows(engine, STATUS) == [(second.id, "live")]
@@ -169,9 +168,9 @@ def test_retired_spaces_go_with_partition_probe_and_failures(engine: Engine) -> 
 def test_the_live_space_is_maintained_beside_the_wanted_one_and_after_the_flip(engine: Engine) -> None:
     old, wanted = DEFINITION, definition("f2")
     with engine.begin() as connection:
-        promote(connection, ensure_space(connection, old))
+        set_live_space(connection, ensure_space(connection, old))
         assert [space.fingerprint for space in spaces_to_maintain(connection, wanted)] == ["f2", "f1"]
-        promote(connection, ensure_space(connection, wanted))
+        set_live_space(connection, ensure_space(connection, wanted))
         # So that it can serve again at once.
         assert [space.fingerprint for space in spaces_to_maintain(connection, wanted)] == ["f2", "f1"]
 
@@ -180,9 +179,9 @@ def test_a_retired_space_that_is_wanted_again_is_built_again(engine: Engine) -> 
     first = space_of(engine)
     fill(engine, first, 3)
     with engine.begin() as connection:
-        promote(connection, first)
-        promote(connection, ensure_space(connection, definition("f2")))
-        retire(connection, first.id)
+        set_live_space(connection, first)
+        set_live_space(connection, ensure_space(connection, definition("f2")))
+        retire_space(connection, first.id)
     again = space_of(engine)
     assert (again.id, again.status) == (first.id, "building")
     with engine.connect() as connection:

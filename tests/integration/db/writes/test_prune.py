@@ -2,11 +2,11 @@
 
 from sqlalchemy import Engine, text
 
-from rag_assets.db.spaces.retention import retire
-from rag_assets.db.spaces.spaces import promote
+from rag_assets.db.spaces.retention import retire_space
+from rag_assets.db.spaces.spaces import set_live_space
 from rag_assets.db.writes import prune as pruning
-from rag_assets.db.writes.prune import prune
-from rag_assets.db.writes.rows import EmbeddingFault, EmbeddingRow
+from rag_assets.db.writes.prune import prune_space
+from rag_assets.db.writes.rows import EmbeddingFailureRow, EmbeddingRow
 from rag_assets.db.writes.upserts import delete_documents, write_chunks, write_embeddings
 from rag_assets.documents.text import content_hash
 from tests.support.rows import add_document, chunked, definition, document, fill, space_of, unit_vectors
@@ -16,7 +16,7 @@ from tests.support.runs import rows
 def test_a_space_without_orphans_loses_nothing(engine: Engine) -> None:
     space = space_of(engine)
     fill(engine, space, 20)
-    assert prune(engine, space) == 0
+    assert prune_space(engine, space) == 0
     assert rows(engine, "SELECT count(*) FROM rag.embeddings") == [(20,)]
 
 
@@ -37,21 +37,24 @@ def test_vectors_go_with_the_last_chunk_that_has_their_text(engine: Engine) -> N
         )
     with engine.begin() as connection:
         delete_documents(connection, [first.id])
-    assert prune(engine, space) == 1
+    assert prune_space(engine, space) == 1
     assert rows(engine, "SELECT content_hash FROM rag.embeddings") == [(content_hash("shared"),)]
     with engine.begin() as connection:
         delete_documents(connection, [second.id])
-    assert prune(engine, space) == 1
-    assert prune(engine, space) == 0
+    assert prune_space(engine, space) == 1
+    assert prune_space(engine, space) == 0
 
 
 def test_failures_of_texts_that_are_gone_go_too(engine: Engine) -> None:
     space = space_of(engine)
     fill(engine, space, 1)
     with engine.begin() as connection:
-        faults = [EmbeddingFault(content_hash("text 0 0 "), "kept"), EmbeddingFault(content_hash("gone"), "gone")]
+        faults = [
+            EmbeddingFailureRow(content_hash("text 0 0 "), "kept"),
+            EmbeddingFailureRow(content_hash("gone"), "gone"),
+        ]
         write_embeddings(connection, space.id, [], faults)
-    prune(engine, space)
+    prune_space(engine, space)
     assert rows(engine, "SELECT error FROM rag.embedding_failures") == [("kept",)]
 
 
@@ -64,17 +67,17 @@ def test_chunks_stay_as_long_as_a_space_of_their_chunking_is_in_use(engine: Engi
             write_chunks(connection, chunking, [chunked(row, ["one ", "two"], chunking=chunking)])
     stored = "SELECT DISTINCT chunking FROM rag.document_chunks ORDER BY 1"
     with engine.begin() as connection:
-        promote(connection, old)
-    prune(engine, old)
+        set_live_space(connection, old)
+    prune_space(engine, old)
     assert rows(engine, stored) == [("c1",), ("c2",)]
     with engine.begin() as connection:
-        promote(connection, new)
-    prune(engine, new)
+        set_live_space(connection, new)
+    prune_space(engine, new)
     # The old space is kept for a rollback.
     assert rows(engine, stored) == [("c1",), ("c2",)]
     with engine.begin() as connection:
-        retire(connection, old.id)
-    prune(engine, new)
+        retire_space(connection, old.id)
+    prune_space(engine, new)
     assert rows(engine, stored) == [("c2",)]
     assert rows(engine, "SELECT chunking FROM rag.document_chunkings") == [("c2",)]
 
@@ -91,5 +94,5 @@ def test_of_the_questions_asked_the_newest_are_kept(engine: Engine) -> None:
             ),
             {"space": space.id, "kept": kept},
         )
-    prune(engine, space)
+    prune_space(engine, space)
     assert rows(engine, "SELECT count(*), max(query_hash) FROM rag.query_vectors") == [(kept, kept.to_bytes(4))]

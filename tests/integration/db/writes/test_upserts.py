@@ -8,14 +8,15 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
-from rag_assets.db.writes.rows import DocumentFailure, DocumentTouch, EmbeddingFault, EmbeddingRow, project_id
+from rag_assets.db.models.projects import derive_project_id
+from rag_assets.db.writes.rows import DocumentFailureRow, EmbeddingFailureRow, EmbeddingRow, SourceVersionRow
 from rag_assets.db.writes.upserts import (
     delete_documents,
-    fail_documents,
-    touch_documents,
     write_chunks,
+    write_document_failures,
     write_documents,
     write_embeddings,
+    write_source_versions,
 )
 from rag_assets.documents.text import content_hash
 from rag_assets.projects.store import save_project
@@ -67,11 +68,11 @@ def test_documents_come_back_as_they_were_written(engine: Engine) -> None:
 
 def test_a_document_written_again_is_updated_and_no_longer_failed(engine: Engine) -> None:
     row = document()
-    failure = DocumentFailure(row.id, row.project_id, row.file_path, "markdown", "is broken", "text-1", hash="h")
+    failure = DocumentFailureRow(row.id, row.project_id, row.file_path, "markdown", "is broken", "text-1", hash="h")
     with engine.begin() as connection:
         write_documents(connection, [row])
     with engine.begin() as connection:
-        assert fail_documents(connection, [failure]).failed == 1
+        assert write_document_failures(connection, [failure]).failed == 1
     state = "SELECT content, status, error, hash FROM rag.documents"
     # What was known of it stays, beside the reason.
     assert rows(engine, state) == [("one two", "failed", "is broken", "h")]
@@ -84,8 +85,9 @@ def test_a_document_written_again_is_updated_and_no_longer_failed(engine: Engine
 def test_a_document_that_never_could_be_read_has_a_row_with_its_reason(engine: Engine) -> None:
     row = document()
     with engine.begin() as connection:
-        fail_documents(
-            connection, [DocumentFailure(row.id, row.project_id, "a.md", "pdf", "is encrypted", "pdf-1", size_bytes=9)]
+        write_document_failures(
+            connection,
+            [DocumentFailureRow(row.id, row.project_id, "a.md", "pdf", "is encrypted", "pdf-1", size_bytes=9)],
         )
     assert rows(engine, "SELECT content, status, error, size_bytes FROM rag.documents") == [
         (None, "failed", "is encrypted", 9)
@@ -98,7 +100,7 @@ def test_touching_changes_the_version_alone(engine: Engine) -> None:
         write_documents(connection, [row])
         before = connection.execute(text("SELECT updated_at FROM rag.documents")).all()
     with engine.begin() as connection:
-        touch_documents(connection, [DocumentTouch(row.id, "v2")])
+        write_source_versions(connection, [SourceVersionRow(row.id, "v2")])
         assert connection.execute(text("SELECT source_version FROM rag.documents")).scalar_one() == "v2"
         assert connection.execute(text("SELECT content FROM rag.documents")).scalar_one() == row.content
     assert before
@@ -118,10 +120,10 @@ def test_deleting_documents_takes_their_chunks_along(engine: Engine) -> None:
 def test_writing_nothing_is_nothing(engine: Engine) -> None:
     with engine.begin() as connection:
         written = write_documents(connection, [])
-        written += fail_documents(connection, [])
+        written += write_document_failures(connection, [])
         written += delete_documents(connection, [])
         written += write_chunks(connection, "c1", [])
-        touch_documents(connection, [])
+        write_source_versions(connection, [])
     assert (written.inserted, written.updated, written.deleted, written.failed) == (0, 0, 0, 0)
 
 
@@ -240,7 +242,7 @@ def test_a_text_that_failed_is_set_aside_until_it_has_a_vector(engine: Engine) -
     reasons = "SELECT content_hash, error FROM rag.embedding_failures"
     for reason in ("first", "second"):
         with engine.begin() as connection:
-            assert write_embeddings(connection, space.id, [], [EmbeddingFault(hash_, reason)]).failed == 1
+            assert write_embeddings(connection, space.id, [], [EmbeddingFailureRow(hash_, reason)]).failed == 1
         assert rows(engine, reasons) == [(hash_, reason)]
     with engine.begin() as connection:
         write_embeddings(connection, space.id, [EmbeddingRow(hash_, unit_vectors(1, 8)[0])])
@@ -266,7 +268,7 @@ def test_two_writers_of_the_same_texts_do_not_clash(engine: Engine) -> None:
 
 
 def test_a_write_that_fails_half_way_leaves_nothing(engine: Engine) -> None:
-    rest = document("b.md", project_id=project_id("unknown"))
+    rest = document("b.md", project_id=derive_project_id("unknown"))
     with pytest.raises(IntegrityError, match="foreign key"), engine.begin() as connection:
         write_documents(connection, [document(), rest])
     assert rows(engine, "SELECT id FROM rag.documents") == []

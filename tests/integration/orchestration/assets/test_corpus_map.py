@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from rag_assets.db.spaces.spaces import live_space
+from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.pipeline.audit.corpus_map import corpus_map
 from tests.support.runs import fake_defs
 
 
 def test_the_map_shows_each_distinct_text_once_under_a_project_that_has_it(built: Engine) -> None:
     with built.connect() as connection:
-        space = live_space(connection)
+        space = get_live_space(connection)
         distinct = connection.scalar(text("SELECT count(DISTINCT content_hash) FROM rag.document_chunks"))
     assert space is not None
     found = corpus_map(built, space)
@@ -23,7 +23,7 @@ def test_the_map_shows_each_distinct_text_once_under_a_project_that_has_it(built
 
 def test_the_axes_are_those_along_which_the_vectors_differ_most(built: Engine) -> None:
     with built.connect() as connection:
-        space = live_space(connection)
+        space = get_live_space(connection)
         stored = connection.scalars(text("SELECT embedding::float4[] FROM rag.embeddings ORDER BY content_hash")).all()
     assert space is not None
     found = corpus_map(built, space)
@@ -35,7 +35,7 @@ def test_the_axes_are_those_along_which_the_vectors_differ_most(built: Engine) -
 
 def test_a_sample_is_as_large_as_was_asked(built: Engine) -> None:
     with built.connect() as connection:
-        space = live_space(connection)
+        space = get_live_space(connection)
     assert space is not None
     assert sum(map(len, corpus_map(built, space, most=2).dots.values())) == 2
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from rag_assets.db.spaces.retention import previous_space
-from rag_assets.db.spaces.spaces import SpaceDefinition, live_space, partition_name
+from rag_assets.db.spaces.partitions import partition_name
+from rag_assets.db.spaces.retention import get_previous_space
+from rag_assets.db.spaces.spaces import SpaceDefinition, get_live_space
 from rag_assets.errors import IntegrityError, ServiceError, UsageError
 from rag_assets.pipeline.audit import latency
 from rag_assets.pipeline.audit.promotion import serves_wanted_space
@@ -270,7 +271,7 @@ def test_a_space_that_a_run_writes_to_is_not_dropped_under_it(steps: Steps, flip
         age(steps, 1, 8)
         # A run has no time to wait for another one: the next will do it.
         with steps.engine.begin() as connection:
-            assert previous_space(connection) is not None
+            assert get_previous_space(connection) is not None
         assert steps.live()["spaces_dropped"] == 0
     assert steps.live()["spaces_dropped"] == 1
 
@@ -282,7 +283,7 @@ def test_a_live_space_whose_model_is_gone_does_not_keep_another_from_taking_over
         connection.execute(text("UPDATE rag.embedding_spaces SET model = 'nobody/has-this', fingerprint = 'old'"))
     write(zoo / "yak.md", "The yak came yesterday.")
     assert ingest(steps)["flipped"]
-    assert "the live space 1 is not kept up to date: the model 'nobody/has-this' cannot be had" in caplog.text
+    assert "the live space 1 is not kept up to date: cannot load the model 'nobody/has-this'" in caplog.text
     assert found(steps, "yak came")[1][0] == "yak.md"
 
 
@@ -336,7 +337,7 @@ def test_searches_see_the_chunks_of_the_live_space_alone_all_the_way(
 ) -> None:
     def check(space: int) -> None:
         with steps.engine.connect() as connection:
-            live = live_space(connection)
+            live = get_live_space(connection)
         assert live is not None
         of_space = {
             id_

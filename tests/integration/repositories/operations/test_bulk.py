@@ -20,7 +20,7 @@ from rag_assets.db.models import (
     User,
     UserSession,
 )
-from rag_assets.db.writes.rows import Written
+from rag_assets.db.writes.rows import WriteCounts
 from rag_assets.documents.text import content_hash
 from rag_assets.errors import UsageError
 from rag_assets.repositories import Bulk, SyncBulk
@@ -74,13 +74,13 @@ def test_each_table_of_the_application_takes_rows(engine: Engine, bulk: SyncBulk
 
 
 def test_an_upsert_writes_only_what_differs(engine: Engine, bulk: SyncBulk) -> None:
-    assert bulk.upsert_rows(User, people(10)) == Written(inserted=10)
+    assert bulk.upsert_rows(User, people(10)) == WriteCounts(inserted=10)
     stamped = "SELECT id, updated_at, xmin::text FROM rag.users ORDER BY id"
     before = rows(engine, stamped)
-    assert bulk.upsert_rows(User, people(10)) == Written(unchanged=10)
+    assert bulk.upsert_rows(User, people(10)) == WriteCounts(unchanged=10)
     assert rows(engine, stamped) == before
     changed = [*people(5, "m"), *list(people(12))[5:]]
-    assert bulk.upsert_rows(User, changed, batch_rows=4) == Written(inserted=2, updated=5, unchanged=5)
+    assert bulk.upsert_rows(User, changed, batch_rows=4) == WriteCounts(inserted=2, updated=5, unchanged=5)
     after = rows(engine, stamped)
     assert [new[1] > old[1] for new, old in zip(after, before, strict=False)] == [True] * 5 + [False] * 5
 
@@ -91,7 +91,7 @@ def test_an_upsert_can_go_by_another_unique_key(engine: Engine, bulk: SyncBulk) 
         bulk.upsert_rows(Specialization, given, by=["name"])
     assert rows(engine, "SELECT name, description FROM rag.specializations") == [("chef", "new")]
     only_the_key = [{"name": "chef"}, {"name": "baker"}]
-    assert bulk.upsert_rows(Specialization, only_the_key, by=["name"]) == Written(inserted=1, unchanged=1)
+    assert bulk.upsert_rows(Specialization, only_the_key, by=["name"]) == WriteCounts(inserted=1, unchanged=1)
 
 
 @pytest.mark.parametrize(
@@ -131,12 +131,12 @@ def test_a_key_given_twice_or_not_at_all_is_refused(engine: Engine, bulk: SyncBu
     assert rows(engine, "SELECT count(*) FROM rag.users") == [(0,)]
 
 
-def test_the_async_form_takes_the_same_rows(engine: Engine, in_loop: InLoop[Written]) -> None:
-    async def work(async_engine: Any) -> Written:
+def test_the_async_form_takes_the_same_rows(engine: Engine, in_loop: InLoop[WriteCounts]) -> None:
+    async def work(async_engine: Any) -> WriteCounts:
         assert await Bulk(async_engine).insert_rows(User, people(10)) == 10
         return await Bulk(async_engine).upsert_rows(User, people(20))
 
-    assert in_loop(work) == Written(inserted=10, unchanged=10)
+    assert in_loop(work) == WriteCounts(inserted=10, unchanged=10)
     assert rows(engine, "SELECT count(*) FROM rag.users") == [(20,)]
 
 

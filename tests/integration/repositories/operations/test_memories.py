@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rag_assets.db.models import EmbeddingSpace, Memory, User
-from rag_assets.db.spaces.spaces import promote
+from rag_assets.db.spaces.spaces import set_live_space
 from rag_assets.db.writes.rows import EmbeddingRow
 from rag_assets.db.writes.upserts import write_embeddings
 from rag_assets.documents.text import content_hash
@@ -39,7 +39,7 @@ MEANING = RecallWeights(importance=0, recency=0)
 def space(engine: Engine) -> EmbeddingSpace:
     made = space_of(engine, definition("memories", kind="memories"))
     with engine.begin() as connection:
-        promote(connection, made)
+        set_live_space(connection, made)
     return made
 
 
@@ -318,12 +318,12 @@ def test_a_wrong_question_is_refused(
 def test_a_live_space_of_memories_leaves_the_view_of_chunks_alone(engine: Engine, space: EmbeddingSpace) -> None:
     shown = "SELECT pg_get_viewdef('rag.live_chunks')"
     with engine.begin() as connection:
-        promote(connection, space_of(engine))
+        set_live_space(connection, space_of(engine))
     before = rows(engine, shown)
     with engine.begin() as connection:
-        assert promote(connection, space_of(engine, definition("more", kind="memories")))
+        assert set_live_space(connection, space_of(engine, definition("more", kind="memories")))
     with engine.begin() as connection:
-        assert not promote(connection, space_of(engine, definition("more", kind="memories")))
+        assert not set_live_space(connection, space_of(engine, definition("more", kind="memories")))
     assert rows(engine, shown) == before
 
 

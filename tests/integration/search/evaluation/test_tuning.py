@@ -8,7 +8,7 @@ from sqlalchemy import Engine, text
 
 from rag_assets.db.index.build import ensure_index
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.spaces import live_space, promote
+from rag_assets.db.spaces.spaces import get_live_space, set_live_space
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.evaluation.tuning import RecallCurve, SweepPoint, store_ef_search, sweep_ef_search
 from tests.support.rows import definition, fill, space_of, unit_vectors
@@ -26,7 +26,7 @@ def sparse(engine: Engine) -> EmbeddingSpace:
     fill(engine, space, 1_500)
     build(engine, space)
     with engine.begin() as connection:
-        promote(connection, space)
+        set_live_space(connection, space)
     return space
 
 
@@ -86,7 +86,7 @@ def test_the_smallest_setting_that_reaches_the_target_is_stored_with_its_curve(
     assert chosen.worst_recall >= target
     assert all(point.worst_recall < target for point in found.points if point.ef_search < chosen.ef_search)
     with engine.connect() as connection:
-        live = live_space(connection)
+        live = get_live_space(connection)
     assert live is not None
     assert live.ef_search == chosen.ef_search
     stored: Any = live.tuning

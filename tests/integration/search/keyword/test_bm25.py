@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy import Engine
 
-from rag_assets.db.writes.word_statistics import refresh_words
+from rag_assets.db.writes.word_statistics import refresh_word_statistics
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.keyword import search as words
 from rag_assets.search.keyword.bm25 import K1, B
@@ -144,7 +144,7 @@ def test_each_language_is_compared_in_its_own_lexemes(engine: Engine) -> None:
 
 
 def test_words_written_since_the_last_count_are_found(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag_assets.db.writes.word_statistics.SMALL", 10)
+    monkeypatch.setattr("rag_assets.db.writes.word_statistics.ALWAYS_RECOUNT_BELOW", 10)
     write(engine, {f"{n:03}.txt": "the river" for n in range(200)})
     counted = "SELECT chunks FROM rag.word_statistics"
     write(engine, {"new.txt": "one quokka"})
@@ -155,7 +155,7 @@ def test_words_written_since_the_last_count_are_found(engine: Engine, monkeypatc
 
 
 def test_a_new_language_is_always_counted(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag_assets.db.writes.word_statistics.SMALL", 10)
+    monkeypatch.setattr("rag_assets.db.writes.word_statistics.ALWAYS_RECOUNT_BELOW", 10)
     write(engine, {f"{n:03}.txt": "the river" for n in range(200)})
     write(engine, {"de.txt": "die Häuser"}, project="de", language="german")
     assert paths(engine, "Haus") == ["de.txt"]
@@ -163,8 +163,8 @@ def test_a_new_language_is_always_counted(engine: Engine, monkeypatch: pytest.Mo
 
 def test_nothing_is_counted_twice(engine: Engine) -> None:
     write(engine, {"a.txt": "the river"})
-    assert refresh_words(engine, "c1") is False
-    assert refresh_words(engine, "never") is False
+    assert refresh_word_statistics(engine, "c1") is False
+    assert refresh_word_statistics(engine, "never") is False
 
 
 def test_repetitions_count_up_to_what_a_tsvector_keeps(engine: Engine) -> None:

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.db.connections.engines import make_engine
-from rag_assets.db.spaces.spaces import live_space
-from rag_assets.db.writes.word_statistics import refresh_words
+from rag_assets.db.spaces.spaces import get_live_space
+from rag_assets.db.writes.word_statistics import refresh_word_statistics
 from rag_assets.errors import UsageError
 from rag_assets.search.keyword.bm25 import K1, B
 from rag_assets.search.retriever import Answer, Retriever
@@ -152,11 +152,11 @@ def test_what_has_an_excluded_word_is_not_found_by_its_meaning_either(
 
 def test_words_are_counted_again_only_when_chunks_have_changed(animals: Engine, folder: Path) -> None:
     with animals.connect() as connection:
-        space = live_space(connection)
+        space = get_live_space(connection)
     assert space is not None
     count = "SELECT documents FROM rag.lexemes WHERE lexeme = 'zebra'"
     assert rows(animals, count) == [(1,)]
-    assert refresh_words(animals, space.chunking) is False
+    assert refresh_word_statistics(animals, space.chunking) is False
     new = folder / "new.txt"
     new.write_text("One more zebra.")
     ingest(animals, folder)

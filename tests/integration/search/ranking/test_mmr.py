@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine
 
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.spaces import live_space
+from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.errors import UsageError
 from rag_assets.search.ranking.mmr import diversify, fetch_chunk_vectors, mmr
 from tests.support.check_runs import change
@@ -87,7 +87,7 @@ def test_an_impossible_balance_is_refused(balance: float) -> None:
 @pytest.fixture
 def space(built: Engine) -> EmbeddingSpace:
     with built.connect() as connection:
-        found = live_space(connection)
+        found = get_live_space(connection)
     assert found is not None
     return found
 

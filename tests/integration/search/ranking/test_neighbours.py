@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine, event
 
-from rag_assets.db.writes.rows import ChunkedDocument, ChunkRow, DocumentRow, chunk_id
+from rag_assets.db.models.chunks import derive_chunk_id
+from rag_assets.db.writes.rows import ChunkedDocument, ChunkRow, DocumentRow
 from rag_assets.db.writes.upserts import write_chunks, write_documents
 from rag_assets.documents.text import content_hash
 from rag_assets.errors import UsageError
@@ -22,7 +23,7 @@ def cut(row: DocumentRow, spans: Sequence[tuple[int, int]], chunking: str = "c1"
     chunks = []
     for index, (start, end) in enumerate(spans):
         text = row.content[start:end]
-        id_ = chunk_id(row.id, chunking, content_hash(text), index)
+        id_ = derive_chunk_id(row.id, chunking, content_hash(text), index)
         chunks.append(ChunkRow(id_, row.id, chunking, index, text, content_hash(text), start, end, 3, []))
     return ChunkedDocument(row.id, row.content_hash, chunks)
 

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, Engine, text
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.index.build import ensure_index
 from rag_assets.db.index.knn import candidates_of, graph_values, nearest_texts
-from rag_assets.db.index.state import index_in_use
+from rag_assets.db.index.state import used_index_name
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.spaces import partition, promote
+from rag_assets.db.spaces.partitions import partition
+from rag_assets.db.spaces.spaces import set_live_space
 from rag_assets.pipeline.audit import index, index_recall, vectors
 from rag_assets.search.evaluation.query_plans import force_index_scan, index_search_statement, uses_index
 from rag_assets.search.evaluation.tuning import sweep_ef_search
@@ -47,7 +48,7 @@ def kind(request: pytest.FixtureRequest, admin: Engine, template: str) -> Iterat
         fill(engine, space, VECTORS)
         ensure_index(engine, space)
         with engine.begin() as connection:
-            promote(connection, space)
+            set_live_space(connection, space)
         yield engine, space
         engine.dispose()
 
@@ -72,7 +73,7 @@ def test_the_index_serves_the_statement_that_searches_send(kind: tuple[Engine, E
     used = index.index_used(engine, space)
     assert used.passed, used.reason
     with engine.begin() as connection:
-        name = index_in_use(connection, space)
+        name = used_index_name(connection, space)
         values = graph_values(str(unit_vectors(1, DIMENSIONS)[0].tolist()), 100)
         assert uses_index(connection, index_search_statement(space, 10, 100), values, name, forced=True)
 
@@ -142,7 +143,7 @@ def test_other_clients_are_served_by_the_index_through_the_view(kind: tuple[Engi
     with engine.begin() as connection:
         force_index_scan(connection)
         plan = connection.execute(text(f"EXPLAIN SELECT source FROM rag.live_chunks ORDER BY {order} LIMIT 800"))
-        assert index_in_use(connection, space) in "\n".join(row[0] for row in plan)
+        assert used_index_name(connection, space) in "\n".join(row[0] for row in plan)
 
 
 def test_the_latency_check_tops_it_up_under_the_same_kind_of_index(kind: tuple[Engine, EmbeddingSpace]) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 from rag_assets.db.connections.engines import DRIVER, make_engine
 from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.connections.retry import writing
-from rag_assets.db.index.build import Building, ensure_index, rebuild_index
+from rag_assets.db.index.build import IndexBuildOptions, ensure_index, rebuild_index
 from rag_assets.db.index.definition import create_index, index_name
 from rag_assets.db.index.state import IndexState
 from rag_assets.db.locks import exclusively
@@ -56,10 +56,10 @@ def slow_space(engine: Engine) -> EmbeddingSpace:
 class Builder:
     """A build in a thread of its own, and what came of it."""
 
-    def __init__(self, engine: Engine, space: EmbeddingSpace, building: Building | None = None) -> None:
+    def __init__(self, engine: Engine, space: EmbeddingSpace, building: IndexBuildOptions | None = None) -> None:
         self.outcome: Any = None
         self._engine = engine
-        arguments = (engine, space, building or Building(wait_s=60))
+        arguments = (engine, space, building or IndexBuildOptions(wait_s=60))
         self._thread = threading.Thread(target=self._build, args=arguments)
 
     def _build(self, *arguments: Any) -> None:
@@ -94,7 +94,7 @@ def signalled(engine: Engine, statement: str, pid: int) -> None:
 
 
 def ends_in_one_valid_index(engine: Engine, space: EmbeddingSpace) -> None:
-    assert ensure_index(engine, space, Building(wait_s=60)) is IndexState.VALID
+    assert ensure_index(engine, space, IndexBuildOptions(wait_s=60)) is IndexState.VALID
     assert indexes(engine, space) == [(index_name(space), True)]
 
 
@@ -116,7 +116,7 @@ def test_a_build_that_is_cancelled_again_and_again_says_so_and_leaves_nothing(
             last = backend(engine, other_than=last)
             signalled(engine, CANCEL, last)
     assert isinstance(builder.outcome, ServiceError)
-    assert f"building the index {index_name(space)} was cancelled again and again" in str(builder.outcome)
+    assert f"building the index {index_name(space)} was cancelled repeatedly" in str(builder.outcome)
     assert indexes(engine, space) == []
     assert ensure_index(engine, space) is IndexState.ABSENT
     ends_in_one_valid_index(engine, space)
@@ -126,7 +126,7 @@ def test_a_build_that_is_ended_with_its_run_is_cancelled_and_leaves_nothing(
     engine: Engine, space: EmbeddingSpace
 ) -> None:
     with pytest.raises(Interrupted), interrupted(lambda: backend(engine)):
-        ensure_index(engine, space, Building(wait_s=60))
+        ensure_index(engine, space, IndexBuildOptions(wait_s=60))
     assert rows(engine, "SELECT pid FROM pg_stat_progress_create_index") == []
     assert rows(engine, "SELECT pid FROM pg_locks WHERE locktype = 'advisory'") == []
     assert indexes(engine, space) == []
@@ -154,7 +154,7 @@ def test_after_a_client_was_killed_in_the_middle_there_is_one_valid_index(
     with killed_client(engine, database) as pid:
         assert state(engine, space) is IndexState.BUILDING
     # Its backend may have noticed that nobody waits for it, be at work still, or have come to its end.
-    ensure_index(engine, space, Building(wait_s=60))
+    ensure_index(engine, space, IndexBuildOptions(wait_s=60))
     ends_in_one_valid_index(engine, space)
     assert rows(engine, "SELECT pid FROM pg_stat_activity WHERE pid = :pid", pid=pid) == []
 
@@ -173,7 +173,7 @@ def test_a_backend_whose_client_was_killed_ends_soon_and_the_next_build_removes_
             time.sleep(0.1)
         assert state(engine, space) is IndexState.INVALID
         writer.rollback()
-    assert ensure_index(engine, space, Building(wait_s=60)) is IndexState.INVALID
+    assert ensure_index(engine, space, IndexBuildOptions(wait_s=60)) is IndexState.INVALID
     ends_in_one_valid_index(engine, space)
 
 
@@ -192,8 +192,8 @@ def killed_client(engine: Engine, database: URL, phase: str = MIDDLE) -> Iterato
 def test_a_backend_that_goes_on_for_too_long_is_named(engine: Engine, space: EmbeddingSpace, database: URL) -> None:
     with waiting_build(engine, space, database) as pid:
         assert state(engine, space) is IndexState.BUILDING
-        with pytest.raises(ServiceError, match=f"in the hands of backend {pid} for more than 0.5 s.*pg_terminate"):
-            ensure_index(engine, space, Building(wait_s=0.5))
+        with pytest.raises(ServiceError, match=f"backend {pid} has been building .* for more than 0.5 s.*pg_terminate"):
+            ensure_index(engine, space, IndexBuildOptions(wait_s=0.5))
     ends_in_one_valid_index(engine, space)
 
 
@@ -245,7 +245,7 @@ def test_whoever_waits_for_the_builder_is_nothing_that_the_builder_waits_for(
 def test_a_builder_does_not_wait_longer_for_another_one_than_it_may(engine: Engine) -> None:
     made = space_of(engine)
     with exclusively(engine, f"index of space {made.id}", wait_s=1), pytest.raises(ServiceError, match="index of"):
-        ensure_index(engine, made, Building(wait_s=0.1))
+        ensure_index(engine, made, IndexBuildOptions(wait_s=0.1))
 
 
 def test_a_lock_that_is_not_to_be_had_is_an_error_that_names_its_holder(engine: Engine, database: URL) -> None:
@@ -256,13 +256,13 @@ def test_a_lock_that_is_not_to_be_had_is_an_error_that_names_its_holder(engine: 
     with holder.connect() as writer:
         writer.execute(text("DELETE FROM rag.embeddings_1 WHERE false"))
         with pytest.raises(ServiceError) as raised:
-            ensure_index(engine, made, Building(wait_s=0.5))
+            ensure_index(engine, made, IndexBuildOptions(wait_s=0.5))
         message = str(raised.value)
-        assert message.startswith(f"the index {index_name(made)} waited 0.5 s for the writer (backend ")
+        assert message.startswith(f"building the index {index_name(made)} waited 0.5 s for the writer (backend ")
         assert message.endswith("wait for that to end (or end it), then run again.")
         writer.rollback()
     holder.dispose()
-    assert ensure_index(engine, made, Building(wait_s=10)) in (IndexState.ABSENT, IndexState.INVALID)
+    assert ensure_index(engine, made, IndexBuildOptions(wait_s=10)) in (IndexState.ABSENT, IndexState.INVALID)
     ends_in_one_valid_index(engine, made)
 
 
@@ -431,7 +431,7 @@ def test_shared_memory_that_is_too_small_makes_the_build_serial(own_server: Embe
     with own_engine(own_server) as engine:
         space = large_space(engine)
         with files_at_most(own_server, 48 * MIB):
-            assert ensure_index(engine, space, Building(wait_s=60)) is IndexState.ABSENT
+            assert ensure_index(engine, space, IndexBuildOptions(wait_s=60)) is IndexState.ABSENT
         assert "shared memory" in own_server.log.read_text()
         ends_in_one_valid_index(engine, space)
 
@@ -442,8 +442,8 @@ def test_a_full_disk_is_said_its_room_given_back_and_the_next_build_succeeds(own
         engine.dispose()
         # Less than the index, and more than a segment of the server's own log.
         with files_at_most(own_server, 18 * MIB), pytest.raises(ServiceError) as raised:
-            ensure_index(engine, space, Building(wait_s=60))
-        assert f"the server has no room for the index {index_name(space)}" in str(raised.value)
+            ensure_index(engine, space, IndexBuildOptions(wait_s=60))
+        assert f"the server has no space for the index {index_name(space)}" in str(raised.value)
         assert indexes(engine, space) == []
-        assert ensure_index(engine, space, Building(wait_s=60)) is IndexState.ABSENT
+        assert ensure_index(engine, space, IndexBuildOptions(wait_s=60)) is IndexState.ABSENT
         ends_in_one_valid_index(engine, space)

@@ -89,9 +89,11 @@ def test_a_model_that_is_nowhere_is_one_clear_error_each_time(tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     reranker = CrossEncoderReranker("some-nowhere/cross-encoder")
     for _ in range(2):
-        with pytest.raises(ServiceError, match=r"'some-nowhere/cross-encoder' cannot be had: .*RAG_ASSETS_RERANKER"):
+        with pytest.raises(
+            ServiceError, match=r"cannot load the model 'some-nowhere/cross-encoder': .*RAG_ASSETS_RERANKER"
+        ):
             reranker.score("q", ["a"])
-    with pytest.raises(ServiceError, match="neither a folder nor a name on the hub"):
+    with pytest.raises(ServiceError, match="neither a folder nor the name of a model on the hub"):
         CrossEncoderReranker("no such/folder/anywhere").score("q", ["a"])
 
 
