@@ -1,4 +1,4 @@
-"""What an application stores and reads, one class a noun: `Users` for an event loop, `SyncUsers` without."""
+"""What an application stores and reads: a class for each table, async (`Users`) and blocking (`SyncUsers`)."""
 
 from rag_assets.repositories.aio import (
     Adapters,

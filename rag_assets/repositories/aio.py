@@ -4,14 +4,14 @@ Each method runs the function of the same name in `rag_assets.repositories.opera
 """
 
 from rag_assets.repositories.base import Repository, async_method
-from rag_assets.repositories.core import purge as purging
+from rag_assets.repositories.core.purge import purge_conversation
 from rag_assets.repositories.operations import (
     adapters,
     bulk,
     conversations,
     documents,
-    forks,
     memories,
+    message_history,
     messages,
     projects,
     recall,
@@ -34,18 +34,19 @@ class Users(Repository):
 
 
 class Sessions(Repository):
-    """Login sessions of users, each known by a secret token of which only the hash is stored."""
+    """Login sessions of users, authenticated by a secret token; only its hash is stored."""
 
     create = async_method(sessions.create)
     authenticate = async_method(sessions.authenticate, "read")
     touch = async_method(sessions.touch)
     revoke = async_method(sessions.revoke)
     revoke_all = async_method(sessions.revoke_all)
-    expire = async_method(sessions.delete_expired)
+    delete_expired = async_method(sessions.delete_expired)
+    expire = async_method(sessions.expire)
 
 
 class Conversations(Repository):
-    """Conversations, their messages and their forks."""
+    """Conversations with their messages and forks. Messages are numbered by version, from 1, without gaps."""
 
     create = async_method(conversations.create)
     get = async_method(conversations.get, "read")
@@ -53,21 +54,23 @@ class Conversations(Repository):
     rename = async_method(conversations.rename)
     append = async_method(messages.append)
     append_many = async_method(messages.append_many)
-    history = async_method(messages.history, "read")
-    window = async_method(messages.window, "read")
+    history = async_method(message_history.history, "read")
+    window = async_method(message_history.window, "read")
     delete_message = async_method(messages.delete_message)
-    fork = async_method(forks.fork)
-    list_forks = async_method(forks.list_forks, "read")
+    fork = async_method(conversations.fork)
+    list_forks = async_method(conversations.list_forks, "read")
     soft_delete = async_method(conversations.soft_delete)
     restore = async_method(conversations.restore)
-    purge = async_method(purging.purge_conversation)
+    purge = async_method(purge_conversation)
 
 
 class Messages(Repository):
+    """The messages of conversations; `Conversations` has the same methods."""
+
     append = async_method(messages.append)
     append_many = async_method(messages.append_many)
-    history = async_method(messages.history, "read")
-    window = async_method(messages.window, "read")
+    history = async_method(message_history.history, "read")
+    window = async_method(message_history.window, "read")
     delete = async_method(messages.delete_message)
 
 
@@ -126,11 +129,12 @@ class Documents(Repository):
     find_by_path = async_method(documents.find_by_path, "read")
     list_by_project = async_method(documents.list_by_project, "read")
     update = async_method(documents.update)
-    forget = async_method(documents.delete)
+    delete = async_method(documents.delete)
+    forget = async_method(documents.forget)
 
 
 class Bulk(Repository):
     """Inserts or upserts of many rows into one table, by COPY, in one transaction."""
 
-    insert_rows = async_method(bulk.insert_rows, "once")
-    upsert_rows = async_method(bulk.upsert_rows, "once")
+    insert_rows = async_method(bulk.insert_rows, "write_once")
+    upsert_rows = async_method(bulk.upsert_rows, "write_once")

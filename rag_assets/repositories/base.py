@@ -1,13 +1,16 @@
-"""How a repository runs an operation: one function on a connection, one transaction, clear errors, async or not."""
+"""The base classes of the repositories, and how one of their methods runs: one operation in one transaction."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
+from psycopg.errors import CardinalityViolation, CheckViolation, ForeignKeyViolation, NotNullViolation, UniqueViolation
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from rag_assets.db.connections.retry import reading, reading_async, writing, writing_async
-from rag_assets.repositories.core.error_messages import translate_errors
+from rag_assets.errors import UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -15,15 +18,15 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# `once` is for what cannot be done again when its connection breaks: it consumes what it is given.
-Access = Literal["read", "write", "once"]
+# `write_once` is for operations that consume an iterator: they cannot be repeated when the connection breaks.
+Access = Literal["read", "write", "write_once"]
 
 
 class Repository:
-    """Each method is one transaction: it is done wholly or not at all.
+    """Base of the async repositories. Each method is one transaction: it is applied completely or not at all.
 
-    With a `reader`, what only reads goes through its connections. Where a connection breaks, an operation is done
-    again as far as that is safe (`rag_assets.db.connections.retry`).
+    Methods that only read use `reader` where it is given. When a connection breaks, a method is repeated where that
+    is safe (see `rag_assets.db.connections.retry`). Values that a table refuses raise UsageError.
     """
 
     def __init__(self, engine: "AsyncEngine", *, reader: "AsyncEngine | None" = None) -> None:
@@ -32,7 +35,7 @@ class Repository:
 
 
 class SyncRepository:
-    """The twin of `Repository` for code without an event loop; it runs the very same functions."""
+    """Base of the blocking repositories; otherwise like `Repository`, and with the same operations."""
 
     def __init__(self, engine: Engine, *, reader: Engine | None = None) -> None:
         self._engine = engine
@@ -40,18 +43,18 @@ class SyncRepository:
 
 
 def async_method(
-    operation: Callable[Concatenate[Connection, P], R], kind: Access = "write"
+    operation: Callable[Concatenate[Connection, P], R], access: Access = "write"
 ) -> Callable[Concatenate[Repository, P], Coroutine[Any, Any, R]]:
-    """The operation as an async method, with its docstring and its signature but for the connection."""
+    """The operation as an async method, with its docstring and its signature without the connection."""
 
     async def method(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with translate_errors():
-            match kind:
+            match access:
                 case "read":
                     return await reading_async(self._reader, operation, *args, **kwargs)
                 case "write":
                     return await writing_async(self._engine, operation, *args, **kwargs)
-                case "once":
+                case "write_once":
                     async with self._engine.begin() as connection:
                         return await connection.run_sync(operation, *args, **kwargs)
 
@@ -60,20 +63,48 @@ def async_method(
 
 
 def sync_method(
-    operation: Callable[Concatenate[Connection, P], R], kind: Access = "write"
+    operation: Callable[Concatenate[Connection, P], R], access: Access = "write"
 ) -> Callable[Concatenate[SyncRepository, P], R]:
-    """The operation as a method that waits."""
+    """Same as `async_method`, for a blocking method."""
 
     def method(self: SyncRepository, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with translate_errors():
-            match kind:
+            match access:
                 case "read":
                     return reading(self._reader, operation, *args, **kwargs)
                 case "write":
                     return writing(self._engine, operation, *args, **kwargs)
-                case "once":
+                case "write_once":
                     with self._engine.begin() as connection:
                         return operation(connection, *args, **kwargs)
 
     update_wrapper(method, operation)
     return method
+
+
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """Raise UsageError where a value violates a constraint of its table; other errors pass unchanged."""
+    try:
+        yield
+    except DBAPIError as error:
+        message = _constraint_message(error.orig)
+        if message is None:
+            raise
+        raise UsageError(message) from error
+
+
+def _constraint_message(error: BaseException | None) -> str | None:
+    match error:
+        case ForeignKeyViolation(diag=diag):
+            return f"{diag.table_name} refers to a row that does not exist: {diag.message_detail}"
+        case UniqueViolation(diag=diag):
+            return f"{diag.table_name} has such a row already: {diag.message_detail}"
+        case CheckViolation(diag=diag):
+            return f"the values violate the constraint {diag.constraint_name} of {diag.table_name}; correct them."
+        case NotNullViolation(diag=diag):
+            return f"{diag.table_name}.{diag.column_name} is missing; give a value."
+        case CardinalityViolation():
+            return "two of the rows have the same key; give each row once."
+        case _:
+            return None

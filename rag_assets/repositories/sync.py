@@ -6,14 +6,14 @@ Each method runs the function of the same name in `rag_assets.repositories.opera
 """
 
 from rag_assets.repositories.base import SyncRepository, sync_method
-from rag_assets.repositories.core import purge as purging
+from rag_assets.repositories.core.purge import purge_conversation
 from rag_assets.repositories.operations import (
     adapters,
     bulk,
     conversations,
     documents,
-    forks,
     memories,
+    message_history,
     messages,
     projects,
     recall,
@@ -36,18 +36,19 @@ class SyncUsers(SyncRepository):
 
 
 class SyncSessions(SyncRepository):
-    """Login sessions of users, each known by a secret token of which only the hash is stored."""
+    """Login sessions of users, authenticated by a secret token; only its hash is stored."""
 
     create = sync_method(sessions.create)
     authenticate = sync_method(sessions.authenticate, "read")
     touch = sync_method(sessions.touch)
     revoke = sync_method(sessions.revoke)
     revoke_all = sync_method(sessions.revoke_all)
-    expire = sync_method(sessions.delete_expired)
+    delete_expired = sync_method(sessions.delete_expired)
+    expire = sync_method(sessions.expire)
 
 
 class SyncConversations(SyncRepository):
-    """Conversations, their messages and their forks."""
+    """Conversations with their messages and forks. Messages are numbered by version, from 1, without gaps."""
 
     create = sync_method(conversations.create)
     get = sync_method(conversations.get, "read")
@@ -55,21 +56,23 @@ class SyncConversations(SyncRepository):
     rename = sync_method(conversations.rename)
     append = sync_method(messages.append)
     append_many = sync_method(messages.append_many)
-    history = sync_method(messages.history, "read")
-    window = sync_method(messages.window, "read")
+    history = sync_method(message_history.history, "read")
+    window = sync_method(message_history.window, "read")
     delete_message = sync_method(messages.delete_message)
-    fork = sync_method(forks.fork)
-    list_forks = sync_method(forks.list_forks, "read")
+    fork = sync_method(conversations.fork)
+    list_forks = sync_method(conversations.list_forks, "read")
     soft_delete = sync_method(conversations.soft_delete)
     restore = sync_method(conversations.restore)
-    purge = sync_method(purging.purge_conversation)
+    purge = sync_method(purge_conversation)
 
 
 class SyncMessages(SyncRepository):
+    """The messages of conversations; `Conversations` has the same methods."""
+
     append = sync_method(messages.append)
     append_many = sync_method(messages.append_many)
-    history = sync_method(messages.history, "read")
-    window = sync_method(messages.window, "read")
+    history = sync_method(message_history.history, "read")
+    window = sync_method(message_history.window, "read")
     delete = sync_method(messages.delete_message)
 
 
@@ -128,11 +131,12 @@ class SyncDocuments(SyncRepository):
     find_by_path = sync_method(documents.find_by_path, "read")
     list_by_project = sync_method(documents.list_by_project, "read")
     update = sync_method(documents.update)
-    forget = sync_method(documents.delete)
+    delete = sync_method(documents.delete)
+    forget = sync_method(documents.forget)
 
 
 class SyncBulk(SyncRepository):
     """Inserts or upserts of many rows into one table, by COPY, in one transaction."""
 
-    insert_rows = sync_method(bulk.insert_rows, "once")
-    upsert_rows = sync_method(bulk.upsert_rows, "once")
+    insert_rows = sync_method(bulk.insert_rows, "write_once")
+    upsert_rows = sync_method(bulk.upsert_rows, "write_once")

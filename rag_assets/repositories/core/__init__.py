@@ -1,1 +1,1 @@
-"""What all repositories share: entities, values, lineage, purging, error messages."""
+"""What all repositories share: rows, validated values, lineage, purges."""

@@ -1,18 +1,19 @@
-"""What is read in a conversation: its own messages, and those of its ancestors up to where it was forked."""
+"""Which messages a conversation shows: its own, and those of its ancestors up to the version of each fork."""
 
 from uuid import UUID
 
 from sqlalchemy import CTE, BigInteger, Connection, Select, and_, func, literal, select
 
 from rag_assets.db.models import Conversation, ConversationMessage
+from rag_assets.errors import UsageError
 
 MAX_VERSION = 2**63 - 1
 
 
 def lineage(conversation_id: UUID, up_to: int = MAX_VERSION) -> CTE:
-    """The conversation and its ancestors: id, and `up_to`, the last version that is read of each.
+    """The conversation and its ancestors, as rows of (id, up_to): the last version of each that is shown.
 
-    A soft-deleted ancestor is read like any other: whoever forked it has seen what is in it.
+    Soft-deleted ancestors are included: the user who forked one has seen its messages.
     """
     columns = (Conversation.id, Conversation.parent_id, Conversation.fork_version)
     start = select(*columns, literal(up_to, BigInteger).label("up_to")).where(Conversation.id == conversation_id)
@@ -24,7 +25,7 @@ def lineage(conversation_id: UUID, up_to: int = MAX_VERSION) -> CTE:
 
 
 def descendants(conversation_id: UUID, version: int) -> CTE:
-    """The conversation, and all in which its message of this version is read: id."""
+    """The ids of the conversation and of all forks that show its message of this version."""
     start = select(Conversation.id).where(Conversation.id == conversation_id)
     parent = start.cte("descendants", recursive=True)
     forks = select(Conversation.id).where(Conversation.parent_id == parent.c.id, Conversation.fork_version >= version)
@@ -32,22 +33,31 @@ def descendants(conversation_id: UUID, version: int) -> CTE:
 
 
 def readable_messages(conversation_id: UUID, up_to: int = MAX_VERSION) -> Select[ConversationMessage]:
-    """The messages that are read in the conversation, in no order."""
-    read = lineage(conversation_id, up_to)
+    """SELECT of the messages that the conversation shows, unordered and without deleted ones."""
+    visible = lineage(conversation_id, up_to)
     return select(ConversationMessage).join(
-        read,
+        visible,
         and_(
-            ConversationMessage.conversation_id == read.c.id,
-            ConversationMessage.version <= read.c.up_to,
+            ConversationMessage.conversation_id == visible.c.id,
+            ConversationMessage.version <= visible.c.up_to,
             ConversationMessage.deleted_at.is_(None),
         ),
     )
 
 
 def lock_lineage(connection: Connection, conversation_id: UUID) -> None:
-    """Nobody appends to the conversation or its ancestors, or removes from them, before this transaction ends."""
+    """Block appends to and deletions from the conversation and its ancestors until this transaction ends."""
     ids = select(lineage(conversation_id).c.id)
-    # In the order of ids, as all who lock more than one conversation do: none waits for another in a circle.
+    # In the order of ids, as everywhere that locks several conversations, so that no two can deadlock.
     connection.execute(
         select(Conversation.id).where(Conversation.id.in_(ids)).order_by(Conversation.id).with_for_update(read=True)
     )
+
+
+def check_version(name: str, value: int | None) -> int:
+    """The version, for None the largest possible one; raises UsageError for one below 1."""
+    if value is None:
+        return MAX_VERSION
+    if not 1 <= value <= MAX_VERSION:
+        raise UsageError(f"{name} is {value}; count from 1.")
+    return value

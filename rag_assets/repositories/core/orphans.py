@@ -1,4 +1,4 @@
-"""Vectors that nobody needs any more, removed at once and not at the next run."""
+"""Delete the vectors of removed texts at once, instead of at the next run."""
 
 from collections.abc import Sequence
 
@@ -11,21 +11,24 @@ from rag_assets.db.spaces.text_kinds import Kind
 
 
 def delete_orphaned_vectors(connection: Connection, kind: Kind, hashes: Sequence[bytes]) -> int:
-    """Remove what was made of these texts where nothing needs it any more; returns how many vectors went."""
+    """Delete vectors and recorded failures of these texts in all spaces, unless a row still has the text.
+
+    Returns the number of vectors deleted.
+    """
     if not hashes:
         return 0
-    of_texts = func.any(literal(list(set(hashes)), ARRAY(LargeBinary)))
+    any_hash = func.any(literal(list(set(hashes)), ARRAY(LargeBinary)))
     with Session(bind=connection, expire_on_commit=False) as session:
         spaces = session.scalars(select(EmbeddingSpace).where(EmbeddingSpace.kind == kind)).all()
-    gone = 0
+    deleted = 0
     for space in spaces:
         for model in (Embedding, EmbeddingFailure):
-            removed = connection.execute(
+            result = connection.execute(
                 delete(model).where(
                     model.space_id == space.id,
-                    model.content_hash == of_texts,
+                    model.content_hash == any_hash,
                     ~has_text_in_use(space, model.content_hash),
                 )
             )
-            gone += removed.rowcount if model is Embedding else 0
-    return gone
+            deleted += result.rowcount if model is Embedding else 0
+    return deleted

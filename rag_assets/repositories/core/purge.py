@@ -1,4 +1,4 @@
-"""Conversations removed for good, without taking from their forks what these read."""
+"""Delete conversations permanently, while their forks keep the messages that they share."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -13,7 +13,7 @@ from rag_assets.repositories.core.values import parse_id
 
 @dataclass(frozen=True, slots=True)
 class PurgeCounts:
-    """What is gone, and how many messages went over to a fork that reads them."""
+    """Rows deleted by a purge; `inherited` counts the messages that moved to a fork instead."""
 
     conversations: int = 0
     messages: int = 0
@@ -25,18 +25,19 @@ class PurgeCounts:
 
 
 def purge_conversation(connection: Connection, conversation_id: UUID) -> PurgeCounts:
-    """Remove the conversation, deleted before or not, its messages, and the vectors that nobody else needs.
+    """Delete the conversation permanently, soft-deleted or not, with its messages and their unshared vectors.
 
-    What forks read of it becomes the own part of the fork that reads most, through which the others read on:
-    to them nothing changes. No trace of the conversation itself stays.
+    Messages that forks share move to the fork that shares most of them, and the other forks are attached to it, so
+    that every fork shows the same messages as before. Nothing else of the conversation stays. Raises UsageError
+    where it does not exist.
     """
     id_ = parse_id("conversations.id", conversation_id)
     conversation, forks = _lock_family(connection, id_)
     heir = max(forks, key=lambda fork: (fork.fork_version or 0, fork.id), default=None)
-    kept_up_to = 0 if heir is None else heir.fork_version or 0
+    last_shared = 0 if heir is None else heir.fork_version or 0
     hashes = connection.scalars(
         delete(ConversationMessage)
-        .where(ConversationMessage.conversation_id == id_, ConversationMessage.version > kept_up_to)
+        .where(ConversationMessage.conversation_id == id_, ConversationMessage.version > last_shared)
         .returning(ConversationMessage.content_hash)
     ).all()
     inherited = 0
@@ -47,28 +48,27 @@ def purge_conversation(connection: Connection, conversation_id: UUID) -> PurgeCo
 
 
 def _lock_family(connection: Connection, id_: UUID) -> tuple[Conversation, list[Conversation]]:
-    """The conversation and its forks, with the parent locked until this transaction ends."""
+    """The conversation and its forks, locked with its parent until this transaction ends."""
     parent = select(Conversation.parent_id).where(Conversation.id == id_).scalar_subquery()
     family = or_(Conversation.id == id_, Conversation.parent_id == id_, Conversation.id == parent)
-    # In the order of ids, as all who lock more than one conversation do: none waits for another in a circle.
+    # In the order of ids, as everywhere that locks several conversations, so that no two can deadlock.
     connection.execute(select(Conversation.id).where(family).order_by(Conversation.id).with_for_update())
-    found = entities.find_row(connection, Conversation, id_)
-    if found is None:
-        entities.require_row(Conversation, id_, None)
-    assert found is not None
-    return found, entities.fetch_all(connection, select(Conversation).where(Conversation.parent_id == id_))
+    conversation = entities.find_row(connection, Conversation, id_)
+    if conversation is None:
+        raise entities.missing_row(Conversation, id_)
+    return conversation, entities.fetch_all(connection, select(Conversation).where(Conversation.parent_id == id_))
 
 
 def _move_to_heir(connection: Connection, conversation: Conversation, heir: Conversation) -> int:
-    """Give the heir the messages that are left, and the place in the tree; returns how many messages."""
-    # Nobody edited these conversations: when they were last changed stays as it is.
+    """Move the remaining messages and the place in the tree to the heir; returns the number of messages."""
+    # This is no edit of these conversations, so `updated_at` stays.
     unchanged = {"updated_at": Conversation.updated_at}
     moved = connection.execute(
         update(ConversationMessage)
         .where(ConversationMessage.conversation_id == conversation.id)
         .values(conversation_id=heir.id)
     )
-    # The heir may have been forked at a message from before its parent was forked itself.
+    # The heir may be forked at a version before the one at which its parent was forked.
     forked_at = None if conversation.fork_version is None else func.least(conversation.fork_version, heir.fork_version)
     connection.execute(
         update(Conversation)

@@ -1,4 +1,4 @@
-"""Values checked against the columns that they go into, before anything is written."""
+"""Validate values against the columns that they go into, before anything is written."""
 
 import math
 from collections.abc import Mapping
@@ -21,12 +21,15 @@ def table_of(model: type[Base]) -> Table:
 
 
 def validate_row(model: type[Base], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values by column name, texts cleaned, the hash of a content added; raises UsageError."""
+    """The values by column name, with cleaned texts and the hash of `content`.
+
+    Raises UsageError that names the column, the value and what to give instead.
+    """
     table = table_of(model)
     row = {}
     for name, value in values.items():
         if name not in table.c:
-            raise UsageError(f"{table.name} have no column {name!r}; there are: {', '.join(table.c.keys())}.")
+            raise UsageError(f"{table.name} has no column {name!r}; choose from: {', '.join(table.c.keys())}.")
         row[name] = validate_value(table.c[name], value)
     if "content" in row and "content_hash" in table.c:
         row["content_hash"] = content_hash(row["content"])
@@ -34,7 +37,7 @@ def validate_row(model: type[Base], values: Mapping[str, Any]) -> dict[str, Any]
 
 
 def validate_value(column: Column[Any], value: Any) -> Any:
-    """The value as the column holds it; raises UsageError that names column and value."""
+    """The value as the column stores it; raises UsageError that names the column and the value."""
     if value is None:
         if column.nullable:
             return None
@@ -63,7 +66,7 @@ def validate_value(column: Column[Any], value: Any) -> Any:
 
 
 def parse_id(name: str, value: Any) -> UUID:
-    """The id, given as UUID or as text."""
+    """The UUID, from a UUID or its text; raises UsageError that names `name`."""
     if isinstance(value, UUID):
         return value
     try:
@@ -99,7 +102,7 @@ def _validate_number(column: Column[Any], value: Any) -> float:
 
 
 def _validate_json(column: Column[Any], value: Any) -> Any:
-    """jsonb refuses what texts refuse, and numbers that are none."""
+    """jsonb refuses the characters that text refuses, NaN and infinities."""
     match value:
         case str():
             return clean(value)
@@ -112,7 +115,7 @@ def _validate_json(column: Column[Any], value: Any) -> Any:
         case float() if math.isfinite(value):
             return value
         case _:
-            raise _usage_error(column, value, "give what JSON can hold")
+            raise _usage_error(column, value, "give a JSON value")
 
 
 def _usage_error(column: Column[Any], value: Any, advice: str) -> UsageError:

@@ -1,1 +1,1 @@
-"""What an application does with each table, as functions on a connection."""
+"""The operations of each table, as functions on a connection. `Repository` runs each one in a transaction."""

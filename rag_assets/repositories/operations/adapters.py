@@ -1,4 +1,4 @@
-"""LoRA adapters: recorded, promoted to serve, retired."""
+"""LoRA adapters: record them, choose which one serves, retire them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,7 +25,11 @@ def create(
     sha256: str | None = None,
     metrics: Mapping[str, Any] | None = None,
 ) -> Adapter:
-    """A draft; `sha256` is the hexadecimal hash of its file, needed to promote it."""
+    """Record an adapter as a draft.
+
+    `sha256` is the hexadecimal hash of its file, which `promote` requires. Raises UsageError where the specialization
+    is unknown or has an adapter of this name.
+    """
     values = {
         "specialization_id": specialization_id,
         "name": name,
@@ -40,11 +44,12 @@ def create(
 
 
 def get(connection: Connection, adapter_id: UUID) -> Adapter:
+    """The adapter; raises UsageError where it does not exist."""
     return entities.get_row(connection, Adapter, adapter_id)
 
 
 def list_by_specialization(connection: Connection, specialization_id: UUID) -> Sequence[Adapter]:
-    """All adapters of a specialization, by name."""
+    """All adapters of a specialization, ordered by name."""
     owner = parse_id("specializations.id", specialization_id)
     return entities.fetch_all(
         connection, select(Adapter).where(Adapter.specialization_id == owner).order_by(Adapter.name)
@@ -52,7 +57,7 @@ def list_by_specialization(connection: Connection, specialization_id: UUID) -> S
 
 
 def serving(connection: Connection, specialization_id: UUID, base_model: str) -> Adapter | None:
-    """The adapter that is ready for this specialization on this base model, None where there is none."""
+    """The adapter that serves this specialization on this base model; None where no adapter does."""
     owner = parse_id("specializations.id", specialization_id)
     found = entities.fetch_all(
         connection,
@@ -64,22 +69,29 @@ def serving(connection: Connection, specialization_id: UUID, base_model: str) ->
 
 
 def update(connection: Connection, adapter_id: UUID, changes: Mapping[str, Any]) -> Adapter:
-    """Change `name` and `metrics`, and of a draft `uri`, `rank`, `alpha` and `sha256`: what serves stays as tested."""
+    """Change `name` or `metrics`; of a draft also `uri`, `rank`, `alpha` or `sha256`. Returns the adapter.
+
+    Raises UsageError for another column, and for one that only a draft may change: an adapter that serves, or served,
+    stays as it was tested.
+    """
     values = entities.check_changes(Adapter, changes, "name", "metrics", "uri", "rank", "alpha", "sha256")
     adapter = _lock_and_get(connection, adapter_id)
     fixed = sorted(set(values) - {"name", "metrics"})
     if fixed and adapter.status != "draft":
         raise UsageError(
-            f"{fixed[0]} of adapter {adapter.name!r} cannot change while it is {adapter.status}; make a new one."
+            f"{fixed[0]} of adapter {adapter.name!r} cannot change: it is {adapter.status}; create another adapter."
         )
     return entities.update_row(connection, Adapter, adapter_id, values)
 
 
 def promote(connection: Connection, adapter_id: UUID) -> Adapter:
-    """Let this adapter serve, and retire the one that did, in one step; going back is the same."""
+    """Let this adapter serve and retire the one that did, in one transaction; to go back, promote that one.
+
+    Returns the adapter. Raises UsageError where its `sha256` is not recorded.
+    """
     adapter = _lock_and_get(connection, adapter_id)
     if adapter.sha256 is None:
-        raise UsageError(f"adapter {adapter.name!r} has no sha256; record that of its file, then promote it.")
+        raise UsageError(f"adapter {adapter.name!r} has no sha256; record the hash of its file, then promote it.")
     if adapter.status == "ready":
         return adapter
     connection.execute(
@@ -92,7 +104,7 @@ def promote(connection: Connection, adapter_id: UUID) -> Adapter:
 
 
 def retire(connection: Connection, adapter_id: UUID) -> Adapter:
-    """Let this adapter serve no longer; nothing takes its place."""
+    """Stop this adapter from serving; no other takes its place. Returns it; raises UsageError for a draft."""
     adapter = _lock_and_get(connection, adapter_id)
     if adapter.status == "draft":
         raise UsageError(f"adapter {adapter.name!r} is a draft and never served; delete it, or promote it.")
@@ -100,12 +112,12 @@ def retire(connection: Connection, adapter_id: UUID) -> Adapter:
 
 
 def delete(connection: Connection, adapter_id: UUID) -> None:
-    """Remove the adapter's row for good; its file is not touched."""
+    """Delete the adapter's row permanently, not its file; raises UsageError where it does not exist."""
     entities.delete_row(connection, Adapter, adapter_id)
 
 
 def _lock_and_get(connection: Connection, adapter_id: UUID) -> Adapter:
-    """The adapter as it stands once all other changes to adapters of its specialization are done."""
+    """The adapter, after locking its specialization so that promotions and changes of its adapters take turns."""
     owner = entities.get_row(connection, Adapter, adapter_id).specialization_id
     connection.execute(select(Specialization.id).where(Specialization.id == owner).with_for_update(key_share=True))
     return entities.get_row(connection, Adapter, adapter_id)

@@ -1,4 +1,4 @@
-"""Many rows at once into any table: by binary COPY, batch after batch, in one transaction."""
+"""Write many rows into any table: by binary COPY in batches, in one transaction."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -29,25 +29,25 @@ from rag_assets.errors import UsageError
 from rag_assets.repositories.core.values import table_of, validate_row
 
 BATCH_ROWS = 5_000
-# xmax is 0 in a row that this very statement inserted, and not in one that it updated.
+# xmax is 0 in a row that the statement inserted, and not in one that it updated.
 _INSERTED: ColumnElement[bool] = literal_column("xmax = 0", Boolean())
 
 
 def insert_rows(
     connection: Connection, model: type[Base], rows: Iterable[Mapping[str, Any]], *, batch_rows: int = BATCH_ROWS
 ) -> int:
-    """Insert rows, given by column name and all with the same columns; returns how many.
+    """Insert rows, mappings by column name that all have the same columns; returns the number of rows.
 
-    Counts in other tables do not follow: messages are appended to their conversation instead.
-    Raises UsageError for the first row that the table cannot hold; then none is inserted.
+    Counters in other tables are not updated: use `Conversations.append_many` for messages. Raises UsageError for the
+    first invalid row; then no row is inserted.
     """
     table = table_of(model)
     inserted = 0
     for incoming in _copy_batches(connection, model, rows, batch_rows):
         names = incoming.c.keys()
         statement = insert(table).from_select(names, select(incoming), include_defaults=False)
-        done = connection.execute(statement, execution_options={"preserve_rowcount": True})
-        inserted += done.rowcount
+        result = connection.execute(statement, execution_options={"preserve_rowcount": True})
+        inserted += result.rowcount
     return inserted
 
 
@@ -59,35 +59,36 @@ def upsert_rows(
     by: Sequence[str] = ("id",),
     batch_rows: int = BATCH_ROWS,
 ) -> WriteCounts:
-    """Insert rows, or bring those up to date that have the same values in the columns `by`, a unique key.
+    """Insert rows, or update those with the same values in the columns `by`, which must be a unique key.
 
-    A row that is stored as it is given is not written. Raises UsageError for the first row that the table cannot
-    hold, or a key that is given twice; then nothing is written.
+    Rows that are stored unchanged are not written. Returns the numbers of rows inserted, updated and unchanged. Raises
+    UsageError for the first invalid row and for a key that occurs twice; then nothing is written.
     """
     table = table_of(model)
     if not _is_unique_key(table, by):
-        raise UsageError(f"{table.name} have no unique key of {', '.join(by)}; name the columns of one in `by`.")
+        raise UsageError(f"{table.name} has no unique key of {', '.join(by)}; name the columns of one in `by`.")
     counts = WriteCounts()
     for incoming in _copy_batches(connection, model, rows, batch_rows):
         names = incoming.c.keys()
         missing = [name for name in by if name not in names]
         if missing:
             raise UsageError(f"{table.name}.{missing[0]} is missing; each row must have its key ({', '.join(by)}).")
-        # In the order of the key: two upserts of the same rows wait for each other and never in a circle.
+        # In the order of the key, so that two upserts of the same rows cannot deadlock.
         wanted = select(incoming).order_by(*(incoming.c[name] for name in by))
         statement = insert(table).from_select(names, wanted, include_defaults=False)
         replaced: dict[str, Any] = {name: statement.excluded[name] for name in names if name not in (*by, "id")}
         if not replaced:
-            done = connection.scalars(statement.on_conflict_do_nothing(index_elements=by).returning(_INSERTED)).all()
+            insert_new = statement.on_conflict_do_nothing(index_elements=by)
+            written = connection.scalars(insert_new.returning(_INSERTED)).all()
         else:
-            moved = or_(*(table.c[name].is_distinct_from(value) for name, value in replaced.items()))
+            changed = or_(*(table.c[name].is_distinct_from(value) for name, value in replaced.items()))
             if "updated_at" in table.c:
                 replaced.setdefault("updated_at", func.now())
-            changing = statement.on_conflict_do_update(index_elements=by, set_=replaced, where=moved)
-            done = connection.scalars(changing.returning(_INSERTED)).all()
-        inserted = sum(done)
-        given = connection.scalar(select(func.count()).select_from(incoming)) or 0
-        counts += WriteCounts(inserted=inserted, updated=len(done) - inserted, unchanged=given - len(done))
+            update = statement.on_conflict_do_update(index_elements=by, set_=replaced, where=changed)
+            written = connection.scalars(update.returning(_INSERTED)).all()
+        inserted = sum(written)
+        total = connection.scalar(select(func.count()).select_from(incoming)) or 0
+        counts += WriteCounts(inserted=inserted, updated=len(written) - inserted, unchanged=total - len(written))
     return counts
 
 
@@ -99,7 +100,7 @@ def _is_unique_key(table: Table, by: Sequence[str]) -> bool:
 def _copy_batches(
     connection: Connection, model: type[Base], rows: Iterable[Mapping[str, Any]], batch_rows: int
 ) -> Iterator[Table]:
-    """The rows in temporary tables, one after the other."""
+    """The validated rows in a temporary table, batch by batch; each table is dropped before the next."""
     if batch_rows < 1:
         raise UsageError(f"batch_rows is {batch_rows}; give 1 or more.")
     table = table_of(model)
@@ -110,7 +111,9 @@ def _copy_batches(
         for row in batch:
             if row.keys() != set(names):
                 odd = sorted(row.keys() ^ set(names))
-                raise UsageError(f"not all rows of {table.name} have the column {odd[0]}; give the same to each.")
+                raise UsageError(
+                    f"not all rows of {table.name} have the column {odd[0]}; give each row the same columns."
+                )
         values = ([row[name] for name in names] for row in batch)
         incoming = copy_rows(
             connection, f"incoming_{table.name}", [_copy_column(table.c[name]) for name in names], values
@@ -120,7 +123,7 @@ def _copy_batches(
 
 
 def _copy_column(column: Column[Any]) -> Column[Any]:
-    """The column without a length: what COPY is told is the bare type."""
+    """The column with its bare type: COPY takes no length."""
     match column.type:
         case String():
             return Column(column.name, Text())

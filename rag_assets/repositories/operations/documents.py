@@ -1,6 +1,7 @@
-"""Documents, for an application: looked up, listed, added without a source, forgotten."""
+"""Documents: read, list, add and delete them from an application."""
 
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from rag_assets.repositories.core import entities
 from rag_assets.repositories.core.orphans import delete_orphaned_vectors
 from rag_assets.repositories.core.values import parse_id, validate_row
 
+# What `documents.reader` says of a document that no parser read.
 APPLICATION_READER = "application"
 
 
@@ -31,9 +33,10 @@ def save(
     file_type: str = "text",
     metadata: Mapping[str, Any] | None = None,
 ) -> Document:
-    """Add a document, or replace the one with this path.
+    """Add a document, or replace the one with this path; returns it.
 
-    For projects that an application fills: a run that reads the project's source removes what is not in there.
+    For projects that an application fills: a run that reads a project's source deletes documents that are not in it.
+    Raises UsageError where the project does not exist.
     """
     owner = entities.get_row(connection, Project, project_id).id
     values = validate_row(
@@ -47,7 +50,7 @@ def save(
         },
     )
     if not values["file_path"]:
-        raise UsageError("file_path is empty; give the document a path of its own in its project.")
+        raise UsageError("file_path is empty; give the document a path that is unique in its project.")
     hash_ = content_hash(values["content"])
     row = DocumentRow(
         **values,
@@ -63,10 +66,12 @@ def save(
 
 
 def get(connection: Connection, document_id: UUID) -> Document:
+    """The document; raises UsageError where it does not exist."""
     return entities.get_row(connection, Document, document_id)
 
 
 def find_by_path(connection: Connection, project_id: UUID, file_path: str) -> Document | None:
+    """The project's document with this path; None where there is none."""
     owner = parse_id("projects.id", project_id)
     found = entities.fetch_all(
         connection, select(Document).where(Document.project_id == owner, Document.file_path == file_path)
@@ -77,21 +82,25 @@ def find_by_path(connection: Connection, project_id: UUID, file_path: str) -> Do
 def list_by_project(
     connection: Connection, project_id: UUID, *, limit: int = 50, after: str | None = None
 ) -> entities.Page[Document]:
-    """A page of the project's documents, the newest first; `after` is the `next` of the page before."""
+    """A page of the project's documents, newest first; `after` is the `next` of the page before."""
     statement = select(Document).where(Document.project_id == parse_id("projects.id", project_id))
     return entities.fetch_page(connection, Document, statement, limit=limit, after=after)
 
 
 def update(connection: Connection, document_id: UUID, changes: Mapping[str, Any]) -> Document:
-    """Change `title` or `metadata`, until a run reads the document anew."""
+    """Change `title` or `metadata`, and return the document; the next run that reads its source overwrites them.
+
+    Raises UsageError for another column.
+    """
     values = entities.check_changes(Document, changes, "title", "metadata")
     return entities.update_row(connection, Document, document_id, values)
 
 
 def delete(connection: Connection, document_id: UUID) -> int:
-    """Remove the document, its chunks, and the vectors that nobody else needs: how many.
+    """Delete the document permanently, with its chunks and their unshared vectors.
 
-    Its path goes on the project's list of `forgotten` ones, so that no run brings it back from the source.
+    Adds its path to the project's setting `forgotten`, so that no run reads it from the source again. Returns the
+    number of vectors deleted; raises UsageError where the document does not exist.
     """
     document = get(connection, document_id)
     by_id = Project.id == document.project_id
@@ -107,6 +116,12 @@ def delete(connection: Connection, document_id: UUID) -> int:
     return delete_orphaned_vectors(connection, "chunks", hashes)
 
 
+def forget(connection: Connection, document_id: UUID) -> int:
+    """Deprecated name of `delete`."""
+    warnings.warn("Documents.forget is now Documents.delete.", DeprecationWarning, stacklevel=2)
+    return delete(connection, document_id)
+
+
 def _exact_glob(file_path: str) -> str:
-    """The line of .gitignore that means this path and no other."""
+    """The .gitignore pattern that matches this path and no other."""
     return "/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", file_path)

@@ -1,4 +1,4 @@
-"""Memories: remembered once however often they are said, forgotten, expired, purged."""
+"""Memories: store, reinforce, list, expire and delete them. `recall` finds them."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -25,10 +25,12 @@ def remember(
     source_message_id: UUID | None = None,
     expires_at: datetime | None = None,
 ) -> Memory:
-    """Remember a text for its owner: what the three ids name together; one that is None sets no limit.
+    """Store a text for its owner, the combination of the three ids; an id that is None sets no limit.
 
-    The same text of the same owner is reinforced: importance a and then b make 1 - (1 - a)(1 - b), it counts as
-    just recalled, and lasts as long as the longer-lasting one. What had expired begins anew.
+    If the owner has the text already, the memory is reinforced: importance a and then b give 1 - (1 - a)(1 - b), it
+    counts as just recalled, and expires at the later of the two times. An expired memory starts over instead.
+
+    Returns the memory. Raises UsageError for an empty text, an importance outside 0 to 1 and an unknown owner.
     """
     if not 0 <= importance <= 1:
         raise UsageError(f"importance is {importance}; choose 0 to 1.")
@@ -45,60 +47,66 @@ def remember(
     if not row["content"].strip():
         raise UsageError("content is empty; give the text to remember.")
     statement = insert(Memory).values(row)
-    new = statement.excluded
+    given = statement.excluded
     expired = Memory.expires_at <= func.now()
-    lasting = case(
-        (expired, new.expires_at),
-        (or_(Memory.expires_at.is_(None), new.expires_at.is_(None)), None),
-        else_=func.greatest(Memory.expires_at, new.expires_at),
+    expires_later = case(
+        (expired, given.expires_at),
+        (or_(Memory.expires_at.is_(None), given.expires_at.is_(None)), None),
+        else_=func.greatest(Memory.expires_at, given.expires_at),
     )
-    reinforced = statement.on_conflict_do_update(
+    reinforce = statement.on_conflict_do_update(
         index_elements=[*OWNERS, "content_hash"],
         index_where=text("deleted_at IS NULL"),
         set_={
-            "importance": case((expired, new.importance), else_=1 - (1 - Memory.importance) * (1 - new.importance)),
-            "source_message_id": func.coalesce(Memory.source_message_id, new.source_message_id),
+            "importance": case((expired, given.importance), else_=1 - (1 - Memory.importance) * (1 - given.importance)),
+            "source_message_id": func.coalesce(Memory.source_message_id, given.source_message_id),
             "last_recalled_at": func.now(),
-            "expires_at": lasting,
+            "expires_at": expires_later,
             "updated_at": func.now(),
         },
     )
-    memory: Memory = entities.fetch_all(connection, reinforced.returning(Memory))[0]
+    memory: Memory = entities.fetch_all(connection, reinforce.returning(Memory))[0]
     return memory
 
 
 def get(connection: Connection, memory_id: UUID) -> Memory:
-    """The memory; raises UsageError where there is none, or where it is forgotten."""
+    """The memory; raises UsageError where it does not exist or is forgotten."""
     return entities.get_row(connection, Memory, memory_id)
 
 
 def list_by_user(
     connection: Connection, user_id: UUID, *, limit: int = 50, after: str | None = None
 ) -> entities.Page[Memory]:
-    """A page of all that is remembered of a user, in whatever project, the newest first: what they may ask to see."""
+    """A page of the user's memories in all projects, newest first; `after` is the `next` of the page before."""
     statement = select(Memory).where(and_(Memory.user_id == parse_id("users.id", user_id), in_force()))
     return entities.fetch_page(connection, Memory, statement, limit=limit, after=after)
 
 
 def in_force() -> ColumnElement[bool]:
-    """Whether a memory is neither forgotten nor expired."""
+    """SQL condition: the memory is neither forgotten nor expired."""
     return and_(Memory.deleted_at.is_(None), or_(Memory.expires_at.is_(None), Memory.expires_at > func.now()))
 
 
 def forget(connection: Connection, memory_id: UUID) -> Memory:
-    """Leave the memory out of every recall from now on; `purge` removes it."""
+    """Leave the memory out of all recalls, and return it; `purge` deletes it.
+
+    Raises UsageError where it does not exist.
+    """
     return entities.soft_delete_row(connection, Memory, memory_id)
 
 
 def expire(connection: Connection) -> int:
-    """Forget what is past its time (recalls leave it out already); returns how many."""
+    """Forget all memories past their `expires_at`, which recalls ignore already; returns the number."""
     return connection.execute(
         update(Memory).where(Memory.deleted_at.is_(None), Memory.expires_at <= func.now()).values(deleted_at=func.now())
     ).rowcount
 
 
 def delete_expired(connection: Connection, *, kept_after_s: float) -> int:
-    """Remove for good what expired longer ago than this; returns how many. Their vectors go with the next clearing."""
+    """Delete the memories that expired more than `kept_after_s` seconds ago; returns the number.
+
+    The next maintenance run deletes their vectors.
+    """
     if kept_after_s < 0:
         raise UsageError(f"kept_after_s is {kept_after_s:g}; give 0 or more.")
     return connection.execute(
@@ -107,9 +115,12 @@ def delete_expired(connection: Connection, *, kept_after_s: float) -> int:
 
 
 def purge(connection: Connection, memory_id: UUID) -> int:
-    """Remove the memory for good, forgotten before or not; returns how many vectors went with it."""
+    """Delete the memory permanently, forgotten or not; returns the number of vectors deleted with it.
+
+    Raises UsageError where it does not exist.
+    """
     id_ = parse_id("memories.id", memory_id)
     hashes = connection.scalars(delete(Memory).where(Memory.id == id_).returning(Memory.content_hash)).all()
     if not hashes:
-        entities.require_row(Memory, id_, None)
+        raise entities.missing_row(Memory, id_)
     return delete_orphaned_vectors(connection, "memories", hashes)

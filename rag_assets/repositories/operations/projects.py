@@ -1,4 +1,4 @@
-"""Projects, for an application: the same rows that the pipeline keeps."""
+"""Projects: create, read, change and delete them from an application. The pipeline works on the same rows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,25 +23,28 @@ def create(
     description: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Project:
-    """A new project; raises UsageError where the name is taken or cannot be a partition key."""
+    """Create a project; raises UsageError where the name is taken or no partition key, or a setting is invalid."""
     if find_project(connection, name) is not None:
-        raise UsageError(f"there is a project {name!r} already; choose another name, or update that one.")
+        raise UsageError(f"project {name!r} exists already; choose another name, or update it.")
     project = save_project(connection, name, source_uri, dict(settings or {}))
     return entities.update_row(connection, Project, project.id, {"description": description})
 
 
 def get(connection: Connection, name: str) -> Project:
-    """The project of this name; raises UsageError that lists the known ones."""
+    """The project; raises UsageError with the known names where there is none of this name."""
     return get_project(connection, name)
 
 
 def list_all(connection: Connection) -> Sequence[Project]:
-    """All projects, by name."""
+    """All projects, ordered by name."""
     return entities.fetch_all(connection, select(Project).order_by(Project.name))
 
 
 def update(connection: Connection, name: str, changes: Mapping[str, Any]) -> Project:
-    """Change `description`, `source_uri` or `settings`; the next run follows."""
+    """Change `description`, `source_uri` or `settings`, and return the project; the next run applies the change.
+
+    Raises UsageError for another column, an invalid setting and an unknown project.
+    """
     values = entities.check_changes(Project, changes, "description", "source_uri", "settings")
     if "settings" in values:
         values["settings"] = dump_project_settings(parse_project_settings(name, values["settings"]))
@@ -49,15 +52,16 @@ def update(connection: Connection, name: str, changes: Mapping[str, Any]) -> Pro
 
 
 def counts(connection: Connection, name: str) -> ProjectCounts:
-    """What is stored of the project."""
+    """The numbers of rows stored for the project; raises UsageError for an unknown project."""
     get_project(connection, name)
     return count_project(connection, name)
 
 
 def delete(connection: Connection, name: str) -> int:
-    """Remove the project with its documents, their chunks, and the vectors that nobody else needs: how many.
+    """Delete the project permanently, with its memories, documents, chunks and their unshared vectors.
 
-    Memories of the project go with it; conversations stay, without a project.
+    Its conversations stay, without a project. Returns the number of vectors deleted; raises UsageError for an unknown
+    project.
     """
     project = get_project(connection, name)
     hashes = connection.scalars(

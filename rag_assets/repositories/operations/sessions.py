@@ -1,7 +1,8 @@
-"""Sessions of users: a token that is shown once, and is checked without telling anything by its timing."""
+"""Login sessions: create them, authenticate by their token in constant time, revoke and delete them."""
 
 import hmac
 import secrets
+import warnings
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
@@ -23,7 +24,7 @@ _MAX_USER_AGENT_CHARS = 500
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """The session, and its token: it stands nowhere else, and cannot be had again."""
+    """A session with its token, which is not stored and cannot be read again."""
 
     session: UserSession
     token: str = field(repr=False)
@@ -32,7 +33,10 @@ class NewSession:
 def create(
     connection: Connection, user_id: UUID, *, lifetime_s: float = LIFETIME_S, user_agent: str | None = None
 ) -> NewSession:
-    """A session of this user from now on; a user agent is cut to 500 characters, for nobody chooses their own."""
+    """Open a session of this user; `user_agent` is truncated to 500 characters.
+
+    Raises UsageError where the user does not exist or is deleted.
+    """
     entities.get_row(connection, User, user_id)
     token = secrets.token_urlsafe(32)
     values = {
@@ -45,21 +49,24 @@ def create(
 
 
 def authenticate(connection: Connection, token: str) -> UserSession:
-    """The session of this token; raises SessionError where it is unknown, revoked or expired, or its user deleted."""
-    given = _hash(token)
-    # Looked up by its hash, whose digits nobody can choose, and compared in constant time: the time that
-    # an answer takes says nothing about tokens that exist.
+    """The session of this token.
+
+    Raises SessionError where it is unknown, revoked or expired, or its user is deleted.
+    """
+    token_hash = _hash(token)
+    # The lookup is by hash, which a client cannot choose, and the comparison takes constant time: response times
+    # reveal nothing about the tokens that exist.
     statement = (
         select(UserSession.id, UserSession.token_hash, UserSession.revoked_at, UserSession.expires_at)
         .add_columns((UserSession.expires_at <= func.now()).label("expired"), User.deleted_at)
         .join(User, User.id == UserSession.user_id)
-        .where(UserSession.token_hash == given)
+        .where(UserSession.token_hash == token_hash)
     )
     row = connection.execute(statement).one_or_none()
-    if not hmac.compare_digest(row.token_hash if row else bytes(32), given) or row is None:
+    if not hmac.compare_digest(row.token_hash if row else bytes(32), token_hash) or row is None:
         raise SessionError("the session is unknown; sign in again.")
     if row.deleted_at is not None:
-        raise SessionError("the user of this session is deleted; sign in as another one.")
+        raise SessionError("the user of this session is deleted; sign in as another user.")
     if row.revoked_at is not None:
         raise SessionError(f"the session was revoked at {row.revoked_at:%Y-%m-%d %H:%M %Z}; sign in again.")
     if row.expired:
@@ -68,15 +75,18 @@ def authenticate(connection: Connection, token: str) -> UserSession:
 
 
 def touch(connection: Connection, session_id: UUID, *, lifetime_s: float | None = None) -> UserSession:
-    """Note that the session is in use; with `lifetime_s` it lasts at least so long from now."""
-    seen: dict[str, Any] = {"last_seen_at": func.now()}
+    """Set `last_seen_at`, and return the session; with `lifetime_s` it lasts at least that long from now.
+
+    Raises SessionError where it is unknown, revoked or expired.
+    """
+    values: dict[str, Any] = {"last_seen_at": func.now()}
     if lifetime_s is not None:
-        seen["expires_at"] = func.greatest(UserSession.expires_at, func.now() + _check_lifetime(lifetime_s))
+        values["expires_at"] = func.greatest(UserSession.expires_at, func.now() + _check_lifetime(lifetime_s))
     statement = (
         update(UserSession)
         .where(UserSession.id == parse_id("sessions.id", session_id))
         .where(UserSession.revoked_at.is_(None), UserSession.expires_at > func.now())
-        .values(seen)
+        .values(values)
         .returning(UserSession)
     )
     rows = entities.fetch_all(connection, statement)
@@ -87,16 +97,16 @@ def touch(connection: Connection, session_id: UUID, *, lifetime_s: float | None 
 
 
 def revoke(connection: Connection, session_id: UUID) -> None:
-    """End the session now; once more changes nothing."""
+    """End the session now; does nothing where it was revoked before. Raises SessionError where it is unknown."""
     id_ = parse_id("sessions.id", session_id)
     revoked = func.coalesce(UserSession.revoked_at, func.now())
-    done = connection.execute(update(UserSession).where(UserSession.id == id_).values(revoked_at=revoked))
-    if not done.rowcount:
+    result = connection.execute(update(UserSession).where(UserSession.id == id_).values(revoked_at=revoked))
+    if not result.rowcount:
         raise SessionError(f"the session {session_id} is unknown; there is nothing to revoke.")
 
 
 def revoke_all(connection: Connection, user_id: UUID) -> int:
-    """End all sessions of a user, as after a change of password; returns how many were open."""
+    """End all sessions of a user, for example after a change of password; returns how many were open."""
     return connection.execute(
         update(UserSession)
         .where(UserSession.user_id == parse_id("users.id", user_id))
@@ -106,12 +116,21 @@ def revoke_all(connection: Connection, user_id: UUID) -> int:
 
 
 def delete_expired(connection: Connection, *, kept_after_s: float = RETENTION_S) -> int:
-    """Remove the sessions that ended longer ago than this; until then each can say why it ended."""
+    """Delete the sessions that ended more than `kept_after_s` seconds ago; returns the number.
+
+    Until then `authenticate` can tell why a session ended.
+    """
     if kept_after_s < 0:
         raise UsageError(f"kept_after_s is {kept_after_s:g}; give 0 or more.")
     before = func.now() - timedelta(seconds=kept_after_s)
     ended = or_(UserSession.expires_at <= before, UserSession.revoked_at <= before)
     return connection.execute(delete(UserSession).where(ended)).rowcount
+
+
+def expire(connection: Connection, *, kept_after_s: float = RETENTION_S) -> int:
+    """Deprecated name of `delete_expired`."""
+    warnings.warn("Sessions.expire is now Sessions.delete_expired.", DeprecationWarning, stacklevel=2)
+    return delete_expired(connection, kept_after_s=kept_after_s)
 
 
 def _hash(token: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Users: made, found by their address, changed, and purged with all that is theirs."""
+"""Users: create, find, change, hide, restore and purge them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,23 +9,23 @@ from sqlalchemy import Connection, func, select
 from rag_assets.db.models import Conversation, Memory, User
 from rag_assets.errors import UsageError
 from rag_assets.repositories.core import entities
-from rag_assets.repositories.core import purge as purging
+from rag_assets.repositories.core.purge import PurgeCounts, purge_conversation
 from rag_assets.repositories.core.values import parse_id, validate_row
 from rag_assets.repositories.operations import memories
 
 
 def create(connection: Connection, email: str, *, display_name: str | None = None) -> User:
-    """A new user; raises UsageError where the address, in whatever case, is taken."""
+    """Create a user; raises UsageError where the address is taken, ignoring case, or is no e-mail address."""
     return entities.create_row(connection, User, {"email": _check_email(email), "display_name": display_name})
 
 
 def get(connection: Connection, user_id: UUID) -> User:
-    """The user; raises UsageError where there is none, or where it is deleted."""
+    """The user; raises UsageError where it does not exist or is deleted."""
     return entities.get_row(connection, User, user_id)
 
 
 def find_by_email(connection: Connection, email: str) -> User | None:
-    """The user with this address in whatever case, None where there is none or it is deleted."""
+    """The user with this address, ignoring case; None where there is none or it is deleted."""
     address = func.lower(validate_row(User, {"email": email})["email"].strip())
     found = entities.fetch_all(
         connection, select(User).where(func.lower(User.email) == address, User.deleted_at.is_(None))
@@ -34,7 +34,10 @@ def find_by_email(connection: Connection, email: str) -> User | None:
 
 
 def update(connection: Connection, user_id: UUID, changes: Mapping[str, Any]) -> User:
-    """Change `email` or `display_name`."""
+    """Change `email` or `display_name`, and return the user.
+
+    Raises UsageError for another column, an address that is taken, and a user that does not exist or is deleted.
+    """
     values = entities.check_changes(User, changes, "email", "display_name")
     if "email" in values:
         values["email"] = _check_email(values["email"])
@@ -42,29 +45,34 @@ def update(connection: Connection, user_id: UUID, changes: Mapping[str, Any]) ->
 
 
 def soft_delete(connection: Connection, user_id: UUID) -> User:
-    """Hide the user: sessions end at once, the address stays taken; `restore` takes it back."""
+    """Hide the user, and return it; `restore` undoes it. Sessions are refused at once, the address stays taken.
+
+    Raises UsageError where the user does not exist.
+    """
     return entities.soft_delete_row(connection, User, user_id)
 
 
 def restore(connection: Connection, user_id: UUID) -> User:
+    """Undo `soft_delete`, and return the user; raises UsageError where it does not exist."""
     return entities.restore_row(connection, User, user_id)
 
 
-def purge(connection: Connection, user_id: UUID) -> purging.PurgeCounts:
-    """Remove the user for good, with sessions, memories, conversations and the vectors of these.
+def purge(connection: Connection, user_id: UUID) -> PurgeCounts:
+    """Delete the user permanently, with sessions, memories, conversations and their unshared vectors.
 
-    What others forked of a conversation stays with them: see `purging.purge`.
+    Forks of the conversations by other users keep the messages that they share. Returns the numbers of rows deleted;
+    raises UsageError where the user does not exist.
     """
-    if entities.find_row(connection, User, user_id) is None:
-        raise UsageError(f"users have no row with the id {user_id}; look for it in their list.")
     user_id = parse_id("users.id", user_id)
-    total = purging.PurgeCounts()
-    # Forks before what they were forked of: nothing is handed on to what goes next.
-    theirs = select(Conversation.id).where(Conversation.user_id == user_id).order_by(Conversation.created_at.desc())
-    for id_ in connection.scalars(theirs).all():
-        total += purging.purge_conversation(connection, id_)
+    if entities.find_row(connection, User, user_id) is None:
+        raise entities.missing_row(User, user_id)
+    total = PurgeCounts()
+    # Forks before their parents: no message moves to a conversation that is deleted next.
+    of_user = select(Conversation.id).where(Conversation.user_id == user_id)
+    for id_ in connection.scalars(of_user.order_by(Conversation.created_at.desc())).all():
+        total += purge_conversation(connection, id_)
     for id_ in connection.scalars(select(Memory.id).where(Memory.user_id == user_id)).all():
-        total += purging.PurgeCounts(vectors=memories.purge(connection, id_))
+        total += PurgeCounts(vectors=memories.purge(connection, id_))
     entities.delete_row(connection, User, user_id)
     return total
 

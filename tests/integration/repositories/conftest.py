@@ -1,4 +1,4 @@
-"""Repositories on a database of the test's own."""
+"""Repositories on a database for each test."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ from rag_assets.repositories import SyncConversations, SyncMemories, SyncUsers
 
 R = TypeVar("R")
 
-# Runs an async function of the engine in an event loop of its own, whose engine ends with it.
+# Runs an async function of an engine in a new event loop, and disposes the engine.
 InLoop = Callable[[Callable[[AsyncEngine], Awaitable[R]]], R]
 
 

@@ -1,4 +1,4 @@
-"""Calls that are cancelled and connections that are cut: what was acknowledged is there, once, and nothing else is."""
+"""Cancelled calls and broken connections: acknowledged messages are stored exactly once, and no others."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ CUT = text(
 )
 
 
-def look(conversations: SyncConversations, talk: UUID, outcomes: Sequence[Outcome]) -> set[str]:
-    """What is stored, which must be whole, and hold all that was acknowledged as it was."""
+def check_stored(conversations: SyncConversations, talk: UUID, outcomes: Sequence[Outcome]) -> set[str]:
+    """Check that versions have no gap and acknowledged messages are stored unchanged; returns the stored contents."""
     history = conversations.history(talk)
     assert [message.version for message in history] == list(range(1, len(history) + 1))
     stored = {message.content: message.version for message in history}
@@ -32,15 +32,13 @@ def look(conversations: SyncConversations, talk: UUID, outcomes: Sequence[Outcom
     return set(stored)
 
 
-def test_calls_that_are_cancelled_leave_no_gap(
-    conversations: SyncConversations, in_loop: InLoop[Sequence[Outcome]]
-) -> None:
+def test_cancelled_calls_leave_no_gap(conversations: SyncConversations, in_loop: InLoop[Sequence[Outcome]]) -> None:
     talk = conversations.create("talk").id
 
     async def work(engine: AsyncEngine) -> Sequence[Outcome]:
         repository = Conversations(engine)
         tasks = [asyncio.ensure_future(repository.append(talk, NewMessage("user", str(n)))) for n in range(60)]
-        # Each is cut off at another point of its way: waiting for a connection, for the lock, for the server.
+        # Each is cancelled at another point: waiting for a connection, for the lock, for the server.
         while not all(task.done() for task in tasks[:3]):
             await asyncio.sleep(0)
         for task in tasks[3::3]:
@@ -52,10 +50,10 @@ def test_calls_that_are_cancelled_leave_no_gap(
     outcomes = in_loop(work)
     assert any(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
     assert not [o for o in outcomes if isinstance(o, BaseException) and not isinstance(o, asyncio.CancelledError)]
-    look(conversations, talk, outcomes)
+    check_stored(conversations, talk, outcomes)
 
 
-def test_connections_that_are_cut_lose_and_double_nothing(
+def test_broken_connections_neither_lose_nor_repeat_a_message(
     engine: Engine, conversations: SyncConversations, in_loop: InLoop[Sequence[Outcome]]
 ) -> None:
     talk = conversations.create("talk").id
@@ -72,8 +70,8 @@ def test_connections_that_are_cut_lose_and_double_nothing(
 
     outcomes = in_loop(work)
     failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-    # Only where the cut came between COMMIT and its answer can nobody know, and then the call says so.
+    # Only a break between COMMIT and its answer leaves the outcome unknown, and then the error says so.
     assert all(isinstance(error, ServiceError) and "is not known" in str(error) for error in failed), failed
     assert len(failed) < 20
-    stored = look(conversations, talk, outcomes)
+    stored = check_stored(conversations, talk, outcomes)
     assert len(stored) >= 60 - len(failed)

@@ -1,4 +1,4 @@
-"""What the server does for the questions that are asked most: through an index, and not by reading a table."""
+"""The most frequent statements use an index and scan no table."""
 
 from uuid import uuid4
 
@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 
 DAY = "created_at >= '2026-03-07T00:00:00Z' AND created_at < '2026-03-08T00:00:00Z'"
 
-QUESTIONS = {
+STATEMENTS = {
     "the messages of a day": (
         f"SELECT content_hash FROM rag.conversation_messages WHERE deleted_at IS NULL AND {DAY}",
         "ix_conversation_messages_created_at",
@@ -16,11 +16,11 @@ QUESTIONS = {
         "SELECT * FROM rag.conversation_messages WHERE conversation_id = :id AND version <= 9 ORDER BY version DESC",
         "uq_conversation_messages_conversation_id_version",
     ),
-    "what was deleted": (
+    "deleted messages": (
         "SELECT content_hash FROM rag.conversation_messages WHERE deleted_at < now()",
         "ix_conversation_messages_deleted_at",
     ),
-    "who needs a vector": (
+    "messages with a vector": (
         "SELECT id FROM rag.conversation_messages WHERE content_hash = sha256('x')",
         "ix_conversation_messages_content_hash",
     ),
@@ -39,11 +39,11 @@ QUESTIONS = {
 }
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_an_index_serves(engine: Engine, question: str) -> None:
-    statement, index = QUESTIONS[question]
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_frequent_statement_uses_its_index(engine: Engine, name: str) -> None:
+    statement, index = STATEMENTS[name]
     with engine.begin() as connection:
-        # The tables are empty, and the planner would rather read nothing at all.
+        # The tables are empty: without this, the planner would choose a sequential scan.
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         plan = connection.scalars(text(f"EXPLAIN {statement}"), {"id": uuid4()} if ":id" in statement else {}).all()
     assert index in "\n".join(plan)

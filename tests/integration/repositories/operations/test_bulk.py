@@ -1,4 +1,4 @@
-"""Many rows at once, into whatever table, wholly or not at all."""
+"""Bulk inserts and upserts into any table: all rows or none."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -39,7 +39,7 @@ def people(count: int, name: str = "n") -> Iterator[dict[str, Any]]:
         yield {"id": UUID(int=n + 1), "email": f"u{n}@example.org", "display_name": f"{name}{n}"}
 
 
-def test_rows_go_in_by_batches_and_come_out_as_they_were(engine: Engine, bulk: SyncBulk) -> None:
+def test_rows_inserted_in_batches_are_stored_unchanged(engine: Engine, bulk: SyncBulk) -> None:
     assert bulk.insert_rows(User, people(1234), batch_rows=100) == 1234
     assert rows(engine, "SELECT count(*), count(DISTINCT email), max(display_name) FROM rag.users") == [
         (1234, 1234, "n999")
@@ -47,7 +47,7 @@ def test_rows_go_in_by_batches_and_come_out_as_they_were(engine: Engine, bulk: S
     assert bulk.insert_rows(User, []) == 0
 
 
-def test_each_table_of_the_application_takes_rows(engine: Engine, bulk: SyncBulk, ada: User) -> None:
+def test_rows_can_be_inserted_into_each_table(engine: Engine, bulk: SyncBulk, ada: User) -> None:
     owner = {"user_id": ada.id}
     project, special, talk = uuid4(), uuid4(), uuid4()
     given: list[tuple[type[Base], dict[str, Any]]] = [
@@ -85,7 +85,7 @@ def test_an_upsert_writes_only_what_differs(engine: Engine, bulk: SyncBulk) -> N
     assert [new[1] > old[1] for new, old in zip(after, before, strict=False)] == [True] * 5 + [False] * 5
 
 
-def test_an_upsert_can_go_by_another_unique_key(engine: Engine, bulk: SyncBulk) -> None:
+def test_an_upsert_can_use_another_unique_key(engine: Engine, bulk: SyncBulk) -> None:
     for description in ("old", "new"):
         given = [{"name": "chef", "description": description}]
         bulk.upsert_rows(Specialization, given, by=["name"])
@@ -98,15 +98,15 @@ def test_an_upsert_can_go_by_another_unique_key(engine: Engine, bulk: SyncBulk) 
     ("model", "wrong", "error"),
     [
         (User, {"email": "x" * 255 + "@"}, r"users\.email is .*; it has 256 characters, at most 254 fit"),
-        (User, {"email": "nobody"}, "users break their rule ck_users_email_is_address"),
-        (User, {"email": "U0@example.org"}, "users hold this already"),
+        (User, {"email": "nobody"}, "the values violate the constraint ck_users_email_is_address of users"),
+        (User, {"email": "U0@example.org"}, "users has such a row already"),
         (User, {"email": None}, "users.email is None; give a value"),
-        (User, {"email": "a@b", "shoe_size": 43}, "users have no column 'shoe_size'; there are: id, email"),
+        (User, {"email": "a@b", "shoe_size": 43}, "users has no column 'shoe_size'; choose from: id, email"),
         (User, {"display_name": "x"}, "not all rows of users have the column"),
         (Memory, {"content": 7}, r"memories\.content is 7; give a text"),
     ],
 )
-def test_one_wrong_row_and_none_is_written(
+def test_nothing_is_written_when_one_row_is_invalid(
     engine: Engine, bulk: SyncBulk, model: type[Base], wrong: dict[str, Any], error: str
 ) -> None:
     good: list[dict[str, Any]] = (
@@ -119,19 +119,19 @@ def test_one_wrong_row_and_none_is_written(
         assert rows(engine, f"SELECT count(*) FROM rag.{model.__tablename__}") == [(0,)]
 
 
-def test_a_key_given_twice_or_not_at_all_is_refused(engine: Engine, bulk: SyncBulk) -> None:
+def test_a_duplicate_or_missing_key_is_refused(engine: Engine, bulk: SyncBulk) -> None:
     with pytest.raises(UsageError, match="two of the rows have the same key"):
         bulk.upsert_rows(User, [*people(1), *people(1, "other")])
     with pytest.raises(UsageError, match=r"users\.id is missing; each row must have its key \(id\)"):
         bulk.upsert_rows(User, [{"email": "a@b"}])
-    with pytest.raises(UsageError, match="users have no unique key of display_name"):
+    with pytest.raises(UsageError, match="users has no unique key of display_name"):
         bulk.upsert_rows(User, people(1), by=["display_name"])
     with pytest.raises(UsageError, match="batch_rows is 0"):
         bulk.insert_rows(User, people(1), batch_rows=0)
     assert rows(engine, "SELECT count(*) FROM rag.users") == [(0,)]
 
 
-def test_the_async_form_takes_the_same_rows(engine: Engine, in_loop: InLoop[WriteCounts]) -> None:
+def test_the_async_class_inserts_the_same_rows(engine: Engine, in_loop: InLoop[WriteCounts]) -> None:
     async def work(async_engine: Any) -> WriteCounts:
         assert await Bulk(async_engine).insert_rows(User, people(10)) == 10
         return await Bulk(async_engine).upsert_rows(User, people(20))
@@ -140,7 +140,7 @@ def test_the_async_form_takes_the_same_rows(engine: Engine, in_loop: InLoop[Writ
     assert rows(engine, "SELECT count(*) FROM rag.users") == [(20,)]
 
 
-def test_vectors_go_in_from_an_event_loop_too(engine: Engine, in_loop: InLoop[int]) -> None:
+def test_vectors_are_inserted_from_an_event_loop(engine: Engine, in_loop: InLoop[int]) -> None:
     space = space_of(engine)
     vectors = unit_vectors(20, 8)
     given = [

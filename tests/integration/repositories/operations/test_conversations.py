@@ -1,4 +1,4 @@
-"""Conversations: named, listed page by page, hidden and brought back."""
+"""Conversations: create, rename, list page by page, soft-delete and restore."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -31,7 +31,7 @@ def test_a_new_conversation_is_empty(conversations: SyncConversations, ada: User
         (7, "conversations.name is 7; give a text"),
     ],
 )
-def test_a_wrong_name_is_refused(conversations: SyncConversations, name: str, error: str) -> None:
+def test_an_invalid_name_is_refused(conversations: SyncConversations, name: str, error: str) -> None:
     made = conversations.create("n" * 200)
     with pytest.raises(UsageError, match=error):
         conversations.create(name)
@@ -40,14 +40,14 @@ def test_a_wrong_name_is_refused(conversations: SyncConversations, name: str, er
     assert conversations.get(made.id).name == "n" * 200
 
 
-def test_an_owner_that_is_not_there_is_refused(engine: Engine, conversations: SyncConversations) -> None:
+def test_an_unknown_owner_is_refused(engine: Engine, conversations: SyncConversations) -> None:
     nobody = uuid4()
-    with pytest.raises(UsageError, match=rf"conversations refer to a row that is not there: .*user_id.*{nobody}"):
+    with pytest.raises(UsageError, match=rf"conversations refers to a row that does not exist: .*user_id.*{nobody}"):
         conversations.create("talk", user_id=nobody)
     assert rows(engine, "SELECT count(*) FROM rag.conversations") == [(0,)]
 
 
-def test_a_rename_changes_the_name_and_the_time_of_change(conversations: SyncConversations) -> None:
+def test_a_rename_changes_the_name_and_updated_at(conversations: SyncConversations) -> None:
     made = conversations.create("old")
     renamed = conversations.rename(made.id, "new\x00")
     assert renamed.name == "new"
@@ -73,7 +73,7 @@ def test_a_deleted_conversation_is_hidden_until_it_is_restored(conversations: Sy
     assert [found.id for found in conversations.list_by_user(ada.id).items] == [made.id]
 
 
-def test_what_is_unknown_is_an_error_that_names_it(conversations: SyncConversations) -> None:
+def test_an_unknown_id_is_an_error_that_names_it(conversations: SyncConversations) -> None:
     unknown = uuid4()
     for refused in (
         conversations.get,
@@ -84,11 +84,11 @@ def test_what_is_unknown_is_an_error_that_names_it(conversations: SyncConversati
         conversations.restore,
         conversations.purge,
     ):
-        with pytest.raises(UsageError, match=f"conversations have no row with the id {unknown}"):
+        with pytest.raises(UsageError, match=f"conversations has no row with the id {unknown}"):
             refused(unknown)
 
 
-def test_pages_hold_each_conversation_once_though_all_have_one_time(
+def test_pages_hold_each_conversation_once_when_all_have_the_same_time(
     engine: Engine, conversations: SyncConversations, users: SyncUsers, ada: User
 ) -> None:
     other = users.create("bob@example.org")
@@ -102,7 +102,7 @@ def test_pages_hold_each_conversation_once_though_all_have_one_time(
         page = conversations.list_by_user(ada.id, limit=3, after=after)
         assert len(page.items) == expected
         seen += [found.id for found in page.items]
-        # What is made, used or removed meanwhile neither hides nor doubles what comes later.
+        # Rows created, changed or deleted between pages neither hide nor repeat later rows.
         conversations.append(page.items[0].id, NewMessage("user", "used"))
         conversations.create("newer", user_id=ada.id)
         conversations.soft_delete(page.items[-1].id)
@@ -112,7 +112,7 @@ def test_pages_hold_each_conversation_once_though_all_have_one_time(
     assert set(seen) == mine
 
 
-def test_a_list_begins_with_the_newest_and_can_be_of_one_project(
+def test_a_list_starts_with_the_newest_and_can_be_limited_to_a_project(
     engine: Engine, conversations: SyncConversations, ada: User
 ) -> None:
     zoo = SyncProjects(engine).create("zoo", "/zoo").id
@@ -124,8 +124,8 @@ def test_a_list_begins_with_the_newest_and_can_be_of_one_project(
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "ä", "bm90IGEgY3Vyc29y", "MjAyNi0wMS0wMSB4"])
-def test_a_cursor_that_is_none_is_refused(conversations: SyncConversations, ada: User, cursor: str) -> None:
-    with pytest.raises(UsageError, match="give the `next` of a page"):
+def test_an_invalid_cursor_is_refused(conversations: SyncConversations, ada: User, cursor: str) -> None:
+    with pytest.raises(UsageError, match="pass the `next` of a page"):
         conversations.list_by_user(ada.id, after=cursor)
 
 
@@ -147,7 +147,7 @@ def test_conversations_outlive_their_user_and_project(
     assert (found.user_id, found.project_id) == (None, None)
 
 
-def test_the_async_form_does_the_same(conversations: SyncConversations, ada: User, in_loop: InLoop[None]) -> None:
+def test_the_async_class_does_the_same(conversations: SyncConversations, ada: User, in_loop: InLoop[None]) -> None:
     async def work(engine: object) -> None:
         repository = Conversations(engine)  # type: ignore[arg-type]
         made = await repository.create("talk", user_id=ada.id)
@@ -163,10 +163,10 @@ def test_the_async_form_does_the_same(conversations: SyncConversations, ada: Use
     [left] = conversations.list_by_user(ada.id).items
     assert (left.name, left.parent_id) == ("branch", None)
     assert Conversations.append.__doc__ == SyncConversations.append.__doc__
-    assert "next version" in str(Conversations.append.__doc__)
+    assert "Append one message" in str(Conversations.append.__doc__)
 
 
-def test_times_are_the_databases_and_have_a_zone(conversations: SyncConversations) -> None:
+def test_times_come_from_the_database_and_have_a_time_zone(conversations: SyncConversations) -> None:
     made = conversations.create("talk")
     assert made.created_at.tzinfo is not None
     assert abs(made.created_at - datetime.now(UTC)) < timedelta(minutes=5)

@@ -1,4 +1,4 @@
-"""Projects and documents, as an application handles them: beside the pipeline, and without undoing its work."""
+"""Projects and documents that an application creates and changes while the pipeline works on the same rows."""
 
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -31,7 +31,7 @@ def zoo(projects: SyncProjects) -> UUID:
     return projects.create("zoo", "/zoo").id
 
 
-def test_a_project_is_made_changed_listed_and_removed(projects: SyncProjects) -> None:
+def test_a_project_is_created_changed_listed_and_deleted(projects: SyncProjects) -> None:
     made = projects.create("zoo", "/zoo", description="Animals", settings={"include": ["*.md"]})
     assert (made.name, made.description, made.settings) == ("zoo", "Animals", {"include": ["*.md"]})
     projects.create("air", "/air")
@@ -44,9 +44,9 @@ def test_a_project_is_made_changed_listed_and_removed(projects: SyncProjects) ->
         projects.get("zoo")
 
 
-def test_a_project_that_cannot_be_is_refused(projects: SyncProjects) -> None:
+def test_an_invalid_project_is_refused(projects: SyncProjects) -> None:
     projects.create("zoo", "/zoo")
-    with pytest.raises(UsageError, match="there is a project 'zoo' already"):
+    with pytest.raises(UsageError, match="project 'zoo' exists already"):
         projects.create("zoo", "/elsewhere")
     with pytest.raises(UsageError, match="'My Zoo' cannot be a project's name"):
         projects.create("My Zoo", "/zoo")
@@ -74,10 +74,10 @@ def test_a_document_is_saved_found_changed_and_listed(documents: SyncDocuments, 
     assert second.next is None
 
 
-def test_a_document_that_cannot_be_is_refused(engine: Engine, documents: SyncDocuments, zoo: UUID) -> None:
+def test_an_invalid_document_is_refused(engine: Engine, documents: SyncDocuments, zoo: UUID) -> None:
     with pytest.raises(UsageError, match=r"file_path is ''|file_path is empty"):
         documents.save(zoo, "\x00", "x")
-    with pytest.raises(UsageError, match="projects have no row with the id"):
+    with pytest.raises(UsageError, match="projects has no row with the id"):
         documents.save(uuid4(), "a.md", "x")
     made = documents.save(zoo, "a.md", "x")
     with pytest.raises(UsageError, match="'content' cannot be changed in documents"):
@@ -106,23 +106,23 @@ ORPHANS = (
 )
 
 
-def test_a_forgotten_document_is_gone_and_stays_gone(built: Engine) -> None:
+def test_a_deleted_document_is_gone_and_not_read_again(built: Engine) -> None:
     documents = SyncDocuments(built)
     [(id_, source)] = rows(built, PAGE)
-    # copy.txt stands in both projects: its vectors are still needed.
+    # copy.txt is in both projects: its vectors are still needed.
     [(shared,)] = rows(
         built,
         "SELECT d.id FROM rag.documents d JOIN rag.projects p ON p.id = d.project_id "
         "WHERE file_path = 'copy.txt' AND p.name = 'sea'",
     )
     [(vectors,)] = rows(built, "SELECT count(*) FROM rag.embeddings")
-    assert documents.forget(shared) == 0
-    gone = documents.forget(id_)
+    assert documents.delete(shared) == 0
+    gone = documents.delete(id_)
     assert gone > 0
     assert rows(built, "SELECT count(*) FROM rag.embeddings") == [(vectors - gone,)]
     assert rows(built, ORPHANS) == [(0,)]
-    with pytest.raises(UsageError, match="documents have no row with the id"):
-        documents.forget(id_)
+    with pytest.raises(UsageError, match="documents has no row with the id"):
+        documents.delete(id_)
     assert (Path(source) / "page05.md").exists()
     dg.DagsterInstance.get().add_dynamic_partitions(str(partitions.projects.name), ["zoo"])
     assert run(keys=["zoo"], only=["raw_documents"]).success
@@ -135,14 +135,14 @@ def test_a_forgotten_document_is_gone_and_stays_gone(built: Engine) -> None:
 @pytest.mark.parametrize(
     "path", ["a.md", "a b.md", "deep/a.md", "#a.md", "!a.md", "a*.md", "[a].md", "a?.md", "a\\b.md", "a.md ", "ä.md"]
 )
-def test_only_the_forgotten_path_is_left_out(path: str) -> None:
+def test_only_the_path_of_the_deleted_document_is_excluded(path: str) -> None:
     selection = Selection(["*"], [_exact_glob(path)])
     assert not selection.matches(path)
     for other in ("b.md", "deeper/" + path, path + "x", "ab.md"):
         assert selection.matches(other)
 
 
-def test_a_project_removed_leaves_no_vector_without_a_text(built: Engine) -> None:
+def test_deleting_a_project_leaves_no_orphaned_vectors(built: Engine) -> None:
     [(before,)] = rows(built, "SELECT count(*) FROM rag.embeddings")
     gone = SyncProjects(built).delete("zoo")
     assert gone > 0
@@ -152,10 +152,10 @@ def test_a_project_removed_leaves_no_vector_without_a_text(built: Engine) -> Non
     assert rows(built, "SELECT name FROM rag.projects") == [("sea",)]
 
 
-def test_a_failed_forget_changes_nothing(built: Engine) -> None:
+def test_a_failed_delete_changes_nothing(built: Engine) -> None:
     [(id_, _)] = rows(built, PAGE)
     with built.begin() as connection:
         connection.execute(text("ALTER TABLE rag.projects ADD CHECK (NOT settings ? 'forgotten')"))
-    with pytest.raises(UsageError, match="projects break their rule"):
-        SyncDocuments(built).forget(id_)
+    with pytest.raises(UsageError, match=r"the values violate the constraint .* of projects"):
+        SyncDocuments(built).delete(id_)
     assert rows(built, "SELECT count(*) FROM rag.documents WHERE id = :id", id=id_) == [(1,)]

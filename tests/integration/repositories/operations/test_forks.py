@@ -1,4 +1,4 @@
-"""Forks: nothing is copied, everything is read, and a purge takes nothing that a fork needs."""
+"""Forks share messages without copying them, and a purge keeps the messages that a fork shares."""
 
 import asyncio
 from uuid import UUID
@@ -40,7 +40,7 @@ def embed(engine: Engine, *contents: str) -> None:
         )
 
 
-def test_a_fork_shares_what_was_said_and_goes_on_by_itself(
+def test_a_fork_shares_earlier_messages_and_continues_on_its_own(
     engine: Engine, conversations: SyncConversations, root: UUID, ada: User
 ) -> None:
     fork = conversations.fork(root, version=2)
@@ -63,21 +63,21 @@ def test_a_fork_of_a_fork_of_a_fork_reads_through_all_of_them(conversations: Syn
     conversations.append_many(third, said("c7"))
     assert texts(conversations.history(third)) == ["r1", "r2", "r3", "a4", "b5", "b6", "c7"]
     assert texts(conversations.history(third, up_to=5)) == ["r1", "r2", "r3", "a4", "b5"]
-    # Forked at a version from before its parent was a fork: it reads the root's messages all the same.
+    # Forked at a version before its parent's own fork: it still shows the root's messages.
     early = conversations.fork(third, version=2).id
     conversations.append_many(early, said("e3"))
     assert texts(conversations.history(early)) == ["r1", "r2", "e3"]
     assert conversations.get(third).message_count == 7
 
 
-def test_a_fork_takes_another_name_and_user(conversations: SyncConversations, users: SyncUsers, root: UUID) -> None:
+def test_a_fork_can_have_another_name_and_user(conversations: SyncConversations, users: SyncUsers, root: UUID) -> None:
     bob = users.create("bob@example.org")
     fork = conversations.fork(root, name="mine", user_id=bob.id)
     assert (fork.name, fork.user_id, fork.fork_version) == ("mine", bob.id, 4)
 
 
 @pytest.mark.parametrize("version", [0, -1, 5])
-def test_a_version_that_is_not_there_cannot_be_forked(
+def test_an_unknown_version_cannot_be_forked(
     engine: Engine, conversations: SyncConversations, root: UUID, version: int
 ) -> None:
     with pytest.raises(UsageError, match=f"version is {version}; conversation {root} can be forked at 1 to 4"):
@@ -98,7 +98,7 @@ def test_forks_are_listed_without_the_deleted_ones(conversations: SyncConversati
     assert [fork.name for fork in conversations.list_forks(root)] == ["0", "2"]
 
 
-def test_a_fork_of_a_deleted_conversation_reads_on(conversations: SyncConversations, root: UUID) -> None:
+def test_a_fork_of_a_deleted_conversation_keeps_its_messages(conversations: SyncConversations, root: UUID) -> None:
     fork = conversations.fork(root).id
     conversations.soft_delete(root)
     assert texts(conversations.history(fork)) == ["r1", "r2", "r3", "r4"]
@@ -106,7 +106,7 @@ def test_a_fork_of_a_deleted_conversation_reads_on(conversations: SyncConversati
     assert texts(conversations.history(conversations.fork(fork).id)) == ["r1", "r2", "r3", "r4", "f5"]
 
 
-def test_the_database_itself_keeps_a_parent_that_has_forks(
+def test_a_foreign_key_protects_a_parent_that_has_forks(
     engine: Engine, conversations: SyncConversations, root: UUID
 ) -> None:
     conversations.fork(root)
@@ -136,7 +136,9 @@ def test_vectors_of_other_kinds_stay(engine: Engine, conversations: SyncConversa
     assert rows(engine, "SELECT count(*) FROM rag.embeddings") == [(1,)]
 
 
-def test_a_purge_takes_nothing_that_forks_read(engine: Engine, conversations: SyncConversations, root: UUID) -> None:
+def test_a_purge_keeps_the_messages_that_forks_share(
+    engine: Engine, conversations: SyncConversations, root: UUID
+) -> None:
     embed(engine, "r1", "r2", "r3", "r4")
     middle = conversations.fork(root, version=3).id
     conversations.append_many(middle, said("m4", "m5"))
@@ -163,7 +165,7 @@ def test_a_purge_takes_nothing_that_forks_read(engine: Engine, conversations: Sy
             was.updated_at,
         )
     assert rows(engine, "SELECT count(*) FROM rag.conversations") == [(4,)]
-    # One after the other, in whatever order, until nothing is left.
+    # One after the other, in any order, until nothing is left.
     for name in ("late", "beside", "own", "early"):
         conversations.purge(readers.pop(name))
         assert {n: texts(conversations.history(reader)) for n, reader in readers.items()} == {
@@ -173,7 +175,7 @@ def test_a_purge_takes_nothing_that_forks_read(engine: Engine, conversations: Sy
     assert rows(engine, "SELECT count(*) FROM rag.embeddings") == [(0,)]
 
 
-def test_a_user_purged_takes_all_of_theirs_but_what_others_forked(
+def test_purging_a_user_keeps_the_messages_that_others_forked(
     engine: Engine, conversations: SyncConversations, users: SyncUsers, ada: User, root: UUID
 ) -> None:
     bob = users.create("bob@example.org")
@@ -185,7 +187,7 @@ def test_a_user_purged_takes_all_of_theirs_but_what_others_forked(
     assert rows(engine, "SELECT id FROM rag.conversations") == [(theirs,)]
 
 
-def test_appends_forks_and_purges_at_once_end_without_deadlock_or_loss(
+def test_concurrent_appends_forks_and_purges_neither_deadlock_nor_lose_messages(
     engine: Engine, conversations: SyncConversations, root: UUID, in_loop: InLoop[list[UUID]]
 ) -> None:
     async def work(async_engine: AsyncEngine) -> list[UUID]:

@@ -1,4 +1,4 @@
-"""Memories: remembered once, recalled by meaning, importance and recency, for those whose they are."""
+"""Memories: stored once for each owner, and recalled by similarity, importance and recency."""
 
 import asyncio
 import math
@@ -44,7 +44,7 @@ def space(engine: Engine) -> EmbeddingSpace:
 
 
 def towards(similarity: float) -> list[float]:
-    """A vector of length 1 with this cosine to the first axis."""
+    """A unit vector with this cosine similarity to the first axis."""
     return [similarity, math.sqrt(1 - similarity**2), 0, 0, 0, 0, 0, 0]
 
 
@@ -103,7 +103,7 @@ def test_the_same_text_of_another_owner_is_another_memory(
     assert rows(engine, "SELECT count(*) FROM rag.memories") == [(6,)]
 
 
-def test_many_who_remember_the_same_at_once_make_one_memory(
+def test_concurrent_calls_with_the_same_text_make_one_memory(
     memories: SyncMemories, ada: User, in_loop: InLoop[list[Memory]]
 ) -> None:
     async def work(engine: AsyncEngine) -> list[Memory]:
@@ -115,7 +115,7 @@ def test_many_who_remember_the_same_at_once_make_one_memory(
     assert memory.importance == pytest.approx(1 - 0.9**20)
 
 
-def test_a_memory_lasts_as_long_as_its_longest_and_begins_anew_once_expired(
+def test_a_memory_expires_at_the_later_time_and_starts_over_once_expired(
     engine: Engine, memories: SyncMemories
 ) -> None:
     soon, late = (datetime.now(UTC) + timedelta(days=days) for days in (1, 9))
@@ -136,17 +136,19 @@ def test_a_memory_lasts_as_long_as_its_longest_and_begins_anew_once_expired(
         ({"content": "x", "importance": 1.01}, "importance is 1.01; choose 0 to 1"),
         ({"content": "x", "importance": float("nan")}, "importance is nan"),
         ({"content": "x", "expires_at": datetime(2026, 1, 1)}, "memories.expires_at is .*; give a datetime with its"),  # noqa: DTZ001
-        ({"content": "x", "user_id": UUID(int=7)}, "memories refer to a row that is not there: .*user_id"),
-        ({"content": "x", "source_message_id": UUID(int=7)}, "memories refer to .*source_message_id"),
+        ({"content": "x", "user_id": UUID(int=7)}, "memories refers to a row that does not exist: .*user_id"),
+        ({"content": "x", "source_message_id": UUID(int=7)}, "memories refers to .*source_message_id"),
     ],
 )
-def test_a_wrong_memory_is_refused(engine: Engine, memories: SyncMemories, values: dict[str, Any], error: str) -> None:
+def test_an_invalid_memory_is_refused(
+    engine: Engine, memories: SyncMemories, values: dict[str, Any], error: str
+) -> None:
     with pytest.raises(UsageError, match=error):
         memories.remember(**values)
     assert rows(engine, "SELECT count(*) FROM rag.memories") == [(0,)]
 
 
-def test_recall_weighs_meaning_importance_and_recency(
+def test_recall_weights_similarity_importance_and_recency(
     engine: Engine, memories: SyncMemories, space: EmbeddingSpace
 ) -> None:
     near = memories.remember("near", importance=0.1)
@@ -180,9 +182,7 @@ def test_recall_weighs_meaning_importance_and_recency(
     assert list(found) == ["weighty", "near", "fresh"]
 
 
-def test_what_was_recalled_is_noted_and_fresh_again(
-    engine: Engine, memories: SyncMemories, space: EmbeddingSpace
-) -> None:
+def test_a_recall_is_counted_and_resets_recency(engine: Engine, memories: SyncMemories, space: EmbeddingSpace) -> None:
     old = memories.remember("old")
     memories.remember("other")
     embed(engine, space, {"old": towards(0.9), "other": towards(0.1)})
@@ -197,16 +197,14 @@ def test_what_was_recalled_is_noted_and_fresh_again(
     assert rows(engine, "SELECT recall_count FROM rag.memories WHERE content = 'other'") == [(0,)]
 
 
-def test_a_memory_faded_beyond_all_numbers_is_no_error(
-    engine: Engine, memories: SyncMemories, space: EmbeddingSpace
-) -> None:
+def test_a_decay_that_underflows_is_no_error(engine: Engine, memories: SyncMemories, space: EmbeddingSpace) -> None:
     age(engine, memories.remember("old"), 24 * 365 * 50)
     embed(engine, space, {"old": QUERY})
     [found] = memories.recall(QUERY, weights=RecallWeights(decay_per_hour=0.01))
     assert found.recency == pytest.approx(0, abs=1e-300)
 
 
-def test_only_memories_that_serve_here_are_recalled(
+def test_only_memories_of_matching_owners_are_recalled(
     engine: Engine, memories: SyncMemories, users: SyncUsers, ada: User, space: EmbeddingSpace
 ) -> None:
     bob = users.create("bob@example.org").id
@@ -231,7 +229,7 @@ def test_only_memories_that_serve_here_are_recalled(
     assert served(user_id=ada.id, project_id=zoo) == {"everybody's", "ada's", "ada's in the zoo", "the zoo's"}
 
 
-def test_forgotten_and_expired_memories_are_gone_from_recall_at_once(
+def test_forgotten_and_expired_memories_are_not_recalled(
     engine: Engine, memories: SyncMemories, ada: User, space: EmbeddingSpace
 ) -> None:
     made = {content: memories.remember(content, user_id=ada.id) for content in ("kept", "forgotten", "expired")}
@@ -252,7 +250,7 @@ def test_forgotten_and_expired_memories_are_gone_from_recall_at_once(
 
 
 @pytest.mark.parametrize("exactly", [True, False])
-def test_many_memories_are_recalled_as_an_exact_scan_ranks_them(
+def test_recall_through_the_index_ranks_like_an_exact_scan(
     engine: Engine,
     memories: SyncMemories,
     ada: User,
@@ -290,7 +288,7 @@ def test_many_memories_are_recalled_as_an_exact_scan_ranks_them(
         (None, "vector is not a sequence of numbers"),
     ],
 )
-def test_a_wrong_vector_is_refused(memories: SyncMemories, space: EmbeddingSpace, vector: Any, error: str) -> None:
+def test_an_invalid_vector_is_refused(memories: SyncMemories, space: EmbeddingSpace, vector: Any, error: str) -> None:
     memories.remember("a")
     with pytest.raises(UsageError, match=error):
         memories.recall(vector)
@@ -308,7 +306,7 @@ def test_a_wrong_vector_is_refused(memories: SyncMemories, space: EmbeddingSpace
         (lambda m: m.recall(QUERY, user_id="me"), "user_id is 'me'; give a UUID"),
     ],
 )
-def test_a_wrong_question_is_refused(
+def test_invalid_arguments_of_recall_are_refused(
     memories: SyncMemories, space: EmbeddingSpace, ask: Callable[[SyncMemories], Any], error: str
 ) -> None:
     with pytest.raises(UsageError, match=error):
@@ -332,7 +330,7 @@ def test_nothing_is_recalled_before_a_space_is_live(memories: SyncMemories) -> N
         memories.recall(QUERY)
 
 
-def test_recalls_at_once_count_every_one(
+def test_concurrent_recalls_are_all_counted(
     engine: Engine, memories: SyncMemories, space: EmbeddingSpace, in_loop: InLoop[None]
 ) -> None:
     for n in range(10):
@@ -341,7 +339,7 @@ def test_recalls_at_once_count_every_one(
 
     async def work(async_engine: AsyncEngine) -> None:
         repository = Memories(async_engine)
-        # One from above and one from below, so that they would lock the same rows in opposite orders.
+        # In opposite orders of score: without sorted locks they would deadlock.
         opposite = [-x for x in QUERY]
         await asyncio.gather(*(repository.recall(q, weights=MEANING) for q in (QUERY, opposite) for _ in range(15)))
 
@@ -349,7 +347,7 @@ def test_recalls_at_once_count_every_one(
     assert rows(engine, "SELECT DISTINCT recall_count FROM rag.memories") == [(30,)]
 
 
-def test_a_memory_goes_with_any_of_its_owners_and_outlives_its_source(
+def test_a_memory_is_deleted_with_any_of_its_owners_and_outlives_its_source(
     engine: Engine, memories: SyncMemories, conversations: SyncConversations, ada: User
 ) -> None:
     zoo = SyncProjects(engine).create("zoo", "/zoo").id

@@ -1,4 +1,4 @@
-"""Messages: versions without gaps, histories through ancestors, windows within a budget."""
+"""Messages: versions without gaps, histories that include ancestors, windows within a token budget."""
 
 import asyncio
 import re
@@ -28,7 +28,7 @@ def talk(conversations: SyncConversations) -> UUID:
     return conversations.create("talk").id
 
 
-def test_messages_get_the_next_versions_in_their_order(conversations: SyncConversations, talk: UUID) -> None:
+def test_messages_get_consecutive_versions_in_order(conversations: SyncConversations, talk: UUID) -> None:
     first = conversations.append(talk, NewMessage("user", "one", 2, metadata={"lang": "en"}))
     more = conversations.append_many(talk, said("two", "three"))
     assert [(m.version, m.content) for m in [first, *more]] == [(1, "one"), (2, "two"), (3, "three")]
@@ -39,7 +39,7 @@ def test_messages_get_the_next_versions_in_their_order(conversations: SyncConver
     assert conversations.append_many(talk, []) == []
 
 
-def test_fifty_writers_lose_nothing_and_leave_no_gap(
+def test_fifty_writers_lose_no_message_and_leave_no_gap(
     conversations: SyncConversations, talk: UUID, in_loop: InLoop[None]
 ) -> None:
     async def write(engine: AsyncEngine) -> None:
@@ -57,7 +57,7 @@ def test_fifty_writers_lose_nothing_and_leave_no_gap(
     assert (found.latest_version, found.message_count, found.total_tokens) == (150, 150, 150)
 
 
-def test_what_fails_gives_its_versions_back(engine: Engine, conversations: SyncConversations, talk: UUID) -> None:
+def test_a_failed_append_uses_no_versions(engine: Engine, conversations: SyncConversations, talk: UUID) -> None:
     wrong = [*said("fine"), NewMessage("robot", "beep")]  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=re.escape("role is 'robot'; choose one of user, assistant, system, tool.")):
         conversations.append_many(talk, wrong)
@@ -80,7 +80,7 @@ def test_what_fails_gives_its_versions_back(engine: Engine, conversations: SyncC
         (NewMessage("user", "x", metadata={"a": object()}), "conversation_messages.metadata is <object"),
     ],
 )
-def test_a_wrong_message_is_an_error_that_names_field_and_value(
+def test_an_invalid_message_is_an_error_that_names_field_and_value(
     engine: Engine, conversations: SyncConversations, talk: UUID, message: NewMessage, error: str
 ) -> None:
     with pytest.raises(UsageError, match=error):
@@ -88,20 +88,20 @@ def test_a_wrong_message_is_an_error_that_names_field_and_value(
     assert rows(engine, "SELECT count(*) FROM rag.conversation_messages") == [(0,)]
 
 
-def test_texts_are_cleaned_as_documents_are(conversations: SyncConversations, talk: UUID) -> None:
+def test_texts_are_cleaned_like_those_of_documents(conversations: SyncConversations, talk: UUID) -> None:
     message = conversations.append(talk, NewMessage("user", "a\x00b\r\nc\ud800", metadata={"k\x00": ["v\x00"]}))
     assert message.content == "ab\nc"
     assert message.message_metadata == {"k": ["v"]}
     assert conversations.history(talk)[0].content_hash == message.content_hash
 
 
-def test_tokens_that_nobody_counted_are_estimated(conversations: SyncConversations, talk: UUID) -> None:
+def test_a_missing_token_count_is_estimated(conversations: SyncConversations, talk: UUID) -> None:
     counted = [conversations.append(talk, NewMessage("user", text)).token_count for text in ("", "a", "abcde", "ä" * 4)]
     assert counted == [0, 1, 2, 2]
 
 
 @pytest.mark.parametrize("conversation", ["nonsense", 7, None])
-def test_an_id_that_is_none_is_refused(conversations: SyncConversations, conversation: Any) -> None:
+def test_an_invalid_id_is_refused(conversations: SyncConversations, conversation: Any) -> None:
     with pytest.raises(UsageError, match=r"conversations.id is .*; give a UUID"):
         conversations.append(conversation, NewMessage("user", "x"))
 
@@ -112,12 +112,12 @@ def test_nothing_is_appended_to_a_conversation_that_is_deleted_or_unknown(
     conversations.soft_delete(talk)
     with pytest.raises(UsageError, match=f"the row {talk} of conversations is deleted; restore it first"):
         conversations.append_many(talk, said("x"))
-    with pytest.raises(UsageError, match="conversations have no row with the id"):
+    with pytest.raises(UsageError, match="conversations has no row with the id"):
         conversations.append_many(uuid4(), said("x"))
     assert rows(engine, "SELECT count(*) FROM rag.conversation_messages") == [(0,)]
 
 
-def test_a_history_goes_up_to_a_version_and_is_cut_at_its_old_end(conversations: SyncConversations, talk: UUID) -> None:
+def test_a_history_ends_at_a_version_and_a_limit_keeps_the_newest(conversations: SyncConversations, talk: UUID) -> None:
     conversations.append_many(talk, said("1", "2", "3", "4"))
     assert texts(conversations.history(talk)) == ["1", "2", "3", "4"]
     assert texts(conversations.history(talk, up_to=2)) == ["1", "2"]
@@ -155,7 +155,7 @@ class TestWindow:
             (14, ["be kind"]),
             (15, ["be kind", "q2"]),
             (24, ["be kind", "a1", "q2"]),
-            # The tool's answer would fit, but not the call that it belongs to.
+            # The tool's result would fit, but not its call.
             (25, ["be kind", "a1", "q2"]),
             (30, ["be kind", "call", "answer", "a1", "q2"]),
             (35, ["be kind", "q1", "call", "answer", "a1", "q2"]),
@@ -211,6 +211,8 @@ def test_a_deleted_message_is_gone_from_histories_windows_and_counts(
     for wrong in (2, 99):
         with pytest.raises(UsageError, match=f"version {wrong} is no message of conversation"):
             conversations.delete_message(talk, wrong)
-    with pytest.raises(UsageError, match="deleted in the conversation that it was said in"):
+    with pytest.raises(
+        UsageError, match="delete a message from before a fork in the conversation that it was appended to"
+    ):
         conversations.delete_message(fork, 1)
     assert conversations.get(fork).message_count == 2

@@ -1,4 +1,4 @@
-"""Sessions: a token that is shown once, and errors that say why it does not serve."""
+"""Sessions: a token that is returned once, and errors that say why it is refused."""
 
 import hmac
 from hashlib import sha256
@@ -24,7 +24,7 @@ def shift(engine: Engine, column: str, interval: str) -> None:
         connection.execute(text(f"UPDATE rag.sessions SET {column} = now() + interval '{interval}'"))
 
 
-def test_the_token_is_shown_once_and_never_stored(engine: Engine, sessions: SyncSessions, ada: User) -> None:
+def test_the_token_is_returned_once_and_never_stored(engine: Engine, sessions: SyncSessions, ada: User) -> None:
     made = sessions.create(ada.id, user_agent="Browser/1.0\x00")
     assert len(made.token) >= 43
     assert made.token not in repr(made)
@@ -36,13 +36,13 @@ def test_the_token_is_shown_once_and_never_stored(engine: Engine, sessions: Sync
     assert sessions.create(ada.id).token != made.token
 
 
-def test_a_token_opens_its_own_session(sessions: SyncSessions, ada: User) -> None:
+def test_a_token_authenticates_its_own_session(sessions: SyncSessions, ada: User) -> None:
     first, second = sessions.create(ada.id), sessions.create(ada.id)
     assert sessions.authenticate(first.token).id == first.session.id
     assert sessions.authenticate(second.token).id == second.session.id
 
 
-def test_tokens_are_compared_in_constant_time_known_or_not(
+def test_known_and_unknown_tokens_are_compared_in_constant_time(
     sessions: SyncSessions, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[tuple[bytes, bytes]] = []
@@ -61,7 +61,7 @@ def test_tokens_are_compared_in_constant_time_known_or_not(
     assert all(len(stored) == len(given) == 32 for stored, given in compared)
 
 
-def test_what_has_ended_says_why(engine: Engine, sessions: SyncSessions, ada: User) -> None:
+def test_an_ended_session_says_why_it_ended(engine: Engine, sessions: SyncSessions, ada: User) -> None:
     made = sessions.create(ada.id)
     shift(engine, "expires_at", "-1 second")
     with pytest.raises(SessionError, match=r"the session expired at 20\d\d-.* UTC; sign in again"):
@@ -76,7 +76,7 @@ def test_what_has_ended_says_why(engine: Engine, sessions: SyncSessions, ada: Us
         sessions.touch(made.session.id)
 
 
-def test_a_revoked_session_keeps_the_time_at_which_it_was(engine: Engine, sessions: SyncSessions, ada: User) -> None:
+def test_revoking_twice_keeps_the_first_time(engine: Engine, sessions: SyncSessions, ada: User) -> None:
     made = sessions.create(ada.id)
     sessions.revoke(made.session.id)
     [(first,)] = rows(engine, "SELECT revoked_at FROM rag.sessions")
@@ -98,7 +98,7 @@ def test_all_sessions_of_one_user_end_at_once(engine: Engine, sessions: SyncSess
             sessions.authenticate(made.token)
 
 
-def test_a_touch_notes_the_use_and_prolongs_but_never_shortens(
+def test_touch_records_the_use_and_never_shortens_the_lifetime(
     engine: Engine, sessions: SyncSessions, ada: User
 ) -> None:
     made = sessions.create(ada.id, lifetime_s=3600).session
@@ -110,7 +110,7 @@ def test_a_touch_notes_the_use_and_prolongs_but_never_shortens(
     assert sessions.touch(made.id, lifetime_s=7200).expires_at > made.expires_at
 
 
-def test_sessions_that_ended_long_ago_are_removed(engine: Engine, sessions: SyncSessions, ada: User) -> None:
+def test_sessions_that_ended_long_ago_are_deleted(engine: Engine, sessions: SyncSessions, ada: User) -> None:
     revoked, expired, recent, current = [sessions.create(ada.id) for _ in range(4)]
     for made, column, interval in (
         (revoked, "revoked_at", "-40 days"),
@@ -122,26 +122,26 @@ def test_sessions_that_ended_long_ago_are_removed(engine: Engine, sessions: Sync
                 text(f"UPDATE rag.sessions SET {column} = now() + interval '{interval}' WHERE id = :id"),
                 {"id": made.session.id},
             )
-    assert sessions.expire() == 2
+    assert sessions.delete_expired() == 2
     with pytest.raises(SessionError, match="expired"):
         sessions.authenticate(recent.token)
-    assert sessions.expire(kept_after_s=0) == 1
+    assert sessions.delete_expired(kept_after_s=0) == 1
     assert sessions.authenticate(current.token).id == current.session.id
     with pytest.raises(UsageError, match="kept_after_s is -1"):
-        sessions.expire(kept_after_s=-1)
+        sessions.delete_expired(kept_after_s=-1)
 
 
 @pytest.mark.parametrize("lifetime_s", [0, -1, float("nan"), float("inf")])
-def test_a_lifetime_that_is_none_is_refused(sessions: SyncSessions, ada: User, lifetime_s: float) -> None:
+def test_an_invalid_lifetime_is_refused(sessions: SyncSessions, ada: User, lifetime_s: float) -> None:
     with pytest.raises(UsageError, match=f"lifetime_s is {lifetime_s:g}"):
         sessions.create(ada.id, lifetime_s=lifetime_s)
 
 
-def test_a_session_needs_a_user_that_is_there(sessions: SyncSessions) -> None:
-    with pytest.raises(UsageError, match="users have no row with the id"):
+def test_a_session_needs_an_existing_user(sessions: SyncSessions) -> None:
+    with pytest.raises(UsageError, match="users has no row with the id"):
         sessions.create(uuid4())
 
 
-def test_a_long_user_agent_is_cut(sessions: SyncSessions, ada: User) -> None:
+def test_a_long_user_agent_is_truncated(sessions: SyncSessions, ada: User) -> None:
     assert sessions.create(ada.id, user_agent="a" * 900).session.user_agent == "a" * 500
     assert sessions.create(ada.id, user_agent=" ").session.user_agent is None

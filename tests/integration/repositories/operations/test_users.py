@@ -1,4 +1,4 @@
-"""Users: one to an address, hidden, and gone with what is theirs."""
+"""Users: unique addresses, soft deletes, and purges with everything that belongs to the user."""
 
 from uuid import uuid4
 
@@ -12,7 +12,7 @@ from rag_assets.repositories import NewMessage, SyncConversations, SyncMemories,
 from tests.support.runs import rows
 
 
-def test_a_user_is_found_by_the_address_in_whatever_case(users: SyncUsers) -> None:
+def test_a_user_is_found_by_address_ignoring_case(users: SyncUsers) -> None:
     made = users.create(" Ada@Example.org ", display_name="Ada")
     assert (made.email, made.display_name) == ("Ada@Example.org", "Ada")
     found = users.find_by_email("ADA@example.ORG")
@@ -22,12 +22,12 @@ def test_a_user_is_found_by_the_address_in_whatever_case(users: SyncUsers) -> No
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-def test_an_address_is_taken_in_every_case_also_by_a_deleted_user(
+def test_an_address_is_unique_ignoring_case_also_among_deleted_users(
     engine: Engine, users: SyncUsers, ada: User, deleted: bool
 ) -> None:
     if deleted:
         users.soft_delete(ada.id)
-    with pytest.raises(UsageError, match=r"users hold this already: .*ada@example\.org"):
+    with pytest.raises(UsageError, match=r"users has such a row already: .*ada@example\.org"):
         users.create("ADA@EXAMPLE.ORG")
     assert rows(engine, "SELECT count(*) FROM rag.users") == [(1,)]
 
@@ -42,19 +42,19 @@ def test_an_address_is_taken_in_every_case_also_by_a_deleted_user(
         ("a@" + "b" * 253, "it has 255 characters, at most 254 fit"),
     ],
 )
-def test_what_is_no_address_is_refused(engine: Engine, users: SyncUsers, email: str, error: str) -> None:
+def test_an_invalid_address_is_refused(engine: Engine, users: SyncUsers, email: str, error: str) -> None:
     with pytest.raises(UsageError, match=error):
         users.create(email)
     assert rows(engine, "SELECT count(*) FROM rag.users") == [(0,)]
 
 
-def test_the_table_refuses_what_is_no_address_too(engine: Engine) -> None:
+def test_a_check_constraint_refuses_an_invalid_address(engine: Engine) -> None:
     for email in ("ada", "@b"):
         with pytest.raises(IntegrityError, match="ck_users_email_is_address"), engine.begin() as connection:
             connection.execute(text("INSERT INTO rag.users (email) VALUES (:email)"), {"email": email})
 
 
-def test_a_change_is_of_what_may_change(users: SyncUsers, ada: User) -> None:
+def test_only_some_columns_may_be_changed(users: SyncUsers, ada: User) -> None:
     changed = users.update(ada.id, {"display_name": "Ada L.", "email": "lovelace@example.org"})
     assert (changed.display_name, changed.email) == ("Ada L.", "lovelace@example.org")
     assert changed.updated_at > ada.updated_at
@@ -98,5 +98,5 @@ def test_a_purge_leaves_nothing_of_a_user(
     assert rows(engine, "SELECT email, (SELECT content FROM rag.memories) FROM rag.users") == [
         ("bob@example.org", "is bob@example.org")
     ]
-    with pytest.raises(UsageError, match="users have no row with the id"):
+    with pytest.raises(UsageError, match="users has no row with the id"):
         users.purge(ada.id)
