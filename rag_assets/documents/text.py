@@ -1,4 +1,4 @@
-"""Text as PostgreSQL and everything after it can hold it; offsets are counted in what comes out of here."""
+"""Text that PostgreSQL can store. All offsets count characters of cleaned text."""
 
 import hashlib
 import json
@@ -6,12 +6,12 @@ import re
 
 _REFUSED_BY_POSTGRES = re.compile("[\x00\ud800-\udfff]")
 _BYTE_ORDER_MARK = "\ufeff"
-_LONGEST_TITLE = 500
+_MAX_TITLE_CHARS = 500
 
 
 def clean(text: str) -> str:
-    """The text without NUL, lone surrogates and byte order marks, its line ends all `\\n`."""
-    # Each test costs a fraction of the replacement, and most texts need none.
+    """Remove NUL, lone surrogates and byte order marks, and make every line end `\\n`."""
+    # A test costs a fraction of a replacement, and most texts need none.
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _BYTE_ORDER_MARK in text:
@@ -22,7 +22,7 @@ def clean(text: str) -> str:
 
 
 def is_text(value: object) -> bool:
-    """Whether PostgreSQL can hold it: no NUL, no lone surrogate."""
+    """Whether it is text that PostgreSQL can store: no NUL, no lone surrogate."""
     if not isinstance(value, str) or "\x00" in value:
         return False
     try:
@@ -33,16 +33,16 @@ def is_text(value: object) -> bool:
 
 
 def clean_title(title: str | None) -> str | None:
-    """One line of at most 500 characters, or None where nothing is left."""
+    """The title as one line of at most 500 characters, or None if it is empty."""
     if title is None:
         return None
-    # A title of megabytes (a broken file) is cut before it is split into words.
-    line = " ".join(clean(title[: 20 * _LONGEST_TITLE]).split())
-    return line[:_LONGEST_TITLE].rstrip() or None
+    # The title of a broken file can have megabytes.
+    line = " ".join(clean(title[: 20 * _MAX_TITLE_CHARS]).split())
+    return line[:_MAX_TITLE_CHARS].rstrip() or None
 
 
 def clean_value(value: object, depth: int = 6) -> object:
-    """The same for whatever a format's metadata holds: JSON-able, finite, short."""
+    """A value of a document's metadata, made fit for JSON: clean text, finite numbers, bounded in size and depth."""
     if isinstance(value, bool | int | None):
         return value
     if isinstance(value, float):
@@ -56,15 +56,15 @@ def clean_value(value: object, depth: int = 6) -> object:
 
 
 def content_hash(text: str) -> bytes:
-    """The sha256 of the text's UTF-8, 32 bytes: vectors are stored under it, so it must never change."""
+    """The sha256 of the text in UTF-8, 32 bytes. Vectors are stored under it, so it must never change."""
     return hashlib.sha256(text.encode()).digest()
 
 
 def fingerprint(*parts: object) -> str:
-    """16 hexadecimal digits that say what something was made of; the parts are JSON-able values.
+    """16 hexadecimal digits that identify what something was made from; the parts are values that JSON can hold.
 
-    The order of a mapping's keys does not matter, every other difference does; what JSON cannot hold
-    raises TypeError or ValueError, because a fingerprint that depends on a `repr` would not be stable.
+    The order of a mapping's keys does not matter, any other difference does. Other values raise TypeError or
+    ValueError: a fingerprint of a `repr` would not be stable.
     """
     canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

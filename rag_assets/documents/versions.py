@@ -1,12 +1,12 @@
-"""What the text of documents and chunks depends on beside the bytes and the settings: our code, and the libraries."""
+"""Versions of the code and libraries that make the text of documents and chunks."""
 
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-# Raise it when the same bytes come out as another text than before, so that they are read again.
-READING = 1
-# Raise it with every change after which some text would be cut in other places.
-CUTTING = 1
+# Raise it when the same bytes give another text than before: documents are read again.
+READER_VERSION = 1
+# Raise it when the same text is split in other places than before: documents are split again.
+SPLITTER_VERSION = 1
 
 
 @cache
@@ -20,4 +20,4 @@ def document_library_version() -> str:
 @cache
 def splitter_version() -> str:
     libraries = ("semantic-text-splitter", "markdown-it-py")
-    return "-".join([str(CUTTING), *(version(name) for name in libraries)])
+    return "-".join([str(SPLITTER_VERSION), *(version(name) for name in libraries)])

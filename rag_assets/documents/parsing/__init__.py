@@ -1,1 +1,1 @@
-"""Bytes to text: one parser for each kind of file, the risky ones in a child process."""
+"""Files to text: one reader for each format, the risky ones in a child process."""

@@ -1,4 +1,4 @@
-"""E-mail (RFC 5322) as text: what a reader of the message sees, and the names of what is attached."""
+"""E-mail (RFC 5322) as text: the headers and body that a mail program shows, and the names of the attachments."""
 
 from collections.abc import Iterator
 from email import policy
@@ -9,14 +9,14 @@ from typing import Any
 from rag_assets.documents.parsing.encoding import decode
 from rag_assets.documents.parsing.html_to_markdown import read_html
 
-_SHOWN = ("From", "To", "Cc", "Date")
+_SHOWN_HEADERS = ("From", "To", "Cc", "Date")
 
 
 def read_email(data: bytes) -> tuple[str | None, str, dict[str, Any]]:
     """The subject, the Markdown of headers and body, and the metadata; attachments are named, not read."""
     message = BytesParser(EmailMessage, policy=policy.default).parsebytes(data)
     subject = _header(message, "Subject")
-    headers = {name: value for name in _SHOWN if (value := _header(message, name))}
+    headers = {name: value for name in _SHOWN_HEADERS if (value := _header(message, name))}
     lines = [f"# {subject}" if subject else "", *(f"{name}: {value}" for name, value in headers.items())]
     body = message.get_body(("plain", "html"))
     text = _body(body) if isinstance(body, EmailMessage) else ""
@@ -35,7 +35,7 @@ def _header(message: EmailMessage, name: str) -> str | None:
     try:
         value = message[name]
     except (ValueError, IndexError, AttributeError, TypeError):
-        # The header parser fails on some malformed addresses and dates; the rest still reads.
+        # The header parser fails on some malformed addresses and dates; the rest of the message can be read.
         return None
     return " ".join(str(value).split()) or None if value is not None else None
 

@@ -1,11 +1,11 @@
-"""Bytes to text, whatever the encoding; bytes that are no text are refused, not turned into garbage."""
+"""Bytes to text in any encoding. Binary data is refused instead of decoded into garbage."""
 
 import codecs
 import re
 
 from rag_assets.errors import DocumentError
 
-# The order counts: the mark of UTF-16-LE is the beginning of that of UTF-32-LE.
+# The order matters: the mark of UTF-32-LE begins with that of UTF-16-LE.
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -16,7 +16,7 @@ _BYTE_ORDER_MARKS = (
 _HTML_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]{2,40})", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{2,40})", re.IGNORECASE)
 _PEP_263 = re.compile(rb"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]{2,40})")
-# What browsers read when a page says one of these.
+# Browsers read cp1252 where a page declares one of these.
 _AS_CP1252 = frozenset({"iso8859-1", "ascii", "latin-1", "latin_1"})
 _STATEFUL = frozenset({"iso2022_jp", "iso2022_kr", "hz"})
 _CONTROLS = re.compile("[\x01-\x06\x0e-\x1a\x1c-\x1f\x7f]")
@@ -26,13 +26,13 @@ _BINARY = "its content is binary, not text; exclude it, or give it the extension
 
 
 def decode(data: bytes, declared: str | None = None) -> str:
-    """The text of these bytes; `declared` is the encoding that the file or its envelope names.
+    """Decode text; `declared` is the encoding that the file or its envelope names.
 
-    Raises DocumentError for bytes that are no text.
+    Raises DocumentError for binary data.
     """
-    for mark, marked in _BYTE_ORDER_MARKS:
+    for mark, encoding in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
-            return data[len(mark) :].decode(marked, "replace")
+            return data[len(mark) :].decode(encoding, "replace")
     if b"\x00" in data:
         return _decode_with_nul(data)
     if b"\x1b" in data and (text := _decode_stateful(data, declared)) is not None:
@@ -41,16 +41,16 @@ def decode(data: bytes, declared: str | None = None) -> str:
         return data.decode()
     except UnicodeDecodeError:
         pass
-    if declared is not None and (encoding := _known_encoding(declared)):
+    if declared is not None and (known := _known_encoding(declared)):
         try:
-            return data.decode(encoding)
+            return data.decode(known)
         except UnicodeDecodeError:
             pass
     return _decode_legacy(data)
 
 
 def declared_encoding(data: bytes, file_type: str) -> str | None:
-    """The encoding that an HTML page, an XML file or a Python module names in its first lines."""
+    """The encoding that an HTML page, an XML file or a Python module declares in its first lines."""
     match = None
     if file_type == "html":
         match = _HTML_CHARSET.search(data[:4096]) or _XML_ENCODING.match(data[:1024])
@@ -67,14 +67,14 @@ def _known_encoding(name: str) -> str | None:
         info = codecs.lookup(name)
     except (LookupError, ValueError):
         return None
-    # Codecs such as "hex" or "rot13" are no text encodings, and some of them can decompress.
+    # Codecs such as "hex" or "rot13" are not text encodings, and some of them decompress.
     if not getattr(info, "_is_text_encoding", True) or info.name in {"idna", "punycode", "unicode_escape"}:
         return None
     return "cp1252" if info.name in _AS_CP1252 else info.name
 
 
 def _decode_stateful(data: bytes, declared: str | None) -> str | None:
-    """ISO-2022 and its like are seven-bit, so they would pass for UTF-8."""
+    """ISO-2022 and HZ, which are seven-bit and would pass for UTF-8."""
     encodings = [encoding for encoding in (_known_encoding(declared or ""),) if encoding in _STATEFUL]
     if b"\x1b$B" in data or b"\x1b$@" in data:
         encodings.append("iso2022_jp_2")
@@ -87,19 +87,19 @@ def _decode_stateful(data: bytes, declared: str | None) -> str | None:
 
 
 def _decode_with_nul(data: bytes) -> str:
-    """UTF-16 and UTF-32 without a mark, or text with stray NULs; else it is binary."""
+    """Decode UTF-16 and UTF-32 without a mark, and text with stray NULs. Raises DocumentError for anything else."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
         text = None
     nul_share = data.count(0) / len(data)
     is_text = text is not None and not _is_binary(text[:_SAMPLE_BYTES])
-    # Half of the bytes of English UTF-16 are NUL; and UTF-16 of other scripts is hardly ever valid UTF-8.
+    # Half of the bytes of English text in UTF-16 are NUL, and UTF-16 of other scripts is hardly ever valid UTF-8.
     if text is not None and is_text and nul_share < 0.25:
         return text
-    readings = {encoding: _score_wide(data, encoding) for encoding in _WIDE}
-    best = max(readings, key=readings.__getitem__)
-    if readings[best] > 0:
+    scores = {encoding: _score_wide(data, encoding) for encoding in _WIDE}
+    best = max(scores, key=scores.__getitem__)
+    if scores[best] > 0:
         return data.decode(best, "replace")
     if text is not None and is_text and nul_share < 0.67:
         return text
@@ -109,19 +109,19 @@ def _decode_with_nul(data: bytes) -> str:
 
 
 def _score_wide(data: bytes, encoding: str) -> float:
-    """The share of blanks and ASCII in a sample read so; 0 where that reading is impossible."""
+    """The share of blanks and ASCII characters in a sample decoded this way; 0 where it cannot be decoded."""
     if len(data) % _WIDE[encoding]:
         return 0.0
     sample = data[:_SAMPLE_BYTES]
     try:
-        # A pair of surrogates may be cut at the end of the sample.
+        # The sample may end within a surrogate pair.
         text = codecs.getincrementaldecoder(encoding)().decode(sample)
     except UnicodeDecodeError:
         return 0.0
     if "\x00" in text or _is_binary(text) or not text:
         return 0.0
     ascii_share = sum(character < "\x7f" for character in text) / len(text)
-    # The right reading of any real text has blanks or ASCII; the wrong byte order has hardly any.
+    # Real text has blanks or ASCII; decoded with the wrong byte order, it has hardly any.
     return ascii_share if ascii_share > 0.005 else 0.0
 
 
@@ -130,7 +130,7 @@ def _is_binary(text: str) -> bool:
 
 
 def _decode_legacy(data: bytes) -> str:
-    """Damaged UTF-8, or one of the old encodings, which only the letters themselves can tell apart."""
+    """Decode damaged UTF-8, or one of the old 8-bit encodings, which only statistics of the letters tell apart."""
     head = data[: 4 * _SAMPLE_BYTES].decode("utf-8", "replace")
     bad = head.count("\ufffd")
     good = sum(not character.isascii() for character in head) - bad
@@ -142,7 +142,7 @@ def _decode_legacy(data: bytes) -> str:
 
 
 def _detect(data: bytes) -> str:
-    # Only the lines that are not ASCII tell anything, and a sample of them is enough (and keeps this fast).
+    # Only lines with other characters than ASCII help, and a sample of them is enough and keeps this fast.
     lines, size = [], 0
     for line in data[: 64 * _SAMPLE_BYTES].splitlines(keepends=True):
         if not line.isascii():

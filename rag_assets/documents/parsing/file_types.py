@@ -1,4 +1,4 @@
-"""What a file is: by its name, and by its first bytes where these know better."""
+"""The type of a file: by its name, and by its content where that is unmistakable."""
 
 from typing import Final
 
@@ -41,11 +41,11 @@ _BY_NAME: Final = {
     "code": "makefile gnumakefile dockerfile containerfile jenkinsfile vagrantfile rakefile gemfile justfile "
     "procfile cmakelists .gitignore .gitattributes .dockerignore .editorconfig .env .bashrc .profile",
 }
-_BY_WHOLE_NAME: Final = {name: kind for kind, names in _BY_NAME.items() for name in names.split()}
+_BY_FULL_NAME: Final = {name: kind for kind, names in _BY_NAME.items() for name in names.split()}
 
-# Decoded and otherwise left as they are; everything else goes through a parser.
+# Decoded and otherwise left as they are. Every other type goes through a parser.
 VERBATIM: Final = frozenset({"markdown", "text", "rst", "python", "code", "unknown"})
-# Text in which a parser finds its way; it is decoded before the parser sees it.
+# Text with a structure: decoded first, then parsed.
 STRUCTURED_TEXT: Final = frozenset({"html", "csv", "json", "jsonl", "notebook"})
 
 _ZIP_MARKERS: Final = {
@@ -101,24 +101,27 @@ _REFUSED_MAGIC: Final = (
 
 
 def file_type(file_path: str) -> str:
-    """The type by file name alone: "markdown", "pdf", "code" ..., "unknown" where the name says nothing."""
+    """The type by the file name alone: "markdown", "pdf", "code", ..., or "unknown"."""
     name = file_path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].lower()
     stem, dot, extension = name.rpartition(".")
     if dot and extension in _BY_EXTENSION and stem:
         return _BY_EXTENSION[extension]
-    return _BY_WHOLE_NAME.get(name) or _BY_WHOLE_NAME.get(stem, "unknown")
+    return _BY_FULL_NAME.get(name) or _BY_FULL_NAME.get(stem, "unknown")
 
 
-def content_type(data: bytes, named: str) -> tuple[str | None, str | None]:
-    """What the bytes themselves say: (a type, None), (None, what it is that we do not read), or two Nones."""
+def detect_type(data: bytes, named: str) -> tuple[str | None, str | None]:
+    """The type by content: (type, None), (None, description of a format that cannot be read), or (None, None).
+
+    `named` is the type by the file name.
+    """
     head = data[:1024]
-    # A PDF may stand behind a few bytes of junk, but text may quote "%PDF-" too.
+    # A PDF may begin with a few bytes of junk, and a text may quote "%PDF-".
     if head.startswith(b"%PDF-") or (named == "pdf" and b"%PDF-" in head):
         return "pdf", None
     if head.startswith(b"PK\x03\x04"):
         if named in _ZIP_MARKERS and _ZIP_MARKERS[named] in data:
             return named, None
-        # Without a marker the name decides: some writers have a "word/document2.xml".
+        # Without a marker the name decides: some programs write a "word/document2.xml".
         found = next((kind for kind, marker in _ZIP_MARKERS.items() if marker in data), None)
         found = found or (named if named in _ZIP_MARKERS else None)
         return (found, None) if found else (None, "a ZIP archive")

@@ -1,4 +1,4 @@
-"""HTML to Markdown: by the document library, or flat, by us, where a page is nested too deeply for it."""
+"""HTML to Markdown: by xberg, or by a flat converter of our own where a page is nested too deeply for xberg."""
 
 import html
 import re
@@ -6,13 +6,13 @@ from html.parser import HTMLParser
 from typing import Any
 
 from rag_assets.documents.parsing.encoding import declared_encoding, decode
-from rag_assets.documents.parsing.xberg import convert
+from rag_assets.documents.parsing.xberg import convert_to_markdown
 
-# The library drops, without a word, what is nested deeper than about 60 levels (seen with xberg 1.3.9).
-_DEEPEST = 48
+# xberg 1.3.9 silently drops what is nested deeper than about 60 levels.
+_MAX_DEPTH = 48
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
-_UNCLOSED = "area base br col embed hr img input link meta param source track wbr p dt dd option html head body"
-_NEVER_DEEP = frozenset(_UNCLOSED.split())
+_UNNESTED_NAMES = "area base br col embed hr img input link meta param source track wbr p dt dd option html head body"
+_UNNESTED = frozenset(_UNNESTED_NAMES.split())
 _BLOCK_NAMES = (
     "p div section article header footer main aside nav ul ol dl dt dd table tr blockquote pre form fieldset "
     "address figure figcaption br hr"
@@ -21,8 +21,8 @@ _BLOCKS = frozenset(_BLOCK_NAMES.split())
 _HIDDEN = frozenset({"script", "style", "template", "noscript", "head"})
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title[^>]*>", re.IGNORECASE | re.DOTALL)
 _LANGUAGE = re.compile(r"<html[^>]{0,500}?\slang\s*=\s*[\"']?([\w-]{2,20})", re.IGNORECASE)
-_NAMED = re.compile(r"<meta\s[^>]{0,500}?name\s*=\s*[\"']?(author|description)\b[^>]{0,2000}>", re.IGNORECASE)
-_VALUE = re.compile(r"\scontent\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", re.IGNORECASE)
+_META_TAG = re.compile(r"<meta\s[^>]{0,500}?name\s*=\s*[\"']?(author|description)\b[^>]{0,2000}>", re.IGNORECASE)
+_META_CONTENT = re.compile(r"\scontent\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", re.IGNORECASE)
 _HEAD_CHARS = 64 * 1024
 
 
@@ -33,33 +33,33 @@ def read_html(data: bytes, declared: str | None = None) -> tuple[str | None, str
     title = None
     if match := _TITLE.search(head):
         title = html.unescape(match[1])
-        # Without a <head> around it, the library takes the title for the body's first word.
+        # Without a <head> around it, xberg takes the title for text of the body.
         text = text[: match.start()] + text[match.end() :]
     metadata: dict[str, Any] = {}
     if match := _LANGUAGE.search(head):
         metadata["language"] = match[1]
-    for match in _NAMED.finditer(head):
-        if value := _VALUE.search(match[0]):
+    for match in _META_TAG.finditer(head):
+        if value := _META_CONTENT.search(match[0]):
             metadata[match[1].lower()] = html.unescape(value[1] or value[2] or "")
-    return title, to_markdown(text), metadata
+    return title, html_to_markdown(text), metadata
 
 
-def to_markdown(text: str) -> str:
-    if nesting(text) > _DEEPEST:
-        reader = _FlatReader()
-        reader.feed(text)
-        reader.close()
-        return reader.markdown()
-    return convert(text.encode("utf-8", "replace"), "text/html").content
+def html_to_markdown(text: str) -> str:
+    if nesting_depth(text) > _MAX_DEPTH:
+        converter = _FlatConverter()
+        converter.feed(text)
+        converter.close()
+        return converter.markdown()
+    return convert_to_markdown(text.encode("utf-8", "replace"), "text/html").content
 
 
-def nesting(text: str) -> int:
-    """How deep the elements of a page are nested, at most; elements that are never closed count too."""
+def nesting_depth(text: str) -> int:
+    """The greatest depth of nested elements; elements that are never closed count too."""
     deepest = depth = 0
     open_tags: dict[str, int] = {}
     for match in _TAG.finditer(text):
         tag = match[2].lower()
-        if tag in _NEVER_DEEP:
+        if tag in _UNNESTED:
             continue
         if not match[1]:
             open_tags[tag] = open_tags.get(tag, 0) + 1
@@ -71,8 +71,8 @@ def nesting(text: str) -> int:
     return deepest
 
 
-class _FlatReader(HTMLParser):
-    """Headings, paragraphs and list items, without any recursion."""
+class _FlatConverter(HTMLParser):
+    """Converts headings, paragraphs and list items, without recursion."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)

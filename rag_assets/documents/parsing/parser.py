@@ -1,4 +1,4 @@
-"""Bytes of a file to clean text: text is decoded here, what needs a parser is parsed in a bounded child."""
+"""The bytes of a file to clean text. Plain text is decoded here; other formats are parsed in child processes."""
 
 import functools
 import os
@@ -10,23 +10,23 @@ from types import TracebackType
 from typing import Any, Self
 
 from rag_assets.documents.parsing.encoding import declared_encoding, decode
-from rag_assets.documents.parsing.file_types import STRUCTURED_TEXT, VERBATIM, content_type, file_type
-from rag_assets.documents.parsing.subprocess_pool import Child
-from rag_assets.documents.parsing.title import title_of
+from rag_assets.documents.parsing.file_types import STRUCTURED_TEXT, VERBATIM, detect_type, file_type
+from rag_assets.documents.parsing.subprocess_pool import ParserProcess
+from rag_assets.documents.parsing.title import find_title
 from rag_assets.documents.text import clean, clean_title, clean_value
-from rag_assets.documents.versions import READING, document_library_version
+from rag_assets.documents.versions import READER_VERSION, document_library_version
 from rag_assets.errors import DocumentError, UsageError
 
 __all__ = ["ReadText", "Readers", "file_type", "reader_version"]
 
-# What stands in a table or a record is no title; a sheet's name is hardly one either.
+# The first line of a table or a record is not a title, and the name of a sheet hardly ever is.
 _WITHOUT_HEADINGS = frozenset({"csv", "json", "jsonl", "xlsx", "xls", "ods"})
 _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class ReadText:
-    """`content` is clean (every offset is into it) and, for formats with structure, Markdown."""
+    """`content` is cleaned, and Markdown where the format has structure. Offsets of chunks count its characters."""
 
     title: str | None
     content: str
@@ -35,18 +35,17 @@ class ReadText:
 
 
 def reader_version(file_path: str) -> str:
-    """A fingerprint of what would read this path; where it differs from a stored one, read the file again."""
+    """Identifies the code that reads files of this name. A document with another version stored is read again."""
     kind = file_type(file_path)
-    own = f"{kind}-{READING}"
-    return (
-        own if kind in VERBATIM or kind in STRUCTURED_TEXT - {"html"} else f"{own}+xberg-{document_library_version()}"
-    )
+    ours = f"{kind}-{READER_VERSION}"
+    needs_library = kind not in VERBATIM and kind not in STRUCTURED_TEXT - {"html"}
+    return f"{ours}+xberg-{document_library_version()}" if needs_library else ours
 
 
 class Readers:
-    """Reads documents; owns the child processes (at most `workers`, started when first needed).
+    """Reads documents with up to `workers` child processes, which start when they are first needed.
 
-    Any thread may call `read`. Use it as a context manager, or call `close`.
+    Thread-safe. Use it as a context manager, or call `close`.
     """
 
     def __init__(
@@ -58,17 +57,17 @@ class Readers:
         workers: int = 1,
         _worker_module: str = "rag_assets.documents.parsing.subprocess_worker",
     ) -> None:
-        # `_worker_module` is for tests: a module that serves requests with a parser that misbehaves.
+        # Tests pass a module whose parser misbehaves as `_worker_module`.
         if workers < 1:
             raise UsageError(f"workers must be at least 1, not {workers}")
         self._max_bytes = max_bytes
-        self._new_child = functools.partial(
-            Child, timeout_s=timeout_s, memory_mb=memory_mb, max_bytes=max_bytes, module=_worker_module
+        self._start_process = functools.partial(
+            ParserProcess, timeout_s=timeout_s, memory_mb=memory_mb, max_bytes=max_bytes, module=_worker_module
         )
-        # Each thread of the pool has its own child, and lives as long as it may be needed (see Child).
+        # Each thread of the pool has its own child process, and must outlive it (see ParserProcess).
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="rag_assets-reader")
-        self._own = threading.local()
-        self._children: list[Child] = []
+        self._thread = threading.local()
+        self._processes: list[ParserProcess] = []
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -80,58 +79,58 @@ class Readers:
         self.close()
 
     def close(self) -> None:
-        """Stop the children; a document that is being parsed right now fails."""
+        """Stop the child processes; documents that are being parsed fail."""
         self._closed = True
-        for child in list(self._children):
-            child.close()
+        for process in list(self._processes):
+            process.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
-        for child in self._children:
-            child.stop()
-        self._children.clear()
+        for process in self._processes:
+            process.stop()
+        self._processes.clear()
 
     def read(self, file_path: str, data: bytes) -> ReadText:
-        """The text of a file's bytes. Raises DocumentError, whose message is the reason why there is none."""
+        """The text of a file. Raises DocumentError with the reason when it cannot be read."""
         if len(data) > self._max_bytes:
             size_mb, limit_mb = len(data) / _MIB, self._max_bytes / _MIB
             raise DocumentError(f"it has {size_mb:.1f} MB, the limit is {limit_mb:g} MB; exclude it or raise the limit")
-        kind = _kind(file_path, data)
+        kind = _detect_kind(file_path, data)
         if not data or (len(data) < _MIB and not data.strip()):
             return ReadText(None, "", kind, {})
         if kind in VERBATIM:
             content = clean(decode(data, declared_encoding(data, kind)))
-            return ReadText(clean_title(title_of(content, kind)), content if content.strip() else "", kind, {})
+            return ReadText(clean_title(find_title(content, kind)), content if content.strip() else "", kind, {})
         return self._read_parsed(kind, data)
 
     def _read_parsed(self, kind: str, data: bytes) -> ReadText:
         if self._closed:
-            raise UsageError("these readers are closed; open others")
+            raise UsageError("these readers are closed; create new ones")
         answer = self._threads.submit(self._parse, kind, data).result()
         content = clean(answer["content"])
         content = content if content.strip() else ""
         title = clean_title(answer["title"])
         if title is None and kind not in _WITHOUT_HEADINGS:
-            title = clean_title(title_of(content, "markdown"))
+            title = clean_title(find_title(content, "markdown"))
         metadata = clean_value(answer["metadata"])
         assert isinstance(metadata, dict)
         return ReadText(title, content, kind, metadata)
 
     def _parse(self, kind: str, data: bytes) -> dict[str, Any]:
-        child: Child | None = getattr(self._own, "child", None)
-        if child is None:
-            child = self._own.child = self._new_child()
-            self._children.append(child)
+        process: ParserProcess | None = getattr(self._thread, "process", None)
+        if process is None:
+            process = self._thread.process = self._start_process()
+            self._processes.append(process)
             if self._closed:
-                child.close()
-        return child.parse(kind, data)
+                process.close()
+        return process.parse(kind, data)
 
 
 _LOOKS_LIKE_HTML = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*(?:<!doctype html|<html[\s>])", re.IGNORECASE)
 
 
-def _kind(file_path: str, data: bytes) -> str:
-    """What to read these bytes as: their content where it is unmistakable, else the file's name."""
+def _detect_kind(file_path: str, data: bytes) -> str:
+    """The type to read these bytes as: by content where that is unmistakable, else by name."""
     named = file_type(file_path)
-    found, refused = content_type(data, named)
+    found, refused = detect_type(data, named)
     if refused is not None:
         raise DocumentError(f"its content is {refused}, which cannot be read as text; convert or exclude it")
     if found is not None:

@@ -1,4 +1,4 @@
-"""CSV, JSON and notebooks as lines that read well on their own, wherever a chunk is cut from them."""
+"""CSV, JSON and notebooks as lines that make sense on their own, wherever the text is split into chunks."""
 
 import csv
 import io
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 _NUMBER = re.compile(r"\s*[-+]?[\d.,\s]*\d[\d.,\s]*%?\s*")
-_DEEPEST_INDENT = 8
-_LONGEST_OUTPUT = 1000  # lines of one notebook output
+_MAX_INDENT = 8
+_MAX_OUTPUT_LINES = 1000  # of one output of a notebook
 
 
 def read_csv(text: str) -> tuple[str, dict[str, Any]]:
-    """Each row a line of "column: value" pairs, so that a row means something without the header's line."""
+    """Each row as a line of "column: value" pairs, so that a row makes sense without the header."""
     csv.field_size_limit(len(text) + 1)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
     try:
@@ -24,19 +24,19 @@ def read_csv(text: str) -> tuple[str, dict[str, Any]]:
         lines = []
         for row in rows:
             padded = names + [""] * (len(row) - len(names))
-            pairs = [_pair(name, cell) for name, cell in zip(padded, row, strict=False) if cell.strip()]
+            pairs = [_format_pair(name, cell) for name, cell in zip(padded, row, strict=False) if cell.strip()]
             if pairs:
                 lines.append("; ".join(pairs))
     except csv.Error:
         return text, {}
-    # A header alone, or one long column, is better left as it is.
+    # A header alone, or a single column, is better left as it is.
     if not lines or len(names) < 2:
         return text, {"columns": names, "row_count": len(lines)}
     return "\n".join(lines) + "\n", {"columns": names, "row_count": len(lines)}
 
 
 def _delimiter(text: str) -> str:
-    """The separator that splits the first lines most evenly; csv.Sniffer may guess a letter."""
+    """The separator that divides the first lines most evenly. csv.Sniffer can guess a letter."""
     lines = [line for line in text[:16384].splitlines()[:20] if line.strip()]
     if len(lines) > 1 and len(text) > 16384:
         lines.pop()
@@ -57,23 +57,23 @@ def _is_header(row: list[str]) -> bool:
     return bool(filled) and len(set(filled)) == len(filled) and not any(_NUMBER.fullmatch(cell) for cell in filled)
 
 
-def _pair(name: str, cell: str) -> str:
+def _format_pair(name: str, cell: str) -> str:
     value = " ".join(cell.split())
     return f"{name}: {value}" if name else value
 
 
 def read_json(text: str) -> tuple[str, dict[str, Any]]:
-    """An outline of "key: value" lines: escapes (\\u00fc, \\n) and brackets hide words from any search."""
+    """An outline of "key: value" lines: escapes (\\u00fc, \\n) and brackets would hide words from searches."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        # Broken, or deeper than the parser goes: the text as it stands is still searchable.
+        # Invalid, or nested deeper than the parser allows: the text itself can still be searched.
         return text, {"parsed": False}
     return "\n".join(_outline(value)) + "\n", {}
 
 
 def read_jsonl(text: str) -> tuple[str, dict[str, Any]]:
-    """The outline of each record, with an empty line between two."""
+    """The outlines of the records, with an empty line between two."""
     records, broken = [], 0
     for line in text.split("\n"):
         if not line.strip():
@@ -88,11 +88,11 @@ def read_jsonl(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _outline(value: Any) -> Iterator[str]:
-    # A stack of our own: a document that json.loads could nest must not exhaust Python's.
+    # An explicit stack: a document that json.loads can parse must not exhaust Python's recursion limit here.
     stack: list[tuple[int, str, Any]] = [(0, "", value)]
     while stack:
         depth, label, item = stack.pop()
-        indent = "  " * min(depth, _DEEPEST_INDENT)
+        indent = "  " * min(depth, _MAX_INDENT)
         if isinstance(item, dict) and item:
             if label:
                 yield f"{indent}{label}"
@@ -100,14 +100,14 @@ def _outline(value: Any) -> Iterator[str]:
             stack.extend((inner, f"{key}:", child) for key, child in reversed(item.items()))
         elif isinstance(item, list) and item:
             if all(not isinstance(child, dict | list) for child in item) and sum(map(_width, item)) < 200:
-                yield f"{indent}{label} {', '.join(map(_scalar, item))}".rstrip()
+                yield f"{indent}{label} {', '.join(map(_format_scalar, item))}".rstrip()
                 continue
             if label:
                 yield f"{indent}{label}"
             inner = depth + bool(label)
             stack.extend((inner, "-", child) for child in reversed(item))
         else:
-            lines = _scalar(item).splitlines() or [""]
+            lines = _format_scalar(item).splitlines() or [""]
             yield f"{indent}{label} {lines[0]}".rstrip() if label else f"{indent}{lines[0]}"
             yield from (f"{indent}  {line}" if label else f"{indent}{line}" for line in lines[1:])
 
@@ -116,14 +116,14 @@ def _width(value: Any) -> int:
     return len(value) if isinstance(value, str) else 8
 
 
-def _scalar(value: Any) -> str:
+def _format_scalar(value: Any) -> str:
     if isinstance(value, str):
         return value
     return "" if value in ({}, []) else json.dumps(value)
 
 
 def read_notebook(text: str) -> tuple[str, dict[str, Any]]:
-    """Markdown cells as they are, code cells and their textual outputs fenced; pictures are left out."""
+    """Markdown cells as they are, code cells and their text outputs in fences. Images are left out."""
     try:
         notebook = json.loads(text)
         cells = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]
@@ -138,26 +138,26 @@ def read_notebook(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _cell(cell: dict[str, Any], language: str) -> Iterator[str]:
-    source = _joined(cell.get("source", cell.get("input", ""))).strip("\n")
+    source = _join(cell.get("source", cell.get("input", ""))).strip("\n")
     if cell.get("cell_type") == "heading":
         yield f"{'#' * int(cell.get('level', 1))} {source}"
     elif cell.get("cell_type") != "code":
         yield source
     elif source.strip():
-        yield _fenced(source, language)
+        yield _fence(source, language)
     for output in cell.get("outputs") or []:
         data = output.get("data", output)
-        shown = _joined(output.get("text") or data.get("text/plain") or "").strip("\n")
-        if shown.strip():
-            yield _fenced("\n".join(shown.split("\n")[:_LONGEST_OUTPUT]), "")
+        text = _join(output.get("text") or data.get("text/plain") or "").strip("\n")
+        if text.strip():
+            yield _fence("\n".join(text.split("\n")[:_MAX_OUTPUT_LINES]), "")
 
 
-def _fenced(text: str, language: str) -> str:
+def _fence(text: str, language: str) -> str:
     fence = "```"
     while fence in text:
         fence += "`"
     return f"{fence}{language}\n{text}\n{fence}"
 
 
-def _joined(source: Any) -> str:
+def _join(source: Any) -> str:
     return "".join(map(str, source)) if isinstance(source, list) else str(source)

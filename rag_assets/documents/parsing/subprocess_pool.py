@@ -1,4 +1,4 @@
-"""A child process that parses one document at a time, bounded in time and memory."""
+"""A child process that parses one document at a time, with limits on time and memory."""
 
 import contextlib
 import json
@@ -21,15 +21,14 @@ _MIB = 1024 * 1024
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-class _Died(Exception):  # noqa: N818
+class _PipeClosed(Exception):  # noqa: N818
     """The child closed its end of a pipe."""
 
 
-class Child:
-    """Started at the first document, used again for the next, and replaced after one that broke it.
+class ParserProcess:
+    """A child process that is started for the first document, reused for the next ones, and replaced after a failure.
 
-    Not thread-safe, and to be used by one thread that outlives it: on Linux the child dies with the *thread*
-    that started it.
+    Not thread-safe. Use it in one thread that outlives it: on Linux the child dies with the *thread* that started it.
     """
 
     def __init__(self, *, timeout_s: float, memory_mb: int, max_bytes: int, module: str) -> None:
@@ -42,18 +41,18 @@ class Child:
         self._closed = False
 
     def parse(self, kind: str, data: bytes) -> dict[str, Any]:
-        """{"title", "content", "metadata"} as the child found them. Raises DocumentError."""
-        process = self._started()
+        """The child's answer: {"title", "content", "metadata"}. Raises DocumentError."""
+        process = self._ensure_started()
         request = json.dumps({"kind": kind, "size": len(data)}).encode() + b"\n"
-        keep = False
+        reusable = False
         try:
             answer = self._exchange(process, request, data)
-            # A parser that gave up, or that keeps much memory, is not asked again.
-            keep = not answer.get("last") and _resident_bytes(process.pid) < self._memory_mb * _MIB // 2
-        except _Died:
+            # A child that gave up, or that still holds much memory, is replaced.
+            reusable = not answer.get("last") and _resident_bytes(process.pid) < self._memory_mb * _MIB // 2
+        except _PipeClosed:
             raise DocumentError(self._cause_of_death(process)) from None
         finally:
-            if not keep:
+            if not reusable:
                 self.stop()
         if "memory" in answer:
             raise DocumentError(self._too_much_memory())
@@ -80,7 +79,7 @@ class Child:
         if process is not None:
             process.kill()
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _ensure_started(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self.stop()
@@ -103,7 +102,10 @@ class Child:
         return self._process
 
     def _exchange(self, process: subprocess.Popen[bytes], request: bytes, data: bytes) -> dict[str, Any]:
-        """Send all and read all at once, under one deadline, looking at the child's memory all the while."""
+        """Send the request and receive the answer, under one deadline and while watching the child's memory.
+
+        Sending and receiving take turns: a child that writes before it has read everything would block otherwise.
+        """
         assert process.stdin is not None
         assert process.stdout is not None
         stdin, stdout = process.stdin.fileno(), process.stdout.fileno()
@@ -142,7 +144,7 @@ class Child:
         except BlockingIOError:
             return pending
         except BrokenPipeError:
-            raise _Died from None
+            raise _PipeClosed from None
         rest = pending[0][sent:]
         return [rest, *pending[1:]] if rest else [part for part in pending[1:] if part]
 
@@ -153,7 +155,7 @@ class Child:
         except BlockingIOError:
             return b""
         if not received:
-            raise _Died
+            raise _PipeClosed
         return received
 
     def _too_much_memory(self) -> str:
@@ -161,20 +163,20 @@ class Child:
 
     def _cause_of_death(self, process: subprocess.Popen[bytes]) -> str:
         if self._closed:
-            return "the readers were closed while it was being parsed"
+            return "the parser was closed while this document was being parsed"
         try:
             code = process.wait(1.0)
         except subprocess.TimeoutExpired:
             return "the parser closed its pipes"
-        last_words = self._last_words()
-        # This is how Rust and C++ say that the limit on the address space was met.
-        if any(words in last_words for words in ("memory allocation of", "bad_alloc", "MemoryError")):
+        message = self._stderr_tail()
+        # Rust and C++ report with these words that the limit on the address space was reached.
+        if any(words in message for words in ("memory allocation of", "bad_alloc", "MemoryError")):
             return self._too_much_memory()
         if code < 0:
             return f"the parser died of signal {-code} ({signal.Signals(-code).name})"
-        return f"the parser ended with exit code {code}" + (f": {last_words}" if code and last_words else "")
+        return f"the parser ended with exit code {code}" + (f": {message}" if code and message else "")
 
-    def _last_words(self) -> str:
+    def _stderr_tail(self) -> str:
         if self._stderr is None:
             return ""
         size = self._stderr.seek(0, os.SEEK_END)
@@ -183,13 +185,13 @@ class Child:
 
 
 def _environment() -> dict[str, str]:
-    """The parent's environment and module path; warnings of parsers are nobody's errors."""
+    """The parent's environment and module path, without Python's warnings."""
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     return os.environ | {
         "PYTHONPATH": path,
         "PYTHONUTF8": "1",
         "PYTHONWARNINGS": "ignore",
-        # Otherwise each thread reserves 64 MiB of address space, and the limit on it must be wider.
+        # Without it, each thread reserves 64 MiB of the limited address space.
         "MALLOC_ARENA_MAX": "2",
     }
 
@@ -199,5 +201,5 @@ def _resident_bytes(pid: int) -> int:
         with open(f"/proc/{pid}/statm", "rb") as statm:  # noqa: PTH123
             return int(statm.read().split()[1]) * _PAGE_BYTES
     except (OSError, IndexError):
-        # No /proc on this system, or the child has just ended: the address space limit holds all the same.
+        # No /proc on this system, or the child has just ended. The limit on the address space still applies.
         return 0

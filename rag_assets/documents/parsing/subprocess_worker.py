@@ -1,4 +1,4 @@
-"""The child process that parses: reads a request from stdin, answers on stdout, and ends with its parent.
+"""The child process that parses: reads requests from stdin, answers on stdout, and ends with its parent.
 
 A request is a line of JSON ({"kind", "size"}) and `size` bytes; an answer is two lengths, JSON and the content.
 """
@@ -21,11 +21,11 @@ Parsed = tuple[str | None, str, dict[str, Any]]
 LENGTHS = struct.Struct(">QQ")
 _PR_SET_PDEATHSIG = 1
 _MIB = 1024 * 1024
-# Address space is not memory: threads and mapped libraries take this much of it before anything is parsed.
+# Threads and mapped libraries take this much address space before anything is parsed; it is not used memory.
 _ADDRESS_SPACE_MB = 1536
 
 
-def parse(kind: str, data: bytes) -> Parsed:
+def parse_document(kind: str, data: bytes) -> Parsed:
     """Title, content and metadata of a document of this type."""
     if kind == "html":
         from rag_assets.documents.parsing.html_to_markdown import read_html
@@ -54,32 +54,32 @@ def parse(kind: str, data: bytes) -> Parsed:
     return document.title, document.content, document.metadata
 
 
-def main(parse: Callable[[str, bytes], Parsed] = parse) -> None:
+def main(parse: Callable[[str, bytes], Parsed] = parse_document) -> None:
     """Serve requests until stdin ends. Arguments: the parent's process id, the memory limit in MiB."""
     parent_pid, memory_mb = int(sys.argv[1]), int(sys.argv[2])
-    _end_with(parent_pid)
-    _limit(memory_mb)
-    requests, answers = _own_pipes()
+    _die_with_parent(parent_pid)
+    _limit_resources(memory_mb)
+    requests, answers = _take_over_pipes()
     while line := requests.readline():
         request = json.loads(line)
         data = requests.read(request["size"])
         if len(data) < request["size"]:
             break
-        head, content, fit_for_more = _answer(parse, request["kind"], data)
+        head, content, reusable = _answer(parse, request["kind"], data)
         del data
         answers.write(LENGTHS.pack(len(head), len(content)))
         answers.write(head)
         answers.write(content)
         answers.flush()
-        if not fit_for_more:
+        if not reusable:
             break
-    # The library's threads make an orderly shutdown of the interpreter crash (seen with xberg 1.3.9).
+    # With the threads of xberg 1.3.9, an orderly shutdown of the interpreter crashes.
     os._exit(0)
 
 
 def _answer(parse: Callable[[str, bytes], Parsed], kind: str, data: bytes) -> tuple[bytes, bytes, bool]:
-    """The answer, and whether this process can be trusted with another document."""
-    reason, fit_for_more = "", True
+    """The answer, and whether this process can parse another document."""
+    reason, reusable = "", True
     try:
         title, content, metadata = parse(kind, data)
         head = json.dumps({"title": title, "metadata": metadata}, default=str).encode()
@@ -91,30 +91,30 @@ def _answer(parse: Callable[[str, bytes], Parsed], kind: str, data: bytes) -> tu
     except RecursionError:
         reason = "it is nested too deeply to be parsed"
     except Exception as error:
-        # Whatever a parser raises on a broken file is a property of that file.
-        reason = f"the parser failed: {_name(error)}"
+        # Any exception on a broken file is a property of that file.
+        reason = f"the parser failed: {_describe(error)}"
     except BaseException as error:
         # A Rust panic, or a parser that calls exit.
-        reason, fit_for_more = f"the parser gave up: {_name(error)}", False
-    return json.dumps({"reason": reason, "last": not fit_for_more}).encode(), b"", fit_for_more
+        reason, reusable = f"the parser gave up: {_describe(error)}", False
+    return json.dumps({"reason": reason, "last": not reusable}).encode(), b"", reusable
 
 
-def _name(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".rstrip(": ")
 
 
-def _end_with(parent_pid: int) -> None:
-    """Die when the parent does, even by kill -9, even inside native code that never returns."""
+def _die_with_parent(parent_pid: int) -> None:
+    """Die when the parent dies, even of SIGKILL, even inside native code that never returns."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The parent may have died before the line above; elsewhere than on Linux the end of stdin has to do.
+    # The parent may have died before prctl was called. On other systems the child ends at the end of stdin.
     if os.getppid() != parent_pid:
         os._exit(0)
 
 
-def _limit(memory_mb: int) -> None:
-    """A second line of defence: the parent watches what is used, but an allocation can be faster."""
+def _limit_resources(memory_mb: int) -> None:
+    """A second line of defence: the parent watches the used memory, but an allocation can be faster."""
     for which, value in (
         (resource.RLIMIT_AS, (memory_mb + _ADDRESS_SPACE_MB) * _MIB),
         (resource.RLIMIT_CORE, 0),
@@ -123,19 +123,19 @@ def _limit(memory_mb: int) -> None:
         _, hard = resource.getrlimit(which)
         resource.setrlimit(which, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
     try:
-        # When the whole machine runs out, this process goes first, not the run or the database.
+        # When the machine runs out of memory, this process is killed before the run and the database.
         with open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123
             score.write("1000")
     except OSError:
         pass
 
 
-def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """The two pipes under other numbers, so that a parser that prints or reads cannot break the protocol."""
+def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """The two pipes under other file descriptors, so that a parser that prints or reads cannot break the protocol."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
     os.dup2(2, 1)
     return requests, answers
 

@@ -1,11 +1,11 @@
-"""The title that a text gives itself: its first heading, or its front matter."""
+"""The title of a text: its first heading, or the title in its front matter."""
 
 import re
 from itertools import pairwise
 
-# Line by line and within these bounds: over a whole hostile text, such patterns take quadratic time.
+# Patterns are matched line by line and within these bounds: over a whole hostile text they take quadratic time.
 _HEAD_CHARS = 64 * 1024
-_LONGEST_LINE = 600
+_MAX_LINE_CHARS = 600
 _ATX = re.compile(r" {0,3}#{1,6}[ \t]+(\S.*)")
 _SETEXT_LINE = re.compile(r"(?:=+|-{3,})[ \t]*")
 _NO_SETEXT_TEXT = re.compile(r"[\s#>|`*+=-]|$")
@@ -15,8 +15,8 @@ _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _MARKUP = re.compile(r"\*\*|__|`|<[^>]{1,80}>|\{[#.][^}]*\}$")
 
 
-def title_of(content: str, file_type: str) -> str | None:
-    lines = [line for line in content[:_HEAD_CHARS].split("\n") if len(line) <= _LONGEST_LINE]
+def find_title(content: str, file_type: str) -> str | None:
+    lines = [line for line in content[:_HEAD_CHARS].split("\n") if len(line) <= _MAX_LINE_CHARS]
     if file_type == "markdown":
         return _markdown_title(lines)
     if file_type == "rst":
@@ -39,15 +39,15 @@ def _markdown_title(lines: list[str]) -> str | None:
         elif fence:
             continue
         elif match := _ATX.match(line):
-            return _plain(match[1].rstrip().rstrip("#"))
+            return _strip_markup(match[1].rstrip().rstrip("#"))
         elif _SETEXT_LINE.fullmatch(below) and not _NO_SETEXT_TEXT.match(line):
-            return _plain(line)
+            return _strip_markup(line)
     return None
 
 
 def _rst_title(lines: list[str]) -> str | None:
     for line, below in pairwise(lines):
-        # An underline is at least as long as its title; anything else is a table or a transition.
+        # An underline is at least as long as its title; a shorter one belongs to a table or a transition.
         if line.strip() and not _RST_LINE.fullmatch(line) and not line[0].isspace():
             match = _RST_LINE.fullmatch(below)
             if match and len(below.rstrip()) >= len(line.rstrip()):
@@ -55,5 +55,5 @@ def _rst_title(lines: list[str]) -> str | None:
     return None
 
 
-def _plain(heading: str) -> str:
+def _strip_markup(heading: str) -> str:
     return _MARKUP.sub("", _LINK.sub(r"\1", heading)).strip()

@@ -1,4 +1,4 @@
-"""The document library (xberg), set up to read and nothing else: no OCR, no models, no cache, no network."""
+"""The document library xberg, configured to parse only: no OCR, no models, no cache, no network."""
 
 import asyncio
 import functools
@@ -24,39 +24,39 @@ MIME_TYPES = {
     "epub": "application/epub+zip",
     "msg": "application/vnd.ms-outlook",
 }
-# The library escapes what could be Markdown; a search for "a > b" or "AT&T" must find it.
+# xberg escapes characters that could be Markdown; a search for "a > b" or "AT&T" must find them.
 _NEEDLESS_ESCAPE = re.compile(r"(?<!\\)\\([<>&!])|(?<=\d)\\\.")
 # The anchors of headings, lines of code and footnotes.
 _EMPTY_LINK = re.compile(r"(?<!!)\[\s*\]\(#[^)\s]*\)")
-# Of a picture the words stay; its address, which may be the picture itself in base64, says nothing.
+# The words of an image stay; its address, which may be the image itself in base64, goes.
 _IMAGE = re.compile(r"!\[([^\]]{0,2000})\]\([^)\s]*(?:\s+\"[^\"]{0,2000}\")?\)")
 _DATA_LINK = re.compile(r"\[([^\]]{0,2000})\]\(data:[^)]*\)")
-# What programs write where a person wrote nothing.
+# Titles and authors that programs fill in by default.
 _PLACEHOLDERS = frozenset(
     {"untitled", "unspecified", "anonymous", "no title", "powerpoint presentation", "python-docx", "openpyxl"}
 )
-_KEPT = ("subject", "language", "keywords", "created_at", "modified_at")
-_KEPT_OF_FORMAT = ("page_count", "slide_count", "sheet_count", "sheet_names")
+_METADATA_FIELDS = ("subject", "language", "keywords", "created_at", "modified_at")
+_FORMAT_FIELDS = ("page_count", "slide_count", "sheet_count", "sheet_names")
 
 
 @dataclass(frozen=True, slots=True)
-class Converted:
+class ConvertedDocument:
     title: str | None
     content: str
     metadata: dict[str, Any]
 
 
-def read_document(data: bytes, kind: str) -> Converted:
-    """The Markdown of a PDF, an Office document, a book. Raises DocumentError with the library's reason."""
-    converted = convert(data, MIME_TYPES[kind])
+def read_document(data: bytes, kind: str) -> ConvertedDocument:
+    """The Markdown of a PDF, an Office document or a book. Raises DocumentError with the library's reason."""
+    converted = convert_to_markdown(data, MIME_TYPES[kind])
     content = _NEEDLESS_ESCAPE.sub(lambda match: match[1] or ".", converted.content)
     if kind == "pdf" and not content.strip():
-        # No OCR here: it is slow, needs models, and guesses.
-        return Converted(converted.title, "", converted.metadata | {"note": "no text layer (scanned pages?)"})
-    return Converted(converted.title, content, converted.metadata)
+        # No OCR: it is slow, needs models, and guesses.
+        return ConvertedDocument(converted.title, "", converted.metadata | {"note": "no text layer (scanned pages?)"})
+    return ConvertedDocument(converted.title, content, converted.metadata)
 
 
-def convert(data: bytes, mime_type: str) -> Converted:
+def convert_to_markdown(data: bytes, mime_type: str) -> ConvertedDocument:
     import xberg
 
     source = xberg.ExtractInput(kind=xberg.ExtractInputKind.BYTES, bytes=data, mime_type=mime_type)
@@ -70,7 +70,7 @@ def convert(data: bytes, mime_type: str) -> Converted:
     document = result.results[0]
     content = _DATA_LINK.sub(r"\1", _IMAGE.sub(r"\1", _EMPTY_LINK.sub("", document.content)))
     title = document.metadata.title or ""
-    return Converted(title if _says_something(title) else None, content, _metadata(document.metadata))
+    return ConvertedDocument(title if _is_filled_in(title) else None, content, _metadata(document.metadata))
 
 
 async def _extract(source: Any) -> Any:
@@ -95,9 +95,9 @@ def _config() -> Any:
         output_format="markdown",
         escape_markdown=False,
         concurrency=xberg.ConcurrencyConfig(max_threads=1),
-        # Its table finder takes headings and lists of a PDF for tables; without it they stay what they are.
+        # xberg's table detection takes headings and lists of a PDF for tables.
         pdf_options=xberg.PdfConfig(extract_tables=False),
-        # Its clean-up takes a page's <header> away, and with it the title that many pages have only there.
+        # xberg's clean-up removes a page's <header>, and with it the title that many pages have only there.
         html_options=xberg.ConversionOptions(
             extract_metadata=False, preprocessing=xberg.PreprocessingOptions(enabled=False)
         ),
@@ -105,21 +105,21 @@ def _config() -> Any:
 
 
 def _metadata(found: Any) -> dict[str, Any]:
-    metadata = {name: value for name in _KEPT if _says_something(value := getattr(found, name, None))}
-    if authors := ", ".join(str(author) for author in found.authors or () if _says_something(author)):
+    metadata = {name: value for name in _METADATA_FIELDS if _is_filled_in(value := getattr(found, name, None))}
+    if authors := ", ".join(str(author) for author in found.authors or () if _is_filled_in(author)):
         metadata["author"] = authors
-    # What belongs to one format comes as JSON.
+    # The fields of a format come as JSON.
     details = json.loads(str(found.format)) if found.format is not None else {}
-    metadata |= {name: value for name in _KEPT_OF_FORMAT if (value := details.get(name))}
+    metadata |= {name: value for name in _FORMAT_FIELDS if (value := details.get(name))}
     return metadata
 
 
-def _says_something(value: object) -> bool:
+def _is_filled_in(value: object) -> bool:
     return bool(value) and str(value).strip(" ()").lower() not in _PLACEHOLDERS
 
 
 def _reason(error: object) -> str:
-    said = " ".join(str(error).split())[:300]
-    if "password" in said.lower():
+    message = " ".join(str(error).split())[:300]
+    if "password" in message.lower():
         return "it is protected by a password; store it without one, or exclude it"
-    return f"the parser refused it: {said}"
+    return f"the parser refused it: {message}"

@@ -1,4 +1,4 @@
-"""Where documents come from: folders, files, anything that fsspec reaches, and Python's own documentation."""
+"""Sources of documents: folders, files, URLs of fsspec and of other packages, and Python's own documentation."""
 
 import os
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from rag_assets.documents.sources.base import Source, SourceFile
 from rag_assets.documents.sources.globs import Selection
 from rag_assets.documents.sources.python_topics import TOPICS_NAME, TOPICS_URI, TopicsSource
 from rag_assets.documents.sources.source_types import find_source_type, open_source_type
-from rag_assets.documents.sources.uri import canonical_uri, check_protocol, is_local, protocols
+from rag_assets.documents.sources.uri import canonical_uri, check_protocol, is_local, url_protocols
 
 __all__ = ["TOPICS_NAME", "TOPICS_URI", "Source", "SourceFile", "canonical_uri", "open_source"]
 
@@ -21,18 +21,19 @@ def open_source(
     max_bytes: int | None = None,
     state_dir: Path | None = None,
 ) -> Source:
-    """A folder, a file, an fsspec URL (chains too: `zip://docs/**::s3://bucket/a.zip`), or TOPICS_URI.
+    """Open a folder, a file, a URL or TOPICS_URI.
 
-    Globs are written like lines of .gitignore: `*.md` at any depth, `docs/**`, `/only-at-the-top.md`. Names
-    that begin with a dot, caches and formats without text are left out unless an include glob spells them
-    (Selection). `max_bytes` bounds what `read` takes into memory; a larger file is listed all the same. A
-    folder's files below `state_dir` (unset: that of the settings) are not documents.
+    A URL is one of fsspec (also a chain: `zip://docs/**::s3://bucket/a.zip`) or of a registered source type.
+    Globs are written like lines of .gitignore: `*.md` at any depth, `docs/**`, `/only-at-the-top.md`. Names that begin
+    with a dot, caches and formats without text are left out unless an include glob spells them (see Selection).
+    A file of more than `max_bytes` is listed, but reading it raises DocumentError. Files below `state_dir` (unset: that
+    of the settings) are not listed.
 
-    Raises UsageError for an unknown protocol, a missing package, a wrong glob or credentials in the address,
-    and SourceError for a local path where there is nothing.
+    Raises UsageError for an unknown protocol, a missing package, an invalid glob or credentials in the address, and
+    SourceError for a local path that does not exist.
     """
     canonical = canonical_uri(uri)
-    source_type = find_source_type(protocols(canonical)[0])
+    source_type = find_source_type(url_protocols(canonical)[0])
     if source_type is not None:
         return open_source_type(source_type, canonical, include=include, exclude=exclude, max_bytes=max_bytes)
     selection = Selection(include, exclude)
@@ -43,7 +44,7 @@ def open_source(
 
         as_written = canonical + os.sep if os.fspath(uri).endswith(os.sep) else canonical
         return open_local(as_written, selection, max_bytes, _state_folder(state_dir))
-    for protocol in protocols(canonical):
+    for protocol in url_protocols(canonical):
         check_protocol(protocol)
     from rag_assets.documents.sources.remote import RemoteSource
 

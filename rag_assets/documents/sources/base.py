@@ -1,4 +1,4 @@
-"""What every source of documents offers, and the few things that all of them share."""
+"""The protocol of a source of documents, and the helpers that all sources share."""
 
 import re
 from collections.abc import Iterator
@@ -12,8 +12,9 @@ from rag_assets.errors import DocumentError
 class SourceFile:
     """One document of a source.
 
-    `path` is relative, with `/`, unique in its source, and always text that PostgreSQL can store. `version`
-    changes whenever the bytes may have changed; the empty string means "unknown": read and compare the bytes.
+    `path` is relative, with `/`, unique in its source, and text that PostgreSQL can store. `version` changes whenever
+    the bytes may have changed; an empty one means unknown: the bytes are read and compared. `size_bytes` is None where
+    the source does not tell it.
     """
 
     path: str
@@ -51,31 +52,41 @@ class Source(Protocol):
         """Release connections and files. An interrupted run may close a source that is still reading."""
 
 
-# Names can hold what PostgreSQL's UTF8 cannot: bytes that are not UTF-8 (Python's lone surrogates) and NUL.
-# They are written as U+FFFD and four hex digits, and so is U+FFFD itself, so that two names never become the
+# File names can hold characters that PostgreSQL's UTF8 cannot: NUL, and bytes that are not UTF-8 (lone surrogates in
+# Python). They are escaped as U+FFFD and four hex digits, and so is U+FFFD itself, so that two names never become the
 # same path.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff\ufffd]")
-_WRITTEN_OUT = re.compile("\ufffd([0-9A-F]{4})")
+_ESCAPED = re.compile("\ufffd([0-9A-F]{4})")
 
 
-def to_text(name: str) -> str:
-    return _UNSTORABLE.sub(lambda found: f"\ufffd{ord(found[0]):04X}", name)
+def escape_name(name: str) -> str:
+    return _UNSTORABLE.sub(lambda match: f"\ufffd{ord(match[0]):04X}", name)
 
 
-def from_text(path: str) -> str:
-    return _WRITTEN_OUT.sub(lambda found: chr(int(found[1], 16)), path)
+def unescape_name(path: str) -> str:
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), path)
 
 
-def refuse_larger(path: str, size_bytes: int | None, max_bytes: int | None) -> None:
+def check_size(path: str, size_bytes: int | None, max_bytes: int | None) -> None:
     if size_bytes is not None and max_bytes is not None and size_bytes > max_bytes:
         step = 1024 if max_bytes % 1024 == 0 else 1000
         raise DocumentError(
-            f"{path!r} is {_size(size_bytes, step)}, larger than the limit of {_size(max_bytes, step)} "
+            f"{path!r} is {_format_size(size_bytes, step)}, larger than the limit of {_format_size(max_bytes, step)} "
             "(RAG_ASSETS_MAX_DOCUMENT_MB)"
         )
 
 
-def _size(size_bytes: int, step: int) -> str:
+# Addresses that a server redirects to often have a signature in the query.
+_QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
+
+
+def describe_exception(error: BaseException) -> str:
+    """The type and the message of another package's exception, on one line, without the queries of URLs."""
+    text = _QUERY.sub(r"\1?...", " ".join(str(error).split()))
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+
+
+def _format_size(size_bytes: int, step: int) -> str:
     size, unit = float(size_bytes), "bytes"
     for larger in ("kB", "MB", "GB", "TB"):
         if size < step:

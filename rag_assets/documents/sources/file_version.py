@@ -1,11 +1,11 @@
-"""The version of a remote file, from what its file system says of it."""
+"""The version of a remote file, from the information that its file system has."""
 
 import datetime as dt
 import time
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from rag_assets.documents.sources.base import to_text
+from rag_assets.documents.sources.base import escape_name
 
 _CHECKSUMS = (
     *("ETag", "etag", "CRC", "md5Hash", "Content-MD5", "Digest", "md5", "content_md5", "checksum"),
@@ -22,33 +22,33 @@ _TIMES = (
 )
 
 
-def version(info: dict[str, Any]) -> str:
+def file_version(info: dict[str, Any]) -> str:
     size = info.get("size")
     for key in _CHECKSUMS:
         if value := info.get(key):
             value = value.hex() if isinstance(value, bytes | bytearray) else value
-            return to_text(f"{value}-{size}")
+            return escape_name(f"{value}-{size}")
     if "chksum" in info:
-        # A tar has times only, and reproducible ones give all their files, in every release, the same.
+        # A tar has only times, and reproducible archives give every file of every release the same time.
         return ""
-    seconds = next((_seconds(info[key]) for key in _TIMES if info.get(key)), None)
-    # Servers tell whole seconds: what changed just now can change again, unseen, after we have read it.
+    seconds = next((_to_seconds(info[key]) for key in _TIMES if info.get(key)), None)
+    # Servers report whole seconds: a file that changed just now can change again within the same second.
     if seconds is None or abs(time.time() - seconds) < 2:
         return ""
     return f"{seconds}-{size}"
 
 
-def _seconds(value: Any) -> float | None:
+def _to_seconds(value: Any) -> float | None:
     try:
         if isinstance(value, int | float):
             return float(value)
-        moment = value if isinstance(value, dt.datetime) else _moment(str(value))
+        moment = value if isinstance(value, dt.datetime) else _parse_time(str(value))
         return moment.replace(tzinfo=moment.tzinfo or dt.UTC).timestamp()
     except (ValueError, OverflowError):
         return None
 
 
-def _moment(text: str) -> dt.datetime:
+def _parse_time(text: str) -> dt.datetime:
     try:
         return dt.datetime.fromisoformat(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which files of a source are documents: the globs of the user, and what is left out by default."""
+"""Which files of a source are documents: the user's globs, and the files that are left out by default."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ STATE_FOLDER = ".rag_assets"
 
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
 
-# Formats that no reader could turn into text. Names that begin with a dot are left out too, by `_is_hidden`.
+# Formats without text. Names that begin with a dot are left out too, by `_is_hidden`.
 _SUFFIXES_WITHOUT_TEXT = """
     avif bmp gif heic ico jpeg jpg png psd svg tif tiff webp
     7z bz2 deb dmg gz iso jar rar rpm tar tgz whl xz zip zst
@@ -25,31 +25,32 @@ SKIPPED_SUFFIXES = frozenset(_SUFFIXES_WITHOUT_TEXT.split())
 
 
 class Selection:
-    """Globs mean what they mean as lines of .gitignore, for include and exclude alike: `*.md` matches at any
-    depth, `docs/**` what is below the docs at the top, `docs/` what is below any, `/*.md` at the top only,
-    and `!` takes back what an earlier one matched. Case matters.
+    """Include and exclude globs, written like lines of .gitignore.
 
-    Without an include glob everything is taken that is not left out by default: names that begin with a dot,
-    caches, formats without text. As in a shell, `*` does not reach those; an include glob brings them back by
-    spelling them (`.github/**`, `*.png`, `node_modules/**/README.md`). Exclude globs win over include globs,
-    and the state folder `.rag_assets` is never taken. Raises UsageError for a glob that cannot be understood.
+    `*.md` matches at any depth, `docs/**` everything below the top folder `docs`, `docs/` everything below any folder
+    `docs`, `/*.md` at the top only; `!` takes back what an earlier glob matched. Case matters.
+
+    Without an include glob, all files are selected except those left out by default: names that begin with a dot,
+    caches, formats without text. As in a shell, `*` does not match these; an include glob selects them by spelling them
+    (`.github/**`, `*.png`, `node_modules/**/README.md`). Exclude globs take precedence over include globs, and the
+    state folder `.rag_assets` is never selected. Raises UsageError for an invalid glob.
     """
 
     def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
-        self._include = _spec(include) if include else None
-        self._exclude = _spec(exclude) if exclude else None
+        self._include = _parse_globs(include) if include else None
+        self._exclude = _parse_globs(exclude) if exclude else None
         self._spelled = tuple(part for glob in include for part in glob.split("/"))
-        # With a `!` among them, a file below an excluded folder can be wanted after all.
-        self._prunes = not any(glob.startswith("!") for glob in exclude)
+        # With a `!` among the globs, a file below an excluded folder can be selected again.
+        self._skips_excluded_folders = not any(glob.startswith("!") for glob in exclude)
 
-    def enters(self, path: str, name: str) -> bool:
-        """Whether a folder is looked into; `name` is the last part of `path`."""
+    def includes_folder(self, path: str, name: str) -> bool:
+        """Whether a folder can hold selected files; `name` is the last part of `path`."""
         if name == STATE_FOLDER or ((_is_hidden(name) or name in SKIPPED_FOLDERS) and not self._spells(name)):
             return False
-        return not (self._exclude and self._prunes and self._exclude.match_file(_subject(path) + "/"))
+        return not (self._exclude and self._skips_excluded_folders and self._exclude.match_file(_normalize(path) + "/"))
 
-    def takes(self, path: str, name: str) -> bool:
-        """Whether a file is a document, in a folder that was entered."""
+    def includes_file(self, path: str, name: str) -> bool:
+        """Whether a file of an included folder is selected; `name` is the last part of `path`."""
         suffix = name.rpartition(".")[2].lower()
         if name == STATE_FOLDER or (_is_hidden(name) and not self._spells(name)):
             return False
@@ -58,22 +59,22 @@ class Selection:
         return self.matches(path)
 
     def matches(self, path: str) -> bool:
-        """The user's globs alone."""
-        subject = _subject(path)
-        if self._include and not self._include.match_file(subject):
+        """Whether the user's globs select a path, whatever the defaults."""
+        normal = _normalize(path)
+        if self._include and not self._include.match_file(normal):
             return False
-        return not (self._exclude and self._exclude.match_file(subject))
+        return not (self._exclude and self._exclude.match_file(normal))
 
-    def takes_below(self, path: str) -> bool:
-        """`enters` for each folder of the path and `takes` for the file: for listings that are flat."""
+    def includes_path(self, path: str) -> bool:
+        """Whether a file and all folders above it are included: for listings that have no folders."""
         *folders, name = path.split("/")
-        at = ""
+        parent = ""
         for folder in folders:
-            at += folder
-            if not self.enters(at, folder):
+            parent += folder
+            if not self.includes_folder(parent, folder):
                 return False
-            at += "/"
-        return self.takes(path, name)
+            parent += "/"
+        return self.includes_file(path, name)
 
     def _spells(self, name: str) -> bool:
         return any(part[:1] == name[:1] and fnmatchcase(name, part) for part in self._spelled)
@@ -88,27 +89,26 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".")
 
 
-def _subject(path: str) -> str:
-    # A glob is typed in composed form, macOS writes names decomposed; and pathspec's `.` does not match a
-    # newline.
+def _normalize(path: str) -> str:
+    # Globs are typed in composed form, and macOS decomposes names. pathspec's `.` does not match a newline.
     if path.isascii():
         return path.replace("\n", " ")
     return unicodedata.normalize("NFC", path).replace("\n", " ")
 
 
-def _spec(globs: Sequence[str]) -> GitIgnoreSpec:
+def _parse_globs(globs: Sequence[str]) -> GitIgnoreSpec:
     if isinstance(globs, str):
         raise UsageError(f"the globs must be a list, not the text {globs!r}")
-    return GitIgnoreSpec.from_lines([_checked(glob) for glob in globs])
+    return GitIgnoreSpec.from_lines([_check_glob(glob) for glob in globs])
 
 
-def _checked(glob: str) -> str:
+def _check_glob(glob: str) -> str:
     line = unicodedata.normalize("NFC", glob).removeprefix("./")
     if line.startswith("#"):
-        line = "\\" + line  # It is a file's name here, not a comment.
+        line = "\\" + line  # The name of a file here, not a comment.
     try:
         pattern = GitIgnoreSpec.from_lines([line]).patterns
-    except Exception as error:  # pathspec raises several kinds, `re.error` among them.
+    except Exception as error:  # pathspec raises exceptions of several types, `re.error` among them.
         raise UsageError(
             f"the glob {glob!r} cannot be understood ({error}); write it like a line of .gitignore"
         ) from None

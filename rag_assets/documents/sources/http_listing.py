@@ -1,4 +1,4 @@
-"""Folders of web servers: the links that a page has to what is below it, as fsspec finds them."""
+"""Folders on web servers: a page's links to pages below it, as fsspec finds them."""
 
 import posixpath
 from collections.abc import Iterator
@@ -6,36 +6,36 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from rag_assets.documents.sources.base import from_text, to_text
+from rag_assets.documents.sources.base import escape_name, unescape_name
 from rag_assets.documents.sources.globs import Selection
 
 
-def listing(fs: Any, root: str, selection: Selection) -> Iterator[tuple[str, dict[str, Any]]]:
-    paths = sorted(_paths(fs, root, selection))
+def list_pages(fs: Any, root: str, selection: Selection) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The selected pages below `root`, sorted, each with its path and the information that fsspec has of it."""
+    paths = sorted(_find_pages(fs, root, selection))
 
-    # A page of links has neither sizes nor versions; asking for them is cheaper than reading everything each
-    # time.
+    # A page of links has neither sizes nor versions. Asking for them costs less than reading every page each time.
     def info(path: str) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = fs.info(url(root, path))
+            found: dict[str, Any] = fs.info(page_url(root, path))
         except Exception:
-            return {}  # It is listed, and reading it will give the reason.
+            return {}  # The page is listed; reading it gives the reason.
         return found
 
     with ThreadPoolExecutor(8) as pool:
         yield from zip(paths, pool.map(info, paths), strict=True)
 
 
-def url(root: str, path: str) -> str:
-    return root + quote(from_text(path), errors="surrogateescape")
+def page_url(root: str, path: str) -> str:
+    return root + quote(unescape_name(path), errors="surrogateescape")
 
 
-def file_name(address: str) -> str:
+def page_name(address: str) -> str:
     name = urlsplit(address).path.rpartition("/")[2]
-    return _readable(name) if name else "index.html"
+    return _to_path(name) if name else "index.html"
 
 
-def _paths(fs: Any, root: str, selection: Selection) -> set[str]:
+def _find_pages(fs: Any, root: str, selection: Selection) -> set[str]:
     found: set[str] = set()
     seen = {root}
     pending = [root]
@@ -48,21 +48,21 @@ def _paths(fs: Any, root: str, selection: Selection) -> set[str]:
                 raise
             continue  # A dead link.
         for link in links:
-            target = _normal(link)
+            target = _normalize_link(link)
             if target is None or not target.startswith(root) or target in seen:
                 continue
             seen.add(target)
-            path = _readable(target.removeprefix(root))
+            path = _to_path(target.removeprefix(root))
             if not target.endswith("/"):
-                if selection.takes_below(path):
+                if selection.includes_path(path):
                     found.add(path)
-            elif selection.enters(path.rstrip("/"), path.rstrip("/").rpartition("/")[2]):
+            elif selection.includes_folder(path.rstrip("/"), path.rstrip("/").rpartition("/")[2]):
                 pending.append(target)
     return found
 
 
-def _normal(link: str) -> str | None:
-    """Without `.` and `..`, which make one page many; None for sorted views (`?C=N`) and places in a page."""
+def _normalize_link(link: str) -> str | None:
+    """The link without `.` and `..`, which give a page many names; None for sorted views (`?C=N`) and fragments."""
     parts = urlsplit(link)
     if parts.query or parts.fragment or link.endswith(("?", "#")):
         return None
@@ -72,5 +72,5 @@ def _normal(link: str) -> str | None:
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 
 
-def _readable(path: str) -> str:
-    return to_text(unquote(path, errors="surrogateescape"))
+def _to_path(quoted: str) -> str:
+    return escape_name(unquote(quoted, errors="surrogateescape"))

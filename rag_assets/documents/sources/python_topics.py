@@ -5,7 +5,7 @@ import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rag_assets.documents.sources.base import SourceFile, refuse_larger
+from rag_assets.documents.sources.base import SourceFile, check_size
 from rag_assets.documents.sources.globs import Selection
 from rag_assets.errors import DocumentError, SourceError
 
@@ -27,7 +27,7 @@ class TopicsSource:
     def list(self) -> Iterator[SourceFile]:
         for topic, text in sorted(_topics().items(), key=lambda item: item[0] + ".rst"):
             path = topic + ".rst"
-            if self.selection.takes_below(path):
+            if self.selection.includes_path(path):
                 data = text.encode()
                 digest = hashlib.sha256(data).hexdigest()[:16]
                 yield SourceFile(path, f"{platform.python_version()}-{digest}", len(data))
@@ -37,7 +37,7 @@ class TopicsSource:
         if text is None:
             raise DocumentError(f"{path!r} is not among the topics of Python {platform.python_version()}")
         data = text.encode()
-        refuse_larger(path, len(data), self.max_bytes)
+        check_size(path, len(data), self.max_bytes)
         return data
 
     def close(self) -> None:

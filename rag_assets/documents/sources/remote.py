@@ -1,6 +1,5 @@
-"""Documents behind any fsspec URL: buckets, archives, web servers."""
+"""Documents at an fsspec URL: in buckets, archives, on web servers."""
 
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -9,31 +8,30 @@ from glob import has_magic
 from typing import Any
 
 from rag_assets.documents.sources import http_listing
-from rag_assets.documents.sources.base import SourceFile, from_text, refuse_larger, to_text
-from rag_assets.documents.sources.file_version import version
+from rag_assets.documents.sources.base import SourceFile, check_size, describe_exception, escape_name, unescape_name
+from rag_assets.documents.sources.file_version import file_version
 from rag_assets.documents.sources.globs import Selection
-from rag_assets.documents.sources.uri import protocols
+from rag_assets.documents.sources.uri import url_protocols
 from rag_assets.errors import DocumentError, RagAssetsError, SourceError
-
-# What a server redirects to often has a signature in its query.
-_QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class _OpenedUrl:
+    """A file system and a place in it: one file (`single`), or all files below `base` that match `glob`."""
+
     fs: Any
     base: str
     single: bool
     glob: Selection | None
-    reading: AbstractContextManager[object]
+    read_lock: AbstractContextManager[object]
 
     def name(self, path: str) -> str:
-        """What the file system calls a document."""
+        """The file system's own name of a document."""
         if self.single:
             return self.base
         if self.is_web:
-            return http_listing.url(self.base, path)
-        return self.prefix + from_text(path)
+            return http_listing.page_url(self.base, path)
+        return self.prefix + unescape_name(path)
 
     @property
     def prefix(self) -> str:
@@ -45,25 +43,24 @@ class _Opened:
 
 
 class RemoteSource:
-    """All documents below an fsspec URL, or the one it names; http(s) URLs that end with `/` are folders."""
+    """All documents below an fsspec URL, or the one that it names; http(s) URLs that end with `/` are folders."""
 
     def __init__(self, uri: str, selection: Selection, max_bytes: int | None = None) -> None:
         self.uri = uri
         self._selection = selection
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._opened: _Opened | None = None
+        self._opened: _OpenedUrl | None = None
 
     def __reduce__(self) -> "tuple[type[RemoteSource], tuple[str, Selection, int | None]]":
         return RemoteSource, (self.uri, self._selection, self._max_bytes)
 
     def list(self) -> Iterator[SourceFile]:
-        # A file system remembers what it listed, and an archive is open for good: each listing opens it
-        # afresh.
+        # A file system caches its listings, and an archive stays open: each listing opens the URL again.
         with self._lock:
             self._opened = opened = _open(self.uri)
         try:
-            files = sorted(_files(opened, self._selection), key=lambda file: file.path)
+            files = sorted(_list_files(opened, self._selection), key=lambda file: file.path)
         except RagAssetsError:
             raise
         except Exception as error:
@@ -78,11 +75,11 @@ class RemoteSource:
                 self._opened = _open(self.uri)
             opened = self._opened
         try:
-            with opened.reading:
+            with opened.read_lock:
                 return self._read(opened.fs, opened.name(path), path)
         except RagAssetsError:
             raise
-        except Exception as error:  # Each file system raises its own.
+        except Exception as error:  # Each file system raises exceptions of its own.
             raise DocumentError(f"{path!r} cannot be read ({_reason(error)})") from error
 
     def close(self) -> None:
@@ -92,56 +89,55 @@ class RemoteSource:
     def _read(self, fs: Any, name: str, path: str) -> bytes:
         if self._max_bytes is not None:
             size = fs.info(name).get("size")
-            refuse_larger(path, size, self._max_bytes)
+            check_size(path, size, self._max_bytes)
             if size is None:
                 return _read_at_most(fs, name, path, self._max_bytes)
         data = bytes(fs.cat_file(name))
-        refuse_larger(path, len(data), self._max_bytes)
+        check_size(path, len(data), self._max_bytes)
         return data
 
 
-def _open(uri: str) -> _Opened:
+def _open(uri: str) -> _OpenedUrl:
     from fsspec.core import url_to_fs
 
     try:
-        # Not the instances that fsspec keeps: theirs outlive a changed archive, and others may have set them
-        # up.
-        fs, base = url_to_fs(from_text(uri), **{name: {"skip_instance_cache": True} for name in protocols(uri)})
-        # Most file systems have one connection or one file handle, which threads must take in turns.
-        reading: AbstractContextManager[object] = nullcontext() if fs.async_impl else threading.Lock()
+        # Not fsspec's cached instances: they outlive a changed archive, and other code may have configured them.
+        fs, base = url_to_fs(unescape_name(uri), **{name: {"skip_instance_cache": True} for name in url_protocols(uri)})
+        # Most file systems have one connection or one file handle, which threads must use in turns.
+        read_lock: AbstractContextManager[object] = nullcontext() if fs.async_impl else threading.Lock()
         if base.startswith(("http://", "https://")):
-            return _Opened(fs, base, not base.endswith("/"), None, reading)
+            return _OpenedUrl(fs, base, not base.endswith("/"), None, read_lock)
         if has_magic(base) and not fs.exists(base):
             parts = base.split("/")
-            first = next(at for at, part in enumerate(parts) if has_magic(part))
+            first = next(index for index, part in enumerate(parts) if has_magic(part))
             glob = Selection(["/" + "/".join(parts[first:])])
-            return _Opened(fs, "/".join(parts[:first]), False, glob, reading)
+            return _OpenedUrl(fs, "/".join(parts[:first]), False, glob, read_lock)
         single = bool(base.strip("/")) and fs.info(base)["type"] != "directory"
-        return _Opened(fs, base, single, None, reading)
+        return _OpenedUrl(fs, base, single, None, read_lock)
     except RagAssetsError:
         raise
     except Exception as error:
         raise SourceError(f"{uri} cannot be opened ({_reason(error)}); check the address and access") from error
 
 
-def _files(opened: _Opened, selection: Selection) -> Iterator[SourceFile]:
+def _list_files(opened: _OpenedUrl, selection: Selection) -> Iterator[SourceFile]:
     if opened.single:
-        path = http_listing.file_name(opened.base) if opened.is_web else to_text(opened.base.rpartition("/")[2])
+        path = http_listing.page_name(opened.base) if opened.is_web else escape_name(opened.base.rpartition("/")[2])
         if selection.matches(path):
-            yield _file(path, opened.fs.info(opened.base))
+            yield _to_source_file(path, opened.fs.info(opened.base))
         return
     if opened.is_web:
-        for path, info in http_listing.listing(opened.fs, opened.base, selection):
-            yield _file(path, info)
+        for path, info in http_listing.list_pages(opened.fs, opened.base, selection):
+            yield _to_source_file(path, info)
         return
     for name, info in _walk(opened, selection):
-        path = to_text(name.removeprefix(opened.prefix))
-        if path and (opened.glob is None or opened.glob.matches(path)) and selection.takes_below(path):
-            yield _file(path, info)
+        path = escape_name(name.removeprefix(opened.prefix))
+        if path and (opened.glob is None or opened.glob.matches(path)) and selection.includes_path(path):
+            yield _to_source_file(path, info)
 
 
-def _walk(opened: _Opened, selection: Selection) -> Iterator[tuple[str, dict[str, Any]]]:
-    """All files below the base, with what the file system says of them."""
+def _walk(opened: _OpenedUrl, selection: Selection) -> Iterator[tuple[str, dict[str, Any]]]:
+    """All files below the base, each with the information that the file system has of it."""
     from fsspec import AbstractFileSystem
     from fsspec.archive import AbstractArchiveFileSystem
     from fsspec.asyn import AsyncFileSystem
@@ -150,7 +146,7 @@ def _walk(opened: _Opened, selection: Selection) -> Iterator[tuple[str, dict[str
     fs = opened.fs.fs if isinstance(opened.fs, CachingFileSystem) else opened.fs
     flat: dict[str, dict[str, Any]] | None = None
     if isinstance(fs, AbstractArchiveFileSystem):
-        # A tar's `find` goes through all of it once per folder (6 s for 500 folders); `info` fills the table.
+        # A tar's `find` reads the whole archive once for each folder (6 s for 500 folders); `info` fills the cache.
         fs.info(opened.base)
         flat = fs.dir_cache
     elif type(fs).find is not AbstractFileSystem.find and not (
@@ -162,15 +158,15 @@ def _walk(opened: _Opened, selection: Selection) -> Iterator[tuple[str, dict[str
             if _is_file(name, info) and name.startswith(opened.prefix):
                 yield name, info
         return
-    # fsspec's own walk leaves out, without a word, the folders that it cannot list.
+    # fsspec's own walk silently leaves out folders that it cannot list.
     pending = [opened.base]
     while pending:
         folder = pending.pop()
         for info in fs.ls(folder, detail=True):
             name = info["name"]
             if info["type"] == "directory":
-                path = to_text(name.removeprefix(opened.prefix))
-                if name.rstrip("/") != folder.rstrip("/") and selection.enters(path, path.rpartition("/")[2]):
+                path = escape_name(name.removeprefix(opened.prefix))
+                if name.rstrip("/") != folder.rstrip("/") and selection.includes_folder(path, path.rpartition("/")[2]):
                     pending.append(name)
             elif _is_file(name, info):
                 yield name, info
@@ -180,10 +176,10 @@ def _is_file(name: str, info: dict[str, Any]) -> bool:
     return info["type"] not in ("directory", "other") and not name.endswith("/")
 
 
-def _file(path: str, info: dict[str, Any]) -> SourceFile:
-    # An object's key may begin with a slash, a path that is relative may not.
+def _to_source_file(path: str, info: dict[str, Any]) -> SourceFile:
+    # The key of an object may begin with a slash, a relative path may not.
     path = path if path[:1] != "/" else "\ufffd002F" + path[1:]
-    return SourceFile(path, version(info), info.get("size"))
+    return SourceFile(path, file_version(info), info.get("size"))
 
 
 def _read_at_most(fs: Any, name: str, path: str, max_bytes: int) -> bytes:
@@ -191,13 +187,12 @@ def _read_at_most(fs: Any, name: str, path: str, max_bytes: int) -> bytes:
     with fs.open(name, "rb") as file:
         while len(data) <= max_bytes and (part := file.read(max_bytes + 1 - len(data))):
             data += part
-    refuse_larger(path, len(data), max_bytes)
+    check_size(path, len(data), max_bytes)
     return bytes(data)
 
 
 def _reason(error: BaseException) -> str:
-    # fsspec makes a FileNotFoundError of every failure of a web server; the cause says which it was.
+    # fsspec raises a FileNotFoundError for every failure of a web server; the cause has the real one.
     while error.__cause__ is not None and not isinstance(error.__cause__, LookupError):
         error = error.__cause__
-    text = _QUERY.sub(r"\1?...", " ".join(str(error).split()))
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+    return describe_exception(error)

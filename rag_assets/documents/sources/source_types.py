@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from rag_assets.documents.sources.base import Source, SourceFile, refuse_larger
+from rag_assets.documents.sources.base import Source, SourceFile, check_size, describe_exception
 from rag_assets.documents.sources.globs import Selection
 from rag_assets.documents.text import is_text
 from rag_assets.errors import DocumentError, RagAssetsError, SourceError, UsageError
@@ -50,7 +50,9 @@ def open_source_type(
     try:
         source_type = entry.load()
     except Exception as error:
-        raise UsageError(f"{origin} cannot be loaded ({_reason(error)}); correct or uninstall its package") from error
+        raise UsageError(
+            f"{origin} cannot be loaded ({describe_exception(error)}); correct or uninstall its package"
+        ) from error
     if not callable(source_type):
         raise UsageError(f"{origin} is not callable; name a class or function that returns a source")
     try:
@@ -58,7 +60,7 @@ def open_source_type(
     except RagAssetsError:
         raise
     except Exception as error:
-        raise SourceError(f"{uri} cannot be opened by {origin} ({_reason(error)})") from error
+        raise SourceError(f"{uri} cannot be opened by {origin} ({describe_exception(error)})") from error
     missing = [name for name in _MEMBERS if not hasattr(source, name)]
     if missing:
         raise UsageError(
@@ -92,8 +94,8 @@ class ExternalSource:
         except RagAssetsError:
             raise
         except Exception as error:
-            raise SourceError(f"{self.uri} cannot be listed ({_reason(error)})") from error
-        yield from (files[path] for path in sorted(files) if self._selection.takes_below(path))
+            raise SourceError(f"{self.uri} cannot be listed ({describe_exception(error)})") from error
+        yield from (files[path] for path in sorted(files) if self._selection.includes_path(path))
 
     def read(self, path: str) -> bytes:
         try:
@@ -101,10 +103,10 @@ class ExternalSource:
         except RagAssetsError:
             raise
         except Exception as error:
-            raise DocumentError(f"{path!r} cannot be read ({_reason(error)})") from error
+            raise DocumentError(f"{path!r} cannot be read ({describe_exception(error)})") from error
         if not isinstance(data, bytes):
             raise SourceError(f"{self.uri} returned {path!r} as {type(data).__name__}; read() must return bytes")
-        refuse_larger(path, len(data), self._max_bytes)
+        check_size(path, len(data), self._max_bytes)
         return data
 
     def close(self) -> None:
@@ -132,8 +134,3 @@ def _check_file(uri: str, file: object) -> None:
         raise SourceError(f"{uri} lists {path!r} with the version {version!r}; a version must be text, '' if unknown")
     if size_bytes is not None and (not isinstance(size_bytes, int) or isinstance(size_bytes, bool) or size_bytes < 0):
         raise SourceError(f"{uri} lists {path!r} with size_bytes {size_bytes!r}; give a number of bytes, or None")
-
-
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())[:300]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

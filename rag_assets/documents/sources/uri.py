@@ -1,7 +1,7 @@
-"""Addresses of sources in one canonical form: absolute and free of credentials, so they can be stored."""
+"""The canonical form of a source's address: absolute and without credentials, so that it can be stored."""
 
 # ruff: noqa: PTH100, PTH111, PTH206
-# A Path cannot say what `os.path.abspath` does, and drops what a name may hold.
+# Path has no os.path.abspath, and normalizes names that must stay as they are.
 
 import os
 import re
@@ -9,14 +9,14 @@ from difflib import get_close_matches
 from importlib.metadata import metadata
 from urllib.parse import parse_qsl, unquote
 
-from rag_assets.documents.sources.base import from_text, to_text
+from rag_assets.documents.sources.base import escape_name, unescape_name
 from rag_assets.documents.sources.python_topics import TOPICS_URI
 from rag_assets.documents.sources.source_types import find_source_type, source_type_schemes
 from rag_assets.errors import UsageError
 
 _LINK = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://(.*)", re.DOTALL)
 
-# What follows `://` is a path here, not a host (for the last two a notation of its own, with `:` and `@`).
+# In these, a path follows `://`, not a host (git and github have a notation of their own, with `:` and `@`).
 _WITHOUT_HOST = frozenset({"zip", "tar", "libarchive", "memory", "dir", "git", "github"})
 
 _SECRET_PARAMETERS = re.compile(
@@ -27,11 +27,11 @@ _SECRET_PARAMETERS = re.compile(
 
 
 def canonical_uri(uri: "str | os.PathLike[str]") -> str:
-    """The address as it is stored: an absolute path for local files, else an fsspec URL (or a chain of them)
-    whose local parts are absolute.
+    """The address in the form in which it is stored.
 
-    Links in a local path are kept (`/srv/docs/current` stays right when it is pointed to the next release).
-    Raises UsageError for an address with credentials in it: they belong in the environment.
+    It is an absolute path for local files, else a URL (or a chain of URLs) whose local parts are absolute. Links in a
+    local path are kept: `/srv/docs/current` can be pointed to the next release. Raises UsageError for credentials in
+    the address, which belong in the environment.
     """
     text = os.fspath(uri)
     if not text.strip() or "\0" in text:
@@ -39,28 +39,29 @@ def canonical_uri(uri: "str | os.PathLike[str]") -> str:
     if text == TOPICS_URI:
         return text
     if not isinstance(uri, str) or ("://" not in text and "::" not in text) or os.path.lexists(text):
-        # What is canonical already has such names written out.
-        return to_text(_absolute(text if os.path.lexists(text) else from_text(text)))
-    if find_source_type(protocols(text)[0]) is not None:
+        # Names in a canonical address are escaped already.
+        return escape_name(_absolute(text if os.path.lexists(text) else unescape_name(text)))
+    if find_source_type(url_protocols(text)[0]) is not None:
         # Not a chain: a registered source type gets the whole address.
-        return to_text(_canonical_link(from_text(text)))
-    links = [_canonical_link(link) for link in from_text(text).split("::")]
+        return escape_name(_canonical_link(unescape_name(text)))
+    links = [_canonical_link(link) for link in unescape_name(text).split("::")]
     if links[-1].startswith(("zip://", "tar://")):
-        raise UsageError(f"{text!r} names no archive; write for example 'zip://::folder/archive.zip'")
-    return to_text("::".join(links))
+        raise UsageError(f"{text!r} does not name an archive; write for example 'zip://::folder/archive.zip'")
+    return escape_name("::".join(links))
 
 
 def is_local(canonical: str) -> bool:
     return canonical.startswith(os.sep) or _LINK.match(canonical) is None
 
 
-def protocols(canonical: str) -> list[str]:
-    found = (_LINK.match(link) for link in canonical.split("::"))
-    return [link[1].lower() if link else "file" for link in found]
+def url_protocols(canonical: str) -> list[str]:
+    """The protocol of each URL of a chain, outermost first."""
+    matches = (_LINK.match(link) for link in canonical.split("::"))
+    return [match[1].lower() if match else "file" for match in matches]
 
 
 def check_protocol(protocol: str) -> None:
-    """Raises UsageError for a protocol that fsspec does not know, or whose package is not installed."""
+    """Raise UsageError for a protocol that fsspec does not know, or whose package is not installed."""
     import fsspec
     from fsspec.registry import known_implementations
 
@@ -78,13 +79,13 @@ def check_protocol(protocol: str) -> None:
         )
         raise UsageError(f"the protocol {protocol}:// is not known; {hint}") from None
     except ImportError as error:
-        package = _package(protocol)
-        known = known_implementations.get(protocol, {}).get("err", str(error))
+        package = _package_name(protocol)
+        reason = known_implementations.get(protocol, {}).get("err", str(error))
         hint = f"pip install '{package}'" if package else f"install what it needs ({error.__cause__ or error})"
-        raise UsageError(f"{protocol}:// needs a package that is not installed ({known}); {hint}") from error
+        raise UsageError(f"{protocol}:// needs a package that is not installed ({reason}); {hint}") from error
 
 
-def _package(protocol: str) -> str | None:
+def _package_name(protocol: str) -> str | None:
     from fsspec.registry import known_implementations
 
     implementation = known_implementations.get(protocol, {}).get("class", "")
@@ -98,12 +99,12 @@ def _package(protocol: str) -> str | None:
 
 
 def _canonical_link(link: str) -> str:
-    found = _LINK.fullmatch(link)
-    if found is None:
+    match = _LINK.fullmatch(link)
+    if match is None:
         import fsspec
 
         return f"{link}://" if link in fsspec.available_protocols() else _absolute(link)
-    protocol, rest = found[1].lower(), found[2]
+    protocol, rest = match[1].lower(), match[2]
     if protocol in ("file", "local"):
         return _absolute(rest if os.path.lexists(rest) else unquote(rest, errors="surrogateescape"))
     if protocol not in _WITHOUT_HOST:
@@ -114,8 +115,8 @@ def _canonical_link(link: str) -> str:
 
 
 def _refuse_credentials(protocol: str, rest: str) -> None:
-    # A secret with a slash in it ends the host early, so a port that is no number counts as a password too;
-    # and the message shows nothing of the address.
+    # A slash in a secret ends the host early, so a port that is not a number counts as a password too. The message
+    # shows nothing of the address.
     host = re.split("[/?#]", rest, maxsplit=1)[0]
     user, at, _ = host.rpartition("@")
     port = host.rpartition(":")[2] if ":" in host and not host.endswith("]") else "0"
@@ -137,7 +138,7 @@ def _credential_variables(protocol: str) -> str:
 
 
 def _absolute(path: str) -> str:
-    # `link/..` is the folder above the link's target, which only the file system knows.
+    # `link/..` is the folder above the link's target: only the file system can resolve it.
     expanded = os.path.expanduser(path)
     if ".." in expanded.split(os.sep):
         return os.path.realpath(expanded)

@@ -1,3 +1,5 @@
+"""The places where a text may be split, and how good each of them is."""
+
 import unicodedata
 from array import array
 from collections.abc import Iterator
@@ -7,19 +9,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from semantic_text_splitter import TextSplitter
 
-WIDE_ENDS = "。\N{FULLWIDTH EXCLAMATION MARK}\N{FULLWIDTH QUESTION MARK}"  # no space follows these
+WIDE_ENDS = "。\N{FULLWIDTH EXCLAMATION MARK}\N{FULLWIDTH QUESTION MARK}"  # not followed by a space
 SENTENCE_ENDS = ".!?…:;।؟" + WIDE_ENDS
 CLOSING_MARKS = "\"')]}»”\N{RIGHT SINGLE QUOTATION MARK}」』*_`"
 
-# The library's time grows with the square of a line's length: 2 MB in one line took it 113 s, in slabs 0.1 s.
-SLAB = 2048
+# The time of semantic-text-splitter grows with the square of a line's length: 2 MB in one line took 113 s, in slabs of
+# so many characters 0.1 s.
+SLAB_CHARS = 2048
 
 
 class Atoms:
-    """The places where a text may be cut: atom i runs from starts[i] to ends[i], and none is blank.
+    """The pieces that a text is never split inside of: atom i is content[starts[i]:ends[i]], and none is blank.
 
-    An atom is a line, or a sentence or a few words of a line that is longer than `size` characters. Between
-    two atoms stands white space. Lines are looked at one by one, so that a change in one leaves the others.
+    An atom is a line, or a sentence or a few words of a line that is longer than `size` characters. Atoms are separated
+    by white space. Each line is divided on its own, so that a change in one does not affect the others.
     """
 
     def __init__(self, content: str, size: int) -> None:
@@ -43,37 +46,37 @@ class Atoms:
     def _add(self, content: str, start: int, end: int) -> None:
         text = content[start:end]
         if not text.isspace():
-            if start and content[start - 1] != "\n":  # a line keeps its indentation
+            if start and content[start - 1] != "\n":  # A line keeps its indentation.
                 start = end - len(text.lstrip())
                 text = content[start:end]
             self.starts.append(start)
             self.ends.append(start + len(text.rstrip()))
 
     def _add_slabs(self, content: str, slabs: list[tuple[int, int]], size: int) -> None:
-        parts = _library(size).chunk_all_indices([content[start:end] for start, end in slabs])
+        parts = _text_splitter(size).chunk_all_indices([content[start:end] for start, end in slabs])
         for (slab_start, _), pieces in zip(slabs, parts, strict=True):
             for offset, text in pieces:
                 self._add(content, slab_start + offset, slab_start + offset + len(text))
-        # Short lines went in first; both lists are in order, and sorting such a pair is linear.
+        # Short lines were added first. Both runs are sorted, so sorting the whole takes linear time.
         pairs = sorted(zip(self.starts, self.ends, strict=True))
         self.starts = array("q", (start for start, _ in pairs))
         self.ends = array("q", (end for _, end in pairs))
 
 
-def halves(content: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Cuts a stretch that is too long at the best place near its middle; one character stays as it is."""
+def split_in_half(content: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Split a stretch that is too long at the best place near its middle. A single character stays as it is."""
     from semantic_text_splitter import TextSplitter
 
     text = content[start:end]
-    library = TextSplitter(max(1, (len(text) + 1) // 2), trim=False)
-    for offset, part in library.chunk_indices(text):
+    splitter = TextSplitter(max(1, (len(text) + 1) // 2), trim=False)
+    for offset, part in splitter.chunk_indices(text):
         if not part.isspace():
             lead = len(part) - len(part.lstrip("\n"))
             yield start + offset + lead, start + offset + len(part.rstrip())
 
 
-def strength(content: str, at: int) -> int:
-    """How good a place this is to cut before: 0 inside a word, 5 where a paragraph begins at the margin."""
+def boundary_strength(content: str, at: int) -> int:
+    """How good it is to split before this character: 0 inside a word, 5 where a paragraph begins at the margin."""
     before = content[max(0, at - 64) : at]
     text = before.rstrip()
     gap = before[len(text) :]
@@ -88,7 +91,7 @@ def strength(content: str, at: int) -> int:
 
 
 @cache
-def _library(size: int) -> "TextSplitter":
+def _text_splitter(size: int) -> "TextSplitter":
     from semantic_text_splitter import TextSplitter
 
     return TextSplitter((max(1, size // 4), size), trim=False)
@@ -103,19 +106,19 @@ def _lines(content: str) -> Iterator[tuple[int, int]]:
 
 
 def _slabs(content: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    while end - start > SLAB:
-        cut = _slab_cut(content, start + SLAB // 2, start + SLAB)
-        yield start, cut
-        start = cut
+    while end - start > SLAB_CHARS:
+        slab_end = _slab_end(content, start + SLAB_CHARS // 2, start + SLAB_CHARS)
+        yield start, slab_end
+        start = slab_end
     yield start, end
 
 
-def _slab_cut(content: str, low: int, high: int) -> int:
+def _slab_end(content: str, low: int, high: int) -> int:
     for mark in (". ", "。", " ", ","):
         if (found := content.rfind(mark, low, high)) >= 0:
             return found + len(mark)
-    # Not between a letter and its accents, nor inside an emoji that is joined of several.
-    for cut in range(high, max(low, high - 64), -1):
-        if not (unicodedata.combining(content[cut]) or content[cut] in "\u200d\ufe0f" or content[cut - 1] == "\u200d"):
-            return cut
+    # Neither between a letter and its accents, nor inside an emoji of several joined characters.
+    for end in range(high, max(low, high - 64), -1):
+        if not (unicodedata.combining(content[end]) or content[end] in "\u200d\ufe0f" or content[end - 1] == "\u200d"):
+            return end
     return high

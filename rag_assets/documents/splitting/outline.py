@@ -1,3 +1,5 @@
+"""The headings of a document, and the fenced code in it."""
+
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -9,14 +11,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
-# The readers turn all of these into Markdown.
+# Readers turn all of these into Markdown.
 MARKDOWN_TYPES = frozenset(
     {"markdown", "html", "pdf", "docx", "doc", "odt", "rtf", "pptx", "ppt", "odp", "xlsx", "xls", "ods"}
     | {"epub", "email", "msg", "notebook"}
 )
 UNDERLINED_TYPES = frozenset({"rst", "text"})
 
-TITLE_LIMIT = 300  # characters; a longer "title" is a paragraph that happens to stand over a line of dashes
+TITLE_LIMIT = 300  # characters; a longer "title" is a paragraph above a line of dashes
 UNDERLINE = re.compile(r"^([!-/:-@\[-`{-~])\1{2,}[ \t]*$", re.MULTILINE)
 FRONT_MATTER = re.compile(r"\A---[ \t\r]*\n(?:.*\n){0,200}?(?:---|\.\.\.)[ \t\r]*(?:\n|\Z)")
 CONTAINER_MARK = re.compile(r"^\s{0,3}(?:[-+*>]|\d{1,9}[.)])(?:\s|$)", re.MULTILINE)
@@ -35,32 +37,28 @@ class Heading:
 
 
 class Outline:
-    """The headings of one document, and the places inside fenced code where nothing should be cut."""
+    """The headings of one document, and the fenced code in it, which should not be split."""
 
     def __init__(self, headings: list[Heading], fences: list[tuple[int, int]]) -> None:
         self.headings = headings
         self.fences = fences
         self.starts = [heading.char_start for heading in headings]
         self._fence_starts = [start for start, _ in fences]
-        self._paths = list(_paths(headings))
+        self._paths = list(_heading_paths(headings))
 
     def last_before(self, at: int) -> int:
-        """The index of the heading in force at this character, -1 before the first."""
+        """The index of the last heading that begins at or before this character, or -1."""
         return bisect_right(self.starts, at) - 1
 
-    def path(self, at: int) -> tuple[str, ...]:
-        index = self.last_before(at)
-        return self._paths[index] if index >= 0 else ()
-
     def body_path(self, content: str, start: int, end: int) -> tuple[str, ...]:
-        """The headings in force where this stretch has its first text, those that it begins with included."""
+        """The headings above the first text of a stretch, including headings at its beginning."""
         index = self.last_before(start)
-        at = max(start, self.headings[index].char_end) if index >= 0 else start
+        text_start = max(start, self.headings[index].char_end) if index >= 0 else start
         while index + 1 < len(self.headings) and self.starts[index + 1] < end:
-            if content[at : self.starts[index + 1]].strip():
+            if content[text_start : self.starts[index + 1]].strip():
                 break
             index += 1
-            at = self.headings[index].char_end
+            text_start = self.headings[index].char_end
         return self._paths[index] if index >= 0 else ()
 
     def in_fence(self, at: int) -> bool:
@@ -68,16 +66,16 @@ class Outline:
         return index >= 0 and self.fences[index][0] < at < self.fences[index][1]
 
 
-def outline(content: str, file_type: str) -> Outline:
-    """Headings of Markdown, underlined titles of reStructuredText and plain text; none in code and data."""
+def parse_outline(content: str, file_type: str) -> Outline:
+    """The headings of Markdown or the underlined titles of reStructuredText and plain text; none of code and data."""
     if file_type in MARKDOWN_TYPES:
-        return _markdown(content)
+        return _parse_markdown(content)
     if file_type in UNDERLINED_TYPES:
-        return Outline(list(_underlined(content)), [])
+        return Outline(list(_underlined_titles(content)), [])
     return Outline([], [])
 
 
-def _paths(headings: list[Heading]) -> Iterator[tuple[str, ...]]:
+def _heading_paths(headings: list[Heading]) -> Iterator[tuple[str, ...]]:
     above: list[Heading] = []
     for heading in headings:
         while above and above[-1].level >= heading.level:
@@ -88,7 +86,7 @@ def _paths(headings: list[Heading]) -> Iterator[tuple[str, ...]]:
 
 @cache
 def _markdown_parser() -> "MarkdownIt":
-    """Block structure only, and no containers: parsing a large table or list as one takes seconds per MB."""
+    """A parser of blocks without containers: parsing a large table or list as a container takes seconds per MB."""
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark").disable(["list", "blockquote", "reference"])
@@ -96,8 +94,8 @@ def _markdown_parser() -> "MarkdownIt":
     return parser
 
 
-def _markdown(content: str) -> Outline:
-    # Front matter would otherwise be a thematic break and a Setext heading.
+def _parse_markdown(content: str) -> Outline:
+    # Without this, front matter is parsed as a thematic break and a Setext heading.
     front = FRONT_MATTER.match(content)
     offset = front.end() if front else 0
     lines = [offset, *(m.end() for m in re.compile(r"\r\n?|\n").finditer(content, offset)), len(content)]
@@ -106,11 +104,11 @@ def _markdown(content: str) -> Outline:
     for token, inside in pairwise(tokens):
         if token.type == "heading_open" and token.map:
             title = inside.content
-            # Without containers "- item" above a line of dashes passes for a Setext heading.
+            # Since containers are not parsed, "- item" above a line of dashes is taken for a Setext heading.
             if len(title) > TITLE_LIMIT or (token.markup in "=-" and CONTAINER_MARK.search(title)):
                 continue
             start, end = (lines[min(line, len(lines) - 1)] for line in token.map)
-            headings.append(Heading(start, end, int(token.tag[1:]), _plain(title)))
+            headings.append(Heading(start, end, int(token.tag[1:]), _strip_markup(title)))
     fences = [token.map for token in tokens if token.type == "fence" and token.map]
     return Outline(headings, [(lines[first], lines[min(stop, len(lines) - 1)]) for first, stop in fences])
 
@@ -122,8 +120,8 @@ def _inline_parser() -> "MarkdownIt":
     return MarkdownIt("commonmark")
 
 
-def _plain(markup: str) -> str:
-    """A title as it is read: `[text](url)` is "text"."""
+def _strip_markup(markup: str) -> str:
+    """The text of a title without markup: `[text](url)` becomes "text"."""
     if not MARKUP.search(markup):
         return " ".join(markup.split())
     parsed = _inline_parser().parseInline(markup)[0].children or []
@@ -131,8 +129,8 @@ def _plain(markup: str) -> str:
     return " ".join(text.split())
 
 
-def _underlined(content: str) -> Iterator[Heading]:
-    """Titles over a line of one punctuation mark; the order in which styles appear gives their levels."""
+def _underlined_titles(content: str) -> Iterator[Heading]:
+    """Titles above a line of one punctuation mark. Levels follow from the order in which the styles first appear."""
     levels: dict[tuple[str, bool], int] = {}
     for match in UNDERLINE.finditer(content):
         title_start = content.rfind("\n", 0, max(match.start() - 1, 0)) + 1
@@ -143,7 +141,7 @@ def _underlined(content: str) -> Iterator[Heading]:
         above_start = content.rfind("\n", 0, max(title_start - 1, 0)) + 1
         above = content[above_start : max(title_start - 1, 0)]
         overlined = above.rstrip() == match[0].rstrip()
-        # A title stands alone: with text right above it, this is a table or the end of a paragraph.
+        # A title has an empty line above it; with text there, this is a table or the end of a paragraph.
         if not overlined and (above.strip() or title[0].isspace()):
             continue
         level = levels.setdefault((match[1], overlined), len(levels) + 1)

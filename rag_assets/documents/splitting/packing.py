@@ -1,30 +1,33 @@
+"""Packs the atoms of a text into stretches that become chunks."""
+
 import zlib
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from rag_assets.documents.splitting.boundaries import Atoms, strength
+from rag_assets.documents.splitting.boundaries import Atoms, boundary_strength
 from rag_assets.documents.splitting.outline import Outline
 
-# WordPiece makes one [UNK] of a run of more than 100 letters: a megabyte of base64 would be one token.
-# English and code have 3 to 5 characters per token, so only such runs and wide white space meet this bound.
+# WordPiece makes one [UNK] token of a run of more than 100 letters: a megabyte of base64 would be one token. English
+# and code have 3 to 5 characters per token, so only such runs and wide white space reach this limit.
 CHARS_PER_TOKEN = 8
 
+# Merits of a place to split at, on the scale of boundary_strength.
 HEADING = 10
-GLUED = -10
+AFTER_HEADING = -10
 PARAGRAPH = 4
-TINY_REST = 2
-INSIDE_FENCE = 3
+SMALL_REST_PENALTY = 2
+FENCE_PENALTY = 3
 
 
-class Packer:
-    """Joins atoms to stretches of at most `limit` tokens, each decided by nothing but what stands near it.
+class AtomPacker:
+    """Joins atoms to stretches of at most `limit` tokens. Where a stretch ends depends only on the text near its end.
 
-    Filling every piece to the brim would move all later cuts when one line is inserted. Here a piece ends at
-    the best place between half and full (a quarter for paragraphs and headings), and among equally good ones
-    at that whose surroundings have the highest checksum: two runs that began at different lines soon agree on
-    such a place, and from there on are the same.
+    Filling every stretch completely would move all later boundaries when one line is inserted. Here a stretch ends at
+    the best place between half full and full (from a quarter for paragraphs and headings). Among equally good places it
+    is the one whose surroundings have the highest checksum: packings that start at different lines soon end a stretch
+    at the same place, and are the same from there on.
     """
 
     def __init__(self, content: str, atoms: Atoms, token_counts: Sequence[int], outline: Outline, limit: int) -> None:
@@ -35,15 +38,15 @@ class Packer:
         self._tokens_before = array("q", accumulate(token_counts, initial=0))
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """Stretches of content, as (char_start, char_end), in order."""
+        """The stretches in order, as (char_start, char_end)."""
         first = 0
         while first < len(self.starts):
-            stop = self._stop(first)
+            stop = self._find_stop(first)
             yield self.starts[first], self.ends[stop - 1]
             first = stop
 
-    def _stop(self, first: int) -> int:
-        """The atom before which the piece that begins with atom `first` ends."""
+    def _find_stop(self, first: int) -> int:
+        """The atom before which the stretch that begins with atom `first` ends."""
         furthest = self._furthest(first)
         own_level, next_heading = self._section(first, furthest)
         section_end = len(self.starts)
@@ -54,7 +57,7 @@ class Packer:
             if at > furthest:
                 section_end = at
                 break
-            # A heading and a line or two is no chunk of its own; it takes what follows along.
+            # A heading with a line or two is too little for a chunk and continues into the next section.
             if self._cost(first, at) >= self.limit / 4 and not self._in_heading(at - 1):
                 return at
         if furthest == len(self.starts):
@@ -79,7 +82,7 @@ class Packer:
         return max(tokens, (self.ends[stop - 1] - self.starts[first]) / CHARS_PER_TOKEN)
 
     def _section(self, first: int, furthest: int) -> tuple[int, int]:
-        """The level of the section that a piece beginning here is in, and the index of the next heading."""
+        """The level of the section in which a stretch beginning here lies, and the index of the next heading."""
         body = first
         while body < furthest - 1 and self._in_heading(body):
             body += 1
@@ -93,14 +96,14 @@ class Packer:
     def _merit(self, at: int, section_end: int) -> tuple[int, int, int]:
         start = self.starts[at]
         if self._in_heading(at - 1):
-            merit = GLUED
+            merit = AFTER_HEADING
         elif self._in_heading(at):
             merit = 2 * HEADING - self.outline.headings[self.outline.last_before(start)].level
         else:
-            merit = strength(self.content, start)
+            merit = boundary_strength(self.content, start)
             if self.outline.in_fence(start):
-                merit -= INSIDE_FENCE
+                merit -= FENCE_PENALTY
             if self._cost(at, section_end) < self.limit / 4:
-                merit -= TINY_REST
+                merit -= SMALL_REST_PENALTY
         around = self.content[max(0, start - 32) : start + 32]
         return merit, zlib.crc32(around.encode("utf-8", "surrogatepass")), at

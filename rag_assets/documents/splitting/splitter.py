@@ -1,25 +1,26 @@
+"""Splits the text of a document into chunks."""
+
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from tokenizers import Tokenizer
 
-from rag_assets.documents.splitting.boundaries import Atoms, halves, strength
-from rag_assets.documents.splitting.outline import Outline, outline
-from rag_assets.documents.splitting.packing import CHARS_PER_TOKEN, Packer
+from rag_assets.documents.splitting.boundaries import Atoms, boundary_strength, split_in_half
+from rag_assets.documents.splitting.outline import Outline, parse_outline
+from rag_assets.documents.splitting.packing import CHARS_PER_TOKEN, AtomPacker
 from rag_assets.documents.splitting.tokenizer import distinct_token_counts
 from rag_assets.documents.versions import splitter_version
 from rag_assets.errors import UsageError
 
 MIN_TOKENS = 16
 
-
 Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """content[char_start:char_end] == text; token_count is without the model's special tokens."""
+    """One chunk's text: content[char_start:char_end] == text. `token_count` is without special tokens."""
 
     char_start: int
     char_end: int
@@ -29,12 +30,11 @@ class Piece:
 
 
 class Splitter:
-    """Cuts text at headings, paragraphs and sentences into pieces of at most `max_tokens` of this tokenizer.
+    """Splits text at headings, paragraphs and sentences into pieces of at most `max_tokens` of this tokenizer.
 
-    `max_tokens` is without special tokens: the model's window minus `special_token_count`. With
-    `overlap_tokens` a piece that does not begin a section repeats up to so many tokens of what stands before
-    it. The pieces of one text cover everything in it but white space, and depend on nothing but the text, its
-    type and the settings.
+    `max_tokens` is without special tokens: the model's window minus `special_token_count`. With `overlap_tokens`, a
+    piece that does not begin a section repeats up to so many tokens of the text before it. The pieces of a text cover
+    all of it but white space, and depend only on the text, its type and the settings.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, max_tokens: int, overlap_tokens: int = 0) -> None:
@@ -42,7 +42,7 @@ class Splitter:
             raise UsageError(f"a chunk of {max_tokens} tokens is too small; set at least {MIN_TOKENS}")
         if not 0 <= overlap_tokens < max_tokens / 2:
             raise UsageError(
-                f"an overlap of {overlap_tokens} tokens does not go with chunks of {max_tokens}; "
+                f"an overlap of {overlap_tokens} tokens is too large for chunks of {max_tokens}; "
                 "set it to less than half of that, or to 0"
             )
         self.max_tokens = max_tokens
@@ -51,64 +51,63 @@ class Splitter:
 
     @property
     def version(self) -> str:
-        """Changes exactly when the same text and settings would be cut in other places."""
+        """Changes exactly when the same text and settings are split in other places."""
         return splitter_version()
 
     def split(self, content: str, file_type: str) -> list[Piece]:
         return self.split_all([(content, file_type)])[0]
 
     def split_all(self, contents: Sequence[tuple[str, str]]) -> list[list[Piece]]:
-        """The pieces of each (content, file type), as one by one; counting them together is faster."""
+        """The pieces of each (content, file type). Counting the tokens of many texts together is faster."""
         texts = [content for content, _ in contents]
-        outlines = [outline(content, file_type) for content, file_type in contents]
+        outlines = [parse_outline(content, file_type) for content, file_type in contents]
         atoms = [Atoms(content, self.max_tokens) for content in texts]
         limit = self.max_tokens - self.overlap_tokens
-        atom_counts = self._count(texts, atoms)
-        spans = [list(Packer(*own, limit)) for own in zip(texts, atoms, atom_counts, outlines, strict=True)]
-        counts = self._count(texts, spans)
-        # Joined atoms may have more tokens than the sum of their own, and a single one may be too long.
+        atom_counts = self._count_tokens(texts, atoms)
+        spans = [list(AtomPacker(*own, limit)) for own in zip(texts, atoms, atom_counts, outlines, strict=True)]
+        counts = self._count_tokens(texts, spans)
+        # Joined atoms can have more tokens than the sum of their counts, and a single atom can be too long.
         fitted = [
-            [span for pair in zip(own, own_counts, strict=True) for span in self._fitting(content, *pair)]
+            [span for pair in zip(own, own_counts, strict=True) for span in self._split_to_fit(content, *pair)]
             for content, own, own_counts in zip(texts, spans, counts, strict=True)
         ]
         if self.overlap_tokens:
-            fitted = [self._overlapped(*own) for own in zip(texts, fitted, outlines, strict=True)]
+            fitted = [self._add_overlap(*own) for own in zip(texts, fitted, outlines, strict=True)]
         return [
             [
-                Piece(start, end, content[start:end], count, titles.body_path(content, start, end))
+                Piece(start, end, content[start:end], count, outline.body_path(content, start, end))
                 for (start, end), count in own
             ]
-            for content, own, titles in zip(texts, fitted, outlines, strict=True)
+            for content, own, outline in zip(texts, fitted, outlines, strict=True)
         ]
 
-    def _count(self, texts: Sequence[str], spans: Sequence[Iterable[Span]]) -> list[list[int]]:
-        cut = (text[start:end] for text, own in zip(texts, spans, strict=True) for start, end in own)
-        counts = distinct_token_counts(self._tokenizer, cut)
+    def _count_tokens(self, texts: Sequence[str], spans: Sequence[Iterable[Span]]) -> list[list[int]]:
+        spanned = (text[start:end] for text, own in zip(texts, spans, strict=True) for start, end in own)
+        counts = distinct_token_counts(self._tokenizer, spanned)
         return [[counts[text[start:end]] for start, end in own] for text, own in zip(texts, spans, strict=True)]
 
-    def _fitting(self, content: str, span: Span, count: int) -> Iterator[tuple[Span, int]]:
+    def _split_to_fit(self, content: str, span: Span, count: int) -> Iterator[tuple[Span, int]]:
         if count <= self.max_tokens or span[1] - span[0] == 1:
             yield span, count
             return
-        parts = list(halves(content, *span))
-        for part, part_count in zip(parts, *self._count([content], [parts]), strict=True):
-            yield from self._fitting(content, part, part_count)
+        parts = list(split_in_half(content, *span))
+        for part, part_count in zip(parts, *self._count_tokens([content], [parts]), strict=True):
+            yield from self._split_to_fit(content, part, part_count)
 
-    def _overlapped(self, content: str, spans: list[tuple[Span, int]], titles: Outline) -> list[tuple[Span, int]]:
-        """Moves the start of every piece that does not begin a section back into the piece before it."""
+    def _add_overlap(self, content: str, spans: list[tuple[Span, int]], outline: Outline) -> list[tuple[Span, int]]:
+        """Move the start of every piece that does not begin a section back into the piece before it."""
         wider = [span for span, _ in spans[:1]]
         for ((before, _), _), ((start, end), _) in pairwise(spans):
-            index = titles.last_before(start)
-            section = titles.headings[index].char_start if index >= 0 else 0
+            index = outline.last_before(start)
+            section = outline.headings[index].char_start if index >= 0 else 0
             low = max(before + 1, section, start - self.overlap_tokens * CHARS_PER_TOKEN)
             wider.append((self._overlap_start(content, low, start) if low < start else start, end))
-        counted = zip(wider, *self._count([content], [wider]), strict=True)
-        fits = self.max_tokens
-        return [new if new[1] <= fits else old for new, old in zip(counted, spans, strict=True)]
+        counted = zip(wider, *self._count_tokens([content], [wider]), strict=True)
+        return [new if new[1] <= self.max_tokens else old for new, old in zip(counted, spans, strict=True)]
 
     def _overlap_start(self, content: str, low: int, start: int) -> int:
-        """The best place to begin among the last `overlap_tokens` tokens before `start`."""
+        """The best place to begin a piece among the last `overlap_tokens` tokens before `start`."""
         offsets = self._tokenizer.encode(content[low:start], add_special_tokens=False).offsets
         places = {low + begin for begin, _ in offsets[-self.overlap_tokens :]}
         places = {at for at in places if at < start and not content[at].isspace()}
-        return max(places, key=lambda at: (strength(content, at), -at), default=start)
+        return max(places, key=lambda at: (boundary_strength(content, at), -at), default=start)

@@ -1,3 +1,5 @@
+"""The tokenizer of an embedding model, and the size of the model's window."""
+
 import json
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -10,29 +12,29 @@ from tokenizers.normalizers import Sequence as NormalizerSequence
 
 from rag_assets.errors import ServiceError
 
-# transformers reports 1e30 for a tokenizer without a limit; this one still fits an integer column.
+# For a tokenizer without a limit. transformers has 1e30, which does not fit an integer column.
 NO_LIMIT = 2**31 - 1
 
-# sentence-transformers reads the first of these that it finds.
+# sentence-transformers reads the first of these that exists.
 TRANSFORMER_CONFIGS = tuple(
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
 
-# An Encoding keeps some 100 bytes per token, so a large file is never encoded in one call.
+# An Encoding takes some 100 bytes for each token, so a large file is not encoded in one call.
 ENCODE_BATCH = 1024
 
 
 def load_tokenizer(model_dir: Path) -> Tokenizer:
-    """The model's own tokenizer, without the truncation and padding that its file may carry.
+    """The model's own tokenizer, without the truncation and padding that its file may set.
 
-    all-MiniLM's file truncates at 128 tokens: counting with it as it is would hide everything after that.
-    Raises ServiceError when the folder has no readable tokenizer.json.
+    The file of all-MiniLM truncates at 128 tokens, so that longer texts would count as 128. Raises ServiceError when
+    the folder has no readable tokenizer.json.
     """
     path = _transformer_dir(model_dir) / "tokenizer.json"
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the Rust side raises bare Exception for every reason
+    except Exception as error:  # The Rust library raises plain Exception for every reason.
         raise ServiceError(
             f"the tokenizer {path} cannot be read ({error}); check that the folder holds a complete "
             "sentence-transformers model"
@@ -45,10 +47,10 @@ def load_tokenizer(model_dir: Path) -> Tokenizer:
 
 
 def model_window(model_dir: Path) -> int:
-    """The most tokens that the model reads, special ones included: `SentenceTransformer(...).max_seq_length`.
+    """The most tokens that the model reads, with special ones: `SentenceTransformer(...).max_seq_length`.
 
-    Follows sentence-transformers 6.2: what the Transformer module's own file says wins over everything;
-    otherwise the smaller of the tokenizer's limit and the number of positions. NO_LIMIT where nothing says.
+    As in sentence-transformers 6.2, it is the value in the Transformer module's own file, else the smaller of the
+    tokenizer's limit and the number of positions, else NO_LIMIT.
     """
     config = _transformer_config(model_dir)
     processor = config.get("processor_kwargs") or config.get("tokenizer_args") or {}
@@ -59,25 +61,25 @@ def model_window(model_dir: Path) -> int:
     limits = [NO_LIMIT]
     if (tokenizer_limit := _read_json(folder / "tokenizer_config.json").get("model_max_length")) is not None:
         limits.append(int(tokenizer_limit))
-    # XLNet writes -1 for "as many as you like".
+    # XLNet has -1 for no limit.
     if (positions := _read_json(folder / "config.json").get("max_position_embeddings", -1)) != -1:
         limits.append(int(positions))
     return min(limits)
 
 
 def special_token_count(tokenizer: Tokenizer) -> int:
-    """How many of the window's tokens the model's own marks take, such as [CLS] and [SEP]."""
+    """How many tokens of the window the model's special tokens take, such as [CLS] and [SEP]."""
     return int(tokenizer.num_special_tokens_to_add(is_pair=False))
 
 
 def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
-    """Tokens of each text, without special ones."""
+    """The number of tokens of each text, without special ones."""
     counts = distinct_token_counts(tokenizer, texts)
     return [counts[text] for text in texts]
 
 
 def distinct_token_counts(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, int]:
-    """Tokens of each distinct text, without special ones; the texts may be a stream that never is a list."""
+    """The number of tokens of each distinct text, without special ones. The texts may be a stream."""
     counts = dict.fromkeys(texts, 0)
     distinct = iter(list(counts))
     while batch := list(islice(distinct, ENCODE_BATCH)):
@@ -87,7 +89,7 @@ def distinct_token_counts(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[st
 
 
 def _transformer_dir(model_dir: Path) -> Path:
-    """Older models keep the Transformer module in a folder of its own, such as 0_Transformer."""
+    """Older models have the Transformer module in a folder of its own, such as 0_Transformer."""
     modules = _read_json(model_dir / "modules.json") or [{}]
     return model_dir / str(modules[0].get("path", ""))
 
@@ -107,6 +109,6 @@ def _read_json(path: Path) -> Any:
 
 
 def _add_lowercase(tokenizer: Tokenizer) -> None:
-    """What sentence-transformers does for `do_lower_case`, so that the counts are those of the model."""
+    """Lower the text as sentence-transformers does for `do_lower_case`, so that counts equal the model's."""
     present: Normalizer | None = tokenizer.normalizer
     tokenizer.normalizer = NormalizerSequence([Lowercase(), *([present] if present else [])])

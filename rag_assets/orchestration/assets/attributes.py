@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from rag_assets.documents.text import fingerprint
-from rag_assets.documents.versions import READING, document_library_version, splitter_version
+from rag_assets.documents.versions import READER_VERSION, document_library_version, splitter_version
 from rag_assets.orchestration.assets.corpus_map import DRAWING
 from rag_assets.orchestration.scope import Pipeline
 from rag_assets.settings.settings import Settings
@@ -40,7 +40,7 @@ def code_versions(settings: Settings) -> Mapping[str, str]:
     graph = (settings.hnsw_m, settings.hnsw_ef_construction) if settings.index_method == "hnsw" else ()
     index = (settings.dimensions, settings.distance, settings.index_method, settings.index_storage, *graph)
     made = {
-        "raw_documents": (READING, document_library_version(), settings.max_document_mb),
+        "raw_documents": (READER_VERSION, document_library_version(), settings.max_document_mb),
         "chunks": (*cut, settings.chunk_tokens, settings.overlap_tokens),
         "embeddings": vectors,
         "message_embeddings": (*vectors, *cut),

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from rag_assets.documents.parsing.file_types import content_type, file_type
+from rag_assets.documents.parsing.file_types import detect_type, file_type
 from tests.support.paths import FILES
 
 
@@ -37,12 +37,12 @@ def test_the_name_tells_the_type(file_path: str, expected: str) -> None:
     "name", ["harbour.pdf", "harbour.docx", "harbour.pptx", "harbour.epub", "harbour.rtf", "book.xls"]
 )
 def test_the_content_tells_the_type_whatever_the_name(name: str) -> None:
-    assert content_type((FILES / name).read_bytes(), "unknown") == (name.split(".")[1], None)
+    assert detect_type((FILES / name).read_bytes(), "unknown") == (name.split(".")[1], None)
 
 
 def test_text_says_nothing() -> None:
-    assert content_type(b"just words that mention %PDF-1.4 and PK\x03\x04", "text") == (None, None)
+    assert detect_type(b"just words that mention %PDF-1.4 and PK\x03\x04", "text") == (None, None)
 
 
 def test_an_executable_is_named_for_what_it_is() -> None:
-    assert content_type(Path("/proc/self/exe").read_bytes()[:4096], "text") == (None, "an executable (ELF)")
+    assert detect_type(Path("/proc/self/exe").read_bytes()[:4096], "text") == (None, "an executable (ELF)")

@@ -151,7 +151,7 @@ def test_closing_stops_the_children_even_in_the_middle_of_a_document() -> None:
         time.sleep(0.01)
     readers.close()
     thread.join(5)
-    assert reasons == ["the readers were closed while it was being parsed"]
+    assert reasons == ["the parser was closed while this document was being parsed"]
     assert children() == before
     with pytest.raises(UsageError, match="closed"):
         ask(readers, "fine")

@@ -1,6 +1,6 @@
 import pytest
 
-from rag_assets.documents.parsing.title import title_of
+from rag_assets.documents.parsing.title import find_title
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from rag_assets.documents.parsing.title import title_of
     ],
 )
 def test_the_title_of_markdown(content: str, title: str | None) -> None:
-    assert title_of(content, "markdown") == title
+    assert find_title(content, "markdown") == title
 
 
 @pytest.mark.parametrize(
@@ -32,15 +32,15 @@ def test_the_title_of_markdown(content: str, title: str | None) -> None:
     ],
 )
 def test_the_title_of_restructuredtext(content: str, title: str | None) -> None:
-    assert title_of(content, "rst") == title
+    assert find_title(content, "rst") == title
 
 
 def test_plain_text_and_code_have_no_title() -> None:
-    assert title_of("# a comment\n", "python") is None
-    assert title_of("# a line\n", "text") is None
+    assert find_title("# a comment\n", "python") is None
+    assert find_title("# a line\n", "text") is None
 
 
 def test_a_hostile_text_costs_little() -> None:
-    assert title_of("a\n" * 40_000, "markdown") is None
-    assert title_of("```" * 20_000, "markdown") is None
-    assert title_of("*" * 64_000, "rst") is None
+    assert find_title("a\n" * 40_000, "markdown") is None
+    assert find_title("```" * 20_000, "markdown") is None
+    assert find_title("*" * 64_000, "rst") is None

@@ -24,7 +24,7 @@ FILES = [
 
 def taken(include: Sequence[str] = (), exclude: Sequence[str] = (), files: Sequence[str] = FILES) -> list[str]:
     selection = Selection(include, exclude)
-    return [path for path in files if selection.takes_below(path)]
+    return [path for path in files if selection.includes_path(path)]
 
 
 def test_by_default_hidden_names_caches_and_formats_without_text_are_left_out() -> None:

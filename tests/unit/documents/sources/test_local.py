@@ -261,7 +261,7 @@ def test_a_folder_removed_while_it_is_listed_is_an_error_and_not_an_absence(tmp_
     listing = source.list()
     assert next(listing).path == "a.md"
     shutil.rmtree(tmp_path / "sub")
-    with pytest.raises(SourceError, match="run it again"):
+    with pytest.raises(SourceError, match="run again"):
         next(listing)
 
 

@@ -2,11 +2,11 @@ import pydoc_data.topics
 
 import pytest
 
-from rag_assets.documents.splitting.outline import outline
+from rag_assets.documents.splitting.outline import parse_outline
 
 
 def titles(content: str, file_type: str) -> list[tuple[int, str]]:
-    return [(heading.level, heading.title) for heading in outline(content, file_type).headings]
+    return [(heading.level, heading.title) for heading in parse_outline(content, file_type).headings]
 
 
 def test_markdown_headings_of_both_kinds_with_their_levels() -> None:
@@ -38,7 +38,7 @@ def test_what_looks_like_a_markdown_heading_and_is_none(content: str) -> None:
 
 def test_headings_after_front_matter_and_carriage_returns_stand_at_their_place() -> None:
     content = "---\na: 1\n---\r\n\r\ntext\r\n\r\n## Título\r\nmore\r\n"
-    (heading,) = outline(content, "markdown").headings
+    (heading,) = parse_outline(content, "markdown").headings
     assert content[heading.char_start : heading.char_end] == "## Título\r\n"
 
 
@@ -70,22 +70,26 @@ def test_code_and_data_have_no_headings() -> None:
 
 def test_every_topic_of_the_python_documentation_has_its_title() -> None:
     for topic in pydoc_data.topics.topics.values():
-        first = outline(topic, "rst").headings[0]
+        first = parse_outline(topic, "rst").headings[0]
         assert (first.char_start, first.level) == (0, 1)
         assert first.title == topic.split("\n")[0]
 
 
 def test_a_path_is_the_chain_of_open_headings() -> None:
     content = "# A\n\na\n\n### B\n\nb\n\n## C\n\nc\n"
-    found = outline(content, "markdown")
-    assert found.path(content.index("a\n")) == ("A",)
-    assert found.path(content.index("b\n")) == ("A", "B")
-    assert found.path(content.index("c\n")) == ("A", "C")
-    assert outline("before\n\n# A\n", "markdown").path(0) == ()
+    found = parse_outline(content, "markdown")
+
+    def path(at: int) -> tuple[str, ...]:
+        return found.body_path(content, at, at + 1)
+
+    assert path(content.index("a\n")) == ("A",)
+    assert path(content.index("b\n")) == ("A", "B")
+    assert path(content.index("c\n")) == ("A", "C")
+    assert parse_outline("before\n\n# A\n", "markdown").body_path("before\n\n# A\n", 0, 1) == ()
 
 
 def test_the_body_of_a_stretch_begins_after_the_headings_it_begins_with() -> None:
     content = "# A\n\n## B\n\ntext\n"
-    found = outline(content, "markdown")
+    found = parse_outline(content, "markdown")
     assert found.body_path(content, 0, len(content)) == ("A", "B")
     assert found.body_path(content, 0, 3) == ("A",)
