@@ -15,6 +15,7 @@ lint:  ## ruff, import rules, generated files
 	ruff check .
 	ruff format --check .
 	lint-imports
+	python .ci/async_to_sync.py --check
 	python docs/reference.py --check
 
 format:  ## sort imports and format
