@@ -59,7 +59,7 @@ def read_blocks(text: str) -> list[Block]:
             continue
         fence = _FENCE.match(line)
         if fence is None:
-            raise ValueError(f"line {start + 1}: {line.strip()!r} is not ```language or ```language title=\"NAME\"")
+            raise ValueError(f'line {start + 1}: {line.strip()!r} is not ```language or ```language title="NAME"')
         end = lines.index(f"{fence['indent']}```", start + 1)
         mark = _MARK.match(lines[start - 1]) if start else None
         blocks.append(
