@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,20 @@ def find_block(page: Path, words: str) -> Block:
     return found
 
 
+def _install(pyproject: Path) -> None:
+    """Register the entry points of a project in the working directory, as `pip install -e .` does."""
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    info = Path("installed").absolute() / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    groups = project["entry-points"].items()
+    lines = [
+        f"[{group}]\n" + "\n".join(f"{name} = {value}" for name, value in points.items()) for group, points in groups
+    ]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    sys.path.insert(0, str(info.parent))
+
+
 @dataclass
 class Runner:
     """Runs blocks in the working directory; Python blocks of a page share their names.
@@ -100,6 +115,8 @@ class Runner:
             file = Path(block.title)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(block.code, encoding="utf-8")
+            if file.name == "pyproject.toml":
+                _install(file)
         elif block.language == "python":
             self._python(block)
         else:
@@ -122,8 +139,9 @@ class Runner:
             self.setenv(name, value)
         elif words[0] == "rag-assets" and not re.search(r"[|>&$]", line):
             arguments = [os.path.expanduser(word) for word in words[1:]]  # noqa: PTH111
+            expected = re.search(r"# exits with (\d+)", line)
             code, stderr = self.command(arguments)
-            assert code == 0, f"{line}: exit code {code}: {stderr}"
+            assert code == (int(expected[1]) if expected else 0), f"{line}: exit code {code}: {stderr}"
         else:
             self._bash(line)
 
