@@ -47,7 +47,7 @@ def test_every_command_of_ours_is_one_that_there_is(found: dict[str, Any]) -> No
 def test_people_and_ci_run_the_same_commands() -> None:
     script = (ROOT / ".ci/run").read_text()
     for line in commands(workflow()):
-        if line.startswith(("ruff", "mypy", "lint-imports", "dagster", "mkdocs")):
+        if line.startswith(("ruff", "mypy", "lint-imports", "python", "dagster", "mkdocs")):
             assert f"\t{line}\n" in MAKEFILE, line
             target = re.findall(rf"^([a-z-]+):[^\n]*\n(?:\t.*\n)*\t{re.escape(line)}\n", MAKEFILE, flags=re.MULTILINE)[
                 0
