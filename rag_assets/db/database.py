@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from rag_assets.db.connections.engines import Key, _engines, _engines_lock, make_async_engine, make_engine
 from rag_assets.db.connections.options import EngineOptions, Role
-from rag_assets.db.connections.pool import open_ahead, open_ahead_async
+from rag_assets.db.connections.pool import open_connections, open_connections_async
 from rag_assets.db.connections.urls import database_url
 from rag_assets.errors import ServiceError
 from rag_assets.settings.settings import Settings
@@ -56,7 +56,7 @@ def open_engine(settings: Settings, role: Role = "write") -> Engine:
     engine = make_engine(url, options=options)
     try:
         _upgrade_once(engine)
-        open_ahead(engine, options.pool_min)
+        open_connections(engine, options.pool_min)
     except BaseException:
         engine.dispose()
         raise
@@ -70,7 +70,7 @@ async def open_async_engine(settings: Settings, role: Role = "write") -> "AsyncE
     # Starting the embedded server and migrating must not block the loop.
     url, options = await asyncio.to_thread(_ready, settings, role)
     engine = make_async_engine(url, options=options)
-    await open_ahead_async(engine, options.pool_min)
+    await open_connections_async(engine, options.pool_min)
     return engine
 
 
@@ -91,7 +91,7 @@ async def shared_async_engine(settings: Settings, role: Role = "write") -> "Asyn
     engines = _async_engines.setdefault(asyncio.get_running_loop(), {})
     if key not in engines:
         engines[key] = make_async_engine(key[0], options=key[1])
-        await open_ahead_async(engines[key], key[1].pool_min)
+        await open_connections_async(engines[key], key[1].pool_min)
     return engines[key]
 
 

@@ -70,6 +70,6 @@ def _late(pool: FairPool, end: float, cancelled: set[ConnectionPoolEntry]) -> li
     """The connections whose statements are to be cancelled now."""
     if time.monotonic() < end:
         return []
-    late = [entry for entry in pool.record.busy - cancelled if entry.driver_connection is not None]
+    late = [entry for entry in pool.history.in_use - cancelled if entry.driver_connection is not None]
     cancelled.update(late)
     return late

@@ -5,8 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 from uuid import UUID
 
-from sqlalchemy.util import greenlet_spawn
-
+from rag_assets.db.connections.sqlalchemy_internals import greenlet_spawn
 from rag_assets.search.analysis.aggregates import Aggregate
 from rag_assets.search.analysis.provenance import Provenance
 from rag_assets.search.execution.concurrency import LoopWaiting

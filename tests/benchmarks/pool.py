@@ -31,7 +31,7 @@ from sqlalchemy import URL, make_url, text
 
 from rag_assets.db.connections.engines import DRIVER, make_async_engine, make_engine
 from rag_assets.db.connections.options import EngineOptions
-from rag_assets.db.connections.pool import open_ahead_async, pool_statistics
+from rag_assets.db.connections.pool import open_connections_async, pool_statistics
 from rag_assets.db.schema import migrations
 from rag_assets.db.server.server import EmbeddedServer
 from rag_assets.db.shutdown import close_async_engine
@@ -100,7 +100,7 @@ async def measure(
     writer = make_async_engine(url, options=options)
     reader = make_async_engine(url, options=replace(options, pre_ping=False))
     for engine in (reader, writer):
-        await open_ahead_async(engine, arguments.pool)
+        await open_connections_async(engine, arguments.pool)
     vectors = Corpus(arguments.vectors, per_document=synthetic.PER_DOCUMENT).questions(500).vectors
     retriever = AsyncRetriever(reader)
     repository = Conversations(writer)

@@ -34,6 +34,4 @@ def cancelling(instance: "dg.DagsterInstance", run_id: str) -> Iterator[None]:
 
 
 def _is_interrupt(event: "dg.DagsterEvent") -> bool:
-    from dagster._core.execution.plan.objects import ErrorSource
-
-    return event.is_step_failure and event.step_failure_data.error_source is ErrorSource.INTERRUPT
+    return event.is_step_failure and event.step_failure_data.error_source.name == "INTERRUPT"

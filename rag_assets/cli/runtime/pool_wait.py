@@ -18,19 +18,18 @@ if TYPE_CHECKING:
 @contextmanager
 def waiting(instance: "dg.DagsterInstance", run_id: str, *, wait_s: float) -> Iterator[None]:
     """For as long as this; a pool that has no place for longer is a BusyError, which ends the run."""
-    from dagster._utils.interrupts import check_captured_interrupt
-
-    from rag_assets.orchestration.storage.pool_claims import PatientClaims
+    from rag_assets.orchestration.storage.dagster_internals import is_interrupted
+    from rag_assets.orchestration.storage.pool_claims import PoolWaitingEventLog
 
     storage = instance.event_log_storage
-    if not isinstance(storage, PatientClaims):
+    if not isinstance(storage, PoolWaitingEventLog):
         yield
         return
     since: dict[str, float] = {}
 
     def look(pool: str) -> None:
         run = instance.get_run_by_id(run_id)
-        if check_captured_interrupt() and run is not None:
+        if is_interrupted() and run is not None:
             # No step is at work that would say it.
             instance.report_run_canceling(run, WHY)
             return

@@ -1,57 +1,58 @@
-"""Statements compiled once, to be sent many times: to put one together takes longer than most searches."""
+"""Statements compiled once and sent many times: building and compiling one takes longer than most searches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ClauseElement, ColumnElement, Text, and_, literal_column, true
+from sqlalchemy import ClauseElement, ColumnElement, Text, literal_column
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine.default import DefaultDialect
 
-# As a literal is written in standard SQL.
-_QUOTED = Text().literal_processor(DefaultDialect())  # type: ignore[no-untyped-call]
+from rag_assets.db.connections.sqlalchemy_internals import cache_key
+
+# Quotes as standard SQL does.
+_quote = Text().literal_processor(DefaultDialect())  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
-class Compiled:
-    """A statement as the driver takes it, and the values that are part of it."""
+class CompiledStatement:
+    """SQL as the driver takes it, and the values that are the same each time it is sent."""
 
     sql: str
     fixed: dict[str, Any]
 
 
-def compile_statement(statement: ClauseElement) -> Compiled:
-    """To be sent many times; values of the statement's own types only, which the driver takes as they are."""
-    return _as_sent(_made(statement))
+def compile_statement(statement: ClauseElement) -> CompiledStatement:
+    """Compile for psycopg; values are sent as they are, without SQLAlchemy's conversions of their types."""
+    return _to_driver_form(_compile(statement))
 
 
-def constant(value: str) -> ColumnElement[str]:
-    """A text of ours that is the same whenever the statement is sent: written out, since each value sent has its cost.
+def text_literal(value: str) -> ColumnElement[str]:
+    """A text written into the SQL: each bound value costs time whenever the statement is sent.
 
-    Never a user's: those are bound.
+    For texts of this package alone; what a user gave is bound.
     """
-    assert _QUOTED is not None
-    return literal_column(_QUOTED(value), Text)
+    assert _quote is not None
+    return literal_column(_quote(value), Text)
 
 
-def _made(statement: ClauseElement) -> Any:
+def _compile(statement: ClauseElement) -> Any:
     return statement.compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
 
 
-def _as_sent(made: Any) -> Compiled:
-    return Compiled(str(made), {name: value for name, value in made.params.items() if value is not None})
+def _to_driver_form(compiled: Any) -> CompiledStatement:
+    return CompiledStatement(
+        str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
+    )
 
 
 class Clauses:
-    """Conditions that differ from others in their values alone are equal, and share one compiled statement."""
+    """WHERE clauses that are equal to others with other values, so that both share one compiled statement."""
 
     def __init__(self, clauses: Sequence[ColumnElement[bool]]) -> None:
         self.clauses = clauses
-        # What SQLAlchemy's own cache of statements goes by, without the whole statement having to be put together.
-        key = and_(true(), *clauses)._generate_cache_key()
-        assert key is not None
-        self._key = key.key
-        self._bound = key.bindparams
+        # SQLAlchemy's cache key of the clauses alone: the statement around them need not be built.
+        self._key, self.bound = cache_key(clauses)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Clauses) and self._key == other._key
@@ -62,25 +63,24 @@ class Clauses:
     def __bool__(self) -> bool:
         return bool(self.clauses)
 
-    def named(self, names: Sequence[str]) -> dict[str, Any]:
-        return {name: bound.effective_value for name, bound in zip(names, self._bound, strict=True)}
-
 
 NO_CLAUSES = Clauses([])
 
 
 @dataclass(frozen=True, slots=True)
-class Conditional:
-    """A compiled statement, and how the values of its conditions are called in it."""
+class CompiledWithClauses:
+    """A compiled statement, and the names of its clauses' values in it."""
 
-    statement: Compiled
+    statement: CompiledStatement
     names: Sequence[str]
 
-    def values(self, conditions: Clauses, others: dict[str, Any]) -> dict[str, Any]:
-        """All that is sent with the statement."""
-        return conditions.named(self.names) | others if self.names else others
+    def values(self, clauses: Clauses, others: dict[str, Any]) -> dict[str, Any]:
+        """The values to send: those of clauses that equal the compiled ones, and the others."""
+        if not self.names:
+            return others
+        return {name: bound.effective_value for name, bound in zip(self.names, clauses.bound, strict=True)} | others
 
 
-def compile_conditional(statement: ClauseElement, conditions: Clauses) -> Conditional:
-    made = _made(statement)
-    return Conditional(_as_sent(made), [made.bind_names[bound] for bound in conditions._bound])
+def compile_with_clauses(statement: ClauseElement, clauses: Clauses) -> CompiledWithClauses:
+    compiled = _compile(statement)
+    return CompiledWithClauses(_to_driver_form(compiled), [compiled.bind_names[bound] for bound in clauses.bound])

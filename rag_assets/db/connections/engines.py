@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import URL, Engine, create_engine
 
 from rag_assets.db.connections.options import EngineOptions
-from rag_assets.db.connections.pool import AsyncFairPool, FairPool, keep_record
+from rag_assets.db.connections.pool import AsyncFairPool, FairPool, count_opened
 from rag_assets.db.connections.pooler import Link, link_of, link_option
 from rag_assets.db.connections.query_log import log_queries
 from rag_assets.db.connections.urls import DRIVER as DRIVER
@@ -89,5 +89,5 @@ def _place(url: URL) -> str:
 
 def _attach(engine: Engine, link: Link) -> None:
     link.attach(engine)
-    keep_record(engine)
+    count_opened(engine)
     log_queries(engine, link.options)

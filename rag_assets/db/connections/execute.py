@@ -1,4 +1,4 @@
-"""Compiled statements sent straight to the driver: a search or an append is too short for more on its way."""
+"""CompiledStatement statements sent straight to the driver: SQLAlchemy's own way costs more than a short search."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -8,52 +8,57 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ManagesConnection
-from sqlalchemy.util import await_
 
-from rag_assets.db.connections.compiled import Compiled
+from rag_assets.db.connections.compiled import CompiledStatement
 from rag_assets.db.connections.pool import FairPool
+from rag_assets.db.connections.sqlalchemy_internals import (
+    await_,
+    invalidate_pool,
+    may_have_listeners,
+    pings_before_use,
+)
 
 
-class Single:
-    """Statements that need no transaction, each on a connection of the engine's pool that it gives back at once.
+class AutocommitRunner:
+    """Runs statements without a transaction, each on a pooled connection that is returned at once.
 
-    What SQLAlchemy puts around a connection for that while costs more than all else that the client does for a search.
+    SQLAlchemy's Connection around each of them would cost more than all else that the client does for a search.
     """
 
     def __init__(self, engine: Engine, prepare: Callable[[ManagesConnection], None]) -> None:
-        """`prepare` is called with each connection before each statement."""
+        """`prepare` is called with the pooled connection before each statement."""
         self._engine = engine
         self._prepare = prepare
 
     @staticmethod
-    def serves(engine: Engine) -> bool:
-        """Whether nothing is lost by it: nobody listens, and nothing is asked of a connection before it is used."""
-        pool, heard, of_pool = engine.pool, engine.dispatch, engine.pool.dispatch
-        listened = heard.before_cursor_execute or heard.engine_connect or of_pool.checkout or of_pool.checkin
-        return isinstance(pool, FairPool) and not pool._pre_ping and not listened
+    def supports(engine: Engine) -> bool:
+        """Whether nothing is lost without SQLAlchemy's Connection: there are no listeners, and no ping before use."""
+        events, pool_events = engine.dispatch, engine.pool.dispatch
+        listeners = events.before_cursor_execute or events.engine_connect or pool_events.checkout or pool_events.checkin
+        return isinstance(engine.pool, FairPool) and not pings_before_use(engine.pool) and not listeners
 
     def scalar(self, statement: Any) -> Any:
         with self._engine.connect() as connection:
             return connection.scalar(statement)
 
-    def run(self, statement: Compiled, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    def run(self, statement: CompiledStatement, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         pool = self._engine.pool
         assert isinstance(pool, FairPool)
         try:
-            entry = pool.lend()
+            entry = pool.lend_connected()
         except psycopg.Error as error:
-            # None could be had: the database is away, or refuses.
-            raise _as_sqlalchemys(error, statement, lost=False) from error
+            # The database is away, or refuses the connection.
+            raise _to_sqlalchemy_error(error, statement, is_disconnect=False) from error
         try:
             self._prepare(entry)
-            return _sent(entry.driver_connection, statement, values)
+            return _send(entry.driver_connection, statement, values)
         except psycopg.Error as error:
-            lost = self._engine.dialect.is_disconnect(error, entry.dbapi_connection, None)  # type: ignore[arg-type]
-            if lost:
-                pool.lose(entry, error)
-            raise _as_sqlalchemys(error, statement, lost=lost) from error
+            is_disconnect = self._engine.dialect.is_disconnect(error, entry.dbapi_connection, None)  # type: ignore[arg-type]
+            if is_disconnect:
+                pool.invalidate_entry(entry, error)
+            raise _to_sqlalchemy_error(error, statement, is_disconnect=is_disconnect) from error
         except BaseException as error:
-            # Interrupted in the middle, by what the driver does not know of.
+            # An interrupt that the driver does not know of may leave the statement unfinished.
             driver = entry.driver_connection
             if driver is not None and driver.info.transaction_status is not TransactionStatus.IDLE:
                 entry.invalidate(error)
@@ -62,53 +67,54 @@ class Single:
             pool.take_back(entry)
 
 
-# What a statement is sent on.
-Sender: TypeAlias = Connection | Single
+StatementRunner: TypeAlias = Connection | AutocommitRunner
 
 
-def run_compiled(connection: Sender, statement: Compiled, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """All rows of a statement, as tuples; errors are those that SQLAlchemy raises.
+def run_compiled(
+    connection: StatementRunner, statement: CompiledStatement, values: dict[str, Any]
+) -> list[tuple[Any, ...]]:
+    """All rows of a statement, as tuples; raises the errors that SQLAlchemy raises.
 
-    They come in the binary form, which is read in less time: of types, ask for those that the driver reads in it.
+    Rows come in the binary format, which psycopg parses faster: select types only that it reads in that format.
     """
-    if isinstance(connection, Single):
+    if isinstance(connection, AutocommitRunner):
         return connection.run(statement, values)
-    # As SQLAlchemy asks it; a connection that nobody listens to does not even make the list of listeners.
-    if (connection._has_events or connection.engine._has_events) and connection.dispatch.before_cursor_execute:
-        # A log of queries, for example.
+    if may_have_listeners(connection) and connection.dispatch.before_cursor_execute:
+        # For example the query log.
         return [tuple(row) for row in connection.exec_driver_sql(statement.sql, statement.fixed | values)]
     try:
-        return _sent(connection.connection.driver_connection, statement, values)
+        return _send(connection.connection.driver_connection, statement, values)
     except psycopg.Error as error:
-        # The pool must hear of a broken connection, and callers of one kind of error.
-        lost = connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, None)  # type: ignore[arg-type]
-        if lost:
-            # As SQLAlchemy does it: connections as old as this one are broken too, and nobody is to run into them.
-            connection.engine.pool._invalidate(connection.connection, error)
+        pooled = connection.connection
+        is_disconnect = connection.dialect.is_disconnect(error, pooled.dbapi_connection, None)  # type: ignore[arg-type]
+        if is_disconnect:
+            invalidate_pool(connection.engine, pooled, error)
             connection.invalidate(error)
-        raise _as_sqlalchemys(error, statement, lost=lost) from error
+        raise _to_sqlalchemy_error(error, statement, is_disconnect=is_disconnect) from error
 
 
-def _sent(driver: Any, statement: Compiled, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+def _send(driver: Any, statement: CompiledStatement, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     values = statement.fixed | values
     if isinstance(driver, psycopg.AsyncConnection):
-        rows: list[tuple[Any, ...]] = await_(_fetched(driver, statement.sql, values))
+        rows: list[tuple[Any, ...]] = await_(_send_async(driver, statement.sql, values))
         return rows
     assert isinstance(driver, psycopg.Connection)
     with driver.cursor(binary=True) as cursor:
         return cursor.execute(statement.sql, values).fetchall()
 
 
-async def _fetched(driver: "psycopg.AsyncConnection[Any]", sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    # Nothing of it is awaited by itself: each such step would be one more way out of the greenlet and back.
+async def _send_async(
+    driver: "psycopg.AsyncConnection[Any]", sql: str, values: dict[str, Any]
+) -> list[tuple[Any, ...]]:
+    # One coroutine for all steps: each one awaited by itself would switch out of the greenlet and back.
     async with driver.cursor(binary=True) as cursor:
         await cursor.execute(sql, values)
         return await cursor.fetchall()
 
 
-def _as_sqlalchemys(error: psycopg.Error, statement: Compiled, *, lost: bool) -> DBAPIError:
-    made = DBAPIError.instance(
-        statement.sql, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=lost
+def _to_sqlalchemy_error(error: psycopg.Error, statement: CompiledStatement, *, is_disconnect: bool) -> DBAPIError:
+    wrapped = DBAPIError.instance(
+        statement.sql, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=is_disconnect
     )
-    assert isinstance(made, DBAPIError)
-    return made
+    assert isinstance(wrapped, DBAPIError)
+    return wrapped

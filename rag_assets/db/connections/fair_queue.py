@@ -1,7 +1,8 @@
-"""The queue in front of a pool: who comes first is served first, and whoever leaves takes nothing along.
+"""The queue of a pool's idle connections and of the clients that wait for one, served first come, first served.
 
-SQLAlchemy's own queues let a client that gives a connection back and asks again at once overtake all that wait:
-with 100 clients on 20 connections some wait many times as long as others.
+With SQLAlchemy's own queues a client that returns a connection and asks again at once overtakes all that wait: with 100
+clients on 20 connections some wait many times as long as others. A cancelled waiter returns the connection it was
+handed.
 """
 
 import asyncio
@@ -11,32 +12,30 @@ from collections import deque
 from typing import Protocol
 
 from sqlalchemy.pool import ConnectionPoolEntry
-from sqlalchemy.util import await_
-from sqlalchemy.util.queue import Empty, Full, QueueCommon
 
-Entry = ConnectionPoolEntry
+from rag_assets.db.connections.sqlalchemy_internals import Empty, Full, PoolQueue, await_
 
 
-def served(entry: Entry) -> None:
-    """Note that it is given to a client; of a connection that takes its place nothing is noted."""
-    entry.info["served"] = times_served(entry) + 1
+def count_use(entry: ConnectionPoolEntry) -> None:
+    """Count that the connection is lent; the count ends with the connection."""
+    entry.info["uses"] = count_uses(entry) + 1
 
 
-def times_served(entry: Entry) -> int:
-    return int(entry.info.get("served", 0)) if entry.dbapi_connection else 0
+def count_uses(entry: ConnectionPoolEntry) -> int:
+    return int(entry.info.get("uses", 0)) if entry.dbapi_connection else 0
 
 
 class Waiter(Protocol):
-    """One who stands in line; woken with a connection, or with None to see for itself."""
+    """A client in the queue. It is woken with a connection, or with None to try for itself."""
 
-    def wake(self, entry: Entry | None) -> bool:
-        """False when nobody waits here any more."""
+    def wake(self, entry: ConnectionPoolEntry | None) -> bool:
+        """False when the client was woken before or has left."""
 
     def wait(self, timeout_s: float | None) -> None:
-        """Returns when it was woken, or after so long."""
+        """Return when the client was woken, or after the timeout."""
 
-    def leave(self) -> Entry | None:
-        """What it was woken with, if anything; from here on it cannot be woken."""
+    def leave(self) -> ConnectionPoolEntry | None:
+        """The connection that the client was woken with, if any; from here on it cannot be woken."""
 
 
 class ThreadWaiter:
@@ -44,9 +43,9 @@ class ThreadWaiter:
         self._lock = threading.Lock()
         self._woken = threading.Event()
         self._left = False
-        self._entry: Entry | None = None
+        self._entry: ConnectionPoolEntry | None = None
 
-    def wake(self, entry: Entry | None) -> bool:
+    def wake(self, entry: ConnectionPoolEntry | None) -> bool:
         with self._lock:
             if self._left or self._woken.is_set():
                 return False
@@ -57,19 +56,21 @@ class ThreadWaiter:
     def wait(self, timeout_s: float | None) -> None:
         self._woken.wait(timeout_s)
 
-    def leave(self) -> Entry | None:
+    def leave(self) -> ConnectionPoolEntry | None:
         with self._lock:
             self._left = True
             return self._entry
 
 
 class TaskWaiter:
+    """A task of an event loop, inside `greenlet_spawn`."""
+
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._woken: asyncio.Future[None] = self._loop.create_future()
-        self._entry: Entry | None = None
+        self._entry: ConnectionPoolEntry | None = None
 
-    def wake(self, entry: Entry | None) -> bool:
+    def wake(self, entry: ConnectionPoolEntry | None) -> bool:
         if self._woken.done():
             return False
         self._entry = entry
@@ -84,18 +85,18 @@ class TaskWaiter:
             if timer is not None:
                 timer.cancel()
 
-    def leave(self) -> Entry | None:
+    def leave(self) -> ConnectionPoolEntry | None:
         self._woken.cancel()
         return self._entry
 
 
-class FairQueue(QueueCommon[Entry]):
-    """Idle connections, bounded; a connection that comes back goes to the first in line.
+class FairQueue(PoolQueue):
+    """A bounded queue of idle connections; a connection that is returned goes to the client that waits longest.
 
-    Where nobody waits, the one that served most often comes first: its server has planned what is asked again and
-    again, which takes ten times on each connection, and longer than a search.
+    Where nobody waits, the connection that was lent most often is lent next: its server has already planned the
+    statements that repeat. Planning them takes ten executions on each connection, and longer than a search.
 
-    The sizes are the pool's business: `put` beyond `maxsize` raises Full, `get` that finds nothing in time Empty.
+    The pool sees to its size: `put` beyond `maxsize` raises Full, and `get` raises Empty after its timeout.
     """
 
     waiter: type[Waiter] = ThreadWaiter
@@ -103,38 +104,42 @@ class FairQueue(QueueCommon[Entry]):
     def __init__(self, maxsize: int = 0, use_lifo: bool = True) -> None:
         self.maxsize = maxsize
         self.use_lifo = use_lifo
-        self._idle: list[Entry] = []
+        self._idle: list[ConnectionPoolEntry] = []
         self._waiters: deque[Waiter] = deque()
-        # Garbage collection may give a lost connection back while this very thread is in here.
+        # Reentrant: garbage collection may return a lost connection while this thread holds the lock.
         self._lock = threading.RLock()
 
-    def waiting(self) -> int:
+    def count_waiting(self) -> int:
         return len(self._waiters)
 
-    def nudge(self, *, everybody: bool = False) -> None:
-        """Let the first in the queue see for itself: there may be room for a connection."""
+    def wake_first(self) -> None:
+        """Let the client that waits longest try for itself: there may be room for a connection."""
         with self._lock:
-            while self._wake_first(None) and everybody:
+            self._wake_next(None)
+
+    def wake_all(self) -> None:
+        with self._lock:
+            while self._wake_next(None):
                 pass
 
-    def forget_served(self) -> None:
-        """All that are idle are broken too: none of them is to come before one that takes the place of another."""
+    def reset_use_counts(self) -> None:
+        """Lend the idle connections, which are broken too, after those that replace a broken one."""
         with self._lock:
             for entry in self._idle:
-                entry.info.pop("served", None)
+                entry.info.pop("uses", None)
 
-    def put(self, item: Entry, block: bool = True, timeout: float | None = None) -> None:  # noqa: ARG002 - never waits
+    def put(self, item: ConnectionPoolEntry, block: bool = True, timeout: float | None = None) -> None:  # noqa: ARG002 - never waits
         with self._lock:
-            if self._wake_first(item):
+            if self._wake_next(item):
                 return
             if len(self._idle) >= self.maxsize:
                 raise Full
-            insort(self._idle, item, key=times_served)
+            insort(self._idle, item, key=count_uses)
 
-    def put_nowait(self, item: Entry) -> None:
+    def put_nowait(self, item: ConnectionPoolEntry) -> None:
         self.put(item, False)
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Entry:
+    def get(self, block: bool = True, timeout: float | None = None) -> ConnectionPoolEntry:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
@@ -145,7 +150,7 @@ class FairQueue(QueueCommon[Entry]):
         try:
             waiter.wait(timeout)
         except BaseException:
-            # A cancelled task may have been given a connection a moment before.
+            # A cancelled task may have been handed a connection a moment before.
             entry = self._leave(waiter)
             if entry is not None:
                 self.put(entry, False)
@@ -155,7 +160,7 @@ class FairQueue(QueueCommon[Entry]):
             raise Empty
         return entry
 
-    def get_nowait(self) -> Entry:
+    def get_nowait(self) -> ConnectionPoolEntry:
         return self.get(False)
 
     def qsize(self) -> int:
@@ -167,13 +172,13 @@ class FairQueue(QueueCommon[Entry]):
     def full(self) -> bool:
         return len(self._idle) >= self.maxsize
 
-    def _wake_first(self, entry: Entry | None) -> bool:
+    def _wake_next(self, entry: ConnectionPoolEntry | None) -> bool:
         while self._waiters:
             if self._waiters.popleft().wake(entry):
                 return True
         return False
 
-    def _leave(self, waiter: Waiter) -> Entry | None:
+    def _leave(self, waiter: Waiter) -> ConnectionPoolEntry | None:
         with self._lock:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)

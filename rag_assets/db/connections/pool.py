@@ -1,14 +1,14 @@
-"""Pools of connections that serve their clients in turn, count what happens to them, and can be closed gently."""
+"""Connection pools that serve waiting clients first come, first served, count what happens, and can be closed."""
 
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, event
-from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, PoolProxiedConnection, QueuePool
-from sqlalchemy.util.queue import Empty
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
-from rag_assets.db.connections.fair_queue import AsyncFairQueue, FairQueue, served
+from rag_assets.db.connections.fair_queue import AsyncFairQueue, FairQueue, count_use
+from rag_assets.db.connections.sqlalchemy_internals import Empty, ExtensiblePool, connect_entry
 from rag_assets.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
-    """A pool now (`size` to `waiting`), and since it was made: clients served, clients that waited in vain,
-    connections opened, connections replaced since they were broken or too old."""
+    """The pool's connections and waiting clients now (`size` to `waiting`), and counts since it was made.
+
+    `served` counts clients, `timeouts` those that waited in vain, `opened` connections, `recycled` those that replaced
+    a broken or old one.
+    """
 
     size: int
     maximum: int
@@ -34,164 +37,148 @@ class PoolStatistics:
         return {f"pool_{name}": value for name, value in asdict(self).items()}
 
 
-class Record:
-    """What happened to a pool, across its being emptied and made anew; `busy` are the connections in use."""
+class PoolHistory:
+    """The counts of a pool, which outlive `Engine.dispose`, and its connections in use."""
 
     def __init__(self) -> None:
         self.served = self.timeouts = self.opened = self.recycled = 0
-        self.busy: set[ConnectionPoolEntry] = set()
+        self.in_use: set[ConnectionPoolEntry] = set()
         self.closing = False
 
 
-class FairPool(QueuePool):
-    """SQLAlchemy's pool with a fair queue and counters."""
+class FairPool(ExtensiblePool[FairQueue], queue=FairQueue):
+    """SQLAlchemy's QueuePool with a first-come queue and counts."""
 
-    _queue_class = FairQueue
-    _pool: FairQueue
-    record: Record
+    history: PoolHistory
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.record = Record()
-        self._disposed = False
+        self.history = PoolHistory()
+        self._is_disposed = False
 
     def recreate(self) -> "FairPool":
         pool = super().recreate()
         assert isinstance(pool, FairPool)
-        pool.record = self.record
+        pool.history = self.history
         return pool
 
     def dispose(self) -> None:
-        """Close the idle connections now, and those in use when they come back: nobody would take them from here."""
-        self._disposed = True
+        """Close idle connections now, and those in use when they are returned: the engine has another pool then."""
+        self._is_disposed = True
         super().dispose()
 
     def statistics(self) -> PoolStatistics:
-        count = self.record
+        history = self.history
         return PoolStatistics(
             size=self.size(),
-            maximum=self.size() + self._max_overflow,
+            maximum=self.maximum,
             in_use=self.checkedout(),
             idle=self.checkedin(),
-            waiting=self._pool.waiting(),
-            served=count.served,
-            timeouts=count.timeouts,
-            opened=count.opened,
-            recycled=count.recycled,
+            waiting=self.queue.count_waiting(),
+            served=history.served,
+            timeouts=history.timeouts,
+            opened=history.opened,
+            recycled=history.recycled,
         )
 
     def close(self) -> None:
-        """Refuse whoever waits and whoever comes; connections in use are closed when they come back."""
-        self.record.closing = True
-        self._pool.nudge(everybody=True)
+        """Refuse waiting and new clients; connections in use are closed when they are returned."""
+        self.history.closing = True
+        self.queue.wake_all()
 
-    def lend(self) -> ConnectionPoolEntry:
-        """An entry that is connected, for who gives it back by `take_back` whatever happens."""
-        entry = self._do_get()
+    def lend_connected(self) -> ConnectionPoolEntry:
+        """A connected entry; the caller returns it by `take_back`, whatever happens."""
+        entry = self.lend()
         try:
-            entry.get_connection()  # type: ignore[attr-defined]
+            connect_entry(entry)
         except BaseException:
-            self._do_return_conn(entry)
+            self.take_back(entry)
             raise
         return entry
 
-    def take_back(self, entry: ConnectionPoolEntry) -> None:
-        self._do_return_conn(entry)
-
-    def lose(self, entry: ConnectionPoolEntry, error: BaseException) -> None:
-        """It is broken, and so are those that are as old: the like of `_invalidate` for what was lent."""
-        if self._invalidate_time < entry.starttime:  # type: ignore[attr-defined]
-            self._invalidate_time = time.time()
-        self._pool.forget_served()
-        entry.invalidate(error)
-
-    def _invalidate(
-        self, connection: PoolProxiedConnection, exception: BaseException | None = None, _checkin: bool = True
-    ) -> None:
-        self._pool.forget_served()
-        super()._invalidate(connection, exception, _checkin)
-
-    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
-        self.record.busy.discard(record)
-        if self.record.closing or self._disposed:
-            record.close()
-            self._dec_overflow()
-        else:
-            super()._do_return_conn(record)
-
-    def _do_get(self) -> ConnectionPoolEntry:
-        entry = self._next()
-        # Here, since listeners of the pool's events would cost each search as much as its place in the queue.
-        self.record.served += 1
-        self.record.busy.add(entry)
-        served(entry)
+    def lend(self) -> ConnectionPoolEntry:
+        entry = self._wait_for_entry()
+        # Counted here: a listener to the pool's events costs each search as much as the queue itself.
+        self.history.served += 1
+        self.history.in_use.add(entry)
+        count_use(entry)
         return entry
 
-    def _next(self) -> ConnectionPoolEntry:
-        end = time.monotonic() + self._timeout
+    def take_back(self, entry: ConnectionPoolEntry) -> None:
+        self.history.in_use.discard(entry)
+        if self.history.closing or self._is_disposed:
+            entry.close()
+            self.free_place()
+        else:
+            super().take_back(entry)
+
+    def on_invalidate(self) -> None:
+        self.queue.reset_use_counts()
+
+    def _wait_for_entry(self) -> ConnectionPoolEntry:
+        timeout_s = self.timeout()
+        end = time.monotonic() + timeout_s
         while True:
-            if self.record.closing:
-                raise ServiceError("the connections to the database are being closed; nothing new can be asked.")
+            if self.history.closing:
+                raise ServiceError("the connections to the database are being closed; no new work is accepted.")
             try:
-                return self._pool.get(False)
+                return self.queue.get(False)
             except Empty:
                 pass
-            if self._inc_overflow():
+            if self.reserve_place():
                 try:
-                    return self._create_connection()
+                    return self.open_entry()
                 except BaseException:
-                    self._dec_overflow()
-                    # There is room again, which those in the queue cannot see.
-                    self._pool.nudge()
+                    self.free_place()
+                    # Waiting clients cannot see that there is room again.
+                    self.queue.wake_first()
                     raise
             try:
-                return self._pool.get(True, max(0.0, end - time.monotonic()))
+                return self.queue.get(True, max(0.0, end - time.monotonic()))
             except Empty:
                 if time.monotonic() >= end:
-                    self.record.timeouts += 1
+                    self.history.timeouts += 1
                     raise ServiceError(
-                        f"all {self.size() + self._max_overflow} connections of the pool were in use for "
-                        f"{self._timeout:g} s; raise RAG_ASSETS_POOL_SIZE, or ask less at one time."
+                        f"all {self.maximum} connections of the pool were in use for {timeout_s:g} s; "
+                        "raise RAG_ASSETS_POOL_SIZE, or send fewer queries at a time."
                     ) from None
 
 
-class AsyncFairPool(FairPool, AsyncAdaptedQueuePool):
-    """The like for an event loop."""
-
-    _queue_class = AsyncFairQueue
+class AsyncFairPool(FairPool, AsyncAdaptedQueuePool, queue=AsyncFairQueue):
+    """A FairPool for an event loop."""
 
 
 def pool_of(engine: "Engine | AsyncEngine") -> FairPool:
     pool = engine.pool
-    assert isinstance(pool, FairPool), "this engine was not made by rag_assets.db.connections.engines"
+    assert isinstance(pool, FairPool), "the engine was not made by rag_assets.db.connections.engines"
     return pool
 
 
 def pool_statistics(engine: "Engine | AsyncEngine") -> PoolStatistics:
-    """What the pool of an engine of ours does."""
+    """The counts of an engine's pool; the engine is one that this package made."""
     return pool_of(engine).statistics()
 
 
-def keep_record(engine: Engine) -> None:
-    """Note in the record of this engine's pool which connections are opened."""
-    kept = pool_of(engine).record
+def count_opened(engine: Engine) -> None:
+    """Count the connections that the engine's pool opens, and those that replace another."""
+    history = pool_of(engine).history
 
-    def opened(_connection: Any, entry: ConnectionPoolEntry) -> None:
-        kept.opened += 1
-        lasting = entry.record_info
-        assert lasting is not None
-        kept.recycled += "opened" in lasting
-        lasting["opened"] = True
+    def on_connect(_connection: Any, entry: ConnectionPoolEntry) -> None:
+        history.opened += 1
+        info = entry.record_info
+        assert info is not None
+        history.recycled += "opened" in info
+        info["opened"] = True
 
-    event.listen(engine, "connect", opened)
+    event.listen(engine, "connect", on_connect)
 
 
-def open_ahead(engine: Engine, connections: int) -> None:
-    """Have so many connections open before they are needed."""
-    for connection in [engine.connect() for _ in range(connections)]:
+def open_connections(engine: Engine, count: int) -> None:
+    """Open connections before they are needed."""
+    for connection in [engine.connect() for _ in range(count)]:
         connection.close()
 
 
-async def open_ahead_async(engine: "AsyncEngine", connections: int) -> None:
-    for connection in [await engine.connect() for _ in range(connections)]:
+async def open_connections_async(engine: "AsyncEngine", count: int) -> None:
+    for connection in [await engine.connect() for _ in range(count)]:
         await connection.close()

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.util import greenlet_spawn
 
 from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.connections.pooler import link_of
+from rag_assets.db.connections.sqlalchemy_internals import greenlet_spawn
 from rag_assets.errors import ServiceError
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from sqlalchemy import (
     true,
 )
 
-from rag_assets.db.connections.compiled import constant
+from rag_assets.db.connections.compiled import text_literal
 from rag_assets.db.index.definition import OPERATORS, comparable_vector, indexed_vector
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.models.embeddings import DEFAULT_EF_SEARCH
@@ -153,15 +153,19 @@ def settings(
     given: ColumnElement[str] = bindparam("ef_search", type_=Text)
     if space.method == "ivfflat":
         # Lists are known for their order within a group of them alone, which is put right afterwards.
-        values = {"ivfflat.probes": _probes(space, vectors, given), "ivfflat.iterative_scan": constant("relaxed_order")}
+        values = {
+            "ivfflat.probes": _probes(space, vectors, given),
+            "ivfflat.iterative_scan": text_literal("relaxed_order"),
+        }
     else:
         values = {
-            "hnsw.ef_search": given if candidates is None else constant(str(min(candidates, MOST_EF_SEARCH))),
-            "hnsw.iterative_scan": constant("relaxed_order" if relaxed else "strict_order"),
+            "hnsw.ef_search": given if candidates is None else text_literal(str(min(candidates, MOST_EF_SEARCH))),
+            "hnsw.iterative_scan": text_literal("relaxed_order" if relaxed else "strict_order"),
             "hnsw.max_scan_tuples": bindparam("scan_tuples", type_=Text),
         }
     return [
-        func.set_config(constant(name), value, true()).label(name.replace(".", "_")) for name, value in values.items()
+        func.set_config(text_literal(name), value, true()).label(name.replace(".", "_"))
+        for name, value in values.items()
     ]
 
 

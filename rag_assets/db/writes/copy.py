@@ -8,8 +8,8 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Column, Connection, MetaData, Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
-from sqlalchemy.util import await_only
 
+from rag_assets.db.connections.sqlalchemy_internals import await_
 from rag_assets.db.spaces.vector_codec import register_vector_type, vector_cursor
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -35,7 +35,7 @@ def copy_rows(
     driver = connection.connection.driver_connection
     if isinstance(driver, AsyncConnection):
         # Called inside `run_sync`: the event loop does other work while this waits for the server.
-        await_only(_copy_async(driver, create, copy_from, types, rows))
+        await_(_copy_async(driver, create, copy_from, types, rows))
         return incoming
     assert driver is not None
     with vector_cursor(driver) if "vector" in types else driver.cursor() as cursor:

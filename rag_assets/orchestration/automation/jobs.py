@@ -9,7 +9,7 @@ from rag_assets.orchestration.automation.maintenance_job import maintenance_job
 from rag_assets.orchestration.scope import Pipeline
 
 if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+    from rag_assets.orchestration.storage.dagster_internals import UnresolvedAssetJobDefinition
 
 INGESTED = ("raw_documents", "chunks", "embeddings", "hnsw_index", "live_space")
 OF_MESSAGES = ("message_embeddings", "message_index", "live_messages")

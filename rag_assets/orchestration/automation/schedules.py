@@ -12,7 +12,7 @@ from rag_assets.orchestration.partitions import range_tags
 from rag_assets.orchestration.scope import Pipeline
 
 if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+    from rag_assets.orchestration.storage.dagster_internals import UnresolvedAssetJobDefinition
 
 
 def yesterdays_messages(pipeline: Pipeline, jobs: Jobs) -> dg.ScheduleDefinition:

@@ -13,6 +13,7 @@ from rag_assets.orchestration.partitions import slice_keys
 from rag_assets.orchestration.resources.postgres import Postgres
 from rag_assets.orchestration.retries import no_vain_retries
 from rag_assets.orchestration.scope import Pipeline
+from rag_assets.orchestration.storage.dagster_internals import add_partition_metadata, keep_partitions
 from rag_assets.pipeline.progress import LogLines, listening
 from rag_assets.pipeline.stages.batches import ChunkBatches, DocumentBatches, EmbeddingBatches
 
@@ -50,8 +51,7 @@ class TableIOManager(dg.IOManager):
                 writing.write(batch)
             done = writing.finish(slice_keys(context))
         if writing.failed:
-            # Dagster has no public way to leave partitions out of what a step has materialized.
-            context._asset_partitions_subset = context.asset_partitions_def.empty_subset().with_partition_keys(done)
+            keep_partitions(context, done)
         engine = self.postgres.engine
         slice_ = SLICES[context.asset_key.path[-1]](engine, tuple(done))
         rows, same = slice_.counts(), lineage_metadata(context.asset_key)
@@ -78,10 +78,5 @@ class TableIOManager(dg.IOManager):
 def _describe(context: dg.OutputContext, key: str, metadata: Mapping[str, Any]) -> None:
     if not key:
         context.add_output_metadata(metadata)
-        return
-    # In a run over several keys, metadata of the output would be copied to all of them. The step's own method would
-    # read all keys there are for each, to see that it is one of the run.
-    step = context.step_context
-    step._metadata_accumulator = step._metadata_accumulator.with_additional_asset_metadata(
-        context.asset_key, key, metadata
-    )
+    else:
+        add_partition_metadata(context, key, metadata)

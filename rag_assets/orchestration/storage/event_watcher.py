@@ -1,44 +1,46 @@
-"""How the page of a run hears what goes on in it: by looking, since the file itself tells nothing."""
+"""How the page of a run sees new events: by reading the event log at intervals."""
 
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from dagster import EventLogEntry
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
-    SqliteEventLogStorage,
-    SqliteEventLogStorageWatchdog,
-)
+import dagster as dg
 from sqlalchemy.exc import OperationalError
 
-LOOK_S = 0.5
+from rag_assets.orchestration.storage.dagster_sqlite import ExtensibleEventLog, event_reader
+
+POLL_INTERVAL_S = 0.5
+
+EventCallback = Callable[[dg.EventLogEntry, str], None]
 
 
-class RegularLooks(SqliteEventLogStorage):
-    """Looks for new events every LOOK_S.
+class PollingEventLog(ExtensibleEventLog):
+    """Reads the events of watched runs every POLL_INTERVAL_S.
 
-    Dagster waits for the file to change. As long as somebody has it open, what is new is in SQLite's log beside it; and
-    that changes a moment before what is new can be read.
+    Dagster waits until the file changes. But while a connection is open, new events are in SQLite's write-ahead log
+    beside it, and that changes a moment before they can be read.
     """
 
-    def watch(self, run_id: str, cursor: str | None, callback: Callable[[EventLogEntry, str], None]) -> None:
-        log = SqliteEventLogStorageWatchdog(self, run_id, callback, cursor)
-        self._watchers[run_id][callback] = _Watch(log._process_log)
+    def __init__(self, base_dir: str) -> None:
+        self._polls: dict[tuple[str, EventCallback], _Poll] = {}
+        super().__init__(base_dir)
 
-    def end_watch(self, run_id: str, handler: Callable[[EventLogEntry, str], None]) -> None:
-        watch = self._watchers[run_id].pop(handler, None)
-        if watch is not None:
-            watch.end()
+    def watch(self, run_id: str, cursor: str | None, callback: EventCallback) -> None:
+        self._polls[run_id, callback] = _Poll(event_reader(self, run_id, cursor, callback))
+
+    def end_watch(self, run_id: str, handler: EventCallback) -> None:
+        poll = self._polls.pop((run_id, handler), None)
+        if poll is not None:
+            poll.end()
 
     def end_watches(self) -> None:
-        for watched in self._watchers.values():
-            for watch in watched.values():
-                watch.end()
+        for poll in self._polls.values():
+            poll.end()
 
 
-class _Watch:
-    def __init__(self, look: Callable[[], None]) -> None:
-        self._look = look
+class _Poll:
+    def __init__(self, read: Callable[[], None]) -> None:
+        self._read = read
         self._ended = threading.Event()
         threading.Thread(target=self._run, daemon=True).start()
 
@@ -46,7 +48,7 @@ class _Watch:
         self._ended.set()
 
     def _run(self) -> None:
-        while not self._ended.wait(LOOK_S):
-            # What cannot be read now, since it is locked, can be at the next look.
+        while not self._ended.wait(POLL_INTERVAL_S):
+            # A file that is locked now can be read next time.
             with suppress(OperationalError):
-                self._look()
+                self._read()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 from sqlalchemy import Column, Connection, Engine, LargeBinary, MetaData, Table, func, insert, select, text
 
-from rag_assets.db.connections.compiled import Compiled, compile_statement
+from rag_assets.db.connections.compiled import CompiledStatement, compile_statement
 from rag_assets.db.connections.execute import run_compiled
 from rag_assets.db.index.definition import create_index, index_definition, lists_for
 from rag_assets.db.index.knn import candidates_of, graph_values, nearest_texts
@@ -91,7 +91,7 @@ def _probe_definition(space: EmbeddingSpace) -> str:
     return index_definition(space, lists=lists_for(CERTIFIED_AT))
 
 
-def _time(connection: Connection, statement: Compiled, question: str, ef_search: int) -> float:
+def _time(connection: Connection, statement: CompiledStatement, question: str, ef_search: int) -> float:
     started = time.perf_counter()
     run_compiled(connection, statement, graph_values(question, ef_search))
     return (time.perf_counter() - started) * 1000

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import make_transient_to_detached
 
-from rag_assets.db.connections.compiled import Compiled, compile_statement
+from rag_assets.db.connections.compiled import CompiledStatement, compile_statement
 from rag_assets.db.connections.execute import run_compiled
 from rag_assets.db.models import Conversation, ConversationMessage
 from rag_assets.errors import UsageError
@@ -112,7 +112,7 @@ def _new_message(message: NewMessage | Mapping[str, Any]) -> NewMessage:
 
 
 @cache
-def _append_statement() -> Compiled:
+def _append_statement() -> CompiledStatement:
     """Count the conversation up and insert the messages, in one statement.
 
     The update locks the conversation until the commit, and a rollback also restores `latest_version`: versions have

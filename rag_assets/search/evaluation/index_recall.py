@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Table
 
-from rag_assets.db.connections.compiled import Compiled
+from rag_assets.db.connections.compiled import CompiledStatement
 from rag_assets.db.connections.execute import run_compiled
 from rag_assets.db.index.knn import graph_values
 from rag_assets.db.models import EmbeddingSpace
@@ -21,7 +21,7 @@ def exact_distances(
     return found
 
 
-def index_distances(connection: Connection, sent: Compiled, question: str, ef_search: int) -> list[float]:
+def index_distances(connection: Connection, sent: CompiledStatement, question: str, ef_search: int) -> list[float]:
     """The distances of what the index gives for a question; `sent` is a compiled `nearest_texts`."""
     return [distance for _, distance in run_compiled(connection, sent, graph_values(question, ef_search))]
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from sqlalchemy.util import await_, greenlet_spawn
+from rag_assets.db.connections.sqlalchemy_internals import await_, greenlet_spawn
 
 if TYPE_CHECKING:
     import asyncio

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from rag_assets.db.connections.execute import Sender
+from rag_assets.db.connections.execute import StatementRunner
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.search.execution.concurrency import Waiting
 from rag_assets.search.execution.coverage import Completeness
@@ -57,7 +57,7 @@ class Answering:
         ef_search = self.graph_width(space, first)
         asked = [(request, vector) for request, (vector, _) in zip(requests, embedded, strict=True)]
 
-        def search(connection: Sender) -> list[Found]:
+        def search(connection: StatementRunner) -> list[Found]:
             found = find_all(connection, space, asked, ef_search, self._counts)
             if not all(one.hits for one in found):
                 self._live.confirm(connection, space)

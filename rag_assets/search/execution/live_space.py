@@ -6,7 +6,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
-from rag_assets.db.connections.execute import Sender
+from rag_assets.db.connections.execute import StatementRunner
 from rag_assets.db.models import EmbeddingSpace, Project
 from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.errors import ServiceError
@@ -55,7 +55,7 @@ class Live:
                 self._known, lost = None, space.id
         raise ServiceError("the live space was replaced again and again during this search; ask again.")
 
-    def confirm(self, connection: Sender, space: EmbeddingSpace) -> None:
+    def confirm(self, connection: StatementRunner, space: EmbeddingSpace) -> None:
         """To be asked when nothing was found: nothing is what statements for a space that serves no more give."""
         if not connection.scalar(select(is_live(space))):
             raise _Flipped

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection
 
-from rag_assets.db.connections.compiled import Compiled, compile_statement
-from rag_assets.db.connections.execute import Sender, run_compiled
+from rag_assets.db.connections.compiled import CompiledStatement, compile_statement
+from rag_assets.db.connections.execute import StatementRunner, run_compiled
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.vector_codec import AnyVector, PackedVector
 from rag_assets.search.keyword.lexemes import analyze_query, exclusion_conditions
@@ -40,7 +40,7 @@ class Found:
 
 
 def find_all(
-    connection: Sender,
+    connection: StatementRunner,
     space: EmbeddingSpace,
     asked: Sequence[tuple[Request, PackedVector]],
     ef_search: int,
@@ -65,7 +65,12 @@ def find_all(
 
 
 def find(
-    connection: Sender, space: EmbeddingSpace, request: Request, vector: AnyVector, ef_search: int, counts: Counts
+    connection: StatementRunner,
+    space: EmbeddingSpace,
+    request: Request,
+    vector: AnyVector,
+    ef_search: int,
+    counts: Counts,
 ) -> Found:
     """The `request.deep` best candidates of the space, in the mode that was asked for."""
     if request.mode == "vector":
@@ -85,7 +90,7 @@ def kept(request: Request, found: Found) -> Found:
 
 
 def _nearest(
-    connection: Sender,
+    connection: StatementRunner,
     space: EmbeddingSpace,
     request: Request,
     vector: AnyVector,
@@ -174,5 +179,5 @@ def _rows(connection: Connection, space: EmbeddingSpace, ids: Sequence[UUID]) ->
 
 
 @lru_cache(maxsize=256)
-def _chunks_by_id(space: EmbeddingSpace) -> Compiled:
+def _chunks_by_id(space: EmbeddingSpace) -> CompiledStatement:
     return compile_statement(chunks_by_id(space))

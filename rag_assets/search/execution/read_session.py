@@ -7,7 +7,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from rag_assets.db.connections.execute import Sender, Single
+from rag_assets.db.connections.execute import AutocommitRunner, StatementRunner
 from rag_assets.db.connections.pooler import link_of
 from rag_assets.db.connections.retry import Attempts
 from rag_assets.db.spaces.vector_codec import register_packed_vectors
@@ -37,7 +37,7 @@ class Reader:
         self._engine = engine if self._ready else engine.execution_options(isolation_level="AUTOCOMMIT")
         # Where several belong together, all of them see what the first one sees.
         self._in_transaction = engine.execution_options(isolation_level="REPEATABLE READ")
-        self._single = Single(self._engine, register_packed_vectors)
+        self._single = AutocommitRunner(self._engine, register_packed_vectors)
         self._waiting = waiting
 
     def read(self, work: Callable[[Connection], T], *, timeout_s: float | None = None, transaction: bool = False) -> T:
@@ -48,9 +48,9 @@ class Reader:
         """
         return self._repeated(lambda: self._read(work, timeout_s, transaction), timeout_s)
 
-    def read_single(self, work: Callable[[Sender], T]) -> T:
+    def read_single(self, work: Callable[[StatementRunner], T]) -> T:
         """The like for short statements, each of which stands for itself."""
-        if self._ready is not None and Single.serves(self._engine):
+        if self._ready is not None and AutocommitRunner.supports(self._engine):
             return self._repeated(lambda: work(self._single), None)
         return self.read(work)
 

@@ -12,12 +12,12 @@ from sqlalchemy import ColumnElement
 from rag_assets.db.connections.compiled import (
     NO_CLAUSES,
     Clauses,
-    Compiled,
-    Conditional,
-    compile_conditional,
+    CompiledStatement,
+    CompiledWithClauses,
     compile_statement,
+    compile_with_clauses,
 )
-from rag_assets.db.connections.execute import Sender, run_compiled
+from rag_assets.db.connections.execute import StatementRunner, run_compiled
 from rag_assets.db.index import knn
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.vector_codec import AnyVector, PackedVector, PackedVectors
@@ -49,7 +49,7 @@ class Conditions(Protocol):
 
 
 def nearest_rows(
-    connection: Sender,
+    connection: StatementRunner,
     space: EmbeddingSpace,
     vector: AnyVector,
     *,
@@ -72,13 +72,13 @@ def nearest_rows(
     values = knn.graph_values(vector, ef_search)
     candidates = knn.candidates_of(space, k, ef_search)
 
-    def run(conditional: Conditional) -> list[tuple[Any, ...]]:
+    def run(conditional: CompiledWithClauses) -> list[tuple[Any, ...]]:
         return run_compiled(connection, conditional.statement, conditional.values(clauses, values))
 
     def exactly(most: int | None = None) -> tuple[Nearest, bool]:
         return _compared(run(_exact(space, k, wanted, subject, clauses, most)), most)
 
-    def along_graph(conditional: Conditional) -> Nearest | None:
+    def along_graph(conditional: CompiledWithClauses) -> Nearest | None:
         rows = run(conditional)
         return Nearest(_expressed(rows, space, wanted, length), "index", ef_search) if len(rows) == k else None
 
@@ -98,7 +98,7 @@ def nearest_rows(
 
 
 def nearest_to_many(
-    connection: Sender,
+    connection: StatementRunner,
     space: EmbeddingSpace,
     vectors: Sequence[PackedVector],
     *,
@@ -167,22 +167,24 @@ def _turned(value: float, known: str, wanted: str, length: float) -> float:
 
 # Putting a statement together takes longer than the search; one serves for all filters of its shape.
 @lru_cache(maxsize=256)
-def _unfiltered(space: EmbeddingSpace, k: int, subject: Subject, candidates: int | None) -> Conditional:
-    return compile_conditional(statements.nearest_rows(space, k, subject, candidates), NO_CLAUSES)
+def _unfiltered(space: EmbeddingSpace, k: int, subject: Subject, candidates: int | None) -> CompiledWithClauses:
+    return compile_with_clauses(statements.nearest_rows(space, k, subject, candidates), NO_CLAUSES)
 
 
 @lru_cache(maxsize=256)
-def _filtered(space: EmbeddingSpace, k: int, subject: Subject, clauses: Clauses, candidates: int | None) -> Conditional:
-    return compile_conditional(statements.nearest_filtered(space, k, clauses.clauses, subject, candidates), clauses)
+def _filtered(
+    space: EmbeddingSpace, k: int, subject: Subject, clauses: Clauses, candidates: int | None
+) -> CompiledWithClauses:
+    return compile_with_clauses(statements.nearest_filtered(space, k, clauses.clauses, subject, candidates), clauses)
 
 
 @lru_cache(maxsize=256)
 def _exact(
     space: EmbeddingSpace, k: int, distance: str, subject: Subject, clauses: Clauses, most: int | None
-) -> Conditional:
-    return compile_conditional(statements.nearest_exactly(space, k, clauses.clauses, distance, subject, most), clauses)
+) -> CompiledWithClauses:
+    return compile_with_clauses(statements.nearest_exactly(space, k, clauses.clauses, distance, subject, most), clauses)
 
 
 @lru_cache(maxsize=256)
-def _to_many(space: EmbeddingSpace, k: int, candidates: int | None) -> Compiled:
+def _to_many(space: EmbeddingSpace, k: int, candidates: int | None) -> CompiledStatement:
     return compile_statement(statements.nearest_chunks_to_many(space, k, candidates))

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select
 
-from rag_assets.db.connections.compiled import constant
+from rag_assets.db.connections.compiled import text_literal
 from rag_assets.db.models import Base, Document, DocumentChunk, EmbeddingSpace, Project
 
 CITED = (
@@ -50,7 +50,7 @@ CHUNKS = Subject(
     content_hash=DocumentChunk.content_hash,
     joins=lambda statement: statement.join(Document, Document.id == DocumentChunk.document_id),
     shown_joins=lambda statement: statement.join(Project, Project.id == Document.project_id),
-    in_force=lambda space: DocumentChunk.chunking == constant(space.chunking),
+    in_force=lambda space: DocumentChunk.chunking == text_literal(space.chunking),
     order=(Project.name, Document.file_path, DocumentChunk.chunk_index),
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Hashable
 
 from sqlalchemy import Float, column, func, select, table
 
-from rag_assets.db.connections.execute import Sender
+from rag_assets.db.connections.execute import StatementRunner
 from rag_assets.db.index.knn import MOST_TUPLES
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.partitions import partition
@@ -33,7 +33,7 @@ class Counts:
         self._vectors: dict[int, tuple[float, float]] = {}
         self._many: OrderedDict[Hashable, float] = OrderedDict()
 
-    def most_compared(self, connection: Sender, space: EmbeddingSpace, k: int) -> int:
+    def most_compared(self, connection: StatementRunner, space: EmbeddingSpace, k: int) -> int:
         """Up to how many rows comparing all that qualify is cheaper.
 
         Of n among N, the graph must look at about k * N / n candidates, the comparison at n.
@@ -42,7 +42,7 @@ class Counts:
         # In one digit: it is a part of the statement, and few statements are to serve for all.
         return max(1, ALWAYS_EXACTLY, int(float(f"{equal:.0e}")))
 
-    def scan_tuples(self, connection: Sender, space: EmbeddingSpace, k: int) -> int:
+    def scan_tuples(self, connection: StatementRunner, space: EmbeddingSpace, k: int) -> int:
         """When to leave the graph for a filter that leaves more than those."""
         expected = k * self._vectors_of(connection, space) / self.most_compared(connection, space, k)
         return int(min(MOST_TUPLES, max(FEWEST_TUPLES, PATIENCE * expected)))
@@ -57,7 +57,7 @@ class Counts:
         if len(self._many) > COUNTS_KEPT:
             self._many.popitem(last=False)
 
-    def _vectors_of(self, connection: Sender, space: EmbeddingSpace) -> float:
+    def _vectors_of(self, connection: StatementRunner, space: EmbeddingSpace) -> float:
         known = self._vectors.get(space.id)
         if known is None or time.monotonic() - known[0] >= COUNT_AGE_S:
             estimate = select(func.greatest(_RELATIONS.c.reltuples, 0.0)).where(

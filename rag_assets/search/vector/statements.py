@@ -40,7 +40,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.visitors import replacement_traverse
 
-from rag_assets.db.connections.compiled import constant
+from rag_assets.db.connections.compiled import text_literal
 from rag_assets.db.index.knn import (
     asked,
     distance_to,
@@ -213,8 +213,8 @@ def is_live(space: EmbeddingSpace) -> ColumnElement[bool]:
     A space that was looked up before it is live, to be tried, is to be used until it is gone.
     """
     status = EmbeddingSpace.status
-    live = status == constant("live")
-    serves = live if space.status == "live" else or_(live, status == constant(space.status))
+    live = status == text_literal("live")
+    serves = live if space.status == "live" else or_(live, status == text_literal(space.status))
     return select(EmbeddingSpace.id).where(EmbeddingSpace.id == written(space.id), serves).exists()
 
 

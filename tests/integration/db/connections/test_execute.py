@@ -1,4 +1,4 @@
-"""Single statements on connections that are borrowed for no longer than one takes."""
+"""AutocommitRunner statements on connections that are borrowed for no longer than one takes."""
 
 import asyncio
 import signal
@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy import Engine, event, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ManagesConnection
-from sqlalchemy.util import greenlet_spawn
 
 from rag_assets.db.connections.compiled import compile_statement
 from rag_assets.db.connections.engines import make_async_engine, make_engine
-from rag_assets.db.connections.execute import Single, run_compiled
+from rag_assets.db.connections.execute import AutocommitRunner, run_compiled
 from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.connections.pool import pool_statistics
+from rag_assets.db.connections.sqlalchemy_internals import greenlet_spawn
 
 _OPTIONS = EngineOptions(autocommit=True, pre_ping=False, pool_size=1, pool_overflow=0, pool_timeout_s=5)
 _BACKEND = compile_statement(select(text("pg_backend_pid()")))
@@ -35,7 +35,7 @@ def reader(engine: Engine) -> Iterator[Engine]:
     made.dispose()
 
 
-def backend(single: Single) -> Any:
+def backend(single: AutocommitRunner) -> Any:
     [(pid,)] = run_compiled(single, _BACKEND, {})
     return pid
 
@@ -47,7 +47,7 @@ def end(engine: Engine, pid: int) -> None:
 
 def test_statements_follow_each_other_on_one_connection_that_is_given_back(reader: Engine) -> None:
     prepared: list[Any] = []
-    single = Single(reader, lambda entry: prepared.append(entry.driver_connection))
+    single = AutocommitRunner(reader, lambda entry: prepared.append(entry.driver_connection))
     first = backend(single)
     assert single.scalar(select(text("pg_backend_pid()"))) == first == backend(single)
     assert len(set(map(id, prepared))) == 1
@@ -56,7 +56,7 @@ def test_statements_follow_each_other_on_one_connection_that_is_given_back(reade
 
 
 def test_an_error_is_sqlalchemys_and_the_connection_stays(reader: Engine) -> None:
-    single = Single(reader, _nothing)
+    single = AutocommitRunner(reader, _nothing)
     first = backend(single)
     with pytest.raises(DBAPIError, match="division by zero") as caught:
         run_compiled(single, _WRONG, {})
@@ -69,13 +69,13 @@ def test_a_connection_that_cannot_be_had_is_sqlalchemys_error_too(engine: Engine
     nowhere = make_engine(engine.url.set(database="nowhere"), options=_OPTIONS)
     for _ in range(2):
         with pytest.raises(DBAPIError, match='database "nowhere" does not exist'):
-            backend(Single(nowhere, _nothing))
+            backend(AutocommitRunner(nowhere, _nothing))
     assert pool_statistics(nowhere).in_use == 0
     nowhere.dispose()
 
 
 def test_a_broken_connection_is_said_to_be_lost_and_replaced(engine: Engine, reader: Engine) -> None:
-    single = Single(reader, _nothing)
+    single = AutocommitRunner(reader, _nothing)
     first = backend(single)
     end(engine, first)
     with pytest.raises(DBAPIError) as caught:
@@ -92,7 +92,7 @@ def test_of_broken_connections_one_alone_is_run_into(engine: Engine) -> None:
         pids = {one.scalar(text("SELECT pg_backend_pid()")), other.scalar(text("SELECT pg_backend_pid()"))}
     for pid in pids:
         end(engine, pid)
-    single = Single(two, _nothing)
+    single = AutocommitRunner(two, _nothing)
     with pytest.raises(DBAPIError):
         backend(single)
     with two.connect() as one, two.connect() as other:
@@ -106,7 +106,7 @@ class _Interrupted(BaseException):
 
 
 def test_an_interrupt_that_the_driver_does_not_know_leaves_no_busy_connection(reader: Engine) -> None:
-    single = Single(reader, _nothing)
+    single = AutocommitRunner(reader, _nothing)
     first = backend(single)
 
     def interrupt(*_: Any) -> None:
@@ -127,7 +127,7 @@ def test_an_interrupt_that_the_driver_does_not_know_leaves_no_busy_connection(re
 def test_a_cancelled_task_ends_its_statement_and_gives_its_connection_back(engine: Engine) -> None:
     async def main() -> tuple[Any, Any]:
         made = make_async_engine(engine.url, options=_OPTIONS)
-        single = Single(made.sync_engine, _nothing)
+        single = AutocommitRunner(made.sync_engine, _nothing)
         first = await greenlet_spawn(backend, single)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(greenlet_spawn(run_compiled, single, _LONG, {}), 0.3)
@@ -141,10 +141,10 @@ def test_a_cancelled_task_ends_its_statement_and_gives_its_connection_back(engin
 
 def test_it_does_not_serve_where_somebody_listens_or_connections_are_tried_first(engine: Engine) -> None:
     plain = make_engine(engine.url, options=_OPTIONS)
-    assert Single.serves(plain)
+    assert AutocommitRunner.supports(plain)
     event.listen(plain, "before_cursor_execute", lambda *_: None)
-    assert not Single.serves(plain)
+    assert not AutocommitRunner.supports(plain)
     heard = make_engine(engine.url, options=_OPTIONS)
     event.listen(heard.pool, "checkout", lambda *_: None)
-    assert not Single.serves(heard)
-    assert not Single.serves(make_engine(engine.url, options=EngineOptions(autocommit=True, pre_ping=True)))
+    assert not AutocommitRunner.supports(heard)
+    assert not AutocommitRunner.supports(make_engine(engine.url, options=EngineOptions(autocommit=True, pre_ping=True)))

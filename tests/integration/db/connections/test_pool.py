@@ -195,7 +195,7 @@ def test_what_is_in_flight_may_end_and_nothing_new_begins(one: Engine) -> None:
     assert close_engine(one, grace_s=30) == 0
     for thread in threads:
         thread.join(timeout=30)
-    refused = "the connections to the database are being closed; nothing new can be asked."
+    refused = "the connections to the database are being closed; no new work is accepted."
     assert sorted(said) == sorted(["slept", refused])
     with pytest.raises(ServiceError, match="being closed"):
         one.connect()

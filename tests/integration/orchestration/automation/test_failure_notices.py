@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from rag_assets.errors import BusyError, UsageError
 from rag_assets.orchestration.automation.failure_notices import FailureNotice, notice_of, notify
 from rag_assets.orchestration.scope import Pipeline
-from rag_assets.orchestration.storage.pool_claims import PatientClaims
+from rag_assets.orchestration.storage.pool_claims import PoolWaitingEventLog
 from rag_assets.settings.settings import Settings, load_settings
 from tests.support.runs import SENSORS, add_project, run
 from tests.support.stages import write
@@ -98,7 +98,7 @@ def test_what_ends_a_run_between_its_steps_is_its_reason(
 
     instance = dg.DagsterInstance.get()
     storage = instance.event_log_storage
-    assert isinstance(storage, PatientClaims)
+    assert isinstance(storage, PoolWaitingEventLog)
     storage.initialize_concurrency_limit_to_default("embedder")
     assert storage.claim_concurrency_slot("embedder", "another run", "its step").is_claimed
     monkeypatch.setattr(storage, "on_wait", look)

@@ -13,9 +13,18 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 
-from rag_assets.orchestration.storage.sqlite_storage import MOST_OPEN, SqliteHistory
+from rag_assets.orchestration.storage import sqlite_storage
+from rag_assets.orchestration.storage.event_log import PooledEventLog
+from rag_assets.orchestration.storage.open_files import MAX_OPEN
 from tests.support.dagster_homes import PLAIN, SHIPPED
+
+
+@pytest.fixture(autouse=True)
+def installed_version_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These are the tests: a newer version passes them before it is listed."""
+    monkeypatch.setattr(sqlite_storage, "TESTED_VERSIONS", (dg.__version__, dg.__version__))
 
 
 @dg.asset
@@ -73,7 +82,7 @@ def test_what_it_writes_dagster_reads_and_the_other_way_round(tmp_path: Path, mo
     with opened(tmp_path, PLAIN) as instance:
         first = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
     with opened(tmp_path, SHIPPED) as instance:
-        assert type(instance.event_log_storage).__module__ == SqliteHistory.__module__
+        assert isinstance(instance.event_log_storage, PooledEventLog)
         assert materialized(instance) == [first]
         second = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
     with opened(tmp_path, PLAIN) as instance:
@@ -89,10 +98,10 @@ def test_what_it_writes_dagster_reads_and_the_other_way_round(tmp_path: Path, mo
 def test_of_many_runs_few_files_stay_open_and_none_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     with opened(tmp_path, SHIPPED) as instance:
-        for _ in range(MOST_OPEN + 3):
+        for _ in range(MAX_OPEN + 3):
             JOB.execute_in_process(instance=instance, run_config=QUIET)
-        assert len(materialized(instance)) == MOST_OPEN + 3
-        assert 2 <= len(open_files(tmp_path)) <= MOST_OPEN + 1
+        assert len(materialized(instance)) == MAX_OPEN + 3
+        assert 2 <= len(open_files(tmp_path)) <= MAX_OPEN + 1
     assert not open_files(tmp_path)
 
 
@@ -252,3 +261,41 @@ def test_who_watches_a_run_sees_what_is_logged_while_it_goes_on(
             assert writer.wait(60) == 0
         while seen.get(timeout=60) != 'Finished execution of run for "__ephemeral_asset_job__".':
             pass
+
+
+LOWEST, HIGHEST = sqlite_storage.TESTED_VERSIONS
+
+
+@pytest.mark.parametrize(
+    ("version", "tested"),
+    [(LOWEST, True), ("1.13.27", True), (HIGHEST, True), ("1.12.22", False), ("1.13.99", False), ("1.14.0", False)],
+)
+def test_versions_between_the_lowest_and_the_highest_are_tested(
+    version: str, tested: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_storage, "TESTED_VERSIONS", (LOWEST, HIGHEST))
+    assert sqlite_storage.is_tested(version) is tested
+
+
+def test_another_version_of_dagster_has_its_own_storage_and_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setattr(sqlite_storage, "TESTED_VERSIONS", (LOWEST, HIGHEST))
+    with opened(tmp_path, SHIPPED) as instance:
+        assert isinstance(instance.event_log_storage, PooledEventLog) is sqlite_storage.is_tested(dg.__version__)
+        first = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
+    monkeypatch.setattr(dg, "__version__", "1.99.3")
+    sqlite_storage._warn_untested.cache_clear()
+    caplog.clear()
+    for _ in range(2):
+        with opened(tmp_path, SHIPPED) as instance:
+            assert type(instance.event_log_storage) is SqliteEventLogStorage
+            assert type(instance.run_storage) is SqliteRunStorage
+            assert first in materialized(instance)
+            second = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
+            assert second in materialized(instance)
+    [record] = [record for record in caplog.records if record.name == sqlite_storage.__name__]
+    assert record.levelname == "WARNING"
+    assert f"tested with Dagster {LOWEST} to {HIGHEST}, and Dagster 1.99.3 is installed" in record.getMessage()
+    sqlite_storage._warn_untested.cache_clear()

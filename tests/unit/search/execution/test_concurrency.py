@@ -8,8 +8,8 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
-from sqlalchemy.util import greenlet_spawn
 
+from rag_assets.db.connections.sqlalchemy_internals import greenlet_spawn
 from rag_assets.search.execution.concurrency import LoopWaiting
 
 _NAME = ContextVar("_NAME", default="nobody")
