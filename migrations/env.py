@@ -1,23 +1,34 @@
-"""Alembic's environment: our schema, our version table, and blind to what the pipeline makes at run time."""
+"""Alembic's environment: the schema `rag` with its own version table, without tables created at run time."""
 
+from functools import cache
 from typing import Any
 
 from alembic import context
 from sqlalchemy import Connection, Engine, text
 
 from rag_assets.db.database import new_engine
-from rag_assets.db.models import SCHEMA, Base
+from rag_assets.db.models import OWN_TABLES, SCHEMA, Base
 from rag_assets.db.schema.extension import ensure_pgvector
 from rag_assets.db.spaces.partitions import is_runtime_object
+from rag_assets.db.spaces.registered_tables import load_table, registered_kinds
 from rag_assets.settings.settings import load_settings
 
-# Two upgrades at once (two processes starting on a new database) take turns.
+# Serializes upgrades, for example by two processes that start on a new database.
 MIGRATION_LOCK = "SELECT pg_advisory_xact_lock(hashtext('rag_assets.migrations'))"
 
 
 def include_object(obj: Any, name: str | None, type_: str, reflected: bool, compare_to: Any) -> bool:
     table = name if type_ == "table" else getattr(getattr(obj, "table", None), "name", None)
-    return not (reflected and compare_to is None and is_runtime_object(table))
+    if reflected and compare_to is None and is_runtime_object(table):
+        return False
+    # Tables of other packages are created by those, whether they are in our metadata or only in the database.
+    own = f"{SCHEMA}.{table}" in OWN_TABLES
+    return own or (reflected and f"{SCHEMA}.{table}" not in _registered_tables())
+
+
+@cache
+def _registered_tables() -> set[str]:
+    return {load_table(kind).__table__.fullname for kind in registered_kinds()}
 
 
 def include_name(name: str | None, type_: str, _parents: Any) -> bool:

@@ -14,7 +14,7 @@ down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
 
-# {"table": "why that is bearable"} for each big table that is locked while all of it is read or written.
+# {"table": "why this is acceptable"} for each big table that is locked while all its rows are read or written.
 LOCKS: dict[str, str] = {}
 
 

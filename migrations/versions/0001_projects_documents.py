@@ -1,4 +1,4 @@
-"""Projects and documents: the ledger of what was read."""
+"""Add projects and documents."""
 
 import sqlalchemy as sa
 from alembic import op

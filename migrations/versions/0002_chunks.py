@@ -1,4 +1,4 @@
-"""Chunks of documents, kept per chunking."""
+"""Add chunks of documents, stored per chunking."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Embedding spaces and the vectors in them."""
+"""Add embedding spaces and their vectors."""
 
 import pgvector.sqlalchemy
 import sqlalchemy as sa
@@ -111,7 +111,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # The view, the vectors' partitions and the latency probes are made at run time; the next run makes them anew.
+    # The view, the partitions and the latency probes are created at run time; the next run creates them again.
     op.execute("DROP VIEW IF EXISTS rag.live_chunks")
     op.execute(
         "DO $$ DECLARE probe regclass; BEGIN "

@@ -1,4 +1,4 @@
-"""Word search: an index over the words of chunks, and how common each word is."""
+"""Add keyword search: an index over the words of chunks, and counts of each word."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-LOCKS = {"document_chunks": "one GIN index, while nothing ingests; searches go on"}
+LOCKS = {"document_chunks": "builds one GIN index, while nothing ingests; searches continue"}
 
 
 def upgrade() -> None:

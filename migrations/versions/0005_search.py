@@ -1,4 +1,4 @@
-"""Filters of a search, who wrote what it finds, and what tuning measured."""
+"""Add indexes for filters, the run that wrote a row, and the measurements of tuning."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,7 +9,7 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-LOCKS = {"documents": "four indexes of small columns, while nothing ingests; searches go on"}
+LOCKS = {"documents": "builds four indexes of small columns, while nothing ingests; searches continue"}
 
 FILTERED = ("file_type", "created_at", "updated_at")
 

@@ -1,4 +1,4 @@
-"""Users, and the sessions in which they act."""
+"""Add users and their sessions."""
 
 import sqlalchemy as sa
 from alembic import op

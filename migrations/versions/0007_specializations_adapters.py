@@ -1,4 +1,4 @@
-"""Specializations and the adapters that serve them."""
+"""Add specializations and their adapters."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Memories of users, projects and specializations."""
+"""Add memories of users, projects and specializations."""
 
 import sqlalchemy as sa
 from alembic import op

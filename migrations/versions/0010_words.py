@@ -1,4 +1,4 @@
-"""Words in any language and inside of names: parts of compounds are lexemes too, vectors of words lie in their rows."""
+"""Search words per language and inside names: index the parts of compound names, and store word vectors inline."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,10 +9,10 @@ down_revision = "0009"
 branch_labels = None
 depends_on = None
 
-LOCKS = {"document_chunks": "written anew with its word vectors inside the rows, while nothing searches or ingests"}
+LOCKS = {"document_chunks": "rewritten with word vectors inline, while nothing searches or ingests"}
 
-# PostgreSQL's parser keeps `os.path`, `and/or` and `me@x.org` whole, so that `path` does not find them, but gives
-# `os-path` and its parts; and it takes the `-404` in `ERR-404` for a negative number.
+# PostgreSQL's parser keeps `os.path`, `and/or` and `me@x.org` whole, so that `path` does not match them, but splits
+# `os-path` into its parts; and it reads the `-404` in `ERR-404` as a negative number.
 HYPHENATED = r"""
 CREATE FUNCTION rag.hyphenated(text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN regexp_replace(
@@ -29,10 +29,10 @@ SELECT s.chunking, s.language, w.word, w.ndoc FROM rag.word_statistics s CROSS J
 
 
 def upgrade() -> None:
-    # Past SQLAlchemy's text, which would read `:alpha` as the name of a value.
+    # Not through SQLAlchemy's text(), which would read `:alpha` as a parameter.
     op.get_bind().exec_driver_sql(HYPHENATED)
-    # In one command: the table is written anew once, and with its vectors inside the rows. Scoring reads thousands
-    # of them a question; fetched from beside the table, each would cost five times as much.
+    # One command, so that the table is rewritten once. The vectors are stored inline (MAIN): scoring reads thousands
+    # of them per query, and each would cost five times as much from the TOAST table.
     op.execute(
         "ALTER TABLE rag.document_chunks DROP COLUMN tsv, ADD COLUMN tsv tsvector NOT NULL "
         "GENERATED ALWAYS AS (to_tsvector(language, rag.hyphenated(chunk_text))) STORED, "
@@ -60,7 +60,7 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION rag.hyphenated(text)")
     op.create_index("ix_document_chunks_tsv", "document_chunks", ["tsv"], schema="rag", postgresql_using="gin")
     op.drop_column("document_chunkings", "language", schema="rag")
-    # They are counted again by the next run.
+    # The next run counts them again.
     op.execute("TRUNCATE rag.lexemes, rag.word_statistics")
     for table, keys in (("lexemes", ["chunking", "lexeme"]), ("word_statistics", ["chunking"])):
         op.drop_constraint(f"pk_{table}", table, schema="rag")

@@ -1,4 +1,4 @@
-"""Let a search look at 120 candidates unless it was tuned: measured on clustered vectors, 80 miss whole clusters."""
+"""Raise the default ef_search to 120: measured on clustered vectors, 80 candidates miss whole clusters."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Beside each vector, a number by which a check sees that it still is the vector of its text."""
+"""Add a checksum to each vector, with which a check detects vectors that were changed."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # Vectors that are there have none: to write them anew would write them into their index anew, too.
+    # Existing vectors get none: an UPDATE would insert them into their index again.
     op.add_column("embeddings", sa.Column("checksum", sa.Double(), nullable=True), schema="rag")
 
 

@@ -1,4 +1,4 @@
-"""Indexes of signs (bit) and IVFFlat beside HNSW, and vectors of up to 16,000 dimensions."""
+"""Allow binary quantization (bit), IVFFlat, and vectors of up to 16,000 dimensions."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ down_revision = "0012"
 branch_labels = None
 depends_on = None
 
-LOCKS = {"embedding_spaces": "a row for each space: reading all of it takes no time"}
+LOCKS = {"embedding_spaces": "has one row per space: reading it takes no time"}
 
 _BEFORE = {"storage_known": "storage IN ('vector', 'halfvec')", "dimensions_indexable": "dimensions BETWEEN 1 AND 4000"}
 _AFTER = {
@@ -34,8 +34,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # What older versions cannot index: vectors stay where they can serve under another index, which the next run
-    # builds, and longer ones go.
+    # For older versions: delete spaces with too many dimensions for their indexes, and give the others an index that
+    # they know, which the next run builds.
     op.execute("DELETE FROM rag.embedding_spaces WHERE dimensions > 4000")
     op.execute(
         "UPDATE rag.embedding_spaces SET storage = CASE WHEN dimensions > 2000 THEN 'halfvec' ELSE 'vector' END "

@@ -1,4 +1,4 @@
-"""Spaces that served before are kept for a while, and what work costs is remembered, to say what a change will cost."""
+"""Keep the previous space for a rollback, and record the throughput of work to estimate later work."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0013"
 branch_labels = None
 depends_on = None
 
-LOCKS = {"embedding_spaces": "a CHECK over a handful of rows"}
+LOCKS = {"embedding_spaces": "has one row per space: the CHECK takes no time"}
 
 
 def upgrade() -> None:

@@ -1,4 +1,4 @@
-"""Projects that are declared or removed, what failed in a run over several, and a chunk size of a project's own."""
+"""Add declared and removed projects, the failures of one project in a run of several, and chunk sizes per project."""
 
 import sqlalchemy as sa
 from alembic import op

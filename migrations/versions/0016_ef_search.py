@@ -1,4 +1,4 @@
-"""Let a search look at 200 candidates unless it was tuned: over 100,000 clustered vectors, 120 find less than 0.97."""
+"""Raise the default ef_search to 200: in 100,000 clustered vectors, 120 candidates reach a recall below 0.97."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Drop the fingerprint of what makes a space's vectors: spaces are compared by the facts themselves."""
+"""Drop the fingerprint of the embedder: spaces are compared by their columns instead."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,6 +15,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.add_column("embedding_spaces", sa.Column("embedder", sa.Text(), nullable=True), schema="rag")
-    # Each space its own value: versions that compared these embed once more rather than take over another model's work.
+    # A different value per space: older versions embed again rather than reuse the vectors of another model.
     op.execute("UPDATE rag.embedding_spaces SET embedder = fingerprint")
     op.alter_column("embedding_spaces", "embedder", nullable=False, schema="rag")

@@ -14,6 +14,7 @@ from rag_assets.orchestration.assets.embeddings import embeddings
 from rag_assets.orchestration.assets.index import hnsw_index, live_space
 from rag_assets.orchestration.assets.memories import live_memories, memory_embeddings, memory_index
 from rag_assets.orchestration.assets.messages import live_messages, message_embeddings, message_index
+from rag_assets.orchestration.assets.registered_tables import table_assets
 from rag_assets.orchestration.automation.failure_notices import failed_runs
 from rag_assets.orchestration.automation.jobs import jobs_of
 from rag_assets.orchestration.automation.project_refresh import (
@@ -24,6 +25,7 @@ from rag_assets.orchestration.automation.project_refresh import (
 )
 from rag_assets.orchestration.automation.schedules import (
     nightly_memories,
+    nightly_table,
     trailing_messages,
     weekly_maintenance,
     yesterdays_messages,
@@ -35,6 +37,7 @@ from rag_assets.orchestration.checks.spaces import (
     CHUNKS,
     MEMORIES,
     MESSAGES,
+    checks_of_table,
     embeddings_checks,
     index_checks,
     live_space_checks,
@@ -65,7 +68,7 @@ def build_definitions(
     Raises UsageError for a prefix, a group, a setting or a resource that cannot be.
     """
     pipeline = Pipeline(_parts(key_prefix), group_name, None if settings is None else resolve_settings(settings))
-    jobs = jobs_of(pipeline)
+    jobs, kinds = jobs_of(pipeline), pipeline.registered_kinds
     return dg.Definitions(
         assets=described(
             pipeline,
@@ -82,6 +85,7 @@ def build_definitions(
                 memory_index(pipeline),
                 live_memories(pipeline),
                 corpus_map(pipeline),
+                *(asset for kind in kinds for asset in table_assets(pipeline, kind)),
             ],
         ),
         asset_checks=[
@@ -92,13 +96,23 @@ def build_definitions(
             live_space_checks(pipeline),
             *(embeddings_checks(pipeline, MESSAGES), index_checks(pipeline, MESSAGES)),
             *(embeddings_checks(pipeline, MEMORIES), index_checks(pipeline, MEMORIES)),
+            *(embeddings_checks(pipeline, checks_of_table(kind)) for kind in kinds),
+            *(index_checks(pipeline, checks_of_table(kind)) for kind in kinds),
         ],
-        jobs=[jobs.ingest, jobs.embed_messages, jobs.embed_memories, jobs.checks, jobs.maintenance],
+        jobs=[
+            jobs.ingest,
+            jobs.embed_messages,
+            jobs.embed_memories,
+            *jobs.embed_tables.values(),
+            jobs.checks,
+            jobs.maintenance,
+        ],
         schedules=[
             nightly_refresh(pipeline, jobs),
             yesterdays_messages(pipeline, jobs),
             trailing_messages(pipeline, jobs),
             nightly_memories(pipeline, jobs),
+            *(nightly_table(pipeline, jobs, kind) for kind in kinds),
             weekly_maintenance(pipeline, jobs),
         ],
         sensors=[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import dagster as dg
 
+from rag_assets.db.spaces.registered_tables import registered_kinds
 from rag_assets.errors import UsageError
 from rag_assets.orchestration.partitions import daily
 from rag_assets.orchestration.resources.base import BySettings
@@ -71,6 +72,11 @@ class Pipeline:
     @cached_property
     def days(self) -> dg.DailyPartitionsDefinition:
         return daily(self.settings.messages_since)
+
+    @cached_property
+    def registered_kinds(self) -> list[str]:
+        """The tables that other packages register, by name; each has assets, checks, a job and a schedule."""
+        return registered_kinds()
 
     @property
     def postgres_key(self) -> str:

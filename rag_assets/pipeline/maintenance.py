@@ -14,7 +14,7 @@ from rag_assets.db.locks import exclusively
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.schema.vacuum import tables_to_vacuum, vacuum_tables
 from rag_assets.db.spaces.partitions import count_vectors, has_partition, partition_name
-from rag_assets.db.spaces.text_kinds import Kind
+from rag_assets.db.spaces.text_kinds import Kind, is_known_kind
 from rag_assets.db.writes.prune import prune_space
 from rag_assets.errors import ServiceError
 from rag_assets.pipeline.audit import index_recall
@@ -64,7 +64,9 @@ def _spaces(engine: Engine) -> list[EmbeddingSpace]:
     with Session(engine, expire_on_commit=False) as session:
         in_use = select(EmbeddingSpace).where(EmbeddingSpace.status != "retired").order_by(EmbeddingSpace.id)
         found = session.scalars(in_use).all()
-        return [space for space in found if has_partition(session.connection(), space.id)]
+        # Without its table, all vectors of a space would count as orphans.
+        known = [space for space in found if is_known_kind(space.kind)]
+        return [space for space in known if has_partition(session.connection(), space.id)]
 
 
 def _remove_orphans(engine: Engine, space: EmbeddingSpace) -> int:

@@ -13,6 +13,7 @@ from rag_assets.db.database import one_read
 from rag_assets.db.models import EmbeddingSpace, Project
 from rag_assets.db.schema.text_search import DEFAULT_LANGUAGE
 from rag_assets.db.spaces.pending import days_with_texts
+from rag_assets.db.spaces.registered_tables import check_table_exists
 from rag_assets.documents.parsing.parser import Readers
 from rag_assets.documents.sources import open_source
 from rag_assets.documents.splitting.tokenizer import count_tokens
@@ -182,6 +183,18 @@ def memory_embeddings(
     for space in ordered:
         batches = _whole_embeddings(engine, settings, space, encoder, key="")
         yield from batches if space is first else _beside(batches)
+
+
+def table_embeddings(
+    engine: Engine, settings: Settings, target: Target, encoder: MakeEncoder
+) -> Iterator[EmbeddingBatch]:
+    """Vectors of all rows in use of a registered table; `target` is one of its kind.
+
+    Raises UsageError if the table does not exist.
+    """
+    with engine.connect() as connection:
+        check_table_exists(connection, target.definition.kind)
+    yield from memory_embeddings(engine, settings, target, encoder)
 
 
 def _beside(batches: Iterator[EmbeddingBatch]) -> Iterator[EmbeddingBatch]:

@@ -16,7 +16,7 @@ from rag_assets.db.schema.extension import pgvector_version
 from rag_assets.db.spaces.partitions import count_vectors, has_partition, partition_name
 from rag_assets.db.spaces.pending import count_pending_texts, count_texts
 from rag_assets.db.spaces.spaces import select_serving_space
-from rag_assets.db.spaces.text_kinds import Kind, text_source_of_kind
+from rag_assets.db.spaces.text_kinds import Kind, is_known_kind, text_source_of_kind
 from rag_assets.projects.store import project_names
 
 FAILED_SHOWN = 100
@@ -51,13 +51,18 @@ def _degraded(engine: Engine) -> list[dict[str, Any]]:
             select(EmbeddingSpace).where(EmbeddingSpace.status == "live").order_by(EmbeddingSpace.id)
         ).all()
         found = []
-        for space in live:
+        for space in filter(_is_known, live):
             texts = session.scalar(count_texts(space)) or 0
             there = has_partition(session.connection(), space.id)
             missing = (session.scalar(count_pending_texts(space)) or 0) if there else texts
             if missing:
                 found.append({"space": space.id, "texts": texts, "missing": missing})
         return found
+
+
+def _is_known(space: EmbeddingSpace) -> bool:
+    """False for a space of a table that no installed package registers any more: its texts cannot be counted."""
+    return is_known_kind(space.kind)
 
 
 def _names(engine: Engine) -> list[str]:
@@ -142,7 +147,7 @@ def read_spaces(engine: Engine) -> list[dict[str, Any]]:
 
 def _space(connection: Connection, space: EmbeddingSpace) -> dict[str, Any]:
     there = has_partition(connection, space.id)
-    left = remaining_work(connection, space) if there else None
+    left = remaining_work(connection, space) if there and _is_known(space) else None
     table = func.to_regclass(f"{SCHEMA}.{partition_name(space.id)}")
     vectors = count_vectors(connection, space)
     index = inspect_index(connection, space, rows=vectors)

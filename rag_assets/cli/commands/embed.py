@@ -1,23 +1,23 @@
-"""rag-assets embed: messages and memories, brought up to date in one run."""
+"""rag-assets embed: messages, memories or a registered table, brought up to date in one run."""
 
 import json
 import sys
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from rag_assets.cli.runtime.run_job import Outcome
 
-# The assets of each kind: what is embedded, and its index.
-_ASSETS = {"messages": ("message_embeddings", "message_index"), "memories": ("memory_embeddings", "memory_index")}
+# The names of the assets of the built-in kinds begin with these; those of a registered table with its name.
+_PREFIXES = {"messages": "message", "memories": "memory"}
 
 
 def embed(
-    kind: Annotated[Literal["messages", "memories"], typer.Argument(help="messages or memories.")],
+    kind: Annotated[str, typer.Argument(help="messages, memories, or the name of a registered table.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
 ) -> None:
     """Embed what has no vector yet, index, check and serve it; of messages, every day that has some."""
@@ -25,10 +25,14 @@ def embed(
     from rag_assets.cli.runtime import installation
     from rag_assets.cli.runtime.run_job import finish, run_job
     from rag_assets.db.database import shared_engine
+    from rag_assets.db.spaces.text_kinds import list_kinds
+    from rag_assets.errors import UsageError
     from rag_assets.pipeline import refresh
     from rag_assets.pipeline.target.wanted_space import target_space
 
     started = time.perf_counter()
+    if kind not in (kinds := list_kinds()[1:]):
+        raise UsageError(f"there is no {kind!r} to embed; choose one of {', '.join(kinds)}.")
     settings = installation.enter()
     target = target_space(settings, kind)
     engine = shared_engine(settings)
@@ -51,7 +55,8 @@ def embed(
 
 def _report(kind: str, days: tuple[str, str] | None, outcome: "Outcome", total_s: float) -> dict[str, Any]:
     """The contract of `--json`; figures of assets that were not materialized are 0."""
-    embeddings, index = (outcome.figures.get(asset, {}) for asset in _ASSETS[kind])
+    prefix = _PREFIXES.get(kind, kind)
+    embeddings, index = (outcome.figures.get(f"{prefix}_{asset}", {}) for asset in ("embeddings", "index"))
     return {
         "kind": kind,
         "days": list(days) if days else None,

@@ -3,7 +3,7 @@
 import json
 import sys
 from contextlib import nullcontext
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 
@@ -15,12 +15,12 @@ def maintain(
     from rag_assets.cli.output import progress_bars
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import shared_engine
-    from rag_assets.db.spaces.text_kinds import Kind
+    from rag_assets.db.spaces.text_kinds import list_kinds
     from rag_assets.pipeline import maintenance
     from rag_assets.pipeline.target.wanted_space import target_space
 
     settings = installation.enter()
-    targets = {kind: target_space(settings, kind) for kind in get_args(Kind)}
+    targets = {kind: target_space(settings, kind) for kind in list_kinds()}
     with nullcontext() if as_json else progress_bars.shown():
         figures = maintenance.maintain(shared_engine(settings), settings, targets)
     if as_json:

@@ -2,11 +2,13 @@
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from rag_assets.pipeline.estimate import Plan
 
 
@@ -20,7 +22,7 @@ def plan(
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import new_engine
     from rag_assets.db.schema import migrations
-    from rag_assets.db.spaces.text_kinds import Kind
+    from rag_assets.db.spaces.text_kinds import list_kinds
     from rag_assets.embedding.encoder import get_space_encoder
     from rag_assets.errors import ServiceError
     from rag_assets.pipeline.estimate import plan as plan_of
@@ -32,7 +34,7 @@ def plan(
         if migrations.current_revision(engine) != migrations.head_revision():
             raise ServiceError("the schema is not up to date; run rag-assets db upgrade, then plan again.")
         encoder = (lambda space: get_space_encoder(space, settings.device)) if calibrate else None
-        plans = [plan_of(engine, settings, kind, calibrate=encoder) for kind in get_args(Kind)]
+        plans = [plan_of(engine, settings, kind, calibrate=encoder) for kind in list_kinds() if _exists(engine, kind)]
     finally:
         engine.dispose()
     if as_json:
@@ -40,6 +42,14 @@ def plan(
     else:
         for one in plans:
             _show(one)
+
+
+def _exists(engine: "Engine", kind: str) -> bool:
+    """False for a registered table that was not created yet."""
+    from rag_assets.db.spaces.registered_tables import is_registered, table_exists
+
+    with engine.connect() as connection:
+        return not is_registered(kind) or table_exists(connection, kind)
 
 
 def _show(plan: "Plan") -> None:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,12 +35,12 @@ def repair(
     from rag_assets.cli.runtime import installation
     from rag_assets.cli.runtime.run_job import finish
     from rag_assets.db.database import shared_engine
-    from rag_assets.db.spaces.text_kinds import Kind
+    from rag_assets.db.spaces.text_kinds import list_kinds
     from rag_assets.pipeline.repair.repair import survey, void
     from rag_assets.pipeline.target.wanted_space import target_space
 
     settings = installation.enter()
-    targets: Targets = {kind: target_space(settings, kind) for kind in get_args(Kind)}
+    targets: Targets = {kind: target_space(settings, kind) for kind in list_kinds()}
     engine = shared_engine(settings)
     found = survey(engine, settings, targets)
     outcomes: list[Outcome] = []
@@ -87,8 +87,8 @@ def _runs(engine: "Engine", settings: "Settings", targets: "Targets", found: "Se
     if "messages" in kinds:
         days = pending_days(engine, settings, targets["messages"]) or [datetime.now(UTC).date()]
         yield run_job("embed_messages", partition_range=(days[0].isoformat(), days[-1].isoformat()))
-    if "memories" in kinds:
-        yield run_job("embed_memories")
+    for kind in sorted(kinds - {"chunks", "messages"}):
+        yield run_job(f"embed_{kind}")
 
 
 def _stretches(engine: "Engine", left_out: set[str]) -> list[tuple[str, str]]:

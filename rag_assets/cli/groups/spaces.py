@@ -2,7 +2,7 @@
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Embedding spaces: what there is, what serves, the way back.", no_args_is_help=True)
 
 SpaceId = Annotated[int, typer.Argument(metavar="ID", help="The number of the space, as `spaces list` shows it.")]
-Kind = Literal["chunks", "messages", "memories"]
 
 
 @app.command("list")
@@ -48,7 +47,7 @@ def promote(
 
     settings = installation.enter()
 
-    def wanted(kind: Kind) -> "SpaceDefinition":
+    def wanted(kind: str) -> "SpaceDefinition":
         return target_space(settings, kind).definition
 
     done = live_space.promote(shared_engine(settings), settings, space, wanted, force=force)
@@ -59,14 +58,16 @@ def promote(
 
 @app.command()
 def rollback(
-    kind: Annotated[Kind, typer.Option(help="Of chunks, messages or memories.")] = "chunks",
+    kind: Annotated[str, typer.Option(help="Of chunks, messages, memories, or a registered table.")] = "chunks",
 ) -> None:
     """Let the previous space serve again; the one that serves now is held back until it is promoted by hand."""
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import shared_engine
     from rag_assets.db.reports.remaining_work import remaining_work
+    from rag_assets.db.spaces.text_kinds import check_kind
     from rag_assets.pipeline.stages import live_space
 
+    check_kind(kind)
     engine = shared_engine(installation.enter())
     done = live_space.roll_back(engine, kind)
     _tell(done)

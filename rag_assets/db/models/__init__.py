@@ -12,7 +12,11 @@ from rag_assets.db.models.specializations import Adapter, Specialization
 from rag_assets.db.models.throughput import WorkRate
 from rag_assets.db.models.users import User, UserSession
 
+# The tables of this package. Other packages can add theirs to the same metadata.
+OWN_TABLES = frozenset(Base.metadata.tables)
+
 __all__ = [
+    "OWN_TABLES",
     "SCHEMA",
     "Adapter",
     "Base",

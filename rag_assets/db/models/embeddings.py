@@ -28,7 +28,7 @@ class EmbeddingSpace(Timestamped, Base):
 
     __tablename__ = "embedding_spaces"
     __table_args__ = (
-        CheckConstraint("kind IN ('chunks', 'messages', 'memories')", name="kind_known"),
+        CheckConstraint("kind ~ '^[a-z][a-z0-9_]{0,39}$'", name="kind_is_name"),
         CheckConstraint("status IN ('building', 'live', 'previous', 'retired')", name="status_known"),
         CheckConstraint("distance IN ('cosine', 'l2', 'ip')", name="distance_known"),
         CheckConstraint("method IN ('hnsw', 'ivfflat')", name="method_known"),

@@ -1,14 +1,13 @@
 """Source types that other packages register as entry points of the group `rag_assets.sources`."""
 
-import sys
 from collections.abc import Iterator, Sequence
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
 from rag_assets.documents.sources.base import Source, SourceFile, check_size, describe_exception
 from rag_assets.documents.sources.globs import Selection
 from rag_assets.documents.text import is_text
 from rag_assets.errors import DocumentError, RagAssetsError, SourceError, UsageError
+from rag_assets.settings.entry_points import describe_entry_point, find_entry_point, list_entry_points
 
 ENTRY_POINT_GROUP = "rag_assets.sources"
 _MEMBERS = ("uri", "list", "read", "close")
@@ -24,17 +23,11 @@ def find_source_type(scheme: str) -> EntryPoint | None:
     """
     if scheme in _LOCAL_SCHEMES:
         return None
-    found = {entry.value: entry for entry in _entry_points(tuple(sys.path)) if entry.name.lower() == scheme}
-    if len(found) > 1:
-        raise UsageError(
-            f"{scheme}:// is registered by {' and by '.join(sorted(map(_describe, found.values())))}; "
-            "uninstall one of these packages"
-        )
-    return next(iter(found.values()), None)
+    return find_entry_point(ENTRY_POINT_GROUP, scheme, f"{scheme}://")
 
 
 def source_type_schemes() -> list[str]:
-    return sorted({entry.name.lower() for entry in _entry_points(tuple(sys.path))})
+    return sorted({entry.name.lower() for entry in list_entry_points(ENTRY_POINT_GROUP)})
 
 
 def open_source_type(
@@ -45,7 +38,7 @@ def open_source_type(
     Raises UsageError when the source type cannot be loaded or does not return a source. An error of this package that
     the source type raises is passed on; any other becomes a SourceError.
     """
-    origin = f"the source type {_describe(entry)}"
+    origin = f"the source type {describe_entry_point(entry)}"
     selection = Selection(include, exclude)
     try:
         source_type = entry.load()
@@ -111,17 +104,6 @@ class ExternalSource:
 
     def close(self) -> None:
         self._source.close()
-
-
-@cache
-def _entry_points(_path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    # Reading the metadata of all installed packages takes some 20 ms; it is read again when sys.path changes.
-    return tuple(entry_points(group=ENTRY_POINT_GROUP))
-
-
-def _describe(entry: EntryPoint) -> str:
-    package = f" of {entry.dist.name}" if entry.dist is not None else ""
-    return f"{entry.name} = {entry.value}{package}"
 
 
 def _check_file(uri: str, file: object) -> None:

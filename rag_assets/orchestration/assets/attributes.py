@@ -8,6 +8,7 @@ import dagster as dg
 from rag_assets.documents.text import fingerprint
 from rag_assets.documents.versions import READER_VERSION, document_library_version, splitter_version
 from rag_assets.orchestration.assets.corpus_map import DRAWING
+from rag_assets.orchestration.assets.registered_tables import asset_names
 from rag_assets.orchestration.scope import Pipeline
 from rag_assets.settings.settings import Settings
 
@@ -15,7 +16,7 @@ from rag_assets.settings.settings import Settings
 def described(pipeline: Pipeline, assets: Sequence[dg.AssetsDefinition]) -> Sequence[dg.AssetsDefinition]:
     """The assets with owners, groups, code versions and links to their source."""
     settings = pipeline.settings
-    versions = code_versions(settings)
+    versions = code_versions(settings, pipeline.registered_kinds)
 
     def describe(spec: dg.AssetSpec) -> dg.AssetSpec:
         return spec.replace_attributes(
@@ -31,7 +32,7 @@ def described(pipeline: Pipeline, assets: Sequence[dg.AssetsDefinition]) -> Sequ
     return [one for one in found if isinstance(one, dg.AssetsDefinition)]
 
 
-def code_versions(settings: Settings) -> Mapping[str, str]:
+def code_versions(settings: Settings, registered_kinds: Sequence[str] = ()) -> Mapping[str, str]:
     """Each changes exactly when what the asset makes of the same input would: with settings and libraries, not code."""
     model = (settings.model, settings.model_revision, settings.document_prompt)
     vectors = (*model, settings.dimensions, settings.normalize)
@@ -50,4 +51,6 @@ def code_versions(settings: Settings) -> Mapping[str, str]:
         **dict.fromkeys(("live_space", "live_messages", "live_memories"), (settings.query_prompt,)),
         "corpus_map": (DRAWING,),
     }
+    for kind in registered_kinds:
+        made |= dict(zip(asset_names(kind), ((*vectors, *cut), index, (settings.query_prompt,)), strict=True))
     return {name: fingerprint(name, *parts) for name, parts in made.items()}

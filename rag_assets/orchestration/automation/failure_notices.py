@@ -10,7 +10,7 @@ import dagster as dg
 
 from rag_assets.errors import UsageError
 from rag_assets.orchestration.automation.default_status import sensor_status
-from rag_assets.orchestration.automation.jobs import ASSETS, Jobs
+from rag_assets.orchestration.automation.jobs import all_assets, job_names
 from rag_assets.orchestration.partitions import run_keys
 from rag_assets.orchestration.scope import Pipeline
 
@@ -57,9 +57,9 @@ def failed_runs(pipeline: Pipeline) -> dg.SensorDefinition:
 
 def is_ours(run: dg.DagsterRun, instance: dg.DagsterInstance, pipeline: Pipeline) -> bool:
     """Whether the run is of one of our jobs, or of some of our assets or their checks: there may be others' beside."""
-    if run.job_name in {pipeline.name(job) for job in Jobs.names()}:
+    if run.job_name in {pipeline.name(job) for job in job_names(pipeline)}:
         return True
-    ours = set(pipeline.keys(ASSETS))
+    ours = set(pipeline.keys(all_assets(pipeline)))
     if not run.asset_selection and not run.asset_check_selection:
         # All of somebody else's job, which may have some of our assets in it.
         steps = {key.to_python_identifier() for key in ours}

@@ -1,10 +1,12 @@
 """The jobs: everything for one project or several, for messages and memories, the checks alone, the maintenance."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from rag_assets.orchestration.assets.registered_tables import asset_names
 from rag_assets.orchestration.automation.maintenance_job import maintenance_job
 from rag_assets.orchestration.scope import Pipeline
 
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
 INGESTED = ("raw_documents", "chunks", "embeddings", "hnsw_index", "live_space")
 OF_MESSAGES = ("message_embeddings", "message_index", "live_messages")
 OF_MEMORIES = ("memory_embeddings", "memory_index", "live_memories")
-ASSETS = (*INGESTED, *OF_MESSAGES, *OF_MEMORIES, "corpus_map")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,18 @@ class Jobs:
     embed_memories: "UnresolvedAssetJobDefinition"
     checks: "UnresolvedAssetJobDefinition"
     maintenance: dg.JobDefinition
+    # By the name of the table.
+    embed_tables: "Mapping[str, UnresolvedAssetJobDefinition]"
 
-    @classmethod
-    def names(cls) -> list[str]:
-        return [field.name for field in fields(cls)]
+
+def all_assets(pipeline: Pipeline) -> list[str]:
+    of_tables = [name for kind in pipeline.registered_kinds for name in asset_names(kind)]
+    return [*INGESTED, *OF_MESSAGES, *OF_MEMORIES, "corpus_map", *of_tables]
+
+
+def job_names(pipeline: Pipeline) -> list[str]:
+    embedding = [f"embed_{kind}" for kind in ("messages", "memories", *pipeline.registered_kinds)]
+    return ["ingest", *embedding, "checks", "maintenance"]
 
 
 def jobs_of(pipeline: Pipeline) -> Jobs:
@@ -59,10 +68,18 @@ def jobs_of(pipeline: Pipeline) -> Jobs:
         ),
         checks=job(
             "checks",
-            dg.AssetSelection.checks_for_assets(*pipeline.keys(ASSETS)),
+            dg.AssetSelection.checks_for_assets(*pipeline.keys(all_assets(pipeline))),
             "Run all checks; materialize nothing.",
         ),
         maintenance=maintenance_job(pipeline),
+        embed_tables={
+            kind: job(
+                f"embed_{kind}",
+                selected(pipeline, asset_names(kind)),
+                f"Bring the vectors of the table {kind}, their index and live space up to date, and check them.",
+            )
+            for kind in pipeline.registered_kinds
+        },
     )
 
 

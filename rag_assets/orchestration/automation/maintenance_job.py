@@ -15,13 +15,11 @@ def maintenance_job(pipeline: Pipeline) -> dg.JobDefinition:
         required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
     )
     def maintain(context: dg.OpExecutionContext) -> None:
-        from typing import get_args
-
-        from rag_assets.db.spaces.text_kinds import Kind
+        from rag_assets.db.spaces.text_kinds import list_kinds
         from rag_assets.pipeline import maintenance
 
         postgres, embedder = pipeline.postgres(context), pipeline.embedder(context)
-        targets = {kind: embedder.target(kind) for kind in get_args(Kind)}
+        targets = {kind: embedder.target(kind) for kind in list_kinds()}
         with listening(LogLines(context.log.info)):
             figures = maintenance.maintain(postgres.engine, postgres.settings, targets)
         context.log.info("maintained: %s", figures)

@@ -44,6 +44,15 @@ def nightly_memories(pipeline: Pipeline, jobs: Jobs) -> dg.ScheduleDefinition:
     return nightly_memories
 
 
+def nightly_table(pipeline: Pipeline, jobs: Jobs, kind: str) -> dg.ScheduleDefinition:
+    @_by_utc(pipeline, f"nightly_{kind}", jobs.embed_tables[kind], "30 0 * * *")
+    def nightly_table() -> dg.RunRequest:
+        """The rows of this table that are new, changed or deleted."""
+        return dg.RunRequest()
+
+    return nightly_table
+
+
 def weekly_maintenance(pipeline: Pipeline, jobs: Jobs) -> dg.ScheduleDefinition:
     @_by_utc(pipeline, "weekly_maintenance", jobs.maintenance, pipeline.settings.maintenance_cron)
     def weekly_maintenance() -> dg.RunRequest:

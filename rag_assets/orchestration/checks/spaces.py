@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from rag_assets.db.spaces.registered_tables import is_registered
 from rag_assets.orchestration.checks.results import evaluate, nothing_to_check, project_of, projects_of
 from rag_assets.orchestration.checks.run_times import due_texts, last_run_began
 from rag_assets.orchestration.io.metadata import last_served
@@ -38,6 +39,11 @@ class Checked:
 CHUNKS = Checked("chunks", "embeddings", "hnsw_index", "chunk")
 MESSAGES = Checked("messages", "message_embeddings", "message_index", "message", "message_")
 MEMORIES = Checked("memories", "memory_embeddings", "memory_index", "memory", "memory_")
+
+
+def checks_of_table(kind: str) -> Checked:
+    """The checks of a registered table."""
+    return Checked(kind, f"{kind}_embeddings", f"{kind}_index", "row", f"{kind}_")
 
 
 def embeddings_checks(pipeline: Pipeline, checked: Checked) -> dg.AssetChecksDefinition:
@@ -150,6 +156,10 @@ def index_checks(pipeline: Pipeline, checked: Checked) -> dg.AssetChecksDefiniti
                 "search_latency": lambda: index.search_latency(engine, space, settings),
                 "recall_at_10": lambda: index.recall_at_10(engine, space, settings),
             },
+            # Applications delete and change rows of their tables between runs, which leaves vectors until the next run.
+            severity={f"{checked.prefix}no_orphan_vectors": dg.AssetCheckSeverity.WARN}
+            if is_registered(checked.kind)
+            else None,
             prefix=checked.prefix,
         )
 

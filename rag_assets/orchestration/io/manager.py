@@ -8,7 +8,7 @@ import dagster as dg
 from rag_assets.orchestration.io.column_lineage import lineage_metadata
 from rag_assets.orchestration.io.metadata import write_metadata
 from rag_assets.orchestration.io.slice_writer import SliceWriter
-from rag_assets.orchestration.io.tables import SLICES, TableSlice, load
+from rag_assets.orchestration.io.tables import TableSlice, load, slice_of_asset
 from rag_assets.orchestration.partitions import slice_keys
 from rag_assets.orchestration.resources.postgres import Postgres
 from rag_assets.orchestration.retries import no_vain_retries
@@ -53,7 +53,7 @@ class TableIOManager(dg.IOManager):
         if writing.failed:
             keep_partitions(context, done)
         engine = self.postgres.engine
-        slice_ = SLICES[context.asset_key.path[-1]](engine, tuple(done))
+        slice_ = slice_of_asset(context.asset_key.path[-1], engine, tuple(done))
         rows, same = slice_.counts(), lineage_metadata(context.asset_key)
         for key in done:
             metadata = write_metadata(
@@ -71,8 +71,7 @@ class TableIOManager(dg.IOManager):
         return load(slice_, context.dagster_type.typing_type)
 
     def _slice(self, context: dg.InputContext) -> TableSlice:
-        name = context.asset_key.path[-1]
-        return SLICES[name](self.postgres.engine, tuple(slice_keys(context)))
+        return slice_of_asset(context.asset_key.path[-1], self.postgres.engine, tuple(slice_keys(context)))
 
 
 def _describe(context: dg.OutputContext, key: str, metadata: Mapping[str, Any]) -> None:

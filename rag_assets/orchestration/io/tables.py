@@ -83,11 +83,12 @@ class Embeddings(ProjectSlice):
     table = "embeddings"
 
 
+@dataclass(frozen=True, slots=True)
 class WholeTexts(TableSlice):
     """Vectors of texts that are embedded whole, with the texts: of the days in `keys`, or of all."""
 
-    table = "embeddings"
-    kind: ClassVar["Kind"]
+    kind: "Kind"
+    table: ClassVar[str] = "embeddings"
 
     def select(self) -> "Select[Any]":
         from rag_assets.orchestration.io import queries
@@ -101,20 +102,32 @@ class WholeTexts(TableSlice):
 
 
 class MessageEmbeddings(WholeTexts):
-    kind = "messages"
+    pass
 
 
 class MemoryEmbeddings(WholeTexts):
-    kind = "memories"
+    pass
 
 
-SLICES: dict[str, type[TableSlice]] = {
-    "raw_documents": Documents,
-    "chunks": Chunks,
-    "embeddings": Embeddings,
-    "message_embeddings": MessageEmbeddings,
-    "memory_embeddings": MemoryEmbeddings,
-}
+class TableEmbeddings(WholeTexts):
+    """Vectors of a table that another package registers, with its texts."""
+
+
+def slice_of_asset(asset: str, engine: "Engine", keys: tuple[str, ...]) -> TableSlice:
+    """The rows of an asset in some partitions."""
+    match asset:
+        case "raw_documents":
+            return Documents(engine, keys)
+        case "chunks":
+            return Chunks(engine, keys)
+        case "embeddings":
+            return Embeddings(engine, keys)
+        case "message_embeddings":
+            return MessageEmbeddings(engine, keys, "messages")
+        case "memory_embeddings":
+            return MemoryEmbeddings(engine, keys, "memories")
+        case _:
+            return TableEmbeddings(engine, keys, asset.removesuffix("_embeddings"))
 
 
 def load(slice_: TableSlice, wanted: Any) -> Any:

@@ -82,7 +82,7 @@ def no_orphan_vectors(engine: Engine, space: EmbeddingSpace, *, at: datetime | N
     return Finding(
         orphans == 0,
         {"space": space.id, "texts": texts, "vectors": vectors, "orphans": orphans, "threshold": 0},
-        f"{orphans} of {vectors} vectors belong to no {_ONE_OF[space.kind]}",
+        f"{orphans} of {vectors} vectors belong to no {_ONE_OF.get(space.kind, f'row of {space.kind}')}",
     )
 
 

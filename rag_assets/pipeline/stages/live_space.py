@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.orm import Session
@@ -145,7 +145,7 @@ def promote(
         never["texts_have_vectors"] = "it holds no vectors at all"
     if never:
         raise IntegrityError(f"{_refusal(space, before, never)} This cannot be forced.")
-    wanted = definition_of(cast(Kind, space.kind)).fingerprint
+    wanted = definition_of(space.kind).fingerprint
     found = _flip(engine, space, hold=before is not None and before.fingerprint == wanted)
     return Flip(found.space, found.before, found.flipped, found.seconds, failed)
 

@@ -6,6 +6,7 @@ import sys
 import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Engine, inspect
+from sqlalchemy.exc import IntegrityError
 
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.models.embeddings import DEFAULT_OVERSAMPLING
@@ -158,6 +159,19 @@ def test_versions_that_compare_spaces_by_one_value_find_each_of_its_own(engine: 
     migrations.downgrade(engine, "0016")
     assert rows(engine, "SELECT embedder FROM rag.embedding_spaces ORDER BY id") == [("one",), ("other",)]
     migrations.upgrade(engine)
+    assert "No new upgrade operations" in migrations.check(engine)
+
+
+def test_spaces_of_registered_tables_are_dropped_for_versions_that_do_not_know_them(engine: Engine) -> None:
+    for kind in ("notes", "memories"):
+        fill(engine, space_of(engine, definition(kind, kind=kind)), 3)
+    migrations.downgrade(engine, "0017")
+    assert rows(engine, "SELECT kind FROM rag.embedding_spaces") == [("memories",)]
+    assert {table for table in tables(engine) if table.startswith("embeddings_")} == {"embeddings_2"}
+    with pytest.raises(IntegrityError, match="kind_known"):
+        space_of(engine, definition("other", kind="notes"))
+    migrations.upgrade(engine)
+    assert space_of(engine, definition("other", kind="notes")).kind == "notes"
     assert "No new upgrade operations" in migrations.check(engine)
 
 
