@@ -30,7 +30,7 @@ def reranked(
             "or give the retriever one."
         )
     started = time.perf_counter()
-    judged = waiting.run(rerank, reranker, request.text, candidates, text_of=lambda hit: hit.text, most=request.rerank)
+    judged = waiting.run(rerank, reranker, request.text, candidates, text_of=lambda hit: hit.text, limit=request.rerank)
     for score, hit in judged:
         if score is not None:
             hit.score = hit.parts["rerank"] = round(score, DIGITS)

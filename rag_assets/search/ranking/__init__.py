@@ -1,1 +1,1 @@
-"""What orders hits: fusion, reranking, MMR; and the context around them."""
+"""Ranking of hits: rank fusion, reranking and MMR; and the context around each hit."""

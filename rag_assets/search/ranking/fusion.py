@@ -1,12 +1,12 @@
-"""One ranking of several."""
+"""Merge several rankings into one."""
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
 Row = TypeVar("Row")
 
-# The greater, the less the first ranks stand out. The paper below has 60, for many rankings of one strength; of two
-# that differ, a word match at rank 1 says more than two middling ranks (docs/pages/explanation/tuning.md).
+# The larger, the less the first ranks stand out. The paper below uses 60, for many rankings of equal quality. For two
+# different rankings, a keyword match at rank 1 says more than two middle ranks (docs/pages/explanation/tuning.md).
 RRF_CONSTANT = 5
 
 
@@ -17,7 +17,7 @@ def reciprocal_rank_fusion(
     weights: Sequence[float] | None = None,
     constant: float = RRF_CONSTANT,
 ) -> list[tuple[float, Row]]:
-    """(score, row), best first: the sum over rankings of weight / (constant + rank).
+    """(score, row), best first. The score is the sum over the rankings of weight / (constant + rank).
 
     Cormack, Clarke and Buettcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning
     Methods" (SIGIR 2009).

@@ -1,4 +1,4 @@
-"""Fewer hits that say the same: maximal marginal relevance over the candidates of a search."""
+"""Maximal marginal relevance: choose hits that differ from each other among the candidates of a search."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 
-# How many candidates are looked at for each hit that is wanted.
+# Candidates that are compared for each hit wanted.
 CANDIDATES_PER_HIT = 5
-# Sums over equal vectors may differ in their last digits; ties must not depend on that.
+# Sums over equal vectors may differ in their last digits, on which ties must not depend.
 _DIGITS = 9
 
 
@@ -32,7 +32,10 @@ def diversify(
     balance: float,
     chunk_id: Callable[[Row], UUID],
 ) -> list[tuple[float, Row]]:
-    """`k` of the candidates, (score, row) best first as a search found them, chosen by `mmr`; scores stay theirs."""
+    """`k` of the candidates in the order of `mmr`, with their scores.
+
+    `candidates` are (score, row), best first. Raises UsageError for a balance outside 0 to 1.
+    """
     check_mmr_balance(balance)
     if balance == 1:
         return list(candidates[:k])
@@ -52,14 +55,16 @@ def mmr(
     k: int,
     balance: float,
 ) -> list[int]:
-    """The places of `k` candidates in the order of maximal marginal relevance.
+    """The indices of `k` candidates in the order of maximal marginal relevance.
 
-    Each next one maximises balance * score - (1 - balance) * (largest cosine similarity to those chosen before):
+    Each next candidate maximizes balance * score - (1 - balance) * (largest cosine similarity to those chosen before):
     Carbonell and Goldstein, "The Use of MMR, Diversity-Based Reranking for Reordering Documents and Producing
     Summaries" (SIGIR 1998). Scores are scaled first, from 0 for the worst candidate to 1 for the best, since those of
-    words, of fused rankings and of rerankers are no cosines. 1 keeps the given order, 0 looks at differences alone.
-    Below 1, a candidate whose text (equal in `texts`) was chosen already comes after all others, in the given order.
-    Ties go to whom the search had first; a candidate without a vector is like none.
+    keyword search, rank fusion and rerankers are no cosines. A balance of 1 keeps the given order, 0 ignores scores.
+    Below 1, a candidate with the text of a chosen one (equal in `texts`) comes after all others, in the given order.
+    Ties go to the candidate that is first; one without a vector is similar to none.
+
+    Raises UsageError for a balance outside 0 to 1.
     """
     import numpy as np
 
@@ -70,9 +75,9 @@ def mmr(
     for index, text in enumerate(texts):
         first.setdefault(text, index)
     distinct = list(first.values())
-    given = np.asarray(scores, dtype=np.float64)[distinct]
-    span = np.ptp(given)
-    relevance = (given - given.min()) / span if span else np.zeros(len(given))
+    original = np.asarray(scores, dtype=np.float64)[distinct]
+    span = np.ptp(original)
+    relevance = (original - original.min()) / span if span else np.zeros(len(original))
     units = _unit_rows([vectors[index] for index in distinct])
     nearest = np.full(len(distinct), -np.inf)
     chosen: list[int] = []
@@ -90,16 +95,15 @@ def mmr(
 
 def check_mmr_balance(balance: float) -> None:
     if not 0 <= balance <= 1:
-        raise UsageError(f"mmr is {balance}; choose 0 (unlike each other) to 1 (as relevant as can be).")
+        raise UsageError(f"mmr is {balance}; choose 0 (most different hits) to 1 (most relevant hits).")
 
 
 def fetch_chunk_vectors(
     connection: Connection, space: EmbeddingSpace, chunk_ids: Iterable[UUID]
 ) -> "dict[UUID, tuple[bytes, NDArray[np.float32]]]":
-    """(hash of the text, its vector in the space) by chunk; without those that have none."""
-
+    """(hash of the text, its vector in the space) by chunk id; chunks without a vector are left out."""
     table = partition(space.id)
-    # As pgvector sends it: two 16-bit numbers, then big-endian floats; a tenth of the time that digits take.
+    # In pgvector's binary format, two 16-bit numbers and big-endian floats: a tenth of the time of its text format.
     statement = (
         select(DocumentChunk.id, DocumentChunk.content_hash, func.vector_send(table.c.embedding))
         .join(table, and_(table.c.content_hash == DocumentChunk.content_hash, table.c.space_id == space.id))
@@ -110,7 +114,7 @@ def fetch_chunk_vectors(
 
 
 def _unit_rows(vectors: "Sequence[NDArray[np.float32] | None]") -> "NDArray[np.float64]":
-    """Rows of length 1, and of zeros where there is no vector."""
+    """The vectors scaled to length 1, as rows; zeros for a missing vector."""
     import numpy as np
 
     dimensions = next((len(vector) for vector in vectors if vector is not None), 1)

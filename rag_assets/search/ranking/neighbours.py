@@ -1,4 +1,4 @@
-"""What stands around a hit: its chunk with the chunks before and after, as one piece of the document."""
+"""The context of a hit: its chunk with the chunks before and after it, as one piece of the document."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ MAX_NEIGHBOURS = 100
 
 @dataclass(frozen=True, slots=True)
 class ChunkContext:
-    """`content[char_start:char_end] == text` of the document; `chunks` are those that it spans, the hit's included."""
+    """A part of a document: `content[char_start:char_end] == text`. `chunks` counts the chunks in it."""
 
     char_start: int
     char_end: int
@@ -38,11 +38,11 @@ class ChunkContext:
 
 
 def fetch_contexts(connection: Connection, chunk_ids: Iterable[UUID], neighbours: int = 1) -> dict[UUID, ChunkContext]:
-    """The context of each chunk: up to so many `neighbours` before it and after it, one statement for all.
+    """The context of each chunk, up to `neighbours` chunks before and after it, in one statement for all.
 
-    The text is what the document has from the first of them to the last, whatever they share and whatever stands
-    between them. A document that was read again and not yet cut anew has no context to give: its chunk stands
-    alone then. Ids that no chunk has are left out. Raises UsageError for neighbours outside 0..100.
+    The text is the document's from the start of the first chunk to the end of the last, with any gap or overlap between
+    them. Where a document has changed and is not split again yet, the context is the chunk alone. Unknown ids are left
+    out. Raises UsageError for neighbours outside 0 to 100.
     """
     if not 0 <= neighbours <= MAX_NEIGHBOURS:
         raise UsageError(f"context is {neighbours}; choose 0 to {MAX_NEIGHBOURS} chunks before and after.")
@@ -58,7 +58,7 @@ def _contexts_statement() -> Select[UUID, int, int, str, int]:
             DocumentChunk.chunking,
             DocumentChunk.chunk_index,
             DocumentChunk.chunk_text,
-            # Offsets point into the text that the chunks were cut from, and into no later one.
+            # Offsets are valid only in the version of the text that was split.
             (DocumentChunking.content_hash == Document.content_hash).label("current"),
         )
         .join(Document, Document.id == DocumentChunk.document_id)
@@ -86,7 +86,7 @@ def _contexts_statement() -> Select[UUID, int, int, str, int]:
         .group_by(*hits.c)
         .cte("spans")
     )
-    # Taken apart from its page once a document: that of megabytes costs more than all its pieces together.
+    # Detoasted once for each document: for one of several megabytes, that takes longer than all its pieces.
     whole = (
         select(Document.id, (Document.content + "").label("content"))
         .where(Document.id.in_(select(hits.c.document_id).where(hits.c.current)))

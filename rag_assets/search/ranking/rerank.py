@@ -1,4 +1,4 @@
-"""A second look at the best candidates, question and text together; slower than vectors and words, and better."""
+"""Rerank the best candidates with a cross-encoder, which reads query and text together: slower, but more accurate."""
 
 import json
 import math
@@ -17,47 +17,49 @@ Row = TypeVar("Row")
 
 BATCH_TEXTS = 32
 _ADVICE = "set RAG_ASSETS_RERANKER to the folder of a cross-encoder."
-# What a cross-encoder's checkpoint is; another would be given a head of random numbers, and score at random.
+# Architectures of cross-encoders. Other models would be loaded with a randomly initialized head, and score at random.
 _SCORING = ("ForSequenceClassification", "ForCausalLM")
 
 
 class Reranker(Protocol):
-    """What an application may put in the place of a cross-encoder."""
+    """The interface of a reranker; an application may pass its own one instead of a cross-encoder."""
 
     def score(self, query: str, texts: Sequence[str]) -> Sequence[float]:
-        """One finite number a text, in their order; more is better. Called from any thread."""
+        """One finite number for each text, in order; higher is better. May be called from any thread."""
         ...
 
 
 def rerank(
-    reranker: Reranker, query: str, candidates: Sequence[Row], *, text_of: Callable[[Row], str], most: int
+    reranker: Reranker, query: str, candidates: Sequence[Row], *, text_of: Callable[[Row], str], limit: int
 ) -> list[tuple[float | None, Row]]:
-    """(score, candidate): the first `most` of the candidates by their new score, then the others as they were.
+    """(score, candidate): the first `limit` candidates by their new scores, then the others in order, without a score.
 
-    Equal texts are scored once; ties stay in the given order. Raises UsageError when the reranker does not give one
-    finite number a text.
+    Equal texts are scored once; ties keep the given order. Raises UsageError where the reranker does not return one
+    finite number for each text.
     """
-    scored = candidates[:most]
+    scored = candidates[:limit]
     texts = list(dict.fromkeys(text_of(row) for row in scored))
-    scores_of = reranker.score(query, texts) if texts else []
+    returned = reranker.score(query, texts) if texts else []
     try:
-        given = [float(score) for score in scores_of]
+        numbers = [float(score) for score in returned]
     except (TypeError, ValueError, OverflowError):
         raise UsageError(
-            f"the reranker gave {format_value(scores_of)}; it must give one finite number for each text."
+            f"the reranker returned {format_value(returned)}; it must return one finite number for each text."
         ) from None
-    if len(given) != len(texts):
-        raise UsageError(f"the reranker gave {len(given)} scores for {len(texts)} texts; it must give one for each.")
-    wrong = next((score for score in given if not math.isfinite(score)), None)
+    if len(numbers) != len(texts):
+        raise UsageError(
+            f"the reranker returned {len(numbers)} scores for {len(texts)} texts; it must return one for each."
+        )
+    wrong = next((score for score in numbers if not math.isfinite(score)), None)
     if wrong is not None:
-        raise UsageError(f"the reranker gave the score {wrong}; it must give finite numbers, or not be asked.")
-    scores = dict(zip(texts, given, strict=True))
+        raise UsageError(f"the reranker returned the score {wrong}; it must return finite numbers.")
+    scores = dict(zip(texts, numbers, strict=True))
     best = sorted(((scores[text_of(row)], row) for row in scored), key=lambda pair: -pair[0])
-    return [*best, *((None, row) for row in candidates[most:])]
+    return [*best, *((None, row) for row in candidates[limit:])]
 
 
 class CrossEncoderReranker:
-    """A cross-encoder of sentence-transformers with one score a pair; found and loaded when it is first asked."""
+    """A cross-encoder of sentence-transformers with one score for each pair; loaded at the first call of `score`."""
 
     def __init__(self, name: str, revision: str | None = None, *, device: str | None = None) -> None:
         self.name = name
@@ -71,10 +73,13 @@ class CrossEncoderReranker:
         return self._loaded is not None
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
-        """Raises ServiceError for a model that cannot be had, and UsageError for one that is no cross-encoder."""
+        """The score of each text.
+
+        Raises ServiceError where the model cannot be loaded, UsageError where it is no cross-encoder with one score.
+        """
         if not texts:
             return []
-        # One at a time: the model's tokenizer cannot be shared by two threads, and its work takes all cores anyway.
+        # One call at a time: the tokenizer is not thread-safe, and one call uses all cores anyway.
         with self._lock:
             if self._loaded is None:
                 self._loaded = _load_cross_encoder(self.name, self._revision, self._device)
@@ -85,12 +90,12 @@ class CrossEncoderReranker:
 
 @cache
 def get_reranker(name: str, revision: str | None = None, *, device: str | None = None) -> Reranker:
-    """The reranker of this model; one a process, whoever asks."""
+    """The reranker of this model, one instance for each process."""
     return CrossEncoderReranker(name, revision, device=device)
 
 
 def reranker_from_settings(settings: Settings) -> Reranker:
-    """The one that the settings name; raises UsageError when they name none."""
+    """The reranker that the settings name; raises UsageError where they name none."""
     if settings.reranker is None:
         raise UsageError(
             "no reranker is set; set RAG_ASSETS_RERANKER to a cross-encoder (its name on the hub, or a folder)."
@@ -105,7 +110,7 @@ def _load_cross_encoder(name: str, revision: str | None, device: str | None) -> 
         kinds = json.loads((path / "config.json").read_text("utf-8")).get("architectures") or ["unknown"]
         model = _open_cross_encoder(path, device) if kinds[0].endswith(_SCORING) else None
     except Exception as error:
-        # Broken and missing files are told by each of the libraries in its own way.
+        # Each library raises its own exceptions for broken and missing files.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ServiceError(f"the reranker {name!r} cannot be loaded: {reason}; {_ADVICE}") from error
     if model is None:
@@ -123,5 +128,5 @@ def _open_cross_encoder(path: Path, device: str | None) -> Any:
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
-    # The files are all on disk by now; nothing is asked of the hub again.
+    # All files are on disk by now: do not ask the hub again.
     return CrossEncoder(str(path), device=device, local_files_only=True)

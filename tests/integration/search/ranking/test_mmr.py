@@ -1,4 +1,4 @@
-"""Maximal marginal relevance: against a plain reading of the formula, and on stored vectors."""
+"""Maximal marginal relevance: compared with a direct implementation of the formula, and on stored vectors."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,8 +20,8 @@ from tests.support.runs import rows
 SHARED = "The keeper feeds the whale every morning before the storm."
 
 
-def by_hand(scores: Sequence[float], vectors: NDArray[Any], k: int, balance: float) -> list[int]:
-    """The formula as the paper has it, one candidate at a time."""
+def reference_mmr(scores: Sequence[float], vectors: NDArray[Any], k: int, balance: float) -> list[int]:
+    """The paper's formula, one candidate at a time."""
     relevance = [(score - min(scores)) / (max(scores) - min(scores)) for score in scores]
 
     def cosine(one: int, other: int) -> float:
@@ -42,15 +42,15 @@ def by_hand(scores: Sequence[float], vectors: NDArray[Any], k: int, balance: flo
 
 @pytest.mark.parametrize("balance", [0.0, 0.3, 0.5, 0.9])
 @pytest.mark.parametrize("scale", [1.0, 0.001, 40.0])
-def test_the_order_is_that_of_the_formula_whatever_the_scale_of_scores(balance: float, scale: float) -> None:
-    # Vectors of any length, so that those of a space that does not normalise are compared by their angle too.
+def test_the_order_follows_the_formula_at_any_scale_of_scores(balance: float, scale: float) -> None:
+    # Vectors of different lengths: those of a space that does not normalize are compared by their angle, too.
     vectors = (unit_vectors(30, 4, seed=3) * np.linspace(0.5, 9, 30)[:, None]).astype(np.float32)
     scores = sorted(np.random.default_rng(5).random(30).tolist(), reverse=True)
     found = mmr([scale * score - 3 for score in scores], list(vectors), list(range(30)), k=12, balance=balance)
-    assert found == by_hand(scores, vectors, 12, balance)
+    assert found == reference_mmr(scores, vectors, 12, balance)
 
 
-def test_balance_goes_from_the_given_order_to_differences_alone() -> None:
+def test_the_balance_ranges_from_the_given_order_to_differences_alone() -> None:
     vectors = [np.array(v, dtype=np.float32) for v in ([1, 0], [1, 0.05], [0.9, 0.1], [0, 1])]
     scores, texts = [0.9, 0.8, 0.7, 0.1], ["a", "b", "c", "d"]
     assert mmr(scores, vectors, texts, k=4, balance=1) == [0, 1, 2, 3]
@@ -59,7 +59,7 @@ def test_balance_goes_from_the_given_order_to_differences_alone() -> None:
     assert mmr(scores, vectors, texts, k=2, balance=0) == [0, 3]
 
 
-def test_a_text_that_was_chosen_comes_again_only_after_all_others() -> None:
+def test_a_repeated_text_comes_after_all_others() -> None:
     same = np.array([1, 0, 0], dtype=np.float32)
     vectors = [same, same, np.array([0.99, 0.1, 0], dtype=np.float32), same, np.array([0, 1, 0], dtype=np.float32)]
     texts = ["x", "x", "y", "x", "z"]
@@ -68,7 +68,7 @@ def test_a_text_that_was_chosen_comes_again_only_after_all_others() -> None:
     assert found[3:] == [1, 3]
 
 
-def test_ties_go_to_the_first_and_candidates_without_a_vector_are_like_none() -> None:
+def test_ties_keep_their_order_and_a_missing_vector_is_similar_to_none() -> None:
     vector = np.array([0.6, 0.8], dtype=np.float32)
     assert mmr([1, 1, 1, 1], [vector] * 4, list("abcd"), k=3, balance=0.5) == [0, 1, 2]
     assert mmr([1, 0.9, 0.8], [vector, vector, None], list("abc"), k=2, balance=0.5) == [0, 2]
@@ -79,7 +79,7 @@ def test_ties_go_to_the_first_and_candidates_without_a_vector_are_like_none() ->
 
 
 @pytest.mark.parametrize("balance", [-0.1, 1.01, float("nan")])
-def test_an_impossible_balance_is_refused(balance: float) -> None:
+def test_an_invalid_balance_is_refused(balance: float) -> None:
     with pytest.raises(UsageError, match="; choose 0"):
         mmr([1], [None], ["a"], k=1, balance=balance)
 
@@ -92,7 +92,7 @@ def space(built: Engine) -> EmbeddingSpace:
     return found
 
 
-def test_stored_vectors_are_those_of_the_table(built: Engine, space: EmbeddingSpace) -> None:
+def test_vectors_are_read_as_they_are_stored(built: Engine, space: EmbeddingSpace) -> None:
     expected = rows(
         built,
         "SELECT c.id, c.content_hash, e.embedding::text FROM rag.document_chunks c "
@@ -106,7 +106,7 @@ def test_stored_vectors_are_those_of_the_table(built: Engine, space: EmbeddingSp
         np.testing.assert_allclose(found[id_][1], np.array(written[1:-1].split(","), dtype=np.float32), rtol=1e-6)
 
 
-def test_candidates_of_a_search_are_made_diverse_by_their_stored_vectors(built: Engine, space: EmbeddingSpace) -> None:
+def test_candidates_of_a_search_are_diversified_by_their_stored_vectors(built: Engine, space: EmbeddingSpace) -> None:
     copies = [
         id_
         for (id_,) in rows(
@@ -131,7 +131,7 @@ def test_candidates_of_a_search_are_made_diverse_by_their_stored_vectors(built: 
     assert best[0] == candidates[0]
     assert {id_ for _, id_ in best[1:5]} == set(others)
     assert best[5:] == candidates[1:3]
-    # The text of one has no vector: it takes part all the same.
+    # A candidate without a vector takes part, too.
     change(
         built,
         "DELETE FROM rag.embeddings WHERE content_hash = (SELECT content_hash FROM rag.document_chunks WHERE id = :id)",

@@ -1,4 +1,4 @@
-"""What stands around a hit: exactly what the document has there."""
+"""The context of a hit is exactly the text of its document."""
 
 from collections.abc import Sequence
 from uuid import UUID, uuid4
@@ -18,8 +18,8 @@ from tests.support.runs import rows
 CONTENT = "🦓 one.\n\n  señal two\r three 海豚 four; fünf.\n\n\nsix 🦓🦓 end"
 
 
-def cut(row: DocumentRow, spans: Sequence[tuple[int, int]], chunking: str = "c1") -> ChunkedDocument:
-    """The document with chunks at these offsets, which may share text or leave some out."""
+def split(row: DocumentRow, spans: Sequence[tuple[int, int]], chunking: str = "c1") -> ChunkedDocument:
+    """The document with chunks at these offsets, which may overlap or leave gaps."""
     chunks = []
     for index, (start, end) in enumerate(spans):
         text = row.content[start:end]
@@ -35,7 +35,7 @@ def store(engine: Engine, *documents: tuple[DocumentRow, ChunkedDocument], chunk
             write_chunks(connection, chunking, [chunks])
 
 
-def around(engine: Engine, ids: Sequence[UUID], neighbours: int) -> dict[UUID, ChunkContext]:
+def contexts(engine: Engine, ids: Sequence[UUID], neighbours: int) -> dict[UUID, ChunkContext]:
     with engine.connect() as connection:
         return fetch_contexts(connection, ids, neighbours)
 
@@ -46,14 +46,14 @@ def around(engine: Engine, ids: Sequence[UUID], neighbours: int) -> dict[UUID, C
     ids=["gaps", "overlaps", "one inside another"],
 )
 @pytest.mark.parametrize("neighbours", [0, 1, 2, 100])
-def test_text_runs_from_the_first_neighbour_to_the_last(
+def test_the_text_spans_the_first_to_the_last_neighbour(
     engine: Engine, spans: list[tuple[int, int]], neighbours: int
 ) -> None:
     row = document(content=CONTENT)
     other = document("b.md", content="x" + CONTENT)
-    chunked = cut(row, spans)
-    store(engine, (row, chunked), (other, cut(other, [(0, 3), (5, 20)])))
-    found = around(engine, [chunk.id for chunk in chunked.chunks], neighbours)
+    chunked = split(row, spans)
+    store(engine, (row, chunked), (other, split(other, [(0, 3), (5, 20)])))
+    found = contexts(engine, [chunk.id for chunk in chunked.chunks], neighbours)
     for index, chunk in enumerate(chunked.chunks):
         near = spans[max(0, index - neighbours) : index + neighbours + 1]
         start, end = min(start for start, _ in near), max(end for _, end in near)
@@ -62,25 +62,25 @@ def test_text_runs_from_the_first_neighbour_to_the_last(
 
 def test_chunks_of_another_chunking_are_no_neighbours(engine: Engine) -> None:
     row = document(content=CONTENT)
-    old, new = cut(row, [(0, 7), (9, 20), (20, 33)]), cut(row, [(0, 3), (3, 5), (5, 50)], "c2")
+    old, new = split(row, [(0, 7), (9, 20), (20, 33)]), split(row, [(0, 3), (3, 5), (5, 50)], "c2")
     store(engine, (row, old))
     store(engine, (row, new), chunking="c2")
-    found = around(engine, [old.chunks[2].id, new.chunks[0].id], 1)
+    found = contexts(engine, [old.chunks[2].id, new.chunks[0].id], 1)
     assert found[old.chunks[2].id] == ChunkContext(9, 33, CONTENT[9:33], 2)
     assert found[new.chunks[0].id] == ChunkContext(0, 5, CONTENT[0:5], 2)
 
 
-def test_a_chunk_of_an_earlier_text_stands_alone_until_the_document_is_cut_anew(engine: Engine) -> None:
+def test_a_chunk_of_an_earlier_text_has_no_neighbours_until_the_document_is_split_again(engine: Engine) -> None:
     row = document(content=CONTENT)
-    chunked = cut(row, [(0, 7), (9, 20), (20, 33)])
+    chunked = split(row, [(0, 7), (9, 20), (20, 33)])
     store(engine, (row, chunked))
     with engine.begin() as connection:
         write_documents(connection, [document(content="Quite another text, and a longer one than it was before.")])
     hit = chunked.chunks[1]
-    assert around(engine, [hit.id], 1) == {hit.id: ChunkContext(9, 20, CONTENT[9:20], 1)}
+    assert contexts(engine, [hit.id], 1) == {hit.id: ChunkContext(9, 20, CONTENT[9:20], 1)}
 
 
-def test_all_hits_take_one_statement_and_unknown_ids_are_left_out(built: Engine) -> None:
+def test_one_statement_serves_all_hits_and_unknown_ids_are_left_out(built: Engine) -> None:
     ids = [id_ for (id_,) in rows(built, "SELECT id FROM rag.document_chunks")]
     contents = dict(
         rows(
@@ -90,16 +90,16 @@ def test_all_hits_take_one_statement_and_unknown_ids_are_left_out(built: Engine)
     )
     statements = []
     event.listen(built, "before_cursor_execute", lambda *given: statements.append(given[2]))
-    found = around(built, [*ids, ids[0], uuid4()], 1)
+    found = contexts(built, [*ids, ids[0], uuid4()], 1)
     assert len(statements) == 1
     assert found.keys() == set(ids)
     for id_, context in found.items():
         assert contents[id_][context.char_start : context.char_end] == context.text
     assert max(context.chunks for context in found.values()) == 3
-    assert around(built, [], 1) == {}
+    assert contexts(built, [], 1) == {}
 
 
 @pytest.mark.parametrize("neighbours", [-1, 101])
-def test_impossible_numbers_of_neighbours_are_refused(engine: Engine, neighbours: int) -> None:
+def test_an_invalid_number_of_neighbours_is_refused(engine: Engine, neighbours: int) -> None:
     with pytest.raises(UsageError, match=f"context is {neighbours}; choose 0 to 100"):
-        around(engine, [uuid4()], neighbours)
+        contexts(engine, [uuid4()], neighbours)

@@ -1,12 +1,12 @@
-"""Reciprocal rank fusion, worked out by hand."""
+"""Reciprocal rank fusion, compared with results worked out by hand."""
 
 import pytest
 
 from rag_assets.search.ranking.fusion import reciprocal_rank_fusion
 
 
-def fuse(*rankings: str, **more: object) -> list[tuple[float, str]]:
-    return reciprocal_rank_fusion(rankings, str, **more)  # type: ignore[arg-type]
+def fuse(*rankings: str, **options: object) -> list[tuple[float, str]]:
+    return reciprocal_rank_fusion(rankings, str, **options)  # type: ignore[arg-type]
 
 
 def test_ranks_of_all_rankings_add_up() -> None:
@@ -26,8 +26,8 @@ def test_one_ranking_keeps_its_order() -> None:
     assert "".join(row for _, row in fuse("xyz", "")) == "xyz"
 
 
-def test_a_first_rank_in_one_ranking_beats_middling_ranks_in_both_and_not_the_second_ranks() -> None:
-    meaning, words = "xbpqrstuvm", "ybPQRSTUVm"
-    assert [row for _, row in fuse(meaning, words)][:4] == ["b", "x", "y", "m"]
-    # With the constant of the paper, being in both rankings is all.
-    assert [row for _, row in fuse(meaning, words, constant=60)][:3] == ["b", "m", "x"]
+def test_a_first_rank_in_one_ranking_beats_middle_ranks_in_both_but_not_second_ranks() -> None:
+    vector, keyword = "xbpqrstuvm", "ybPQRSTUVm"
+    assert [row for _, row in fuse(vector, keyword)][:4] == ["b", "x", "y", "m"]
+    # With the paper's constant, only being in both rankings matters.
+    assert [row for _, row in fuse(vector, keyword, constant=60)][:3] == ["b", "m", "x"]

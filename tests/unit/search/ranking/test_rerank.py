@@ -1,4 +1,4 @@
-"""Reranking: orders, ties and refusals with rerankers of the test, and a real cross-encoder with fixed weights."""
+"""Reranking: order, ties and errors with fake rerankers, and a real cross-encoder with fixed weights."""
 
 import json
 import shutil
@@ -14,22 +14,22 @@ from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.ranking.rerank import CrossEncoderReranker, get_reranker, rerank, reranker_from_settings
 from rag_assets.settings.settings import Settings
 
-QUESTION = "Who feeds the whale?"
+QUERY = "Who feeds the whale?"
 TEXTS = [f"The keeper feeds {number} zebras. " + "And so on. " * (number % 7) for number in range(80)]
 
 
 class ByLength:
-    """Longer is better; remembers what it was asked."""
+    """Scores texts by their length, and records its calls."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, list[str]]] = []
+        self.calls: list[tuple[str, list[str]]] = []
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
-        self.asked.append((query, list(texts)))
+        self.calls.append((query, list(texts)))
         return [len(text) for text in texts]
 
 
-class Giving:
+class FixedScores:
     def __init__(self, scores: Sequence[Any]) -> None:
         self.scores = scores
 
@@ -37,47 +37,47 @@ class Giving:
         return self.scores
 
 
-def test_candidates_are_ordered_by_their_new_score_and_ties_stay() -> None:
+def test_candidates_are_sorted_by_their_new_score_and_ties_keep_their_order() -> None:
     reranker = ByLength()
     rows = [(1, "bb"), (2, "a"), (3, "ccc"), (4, "dd"), (5, "bb")]
-    found = rerank(reranker, "q", rows, text_of=lambda row: row[1], most=50)
+    found = rerank(reranker, "q", rows, text_of=lambda row: row[1], limit=50)
     assert found == [(3, (3, "ccc")), (2, (1, "bb")), (2, (4, "dd")), (2, (5, "bb")), (1, (2, "a"))]
-    # The text that stands there twice was asked for once.
-    assert reranker.asked == [("q", ["bb", "a", "ccc", "dd"])]
+    # The repeated text was scored once.
+    assert reranker.calls == [("q", ["bb", "a", "ccc", "dd"])]
 
 
-def test_candidates_beyond_the_most_follow_as_they_were() -> None:
-    found = rerank(ByLength(), "q", ["a", "bb", "dddd", "ccc"], text_of=str, most=2)
+def test_candidates_beyond_the_limit_follow_in_their_order() -> None:
+    found = rerank(ByLength(), "q", ["a", "bb", "dddd", "ccc"], text_of=str, limit=2)
     assert found == [(2, "bb"), (1, "a"), (None, "dddd"), (None, "ccc")]
 
 
-def test_nothing_to_rerank_asks_nothing() -> None:
+def test_without_candidates_the_reranker_is_not_called() -> None:
     reranker = ByLength()
-    assert rerank(reranker, "q", list[str](), text_of=str, most=5) == []
-    assert reranker.asked == []
+    assert rerank(reranker, "q", list[str](), text_of=str, limit=5) == []
+    assert reranker.calls == []
 
 
 @pytest.mark.parametrize(
     ("scores", "message"),
     [
-        ([1.0], "gave 1 scores for 2 texts"),
-        ([1.0, float("nan")], "gave the score nan"),
+        ([1.0], "returned 1 scores for 2 texts"),
+        ([1.0, float("nan")], "returned the score nan"),
         ([1, float("-inf")], "-inf"),
-        (None, "gave None; it must give one finite number for each text"),
-        (["good", "bad"], "gave \\['good', 'bad'\\]; it must give"),
+        (None, "returned None; it must return one finite number for each text"),
+        (["good", "bad"], "returned \\['good', 'bad'\\]; it must return"),
     ],
 )
 def test_a_reranker_that_does_not_score_each_text_is_refused(scores: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        rerank(Giving(scores), "q", ["a", "b"], text_of=str, most=5)
+        rerank(FixedScores(scores), "q", ["a", "b"], text_of=str, limit=5)
 
 
-def test_without_a_reranker_set_the_error_says_what_to_set() -> None:
+def test_without_a_reranker_the_error_names_the_setting() -> None:
     with pytest.raises(UsageError, match="set RAG_ASSETS_RERANKER to a cross-encoder"):
         reranker_from_settings(Settings(_env_file=None))
 
 
-def test_the_reranker_that_settings_name_is_one_a_process_and_loads_nothing_yet() -> None:
+def test_the_reranker_of_the_settings_is_shared_and_loaded_later() -> None:
     settings = Settings(_env_file=None, reranker="some/model", reranker_revision="abc", device="cpu")
     found = reranker_from_settings(settings)
     assert found is get_reranker("some/model", "abc", device="cpu")
@@ -85,7 +85,7 @@ def test_the_reranker_that_settings_name_is_one_a_process_and_loads_nothing_yet(
     assert not found.loaded
 
 
-def test_a_model_that_is_nowhere_is_one_clear_error_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_model_is_the_same_clear_error_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     reranker = CrossEncoderReranker("some-nowhere/cross-encoder")
     for _ in range(2):
@@ -97,7 +97,7 @@ def test_a_model_that_is_nowhere_is_one_clear_error_each_time(tmp_path: Path, mo
         CrossEncoderReranker("no such/folder/anywhere").score("q", ["a"])
 
 
-def test_a_model_that_makes_vectors_is_no_cross_encoder() -> None:
+def test_an_embedding_model_is_refused() -> None:
     folder = find_model("sentence-transformers/all-MiniLM-L6-v2").path
     with pytest.raises(UsageError, match=r"is no cross-encoder \(its architecture is BertModel\)"):
         CrossEncoderReranker(str(folder)).score("q", ["a"])
@@ -105,7 +105,7 @@ def test_a_model_that_makes_vectors_is_no_cross_encoder() -> None:
 
 @pytest.fixture(scope="session")
 def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cross-encoder as sentence-transformers saves it: one layer, fixed weights, the tokenizer of a real model."""
+    """A saved cross-encoder: one layer, fixed weights, the tokenizer of a real model."""
     return make_cross_encoder(tmp_path_factory.mktemp("cross") / "model", labels=1)
 
 
@@ -130,28 +130,28 @@ def make_cross_encoder(folder: Path, *, labels: int) -> Path:
     return folder
 
 
-def test_scores_are_those_of_sentence_transformers_and_always_the_same(cross_encoder: Path) -> None:
+def test_scores_equal_those_of_sentence_transformers_and_are_reproducible(cross_encoder: Path) -> None:
     from sentence_transformers import CrossEncoder
 
     reranker = CrossEncoderReranker(str(cross_encoder), device="cpu")
     assert not reranker.loaded
-    found = reranker.score(QUESTION, TEXTS)
+    found = reranker.score(QUERY, TEXTS)
     assert reranker.loaded
     model = CrossEncoder(str(cross_encoder), device="cpu", local_files_only=True)
-    # One by one: what stands beside a text in a batch changes nothing.
-    expected = [float(model.predict((QUESTION, text), show_progress_bar=False)) for text in TEXTS]
+    # One by one: the other texts of a batch change nothing.
+    expected = [float(model.predict((QUERY, text), show_progress_bar=False)) for text in TEXTS]
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert max(found) - min(found) > 0.1
-    assert reranker.score(QUESTION, TEXTS) == found
-    assert reranker.score(QUESTION, ["a very long text " * 5_000, "", "🦓 \0 \u2028"])
-    assert reranker.score(QUESTION, []) == []
+    assert reranker.score(QUERY, TEXTS) == found
+    assert reranker.score(QUERY, ["a very long text " * 5_000, "", "🦓 \0 \u2028"])
+    assert reranker.score(QUERY, []) == []
 
 
-def test_candidates_are_reranked_by_a_real_model(cross_encoder: Path) -> None:
+def test_candidates_are_reranked_by_a_cross_encoder(cross_encoder: Path) -> None:
     reranker = CrossEncoderReranker(str(cross_encoder), device="cpu")
-    scores = dict(zip(TEXTS, reranker.score(QUESTION, TEXTS), strict=True))
+    scores = dict(zip(TEXTS, reranker.score(QUERY, TEXTS), strict=True))
     candidates = [*TEXTS[:40], TEXTS[3]]
-    found = rerank(reranker, QUESTION, candidates, text_of=str, most=50)
+    found = rerank(reranker, QUERY, candidates, text_of=str, limit=50)
     assert [text for _, text in found] == sorted(candidates, key=lambda text: -scores[text])
     places = [place for place, (_, text) in enumerate(found) if text == TEXTS[3]]
     assert places[1] == places[0] + 1
@@ -163,7 +163,7 @@ def test_a_model_with_several_scores_or_broken_files_is_refused(cross_encoder: P
         CrossEncoderReranker(str(several)).score("q", ["a"])
     broken = tmp_path / "broken"
     shutil.copytree(cross_encoder, broken)
-    (broken / "model.safetensors").write_bytes(b"nothing of the kind")
+    (broken / "model.safetensors").write_bytes(b"no safetensors")
     with pytest.raises(ServiceError, match=r"the reranker .* cannot be loaded: .*set RAG_ASSETS_RERANKER"):
         CrossEncoderReranker(str(broken)).score("q", ["a"])
     for config in ("{", json.dumps([])):
