@@ -28,6 +28,7 @@ from rag_assets.db.spaces.partitions import has_partition, partition_name
 from rag_assets.db.spaces.pending import pending_documents
 from rag_assets.db.spaces.spaces import SpaceDefinition, get_live_space
 from rag_assets.db.spaces.text_kinds import Kind, TextSource, text_source
+from rag_assets.documents.parsing.parser import is_current_reader
 from rag_assets.documents.text import content_hash
 from rag_assets.embedding.encoder import Encoder, token_batches
 from rag_assets.pipeline.stages.vector_reuse import adoptable
@@ -49,15 +50,17 @@ class Plan:
     """The cost of one kind of texts: `space` has their vectors then; None where it has not been begun.
 
     `changes` has what differs from the live space (None: as nothing serves yet). `texts` are all distinct ones,
-    `texts_to_embed` those whose vectors can be taken over from no space. `estimated`: part of the documents were cut
-    to see, or tokens go by the length of texts. Minutes are None where no run has done the like; bytes are those of
-    the space when it is complete, of which `bytes_there` lie there already.
+    `texts_to_embed` those whose vectors can be taken over from no space. `estimated`: part of the documents were cut to
+    see, or tokens go by the length of texts. `documents_to_read` are documents that another version of their parser
+    read, which the next run reads again; the other figures are of the text that is stored. Minutes are None where no
+    run has done the like; bytes are those of the space when it is complete, of which `bytes_there` lie there already.
     """
 
     kind: Kind
     live: int | None
     space: int | None
     changes: dict[str, dict[str, Any]]
+    documents_to_read: int
     documents_to_cut: int
     texts: int
     texts_to_embed: int
@@ -95,6 +98,7 @@ def plan(
         indexed = space.id is not None and not new and index_state(connection, space).serves
         index_s = estimate_seconds(connection, index_work(space), 0.0 if indexed else index_amount(space, texts))
         bytes_there = _bytes_there(connection, space)
+        to_read = _documents_to_read(connection) if kind == "chunks" else 0
         some = sample.some or (_some_texts(connection, stored) if embedding_s is None else [])
     if embedding_s is None and some and calibrate is not None:
         embedding_s = tokens * _seconds_a_token(calibrate(space), some, settings.batch_tokens)
@@ -103,6 +107,7 @@ def plan(
         live=live.id if live else None,
         space=space.id,
         changes=_changes(live, target.definition),
+        documents_to_read=to_read,
         documents_to_cut=sample.documents,
         texts=texts,
         texts_to_embed=new,
@@ -122,6 +127,13 @@ def _known(connection: Connection, definition: SpaceDefinition) -> EmbeddingSpac
     with Session(bind=connection, expire_on_commit=False) as session:
         found = session.scalar(select(EmbeddingSpace).where(EmbeddingSpace.fingerprint == definition.fingerprint))
     return found or EmbeddingSpace(**asdict(definition), status="building")
+
+
+def _documents_to_read(connection: Connection) -> int:
+    readers = connection.execute(
+        select(Document.reader, func.count()).where(Document.reader.is_not(None)).group_by(Document.reader)
+    )
+    return sum(documents for reader, documents in readers if reader is not None and not is_current_reader(reader))
 
 
 def _has_vector(connection: Connection, space: EmbeddingSpace, content_hash: Any) -> Exists:

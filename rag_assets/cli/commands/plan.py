@@ -66,8 +66,10 @@ def _show(plan: "Plan") -> None:
         changes = (_change(name, pair["live"], pair["wanted"]) for name, pair in plan.changes.items())
         what = f"another space than live space {plan.live}: {', '.join(changes)}"
     about = "about " if plan.estimated else ""
+    read = f"  to read again, with another version of their parser: {plan.documents_to_read:,} documents"
     lines = (
         f"{plan.kind}: {what}",
+        *((read,) if plan.documents_to_read else ()),
         f"  to cut: {plan.documents_to_cut:,} documents",
         f"  to embed: {about}{plan.texts_to_embed:,} of {plan.texts:,} texts, {about}{plan.tokens_to_embed:,} tokens",
         f"  time: {_time(plan.embedding_minutes)} to embed, {_time(plan.index_minutes)} to build the index",

@@ -17,7 +17,7 @@ from rag_assets.documents.text import clean, clean_title, clean_value
 from rag_assets.documents.versions import READER_VERSION, document_library_version
 from rag_assets.errors import DocumentError, UsageError
 
-__all__ = ["ReadText", "Readers", "file_type", "reader_version"]
+__all__ = ["ReadText", "Readers", "file_type", "is_current_reader", "reader_version"]
 
 # The first line of a table or a record is not a title, and the name of a sheet hardly ever is.
 _WITHOUT_HEADINGS = frozenset({"csv", "json", "jsonl", "xlsx", "xls", "ods"})
@@ -36,7 +36,16 @@ class ReadText:
 
 def reader_version(file_path: str) -> str:
     """Identifies the code that reads files of this name. A document with another version stored is read again."""
-    kind = file_type(file_path)
+    return _version_for(file_type(file_path))
+
+
+def is_current_reader(stored_version: str) -> bool:
+    """Whether this version, which `reader_version` once returned, still reads its type of files."""
+    kind = stored_version.partition("+")[0].rpartition("-")[0]
+    return stored_version == _version_for(kind)
+
+
+def _version_for(kind: str) -> str:
     ours = f"{kind}-{READER_VERSION}"
     needs_library = kind not in VERBATIM and kind not in STRUCTURED_TEXT - {"html"}
     return f"{ours}+xberg-{document_library_version()}" if needs_library else ours

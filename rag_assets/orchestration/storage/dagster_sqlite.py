@@ -28,13 +28,6 @@ def replace_storages(
     storage._event_log_storage = make_events(storage._event_log_storage._base_dir)
 
 
-def busy_timeout_s() -> float:
-    """How long a statement waits for another process that writes the file."""
-    from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
-
-    return float(SQLITE_BUSY_TIMEOUT_SECONDS)
-
-
 class ExtensibleEventLog(SqliteEventLogStorage):
     """Dagster's event log: a file (`shard`) for each run, and one for what is asked across runs, `index_shard`.
 

@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 import dagster as dg
 from sqlalchemy import Connection, Engine, NullPool, create_engine, inspect
 
-from rag_assets.orchestration.storage.dagster_sqlite import busy_timeout_s
 from rag_assets.orchestration.storage.event_watcher import PollingEventLog
 from rag_assets.orchestration.storage.open_files import OpenFiles
 from rag_assets.orchestration.storage.pool_claims import PoolWaitingEventLog
@@ -21,7 +20,7 @@ class PooledEventLog(PoolWaitingEventLog, PollingEventLog):
     """Dagster's event log, in the same files."""
 
     def __init__(self, base_dir: str) -> None:
-        self._files = OpenFiles(timeout_s=busy_timeout_s())
+        self._files = OpenFiles()
         # Tables, columns and indexes that were found: Dagster asks for them with each event or asset, and they stay.
         self._found: set[tuple[str, str]] = set()
         self._transactions: dict[str, Connection] | None = None

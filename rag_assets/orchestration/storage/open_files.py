@@ -7,14 +7,14 @@ from sqlalchemy import Engine, QueuePool, create_engine
 
 # Each run has a file of its own, and a web server reads many.
 MAX_OPEN = 8
+# How long a statement waits for another process that writes the file; Dagster's own storage waits as long.
+BUSY_TIMEOUT_S = 30
 
 
 class OpenFiles:
     """One engine for each file, with one connection that stays open, for the MAX_OPEN files that were used last."""
 
-    def __init__(self, *, timeout_s: float) -> None:
-        """`timeout_s` is how long a statement waits for another process that writes the file."""
-        self._connect_args = {"timeout": timeout_s}
+    def __init__(self) -> None:
         self._engines: OrderedDict[str, Engine] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -22,9 +22,8 @@ class OpenFiles:
         with self._lock:
             engine = self._engines.get(address)
             if engine is None:
-                engine = create_engine(
-                    address, poolclass=QueuePool, pool_size=1, max_overflow=-1, connect_args=self._connect_args
-                )
+                timeout = {"timeout": BUSY_TIMEOUT_S}
+                engine = create_engine(address, poolclass=QueuePool, pool_size=1, max_overflow=-1, connect_args=timeout)
                 self._engines[address] = engine
             self._engines.move_to_end(address)
             while len(self._engines) > MAX_OPEN:

@@ -19,13 +19,13 @@ from sqlalchemy import Connection
 from rag_assets.orchestration.storage.dagster_sqlite import (
     DagsterSqliteStorage,
     ExtensibleRunStorage,
-    busy_timeout_s,
     replace_storages,
 )
 from rag_assets.orchestration.storage.open_files import OpenFiles
 
-# The lowest and the highest version of Dagster that the tests of this storage passed with.
-TESTED_VERSIONS = ("1.13.0", "1.13.28")
+# The lowest and the highest version of Dagster with which the tests of this storage passed. 1.13.0 does not store the
+# events of an asset in one transaction, which this storage builds on.
+TESTED_VERSIONS = ("1.13.27", "1.13.28")
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class PooledRunStorage(ExtensibleRunStorage):
     """Dagster's history of runs, in the same file."""
 
     def __init__(self, address: str) -> None:
-        self._files = OpenFiles(timeout_s=busy_timeout_s())
+        self._files = OpenFiles()
         super().__init__(address)
 
     @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from rag_assets.documents.parsing import parser
 from rag_assets.pipeline import estimate
 from rag_assets.pipeline.estimate import plan
 from rag_assets.settings.settings import load_settings
@@ -72,6 +73,24 @@ def test_a_change_costs_what_its_plan_says(
     after = plan(steps.engine, load_settings())
     assert (after.space, after.texts, after.texts_to_embed, after.tokens_to_embed) == (2, planned.texts, 0, 0)
     assert (after.embedding_minutes, after.index_minutes, after.minutes) == (0, 0, 0)
+
+
+def test_another_version_of_a_parser_reads_its_documents_again(
+    steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "zoo" / "plain.txt", "The zebra is striped. " * 20)
+    for number in range(3):
+        write(tmp_path / "zoo" / f"{number}.html", f"<h1>Animal {number}</h1><p>It walks and eats. " * 20)
+    steps.project("zoo", tmp_path / "zoo")
+    steps.all("zoo")
+    assert plan(steps.engine, load_settings()).documents_to_read == 0
+    monkeypatch.setattr(parser, "document_library_version", lambda: "1.99.0")
+    assert plan(steps.engine, load_settings()).documents_to_read == 3
+    steps.documents("zoo")
+    assert plan(steps.engine, load_settings()).documents_to_read == 0
+    readers = rows(steps.engine, "SELECT DISTINCT reader FROM rag.documents WHERE file_type = 'html'")
+    assert len(readers) == 1
+    assert readers[0][0].endswith("+xberg-1.99.0")
 
 
 def test_before_the_first_run_all_that_was_read_is_to_be_embedded(steps: Steps, zoo: Path) -> None:

@@ -12,7 +12,7 @@ NUMBER = (float, int, type(None))
 PLAN = {
     "plans": [
         {"kind": str, "live": (int, type(None)), "space": (int, type(None)), "changes": dict, "estimated": bool}
-        | dict.fromkeys(("documents_to_cut", "texts", "texts_to_embed", "tokens_to_embed"), int)
+        | dict.fromkeys(("documents_to_read", "documents_to_cut", "texts", "texts_to_embed", "tokens_to_embed"), int)
         | dict.fromkeys(("table_bytes", "index_bytes", "bytes_there"), int)
         | dict.fromkeys(("embedding_minutes", "index_minutes", "minutes"), NUMBER)
     ]
