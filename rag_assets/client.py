@@ -55,11 +55,12 @@ if TYPE_CHECKING:
 
     from rag_assets.db.models import EmbeddingSpace
     from rag_assets.db.reports.health import HealthCheck
+    from rag_assets.db.spaces.text_kinds import Kind
     from rag_assets.embedding.encoder import Encoder
     from rag_assets.search.analysis.aggregates import Aggregate
     from rag_assets.search.analysis.provenance import Provenance
     from rag_assets.search.evaluation.run import EvaluationReport
-    from rag_assets.search.kinds.dispatch import AnyAnswer, Kind, MixedAnswer
+    from rag_assets.search.kinds.dispatch import AnyAnswer, MixedAnswer
     from rag_assets.search.kinds.memories import MemoryAnswer, MemoryOptions
     from rag_assets.search.kinds.messages import MessageAnswer, MessageOptions
     from rag_assets.search.ranking.rerank import Reranker
@@ -128,7 +129,8 @@ class Client:
 
         Options: `k`, `mode` (vector, text, hybrid), `filters` or the single filters (`project`, `file_type`,
         `path_glob`, `metadata`, `created_from` …), `min_score`, `weights`, `rrf_constant`, `distance`, `exact`,
-        `ef_search`, `rerank`, `mmr`, `context`, `timeout_s`. `kinds` may name `messages` or `memories`, or several.
+        `ef_search`, `rerank`, `mmr`, `context`, `timeout_s`. `kinds` may name `messages`, `memories` or a table that
+        another package registers (whose options are `TableOptions`), or several.
 
         Raises UsageError for a query or an option that cannot be, ServiceError while the database or the model is
         away, while no space is live, or when the search took longer than `timeout_s`.

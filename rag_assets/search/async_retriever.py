@@ -19,9 +19,11 @@ from rag_assets.settings.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from rag_assets.search.kinds.dispatch import AnyAnswer, Kind, MixedAnswer
+    from rag_assets.db.spaces.text_kinds import Kind
+    from rag_assets.search.kinds.dispatch import AnyAnswer, MixedAnswer
     from rag_assets.search.kinds.memories import MemoryAnswer, MemoryOptions
     from rag_assets.search.kinds.messages import MessageAnswer, MessageOptions
+    from rag_assets.search.kinds.tables import TableAnswer, TableOptions
 
 
 class AsyncRetriever:
@@ -96,6 +98,9 @@ class AsyncRetriever:
 
     async def search_memories(self, query: Query, **options: Unpack["MemoryOptions"]) -> "MemoryAnswer":
         return await greenlet_spawn(self._retriever.search_memories, query, **options)
+
+    async def search_table(self, kind: str, query: Query, **options: Unpack["TableOptions"]) -> "TableAnswer":
+        return await greenlet_spawn(partial(self._retriever.search_table, kind, query, **options))
 
     async def explain_hit(self, chunk_id: UUID) -> Provenance:
         return await greenlet_spawn(self._retriever.explain_hit, chunk_id)

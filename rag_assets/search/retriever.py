@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.spaces.registered_tables import registered_kinds
 from rag_assets.errors import UsageError
 from rag_assets.search.analysis.aggregates import Aggregate, aggregate, centroid
 from rag_assets.search.analysis.chunk_selection import as_id, as_pair, find_document
@@ -28,9 +29,11 @@ from rag_assets.validation import format_value
 
 if TYPE_CHECKING:
     # Imported by the first such search: the pipeline has no use for them, and for what they import.
-    from rag_assets.search.kinds.dispatch import AnyAnswer, Kind, MixedAnswer
+    from rag_assets.db.spaces.text_kinds import Kind
+    from rag_assets.search.kinds.dispatch import AnyAnswer, MixedAnswer
     from rag_assets.search.kinds.memories import MemoryAnswer, MemoryOptions
     from rag_assets.search.kinds.messages import MessageAnswer, MessageOptions
+    from rag_assets.search.kinds.tables import TableAnswer, TableOptions
 
 
 class Retriever:
@@ -61,6 +64,7 @@ class Retriever:
         self._live = Live(self._reader, space=space)
         self._live_messages = Live(self._reader, "messages")
         self._live_memories = Live(self._reader, "memories")
+        self._live_tables: dict[str, Live] = {}
         self._asking = Asking(self._reader, waiting, encoder)
         self._counts = Counts()
         self._ef_search = ef_search
@@ -93,7 +97,8 @@ class Retriever:
     def search(self, query: Query, *, kinds: Any = "chunks", **options: Any) -> Any:
         """The best chunks for a question or a vector, best first; see `Options`.
 
-        Of other `kinds` (messages, memories), what `search_messages` and `search_memories` find; of several together,
+        Of other `kinds` (messages, memories, a registered table), what `search_messages`, `search_memories` and
+        `search_table` find; of several together,
         the best of each in turn (see `MixedAnswer`), and an option goes to the kinds that know it.
 
         Raises UsageError for what cannot be asked (an empty question, k outside 1..1000, an unknown project, a
@@ -108,6 +113,7 @@ class Retriever:
             "chunks": partial(self.search, query),
             "messages": partial(self.search_messages, query),
             "memories": partial(self.search_memories, query),
+            **{kind: partial(self.search_table, kind, query) for kind in registered_kinds()},
         }
         return search_kinds(ways, kinds, options)
 
@@ -227,3 +233,15 @@ class Retriever:
         from rag_assets.search.kinds.memories import search_memories
 
         return search_memories(self._reader, self._asking, self._live_memories, query, options)
+
+    def search_table(self, kind: str, query: Query, **options: Unpack["TableOptions"]) -> "TableAnswer":
+        """The rows of a registered table that are nearest to a query, best first; see `TableOptions`.
+
+        Raises what `search` does; an unknown table or column is a UsageError.
+        """
+        from rag_assets.search.kinds.tables import search_table
+
+        live = self._live_tables.setdefault(kind, Live(self._reader, kind))
+        return search_table(
+            kind, self._reader, self._asking, live, self._counts, query, options, ef_search=self._ef_search
+        )

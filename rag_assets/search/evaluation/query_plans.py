@@ -31,9 +31,13 @@ def index_search_statement(space: EmbeddingSpace, k: int, ef_search: int) -> Sel
             from rag_assets.search.kinds.message_filters import MESSAGES
 
             return nearest_rows(space, k, MESSAGES, candidates)
-        case _:
+        case "memories":
             # Recall weighs them by more than their distance, and asks the index for the nearest texts alone.
             return nearest_texts(space, partition(space.id), k, candidates=candidates)
+        case _:
+            from rag_assets.search.kinds.tables import table_subject
+
+            return nearest_rows(space, k, table_subject(space.kind), candidates)
 
 
 def explain_statement(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> dict[str, Any]:

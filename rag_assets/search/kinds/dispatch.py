@@ -1,21 +1,20 @@
-"""One question to several kinds of what is stored: chunks, messages, memories, each found by its own search."""
+"""One query to several kinds of texts: chunks, messages, memories and registered tables, each by its own search."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias
 
+from rag_assets.db.spaces.text_kinds import Kind, list_kinds
 from rag_assets.errors import UsageError
 from rag_assets.search.kinds.memories import MemoryAnswer, MemoryHit, MemoryOptions
 from rag_assets.search.kinds.messages import MessageAnswer, MessageHit, MessageOptions
+from rag_assets.search.kinds.tables import TableAnswer, TableHit, TableOptions
 from rag_assets.search.request import Options, check_options
 from rag_assets.search.results import Answer, Hit
 from rag_assets.validation import check_names, format_value
 
-Kind = Literal["chunks", "messages", "memories"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-
-AnyHit: TypeAlias = Hit | MessageHit | MemoryHit
-AnyAnswer: TypeAlias = Answer | MessageAnswer | MemoryAnswer
+AnyHit: TypeAlias = Hit | MessageHit | MemoryHit | TableHit
+AnyAnswer: TypeAlias = Answer | MessageAnswer | MemoryAnswer | TableAnswer
 
 _OPTIONS: dict[Kind, Mapping[str, Any]] = {
     "chunks": Options.__annotations__,
@@ -49,10 +48,10 @@ def search_kinds(
     wanted = _kinds(kinds)
     if len(wanted) == 1:
         return ways[wanted[0]](**options)
-    known = dict.fromkeys(name for kind in wanted for name in _OPTIONS[kind])
+    known = dict.fromkeys(name for kind in wanted for name in _options_of(kind))
     check_options(f"a search of {' and '.join(wanted)}", options, known)
     answers = {
-        kind: ways[kind](**{name: value for name, value in options.items() if name in _OPTIONS[kind]})
+        kind: ways[kind](**{name: value for name, value in options.items() if name in _options_of(kind)})
         for kind in wanted
     }
     found: list[AnyHit] = [hit for answer in answers.values() for hit in answer.hits]
@@ -66,8 +65,12 @@ def search_kinds(
     )
 
 
+def _options_of(kind: Kind) -> Mapping[str, Any]:
+    return _OPTIONS.get(kind, TableOptions.__annotations__)
+
+
 def _kinds(given: Any) -> list[Kind]:
-    named = dict.fromkeys(check_names("kinds", given))
-    if not named or not named.keys() <= set(KINDS):
-        raise UsageError(f"kinds is {format_value(given)}; choose one or several of {', '.join(KINDS)}.")
-    return [kind for name in named for kind in KINDS if kind == name]
+    named, kinds = list(dict.fromkeys(check_names("kinds", given))), list_kinds()
+    if not named or not set(named) <= set(kinds):
+        raise UsageError(f"kinds is {format_value(given)}; choose one or several of {', '.join(kinds)}.")
+    return named

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select
 
 from rag_assets.db.connections.compiled import text_literal
-from rag_assets.db.models import Base, Document, DocumentChunk, EmbeddingSpace, Project
+from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 
 CITED = (
     Project.name.label("project"),
@@ -36,7 +36,7 @@ class Subject:
     """
 
     columns: tuple[Any, ...]
-    table: type[Base]
+    table: type[Any]
     content_hash: Any
     joins: Callable[[Select[Any]], Select[Any]]
     in_force: Callable[[EmbeddingSpace], ColumnElement[bool]]

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.db.connections.engines import make_async_engine
+from rag_assets.db.spaces.text_kinds import BUILT_IN_KINDS
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.async_retriever import AsyncRetriever
-from rag_assets.search.kinds.dispatch import KINDS, AnyHit, MixedAnswer
+from rag_assets.search.kinds.dispatch import AnyHit, MixedAnswer
 from rag_assets.search.kinds.memories import MemoryHit
 from rag_assets.search.kinds.messages import MessageHit
 from rag_assets.search.results import Hit
@@ -59,7 +60,7 @@ def test_one_kind_is_its_own_search(spoken: Spoken, retriever: Retriever) -> Non
         assert chunks.hits == retriever.search(QUESTION, k=4).hits
 
 
-@pytest.mark.parametrize("kinds", [KINDS, ("memories", "chunks"), ["messages", "memories", "messages"]])
+@pytest.mark.parametrize("kinds", [BUILT_IN_KINDS, ("memories", "chunks"), ["messages", "memories", "messages"]])
 def test_of_several_kinds_the_best_of_each_come_in_turn(retriever: Retriever, kinds: Any) -> None:
     answer = retriever.search(QUESTION, kinds=kinds, k=7)
     assert isinstance(answer, MixedAnswer)
@@ -77,7 +78,7 @@ def test_of_several_kinds_the_best_of_each_come_in_turn(retriever: Retriever, ki
 
 def test_an_option_goes_to_the_kinds_that_know_it(spoken: Spoken, retriever: Retriever) -> None:
     ada = spoken.users["ada"]
-    answer = retriever.search(QUESTION, kinds=KINDS, k=100, user_id=ada, path_glob="d00*", roles="user")
+    answer = retriever.search(QUESTION, kinds=BUILT_IN_KINDS, k=100, user_id=ada, path_glob="d00*", roles="user")
     assert isinstance(answer, MixedAnswer)
     of = {kind: found.hits for kind, found in answer.answers.items()}
     assert {hit.file_path for hit in of["chunks"] if isinstance(hit, Hit)} == {"d00.md"}
@@ -96,7 +97,7 @@ def test_an_option_goes_to_the_kinds_that_know_it(spoken: Spoken, retriever: Ret
         ({"kinds": None}, "kinds is None"),
         ({"kinds": 3}, "kinds is 3"),
         ({"kinds": [1]}, "kinds has 1"),
-        ({"kinds": KINDS, "top_k": 3}, "a search of chunks and messages and memories has no option top_k"),
+        ({"kinds": BUILT_IN_KINDS, "top_k": 3}, "a search of chunks and messages and memories has no option top_k"),
         ({"kinds": ["chunks", "memories"], "roles": "user"}, "a search of chunks and memories has no option roles"),
         ({"kinds": ["chunks", "memories"], "k": 0}, "k is 0"),
         ({"kinds": "messages", "mode": "text"}, "a search of messages has no option mode"),
@@ -118,12 +119,12 @@ def test_on_an_event_loop_the_answers_are_the_same(spoken: Spoken, retriever: Re
         engine = make_async_engine(spoken.engine.url)
         try:
             asked = AsyncRetriever(engine, spoken.settings, encoder=encoder)
-            together = [asked.search(QUESTION, kinds=kinds, k=5) for kinds in (*KINDS, KINDS)]
+            together = [asked.search(QUESTION, kinds=kinds, k=5) for kinds in (*BUILT_IN_KINDS, BUILT_IN_KINDS)]
             return [ids(answer.hits) for answer in await asyncio.gather(*together)]
         finally:
             await engine.dispose()
 
-    expected = [ids(retriever.search(QUESTION, kinds=kinds, k=5).hits) for kinds in (*KINDS, KINDS)]
+    expected = [ids(retriever.search(QUESTION, kinds=kinds, k=5).hits) for kinds in (*BUILT_IN_KINDS, BUILT_IN_KINDS)]
     assert asyncio.run(work()) == expected
 
 
