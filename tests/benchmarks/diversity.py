@@ -37,12 +37,12 @@ def main() -> None:
         space = get_live_space(connection)
     assert space is not None
     retriever = Retriever(engine)
-    questions = read_queries(arguments.questions).questions
+    questions = read_queries(arguments.questions).queries
     for balance in BALANCES:
         found, alike, documents, took_ms = [], [], [], []
         for question in questions:
             answer = retriever.search(
-                question.query, k=PAGE, project=arguments.project, mode=arguments.mode, mmr=balance
+                question.text, k=PAGE, project=arguments.project, mode=arguments.mode, mmr=balance
             )
             ids = [hit.chunk_id for hit in answer.hits]
             with engine.connect() as connection:

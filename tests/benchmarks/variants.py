@@ -150,7 +150,7 @@ def main() -> None:
     if wanted["titles"]:
         embed_titles(engine)
     sets = {name: read_queries(Path(file)) for name, file in wanted["sets"].items()}
-    print("| variant |", " | ".join(f"{name} ({len(asked.questions)})" for name, asked in sets.items()), "| gain |")
+    print("| variant |", " | ".join(f"{name} ({len(asked.queries)})" for name, asked in sets.items()), "| gain |")
     print("|---" * (len(sets) + 2) + "|")
     first: list[float] = []
     for name, (retriever, mode, options) in variants(engine, wanted).items():
@@ -166,7 +166,7 @@ def ndcg(asked: EvaluationQuerySet, retriever: Any, mode: str, options: dict[str
         found: Answer = retriever.search(query, k=min(k, 100), mode=mode, **options)
         return found
 
-    return evaluate_search(asked.questions, search).metrics["ndcg@10"]
+    return evaluate_search(asked.queries, search).metrics["ndcg@10"]
 
 
 if __name__ == "__main__":

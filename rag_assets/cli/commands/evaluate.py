@@ -53,7 +53,7 @@ def _show(report: "EvaluationReport") -> None:
     from rag_assets.cli.output.reports import out
 
     found, settings = report.evaluation, report.settings
-    title = f"{len(found.judged)} questions, {settings['mode']}, {settings['documents']:,} documents"
+    title = f"{len(found.queries)} questions, {settings['mode']}, {settings['documents']:,} documents"
     table = Table(title=title, show_header=False, title_justify="left")
     for name, value in found.metrics.items():
         table.add_row(name, f"{value:.4f}")
@@ -63,7 +63,7 @@ def _show(report: "EvaluationReport") -> None:
         part = "embedding" if name.startswith("embedding_") else "database"
         table.add_row(f"{part} {name.removeprefix('embedding_')}", f"{milliseconds:.2f} ms")
     out.print(table)
-    lost = found.lost()
+    lost = found.worst()
     if lost:
         out.print("lost worst:")
     for one in lost:
@@ -71,9 +71,9 @@ def _show(report: "EvaluationReport") -> None:
 
 
 def _line(one: "QueryEvaluation") -> str:
-    wanted = [name for name, grade in sorted(one.question.relevant.items(), key=lambda item: -item[1]) if grade]
+    wanted = [name for name, grade in sorted(one.query.relevant.items(), key=lambda item: -item[1]) if grade]
     rank = next((rank for rank, name in enumerate(one.found, start=1) if name in wanted), None)
-    query = " ".join(one.question.query.split())
+    query = " ".join(one.query.text.split())
     shown = query if len(query) <= 100 else query[:99] + "…"
     where = f"first at rank {rank}" if rank else "not found"
     return f"  {one.metrics['ndcg@10']:.3f}  {shown}  ({where}; wanted {', '.join(wanted[:EXAMPLES])})"

@@ -44,13 +44,13 @@ def search_quality(engine: Engine, retriever: "Callable[[], Retriever]", project
             reasons.append(f"{expected.project}: {error}")
             continue
         found = report.evaluation
-        metadata["questions"] += len(found.judged)
+        metadata["questions"] += len(found.queries)
         # A number under the same name in each run: Dagster plots it over time.
         metadata |= {f"{expected.project} {name}": found.metrics[name] for name in METRICS}
         metadata[f"{expected.project} judged_documents_missing"] = len(report.missing)
         metadata |= {f"{expected.project} threshold {name}": least for name, least in expected.thresholds.items()}
         reasons += _missed(expected, report)
-        lost += [_row(expected.project, one) for one in found.lost(LOST)]
+        lost += [_row(expected.project, one) for one in found.worst(LOST)]
     if lost:
         metadata["lost_worst"] = table(("project", "question", "nDCG@10", "wanted", "found first"), lost)
     return Finding(not reasons, metadata, "; ".join(reasons))
@@ -65,10 +65,10 @@ def _missed(expected: QualityRequirement, report: "EvaluationReport") -> list[st
 
 
 def _row(project: str, one: "QueryEvaluation") -> tuple[str, ...]:
-    wanted = [name for name, grade in sorted(one.question.relevant.items(), key=lambda item: -item[1]) if grade]
+    wanted = [name for name, grade in sorted(one.query.relevant.items(), key=lambda item: -item[1]) if grade]
     return (
         project,
-        one.question.query,
+        one.query.text,
         f"{one.metrics['ndcg@10']:.3f}",
         ", ".join(wanted[:3]),
         ", ".join(one.found[:3]),
@@ -105,7 +105,7 @@ def answers_no_worse(
             reasons.append(f"{expected.project}: {error}")
             continue
         now, then = means
-        metadata["questions"] += len(then.judged)
+        metadata["questions"] += len(then.queries)
         for name in COMPARED:
             metadata |= {
                 f"{expected.project} {name}": then.metrics[name],

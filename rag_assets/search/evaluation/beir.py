@@ -1,4 +1,4 @@
-"""Judged questions in BEIR's layout: queries.jsonl, and qrels.tsv or qrels/test.tsv."""
+"""Evaluation queries in BEIR's layout: queries.jsonl, and qrels.tsv or qrels/test.tsv."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ from rag_assets.search.evaluation.jsonl import MAX_GRADE, parse_query_text, pars
 
 
 def read_beir(folder: Path) -> tuple[Mapping[str, str], Mapping[str, Mapping[str, int]]]:
-    """The questions by id, and for each judged one the grades of documents by id; as `read_questions` says."""
+    """The queries by id, and the grades of documents by query id and document id; see `read_queries`."""
     queries_file = folder / "queries.jsonl"
     judged_in = [folder / "qrels.tsv", folder / "qrels" / "test.tsv"]
     qrels_file = next((file for file in judged_in if file.is_file()), None)
@@ -24,7 +24,7 @@ def read_beir(folder: Path) -> tuple[Mapping[str, str], Mapping[str, Mapping[str
     relevant: dict[str, dict[str, int]] = {}
     for query, document, grade, where in _read_qrels(qrels_file):
         if query not in queries:
-            raise UsageError(f"{where}: question {query!r} is not in {queries_file.name}; add it there.")
+            raise UsageError(f"{where}: query {query!r} is not in {queries_file.name}; add it there.")
         relevant.setdefault(query, {})[document] = grade
     return queries, relevant
 
@@ -37,28 +37,28 @@ def _read_qrels(file: Path) -> Iterator[tuple[str, str, int, str]]:
             continue
         try:
             query, document, score = fields
-            # Negative scores mark junk in some sets; it answers as little as any other wrong document.
+            # Some sets mark junk by negative scores; it counts as not relevant.
             grade = max(0, int(score.removesuffix(".0")))
         except ValueError:
             raise UsageError(
-                f"{where}: {line[:80]!r} is not a question's id, a document's id and a whole number, with tabs between."
+                f"{where}: {line[:80]!r} is not a query id, a document id and an integer, separated by tabs."
             ) from None
         yield query, document, min(grade, MAX_GRADE), where
 
 
 def match_document_ids(file_paths: Iterable[str], ids: Iterable[str]) -> dict[str, str]:
-    """The judged id that each stored file stands for, of those that stand for one.
+    """The judged document id by file path, for the paths that match one.
 
-    A file stands for the id that is its path, its path without the last suffix, its name, or its name without the
-    last suffix; the first of these that is an id counts. What cannot be in a file's name is percent-encoded there
-    (`10.1000%2F182.txt` stands for `10.1000/182`).
+    A path matches the id that equals, in this order, the path, the path without its last suffix, the file name, or the
+    file name without its last suffix. Characters that file names cannot have are percent-encoded in them
+    (`10.1000%2F182.txt` matches `10.1000/182`).
     """
-    known = {spelled: name for name in ids for spelled in (quote(name, safe="", errors="replace"), name)}
+    by_spelling = {spelling: name for name in ids for spelling in (quote(name, safe="", errors="replace"), name)}
     found = {}
     for path in file_paths:
         name = path.rsplit("/", 1)[-1]
         spellings = (path, _without_suffix(path), name, _without_suffix(name))
-        match = next((known[spelled] for spelled in spellings if spelled in known), None)
+        match = next((by_spelling[spelling] for spelling in spellings if spelling in by_spelling), None)
         if match is not None:
             found[path] = match
     return found

@@ -1,4 +1,4 @@
-"""How well searches find what judged questions ask for, and how long they take."""
+"""Evaluate a search on evaluation queries: quality metrics and latency."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ MAX_CHUNKS = 1_000
 
 
 class TimedAnswer(Protocol):
-    """What a search gives; `Answer` of the retriever is one. `took_ms` is the database's part."""
+    """The result of a search, such as the retriever's `Answer`. `took_ms` is the time in the database."""
 
     @property
     def hits(self) -> "Sequence[Hit]": ...
@@ -29,71 +29,71 @@ Search = Callable[[str, int], TimedAnswer]
 
 @dataclass(frozen=True, slots=True)
 class QueryEvaluation:
-    """One question's figures, and the documents that were found for it, best first."""
+    """The metrics of one query, and the documents found for it, best first."""
 
-    question: EvaluationQuery
+    query: EvaluationQuery
     metrics: Mapping[str, float]
     found: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Means over all questions, from 0 to 1.
+    """Mean metrics over all queries, from 0 to 1.
 
-    `passages` has the like for the chunks shown, over the questions whose passages are judged. `shallow` counts
-    the questions for which even the 1,000 best chunks are of fewer than 100 documents while more were to come.
+    `passages` has the metrics of the chunks of a page, over the queries with judged passages. `incomplete` counts the
+    queries whose 1,000 best chunks belong to fewer than 100 documents although there are more chunks.
     """
 
     metrics: Mapping[str, float]
     passages: Mapping[str, float]
     latency_ms: Mapping[str, float]
-    judged: Sequence[QueryEvaluation]
-    shallow: int
+    queries: Sequence[QueryEvaluation]
+    incomplete: int
 
-    def lost(self, count: int = 10) -> list[QueryEvaluation]:
-        """The questions that lost most, the worst first; without those that lost nothing."""
-        worst = sorted(self.judged, key=lambda one: (one.metrics["ndcg@10"], one.metrics["recall@100"]))
-        return [one for one in worst if one.metrics["ndcg@10"] < 1][:count]
+    def worst(self, count: int = 10) -> list[QueryEvaluation]:
+        """The queries with the lowest metrics, worst first; without those of a perfect ranking."""
+        ordered = sorted(self.queries, key=lambda one: (one.metrics["ndcg@10"], one.metrics["recall@100"]))
+        return [one for one in ordered if one.metrics["ndcg@10"] < 1][:count]
 
 
 def evaluate_search(
-    questions: Iterable[EvaluationQuery], search: Search, document_of: Callable[[str], str] = lambda path: path
+    queries: Iterable[EvaluationQuery], search: Search, document_of: Callable[[str], str] = lambda path: path
 ) -> Evaluation:
-    """Ask every question, and hold what comes back against what was judged.
+    """Search for each query, and compare the results with its judgements.
 
-    A document's score is that of its best chunk, and `document_of` gives a file path the name by which documents
-    are judged. Gains are the grades themselves, as in trec_eval and BEIR; a grade of 1 counts as relevant.
-    Latency is that of a search for ten chunks; of the model, that of the first time: a question that was asked
-    before this evaluation is only looked up.
+    A document ranks by its best chunk; `document_of` maps a file path to the name by which documents are judged. Gains
+    are the grades themselves, as in trec_eval and BEIR; a grade of 1 or more counts as relevant. Latency is measured on
+    a search for ten chunks, and that of the model on the first search for a query; the embedding of a query that was
+    searched before this evaluation comes from the cache.
     """
-    questions = list(questions)
+    queries = list(queries)
     times, embedding = [], []
     documents: list[list[str]] = []
     chunks: list[list[str]] = []
-    shallow = 0
-    for number, question in enumerate(questions):
-        page = search(question.query, PAGE_SIZE)
+    incomplete = 0
+    for number, query in enumerate(queries):
+        page = search(query.text, PAGE_SIZE)
         embedding.append(page.embedding_ms)
         if number == 0:
-            # The first search also pays for connecting, planning and cold pages.
-            page = search(question.query, PAGE_SIZE)
+            # The first search includes the time to connect, to plan and to read cold pages.
+            page = search(query.text, PAGE_SIZE)
         times.append(page.took_ms)
-        chunks.append(_rank_passages(question, page.hits))
-        found, complete = _rank_documents(search, question.query, document_of)
+        chunks.append(_rank_passages(query, page.hits))
+        found, complete = _rank_documents(search, query.text, document_of)
         documents.append(found)
-        shallow += not complete
-    per_question = compute_metrics([question.relevant for question in questions], documents)
-    passages = [index for index, question in enumerate(questions) if question.passages]
-    of_passages = compute_metrics(
-        [{_passage_name(n): one.grade for n, one in enumerate(questions[index].passages)} for index in passages],
-        [chunks[index] for index in passages],
+        incomplete += not complete
+    metrics = compute_metrics([query.relevant for query in queries], documents)
+    with_passages = [index for index, query in enumerate(queries) if query.passages]
+    passage_metrics = compute_metrics(
+        [{_passage_name(n): one.grade for n, one in enumerate(queries[index].passages)} for index in with_passages],
+        [chunks[index] for index in with_passages],
     )
-    passage_means = mean_metrics(of_passages)
-    # The first question pays for loading the model.
+    passage_means = mean_metrics(passage_metrics)
+    # The first query includes the time to load the model.
     embedded = embedding[1:] or embedding
     return Evaluation(
-        metrics=mean_metrics(per_question),
-        # Ten hits may show more than ten passages; none of these counts as one too deep.
+        metrics=mean_metrics(metrics),
+        # Ten hits may contain more than ten passages: all of them count, so recall@100 is that of the page.
         passages=passage_means
         and {
             "recall@10": passage_means["recall@100"],
@@ -101,44 +101,41 @@ def evaluate_search(
             "hit_rate@10": passage_means["hit_rate@10"],
         },
         latency_ms={**percentiles(times), **percentiles(embedded, "embedding_")},
-        judged=[
-            QueryEvaluation(question, figures, found)
-            for question, figures, found in zip(questions, per_question, documents, strict=True)
-        ],
-        shallow=shallow,
+        queries=[QueryEvaluation(*one) for one in zip(queries, metrics, documents, strict=True)],
+        incomplete=incomplete,
     )
 
 
 def _rank_documents(search: Search, query: str, document_of: Callable[[str], str]) -> tuple[list[str], bool]:
-    """The best 100 documents, and whether no others could follow or enough came."""
+    """The best 100 documents, and whether the list is complete: it has 100, or there are no more chunks."""
     chunks = RECALL_DEPTH
     while True:
         hits = search(query, chunks).hits
         found = list(dict.fromkeys(document_of(hit.file_path) for hit in hits))[:RECALL_DEPTH]
-        enough = len(found) == RECALL_DEPTH or len(hits) < chunks
-        if enough or chunks == MAX_CHUNKS:
-            return found, enough
-        # As many more as the chunks so far suggest, and some to spare.
+        complete = len(found) == RECALL_DEPTH or len(hits) < chunks
+        if complete or chunks == MAX_CHUNKS:
+            return found, complete
+        # As many as the documents per chunk so far suggest, and a quarter more.
         chunks = min(MAX_CHUNKS, max(2 * chunks, chunks * RECALL_DEPTH * 5 // (4 * max(1, len(found)))))
 
 
-def _rank_passages(question: EvaluationQuery, hits: "Sequence[Hit]") -> list[str]:
-    """For each hit the passages that it is first to show, else a place that is none.
+def _rank_passages(query: EvaluationQuery, hits: "Sequence[Hit]") -> list[str]:
+    """For each hit the passages that it is the first to contain; for other hits a name of no passage.
 
-    A hit shows a passage when they share half of the shorter of the two.
+    A hit contains a passage when they share half of the shorter of the two.
     """
-    left = {_passage_name(number): passage for number, passage in enumerate(question.passages)}
+    remaining = {_passage_name(number): passage for number, passage in enumerate(query.passages)}
     found = []
     for hit in hits:
-        shown = []
-        for name, passage in left.items():
+        contained = []
+        for name, passage in remaining.items():
             shared = min(hit.char_end, passage.char_end) - max(hit.char_start, passage.char_start)
             shorter = min(hit.char_end - hit.char_start, passage.char_end - passage.char_start)
             if hit.file_path == passage.file_path and 2 * shared >= shorter:
-                shown.append(name)
-        for name in shown:
-            del left[name]
-        found.extend(shown or [f"hit {hit.rank}"])
+                contained.append(name)
+        for name in contained:
+            del remaining[name]
+        found.extend(contained or [f"hit {hit.rank}"])
     return found
 
 

@@ -1,4 +1,4 @@
-"""Recall of the index: what it finds, against what comparing all vectors finds."""
+"""Recall of an index, compared with an exact scan of all vectors."""
 
 from collections.abc import Sequence
 
@@ -12,20 +12,20 @@ from rag_assets.search.vector.statements import exact_distances_to_many
 
 
 def exact_distances(
-    connection: Connection, space: EmbeddingSpace, table: Table, questions: Sequence[str], k: int
+    connection: Connection, space: EmbeddingSpace, table: Table, queries: Sequence[str], k: int
 ) -> list[list[float]]:
-    """The distances of the `k` nearest texts to each question, all vectors compared; questions as pgvector writes."""
-    found: list[list[float]] = [[] for _ in questions]
-    for number, distance in connection.execute(exact_distances_to_many(space, table, k), {"queries": list(questions)}):
+    """The distances of the `k` nearest texts to each query, by an exact scan; queries are in pgvector's text format."""
+    found: list[list[float]] = [[] for _ in queries]
+    for number, distance in connection.execute(exact_distances_to_many(space, table, k), {"queries": list(queries)}):
         found[number - 1].append(distance)
     return found
 
 
-def index_distances(connection: Connection, sent: CompiledStatement, question: str, ef_search: int) -> list[float]:
-    """The distances of what the index gives for a question; `sent` is a compiled `nearest_texts`."""
-    return [distance for _, distance in run_compiled(connection, sent, graph_values(question, ef_search))]
+def index_distances(connection: Connection, statement: CompiledStatement, query: str, ef_search: int) -> list[float]:
+    """The distances of the texts that the index finds for a query; `statement` is a compiled `nearest_texts`."""
+    return [distance for _, distance in run_compiled(connection, statement, graph_values(query, ef_search))]
 
 
-def distance_recall(found: Sequence[float], right: Sequence[float]) -> float:
-    """By distance, not by row: of two texts at one distance either is right."""
-    return sum(distance <= max(right) + 1e-6 for distance in found) / len(right)
+def distance_recall(found: Sequence[float], exact: Sequence[float]) -> float:
+    """Recall by distance, not by row: of two texts at the same distance, either counts."""
+    return sum(distance <= max(exact) + 1e-6 for distance in found) / len(exact)

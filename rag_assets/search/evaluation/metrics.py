@@ -1,15 +1,15 @@
-"""The figures of a ranking against its judgements, and of times."""
+"""Metrics of rankings against judgements, and percentiles of times."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-# What is judged: the ten hits of a page, and whether a hundred documents hold the answer at all.
+# Metrics cover the ten hits of a page, and recall also the best hundred documents.
 PAGE_SIZE = 10
 RECALL_DEPTH = 100
 
 
 def compute_metrics(judged: Sequence[Mapping[str, int]], found: Sequence[Sequence[str]]) -> list[dict[str, float]]:
-    """The metrics of each question; those for which nothing came back have zeros."""
+    """The metrics of each query; zeros for a query without results."""
     from ir_measures import RR, R, Success, evaluator, nDCG
 
     names = {
@@ -20,13 +20,13 @@ def compute_metrics(judged: Sequence[Mapping[str, int]], found: Sequence[Sequenc
         Success @ PAGE_SIZE: f"hit_rate@{PAGE_SIZE}",
     }
     qrels, run = {}, {}
-    for question, (grades, ranking) in enumerate(zip(judged, found, strict=True)):
-        # Numbers in place of names, which may hold what a C string cannot; ranks in place of scores, which
-        # trec_eval would round to 32 bits and then order by name where they are equal.
+    for query, (grades, ranking) in enumerate(zip(judged, found, strict=True)):
+        # Numbers instead of names, which may contain characters that C strings cannot; ranks instead of scores, which
+        # trec_eval would round to 32 bits, and then sort equal ones by name.
         ids: dict[str, str] = {}
         number = _numbering(ids)
-        qrels[str(question)] = {number(name): grade for name, grade in grades.items()}
-        run[str(question)] = {number(name): -float(rank) for rank, name in enumerate(ranking)}
+        qrels[str(query)] = {number(name): grade for name, grade in grades.items()}
+        run[str(query)] = {number(name): -float(rank) for rank, name in enumerate(ranking)}
     figures = [dict.fromkeys(names.values(), 0.0) for _ in judged]
     if judged:
         for figure in evaluator(list(names), qrels).iter_calc(run):
@@ -38,12 +38,13 @@ def _numbering(ids: dict[str, str]) -> Callable[[str], str]:
     return lambda name: ids.setdefault(name, str(len(ids)))
 
 
-def mean_metrics(measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: round(sum(one[name] for one in measured) / len(measured), 4) for name in (measured or [{}])[0]}
+def mean_metrics(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each metric, with 4 digits; empty without queries."""
+    return {name: round(sum(one[name] for one in metrics) / len(metrics), 4) for name in (metrics or [{}])[0]}
 
 
 def percentiles(times_ms: Sequence[float], prefix: str = "") -> dict[str, float]:
-    """p50 and p95, by nearest rank."""
+    """p50 and p95 by nearest rank, in milliseconds; empty without times."""
     ordered = sorted(times_ms)
     return {
         f"{prefix}p{share}": round(ordered[math.ceil(len(ordered) * share / 100) - 1], 2)

@@ -1,4 +1,4 @@
-"""Questions to measure with: made of stored vectors, so that no question is a stored vector itself."""
+"""Query vectors for measurements, derived from stored vectors without being equal to one."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# A neighbour at cosine 0.9 of its origin: near a text, not equal to it.
+# Gives neighbours at a cosine of 0.9 to their origin: near a text, but not equal to it.
 JITTER = 0.5
 
 
 def sample_query_vectors(connection: Connection, space: EmbeddingSpace, number: int) -> list[str]:
-    """Up to `number` questions as pgvector writes them: each a third of the way from one stored vector to another.
+    """Up to `number` query vectors in pgvector's text format, each a third of the way from a stored vector to another.
 
-    So far out an index finds about as much for them as for people's questions (on 6,038 texts and 70 questions: 0.988
-    of the ten nearest against 0.990); half way between it finds less, near a stored vector more. Made in the server,
-    in the order of the hashes, which is as good as random; the same ones for the same vectors.
+    At that distance the recall of an index is about that for real queries (0.988 against 0.990 of the ten nearest, on
+    6,038 texts and 70 queries); half way between two vectors it is lower, near a stored vector higher. Computed in the
+    server, in the order of the hashes, which is as good as random; the same vectors give the same queries.
     """
     stored = partition(space.id)
     order = stored.c.content_hash
@@ -36,18 +36,18 @@ def sample_query_vectors(connection: Connection, space: EmbeddingSpace, number: 
     following = one.c.place % select(func.count()).select_from(picked).scalar_subquery() + 1
     blend = one.c.embedding.op("+")(one.c.embedding).op("+")(other.c.embedding)
     third = cast(func.array_fill(1 / 3, [space.dimensions]), stored.c.embedding.type)
-    question: ColumnElement[Any] = func.l2_normalize(blend) if space.normalize else blend.op("*")(third)
-    pairs = select(cast(question, Text)).join_from(one, other, other.c.place == following)
+    query: ColumnElement[Any] = func.l2_normalize(blend) if space.normalize else blend.op("*")(third)
+    pairs = select(cast(query, Text)).join_from(one, other, other.c.place == following)
     return list(connection.scalars(pairs.order_by(one.c.place)))
 
 
 def sample_stored_vectors(connection: Connection, table: Table, number: int) -> "NDArray[np.float32]":
-    """Up to `number` stored vectors, float32 (n, dimensions), by hash: an order as good as random."""
+    """Up to `number` stored vectors in the order of their hashes, as float32 of shape (n, dimensions)."""
     import numpy as np
 
     driver = connection.connection.driver_connection
     assert driver is not None
-    # In binary, straight into arrays: read as text, they would cost more than the searches that they serve.
+    # In binary, into arrays: parsing text would take longer than the searches that they are for.
     query = sql.SQL("SELECT embedding FROM {} ORDER BY content_hash LIMIT {}").format(
         sql.Identifier(table.schema or "", table.name), number
     )
@@ -56,7 +56,7 @@ def sample_stored_vectors(connection: Connection, table: Table, number: int) -> 
 
 
 def jitter_vectors(vectors: "NDArray[np.float32]", number: int, *, seed: int) -> "NDArray[np.float32]":
-    """`number` neighbours of the given vectors, of the same lengths; the same ones for the same seed."""
+    """`number` random neighbours of the given vectors, with the same lengths; reproducible by the seed."""
     import numpy as np
 
     generator = np.random.default_rng(seed)

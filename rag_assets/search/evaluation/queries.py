@@ -1,4 +1,4 @@
-"""Judged questions, read from a file of JSON lines or from a folder in BEIR's layout."""
+"""Evaluation queries, read from a file of JSON lines or a folder in BEIR's layout."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from rag_assets.search.evaluation.jsonl import (
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Characters `char_start` to `char_end` of a document's stored text, and how well they answer."""
+    """Characters `char_start` to `char_end` of a document's stored text, and their grade."""
 
     file_path: str
     char_start: int
@@ -30,71 +30,71 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationQuery:
-    """A question and what answers it: `relevant` has a grade for each judged document, 0 for one that does not."""
+    """A query with its judgements: `relevant` has the grade of each judged document, 0 for one that is not relevant."""
 
     id: str
-    query: str
+    text: str
     relevant: Mapping[str, int]
     passages: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationQuerySet:
-    """The questions of one file or folder.
+    """The queries of one file or folder.
 
-    `by_document_id` says that `relevant` names BEIR's document ids instead of file paths; `not_judged` counts the
-    questions that were left out because nothing is said to answer them.
+    With `by_document_id`, `relevant` has BEIR's document ids instead of file paths. `not_judged` counts the queries
+    that were left out because no document is judged relevant to them.
     """
 
-    questions: list[EvaluationQuery]
+    queries: list[EvaluationQuery]
     by_document_id: bool = False
     not_judged: int = 0
 
 
 def read_queries(path: Path) -> EvaluationQuerySet:
-    """The questions of a JSONL file or of a BEIR folder.
+    """The queries of a JSONL file or a BEIR folder.
 
     A line of the file is `{"query": "…", "relevant": {"<file_path>": grade, …}}`, with `"passages": [{"file_path",
-    "char_start", "char_end", "grade"}, …]` where the place is judged too; passages without `relevant` judge their
+    "char_start", "char_end", "grade"}, …]` where passages are judged, too; passages without `relevant` judge their
     documents. A BEIR folder has `queries.jsonl` and `qrels.tsv` or `qrels/test.tsv`; its corpus is ingested as any
     folder, one file a document, named by the document's id (see `match_document_ids`).
 
-    Raises UsageError that names file, line and what is wrong with it.
+    Raises UsageError that names the file, the line and the error.
     """
     if path.is_dir():
         return _read_beir_set(path)
-    questions = [_parse_query(value, str(line), where) for line, where, value in read_json_lines(path)]
-    if not questions:
-        raise UsageError(f'{path} has no question; write one a line: {{"query": "…", "relevant": {{"path": 1}}}}.')
-    return EvaluationQuerySet(questions)
+    queries = [_parse_query(value, str(line), where) for line, where, value in read_json_lines(path)]
+    if not queries:
+        raise UsageError(f'{path} has no query; write one a line: {{"query": "…", "relevant": {{"path": 1}}}}.')
+    return EvaluationQuerySet(queries)
 
 
 def _read_beir_set(folder: Path) -> EvaluationQuerySet:
-    queries, relevant = read_beir(folder)
+    texts, relevant = read_beir(folder)
     judged = {query: grades for query, grades in relevant.items() if any(grades.values())}
     if not judged:
-        raise UsageError(f"the qrels in {folder} say of no document that it answers; give one a score of 1 or more.")
-    questions = [EvaluationQuery(query, queries[query], grades) for query, grades in judged.items()]
-    return EvaluationQuerySet(questions, by_document_id=True, not_judged=len(relevant) - len(judged))
+        raise UsageError(f"the qrels in {folder} judge no document relevant; give one a score of 1 or more.")
+    queries = [EvaluationQuery(query, texts[query], grades) for query, grades in judged.items()]
+    return EvaluationQuerySet(queries, by_document_id=True, not_judged=len(relevant) - len(judged))
 
 
 def _parse_query(value: Mapping[str, Any], line: str, where: str) -> EvaluationQuery:
-    query = parse_query_text(value, "query", where)
+    text = parse_query_text(value, "query", where)
     passages = tuple(
         _parse_passage(item, where) for item in check_type(value.get("passages", []), list, "passages", where)
     )
     if "relevant" in value:
         grades = check_type(value["relevant"], dict, "relevant", where)
-        if unheard := [path for path in grades if not is_text(path)]:
-            raise UsageError(f'{where}: "relevant" names {unheard[0]!r}, which no document is called; correct it.')
+        if invalid := [path for path in grades if not is_text(path)]:
+            raise UsageError(f'{where}: "relevant" names {invalid[0]!r}, which cannot be a path; correct it.')
         relevant = {path: parse_grade(grade, f"the grade of {path!r}", where) for path, grade in grades.items()}
     else:
         relevant = {}
         for passage in passages:
             relevant[passage.file_path] = max(passage.grade, relevant.get(passage.file_path, 0))
     if not any(relevant.values()):
-        raise UsageError(f'{where}: "relevant" names no document that answers; give one a grade of 1 or more.')
-    return EvaluationQuery(line, query, relevant, passages)
+        raise UsageError(f'{where}: "relevant" names no relevant document; give one a grade of 1 or more.')
+    return EvaluationQuery(line, text, relevant, passages)
 
 
 def _parse_passage(item: Any, where: str) -> Passage:

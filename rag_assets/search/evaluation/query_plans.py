@@ -1,4 +1,4 @@
-"""What the planner would do with the very statement that a search sends."""
+"""The plans of the statements that searches send."""
 
 import json
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ from rag_assets.search.vector.statements import nearest_rows
 
 FEW_CANDIDATES = 10
 ROWS = 20
-# With fewer vectors than this, some that the index leaves out, as it does those of length 0, would be missed.
+# With fewer vectors, those that an index leaves out, such as vectors of length 0, would make the test fail.
 MIN_VECTORS_FOR_ITERATIVE_SCAN = 100
 
 
 def index_search_statement(space: EmbeddingSpace, k: int, ef_search: int) -> Select[Any]:
-    """The statement that searches of the space's kind send to its index."""
+    """The statement that searches of the space's kind send."""
     candidates = candidates_of(space, k, ef_search)
     match space.kind:
         case "chunks":
@@ -32,7 +32,7 @@ def index_search_statement(space: EmbeddingSpace, k: int, ef_search: int) -> Sel
 
             return nearest_rows(space, k, MESSAGES, candidates)
         case "memories":
-            # Recall weighs them by more than their distance, and asks the index for the nearest texts alone.
+            # Recall of memories reads only the nearest texts from the index, and scores them itself.
             return nearest_texts(space, partition(space.id), k, candidates=candidates)
         case _:
             from rag_assets.search.kinds.tables import table_subject
@@ -41,7 +41,7 @@ def index_search_statement(space: EmbeddingSpace, k: int, ef_search: int) -> Sel
 
 
 def explain_statement(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The plan as PostgreSQL's JSON."""
+    """The plan, in PostgreSQL's JSON format."""
     compiled = statement.compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
     driver = connection.connection.driver_connection
     assert driver is not None
@@ -60,7 +60,7 @@ def uses_index(
     *,
     forced: bool = False,
 ) -> bool:
-    """Whether the plan scans this index; `forced` forbids the other ways, to see whether it can serve at all."""
+    """Whether the plan scans this index; `forced` disables other plans, to test whether the index is usable at all."""
     with connection.begin_nested():
         if forced:
             force_index_scan(connection)
@@ -68,19 +68,19 @@ def uses_index(
 
 
 def force_index_scan(connection: Connection) -> None:
-    """For this transaction: no scan of the table and no sort, so that only an ordered index is left."""
+    """Disable sequential scans and sorts for this transaction, so that only an ordered index scan is left."""
     connection.execute(text("SELECT set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)"))
 
 
 def supports_iterative_scan(connection: Connection, space: EmbeddingSpace, vector: str) -> bool:
-    """Whether a search gets more rows from the index than it keeps candidates (hnsw.iterative_scan)."""
+    """Whether the index returns more rows than it keeps candidates (hnsw.iterative_scan)."""
     if space.storage == "bit":
-        # Asked for no more than the candidates that it keeps, of which the best are chosen by their vectors.
+        # Searches read no more rows than it keeps candidates, and rank those by their full vectors.
         return True
-    sent = compile_statement(nearest_texts(space, partition(space.id), ROWS))
+    statement = compile_statement(nearest_texts(space, partition(space.id), ROWS))
     with connection.begin_nested():
         force_index_scan(connection)
-        return len(run_compiled(connection, sent, graph_values(vector, FEW_CANDIDATES))) == ROWS
+        return len(run_compiled(connection, statement, graph_values(vector, FEW_CANDIDATES))) == ROWS
 
 
 def _index_names(plan: dict[str, Any]) -> set[str]:

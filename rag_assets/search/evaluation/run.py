@@ -1,4 +1,4 @@
-"""Judged questions asked of an installation: what the command line, checks and benchmarks report."""
+"""Run evaluation queries on an installation, for the command line, the checks and the benchmarks."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ from rag_assets.search.retriever import Retriever
 
 @dataclass(frozen=True, slots=True)
 class EvaluationReport:
-    """An evaluation, what it was made with, and the judged documents that the index does not have."""
+    """An evaluation, the settings that it ran with, and the judged documents that the space does not contain."""
 
     evaluation: Evaluation
     settings: dict[str, Any]
     missing: list[str]
 
     def as_json(self) -> dict[str, Any]:
-        """What `rag-assets evaluate --json` prints; `passages` only where passages are judged."""
+        """The output of `rag-assets evaluate --json`; `passages` only where passages are judged."""
         return {
             "metrics": self.evaluation.metrics,
             **({"passages": self.evaluation.passages} if self.evaluation.passages else {}),
-            "questions": len(self.evaluation.judged),
+            "questions": len(self.evaluation.queries),
             "latency_ms": self.evaluation.latency_ms,
             "settings": self.settings,
         }
@@ -39,25 +39,25 @@ class EvaluationReport:
 def run_evaluation(
     engine: Engine,
     retriever: Retriever,
-    asked: EvaluationQuerySet,
+    query_set: EvaluationQuerySet,
     *,
     project: str | None = None,
     mode: Mode | None = None,
     ef_search: int | None = None,
     space: EmbeddingSpace | None = None,
 ) -> EvaluationReport:
-    """Ask all questions of one project or of all, in the mode named or in the retriever's own.
+    """Evaluate all queries on one project or on all, in the given mode or the retriever's default.
 
-    Without a project, files of one path in several projects count as one document. `ef_search` is only reported, it is
-    the retriever's; and `space` is the one that it searches, unset the live one. Raises what a search raises:
+    Without a project, files with the same path in several projects count as one document. `ef_search` is the
+    retriever's and is only reported; `space` is the one that the retriever searches, None for the live one. Raises
     UsageError for an unknown project, ServiceError while no space is live.
     """
     search, mode = project_search(retriever, project, mode)
-    # An unknown project or a service that is away is said before anything else is looked at.
-    search(asked.questions[0].query, 1)
+    # Fail early where the project is unknown or a service is unavailable.
+    search(query_set.queries[0].text, 1)
     space, paths = _searched_documents(engine, project, space)
-    document_of, missing = _judged_documents(asked, paths)
-    evaluation = evaluate_search(asked.questions, search, document_of)
+    document_of, missing = _judged_documents(query_set, paths)
+    evaluation = evaluate_search(query_set.queries, search, document_of)
     settings = {
         "project": project,
         "mode": mode,
@@ -70,8 +70,8 @@ def run_evaluation(
         "ef_search": ef_search or space.ef_search,
         "documents": len(paths),
         "judged_documents_missing": len(missing),
-        "questions_not_judged": asked.not_judged,
-        "questions_short_of_documents": evaluation.shallow,
+        "questions_not_judged": query_set.not_judged,
+        "questions_short_of_documents": evaluation.incomplete,
     }
     return EvaluationReport(evaluation, settings, missing)
 
@@ -79,7 +79,7 @@ def run_evaluation(
 def project_search(
     retriever: Retriever, project: str | None, mode: Mode | None
 ) -> tuple[Callable[[str, int], TimedAnswer], Mode]:
-    """The retriever's search of this project in this mode, and the mode's name."""
+    """The retriever's search of this project, None for all, in this mode; and the mode."""
     chosen = mode or DEFAULT_MODE
     return lambda query, k: retriever.search(query, k=k, project=project, mode=chosen), chosen
 
@@ -87,11 +87,11 @@ def project_search(
 def _searched_documents(
     engine: Engine, project: str | None, space: EmbeddingSpace | None
 ) -> tuple[EmbeddingSpace, set[str]]:
-    """The space, unset the live one, and the paths of all documents that a search in it can find."""
+    """The space, by default the live one, and the paths of all documents with chunks in it."""
     with engine.connect() as connection:
         space = space or get_live_space(connection)
         if space is None:
-            raise ServiceError("no space is live any more; run rag-assets ingest, then evaluate again.")
+            raise ServiceError("no space is live; run rag-assets ingest, then evaluate again.")
         has_chunk = (
             select(DocumentChunk.id)
             .where(DocumentChunk.document_id == Document.id, DocumentChunk.chunking == space.chunking)
@@ -103,11 +103,11 @@ def _searched_documents(
         return space, set(connection.scalars(paths))
 
 
-def _judged_documents(asked: EvaluationQuerySet, paths: Iterable[str]) -> tuple[Callable[[str], str], list[str]]:
-    """The name by which a stored path is judged, and the judged documents that no stored path stands for."""
-    judged = {name for question in asked.questions for name, grade in question.relevant.items() if grade}
-    if not asked.by_document_id:
+def _judged_documents(query_set: EvaluationQuerySet, paths: Iterable[str]) -> tuple[Callable[[str], str], list[str]]:
+    """The mapping from a stored path to the name by which it is judged, and the judged documents without a path."""
+    judged = {name for query in query_set.queries for name, grade in query.relevant.items() if grade}
+    if not query_set.by_document_id:
         return lambda path: path, sorted(judged.difference(paths))
-    ids = match_document_ids(paths, {name for question in asked.questions for name in question.relevant})
-    # A path that is no judged id must not pass for one.
+    ids = match_document_ids(paths, {name for query in query_set.queries for name in query.relevant})
+    # A path that matches no judged id must not equal one.
     return lambda path: ids.get(path, f"file {path}"), sorted(judged.difference(ids.values()))

@@ -1,4 +1,4 @@
-"""A question for a first look: what a reader of these very documents might ask."""
+"""A sample query for a project, derived from its documents."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ TOPICS_QUERY = "What is a context manager for?"
 
 
 def sample_query(engine: Engine, project: str) -> str | None:
-    """The same question as long as the documents are the same; None for a project without text."""
+    """A query from a heading, a title or a text; the same as long as the documents are. None without text."""
     with engine.connect() as connection:
         uri = connection.scalar(select(Project.source_uri).where(Project.name == project))
         if uri == TOPICS_URI:
@@ -28,7 +28,7 @@ def sample_query(engine: Engine, project: str) -> str | None:
 
 
 def _first_chunk(project: str, column: Any) -> Select[Any]:
-    """This column of one chunk of the project; of the same one until the documents change."""
+    """SELECT of this column of the project's chunk with the lowest hash."""
     return (
         select(column)
         .select_from(DocumentChunk)

@@ -1,4 +1,4 @@
-"""What a project expects of searches: a file of judged questions, and the least that the metrics may be."""
+"""The search quality that a project requires: a file of evaluation queries, and minimum values of metrics."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -19,19 +19,19 @@ from rag_assets.search.evaluation.queries import EvaluationQuerySet, read_querie
 
 @dataclass(frozen=True, slots=True)
 class QualityRequirement:
-    """`questions` is a path or an fsspec URL; `thresholds` has the least value of a metric by its name."""
+    """The evaluation queries of a project, a path or an fsspec URL, and the minimum value of each metric."""
 
     project: str
-    questions: str
+    queries: str
     thresholds: Mapping[str, float] = field(default_factory=dict)
 
     def read(self) -> EvaluationQuerySet:
-        """The questions as they are now; raises UsageError where they cannot be read."""
-        return read_queries_at(self.questions)
+        """Read the queries; raises UsageError where they cannot be read."""
+        return read_queries_at(self.queries)
 
 
 def quality_requirements(connection: Connection, project: str | None = None) -> list[QualityRequirement]:
-    """Those of one project or of all; projects without questions have none."""
+    """The requirements of one project or of all; projects without evaluation queries have none."""
     wanted = (
         select(Project.name, Project.settings).where(Project.settings.has_key(QUESTIONS_KEY)).order_by(Project.name)
     )
@@ -44,35 +44,35 @@ def quality_requirements(connection: Connection, project: str | None = None) -> 
 
 
 def set_quality_requirement(
-    settings: Mapping[str, Any], questions: str | None, thresholds: Sequence[str] | None
+    settings: Mapping[str, Any], queries: str | None, thresholds: Sequence[str] | None
 ) -> dict[str, Any]:
-    """A project's settings with these questions and these thresholds (`ndcg@10=0.7`); None leaves what is there.
+    """A project's settings with these queries and thresholds (`ndcg@10=0.7`); None keeps the present ones.
 
-    An empty address takes the questions away. Raises UsageError for questions that cannot be read, for a metric that
-    is not known, and for thresholds without questions.
+    An empty address removes both. Raises UsageError for queries that cannot be read, an unknown metric, and thresholds
+    without queries.
     """
     changed = dict(settings)
-    if questions == "":
+    if queries == "":
         changed.pop(QUESTIONS_KEY, None)
         changed.pop(THRESHOLDS_KEY, None)
-    elif questions is not None:
-        changed[QUESTIONS_KEY] = canonical_uri(questions)
+    elif queries is not None:
+        changed[QUESTIONS_KEY] = canonical_uri(queries)
         read_queries_at(changed[QUESTIONS_KEY])
     if thresholds:
         if QUESTIONS_KEY not in changed:
-            raise UsageError("a threshold needs questions to be measured with; name their file with --questions.")
+            raise UsageError("a threshold needs evaluation queries; name their file with --questions.")
         changed[THRESHOLDS_KEY] = dict(map(_parse_threshold, thresholds))
     return changed
 
 
 def read_queries_at(address: str) -> EvaluationQuerySet:
-    """The questions of a local path, or of what an fsspec URL leads to."""
+    """The evaluation queries at a local path or an fsspec URL; raises UsageError where they cannot be read."""
     if is_local(address):
         return read_queries(Path(address))
     with closing(open_source(address)) as source, tempfile.TemporaryDirectory(prefix="rag-questions-") as folder:
         files = list(source.list())
         if not files:
-            raise UsageError(f"{address} has no file of questions; check the address.")
+            raise UsageError(f"{address} has no file of evaluation queries; check the address.")
         for file in files:
             copy = Path(folder, file.path)
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -84,11 +84,12 @@ def read_queries_at(address: str) -> EvaluationQuerySet:
 def _parse_threshold(text: str) -> tuple[str, float]:
     name, _, value = text.partition("=")
     try:
-        least = float(value)
+        minimum = float(value)
     except ValueError:
-        least = -1
-    if name not in METRICS or not 0 <= least <= 1:
+        minimum = -1
+    if name not in METRICS or not 0 <= minimum <= 1:
         raise UsageError(
-            f"the threshold {text!r} cannot be; write a metric ({', '.join(METRICS)}) and a share, like ndcg@10=0.7."
+            f"the threshold {text!r} is invalid; write a metric ({', '.join(METRICS)}) and a value from 0 to 1, "
+            "like ndcg@10=0.7."
         )
-    return name, least
+    return name, minimum

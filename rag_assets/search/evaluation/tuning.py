@@ -1,4 +1,4 @@
-"""Choosing ef_search from measurement: recall and latency of the live index as it stands, setting by setting."""
+"""Choose ef_search by measuring recall and latency of the live index at each setting."""
 
 import time
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ K = 10
 QUERIES = 100
 EF_SEARCH_VALUES = (10, 20, 30, 40, 60, 80, 100, 120, 160, 200, 250, 300, 400, 500, 650, 800, 1000)
 WARM_UP = 10
-# From here on a larger setting has nothing left to find.
+# From this recall on, a larger setting can hardly find more.
 FULL_RECALL = 0.9995
 
 
 @dataclass(frozen=True, slots=True)
 class SweepPoint:
-    """One setting: the mean recall@10 of each kind of question, and milliseconds of the search through the graph."""
+    """One setting: the mean recall@10 of each kind of query, and the latency of the index scan in milliseconds."""
 
     ef_search: int
     recall: dict[str, float]
@@ -43,18 +43,15 @@ class SweepPoint:
 
 @dataclass(frozen=True, slots=True)
 class RecallCurve:
-    """What a sweep found; `questions` counts them by kind (see `sweep`)."""
+    """The result of `sweep_ef_search`; `questions` is the number of queries of each kind."""
 
     space: int
     vectors: int
     questions: dict[str, int]
     points: list[SweepPoint]
 
-    def smallest(self, target_recall: float) -> SweepPoint:
-        """The smallest setting that reaches the target with every kind of question.
-
-        Raises UsageError where none does.
-        """
+    def smallest_point(self, target_recall: float) -> SweepPoint:
+        """The smallest setting that reaches the target with each kind of query; raises UsageError where none does."""
         for point in self.points:
             if point.worst_recall >= target_recall:
                 return point
@@ -70,31 +67,34 @@ class RecallCurve:
 
 
 def sweep_ef_search(engine: Engine, space: EmbeddingSpace, *, number: int = QUERIES) -> RecallCurve:
-    """Measure setting after setting, up to the one that finds everything.
+    """Measure increasing settings, up to the first one with full recall.
 
-    Three kinds of questions, up to `number` of each: `held_out` lie between stored vectors and are none themselves,
-    `stored` are stored vectors, `asked` are what people have asked of this space. The right answers come once, from
-    comparing all vectors without the index.
+    There are three kinds of queries, up to `number` of each: `held_out` lie between stored vectors, `stored` are stored
+    vectors, and `asked` are queries that users have searched this space for. An exact scan gives the right results,
+    once for all settings.
 
-    Raises ServiceError where the space has no vector or its index does not serve searches.
+    Raises ServiceError where the space has no vectors or searches do not use its index.
     """
     table = partition(space.id)
     with engine.connect() as connection:
         vectors = connection.scalar(select(func.count()).select_from(table)) or 0
-        questions = _sample_queries(connection, space, number)
-        if not questions["stored"]:
-            raise ServiceError(f"space {space.id} has no vector to search; run rag-assets ingest first.")
-        best = {kind: exact_distances(connection, space, table, asked, K) for kind, asked in questions.items()}
+        queries = _sample_queries(connection, space, number)
+        if not queries["stored"]:
+            raise ServiceError(f"space {space.id} has no vectors to search; run rag-assets ingest first.")
+        exact = {kind: exact_distances(connection, space, table, of_kind, K) for kind, of_kind in queries.items()}
     points: list[SweepPoint] = []
     while len(points) < len(EF_SEARCH_VALUES) and (not points or points[-1].worst_recall < FULL_RECALL):
         with engine.begin() as connection:
-            points.append(_measure_point(connection, space, EF_SEARCH_VALUES[len(points)], questions, best))
-    return RecallCurve(space.id, vectors, {kind: len(asked) for kind, asked in questions.items()}, points)
+            points.append(_measure_point(connection, space, EF_SEARCH_VALUES[len(points)], queries, exact))
+    return RecallCurve(space.id, vectors, {kind: len(of_kind) for kind, of_kind in queries.items()}, points)
 
 
 def store_ef_search(engine: Engine, curve: RecallCurve, target_recall: float) -> SweepPoint:
-    """Store the smallest setting that reaches the target, and the curve, on the space; see `Curve.smallest`."""
-    chosen = curve.smallest(check_target_recall(target_recall))
+    """Store the curve and the smallest setting that reaches the target in the space, and return its point.
+
+    Raises UsageError where no setting reaches the target.
+    """
+    chosen = curve.smallest_point(check_target_recall(target_recall))
     tuning = {"target_recall": target_recall, "k": K, **curve.as_json()}
     with engine.begin() as connection:
         store_tuning(connection, curve.space, chosen.ef_search, tuning)
@@ -102,14 +102,14 @@ def store_ef_search(engine: Engine, curve: RecallCurve, target_recall: float) ->
 
 
 def check_target_recall(target_recall: float) -> float:
-    """The target itself; raises UsageError where it is no share."""
+    """The target; raises UsageError outside 0 to 1."""
     if not 0 < target_recall <= 1:
         raise UsageError(f"the target recall is {target_recall:g}; choose more than 0 and at most 1, like 0.97.")
     return target_recall
 
 
 def _sample_queries(connection: Connection, space: EmbeddingSpace, number: int) -> dict[str, Sequence[str]]:
-    """By kind, as pgvector writes them; `asked` only where something was."""
+    """Query vectors by kind, in pgvector's text format; `asked` only where queries are stored."""
     stored = partition(space.id).c
     asked = (
         select(cast(QueryVector.embedding, Text))
@@ -124,30 +124,30 @@ def _sample_queries(connection: Connection, space: EmbeddingSpace, number: int) 
         ).all(),
         "asked": connection.scalars(asked).all(),
     }
-    return {kind: questions for kind, questions in found.items() if questions or kind == "stored"}
+    return {kind: queries for kind, queries in found.items() if queries or kind == "stored"}
 
 
 def _measure_point(
     connection: Connection,
     space: EmbeddingSpace,
     ef_search: int,
-    questions: dict[str, Sequence[str]],
-    best: dict[str, list[list[float]]],
+    queries: dict[str, Sequence[str]],
+    exact: dict[str, list[list[float]]],
 ) -> SweepPoint:
-    # In a small table the planner would rather scan it, and every setting would find everything.
+    # The planner scans a small table sequentially, and then every setting has full recall.
     force_index_scan(connection)
     ef = max(K, ef_search)
     statement = nearest_texts(space, partition(space.id), K, candidates=candidates_of(space, K, ef))
-    first = graph_values(questions["stored"][0], ef)
+    first = graph_values(queries["stored"][0], ef)
     if not uses_index(connection, statement, first, used_index_name(connection, space)):
         raise ServiceError(f"the index of space {space.id} does not serve searches; run rag-assets ingest to build it.")
-    sent = compile_statement(statement)
-    for question in questions["stored"][:WARM_UP]:
-        index_distances(connection, sent, question, ef)
+    compiled = compile_statement(statement)
+    for query in queries["stored"][:WARM_UP]:
+        index_distances(connection, compiled, query, ef)
     times: list[float] = []
     recall = {
-        kind: _mean_recall([_timed_distances(times, connection, sent, question, ef) for question in asked], best[kind])
-        for kind, asked in questions.items()
+        kind: _mean_recall([_timed_distances(times, connection, compiled, query, ef) for query in of_kind], exact[kind])
+        for kind, of_kind in queries.items()
     }
     taken = percentiles(times)
     return SweepPoint(ef_search, recall, taken["p50"], taken["p95"])
@@ -160,6 +160,6 @@ def _timed_distances(times: list[float], *search: Any) -> list[float]:
     return found
 
 
-def _mean_recall(found: Sequence[Sequence[float]], best: Sequence[Sequence[float]]) -> float:
-    shares = [distance_recall(near, right) for near, right in zip(found, best, strict=True)]
+def _mean_recall(found: Sequence[Sequence[float]], exact: Sequence[Sequence[float]]) -> float:
+    shares = [distance_recall(near, right) for near, right in zip(found, exact, strict=True)]
     return round(sum(shares) / len(shares), 4)

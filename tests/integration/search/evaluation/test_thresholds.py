@@ -1,4 +1,4 @@
-"""What a project expects of searches: kept in its settings, read from files and addresses."""
+"""The search quality that a project requires: stored in its settings, read from files and URLs."""
 
 import json
 import zipfile
@@ -26,7 +26,7 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
-def test_questions_and_thresholds_come_to_the_settings_beside_what_is_there(file: Path) -> None:
+def test_queries_and_thresholds_are_added_to_the_settings(file: Path) -> None:
     settings = set_quality_requirement({"include": ["*.md"]}, str(file), ["ndcg@10=0.7", "recall@100=1"])
     assert settings == {
         "include": ["*.md"],
@@ -49,20 +49,22 @@ def test_a_path_is_stored_absolute(file: Path, monkeypatch: pytest.MonkeyPatch) 
         ("nowhere.jsonl", None, "cannot be read"),
         ("s3://key:secret@bucket/q.jsonl", None, "carries credentials"),
         (None, ["ndcg@10=0.7"], "name their file with --questions"),
-        ("{file}", ["ndcg@10"], "'ndcg@10' cannot be"),
-        ("{file}", ["ndcg@10=1.5"], "'ndcg@10=1.5' cannot be"),
-        ("{file}", ["ndcg@10=nan"], "'ndcg@10=nan' cannot be"),
+        ("{file}", ["ndcg@10"], "'ndcg@10' is invalid"),
+        ("{file}", ["ndcg@10=1.5"], "'ndcg@10=1.5' is invalid"),
+        ("{file}", ["ndcg@10=nan"], "'ndcg@10=nan' is invalid"),
         ("{file}", ["accuracy=0.5"], "write a metric (ndcg@10, recall@10"),
     ],
 )
-def test_what_cannot_be_is_refused(file: Path, questions: str | None, thresholds: list[str] | None, words: str) -> None:
+def test_invalid_requirements_are_refused(
+    file: Path, questions: str | None, thresholds: list[str] | None, words: str
+) -> None:
     address = questions and questions.format(file=file)
     with pytest.raises(UsageError) as error:
         set_quality_requirement({}, address, thresholds)
     assert words in str(error.value)
 
 
-def test_projects_with_questions_are_found_by_name_or_all(engine: Engine, file: Path) -> None:
+def test_requirements_are_read_of_one_project_or_all(engine: Engine, file: Path) -> None:
     with engine.begin() as connection:
         save_project(connection, "plain", "/plain", {"include": []})
         save_project(connection, "b", "/b", set_quality_requirement({}, str(file), ["ndcg@10=0.7"]))
@@ -71,7 +73,7 @@ def test_projects_with_questions_are_found_by_name_or_all(engine: Engine, file: 
         assert quality_requirements(connection) == wanted
         assert quality_requirements(connection, "b") == wanted[1:]
         assert quality_requirements(connection, "plain") == []
-    assert [question.query for question in wanted[0].read().questions] == ["What is it?"]
+    assert [question.text for question in wanted[0].read().queries] == ["What is it?"]
 
 
 def test_an_address_is_read_like_a_file_or_a_folder(tmp_path: Path) -> None:
@@ -81,8 +83,8 @@ def test_an_address_is_read_like_a_file_or_a_folder(tmp_path: Path) -> None:
         opened.writestr("beir/queries.jsonl", json.dumps({"_id": "1", "text": "Which one?"}) + "\n")
         opened.writestr("beir/qrels/test.tsv", "query-id\tcorpus-id\tscore\n1\ta\t1\n")
     of_file = read_queries_at(f"zip://one/questions.jsonl::{archive}")
-    assert [question.query for question in of_file.questions] == ["What is it?"]
+    assert [question.text for question in of_file.queries] == ["What is it?"]
     of_folder = read_queries_at(f"zip://beir::{archive}")
-    assert ([question.query for question in of_folder.questions], of_folder.by_document_id) == (["Which one?"], True)
+    assert ([question.text for question in of_folder.queries], of_folder.by_document_id) == (["Which one?"], True)
     with pytest.raises(UsageError, match="cannot be opened"):
         read_queries_at(f"zip://nothing::{archive}")

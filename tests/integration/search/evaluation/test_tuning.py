@@ -1,4 +1,4 @@
-"""The curve of recall against ef_search, and the choice that is made by it."""
+"""The curve of recall against ef_search, and the choice of a setting."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def build(engine: Engine, space: EmbeddingSpace) -> None:
 
 @pytest.fixture
 def sparse(engine: Engine) -> EmbeddingSpace:
-    """A live space under the thinnest graph that can be: only a wide search finds most of what is near."""
+    """A live space with the sparsest possible graph: only a large ef_search gives high recall."""
     space = space_of(engine, definition("thin", dimensions=64, m=2, ef_construction=4))
     fill(engine, space, 1_500)
     build(engine, space)
@@ -35,10 +35,10 @@ def curve(*points: tuple[int, float, float]) -> RecallCurve:
     return RecallCurve(1, 1_000, {"held_out": 100, "stored": 100}, measured)
 
 
-def test_wider_searches_find_more_and_the_curve_shows_it(engine: Engine, sparse: EmbeddingSpace) -> None:
+def test_recall_grows_with_ef_search(engine: Engine, sparse: EmbeddingSpace) -> None:
     found = sweep_ef_search(engine, sparse, number=40)
     assert found.vectors == 1_500
-    # Nobody has asked anything yet.
+    # No query is stored yet.
     assert found.questions == {"held_out": 40, "stored": 40}
     assert [point.ef_search for point in found.points] == sorted(point.ef_search for point in found.points)
     assert found.points[0].worst_recall < 0.8
@@ -46,7 +46,7 @@ def test_wider_searches_find_more_and_the_curve_shows_it(engine: Engine, sparse:
     assert all(0 < point.p50_ms <= point.p95_ms for point in found.points)
 
 
-def test_recall_is_what_counting_by_hand_gives(engine: Engine, sparse: EmbeddingSpace) -> None:
+def test_recall_equals_a_count_by_hand(engine: Engine, sparse: EmbeddingSpace) -> None:
     questions = unit_vectors(30, 64, seed=9)
     with engine.begin() as connection:
         for number, question in enumerate(questions):
@@ -94,13 +94,13 @@ def test_the_smallest_setting_that_reaches_the_target_is_stored_with_its_curve(
     assert [point["ef_search"] for point in stored["points"]] == [point.ef_search for point in found.points]
 
 
-def test_every_kind_of_question_must_reach_the_target() -> None:
+def test_every_kind_of_query_must_reach_the_target() -> None:
     found = curve((10, 0.90, 0.99), (20, 0.96, 0.96), (40, 0.98, 0.99))
-    assert found.smallest(0.95).ef_search == 20
-    assert found.smallest(0.97).ef_search == 40
+    assert found.smallest_point(0.95).ef_search == 20
+    assert found.smallest_point(0.97).ef_search == 40
 
 
-def test_a_target_out_of_reach_stores_nothing_and_says_what_to_do(engine: Engine, sparse: EmbeddingSpace) -> None:
+def test_a_target_out_of_reach_stores_nothing_and_is_an_error(engine: Engine, sparse: EmbeddingSpace) -> None:
     before = rows(engine, "SELECT ef_search, tuning FROM rag.embedding_spaces")
     with pytest.raises(UsageError, match=r"reaches 0\.960 \(at ef_search 80\), not 0\.97.*RAG_ASSETS_HNSW_M") as error:
         store_ef_search(engine, curve((40, 0.90, 0.99), (80, 0.96, 0.99)), 0.97)
@@ -109,12 +109,12 @@ def test_a_target_out_of_reach_stores_nothing_and_says_what_to_do(engine: Engine
 
 
 @pytest.mark.parametrize("target", [0, -0.5, 1.01, float("nan")])
-def test_a_target_that_is_no_share_is_refused(engine: Engine, target: float) -> None:
+def test_an_invalid_target_is_refused(engine: Engine, target: float) -> None:
     with pytest.raises(UsageError, match="target recall is"):
         store_ef_search(engine, curve((40, 0.9, 0.9)), target)
 
 
-def test_an_empty_space_and_a_missing_index_are_said(engine: Engine) -> None:
+def test_an_empty_space_and_a_missing_index_are_errors(engine: Engine) -> None:
     space = space_of(engine)
     with pytest.raises(ServiceError, match="has no vector"):
         sweep_ef_search(engine, space)

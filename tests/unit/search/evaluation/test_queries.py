@@ -1,4 +1,4 @@
-"""Files of judged questions: what is read from them, and how what is wrong in them is said."""
+"""Files of evaluation queries: their content, and the errors for invalid ones."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def beir(folder: Path, qrels: str = "qrels/test.tsv") -> Path:
     return folder
 
 
-def test_a_line_is_a_question_with_its_grades_and_passages(tmp_path: Path) -> None:
+def test_a_line_is_a_query_with_its_grades_and_passages(tmp_path: Path) -> None:
     passage = {"file_path": "a.md", "char_start": 3, "char_end": 9, "grade": 2}
     full = {"query": " Was  heißt\u2028das? ", "relevant": {"a.md": 2, "b/ü.txt": 0}, "passages": [passage], "note": 1}
     derived = {"query": "Where?", "passages": [passage | {"grade": 1}, passage, passage | {"file_path": "c"}]}
@@ -60,16 +60,16 @@ def test_a_line_is_a_question_with_its_grades_and_passages(tmp_path: Path) -> No
         ('{"query": 5, "relevant": {"a": 1}}', '"query" is 5; it must be text'),
         ('{"query": " \\u0000", "relevant": {"a": 1}}', '"query" is empty'),
         (json.dumps({"query": "x" * 20_001, "relevant": {"a": 1}}), '"query" has 20001 characters'),
-        ('{"query": "x"}', '"relevant" names no document'),
-        ('{"query": "x", "relevant": {}}', '"relevant" names no document'),
-        ('{"query": "x", "relevant": {"a": 0}}', '"relevant" names no document'),
+        ('{"query": "x"}', '"relevant" names no relevant document'),
+        ('{"query": "x", "relevant": {}}', '"relevant" names no relevant document'),
+        ('{"query": "x", "relevant": {"a": 0}}', '"relevant" names no relevant document'),
         ('{"query": "x", "relevant": ["a"]}', r'relevant is \["a"\]; it must be an object'),
         ('{"query": "x", "relevant": {"a": -1}}', "the grade of 'a' is -1"),
         ('{"query": "x", "relevant": {"a": 1.5}}', r"the grade of 'a' is 1\.5"),
         ('{"query": "x", "relevant": {"a": true}}', "the grade of 'a' is true"),
         ('{"query": "x", "relevant": {"a": NaN}}', "the grade of 'a' is NaN"),
-        ('{"query": "x", "relevant": {"a": 99999999999}}', r"choose 0 \(does not answer\) to 1000"),
-        ('{"query": "x", "relevant": {"\\ud800": 1}}', r"names '.ud800', which no document is called"),
+        ('{"query": "x", "relevant": {"a": 99999999999}}', r"choose 0 \(not relevant\) to 1000"),
+        ('{"query": "x", "relevant": {"\\ud800": 1}}', r"names '.ud800', which cannot be a path"),
         ('{"query": "x", "passages": [{"file_path": "\\ud800", "char_start": 1, "char_end": 2}]}', "it must be text"),
         ('{"query": "x", "passages": {}}', "passages is {}; it must be a list"),
         ('{"query": "x", "passages": [5]}', "a passage is 5"),
@@ -78,19 +78,19 @@ def test_a_line_is_a_question_with_its_grades_and_passages(tmp_path: Path) -> No
         ('{"query": "x", "passages": [{"file_path": "a", "char_start": 2, "char_end": 2}]}', "from 2 to 2 is empty"),
     ],
 )
-def test_a_bad_line_is_named_with_what_is_wrong_with_it(tmp_path: Path, line: str, message: str) -> None:
+def test_an_invalid_line_is_an_error_with_its_place(tmp_path: Path, line: str, message: str) -> None:
     file = written(tmp_path / "q.jsonl", GOOD, line)
     with pytest.raises(UsageError, match=rf"q\.jsonl, line 2.*{message}"):
         read_queries(file)
 
 
-def test_a_question_is_without_what_no_stored_text_has(tmp_path: Path) -> None:
+def test_a_query_is_cleaned_like_stored_texts(tmp_path: Path) -> None:
     file = written(tmp_path / "q.jsonl", '{"query": "Why\\ud800 n\\u0000ot?", "relevant": {"a": 1}}')
-    assert [one.query for one in read_queries(file).questions] == ["Why not?"]
+    assert [one.text for one in read_queries(file).queries] == ["Why not?"]
 
 
-def test_files_that_hold_no_questions_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="has no question"):
+def test_files_without_queries_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has no query"):
         read_queries(written(tmp_path / "empty.jsonl", "", "  "))
     with pytest.raises(UsageError, match="is not UTF-8"):
         read_queries(written(tmp_path / "latin.jsonl", '{"query": "Größe"}'.encode("latin-1")))
@@ -101,7 +101,7 @@ def test_files_that_hold_no_questions_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("qrels", ["qrels.tsv", "qrels/test.tsv"])
-def test_a_beir_folder_gives_its_judged_questions(tmp_path: Path, qrels: str) -> None:
+def test_a_beir_folder_is_read(tmp_path: Path, qrels: str) -> None:
     assert read_queries(beir(tmp_path, qrels)) == EvaluationQuerySet(
         [EvaluationQuery("q1", "Do whales sing?", {"d/1": 2, "D2": 0}), EvaluationQuery("2", "Unasked", {"7": 1})],
         by_document_id=True,
@@ -112,28 +112,28 @@ def test_a_beir_folder_gives_its_judged_questions(tmp_path: Path, qrels: str) ->
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("q1\td1", "is not a question's id, a document's id and a whole number"),
-        ("q1 d1 1", "is not a question's id"),
-        ("q1\td1\tmuch", "is not a question's id"),
-        ("q1\td1\t0.5", "is not a question's id"),
-        ("q9\td1\t1", "question 'q9' is not in queries.jsonl"),
+        ("q1\td1", "is not a query id, a document id and an integer"),
+        ("q1 d1 1", "is not a query id"),
+        ("q1\td1\tmuch", "is not a query id"),
+        ("q1\td1\t0.5", "is not a query id"),
+        ("q9\td1\t1", "query 'q9' is not in queries.jsonl"),
     ],
 )
-def test_a_bad_row_of_judgements_is_named(tmp_path: Path, row: str, message: str) -> None:
+def test_an_invalid_row_of_qrels_is_an_error_with_its_place(tmp_path: Path, row: str, message: str) -> None:
     qrels = beir(tmp_path) / "qrels" / "test.tsv"
     written(qrels, "query-id\tcorpus-id\tscore", row)
     with pytest.raises(UsageError, match=rf"test\.tsv, line 2.*{message}"):
         read_queries(tmp_path)
 
 
-def test_judgements_without_an_answer_are_refused(tmp_path: Path) -> None:
+def test_qrels_without_a_relevant_document_are_refused(tmp_path: Path) -> None:
     written(beir(tmp_path) / "qrels.tsv", "q1\td1\t0")
-    with pytest.raises(UsageError, match="of no document that it answers"):
+    with pytest.raises(UsageError, match="judge no document relevant"):
         read_queries(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("path", "stands_for"),
+    ("path", "expected"),
     [
         ("12", "12"),
         ("12.txt", "12"),
@@ -148,35 +148,35 @@ def test_judgements_without_an_answer_are_refused(tmp_path: Path) -> None:
         ("readme.md", None),
     ],
 )
-def test_a_file_stands_for_the_document_that_it_is_named_by(path: str, stands_for: str | None) -> None:
+def test_a_path_matches_a_document_id(path: str, expected: str | None) -> None:
     found: dict[str, Any] = match_document_ids([path], ["12", "a.b", "10.1000/182", "\ud800"])
-    assert found.get(path) == stands_for
+    assert found.get(path) == expected
 
 
-def test_the_questions_over_python_topics_are_answered_where_they_say() -> None:
+def test_the_queries_on_python_topics_have_answers_in_their_passages() -> None:
     from pydoc_data.topics import topics
 
     texts = {f"{name}.rst": " ".join(text.split()) for name, text in topics.items()}
-    asked = read_queries(TOPICS_QUESTIONS).questions
+    queries = read_queries(TOPICS_QUESTIONS).queries
     answers = [json.loads(line)["answers"] for line in TOPICS_QUESTIONS.read_text("utf-8").splitlines()]
-    assert len({question.query for question in asked}) == len(asked) >= 40
+    assert len({query.text for query in queries}) == len(queries) >= 40
     reworded: list[str] = []
-    for question, sentences in zip(asked, answers, strict=True):
+    for query, sentences in zip(queries, answers, strict=True):
         holding = {path for path, text in texts.items() if any(sentence in text for sentence in sentences)}
-        best = {path for path, grade in question.relevant.items() if grade == 2}
-        assert holding, question.query
-        assert holding <= best, question.query
-        assert question.relevant.keys() <= texts.keys(), question.query
+        best = {path for path, grade in query.relevant.items() if grade == 2}
+        assert holding, query.text
+        assert holding <= best, query.text
+        assert query.relevant.keys() <= texts.keys(), query.text
         reworded += [one for one in sentences if not any(one in text for text in texts.values())]
     # Releases of Python word their topics a little differently.
     assert len(reworded) <= 2, reworded
 
 
-def test_the_questions_over_python_topics_are_nobodys_sentences() -> None:
+def test_the_queries_on_python_topics_quote_no_sentence() -> None:
     from pydoc_data.topics import topics
 
     texts = [" ".join(text.lower().split()) for text in topics.values()]
-    for question in read_queries(TOPICS_QUESTIONS).questions:
-        words = question.query.lower().split()
+    for query in read_queries(TOPICS_QUESTIONS).queries:
+        words = query.text.lower().split()
         runs = [" ".join(words[at : at + 6]) for at in range(len(words) - 5)]
-        assert not [run for run in runs if any(run in text for text in texts)], question.query
+        assert not [run for run in runs if any(run in text for text in texts)], query.text
