@@ -15,6 +15,8 @@ lint:  ## ruff, import rules, generated files
 	ruff check .
 	ruff format --check .
 	lint-imports
+	python .ci/async_to_sync.py --check
+	python .ci/async_to_sync.py --check
 	python docs/reference.py --check
 
 format:  ## sort imports and format
@@ -34,7 +36,7 @@ test-system:  ## tests of processes, kills, UI and wheel; slow
 	pytest tests/system
 
 docs:  ## build the documentation into build/docs
-	mkdocs build --strict -f docs/mkdocs.yml
+	mkdocs build --quiet --strict -f docs/mkdocs.yml
 
 reference:  ## rewrite docs/pages/reference from the code
 	python docs/reference.py

@@ -5,6 +5,7 @@ The pages are committed, so that they can be read without a build; a test fails 
 
 import argparse
 import difflib
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -265,13 +266,19 @@ def _paragraphs(text: str) -> str:
 
 def api_page() -> str:
     import rag_assets
+    from rag_assets import Client, testing
+    from rag_assets.search.kinds.memories import MemoryOptions
+    from rag_assets.search.kinds.messages import MessageOptions
+    from rag_assets.search.request import Options
 
-    def exported(group: Callable[[Any], bool]) -> list[str]:
-        return [name for name in rag_assets.__all__ if group(getattr(rag_assets, name))]
-
-    def is_error(value: Any) -> bool:
-        return isinstance(value, type) and issubclass(value, Exception)
-
+    errors = [name for name in rag_assets.__all__ if name.endswith("Error")]
+    groups = {
+        "Clients": ["Client", "AsyncClient"],
+        "Dagster": ["build_definitions", "RagPipeline"],
+        "Errors": sorted(errors, key=lambda name: (name != "RagAssetsError", name)),
+    }
+    groups["Values"] = [name for name in rag_assets.__all__ if not any(name in names for names in groups.values())]
+    own = [name for name, value in vars(testing).items() if getattr(value, "__module__", "") == testing.__name__]
     parts = [
         "# Python API",
         (
@@ -279,13 +286,51 @@ def api_page() -> str:
             "module and name is private: it may move or change in any version."
         ),
     ]
-    for title, group in (
-        ("Clients and values", lambda value: not is_error(value)),
-        ("Errors", is_error),
-    ):
+    for title in ("Clients", "Values", "Dagster", "Errors"):
         parts.append(f"## {title}")
-        parts += [f"::: {getattr(rag_assets, name).__module__}.{name}" for name in exported(group)]
-    return "\n\n".join(parts)
+        parts += [f"::: rag_assets.{name}{API_OPTIONS.get(name, '')}" for name in groups[title]]
+        if title == "Clients":
+            parts.append("## Options of a search")
+            for what, options in (("chunks", Options), ("messages", MessageOptions), ("memories", MemoryOptions)):
+                parts += [f"### Of {what}", inspect.getdoc(options) or ""]
+            parts += ["## Repositories", "`AsyncClient` has the same methods, to await."]
+            for name, repository in _repositories(Client).items():
+                parts += [
+                    f"### client.{name}",
+                    vars(repository).get("__doc__") or "",
+                    table(("method", ""), _methods(repository)),
+                ]
+    parts.append("## rag_assets.testing")
+    parts += [f"::: rag_assets.testing.{name}" for name in own if not name.startswith("_")]
+    return "\n\n".join(part for part in parts if part)
+
+
+# Of a value, its fields matter, documented or not; of these two, other pages have the fields.
+API_OPTIONS = dict.fromkeys(
+    ("Answer", "Hit", "Filters"), "\n    options: {show_if_no_docstring: true}"
+) | dict.fromkeys(("Settings", "RagPipeline"), "\n    options: {members: false}")
+
+
+def _repositories(client: type) -> dict[str, type]:
+    properties = {name: value for name, value in vars(client).items() if isinstance(value, property)}
+    return {
+        name: value.fget.__annotations__["return"]
+        for name, value in properties.items()
+        if not name.startswith("_") and value.fget is not None
+    }
+
+
+def _methods(repository: type) -> Iterator[tuple[str, str]]:
+    for name, method in vars(repository).items():
+        if name.startswith("_") or not callable(method):
+            continue
+        parameters = list(inspect.signature(method).parameters.values())[1:]
+        star = any(one.kind is one.KEYWORD_ONLY for one in parameters)
+        words = [f"{one.name}={one.default!r}" if one.default is not one.empty else one.name for one in parameters]
+        if star:
+            words.insert(next(n for n, one in enumerate(parameters) if one.kind is one.KEYWORD_ONLY), "*")
+        documented = (inspect.getdoc(method) or "").split("\n\n")[0]
+        yield f"`{name}({', '.join(words)})`", documented
 
 
 PAGES: dict[str, Callable[[], str]] = {

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     )
     from rag_assets.orchestration.build import build_definitions
     from rag_assets.orchestration.component import RagPipeline
+    from rag_assets.orchestration.resources.embedder import Embedder
+    from rag_assets.projects.declarations import ProjectDeclaration
     from rag_assets.search.filters.document_filters import Filters
     from rag_assets.search.results import Answer, Hit
     from rag_assets.settings.settings import Settings
@@ -31,9 +33,11 @@ __all__ = [
     "BusyError",
     "Client",
     "DocumentError",
+    "Embedder",
     "Filters",
     "Hit",
     "IntegrityError",
+    "ProjectDeclaration",
     "RagAssetsError",
     "RagPipeline",
     "RunInterruptedError",
@@ -52,8 +56,10 @@ _MODULES = {
     "Answer": "search.results",
     "AsyncClient": "client",
     "Client": "client",
+    "Embedder": "orchestration.resources.embedder",
     "Filters": "search.filters.document_filters",
     "Hit": "search.results",
+    "ProjectDeclaration": "projects.declarations",
     "RagPipeline": "orchestration.component",
     "Settings": "settings.settings",
     "Source": "documents.sources.base",

@@ -1,4 +1,4 @@
-"""Projects that are declared, in YAML or in code, rather than added by hand."""
+"""Projects declared in a YAML file or in code, instead of added by a command."""
 
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ _FILE_NAME = "projects.yaml"
 
 
 class ProjectDeclaration(BaseModel):
-    """A project as it is to be: `ProjectDeclaration(name="handbook", source="/srv/handbook", settings={…})`."""
+    """The wanted state of a project: `ProjectDeclaration(name="handbook", source="/srv/handbook", settings={…})`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,16 +29,17 @@ class ProjectDeclaration(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Declarations:
-    """`origin` is the file or `module:name` that declares them."""
+    """The declared projects, and the file or `module:name` that declares them."""
 
     origin: str
     projects: tuple[ProjectDeclaration, ...]
 
 
 def read_declarations(settings: Settings) -> Declarations | None:
-    """What the installation declares, None where it declares nothing.
+    """The declarations of RAG_ASSETS_PROJECTS or of projects.yaml in the state folder; None without either.
 
-    Addresses in a YAML file are relative to its folder. Raises UsageError for what cannot be read or understood.
+    Addresses in a YAML file are relative to its folder. Raises UsageError for a file or a module that cannot be read,
+    and for an invalid declaration.
     """
     if settings.projects is None:
         file = settings.state_dir / _FILE_NAME
@@ -51,14 +52,14 @@ def read_declarations(settings: Settings) -> Declarations | None:
 
 def _import_declarations(module: str, name: str, origin: str) -> Declarations:
     try:
-        found: Iterable[ProjectDeclaration] = getattr(importlib.import_module(module), name)
+        declared: Iterable[ProjectDeclaration] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise UsageError(f"RAG_ASSETS_PROJECTS {origin!r} cannot be imported ({error}); correct it.") from error
-    declared = tuple(found)
-    wrong = next((one for one in declared if not isinstance(one, ProjectDeclaration)), None)
+    projects = tuple(declared)
+    wrong = next((one for one in projects if not isinstance(one, ProjectDeclaration)), None)
     if wrong is not None:
-        raise UsageError(f"{origin} holds a {type(wrong).__name__}; make it a list of ProjectDeclaration.")
-    return _validate(origin, declared)
+        raise UsageError(f"{origin} contains a {type(wrong).__name__}; make it a list of ProjectDeclaration.")
+    return _validate(origin, projects)
 
 
 def _read_yaml(file: Path) -> Declarations:
@@ -68,12 +69,12 @@ def _read_yaml(file: Path) -> Declarations:
     try:
         node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
         found = None if node is None else yaml.SafeLoader("").construct_document(node)
-        twice = _find_duplicate_key(node)
+        duplicate = _find_duplicate_key(node)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{origin} cannot be read ({' '.join(str(error).split())}); correct it.") from error
-    if twice is not None:
-        # The loader takes the last one, and says nothing.
-        raise UsageError(f"{origin} has {twice!r} twice in one mapping; take one out.")
+    if duplicate is not None:
+        # yaml keeps the last one without a warning.
+        raise UsageError(f"{origin} has the key {duplicate!r} twice in one mapping; remove one.")
     projects = found.get("projects") if isinstance(found, dict) and set(found) <= {"projects"} else None
     if not isinstance(projects, dict):
         raise UsageError(f"{origin} must have one key, `projects`, with a mapping from names to projects.")
@@ -83,8 +84,8 @@ def _read_yaml(file: Path) -> Declarations:
 
 def _find_duplicate_key(node: Any) -> str | None:
     pairs = node.value if node is not None and node.id == "mapping" else []
-    below = (_find_duplicate_key(value) for _, value in pairs)
-    return _find_duplicate([str(key.value) for key, _ in pairs]) or next(filter(None, below), None)
+    nested = (_find_duplicate_key(value) for _, value in pairs)
+    return _find_duplicate([str(key.value) for key, _ in pairs]) or next(filter(None, nested), None)
 
 
 def _find_duplicate(names: Sequence[str]) -> str | None:
@@ -122,9 +123,9 @@ def _validate(origin: str, projects: tuple[ProjectDeclaration, ...]) -> Declarat
     from rag_assets.projects.store import check_project_name
 
     try:
-        twice = _find_duplicate([check_project_name(declared.name) for declared in projects])
-        if twice is not None:
-            raise UsageError(f"project {twice} is declared twice; take one out.")
+        duplicate = _find_duplicate([check_project_name(declared.name) for declared in projects])
+        if duplicate is not None:
+            raise UsageError(f"project {duplicate} is declared twice; remove one.")
         return Declarations(origin, tuple(map(_normalize, projects)))
     except UsageError as error:
         raise UsageError(f"{origin}: {error}") from error

@@ -1,4 +1,4 @@
-"""Which stage failed for which project, in a run that may have gone well for others."""
+"""Failures of a stage for one project, in a run that may have succeeded for the others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from sqlalchemy.dialects.postgresql import insert
 
 from rag_assets.db.models import Project, ProjectFailure
 
-# The stages that work project by project, in their order.
+# The stages that work project by project, in order.
 STAGES = ("raw_documents", "chunks", "embeddings")
 
 
 @dataclass(frozen=True, slots=True)
 class StageFailure:
-    """`since` is when the stage failed first, without having gone well in between."""
+    """`since` is the first failure of the stage after its last success."""
 
     project: str
     stage: str
@@ -25,7 +25,7 @@ class StageFailure:
 
 
 def record_failure(connection: Connection, project: str, stage: str, error: str, run_id: str | None) -> None:
-    """Does nothing where the project is gone."""
+    """Store the failure, over an earlier one of the same stage; does nothing where the project was deleted."""
     of_project = select(Project.id, *(_literal(value) for value in (stage, error.replace("\0", "�"), run_id))).where(
         Project.name == project
     )
@@ -39,19 +39,19 @@ def record_failure(connection: Connection, project: str, stage: str, error: str,
 
 
 def record_success(connection: Connection, projects: Sequence[str], stage: str) -> None:
-    """Forget what failed of this stage before; the first one stamps that the sources were read just now."""
+    """Delete the recorded failures of the stage; success of the first stage also sets `refreshed_at`."""
     of_projects = select(Project.id).where(Project.name.in_(projects))
     connection.execute(
         delete(ProjectFailure).where(ProjectFailure.stage == stage, ProjectFailure.project_id.in_(of_projects))
     )
     if stage == STAGES[0]:
-        # Nothing that was set of the project has changed, so `updated_at` stays.
+        # No setting of the project has changed, so `updated_at` stays.
         stamp = {"refreshed_at": func.now(), "updated_at": Project.updated_at}
         connection.execute(update(Project).where(Project.name.in_(projects)).values(stamp))
 
 
 def list_failures(connection: Connection, *, stage: str | None = None, run_id: str | None = None) -> list[StageFailure]:
-    """Of one stage or of all, of one run or whenever they were; by project and in the order of the stages."""
+    """Recorded failures, by project and then by stage; `stage` and `run_id` limit them."""
     statement = select(
         Project.name, ProjectFailure.stage, ProjectFailure.run_id, ProjectFailure.error, ProjectFailure.created_at
     ).join(Project, Project.id == ProjectFailure.project_id)

@@ -1,4 +1,4 @@
-"""Make the table of projects hold what is declared; what is declared no more is reported, and stays."""
+"""Make the table of projects match the declarations. Projects no longer declared are reported, not deleted."""
 
 from dataclasses import dataclass, field
 
@@ -12,32 +12,33 @@ from rag_assets.projects.store import find_project, get_projects, save_project
 
 @dataclass(frozen=True, slots=True)
 class ReconcileResult:
-    """Names: what was made, what was changed to what its declaration says, and what no declaration has any more."""
+    """Names of projects: created, updated to their declaration, and no longer declared."""
 
     added: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
+    undeclared: list[str] = field(default_factory=list)
 
 
 def reconcile_projects(connection: Connection, declarations: Declarations | None) -> ReconcileResult:
-    """The declaration decides over source, settings and description of what it names; other projects are left alone.
+    """Create or update each declared project: its source, its settings, and its description where one is declared.
 
-    Documents that an application has forgotten stay forgotten.
+    Other projects stay unchanged. Documents that an application has deleted stay excluded. Raises UsageError for a
+    language that the server does not have.
     """
-    found = ReconcileResult()
+    result = ReconcileResult()
     declared = {} if declarations is None else {one.name: one for one in declarations.projects}
     for name, wanted in declared.items():
         assert declarations is not None
-        known = find_project(connection, name)
+        stored = find_project(connection, name)
         settings = dict(wanted.settings)
         if settings.get("language"):
             check_language(connection, settings["language"])
-        if known and known.settings.get("forgotten"):
-            settings["forgotten"] = known.settings["forgotten"]
-        now = known and (known.source_uri, known.settings, known.declared_in, known.removed_at)
-        if known and wanted.description is not None and known.description != wanted.description:
-            now = None
-        if now == (wanted.source, settings, declarations.origin, None):
+        if stored and stored.settings.get("forgotten"):
+            settings["forgotten"] = stored.settings["forgotten"]
+        current = stored and (stored.source_uri, stored.settings, stored.declared_in, stored.removed_at)
+        if stored and wanted.description is not None and stored.description != wanted.description:
+            current = None
+        if current == (wanted.source, settings, declarations.origin, None):
             continue
         save_project(
             connection,
@@ -47,16 +48,16 @@ def reconcile_projects(connection: Connection, declarations: Declarations | None
             description=wanted.description,
             declared_in=declarations.origin,
         )
-        (found.changed if known else found.added).append(name)
-    found.gone.extend(
+        (result.changed if stored else result.added).append(name)
+    result.undeclared.extend(
         project.name
         for project in get_projects(connection)
         if project.declared_in and project.name not in declared and project.removed_at is None
     )
-    return found
+    return result
 
 
 def check_not_declared(declarations: Declarations | None, name: str) -> None:
-    """Raises UsageError where the project is declared: what is changed by hand would be changed back."""
+    """Raise UsageError where the project is declared: the next reconciliation would undo a change by hand."""
     if declarations is not None and any(one.name == name for one in declarations.projects):
         raise UsageError(f"project {name} is declared in {declarations.origin}; change it there.")

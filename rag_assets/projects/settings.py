@@ -1,4 +1,4 @@
-"""What can be set for one project; what is not set follows the installation."""
+"""The settings of one project. A setting that is not set falls back to the installation's."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -13,70 +13,71 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 METRICS = ("ndcg@10", "recall@10", "recall@100", "mrr@10", "hit_rate@10")
-# Their names in a project's settings.
+# Their keys in a project's settings.
 QUESTIONS_KEY = "questions"
 THRESHOLDS_KEY = "question_thresholds"
 
 
 class ProjectSettings(BaseModel):
-    """`projects.settings`, validated; unknown keys are refused."""
+    """The validated content of `projects.settings`; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    include: tuple[str, ...] = Field((), description="Only files that match one of these globs.")
-    exclude: tuple[str, ...] = Field((), description="No files that match one of these globs.")
-    language: str | None = Field(None, description="What the words are in, for search by words; unset: english.")
-    chunk_tokens: int | None = Field(
-        None, ge=16, description="Tokens of a chunk, where the documents want other ones than RAG_ASSETS_CHUNK_TOKENS."
+    include: tuple[str, ...] = Field((), description="Read only files that match one of these globs.")
+    exclude: tuple[str, ...] = Field((), description="Skip files that match one of these globs.")
+    language: str | None = Field(None, description="Language of the documents for keyword search; unset: english.")
+    chunk_tokens: int | None = Field(None, ge=16, description="Tokens of a chunk; unset: RAG_ASSETS_CHUNK_TOKENS.")
+    overlap_tokens: int | None = Field(
+        None, ge=0, description="Tokens that neighbouring chunks share; unset: RAG_ASSETS_OVERLAP_TOKENS."
     )
-    overlap_tokens: int | None = Field(None, ge=0, description="Tokens that its neighbouring chunks share.")
     schedule: str | None = Field(
-        None, description="Cron by which it is refreshed in place of the nightly refresh; `never` for not by itself."
+        None, description="Cron schedule of its refresh, instead of the nightly one; `never` for no automatic refresh."
     )
-    time_zone: str | None = Field(None, description="Time zone of that cron; unset: RAG_ASSETS_TIME_ZONE.")
+    time_zone: str | None = Field(None, description="Time zone of `schedule`; unset: RAG_ASSETS_TIME_ZONE.")
     stale_after_hours: float | None = Field(
         None,
         gt=0,
         le=1_000_000,
-        description="Age from which it counts as stale; unset: RAG_ASSETS_STALE_AFTER_HOURS.",
+        description="Hours after a refresh from which it is stale; unset: RAG_ASSETS_STALE_AFTER_HOURS.",
     )
-    questions: str | None = Field(None, description="Judged questions, a path or URL, that every run asks.")
+    questions: str | None = Field(
+        None, description="Path or URL of a file of evaluation queries, which every run evaluates."
+    )
     question_thresholds: dict[str, Share] = Field(
-        default_factory=dict, description="The least value of metrics of those questions, like ndcg@10=0.7."
+        default_factory=dict, description="Minimum values of metrics on `questions`, like ndcg@10=0.7."
     )
-    # Written by the repository of documents: paths that no run brings back.
+    # Written by `Documents.delete`: paths that no run reads again.
     forgotten: tuple[str, ...] = ()
 
     @field_validator("include", "exclude", "language", "questions")
     @classmethod
-    def _can_be_stored(cls, value: Any) -> Any:
+    def _check_storable(cls, value: Any) -> Any:
         texts = (value,) if isinstance(value, str) else value or ()
         if any(clean(one) != one for one in texts):
             raise ValueError(
-                "it holds a character that the database cannot, or no text keeps "
-                "(NUL, a byte that is no UTF-8, a carriage return, a byte order mark)"
+                "it contains a character that stored texts cannot have "
+                "(NUL, an invalid UTF-8 byte, a carriage return, a byte order mark)"
             )
         return value
 
     @field_validator("schedule")
     @classmethod
-    def _is_cron(cls, value: str | None) -> str | None:
+    def _check_schedule(cls, value: str | None) -> str | None:
         if value is not None and value != NEVER:
             check_cron(value)
         return value
 
     @field_validator("time_zone")
     @classmethod
-    def _is_time_zone(cls, value: str | None) -> str | None:
+    def _check_time_zone(cls, value: str | None) -> str | None:
         return value if value is None else check_time_zone(value)
 
     @field_validator("question_thresholds")
     @classmethod
-    def _are_metrics(cls, value: dict[str, float]) -> dict[str, float]:
-
+    def _check_metrics(cls, value: dict[str, float]) -> dict[str, float]:
         unknown = sorted(value.keys() - set(METRICS))
         if unknown:
-            raise ValueError(f"there is no metric {unknown[0]}; there are {', '.join(METRICS)}")
+            raise ValueError(f"there is no metric {unknown[0]}; choose from {', '.join(METRICS)}")
         return value
 
 
@@ -85,7 +86,7 @@ SETTABLE_KEYS = tuple(name for name in ProjectSettings.model_fields if name != "
 
 
 def parse_project_settings(project: str, given: Mapping[str, Any]) -> ProjectSettings:
-    """What is set for the project; raises UsageError that names a key nearest to an unknown one."""
+    """The validated settings; raises UsageError that suggests the nearest key for an unknown one."""
     try:
         return ProjectSettings.model_validate(given)
     except ValidationError as error:
@@ -100,20 +101,23 @@ def parse_project_settings(project: str, given: Mapping[str, Any]) -> ProjectSet
 
 
 def dump_project_settings(settings: ProjectSettings) -> dict[str, Any]:
-    """As it stands in `projects.settings`: what was set, and nothing else."""
+    """The settings for `projects.settings`: only those that are set."""
     return settings.model_dump(mode="json", exclude_unset=True)
 
 
 def assign_settings(project: str, before: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Settings with `key=value` assigned; a key with several values is given once for each, and `key=` takes it away.
+    """The settings after assignments of the form `key=value`; `key=` unsets a key.
 
-    Raises UsageError for what is not such a pair, and as `project_settings` does.
+    A key with several values is assigned once for each. Raises UsageError for a malformed assignment, an unknown key
+    and an invalid value.
     """
     given: dict[str, list[str]] = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals:
-            raise UsageError(f"{assignment!r} sets nothing; write key=value, with a key of {', '.join(SETTABLE_KEYS)}.")
+            raise UsageError(
+                f"{assignment!r} is no assignment; write key=value, with a key of {', '.join(SETTABLE_KEYS)}."
+            )
         if key not in SETTABLE_KEYS:
             raise UsageError(f"project {project}: {unknown_name_message(key, SETTABLE_KEYS)}")
         given.setdefault(key, []).append(value)
@@ -132,5 +136,5 @@ def _parse_value(key: str, values: Sequence[str]) -> Any:
         pairs = [value.rpartition("=") for value in values]
         return {name: share for name, _, share in pairs}
     if len(values) > 1:
-        raise UsageError(f"{key} has one value, and was given {len(values)}: {', '.join(values)}; keep one.")
+        raise UsageError(f"{key} takes one value, but was assigned {len(values)}: {', '.join(values)}; keep one.")
     return values[0]

@@ -1,4 +1,4 @@
-"""Projects: found, made, pointed at a source, retired."""
+"""Rows of projects: find, list, save and retire them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,17 +15,17 @@ from rag_assets.errors import UsageError
 from rag_assets.projects.settings import dump_project_settings, parse_project_settings
 
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
-# Of the known projects, in an error that is to stay one line.
+# In an error that lists the known projects.
 _MAX_NAMES_SHOWN = 20
 
 
 def slugify(name: str) -> str:
-    """A project name made of any name: `My Docs (2024)` becomes `my-docs-2024`."""
+    """A valid project name from any name: `My Docs (2024)` becomes `my-docs-2024`."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].strip("-") or "documents"
 
 
 def check_project_name(name: str) -> str:
-    """The name itself; raises UsageError when it cannot be a partition key."""
+    """The name; raises UsageError where it is no valid partition key."""
     if not _SLUG.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot be a project's name: use 1 to 63 of a-z, 0-9, - and _, "
@@ -40,7 +40,7 @@ def find_project(connection: Connection, name: str) -> Project | None:
 
 
 def get_project(connection: Connection, name: str) -> Project:
-    """The project of this name; raises UsageError that lists the known ones."""
+    """The project of this name; raises UsageError that lists the known ones, where there is none."""
     project = find_project(connection, name)
     if project is None:
         names = project_names(connection)
@@ -52,7 +52,7 @@ def get_project(connection: Connection, name: str) -> Project:
 
 
 def get_projects(connection: Connection) -> Sequence[Project]:
-    """By name, those that were removed and not purged too."""
+    """All projects, ordered by name, with those that are removed but not purged."""
     with Session(bind=connection, expire_on_commit=False) as session:
         return session.scalars(select(Project).order_by(Project.name)).all()
 
@@ -62,7 +62,7 @@ def project_names(connection: Connection) -> Sequence[str]:
 
 
 def partition_names(connection: Connection) -> Sequence[str]:
-    """The names that are partition keys: those of all projects but the removed ones."""
+    """The names of the projects that are not removed: Dagster's partition keys."""
     return connection.scalars(select(Project.name).where(Project.removed_at.is_(None)).order_by(Project.name)).all()
 
 
@@ -75,12 +75,13 @@ def save_project(
     description: str | None = None,
     declared_in: str | None = None,
 ) -> Project:
-    """Make the project, or point it at this source with these settings; one that was removed is there again.
+    """Create the project, or change its source and settings; a removed project is restored.
 
-    Without a description or a declaration what is known of them stays. Raises UsageError for settings that cannot be.
+    `description` and `declared_in` stay unchanged where they are None. Raises UsageError for an invalid name or
+    setting.
     """
     checked = dump_project_settings(parse_project_settings(check_project_name(name), settings))
-    # From a form, a file or a command line come characters that the database cannot hold.
+    # Text from a form, a file or a command line may contain characters that the database cannot store.
     given = {"description": description and clean(description), "declared_in": declared_in}
     statement = insert(Project).values(
         id=derive_project_id(name), name=name, source_uri=source_uri, settings=checked, removed_at=None, **given
@@ -96,7 +97,7 @@ def save_project(
 
 
 def retire_project(connection: Connection, name: str) -> Project:
-    """Take the project out of what is refreshed; what is stored of it stays, and is found, until it is purged."""
+    """Mark the project as removed: it is not refreshed any more, but stays searchable until it is purged."""
     get_project(connection, name)
     connection.execute(update(Project).where(Project.name == name).values(removed_at=func.now(), declared_in=None))
     return get_project(connection, name)

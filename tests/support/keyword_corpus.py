@@ -1,4 +1,4 @@
-"""Chunks written straight into the tables, to be searched by words without a pipeline."""
+"""Chunks written directly into the tables, for keyword search without a pipeline."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +20,7 @@ SPACE = EmbeddingSpace(chunking="c1")
 
 
 def write(engine: Engine, texts: Mapping[str, str], *, project: str = "p", language: str = "english") -> None:
-    """A document of one chunk for each path; as many tokens as words."""
+    """Write a document of one chunk for each path; its token count is its number of words."""
     owner = derive_project_id(project)
     rows = [
         replace(document(path, text), id=derive_document_id(owner, path), project_id=owner)
@@ -29,17 +29,17 @@ def write(engine: Engine, texts: Mapping[str, str], *, project: str = "p", langu
     with engine.begin() as connection:
         save_project(connection, project, "/docs", {"language": language})
         write_documents(connection, rows)
-        cut = [chunked(row, [text]) for row, text in zip(rows, texts.values(), strict=True)]
-        for one in cut:
-            one.chunks = [replace(chunk, token_count=len(chunk.chunk_text.split())) for chunk in one.chunks]
-        write_chunks(connection, SPACE.chunking, cut, language=language)
+        documents = [chunked(row, [text]) for row, text in zip(rows, texts.values(), strict=True)]
+        for written in documents:
+            written.chunks = [replace(chunk, token_count=len(chunk.chunk_text.split())) for chunk in written.chunks]
+        write_chunks(connection, SPACE.chunking, documents, language=language)
     refresh_word_statistics(engine, SPACE.chunking)
 
 
-def search(engine: Engine, question: str, *, k: int = 10, filters: Filters | None = None) -> list[tuple[str, float]]:
+def search(engine: Engine, query: str, *, k: int = 10, filters: Filters | None = None) -> list[tuple[str, float]]:
     """(path, score), best first."""
     with engine.connect() as connection:
-        found = search_keywords(connection, SPACE, analyze_query(connection, SPACE, question), k=k, filters=filters)
+        found = search_keywords(connection, SPACE, analyze_query(connection, SPACE, query), k=k, filters=filters)
         paths = dict(
             connection.exec_driver_sql(
                 "SELECT c.id, d.file_path FROM rag.document_chunks c JOIN rag.documents d ON d.id = c.document_id"
@@ -48,5 +48,5 @@ def search(engine: Engine, question: str, *, k: int = 10, filters: Filters | Non
     return [(paths[chunk], score) for chunk, score in found.chunks]
 
 
-def paths(engine: Engine, question: str, *, k: int = 10, filters: Filters | None = None) -> list[str]:
-    return [path for path, _ in search(engine, question, k=k, filters=filters)]
+def paths(engine: Engine, query: str, *, k: int = 10, filters: Filters | None = None) -> list[str]:
+    return [path for path, _ in search(engine, query, k=k, filters=filters)]

@@ -1,4 +1,4 @@
-"""The workflows say what can be run: the one of this repository, and the one that the README has for others."""
+"""The workflows run what exists: those of this repository, and the one of the guide for other repositories."""
 
 import re
 import shlex
@@ -13,19 +13,20 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from rag_assets.cli.main import app
+from tests.support.pages import PAGES, find_block
 from tests.support.paths import ROOT
 
 README = (ROOT / "README.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
 
 
-def workflow() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+def workflow(name: str = "ci") -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text())
     return found
 
 
-def workflow_of_the_readme() -> dict[str, Any]:
-    [block] = re.findall(r"^```yaml\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-    found: dict[str, Any] = yaml.safe_load(block)
+def workflow_of_the_guide() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(find_block(PAGES / "guides" / "ci.md", "runs-on").code)
     return found
 
 
@@ -33,7 +34,7 @@ def commands(found: dict[str, Any]) -> list[str]:
     return [step["run"] for job in found["jobs"].values() for step in job["steps"] if "run" in step]
 
 
-@pytest.mark.parametrize("found", [workflow(), workflow_of_the_readme()], ids=["ours", "readme"])
+@pytest.mark.parametrize("found", [workflow(), workflow_of_the_guide()], ids=["ours", "guide"])
 def test_every_command_of_ours_is_one_that_there_is(found: dict[str, Any]) -> None:
     group = typer.main.get_command(app)
     ours = [shlex.split(line) for line in commands(found) if line.startswith("rag-assets ")]
@@ -46,15 +47,34 @@ def test_every_command_of_ours_is_one_that_there_is(found: dict[str, Any]) -> No
             command.make_context(words[1], list(words[2:]), parent=context)
 
 
-def test_it_is_what_decides_here_too() -> None:
-    said = (ROOT / ".ci/run").read_text()
+def test_people_and_ci_run_the_same_commands() -> None:
+    script = (ROOT / ".ci/run").read_text()
     for line in commands(workflow()):
-        if line.startswith(("ruff", "mypy", "dagster")):
-            assert f"\n{line}\n" in said, line
+        if line.startswith(("ruff", "mypy", "lint-imports", "python", "dagster", "mkdocs")):
+            assert f"\t{line}\n" in MAKEFILE, line
+            recipe = rf"^([a-z-]+):[^\n]*\n(?:\t.*\n)*\t{re.escape(line)}\n"
+            target = re.findall(recipe, MAKEFILE, flags=re.MULTILINE)[0]
+            assert f"\n{line}\n" in script or re.search(rf"^make .*\b{target}\b", script, flags=re.MULTILINE), line
     # The job that tries other versions of Dagster installs without constraints.txt, which no reader should.
     pinned = {"jobs": {name: job for name, job in workflow()["jobs"].items() if name != "dagster"}}
     installs = {line for line in commands(pinned) if line.startswith("pip")}
     assert all(line in README for line in installs), installs
+
+
+def test_pre_commit_runs_tools_of_the_environment_and_fetches_nothing() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    assert [repo["repo"] for repo in config["repos"]] == ["local"]
+    for hook in config["repos"][0]["hooks"]:
+        assert hook["language"] == "system"
+        assert hook["entry"].replace(" --fix", "") in MAKEFILE
+
+
+def test_a_release_is_a_tag_and_needs_no_secret() -> None:
+    text = (ROOT / ".github/workflows/release.yml").read_text()
+    assert "secrets." not in text
+    found = workflow("release")
+    assert found[True] == {"push": {"tags": ["v*"]}}
+    assert found["jobs"]["publish"]["permissions"] == {"id-token": "write"}
 
 
 def test_the_lowest_dagster_of_the_package_is_tried_and_the_newest() -> None:

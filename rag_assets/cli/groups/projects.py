@@ -68,7 +68,7 @@ def list_projects(
     with engine.connect() as connection:
         failed = list_failures(connection)
         found = [
-            _described(project, reconciled.gone, {f.stage: f.error for f in failed if f.project == project.name})
+            _described(project, reconciled.undeclared, {f.stage: f.error for f in failed if f.project == project.name})
             for project in get_projects(connection)
         ]
     if as_json:
@@ -113,7 +113,7 @@ def enter() -> "tuple[Engine, Declarations | None, ReconcileResult]":
     engine = shared_engine(settings)
     with engine.begin() as connection:
         found = reconcile_projects(connection, declarations)
-    for name in found.gone:
+    for name in found.undeclared:
         typer.echo(
             f"rag-assets: project {name} is declared no more; it stays as it is until "
             f"rag-assets projects remove {name} [--purge]",

@@ -139,7 +139,7 @@ def project_partitions(pipeline: Pipeline) -> dg.SensorDefinition:
         with postgres.engine.begin() as connection:
             found = reconcile_projects(connection, read_declarations(postgres.settings))
             wanted = partition_names(connection)
-        for name in found.gone:
+        for name in found.undeclared:
             context.log.warning(
                 f"project {name} is declared no more; it stays until: rag-assets projects remove {name} [--purge]"
             )

@@ -1,1 +1,1 @@
-"""Keyword search: query syntax, lexemes, BM25."""
+"""Keyword search: query syntax, lexemes and BM25."""

@@ -1,4 +1,4 @@
-"""The statements of search by words: candidates through an index or from a filter, BM25 of each, the best of them.
+"""The SQL of keyword search: candidates from an index or of given documents, their BM25 scores, and the best of them.
 
 The formula is Okapi BM25 as in Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond"
 (2009), with the never-negative idf of Lucene; the length of a chunk is its number of tokens.
@@ -36,14 +36,14 @@ from rag_assets.search.keyword.term_selection import candidate_tsquery
 K1 = 1.2
 B = 0.75
 
-# An offset keeps the planner from merging a query into the one around it.
+# As an offset, it keeps the planner from merging a subquery into the surrounding one.
 _FENCE: ColumnElement[int] = literal_column("0")
 _MARK: ColumnElement[str] = literal_column("'A'")
 _MARKED: ColumnElement[Any] = literal_column("'{a}'")
 
 
 class ScoredChunk(NamedTuple):
-    """A chunk with its score; `considered` is the same in all rows of a search: how many chunks were scored."""
+    """A chunk with its score. `considered`, the number of chunks scored, is the same in all rows of a search."""
 
     id: UUID
     score: float
@@ -54,62 +54,71 @@ class ScoredChunk(NamedTuple):
 
 
 def top_chunks_by_index(
-    connection: Connection, asked: Sequence[LanguageQuery], conditions: Sequence[ColumnElement[bool]], k: int, most: int
+    connection: Connection,
+    queries: Sequence[LanguageQuery],
+    conditions: Sequence[ColumnElement[bool]],
+    k: int,
+    most: int,
 ) -> list[ScoredChunk]:
-    """The best of about `most` candidates (all where they are no more) that meet the conditions."""
-    # The limit bounds the time where words are not strewn independently, or one alone is too common.
-    limits = tuple(2 * most if one.mentions > most else None for one in asked)
-    values = _bind_values(asked, most)
-    said = [verbatim_conditions(one) for one in asked]
-    if not conditions and not any(said):
+    """The `k` best chunks that meet the conditions, among about `most` candidates from the full-text index.
+
+    All chunks that share a term with the query are candidates where they are no more than `most`.
+    """
+    # The limit bounds the time where terms do not occur independently, or a single one is too common.
+    limits = tuple(2 * most if query.max_matching_chunks > most else None for query in queries)
+    values = _bind_values(queries, most)
+    verbatim = [verbatim_conditions(query) for query in queries]
+    if not conditions and not any(verbatim):
         return [ScoredChunk(*row) for row in run_compiled(connection, _compiled_index_statement(limits, k), values)]
-    parts = [_score_index_candidates(place, limits[place], said[place], conditions) for place in range(len(asked))]
+    parts = [
+        _score_index_candidates(index, limits[index], verbatim[index], conditions) for index in range(len(queries))
+    ]
     statement = _top(parts, k)
     return [ScoredChunk(*row) for row in connection.execute(statement, values)]
 
 
 def top_chunks_of_documents(
-    connection: Connection, asked: Sequence[LanguageQuery], documents: Sequence[UUID], k: int
+    connection: Connection, queries: Sequence[LanguageQuery], documents: Sequence[UUID], k: int
 ) -> list[ScoredChunk]:
-    """The best of all chunks of these documents."""
-    values = _bind_values(asked, None) | {"documents": list(documents)}
-    statement = _top([_score_documents(place, verbatim_conditions(one)) for place, one in enumerate(asked)], k)
+    """The `k` best chunks of these documents, all of which are scored."""
+    values = _bind_values(queries, None) | {"documents": list(documents)}
+    statement = _top([_score_documents(index, verbatim_conditions(query)) for index, query in enumerate(queries)], k)
     return [ScoredChunk(*row) for row in connection.execute(statement, values)]
 
 
 @lru_cache(maxsize=256)
 def _compiled_index_statement(limits: tuple[int | None, ...], k: int) -> CompiledStatement:
-    # Putting the statement together takes longer than many a search.
-    return compile_statement(_top([_score_index_candidates(place, limit) for place, limit in enumerate(limits)], k))
+    # Building the statement can take longer than the search.
+    return compile_statement(_top([_score_index_candidates(index, limit) for index, limit in enumerate(limits)], k))
 
 
-def _bind_values(asked: Sequence[LanguageQuery], most: int | None) -> dict[str, Any]:
-    """What the statements below name, by the place of the language."""
+def _bind_values(queries: Sequence[LanguageQuery], most: int | None) -> dict[str, Any]:
+    """The parameters of the statements below; their names end with the index of the language."""
     values: dict[str, Any] = {}
-    for place, one in enumerate(asked):
-        found = candidate_tsquery(one.words, one.chunks, one.mentions if most is None else most)
-        parts = [found, *one.phrases, *(f"!({part})" for part in one.excluded)]
-        own = {
-            "chunking": one.chunking,
-            "language": one.language,
+    for index, query in enumerate(queries):
+        candidates = candidate_tsquery(query.terms, query.chunks, query.max_matching_chunks if most is None else most)
+        parts = [candidates, *query.phrases, *(f"!({part})" for part in query.excluded)]
+        of_language = {
+            "chunking": query.chunking,
+            "language": query.language,
             "wanted": " & ".join(f"({part})" for part in parts),
-            "lexemes": [word.lexeme for word in one.words],
-            "weights": [word.weight(one.chunks) * (K1 + 1) for word in one.words],
+            "lexemes": [term.lexeme for term in query.terms],
+            "weights": [term.idf(query.chunks) * (K1 + 1) for term in query.terms],
             "least": K1 * (1 - B),
-            "per_token": K1 * B / one.mean_tokens,
+            "per_token": K1 * B / query.mean_tokens,
         }
-        values |= {f"{name}_of_{place}": value for name, value in own.items()}
+        values |= {f"{name}_{index}": value for name, value in of_language.items()}
     return values
 
 
-def _bound(name: str, place: int, type_: Any) -> ColumnElement[Any]:
-    return cast(bindparam(f"{name}_of_{place}", type_=type_), type_)
+def _bound(name: str, index: int, type_: Any) -> ColumnElement[Any]:
+    return cast(bindparam(f"{name}_{index}", type_=type_), type_)
 
 
 def _score_index_candidates(
-    place: int,
+    index: int,
     limit: int | None,
-    said: Sequence[ColumnElement[bool]] = (),
+    verbatim: Sequence[ColumnElement[bool]] = (),
     conditions: Sequence[ColumnElement[bool]] = (),
 ) -> Select[Any]:
     chosen = select(
@@ -118,11 +127,11 @@ def _score_index_candidates(
         DocumentChunk.chunk_index,
         DocumentChunk.token_count,
         DocumentChunk.tsv,
-    ).where(*_language_conditions(place), DocumentChunk.tsv.op("@@")(_tsquery(place)), *said)
+    ).where(*_language_conditions(index), DocumentChunk.tsv.op("@@")(_tsquery(index)), *verbatim)
     found = chosen.limit(limit).subquery("found")
-    scored = select(found.c.id, found.c.document_id, found.c.chunk_index, _bm25_score(place, found))
+    scored = select(found.c.id, found.c.document_id, found.c.chunk_index, _bm25_score(index, found))
     if conditions:
-        # Looked up for each candidate: the planner would rather evaluate the conditions for all documents.
+        # Fenced, to look up each candidate: otherwise the planner evaluates the conditions for all documents.
         passing = (
             select(Document.id)
             .join(Project, Project.id == Document.project_id)
@@ -134,45 +143,45 @@ def _score_index_candidates(
     return scored
 
 
-def _score_documents(place: int, said: Sequence[ColumnElement[bool]]) -> Select[Any]:
+def _score_documents(index: int, verbatim: Sequence[ColumnElement[bool]]) -> Select[Any]:
     chunk = DocumentChunk.__table__
-    return select(chunk.c.id, chunk.c.document_id, chunk.c.chunk_index, _bm25_score(place, chunk)).where(
-        *_language_conditions(place),
+    return select(chunk.c.id, chunk.c.document_id, chunk.c.chunk_index, _bm25_score(index, chunk)).where(
+        *_language_conditions(index),
         chunk.c.document_id == func.any(bindparam("documents", type_=ARRAY(Uuid))),
-        # The operator's function, which no index serves: the documents are the shorter way.
-        func.ts_match_vq(chunk.c.tsv, _tsquery(place)),
-        *said,
+        # The function of the @@ operator, which no index serves: finding the chunks by document is faster.
+        func.ts_match_vq(chunk.c.tsv, _tsquery(index)),
+        *verbatim,
     )
 
 
-def _language_conditions(place: int) -> list[ColumnElement[bool]]:
+def _language_conditions(index: int) -> list[ColumnElement[bool]]:
     return [
-        DocumentChunk.chunking == bindparam(f"chunking_of_{place}", type_=Text),
-        DocumentChunk.language == cast(bindparam(f"language_of_{place}", type_=Text), REGCONFIG),
+        DocumentChunk.chunking == bindparam(f"chunking_{index}", type_=Text),
+        DocumentChunk.language == cast(bindparam(f"language_{index}", type_=Text), REGCONFIG),
     ]
 
 
-def _tsquery(place: int) -> ColumnElement[Any]:
-    return cast(bindparam(f"wanted_of_{place}", type_=Text), TSQUERY)
+def _tsquery(index: int) -> ColumnElement[Any]:
+    return cast(bindparam(f"wanted_{index}", type_=Text), TSQUERY)
 
 
-def _bm25_score(place: int, chunk: Any) -> ColumnElement[Any]:
-    # Marking the question's lexemes in the tsvector and keeping only what is marked is done in C; to unnest all of
-    # them would cost ten times that.
-    lexemes: Any = _bound("lexemes", place, ARRAY(Text))
-    # Within an expression, an array can be looked into.
-    weights: Any = func.coalesce(_bound("weights", place, ARRAY(Double)), type_=ARRAY(Double))
+def _bm25_score(index: int, chunk: Any) -> ColumnElement[Any]:
+    # Marking the query's lexemes in the tsvector and filtering out the others is done in C; unnesting all lexemes would
+    # take ten times as long.
+    lexemes: Any = _bound("lexemes", index, ARRAY(Text))
+    # An array parameter can only be subscripted inside an expression.
+    weights: Any = func.coalesce(_bound("weights", index, ARRAY(Double)), type_=ARRAY(Double))
     marked = func.setweight(chunk.c.tsv, _MARK, lexemes)
     shared = func.unnest(func.ts_filter(marked, _MARKED)).table_valued("lexeme", "positions").render_derived()
-    length = _bound("least", place, Double) + _bound("per_token", place, Double) * chunk.c.token_count
+    length = _bound("least", index, Double) + _bound("per_token", index, Double) * chunk.c.token_count
     times = cast(func.cardinality(shared.c.positions), Double)
     weight = weights[func.array_position(lexemes, shared.c.lexeme)]
     return select(func.sum(weight * times / (times + length))).select_from(shared).scalar_subquery().label("score")
 
 
 def _top(parts: Sequence[Select[Any]], k: int) -> Select[Any]:
-    """The `k` best (id, score, project, file_path, chunk_index), with the number of those that were scored."""
-    # Scored before anything is sorted, so that only scores are held and not the tsvectors.
+    """The `k` best chunks with the number of chunks scored, as the columns of ScoredChunk."""
+    # Fenced, to score before sorting: the sort then holds scores instead of tsvectors.
     fenced = [part.offset(_FENCE) for part in parts]
     scored: Subquery = (union_all(*fenced) if len(parts) > 1 else fenced[0]).subquery("scored")
     best = (

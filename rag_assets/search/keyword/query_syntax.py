@@ -1,29 +1,30 @@
-"""What a question asks for: words, "phrases in quotes", and -words or -"phrases" that must not be there."""
+"""The syntax of keyword queries: words, "quoted phrases", and -words or -"phrases" to exclude."""
 
 import re
 from dataclasses import dataclass
 
-# Ten pages: a model reads the beginning of them, and a quoted phrase of so many words takes half a second to look for.
+# About ten pages. A model reads only the beginning of such a text, and searching for a phrase of that length takes half
+# a second.
 MAX_QUERY_CHARS = 20_000
 
-# Word processors turn quotes into pairs.
+# Word processors replace straight quotes.
 _CURLY = str.maketrans("“”„‟«»", '""""""')
 _QUOTED = re.compile(r'(?:(?<=\s)|^)-"([^"]*)"|"([^"]*)"')
-# A minus before a number is more often a sign than a wish, and before a single letter an option of a program.
+# A minus before a number is probably a sign, and before a single letter an option of a program: neither excludes.
 _EXCLUDED = re.compile(r"(?:(?<=\s)|^)-(?!(?:[\d.,]+|[A-Za-z])[?!,;:.)]*(?:\s|$))(?=\w)(\S+)")
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedQuery:
-    """`words` are scored, those of phrases too; `phrases` must and `excluded` must not stand in a chunk."""
+    """`words` are scored, including those of phrases. A hit contains all `phrases` and none of `excluded`."""
 
     words: str
     phrases: tuple[str, ...]
     excluded: tuple[str, ...]
 
 
-def parse_query(question: str) -> ParsedQuery:
-    """Never fails: what is no syntax is words."""
+def parse_query(text: str) -> ParsedQuery:
+    """Parse a query. Never fails: malformed syntax counts as words."""
     phrases: list[str] = []
     excluded: list[str] = []
 
@@ -34,10 +35,10 @@ def parse_query(question: str) -> ParsedQuery:
         phrases.append(match[2])
         return f" {match[2]} "
 
-    # Excluded words are looked for outside of phrases only: a phrase may hold a minus.
+    # A minus inside a phrase excludes nothing.
     pieces = []
     at = 0
-    straight = question.translate(_CURLY)
+    straight = text.translate(_CURLY)
     for match in _QUOTED.finditer(straight):
         pieces += [_without_excluded(straight[at : match.start()], excluded), take_phrase(match)]
         at = match.end()

@@ -1,4 +1,4 @@
-"""Search by words: BM25 over the lexemes of the chunks, in the database; a chunk is compared in its own language."""
+"""Keyword search: BM25 over the lexemes of the chunks, in the database, each chunk in its own language."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.keyword.bm25 import top_chunks_by_index, top_chunks_of_documents
 from rag_assets.search.keyword.lexemes import LanguageQuery
 
-# Of about so many chunks the best are found, at least; of more where more are wanted, up to some number.
+# About this many candidates are scored: CANDIDATES_PER_HIT for each hit wanted, within these bounds.
 MIN_CANDIDATES = 1_000
 CANDIDATES_PER_HIT = 20
 MAX_CANDIDATES = 5_000
-# Where fewer than so many of the candidates a hit pass a filter, so many times more are asked for.
+# When fewer than MIN_PASSING_PER_HIT candidates a hit pass a filter, the next round has WIDENING_FACTOR times as many.
 WIDENING_FACTOR = 4
 MIN_PASSING_PER_HIT = 3
 
 
 @dataclass(frozen=True, slots=True)
 class KeywordResult:
-    """(chunk id, BM25 score), best first, and how many chunks were scored for it."""
+    """(chunk id, BM25 score), best first, and the number of chunks that were scored."""
 
     chunks: Sequence[tuple[UUID, float]]
     considered: int
@@ -33,36 +33,36 @@ class KeywordResult:
 def search_keywords(
     connection: Connection,
     space: EmbeddingSpace,
-    asked: Sequence[LanguageQuery],
+    queries: Sequence[LanguageQuery],
     *,
     k: int,
     filters: Filters | None = None,
 ) -> KeywordResult:
-    """The `k` best chunks that share a word with the question, hold its "phrases" and none of its -words.
+    """The `k` best chunks that share a term with the query, contain its phrases and none of its exclusions.
 
-    Fewer only where fewer are such; none for a question of stop words. Equal scores are in the order of project, file
-    and place. In a large corpus the candidates leave out chunks that share only its commoner words with a question.
+    Fewer only where fewer exist; none for a query of stop words. Equal scores are sorted by project, file and position.
+    In a large corpus, chunks that share only the more common terms with the query may not be scored.
     """
-    asked = [one for one in asked if one.words]
-    if not asked:
+    queries = [query for query in queries if query.terms]
+    if not queries:
         return KeywordResult([], 0)
     filters = filters or Filters()
     most = max(MIN_CANDIDATES, min(CANDIDATES_PER_HIT * k, MAX_CANDIDATES), 3 * k)
     conditions = filters.conditions()
-    mentions = sum(one.mentions for one in asked)
+    max_matching = sum(query.max_matching_chunks for query in queries)
     enough = MIN_PASSING_PER_HIT * k if filters else k
-    # To look which documents pass is quick for a project; for other filters only after a second round in vain.
-    rounds_before_looking = 0 if filters.projects else 2 if filters else None
+    # Listing the documents that pass is fast for a project; for other filters it waits until two rounds found too few.
+    rounds_before_listing = 0 if filters.projects else 2 if filters else None
     found: dict[UUID, Any] = {}
     for number in count():
-        if number == rounds_before_looking:
+        if number == rounds_before_listing:
             documents = _matching_documents(connection, space, conditions, most)
             if documents is not None:
-                return _top(top_chunks_of_documents(connection, asked, documents, k), k)
-        rows = top_chunks_by_index(connection, asked, conditions, k, most)
-        # What a round of wider and then bounded candidates leaves out, an earlier one may have found.
+                return _top(top_chunks_of_documents(connection, queries, documents, k), k)
+        rows = top_chunks_by_index(connection, queries, conditions, k, most)
+        # A wider round is bounded, too, and may leave out chunks that an earlier round found.
         found = {row.id: row for row in rows} | found
-        if mentions <= most or (rows and rows[0].considered >= enough):
+        if max_matching <= most or (rows and rows[0].considered >= enough):
             break
         most *= WIDENING_FACTOR
     return _top(found.values(), k)
@@ -71,7 +71,7 @@ def search_keywords(
 def _matching_documents(
     connection: Connection, space: EmbeddingSpace, conditions: Sequence[ColumnElement[bool]], most: int
 ) -> list[UUID] | None:
-    """The documents that pass the filters, where they have no more than so many chunks; looks no further than that."""
+    """The documents that pass the filters; None where they have more than `most` chunks. Reads no more than that."""
     passing = (
         select(DocumentChunk.document_id)
         .join(Document, Document.id == DocumentChunk.document_id)

@@ -49,7 +49,7 @@ def test_yaml_in_the_state_folder_is_read_relative_to_it(tmp_path: Path) -> None
     assert sea.source == "https://example.org/sea/"
 
 
-def test_without_a_file_nothing_is_declared_and_a_named_one_must_be_there(tmp_path: Path) -> None:
+def test_the_default_file_is_optional_and_a_named_one_is_not(tmp_path: Path) -> None:
     assert read_declarations(settings_of(tmp_path)) is None
     with pytest.raises(UsageError, match=r"other\.yaml cannot be read"):
         read_declarations(settings_of(tmp_path, str(tmp_path / "other.yaml")))
@@ -65,20 +65,23 @@ def test_without_a_file_nothing_is_declared_and_a_named_one_must_be_there(tmp_pa
         ("projects: {zoo: {source: x, settings: {exlude: []}}}", "did you mean 'exclude'?"),
         ("projects: {'My Zoo': {source: x}}", "'My Zoo' cannot be a project's name"),
         ("projects: {zoo: {source: x", "cannot be read"),
-        ("projects: {zoo: {source: x}, sea: {source: y}, zoo: {source: z}}", "has 'zoo' twice"),
-        ("projects: {zoo: {source: x, settings: {language: german, language: simple}}}", "has 'language' twice"),
+        ("projects: {zoo: {source: x}, sea: {source: y}, zoo: {source: z}}", "has the key 'zoo' twice"),
+        (
+            "projects: {zoo: {source: x, settings: {language: german, language: simple}}}",
+            "has the key 'language' twice",
+        ),
         ("projects: {zoo: {source: x, settings: 3}}", "settings: input should be a mapping"),
         ("projects: {zoo: {source: 's3://key:secret@bucket/x'}}", "credential"),
     ],
 )
-def test_yaml_that_cannot_be_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+def test_invalid_yaml_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UsageError, match=re.escape(said)) as caught:
         declare(tmp_path, text)
     assert str(tmp_path / "state" / "projects.yaml") in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
-def test_code_declares_by_module_and_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_projects_are_declared_in_code_by_module_and_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("our_projects")
     module.ours = [ProjectDeclaration(name="zoo", source=str(tmp_path), settings={"language": "simple"})]  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "our_projects", module)
@@ -90,26 +93,28 @@ def test_code_declares_by_module_and_name(tmp_path: Path, monkeypatch: pytest.Mo
             read_declarations(settings_of(tmp_path, wrong))
 
 
-def test_what_is_declared_exists_and_what_is_gone_is_reported_and_stays(tmp_path: Path, engine: Engine) -> None:
+def test_declared_projects_are_created_and_undeclared_ones_are_reported_and_stay(
+    tmp_path: Path, engine: Engine
+) -> None:
     declared = declare(tmp_path, ZOO)
     with engine.begin() as connection:
         save_project(connection, "by-hand", "/elsewhere", {})
         first = reconcile_projects(connection, declared)
-        assert (first.added, first.changed, first.gone) == (["zoo", "sea"], [], [])
+        assert (first.added, first.changed, first.undeclared) == (["zoo", "sea"], [], [])
         again = reconcile_projects(connection, declared)
-        assert (again.added, again.changed, again.gone) == ([], [], [])
+        assert (again.added, again.changed, again.undeclared) == ([], [], [])
         zoo = get_project(connection, "zoo")
         assert (zoo.description, zoo.declared_in) == ("What lives here.", declared.origin)
     less = declare(tmp_path, "projects: {zoo: {source: animals}}")
     with engine.begin() as connection:
         found = reconcile_projects(connection, less)
-        assert (found.added, found.changed, found.gone) == ([], ["zoo"], ["sea"])
+        assert (found.added, found.changed, found.undeclared) == ([], ["zoo"], ["sea"])
         assert get_project(connection, "zoo").settings == {}
-        assert reconcile_projects(connection, None).gone == ["sea", "zoo"]
+        assert reconcile_projects(connection, None).undeclared == ["sea", "zoo"]
         assert project_names(connection) == ["by-hand", "sea", "zoo"], "nothing is purged by itself"
 
 
-def test_what_an_application_forgot_stays_forgotten(tmp_path: Path, engine: Engine) -> None:
+def test_documents_that_an_application_deleted_stay_excluded(tmp_path: Path, engine: Engine) -> None:
     declared = declare(tmp_path, "projects: {zoo: {source: animals, settings: {language: german}}}")
     with engine.begin() as connection:
         save_project(connection, "zoo", "/old", {"forgotten": ["/a.md"]})
@@ -118,7 +123,7 @@ def test_what_an_application_forgot_stays_forgotten(tmp_path: Path, engine: Engi
         assert reconcile_projects(connection, declared).changed == []
 
 
-def test_a_language_that_the_server_does_not_know_is_refused(tmp_path: Path, engine: Engine) -> None:
+def test_a_language_unknown_to_the_server_is_refused(tmp_path: Path, engine: Engine) -> None:
     declared = declare(tmp_path, "projects: {zoo: {source: x, settings: {language: germn}}}")
     with engine.begin() as connection, pytest.raises(UsageError, match="did you mean german"):
         reconcile_projects(connection, declared)

@@ -1,4 +1,4 @@
-"""Settings of one project: validated, unknown keys refused with the nearest known one."""
+"""Settings of one project are validated; unknown keys are refused with the nearest known one."""
 
 import re
 from typing import Any
@@ -15,7 +15,7 @@ from rag_assets.projects.settings import (
 )
 
 
-def test_what_is_stored_is_what_was_set_and_reads_back() -> None:
+def test_only_settings_that_are_set_are_stored() -> None:
     given = {"include": ["*.md"], "chunk_tokens": 64, "schedule": "0 6 * * 1-5", "time_zone": "Europe/Berlin"}
     settings = parse_project_settings("zoo", given)
     assert dump_project_settings(settings) == given
@@ -41,8 +41,8 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(key: str, meant: s
         ({"chunk_tokens": "many"}, "chunk_tokens 'many'"),
         ({"overlap_tokens": -1}, "overlap_tokens -1"),
         ({"include": "*.md"}, "include '*.md': input should be a list"),
-        ({"include": ["*.\x00"]}, "it holds a character that the database cannot"),
-        ({"language": "fr\udcff"}, "it holds a character that the database cannot"),
+        ({"include": ["*.\x00"]}, "it contains a character that stored texts cannot have"),
+        ({"language": "fr\udcff"}, "it contains a character that stored texts cannot have"),
         ({"schedule": "every day"}, "schedule 'every day': not a cron expression"),
         ({"schedule": "0 0 30 2 *"}, "bad day-of-month"),
         ({"schedule": "0 0 0 * * *"}, "five fields"),
@@ -53,12 +53,12 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(key: str, meant: s
         ({"question_thresholds": {"beauty": 0.5}}, "there is no metric beauty"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused_with_its_key(settings: dict[str, Any], said: str) -> None:
+def test_an_invalid_value_is_refused_with_its_key(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=f"project zoo: .*{re.escape(said)}"):
         parse_project_settings("zoo", settings)
 
 
-def test_assignments_are_typed_repeated_and_taken_away() -> None:
+def test_assignments_are_typed_repeated_and_unset() -> None:
     before = {"include": ["*.rst"], "language": "german", "forgotten": ["/a.md"]}
     pairs = ["include=*.md", "include=docs/**", "chunk_tokens=64", "language=", "question_thresholds=ndcg@10=0.7"]
     assert assign_settings("zoo", before, pairs) == {
@@ -70,12 +70,12 @@ def test_assignments_are_typed_repeated_and_taken_away() -> None:
 
 
 @pytest.mark.parametrize("pair", ["include", "=x", "forgotten=x", "schedule=0 1 * * *,schedule=0 2 * * *"])
-def test_what_assigns_nothing_is_refused(pair: str) -> None:
+def test_a_malformed_assignment_is_refused(pair: str) -> None:
     with pytest.raises(UsageError):
         assign_settings("zoo", {}, pair.split(","))
 
 
-def test_what_can_be_set_is_described() -> None:
+def test_each_settable_key_has_a_description() -> None:
     assert "forgotten" not in SETTABLE_KEYS
     for name in SETTABLE_KEYS:
         assert ProjectSettings.model_fields[name].description, name

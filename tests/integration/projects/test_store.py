@@ -1,4 +1,4 @@
-"""Projects: names that can be partition keys, and sources that they point to."""
+"""Rows of projects: names that are valid partition keys, and their sources."""
 
 import re
 
@@ -33,18 +33,18 @@ REFUSED = ["", "A", "a b", "-a", "a-", "_a", "a/b", "a\n", "ä", "a" * 64, "a...
         ("under_score", "under-score"),
     ],
 )
-def test_any_name_makes_a_slug_that_is_a_name(name: str, expected: str) -> None:
+def test_any_name_makes_a_valid_slug(name: str, expected: str) -> None:
     assert slugify(name) == expected
     assert check_project_name(slugify(name)) == slugify(name)
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_name_that_cannot_be_a_key_is_refused(name: str) -> None:
+def test_an_invalid_name_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=re.escape(repr(name))):
         check_project_name(name)
 
 
-def test_the_table_refuses_and_accepts_the_same_names(engine: Engine) -> None:
+def test_the_check_constraint_accepts_the_same_names(engine: Engine) -> None:
     insert = text("INSERT INTO rag.projects (name, source_uri) VALUES (:name, '/')")
     for name in REFUSED:
         with pytest.raises(IntegrityError, match="ck_projects_name_is_slug"), engine.begin() as connection:
@@ -54,7 +54,7 @@ def test_the_table_refuses_and_accepts_the_same_names(engine: Engine) -> None:
             assert save_project(connection, check_project_name(name), "/docs", {}).id == derive_project_id(name)
 
 
-def test_a_project_saved_again_points_at_its_new_source(engine: Engine) -> None:
+def test_saving_a_project_again_changes_its_source(engine: Engine) -> None:
     with engine.begin() as connection:
         first = save_project(connection, "zoo", "/old", {"include": ["*.md"]})
     with engine.begin() as connection:
@@ -63,7 +63,7 @@ def test_a_project_saved_again_points_at_its_new_source(engine: Engine) -> None:
         assert project_names(connection) == ["zoo"]
 
 
-def test_a_description_loses_what_the_database_cannot_hold(engine: Engine) -> None:
+def test_a_description_loses_characters_that_the_database_cannot_store(engine: Engine) -> None:
     with engine.begin() as connection:
         assert save_project(connection, "zoo", "x", {}, description="of\x00 ani\udcffmals").description == "of animals"
 

@@ -1,4 +1,4 @@
-"""Clients that know nothing of this package: what the README tells them to do, run as it stands there.
+"""Other clients of the database: the blocks of docs/pages/guides/other_clients.md, run as they stand there.
 
 LangChain and LlamaIndex need an environment of their own (outside_clients.txt says why): OUTSIDE_CLIENTS_PYTHON names
 its interpreter, .ci/run makes one.
@@ -8,15 +8,15 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
-from textwrap import dedent
 
 import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
+from rag_assets import Settings
 from tests.support.fakes import HashEncoder
+from tests.support.pages import PAGES, find_block
 from tests.support.runs import rows
-from tests.unit.docs.test_readme import README
 
 PYTHON = os.environ.get("OUTSIDE_CLIENTS_PYTHON")
 needs_clients = pytest.mark.skipif(
@@ -61,16 +61,14 @@ LLAMA_FOUND = "print(json.dumps([[one.node_id, one.text, one.metadata] for one i
 
 
 def block(having: str) -> str:
-    """The README's one block of code with these words, for the built database's project."""
-    section = README.split("\n## Outside clients\n")[1].split("\n## ")[0]
-    lines = [line if line.startswith("    ") or not line else "\0" for line in section.splitlines()]
-    [found] = [dedent(part).strip() for part in "\n".join(lines).split("\0") if having in part]
-    return found.replace("python-topics", "zoo").replace("How do I close a file?", QUESTION)
+    """The page's one block of code with these words, for the built database's project."""
+    code = find_block(PAGES / "guides" / "other_clients.md", having).code.strip()
+    return code.replace("python-topics", "zoo").replace("How do I close a file?", QUESTION)
 
 
 @pytest.fixture
 def reader(built: Engine) -> Iterator[str]:
-    """The role that the README makes; gives what stands in its address for role, host and database."""
+    """The role that the page creates; gives what stands in its address for role, host and database."""
     with built.begin() as connection:
         connection.execute(text(block("CREATE ROLE")))
     at = built.url.set(username="reader", password="secret").render_as_string(hide_password=False)
@@ -90,7 +88,7 @@ def nearest(engine: Engine) -> list[tuple[str, str]]:
 
 
 def ask(address: str, before: str, having: str, after: str) -> list[tuple[str, str, dict[str, object]]]:
-    """Run a block of the README in the clients' Python: (id, text, metadata) of what it found."""
+    """Run a block of the page in the clients' Python: (id, text, metadata) of what it found."""
     code = block(having)
     assert ROLE_ADDRESS in code
     script = before + code.replace(ROLE_ADDRESS, address) + "\n" + after
@@ -98,6 +96,12 @@ def ask(address: str, before: str, having: str, after: str) -> list[tuple[str, s
     done = subprocess.run([PYTHON, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return [tuple(one) for one in json.loads(done.stdout.splitlines()[-1])]
+
+
+def test_the_live_space_says_how_to_embed_a_query(built: Engine, reader: str) -> None:
+    with psycopg.connect(f"postgresql://{reader}") as connection:
+        [(model, _, _, normalize, distance, dimensions)] = connection.execute(block("SELECT model")).fetchall()  # type: ignore[arg-type]
+    assert (model, normalize, distance, dimensions) == (Settings().model, True, "cosine", 384)
 
 
 def test_plain_sql_finds_what_is_nearest_through_the_index(built: Engine, reader: str) -> None:

@@ -1,34 +1,18 @@
-"""The README says what is so."""
+"""The README is short, its two commands are those of CI, and its pictures are there."""
 
 import re
 
-from rag_assets.settings.settings import Settings
+import pytest
+
+from tests.support.pages import PAGES
 from tests.support.paths import ROOT
-from tests.support.runs import fake_defs
 
-README = (ROOT / "README.md").read_text()
-
-
-def settings_table() -> str:
-    """The rows that the README must have, made of the settings themselves."""
-    rows = []
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default is None else f"`{field.default}`"
-        rows.append(f"| {name.upper()} | {default} | {field.description} |")
-    return "\n".join(rows)
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PICTURE = re.compile(r"^!\[[^\]]+\]\((.*)\)$", flags=re.MULTILINE)
 
 
-def test_every_setting_stands_in_the_readme_with_its_default() -> None:
-    assert settings_table() in README
-
-
-def test_every_check_stands_in_the_readme() -> None:
-    specs = [spec for check in fake_defs.asset_checks or [] for spec in check.check_specs]
-    listed = dict(re.findall(r"^\| (\w+)( \(warns\)| ●)? \| \w+ \|", README, flags=re.MULTILINE))
-    # Those of messages and memories are the ones of chunks, under a prefix.
-    names = {spec.name.removeprefix("message_").removeprefix("memory_"): spec.blocking for spec in specs}
-    assert set(listed) >= set(names)
-    assert {name for name, mark in listed.items() if mark == " ●"} == {name for name, block in names.items() if block}
+def test_it_ends_where_the_documentation_begins() -> None:
+    assert len(README.splitlines()) <= 250
 
 
 def test_the_two_commands_stand_in_the_readme_as_ci_runs_them() -> None:
@@ -39,15 +23,17 @@ def test_the_two_commands_stand_in_the_readme_as_ci_runs_them() -> None:
     ]
 
 
-def test_pictures_are_there_and_small() -> None:
-    root = ROOT
-    pictures = re.findall(r"^!\[[^\]]+\]\((.*)\)$", README, flags=re.MULTILINE)
-    assert (
-        set(pictures)
-        == {f"docs/pages/images/{file.name}" for file in (root / "docs/pages/images").glob("*.png")}
-        != set()
-    )
-    for picture in pictures:
-        content = (root / picture).read_bytes()
-        assert content.startswith(b"\x89PNG")
-        assert len(content) < 200_000
+def test_it_links_every_page() -> None:
+    linked = set(re.findall(r"\]\(docs/pages/([\w/]+\.md)\)", README))
+    pages = {str(path.relative_to(PAGES)) for path in PAGES.rglob("*.md")}
+    assert pages - linked == {"index.md", "contributing.md", "changelog.md"}
+
+
+@pytest.mark.parametrize("picture", sorted((PAGES / "images").iterdir()), ids=lambda path: path.name)
+def test_pictures_are_small_and_shown(picture: object) -> None:
+    path = PAGES / "images" / str(picture)
+    content = path.read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert len(content) < 200_000
+    pages = [README, *(page.read_text(encoding="utf-8") for page in PAGES.rglob("*.md"))]
+    assert any(target.endswith(f"images/{path.name}") for page in pages for target in PICTURE.findall(page))

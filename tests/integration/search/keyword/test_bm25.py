@@ -1,4 +1,4 @@
-"""Search by words in the database, held against the formula worked out in Python."""
+"""Keyword search in the database, compared with the BM25 formula in Python."""
 
 import math
 import random
@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from rag_assets.db.writes.word_statistics import refresh_word_statistics
 from rag_assets.search.filters.document_filters import Filters
-from rag_assets.search.keyword import search as words
+from rag_assets.search.keyword import search as keyword_search
 from rag_assets.search.keyword.bm25 import K1, B
 from tests.support.keyword_corpus import paths, search, write
 from tests.support.runs import rows
@@ -18,18 +18,18 @@ from tests.support.runs import rows
 VOCABULARY = ["zebra", "lion", "river", "plain", "grass", "horn", "tail", "claw", "mane", "hoof", "fang", "paw"]
 
 
-def strewn(number: int, vocabulary: Sequence[str]) -> dict[str, str]:
-    """Documents of words of very different commonness, and of very different length."""
+def random_documents(number: int, vocabulary: Sequence[str]) -> dict[str, str]:
+    """Documents of various lengths, with terms of various frequencies."""
     rng = random.Random(0)
     weights = [1 / (rank + 1) for rank in range(len(vocabulary))]
     return {f"{n:04}.txt": " ".join(rng.choices(vocabulary, weights, k=rng.randint(2, 40))) for n in range(number)}
 
 
-def by_the_formula(texts: dict[str, str], question: str) -> dict[str, float]:
+def bm25_scores(texts: dict[str, str], query: str) -> dict[str, float]:
     counts = {path: Counter(text.split()) for path, text in texts.items()}
     mean = sum(count.total() for count in counts.values()) / len(counts)
     scores: Counter[str] = Counter()
-    for word in set(question.split()):
+    for word in set(query.split()):
         having = sum(word in count for count in counts.values())
         idf = math.log(1 + (len(counts) - having + 0.5) / (having + 0.5))
         for path, count in counts.items():
@@ -38,36 +38,36 @@ def by_the_formula(texts: dict[str, str], question: str) -> dict[str, float]:
     return dict(scores)
 
 
-@pytest.mark.parametrize("question", ["zebra", "paw", "zebra paw fang", " ".join(VOCABULARY)])
-def test_scores_and_order_are_those_of_the_formula(engine: Engine, question: str) -> None:
-    texts = strewn(200, VOCABULARY)
+@pytest.mark.parametrize("query", ["zebra", "paw", "zebra paw fang", " ".join(VOCABULARY)])
+def test_scores_and_order_are_those_of_the_formula(engine: Engine, query: str) -> None:
+    texts = random_documents(200, VOCABULARY)
     write(engine, texts)
-    expected = by_the_formula(texts, question)
-    found = search(engine, question, k=1_000)
+    expected = bm25_scores(texts, query)
+    found = search(engine, query, k=1_000)
     assert dict(found) == pytest.approx(expected)
     assert [path for path, _ in found] == sorted(expected, key=lambda path: (-round(expected[path], 9), path))
 
 
-def test_few_candidates_find_the_same_best(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = strewn(2_000, [f"w{n}x" for n in range(500)])
+def test_few_candidates_include_the_best_chunks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = random_documents(2_000, [f"w{n}x" for n in range(500)])
     write(engine, texts)
-    monkeypatch.setattr(words, "MIN_CANDIDATES", 200)
-    for question in (
+    monkeypatch.setattr(keyword_search, "MIN_CANDIDATES", 200)
+    for query in (
         "w1x w5x w300x",
         "w0x w2x w20x w40x w60x",
         "w3x w8x w13x w21x w34x w55x w89x w144x",
         "w100x w200x",
     ):
-        expected = by_the_formula(texts, question)
+        expected = bm25_scores(texts, query)
         best = sorted(expected, key=lambda path: (-expected[path], path))[:10]
-        assert len(set(paths(engine, question)) & set(best)) >= 9
+        assert len(set(paths(engine, query)) & set(best)) >= 9
 
 
 @pytest.mark.parametrize("k", [1, 10, 300])
-def test_as_many_hits_come_as_qualify(engine: Engine, monkeypatch: pytest.MonkeyPatch, k: int) -> None:
-    """A rare word must not hide the chunks that share only common ones."""
-    monkeypatch.setattr(words, "MIN_CANDIDATES", 20)
-    monkeypatch.setattr(words, "CANDIDATES_PER_HIT", 1)
+def test_all_matching_chunks_are_found(engine: Engine, monkeypatch: pytest.MonkeyPatch, k: int) -> None:
+    """A rare term must not hide the chunks that share only common ones."""
+    monkeypatch.setattr(keyword_search, "MIN_CANDIDATES", 20)
+    monkeypatch.setattr(keyword_search, "CANDIDATES_PER_HIT", 1)
     texts = {f"{n:03}.txt": "the river runs" for n in range(250)} | {"rare.txt": "a quokka"}
     write(engine, texts)
     found = paths(engine, "quokka river", k=k)
@@ -76,9 +76,9 @@ def test_as_many_hits_come_as_qualify(engine: Engine, monkeypatch: pytest.Monkey
     assert len(set(found)) == len(found)
 
 
-def test_filters_never_hide_what_qualifies(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(words, "MIN_CANDIDATES", 20)
-    monkeypatch.setattr(words, "CANDIDATES_PER_HIT", 2)
+def test_filters_hide_no_matching_chunk(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyword_search, "MIN_CANDIDATES", 20)
+    monkeypatch.setattr(keyword_search, "CANDIDATES_PER_HIT", 2)
     write(engine, {f"{n:03}.txt": "the quokka by the river" for n in range(300)}, project="big")
     write(engine, {f"{n:03}.md": "the river" for n in range(15)}, project="small")
     for filters in (Filters(projects=["small"]), Filters(path_glob="*.md")):
@@ -88,7 +88,7 @@ def test_filters_never_hide_what_qualifies(engine: Engine, monkeypatch: pytest.M
     assert paths(engine, "quokka", filters=Filters(projects=["small"])) == []
 
 
-def test_equal_scores_are_in_the_order_of_project_and_path(engine: Engine) -> None:
+def test_equal_scores_are_sorted_by_project_and_path(engine: Engine) -> None:
     for project in ("b", "a"):
         write(engine, {f"{project}{n}.txt": "the river" for n in (3, 1, 2)}, project=project)
     assert paths(engine, "river", k=4) == ["a1.txt", "a2.txt", "a3.txt", "b1.txt"]
@@ -102,16 +102,16 @@ def test_a_phrase_of_common_words_finds_its_chunks(engine: Engine) -> None:
     assert paths(engine, '"plain river" -day') == []
 
 
-def test_stop_words_alone_find_nothing_and_take_nothing_away(engine: Engine) -> None:
+def test_stop_words_find_nothing_and_exclude_nothing(engine: Engine) -> None:
     write(engine, {"a.txt": "to be or not to be by the river", "b.txt": "a plain"})
-    for question in ("to be or not to be", '"to be or not to be"', "-river", '-"the river"', "", "!!!"):
-        assert paths(engine, question) == []
+    for query in ("to be or not to be", '"to be or not to be"', "-river", '-"the river"', "", "!!!"):
+        assert paths(engine, query) == []
     assert paths(engine, '"to be" river') == ["a.txt"]
     assert paths(engine, "river -the") == ["a.txt"]
 
 
 @pytest.mark.parametrize(
-    ("text", "questions"),
+    ("text", "queries"),
     [
         ("Override object.__getattr__ and call __init__ first.", ["__init__", "__getattr__", "object.__getattr__"]),
         ("Set RAG_ASSETS_STATE_DIR=/srv/state first.", ["RAG_ASSETS_STATE_DIR", "state_dir", '"STATE_DIR"']),
@@ -126,13 +126,13 @@ def test_stop_words_alone_find_nothing_and_take_nothing_away(engine: Engine) -> 
         ("Write to ada@example.org about foo-bar.", ["ada@example.org", "foo-bar", "bar"]),
     ],
 )
-def test_names_are_found_whole_and_by_their_parts(engine: Engine, text: str, questions: list[str]) -> None:
+def test_identifiers_are_found_whole_and_by_their_parts(engine: Engine, text: str, queries: list[str]) -> None:
     write(engine, {"wanted.txt": text, "other.txt": "nothing of that kind"})
-    for question in questions:
-        assert paths(engine, question) == ["wanted.txt"], question
+    for query in queries:
+        assert paths(engine, query) == ["wanted.txt"], query
 
 
-def test_each_language_is_compared_in_its_own_lexemes(engine: Engine) -> None:
+def test_each_language_is_searched_by_its_own_lexemes(engine: Engine) -> None:
     write(engine, {"en.txt": "the houses are old and the war is over"}, project="en")
     write(engine, {"de.txt": "die Häuser sind alt, und der Krieg war lang"}, project="de", language="german")
     write(engine, {"any.txt": "the houses"}, project="any", language="simple")
@@ -143,7 +143,7 @@ def test_each_language_is_compared_in_its_own_lexemes(engine: Engine) -> None:
     assert paths(engine, "houses Haus", filters=Filters(projects=["de"])) == ["de.txt"]
 
 
-def test_words_written_since_the_last_count_are_found(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terms_added_since_the_last_count_are_found(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rag_assets.db.writes.word_statistics.ALWAYS_RECOUNT_BELOW", 10)
     write(engine, {f"{n:03}.txt": "the river" for n in range(200)})
     counted = "SELECT chunks FROM rag.word_statistics"
@@ -167,6 +167,6 @@ def test_nothing_is_counted_twice(engine: Engine) -> None:
     assert refresh_word_statistics(engine, "never") is False
 
 
-def test_repetitions_count_up_to_what_a_tsvector_keeps(engine: Engine) -> None:
+def test_repetitions_count_up_to_the_limit_of_a_tsvector(engine: Engine) -> None:
     write(engine, {f"{n}.txt": " ".join(["river"] * n + ["plain"] * (255 - n)) for n in (1, 2, 3, 50, 254)})
     assert paths(engine, "river") == ["254.txt", "50.txt", "3.txt", "2.txt", "1.txt"]

@@ -1,4 +1,4 @@
-"""Search by words, on a corpus small enough to work out by hand."""
+"""Keyword search on a corpus small enough to work out by hand."""
 
 import math
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def animals(admin: Engine, template: str, folder: Path) -> Iterator[Engine]:
-    """One installation for all tests of this module; those that change it come last and leave it as they found it."""
+    """One installation for the module. Tests that change it come last and restore it."""
     with contextmanager(new_database)(admin, template) as url, pytest.MonkeyPatch.context() as monkeypatch:
         install(url, folder.parent, monkeypatch)
         engine = make_engine(url)
@@ -53,15 +53,15 @@ def animals(admin: Engine, template: str, folder: Path) -> Iterator[Engine]:
         engine.dispose()
 
 
-def ask(engine: Engine, question: str, **more: object) -> Answer:
-    return Retriever(engine).search(question, mode="text", **more)  # type: ignore[arg-type]
+def ask(engine: Engine, query: str, **options: object) -> Answer:
+    return Retriever(engine).search(query, mode="text", **options)  # type: ignore[arg-type]
 
 
 def paths(answer: Answer) -> list[str]:
     return [hit.file_path for hit in answer.hits]
 
 
-def test_words_are_found_in_any_form_and_the_rarer_word_weighs_more(animals: Engine) -> None:
+def test_inflected_words_are_found_and_rarer_words_have_more_weight(animals: Engine) -> None:
     assert paths(ask(animals, "a sleeping zebra"))[:2] == ["zebra.txt", "lion.txt"]
     assert paths(ask(animals, "E1234")) == ["error.txt"]
 
@@ -78,15 +78,15 @@ def test_the_score_is_bm25(animals: Engine) -> None:
     assert hit.score == pytest.approx(expected, abs=1e-5)
 
 
-def test_phrases_must_and_excluded_words_must_not_be_there(animals: Engine) -> None:
+def test_phrases_are_required_and_exclusions_forbidden(animals: Engine) -> None:
     assert set(paths(ask(animals, "plain river"))) == {"zebra.txt", "lion.txt", "error.txt"}
     assert paths(ask(animals, '"river station" plain')) == ["error.txt"]
     assert set(paths(ask(animals, "plain river -zebra"))) == {"lion.txt", "error.txt"}
 
 
-def test_stop_words_of_a_phrase_must_stand_there_too(animals: Engine) -> None:
+def test_stop_words_of_a_phrase_are_required_too(animals: Engine) -> None:
     assert set(paths(ask(animals, '"on the plain" lion zebra'))) == {"lion.txt", "zebra.txt"}
-    # In capitals too, and whatever stands between the words.
+    # Ignoring case, and any punctuation between the words.
     assert paths(ask(animals, '"Near  (the) *River*"')) == ["lion.txt"]
     assert paths(ask(animals, '"by the river"')) == []
     assert paths(ask(animals, 'zebra river "that the"')) == ["error.txt"]
@@ -94,31 +94,29 @@ def test_stop_words_of_a_phrase_must_stand_there_too(animals: Engine) -> None:
     assert paths(ask(animals, '"iver station is"')) == []
 
 
-@pytest.mark.parametrize("chosen", [{}, {"file_type": "text"}, {"project": "animals"}])
+@pytest.mark.parametrize("options", [{}, {"file_type": "text"}, {"project": "animals"}])
 @pytest.mark.parametrize("mode", ["text", "hybrid"])
-def test_an_excluded_phrase_is_that_phrase_and_not_what_is_left_without_its_stop_words(
-    animals: Engine, mode: str, chosen: dict[str, object]
-) -> None:
-    def found(question: str) -> set[str]:
-        return set(paths(Retriever(animals).search(question, mode=mode, **chosen)))  # type: ignore[arg-type]
+def test_an_excluded_phrase_includes_its_stop_words(animals: Engine, mode: str, options: dict[str, object]) -> None:
+    def found(query: str) -> set[str]:
+        return set(paths(Retriever(animals).search(query, mode=mode, **options)))  # type: ignore[arg-type]
 
     every = found("zebra lion river horse")
     assert every == set(DOCUMENTS)
     assert found('zebra lion river horse -"near the river"') == every - {"lion.txt"}
     assert found('zebra lion river horse -"that the"') == every - {"error.txt"}
     assert found('zebra lion river horse -"on the plain" -"another name"') == {"error.txt"}
-    # A phrase that no chunk has, of words that some have; and a word that nearly all have.
+    # A phrase in no chunk, of words that some chunks have; and a word in nearly all chunks.
     assert found('zebra lion river horse -"on the river"') == every
     assert found("zebra lion river horse -the") == every
 
 
-def test_a_question_without_a_known_word_finds_nothing(animals: Engine) -> None:
+def test_a_query_without_a_known_term_finds_nothing(animals: Engine) -> None:
     assert paths(ask(animals, "the of and")) == []
     assert paths(ask(animals, "quasar")) == []
 
 
 @pytest.mark.parametrize(
-    "question",
+    "query",
     [
         "'; DROP TABLE rag.projects; --",
         "a & | ! ( ) : * \\ '",
@@ -128,26 +126,24 @@ def test_a_question_without_a_known_word_finds_nothing(animals: Engine) -> None:
         'of "a[b (the) {1} \\m" -"(?i)of the .*"',
     ],
 )
-def test_what_looks_like_syntax_is_data(animals: Engine, question: str) -> None:
-    ask(animals, question)
+def test_tsquery_and_sql_syntax_in_a_query_is_data(animals: Engine, query: str) -> None:
+    ask(animals, query)
     assert rows(animals, "SELECT count(*) FROM rag.projects") == [(1,)]
 
 
-def test_hybrid_finds_what_either_way_finds(animals: Engine) -> None:
+def test_hybrid_finds_the_hits_of_both_rankings(animals: Engine) -> None:
     hits = Retriever(animals).search("E1234 striped horse", k=4, mode="hybrid").hits
     assert {hit.file_path for hit in hits[:2]} == {"error.txt", "hidden.txt"}
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
-@pytest.mark.parametrize("chosen", [{}, {"exact": True}, {"file_type": "text"}, {"k": 1}])
-@pytest.mark.parametrize("question", ["plain river -zebra", 'plain river -"striped zebra" -zebras', "-zebra"])
-def test_what_has_an_excluded_word_is_not_found_by_its_meaning_either(
-    animals: Engine, question: str, chosen: dict[str, object]
-) -> None:
-    answer = Retriever(animals).search(question, mode="hybrid", **chosen)  # type: ignore[arg-type]
+@pytest.mark.parametrize("options", [{}, {"exact": True}, {"file_type": "text"}, {"k": 1}])
+@pytest.mark.parametrize("query", ["plain river -zebra", 'plain river -"striped zebra" -zebras', "-zebra"])
+def test_vector_search_respects_exclusions(animals: Engine, query: str, options: dict[str, object]) -> None:
+    answer = Retriever(animals).search(query, mode="hybrid", **options)  # type: ignore[arg-type]
     others = {"lion.txt", "error.txt", "hidden.txt"}
     assert set(paths(answer)) <= others
-    assert len(answer.hits) == chosen.get("k", len(others))
+    assert len(answer.hits) == options.get("k", len(others))
 
 
 def test_words_are_counted_again_only_when_chunks_have_changed(animals: Engine, folder: Path) -> None:

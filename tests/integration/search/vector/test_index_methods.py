@@ -138,7 +138,7 @@ def test_other_clients_are_served_by_the_index_through_the_view(kind: tuple[Engi
     question = f"'{unit_vectors(1, DIMENSIONS)[0].tolist()}'"
     order = f"embedding <=> {question}"
     if space.storage == "bit":
-        # As the README has it.
+        # As docs/pages/guides/other_clients.md has it.
         order = f"binary_quantize(embedding)::bit({DIMENSIONS}) <~> binary_quantize({question}::vector)"
     with engine.begin() as connection:
         force_index_scan(connection)

@@ -1,6 +1,6 @@
 """A resource to be named in YAML."""
 
-from rag_assets.orchestration.resources.embedder import Embedder
+from rag_assets import Embedder
 
 
 class OurEmbedder(Embedder):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rag_assets.orchestration.resources.embedder import Embedder
+from rag_assets import Embedder
 
 if TYPE_CHECKING:
     import numpy as np

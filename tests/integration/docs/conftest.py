@@ -1,0 +1,71 @@
+"""One ingested installation to run the pages' blocks in; each page gets a copy."""
+
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from dagster import DagsterInstance
+from sqlalchemy import Engine, text
+
+from rag_assets.db.connections.engines import make_engine
+from rag_assets.db.database import dispose_engines
+from rag_assets.documents.sources import TOPICS_NAME, TOPICS_URI
+from rag_assets.pipeline.audit import latency
+from tests.conftest import PROBED, install, new_database
+from tests.support.command_line import Cli, cli
+from tests.support.pages import Runner
+from tests.support.runs import add_project, run
+
+__all__ = ["cli"]
+
+DATABASE = "rag_pages_template"
+NOTES = {
+    "notes/garden.md": "# Garden\n\nWater the tomatoes every morning.\n",
+    "notes/travel/lisbon.md": "# Lisbon\n\nTram 28 leaves from Martim Moniz.\n",
+    "handbook/leave.md": "# Leave\n\nAsk for holidays two weeks before they begin.\n",
+    "handbook/expenses.md": "# Expenses\n\nSend receipts by the end of the month.\n",
+}
+
+
+@pytest.fixture(scope="session")
+def ingested(admin: Engine, template: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an installation after `rag-assets ingest`; its database is the template of each page's."""
+    root = tmp_path_factory.mktemp("pages")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {DATABASE} TEMPLATE {template} STRATEGY file_copy"))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        url = admin.url.set(database=DATABASE)
+        install(url, root, monkeypatch)
+        monkeypatch.setattr(latency, "CERTIFIED_AT", PROBED)
+        engine = make_engine(url)
+        with DagsterInstance.get():
+            result = run(key=add_project(engine, TOPICS_NAME, TOPICS_URI))
+        assert result.success
+        engine.dispose()
+        dispose_engines()
+    return root
+
+
+@pytest.fixture
+def runner(
+    admin: Engine, ingested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> Iterator[Runner]:
+    """In a folder with `notes` and `handbook` in its home, after `rag-assets ingest`."""
+    for url in new_database(admin, DATABASE):
+        shutil.copytree(ingested / "state", tmp_path / "state")
+        install(url, tmp_path, monkeypatch)
+        monkeypatch.setattr(latency, "CERTIFIED_AT", PROBED)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+        for name, content in NOTES.items():
+            file = tmp_path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content, encoding="utf-8")
+
+        def command(arguments: Sequence[str]) -> tuple[int, str]:
+            result = cli(*arguments)
+            return result.code, result.err
+
+        yield Runner(command, monkeypatch.setenv)
