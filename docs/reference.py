@@ -266,7 +266,7 @@ def _paragraphs(text: str) -> str:
 
 def api_page() -> str:
     import rag_assets
-    from rag_assets import Client, testing
+    from rag_assets import Client, tables, testing
     from rag_assets.search.kinds.memories import MemoryOptions
     from rag_assets.search.kinds.messages import MessageOptions
     from rag_assets.search.request import Options
@@ -282,8 +282,8 @@ def api_page() -> str:
     parts = [
         "# Python API",
         (
-            "What stands here is importable from `rag_assets` and from `rag_assets.testing`, and stays. Every other "
-            "module and name is private: it may move or change in any version."
+            "What stands here is importable from `rag_assets`, `rag_assets.testing` and `rag_assets.tables`, and stays. "
+            "Every other module and name is private: it may move or change in any version."
         ),
     ]
     for title in ("Clients", "Values", "Dagster", "Errors"):
@@ -302,6 +302,13 @@ def api_page() -> str:
                 ]
     parts.append("## rag_assets.testing")
     parts += [f"::: rag_assets.testing.{name}" for name in own if not name.startswith("_")]
+    parts += [
+        "## rag_assets.tables",
+        "Mixins and the base for models of [your own tables](../guides/your_own_table.md), and what creates them: "
+        + ", ".join(f"`{name}`" for name in tables.__all__ if name != "create_tables")
+        + ", and",
+        "::: rag_assets.tables.create_tables",
+    ]
     return "\n\n".join(part for part in parts if part)
 
 

@@ -101,11 +101,13 @@ def _install(pyproject: Path) -> None:
 class Runner:
     """Runs blocks in the working directory; Python blocks of a page share their names.
 
-    `command` runs a rag-assets command line in this process and returns its exit code and stderr.
+    `command` runs a rag-assets command line in this process and returns its exit code and stderr; `installed` is called
+    after a project in the working directory was installed.
     """
 
     command: Callable[[Sequence[str]], tuple[int, str]]
     setenv: Callable[[str, str], None]
+    installed: Callable[[], None]
 
     def __post_init__(self) -> None:
         self.names: dict[str, Any] = {"__name__": "__main__"}
@@ -117,6 +119,7 @@ class Runner:
             file.write_text(block.code, encoding="utf-8")
             if file.name == "pyproject.toml":
                 _install(file)
+                self.installed()
         elif block.language == "python":
             self._python(block)
         else:

@@ -9,12 +9,15 @@ import pytest
 from dagster import DagsterInstance
 from sqlalchemy import Engine, text
 
+import rag_assets.definitions
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.database import dispose_engines
 from rag_assets.documents.sources import TOPICS_NAME, TOPICS_URI
+from rag_assets.orchestration.build import build_definitions
 from rag_assets.pipeline.audit import latency
 from tests.conftest import PROBED, install, new_database
 from tests.support.command_line import Cli, cli
+from tests.support.fakes import FakeEmbedder
 from tests.support.pages import Runner
 from tests.support.runs import add_project, run
 
@@ -68,4 +71,9 @@ def runner(
             result = cli(*arguments)
             return result.code, result.err
 
-        yield Runner(command, monkeypatch.setenv)
+        def installed() -> None:
+            # Definitions have the assets of registered tables.
+            defs = build_definitions(resources={"embedder": FakeEmbedder()})
+            monkeypatch.setattr(rag_assets.definitions, "defs", defs)
+
+        yield Runner(command, monkeypatch.setenv, installed)
