@@ -282,8 +282,8 @@ def api_page() -> str:
     parts = [
         "# Python API",
         (
-            "What stands here is importable from `rag_assets`, `rag_assets.testing` and `rag_assets.tables`, and stays. "
-            "Every other module and name is private: it may move or change in any version."
+            "What stands here is importable from `rag_assets`, `rag_assets.testing` and `rag_assets.tables`, and "
+            "stays. Every other module and name is private: it may move or change in any version."
         ),
     ]
     for title in ("Clients", "Values", "Dagster", "Errors"):

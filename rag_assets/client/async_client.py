@@ -37,11 +37,12 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from rag_assets.db.reports.health import HealthCheck
+    from rag_assets.db.spaces.text_kinds import Kind
     from rag_assets.embedding.encoder import Encoder
     from rag_assets.search.analysis.aggregates import Aggregate
     from rag_assets.search.analysis.provenance import Provenance
     from rag_assets.search.evaluation.run import EvaluationReport
-    from rag_assets.search.kinds.dispatch import AnyAnswer, Kind, MixedAnswer
+    from rag_assets.search.kinds.dispatch import AnyAnswer, MixedAnswer
     from rag_assets.search.kinds.memories import MemoryAnswer, MemoryOptions
     from rag_assets.search.kinds.messages import MessageAnswer, MessageOptions
     from rag_assets.search.ranking.rerank import Reranker
