@@ -16,7 +16,6 @@ lint:  ## ruff, import rules, generated files
 	ruff format --check .
 	lint-imports
 	python .ci/async_to_sync.py --check
-	python .ci/async_to_sync.py --check
 	python docs/reference.py --check
 
 format:  ## sort imports and format

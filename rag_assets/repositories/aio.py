@@ -65,7 +65,7 @@ class Conversations(Repository):
 
 
 class Messages(Repository):
-    """The messages of conversations; `Conversations` has the same methods."""
+    """The messages of conversations, with the operations of `Conversations`."""
 
     append = async_method(messages.append)
     append_many = async_method(messages.append_many)

@@ -67,7 +67,7 @@ class SyncConversations(SyncRepository):
 
 
 class SyncMessages(SyncRepository):
-    """The messages of conversations; `Conversations` has the same methods."""
+    """The messages of conversations, with the operations of `Conversations`."""
 
     append = sync_method(messages.append)
     append_many = sync_method(messages.append_many)
