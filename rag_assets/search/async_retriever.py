@@ -1,4 +1,4 @@
-"""The retriever for an event loop: the very same search, run beside other tasks."""
+"""The retriever for an event loop; it runs the sync retriever in a greenlet."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -8,7 +8,7 @@ from uuid import UUID
 from rag_assets.db.connections.sqlalchemy_internals import greenlet_spawn
 from rag_assets.search.analysis.aggregates import Aggregate
 from rag_assets.search.analysis.provenance import Provenance
-from rag_assets.search.execution.concurrency import LoopWaiting
+from rag_assets.search.execution.concurrency import LoopConcurrency
 from rag_assets.search.execution.query_embedding import MakeEncoder
 from rag_assets.search.ranking.rerank import Reranker
 from rag_assets.search.request import Options, Query
@@ -48,7 +48,7 @@ class AsyncRetriever:
             ef_search=ef_search,
             encoder=encoder,
             reranker=reranker,
-            waiting=LoopWaiting(),
+            concurrency=LoopConcurrency(),
         )
 
     @overload

@@ -1,4 +1,4 @@
-"""What a search gives: hits with all that a citation needs, and how they were found."""
+"""What a search returns: hits with all that a citation needs, and how they were found."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -7,15 +7,20 @@ from uuid import UUID
 Mode = Literal["vector", "text", "hybrid"]
 
 
-# Not frozen: making ten of those would be a good part of what a search costs its client.
+# Not frozen: making ten frozen hits would be a considerable part of what a search costs its client.
 @dataclass(slots=True)
 class Hit:
-    """One chunk; more `score` is nearer.
+    """One chunk that a search found.
 
-    The score by mode: 1 - cosine distance, or the negative distance of another kind (inner product: the product
-    itself); the BM25 weight; the reciprocal rank sum. A reranker's score takes its place. `parts` has what it is
-    made of: `vector`, `text`, `fused`, `rerank`. `context` is the text with its neighbours, where they were asked
-    for; `content[char_start:char_end] == text` in the document of `source_version`.
+    - `rank`: from 1, the best hit.
+    - `score`: higher is better. By mode: `vector`, 1 - cosine distance, or the negative distance for l2 and l1, or the
+      inner product; `text`, the BM25 score; `hybrid`, the reciprocal rank sum. A reranker's score replaces it. Scores
+      of different modes, distances and rerankers are on different scales.
+    - `parts`: the scores that it was made from, rounded to 6 digits: `vector`, `text`, `fused`, `rerank`.
+    - `text`: the chunk. `char_start` and `char_end` are character offsets into the text of the document as it was at
+      `source_version`: `content[char_start:char_end] == text`.
+    - `context`: with the search option `context`, the text of the chunk and its neighbours; else None.
+    - `chunk_index`: position of the chunk in its document, from 0. `heading_path`: headings above it, outermost first.
     """
 
     rank: int
@@ -35,10 +40,14 @@ class Hit:
     parts: dict[str, float] = field(default_factory=dict)
     context: str | None = None
 
+    def __repr__(self) -> str:
+        place = f"{self.project}/{self.file_path}[{self.char_start}:{self.char_end}]"
+        return f"<Hit {self.rank}: {place!a}, score {self.score:.4g}>"
+
 
 @dataclass(frozen=True, slots=True)
 class Degraded:
-    """A space that lacks vectors: of `texts` distinct texts, so many are `missing`, and not found by meaning."""
+    """The live space lacks vectors: `missing` of its `texts` distinct texts, which vector search cannot find."""
 
     texts: int
     missing: int
@@ -46,12 +55,15 @@ class Degraded:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The hits, best first, and how they were found.
+    """The hits of a search, best first, and how they were found.
 
-    `took_ms` is the database's part, `embedding_ms` and `rerank_ms` are those of the models. `plan` names the ways
-    taken: `index` through the graph, `exact` by comparing all that qualifies, `words`. `considered` is the number of
-    rows that were compared exactly or weighed by words; through the graph, the candidates that it kept (`ef_search`,
-    None without a graph). `degraded` is None while the space has all its vectors; `rag-assets repair` restores them.
+    - `query`: the text, or "" where the query was a vector. `space`: id of the embedding space that was searched.
+    - `took_ms`: milliseconds in the database; `embedding_ms` and `rerank_ms`: in the models.
+    - `plan`: `index` (through the graph), `exact` (comparing all rows that pass the filters), `words`; for hybrid
+      `index, words` or `exact, words`.
+    - `considered`: rows that were compared exactly or scored by BM25, and the candidates of the graph.
+    - `ef_search`: candidates that the graph kept; None where the graph was not used.
+    - `degraded`: None while the space has all its vectors. Else `rag-assets repair` restores them.
     """
 
     query: str
@@ -65,3 +77,8 @@ class Answer:
     considered: int
     ef_search: int | None
     degraded: Degraded | None = None
+
+    def __repr__(self) -> str:
+        hits = f"{len(self.hits)} hit{'' if len(self.hits) == 1 else 's'}"
+        degraded = ", degraded" if self.degraded else ""
+        return f"<Answer: {hits}, {self.mode} ({self.plan}), {self.took_ms:g} ms{degraded}>"

@@ -28,7 +28,7 @@ from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.connections.execute import run_compiled
 from rag_assets.db.index.build import IndexBuildOptions, ensure_index
 from rag_assets.db.index.definition import index_name
-from rag_assets.db.index.knn import candidates_of, graph_values, nearest_texts
+from rag_assets.db.index.knn import nearest_texts, rescored_candidates, statement_values
 from rag_assets.db.index.state import inspect_index
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.models.embeddings import DEFAULT_EF_SEARCH, DEFAULT_EF_SEARCH_BIT
@@ -191,15 +191,15 @@ def _asked(
     ef_search: int,
     index: str,
 ) -> dict[str, float]:
-    statement = nearest_texts(space, partition(space.id), k, candidates=candidates_of(space, k, ef_search))
-    assert uses_index(connection, statement, graph_values(questions[0], ef_search), index)
+    statement = nearest_texts(space, partition(space.id), k, candidates=rescored_candidates(space, k, ef_search))
+    assert uses_index(connection, statement, statement_values(questions[0], ef_search), index)
     sent = compile_statement(statement)
     recalls, times = [], []
     for question, best in zip(questions, right, strict=False):
         taken = []
         for _ in range(ROUNDS):
             started = time.perf_counter()
-            near = run_compiled(connection, sent, graph_values(question, ef_search))
+            near = run_compiled(connection, sent, statement_values(question, ef_search))
             taken.append((time.perf_counter() - started) * 1000)
         times.append(min(taken))
         recalls.append(len({hash_ for hash_, _ in near} & set(best[:k])) / k)

@@ -43,7 +43,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     ENCODERS.clear()
     monkeypatch.setattr(rag_assets.definitions, "defs", fake_defs)
     monkeypatch.setattr(
-        rag_assets.search.execution.query_embedding, "_model_of", lambda space: HashEncoder(space.dimensions)
+        rag_assets.search.execution.query_embedding, "get_space_encoder", lambda space: HashEncoder(space.dimensions)
     )
 
     def call(*arguments: str | Path) -> CommandResult:

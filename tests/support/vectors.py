@@ -1,19 +1,25 @@
 """A space with known vectors over two projects, and distances worked out with numpy."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from rag_assets.db.index.build import ensure_index
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.spaces import set_live_space
+from rag_assets.db.spaces.vector_codec import register_packed_vectors
 from rag_assets.db.writes.rows import ChunkedDocument, DocumentRow, EmbeddingRow
 from rag_assets.db.writes.upserts import write_chunks, write_documents, write_embeddings
 from rag_assets.projects.store import save_project
+from rag_assets.search.analysis.similar import ReferenceVector
+from rag_assets.search.filters.document_filters import NO_FILTERS, Filters
+from rag_assets.search.vector.nearest import KnnQuery, KnnResult, search_nearest
+from rag_assets.search.vector.selectivity import SelectivityCache
 from tests.support.rows import chunked, definition, document, space_of
 
 DIMENSIONS = 8
@@ -108,3 +114,23 @@ def _document(number: int, project: str) -> tuple[DocumentRow, ChunkedDocument]:
     kind = "text" if number % 3 == 0 else "markdown"
     row = document(f"d{number:02}.md", "".join(texts), project=project, file_type=kind)
     return row, chunked(row, texts)
+
+
+def search_similar(
+    connection: Connection,
+    reference_of: Callable[..., ReferenceVector],
+    space: EmbeddingSpace,
+    id_: UUID,
+    *,
+    k: int = 10,
+    filters: Filters = NO_FILTERS,
+    equal_texts: bool = False,
+) -> KnnResult:
+    """The chunks nearest to what `chunk_reference` or `document_reference` gives, on one connection."""
+    register_packed_vectors(connection.connection)
+    reference = reference_of(connection, space, id_, equal_texts=equal_texts)
+    ef_search = min(1_000, max(k, space.ef_search))
+    query = KnnQuery(
+        space, reference.vector, k, ef_search, space.distance, filters=filters, excluded=reference.excluded
+    )
+    return search_nearest(connection, query, SelectivityCache())

@@ -20,11 +20,9 @@ STILL_SHARED: dict[str, str] = {
     "chunks": "orchestration/assets/chunks, pipeline/refresh",
     "corpus_map": "orchestration/assets/corpus_map, pipeline/audit/corpus_map",
     "embeddings": "orchestration/assets/embeddings, pipeline/refresh",
-    "finish": "cli/runtime/run_job, search/execution/postprocess",
     "measure": "pipeline/audit/index_recall, pipeline/audit/latency",
     "memory_embeddings": "orchestration/assets/memories, pipeline/refresh",
     "message_embeddings": "orchestration/assets/messages, pipeline/refresh",
-    "nearest_rows": "search/vector/nearest, search/vector/statements",
     "serve": "orchestration/assets/index, pipeline/stages/live_space",
     "shown": "cli/output/progress_bars, db/connections/query_log, validation",
 }

@@ -1,8 +1,8 @@
-"""How an index is asked for the nearest texts: its settings, the order that it gives, and the exact look at that.
+"""SQL for a nearest-neighbour search through a space's index: its settings, its order, and the exact distances.
 
-HNSW over whole vectors gives them in their exact order. An index of signs (`bit`) proposes candidates by how many signs
-differ, and their true vectors decide; IVFFlat gives each further group of lists in an order of its own; and an index of
-two-byte numbers has rounded them once more than the distance does.
+HNSW over `vector` gives rows in their exact order. Every other index gives candidates, which are sorted again by their
+exact distances: binary quantization (`bit`) orders by Hamming distance, IVFFlat orders only within each group of lists
+that it probes, and `halfvec` rounds the numbers once more than the distance does.
 """
 
 from collections.abc import Sequence
@@ -36,41 +36,40 @@ from rag_assets.db.models.embeddings import DEFAULT_EF_SEARCH
 from rag_assets.db.spaces.partitions import partition
 from rag_assets.db.spaces.vector_codec import AnyVector
 
-# Distances that can be asked for, beside those that an index can be of.
+# The distances that a search can ask for: those of indexes, and L1, which is always compared exactly.
 ALL_OPERATORS = OPERATORS | {"l1": "<+>"}
-# How many signs differ.
-_HAMMING = "<~>"
-# The graph is never walked for longer than this.
-MOST_TUPLES = 100_000
-MOST_EF_SEARCH = 1_000
-# One number says of both methods how much a search may cost, and `rag-assets tune` finds it: where ef_search is what
-# all begin with, IVFFlat looks into the square root of its lists, as pgvector advises.
-EF_SEARCH_OF_ADVISED_PROBES = DEFAULT_EF_SEARCH
+_HAMMING_OPERATOR = "<~>"
+# A search never scans more of the graph than this.
+MAX_SCAN_TUPLES = 100_000
+MAX_EF_SEARCH = 1_000
+# ef_search is the one measure of effort for both methods, and `rag-assets tune` finds it. At its default, an IVFFlat
+# search probes the square root of the number of lists, as pgvector advises.
+EF_SEARCH_AT_ADVISED_PROBES = DEFAULT_EF_SEARCH
 
 
-def candidates_of(space: EmbeddingSpace, k: int, ef_search: int) -> int | None:
-    """How many of an index of signs are compared again by their true vectors; None where nothing needs to be."""
+def rescored_candidates(space: EmbeddingSpace, k: int, ef_search: int) -> int | None:
+    """How many candidates of a binary-quantized index are compared by their full vectors; None for other indexes."""
     return max(ef_search, k * space.oversampling) if space.storage == "bit" else None
 
 
-def asked(
+def query_cte(
     space: EmbeddingSpace, vectors: Table | None = None, candidates: int | None = None, *, relaxed: bool = False
 ) -> CTE:
-    """The question's vector, `v`, read once, which sets what the index goes by for this statement.
+    """The query's vector, `v`, read once; reading it applies the index settings to this statement.
 
-    An index goes on past its first candidates where a filter or duplicates ask for more.
+    `relaxed`: the index may go on past its first candidates in an order that is only approximately by distance.
     """
-    # By way of pgvector's first type, which a packed vector is of whatever the space's own.
-    vector = cast(cast(bindparam("query"), VECTOR()), _type(space))
+    # By way of the type `vector`, which a packed vector has whatever the space's own type.
+    vector = cast(cast(bindparam("query"), VECTOR()), _vector_type(space))
     columns: list[ColumnElement[Any]] = [vector.label("v")]
     if space.storage == "bit":
-        columns.append(_signs(space, vector).label("signs"))
-    return materialized(select(*columns, *settings(space, vectors, candidates, relaxed=relaxed)).cte("asked"))
+        columns.append(_binary_quantize(space, vector).label("bits"))
+    return materialize(select(*columns, *statement_settings(space, vectors, candidates, relaxed=relaxed)).cte("query"))
 
 
-def graph_values(vector: AnyVector, ef_search: int) -> dict[str, Any]:
-    """What `asked` is told, but for a filter that wants the graph left earlier."""
-    return {"query": vector, "ef_search": str(ef_search), "scan_tuples": str(MOST_TUPLES)}
+def statement_values(vector: AnyVector, ef_search: int, scan_tuples: int = MAX_SCAN_TUPLES) -> dict[str, Any]:
+    """The values of the parameters of `query_cte`."""
+    return {"query": vector, "ef_search": str(ef_search), "scan_tuples": str(scan_tuples)}
 
 
 def nearest_texts(
@@ -82,31 +81,37 @@ def nearest_texts(
     qualifies: FromClause | None = None,
     conditions: Sequence[ColumnElement[bool]] = (),
 ) -> Select[Any]:
-    """The `k` nearest distinct texts, through the index: (content_hash, distance); see `candidates_of`."""
-    # Through a filter it goes far beyond its first candidates, and must not leave out what is near and comes late.
+    """The `k` nearest distinct texts, through the index: (content_hash, distance).
+
+    `candidates`: see `rescored_candidates`. `qualifies`: a lateral that has a row for each text that passes a filter.
+    """
+    # With a filter the index goes far beyond its first candidates. A strict order would drop rows that are near but
+    # come late.
     relaxed = qualifies is not None
-    question = asked(space, vectors, candidates, relaxed=relaxed)
-    distance = distance_to(space, vectors, question).label("distance")
-    found = select(vectors.c.content_hash, distance).where(*conditions)
+    query = query_cte(space, vectors, candidates, relaxed=relaxed)
+    distance = distance_to_query(space, vectors, query).label("distance")
+    texts = select(vectors.c.content_hash, distance).where(*conditions)
     if qualifies is not None:
-        found = found.join(qualifies, true())
-    signs = select(question.c.signs).scalar_subquery() if space.storage == "bit" else None
-    return in_order(space, found, distance, _hamming(space, vectors, signs), k, candidates, relaxed=relaxed)
+        texts = texts.join(qualifies, true())
+    bits = select(query.c.bits).scalar_subquery() if space.storage == "bit" else None
+    return _first_by_distance(
+        space, texts, distance, _hamming_distance(space, vectors, bits), k, candidates, relaxed=relaxed
+    )
 
 
-def nearest_texts_to_each(
-    space: EmbeddingSpace, vectors: Table, k: int, question: CTE, candidates: int | None = None
+def nearest_texts_per_query(
+    space: EmbeddingSpace, vectors: Table, k: int, queries: CTE, candidates: int | None = None
 ) -> Select[Any]:
-    """The like for each row of a question that has many, to stand in a lateral join beside it."""
-    distance = operator(space, vectors, space.distance)(question.c.v).label("distance")
-    found = select(vectors.c.content_hash, distance).correlate(question)
-    signs = question.c.signs if space.storage == "bit" else None
-    return in_order(space, found, distance, _hamming(space, vectors, signs), k, candidates)
+    """The same for each row of `queries`, to be joined laterally to it."""
+    distance = distance_operator(space, vectors, space.distance)(queries.c.v).label("distance")
+    texts = select(vectors.c.content_hash, distance).correlate(queries)
+    bits = queries.c.bits if space.storage == "bit" else None
+    return _first_by_distance(space, texts, distance, _hamming_distance(space, vectors, bits), k, candidates)
 
 
-def in_order(
+def _first_by_distance(
     space: EmbeddingSpace,
-    found: Select[Any],
+    texts: Select[Any],
     distance: ColumnElement[Any],
     hamming: ColumnElement[Any] | None,
     k: int,
@@ -114,52 +119,52 @@ def in_order(
     *,
     relaxed: bool = False,
 ) -> Select[Any]:
-    """The `k` first of what the index gives, by their true distances."""
-    # Numbers are written out, not bound: a plan made once then serves every question.
+    """The first `k` rows that the index gives, by their exact distances."""
+    # Numbers are written into the statement, not bound: one plan then serves all queries.
     if (space.method, space.storage) == ("hnsw", "vector") and not relaxed:
-        return found.order_by(distance).limit(written(k))
-    order = distance if hamming is None else hamming
-    seen = lateral(found.order_by(order).limit(written(max(k, candidates or k))), "candidates")
-    # With something added it is another order than the index claims to give, and is sorted anew.
-    return select(seen).order_by(seen.c.distance + 0.0).limit(written(k))
+        return texts.order_by(distance).limit(literal_integer(k))
+    index_order = distance if hamming is None else hamming
+    first = lateral(texts.order_by(index_order).limit(literal_integer(max(k, candidates or k))), "candidates")
+    # Adding zero makes it another expression than the index's, so that the planner sorts the rows again.
+    return select(first).order_by(first.c.distance + 0.0).limit(literal_integer(k))
 
 
-def distance_to(
-    space: EmbeddingSpace, vectors: Table, question: CTE, distance: str | None = None
+def distance_to_query(
+    space: EmbeddingSpace, vectors: Table, query: CTE, distance: str | None = None
 ) -> ColumnElement[float]:
-    """The true distance of a stored vector to the question; unless another is named, that of the space."""
-    apart = operator(space, vectors, distance or space.distance)
-    found: ColumnElement[float] = apart(select(question.c.v).scalar_subquery())
-    return found
+    """The exact distance of a stored vector to the query; `distance` None is the space's own."""
+    apply = distance_operator(space, vectors, distance or space.distance)
+    expression: ColumnElement[float] = apply(select(query.c.v).scalar_subquery())
+    return expression
 
 
-def operator(space: EmbeddingSpace, vectors: Table, distance: str) -> Any:
+def distance_operator(space: EmbeddingSpace, vectors: Table, distance: str) -> Any:
     return comparable_vector(space, vectors.c.embedding).op(ALL_OPERATORS[distance], return_type=Float())
 
 
-def questions(
+def select_query_vectors(
     space: EmbeddingSpace, number: ColumnElement[int], vector: ColumnElement[Any], *more: ColumnElement[Any]
 ) -> Select[Any]:
-    """The vectors of many questions, read once each: (number, v, and the signs where the index is of them)."""
-    vector = cast(vector, _type(space))
-    signs = [_signs(space, vector).label("signs")] if space.storage == "bit" else []
-    return select(number.label("number"), vector.label("v"), *signs, *more)
+    """The vectors of many queries, each read once: (number, v, and `bits` for a binary-quantized index)."""
+    vector = cast(vector, _vector_type(space))
+    bits = [_binary_quantize(space, vector).label("bits")] if space.storage == "bit" else []
+    return select(number.label("number"), vector.label("v"), *bits, *more)
 
 
-def settings(
+def statement_settings(
     space: EmbeddingSpace, vectors: Table | None = None, candidates: int | None = None, *, relaxed: bool = False
 ) -> list[ColumnElement[str]]:
-    """Set for this statement alone, each time that a question is read."""
-    given: ColumnElement[str] = bindparam("ef_search", type_=Text)
+    """Columns that set the index's parameters for the current statement alone, whenever a row with them is read."""
+    ef_search: ColumnElement[str] = bindparam("ef_search", type_=Text)
     if space.method == "ivfflat":
-        # Lists are known for their order within a group of them alone, which is put right afterwards.
+        # IVFFlat has no strict order; `_first_by_distance` sorts its rows.
         values = {
-            "ivfflat.probes": _probes(space, vectors, given),
+            "ivfflat.probes": _probes(space, vectors, ef_search),
             "ivfflat.iterative_scan": text_literal("relaxed_order"),
         }
     else:
         values = {
-            "hnsw.ef_search": given if candidates is None else text_literal(str(min(candidates, MOST_EF_SEARCH))),
+            "hnsw.ef_search": ef_search if candidates is None else text_literal(str(min(candidates, MAX_EF_SEARCH))),
             "hnsw.iterative_scan": text_literal("relaxed_order" if relaxed else "strict_order"),
             "hnsw.max_scan_tuples": bindparam("scan_tuples", type_=Text),
         }
@@ -169,16 +174,16 @@ def settings(
     ]
 
 
-def written(number: int) -> ColumnElement[int]:
+def literal_integer(number: int) -> ColumnElement[int]:
     return literal_column(str(int(number)), Integer)
 
 
-def materialized(cte: CTE) -> CTE:
+def materialize(cte: CTE) -> CTE:
     return cte.prefix_with("MATERIALIZED", dialect="postgresql")
 
 
 def _probes(space: EmbeddingSpace, vectors: Table | None, ef_search: ColumnElement[str]) -> ColumnElement[str]:
-    """How many lists are looked into, by how many the index really has: it may have been built since anybody looked."""
+    """How many lists to probe, from the number of lists that the index has now: it may have been rebuilt."""
     indexes = table("pg_index", column("indexrelid"), column("indrelid"), column("indisvalid"), schema="pg_catalog")
     relations = table("pg_class", column("oid"), column("reloptions"), schema="pg_catalog")
     options = func.pg_options_to_table(relations.c.reloptions).table_valued("option_name", "option_value")
@@ -192,19 +197,20 @@ def _probes(space: EmbeddingSpace, vectors: Table | None, ef_search: ColumnEleme
         )
         .scalar_subquery()
     )
-    wanted = func.ceil(func.sqrt(lists) * cast(ef_search, Float) / EF_SEARCH_OF_ADVISED_PROBES)
-    return cast(cast(func.least(func.coalesce(wanted, 1.0), 32_768.0), Integer), Text)
+    probes = func.ceil(func.sqrt(lists) * cast(ef_search, Float) / EF_SEARCH_AT_ADVISED_PROBES)
+    # pgvector allows no more than 32,768 lists.
+    return cast(cast(func.least(func.coalesce(probes, 1.0), 32_768.0), Integer), Text)
 
 
-def _hamming(space: EmbeddingSpace, vectors: Table, signs: Any) -> ColumnElement[Any] | None:
-    if signs is None:
+def _hamming_distance(space: EmbeddingSpace, vectors: Table, bits: Any) -> ColumnElement[Any] | None:
+    if bits is None:
         return None
-    return indexed_vector(space, vectors.c.embedding).op(_HAMMING, return_type=Float())(signs)
+    return indexed_vector(space, vectors.c.embedding).op(_HAMMING_OPERATOR, return_type=Float())(bits)
 
 
-def _signs(space: EmbeddingSpace, vector: ColumnElement[Any]) -> ColumnElement[Any]:
+def _binary_quantize(space: EmbeddingSpace, vector: ColumnElement[Any]) -> ColumnElement[Any]:
     return cast(func.binary_quantize(vector), BIT(space.dimensions))
 
 
-def _type(space: EmbeddingSpace) -> Any:
+def _vector_type(space: EmbeddingSpace) -> Any:
     return (HALFVEC if space.storage == "halfvec" else VECTOR)(space.dimensions)

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Engine, func, select
 
-from rag_assets.db.index.knn import graph_values
+from rag_assets.db.index.knn import statement_values
 from rag_assets.db.index.state import inspect_index, used_index_name
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.partitions import partition
@@ -41,7 +41,7 @@ def index_used(engine: Engine, space: EmbeddingSpace) -> Finding:
         vectors = connection.scalar(select(func.count()).select_from(stored)) or 0
         query = connection.scalar(select(stored.c.embedding).where(func.vector_norm(stored.c.embedding) > 0).limit(1))
         vector = str(query if query is not None else [1.0] * space.dimensions)
-        values = graph_values(vector, space.ef_search)
+        values = statement_values(vector, space.ef_search)
         chosen = uses_index(connection, statement, values, name)
         able = chosen or uses_index(connection, statement, values, name, forced=True)
         onward = (

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from rag_assets.db.connections.compiled import compile_statement
-from rag_assets.db.index.knn import candidates_of, graph_values, nearest_texts
+from rag_assets.db.index.knn import nearest_texts, rescored_candidates, statement_values
 from rag_assets.db.index.state import used_index_name
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.models.embeddings import DEFAULT_EF_SEARCH, DEFAULT_EF_SEARCH_BIT
@@ -56,11 +56,11 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Recall | N
     if not questions:
         return None
     ef_search = max(K, ef_search)
-    statement = nearest_texts(space, table, K, candidates=candidates_of(space, K, ef_search))
+    statement = nearest_texts(space, table, K, candidates=rescored_candidates(space, K, ef_search))
     sent = compile_statement(statement)
     with engine.begin() as connection:
         force_index_scan(connection)
-        first = graph_values(questions[0], ef_search)
+        first = statement_values(questions[0], ef_search)
         by_index = uses_index(connection, statement, first, used_index_name(connection, space))
         found = [index_distances(connection, sent, question, ef_search) for question in questions]
     with engine.connect() as connection:

@@ -13,7 +13,7 @@ from sqlalchemy import Column, Connection, Engine, LargeBinary, MetaData, Table,
 from rag_assets.db.connections.compiled import CompiledStatement, compile_statement
 from rag_assets.db.connections.execute import run_compiled
 from rag_assets.db.index.definition import create_index, index_definition, lists_for
-from rag_assets.db.index.knn import candidates_of, graph_values, nearest_texts
+from rag_assets.db.index.knn import nearest_texts, rescored_candidates, statement_values
 from rag_assets.db.index.state import used_index_name
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.schema.ddl import drop_table, execute_ddl
@@ -72,10 +72,10 @@ def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Latency | 
     else:
         topped_up = CERTIFIED_AT - vectors
         probe = _ensure_probe(engine, space, vectors)
-        candidates = candidates_of(space, K, ef_search)
+        candidates = rescored_candidates(space, K, ef_search)
         statement, index = nearest_texts(space, probe, K, candidates=candidates), _probe_index(space)
     with engine.begin() as connection:
-        by_index = uses_index(connection, statement, graph_values(questions[0], ef_search), index)
+        by_index = uses_index(connection, statement, statement_values(questions[0], ef_search), index)
         sent = compile_statement(statement)
         asked = islice(cycle(questions), WARM_UP + SEARCHES)
         times = sorted([_time(connection, sent, question, ef_search) for question in asked][WARM_UP:])
@@ -93,7 +93,7 @@ def _probe_definition(space: EmbeddingSpace) -> str:
 
 def _time(connection: Connection, statement: CompiledStatement, question: str, ef_search: int) -> float:
     started = time.perf_counter()
-    run_compiled(connection, statement, graph_values(question, ef_search))
+    run_compiled(connection, statement, statement_values(question, ef_search))
     return (time.perf_counter() - started) * 1000
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import CTE, ColumnElement, Connection, Float, and_, bindparam, extract, func, or_, select, update
 
-from rag_assets.db.index.knn import asked, candidates_of, distance_to, graph_values, nearest_texts
+from rag_assets.db.index.knn import distance_to_query, nearest_texts, query_cte, rescored_candidates, statement_values
 from rag_assets.db.models import EmbeddingSpace, Memory
 from rag_assets.db.models.memories import OWNERS
 from rag_assets.db.spaces.partitions import partition
@@ -133,7 +133,7 @@ def score_memories(
     k = check_integer("k", k, 1, MAX_MEMORIES)
     weights = RecallWeights.of(weights)
     nearest = max(100, _CANDIDATES_PER_HIT * k)
-    values = graph_values(vector, min(1000, nearest))
+    values = statement_values(vector, min(1000, nearest))
     eligible = and_(in_force(), *(_owner_condition(name, owner[name]) for name in OWNERS))
     count = connection.scalar(select(func.count()).select_from(Memory).where(eligible)) or 0
     exact = count <= MAX_EXACT_MEMORIES
@@ -179,7 +179,7 @@ def _exact_distances(space: EmbeddingSpace, eligible: ColumnElement[bool]) -> CT
     table = partition(space.id)
     # Materialized, so that the planner computes these distances instead of walking the index past all other memories.
     return (
-        select(Memory.id, distance_to(space, table, asked(space)).label("distance"))
+        select(Memory.id, distance_to_query(space, table, query_cte(space)).label("distance"))
         .join(table, and_(table.c.content_hash == Memory.content_hash, table.c.space_id == space.id))
         .where(eligible)
         .cte("distances")
@@ -190,7 +190,7 @@ def _exact_distances(space: EmbeddingSpace, eligible: ColumnElement[bool]) -> CT
 def _index_distances(space: EmbeddingSpace, eligible: ColumnElement[bool], texts: int) -> CTE:
     table = partition(space.id)
     owned = select(Memory.id).where(eligible, Memory.content_hash == table.c.content_hash).exists()
-    candidates = candidates_of(space, texts, texts)
+    candidates = rescored_candidates(space, texts, texts)
     nearest = nearest_texts(space, table, texts, candidates=candidates, conditions=[owned]).cte("nearest")
     return (
         select(Memory.id, nearest.c.distance)

@@ -1,4 +1,4 @@
-"""What many chunks have in common, and how they lie around it; the database does the arithmetic."""
+"""Averages and distributions over many chunks; the database does the arithmetic."""
 
 import json
 from dataclasses import dataclass
@@ -26,17 +26,25 @@ from rag_assets.db.index.definition import OPERATORS
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.db.spaces.vector_codec import AnyVector
 from rag_assets.errors import UsageError
-from rag_assets.search.analysis.chunk_selection import average, check_projects, chosen_vectors, mean_vector
+from rag_assets.search.analysis.chunk_selection import (
+    average_vector,
+    check_projects,
+    find_document,
+    mean_vector,
+    select_vectors,
+)
+from rag_assets.search.execution.executor import SearchContext
 from rag_assets.search.filters.document_filters import NO_FILTERS, Filters
+from rag_assets.search.request import SearchRequest
 from rag_assets.validation import check_integer
 
-MOST_NEAREST = 1_000
-MOST_BUCKETS = 1_000
+MAX_NEAREST = 1_000
+MAX_BUCKETS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class NearDocument:
-    """`distance` is that of its nearest chunk, as in searches; `mean_distance` is over its `chunks` that qualify."""
+    """`distance` is that of its nearest chunk; `mean_distance` is over its `chunks` that pass the filters."""
 
     document_id: UUID
     project: str
@@ -49,7 +57,7 @@ class NearDocument:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """So many chunks are from `start` on and nearer than `end`; the last bucket has its end in it."""
+    """The number of chunks with `start` <= distance < `end`; the last bucket includes its end."""
 
     start: float
     end: float
@@ -58,12 +66,16 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """Counts are of chunks that have a vector; where none qualifies they are 0, and the rest is empty.
+    """Averages over the chunks that pass the filters and have a vector.
 
-    `vector` is the average, of length 1 in a space that compares by cosine; None there where the vectors cancel each
-    other out. `nearest` and `histogram` go by the space's distance (cosine, l2, negative inner product), at full
-    precision, from the vector that was given, else from `vector`; buckets are of equal width, from the nearest chunk
-    to the farthest.
+    - `vector`: the average; of length 1 in a space that compares by cosine, and None there where the vectors cancel
+      each other out.
+    - `documents`, `chunks`, `texts`: counts; `texts` are distinct. All are 0 and the rest is empty where no chunk
+      passes.
+    - `nearest`: the documents nearest to the vector that was given, else to `vector`.
+    - `histogram`: chunks by their distance to it, in buckets of equal width from the nearest chunk to the farthest.
+
+    Distances are the space's (cosine, l2, negative inner product), at full precision.
     """
 
     vector: list[float] | None
@@ -77,42 +89,67 @@ class Aggregate:
 def centroid(
     connection: Connection, space: EmbeddingSpace, filters: Filters = NO_FILTERS, *, document_id: UUID | None = None
 ) -> list[float]:
-    """The average vector of the chunks that filters leave, or of one document's; of length 1 for cosine.
+    """The average vector of the chunks that pass the filters, or of one document's chunks; of length 1 for cosine.
 
-    Raises UsageError where no chunk qualifies, where the vectors cancel each other out, and for an unknown document.
+    Raises UsageError where no chunk passes, where the vectors cancel each other out, and for an unknown document.
     """
-    vector = average(connection, space, filters, document_id=document_id)
+    vector = average_vector(connection, space, filters, document_id=document_id)
     if vector is None:
-        raise UsageError(f"space {space.id} has no vectors of that to average; widen the filters, or ingest first.")
+        raise UsageError(
+            f"space {space.id} has no vectors of these chunks to average; widen the filters, or ingest first."
+        )
     return list(json.loads(vector))
+
+
+def answer_centroid(
+    space: EmbeddingSpace, context: SearchContext, request: SearchRequest, document: tuple[str, str] | None
+) -> list[float]:
+    return context.live.read(space, _centroid, request.filters, document, timeout_s=request.timeout_s)
+
+
+def answer_aggregate(
+    space: EmbeddingSpace,
+    context: SearchContext,
+    request: SearchRequest,
+    reference: SearchRequest | None,
+    nearest: int,
+    buckets: int,
+) -> Aggregate:
+    """`reference`: the text or vector to measure distances to; None is the average."""
+    to = None if reference is None else context.embedder.embed(space, reference, context.live)[0]
+    return context.live.read(space, aggregate, request.filters, to, nearest, buckets, timeout_s=request.timeout_s)
+
+
+def _centroid(
+    connection: Connection, space: EmbeddingSpace, filters: Filters, document: tuple[str, str] | None
+) -> list[float]:
+    document_id = None if document is None else find_document(connection, *document)
+    return centroid(connection, space, filters, document_id=document_id)
 
 
 def aggregate(
     connection: Connection,
     space: EmbeddingSpace,
     filters: Filters = NO_FILTERS,
-    *,
     to: AnyVector | None = None,
     nearest: int = 10,
     buckets: int = 20,
 ) -> Aggregate:
-    """What the chunks that filters leave have in common, in one statement, so of one moment.
+    """Averages over the chunks that pass the filters, in one statement, so at one moment.
 
-    `to`: the vector that distances are measured to, of a question for example; unset: their own average. Raises
-    UsageError for `nearest` or `buckets` out of range.
+    `to`: the vector that distances are measured to; unset, their own average. Raises UsageError for `nearest` or
+    `buckets` out of range.
     """
-    nearest, buckets = (
-        check_integer("nearest", nearest, 0, MOST_NEAREST),
-        check_integer("buckets", buckets, 1, MOST_BUCKETS),
-    )
+    nearest = check_integer("nearest", nearest, 0, MAX_NEAREST)
+    buckets = check_integer("buckets", buckets, 1, MAX_BUCKETS)
     check_projects(connection, filters)
     values = {"to": None if to is None else str(to), "nearest": nearest, "buckets": buckets}
-    row = connection.execute(_statement(space, filters, to_own=to is None), values).one()
+    row = connection.execute(_statement(space, filters, to_average=to is None), values).one()
     near = [NearDocument(UUID(id_), *rest) for id_, *rest in row.near or []]
     counts = dict(row.histogram or [])
     width = (row.high - row.low) / buckets if counts else 0.0
     return Aggregate(
-        vector=_points_somewhere(row.vector, space),
+        vector=_average(row.vector, space),
         documents=row.documents,
         chunks=row.chunks,
         texts=row.texts,
@@ -126,19 +163,20 @@ def aggregate(
     )
 
 
-def _points_somewhere(vector: str | None, space: EmbeddingSpace) -> list[float] | None:
+def _average(vector: str | None, space: EmbeddingSpace) -> list[float] | None:
+    """The numbers of the average; None where it has no direction to compare."""
     numbers = list(json.loads(vector)) if vector else []
     return numbers if any(numbers) or (numbers and space.distance != "cosine") else None
 
 
-def _statement(space: EmbeddingSpace, filters: Filters, *, to_own: bool) -> Select[Any]:
-    # Read once more for each use: kept, the vectors of a whole corpus would go to disk.
+def _statement(space: EmbeddingSpace, filters: Filters, *, to_average: bool) -> Select[Any]:
+    # Read again for each use: materialized, the vectors of a whole corpus would spill to disk.
     chosen = (
-        chosen_vectors(space, filters, DocumentChunk.document_id, DocumentChunk.content_hash)
+        select_vectors(space, filters, DocumentChunk.document_id, DocumentChunk.content_hash)
         .cte("chosen")
         .prefix_with("NOT MATERIALIZED", dialect="postgresql")
     )
-    # Apart from the counts: a DISTINCT among them would have all vectors sorted, and by one process.
+    # Not in one query with the counts: their DISTINCT would sort all vectors, in a single process.
     centre = (
         select(mean_vector(space, chosen.c.embedding).label("vector"))
         .cte("centre")
@@ -149,13 +187,14 @@ def _statement(space: EmbeddingSpace, filters: Filters, *, to_own: bool) -> Sele
         func.count().label("chunks"),
         func.count(chosen.c.content_hash.distinct()).label("texts"),
     ).cte("counts")
-    to = select(centre.c.vector).scalar_subquery() if to_own else cast(bindparam("to"), VECTOR)
+    to = select(centre.c.vector).scalar_subquery() if to_average else cast(bindparam("to"), VECTOR)
 
-    apart = chosen.c.embedding.op(OPERATORS[space.distance], return_type=Float())(to)
+    distance = chosen.c.embedding.op(OPERATORS[space.distance], return_type=Float())(to)
     measured = (
-        # A vector of zeros has no cosine.
+        # The cosine distance of a vector of zeros is NaN.
         select(
-            chosen.c.document_id, func.nullif(apart, literal("NaN", Text).cast(Float), type_=Float()).label("distance")
+            chosen.c.document_id,
+            func.nullif(distance, literal("NaN", Text).cast(Float), type_=Float()).label("distance"),
         )
         .cte("measured")
         .prefix_with("MATERIALIZED", dialect="postgresql")

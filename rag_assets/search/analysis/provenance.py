@@ -1,4 +1,4 @@
-"""Where a hit comes from: source, document, text, space and model, and the runs that wrote it."""
+"""The provenance of a hit: its source, document, text, space and model, and the runs that wrote it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,11 +9,12 @@ from sqlalchemy import Connection, and_, bindparam, exists, select
 
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, Embedding, EmbeddingSpace, Project
 from rag_assets.errors import UsageError
+from rag_assets.search.execution.read_session import ReadSession
 
 
 @dataclass(frozen=True, slots=True)
 class SpaceFacts:
-    """The embedding space that a chunk belongs to; `has_vector` is False while its text waits for one."""
+    """The embedding space that a chunk belongs to; `has_vector` is False until its text is embedded."""
 
     id: int
     status: str
@@ -29,13 +30,14 @@ class SpaceFacts:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """All that is known of how a chunk came to be.
+    """All that is stored about the origin of a chunk.
 
-    `served`: searches by meaning find it, in the live space. `current`: the document's text is still the one that it
-    was cut from, so that the offsets point into it. `space` is the live one where the chunk belongs to that, else
-    the newest with its chunking, or None when that was dropped. `source_version` and `source_hash` (sha256 of the
-    bytes, in hex) are of what was last read from the source. The ids are of the Dagster runs that last wrote the
-    document's text, and its chunks; None for rows written without a run.
+    - `served`: vector search finds it, in the live space.
+    - `current`: the document's text is still the one that it was split from, so that its offsets are valid.
+    - `space`: the live space if the chunk belongs to it, else the newest with its chunking; None if that was dropped.
+    - `source_version`, `source_hash` (sha256 of the bytes, in hex): of the version that was last read from the source.
+    - `document_run_id`, `chunks_run_id`: the Dagster runs that last wrote the document's text and its chunks; None for
+      rows written without a run.
     """
 
     chunk_id: UUID
@@ -64,19 +66,23 @@ class Provenance:
     chunk_updated_at: datetime
 
 
+def answer_provenance(_: EmbeddingSpace, session: ReadSession, chunk_id: UUID) -> Provenance:
+    return session.read(explain_chunk, chunk_id)
+
+
 def explain_chunk(connection: Connection, chunk_id: UUID) -> Provenance:
-    """What a hit's chunk was made of, by what, and when; also of one that is no longer served.
+    """The provenance of a chunk, also of one that is no longer served.
 
     Raises UsageError for an id that no stored chunk has.
     """
     chunk = connection.execute(_CHUNK, {"chunk": chunk_id}).one_or_none()
     if chunk is None:
         raise UsageError(
-            f"there is no chunk {chunk_id}: its text was changed, cut anew or deleted since it was found; search again."
+            f"there is no chunk {chunk_id}: its text was changed, split again or deleted since it was found; "
+            "search again."
         )
     values = chunk._asdict()
-    belongs = {"chunking": chunk.chunking, "content_hash": chunk.content_hash}
-    space = connection.execute(_SPACE, belongs).one_or_none()
+    space = connection.execute(_SPACE, {"chunking": chunk.chunking, "content_hash": chunk.content_hash}).one_or_none()
     facts = None if space is None else SpaceFacts(**space._asdict())
     values["content_hash"] = chunk.content_hash.hex()
     served = facts is not None and facts.status == "live" and facts.has_vector

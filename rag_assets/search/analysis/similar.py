@@ -1,40 +1,57 @@
-"""More like this: the chunks near a stored chunk or document, by the vectors that are there; no model is asked."""
+"""Chunks similar to a stored chunk or document, by their stored vectors; no model is needed."""
 
+import json
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, select
 
 from rag_assets.db.models import DocumentChunk, EmbeddingSpace
 from rag_assets.db.spaces.partitions import partition
+from rag_assets.db.spaces.vector_codec import PackedVector
 from rag_assets.errors import UsageError
-from rag_assets.search.analysis.chunk_selection import average, check_projects
-from rag_assets.search.filters.document_filters import NO_FILTERS, Filters
-from rag_assets.search.vector.nearest import Nearest, nearest_rows
-from rag_assets.search.vector.selectivity import Counts
+from rag_assets.search.analysis.chunk_selection import average_vector, check_projects, find_document
+from rag_assets.search.execution.executor import SearchContext, SearchExecutor
+from rag_assets.search.execution.modes import EmbeddedRequest, vector_hits
+from rag_assets.search.request import SearchRequest
+from rag_assets.search.results import Answer
+from rag_assets.search.vector.nearest import KnnQuery, KnnResult, search_nearest
 
-MOST_SIMILAR = 1_000
+
+@dataclass(frozen=True, slots=True)
+class ReferenceVector:
+    """The vector of a chunk or a document, and the conditions that leave out what it is of."""
+
+    vector: PackedVector
+    excluded: Sequence[ColumnElement[bool]]
 
 
-def similar_to_chunk(
-    connection: Connection,
+def answer_similar(
     space: EmbeddingSpace,
-    chunk_id: UUID,
-    *,
-    k: int = 10,
-    filters: Filters = NO_FILTERS,
-    equal_texts: bool = False,
-    counts: Counts | None = None,
-    ef_search: int | None = None,
-    distance: str | None = None,
-    exact: bool = False,
-) -> Nearest:
-    """The `k` chunks nearest to a chunk, itself left out, and with it all of the very same text unless `equal_texts`.
+    executor: SearchExecutor,
+    request: SearchRequest,
+    target: UUID | tuple[str, str],
+    equal_texts: bool,
+) -> Answer:
+    """The chunks most similar to a chunk (its id) or to a document (project, file path)."""
+    started = time.perf_counter()
+    query, result = executor.context.live.read(
+        space, _search_similar, executor.context, request, target, equal_texts, timeout_s=request.timeout_s
+    )
+    took_ms = (time.perf_counter() - started) * 1000
+    return executor.finish(EmbeddedRequest(request, query), space, vector_hits(query, result), took_ms)
 
-    Fewer come back only when fewer qualify. A chunk of an earlier chunking will do as long as its text is in the
-    space. Raises UsageError for an id that no chunk has, and for a text without a vector.
+
+def chunk_reference(
+    connection: Connection, space: EmbeddingSpace, chunk_id: UUID, *, equal_texts: bool = False
+) -> ReferenceVector:
+    """Leaves out the chunk itself, and all chunks with the very same text unless `equal_texts`.
+
+    A chunk of an earlier chunking will do as long as its text is in the space. Raises UsageError for an unknown id and
+    for a text without a vector.
     """
-    _check(connection, k, filters)
     table = partition(space.id)
     chunk = connection.execute(
         select(DocumentChunk.content_hash, cast(table.c.embedding, Text).label("vector"))
@@ -47,71 +64,46 @@ def similar_to_chunk(
         raise UsageError(
             f"the text of chunk {chunk_id} has no vector in space {space.id}, the one that is searched; search again."
         )
-    left_out = DocumentChunk.id == chunk_id if equal_texts else DocumentChunk.content_hash == chunk.content_hash
-    return _nearest(connection, space, chunk.vector, k, filters, [~left_out], counts, ef_search, distance, exact)
+    same = DocumentChunk.id == chunk_id if equal_texts else DocumentChunk.content_hash == chunk.content_hash
+    return ReferenceVector(PackedVector.of(json.loads(chunk.vector)), [~same])
 
 
-def similar_to_document(
-    connection: Connection,
-    space: EmbeddingSpace,
-    document_id: UUID,
-    *,
-    k: int = 10,
-    filters: Filters = NO_FILTERS,
-    equal_texts: bool = False,
-    counts: Counts | None = None,
-    ef_search: int | None = None,
-    distance: str | None = None,
-    exact: bool = False,
-) -> Nearest:
-    """The `k` chunks of other documents nearest to the average vector of this document's chunks.
+def document_reference(
+    connection: Connection, space: EmbeddingSpace, document_id: UUID, *, equal_texts: bool = False
+) -> ReferenceVector:
+    """The average vector of the document's chunks.
 
-    Chunks with the text of one of its own are left out too, unless `equal_texts`. Raises UsageError for an id that no
-    document has, and for a document without vectors.
+    Leaves out the document itself, and all chunks with the text of one of its own unless `equal_texts`. Raises
+    UsageError for an unknown id and for a document without vectors.
     """
-    _check(connection, k, filters)
-    vector = average(connection, space, document_id=document_id)
+    vector = average_vector(connection, space, document_id=document_id)
     if vector is None:
         raise UsageError(
             f"document {document_id} has no vector in space {space.id}, or several that cancel each other out; "
-            "ingest its project, then ask again."
+            "ingest its project, then search again."
         )
-    own = select(DocumentChunk.content_hash).where(
-        DocumentChunk.document_id == document_id, DocumentChunk.chunking == space.chunking
-    )
-    left_out = [DocumentChunk.document_id != document_id]
+    excluded = [DocumentChunk.document_id != document_id]
     if not equal_texts:
-        left_out.append(DocumentChunk.content_hash.not_in(own))
-    return _nearest(connection, space, vector, k, filters, left_out, counts, ef_search, distance, exact)
+        own = select(DocumentChunk.content_hash).where(
+            DocumentChunk.document_id == document_id, DocumentChunk.chunking == space.chunking
+        )
+        excluded.append(DocumentChunk.content_hash.not_in(own))
+    return ReferenceVector(PackedVector.of(json.loads(vector)), excluded)
 
 
-def _check(connection: Connection, k: int, filters: Filters) -> None:
-    if not 1 <= k <= MOST_SIMILAR:
-        raise UsageError(f"k is {k}; choose 1 to {MOST_SIMILAR}.")
-    check_projects(connection, filters)
-
-
-def _nearest(
+def _search_similar(
     connection: Connection,
     space: EmbeddingSpace,
-    vector: str,
-    k: int,
-    filters: Filters,
-    left_out: Sequence[ColumnElement[bool]],
-    counts: Counts | None,
-    ef_search: int | None,
-    distance: str | None,
-    exact: bool,
-) -> Nearest:
-    return nearest_rows(
-        connection,
-        space,
-        vector,
-        k=k,
-        ef_search=min(1000, max(k, ef_search or space.ef_search)),
-        filters=filters,
-        counts=counts or Counts(),
-        left_out=left_out,
-        distance=distance,
-        exact=exact,
-    )
+    context: SearchContext,
+    request: SearchRequest,
+    target: UUID | tuple[str, str],
+    equal_texts: bool,
+) -> tuple[KnnQuery, KnnResult]:
+    check_projects(connection, request.filters)
+    if isinstance(target, UUID):
+        reference = chunk_reference(connection, space, target, equal_texts=equal_texts)
+    else:
+        document_id = find_document(connection, *target)
+        reference = document_reference(connection, space, document_id, equal_texts=equal_texts)
+    query = replace(context.knn_query(space, request, reference.vector), excluded=reference.excluded)
+    return query, search_nearest(connection, query, context.selectivity)

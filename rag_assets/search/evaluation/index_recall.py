@@ -6,9 +6,9 @@ from sqlalchemy import Connection, Table
 
 from rag_assets.db.connections.compiled import CompiledStatement
 from rag_assets.db.connections.execute import run_compiled
-from rag_assets.db.index.knn import graph_values
+from rag_assets.db.index.knn import statement_values
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.search.vector.statements import exact_distances_to_many
+from rag_assets.search.vector.statements import select_exact_distances
 
 
 def exact_distances(
@@ -16,14 +16,14 @@ def exact_distances(
 ) -> list[list[float]]:
     """The distances of the `k` nearest texts to each query, by an exact scan; queries are in pgvector's text format."""
     found: list[list[float]] = [[] for _ in queries]
-    for number, distance in connection.execute(exact_distances_to_many(space, table, k), {"queries": list(queries)}):
+    for number, distance in connection.execute(select_exact_distances(space, table, k), {"queries": list(queries)}):
         found[number - 1].append(distance)
     return found
 
 
 def index_distances(connection: Connection, statement: CompiledStatement, query: str, ef_search: int) -> list[float]:
     """The distances of the texts that the index finds for a query; `statement` is a compiled `nearest_texts`."""
-    return [distance for _, distance in run_compiled(connection, statement, graph_values(query, ef_search))]
+    return [distance for _, distance in run_compiled(connection, statement, statement_values(query, ef_search))]
 
 
 def distance_recall(found: Sequence[float], exact: Sequence[float]) -> float:

@@ -10,10 +10,10 @@ from sqlalchemy.dialects import postgresql
 
 from rag_assets.db.connections.compiled import compile_statement
 from rag_assets.db.connections.execute import run_compiled
-from rag_assets.db.index.knn import candidates_of, graph_values, nearest_texts
+from rag_assets.db.index.knn import nearest_texts, rescored_candidates, statement_values
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.partitions import partition
-from rag_assets.search.vector.statements import nearest_rows
+from rag_assets.search.vector.statements import select_nearest
 
 FEW_CANDIDATES = 10
 ROWS = 20
@@ -23,21 +23,21 @@ MIN_VECTORS_FOR_ITERATIVE_SCAN = 100
 
 def index_search_statement(space: EmbeddingSpace, k: int, ef_search: int) -> Select[Any]:
     """The statement that searches of the space's kind send."""
-    candidates = candidates_of(space, k, ef_search)
+    candidates = rescored_candidates(space, k, ef_search)
     match space.kind:
         case "chunks":
-            return nearest_rows(space, k, candidates=candidates)
+            return select_nearest(space, k, candidates=candidates)
         case "messages":
             from rag_assets.search.kinds.message_filters import MESSAGES
 
-            return nearest_rows(space, k, MESSAGES, candidates)
+            return select_nearest(space, k, MESSAGES, candidates)
         case "memories":
             # Recall of memories reads only the nearest texts from the index, and scores them itself.
             return nearest_texts(space, partition(space.id), k, candidates=candidates)
         case _:
-            from rag_assets.search.kinds.tables import table_subject
+            from rag_assets.search.kinds.tables import table_searchable
 
-            return nearest_rows(space, k, table_subject(space.kind), candidates)
+            return select_nearest(space, k, table_searchable(space.kind), candidates)
 
 
 def explain_statement(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def supports_iterative_scan(connection: Connection, space: EmbeddingSpace, vecto
     statement = compile_statement(nearest_texts(space, partition(space.id), ROWS))
     with connection.begin_nested():
         force_index_scan(connection)
-        return len(run_compiled(connection, statement, graph_values(vector, FEW_CANDIDATES))) == ROWS
+        return len(run_compiled(connection, statement, statement_values(vector, FEW_CANDIDATES))) == ROWS
 
 
 def _index_names(plan: dict[str, Any]) -> set[str]:

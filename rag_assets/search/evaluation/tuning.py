@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Text, cast, func, select
 
 from rag_assets.db.connections.compiled import compile_statement
-from rag_assets.db.index.knn import candidates_of, graph_values, nearest_texts
+from rag_assets.db.index.knn import nearest_texts, rescored_candidates, statement_values
 from rag_assets.db.index.state import used_index_name
 from rag_assets.db.models import EmbeddingSpace, QueryVector
 from rag_assets.db.spaces.partitions import partition
@@ -137,8 +137,8 @@ def _measure_point(
     # The planner scans a small table sequentially, and then every setting has full recall.
     force_index_scan(connection)
     ef = max(K, ef_search)
-    statement = nearest_texts(space, partition(space.id), K, candidates=candidates_of(space, K, ef))
-    first = graph_values(queries["stored"][0], ef)
+    statement = nearest_texts(space, partition(space.id), K, candidates=rescored_candidates(space, K, ef))
+    first = statement_values(queries["stored"][0], ef)
     if not uses_index(connection, statement, first, used_index_name(connection, space)):
         raise ServiceError(f"the index of space {space.id} does not serve searches; run rag-assets ingest to build it.")
     compiled = compile_statement(statement)

@@ -1,7 +1,4 @@
-"""How a search waits: for a model, or for a database to come back; and how it does what it need not wait for.
-
-In an event loop it must not stop the others.
-"""
+"""How a search waits, works and starts background work: in a thread of its own, or in an event loop."""
 
 import _thread
 import time
@@ -16,33 +13,32 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_TASKS: "set[asyncio.Task[None]]" = set()
+_BACKGROUND_TASKS: "set[asyncio.Task[None]]" = set()
 
 
-class Waiting:
-    """In a thread of one's own: just wait."""
+class Concurrency:
+    """In a thread: waiting and working block it."""
 
-    def run(self, work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def run_blocking(self, work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """The result of work that keeps a processor busy."""
         return work(*args, **kwargs)
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
-    def beside(self, work: Callable[[], None]) -> None:
-        """Do this while the caller goes on."""
+    def start_in_background(self, work: Callable[[], None]) -> None:
         try:
-            # One of the module threading has its maker wait until it runs.
+            # threading.Thread.start would wait until the thread runs.
             _thread.start_new_thread(work, ())
         except RuntimeError:
-            # There are too many threads already.
+            # No more threads can be started.
             work()
 
 
-class LoopWaiting(Waiting):
-    """In an event loop, inside `greenlet_spawn`: the work goes to a thread, and the loop goes on meanwhile."""
+class LoopConcurrency(Concurrency):
+    """In an event loop, inside `greenlet_spawn`: work goes to a thread, and the loop serves other tasks meanwhile."""
 
-    def run(self, work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def run_blocking(self, work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         import asyncio
 
         return await_(asyncio.to_thread(work, *args, **kwargs))
@@ -52,10 +48,10 @@ class LoopWaiting(Waiting):
 
         await_(asyncio.sleep(seconds))
 
-    def beside(self, work: Callable[[], None]) -> None:
+    def start_in_background(self, work: Callable[[], None]) -> None:
         import asyncio
 
         task = asyncio.get_running_loop().create_task(greenlet_spawn(work))
-        # The loop itself does not keep its tasks.
-        _TASKS.add(task)
-        task.add_done_callback(_TASKS.discard)
+        # The loop holds only weak references to its tasks.
+        _BACKGROUND_TASKS.add(task)
+        task.add_done_callback(_BACKGROUND_TASKS.discard)

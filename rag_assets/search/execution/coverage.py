@@ -1,7 +1,8 @@
-"""Whether the live space lacks vectors, so that answers can say so: known by signs, counted when these change."""
+"""Whether the live space lacks vectors: detected from table statistics, counted exactly only when those change."""
 
 import threading
 import time
+from functools import partial
 
 from sqlalchemy import Connection, text
 
@@ -9,70 +10,70 @@ from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.spaces.partitions import partition
 from rag_assets.db.spaces.pending import count_pending_texts, count_texts
 from rag_assets.db.spaces.text_kinds import text_source
-from rag_assets.search.execution.read_session import Reader
+from rag_assets.search.execution.read_session import ReadSession
 from rag_assets.search.results import Degraded
 
-# The signs are looked at this often at most, whatever the number of searches, by a statement that reads no table.
-LOOK_S = 2.0
-# The server's statistics come seconds late at times, so what costs next to nothing is counted at each look.
-CHEAP_S = 0.01
-# Counting takes no more than a fiftieth of the time, also while an ingest changes the signs again and again.
-SHARE = 50
+# The statistics are read this often at most, whatever the number of searches, by a statement that reads no table.
+CHECK_INTERVAL_S = 2.0
+# The server's statistics sometimes come seconds late, so a count that takes less than this is made at each check.
+CHEAP_COUNT_S = 0.01
+# Counting takes no more than one fiftieth of the time, also while an ingest changes the statistics all the time.
+COUNT_SHARE = 50
 
-_SIGNS = text(
+_STATISTICS = text(
     "SELECT pg_stat_get_tuples_deleted(v), pg_stat_get_live_tuples(v), pg_stat_get_tuples_inserted(t), "
     "pg_stat_get_tuples_updated(t) FROM (SELECT to_regclass(:vectors)::oid AS v, to_regclass(:texts)::oid AS t) AS o"
 )
 
 
-class Completeness:
-    """What is known of one live space, shared by all searches of a retriever; none of them waits for another."""
+class CoverageCheck:
+    """What is known of one live space, shared by all searches of a retriever; none waits for another's check."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        self._looking = threading.Lock()
+    def __init__(self, session: ReadSession) -> None:
+        self._session = session
+        self._checking = threading.Lock()
         self._space: int | None = None
-        self._signs: object = None
-        self._looked = self._counted = self._took_s = 0.0
-        self._found: Degraded | None = None
+        self._statistics: object = None
+        self._checked_at = self._counted_at = self._count_took_s = 0.0
+        self._degraded: Degraded | None = None
 
-    def of(self, space: EmbeddingSpace) -> Degraded | None:
-        """How many texts searches cannot find by their vectors, None where there are all; up to seconds old."""
-        known = self._space == space.id
-        if known and time.monotonic() - self._looked < LOOK_S:
-            return self._found
-        if self._looking.acquire(blocking=False):
-            self._looked = time.monotonic()
-            self._begin(space, beside=known)
-        # Another search may be looking at the space that took this one's place, or the other way round.
-        return self._found if self._space == space.id else None
+    def degraded(self, space: EmbeddingSpace) -> Degraded | None:
+        """How many texts have no vector, None where all have one; up to seconds old.
 
-    def _begin(self, space: EmbeddingSpace, *, beside: bool) -> None:
-        def look(connection: Connection) -> None:
-            self._look(connection, space)
+        Starts a check in the background where the last one is older. The first search of a space waits for it.
+        """
+        is_known = self._space == space.id
+        if is_known and time.monotonic() - self._checked_at < CHECK_INTERVAL_S:
+            return self._degraded
+        if self._checking.acquire(blocking=False):
+            self._checked_at = time.monotonic()
+            self._start_check(space, in_background=is_known)
+        # Another search may be checking the space that replaced this one, or was replaced by it.
+        return self._degraded if self._space == space.id else None
 
-        # Only a space of which nothing is known is waited for; else the next search knows what this one sees.
-        if beside:
-            self._reader.attempt_beside(look, self._looking.release)
+    def _start_check(self, space: EmbeddingSpace, *, in_background: bool) -> None:
+        if in_background:
+            self._session.attempt_in_background(partial(self._check, space=space), self._checking.release)
             return
         try:
-            self._space, self._signs, self._found = space.id, None, None
-            self._reader.attempt(look)
+            self._space, self._statistics, self._degraded = space.id, None, None
+            self._session.attempt(self._check, space)
         finally:
-            self._looking.release()
+            self._checking.release()
 
-    def _look(self, connection: Connection, space: EmbeddingSpace) -> None:
+    def _check(self, connection: Connection, space: EmbeddingSpace) -> None:
         names = {"vectors": partition(space.id).fullname, "texts": f"{SCHEMA}.{text_source(space).table.__tablename__}"}
-        signs = tuple(connection.execute(_SIGNS, names).one())
-        if signs == self._signs:
-            due = self._took_s < CHEAP_S
+        statistics = tuple(connection.execute(_STATISTICS, names).one())
+        if statistics == self._statistics:
+            is_due = self._count_took_s < CHEAP_COUNT_S
         else:
-            due = self._signs is None or time.monotonic() - self._counted >= SHARE * self._took_s
-        if not due:
+            waited_s = time.monotonic() - self._counted_at
+            is_due = self._statistics is None or waited_s >= COUNT_SHARE * self._count_took_s
+        if not is_due:
             return
         started = time.monotonic()
         missing = connection.scalar(count_pending_texts(space)) or 0
         texts = (connection.scalar(count_texts(space)) or 0) if missing else 0
-        self._found = Degraded(texts, missing) if missing else None
-        self._counted = time.monotonic()
-        self._took_s, self._signs = self._counted - started, signs
+        self._degraded = Degraded(texts, missing) if missing else None
+        self._counted_at = time.monotonic()
+        self._count_took_s, self._statistics = self._counted_at - started, statistics

@@ -1,128 +1,141 @@
-"""Requests of a retriever, answered in one space: asked, searched, finished, and said how."""
+"""Answers requests in one space: embed the query, search, post-process."""
 
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TypeVar
-
-from sqlalchemy import Connection
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rag_assets.db.connections.execute import StatementRunner
+from rag_assets.db.index.knn import MAX_EF_SEARCH
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.search.execution.concurrency import Waiting
-from rag_assets.search.execution.coverage import Completeness
-from rag_assets.search.execution.live_space import Live
-from rag_assets.search.execution.modes import FUSED_DEPTH, Found, find_all, kept, measured
-from rag_assets.search.execution.postprocess import finish, reranked
-from rag_assets.search.execution.query_embedding import Asking
-from rag_assets.search.execution.read_session import Reader
+from rag_assets.db.spaces.vector_codec import PackedVector
+from rag_assets.search.execution.concurrency import Concurrency
+from rag_assets.search.execution.coverage import CoverageCheck
+from rag_assets.search.execution.live_space import LiveSpaceCache
+from rag_assets.search.execution.modes import EmbeddedRequest, ModeResult, search_in_mode, search_vectors
+from rag_assets.search.execution.postprocess import diversify_hits, rerank_hits
+from rag_assets.search.execution.query_embedding import QueryEmbedder
+from rag_assets.search.execution.read_session import ReadSession
 from rag_assets.search.ranking.rerank import Reranker
-from rag_assets.search.request import Request
+from rag_assets.search.request import SearchRequest
 from rag_assets.search.results import Answer
-from rag_assets.search.vector.nearest import Nearest
-from rag_assets.search.vector.selectivity import Counts
+from rag_assets.search.vector.nearest import KnnQuery, RowFilters
+from rag_assets.search.vector.searchables import CHUNKS, Searchable
+from rag_assets.search.vector.selectivity import SelectivityCache
 
-T = TypeVar("T")
 
+@dataclass(frozen=True, slots=True)
+class SearchContext:
+    """What all searches of a retriever in one kind of space share."""
 
-class Answering:
-    """What all searches of a retriever share; each is told its space, since another may become the live one."""
+    session: ReadSession
+    live: LiveSpaceCache
+    embedder: QueryEmbedder
+    selectivity: SelectivityCache
+    ef_search: int | None
 
-    def __init__(
+    def knn_query(
         self,
-        reader: Reader,
-        waiting: Waiting,
-        live: Live,
-        asking: Asking,
-        counts: Counts,
-        *,
-        ef_search: int | None,
-        reranker: Reranker | None,
-    ) -> None:
-        self._reader = reader
-        self._waiting = waiting
-        self._live = live
-        self._asking = asking
-        self._counts = counts
-        self._completeness = Completeness(reader)
-        self._ef_search = ef_search
+        space: EmbeddingSpace,
+        request: SearchRequest,
+        vector: PackedVector,
+        filters: RowFilters | None = None,
+        searchable: Searchable = CHUNKS,
+    ) -> KnnQuery:
+        """The vector search of a request; `filters` None are the request's own.
+
+        `ef_search` is the request's, else the retriever's, else the space's, and at least the rows to find.
+        """
+        k = request.ranking_depth
+        ef_search = request.ef_search or self.ef_search or space.ef_search
+        return KnnQuery(
+            space,
+            vector,
+            k,
+            min(MAX_EF_SEARCH, max(k, ef_search)),
+            request.distance or space.distance,
+            request.exact,
+            request.filters if filters is None else filters,
+            searchable=searchable,
+        )
+
+
+class SearchExecutor:
+    """Answers requests for chunks. Each call names its space, since another may become the live one."""
+
+    def __init__(self, context: SearchContext, concurrency: Concurrency, reranker: Reranker | None) -> None:
+        self.context = context
+        self._concurrency = concurrency
         self._reranker = reranker
+        self._coverage = CoverageCheck(context.session)
 
-    def answers(self, space: EmbeddingSpace, requests: Sequence[Request]) -> list[Answer]:
-        """In order; the requests differ in their questions alone."""
+    def answer(self, space: EmbeddingSpace, requests: Sequence[SearchRequest]) -> list[Answer]:
+        """In the order of the requests, which differ in their queries alone."""
+        session, live = self.context.session, self.context.live
         first = requests[0]
-        if not self._live.knows(first.filters.projects):
-            self._reader.read(lambda connection: self._live.check_projects(connection, first.filters.projects))
-        embedded = [self._asking.vector(self._live, space, request) for request in requests]
-        ef_search = self.graph_width(space, first)
-        asked = [(request, vector) for request, (vector, _) in zip(requests, embedded, strict=True)]
-
-        def search(connection: StatementRunner) -> list[Found]:
-            found = find_all(connection, space, asked, ef_search, self._counts)
-            if not all(one.hits for one in found):
-                self._live.confirm(connection, space)
-            return found
-
+        projects = first.filters.projects or ()
+        if projects and not live.has_projects(projects):
+            session.read(live.check_projects, projects)
+        embedded = [self._embed(space, request) for request in requests]
         started = time.perf_counter()
-        if first.is_plain:
-            found = self._reader.read_single(search)
+        # The other modes send statements that belong together, and a time limit needs a transaction.
+        if not first.exact and first.timeout_s is None and all(request.mode == "vector" for request in requests):
+            results = session.read_statements(self._search, space, embedded)
         else:
-            found = self._reader.read(search, timeout_s=first.timeout_s, transaction=True)
-        if first.filters.projects and not all(one.hits for one in found):
-            self._reader.read(partial(self._live.check_projects, names=first.filters.projects, anew=True))
+            results = session.read(self._search, space, embedded, timeout_s=first.timeout_s, transaction=True)
+        if projects and not all(result.hits for result in results):
+            # The project may have been deleted since.
+            session.read(live.check_projects, projects)
         took_ms = (time.perf_counter() - started) * 1000 / len(requests)
-        return [
-            self._answer(space, request, one, took_ms, embedding_ms, ef_search)
-            for request, one, (_, embedding_ms) in zip(requests, found, embedded, strict=True)
-        ]
+        return [self.finish(one, space, result, took_ms) for one, result in zip(embedded, results, strict=True)]
 
-    def similar(
-        self,
-        space: EmbeddingSpace,
-        request: Request,
-        nearest: Callable[[Connection, EmbeddingSpace], Nearest],
-    ) -> Answer:
-        started = time.perf_counter()
-        found = kept(request, measured(space, request, self.in_transaction(space, request, nearest)))
-        took_ms = (time.perf_counter() - started) * 1000
-        return self._answer(space, request, found, took_ms, 0.0, self.graph_width(space, request))
-
-    def in_transaction(
-        self, space: EmbeddingSpace, request: Request, work: Callable[[Connection, EmbeddingSpace], T]
-    ) -> T:
-        def checked(connection: Connection) -> T:
-            self._live.confirm(connection, space)
-            return work(connection, space)
-
-        return self._reader.read(checked, timeout_s=request.timeout_s, transaction=True)
-
-    def _answer(
-        self,
-        space: EmbeddingSpace,
-        request: Request,
-        found: Found,
-        took_ms: float,
-        embedding_ms: float,
-        ef_search: int,
-    ) -> Answer:
-        candidates, rerank_ms = reranked(self._waiting, self._reranker, request, found.hits)
-        started = time.perf_counter()
-        chosen = finish(self._reader, space, request, candidates)
-        took_ms += (time.perf_counter() - started) * 1000
+    def finish(self, embedded: EmbeddedRequest, space: EmbeddingSpace, result: ModeResult, took_ms: float) -> Answer:
+        """Post-process the hits and rank them."""
+        request, hits = embedded.request, result.hits
+        rerank_ms = 0.0
+        if request.min_score is not None:
+            hits = [hit for hit in hits if hit.score >= request.min_score]
+        if request.rerank:
+            started = time.perf_counter()
+            hits = self._concurrency.run_blocking(rerank_hits, self._reranker, request, hits)
+            rerank_ms = (time.perf_counter() - started) * 1000
+        if request.mmr is not None or request.context:
+            started = time.perf_counter()
+            hits = self.context.session.read(
+                diversify_hits, space, request, hits, timeout_s=request.timeout_s, transaction=True
+            )
+            took_ms += (time.perf_counter() - started) * 1000
+        hits = hits[: request.k]
+        for rank, hit in enumerate(hits, start=1):
+            hit.rank = rank
         return Answer(
             query=request.text,
             mode=request.mode,
             space=space.id,
-            hits=chosen,
+            hits=hits,
             took_ms=round(took_ms, 2),
-            embedding_ms=round(embedding_ms, 2),
+            embedding_ms=round(embedded.embedding_ms, 2),
             rerank_ms=round(rerank_ms, 2),
-            plan=found.plan,
-            considered=found.considered,
-            ef_search=ef_search if "index" in found.plan else None,
-            degraded=self._completeness.of(space),
+            plan=result.plan,
+            considered=result.considered,
+            ef_search=embedded.query.ef_search if embedded.query and "index" in result.plan else None,
+            degraded=self._coverage.degraded(space),
         )
 
-    def graph_width(self, space: EmbeddingSpace, request: Request) -> int:
-        deep = max(request.deep, FUSED_DEPTH) if request.mode == "hybrid" else request.deep
-        return min(1000, max(deep, request.ef_search or self._ef_search or space.ef_search))
+    def _embed(self, space: EmbeddingSpace, request: SearchRequest) -> EmbeddedRequest:
+        if request.mode == "text":
+            return EmbeddedRequest(request, None)
+        context = self.context
+        vector, embedding_ms = context.embedder.embed(space, request, context.live)
+        return EmbeddedRequest(request, context.knn_query(space, request, vector), embedding_ms)
+
+    def _search(
+        self, connection: StatementRunner, space: EmbeddingSpace, embedded: Sequence[EmbeddedRequest]
+    ) -> list[ModeResult]:
+        """The result of each request; vector searches share one statement where they can."""
+        selectivity = self.context.selectivity
+        results = search_vectors(connection, embedded) if len(embedded) > 1 else None
+        if results is None:
+            results = [search_in_mode(connection, space, one, selectivity) for one in embedded]
+        if not all(result.hits for result in results):
+            self.context.live.confirm(connection, space)
+        return results

@@ -1,7 +1,7 @@
-"""Which space searches use: looked up once, then believed until a statement finds that another one serves."""
+"""Which space searches use: looked up once, then cached until a statement finds that another space is live."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
@@ -11,40 +11,42 @@ from rag_assets.db.models import EmbeddingSpace, Project
 from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.errors import ServiceError
 from rag_assets.projects.store import get_project
-from rag_assets.search.execution.read_session import Reader
+from rag_assets.search.execution.read_session import ReadSession
 from rag_assets.search.vector.statements import is_live
 
+P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
-# A space can be replaced while a search is on its way; more often than this during one search it is not.
-MOST_FLIPS = 5
+# A search starts again when its space is replaced meanwhile, but no more often than this.
+MAX_ATTEMPTS = 5
 _UNDEFINED_TABLE = "42P01"
 
 
-class Live:
-    """The live space and its projects, as this process knows them; or a `space` to try before it is live."""
+class LiveSpaceCache:
+    """The live space of one kind, and the names of the projects; or a given `space`, to try it before it is live."""
 
-    def __init__(self, reader: Reader, kind: str = "chunks", space: EmbeddingSpace | None = None) -> None:
-        self._reader = reader
+    def __init__(self, session: ReadSession, kind: str = "chunks", space: EmbeddingSpace | None = None) -> None:
+        self._session = session
         self._kind = kind
-        self._tried = space
-        self._known: EmbeddingSpace | None = None
+        self._given = space
+        self._space: EmbeddingSpace | None = None
         self._projects: set[str] = set()
 
-    def run(self, work: Callable[[EmbeddingSpace], T]) -> T:
-        """The result of work in the live space, done again in the next one where that took its place meanwhile.
+    def run(self, work: Callable[Concatenate[EmbeddingSpace, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The result of `work(space, ...)`, done again in the next space where that replaced it meanwhile.
 
         Raises ServiceError while no space is live.
         """
         lost: int | None = None
-        for _ in range(MOST_FLIPS):
-            space = self._known = self._known or self._reader.read(self._look)
+        for _ in range(MAX_ATTEMPTS):
+            space = self._space = self._space or self._session.read(self._look_up)
             try:
-                return work(space)
-            except _Flipped:
-                self._known = None
+                return work(space, *args, **kwargs)
+            except _SpaceReplaced:
+                self._space = None
             except DBAPIError as error:
-                # The table of vectors goes with its space.
+                # A space that is dropped takes its table of vectors along.
                 if getattr(error.orig, "sqlstate", None) != _UNDEFINED_TABLE:
                     raise
                 if space.id == lost:
@@ -52,28 +54,47 @@ class Live:
                         f"a table that searches need is gone: {str(error.orig).splitlines()[0]}; "
                         "run rag-assets ingest to build it again."
                     ) from error
-                self._known, lost = None, space.id
-        raise ServiceError("the live space was replaced again and again during this search; ask again.")
+                self._space, lost = None, space.id
+        raise ServiceError("the live space was replaced again and again during this search; search again.")
+
+    def read(
+        self,
+        space: EmbeddingSpace,
+        work: Callable[[Connection, EmbeddingSpace, *Ts], T],
+        *args: *Ts,
+        timeout_s: float | None = None,
+    ) -> T:
+        """The result of `work(connection, space, *args)` in a transaction in which the space is live."""
+        return self._session.read(self._confirm_and_run, space, work, args, timeout_s=timeout_s, transaction=True)
 
     def confirm(self, connection: StatementRunner, space: EmbeddingSpace) -> None:
-        """To be asked when nothing was found: nothing is what statements for a space that serves no more give."""
-        if not connection.scalar(select(is_live(space))):
-            raise _Flipped
+        """Makes `run` start again unless the space is still live.
 
-    def knows(self, names: Sequence[str]) -> bool:
+        Needed where a statement found nothing: that is also what it finds when its space is no longer live.
+        """
+        if not connection.scalar(select(is_live(space))):
+            raise _SpaceReplaced
+
+    def has_projects(self, names: Sequence[str]) -> bool:
+        """Whether all of them were there when the projects were last read."""
         return self._projects.issuperset(names)
 
-    def check_projects(self, connection: Connection, names: Sequence[str], *, anew: bool = False) -> None:
-        """Raises UsageError for a project that there is not; `anew`: one that there was may be gone."""
-        if names and (anew or not self.knows(names)):
-            self._projects = set(connection.scalars(select(Project.name)))
-            for name in names:
-                if name not in self._projects:
-                    get_project(connection, name)
+    def check_projects(self, connection: Connection, names: Sequence[str]) -> None:
+        """Read the projects again; raises UsageError for an unknown one."""
+        self._projects = set(connection.scalars(select(Project.name)))
+        for name in names:
+            if name not in self._projects:
+                get_project(connection, name)
 
-    def _look(self, connection: Connection) -> EmbeddingSpace:
-        if self._tried is not None:
-            return self._tried
+    def _confirm_and_run(
+        self, connection: Connection, space: EmbeddingSpace, work: Callable[..., T], args: tuple[object, ...]
+    ) -> T:
+        self.confirm(connection, space)
+        return work(connection, space, *args)
+
+    def _look_up(self, connection: Connection) -> EmbeddingSpace:
+        if self._given is not None:
+            return self._given
         try:
             space = get_live_space(connection, self._kind)
         except DBAPIError as error:
@@ -86,5 +107,5 @@ class Live:
         return space
 
 
-class _Flipped(Exception):  # noqa: N818 - no error: the search starts again
+class _SpaceReplaced(Exception):  # noqa: N818 - not an error: the search starts again
     """Another space has become the live one."""

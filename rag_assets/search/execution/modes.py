@@ -1,183 +1,134 @@
-"""One search in a space: candidates by meaning, by words or by both, best first."""
+"""The three modes of a search in one space: vector, text (keyword) and hybrid."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection
+from sqlalchemy import Connection
 
 from rag_assets.db.connections.compiled import CompiledStatement, compile_statement
 from rag_assets.db.connections.execute import StatementRunner, run_compiled
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.vector_codec import AnyVector, PackedVector
 from rag_assets.search.keyword.lexemes import analyze_query, exclusion_conditions
 from rag_assets.search.keyword.search import search_keywords
 from rag_assets.search.ranking.fusion import reciprocal_rank_fusion
-from rag_assets.search.request import Request
+from rag_assets.search.request import SearchRequest
 from rag_assets.search.results import Hit
-from rag_assets.search.vector.nearest import Nearest, nearest_rows, nearest_to_many
-from rag_assets.search.vector.searchables import CHUNK_ID, CHUNK_IDS, CHUNKS, Subject
-from rag_assets.search.vector.selectivity import Counts
-from rag_assets.search.vector.statements import chunks_by_id
+from rag_assets.search.vector.nearest import KnnQuery, KnnResult, search_nearest, search_nearest_to_each
+from rag_assets.search.vector.searchables import CHUNK_ID_POSITION, CHUNK_IDS
+from rag_assets.search.vector.selectivity import SelectivityCache
+from rag_assets.search.vector.statements import select_chunks
 
-# How deep each of two rankings goes before they are fused.
-FUSED_DEPTH = 50
-
-
-# Of a score, what is shown.
-DIGITS = 6
+SCORE_DIGITS = 6
 
 
 @dataclass(slots=True)
-class Found:
-    """Hits best first, whose ranks are not known yet, since some may be left out; the rest as in `Answer`."""
+class ModeResult:
+    """Hits, best first, not ranked yet since some may be dropped; `plan` and `considered` as in `Answer`."""
 
     hits: list[Hit]
     plan: str
     considered: int
 
 
-def find_all(
-    connection: StatementRunner,
-    space: EmbeddingSpace,
-    asked: Sequence[tuple[Request, PackedVector]],
-    ef_search: int,
-    counts: Counts,
-) -> list[Found]:
-    """What each request finds, in order; requests that differ in the question alone may share one statement."""
-    if len(asked) > 1 and all(request.mode == "vector" for request, _ in asked):
-        first, _ = asked[0]
-        many = nearest_to_many(
-            connection,
-            space,
-            [vector for _, vector in asked],
-            k=first.deep,
-            ef_search=ef_search,
-            filters=first.filters,
-            distance=first.distance,
-            exact=first.exact,
-        )
-        if many is not None:
-            return [kept(first, measured(space, first, nearest)) for nearest in many]
-    return [find(connection, space, request, vector, ef_search, counts) for request, vector in asked]
+@dataclass(frozen=True, slots=True)
+class EmbeddedRequest:
+    """A request and its vector search, which mode `text` does not have."""
+
+    request: SearchRequest
+    query: KnnQuery | None = None
+    embedding_ms: float = 0.0
 
 
-def find(
-    connection: StatementRunner,
-    space: EmbeddingSpace,
-    request: Request,
-    vector: AnyVector,
-    ef_search: int,
-    counts: Counts,
-) -> Found:
-    """The `request.deep` best candidates of the space, in the mode that was asked for."""
-    if request.mode == "vector":
-        nearest = _nearest(connection, space, request, vector, ef_search, counts, request.deep)
-        return kept(request, measured(space, request, nearest))
-    # Of more than one statement, which are to see the same.
+def search_in_mode(
+    connection: StatementRunner, space: EmbeddingSpace, embedded: EmbeddedRequest, selectivity: SelectivityCache
+) -> ModeResult:
+    """The best hits in the request's mode, as many as the request's `depth`."""
+    request, query = embedded.request, embedded.query
+    if request.mode == "vector" and query:
+        return vector_hits(query, search_nearest(connection, query, selectivity))
+    # The other modes send several statements, in one transaction.
     assert isinstance(connection, Connection)
-    if request.mode == "text":
-        return kept(request, _by_words(connection, space, request, request.deep))
-    return kept(request, _by_both(connection, space, request, vector, ef_search, counts))
+    if query:
+        return _search_hybrid(connection, request, query, selectivity)
+    return _search_text(connection, space, request)
 
 
-def kept(request: Request, found: Found) -> Found:
-    if request.min_score is not None:
-        found.hits = [hit for hit in found.hits if hit.score >= request.min_score]
-    return found
+def search_vectors(connection: StatementRunner, embedded: Sequence[EmbeddedRequest]) -> list[ModeResult] | None:
+    """The results of vector searches in one statement; None where each needs its own.
+
+    The requests differ in their vectors alone.
+    """
+    queries = [one.query for one in embedded if one.query and one.request.mode == "vector"]
+    results = search_nearest_to_each(connection, queries) if len(queries) == len(embedded) else None
+    return None if results is None else list(map(vector_hits, queries, results))
 
 
-def _nearest(
-    connection: StatementRunner,
-    space: EmbeddingSpace,
-    request: Request,
-    vector: AnyVector,
-    ef_search: int,
-    counts: Counts,
-    k: int,
-    subject: Subject = CHUNKS,
-    left_out: Sequence[ColumnElement[bool]] = (),
-) -> Nearest:
-    return nearest_rows(
-        connection,
-        space,
-        vector,
-        k=k,
-        ef_search=ef_search,
-        filters=request.filters,
-        counts=counts,
-        distance=request.distance,
-        exact=request.exact,
-        left_out=left_out,
-        subject=subject,
-    )
+def _search_text(connection: Connection, space: EmbeddingSpace, request: SearchRequest) -> ModeResult:
+    parsed = analyze_query(connection, space, request.text)
+    found = search_keywords(connection, space, parsed, k=request.depth, filters=request.filters)
+    rows = _rows(connection, space, [id_ for id_, _ in found.chunks])
+    scores = [(id_, round(score, SCORE_DIGITS)) for id_, score in found.chunks if id_ in rows]
+    hits = [Hit(0, score, *rows[id_][1:], {"text": score}) for id_, score in scores]  # type: ignore[call-arg]
+    return ModeResult(hits, "words", found.considered)
 
 
-def measured(space: EmbeddingSpace, request: Request, nearest: Nearest) -> Found:
-    pairs = zip(nearest.rows, scores(space, request, nearest), strict=True)
-    return Found([_hit(row, score, {"vector": score}) for row, score in pairs], nearest.plan, nearest.considered)
-
-
-def scores(space: EmbeddingSpace, request: Request, nearest: Nearest) -> list[float]:
-    """Of each row, as it is shown: more is nearer."""
-    most = 1 if (request.distance or space.distance) == "cosine" else 0
-    return [round(most - row[0], DIGITS) for row in nearest.rows]
-
-
-def _hit(row: Any, score: float, parts: dict[str, float]) -> Hit:
-    # The fields of a hit after its score are those of a row after its distance, in their order.
-    return Hit(0, score, *row[1:], parts)  # type: ignore[call-arg]
-
-
-def _by_words(connection: Connection, space: EmbeddingSpace, request: Request, k: int) -> Found:
-    asked = analyze_query(connection, space, request.text)
-    worded = search_keywords(connection, space, asked, k=k, filters=request.filters)
-    rows = _rows(connection, space, [id_ for id_, _ in worded.chunks])
-    scored = [(id_, round(score, DIGITS)) for id_, score in worded.chunks if id_ in rows]
-    return Found([_hit(rows[id_], score, {"text": score}) for id_, score in scored], "words", worded.considered)
-
-
-def _by_both(
-    connection: Connection, space: EmbeddingSpace, request: Request, vector: AnyVector, ef_search: int, counts: Counts
-) -> Found:
-    deep = max(request.deep, FUSED_DEPTH)
-    asked = analyze_query(connection, space, request.text)
-    # Of what is found by meaning and by words, ids alone: most of it is not shown.
-    near = _nearest(connection, space, request, vector, ef_search, counts, deep, CHUNK_IDS, exclusion_conditions(asked))
-    worded = search_keywords(connection, space, asked, k=deep, filters=request.filters)
-    by_meaning = dict(zip([id_ for _, id_ in near.rows], scores(space, request, near), strict=True))
-    by_words = dict(worded.chunks)
+def _search_hybrid(
+    connection: Connection, request: SearchRequest, query: KnnQuery, selectivity: SelectivityCache
+) -> ModeResult:
+    """Both rankings, fused by reciprocal rank."""
+    space = query.space
+    parsed = analyze_query(connection, space, request.text)
+    # Ids alone: most rows of the two rankings are not among the hits.
+    query = replace(query, searchable=CHUNK_IDS, excluded=exclusion_conditions(parsed))
+    nearest = search_nearest(connection, query, selectivity)
+    found = search_keywords(connection, space, parsed, k=query.k, filters=request.filters)
+    vector_scores = dict(zip([id_ for _, id_ in nearest.rows], similarity_scores(query, nearest), strict=True))
+    text_scores = dict(found.chunks)
     fused = reciprocal_rank_fusion(
-        [list(by_meaning), list(by_words)],
+        [list(vector_scores), list(text_scores)],
         lambda id_: id_,
         weights=request.weights,
         constant=request.rrf_constant,
     )
-    # What only a ranking of weight 0 has is not found.
-    best = [one for one in fused if one[0] > 0][: request.deep]
+    # A chunk that only a ranking with weight 0 has scores 0, and is no hit.
+    best = [one for one in fused if one[0] > 0][: request.depth]
     rows = _rows(connection, space, [id_ for _, id_ in best])
     hits = []
     for fused_score, id_ in best:
-        score = round(fused_score, DIGITS)
+        score = round(fused_score, SCORE_DIGITS)
         parts = {"fused": score}
-        if id_ in by_meaning:
-            parts["vector"] = by_meaning[id_]
-        if id_ in by_words:
-            parts["text"] = round(by_words[id_], DIGITS)
+        if id_ in vector_scores:
+            parts["vector"] = vector_scores[id_]
+        if id_ in text_scores:
+            parts["text"] = round(text_scores[id_], SCORE_DIGITS)
         if id_ in rows:
-            hits.append(_hit(rows[id_], score, parts))
-    return Found(hits, f"{near.plan}, words", near.considered + worded.considered)
+            hits.append(Hit(0, score, *rows[id_][1:], parts))  # type: ignore[call-arg]
+    return ModeResult(hits, f"{nearest.plan}, words", nearest.considered + found.considered)
+
+
+def vector_hits(query: KnnQuery, result: KnnResult) -> ModeResult:
+    # A row's columns after its distance are a hit's fields after its score, in the same order.
+    pairs = zip(result.rows, similarity_scores(query, result), strict=True)
+    hits = [Hit(0, score, *row[1:], {"vector": score}) for row, score in pairs]  # type: ignore[call-arg]
+    return ModeResult(hits, result.plan, result.considered)
+
+
+def similarity_scores(query: KnnQuery, result: KnnResult) -> list[float]:
+    """The score of each row: higher is nearer."""
+    largest = 1 if query.distance == "cosine" else 0
+    return [round(largest - row[0], SCORE_DIGITS) for row in result.rows]
 
 
 def _rows(connection: Connection, space: EmbeddingSpace, ids: Sequence[UUID]) -> dict[UUID, tuple[Any, ...]]:
     if not ids:
         return {}
-    found = run_compiled(connection, _chunks_by_id(space), {"ids": list(ids)})
-    return {row[CHUNK_ID]: row for row in found}
+    rows = run_compiled(connection, _compiled_chunks(space), {"ids": list(ids)})
+    return {row[CHUNK_ID_POSITION]: row for row in rows}
 
 
 @lru_cache(maxsize=256)
-def _chunks_by_id(space: EmbeddingSpace) -> CompiledStatement:
-    return compile_statement(chunks_by_id(space))
+def _compiled_chunks(space: EmbeddingSpace) -> CompiledStatement:
+    return compile_statement(select_chunks(space))

@@ -1,4 +1,4 @@
-"""The vectors of questions: embedded once by the space's own model, then remembered here and in the database."""
+"""The vectors of queries: embedded once by the space's own model, then kept in memory and in the database."""
 
 import math
 import time
@@ -14,57 +14,73 @@ from rag_assets.db.models import EmbeddingSpace, QueryVector
 from rag_assets.db.spaces.vector_codec import PackedVector
 from rag_assets.embedding.encoder import Encoder, get_space_encoder
 from rag_assets.errors import ServiceError, UsageError
-from rag_assets.search.execution.concurrency import Waiting
-from rag_assets.search.execution.live_space import Live
-from rag_assets.search.execution.read_session import Reader
-from rag_assets.search.request import Request
+from rag_assets.search.execution.concurrency import Concurrency
+from rag_assets.search.execution.live_space import LiveSpaceCache
+from rag_assets.search.execution.read_session import ReadSession
+from rag_assets.search.request import SearchRequest
 
-KEPT = 1_000
+MAX_CACHED = 1_000
 
 MakeEncoder = Callable[[EmbeddingSpace], Encoder]
 
 
-class QueryVectors:
-    """Vectors by space and question; the newest `KEPT` in memory."""
+class QueryEmbedder:
+    """Embeds each text at most once for a space; a space's model is loaded by the first text that needs it."""
 
-    def __init__(self, make_encoder: MakeEncoder | None = None) -> None:
-        self._make_encoder = make_encoder or _model_of
+    def __init__(self, session: ReadSession, concurrency: Concurrency, make_encoder: MakeEncoder | None) -> None:
+        self._session = session
+        self._concurrency = concurrency
+        self._make_encoder = make_encoder or get_space_encoder
         self._encoders: dict[int, Encoder] = {}
-        self._remembered: OrderedDict[tuple[int, str], PackedVector] = OrderedDict()
+        self._cache: OrderedDict[tuple[int, str], PackedVector] = OrderedDict()
+        # False once the database has refused to store a vector.
+        self._stores = True
 
-    def remembered(self, space: EmbeddingSpace, question: str) -> PackedVector | None:
-        return self._remembered.get((space.id, question))
+    def embed(self, space: EmbeddingSpace, request: SearchRequest, live: LiveSpaceCache) -> tuple[PackedVector, float]:
+        """The vector of the query, and the milliseconds that embedding it took."""
+        if request.vector is not None:
+            try:
+                return pack_vector(space, request.vector, request.distance or space.distance), 0.0
+            except UsageError:
+                # It may fit another space, which has replaced this one.
+                self._session.read(live.confirm, space)
+                raise
+        started = time.perf_counter()
+        text = request.text
+        vector = self._cache.get((space.id, text)) or self._session.read(self._load, space, text)
+        if vector is None:
+            vector = self._concurrency.run_blocking(self._encode, space, text)
+            if self._stores:
+                self._stores = self._session.attempt(self._store, space, text, vector)
+        return vector, (time.perf_counter() - started) * 1000
 
-    def stored(self, connection: Connection, space: EmbeddingSpace, question: str) -> PackedVector | None:
-        """The vector of a question that some process asked before."""
-        known = select(QueryVector.embedding).where(
-            QueryVector.space_id == space.id, QueryVector.query_hash == _hash(question)
+    def _load(self, connection: Connection, space: EmbeddingSpace, text: str) -> PackedVector | None:
+        """The vector of a text that some process searched for before."""
+        stored = select(QueryVector.embedding).where(
+            QueryVector.space_id == space.id, QueryVector.query_hash == _hash(text)
         )
-        vector = connection.scalar(known)
-        return None if vector is None else self._remember(space, question, PackedVector.of(vector))
+        vector = connection.scalar(stored)
+        return None if vector is None else self._remember(space, text, PackedVector.of(vector))
 
-    def embed(self, space: EmbeddingSpace, question: str) -> PackedVector:
-        """Ask the model, which is loaded by the first question; raises ServiceError for an answer that is no vector."""
+    def _encode(self, space: EmbeddingSpace, text: str) -> PackedVector:
         encoder = self._encoders.get(space.id) or self._encoders.setdefault(space.id, self._make_encoder(space))
-        numbers = encoder.encode_query(question).tolist()
+        numbers = encoder.encode_query(text).tolist()
         try:
-            packed = pack_vector(space, numbers, space.distance)
+            vector = pack_vector(space, numbers, space.distance)
         except UsageError as error:
-            raise ServiceError(
-                f"{space.model} gave the question a vector that cannot be searched for: {error}"
-            ) from None
-        return self._remember(space, question, packed)
+            raise ServiceError(f"{space.model} returned a vector that cannot be searched for: {error}") from None
+        return self._remember(space, text, vector)
 
-    def store(self, connection: Connection, space: EmbeddingSpace, question: str, vector: PackedVector) -> None:
-        """Keep it for other processes; of the question only its hash is kept."""
-        written = cast(literal(str(vector), Text), VECTOR())
-        kept = insert(QueryVector).values(space_id=space.id, query_hash=_hash(question), embedding=written)
-        connection.execute(kept.on_conflict_do_nothing())
+    def _store(self, connection: Connection, space: EmbeddingSpace, text: str, vector: PackedVector) -> None:
+        """Store the vector for other processes; of the text only its hash is stored."""
+        embedding = cast(literal(str(vector), Text), VECTOR())
+        row = insert(QueryVector).values(space_id=space.id, query_hash=_hash(text), embedding=embedding)
+        connection.execute(row.on_conflict_do_nothing())
 
-    def _remember(self, space: EmbeddingSpace, question: str, vector: PackedVector) -> PackedVector:
-        self._remembered[(space.id, question)] = vector
-        if len(self._remembered) > KEPT:
-            self._remembered.popitem(last=False)
+    def _remember(self, space: EmbeddingSpace, text: str, vector: PackedVector) -> PackedVector:
+        self._cache[(space.id, text)] = vector
+        if len(self._cache) > MAX_CACHED:
+            self._cache.popitem(last=False)
         return vector
 
 
@@ -73,71 +89,31 @@ def pack_vector(space: EmbeddingSpace, numbers: Sequence[float] | PackedVector, 
     if len(numbers) != space.dimensions:
         raise UsageError(
             f"the vector has {len(numbers)} dimensions, but the live space ({space.model}) has "
-            f"{space.dimensions}; embed the question with that model."
+            f"{space.dimensions}; embed the query with that model."
         )
     if isinstance(numbers, PackedVector):
         return numbers
     length = math.hypot(*numbers)
     if not math.isfinite(length) and not all(map(math.isfinite, numbers)):
-        raise UsageError("the vector has NaN or infinite values; give one finite number a dimension.")
+        raise UsageError("the vector has NaN or infinite values; give one finite number for each dimension.")
     if distance == "cosine":
         if not length:
             raise UsageError("the vector is zero, which has no direction to compare; embed a text with words.")
-        return PackedVector.of(numbers if 0.5 < length < 2 else _of_length_one(numbers))
-    # Beyond, the server's numbers overflow: those of the vector, or the sums of their squares.
-    most = 65_504 if space.storage == "halfvec" else 1e15
-    if max(map(abs, numbers)) > most:
-        raise UsageError(f"the vector has values beyond {most:g}; embed the question with {space.model}.")
+        return PackedVector.of(numbers if 0.5 < length < 2 else _normalize(numbers))
+    # Larger values overflow the server's four-byte numbers: those of the vector, or the sums of their squares.
+    largest = 65_504 if space.storage == "halfvec" else 1e15
+    if max(map(abs, numbers)) > largest:
+        raise UsageError(f"the vector has values beyond {largest:g}; embed the query with {space.model}.")
     return PackedVector.of(numbers)
 
 
-def _of_length_one(numbers: Sequence[float]) -> list[float]:
-    # Its length counts for nothing, and the server's numbers are too short for the squares of some.
-    most = max(map(abs, numbers))
-    scaled = [number / most for number in numbers]
+def _normalize(numbers: Sequence[float]) -> list[float]:
+    # Scaled first: the squares of some values do not fit into a float.
+    largest = max(map(abs, numbers))
+    scaled = [number / largest for number in numbers]
     length = math.hypot(*scaled)
     return [number / length for number in scaled]
 
 
-def _hash(question: str) -> bytes:
-    return sha256(question.encode()).digest()
-
-
-def _model_of(space: EmbeddingSpace) -> Encoder:
-    return get_space_encoder(space)
-
-
-class Asking:
-    """Asks each space's model at most once for a question, which is loaded by the first one."""
-
-    def __init__(self, reader: Reader, waiting: Waiting, encoder: MakeEncoder | None) -> None:
-        self._reader = reader
-        self._waiting = waiting
-        self._vectors = QueryVectors(encoder)
-        # Until a database that may only be read refuses them.
-        self._keeps_questions = True
-
-    def vector(self, live: Live, space: EmbeddingSpace, request: Request) -> tuple[PackedVector, float]:
-        """The question's vector, empty for a search by words, and the milliseconds that it took."""
-        if request.vector is not None:
-            try:
-                return pack_vector(space, request.vector, request.distance or space.distance), 0.0
-            except UsageError:
-                # It may be right for another space, which took the place of the one that is known here.
-                self._reader.read(lambda connection: live.confirm(connection, space))
-                raise
-        if request.mode == "text":
-            return PackedVector.of(()), 0.0
-        started = time.perf_counter()
-        question = request.text
-        vector = self._vectors.remembered(space, question) or self._reader.read(
-            lambda connection: self._vectors.stored(connection, space, question)
-        )
-        if vector is None:
-            made = self._waiting.run(self._vectors.embed, space, question)
-            if self._keeps_questions:
-                self._keeps_questions = self._reader.attempt(
-                    lambda connection: self._vectors.store(connection, space, question, made)
-                )
-            vector = made
-        return vector, (time.perf_counter() - started) * 1000
+def _hash(text: str) -> bytes:
+    return sha256(text.encode()).digest()

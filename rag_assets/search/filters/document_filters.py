@@ -1,95 +1,134 @@
-"""What a hit must be, whatever its score: filters on projects, documents and their metadata, as bound conditions."""
+"""Filters on projects, documents and their metadata, as SQL conditions with bound values."""
 
-import marshal
 import re
+from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from types import NoneType
 from typing import Any
 
 from sqlalchemy import ARRAY, ColumnElement, Text, any_, literal, select
 
-from rag_assets.db.connections.compiled import NO_CLAUSES, Clauses
+from rag_assets.db.connections.compiled import Clauses
 from rag_assets.db.models import Document, Project
 from rag_assets.documents.text import is_text
 from rag_assets.errors import UsageError
 from rag_assets.search.filters.metadata_filters import metadata_condition
-from rag_assets.validation import format_value
+from rag_assets.validation import check_names, format_value
 
-_MOST_NAMES = 10_000
-_LONGEST_GLOB = 1_000
-# marshal's format in which equal values are equal bytes, whoever else holds them.
-_UNSHARED = 2
-_LONGEST_REMEMBERED = 10_000
+_MAX_NAMES = 10_000
+_MAX_GLOB_CHARS = 1_000
+
+# Clauses by what they were built from, the newest filters only; longer filters are built each time.
+_CLAUSES: OrderedDict[Hashable, Clauses] = OrderedDict()
+_MAX_CACHED = 1_000
+_MAX_CACHED_TOKENS = 1_000
+_MAX_CACHED_CHARS = 10_000
+# Beyond these a filter gets no key.
+_MAX_TOKENS = 50_000
+_MAX_DEPTH = 50
+_SCALARS = frozenset({str, int, float, bool, NoneType})
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """All given conditions hold at once; within one, any of several values will do.
+    """Conditions on the documents of a search's hits, checked when it is made.
 
-    `path_glob`: as in `--include`: `*.md` at any depth, with a slash from the top ("docs/**/*.md"); `*` and `?` do not
-    cross a slash, `**` does. `metadata`: a mapping that the document's metadata contains
-    (`{"author": "Ada", "tags": ["x"]}`), with comparisons where a value is a mapping of operators
-    (`{"year": {"$gte": 2020, "$lt": 2025}}`; $eq $ne $gt $gte $lt $lte $in $nin $exists $contains), and `$and`,
-    `$or`, `$not` around such mappings. A dot in a name goes deeper ("page.size"). What is of another type than it is
-    compared with does not match; of a list, $gt and its like look for one element that does. Times are aware
-    datetimes; ranges include their start and leave out their end.
+    All given conditions must hold. Of several names, any one will do. Unset or None is no condition.
+
+    - `projects`, `file_types`: one name or a sequence of names. A file type is `Hit.file_type`, for example
+      "markdown".
+    - `path_glob`: as in `--include`. `*.md` matches at any depth; a pattern with a slash starts at the top
+      ("docs/**/*.md"). `*` and `?` do not cross a slash, `**` does.
+    - `metadata`: a mapping that the document's metadata must contain (`{"author": "Ada", "tags": ["x"]}`). A mapping
+      of operators compares instead (`{"year": {"$gte": 2020, "$lt": 2025}}`; $eq $ne $gt $gte $lt $lte $in $nin
+      $exists $contains), and `$and`, `$or`, `$not` combine such mappings. A dot in a name goes deeper ("page.size").
+      A value of another type than the operand's does not match. A list matches $gt, $gte, $lt and $lte if one of its
+      elements does.
+    - `created_from`, `created_to`, `updated_from`, `updated_to`: aware datetimes. A range includes its start and
+      excludes its end.
+
+    Raises UsageError for a value that cannot be used; the message names the field.
     """
 
-    projects: Sequence[str] = ()
-    file_types: Sequence[str] = ()
+    projects: str | Sequence[str] | None = None
+    file_types: str | Sequence[str] | None = None
     path_glob: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] | None = None
     created_from: datetime | None = None
     created_to: datetime | None = None
     updated_from: datetime | None = None
     updated_to: datetime | None = None
+    # Built once: searches with these filters compile one statement for all filters of the same form, and remember by
+    # the key how selective they are. Filters with equal conditions have equal keys; None where that is not known.
+    clauses: Clauses = field(init=False, repr=False, compare=False)
+    key: Hashable = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        assign = object.__setattr__
+        assign(self, "projects", _check_names("projects", self.projects))
+        assign(self, "file_types", _check_names("file_types", self.file_types))
+        if isinstance(self.metadata, Mapping) and type(self.metadata) is not dict:
+            assign(self, "metadata", dict(self.metadata))
+        content = self._content()
+        is_small = content is not None and _is_small(content)
+        clauses = _CLAUSES.get(content) if is_small else None
+        if clauses is None:
+            clauses = Clauses(list(self._conditions()))
+            if is_small:
+                _CLAUSES[content] = clauses
+                if len(_CLAUSES) > _MAX_CACHED:
+                    _CLAUSES.popitem(last=False)
+        assign(self, "clauses", clauses)
+        # Equal hashes of different filters do no harm: the key decides how to search, never what is found.
+        assign(self, "key", None if content is None else hash(content))
 
     def __bool__(self) -> bool:
-        return any(getattr(self, one.name) for one in fields(self))
+        """Whether there is any condition."""
+        return bool(self.clauses)
+
+    def __repr__(self) -> str:
+        values = zip(self.__match_args__, self._values(), strict=True)
+        return f"Filters({', '.join(f'{name}={format_value(value)}' for name, value in values if value)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # SQL conditions are not pickled, but built again.
+        return Filters, self._values()
 
     def conditions(self) -> Sequence[ColumnElement[bool]]:
-        """On `documents`, which the statement joins; every value is bound.
+        """The conditions, on `documents`; the statement joins that table."""
+        return self.clauses.clauses
 
-        Raises UsageError for a filter that cannot be.
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self.__match_args__)
+
+    def _content(self) -> tuple[Hashable, ...] | None:
+        """All values with their types, so that 1, True, 1.0 and "1" differ; None for types that are not Python's own.
+
+        A value of such a type may be equal to another today and not tomorrow.
         """
-        return self.clauses().clauses
-
-    def clauses(self) -> Clauses:
-        """The same, remembered: a filter that is asked for again costs no more than looking for it."""
-        # Most searches have none.
-        if self is NO_FILTERS:
-            return NO_CLAUSES
-        key = self._content()
-        return Clauses(list(self._conditions())) if key is None else _clauses(_Remembered(key, self))
-
-    def key(self) -> Hashable:
-        return self._content() or repr(self)
-
-    def _content(self) -> Hashable:
-        """What it is made of, where that is of Python's own types; None else, or where that is long."""
-        given: Any = self.projects, self.file_types, self.path_glob, self.metadata
-        try:
-            given = marshal.dumps(given, _UNSHARED)
-        except ValueError:
-            return None
-        times = self.created_from, self.created_to, self.updated_from, self.updated_to
-        known = len(given) <= _LONGEST_REMEMBERED and all(time is None or type(time) is datetime for time in times)
-        return (given, *times) if known else None
+        tokens: list[Any] = []
+        for value in (self.projects, self.file_types, self.path_glob, self.metadata):
+            if not _append_tokens(value, tokens):
+                return None
+        for time in (self.created_from, self.created_to, self.updated_from, self.updated_to):
+            if time is not None and type(time) is not datetime:
+                return None
+            tokens.append(time)
+        return tuple(tokens)
 
     def _conditions(self) -> Iterator[ColumnElement[bool]]:
         if self.projects:
-            named = select(Project.id).where(among(Project.name, _strings("projects", self.projects)))
-            yield Document.project_id.in_(named)
+            yield Document.project_id.in_(select(Project.id).where(is_any_of(Project.name, self.projects)))
         if self.file_types:
-            yield among(Document.file_type, _strings("file_types", self.file_types))
+            yield is_any_of(Document.file_type, self.file_types)
         if self.path_glob is not None:
             yield Document.file_path.op("~")(glob_to_regex(self.path_glob))
-        if not isinstance(self.metadata, Mapping) or self.metadata:
+        if self.metadata is not None and (not isinstance(self.metadata, Mapping) or self.metadata):
             yield metadata_condition(self.metadata)
         for name, column in (("created", Document.created_at), ("updated", Document.updated_at)):
-            start, end = (checked_time(f"{name}_{edge}", getattr(self, f"{name}_{edge}")) for edge in ("from", "to"))
+            start, end = (check_time(f"{name}_{edge}", getattr(self, f"{name}_{edge}")) for edge in ("from", "to"))
             if start and end and start >= end:
                 raise UsageError(f"{name}_from {start} is not before {name}_to {end}; swap them or widen the range.")
             if start:
@@ -98,23 +137,9 @@ class Filters:
                 yield column < end
 
 
-NO_FILTERS = Filters()
-
-
-@dataclass(frozen=True, slots=True)
-class _Remembered:
-    content: Hashable
-    filters: Filters = field(compare=False)
-
-
-@lru_cache(maxsize=1_000)
-def _clauses(known: _Remembered) -> Clauses:
-    return Clauses(list(known.filters._conditions()))
-
-
 def glob_to_regex(glob: str) -> str:
-    """The regular expression of a path glob, as PostgreSQL reads it."""
-    if not is_text(glob) or not glob or len(glob) > _LONGEST_GLOB:
+    """The regular expression of a path glob, in PostgreSQL's syntax."""
+    if not is_text(glob) or not glob or len(glob) > _MAX_GLOB_CHARS:
         raise UsageError(f"path_glob is {format_value(glob)}; write something like *.md or docs/**/*.rst.")
     anchored = "/" in glob.rstrip("/")
     pattern = "^" if anchored else "(^|/)"
@@ -128,24 +153,50 @@ def glob_to_regex(glob: str) -> str:
     return pattern + (".*$" if glob.endswith("/") else "$")
 
 
-def among(column: Any, names: Iterable[str]) -> ColumnElement[bool]:
-    # One value, however many names: a statement for two serves for three.
-    found: ColumnElement[bool] = column == any_(literal(list(names), ARRAY(Text)))
-    return found
+def is_any_of(column: Any, names: Iterable[str]) -> ColumnElement[bool]:
+    # One bound array, however many names: a statement for two names serves for three.
+    condition: ColumnElement[bool] = column == any_(literal(list(names), ARRAY(Text)))
+    return condition
 
 
-def _strings(name: str, values: Sequence[str]) -> Iterator[str]:
-    if isinstance(values, str):
-        values = (values,)
-    if len(values) > _MOST_NAMES:
-        raise UsageError(f"{name} has {len(values)} names; ask for {_MOST_NAMES} at most, or leave it out.")
-    for value in values:
-        if not is_text(value):
-            raise UsageError(f"{name} has {format_value(value)}; give names.")
-        yield value
-
-
-def checked_time(name: str, value: Any) -> datetime | None:
+def check_time(name: str, value: Any) -> datetime | None:
     if value is not None and not (isinstance(value, datetime) and value.utcoffset() is not None):
         raise UsageError(f"{name} is {format_value(value)}; give a datetime with a time zone.")
     return value
+
+
+def _check_names(name: str, value: Any) -> tuple[str, ...] | None:
+    names = check_names(name, value) or None
+    if names and len(names) > _MAX_NAMES:
+        raise UsageError(f"{name} has {len(names)} names; give {_MAX_NAMES} at most, or leave it out.")
+    return names
+
+
+def _append_tokens(value: Any, tokens: list[Any], depth: int = 0) -> bool:
+    """Append what tells the value from every other one; False where it is too large or of an unknown type."""
+    kind = type(value)
+    tokens.append(kind)
+    if len(tokens) > _MAX_TOKENS or depth > _MAX_DEPTH:
+        return False
+    if kind in _SCALARS:
+        tokens.append(value)
+        return True
+    if kind is dict:
+        tokens.append(len(value))
+        return all(
+            _append_tokens(name, tokens, depth + 1) and _append_tokens(item, tokens, depth + 1)
+            for name, item in value.items()
+        )
+    if kind is list or kind is tuple:
+        tokens.append(len(value))
+        return all(_append_tokens(item, tokens, depth + 1) for item in value)
+    return False
+
+
+def _is_small(content: Sequence[Hashable]) -> bool:
+    if len(content) > _MAX_CACHED_TOKENS:
+        return False
+    return sum(len(token) for token in content if isinstance(token, str)) <= _MAX_CACHED_CHARS
+
+
+NO_FILTERS = Filters()

@@ -25,9 +25,10 @@ _OPTIONS: dict[Kind, Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class MixedAnswer:
-    """The best hit of each kind, then the second of each, and so on, up to k: their scores are of different scales.
+    """Hits of several kinds: the best of each kind, then the second of each, and so on, up to k.
 
-    `answers` has what each kind's own search found, with its own ranks and how it found it; the times are their sums.
+    Scores are not compared: those of different kinds are on different scales. `answers` has each kind's own answer,
+    with its own ranks. Times are the sums of theirs, in milliseconds.
     """
 
     query: str
@@ -38,27 +39,26 @@ class MixedAnswer:
 
 
 def search_kinds(
-    ways: Mapping[Kind, Callable[..., AnyAnswer]], kinds: Any, options: Mapping[str, Any]
+    searches: Mapping[Kind, Callable[..., AnyAnswer]], kinds: Any, options: Mapping[str, Any]
 ) -> AnyAnswer | MixedAnswer:
-    """The answer of the one kind, or of several together; an option goes to the kinds that know it.
+    """The answer of one kind, or of several together; an option is passed to the kinds that have it.
 
-    Raises UsageError for a kind that there is not and for an option that no kind asked for knows, and what the
-    searches raise.
+    Raises UsageError for an unknown kind, and for an option that none of the kinds has.
     """
-    wanted = _kinds(kinds)
+    wanted = _check_kinds(kinds)
     if len(wanted) == 1:
-        return ways[wanted[0]](**options)
+        return searches[wanted[0]](**options)
     known = dict.fromkeys(name for kind in wanted for name in _options_of(kind))
     check_options(f"a search of {' and '.join(wanted)}", options, known)
     answers = {
-        kind: ways[kind](**{name: value for name, value in options.items() if name in _options_of(kind)})
+        kind: searches[kind](**{name: value for name, value in options.items() if name in _options_of(kind)})
         for kind in wanted
     }
-    found: list[AnyHit] = [hit for answer in answers.values() for hit in answer.hits]
-    in_turn = sorted(found, key=lambda hit: hit.rank)
+    hits: list[AnyHit] = [hit for answer in answers.values() for hit in answer.hits]
+    by_rank = sorted(hits, key=lambda hit: hit.rank)
     return MixedAnswer(
         query=next(iter(answers.values())).query,
-        hits=[replace(hit, rank=rank) for rank, hit in enumerate(in_turn[: options.get("k", 10)], start=1)],
+        hits=[replace(hit, rank=rank) for rank, hit in enumerate(by_rank[: options.get("k", 10)], start=1)],
         answers=answers,
         took_ms=round(sum(one.took_ms for one in answers.values()), 2),
         embedding_ms=round(sum(one.embedding_ms for one in answers.values()), 2),
@@ -69,7 +69,7 @@ def _options_of(kind: Kind) -> Mapping[str, Any]:
     return _OPTIONS.get(kind, TableOptions.__annotations__)
 
 
-def _kinds(given: Any) -> list[Kind]:
+def _check_kinds(given: Any) -> list[Kind]:
     named, kinds = list(dict.fromkeys(check_names("kinds", given))), list_kinds()
     if not named or not set(named) <= set(kinds):
         raise UsageError(f"kinds is {format_value(given)}; choose one or several of {', '.join(kinds)}.")

@@ -1,4 +1,4 @@
-"""Search in what is remembered, by the formula of recall, and without a trace."""
+"""Search over memories: scores them as `recall` does, but does not record that they were recalled."""
 
 import time
 from collections.abc import Mapping
@@ -11,22 +11,21 @@ from sqlalchemy import Connection, select
 
 from rag_assets.db.models import EmbeddingSpace, Memory
 from rag_assets.db.models.memories import OWNERS
+from rag_assets.db.spaces.vector_codec import PackedVector
 from rag_assets.repositories.core.values import parse_id
 from rag_assets.repositories.operations.recall import MemoryScore, RecallWeights, score_memories
-from rag_assets.search.execution.live_space import Live
-from rag_assets.search.execution.query_embedding import Asking
-from rag_assets.search.execution.read_session import Reader
-from rag_assets.search.request import Query, check_options, make_request
+from rag_assets.search.execution.executor import SearchContext
+from rag_assets.search.request import Query, SearchRequest, check_options, make_request
 
 
 class MemoryOptions(TypedDict, total=False):
-    """Whose memories, and how they are weighed; all optional.
+    """Whose memories to search, and how to weigh them; all optional.
 
-    - `user_id`, `project_id`, `specialization_id`: found are the memories of these, and those that set no limit there;
-      without a user nobody's own memories are found.
-    - `k`: hits wanted, 1 to 1000 (10); `min_score`: no hit below it; `timeout_s`: as in `Options`.
-    - `weights`: of meaning, importance and recency, see `recall`; `RecallWeights(importance=0, recency=0)` is by
-      meaning alone.
+    - `user_id`, `project_id`, `specialization_id`: each finds the memories with this value and those without one;
+      unset, only those without one. So without a `user_id`, no user's own memories are found.
+    - `k`: hits wanted, 1 to 1000 (10). `min_score`: return no hit below it. `timeout_s`: as in `Options`.
+    - `weights`: of relevance, importance and recency, see `recall`. `RecallWeights(importance=0, recency=0)` scores by
+      relevance alone.
     """
 
     user_id: UUID | None
@@ -40,7 +39,7 @@ class MemoryOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class MemoryHit:
-    """One memory, its score, and the parts that `recall` makes it of."""
+    """One memory with its score and the parts of it, as in `recall`."""
 
     rank: int
     score: float
@@ -68,38 +67,49 @@ class MemoryAnswer:
     embedding_ms: float
 
 
-_SHARED = ("k", "min_score", "timeout_s")
+_REQUEST_OPTIONS = ("k", "min_score", "timeout_s")
 
 
-def search_memories(reader: Reader, asking: Asking, live: Live, query: Query, options: MemoryOptions) -> MemoryAnswer:
+def search_memories(context: SearchContext, query: Query, options: MemoryOptions) -> MemoryAnswer:
     check_options("a search of memories", options, MemoryOptions.__annotations__)
-    shared: Any = {name: value for name, value in options.items() if name in _SHARED}
-    request = make_request(query, shared | {"mode": "vector"})
+    request_options: Any = {name: value for name, value in options.items() if name in _REQUEST_OPTIONS}
+    request = make_request(query, request_options | {"mode": "vector"})
     given: dict[str, Any] = {name: options.get(name) for name in OWNERS}
     owner = {name: None if id_ is None else parse_id(name, id_) for name, id_ in given.items()}
-
-    def answer(space: EmbeddingSpace) -> MemoryAnswer:
-        vector, embedding_ms = asking.vector(live, space, request)
-
-        def search(connection: Connection) -> list[MemoryHit]:
-            live.confirm(connection, space)
-            weights: RecallWeights | Mapping[str, float] = options.get("weights", RecallWeights())
-            found = score_memories(connection, space, vector, owner, k=request.k, weights=weights)
-            if request.min_score is not None:
-                found = [one for one in found if one.score >= request.min_score]
-            return _hits(connection, found)
-
-        started = time.perf_counter()
-        hits = reader.read(search, timeout_s=request.timeout_s, transaction=True)
-        took_ms = (time.perf_counter() - started) * 1000
-        return MemoryAnswer(request.text, space.id, hits, round(took_ms, 2), round(embedding_ms, 2))
-
-    return live.run(answer)
+    return context.live.run(_answer, context, request, owner, options.get("weights", RecallWeights()))
 
 
-def _hits(connection: Connection, found: list[MemoryScore]) -> list[MemoryHit]:
-    wanted = select(Memory.__table__).where(Memory.id.in_([one.memory_id for one in found]))
-    rows = {row.id: row for row in connection.execute(wanted)}
+def _answer(
+    space: EmbeddingSpace,
+    context: SearchContext,
+    request: SearchRequest,
+    owner: Mapping[str, UUID | None],
+    weights: RecallWeights | Mapping[str, float],
+) -> MemoryAnswer:
+    vector, embedding_ms = context.embedder.embed(space, request, context.live)
+    started = time.perf_counter()
+    hits = context.live.read(space, _search, request, vector, owner, weights, timeout_s=request.timeout_s)
+    took_ms = (time.perf_counter() - started) * 1000
+    return MemoryAnswer(request.text, space.id, hits, round(took_ms, 2), round(embedding_ms, 2))
+
+
+def _search(
+    connection: Connection,
+    space: EmbeddingSpace,
+    request: SearchRequest,
+    vector: PackedVector,
+    owner: Mapping[str, UUID | None],
+    weights: RecallWeights | Mapping[str, float],
+) -> list[MemoryHit]:
+    weighed = score_memories(connection, space, vector, owner, k=request.k, weights=weights)
+    if request.min_score is not None:
+        weighed = [one for one in weighed if one.score >= request.min_score]
+    return _hits(connection, weighed)
+
+
+def _hits(connection: Connection, weighed: list[MemoryScore]) -> list[MemoryHit]:
+    memories = select(Memory.__table__).where(Memory.id.in_([one.memory_id for one in weighed]))
+    rows = {row.id: row for row in connection.execute(memories)}
     return [
         MemoryHit(
             rank=rank,
@@ -114,5 +124,5 @@ def _hits(connection: Connection, found: list[MemoryScore]) -> list[MemoryHit]:
                 for name in (*OWNERS, "created_at", "last_recalled_at", "expires_at")
             },
         )
-        for rank, one in enumerate(found, start=1)
+        for rank, one in enumerate(weighed, start=1)
     ]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypedDict
 
@@ -15,19 +15,17 @@ from rag_assets.db.spaces.registered_tables import load_table
 from rag_assets.db.spaces.text_kinds import text_source_of_kind
 from rag_assets.errors import UsageError
 from rag_assets.repositories.core.values import validate_value
-from rag_assets.search.execution.live_space import Live
-from rag_assets.search.execution.modes import scores
-from rag_assets.search.execution.query_embedding import Asking
-from rag_assets.search.execution.read_session import Reader
-from rag_assets.search.request import Query, Request, check_options, make_request
-from rag_assets.search.vector.nearest import Nearest, nearest_rows
-from rag_assets.search.vector.searchables import Subject
-from rag_assets.search.vector.selectivity import Counts
+from rag_assets.search.execution.executor import SearchContext
+from rag_assets.search.execution.modes import similarity_scores
+from rag_assets.search.request import Query, SearchRequest, check_options, make_request
+from rag_assets.search.vector.nearest import KnnQuery, KnnResult, search_nearest
+from rag_assets.search.vector.searchables import Searchable
+from rag_assets.search.vector.selectivity import SelectivityCache
 from rag_assets.validation import format_value
 
 
 class TableOptions(TypedDict, total=False):
-    """How to search a registered table; all optional. Filters never cost hits: k are returned whenever k rows qualify.
+    """How to search a registered table; all optional. Filters never cost hits: k come back whenever k rows pass.
 
     - `k`, `min_score`, `exact`, `ef_search`, `timeout_s`: as in `Options`.
     - `where`: values by column, all of which a row must have: `{"author": "Ada"}`; a list allows any of its values.
@@ -56,7 +54,7 @@ class TableHit:
 
 @dataclass(frozen=True, slots=True)
 class TableAnswer:
-    """The hits, best first, and how they were found: as in `Answer`."""
+    """The hits, best first, and how they were found; the fields are those of `Answer`."""
 
     query: str
     space: int
@@ -68,7 +66,7 @@ class TableAnswer:
     ef_search: int | None
 
 
-_SHARED = ("k", "min_score", "exact", "ef_search", "timeout_s")
+_REQUEST_OPTIONS = ("k", "min_score", "exact", "ef_search", "timeout_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +75,12 @@ class ColumnFilters:
 
     model: type[Any]
     where: Mapping[str, Any]
+    clauses: Clauses = field(init=False, repr=False, compare=False)
 
-    def clauses(self) -> Clauses:
-        return Clauses(list(self._conditions()))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "clauses", Clauses(list(self._conditions())))
 
+    @property
     def key(self) -> Hashable:
         return repr(sorted(self.where.items()))
 
@@ -99,98 +99,74 @@ class ColumnFilters:
                 yield column == literal(validate_value(column, value), column.type)
 
 
-def table_subject(kind: str) -> Subject:
+def table_searchable(kind: str) -> Searchable:
     """The rows of a registered table, by their primary keys alone: the model loads the hits."""
     model: Any = load_table(kind)
-    return _subject(kind, model)
+    return _searchable(kind, model)
 
 
 @cache
-def _subject(kind: str, model: Any) -> Subject:
+def _searchable(kind: str, model: Any) -> Searchable:
     # Cached, since compiled statements are cached by it.
     texts = text_source_of_kind(kind)
     key = inspect(model).primary_key[0]
-    return Subject(
+    return Searchable(
         columns=(key,),
         table=model,
         content_hash=texts.content_hash,
         joins=lambda statement: statement,
-        in_force=lambda _: texts.in_use,
-        order=(key,),
+        is_current=lambda _: texts.in_use,
+        tie_order=(key,),
     )
 
 
-def search_table(
-    kind: str,
-    reader: Reader,
-    asking: Asking,
-    live: Live,
-    counts: Counts,
-    query: Query,
-    options: TableOptions,
-    *,
-    ef_search: int | None = None,
-) -> TableAnswer:
-    """The rows nearest to a query. `ef_search` is the default for options without one, before that of the space."""
+def search_table(context: SearchContext, kind: str, query: Query, options: TableOptions) -> TableAnswer:
     check_options(f"a search of {kind}", options, TableOptions.__annotations__)
-    shared: Any = {name: value for name, value in options.items() if name in _SHARED}
-    request = make_request(query, shared | {"mode": "vector"})
-    model, filters = load_table(kind), _filters(kind, options)
-
-    def answer(space: EmbeddingSpace) -> TableAnswer:
-        vector, embedding_ms = asking.vector(live, space, request)
-        width = min(1000, max(request.k, request.ef_search or ef_search or space.ef_search))
-
-        def search(connection: Connection) -> tuple[Nearest, list[TableHit]]:
-            live.confirm(connection, space)
-            nearest = nearest_rows(
-                connection,
-                space,
-                vector,
-                k=request.k,
-                ef_search=width,
-                filters=filters,
-                counts=counts,
-                exact=request.exact,
-                subject=table_subject(kind),
-            )
-            return nearest, _hits(connection, model, space, request, nearest)
-
-        started = time.perf_counter()
-        nearest, hits = reader.read(search, timeout_s=request.timeout_s, transaction=True)
-        return TableAnswer(
-            query=request.text,
-            space=space.id,
-            hits=hits,
-            took_ms=round((time.perf_counter() - started) * 1000, 2),
-            embedding_ms=round(embedding_ms, 2),
-            plan=nearest.plan,
-            considered=nearest.considered,
-            ef_search=width if nearest.plan == "index" else None,
-        )
-
-    return live.run(answer)
-
-
-def _filters(kind: str, options: TableOptions) -> ColumnFilters:
+    request_options: Any = {name: value for name, value in options.items() if name in _REQUEST_OPTIONS}
+    request = make_request(query, request_options | {"mode": "vector"})
     where = options.get("where") or {}
     if not isinstance(where, Mapping):
         raise UsageError(f"where is {format_value(where)}; give a mapping of columns to values.")
-    filters = ColumnFilters(load_table(kind), where)
-    # Reject wrong values before the query is embedded.
-    filters.clauses()
-    return filters
+    return context.live.run(_answer, context, request, kind, ColumnFilters(load_table(kind), where))
 
 
-def _hits(
-    connection: Connection, model: type[Any], space: EmbeddingSpace, request: Request, nearest: Nearest
-) -> list[TableHit]:
-    scored = zip(scores(space, request, nearest), nearest.rows, strict=True)
-    kept = [(score, row[1]) for score, row in scored if request.min_score is None or score >= request.min_score]
+def _answer(
+    space: EmbeddingSpace, context: SearchContext, request: SearchRequest, kind: str, filters: ColumnFilters
+) -> TableAnswer:
+    vector, embedding_ms = context.embedder.embed(space, request, context.live)
+    knn = context.knn_query(space, request, vector, filters, table_searchable(kind))
+    started = time.perf_counter()
+    result, hits = context.live.read(
+        space, _search, knn, filters.model, request.min_score, context.selectivity, timeout_s=request.timeout_s
+    )
+    took_ms = (time.perf_counter() - started) * 1000
+    return TableAnswer(
+        query=request.text,
+        space=space.id,
+        hits=hits,
+        took_ms=round(took_ms, 2),
+        embedding_ms=round(embedding_ms, 2),
+        plan=result.plan,
+        considered=result.considered,
+        ef_search=knn.ef_search if result.plan == "index" else None,
+    )
+
+
+def _search(
+    connection: Connection,
+    _: EmbeddingSpace,
+    knn: KnnQuery,
+    model: type[Any],
+    min_score: float | None,
+    selectivity: SelectivityCache,
+) -> tuple[KnnResult, list[TableHit]]:
+    result = search_nearest(connection, knn, selectivity)
+    scored = zip(similarity_scores(knn, result), result.rows, strict=True)
+    chosen = [(score, row[1]) for score, row in scored if min_score is None or score >= min_score]
     key = inspect(model).primary_key[0]
     with Session(bind=connection, expire_on_commit=False) as session:
-        wanted = select(model).where(key.in_([id_ for _, id_ in kept]))
-        rows = {inspect(row).identity[0]: row for row in session.scalars(wanted).unique()}
+        models = select(model).where(key.in_([id_ for _, id_ in chosen]))
+        rows = {inspect(row).identity[0]: row for row in session.scalars(models).unique()}
     # A row that was deleted between the two statements is left out.
-    found = [(score, rows[id_]) for score, id_ in kept if id_ in rows]
-    return [TableHit(rank, score, row.content, row) for rank, (score, row) in enumerate(found, start=1)]
+    found = [(score, rows[id_]) for score, id_ in chosen if id_ in rows]
+    return result, [TableHit(rank, score, row.content, row) for rank, (score, row) in enumerate(found, start=1)]

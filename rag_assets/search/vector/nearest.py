@@ -1,11 +1,10 @@
-"""Search by meaning: through the graph, or by comparing all that qualifies, whichever costs less by what is known."""
+"""Vector search: through the graph, or by comparing all rows that pass, whichever is expected to cost less."""
 
-import json
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 from sqlalchemy import ColumnElement
 
@@ -18,173 +17,203 @@ from rag_assets.db.connections.compiled import (
     compile_with_clauses,
 )
 from rag_assets.db.connections.execute import StatementRunner, run_compiled
-from rag_assets.db.index import knn
+from rag_assets.db.index.knn import MAX_SCAN_TUPLES, rescored_candidates, statement_values
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.vector_codec import AnyVector, PackedVector, PackedVectors
-from rag_assets.search.filters.document_filters import Filters
-from rag_assets.search.vector import statements
-from rag_assets.search.vector.searchables import CHUNKS, Subject
-from rag_assets.search.vector.selectivity import Counts
+from rag_assets.db.spaces.vector_codec import PackedVector, PackedVectors
+from rag_assets.search.filters.document_filters import NO_FILTERS
+from rag_assets.search.vector.searchables import CHUNKS, Searchable
+from rag_assets.search.vector.selectivity import SelectivityCache
+from rag_assets.search.vector.statements import (
+    select_exactly,
+    select_nearest,
+    select_nearest_filtered,
+    select_nearest_to_each,
+)
 
-# Vectors of length 1 are in the same order by each of these, and one follows from the other.
+# For vectors of length 1 these give the same order, and each can be computed from another.
 _SAME_ORDER = {"cosine", "l2", "ip"}
 
 
+class RowFilters(Protocol):
+    """Filters on the rows of a search."""
+
+    @property
+    def clauses(self) -> Clauses:
+        """The conditions."""
+        ...
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for equal filters; None where that is not known."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Nearest:
-    """Rows best first, each its distance and then the subject's columns; by `plan` (index or exact), out of
-    `considered` candidates or comparisons."""
+class KnnQuery:
+    """A nearest-neighbour search with every choice made; it goes whole from the executor to the SQL.
+
+    `k`: rows wanted. `ef_search`: candidates that the graph keeps, at least `k`. `distance`: that of the result, which
+    need not be the index's. `excluded`: further conditions, which nearly all rows meet.
+    """
+
+    space: EmbeddingSpace
+    vector: PackedVector
+    k: int
+    ef_search: int
+    distance: str
+    exact: bool = False
+    filters: RowFilters = NO_FILTERS
+    excluded: Sequence[ColumnElement[bool]] = ()
+    searchable: Searchable = CHUNKS
+
+
+@dataclass(frozen=True, slots=True)
+class KnnResult:
+    """Rows, nearest first: the distance, then the columns of the searchable.
+
+    `plan` is `index` or `exact`; `considered` is the number of candidates or comparisons.
+    """
 
     rows: Sequence[tuple[Any, ...]]
     plan: str
     considered: int
 
 
-class Conditions(Protocol):
-    """Filters: their conditions, and a `key` that is another one for other filters."""
+def search_nearest(connection: StatementRunner, query: KnnQuery, selectivity: SelectivityCache) -> KnnResult:
+    """The `k` nearest rows that pass the filters: k come back whenever k pass."""
+    space, k, searchable = query.space, query.k, query.searchable
+    clauses = query.filters.clauses
+    if query.excluded:
+        clauses = Clauses([*clauses.clauses, *query.excluded])
+    if query.exact or not _index_serves(query):
+        return _compare(connection, query, clauses)
+    candidates = rescored_candidates(space, k, query.ef_search)
+    if not clauses:
+        result = _walk_graph(connection, query, _unfiltered(space, k, searchable, candidates), clauses)
+        if result is not None:
+            return result
+    # Without a filter: there are fewer than k rows, or vectors that no row has any more took their places.
+    key = space.id, k, query.filters.key
+    if not selectivity.is_broad(key):
+        result = _compare(connection, query, clauses, selectivity.exact_limit(connection, space, k))
+        if result is not None:
+            return result
+        if query.filters.key is not None:
+            selectivity.note_broad(key)
+    scan_tuples = selectivity.scan_tuples(connection, space, candidates or k)
+    statement = _filtered(space, k, searchable, clauses, candidates)
+    return _walk_graph(connection, query, statement, clauses, scan_tuples) or _compare(connection, query, clauses)
 
-    def clauses(self) -> Clauses: ...
 
-    def key(self) -> Hashable: ...
+def search_nearest_to_each(connection: StatementRunner, queries: Sequence[KnnQuery]) -> list[KnnResult] | None:
+    """The `k` nearest chunks to the vector of each query, in one statement; None where each needs its own.
 
-
-def nearest_rows(
-    connection: StatementRunner,
-    space: EmbeddingSpace,
-    vector: AnyVector,
-    *,
-    k: int,
-    ef_search: int,
-    filters: Conditions,
-    counts: Counts,
-    distance: str | None = None,
-    exact: bool = False,
-    left_out: Sequence[ColumnElement[bool]] = (),
-    subject: Subject = CHUNKS,
-) -> Nearest:
-    """The `k` best rows that qualify: k come back whenever k qualify.
-
-    `left_out` are more conditions, of a kind that nearly all rows meet.
+    The queries differ in their vectors alone.
     """
-    clauses = Clauses([*filters.clauses().clauses, *left_out]) if left_out else filters.clauses()
-    wanted = distance or space.distance
-    length = _length(vector, space, wanted)
-    values = knn.graph_values(vector, ef_search)
-    candidates = knn.candidates_of(space, k, ef_search)
-
-    def run(conditional: CompiledWithClauses) -> list[tuple[Any, ...]]:
-        return run_compiled(connection, conditional.statement, conditional.values(clauses, values))
-
-    def exactly(most: int | None = None) -> tuple[Nearest, bool]:
-        return _compared(run(_exact(space, k, wanted, subject, clauses, most)), most)
-
-    def along_graph(conditional: CompiledWithClauses) -> Nearest | None:
-        rows = run(conditional)
-        return Nearest(_expressed(rows, space, wanted, length), "index", ef_search) if len(rows) == k else None
-
-    if exact or not _served(space, wanted, length):
-        return exactly()[0]
-    if not clauses and (found := along_graph(_unfiltered(space, k, subject, candidates))):
-        return found
-    # Without a filter: there are no more than these, or vectors that nothing points to any more took their places.
-    key = space.id, k, filters.key()
-    if not counts.are_many(key):
-        nearest, are_all = exactly(counts.most_compared(connection, space, k))
-        if are_all:
-            return nearest
-        counts.note_many(key)
-    values["scan_tuples"] = str(counts.scan_tuples(connection, space, candidates or k))
-    return along_graph(_filtered(space, k, subject, clauses, candidates)) or exactly()[0]
+    first = queries[0]
+    space, k = first.space, first.k
+    if first.filters.clauses or first.exact or not all(map(_index_serves, queries)):
+        return None
+    vectors = PackedVectors.of([query.vector for query in queries])
+    values = statement_values("", first.ef_search) | {"queries": vectors}
+    statement = _unfiltered_to_each(space, k, rescored_candidates(space, k, first.ef_search))
+    rows: list[list[tuple[Any, ...]]] = [[] for _ in queries]
+    for row in run_compiled(connection, statement, values):
+        rows[row[0] - 1].append(row[1:])
+    if any(len(one) < k for one in rows):
+        return None
+    return [
+        KnnResult(_convert_distances(one[:k], query), "index", query.ef_search)
+        for one, query in zip(rows, queries, strict=True)
+    ]
 
 
-def nearest_to_many(
+def _walk_graph(
     connection: StatementRunner,
-    space: EmbeddingSpace,
-    vectors: Sequence[PackedVector],
-    *,
-    k: int,
-    ef_search: int,
-    filters: Filters,
-    distance: str | None = None,
-    exact: bool = False,
-) -> list[Nearest] | None:
-    """The `k` best chunks for each vector in one statement; None where each must be asked by itself."""
-    wanted = distance or space.distance
-    lengths = [_length(vector, space, wanted) for vector in vectors]
-    if filters or exact or not all(_served(space, wanted, length) for length in lengths):
+    query: KnnQuery,
+    statement: CompiledWithClauses,
+    clauses: Clauses,
+    scan_tuples: int = MAX_SCAN_TUPLES,
+) -> KnnResult | None:
+    """None where the graph gives fewer than `k` rows."""
+    values = statement_values(query.vector, query.ef_search, scan_tuples)
+    rows = run_compiled(connection, statement.statement, statement.values(clauses, values))
+    if len(rows) != query.k:
         return None
-    values = knn.graph_values("", ef_search) | {"queries": PackedVectors.of(vectors)}
-    candidates = knn.candidates_of(space, k, ef_search)
-    found: list[list[tuple[Any, ...]]] = [[] for _ in vectors]
-    for row in run_compiled(connection, _to_many(space, k, candidates), values):
-        found[row[0] - 1].append(row[1:])
-    if any(len(rows) < k for rows in found):
-        return None
-    pairs = zip(found, lengths, strict=True)
-    return [Nearest(_expressed(rows[:k], space, wanted, length), "index", ef_search) for rows, length in pairs]
+    return KnnResult(_convert_distances(rows, query), "index", query.ef_search)
 
 
-def _compared(found: Sequence[tuple[Any, ...]], most: int | None) -> tuple[Nearest, bool]:
-    """What comparing gave, and whether all that qualify were compared: not more than `most`."""
-    # No row at all: another space has become the live one.
+@overload
+def _compare(connection: StatementRunner, query: KnnQuery, clauses: Clauses) -> KnnResult: ...
+@overload
+def _compare(connection: StatementRunner, query: KnnQuery, clauses: Clauses, limit: int) -> KnnResult | None: ...
+
+
+def _compare(
+    connection: StatementRunner, query: KnnQuery, clauses: Clauses, limit: int | None = None
+) -> KnnResult | None:
+    """All rows that pass, compared exactly; None where more than `limit` pass."""
+    statement = _exact(query.space, query.k, query.distance, query.searchable, clauses, limit)
+    values = statement.values(clauses, statement_values(query.vector, query.ef_search))
+    found = run_compiled(connection, statement.statement, values)
+    # There is no row at all once another space is live.
     *_, compared, qualifying = found[0] if found else (0, 0)
-    # A stored vector of zeros has no cosine; it comes last.
+    if limit is not None and qualifying > limit:
+        return None
+    # A stored vector of zeros has no cosine (NaN), which sorts last.
     rows = [row[:-2] for row in found if row[0] is not None and not math.isnan(row[0])]
-    return Nearest(rows, "exact", compared), most is None or qualifying <= most
+    return KnnResult(rows, "exact", compared)
 
 
-def _length(vector: AnyVector, space: EmbeddingSpace, distance: str) -> float:
-    """Of the question's vector, where distances of one kind are turned into those of another by it."""
-    if distance == space.distance:
-        return 1.0
-    return math.hypot(*(vector.numbers() if isinstance(vector, PackedVector) else json.loads(vector)))
-
-
-def _served(space: EmbeddingSpace, distance: str, length: float) -> bool:
-    """Whether the index gives the order of this distance."""
-    if distance == space.distance:
+def _index_serves(query: KnnQuery) -> bool:
+    """Whether the index's order is that of the query's distance."""
+    space = query.space
+    if query.distance == space.distance:
         return True
-    # The square of a much longer or shorter one is more, or less, than four bytes hold.
-    return space.normalize and {distance, space.distance} <= _SAME_ORDER and 1e-10 < length < 1e10
+    # Squares of much longer or shorter vectors do not fit into the index's four-byte numbers.
+    if not space.normalize or not {query.distance, space.distance} <= _SAME_ORDER:
+        return False
+    return 1e-10 < math.hypot(*query.vector.numbers()) < 1e10
 
 
-def _expressed(
-    rows: Sequence[tuple[Any, ...]], space: EmbeddingSpace, distance: str, length: float
-) -> Sequence[tuple[Any, ...]]:
-    """Rows with the distances of the index turned into those that were asked for."""
-    if distance == space.distance:
+def _convert_distances(rows: Sequence[tuple[Any, ...]], query: KnnQuery) -> Sequence[tuple[Any, ...]]:
+    """The rows with the index's distances converted into the query's kind of distance."""
+    known, wanted = query.space.distance, query.distance
+    if known == wanted:
         return rows
-    return [(_turned(row[0], space.distance, distance, length), *row[1:]) for row in rows]
+    length = math.hypot(*query.vector.numbers())
+    return [(_convert_distance(row[0], known, wanted, length), *row[1:]) for row in rows]
 
 
-def _turned(value: float, known: str, wanted: str, length: float) -> float:
-    # For b of length 1: |a - b|² = |a|² + 1 - 2 a·b, and a·b = |a| cos, whose negative is the distance.
+def _convert_distance(value: float, known: str, wanted: str, length: float) -> float:
+    # For a stored b of length 1: |a - b|² = |a|² + 1 - 2 a·b, and a·b = |a| cos(a, b). The inner product distance is
+    # -a·b.
     squares = length * length + 1
     product = {"cosine": (1 - value) * length, "ip": -value, "l2": (squares - value * value) / 2}[known]
-    turned = {"cosine": 1 - product / length, "ip": -product, "l2": max(0.0, squares - 2 * product) ** 0.5}
-    return float(turned[wanted])
+    converted = {"cosine": 1 - product / length, "ip": -product, "l2": max(0.0, squares - 2 * product) ** 0.5}
+    return float(converted[wanted])
 
 
-# Putting a statement together takes longer than the search; one serves for all filters of its shape.
+# Building a statement takes longer than the search; one serves for all filters of the same form.
 @lru_cache(maxsize=256)
-def _unfiltered(space: EmbeddingSpace, k: int, subject: Subject, candidates: int | None) -> CompiledWithClauses:
-    return compile_with_clauses(statements.nearest_rows(space, k, subject, candidates), NO_CLAUSES)
+def _unfiltered(space: EmbeddingSpace, k: int, searchable: Searchable, candidates: int | None) -> CompiledWithClauses:
+    return compile_with_clauses(select_nearest(space, k, searchable, candidates), NO_CLAUSES)
 
 
 @lru_cache(maxsize=256)
 def _filtered(
-    space: EmbeddingSpace, k: int, subject: Subject, clauses: Clauses, candidates: int | None
+    space: EmbeddingSpace, k: int, searchable: Searchable, clauses: Clauses, candidates: int | None
 ) -> CompiledWithClauses:
-    return compile_with_clauses(statements.nearest_filtered(space, k, clauses.clauses, subject, candidates), clauses)
+    return compile_with_clauses(select_nearest_filtered(space, k, clauses.clauses, searchable, candidates), clauses)
 
 
 @lru_cache(maxsize=256)
 def _exact(
-    space: EmbeddingSpace, k: int, distance: str, subject: Subject, clauses: Clauses, most: int | None
+    space: EmbeddingSpace, k: int, distance: str, searchable: Searchable, clauses: Clauses, limit: int | None
 ) -> CompiledWithClauses:
-    return compile_with_clauses(statements.nearest_exactly(space, k, clauses.clauses, distance, subject, most), clauses)
+    return compile_with_clauses(select_exactly(space, k, clauses.clauses, distance, searchable, limit), clauses)
 
 
 @lru_cache(maxsize=256)
-def _to_many(space: EmbeddingSpace, k: int, candidates: int | None) -> CompiledStatement:
-    return compile_statement(statements.nearest_chunks_to_many(space, k, candidates))
+def _unfiltered_to_each(space: EmbeddingSpace, k: int, candidates: int | None) -> CompiledStatement:
+    return compile_statement(select_nearest_to_each(space, k, candidates))

@@ -1,4 +1,4 @@
-"""What is searched: chunks here, and whatever else has texts with vectors; with all that is shown of it."""
+"""What a vector search looks through: chunks here, messages in `search.kinds.message_filters`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement, Select
 from rag_assets.db.connections.compiled import text_literal
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 
-CITED = (
+# What a citation needs: the fields of `Hit` after its score, in their order.
+CITATION_COLUMNS = (
     Project.name.label("project"),
     Document.file_path,
     Document.title,
@@ -23,44 +24,43 @@ CITED = (
     Document.file_type,
     Document.source_version,
 )
-# Its place in a row, which begins with the distance.
-CHUNK_ID = 1 + [column.key for column in CITED].index("chunk_id")
+# Where a row has its chunk's id: the distance comes first.
+CHUNK_ID_POSITION = 1 + [column.key for column in CITATION_COLUMNS].index("chunk_id")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Subject:
-    """What is searched: rows of a table that have a text, and all that is shown of one, its `columns`.
+class Searchable:
+    """A table whose rows have a text with a vector, and the columns that a search returns of each row.
 
-    `joins` adds to a statement from `table` the others that conditions may speak of, and `shown_joins` those that only
-    `columns` need; `in_force` says which rows may be found at all; `order` is that of rows at one distance.
+    `joins` adds the tables that conditions may refer to, `column_joins` those that only `columns` need. `is_current`
+    is the condition of all rows that a search may return. `tie_order` orders rows at the same distance.
     """
 
     columns: tuple[Any, ...]
     table: type[Any]
     content_hash: Any
     joins: Callable[[Select[Any]], Select[Any]]
-    in_force: Callable[[EmbeddingSpace], ColumnElement[bool]]
-    order: tuple[Any, ...]
-    shown_joins: Callable[[Select[Any]], Select[Any]] = lambda statement: statement
+    is_current: Callable[[EmbeddingSpace], ColumnElement[bool]]
+    tie_order: tuple[Any, ...]
+    column_joins: Callable[[Select[Any]], Select[Any]] = lambda statement: statement
 
 
-CHUNKS = Subject(
-    columns=CITED,
+CHUNKS = Searchable(
+    columns=CITATION_COLUMNS,
     table=DocumentChunk,
     content_hash=DocumentChunk.content_hash,
     joins=lambda statement: statement.join(Document, Document.id == DocumentChunk.document_id),
-    shown_joins=lambda statement: statement.join(Project, Project.id == Document.project_id),
-    in_force=lambda space: DocumentChunk.chunking == text_literal(space.chunking),
-    order=(Project.name, Document.file_path, DocumentChunk.chunk_index),
+    column_joins=lambda statement: statement.join(Project, Project.id == Document.project_id),
+    is_current=lambda space: DocumentChunk.chunking == text_literal(space.chunking),
+    tie_order=(Project.name, Document.file_path, DocumentChunk.chunk_index),
 )
 
-
-# Where most of a ranking is never shown.
-CHUNK_IDS = Subject(
+# For rankings of which most rows are dropped before their columns are read.
+CHUNK_IDS = Searchable(
     columns=(DocumentChunk.id,),
     table=DocumentChunk,
     content_hash=DocumentChunk.content_hash,
     joins=CHUNKS.joins,
-    in_force=CHUNKS.in_force,
-    order=(Document.file_path, DocumentChunk.chunk_index, DocumentChunk.id),
+    is_current=CHUNKS.is_current,
+    tie_order=(Document.file_path, DocumentChunk.chunk_index, DocumentChunk.id),
 )

@@ -16,6 +16,7 @@ from rag_assets.db.connections.pool import pool_statistics
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.async_retriever import AsyncRetriever
 from rag_assets.search.execution import coverage
+from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.retriever import Retriever
 from tests.support.fakes import HashEncoder
 from tests.support.runs import rows
@@ -27,7 +28,7 @@ MODES = ("vector", "text", "hybrid")
 @pytest.fixture(autouse=True)
 def nothing_beside(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is done beside searches has a connection, too; here they are counted."""
-    monkeypatch.setattr(coverage, "LOOK_S", 1e6)
+    monkeypatch.setattr(coverage, "CHECK_INTERVAL_S", 1e6)
 
 
 class Backwards:
@@ -96,6 +97,10 @@ def test_each_method_answers_as_the_sync_one(built: Engine) -> None:
         lambda r: r.centroid(project="zoo"),
         lambda r: r.centroid(document=(hit.project, hit.file_path)),
         lambda r: r.aggregate(to=QUESTION, nearest=3, buckets=5, file_type="markdown"),
+        lambda r: r.search(QUESTION, filters=Filters(projects="sea", path_glob="page*")),
+        lambda r: r.similar(hit.chunk_id, filters=Filters(projects="zoo")),
+        lambda r: r.centroid(filters=Filters(projects="zoo")),
+        lambda r: r.aggregate(filters=Filters(file_types="markdown"), nearest=3),
         lambda r: r.explain_hit(hit.chunk_id),
     ]
 
@@ -114,7 +119,7 @@ def test_each_method_answers_as_the_sync_one(built: Engine) -> None:
 
 def test_what_is_wrong_is_the_same_error(built: Engine) -> None:
     calls: list[tuple[Callable[[Any], Awaitable[Any]], str]] = [
-        (lambda r: r.search(" "), "the question is empty"),
+        (lambda r: r.search(" "), "the query is empty"),
         (lambda r: r.search(QUESTION, k=0), "k is 0"),
         (lambda r: r.search([1.0]), "has 1 dimensions"),
         (lambda r: r.search(QUESTION, project="nobody"), "no project 'nobody'"),
@@ -122,7 +127,7 @@ def test_what_is_wrong_is_the_same_error(built: Engine) -> None:
         (lambda r: r.search_many([QUESTION, 5]), "not 5"),
         (lambda r: r.similar(uuid4()), "there is no chunk"),
         (lambda r: r.aggregate(buckets=0), "buckets is 0"),
-        (lambda r: r.explain_hit("x"), "is no id"),
+        (lambda r: r.explain_hit("x"), "is not the id"),
     ]
 
     async def ask() -> None:

@@ -219,10 +219,10 @@ def in_the_midst(monkeypatch: pytest.MonkeyPatch, name: str, flip: Callable[[], 
 @pytest.mark.parametrize(
     ("step", "options"),
     [
-        ("nearest_rows", {"mode": "hybrid", "k": 40}),
+        ("search_nearest", {"mode": "hybrid", "k": 40}),
         ("search_words", {"mode": "hybrid", "k": 40}),
         ("search_words", {"mode": "text", "k": 40}),
-        ("nearest_rows", {"mode": "vector", "k": 5}),
+        ("search_nearest", {"mode": "vector", "k": 5}),
     ],
 )
 def test_a_flip_between_two_statements_of_a_search_makes_no_mixture(

@@ -63,9 +63,9 @@ def test_an_array_with_what_is_no_number_is_refused(kind: str, wrong: float) -> 
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("", "the question is empty"),
-        (" \x00\n\ud800", "the question is empty"),
-        ("whale " * 20_000, "the question has 120000 characters; ask with 20000 at most"),
+        ("", "the query is empty"),
+        (" \x00\n\ud800", "the query is empty"),
+        ("whale " * 20_000, "the query has 120000 characters; give 20000 at most"),
         (None, "not None"),
         (5, "not 5"),
         (b"abc", "not b'abc'"),
@@ -155,7 +155,11 @@ def test_an_option_that_cannot_be_is_refused(options: Any, message: str) -> None
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"mode": "text"}, "a vector has no words"), ({"mode": "hybrid"}, "no words"), ({"rerank": 5}, "ask with text")],
+    [
+        ({"mode": "text"}, "the query is a vector, which has no words"),
+        ({"mode": "hybrid"}, "no words"),
+        ({"rerank": 5}, "give a text"),
+    ],
 )
 def test_of_a_vector_nothing_is_asked_that_needs_words(options: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
@@ -178,8 +182,8 @@ def test_numbers_of_numpy_are_numbers() -> None:
 
 
 def test_a_search_goes_as_deep_as_what_comes_after_it_needs() -> None:
-    assert make_request("x", {"k": 10}).deep == 10
-    assert make_request("x", {"k": 10, "rerank": 50}).deep == 50
-    assert make_request("x", {"k": 10, "rerank": 5, "mmr": 0.5}).deep == 50
-    assert make_request("x", {"k": 10, "mmr": 1.0}).deep == 10
-    assert make_request("x", {"k": 1000, "mmr": 0.5}).deep == 1000
+    assert make_request("x", {"k": 10}).depth == 10
+    assert make_request("x", {"k": 10, "rerank": 50}).depth == 50
+    assert make_request("x", {"k": 10, "rerank": 5, "mmr": 0.5}).depth == 50
+    assert make_request("x", {"k": 10, "mmr": 1.0}).depth == 10
+    assert make_request("x", {"k": 1000, "mmr": 0.5}).depth == 1000

@@ -1,6 +1,8 @@
 """Searches in the live space: what comes back, in which order, and what is refused."""
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,7 +10,9 @@ from numpy.typing import NDArray
 from sqlalchemy import URL, Engine, text
 
 from rag_assets.db.connections.engines import make_engine
+from rag_assets.db.connections.options import EngineOptions
 from rag_assets.errors import ServiceError, UsageError
+from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.retriever import Retriever
 from tests.support.check_runs import change
 from tests.support.fakes import HashEncoder
@@ -87,7 +91,7 @@ def test_hits_are_those_of_an_exact_scan(
 def test_a_project_searched_through_the_graph_has_the_same_hits(
     built: Engine, retriever: Retriever, encoder: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rag_assets.search.vector.selectivity.ALWAYS_EXACTLY", 0)
+    monkeypatch.setattr("rag_assets.search.vector.selectivity.ALWAYS_EXACT_ROWS", 0)
     monkeypatch.setattr("rag_assets.search.vector.selectivity.CANDIDATE_COST", 0)
     question = "violin in the winter forest"
     answer = retriever.search(question, k=20, project="zoo", mode="vector")
@@ -105,6 +109,50 @@ def test_equal_texts_are_all_found_and_always_in_the_same_order(retriever: Retri
     ]
     assert answers[1] == answers[2] == answers[0]
     assert [hit.file_path for hit in retriever.search(SHARED, k=2, project="zoo").hits] == ["copy.txt", "copy2.txt"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "options"),
+    [
+        (Filters(projects="zoo"), {"project": "zoo"}),
+        (Filters(projects=["sea", "zoo"], file_types="text"), {"project": ["sea", "zoo"], "file_type": "text"}),
+        (
+            Filters(path_glob="page0*", metadata={"$not": {"a": 1}}),
+            {"path_glob": "page0*", "metadata": {"$not": {"a": 1}}},
+        ),
+        (Filters(updated_from=datetime(2000, 1, 1, tzinfo=UTC)), {"updated_from": datetime(2000, 1, 1, tzinfo=UTC)}),
+    ],
+)
+def test_filters_given_whole_find_what_single_options_find(
+    retriever: Retriever, filters: Filters, options: dict[str, Any]
+) -> None:
+    calls: list[Callable[..., Any]] = [
+        *(partial(retriever.search, "storm", mode=mode) for mode in ("vector", "text", "hybrid")),
+        partial(retriever.search, "storm", kinds=["chunks"]),
+        partial(retriever.similar, document=("sea", "copy.txt")),
+        retriever.centroid,
+        partial(retriever.aggregate, to="storm", nearest=3),
+    ]
+    for call in calls:
+        found, expected = call(filters=filters), call(**options)
+        assert found
+        assert getattr(found, "hits", found) == getattr(expected, "hits", expected)
+    many, each = retriever.search_many(["storm", "whale"], filters=filters), ["storm", "whale"]
+    assert [one.hits for one in many] == [retriever.search(text, **options).hits for text in each]
+    with pytest.raises(UsageError, match="filters and path_glob are both given"):
+        retriever.similar(document=("sea", "copy.txt"), filters=filters, path_glob="*")
+    with pytest.raises(UsageError, match="filters is 'zoo'; give a Filters"):
+        retriever.centroid(filters="zoo")  # type: ignore[arg-type]
+
+
+def test_texts_and_vectors_can_be_searched_together_also_without_transactions(built: Engine, encoder: Counting) -> None:
+    reader = make_engine(built.url, options=EngineOptions(pre_ping=False, autocommit=True))
+    retriever = Retriever(reader, encoder=lambda space: encoder)
+    vector = encoder.encode_query("storm")
+    for queries in ([vector, "storm"], ["storm", vector]):
+        answers = retriever.search_many(queries, k=3)
+        assert [answer.hits for answer in answers] == [retriever.search(query, k=3).hits for query in queries]
+    reader.dispose()
 
 
 def test_asking_for_more_than_there_is_gives_all_of_it(built: Engine, retriever: Retriever) -> None:
@@ -133,8 +181,8 @@ def test_the_parameters_of_a_search_do_not_stay_on_the_connection(built: Engine,
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda r: r.search("  \n"), "the question is empty"),
-        (lambda r: r.search("\ud800\x00"), "the question is empty"),
+        (lambda r: r.search("  \n"), "the query is empty"),
+        (lambda r: r.search("\ud800\x00"), "the query is empty"),
         (lambda r: r.search("x", k=0), "k is 0; choose 1 to 1000"),
         (lambda r: r.search("x", k=1001), "k is 1001"),
         (lambda r: r.search("x", project="nope"), r"no project 'nope' \(known: sea, zoo\)"),

@@ -11,11 +11,11 @@ from rag_assets.db.connections.engines import make_async_engine
 from rag_assets.search.analysis.aggregates import aggregate, centroid
 from rag_assets.search.analysis.chunk_selection import find_document
 from rag_assets.search.analysis.provenance import explain_chunk
-from rag_assets.search.analysis.similar import similar_to_chunk, similar_to_document
+from rag_assets.search.analysis.similar import chunk_reference, document_reference
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.ranking.mmr import diversify
 from rag_assets.search.ranking.neighbours import fetch_contexts
-from tests.support.vectors import make_corpus
+from tests.support.vectors import make_corpus, search_similar
 
 
 def test_answers_are_those_of_the_sync_functions(engine: Engine) -> None:
@@ -37,8 +37,8 @@ def test_answers_are_those_of_the_sync_functions(engine: Engine) -> None:
         ),
         partial(explain_chunk, chunk_id=chunk.chunk_id),
         partial(find_document, project="p", file_path="d00.md"),
-        partial(similar_to_chunk, space=space, chunk_id=chunk.chunk_id, filters=filters),
-        partial(similar_to_document, space=space, document_id=chunk.document_id, k=3),
+        partial(search_similar, reference_of=chunk_reference, space=space, id_=chunk.chunk_id, filters=filters),
+        partial(search_similar, reference_of=document_reference, space=space, id_=chunk.document_id, k=3),
     ]
 
     async def ask() -> list[Any]:

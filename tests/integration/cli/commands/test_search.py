@@ -57,7 +57,7 @@ def test_people_see_what_stands_around_a_hit_where_they_ask_for_it(built: Engine
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["  "], "the question is empty"),
+        (["  "], "the query is empty"),
         (["whale", "-k", "0"], "k is 0"),
         (["whale", "-k", "1001"], "k is 1001"),
         (["whale", "--project", "nope"], "no project 'nope' (known: sea, zoo)"),

@@ -48,8 +48,8 @@ def test_searches_that_send_iterative_scans_off_turn_the_check_of_the_index_red(
             for setting in settings(*given, **options)
         ]
 
-    settings = knn.settings
-    monkeypatch.setattr(knn, "settings", off)
+    settings = knn.statement_settings
+    monkeypatch.setattr(knn, "statement_settings", off)
     found = look()
     assert red(found) == {"index_used"}
     assert "ends at its first candidates" in (found["index_used"].description or "")

@@ -96,7 +96,7 @@ def test_nothing_to_aggregate_is_empty_and_has_no_average(engine: Engine, corpus
     nothing = Filters(file_types=["none"])
     assert ask(engine, corpus, nothing) == Aggregate(None, 0, 0, 0, [], [])
     assert ask(engine, corpus, nothing, to=str([1.0] * 8)) == Aggregate(None, 0, 0, 0, [], [])
-    with pytest.raises(UsageError, match="no vectors of that to average"):
+    with pytest.raises(UsageError, match="no vectors of these chunks to average"):
         averaged(engine, corpus, nothing)
     with pytest.raises(UsageError, match="there is no document"):
         averaged(engine, corpus, document_id=uuid4())
@@ -115,7 +115,7 @@ def test_vectors_that_cancel_each_other_out_have_no_average(engine: Engine, corp
     filters = Filters(path_glob="d04.md")
     found = ask(engine, corpus, filters)
     assert (found.vector, found.documents, found.chunks, found.nearest, found.histogram) == (None, 1, 2, [], [])
-    with pytest.raises(UsageError, match="no vectors of that to average"):
+    with pytest.raises(UsageError, match="no vectors of these chunks to average"):
         averaged(engine, corpus, filters)
     # Seen from somewhere else they lie apart as ever.
     found = ask(engine, corpus, filters, to=str([1.0] * 8), buckets=2)

@@ -10,15 +10,16 @@ from sqlalchemy import Engine
 from rag_assets.db.writes.upserts import delete_documents, write_chunks
 from rag_assets.errors import UsageError
 from rag_assets.search.analysis.chunk_selection import find_document
-from rag_assets.search.analysis.similar import similar_to_chunk, similar_to_document
+from rag_assets.search.analysis.similar import chunk_reference, document_reference
 from rag_assets.search.evaluation.query_plans import force_index_scan
 from rag_assets.search.filters.document_filters import Filters
+from rag_assets.search.retriever import Retriever
 from rag_assets.search.vector import selectivity
-from rag_assets.search.vector.nearest import Nearest
-from rag_assets.search.vector.searchables import CHUNK_ID
+from rag_assets.search.vector.nearest import KnnResult
+from rag_assets.search.vector.searchables import CHUNK_ID_POSITION
 from tests.support.check_runs import change
 from tests.support.rows import add_document, chunked, document
-from tests.support.vectors import Corpus, Stored, make_corpus
+from tests.support.vectors import Corpus, Stored, make_corpus, search_similar
 
 SPACES = [("cosine", "vector"), ("cosine", "halfvec"), ("l2", "vector"), ("ip", "halfvec"), ("cosine", "bit")]
 # Half precision moves a distance by so much.
@@ -30,9 +31,9 @@ def corpus(engine: Engine) -> Corpus:
     return make_corpus(engine)
 
 
-def pairs(found: Nearest) -> list[tuple[UUID, float]]:
+def pairs(found: KnnResult) -> list[tuple[UUID, float]]:
     """Chunks with their distances."""
-    return [(row[CHUNK_ID], row[0]) for row in found.rows]
+    return [(row[CHUNK_ID_POSITION], row[0]) for row in found.rows]
 
 
 def distances(corpus: Corpus, target: Any, chunks: list[Stored], k: int) -> list[float]:
@@ -41,18 +42,16 @@ def distances(corpus: Corpus, target: Any, chunks: list[Stored], k: int) -> list
 
 def search_through(monkeypatch: pytest.MonkeyPatch, plan: str) -> None:
     few = 0 if plan == "index" else 1_000
-    monkeypatch.setattr(selectivity, "ALWAYS_EXACTLY", few)
+    monkeypatch.setattr(selectivity, "ALWAYS_EXACT_ROWS", few)
     monkeypatch.setattr(selectivity, "CANDIDATE_COST", few)
 
 
-def ask(
-    engine: Engine, function: Callable[..., Nearest], *given: Any, graph_only: bool = False, **options: Any
-) -> Nearest:
+def ask(engine: Engine, *given: Any, graph_only: bool = False, **options: Any) -> KnnResult:
     with engine.connect() as connection:
         if graph_only:
             # So few rows are cheaper to sort; where that is forbidden, the planner must take the graph.
             force_index_scan(connection)
-        return function(connection, *given, **options)
+        return search_similar(connection, *given, **options)
 
 
 @pytest.mark.parametrize(("distance", "storage"), SPACES)
@@ -64,7 +63,7 @@ def test_the_nearest_chunks_are_found_by_either_plan_whatever_the_space(
     corpus = make_corpus(engine, distance, storage)
     [target, *_] = corpus.of("d04.md")
     filters = Filters(projects=["p"])
-    found = ask(engine, similar_to_chunk, corpus.space, target.chunk_id, k=9, filters=filters)
+    found = ask(engine, chunk_reference, corpus.space, target.chunk_id, k=9, filters=filters)
     others = [one for one in corpus.chunks if one.project == "p" and one.content_hash != target.content_hash]
     assert found.plan == plan
     expected = distances(corpus, target.vector, others, 9)
@@ -78,13 +77,13 @@ def test_the_chunk_itself_is_left_out_and_with_it_its_text_unless_asked_for(engi
     copies = [one for one in corpus.chunks if one.content_hash == corpus.of("d00.md")[2].content_hash]
     target = copies[1]
     assert len(copies) == 7
-    without = ask(engine, similar_to_chunk, corpus.space, target.chunk_id, k=1_000)
+    without = ask(engine, chunk_reference, corpus.space, target.chunk_id, k=1_000)
     assert {id_ for id_, _ in pairs(without)} == {o.chunk_id for o in corpus.chunks} - {o.chunk_id for o in copies}
-    with_them = ask(engine, similar_to_chunk, corpus.space, target.chunk_id, k=1_000, equal_texts=True)
+    with_them = ask(engine, chunk_reference, corpus.space, target.chunk_id, k=1_000, equal_texts=True)
     assert {id_ for id_, _ in pairs(with_them)} == {o.chunk_id for o in corpus.chunks} - {target.chunk_id}
     first = [id_ for id_, apart in pairs(with_them) if apart == pytest.approx(0, abs=1e-6)]
     assert first == [o.chunk_id for o in sorted(copies, key=lambda o: (o.project, o.file_path, o.index)) if o != target]
-    again = ask(engine, similar_to_chunk, corpus.space, target.chunk_id, k=1_000, equal_texts=True)
+    again = ask(engine, chunk_reference, corpus.space, target.chunk_id, k=1_000, equal_texts=True)
     assert again == with_them
 
 
@@ -92,12 +91,12 @@ def test_a_document_is_near_what_its_average_is_near(engine: Engine, corpus: Cor
     own = corpus.of("d00.md")
     hashes = {one.content_hash for one in own}
     others = [one for one in corpus.chunks if one.document_id != own[0].document_id]
-    found = ask(engine, similar_to_document, corpus.space, own[0].document_id, k=12)
+    found = ask(engine, document_reference, corpus.space, own[0].document_id, k=12)
     unlike = [one for one in others if one.content_hash not in hashes]
     assert [apart for _, apart in pairs(found)] == pytest.approx(
         distances(corpus, corpus.mean(own), unlike, 12), abs=1e-5
     )
-    found = ask(engine, similar_to_document, corpus.space, own[0].document_id, k=1_000, equal_texts=True)
+    found = ask(engine, document_reference, corpus.space, own[0].document_id, k=1_000, equal_texts=True)
     assert {id_ for id_, _ in pairs(found)} == {one.chunk_id for one in others}
 
 
@@ -122,7 +121,7 @@ def test_filters_never_give_fewer_than_qualify(
     target = corpus.of("d04.md")[0]
     wanted = [one for one in corpus.chunks if passes(one) and one.content_hash != target.content_hash]
     for k in (1, 7, 30, 1_000):
-        found = ask(engine, similar_to_chunk, corpus.space, target.chunk_id, k=k, filters=filters)
+        found = ask(engine, chunk_reference, corpus.space, target.chunk_id, k=k, filters=filters)
         expected = distances(corpus, target.vector, wanted, k)
         assert [apart for _, apart in pairs(found)] == pytest.approx(expected, abs=1e-5)
         assert {id_ for id_, _ in pairs(found)} <= {one.chunk_id for one in wanted}
@@ -135,9 +134,9 @@ def test_where_the_graph_gives_up_all_that_qualifies_is_compared(
     filters = Filters(path_glob="d29.md")
     search_through(monkeypatch, "index")
     # After the first few candidates, of which next to none qualify, the graph is left.
-    monkeypatch.setattr(selectivity, "MOST_TUPLES", 1)
+    monkeypatch.setattr(selectivity, "MAX_SCAN_TUPLES", 1)
     corpus.space.ef_search = 1
-    found = ask(engine, similar_to_chunk, corpus.space, target.chunk_id, k=4, filters=filters, graph_only=True)
+    found = ask(engine, chunk_reference, corpus.space, target.chunk_id, k=4, filters=filters, graph_only=True)
     assert found.plan == "exact"
     assert {id_ for id_, _ in pairs(found)} == {one.chunk_id for one in corpus.of("d29.md", "q")}
 
@@ -150,12 +149,12 @@ def test_a_chunk_of_an_earlier_chunking_will_do_as_long_as_its_text_is_in_the_sp
     with engine.begin() as connection:
         add_document(connection, row)
         write_chunks(connection, "old", [old])
-    found = ask(engine, similar_to_chunk, corpus.space, old.chunks[0].id, k=3)
-    assert found == ask(engine, similar_to_chunk, corpus.space, corpus.of("d04.md")[0].chunk_id, k=3)
+    found = ask(engine, chunk_reference, corpus.space, old.chunks[0].id, k=3)
+    assert found == ask(engine, chunk_reference, corpus.space, corpus.of("d04.md")[0].chunk_id, k=3)
     with pytest.raises(UsageError, match="has no vector in space 1"):
-        ask(engine, similar_to_chunk, corpus.space, old.chunks[1].id)
+        ask(engine, chunk_reference, corpus.space, old.chunks[1].id)
     with pytest.raises(UsageError, match="has no vector in space 1"):
-        ask(engine, similar_to_document, corpus.space, row.id)
+        ask(engine, document_reference, corpus.space, row.id)
 
 
 def test_vectors_that_cancel_each_other_out_point_nowhere(engine: Engine, corpus: Corpus) -> None:
@@ -174,33 +173,33 @@ def test_vectors_that_cancel_each_other_out_point_nowhere(engine: Engine, corpus
         other=others[0].content_hash,
     )
     with pytest.raises(UsageError, match=r"no vector .* cancel"):
-        ask(engine, similar_to_document, corpus.space, one.document_id)
+        ask(engine, document_reference, corpus.space, one.document_id)
 
 
-def test_what_cannot_be_is_refused(engine: Engine, corpus: Corpus) -> None:
-    chunk = corpus.chunks[0]
+def test_wrong_options_are_refused(engine: Engine, corpus: Corpus) -> None:
+    chunk, retriever = corpus.chunks[0], Retriever(engine)
     refused: list[tuple[dict[str, Any], str]] = [
         ({"k": 0}, "k is 0; choose 1 to 1000"),
         ({"k": 1001}, "k is 1001"),
-        ({"filters": Filters(projects=["nope"])}, "there is no project 'nope'"),
-        ({"filters": Filters(path_glob="")}, "path_glob is ''"),
+        ({"project": "nope"}, "there is no project 'nope'"),
+        ({"path_glob": ""}, "path_glob is ''"),
     ]
     for options, message in refused:
         with pytest.raises(UsageError, match=message):
-            ask(engine, similar_to_chunk, corpus.space, chunk.chunk_id, **options)
+            retriever.similar(chunk.chunk_id, **options)
         with pytest.raises(UsageError, match=message):
-            ask(engine, similar_to_document, corpus.space, chunk.document_id, **options)
+            retriever.similar(document=(chunk.project, chunk.file_path), **options)
 
 
 def test_ids_and_paths_that_there_are_not_are_refused(engine: Engine, corpus: Corpus) -> None:
     with pytest.raises(UsageError, match=r"there is no chunk .*; search again"):
-        ask(engine, similar_to_chunk, corpus.space, uuid4())
+        ask(engine, chunk_reference, corpus.space, uuid4())
     gone = corpus.of("d04.md")[0].document_id
     with engine.begin() as connection:
         assert find_document(connection, "p", "d04.md") == gone
         delete_documents(connection, [gone])
     with pytest.raises(UsageError, match=r"there is no document .*; search again"):
-        ask(engine, similar_to_document, corpus.space, gone)
+        ask(engine, document_reference, corpus.space, gone)
     with engine.connect() as connection:
         for path in ("d04.md", "nul\0", "\ud800", ""):
             with pytest.raises(UsageError, match="project 'p' has no document"):

@@ -73,7 +73,7 @@ def test_a_space_that_is_whole_again_is_said_to_be(built: Engine) -> None:
 
 
 def test_no_search_waits_for_a_look_but_the_first_one(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coverage, "LOOK_S", 0.0)
+    monkeypatch.setattr(coverage, "CHECK_INTERVAL_S", 0.0)
     searching = Retriever(built)
     searching.search(VECTOR)
     looking, may_end = held_looks(built)
@@ -89,7 +89,7 @@ def test_no_search_waits_for_a_look_but_the_first_one(built: Engine, monkeypatch
 
 
 def test_in_an_event_loop_it_is_seen_as_well(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coverage, "LOOK_S", 0.0)
+    monkeypatch.setattr(coverage, "CHECK_INTERVAL_S", 0.0)
 
     async def ask() -> list[Degraded | None]:
         engine = make_async_engine(built.url, options=EngineOptions(pool_size=2))
@@ -111,7 +111,7 @@ def test_in_an_event_loop_it_is_seen_as_well(built: Engine, monkeypatch: pytest.
 def test_an_engine_that_ends_does_not_lose_the_connection_of_a_look(
     built: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(coverage, "LOOK_S", 0.0)
+    monkeypatch.setattr(coverage, "CHECK_INTERVAL_S", 0.0)
     engine = make_engine(built.url, application_name="ended", options=EngineOptions(pool_size=2))
     searching = Retriever(engine)
     searching.search(VECTOR)
@@ -125,7 +125,7 @@ def test_an_engine_that_ends_does_not_lose_the_connection_of_a_look(
 
 
 def test_searches_do_not_count(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coverage, "LOOK_S", 1e6)
+    monkeypatch.setattr(coverage, "CHECK_INTERVAL_S", 1e6)
     searching = Retriever(built)
     searching.search(VECTOR)
     sent: list[str] = []
@@ -138,7 +138,7 @@ def test_searches_do_not_count(built: Engine, monkeypatch: pytest.MonkeyPatch) -
 def test_without_a_sign_nothing_that_costs_much_is_counted_again(
     built: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("LOOK_S", "CHEAP_S"):
+    for name in ("CHECK_INTERVAL_S", "CHEAP_COUNT_S"):
         monkeypatch.setattr(coverage, name, 0.0)
     searching = Retriever(built)
     # The server's own upkeep changes the signs, too.
@@ -175,7 +175,7 @@ def test_where_no_thread_can_be_had_the_search_waits_for_its_look(
     def none(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(coverage, "LOOK_S", 0.0)
+    monkeypatch.setattr(coverage, "CHECK_INTERVAL_S", 0.0)
     monkeypatch.setattr("rag_assets.search.execution.concurrency._thread.start_new_thread", none)
     searching = Retriever(built)
     assert searching.search(VECTOR).degraded is None

@@ -9,8 +9,8 @@ from sqlalchemy import Engine
 
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search import request
-from rag_assets.search.execution.modes import FUSED_DEPTH
 from rag_assets.search.ranking.fusion import RRF_CONSTANT
+from rag_assets.search.request import FUSION_DEPTH
 from rag_assets.search.results import Answer
 from rag_assets.search.retriever import Retriever
 from tests.support.check_runs import change
@@ -49,8 +49,8 @@ def test_hybrid_is_the_reciprocal_rank_fusion_of_the_two(retriever: Retriever) -
     filters: list[dict[str, Any]] = [{}, {"project": "zoo"}, {"path_glob": "page0[0-4].md"}, {"path_glob": "page01*"}]
     for chosen in filters:
         for weights in ((1, 1), (2.0, 0.5)):
-            by_meaning = retriever.search(QUESTION, mode="vector", k=FUSED_DEPTH, **chosen)
-            by_words = retriever.search(QUESTION, mode="text", k=FUSED_DEPTH, **chosen)
+            by_meaning = retriever.search(QUESTION, mode="vector", k=FUSION_DEPTH, **chosen)
+            by_words = retriever.search(QUESTION, mode="text", k=FUSION_DEPTH, **chosen)
             answer = retriever.search(QUESTION, mode="hybrid", k=25, weights=weights, **chosen)
             expected: dict[UUID, float] = {}
             for weight, ranking in zip(weights, (by_meaning, by_words), strict=True):
@@ -87,7 +87,7 @@ def test_figures_say_how_an_answer_was_found(retriever: Retriever, built: Engine
     by_meaning, by_words, by_both = (retriever.search(QUESTION, mode=mode, k=5) for mode in MODES)
     assert (by_meaning.plan, by_words.plan, by_both.plan) == ("index", "words", "index, words")
     assert (by_meaning.ef_search, by_words.ef_search, by_both.ef_search) == (ef_search, None, ef_search)
-    assert by_both.considered == max(ef_search, FUSED_DEPTH) + by_words.considered
+    assert by_both.considered == max(ef_search, FUSION_DEPTH) + by_words.considered
     assert retriever.search(QUESTION, mode="hybrid", ef_search=300).ef_search == 300
     assert retriever.search(QUESTION, mode="vector", k=150, ef_search=30).ef_search == 150
     zoo = retriever.search(QUESTION, mode="vector", project="zoo")
@@ -205,7 +205,7 @@ def test_more_like_this_and_what_is_known_of_a_hit(retriever: Retriever, built: 
         (lambda r: r.similar(), "one of the two"),
         (lambda r: r.similar(uuid4(), document=("zoo", "a")), "one of the two"),
         (lambda r: r.similar(uuid4()), "there is no chunk"),
-        (lambda r: r.similar("x'; --"), "is no id of a chunk"),
+        (lambda r: r.similar("x'; --"), "is not the id of a chunk"),
         (lambda r: r.similar(uuid4(), mode="text"), "similar has no option mode"),
         (lambda r: r.similar(uuid4(), rerank=3), "similar has no option rerank"),
         (lambda r: r.similar(uuid4(), project="nobody"), "no project 'nobody'"),
@@ -215,9 +215,9 @@ def test_more_like_this_and_what_is_known_of_a_hit(retriever: Retriever, built: 
         (lambda r: r.similar(document="zoo/a.md"), "give its project and its file path"),
         (lambda r: r.similar(document=("zoo", 5)), "give its project and its file path"),
         (lambda r: r.centroid(k=5), "centroid has no option k"),
-        (lambda r: r.centroid(path_glob="nothing*"), "no vectors of that"),
+        (lambda r: r.centroid(path_glob="nothing*"), "no vectors of these chunks"),
         (lambda r: r.aggregate(mode="text"), "aggregate has no option mode"),
-        (lambda r: r.aggregate(to=""), "the question is empty"),
+        (lambda r: r.aggregate(to=""), "the query is empty"),
         (lambda r: r.aggregate(to=[1.0]), "has 1 dimensions"),
         (lambda r: r.aggregate(to=[float("nan")] * 384), "NaN or infinite"),
         (lambda r: r.aggregate(to=["x"] * 384), "a text or a vector of numbers"),
@@ -225,7 +225,7 @@ def test_more_like_this_and_what_is_known_of_a_hit(retriever: Retriever, built: 
         (lambda r: r.aggregate(to=[0.0] * 384), "the vector is zero"),
         (lambda r: r.aggregate(buckets=0), "buckets is 0"),
         (lambda r: r.explain_hit(uuid4()), "there is no chunk"),
-        (lambda r: r.explain_hit(5), "5 is no id of a chunk"),
+        (lambda r: r.explain_hit(5), "5 is not the id of a chunk"),
     ],
 )
 def test_what_cannot_be_is_one_clear_error(

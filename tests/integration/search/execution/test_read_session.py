@@ -14,8 +14,8 @@ from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.connections.pool import pool_statistics
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.execution import coverage
-from rag_assets.search.execution.concurrency import Waiting
-from rag_assets.search.execution.read_session import Reader
+from rag_assets.search.execution.concurrency import Concurrency
+from rag_assets.search.execution.read_session import ReadSession
 from rag_assets.search.retriever import Retriever
 from tests.support.check_runs import change
 from tests.support.fakes import HashEncoder
@@ -49,7 +49,7 @@ def retriever_of(engine: Engine) -> Retriever:
 def reader(built: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """As searches are meant to be made: broken connections are found by using them."""
     # What is done beside searches has a connection, too.
-    monkeypatch.setattr(coverage, "LOOK_S", 1e6)
+    monkeypatch.setattr(coverage, "CHECK_INTERVAL_S", 1e6)
     engine = make_engine(built.url, options=EngineOptions(pre_ping=False, retry_s=5, pool_size=3))
     yield engine
     engine.dispose()
@@ -214,7 +214,7 @@ def test_nobody_listens(built: Engine) -> None:
     # A search's own limit ends its waiting earlier.
     patient = make_engine(nowhere.url, options=EngineOptions(retry_s=300))
     with pytest.raises(ServiceError, match="does not answer"):
-        Reader(patient, Waiting()).read(lambda connection: connection.scalar(text("SELECT 1")), timeout_s=0.2)
+        ReadSession(patient, Concurrency()).read(lambda connection: connection.scalar(text("SELECT 1")), timeout_s=0.2)
 
 
 @pytest.mark.parametrize("schema", ["none", "bare", "empty"])
@@ -291,4 +291,4 @@ def test_questions_of_any_make_are_answered_or_refused(built: Engine) -> None:
 def test_what_is_beyond_the_limits_of_the_server_is_too_much(built: Engine) -> None:
     deep = text("SELECT CAST(repeat('[', 50000) AS jsonb)")
     with pytest.raises(UsageError, match=r"too much for the database: stack depth limit exceeded; ask for less"):
-        Reader(built, Waiting()).read(lambda connection: connection.scalar(deep))
+        ReadSession(built, Concurrency()).read(lambda connection: connection.scalar(deep))

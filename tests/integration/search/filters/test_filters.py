@@ -314,11 +314,11 @@ def test_a_filter_asked_for_again_is_not_put_together_again() -> None:
     def made() -> Filters:
         return Filters(projects=("p",), metadata={"a": [1, {"b": "x"}]}, created_from=datetime(2024, 1, 1, tzinfo=UTC))
 
-    assert made().clauses() is made().clauses()
+    assert made().clauses is made().clauses
     # The same moment, written in another zone.
     elsewhere = timezone(timedelta(hours=2))
-    assert Filters(created_to=datetime(2024, 1, 1, 2, tzinfo=elsewhere)).clauses() is (
-        Filters(created_to=datetime(2024, 1, 1, tzinfo=UTC)).clauses()
+    assert Filters(created_to=datetime(2024, 1, 1, 2, tzinfo=elsewhere)).clauses is (
+        Filters(created_to=datetime(2024, 1, 1, tzinfo=UTC)).clauses
     )
 
 
@@ -326,8 +326,8 @@ def test_filters_that_differ_in_a_type_alone_are_not_taken_for_one_another() -> 
     values: list[Any] = [1, 1.0, True, "1", [1], None, "", {}, []]
     filters = [Filters(metadata={"a": {"$eq": value}}) for value in values]
     filters += [Filters(projects="ab"), Filters(projects=("a", "b")), Filters(file_types=("a", "b"))]
-    assert len({one.key() for one in filters}) == len(filters)
-    assert len({id(one.clauses()) for one in filters}) == len(filters)
+    assert len({one.key for one in filters}) == len(filters)
+    assert len({id(one.clauses) for one in filters}) == len(filters)
 
 
 def test_what_is_not_of_pythons_own_types_is_put_together_anew(documents: Engine) -> None:

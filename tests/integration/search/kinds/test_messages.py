@@ -52,7 +52,7 @@ def test_the_best_of_what_qualifies_come_back_whichever_way(
     spoken: Spoken, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if way == "graph":
-        monkeypatch.setattr(selectivity, "ALWAYS_EXACTLY", 0)
+        monkeypatch.setattr(selectivity, "ALWAYS_EXACT_ROWS", 0)
         monkeypatch.setattr(selectivity, "CANDIDATE_COST", 0)
     exact = way == "exact"
     ada, ben = spoken.users["ada"], spoken.users["ben"]

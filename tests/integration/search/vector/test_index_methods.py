@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, text
 
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.index.build import ensure_index
-from rag_assets.db.index.knn import candidates_of, graph_values, nearest_texts
+from rag_assets.db.index.knn import nearest_texts, rescored_candidates, statement_values
 from rag_assets.db.index.state import used_index_name
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.partitions import partition
@@ -54,9 +54,9 @@ def kind(request: pytest.FixtureRequest, admin: Engine, template: str) -> Iterat
 
 
 def found(connection: Connection, space: EmbeddingSpace, question: Any, k: int, ef_search: int) -> list[float]:
-    candidates = candidates_of(space, k, ef_search)
+    candidates = rescored_candidates(space, k, ef_search)
     statement = nearest_texts(space, partition(space.id), k, candidates=candidates)
-    values = graph_values(str(question.tolist()), ef_search)
+    values = statement_values(str(question.tolist()), ef_search)
     return [row.distance for row in connection.execute(statement, values)]
 
 
@@ -74,7 +74,7 @@ def test_the_index_serves_the_statement_that_searches_send(kind: tuple[Engine, E
     assert used.passed, used.reason
     with engine.begin() as connection:
         name = used_index_name(connection, space)
-        values = graph_values(str(unit_vectors(1, DIMENSIONS)[0].tolist()), 100)
+        values = statement_values(str(unit_vectors(1, DIMENSIONS)[0].tolist()), 100)
         assert uses_index(connection, index_search_statement(space, 10, 100), values, name, forced=True)
 
 
@@ -110,7 +110,7 @@ def test_a_filter_costs_no_hit(kind: tuple[Engine, EmbeddingSpace], monkeypatch:
     from rag_assets.search.vector import selectivity
 
     engine, _ = kind
-    monkeypatch.setattr(selectivity, "ALWAYS_EXACTLY", 0)
+    monkeypatch.setattr(selectivity, "ALWAYS_EXACT_ROWS", 0)
     monkeypatch.setattr(selectivity, "CANDIDATE_COST", 0)
     retriever = Retriever(engine, encoder=lambda space: HashEncoder(DIMENSIONS))
     question = unit_vectors(1, DIMENSIONS, seed=6)[0]
@@ -157,8 +157,8 @@ def test_the_latency_check_tops_it_up_under_the_same_kind_of_index(kind: tuple[E
 
 def test_candidates_are_those_of_the_space_or_of_the_search_whichever_are_more() -> None:
     bits = EmbeddingSpace(storage="bit", oversampling=16)
-    assert [candidates_of(bits, k, 120) for k in (1, 10, 100)] == [120, 160, 1_600]
-    assert candidates_of(EmbeddingSpace(storage="halfvec", oversampling=8), 10, 120) is None
+    assert [rescored_candidates(bits, k, 120) for k in (1, 10, 100)] == [120, 160, 1_600]
+    assert rescored_candidates(EmbeddingSpace(storage="halfvec", oversampling=8), 10, 120) is None
 
 
 def test_what_few_signs_tell_apart_is_told_apart_by_the_vectors_themselves(engine: Engine) -> None:

@@ -66,7 +66,7 @@ def graph_engine(engine: Engine) -> Engine:
 
 def through_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever few qualify."""
-    monkeypatch.setattr(selectivity, "ALWAYS_EXACTLY", 0)
+    monkeypatch.setattr(selectivity, "ALWAYS_EXACT_ROWS", 0)
     monkeypatch.setattr(selectivity, "CANDIDATE_COST", 0)
 
 
@@ -179,7 +179,7 @@ def test_a_narrow_filter_through_the_graph_that_gives_up_early_costs_no_hit(
     engine: Engine, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     through_the_graph(monkeypatch)
-    monkeypatch.setattr(selectivity, "MOST_TUPLES", 1)
+    monkeypatch.setattr(selectivity, "MAX_SCAN_TUPLES", 1)
     graph = graph_engine(engine)
     far = -corpus.of("d28.md")[0].vector
     answer = retriever_of(graph).search(far, k=4, ef_search=4, project="p", path_glob="d28.md")
@@ -264,9 +264,9 @@ def test_many_at_once_are_answered_like_each_alone(engine: Engine, corpus: Corpu
         for one, other in zip(alone, together, strict=True):
             assert (one.query, one.hits, one.plan) == (other.query, other.hits, other.plan)
     assert retriever.search_many([]) == []
-    with pytest.raises(UsageError, match="the question is empty"):
+    with pytest.raises(UsageError, match="the query is empty"):
         retriever.search_many([vectors[0], " "])
     # The letters of a question are no questions.
     for one in ("whale", b"whale", {"whale": 1}, None, 5):
-        with pytest.raises(UsageError, match="search_many wants a list of questions or vectors, not"):
+        with pytest.raises(UsageError, match="search_many takes a list of texts or vectors, not"):
             retriever.search_many(one)  # type: ignore[arg-type]

@@ -35,7 +35,7 @@ def sent(engine: Engine) -> Iterator[list[str]]:
 @pytest.fixture
 def retriever(engine: Engine, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> Retriever:
     """One that has looked at its space already, and does not again."""
-    monkeypatch.setattr(coverage, "LOOK_S", 1e6)
+    monkeypatch.setattr(coverage, "CHECK_INTERVAL_S", 1e6)
     retriever = Retriever(engine, encoder=lambda space: HashEncoder(DIMENSIONS))
     retriever.search(corpus.chunks[0].vector, path_glob="nothing")
     return retriever
@@ -92,7 +92,7 @@ def test_a_filter_that_leaves_none_costs_no_walk_through_the_graph(
 def test_a_filter_that_leaves_many_goes_to_the_graph_at_once_the_next_time(
     retriever: Retriever, corpus: Corpus, sent: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selectivity, "ALWAYS_EXACTLY", 5)
+    monkeypatch.setattr(selectivity, "ALWAYS_EXACT_ROWS", 5)
     monkeypatch.setattr(selectivity, "CANDIDATE_COST", 0)
     found = []
     for statements in (2, 1, 1):
@@ -102,7 +102,7 @@ def test_a_filter_that_leaves_many_goes_to_the_graph_at_once_the_next_time(
         found.append([hit.chunk_id for hit in answer.hits])
     assert found[0] == found[1] == found[2]
     # And is looked at again after a while: it may leave few by then.
-    monkeypatch.setattr(selectivity, "COUNT_AGE_S", 0)
+    monkeypatch.setattr(selectivity, "MAX_AGE_S", 0)
     sent.clear()
     assert retriever.search(corpus.chunks[0].vector, k=3, path_glob="d*").plan == "index"
     assert len(sent) > 1

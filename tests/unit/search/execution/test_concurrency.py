@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from rag_assets.db.connections.sqlalchemy_internals import greenlet_spawn
-from rag_assets.search.execution.concurrency import LoopWaiting
+from rag_assets.search.execution.concurrency import LoopConcurrency
 
 _NAME = ContextVar("_NAME", default="nobody")
-_WAITING = LoopWaiting()
+_CONCURRENCY = LoopConcurrency()
 
 
 def _pause() -> None:
-    _WAITING.sleep(0)
+    _CONCURRENCY.sleep(0)
 
 
 def test_searches_that_run_at_once_are_kept_apart() -> None:
@@ -26,7 +26,7 @@ def test_searches_that_run_at_once_are_kept_apart() -> None:
         for pauses in range(3):
             for _ in range(pauses):
                 _pause()
-            found.append(_WAITING.run(int, number))
+            found.append(_CONCURRENCY.run_blocking(int, number))
         return found
 
     async def main() -> list[list[int]]:
@@ -52,8 +52,8 @@ def test_an_error_reaches_the_caller_as_it_was_raised(error: BaseException) -> N
 def test_an_error_of_the_model_is_raised_where_the_search_waits_for_it() -> None:
     def search() -> str:
         with pytest.raises(ZeroDivisionError):
-            _WAITING.run(lambda: 1 / 0)
-        return _WAITING.run(lambda: "went on")
+            _CONCURRENCY.run_blocking(lambda: 1 / 0)
+        return _CONCURRENCY.run_blocking(lambda: "went on")
 
     assert asyncio.run(greenlet_spawn(search)) == "went on"
 
@@ -63,9 +63,9 @@ def test_a_cancelled_search_can_wait_while_it_cleans_up() -> None:
 
     def search() -> None:
         try:
-            _WAITING.sleep(60)
+            _CONCURRENCY.sleep(60)
         except asyncio.CancelledError:
-            _WAITING.sleep(0.001)
+            _CONCURRENCY.sleep(0.001)
             steps.append("cleaned up")
             raise
 
@@ -85,7 +85,7 @@ def test_a_search_whose_coroutine_is_dropped_runs_its_finally_blocks() -> None:
 
     def search() -> None:
         try:
-            _WAITING.sleep(60)
+            _CONCURRENCY.sleep(60)
         finally:
             steps.append("ended")
 
@@ -103,7 +103,7 @@ def test_context_variables_are_those_of_the_task() -> None:
         before = _NAME.get()
         _NAME.set(name)
         _pause()
-        return before, _NAME.get(), _WAITING.run(_NAME.get)
+        return before, _NAME.get(), _CONCURRENCY.run_blocking(_NAME.get)
 
     async def ask(name: str) -> tuple[tuple[str, str, str], str]:
         _NAME.set(f"the task of {name}")
@@ -148,11 +148,11 @@ def test_work_beside_a_search_goes_on_when_the_search_has_ended() -> None:
     ended = threading.Event()
 
     def beside() -> None:
-        _WAITING.sleep(0.01)
+        _CONCURRENCY.sleep(0.01)
         ended.set()
 
     async def main() -> None:
-        await greenlet_spawn(_WAITING.beside, beside)
+        await greenlet_spawn(_CONCURRENCY.start_in_background, beside)
         assert not ended.is_set()
         async with asyncio.timeout(10):
             while not ended.is_set():
