@@ -12,7 +12,7 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.registered_tables import registered_kinds
 from rag_assets.errors import UsageError
 from rag_assets.search.analysis.aggregates import Aggregate, answer_aggregate, answer_centroid
-from rag_assets.search.analysis.chunk_selection import parse_chunk_id, parse_document
+from rag_assets.search.analysis.chunk_selection import parse_chunk_id, parse_document_key
 from rag_assets.search.analysis.provenance import Provenance, answer_provenance
 from rag_assets.search.analysis.similar import answer_similar
 from rag_assets.search.execution.concurrency import Concurrency
@@ -144,7 +144,7 @@ class Retriever:
         request = make_selection("similar", options, SIMILAR_OPTIONS)
         if (chunk_id is None) == (document is None):
             raise UsageError("similar takes a chunk's id, or document=(project, file path): one of the two.")
-        target = parse_chunk_id(chunk_id) if document is None else parse_document(document)
+        target = parse_chunk_id(chunk_id) if document is None else parse_document_key(document)
         return self._context.live.run(answer_similar, self._executor, request, target, equal_texts)
 
     def centroid(self, *, document: tuple[str, str] | None = None, **options: Unpack[Options]) -> list[float]:
@@ -154,7 +154,7 @@ class Retriever:
         `search` does, and UsageError where there is nothing to average.
         """
         request = make_selection("centroid", options, SELECTION_OPTIONS)
-        target = None if document is None else parse_document(document)
+        target = None if document is None else parse_document_key(document)
         return self._context.live.run(answer_centroid, self._context, request, target)
 
     def aggregate(

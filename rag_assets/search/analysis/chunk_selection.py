@@ -67,7 +67,7 @@ def parse_chunk_id(value: object) -> UUID:
         raise UsageError(f"{format_value(value)} is not the id of a chunk; take the chunk_id of a hit.") from None
 
 
-def parse_document(value: object) -> tuple[str, str]:
+def parse_document_key(value: object) -> tuple[str, str]:
     """(project, file path)."""
     if isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(one, str) for one in value):
         return value[0], value[1]
