@@ -19,6 +19,7 @@ RENAMED: dict[str, tuple[str, ...]] = {
     "rag_assets.db.pools": ("rag_assets.db.connections.pool",),
     "rag_assets.db.repositories": ("rag_assets.repositories",),
     "rag_assets.db.retry": ("rag_assets.db.connections.retry",),
+    "rag_assets.db.shutdown": ("rag_assets.db.database",),
     "rag_assets.declarations": ("rag_assets.projects.declarations",),
     "rag_assets.history": ("rag_assets.orchestration.storage.sqlite_storage",),
     "rag_assets.io": (),

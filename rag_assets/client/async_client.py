@@ -13,8 +13,7 @@ from rag_assets.client.base import GRACE_S, client_settings, database_place, enc
 from rag_assets.client.client import Client
 from rag_assets.db.connections.options import Role
 from rag_assets.db.connections.pool import PoolStatistics, pool_statistics
-from rag_assets.db.database import clear_connection_errors, open_async_engine
-from rag_assets.db.shutdown import close_async_engine
+from rag_assets.db.database import clear_connection_errors, close_async_engine, open_async_engine
 from rag_assets.errors import UsageError
 from rag_assets.repositories import (
     Adapters,

@@ -12,8 +12,7 @@ from sqlalchemy import URL, Engine
 from rag_assets.client.base import GRACE_S, client_settings, database_place, encoder_factory, refuse_closed
 from rag_assets.db.connections.options import Role
 from rag_assets.db.connections.pool import PoolStatistics, pool_statistics
-from rag_assets.db.database import clear_connection_errors, new_engine, open_engine
-from rag_assets.db.shutdown import close_engine
+from rag_assets.db.database import clear_connection_errors, close_engine, new_engine, open_engine
 from rag_assets.repositories import (
     SyncAdapters,
     SyncBulk,

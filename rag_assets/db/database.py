@@ -1,16 +1,28 @@
-"""The engines that a process shares: one for each database and role, migrated to the newest schema at first use."""
+"""The engines that a process shares, one for each database and role: how they are opened and closed.
 
+A shared engine brings the schema up to date when it is first used.
+"""
+
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import psycopg
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
 
-from rag_assets.db.connections.engines import Key, _engines, _engines_lock, make_async_engine, make_engine
+from rag_assets.db.connections.engines import (
+    EngineKey,
+    make_async_engine,
+    make_engine,
+    shared_engines,
+    shared_engines_lock,
+)
 from rag_assets.db.connections.options import EngineOptions, Role
-from rag_assets.db.connections.pool import open_connections, open_connections_async
+from rag_assets.db.connections.pool import FairPool, open_connections, open_connections_async, pool_of
 from rag_assets.db.connections.urls import database_url
 from rag_assets.errors import ServiceError
 from rag_assets.settings.settings import Settings
@@ -20,10 +32,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+_POLL_INTERVAL_S = 0.02
+# How long the request to cancel a statement may take, and then the statement to end.
+_CANCEL_S = 2.0
+
 _upgraded: set[URL] = set()
-
-
-_async_engines: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Key, AsyncEngine]]" = WeakKeyDictionary()
+_async_engines: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[EngineKey, AsyncEngine]]" = WeakKeyDictionary()
 
 
 def unavailable(error: Exception) -> ServiceError | None:
@@ -45,7 +59,7 @@ def clear_connection_errors() -> Iterator[None]:
 
 
 def new_engine(settings: Settings, role: Role = "write") -> Engine:
-    """An engine of its own for the database in use, whose schema is left as it is; the maker disposes of it."""
+    """A new engine, which the caller disposes of; the schema is left as it is."""
     url, options = _key(settings, role)
     return make_engine(url, options=options)
 
@@ -75,16 +89,16 @@ async def open_async_engine(settings: Settings, role: Role = "write") -> "AsyncE
 
 
 def shared_engine(settings: Settings, role: Role = "write") -> Engine:
-    """The engine of this process for this database and role, brought up to the newest schema at first use."""
-    with _engines_lock:
+    """The engine that this process shares for the database in use and the role."""
+    with shared_engines_lock:
         key = _key(settings, role)
-        if key not in _engines:
-            _engines[key] = open_engine(settings, role)
-        return _engines[key]
+        if key not in shared_engines:
+            shared_engines[key] = open_engine(settings, role)
+        return shared_engines[key]
 
 
 async def shared_async_engine(settings: Settings, role: Role = "write") -> "AsyncEngine":
-    """The engine of the running event loop for this database and role; `dispose_async_engines` ends it."""
+    """`shared_engine` for the running event loop; `close_async_engines` or `dispose_async_engines` closes it."""
     import asyncio
 
     key = await asyncio.to_thread(_ready, settings, role)
@@ -95,46 +109,104 @@ async def shared_async_engine(settings: Settings, role: Role = "write") -> "Asyn
     return engines[key]
 
 
-def one_read(engine: Engine) -> Connection:
-    """A connection for a statement or two that only read, without the two round trips of a transaction around them."""
+def autocommit_connection(engine: Engine) -> Connection:
+    """A connection for a few reads, without the round trips that begin and end a transaction."""
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
 
 def dispose_engines() -> None:
-    """Close all pooled connections of this process that are idle, and the others when they are given back."""
-    for engine in forget_engines():
+    """Close the idle connections of the shared engines, and those in use when they are returned."""
+    for engine in detach_engines():
         engine.dispose()
 
 
 async def dispose_async_engines() -> None:
-    """The like for the running event loop; to be awaited before the loop ends."""
-    for engine in forget_async_engines():
+    """`dispose_engines` for the running event loop, before it ends."""
+    for engine in detach_async_engines():
         await engine.dispose()
 
 
-def forget_engines() -> list[Engine]:
-    """The shared engines, which from here on are the caller's to end."""
-    with _engines_lock:
+def detach_engines() -> list[Engine]:
+    """Give up the shared engines to the caller, who closes them."""
+    with shared_engines_lock:
         _upgraded.clear()
-        engines = list(_engines.values())
-        _engines.clear()
+        engines = list(shared_engines.values())
+        shared_engines.clear()
         return engines
 
 
-def forget_async_engines() -> "list[AsyncEngine]":
+def detach_async_engines() -> "list[AsyncEngine]":
     import asyncio
 
     return list(_async_engines.pop(asyncio.get_running_loop(), {}).values())
 
 
-def _key(settings: Settings, role: Role) -> Key:
-    options = EngineOptions.of(settings, role)
+def close_engines(*, grace_s: float = 10) -> int:
+    """Close the shared engines of this process, and cancel the statements that still run after `grace_s` seconds.
+
+    Returns how many statements were cancelled.
+    """
+    end = time.monotonic() + grace_s
+    return sum(close_engine(engine, grace_s=end - time.monotonic()) for engine in detach_engines())
+
+
+async def close_async_engines(*, grace_s: float = 10) -> int:
+    """`close_engines` for the running event loop, before it ends."""
+    import asyncio
+
+    ended = [close_async_engine(engine, grace_s=grace_s) for engine in detach_async_engines()]
+    return sum(await asyncio.gather(*ended))
+
+
+def close_engine(engine: Engine, *, grace_s: float = 10) -> int:
+    """Close one engine: refuse new work, let running statements end for `grace_s` seconds, then cancel them."""
+    pool = pool_of(engine)
+    pool.close()
+    end = time.monotonic() + grace_s
+    cancelled: set[ConnectionPoolEntry] = set()
+    while pool.checkedout() and time.monotonic() < end + _CANCEL_S:
+        for entry in _overdue(pool, end, cancelled):
+            # The server may not answer.
+            with suppress(psycopg.Error):
+                entry.driver_connection.cancel_safe(timeout=_CANCEL_S)
+        time.sleep(_POLL_INTERVAL_S)
+    engine.dispose()
+    return len(cancelled)
+
+
+async def close_async_engine(engine: "AsyncEngine", *, grace_s: float = 10) -> int:
+    import asyncio
+
+    pool = pool_of(engine)
+    pool.close()
+    end = time.monotonic() + grace_s
+    cancelled: set[ConnectionPoolEntry] = set()
+    while pool.checkedout() and time.monotonic() < end + _CANCEL_S:
+        for entry in _overdue(pool, end, cancelled):
+            with suppress(psycopg.Error):
+                await entry.driver_connection.cancel_safe(timeout=_CANCEL_S)
+        await asyncio.sleep(_POLL_INTERVAL_S)
+    await engine.dispose()
+    return len(cancelled)
+
+
+def _overdue(pool: FairPool, end: float, cancelled: set[ConnectionPoolEntry]) -> list[Any]:
+    """The connections in use after the grace period, which were not cancelled before."""
+    if time.monotonic() < end:
+        return []
+    overdue = [entry for entry in pool.history.in_use - cancelled if entry.driver_connection is not None]
+    cancelled.update(overdue)
+    return overdue
+
+
+def _key(settings: Settings, role: Role) -> EngineKey:
+    options = EngineOptions.from_settings(settings, role)
     direct = options.direct_url if role == "direct" else None
     return direct or database_url(settings), options
 
 
-def _ready(settings: Settings, role: Role) -> Key:
-    with _engines_lock:
+def _ready(settings: Settings, role: Role) -> EngineKey:
+    with shared_engines_lock:
         key = _key(settings, role)
         if key[0] not in _upgraded:
             engine = new_engine(settings, role)

@@ -1,4 +1,4 @@
-"""Advisory locks that keep two runs of one slice apart; they end with the connection, so a crash frees them."""
+"""Advisory locks, so that two runs never work on the same slice; a lock ends with its connection, also in a crash."""
 
 import time
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, text
 from rag_assets.db.connections.engines import direct_engine
 from rag_assets.errors import BusyError
 
-_PAUSE_S = 0.1
+_POLL_INTERVAL_S = 0.1
 _TRY = text("SELECT pg_try_advisory_lock(hashtextextended('rag_assets.' || CAST(:name AS text), 0))")
 _TRY_SHARED = text("SELECT pg_try_advisory_lock_shared(hashtextextended('rag_assets.' || CAST(:name AS text), 0))")
 _RELEASE = text("SELECT pg_advisory_unlock_all()")
@@ -28,10 +28,10 @@ _OTHERS = text(
 
 
 @contextmanager
-def exclusively(engine: Engine, name: str, *, wait_s: float, shared: bool = False) -> Iterator[None]:
-    """Hold the lock `name`; with `shared`, beside other sharers but not beside an exclusive holder.
+def hold_lock(engine: Engine, name: str, *, wait_s: float, shared: bool = False) -> Iterator[None]:
+    """Hold the lock `name`; a `shared` one excludes exclusive holders alone.
 
-    Raises BusyError that says who holds it, when it is not free within `wait_s` seconds.
+    Raises BusyError, which names the holders, when the lock is not free within `wait_s` seconds.
     """
     # A connection of its own, in autocommit: no transaction stays open while a model or an index build runs.
     direct = direct_engine(engine, f"the lock {name!r}")
@@ -41,25 +41,25 @@ def exclusively(engine: Engine, name: str, *, wait_s: float, shared: bool = Fals
             yield
             connection.execute(_RELEASE)
         except BaseException:
-            # Whatever happened, the session ends here, and with it its lock.
+            # Ending the session frees the lock, whatever state it is in.
             connection.invalidate()
             raise
 
 
 def _acquire(connection: Connection, name: str, *, wait_s: float, shared: bool) -> None:
-    # Asked again and again: a statement that waits in the server keeps a snapshot while it does, and a concurrent
-    # build of an index waits for all snapshots. Builder and waiter would wait for each other.
+    # Polled: a statement that waits in the server keeps a snapshot, and a concurrent index build waits for all
+    # snapshots. The build and the waiting statement would wait for each other.
     end = time.monotonic() + wait_s
     while not connection.scalar(_TRY_SHARED if shared else _TRY, {"name": name}):
         if time.monotonic() >= end:
             holders = ", ".join(connection.scalars(_HOLDERS, {"name": name})) or "a run that has just ended"
             raise BusyError(
-                f"{name} is in the hands of {holders} for more than {wait_s:g} s; "
+                f"{name} has been locked by {holders} for more than {wait_s:g} s; "
                 "wait for that run to end (or end it), then run again."
             )
-        time.sleep(min(_PAUSE_S, max(0.0, end - time.monotonic())))
+        time.sleep(min(_POLL_INTERVAL_S, max(0.0, end - time.monotonic())))
 
 
 def others_hold_locks(connection: Connection) -> bool:
-    """Whether another session holds a lock of this database: stages lock what they work on."""
+    """Whether another session holds an advisory lock of this database, as each stage does."""
     return bool(connection.scalar(_OTHERS))

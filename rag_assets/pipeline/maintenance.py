@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from rag_assets.db.index.build import IndexBuildOptions, ensure_index
 from rag_assets.db.index.prewarm import prewarm_index
 from rag_assets.db.index.state import inspect_index
-from rag_assets.db.locks import exclusively
+from rag_assets.db.locks import hold_lock
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.schema.vacuum import tables_to_vacuum, vacuum_tables
 from rag_assets.db.spaces.partitions import count_vectors, has_partition, partition_name
@@ -71,7 +71,7 @@ def _spaces(engine: Engine) -> list[EmbeddingSpace]:
 
 def _remove_orphans(engine: Engine, space: EmbeddingSpace) -> int:
     try:
-        with exclusively(engine, f"vectors of space {space.id}", wait_s=0):
+        with hold_lock(engine, f"vectors of space {space.id}", wait_s=0):
             return prune_space(engine, space)
     except ServiceError:
         # A run is writing vectors; it removes them itself when it comes to the index.

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 from sqlalchemy import Engine, select
 
-from rag_assets.db.locks import exclusively
+from rag_assets.db.locks import hold_lock
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.reports.counts import ProjectCounts, count_project
 from rag_assets.projects.store import get_project
@@ -26,7 +26,7 @@ def purge_project(engine: Engine, settings: Settings, name: str) -> tuple[Projec
         locks += [f"embeddings of {name} in space {space}", f"vectors of space {space}"]
     with ExitStack() as held:
         for lock in locks:
-            held.enter_context(exclusively(engine, lock, wait_s=settings.lock_wait_s))
+            held.enter_context(hold_lock(engine, lock, wait_s=settings.lock_wait_s))
         with engine.begin() as connection:
             counts = count_project(connection, name)
             return counts, projects.delete(connection, name)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from rag_assets.db.database import one_read
+from rag_assets.db.database import autocommit_connection
 from rag_assets.db.models import EmbeddingSpace, Project
 from rag_assets.db.schema.text_search import DEFAULT_LANGUAGE
 from rag_assets.db.spaces.pending import days_with_texts
@@ -243,6 +243,6 @@ def live(engine: Engine, settings: Settings, target: Target, encoder: MakeEncode
 
 
 def _project(engine: Engine, name: str) -> tuple[Project, ProjectSettings]:
-    with one_read(engine) as connection:
+    with autocommit_connection(engine) as connection:
         project = get_project(connection, name)
     return project, parse_project_settings(name, project.settings)

@@ -9,7 +9,7 @@ from psycopg.errors import CardinalityViolation, CheckViolation, ForeignKeyViola
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from rag_assets.db.connections.retry import reading, reading_async, writing, writing_async
+from rag_assets.db.connections.retry import run_read, run_read_async, run_write, run_write_async
 from rag_assets.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def async_method(
         with translate_errors():
             match access:
                 case "read":
-                    return await reading_async(self._reader, operation, *args, **kwargs)
+                    return await run_read_async(self._reader, operation, *args, **kwargs)
                 case "write":
-                    return await writing_async(self._engine, operation, *args, **kwargs)
+                    return await run_write_async(self._engine, operation, *args, **kwargs)
                 case "write_once":
                     async with self._engine.begin() as connection:
                         return await connection.run_sync(operation, *args, **kwargs)
@@ -71,9 +71,9 @@ def sync_method(
         with translate_errors():
             match access:
                 case "read":
-                    return reading(self._reader, operation, *args, **kwargs)
+                    return run_read(self._reader, operation, *args, **kwargs)
                 case "write":
-                    return writing(self._engine, operation, *args, **kwargs)
+                    return run_write(self._engine, operation, *args, **kwargs)
                 case "write_once":
                     with self._engine.begin() as connection:
                         return operation(connection, *args, **kwargs)

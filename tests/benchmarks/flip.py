@@ -119,7 +119,7 @@ def client(url: str, folder: str, number: int, dimensions: dict[int, int], stop:
     known = Known(Path(folder))
     truth = {space: shortened(known.vectors, size) for space, size in dimensions.items()}
     asked = {space: shortened(known.questions, size) for space, size in dimensions.items()}
-    engine = make_engine(make_url(url), options=EngineOptions.of(Settings(pool_size=2), "read"))
+    engine = make_engine(make_url(url), options=EngineOptions.from_settings(Settings(pool_size=2), "read"))
     retriever = Retriever(engine, encoder=known.of)
     searches: list[Search] = []
     found.put(None)

@@ -32,9 +32,9 @@ from sqlalchemy import URL, make_url, text
 from rag_assets.db.connections.engines import DRIVER, make_async_engine, make_engine
 from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.connections.pool import open_connections_async, pool_statistics
+from rag_assets.db.database import close_async_engine
 from rag_assets.db.schema import migrations
 from rag_assets.db.server.server import EmbeddedServer
-from rag_assets.db.shutdown import close_async_engine
 from rag_assets.errors import RagAssetsError
 from rag_assets.repositories import Conversations, NewMessage
 from rag_assets.search.async_retriever import AsyncRetriever

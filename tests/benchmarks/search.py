@@ -130,7 +130,7 @@ def filled(admin: URL, size: int) -> Iterator[tuple[Engine, dict[str, float]]]:
 
 def _options() -> EngineOptions:
     """A reader's, as an application has it by default: clients share its few connections."""
-    return EngineOptions.of(Settings(), "read")
+    return EngineOptions.from_settings(Settings(), "read")
 
 
 def ingested(engine: Engine) -> tuple[int, Asked]:

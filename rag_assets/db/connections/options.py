@@ -1,4 +1,4 @@
-"""What engines are made with: one set of options for sync and async, from the settings."""
+"""How an engine connects, pools and logs, as the settings say; the same for sync and async engines."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -8,10 +8,10 @@ from sqlalchemy import URL
 from rag_assets.db.connections.urls import direct_url
 from rag_assets.settings.settings import Settings
 
-# Readers and writers have pools of their own, so that writes never keep searches waiting; `direct` leads past a pooler.
+# Readers and writers have pools of their own, so that searches never wait for writes; `direct` bypasses a pooler.
 Role = Literal["read", "write", "direct"]
 
-# A server that vanished without a word is noticed after 30 + 3 x 10 s, or 30 s after something was sent to it.
+# A server that vanished without closing its connections is noticed after 30 + 3 x 10 s, or 30 s after a send.
 _TCP = {
     "keepalives": 1,
     "keepalives_idle": 30,
@@ -23,7 +23,7 @@ _TCP = {
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """How an engine connects, pools and logs; `pooler` None means: find out."""
+    """`pooler` says whether the URL leads to a pooler; None detects it."""
 
     application_name: str = "rag_assets"
     pool_min: int = 0
@@ -38,14 +38,14 @@ class EngineOptions:
     tls: tuple[tuple[str, str], ...] = ()
     pooler: bool | None = None
     direct_url: URL | None = None
-    # Each statement for itself: for who only reads, and cannot wait for the beginnings and ends of transactions.
+    # For reads alone: it saves the round trips that begin and end a transaction.
     autocommit: bool = False
     log_queries: bool = False
     slow_query_ms: float | None = None
     retry_s: float = 15
 
     @classmethod
-    def of(cls, settings: Settings, role: Role = "write") -> "EngineOptions":
+    def from_settings(cls, settings: Settings, role: Role = "write") -> "EngineOptions":
         tls = {
             "sslmode": settings.ssl_mode,
             "sslrootcert": settings.ssl_root_cert,
@@ -59,7 +59,7 @@ class EngineOptions:
             pool_overflow=settings.pool_overflow,
             pool_timeout_s=settings.pool_timeout_s,
             pool_recycle_s=settings.pool_recycle_s,
-            # A round trip before each search is dear, and a reader can simply ask again (retry.py).
+            # It costs each search a round trip, and a read is repeated on another connection (retry.py).
             pre_ping=settings.pre_ping and role != "read",
             autocommit=role == "read",
             connect_timeout_s=settings.connect_timeout_s,
@@ -72,10 +72,10 @@ class EngineOptions:
             slow_query_ms=settings.slow_query_ms,
             retry_s=settings.retry_s,
         )
-        return options.directly() if role == "direct" else options
+        return options.for_direct_engine() if role == "direct" else options
 
-    def directly(self) -> "EngineOptions":
-        """The like for what leads past a pooler: migrations, index builds and locks take as long as they take."""
+    def for_direct_engine(self) -> "EngineOptions":
+        """The options for migrations, index builds and locks, which take their time: without timeouts."""
         return replace(
             self,
             application_name=f"{self.application_name.split()[0]} direct",
@@ -87,8 +87,8 @@ class EngineOptions:
         )
 
     def engine_arguments(self) -> dict[str, Any]:
-        """For `create_engine` and `create_async_engine` alike."""
-        # Without a transaction there is nothing to roll back when a connection is given back.
+        """Arguments for `create_engine` and `create_async_engine`."""
+        # Without a transaction there is nothing to roll back when a connection is returned.
         autocommit = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None} if self.autocommit else {}
         return {
             **autocommit,
@@ -97,7 +97,7 @@ class EngineOptions:
             "pool_timeout": self.pool_timeout_s,
             "pool_recycle": self.pool_recycle_s,
             "pool_pre_ping": self.pre_ping,
-            # Errors are shown and logged: without the values that people sent.
+            # Errors are shown and logged; the values may be private.
             "hide_parameters": True,
             "connect_args": {
                 "application_name": self.application_name,
@@ -108,7 +108,7 @@ class EngineOptions:
         }
 
     def timeouts_ms(self) -> dict[str, int]:
-        """The server's settings that bound a statement, in its unit."""
+        """The server settings that limit a statement."""
         wanted = {"statement_timeout": self.statement_timeout_s, "lock_timeout": self.lock_timeout_s}
-        # PostgreSQL reads 0 as "for ever".
+        # 0 would turn the timeout off.
         return {name: max(1, int(value * 1000)) for name, value in wanted.items() if value is not None}

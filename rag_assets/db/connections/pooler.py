@@ -1,7 +1,7 @@
-"""How one engine's connections are opened and limited, past a pooler or through one.
+"""How an engine's connections are opened and limited, directly or through a pooler.
 
-A pooler in transaction mode gives each transaction another server process. So there: no prepared statements, no
-parameters at the start of a session, and timeouts that are set at the start of every transaction.
+A pooler in transaction mode may run each transaction in another server session. Through one there are no prepared
+statements and no startup parameters, and timeouts are set at the start of every transaction.
 """
 
 from contextlib import suppress
@@ -16,39 +16,39 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from rag_assets.db.connections.options import EngineOptions
-from rag_assets.db.connections.urls import names_pooler
+from rag_assets.db.connections.urls import looks_like_pooler
 
 _READ_ONLY = "25006"
-_KEY = "rag_assets_link"
-# How long the server may take to hear that a statement is cancelled.
+_KEY = "rag_assets_connection_setup"
+# How long the request to cancel a statement may take.
 _CANCEL_S = 2.0
 
 
-class Link:
-    """What is known of the way from an engine to its server; `pooled` becomes certain with the first connection."""
+class ConnectionSetup:
+    """Opens an engine's connections; `pooled` is a guess from the URL until the first connection shows it."""
 
     def __init__(self, url: URL, options: EngineOptions) -> None:
         self.options = options
-        self.pooled = names_pooler(url) if options.pooler is None else options.pooler
+        self.pooled = looks_like_pooler(url) if options.pooler is None else options.pooler
         self.known = options.pooler is not None
         timeouts = options.timeouts_ms()
-        # Compiling a statement takes longer than a search may.
+        # JIT compilation of a statement takes longer than a search.
         at_start = timeouts | ({"jit": "off"} if options.autocommit else {})
         self._at_start = " ".join(f"-c {name}={value}" for name, value in at_start.items())
         self._in_transaction = "; ".join(f"SET LOCAL {name} = {value}" for name, value in timeouts.items())
 
     def attach(self, engine: Engine) -> None:
         event.listen(engine, "do_connect", self._connect)
-        event.listen(engine, "connect", self._look, insert=True)
-        # Who only reads may read there; and listeners have their cost in each search.
+        event.listen(engine, "connect", self._detect, insert=True)
+        # A standby may serve reads, and a listener would cost each search time.
         if not self.options.autocommit:
-            event.listen(engine, "handle_error", _leave_old_primary)
+            event.listen(engine, "handle_error", _treat_read_only_as_lost)
         event.listen(engine, "invalidate", _cancel_unfinished)
         if self._in_transaction:
-            event.listen(engine, "begin", self._limit)
+            event.listen(engine, "begin", self._set_timeouts)
 
     def is_pooled(self, engine: Engine) -> bool:
-        """For certain: opens a connection where none was opened yet."""
+        """Whether connections go through a pooler; connects to find out, if need be."""
         if not self.known:
             engine.connect().close()
         return self.pooled
@@ -66,8 +66,8 @@ class Link:
                 self.pooled = True
         return dialect.connect(*args, **parameters)
 
-    def _look(self, connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-        """A pooler tells clients a process id of its own making: that gives it away, whatever its address."""
+    def _detect(self, connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        """Compare process ids: a pooler makes up the one that it sends to clients."""
         driver = record.driver_connection
         assert driver is not None
         if not self.known:
@@ -80,39 +80,39 @@ class Link:
             self.pooled |= row[0] != driver.info.backend_pid
             self.known = True
         if self.pooled:
-            # For those, too, that were opened before it was known.
+            # Also for connections that were opened before the pooler was detected.
             driver.prepare_threshold = None
 
-    def _limit(self, connection: Connection) -> None:
+    def _set_timeouts(self, connection: Connection) -> None:
         driver = connection.connection
-        # Outside a transaction nothing is local.
+        # SET LOCAL has no effect outside a transaction.
         if self.pooled and not driver.dbapi_connection.autocommit:  # type: ignore[union-attr]
             cursor = driver.cursor()
             cursor.execute(self._in_transaction)
             cursor.close()
 
 
-def _leave_old_primary(context: ExceptionContext) -> None:
-    """After a failover the old primary answers still, and refuses to write: as good as broken."""
+def _treat_read_only_as_lost(context: ExceptionContext) -> None:
+    """After a failover the old primary still answers, but refuses writes: connect again."""
     if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
         context.is_disconnect = True
 
 
 def _cancel_unfinished(_connection: DBAPIConnection, record: ConnectionPoolEntry, _error: BaseException | None) -> None:
-    """A run that is ended leaves its statement behind, which the server would go on with to its end, for nobody."""
+    """Cancel the statement that an interrupted run leaves behind; the server would execute it to its end."""
     driver = record.driver_connection
-    # psycopg does the like by itself, but for KeyboardInterrupt alone, and Dagster has one of its own.
+    # psycopg cancels on KeyboardInterrupt alone, and Dagster raises an exception of its own.
     if isinstance(driver, psycopg.Connection) and driver.info.transaction_status is TransactionStatus.ACTIVE:
         with suppress(psycopg.Error):
             driver.cancel_safe(timeout=_CANCEL_S)
 
 
-def link_of(engine: Engine) -> Link | None:
-    """None for an engine that was not made here."""
-    link = engine.get_execution_options().get(_KEY)
-    assert link is None or isinstance(link, Link)
-    return link
+def get_connection_setup(engine: Engine) -> ConnectionSetup | None:
+    """None for an engine that this package did not make."""
+    setup = engine.get_execution_options().get(_KEY)
+    assert setup is None or isinstance(setup, ConnectionSetup)
+    return setup
 
 
-def link_option(link: Link) -> dict[str, Link]:
-    return {_KEY: link}
+def setup_option(setup: ConnectionSetup) -> dict[str, ConnectionSetup]:
+    return {_KEY: setup}

@@ -1,7 +1,6 @@
-"""What is asked of the database, in the log: everything while developing, or what took too long.
+"""Logs SQL statements: all of them, for development, or those that took too long.
 
-Values of text and bytes are never logged, only their lengths: a token, a password or what somebody wrote may be in
-any of them.
+Of texts and bytes only the length is logged: they may be a token, a password or private text.
 """
 
 import logging
@@ -16,12 +15,12 @@ from rag_assets.db.connections.options import EngineOptions
 log = logging.getLogger("rag_assets.db.queries")
 
 _STARTED = "rag_assets_started"
-_SHOWN_STATEMENT = 2_000
-_SHOWN_VALUES = 20
+_MAX_STATEMENT_LENGTH = 2_000
+_MAX_VALUES = 20
 
 
 def log_queries(engine: Engine, options: EngineOptions) -> None:
-    """Log as the options ask for: each statement at INFO, slow ones at WARNING; costs nothing where neither is set."""
+    """Log each statement at INFO and slow ones at WARNING, as the options say; with neither set it costs nothing."""
     slow_ms = options.slow_query_ms
     if not options.log_queries and slow_ms is None:
         return
@@ -41,25 +40,25 @@ def log_queries(engine: Engine, options: EngineOptions) -> None:
                 "slow: " if slow else "",
                 took_ms,
                 options.application_name,
-                " ".join(statement.split())[:_SHOWN_STATEMENT],
-                f"{len(parameters)} rows" if executemany else shown(parameters),
+                " ".join(statement.split())[:_MAX_STATEMENT_LENGTH],
+                f"{len(parameters)} rows" if executemany else format_parameters(parameters),
             )
 
     event.listen(engine, "before_cursor_execute", before)
     event.listen(engine, "after_cursor_execute", after)
 
 
-def shown(parameters: Any) -> str:
-    """Parameters with numbers, times and ids as they are, and of everything else its kind and length."""
+def format_parameters(parameters: Any) -> str:
+    """Numbers, times and ids as they are; of other values their type and length."""
     if isinstance(parameters, Mapping):
-        named = [f"{name}={_shown_value(value)}" for name, value in list(parameters.items())[:_SHOWN_VALUES]]
+        named = [f"{name}={_format_value(value)}" for name, value in list(parameters.items())[:_MAX_VALUES]]
         return "{" + ", ".join(named) + "}"
     if isinstance(parameters, Sequence) and not isinstance(parameters, str | bytes):
-        return "[" + ", ".join(map(_shown_value, parameters[:_SHOWN_VALUES])) + "]"
+        return "[" + ", ".join(map(_format_value, parameters[:_MAX_VALUES])) + "]"
     return ""
 
 
-def _shown_value(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None or type(value).__name__ in ("bool", "int", "float", "UUID", "datetime", "date", "timedelta"):
         return str(value)
     length = f"[{len(value)}]" if hasattr(value, "__len__") else ""

@@ -1,8 +1,8 @@
-"""Work on the database in one transaction, done again where its connection broke and that is safe.
+"""Operations in a transaction of their own, which are repeated when the connection breaks and that is safe.
 
-A read can always be done again. A write can, as long as the break came before its COMMIT was sent: the server has then
-rolled it back. Where the break came during COMMIT nobody knows, and the caller is told so. The operations given here
-work on the connection alone, so that doing one again is the same as doing it once.
+A read can always be repeated. A write can if the connection broke before COMMIT was sent: the server has rolled it
+back. If it broke during COMMIT, the outcome is unknown, and an error says so. An operation must have no effect but on
+the connection that it is given.
 """
 
 import random
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from rag_assets.db.connections.options import EngineOptions
-from rag_assets.db.connections.pooler import link_of
+from rag_assets.db.connections.pooler import get_connection_setup
 from rag_assets.db.connections.sqlalchemy_internals import greenlet_spawn
 from rag_assets.errors import ServiceError
 
@@ -24,40 +24,52 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 Operation = Callable[Concatenate[Connection, P], R]
-Once = Callable[["Attempts", Engine, Callable[[Connection], R]], R]
+Attempt = Callable[["Attempts", Engine, Callable[[Connection], R]], R]
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
-# Serialization failure, deadlock: the transaction is rolled back, and done again it succeeds.
+# Serialization failure, deadlock: the transaction was rolled back, and succeeds when it is repeated.
 _CONFLICTS = ("40001", "40P01")
-# Of what a server says when it refuses a connection, these pass; a wrong password or name does not.
-_PASSING = ("starting up", "shutting down", "recovery", "too many", "connection slots", "server_login", "not yet")
+# Reasons of a refused connection that pass; a wrong password or database name does not.
+_TEMPORARY_REFUSALS = (
+    "starting up",
+    "shutting down",
+    "recovery",
+    "too many",
+    "connection slots",
+    "server_login",
+    "not yet",
+)
 
 
-def reading(engine: Engine, operation: "Operation[P, R]", /, *args: P.args, **kwargs: P.kwargs) -> R:
-    """The result of a read; raises ServiceError when the database stays away for longer than RAG_ASSETS_RETRY_S."""
-    return _repeated(_read, engine, lambda connection: operation(connection, *args, **kwargs))
+def run_read(engine: Engine, operation: "Operation[P, R]", /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run a read, and raise ServiceError when the database does not answer for RAG_ASSETS_RETRY_S."""
+    return _repeat(_read, engine, lambda connection: operation(connection, *args, **kwargs))
 
 
-async def reading_async(engine: "AsyncEngine", operation: "Operation[P, R]", /, *args: P.args, **kwargs: P.kwargs) -> R:
-    """The like for an event loop."""
-    return await _repeated_async(_read, engine, lambda connection: operation(connection, *args, **kwargs))
+async def run_read_async(
+    engine: "AsyncEngine", operation: "Operation[P, R]", /, *args: P.args, **kwargs: P.kwargs
+) -> R:
+    return await _repeat_async(_read, engine, lambda connection: operation(connection, *args, **kwargs))
 
 
-def writing(engine: Engine, operation: "Operation[P, R]", /, *args: P.args, **kwargs: P.kwargs) -> R:
-    """The result of a write; raises ServiceError like `reading`, and where nobody knows whether it was committed."""
-    return _repeated(_write, engine, lambda connection: operation(connection, *args, **kwargs))
+def run_write(engine: Engine, operation: "Operation[P, R]", /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run a write, and raise ServiceError as `run_read` does, and when it is unknown whether it was committed."""
+    return _repeat(_write, engine, lambda connection: operation(connection, *args, **kwargs))
 
 
-async def writing_async(engine: "AsyncEngine", operation: "Operation[P, R]", /, *args: P.args, **kwargs: P.kwargs) -> R:
-    """The like for an event loop."""
-    return await _repeated_async(_write, engine, lambda connection: operation(connection, *args, **kwargs))
+async def run_write_async(
+    engine: "AsyncEngine", operation: "Operation[P, R]", /, *args: P.args, **kwargs: P.kwargs
+) -> R:
+    return await _repeat_async(_write, engine, lambda connection: operation(connection, *args, **kwargs))
 
 
-def rewriting(engine: Engine, operation: "Operation[P, R]", /, *args: P.args, **kwargs: P.kwargs) -> R:
-    """The result of a write that may as well be done twice, since it makes rows what they should be: also where the
-    connection broke during COMMIT it is done again. Raises ServiceError like `reading`."""
-    return _repeated(_read, engine, lambda connection: operation(connection, *args, **kwargs))
+def run_idempotent_write(engine: Engine, operation: "Operation[P, R]", /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run a write that may be done twice with the same effect, and repeat it also after a break during COMMIT.
+
+    Raises ServiceError as `run_read` does.
+    """
+    return _repeat(_read, engine, lambda connection: operation(connection, *args, **kwargs))
 
 
 def _read(_attempts: "Attempts", engine: Engine, work: Callable[[Connection], R]) -> R:
@@ -75,16 +87,16 @@ def _write(attempts: "Attempts", engine: Engine, work: Callable[[Connection], R]
     return result
 
 
-def _repeated(once: "Once[R]", engine: Engine, work: Callable[[Connection], R]) -> R:
+def _repeat(attempt: "Attempt[R]", engine: Engine, work: Callable[[Connection], R]) -> R:
     attempts = Attempts(engine)
     while True:
         try:
-            return once(attempts, engine, work)
+            return attempt(attempts, engine, work)
         except DBAPIError as error:
             time.sleep(attempts.pause_s(error))
 
 
-async def _repeated_async(once: "Once[R]", engine: "AsyncEngine", work: Callable[[Connection], R]) -> R:
+async def _repeat_async(attempt: "Attempt[R]", engine: "AsyncEngine", work: Callable[[Connection], R]) -> R:
     import asyncio
 
     attempts = Attempts(engine.sync_engine)
@@ -92,13 +104,13 @@ async def _repeated_async(once: "Once[R]", engine: "AsyncEngine", work: Callable
         try:
             # One greenlet for the whole transaction: AsyncConnection makes one for each step, and that costs as much
             # as a small statement.
-            return await greenlet_spawn(once, attempts, engine.sync_engine, work)
+            return await greenlet_spawn(attempt, attempts, engine.sync_engine, work)
         except DBAPIError as error:
             await asyncio.sleep(attempts.pause_s(error))
 
 
 class Attempts:
-    """Says after each failure how long to pause before the next attempt, or raises what the caller is to see."""
+    """Decides after each failure how long to pause before the next attempt, or raises the error for the caller."""
 
     def __init__(self, engine: Engine, limit_s: float | None = None) -> None:
         self._engine = engine
@@ -116,31 +128,35 @@ class Attempts:
             raise error
         if lost and self.committing:
             raise ServiceError(
-                f"the connection broke while the work was being committed ({reason}); "
-                "whether it was is not known: look before you do it again."
+                f"the connection broke during COMMIT ({reason}), and it is not known whether the work was committed; "
+                "check before you repeat it."
             ) from error
-        passed_s = time.monotonic() - self._started
-        # The first time it is mostly a connection that broke long ago, in the pool: the next one is new.
+        elapsed_s = time.monotonic() - self._started
+        # The first failure is mostly that of a pooled connection that broke earlier: the next one is new.
         pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (self._count - 1)) if self._count else 0.0
         self._count += 1
-        if passed_s + pause_s > self._allowed_s():
+        if elapsed_s + pause_s > self._time_limit_s():
             raise ServiceError(
-                f"the database does not answer: {reason} ({self._count} attempts in {passed_s:.1f} s); "
-                "ask again when it is back."
+                f"the database does not answer: {reason} ({self._count} attempts in {elapsed_s:.1f} s); "
+                "repeat the request when it is back."
             ) from error
-        return pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - so that many clients do not come back all at once
+        return pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - so that clients do not retry all at once
 
-    def _allowed_s(self) -> float:
-        link = link_of(self._engine)
-        retry_s = (link.options if link else EngineOptions()).retry_s
+    def _time_limit_s(self) -> float:
+        setup = get_connection_setup(self._engine)
+        retry_s = (setup.options if setup else EngineOptions()).retry_s
         return retry_s if self._limit_s is None else min(retry_s, self._limit_s)
 
 
 def is_lost(error: DBAPIError) -> bool:
-    """Whether the connection broke, or could not be made for a reason that passes."""
+    """Whether the connection broke, or was refused for a reason that passes."""
     if error.connection_invalidated:
         return True
     if not isinstance(error, OperationalError) or getattr(error.orig, "sqlstate", None) is not None:
         return False
-    said = str(error.orig)
-    return "FATAL" not in said or any(words in said for words in _PASSING)
+    message = str(error.orig)
+    return "FATAL" not in message or any(words in message for words in _TEMPORARY_REFUSALS)
+
+
+# Names of version 0.1.
+reading, reading_async, writing, writing_async = run_read, run_read_async, run_write, run_write_async

@@ -1,4 +1,4 @@
-"""Addresses of databases: which one is in use, which one leads past a pooler, and which ones lead to a pooler."""
+"""Database URLs: the one in use, the one that bypasses a pooler, and how a pooler's URL is recognized."""
 
 from pydantic import SecretStr
 from sqlalchemy import URL, make_url
@@ -9,12 +9,12 @@ from rag_assets.settings.settings import Settings
 
 DRIVER = "postgresql+psycopg"
 
-# Where poolers in transaction mode usually listen: pgbouncer, Supabase's, DigitalOcean's.
+# The usual ports of poolers in transaction mode: pgbouncer, Supabase's, DigitalOcean's.
 _POOLER_PORTS = (6432, 6543, 25061)
 
 
 def database_url(settings: Settings) -> URL:
-    """The database in use: the configured one, else the embedded server, which is started when it is down."""
+    """The configured database, else the embedded server, which is started if it does not run."""
     if settings.database_url is None:
         from rag_assets.db.server.server import EmbeddedServer
 
@@ -23,16 +23,16 @@ def database_url(settings: Settings) -> URL:
 
 
 def direct_url(settings: Settings) -> URL | None:
-    """The address that leads past a pooler, where one is set."""
+    """The configured URL that bypasses a pooler."""
     if settings.direct_database_url is None:
         return None
     return _parse("RAG_ASSETS_DIRECT_DATABASE_URL", settings.direct_database_url)
 
 
-def names_pooler(url: URL) -> bool:
-    """Whether an address looks like that of a pooler in transaction mode, by what hosters call theirs.
+def looks_like_pooler(url: URL) -> bool:
+    """Whether a URL has the host, port or parameter of a pooler in transaction mode.
 
-    Neon says `-pooler` in the host's first name, Fly `pgbouncer`; a parameter `pgbouncer=true` says it outright.
+    Neon has `-pooler` in the first part of the host name, Fly `pgbouncer`; some URLs have `pgbouncer=true`.
     """
     if url.query.get("pgbouncer") == "true":
         return True
@@ -49,7 +49,7 @@ def _parse(name: str, value: SecretStr) -> URL:
         ) from None
     if url.drivername not in ("postgresql", "postgres", DRIVER):
         raise UsageError(
-            f"{name} begins with {url.drivername}://, but only PostgreSQL serves here; "
+            f"{name} begins with {url.drivername}://, but only PostgreSQL is supported; "
             "write it as postgresql://user:password@host:5432/database."
         )
     return url.set(drivername=DRIVER)

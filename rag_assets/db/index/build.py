@@ -9,7 +9,7 @@ import psycopg
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from rag_assets.db.connections.retry import reading
+from rag_assets.db.connections.retry import run_read
 from rag_assets.db.index.build_errors import describe_build_error, is_transient, still_building_error
 from rag_assets.db.index.build_session import Progress, ignore_progress, index_session
 from rag_assets.db.index.state import (
@@ -21,7 +21,7 @@ from rag_assets.db.index.state import (
     IndexThresholds,
     inspect_index,
 )
-from rag_assets.db.locks import exclusively
+from rag_assets.db.locks import hold_lock
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.partitions import count_vectors
 from rag_assets.errors import RagAssetsError
@@ -89,7 +89,7 @@ def _run_build(engine: Engine, space: EmbeddingSpace, options: IndexBuildOptions
     while True:
         attempts += 1
         try:
-            with exclusively(engine, f"index of space {space.id}", wait_s=options.wait_s):
+            with hold_lock(engine, f"index of space {space.id}", wait_s=options.wait_s):
                 found = _wait_for_builder(engine, space, options)
                 first = first or found.state
                 _apply(engine, space, options, found, force=force)
@@ -107,7 +107,7 @@ def _run_build(engine: Engine, space: EmbeddingSpace, options: IndexBuildOptions
             _clean_up(engine, space)
             raise
         # Waits until the server answers again; raises ServiceError if it does not.
-        reading(engine, lambda connection: connection.scalar(select(1)))
+        run_read(engine, lambda connection: connection.scalar(select(1)))
 
 
 def _wait_for_builder(engine: Engine, space: EmbeddingSpace, options: IndexBuildOptions) -> IndexInfo:
@@ -157,10 +157,10 @@ def _clean_up(engine: Engine, space: EmbeddingSpace) -> None:
     """Drop what a failed or interrupted build left, so that it does not occupy disk until the next run."""
     with (
         suppress(SQLAlchemyError, psycopg.Error, RagAssetsError),
-        exclusively(engine, f"index of space {space.id}", wait_s=_CLEANUP_S),
+        hold_lock(engine, f"index of space {space.id}", wait_s=_CLEANUP_S),
     ):
         end = time.monotonic() + _CLEANUP_S
-        while (found := reading(engine, inspect_index, space)).builder is not None and time.monotonic() < end:
+        while (found := run_read(engine, inspect_index, space)).builder is not None and time.monotonic() < end:
             time.sleep(_POLL_S)
         invalid = (*found.leftovers, *([found.name] if found.state is IndexState.INVALID else []))
         if invalid and found.builder is None:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from rag_assets.db.connections.pool import pool_statistics
-from rag_assets.db.connections.pooler import link_of
+from rag_assets.db.connections.pooler import get_connection_setup
 from rag_assets.db.index.state import index_state
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.schema import migrations
@@ -58,7 +58,7 @@ def _check_connect(engine: Engine) -> HealthCheck:
         started = time.perf_counter()
         version = connection.scalar(text("SELECT current_setting('server_version')"))
         took_ms = (time.perf_counter() - started) * 1000
-        link = link_of(engine)
+        link = get_connection_setup(engine)
         through = " through a pooler" if link is not None and link.pooled else ""
         return True, f"PostgreSQL {version}{through}, a round trip takes {took_ms:.1f} ms"
 
@@ -69,7 +69,7 @@ def _check_direct(engine: Engine) -> list[HealthCheck]:
     """Check the direct connection, if there is a pooler or a direct URL."""
     from rag_assets.db.connections.engines import direct_engine
 
-    link = link_of(engine)
+    link = get_connection_setup(engine)
     if link is None or not (link.pooled or link.options.direct_url):
         return []
     try:
@@ -134,7 +134,7 @@ def _check_pool(connection: Connection) -> tuple[bool, str]:
         f"{statistics.in_use} of {statistics.maximum} in use, {statistics.waiting} waiting, "
         f"{statistics.timeouts} timed out; the server has {used} of {allowed} connections in use"
     )
-    link = link_of(connection.engine)
+    link = get_connection_setup(connection.engine)
     pooled = link is not None and link.pooled
     if statistics.maximum > allowed and not pooled:
         return False, f"{detail}: lower RAG_ASSETS_POOL_SIZE and RAG_ASSETS_POOL_OVERFLOW, or raise max_connections"

@@ -33,7 +33,7 @@ class SliceWriter:
         """A connection that breaks meanwhile costs the transaction, not what the model has made."""
         from sqlalchemy.exc import DBAPIError
 
-        from rag_assets.db.connections.retry import rewriting
+        from rag_assets.db.connections.retry import run_idempotent_write
         from rag_assets.pipeline.stages.project_isolation import Failed
 
         if isinstance(batch, Failed):
@@ -42,7 +42,7 @@ class SliceWriter:
         if batch.key in self.failed:
             return
         try:
-            self.written[batch.key] += rewriting(self._engine, batch.write, self._run_id)
+            self.written[batch.key] += run_idempotent_write(self._engine, batch.write, self._run_id)
         except DBAPIError as error:
             if not self._by_project:
                 raise
@@ -55,12 +55,12 @@ class SliceWriter:
 
     def finish(self, keys: Sequence[str]) -> list[str]:
         """The slices that went well; where none did, raises what went wrong."""
-        from rag_assets.db.connections.retry import rewriting
+        from rag_assets.db.connections.retry import run_idempotent_write
         from rag_assets.projects.failures import record_success
 
         done = [key for key in keys if key not in self.failed]
         if done and self._by_project:
-            rewriting(self._engine, record_success, done, self._stage)
+            run_idempotent_write(self._engine, record_success, done, self._stage)
         if done or not self.failed:
             return done
         if len(self.failed) == 1:
@@ -75,12 +75,12 @@ class SliceWriter:
         return self._stage in STAGES
 
     def _set_aside(self, project: str, error: Exception) -> None:
-        from rag_assets.db.connections.retry import rewriting
+        from rag_assets.db.connections.retry import run_idempotent_write
         from rag_assets.projects.failures import record_failure
 
         self.failed[project] = error
         self._log(f"{self._stage} failed for project {project}: {_reason(error)}")
-        rewriting(self._engine, record_failure, project, self._stage, _reason(error), self._run_id)
+        run_idempotent_write(self._engine, record_failure, project, self._stage, _reason(error), self._run_id)
 
 
 def _reason(error: Exception) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, func, select
 from rag_assets.db.index.build import IndexBuildOptions, ensure_index
 from rag_assets.db.index.build_session import ignore_progress
 from rag_assets.db.index.state import IndexState, inspect_index
-from rag_assets.db.locks import exclusively
+from rag_assets.db.locks import hold_lock
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.spaces.checksums import is_unsound
 from rag_assets.db.spaces.partitions import has_partition, partition
@@ -93,7 +93,7 @@ def survey_index(
 
 
 def _delete_unsound(engine: Engine, settings: Settings, space: EmbeddingSpace) -> None:
-    with exclusively(engine, f"vectors of space {space.id}", wait_s=settings.lock_wait_s), engine.begin() as connection:
+    with hold_lock(engine, f"vectors of space {space.id}", wait_s=settings.lock_wait_s), engine.begin() as connection:
         delete_unsound_vectors(connection, space)
 
 

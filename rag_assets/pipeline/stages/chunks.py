@@ -5,8 +5,8 @@ from uuid import UUID
 
 from sqlalchemy import Engine, select
 
-from rag_assets.db.database import one_read
-from rag_assets.db.locks import exclusively
+from rag_assets.db.database import autocommit_connection
+from rag_assets.db.locks import hold_lock
 from rag_assets.db.models import Document
 from rag_assets.db.models.chunks import derive_chunk_id
 from rag_assets.db.schema.text_search import check_language
@@ -43,8 +43,8 @@ def refresh_chunks(
     With `everything`, of all documents, whatever their stamps say.
     Raises UsageError for a language that the server does not know.
     """
-    with exclusively(engine, f"chunks of {project}", wait_s=wait_s):
-        with one_read(engine) as connection:
+    with hold_lock(engine, f"chunks of {project}", wait_s=wait_s):
+        with autocommit_connection(engine) as connection:
             check_language(connection, language)
             wanted = documents_with_text(project_id) if everything else pending_documents(project_id, chunking)
             pending = connection.execute(wanted).all()

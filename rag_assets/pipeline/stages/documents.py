@@ -9,8 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import Engine, select
 
-from rag_assets.db.database import one_read
-from rag_assets.db.locks import exclusively
+from rag_assets.db.database import autocommit_connection
+from rag_assets.db.locks import hold_lock
 from rag_assets.db.models import Document
 from rag_assets.db.models.documents import derive_document_id
 from rag_assets.db.writes.rows import DocumentFailureRow, DocumentRow, SourceVersionRow
@@ -54,7 +54,7 @@ def refresh_documents(
 
     Raises IntegrityError, before anything is read, where more than half of the known documents would go.
     """
-    with exclusively(engine, f"raw_documents of {project}", wait_s=wait_s):
+    with hold_lock(engine, f"raw_documents of {project}", wait_s=wait_s):
         known = known_documents(engine, project_id)
         listed = {file.path: file for file in source.list()}
         gone = [k.id for path, k in known.items() if path not in listed]
@@ -76,7 +76,7 @@ def known_documents(engine: Engine, project_id: UUID) -> dict[str, Known]:
         Document.reader,
         Document.status == "failed",
     )
-    with one_read(engine) as connection:
+    with autocommit_connection(engine) as connection:
         rows = connection.execute(select(*columns).where(Document.project_id == project_id))
         return {path: Known(id_, version, hash_, reader, failed) for path, id_, version, hash_, reader, failed in rows}
 

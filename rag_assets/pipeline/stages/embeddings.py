@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy import Engine, select
 
 from rag_assets.db.connections.engines import direct_engine
-from rag_assets.db.database import one_read
-from rag_assets.db.locks import exclusively
+from rag_assets.db.database import autocommit_connection
+from rag_assets.db.locks import hold_lock
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.reports.throughput import embedding_work
 from rag_assets.db.spaces.checksums import LENGTH_TOLERANCE
@@ -54,14 +54,14 @@ def refresh_embeddings(
     """
     # Shared: projects embed side by side, but never while vectors that nothing points to are being removed.
     with (
-        exclusively(engine, f"embeddings of {key or space.kind} in space {space.id}", wait_s=wait_s),
-        exclusively(engine, f"vectors of space {space.id}", wait_s=wait_s, shared=True),
+        hold_lock(engine, f"embeddings of {key or space.kind} in space {space.id}", wait_s=wait_s),
+        hold_lock(engine, f"vectors of space {space.id}", wait_s=wait_s, shared=True),
     ):
         # The last batch of the project or space before this one is being written while this runs one ahead. Only when
         # it is committed does the table say which texts are still without a vector: when this empty one was taken.
         yield EmbeddingBatch(key, space.id)
         counts = (count_texts(space, project_id, day), count_pending_texts(space, project_id, day))
-        with one_read(engine) as connection:
+        with autocommit_connection(engine) as connection:
             distinct, pending = connection.execute(select(*(count.scalar_subquery() for count in counts))).one()
         # Mostly nothing is pending, and other spaces need not be looked at.
         if pending:

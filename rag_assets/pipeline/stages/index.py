@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from rag_assets.db.index.build import IndexBuildOptions, ensure_index
 from rag_assets.db.index.prewarm import prewarm_index
 from rag_assets.db.index.state import IndexState, index_bytes
-from rag_assets.db.locks import exclusively
+from rag_assets.db.locks import hold_lock
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.reports.remaining_work import remaining_work
 from rag_assets.db.reports.throughput import index_amount, index_work, record_throughput
@@ -26,7 +26,7 @@ def refresh_indexes(engine: Engine, kept: Sequence[EmbeddingSpace], settings: Se
     started = time.perf_counter()
     figures: dict[str, Any] = {}
     for space in reversed(kept):
-        with exclusively(engine, f"vectors of space {space.id}", wait_s=settings.lock_wait_s):
+        with hold_lock(engine, f"vectors of space {space.id}", wait_s=settings.lock_wait_s):
             removed = prune_space(engine, space)
         if space.kind == "chunks":
             refresh_word_statistics(engine, space.chunking)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.orm import Session
 
 from rag_assets.db.index.state import index_state
-from rag_assets.db.locks import exclusively
+from rag_assets.db.locks import hold_lock
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces import retention, spaces
 from rag_assets.db.spaces.partitions import count_vectors
@@ -221,7 +221,7 @@ def _has_vectors(engine: Engine, space: EmbeddingSpace) -> bool:
 def _drop(engine: Engine, space_id: int, *, wait_s: float) -> int:
     """Retire the space and drop what it holds; with no time to wait, one that a run writes to is left to the next."""
     try:
-        with exclusively(engine, f"vectors of space {space_id}", wait_s=wait_s), engine.begin() as connection:
+        with hold_lock(engine, f"vectors of space {space_id}", wait_s=wait_s), engine.begin() as connection:
             retention.retire_space(connection, space_id)
             return spaces.drop_retired_spaces(connection, space_id=space_id)
     except ServiceError:

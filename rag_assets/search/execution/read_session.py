@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from rag_assets.db.connections.execute import AutocommitRunner, StatementRunner
-from rag_assets.db.connections.pooler import link_of
+from rag_assets.db.connections.pooler import get_connection_setup
 from rag_assets.db.connections.retry import Attempts
 from rag_assets.db.spaces.vector_codec import register_packed_vectors
 from rag_assets.errors import ServiceError, UsageError
@@ -31,11 +31,11 @@ class ReadSession:
     """Runs functions that only read, on connections of one engine; running one again does no harm."""
 
     def __init__(self, engine: Engine, concurrency: Concurrency) -> None:
-        link = link_of(engine)
-        # The connections of such a link are in autocommit, with JIT off from the start where no pooler is between.
-        self._autocommit_link = link if link is not None and link.options.autocommit else None
+        setup = get_connection_setup(engine)
+        # The connections of such an engine are in autocommit, with JIT off from the start where no pooler is between.
+        self._autocommit_setup = setup if setup is not None and setup.options.autocommit else None
         # Each statement stands for itself, so none needs a transaction and its round trips.
-        self._engine = engine if self._autocommit_link else engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = engine if self._autocommit_setup else engine.execution_options(isolation_level="AUTOCOMMIT")
         # Statements that belong together all see what the first one sees.
         self._in_transaction = engine.execution_options(isolation_level="REPEATABLE READ")
         self._single = AutocommitRunner(self._engine, register_packed_vectors)
@@ -70,7 +70,7 @@ class ReadSession:
 
     def read_statements(self, work: Callable[[StatementRunner, *Ts], T], *args: *Ts) -> T:
         """Like `read`, for short statements that each stand for themselves."""
-        if self._autocommit_link is None or not AutocommitRunner.supports(self._engine):
+        if self._autocommit_setup is None or not AutocommitRunner.supports(self._engine):
             return self.read(work, *args)
         attempts = Attempts(self._engine, None)
         while True:
@@ -109,7 +109,7 @@ class ReadSession:
     def _set_limits(self, connection: Connection, timeout_s: float | None) -> None:
         if timeout_s is not None:
             connection.execute(_LIMIT_TIME, {"milliseconds": str(max(1, round(timeout_s * 1000)))})
-        elif self._autocommit_link is None or self._autocommit_link.pooled:
+        elif self._autocommit_setup is None or self._autocommit_setup.pooled:
             connection.execute(_DISABLE_JIT)
 
     def _wait_for_retry(self, attempts: Attempts, error: DBAPIError, timeout_s: float | None) -> None:

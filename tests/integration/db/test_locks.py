@@ -10,16 +10,16 @@ import pytest
 from sqlalchemy import URL, Engine, text
 
 from rag_assets.db.connections.engines import make_engine
-from rag_assets.db.locks import exclusively
+from rag_assets.db.locks import hold_lock
 from rag_assets.errors import ServiceError
 
 HOLD = (
     "import sys, time\n"
     "from sqlalchemy import make_url\n"
     "from rag_assets.db.connections.engines import make_engine\n"
-    "from rag_assets.db.locks import exclusively\n"
+    "from rag_assets.db.locks import hold_lock\n"
     "engine = make_engine(make_url(sys.argv[1]), application_name='the other run')\n"
-    "with exclusively(engine, 'chunks of zoo', wait_s=5):\n"
+    "with hold_lock(engine, 'chunks of zoo', wait_s=5):\n"
     "    print('held', flush=True)\n"
     "    time.sleep(600)\n"
 )
@@ -27,13 +27,13 @@ HOLD = (
 
 def test_a_lock_that_is_taken_is_an_error_that_names_the_holder(engine: Engine, database: URL) -> None:
     other = make_engine(database, application_name="run 42")
-    with exclusively(other, "chunks of zoo", wait_s=1):
+    with hold_lock(other, "chunks of zoo", wait_s=1):
         started = time.monotonic()
-        with pytest.raises(ServiceError) as raised, exclusively(engine, "chunks of zoo", wait_s=0.3):
+        with pytest.raises(ServiceError) as raised, hold_lock(engine, "chunks of zoo", wait_s=0.3):
             pytest.fail("two hold one lock")
         waited_s = time.monotonic() - started
     message = str(raised.value)
-    assert message.startswith("chunks of zoo is in the hands of run 42 (backend ")
+    assert message.startswith("chunks of zoo has been locked by run 42 (backend ")
     assert "for more than 0.3 s" in message
     assert "then run again" in message
     assert 0.3 <= waited_s < 5
@@ -42,19 +42,19 @@ def test_a_lock_that_is_taken_is_an_error_that_names_the_holder(engine: Engine, 
 
 def test_a_lock_on_another_name_or_in_another_database_is_free(engine: Engine, admin: Engine) -> None:
     with (
-        exclusively(engine, "chunks of zoo", wait_s=0),
-        exclusively(engine, "chunks of sea", wait_s=0),
-        exclusively(admin, "chunks of zoo", wait_s=0),
+        hold_lock(engine, "chunks of zoo", wait_s=0),
+        hold_lock(engine, "chunks of sea", wait_s=0),
+        hold_lock(admin, "chunks of zoo", wait_s=0),
     ):
         pass
 
 
 def test_the_holder_of_the_same_lock_in_another_database_is_not_blamed(engine: Engine, admin: Engine) -> None:
     with (
-        exclusively(admin, "a", wait_s=0),
-        exclusively(engine, "a", wait_s=0),
+        hold_lock(admin, "a", wait_s=0),
+        hold_lock(engine, "a", wait_s=0),
         pytest.raises(ServiceError) as raised,
-        exclusively(engine, "a", wait_s=0.1),
+        hold_lock(engine, "a", wait_s=0.1),
     ):
         pass
     assert str(raised.value).count("backend") == 1
@@ -64,10 +64,10 @@ def test_the_second_gets_the_lock_when_the_first_lets_go(engine: Engine) -> None
     order: list[str] = []
 
     def second() -> None:
-        with exclusively(engine, "chunks of zoo", wait_s=20):
+        with hold_lock(engine, "chunks of zoo", wait_s=20):
             order.append("second")
 
-    with exclusively(engine, "chunks of zoo", wait_s=1):
+    with hold_lock(engine, "chunks of zoo", wait_s=1):
         waiter = threading.Thread(target=second)
         waiter.start()
         time.sleep(0.3)
@@ -77,24 +77,24 @@ def test_the_second_gets_the_lock_when_the_first_lets_go(engine: Engine) -> None
 
 
 def test_a_lock_is_let_go_when_its_holder_fails(engine: Engine) -> None:
-    with pytest.raises(ZeroDivisionError), exclusively(engine, "chunks of zoo", wait_s=0):
+    with pytest.raises(ZeroDivisionError), hold_lock(engine, "chunks of zoo", wait_s=0):
         raise ZeroDivisionError
-    with exclusively(engine, "chunks of zoo", wait_s=0):
+    with hold_lock(engine, "chunks of zoo", wait_s=0):
         pass
 
 
 def test_sharers_hold_a_lock_together_but_not_beside_an_exclusive_holder(engine: Engine) -> None:
     with (
-        exclusively(engine, "v", wait_s=0, shared=True),
-        exclusively(engine, "v", wait_s=0, shared=True),
-        pytest.raises(ServiceError, match="v is in the hands of"),
-        exclusively(engine, "v", wait_s=0),
+        hold_lock(engine, "v", wait_s=0, shared=True),
+        hold_lock(engine, "v", wait_s=0, shared=True),
+        pytest.raises(ServiceError, match="v has been locked by"),
+        hold_lock(engine, "v", wait_s=0),
     ):
         pass
     with (
-        exclusively(engine, "v", wait_s=0),
+        hold_lock(engine, "v", wait_s=0),
         pytest.raises(ServiceError),
-        exclusively(engine, "v", wait_s=0, shared=True),
+        hold_lock(engine, "v", wait_s=0, shared=True),
     ):
         pass
 
@@ -105,20 +105,20 @@ def test_a_killed_holder_frees_its_lock_at_once(engine: Engine, database: URL) -
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(ServiceError, match="the other run"), exclusively(engine, "chunks of zoo", wait_s=0.1):
+        with pytest.raises(ServiceError, match="the other run"), hold_lock(engine, "chunks of zoo", wait_s=0.1):
             pass
     finally:
         holder.send_signal(signal.SIGKILL)
         holder.communicate()
-    with exclusively(engine, "chunks of zoo", wait_s=5):
+    with hold_lock(engine, "chunks of zoo", wait_s=5):
         pass
 
 
 def test_no_limit_of_a_wait_is_left_on_pooled_connections(engine: Engine) -> None:
     with (
-        exclusively(engine, "v", wait_s=0),
+        hold_lock(engine, "v", wait_s=0),
         pytest.raises(ServiceError),
-        exclusively(engine, "v", wait_s=0.05),
+        hold_lock(engine, "v", wait_s=0.05),
     ):
         pass
     opened = [engine.connect() for _ in range(5)]
@@ -128,7 +128,7 @@ def test_no_limit_of_a_wait_is_left_on_pooled_connections(engine: Engine) -> Non
 
 
 def test_no_transaction_is_open_while_a_lock_is_held(engine: Engine, admin: Engine) -> None:
-    with exclusively(engine, "v", wait_s=0), admin.connect() as connection:
+    with hold_lock(engine, "v", wait_s=0), admin.connect() as connection:
         states = connection.scalars(
             text("SELECT state FROM pg_stat_activity WHERE datname = :name"), {"name": engine.url.database}
         ).all()

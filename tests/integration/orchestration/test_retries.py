@@ -98,12 +98,12 @@ def test_what_the_caller_did_wrong_is_not_tried_again(zoo: Engine, tmp_path: Pat
 def test_a_second_run_of_a_project_waits_so_long_and_then_says_who_holds_it(
     zoo: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rag_assets.db.locks import exclusively
+    from rag_assets.db.locks import hold_lock
 
     monkeypatch.setenv("RAG_ASSETS_LOCK_WAIT_S", "0.2")
-    with exclusively(zoo, "raw_documents of zoo", wait_s=1):
+    with hold_lock(zoo, "raw_documents of zoo", wait_s=1):
         result = run(key="zoo", only=["raw_documents"])
-    assert "raw_documents of zoo is in the hands of rag_assets (backend" in errors(result)[0]
+    assert "raw_documents of zoo has been locked by rag_assets (backend" in errors(result)[0]
     assert retries(result) == 0, "it has waited already"
     assert errors(run(key="zoo", only=["raw_documents"])) == []
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from rag_assets.db.locks import exclusively
+from rag_assets.db.locks import hold_lock
 from rag_assets.settings.settings import Settings
 from tests.support.crashes import Child, Ended, Forker, forker, materialize
 from tests.support.fakes import ENCODERS
@@ -254,10 +254,10 @@ def test_waiting_run_says_who_holds_the_project(
     add_project(engine, "zoo", folder)
     hasty = child(settings, tmp_path)
     hasty.env["RAG_ASSETS_LOCK_WAIT_S"] = "0.2"
-    with exclusively(engine, "chunks of zoo", wait_s=0):
+    with hold_lock(engine, "chunks of zoo", wait_s=0):
         [ended] = children.run(hasty)
     assert ended.errors
-    assert all("chunks of zoo is in the hands of rag_assets (backend" in error for error in ended.errors), ended.errors
+    assert all("chunks of zoo has been locked by rag_assets (backend" in error for error in ended.errors), ended.errors
     [ended] = children.run(hasty)
     assert ended.errors == []
     found = finished(engine)

@@ -107,10 +107,10 @@ def test_a_removed_project_comes_back_with_ingest(built: Engine, cli: Cli, folde
 def test_purging_waits_for_a_run_that_has_the_project_and_says_who(
     built: Engine, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rag_assets.db.locks import exclusively
+    from rag_assets.db.locks import hold_lock
 
     monkeypatch.setenv("RAG_ASSETS_LOCK_WAIT_S", "0.1")
-    with exclusively(built, "chunks of zoo", wait_s=1):
+    with hold_lock(built, "chunks of zoo", wait_s=1):
         error = cli("projects", "remove", "zoo", "--purge").error(3)
-    assert "chunks of zoo is in the hands of rag_assets" in error
+    assert "chunks of zoo has been locked by rag_assets" in error
     assert rows(built, "SELECT count(*) FROM rag.projects") == [(2,)]

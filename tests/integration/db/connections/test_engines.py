@@ -12,18 +12,19 @@ from sqlalchemy.exc import OperationalError
 from rag_assets.db.connections.engines import direct_engine, make_async_engine, make_engine
 from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.connections.pool import pool_statistics
-from rag_assets.db.connections.pooler import link_of
-from rag_assets.db.connections.urls import names_pooler
+from rag_assets.db.connections.pooler import get_connection_setup
+from rag_assets.db.connections.urls import looks_like_pooler
 from rag_assets.db.database import (
+    close_async_engines,
+    close_engines,
     dispose_async_engines,
     dispose_engines,
     new_engine,
     shared_async_engine,
     shared_engine,
 )
-from rag_assets.db.locks import exclusively
+from rag_assets.db.locks import hold_lock
 from rag_assets.db.schema import migrations
-from rag_assets.db.shutdown import close_async_engines, close_engines
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.settings.settings import Settings, load_settings
 
@@ -85,7 +86,7 @@ def test_a_statement_that_takes_too_long_is_ended(database: URL) -> None:
     with engine.connect() as connection, pytest.raises(OperationalError, match="statement timeout"):
         connection.execute(text("SELECT pg_sleep(600)"))
     # Whatever a search sets for itself is its own; what an index build or a lock needs is set back.
-    with exclusively(engine, "zoo", wait_s=1):
+    with hold_lock(engine, "zoo", wait_s=1):
         pass
     with engine.connect() as connection:
         assert connection.scalar(text("SHOW statement_timeout")) == "100ms"
@@ -95,9 +96,9 @@ def test_a_statement_that_takes_too_long_is_ended(database: URL) -> None:
 def test_a_wait_for_a_lock_is_not_a_statement_that_takes_too_long(database: URL, engine: Engine) -> None:
     limited = make_engine(database, options=EngineOptions(statement_timeout_s=0.1, lock_timeout_s=0.05))
     with (
-        exclusively(engine, "zoo", wait_s=1),
+        hold_lock(engine, "zoo", wait_s=1),
         pytest.raises(ServiceError, match=r"for more than 0\.4 s"),
-        exclusively(limited, "zoo", wait_s=0.4),
+        hold_lock(limited, "zoo", wait_s=0.4),
     ):
         pass
     limited.dispose()
@@ -117,7 +118,7 @@ def test_tls_is_made_of_the_settings(settings: Settings, monkeypatch: pytest.Mon
     for name, value in tls.items():
         monkeypatch.setenv(f"RAG_ASSETS_{name}", value)
     for role in ("read", "write", "direct"):
-        arguments = EngineOptions.of(load_settings(), role).engine_arguments()["connect_args"]  # type: ignore[arg-type]
+        arguments = EngineOptions.from_settings(load_settings(), role).engine_arguments()["connect_args"]  # type: ignore[arg-type]
         assert {name: arguments[name] for name in ("sslmode", "sslrootcert", "sslcert", "sslkey")} == {
             name.lower().replace("_", "", 1).replace("root_", "root"): value for name, value in tls.items()
         }
@@ -158,7 +159,7 @@ def test_an_address_that_cannot_be_is_named_without_its_password(
     ],
 )
 def test_poolers_are_known_by_their_addresses(url: str, pooled: bool) -> None:
-    assert names_pooler(make_url(url)) is pooled
+    assert looks_like_pooler(make_url(url)) is pooled
 
 
 def test_a_direct_address_is_used_for_locks_wherever_it_is_set(database: URL, engine: Engine) -> None:
@@ -167,7 +168,7 @@ def test_a_direct_address_is_used_for_locks_wherever_it_is_set(database: URL, en
     direct = direct_engine(other, "a lock")
     assert direct is not other
     assert direct is direct_engine(other, "another lock")
-    link = link_of(direct)
+    link = get_connection_setup(direct)
     assert link is not None
     assert link.options.application_name == "rag_assets direct"
     other.dispose()
@@ -178,7 +179,7 @@ def test_an_engine_that_was_made_elsewhere_is_its_own_direct_one(database: URL) 
     from sqlalchemy import create_engine
 
     engine = create_engine(database)
-    with exclusively(engine, "zoo", wait_s=1):
+    with hold_lock(engine, "zoo", wait_s=1):
         pass
     engine.dispose()
 

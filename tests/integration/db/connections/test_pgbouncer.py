@@ -10,10 +10,10 @@ from sqlalchemy.exc import OperationalError
 
 from rag_assets.db.connections.engines import direct_engine, make_async_engine, make_engine
 from rag_assets.db.connections.options import EngineOptions
-from rag_assets.db.connections.pooler import link_of
-from rag_assets.db.connections.retry import reading, writing_async
+from rag_assets.db.connections.pooler import get_connection_setup
+from rag_assets.db.connections.retry import run_read, run_write_async
 from rag_assets.db.database import dispose_engines
-from rag_assets.db.locks import exclusively
+from rag_assets.db.locks import hold_lock
 from rag_assets.errors import ServiceError, UsageError
 from tests.support.pgbouncer import needs_pgbouncer, pooled
 
@@ -42,7 +42,7 @@ def engine_through(through: URL) -> Iterator[Engine]:
 
 
 def is_pooled(engine: Engine) -> bool:
-    link = link_of(engine)
+    link = get_connection_setup(engine)
     assert link is not None
     return link.is_pooled(engine)
 
@@ -102,7 +102,7 @@ def test_timeouts_hold_in_each_transaction_and_stay_in_no_session(engine_through
 def test_a_lock_without_another_address_is_a_clear_error(engine_through: Engine) -> None:
     with (
         pytest.raises(UsageError, match=r"the lock 'zoo' needs a session of its own.*RAG_ASSETS_DIRECT_DATABASE_URL"),
-        exclusively(engine_through, "zoo", wait_s=1),
+        hold_lock(engine_through, "zoo", wait_s=1),
     ):
         pytest.fail("held in a session that others get")
 
@@ -110,12 +110,12 @@ def test_a_lock_without_another_address_is_a_clear_error(engine_through: Engine)
 def test_a_lock_is_held_past_the_pooler(through: URL, database: URL, engine: Engine) -> None:
     pooled_engine = make_engine(through, options=replace(LIMITED, direct_url=database))
     with (
-        exclusively(pooled_engine, "zoo", wait_s=1),
+        hold_lock(pooled_engine, "zoo", wait_s=1),
         pytest.raises(ServiceError, match="rag_assets direct"),
-        exclusively(engine, "zoo", wait_s=0.1),
+        hold_lock(engine, "zoo", wait_s=0.1),
     ):
         pass
-    with exclusively(engine, "zoo", wait_s=0):
+    with hold_lock(engine, "zoo", wait_s=0):
         pass
     pooled_engine.dispose()
     dispose_engines()
@@ -125,7 +125,7 @@ def test_another_address_that_is_a_pooler_too_is_a_clear_error(through: URL) -> 
     engine = make_engine(through, options=replace(LIMITED, direct_url=through))
     with (
         pytest.raises(UsageError, match="which RAG_ASSETS_DIRECT_DATABASE_URL names, is a pooler too"),
-        exclusively(engine, "zoo", wait_s=1),
+        hold_lock(engine, "zoo", wait_s=1),
     ):
         pass
     engine.dispose()
@@ -135,13 +135,13 @@ def test_another_address_that_is_a_pooler_too_is_a_clear_error(through: URL) -> 
 def test_a_session_that_ends_behind_the_pooler_is_done_without(
     engine_through: Engine, database: URL, admin: Engine
 ) -> None:
-    assert reading(engine_through, backends) > 0
+    assert run_read(engine_through, backends) > 0
     with admin.connect() as connection:
         connection.execute(
             text("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = :name"),
             {"name": database.database},
         )
-    assert reading(engine_through, backends) > 0
+    assert run_read(engine_through, backends) > 0
 
 
 def test_tls_is_insisted_on(through: URL) -> None:
@@ -161,7 +161,7 @@ def test_many_tasks_share_the_few_sessions_of_the_pooler(through: URL, engine: E
 
     async def use() -> None:
         asynchronous = make_async_engine(through, options=EngineOptions(pool_size=10))
-        await asyncio.gather(*(writing_async(asynchronous, add) for _ in range(100)))
+        await asyncio.gather(*(run_write_async(asynchronous, add) for _ in range(100)))
         await asynchronous.dispose()
 
     asyncio.run(use())

@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from rag_assets.db.connections.engines import make_async_engine, make_engine
 from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.connections.pool import pool_statistics
-from rag_assets.db.connections.retry import reading, reading_async
-from rag_assets.db.shutdown import close_async_engine, close_engine
+from rag_assets.db.connections.retry import run_read, run_read_async
+from rag_assets.db.database import close_async_engine, close_engine
 from rag_assets.errors import ServiceError
 
 ONE = EngineOptions(pool_size=1, pool_timeout_s=60)
@@ -112,7 +112,7 @@ def test_a_client_that_gives_up_leaves_the_queue(database: URL) -> None:
     async def use() -> None:
         engine = make_async_engine(database, options=ONE)
         async with engine.connect():
-            waiting = [asyncio.create_task(reading_async(engine, lambda c: c.scalar(text("SELECT 1")))) for _ in "ab"]
+            waiting = [asyncio.create_task(run_read_async(engine, lambda c: c.scalar(text("SELECT 1")))) for _ in "ab"]
             while pool_statistics(engine).waiting < 2:
                 await asyncio.sleep(0.005)
             waiting[0].cancel()
@@ -129,7 +129,7 @@ def test_a_connection_given_to_a_client_that_just_gave_up_goes_to_the_next(datab
     async def use() -> None:
         engine = make_async_engine(database, options=ONE)
         held = await engine.connect()
-        waiting = [asyncio.create_task(reading_async(engine, lambda c: c.scalar(text("SELECT 1")))) for _ in "ab"]
+        waiting = [asyncio.create_task(run_read_async(engine, lambda c: c.scalar(text("SELECT 1")))) for _ in "ab"]
         while pool_statistics(engine).waiting < 2:
             await asyncio.sleep(0.005)
         giving = asyncio.create_task(held.close())
@@ -167,7 +167,7 @@ def test_who_waits_does_not_hang_when_connecting_fails_for_those_ahead(database:
 def test_readers_and_writers_do_not_wait_for_each_other(database: URL, one: Engine) -> None:
     reader = make_engine(database, options=ONE)
     with one.connect():
-        assert reading(reader, lambda c: c.scalar(text("SELECT 1"))) == 1
+        assert run_read(reader, lambda c: c.scalar(text("SELECT 1"))) == 1
     reader.dispose()
 
 
@@ -181,7 +181,7 @@ def test_what_is_in_flight_may_end_and_nothing_new_begins(one: Engine) -> None:
 
     def ask(seconds: float) -> None:
         try:
-            said.append(reading(one, sleep, seconds))
+            said.append(run_read(one, sleep, seconds))
         except ServiceError as error:
             said.append(str(error))
 
@@ -204,7 +204,7 @@ def test_what_is_in_flight_may_end_and_nothing_new_begins(one: Engine) -> None:
 def test_what_does_not_end_in_time_is_cancelled(database: URL, admin: Engine) -> None:
     async def use() -> tuple[int, float]:
         engine = make_async_engine(database, options=ONE)
-        task = asyncio.create_task(reading_async(engine, sleep, 600))
+        task = asyncio.create_task(run_read_async(engine, sleep, 600))
         while pool_statistics(engine).in_use == 0:
             await asyncio.sleep(0.005)
         started = time.monotonic()
@@ -228,7 +228,7 @@ def test_a_statement_that_hangs_in_a_thread_is_cancelled_too(one: Engine) -> Non
 
     def ask() -> None:
         try:
-            reading(one, sleep, 600)
+            run_read(one, sleep, 600)
         except DBAPIError as error:
             said.append(str(error.orig))
 

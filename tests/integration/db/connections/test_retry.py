@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from rag_assets.db.connections.engines import make_async_engine, make_engine
 from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.connections.pool import pool_statistics
-from rag_assets.db.connections.retry import reading, reading_async, rewriting, writing, writing_async
+from rag_assets.db.connections.retry import run_idempotent_write, run_read, run_read_async, run_write, run_write_async
 from rag_assets.db.connections.urls import DRIVER
 from rag_assets.db.server.server import EmbeddedServer
 from rag_assets.errors import ServiceError
@@ -73,19 +73,19 @@ def test_a_read_on_connections_that_broke_in_the_pool_is_done_again(
     for connection in opened:
         connection.close()
     assert kill(admin, database) == 3
-    assert [reading(reader, count_projects) for _ in range(4)] == [0, 0, 0, 0]
+    assert [run_read(reader, count_projects) for _ in range(4)] == [0, 0, 0, 0]
     statistics = pool_statistics(reader)
     # One failure tells that they all are broken: nobody runs into the others.
     assert (statistics.opened, statistics.recycled, statistics.in_use) == (4, 1, 0)
 
 
 def test_a_read_whose_connection_is_killed_under_it_is_done_again(reader: Engine) -> None:
-    assert reading(reader, Breaking(2, count_projects)) == 0
+    assert run_read(reader, Breaking(2, count_projects)) == 0
 
 
 def test_a_write_that_was_not_being_committed_is_done_again_and_once(engine: Engine) -> None:
-    assert writing(engine, Breaking(2, lambda connection: add_project(connection, "zoo"))) == 1
-    assert reading(engine, count_projects) == 1
+    assert run_write(engine, Breaking(2, lambda connection: add_project(connection, "zoo"))) == 1
+    assert run_read(engine, count_projects) == 1
 
 
 def test_a_conflict_of_two_writers_is_done_again(engine: Engine) -> None:
@@ -102,7 +102,7 @@ def test_a_conflict_of_two_writers_is_done_again(engine: Engine) -> None:
                 first_time.discard(first)
                 both.wait(timeout=20)
 
-    threads = [threading.Thread(target=writing, args=(engine, add_to_both, id_)) for id_ in (1, 2)]
+    threads = [threading.Thread(target=run_write, args=(engine, add_to_both, id_)) for id_ in (1, 2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -135,21 +135,21 @@ def test_a_write_that_broke_while_being_committed_is_told_and_not_done_again(eng
         calls.append("called")
         return add_project(connection, "zoo")
 
-    with pytest.raises(ServiceError, match=r"broke while the work was being committed.*is not known"):
-        writing(engine, operation)
+    with pytest.raises(ServiceError, match=r"broke during COMMIT.*is not known"):
+        run_write(engine, operation)
     assert calls == ["called"]
 
 
 def test_the_async_forms_do_the_same(database: URL, admin: Engine, engine: Engine) -> None:
     async def use() -> list[int]:
         asynchronous = make_async_engine(database, options=READER)
-        results = [await reading_async(asynchronous, count_projects)]
+        results = [await run_read_async(asynchronous, count_projects)]
         kill(admin, database)
-        results.append(await reading_async(asynchronous, Breaking(1, count_projects)))
-        results.append(await writing_async(asynchronous, Breaking(1, lambda c: add_project(c, "zoo"))))
+        results.append(await run_read_async(asynchronous, Breaking(1, count_projects)))
+        results.append(await run_write_async(asynchronous, Breaking(1, lambda c: add_project(c, "zoo"))))
         await asyncio.to_thread(break_at_commit, engine)
         with pytest.raises(ServiceError, match="is not known"):
-            await writing_async(asynchronous, add_project, "sea")
+            await run_write_async(asynchronous, add_project, "sea")
         await asynchronous.dispose()
         return results
 
@@ -164,7 +164,7 @@ def test_an_error_of_the_statement_is_raised_at_once_without_its_values(engine: 
         connection.execute(text("SELECT 1 / 0 + length(:secret)"), {"secret": "hunter2"})
 
     with pytest.raises(DBAPIError) as raised:
-        writing(engine, wrong)
+        run_write(engine, wrong)
     assert len(calls) == 1
     assert "division by zero" in str(raised.value)
     assert "hunter2" not in str(raised.value)
@@ -176,14 +176,14 @@ def test_a_server_that_stays_away_is_an_error_in_time() -> None:
     )
     started = time.monotonic()
     with pytest.raises(ServiceError, match=r"does not answer: .*refused.* \(\d+ attempts in"):
-        reading(engine, count_projects)
+        run_read(engine, count_projects)
     assert 0.1 < time.monotonic() - started < 20
 
 
 def test_a_wrong_password_is_not_tried_again(database: URL) -> None:
     engine = make_engine(database.set(password="wrong"), options=READER)
     with pytest.raises(ServiceError, match=r"refuses the connection: .*password") as raised:
-        reading(engine, count_projects)
+        run_read(engine, count_projects)
     assert "attempts" not in str(raised.value)
 
 
@@ -196,7 +196,7 @@ def test_a_primary_that_lost_its_role_is_left(engine: Engine, admin: Engine, dat
     with admin.connect() as connection:
         connection.execute(text(f"ALTER DATABASE {database.database} RESET default_transaction_read_only"))
     # A new connection reaches one that writes.
-    assert writing(old, add_project, "zoo") == 1
+    assert run_write(old, add_project, "zoo") == 1
     old.dispose()
 
 
@@ -205,7 +205,7 @@ def test_work_goes_on_across_a_restart_of_the_server(tmp_path: Path) -> None:
     url = make_url(server.ensure_running()).set(drivername=DRIVER)
     engine = make_engine(url, options=EngineOptions(retry_s=60))
     try:
-        writing(engine, lambda c: c.execute(text("CREATE TABLE done (n int PRIMARY KEY)")) and None)
+        run_write(engine, lambda c: c.execute(text("CREATE TABLE done (n int PRIMARY KEY)")) and None)
         restarted = threading.Event()
 
         def restart() -> None:
@@ -220,7 +220,7 @@ def test_work_goes_on_across_a_restart_of_the_server(tmp_path: Path) -> None:
         acknowledged: list[int] = []
         for n in range(2000):
             try:
-                writing(engine, write, n)
+                run_write(engine, write, n)
             except ServiceError as error:
                 assert "is not known" in str(error)  # noqa: PT017 - most often it is not raised
             else:
@@ -253,7 +253,7 @@ def test_a_cancelled_caller_ends_its_statement_and_gives_its_connection_back(dat
 
     async def use() -> None:
         engine = make_async_engine(database, options=READER)
-        for read_or_write in (reading_async, writing_async):
+        for read_or_write in (run_read_async, run_write_async):
             task = asyncio.create_task(read_or_write(engine, sleep))
             while not await asyncio.to_thread(sleeping):
                 await asyncio.sleep(0.01)
@@ -263,7 +263,7 @@ def test_a_cancelled_caller_ends_its_statement_and_gives_its_connection_back(dat
             assert pool_statistics(engine).in_use == 0
             while await asyncio.to_thread(sleeping):
                 await asyncio.sleep(0.01)
-        assert await reading_async(engine, count_projects) == 0
+        assert await run_read_async(engine, count_projects) == 0
         await engine.dispose()
 
     asyncio.run(asyncio.wait_for(use(), timeout=60))
@@ -285,6 +285,6 @@ def test_a_caller_that_is_ended_by_a_signal_leaves_no_statement_behind(engine: E
         connection.execute(text("SELECT pg_sleep(600)"))
 
     with pytest.raises(Interrupted), interrupted(lambda: until(True)):
-        rewriting(engine, sleep)
+        run_idempotent_write(engine, sleep)
     until(False)
-    assert reading(engine, count_projects) == 0
+    assert run_read(engine, count_projects) == 0

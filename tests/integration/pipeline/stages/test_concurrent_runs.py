@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rag_assets.db.locks import exclusively
+from rag_assets.db.locks import hold_lock
 from rag_assets.db.spaces.spaces import ensure_space
 from rag_assets.errors import IntegrityError, ServiceError
 from rag_assets.pipeline.audit import latency
@@ -53,7 +53,7 @@ def test_a_lock_is_waited_for_no_longer_than_the_settings_say(
     steps.chunks("begun")
     monkeypatch.setattr(concurrent_runs, "BETWEEN_STEPS", timedelta())
     steps.settings = steps.settings.model_copy(update={"lock_wait_s": 1.0})
-    with exclusively(steps.engine, "chunks of begun", wait_s=0):
+    with hold_lock(steps.engine, "chunks of begun", wait_s=0):
         started = time.monotonic()
         with pytest.raises(IntegrityError, match="does not serve yet"):
             steps.live()

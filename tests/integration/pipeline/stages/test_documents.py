@@ -274,11 +274,11 @@ def test_second_run_says_who_holds_the_project(steps: Steps, folder: Path) -> No
     write(folder / "a.md", "a")
     steps.project("zoo", folder)
     steps.settings = steps.settings.model_copy(update={"lock_wait_s": 0.1})
-    from rag_assets.db.locks import exclusively
+    from rag_assets.db.locks import hold_lock
 
     with (
-        exclusively(steps.engine, "raw_documents of zoo", wait_s=1),
-        pytest.raises(ServiceError, match=r"raw_documents of zoo is in the hands of rag_assets \(backend \d+"),
+        hold_lock(steps.engine, "raw_documents of zoo", wait_s=1),
+        pytest.raises(ServiceError, match=r"raw_documents of zoo has been locked by rag_assets \(backend \d+"),
     ):
         steps.documents("zoo")
     steps.documents("zoo")

@@ -262,11 +262,11 @@ def test_unknown_and_live_spaces_cannot_be_retired(steps: Steps, zoo: Path) -> N
 
 
 def test_a_space_that_a_run_writes_to_is_not_dropped_under_it(steps: Steps, flipped: Path) -> None:
-    from rag_assets.db.locks import exclusively
+    from rag_assets.db.locks import hold_lock
 
     settings = steps.settings.model_copy(update={"lock_wait_s": 0.2})
-    with exclusively(steps.engine, "vectors of space 1", wait_s=1, shared=True):
-        with pytest.raises(ServiceError, match="vectors of space 1 is in the hands of"):
+    with hold_lock(steps.engine, "vectors of space 1", wait_s=1, shared=True):
+        with pytest.raises(ServiceError, match="vectors of space 1 has been locked by"):
             flip.retire(steps.engine, settings, 1)
         age(steps, 1, 8)
         # A run has no time to wait for another one: the next will do it.

@@ -19,11 +19,11 @@ from sqlalchemy.exc import OperationalError
 
 from rag_assets.db.connections.engines import DRIVER, make_engine
 from rag_assets.db.connections.options import EngineOptions
-from rag_assets.db.connections.retry import writing
+from rag_assets.db.connections.retry import run_write
 from rag_assets.db.index.build import IndexBuildOptions, ensure_index, rebuild_index
 from rag_assets.db.index.definition import create_index, index_name
 from rag_assets.db.index.state import IndexState
-from rag_assets.db.locks import exclusively
+from rag_assets.db.locks import hold_lock
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.schema import migrations
 from rag_assets.db.server.server import EmbeddedServer
@@ -244,7 +244,7 @@ def test_whoever_waits_for_the_builder_is_nothing_that_the_builder_waits_for(
 
 def test_a_builder_does_not_wait_longer_for_another_one_than_it_may(engine: Engine) -> None:
     made = space_of(engine)
-    with exclusively(engine, f"index of space {made.id}", wait_s=1), pytest.raises(ServiceError, match="index of"):
+    with hold_lock(engine, f"index of space {made.id}", wait_s=1), pytest.raises(ServiceError, match="index of"):
         ensure_index(engine, made, IndexBuildOptions(wait_s=0.1))
 
 
@@ -281,7 +281,7 @@ def test_a_change_of_the_schema_and_a_vacuum_in_the_middle_of_a_build_both_succe
 
     def change() -> None:
         # Where the server ends one of two that wait for each other, that one begins anew; migrations do too.
-        writing(patient, alter)
+        run_write(patient, alter)
         done.append("changed")
 
     def vacuum() -> None:
