@@ -31,7 +31,8 @@ class Note(Identified, Embeddable, Timestamped, SoftDeleted, Base):
 
 
 def install_notes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install_package(folder, monkeypatch, "keeper", CODE, {"notes": "keeper:Note"}, ENTRY_POINT_GROUP)
+    # Not the name of the package in the docs: a loaded model is cached by its entry point.
+    install_package(folder, monkeypatch, "lighthouse", CODE, {"notes": "lighthouse:Note"}, ENTRY_POINT_GROUP)
 
 
 def create_notes(engine: Engine) -> None:

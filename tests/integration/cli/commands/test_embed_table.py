@@ -29,7 +29,7 @@ TEXTS = ("The keeper feeds the whale.", "High water is at six.", "The lamp needs
 def notes(
     settings: Settings, engine: Engine, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Sequence[str]], None]:
-    """An installation with the package `keeper`; call it to add notes."""
+    """An installation with the package `lighthouse`; call it to add notes."""
     install_notes(tmp_path, monkeypatch)
     monkeypatch.setattr(rag_assets.definitions, "defs", build_definitions(resources={"embedder": FakeEmbedder()}))
 
@@ -129,7 +129,7 @@ def test_without_its_package_a_space_is_left_alone(
     filled: Any, engine: Engine, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert cli("embed", "notes").code == 0
-    (tmp_path / "keeper-1.0.dist-info" / "entry_points.txt").unlink()
+    (tmp_path / "lighthouse-1.0.dist-info" / "entry_points.txt").unlink()
     # The path changes, so that the entry points are read again.
     monkeypatch.syspath_prepend(tmp_path / "elsewhere")
     assert cli("maintain", "--json").json["orphans_removed"] == 0

@@ -2,15 +2,18 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Engine, inspect
+from sqlalchemy import URL, Column, Engine, Integer, Table, inspect
 from sqlalchemy.exc import IntegrityError
 
 from rag_assets.db.connections.engines import make_engine
+from rag_assets.db.models import Base
 from rag_assets.db.models.embeddings import DEFAULT_OVERSAMPLING
 from rag_assets.db.schema import migrations
+from rag_assets.db.spaces.registered_tables import ENTRY_POINT_GROUP
 from rag_assets.errors import UsageError
 from rag_assets.repositories import (
     NewMessage,
@@ -23,6 +26,7 @@ from rag_assets.repositories import (
     SyncUsers,
 )
 from tests.support.check_runs import look, red
+from tests.support.packages import install_package
 from tests.support.rows import definition, fill, space_of
 from tests.support.runs import rows, run
 
@@ -69,6 +73,41 @@ def test_a_difference_between_models_and_database_is_an_error_that_shows_it(engi
         connection.exec_driver_sql("ALTER TABLE rag.documents ADD COLUMN extra text")
     with pytest.raises(UsageError, match="extra"):
         migrations.check(engine)
+
+
+BEACONS = """
+from sqlalchemy import MetaData
+from sqlalchemy.orm import DeclarativeBase
+
+from rag_assets.tables import Embeddable, Identified, Timestamped
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(schema="rag")
+
+
+class Beacon(Identified, Embeddable, Timestamped, Base):
+    __tablename__ = "beacons"
+"""
+
+
+def test_a_table_of_another_package_is_no_difference_and_a_leftover_table_is_one(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE rag.beacons (id uuid PRIMARY KEY)")
+    with pytest.raises(UsageError, match="beacons"):
+        migrations.check(engine)
+    install_package(tmp_path, monkeypatch, "beacons", BEACONS, {"beacons": "beacons:Beacon"}, ENTRY_POINT_GROUP)
+    assert "No new upgrade operations" in migrations.check(engine)
+
+
+def test_a_table_that_another_package_adds_to_our_metadata_is_no_difference(engine: Engine) -> None:
+    other = Table("others", Base.metadata, Column("id", Integer, primary_key=True))
+    try:
+        assert "No new upgrade operations" in migrations.check(engine)
+    finally:
+        Base.metadata.remove(other)
 
 
 def test_each_step_down_and_up_again_works_on_tables_with_rows(built: Engine) -> None:
