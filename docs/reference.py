@@ -206,17 +206,16 @@ def dagster_page() -> str:
     jobs = [(f"`{job.name}`", job.description or "") for job in defs.jobs or []]
     parts += ["## Jobs", table(("job", ""), jobs)]
     schedules = [
-        (f"`{one.name}`", f"`{one.cron_schedule}`", one.description or "")
+        (f"`{one.name}`", f"`{one.cron_schedule}`")
         for one in defs.schedules or []
         if isinstance(one, dg.ScheduleDefinition)
     ]
-    parts += ["## Schedules", table(("schedule", "cron by default", ""), schedules)]
-    sensors = [
-        (f"`{one.name}`", one.description or "") for one in defs.sensors or [] if isinstance(one, dg.SensorDefinition)
-    ]
-    parts += ["## Sensors", table(("sensor", ""), sensors)]
+    parts += ["## Schedules", table(("schedule", "cron by default"), schedules)]
+    sensors = [f"`{one.name}`" for one in defs.sensors or [] if isinstance(one, dg.SensorDefinition)]
+    parts += ["## Sensors", ", ".join(sensors)]
     parts.append(
-        "Schedules and sensors are off until they are turned on in the UI, or by `RAG_ASSETS_AUTOMATION=true`."
+        "Schedules and sensors are off until they are turned on in the UI, or by `RAG_ASSETS_AUTOMATION=true`. "
+        "[Projects and schedules](../guides/projects.md#schedules-and-sensors) says what each does."
     )
     return "\n\n".join(parts)
 
