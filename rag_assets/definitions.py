@@ -1,4 +1,4 @@
-"""The code location of an installation: the pipeline of the environment's settings, and nothing beside it."""
+"""The code location of the command line and `rag-assets ui`: one pipeline with the environment's settings."""
 
 import dagster as dg
 
@@ -6,6 +6,6 @@ from rag_assets.orchestration.build import build_definitions
 
 defs = dg.Definitions.merge(
     build_definitions(),
-    # Each step waits for the one before: processes of their own would only cost.
+    # The steps run one after the other, so a process for each would only cost time.
     dg.Definitions(executor=dg.in_process_executor),
 )

@@ -125,7 +125,7 @@ def engine(database: URL) -> Iterator[Engine]:
 @pytest.fixture
 def settings(database: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """An installation of its own: state folder, DAGSTER_HOME and database, by environment, as a user sets them."""
-    monkeypatch.setattr(latency, "CERTIFIED_AT", PROBED)
+    monkeypatch.setattr(latency, "MEASURED_VECTORS", PROBED)
     return install(database, tmp_path, monkeypatch)
 
 

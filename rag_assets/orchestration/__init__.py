@@ -1,1 +1,1 @@
-"""Everything of Dagster: assets, checks, automation, IO manager, resources, run storage, component."""
+"""Everything that knows Dagster: assets, checks, automation, IO manager, resources, run storage, component."""

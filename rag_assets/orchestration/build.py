@@ -1,4 +1,4 @@
-"""All that makes one pipeline, as definitions for a code location: the table of contents."""
+"""Build all definitions of one pipeline for a code location: the table of contents."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,31 +6,39 @@ from typing import Any
 import dagster as dg
 
 from rag_assets.errors import UsageError, unknown_name_message
-from rag_assets.orchestration.assets.attributes import described
-from rag_assets.orchestration.assets.chunks import chunks
-from rag_assets.orchestration.assets.corpus_map import corpus_map
-from rag_assets.orchestration.assets.documents import raw_documents
-from rag_assets.orchestration.assets.embeddings import embeddings
-from rag_assets.orchestration.assets.index import hnsw_index, live_space
-from rag_assets.orchestration.assets.memories import live_memories, memory_embeddings, memory_index
-from rag_assets.orchestration.assets.messages import live_messages, message_embeddings, message_index
+from rag_assets.orchestration.assets.attributes import add_attributes
+from rag_assets.orchestration.assets.chunks import chunks_asset
+from rag_assets.orchestration.assets.corpus_map import corpus_map_asset
+from rag_assets.orchestration.assets.documents import raw_documents_asset
+from rag_assets.orchestration.assets.embeddings import embeddings_asset
+from rag_assets.orchestration.assets.index import hnsw_index_asset, live_space_asset
+from rag_assets.orchestration.assets.memories import (
+    live_memories_asset,
+    memory_embeddings_asset,
+    memory_index_asset,
+)
+from rag_assets.orchestration.assets.messages import (
+    live_messages_asset,
+    message_embeddings_asset,
+    message_index_asset,
+)
 from rag_assets.orchestration.assets.registered_tables import table_assets
-from rag_assets.orchestration.automation.failure_notices import failed_runs
-from rag_assets.orchestration.automation.jobs import jobs_of
+from rag_assets.orchestration.automation.failure_notices import failed_runs_sensor
+from rag_assets.orchestration.automation.jobs import build_jobs
 from rag_assets.orchestration.automation.project_refresh import (
-    changed_sources,
-    nightly_refresh,
-    own_schedules,
-    project_partitions,
+    changed_sources_sensor,
+    nightly_refresh_schedule,
+    own_schedules_sensor,
+    project_partitions_sensor,
 )
 from rag_assets.orchestration.automation.schedules import (
-    nightly_memories,
-    nightly_table,
-    trailing_messages,
-    weekly_maintenance,
-    yesterdays_messages,
+    nightly_memories_schedule,
+    nightly_table_schedule,
+    trailing_messages_schedule,
+    weekly_maintenance_schedule,
+    yesterdays_messages_schedule,
 )
-from rag_assets.orchestration.automation.upstream_sensor import follow_upstreams
+from rag_assets.orchestration.automation.upstream_sensor import follow_upstreams_sensor
 from rag_assets.orchestration.checks.documents import document_checks
 from rag_assets.orchestration.checks.projects import project_checks
 from rag_assets.orchestration.checks.spaces import (
@@ -42,10 +50,10 @@ from rag_assets.orchestration.checks.spaces import (
     index_checks,
     live_space_checks,
 )
-from rag_assets.orchestration.io.manager import tables
+from rag_assets.orchestration.io.manager import table_io_manager
 from rag_assets.orchestration.resources.embedder import Embedder
 from rag_assets.orchestration.resources.postgres import Postgres
-from rag_assets.orchestration.scope import Pipeline
+from rag_assets.orchestration.scope import PipelineScope
 from rag_assets.settings.settings import Settings, resolve_settings
 
 
@@ -58,46 +66,50 @@ def build_definitions(
 ) -> dg.Definitions:
     """All assets, checks, jobs, schedules, sensors and resources of one pipeline, to merge into a code location.
 
-    `key_prefix` goes before the keys of the assets and, joined by "_", before all other names (`rag_ingest`,
-    `rag_postgres`), so that pipelines with different prefixes stand side by side. All assets are in the group
-    `group_name`, which is the prefix unless given. `settings` are those of this pipeline (of a mapping, what it does
-    not name is as in the environment); without them, those of the environment, read when they are used. Pipelines
-    beside each other need a database or a state folder each. `resources` take the place of ours, by the names
-    `postgres`, `embedder` and `tables`.
+    `key_prefix` is put before the keys of the assets and, joined by "_", before all other names (`rag_ingest`,
+    `rag_postgres`), so that pipelines with different prefixes can share a code location. All assets are in the group
+    `group_name`; without it, in a group named after the prefix. `settings` are those of this pipeline; what a mapping
+    does not name is taken from the environment. Without `settings`, those of the environment are read when they are
+    used. Each pipeline needs its own database or state folder. `resources` replace ours, by the names `postgres`,
+    `embedder` and `tables`.
 
-    Raises UsageError for a prefix, a group, a setting or a resource that cannot be.
+    Raises UsageError for an invalid prefix, group, setting or resource.
     """
-    pipeline = Pipeline(_parts(key_prefix), group_name, None if settings is None else resolve_settings(settings))
-    jobs, kinds = jobs_of(pipeline), pipeline.registered_kinds
+    scope = PipelineScope(
+        _prefix_parts(key_prefix), group_name, None if settings is None else resolve_settings(settings)
+    )
+    jobs, kinds = build_jobs(scope), scope.registered_kinds
     return dg.Definitions(
-        assets=described(
-            pipeline,
+        assets=add_attributes(
+            scope,
             [
-                raw_documents(pipeline),
-                chunks(pipeline),
-                embeddings(pipeline),
-                hnsw_index(pipeline),
-                live_space(pipeline),
-                message_embeddings(pipeline),
-                message_index(pipeline),
-                live_messages(pipeline),
-                memory_embeddings(pipeline),
-                memory_index(pipeline),
-                live_memories(pipeline),
-                corpus_map(pipeline),
-                *(asset for kind in kinds for asset in table_assets(pipeline, kind)),
+                raw_documents_asset(scope),
+                chunks_asset(scope),
+                embeddings_asset(scope),
+                hnsw_index_asset(scope),
+                live_space_asset(scope),
+                message_embeddings_asset(scope),
+                message_index_asset(scope),
+                live_messages_asset(scope),
+                memory_embeddings_asset(scope),
+                memory_index_asset(scope),
+                live_memories_asset(scope),
+                corpus_map_asset(scope),
+                *(asset for kind in kinds for asset in table_assets(scope, kind)),
             ],
         ),
         asset_checks=[
-            document_checks(pipeline),
-            project_checks(pipeline),
-            embeddings_checks(pipeline, CHUNKS),
-            index_checks(pipeline, CHUNKS),
-            live_space_checks(pipeline),
-            *(embeddings_checks(pipeline, MESSAGES), index_checks(pipeline, MESSAGES)),
-            *(embeddings_checks(pipeline, MEMORIES), index_checks(pipeline, MEMORIES)),
-            *(embeddings_checks(pipeline, checks_of_table(kind)) for kind in kinds),
-            *(index_checks(pipeline, checks_of_table(kind)) for kind in kinds),
+            document_checks(scope),
+            project_checks(scope),
+            embeddings_checks(scope, CHUNKS),
+            index_checks(scope, CHUNKS),
+            live_space_checks(scope),
+            embeddings_checks(scope, MESSAGES),
+            index_checks(scope, MESSAGES),
+            embeddings_checks(scope, MEMORIES),
+            index_checks(scope, MEMORIES),
+            *(embeddings_checks(scope, checks_of_table(kind)) for kind in kinds),
+            *(index_checks(scope, checks_of_table(kind)) for kind in kinds),
         ],
         jobs=[
             jobs.ingest,
@@ -108,47 +120,47 @@ def build_definitions(
             jobs.maintenance,
         ],
         schedules=[
-            nightly_refresh(pipeline, jobs),
-            yesterdays_messages(pipeline, jobs),
-            trailing_messages(pipeline, jobs),
-            nightly_memories(pipeline, jobs),
-            *(nightly_table(pipeline, jobs, kind) for kind in kinds),
-            weekly_maintenance(pipeline, jobs),
+            nightly_refresh_schedule(scope, jobs),
+            yesterdays_messages_schedule(scope, jobs),
+            trailing_messages_schedule(scope, jobs),
+            nightly_memories_schedule(scope, jobs),
+            *(nightly_table_schedule(scope, jobs, kind) for kind in kinds),
+            weekly_maintenance_schedule(scope, jobs),
         ],
         sensors=[
-            project_partitions(pipeline),
-            changed_sources(pipeline, jobs),
-            own_schedules(pipeline, jobs),
-            follow_upstreams(pipeline),
-            failed_runs(pipeline),
+            project_partitions_sensor(scope),
+            changed_sources_sensor(scope, jobs),
+            own_schedules_sensor(scope, jobs),
+            follow_upstreams_sensor(scope),
+            failed_runs_sensor(scope),
         ],
-        resources=_resources(pipeline, resources or {}),
+        resources=_resources(scope, resources or {}),
     )
 
 
-def _parts(key_prefix: str | Sequence[str] | None) -> tuple[str, ...]:
+def _prefix_parts(key_prefix: str | Sequence[str] | None) -> tuple[str, ...]:
     if key_prefix is None:
         return ()
-    # Anything else than a list is one part, for Pipeline to refuse where it is no name.
+    # What is neither a name nor a list becomes one part, which PipelineScope refuses with its message.
     return (key_prefix,) if isinstance(key_prefix, str) or not isinstance(key_prefix, Sequence) else tuple(key_prefix)
 
 
-def _resources(pipeline: Pipeline, given: Mapping[str, Any]) -> dict[str, Any]:
-    ours = {"postgres": Postgres(), "embedder": Embedder(), "tables": tables(pipeline)}
+def _resources(scope: PipelineScope, replacements: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = {"postgres": Postgres(), "embedder": Embedder(), "tables": table_io_manager(scope)}
     kinds: dict[str, tuple[type, ...]] = {
         "postgres": (Postgres,),
         "embedder": (Embedder,),
         "tables": (dg.IOManager, dg.ConfigurableIOManagerFactory),
     }
-    if not isinstance(given, Mapping):
-        raise UsageError(f"resources is a {type(given).__name__}; make it a mapping with {', '.join(ours)}.")
-    for name, resource in given.items():
-        if name not in ours:
-            raise UsageError(unknown_name_message(str(name), list(ours), "resource"))
-        wanted = kinds[name]
-        if not isinstance(resource, (*wanted, dg.ResourceDefinition)):
+    if not isinstance(replacements, Mapping):
+        raise UsageError(f"resources is a {type(replacements).__name__}; make it a mapping with {', '.join(defaults)}.")
+    for name, resource in replacements.items():
+        if name not in defaults:
+            raise UsageError(unknown_name_message(str(name), list(defaults), "resource"))
+        kind = kinds[name]
+        if not isinstance(resource, (*kind, dg.ResourceDefinition)):
             raise UsageError(
-                f"resources: {name} is a {type(resource).__name__}; give an instance of {wanted[0].__name__}, or of a "
-                f"subclass of it ({wanted[0].__module__})."
+                f"resources: {name} is a {type(resource).__name__}; give an instance of {kind[0].__name__}, or of a "
+                f"subclass of it ({kind[0].__module__})."
             )
-    return {pipeline.name(name): resource for name, resource in {**ours, **given}.items()}
+    return {scope.name(name): resource for name, resource in {**defaults, **replacements}.items()}

@@ -1,4 +1,4 @@
-"""The pipeline as a component of Dagster's, for a `defs.yaml`: `type: rag_assets.RagPipeline`."""
+"""The pipeline as a Dagster component, for a `defs.yaml`: `type: rag_assets.RagPipeline`."""
 
 import re
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ attributes:
   key_prefix: {prefix}
   group_name: {prefix}
   settings:
-    # By their names in small letters; what does not stand here is as in the environment (RAG_ASSETS_…).
-    # For a PostgreSQL of your own: database_url: "{{{{ env.DATABASE_URL }}}}"
+    # Setting names in lower case; what is not set here comes from the environment (RAG_ASSETS_…).
+    # For your own PostgreSQL: database_url: "{{{{ env.DATABASE_URL }}}}"
     state_dir: "{{{{ context.project_root }}}}/.rag_assets/{prefix}"
 """
 
@@ -35,14 +35,14 @@ def load(context: dg.ComponentLoadContext) -> RagPipeline:
     return RagPipeline(
         key_prefix="{prefix}",
         group_name="{prefix}",
-        # By their names in small letters; what does not stand here is as in the environment (RAG_ASSETS_…).
+        # Setting names in lower case; what is not set here comes from the environment (RAG_ASSETS_…).
         settings={{"state_dir": context.project_root / ".rag_assets" / "{prefix}"}},
     )
 """
 
 
 class RagPipelineScaffolder(Scaffolder):
-    """A pipeline that is called like its folder, with a state folder of its own: it loads as it is."""
+    """Writes a pipeline named after its folder, with its own state folder; it loads without further edits."""
 
     def scaffold(self, request: ScaffoldRequest[Any]) -> None:
         name = re.sub(r"\W", "_", request.target_path.stem, flags=re.ASCII)
@@ -60,43 +60,44 @@ class RagPipelineScaffolder(Scaffolder):
 
 @dg.scaffold_with(RagPipelineScaffolder)
 class RagPipeline(dg.Component, dg.Model, dg.Resolvable):
-    """Documents kept searchable by meaning in PostgreSQL: assets, checks, jobs, schedules and sensors.
+    """Documents kept searchable in PostgreSQL: assets, checks, jobs, schedules and sensors.
 
-    Several in one project need a prefix, and a database or a state folder, each.
+    Several in one project each need a prefix, and a database or a state folder.
     """
 
     key_prefix: str | list[str] | None = Field(
-        None, description="What goes before the keys of its assets, and before all its other names.", examples=["docs"]
+        None, description="Prefix of the asset keys and of all other names.", examples=["docs"]
     )
-    group_name: str | None = Field(None, description="The group of its assets; unset: as the prefix.")
+    group_name: str | None = Field(None, description="Group of the assets; unset: named after the prefix.")
     settings: dict[str, Any] = Field(
         {},
-        description="Settings by their names in small letters; what is not set is as in the environment.",
+        description="Settings by their names in lower case; what is not set comes from the environment.",
         examples=[{"database_url": "{{ env.DATABASE_URL }}", "time_zone": "Europe/Berlin"}],
     )
     resources: dict[str, str] = Field(
         {},
-        description="What takes the place of the resources postgres, embedder or tables: `package.module:name` of one, "
-        "or of a class that makes one.",
+        description="Replacements for the resources postgres, embedder or tables: `package.module:name` of an "
+        "instance, or of a class to instantiate.",
         examples=[{"embedder": "my_project.embedding:OurEmbedder"}],
     )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
-        # What a template names and nobody has set is None: without an address, all would go into an embedded database.
+        # A template for an unset variable gives None. Without this check, data would silently go into an embedded
+        # database when the variable of database_url is missing.
         empty = next((name for name, value in self.settings.items() if value in (None, "")), None)
         if empty is not None:
             raise UsageError(
-                f"settings: {empty} is empty; set the environment variable that it is read from, or take it out."
+                f"settings: {empty} is empty; set the environment variable that it is read from, or remove it."
             )
         return build_definitions(
             key_prefix=self.key_prefix,
             group_name=self.group_name,
             settings=self.settings or None,
-            resources=_named(self.resources),
+            resources=_import_resources(self.resources),
         )
 
 
-def _named(resources: Mapping[str, str]) -> dict[str, Any]:
+def _import_resources(resources: Mapping[str, str]) -> dict[str, Any]:
     found = {}
     for key, target in resources.items():
         module, _, name = target.partition(":")

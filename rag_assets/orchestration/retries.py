@@ -1,4 +1,4 @@
-"""Which errors a RetryPolicy may try again."""
+"""Which errors Dagster's retry policy may try again."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +9,8 @@ from rag_assets.errors import RagAssetsError
 
 
 @contextmanager
-def no_vain_retries() -> Iterator[None]:
-    """Dagster would try any error again; what the caller did wrong, or what guards the data, stays as it is."""
+def fail_without_retries() -> Iterator[None]:
+    """Turn errors that trying again cannot fix, such as wrong settings, into a dg.Failure without retries."""
     try:
         yield
     except RagAssetsError as error:

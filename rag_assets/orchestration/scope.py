@@ -1,4 +1,4 @@
-"""Where one pipeline stands in a code location: its names, its settings, its resources, apart from those of others."""
+"""The scope of one pipeline in a code location: its names, settings and resources, apart from those of others."""
 
 import re
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ import dagster as dg
 
 from rag_assets.db.spaces.registered_tables import registered_kinds
 from rag_assets.errors import UsageError
-from rag_assets.orchestration.partitions import daily
-from rag_assets.orchestration.resources.base import BySettings
+from rag_assets.orchestration.partitions import daily_partitions
+from rag_assets.orchestration.resources.base import SettingsResource
 from rag_assets.settings.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -22,23 +22,23 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class HasResources(Protocol):
-    """Any context of Dagster's in which resources are at hand."""
+    """Any of Dagster's contexts that give access to resources."""
 
     @property
     def resources(self) -> Any: ...
 
 
 @dataclass(frozen=True)
-class Pipeline:
-    """One set of all assets, with what belongs to them; without a prefix everything has its plain name.
+class PipelineScope:
+    """One set of all assets and everything that belongs to them; without a prefix, all names are the plain ones.
 
-    `given` are its settings, None for those of the environment whenever they are asked for. They stay in memory: every
-    process that Dagster starts loads the code location, so that no password is ever in a run's config.
+    `own_settings` is None for a pipeline that uses the environment's settings, read whenever they are needed. Settings
+    stay in memory: each process that Dagster starts loads the code location, so no run config ever has a password.
     """
 
     prefix: tuple[str, ...] = ()
     group_name: str | None = None
-    given: Settings | None = None
+    own_settings: Settings | None = None
 
     def __post_init__(self) -> None:
         for part in self.prefix:
@@ -48,15 +48,15 @@ class Pipeline:
 
     @property
     def settings(self) -> Settings:
-        return load_settings() if self.given is None else self.given
+        return load_settings() if self.own_settings is None else self.own_settings
 
     @property
     def group(self) -> str | None:
-        """The one group of all its assets; None where they are in groups by what they are about."""
+        """The one group of all assets; None when they are in groups by subject."""
         return self.group_name or "_".join(self.prefix) or None
 
     def name(self, name: str) -> str:
-        """What a job, a schedule, a resource … of this name is called here."""
+        """The name of a job, schedule, sensor, check set or resource in this scope."""
         return "_".join([*self.prefix, name])
 
     def key(self, asset: str) -> dg.AssetKey:
@@ -71,7 +71,7 @@ class Pipeline:
 
     @cached_property
     def days(self) -> dg.DailyPartitionsDefinition:
-        return daily(self.settings.messages_since)
+        return daily_partitions(self.settings.messages_since)
 
     @cached_property
     def registered_kinds(self) -> list[str]:
@@ -91,22 +91,22 @@ class Pipeline:
         return self.name("tables")
 
     def postgres(self, context: HasResources) -> "Postgres":
-        found: Postgres = self._at_work(context, self.postgres_key)
-        return found
+        resource: Postgres = self._resource(context, self.postgres_key)
+        return resource
 
     def embedder(self, context: HasResources) -> "Embedder":
-        found: Embedder = self._at_work(context, self.embedder_key)
-        return found
+        resource: Embedder = self._resource(context, self.embedder_key)
+        return resource
 
-    def _at_work(self, context: HasResources, key: str) -> Any:
-        """The resource by our settings; one that only looks like ours has its own."""
-        found = getattr(context.resources, key)
-        return found.of(self.given) if isinstance(found, BySettings) else found
+    def _resource(self, context: HasResources, key: str) -> Any:
+        """The resource with this scope's settings; a replacement of another class keeps its own."""
+        resource = getattr(context.resources, key)
+        return resource.with_settings(self.own_settings) if isinstance(resource, SettingsResource) else resource
 
 
 def _check_name(what: str, name: object) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UsageError(
-            f"{what} {name!r} is not a name; give one of letters, digits and underscores that begins with no digit"
-            + (" (of several parts: a list of them)." if what == "key_prefix" else ".")
+            f"{what} {name!r} is not a name; use letters, digits and underscores, and do not begin with a digit"
+            + (" (for several parts, give a list of them)." if what == "key_prefix" else ".")
         )

@@ -1,4 +1,4 @@
-"""What the configured space would cost, worked out from what is in the database, without touching anything."""
+"""What the configured space would cost: an estimate from what the database holds, which changes nothing."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -31,12 +31,12 @@ from rag_assets.db.spaces.text_kinds import Kind, TextSource, text_source
 from rag_assets.documents.parsing.parser import is_current_reader
 from rag_assets.documents.text import content_hash
 from rag_assets.embedding.encoder import Encoder, token_batches
-from rag_assets.pipeline.stages.vector_reuse import adoptable
-from rag_assets.pipeline.target.chunking import splitter_of
+from rag_assets.pipeline.stages.vector_reuse import reusable_spaces
+from rag_assets.pipeline.target.chunking import space_splitter
 from rag_assets.pipeline.target.wanted_space import Target, target_space
 from rag_assets.settings.settings import Settings
 
-# Of documents that are to be cut anew, so much is cut to see what comes of it: seconds, however many there are.
+# Of the documents that would be split again, so many bytes are split to count their chunks; that takes seconds.
 SAMPLE_BYTES = 4_000_000
 CALIBRATION_TEXTS = 48
 _COMPARED = (
@@ -46,14 +46,15 @@ _COMPARED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """The cost of one kind of texts: `space` has their vectors then; None where it has not been begun.
+class CostEstimate:
+    """The cost of embedding one kind of texts as the settings ask; the fields are the keys of `rag-assets plan --json`.
 
-    `changes` has what differs from the live space (None: as nothing serves yet). `texts` are all distinct ones,
-    `texts_to_embed` those whose vectors can be taken over from no space. `estimated`: part of the documents were cut to
-    see, or tokens go by the length of texts. `documents_to_read` are documents that another version of their parser
-    read, which the next run reads again; the other figures are of the text that is stored. Minutes are None where no
-    run has done the like; bytes are those of the space when it is complete, of which `bytes_there` lie there already.
+    `live` and `space` are the numbers of the live and of the wanted space, None while they do not exist. `changes` has
+    what differs between them. `texts` counts all distinct texts, `texts_to_embed` those whose vectors no space has.
+    `estimated` says that only a part of the documents was split, or that tokens were derived from lengths of texts.
+    Minutes are None when no run has measured that work. Bytes are those of the complete space; `bytes_there` of them
+    exist already. `documents_to_read` were read by another version of their parser, and the next run reads them again;
+    the other figures are of the text that is stored.
     """
 
     kind: Kind
@@ -77,20 +78,20 @@ class Plan:
         return asdict(self)
 
 
-def plan(
+def estimate_cost(
     engine: Engine,
     settings: Settings,
     kind: Kind = "chunks",
     *,
     calibrate: Callable[[EmbeddingSpace], Encoder] | None = None,
-) -> Plan:
+) -> CostEstimate:
     """Compare the settings with the database; with `calibrate`, a model without a measured rate embeds a few texts."""
     target = target_space(settings, kind)
     with engine.connect().execution_options(postgresql_readonly=True) as connection:
-        space, live = _known(connection, target.definition), get_live_space(connection, kind)
-        stored, cut = text_source(space), _cut(kind, space.chunking)
-        texts, new, tokens = _counted(connection, space, stored, cut)
-        sample = _cut_some(connection, space, target, cut) if kind == "chunks" else _Sample()
+        space, live = _wanted_space(connection, target.definition), get_live_space(connection, kind)
+        stored, unchanged = text_source(space), _of_unchanged_documents(kind, space.chunking)
+        texts, new, tokens = _count_stored(connection, space, stored, unchanged)
+        sample = _split_sample(connection, space, target, unchanged) if kind == "chunks" else _Sample()
         texts += round(sample.scale * len(sample.tokens))
         new += round(sample.scale * sample.without_vector)
         tokens += round(sample.scale * sample.tokens_without_vector)
@@ -99,10 +100,10 @@ def plan(
         index_s = estimate_seconds(connection, index_work(space), 0.0 if indexed else index_amount(space, texts))
         bytes_there = _bytes_there(connection, space)
         to_read = _documents_to_read(connection) if kind == "chunks" else 0
-        some = sample.some or (_some_texts(connection, stored) if embedding_s is None else [])
-    if embedding_s is None and some and calibrate is not None:
-        embedding_s = tokens * _seconds_a_token(calibrate(space), some, settings.batch_tokens)
-    return Plan(
+        examples = sample.examples or (_example_texts(connection, stored) if embedding_s is None else [])
+    if embedding_s is None and examples and calibrate is not None:
+        embedding_s = tokens * _seconds_per_token(calibrate(space), examples, settings.batch_tokens)
+    return CostEstimate(
         kind=kind,
         live=live.id if live else None,
         space=space.id,
@@ -122,8 +123,8 @@ def plan(
     )
 
 
-def _known(connection: Connection, definition: SpaceDefinition) -> EmbeddingSpace:
-    """The space of this definition as it is stored, or as it would be, without a number."""
+def _wanted_space(connection: Connection, definition: SpaceDefinition) -> EmbeddingSpace:
+    """The stored space of this definition, or an unsaved one without a number."""
     with Session(bind=connection, expire_on_commit=False) as session:
         found = session.scalar(select(EmbeddingSpace).where(EmbeddingSpace.fingerprint == definition.fingerprint))
     return found or EmbeddingSpace(**asdict(definition), status="building")
@@ -137,26 +138,26 @@ def _documents_to_read(connection: Connection) -> int:
 
 
 def _has_vector(connection: Connection, space: EmbeddingSpace, content_hash: Any) -> Exists:
-    """Whether a text has a vector in the space, or in one that it can be taken over from."""
-    sources = {space.id, *(other.id for other in adoptable(connection, space))} - {None}
+    """Whether a text has a vector in the space, or in one that the space can copy it from."""
+    sources = {space.id, *(other.id for other in reusable_spaces(connection, space))} - {None}
     return exists().where(Embedding.space_id.in_(sources), Embedding.content_hash == content_hash)
 
 
-def _cut(kind: Kind, chunking: str) -> ColumnElement[bool]:
-    """Texts that stay as they are: those of documents that are to be cut are counted as what becomes of them."""
+def _of_unchanged_documents(kind: Kind, chunking: str) -> ColumnElement[bool]:
+    """The texts that stay: chunks of documents that will be split again are counted from the sample instead."""
     if kind != "chunks":
         return true()
     pending = pending_documents(None, chunking).order_by(None).with_only_columns(Document.id)
     return DocumentChunk.document_id.not_in(pending)
 
 
-def _counted(
-    connection: Connection, space: EmbeddingSpace, texts: TextSource, cut: ColumnElement[bool]
+def _count_stored(
+    connection: Connection, space: EmbeddingSpace, texts: TextSource, unchanged: ColumnElement[bool]
 ) -> tuple[int, int, int]:
-    """(distinct texts, those without a vector, tokens of these)."""
+    """(distinct texts, how many of them have no vector, the tokens of those)."""
     each = (
         select(texts.content_hash.label("content_hash"), func.max(texts.token_count).label("tokens"))
-        .where(texts.in_use, cut)
+        .where(texts.in_use, unchanged)
         .group_by(texts.content_hash)
         .cte("distinct_texts")
     )
@@ -168,41 +169,43 @@ def _counted(
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """What documents would be cut into: tokens by hash; `scale`: how many times as much all of them would be."""
+    """What splitting pending documents gives: tokens by hash; `scale` extrapolates to all pending documents."""
 
     documents: int = 0
     tokens: dict[bytes, int] = field(default_factory=dict)
-    some: list[tuple[str, int]] = field(default_factory=list)
+    examples: list[tuple[str, int]] = field(default_factory=list)
     without_vector: int = 0
     tokens_without_vector: int = 0
     scale: float = 1.0
 
 
-def _cut_some(connection: Connection, space: EmbeddingSpace, target: Target, cut: ColumnElement[bool]) -> _Sample:
-    """Cut documents that are to be cut, in the order of their ids, which is as good as chance, until it is enough."""
+def _split_sample(
+    connection: Connection, space: EmbeddingSpace, target: Target, unchanged: ColumnElement[bool]
+) -> _Sample:
+    """Split pending documents up to SAMPLE_BYTES, in the order of their ids, which are hashes and so a random order."""
     pending = connection.execute(pending_documents(None, space.chunking)).all()
     if not pending:
         return _Sample()
-    chosen, size_bytes = [], 0
+    sampled, size_bytes = [], 0
     for id_, size in pending:
-        chosen.append(id_)
+        sampled.append(id_)
         size_bytes += size
         if size_bytes >= SAMPLE_BYTES:
             break
     documents = connection.execute(
-        select(Document.content, Document.file_type).where(Document.id.in_(chosen), Document.content.is_not(None))
+        select(Document.content, Document.file_type).where(Document.id.in_(sampled), Document.content.is_not(None))
     )
-    pieces = splitter_of(space, target.model).split_all([(content or "", kind) for content, kind in documents])
+    pieces = space_splitter(space, target.model).split_all([(content or "", kind) for content, kind in documents])
     by_hash = {content_hash(piece.text): piece for pieces_ in pieces for piece in pieces_}
     tokens = {hash_: piece.token_count for hash_, piece in by_hash.items()}
-    made = func.unnest(bindparam("hashes", list(tokens), ARRAY(LargeBinary))).column_valued("hash")
-    counted = exists().where(DocumentChunk.content_hash == made, DocumentChunk.chunking == space.chunking, cut)
-    found = connection.execute(select(made, _has_vector(connection, space, made)).where(~counted)).all()
+    hashes = func.unnest(bindparam("hashes", list(tokens), ARRAY(LargeBinary))).column_valued("hash")
+    counted = exists().where(DocumentChunk.content_hash == hashes, DocumentChunk.chunking == space.chunking, unchanged)
+    found = connection.execute(select(hashes, _has_vector(connection, space, hashes)).where(~counted)).all()
     new = [hash_ for hash_, has_vector in found if not has_vector]
     return _Sample(
         documents=len(pending),
         tokens={hash_: tokens[hash_] for hash_, _ in found},
-        some=[(by_hash[hash_].text, tokens[hash_]) for hash_ in sorted(new)[:CALIBRATION_TEXTS]],
+        examples=[(by_hash[hash_].text, tokens[hash_]) for hash_ in sorted(new)[:CALIBRATION_TEXTS]],
         without_vector=len(new),
         tokens_without_vector=sum(tokens[hash_] for hash_ in new),
         scale=sum(size for _, size in pending) / max(1, size_bytes),
@@ -216,15 +219,15 @@ def _bytes_there(connection: Connection, space: EmbeddingSpace) -> int:
     return connection.scalar(select(func.pg_total_relation_size(table))) or 0
 
 
-def _some_texts(connection: Connection, texts: TextSource) -> list[tuple[str, int]]:
-    """By hash, which is as good as chance."""
-    some = select(texts.content, texts.token_count).where(texts.in_use).order_by(texts.content_hash)
-    return [(content, tokens) for content, tokens in connection.execute(some.limit(CALIBRATION_TEXTS))]
+def _example_texts(connection: Connection, texts: TextSource) -> list[tuple[str, int]]:
+    """TextSource with their tokens, in the order of their hashes, which is a random order."""
+    statement = select(texts.content, texts.token_count).where(texts.in_use).order_by(texts.content_hash)
+    return [(content, tokens) for content, tokens in connection.execute(statement.limit(CALIBRATION_TEXTS))]
 
 
-def _seconds_a_token(encoder: Encoder, some: Sequence[tuple[str, int]], batch_tokens: int) -> float:
-    texts = sorted(some, key=lambda one: -one[1])
-    # The first text also pays for loading the model.
+def _seconds_per_token(encoder: Encoder, examples: Sequence[tuple[str, int]], batch_tokens: int) -> float:
+    texts = sorted(examples, key=lambda text: -text[1])
+    # Untimed: the first text loads the model.
     encoder.encode([texts[-1][0]])
     started = time.perf_counter()
     for batch in token_batches([tokens for _, tokens in texts], batch_tokens):

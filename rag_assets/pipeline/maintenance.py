@@ -1,4 +1,4 @@
-"""maintenance: what is expired or left over goes, dead rows too; ailing indexes are built anew, live ones kept warm."""
+"""maintenance: remove expired and orphaned rows, vacuum, rebuild degraded indexes, keep the live ones in memory."""
 
 import time
 from collections.abc import Mapping
@@ -18,30 +18,30 @@ from rag_assets.db.spaces.text_kinds import Kind, is_known_kind
 from rag_assets.db.writes.prune import prune_space
 from rag_assets.errors import ServiceError
 from rag_assets.pipeline.audit import index_recall
-from rag_assets.pipeline.progress import report
-from rag_assets.pipeline.stages.live_space import drop_expired
-from rag_assets.pipeline.target.wanted_space import Target, begun_space
+from rag_assets.pipeline.progress import report_progress
+from rag_assets.pipeline.stages.live_space import drop_expired_spaces
+from rag_assets.pipeline.target.wanted_space import Target, current_space
 from rag_assets.repositories.operations import memories, sessions
 from rag_assets.settings.settings import Settings
 
 DAY_S = 24 * 60 * 60
 
 
-def maintain(engine: Engine, settings: Settings, targets: Mapping[Kind, Target]) -> dict[str, Any]:
-    """Do what is due, beside searches and ingests; gives figures of what was done."""
+def run_maintenance(engine: Engine, settings: Settings, targets: Mapping[Kind, Target]) -> dict[str, Any]:
+    """Do the maintenance that is due, while searches and ingests go on; returns figures."""
     started = time.perf_counter()
     figures: dict[str, Any] = _remove_expired(engine, settings)
-    figures["spaces_dropped"] = _drop_old_spaces(engine, settings, targets)
-    found = _spaces(engine)
-    removed = {space.id: _remove_orphans(engine, space) for space in found}
+    figures["spaces_dropped"] = _drop_expired_spaces(engine, settings, targets)
+    spaces = _spaces_in_use(engine)
+    removed = {space.id: _remove_orphans(engine, space) for space in spaces}
     figures["orphans_removed"] = sum(removed.values())
-    # Before VACUUM, which need not mend the graph of an index that is about to be replaced.
-    figures["indexes"] = [_mend_index(engine, settings, space) for space in found]
-    # The server counts late what has just been deleted here.
+    # Before VACUUM, which would otherwise repair the graph of an index that is about to be replaced.
+    figures["indexes"] = [_rebuild_index_if_degraded(engine, settings, space) for space in spaces]
+    # The server's statistics do not count the rows just deleted yet, so their tables are vacuumed in any case.
     emptied = {partition_name(id_) for id_, gone in removed.items() if gone}
     needy = sorted({*tables_to_vacuum(engine, settings.vacuum_dead_share_limit), *emptied})
     figures["vacuumed"] = vacuum_tables(engine, needy, wait_s=settings.lock_wait_s)
-    figures["prewarmed_blocks"] = _prewarm(engine, found)
+    figures["prewarmed_blocks"] = _prewarm(engine, spaces)
     return figures | {"seconds": round(time.perf_counter() - started, 3)}
 
 
@@ -55,12 +55,12 @@ def _remove_expired(engine: Engine, settings: Settings) -> dict[str, int]:
         }
 
 
-def _drop_old_spaces(engine: Engine, settings: Settings, targets: Mapping[Kind, Target]) -> int:
-    wanted = [begun_space(engine, target.definition) for target in targets.values()]
-    return sum(drop_expired(engine, settings, space) for space in wanted if space is not None)
+def _drop_expired_spaces(engine: Engine, settings: Settings, targets: Mapping[Kind, Target]) -> int:
+    wanted = [current_space(engine, target.definition) for target in targets.values()]
+    return sum(drop_expired_spaces(engine, settings, space) for space in wanted if space is not None)
 
 
-def _spaces(engine: Engine) -> list[EmbeddingSpace]:
+def _spaces_in_use(engine: Engine) -> list[EmbeddingSpace]:
     with Session(engine, expire_on_commit=False) as session:
         in_use = select(EmbeddingSpace).where(EmbeddingSpace.status != "retired").order_by(EmbeddingSpace.id)
         found = session.scalars(in_use).all()
@@ -74,32 +74,32 @@ def _remove_orphans(engine: Engine, space: EmbeddingSpace) -> int:
         with hold_lock(engine, f"vectors of space {space.id}", wait_s=0):
             return prune_space(engine, space)
     except ServiceError:
-        # A run is writing vectors; it removes them itself when it comes to the index.
+        # A run is writing vectors; its index stage will remove the orphans.
         return 0
 
 
-def _mend_index(engine: Engine, settings: Settings, space: EmbeddingSpace) -> dict[str, Any]:
-    """Look at dead entries and index_recall, and build the index anew where they are beyond what the settings allow."""
+def _rebuild_index_if_degraded(engine: Engine, settings: Settings, space: EmbeddingSpace) -> dict[str, Any]:
+    """Rebuild the index if its dead entries or its recall are beyond what the settings allow; returns what it found."""
     figures: dict[str, Any] = {"space": space.id, "status": space.status}
     if space.status == "building":
-        # Its first index is built when it holds all of its vectors.
+        # Its first index is built once it holds all of its vectors.
         return figures | {"found": None, "recall": None, "dead_share": None}
-    measured: list[float | None] = []
+    recalls: list[float | None] = []
 
     def measure() -> float | None:
-        measured.append(index_recall.mean_recall(engine, space))
-        return measured[-1]
+        recalls.append(index_recall.mean_recall(engine, space))
+        return recalls[-1]
 
     building = IndexBuildOptions.from_settings(
-        settings, lambda done, total: report("maintenance", done, total, "blocks"), measure
+        settings, lambda done, total: report_progress("maintenance", done, total, "blocks"), measure
     )
     with engine.connect() as connection:
         dead_share = inspect_index(connection, space, rows=count_vectors(connection, space)).dead_share
     found = ensure_index(engine, space, building)
-    # As it was found, where it could be searched then.
-    return figures | {"found": found.value, "recall": measured[0] if measured else None, "dead_share": dead_share}
+    # The first recall is that of the index as it was found.
+    return figures | {"found": found.value, "recall": recalls[0] if recalls else None, "dead_share": dead_share}
 
 
-def _prewarm(engine: Engine, found: list[EmbeddingSpace]) -> int:
+def _prewarm(engine: Engine, spaces: list[EmbeddingSpace]) -> int:
     with engine.begin() as connection:
-        return sum(prewarm_index(connection, space, always=True) for space in found if space.status == "live")
+        return sum(prewarm_index(connection, space, always=True) for space in spaces if space.status == "live")

@@ -1,4 +1,4 @@
-"""Progress of long work: stages report, whoever listens (log, terminal) shows."""
+"""Progress of long work: stages report it, listeners (the log, the terminal) show it."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,8 +8,8 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """`done` of `total` units; `total` is None while it is not known."""
+class ProgressReport:
+    """`done` of `total` units; `total` is None when it is not known."""
 
     stage: str
     done: int
@@ -17,21 +17,22 @@ class Step:
     unit: str
 
 
-class Listener(Protocol):
-    def __call__(self, step: Step, /) -> None: ...
+class ProgressListener(Protocol):
+    def __call__(self, report: ProgressReport, /) -> None: ...
 
 
-_listeners: list[Listener] = []
+_listeners: list[ProgressListener] = []
 
 
-def report(stage: str, done: int, total: int | None, unit: str) -> None:
-    """Tell all listeners; costs nothing when there are none."""
+def report_progress(stage: str, done: int, total: int | None, unit: str) -> None:
+    """Tell every listener of this process; with none, it costs nothing."""
     for listener in tuple(_listeners):
-        listener(Step(stage, done, total, unit))
+        listener(ProgressReport(stage, done, total, unit))
 
 
 @contextmanager
-def listening(listener: Listener) -> Iterator[None]:
+def progress_listener(listener: ProgressListener) -> Iterator[None]:
+    """Call the listener for every report made inside this context, by any thread."""
     _listeners.append(listener)
     try:
         yield
@@ -39,27 +40,27 @@ def listening(listener: Listener) -> Iterator[None]:
         _listeners.remove(listener)
 
 
-class LogLines:
-    """A listener that logs at most one line every few seconds: done, rate, time left."""
+class ProgressLog:
+    """A listener that logs at most one line every few seconds: amount done, rate, time left."""
 
     def __init__(self, log: Callable[[str], None], *, every_s: float = 5.0) -> None:
         self._log = log
         self._every_s = every_s
-        # By stage: when what is counted was begun, at which number, and the last one.
-        self._begun: dict[str, tuple[float, int, int]] = {}
-        self._last = time.monotonic()
+        # By stage: when counting started, at which number, and the last number.
+        self._started: dict[str, tuple[float, int, int]] = {}
+        self._last_line = time.monotonic()
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, report: ProgressReport) -> None:
         now = time.monotonic()
-        begun, first, last = self._begun.get(step.stage, (now, step.done, step.done))
-        if step.done < last:
-            # The next project, which begins anew.
-            begun, first = now, step.done
-        self._begun[step.stage] = begun, first, step.done
-        if now - self._last < self._every_s:
+        started, first, last = self._started.get(report.stage, (now, report.done, report.done))
+        if report.done < last:
+            # The next project counts from the start.
+            started, first = now, report.done
+        self._started[report.stage] = started, first, report.done
+        if now - self._last_line < self._every_s:
             return
-        self._last = now
-        rate = (step.done - first) / (now - begun) if now > begun else 0.0
-        left = f", {(step.total - step.done) / rate:.0f} s left" if step.total and rate else ""
-        of = f" of {step.total:,}" if step.total else ""
-        self._log(f"{step.stage}: {step.done:,}{of} {step.unit}, {rate:.1f}/s{left}")
+        self._last_line = now
+        rate = (report.done - first) / (now - started) if now > started else 0.0
+        left = f", {(report.total - report.done) / rate:.0f} s left" if report.total and rate else ""
+        of = f" of {report.total:,}" if report.total else ""
+        self._log(f"{report.stage}: {report.done:,}{of} {report.unit}, {rate:.1f}/s{left}")

@@ -1,4 +1,4 @@
-"""A project with everything that was made of it, removed for good."""
+"""Delete a project for good, with everything that was derived from it."""
 
 from contextlib import ExitStack
 
@@ -13,14 +13,15 @@ from rag_assets.settings.settings import Settings
 
 
 def purge_project(engine: Engine, settings: Settings, name: str) -> tuple[ProjectCounts, int]:
-    """What was stored of it, and how many vectors went: those that no other project needs.
+    """Delete the project; returns what it had stored, and how many vectors were deleted with it.
 
-    Raises BusyError where a run has the project in hand for longer than RAG_ASSETS_LOCK_WAIT_S.
+    Vectors that another project uses stay. Raises BusyError when a run works on the project for longer than
+    RAG_ASSETS_LOCK_WAIT_S.
     """
     with engine.connect() as connection:
         get_project(connection, name)
         spaces = connection.scalars(select(EmbeddingSpace.id).where(EmbeddingSpace.kind == "chunks")).all()
-    # In the order in which runs take them, so that neither waits for the other for ever.
+    # In the order in which runs take them, to avoid a deadlock.
     locks = [f"raw_documents of {name}", f"chunks of {name}"]
     for space in sorted(spaces):
         locks += [f"embeddings of {name} in space {space}", f"vectors of space {space}"]

@@ -1,71 +1,62 @@
-"""One function an asset: bring its table, index or pointer to what it should be, for some projects."""
+"""One function for each asset that writes rows: bring its table up to date, for some projects or days."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from rag_assets.db.database import autocommit_connection
-from rag_assets.db.models import EmbeddingSpace, Project
-from rag_assets.db.schema.text_search import DEFAULT_LANGUAGE
+from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.pending import days_with_texts
 from rag_assets.db.spaces.registered_tables import check_table_exists
 from rag_assets.documents.parsing.parser import Readers
 from rag_assets.documents.sources import open_source
 from rag_assets.documents.splitting.tokenizer import count_tokens
-from rag_assets.embedding.encoder import Encoder
 from rag_assets.embedding.long_texts import PiecewiseEncoder
 from rag_assets.embedding.model import find_model
-from rag_assets.pipeline.stages import live_space
-from rag_assets.pipeline.stages.batches import ChunkBatch, DocumentBatch, EmbeddingBatch
-from rag_assets.pipeline.stages.chunks import refresh_chunks
-from rag_assets.pipeline.stages.documents import refresh_documents
-from rag_assets.pipeline.stages.embeddings import refresh_embeddings
-from rag_assets.pipeline.stages.index import refresh_indexes
-from rag_assets.pipeline.stages.prefetch import when_stopped
-from rag_assets.pipeline.stages.project_isolation import Apart, Failed
-from rag_assets.pipeline.target.chunking import project_splitter, splitter_of, tokenizer_of
-from rag_assets.pipeline.target.maintained_spaces import live_first, maintained
+from rag_assets.pipeline.stages.batches import ChunkBatch, DocumentBatch, EmbeddingBatch, FailedProject
+from rag_assets.pipeline.stages.chunks import split_documents
+from rag_assets.pipeline.stages.documents import read_documents
+from rag_assets.pipeline.stages.embeddings import TextSlice, embed_texts
+from rag_assets.pipeline.stages.prefetch import on_stop
+from rag_assets.pipeline.stages.project_isolation import IsolatedProjects, LoadedProject
+from rag_assets.pipeline.target.chunking import model_tokenizer, space_splitter
+from rag_assets.pipeline.target.maintained_spaces import maintained_spaces, maintained_spaces_wanted_last
 from rag_assets.pipeline.target.wanted_space import Target
-from rag_assets.projects.settings import ProjectSettings, parse_project_settings
-from rag_assets.projects.store import get_project
 from rag_assets.settings.settings import Settings
 
-MakeEncoder = Callable[[EmbeddingSpace], Encoder]
+if TYPE_CHECKING:
+    from rag_assets.search.execution.query_embedding import MakeEncoder
 
 
-def documents(
+def refresh_documents(
     engine: Engine,
     settings: Settings,
     projects: Sequence[str],
     *,
     confirm_deletions: bool = False,
     retry_failed: bool = False,
-) -> Iterator[DocumentBatch | Failed]:
+) -> Iterator[DocumentBatch | FailedProject]:
     max_bytes = settings.max_document_mb * 1024 * 1024
 
-    def of_project(name: str) -> Iterator[DocumentBatch]:
-        project, own = _project(engine, name)
+    def read_project(project: LoadedProject) -> Iterator[DocumentBatch]:
         source = open_source(
             project.source_uri,
-            include=own.include,
-            exclude=[*own.exclude, *own.forgotten],
+            include=project.settings.include,
+            exclude=[*project.settings.exclude, *project.settings.forgotten],
             max_bytes=max_bytes,
             state_dir=settings.state_dir,
         )
         with closing(source):
-            yield from refresh_documents(
+            yield from read_documents(
                 engine,
-                project=name,
-                project_id=project.id,
-                source=source,
-                readers=readers,
-                workers=settings.parse_workers,
-                wait_s=settings.lock_wait_s,
+                settings,
+                project,
+                source,
+                readers,
                 confirm_deletions=confirm_deletions,
                 retry_failed=retry_failed,
             )
@@ -77,172 +68,114 @@ def documents(
             max_bytes=max_bytes,
             workers=settings.parse_workers,
         ) as readers,
-        when_stopped(readers.close),
+        on_stop(readers.close),
     ):
-        yield from Apart(engine, projects).each(of_project)
+        yield from IsolatedProjects(engine, projects).run_each(read_project)
 
 
-def chunks(
+def refresh_chunks(
     engine: Engine, settings: Settings, projects: Sequence[str], target: Target, run_id: str | None = None
-) -> Iterator[ChunkBatch | Failed]:
-    apart = Apart(engine, projects, run_id)
-    yield from apart.left_behind()
-    for space in maintained(engine, target):
-        yield from apart.each(partial(_chunks_of, engine, settings, space))
+) -> Iterator[ChunkBatch | FailedProject]:
+    isolated = IsolatedProjects(engine, projects, run_id)
+    yield from isolated.exclude_failed_upstream()
+    for space in maintained_spaces(engine, target):
+        yield from isolated.run_each(partial(split_documents, engine, settings, space))
 
 
-def _chunks_of(engine: Engine, settings: Settings, space: EmbeddingSpace, name: str) -> Iterator[ChunkBatch]:
-    return chunks_of_space(engine, settings, [name], space)
-
-
-def chunks_of_space(
-    engine: Engine, settings: Settings, projects: Sequence[str], space: EmbeddingSpace, *, everything: bool = False
-) -> Iterator[ChunkBatch]:
-    """Of documents that are to be cut for this space; with `everything`, of all, so that they can be compared."""
-    model = find_model(space.model, space.revision)
-    for name in projects:
-        project, own = _project(engine, name)
-        yield from refresh_chunks(
-            engine,
-            project=name,
-            project_id=project.id,
-            language=own.language or DEFAULT_LANGUAGE,
-            chunking=space.chunking,
-            splitter=project_splitter(space, model, name, own),
-            chunk_tokens=own.chunk_tokens,
-            overlap_tokens=own.overlap_tokens,
-            wait_s=settings.lock_wait_s,
-            everything=everything,
-        )
-
-
-def embeddings(
+def refresh_embeddings(
     engine: Engine,
     settings: Settings,
     projects: Sequence[str],
     target: Target,
-    encoder: MakeEncoder,
+    encoder: "MakeEncoder",
     run_id: str | None = None,
-) -> Iterator[EmbeddingBatch | Failed]:
-    apart = Apart(engine, projects, run_id)
-    yield from apart.left_behind()
-    first, *_ = ordered = maintained(engine, target)
-    for space in ordered:
-        yield from apart.each(partial(_embeddings_of, engine, settings, space, encoder, space is not first))
+) -> Iterator[EmbeddingBatch | FailedProject]:
+    isolated = IsolatedProjects(engine, projects, run_id)
+    yield from isolated.exclude_failed_upstream()
+    wanted, *others = maintained_spaces(engine, target)
+    for space in (wanted, *others):
+        batches = isolated.run_each(partial(_embed_project, engine, settings, space, encoder))
+        yield from batches if space is wanted else _as_other_space(batches)
 
 
-def _embeddings_of(
-    engine: Engine, settings: Settings, space: EmbeddingSpace, encoder: MakeEncoder, beside: bool, name: str
+def _embed_project(
+    engine: Engine, settings: Settings, space: EmbeddingSpace, encoder: "MakeEncoder", project: LoadedProject
 ) -> Iterator[EmbeddingBatch]:
-    project, _ = _project(engine, name)
-    batches = refresh_embeddings(
-        engine,
-        key=name,
-        project_id=project.id,
-        space=space,
-        encoder=encoder(space),
-        batch_tokens=settings.batch_tokens,
-        wait_s=settings.lock_wait_s,
-    )
-    yield from _beside(batches) if beside else batches
+    return embed_texts(engine, settings, space, TextSlice(project.name, project.id), encoder(space))
 
 
-def message_embeddings(
-    engine: Engine, settings: Settings, days: Sequence[date], target: Target, encoder: MakeEncoder
-) -> Iterator[EmbeddingBatch]:
-    """Vectors of the messages that were made on these days, by UTC; `target` is one of messages."""
-    *_, first = ordered = live_first(engine, target)
-    for space in ordered:
+def refresh_message_embeddings(
+    engine: Engine, settings: Settings, days: Sequence[date], target: Target, encoder: "MakeEncoder"
+) -> Iterator[EmbeddingBatch | FailedProject]:
+    """Vectors of the messages that were made on these days (UTC); `target` is that of messages."""
+    *_, wanted = spaces = maintained_spaces_wanted_last(engine, target)
+    for space in spaces:
         with engine.connect() as connection:
-            spoken = set(connection.scalars(days_with_texts(space, min(days), max(days))))
+            days_with_messages = set(connection.scalars(days_with_texts(space, min(days), max(days))))
         for day in days:
             key = day.isoformat()
-            if day in spoken:
-                batches = _whole_embeddings(engine, settings, space, encoder, key, day)
-                yield from batches if space is first else _beside(batches)
+            if day in days_with_messages:
+                batches = _embed_whole_texts(engine, settings, space, TextSlice(key, day=day), encoder)
+                yield from batches if space is wanted else _as_other_space(batches)
             else:
                 yield EmbeddingBatch(key, space.id, figures={"distinct": 0, "reused": 0, "embedded": 0, "tokens": 0})
 
 
 def pending_days(engine: Engine, settings: Settings, target: Target) -> list[date]:
-    """The days from the first partition to today (UTC) with messages that have no vector yet, in their order."""
+    """The days (UTC), in order, from the first partition to today with messages that have no vector yet."""
     today = datetime.now(UTC).date()
     days: set[date] = set()
-    for space in maintained(engine, target):
+    for space in maintained_spaces(engine, target):
         with engine.connect() as connection:
             found = connection.scalars(days_with_texts(space, settings.messages_since, today, pending=True))
             days.update(found)
     return sorted(days)
 
 
-def memory_embeddings(
-    engine: Engine, settings: Settings, target: Target, encoder: MakeEncoder
-) -> Iterator[EmbeddingBatch]:
-    """Vectors of all memories in force; `target` is one of memories."""
-    *_, first = ordered = live_first(engine, target)
-    for space in ordered:
-        batches = _whole_embeddings(engine, settings, space, encoder, key="")
-        yield from batches if space is first else _beside(batches)
+def refresh_memory_embeddings(
+    engine: Engine, settings: Settings, target: Target, encoder: "MakeEncoder"
+) -> Iterator[EmbeddingBatch | FailedProject]:
+    """Vectors of all memories that are neither forgotten nor expired; `target` is that of memories."""
+    *_, wanted = spaces = maintained_spaces_wanted_last(engine, target)
+    for space in spaces:
+        batches = _embed_whole_texts(engine, settings, space, TextSlice(), encoder)
+        yield from batches if space is wanted else _as_other_space(batches)
 
 
-def table_embeddings(
-    engine: Engine, settings: Settings, target: Target, encoder: MakeEncoder
-) -> Iterator[EmbeddingBatch]:
-    """Vectors of all rows in use of a registered table; `target` is one of its kind.
+def refresh_registered_table_embeddings(
+    engine: Engine, settings: Settings, target: Target, encoder: "MakeEncoder"
+) -> Iterator[EmbeddingBatch | FailedProject]:
+    """Vectors of all rows in use of a registered table; `target` is that of its kind.
 
     Raises UsageError if the table does not exist.
     """
     with engine.connect() as connection:
         check_table_exists(connection, target.definition.kind)
-    yield from memory_embeddings(engine, settings, target, encoder)
+    yield from refresh_memory_embeddings(engine, settings, target, encoder)
 
 
-def _beside(batches: Iterator[EmbeddingBatch]) -> Iterator[EmbeddingBatch]:
-    """Batches of a space beside the one that is to serve, whose texts are not to be counted twice."""
-    for batch in batches:
-        figures = {name: value for name, value in batch.figures.items() if name not in ("distinct", "reused")}
-        if "embedded" in figures:
-            figures["embedded_beside"] = figures.pop("embedded")
-        yield replace(batch, figures=figures)
-
-
-def _whole_embeddings(
-    engine: Engine,
-    settings: Settings,
-    space: EmbeddingSpace,
-    encoder: MakeEncoder,
-    key: str,
-    day: date | None = None,
+def _embed_whole_texts(
+    engine: Engine, settings: Settings, space: EmbeddingSpace, texts: TextSlice, encoder: "MakeEncoder"
 ) -> Iterator[EmbeddingBatch]:
     model = find_model(space.model, space.revision)
-    yield from refresh_embeddings(
-        engine,
-        key=key,
-        day=day,
-        space=space,
-        encoder=PiecewiseEncoder(
-            encoder(space),
-            splitter_of(space, model),
-            batch_tokens=settings.batch_tokens,
-            normalize=space.normalize,
-        ),
-        count_tokens=partial(count_tokens, tokenizer_of(model)),
+    piecewise = PiecewiseEncoder(
+        encoder(space),
+        space_splitter(space, model),
         batch_tokens=settings.batch_tokens,
-        wait_s=settings.lock_wait_s,
+        normalize=space.normalize,
     )
+    return embed_texts(engine, settings, space, texts, piecewise, partial(count_tokens, model_tokenizer(model)))
 
 
-def index(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
-    """Make the index of every space in use valid, without what nothing points to; gives the wanted one's figures."""
-    return refresh_indexes(engine, maintained(engine, target), settings)
-
-
-def live(engine: Engine, settings: Settings, target: Target, encoder: MakeEncoder | None = None) -> dict[str, Any]:
-    """Flip the pointer to the wanted space where it is not there yet, if that space passes all that guards it."""
-    return live_space.serve(engine, settings, target.definition, encoder)
-
-
-def _project(engine: Engine, name: str) -> tuple[Project, ProjectSettings]:
-    with autocommit_connection(engine) as connection:
-        project = get_project(connection, name)
-    return project, parse_project_settings(name, project.settings)
+def _as_other_space(
+    batches: Iterator[EmbeddingBatch] | Iterator[EmbeddingBatch | FailedProject],
+) -> Iterator[EmbeddingBatch | FailedProject]:
+    """Batches of a space beside the wanted one: their texts must not be counted twice in the figures."""
+    for batch in batches:
+        if isinstance(batch, FailedProject):
+            yield batch
+            continue
+        figures = {name: value for name, value in batch.figures.items() if name not in ("distinct", "reused")}
+        if "embedded" in figures:
+            figures["embedded_in_other_spaces"] = figures.pop("embedded")
+        yield replace(batch, figures=figures)

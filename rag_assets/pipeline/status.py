@@ -19,7 +19,7 @@ from rag_assets.db.spaces.spaces import select_serving_space
 from rag_assets.db.spaces.text_kinds import Kind, is_known_kind, text_source_of_kind
 from rag_assets.projects.store import project_names
 
-FAILED_SHOWN = 100
+MOST_FAILED_DOCUMENTS = 100
 
 
 def read_status(engine: Engine) -> dict[str, Any]:
@@ -29,29 +29,29 @@ def read_status(engine: Engine) -> dict[str, Any]:
     found["pool"] = asdict(pool_statistics(engine))
     found["connections"] = _connections(engine)
     ready = revision == migrations.head_revision()
-    names = _names(engine) if ready else []
+    names = _project_names(engine) if ready else []
     projects = [_project(engine, name) for name in names]
     found["projects"] = projects
     found["pending"] = {
         "documents_to_chunk": sum(project["documents_to_chunk"] for project in projects),
         "texts_to_embed": sum(project["texts_to_embed"] for project in projects),
-        "messages_to_embed": _to_embed(engine, "messages") if ready else 0,
-        "memories_to_embed": _to_embed(engine, "memories") if ready else 0,
+        "messages_to_embed": _texts_to_embed(engine, "messages") if ready else 0,
+        "memories_to_embed": _texts_to_embed(engine, "memories") if ready else 0,
     }
-    found["failed_documents"] = _failed(engine) if ready else []
+    found["failed_documents"] = _failed_documents(engine) if ready else []
     found["spaces"] = read_spaces(engine) if ready else []
-    found["degraded"] = _degraded(engine) if ready else []
+    found["degraded"] = _degraded_spaces(engine) if ready else []
     return found
 
 
-def _degraded(engine: Engine) -> list[dict[str, Any]]:
+def _degraded_spaces(engine: Engine) -> list[dict[str, Any]]:
     """The live spaces that lack vectors of texts that searches should find in them."""
     with Session(engine) as session:
         live = session.scalars(
             select(EmbeddingSpace).where(EmbeddingSpace.status == "live").order_by(EmbeddingSpace.id)
         ).all()
         found = []
-        for space in filter(_is_known, live):
+        for space in filter(_has_known_kind, live):
             texts = session.scalar(count_texts(space)) or 0
             there = has_partition(session.connection(), space.id)
             missing = (session.scalar(count_pending_texts(space)) or 0) if there else texts
@@ -60,12 +60,12 @@ def _degraded(engine: Engine) -> list[dict[str, Any]]:
         return found
 
 
-def _is_known(space: EmbeddingSpace) -> bool:
+def _has_known_kind(space: EmbeddingSpace) -> bool:
     """False for a space of a table that no installed package registers any more: its texts cannot be counted."""
     return is_known_kind(space.kind)
 
 
-def _names(engine: Engine) -> list[str]:
+def _project_names(engine: Engine) -> list[str]:
     with engine.connect() as connection:
         return list(project_names(connection))
 
@@ -84,7 +84,7 @@ def _database(engine: Engine, revision: str | None) -> dict[str, Any]:
 
 
 def _connections(engine: Engine) -> dict[str, int]:
-    """All connections of the server, whoever has them, as far as this role may see what they do."""
+    """The connections of the server, of all its clients; states are counted as far as this role may see them."""
     with engine.connect() as connection:
         row = connection.execute(
             text(
@@ -101,7 +101,6 @@ def _connections(engine: Engine) -> dict[str, int]:
 def _project(engine: Engine, name: str) -> dict[str, Any]:
     with engine.connect() as connection:
         counts = count_project(connection, name)
-    with engine.connect() as connection:
         source = connection.scalar(select(Project.source_uri).where(Project.name == name))
     return {
         "name": name,
@@ -116,8 +115,8 @@ def _project(engine: Engine, name: str) -> dict[str, Any]:
     }
 
 
-def _to_embed(engine: Engine, kind: Kind) -> int:
-    """Distinct texts in use without a vector where searches look, or will look."""
+def _texts_to_embed(engine: Engine, kind: Kind) -> int:
+    """Distinct texts in use that have no vector in the live space, or in the newest one while none is live."""
     texts = text_source_of_kind(kind)
     with Session(engine) as session:
         space = session.scalar(select_serving_space(kind))
@@ -126,20 +125,20 @@ def _to_embed(engine: Engine, kind: Kind) -> int:
         return session.scalar(select(func.count(texts.content_hash.distinct())).where(texts.in_use)) or 0
 
 
-def _failed(engine: Engine) -> list[dict[str, Any]]:
+def _failed_documents(engine: Engine) -> list[dict[str, Any]]:
     statement = (
         select(Project.name.label("project"), Document.file_path, Document.error.label("reason"))
         .join(Project, Project.id == Document.project_id)
         .where(Document.status == "failed")
         .order_by(Project.name, Document.file_path)
-        .limit(FAILED_SHOWN)
+        .limit(MOST_FAILED_DOCUMENTS)
     )
     with engine.connect() as connection:
         return [dict(row) for row in connection.execute(statement).mappings()]
 
 
 def read_spaces(engine: Engine) -> list[dict[str, Any]]:
-    """Every space with what it holds, what is left to do in it, and the seconds that it will take (None: unknown)."""
+    """Every space: what it holds, the work left in it, and the seconds that this will take (None: unknown)."""
     with Session(engine) as session:
         found = session.scalars(select(EmbeddingSpace).order_by(EmbeddingSpace.id)).all()
         return [_space(session.connection(), space) for space in found]
@@ -147,7 +146,7 @@ def read_spaces(engine: Engine) -> list[dict[str, Any]]:
 
 def _space(connection: Connection, space: EmbeddingSpace) -> dict[str, Any]:
     there = has_partition(connection, space.id)
-    left = remaining_work(connection, space) if there and _is_known(space) else None
+    left = remaining_work(connection, space) if there and _has_known_kind(space) else None
     table = func.to_regclass(f"{SCHEMA}.{partition_name(space.id)}")
     vectors = count_vectors(connection, space)
     index = inspect_index(connection, space, rows=vectors)

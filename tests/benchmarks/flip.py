@@ -34,6 +34,8 @@ from rag_assets.db.server.server import EmbeddedServer
 from rag_assets.documents.text import content_hash
 from rag_assets.pipeline import refresh
 from rag_assets.pipeline.stages import live_space
+from rag_assets.pipeline.stages.index import refresh_indexes
+from rag_assets.pipeline.stages.live_space import promote_wanted_space
 from rag_assets.pipeline.target.wanted_space import target_space
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings
@@ -178,7 +180,7 @@ def measure(url: URL, folder: Path, *, vectors: int, dimensions: int, clients: i
     searches = [search for _ in processes for search in found.get(timeout=120)]
     for process in processes:
         process.join(timeout=60)
-    live = (back.before and back.before.id, back.space.id)
+    live = (back.live_before and back.live_before.id, back.space.id)
     engine.dispose()
     return summary(searches, marks, live) | {"vectors": vectors, "clients": clients, "dimensions": [384, dimensions]}
 
@@ -187,10 +189,10 @@ def build(engine: Engine, settings: Settings, known: Known) -> None:
     """What a run of the pipeline does when its settings have changed, up to the flip."""
     target = target_space(settings)
     projects = [name for (name,) in rows(engine, "SELECT name FROM rag.projects ORDER BY name")]
-    apply(engine, refresh.chunks(engine, settings, projects, target))
-    apply(engine, refresh.embeddings(engine, settings, projects, target, known.of))
-    refresh.index(engine, settings, target)
-    refresh.live(engine, settings, target, known.of)
+    apply(engine, refresh.refresh_chunks(engine, settings, projects, target))
+    apply(engine, refresh.refresh_embeddings(engine, settings, projects, target, known.of))
+    refresh_indexes(engine, settings, target)
+    promote_wanted_space(engine, settings, target, known.of)
 
 
 def summary(searches: Sequence[Search], marks: dict[str, float], flips: tuple[int | None, int]) -> dict[str, Any]:

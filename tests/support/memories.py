@@ -24,7 +24,7 @@ def remember(engine: Engine, settings: Settings) -> dict[str, UUID]:
     memories.remember("tea is served at four", importance=0.9)
     memories.remember("ben likes tea", user_id=users["ben"])
     target = target_space(settings, "memories")
-    apply(engine, refresh.memory_embeddings(engine, settings, target, lambda _: ENCODER))
+    apply(engine, refresh.refresh_memory_embeddings(engine, settings, target, lambda _: ENCODER))
     with engine.begin() as connection:
         set_live_space(connection, ensure_space(connection, target.definition))
     return users

@@ -12,6 +12,7 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.spaces import ensure_space, set_live_space
 from rag_assets.documents.text import content_hash
 from rag_assets.pipeline import refresh
+from rag_assets.pipeline.stages.index import refresh_indexes
 from rag_assets.pipeline.target.wanted_space import target_space
 from rag_assets.repositories import NewMessage, SyncConversations, SyncProjects, SyncUsers
 from rag_assets.settings.settings import Settings
@@ -57,9 +58,12 @@ class Spoken:
     def refresh(self, *, build: bool = False) -> EmbeddingSpace:
         """The stages, and the flip without what guards it."""
         target = target_space(self.settings, "messages")
-        apply(self.engine, refresh.message_embeddings(self.engine, self.settings, DAYS, target, lambda _: self.encoder))
+        apply(
+            self.engine,
+            refresh.refresh_message_embeddings(self.engine, self.settings, DAYS, target, lambda _: self.encoder),
+        )
         if build:
-            refresh.index(self.engine, self.settings, target)
+            refresh_indexes(self.engine, self.settings, target)
         with self.engine.begin() as connection:
             space = ensure_space(connection, target.definition)
             set_live_space(connection, space)

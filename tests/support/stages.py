@@ -13,7 +13,10 @@ from sqlalchemy import Engine
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.pipeline import refresh
 from rag_assets.pipeline.stages.batches import Batch
+from rag_assets.pipeline.stages.index import refresh_indexes
+from rag_assets.pipeline.stages.live_space import promote_wanted_space
 from rag_assets.pipeline.stages.prefetch import prefetch
+from rag_assets.pipeline.stages.write_batch import write_batch
 from rag_assets.pipeline.target.wanted_space import Target, target_space
 from rag_assets.projects.store import save_project
 from rag_assets.settings.settings import Settings, load_settings
@@ -39,19 +42,21 @@ class Steps:
         return name
 
     def documents(self, *projects: str, **config: bool) -> Counter[str]:
-        return apply(self.engine, refresh.documents(self.engine, self.settings, projects, **config))
+        return apply(self.engine, refresh.refresh_documents(self.engine, self.settings, projects, **config))
 
     def chunks(self, *projects: str) -> Counter[str]:
-        return apply(self.engine, refresh.chunks(self.engine, self.settings, projects, self.target))
+        return apply(self.engine, refresh.refresh_chunks(self.engine, self.settings, projects, self.target))
 
     def embeddings(self, *projects: str) -> Counter[str]:
-        return apply(self.engine, refresh.embeddings(self.engine, self.settings, projects, self.target, self.encoder))
+        return apply(
+            self.engine, refresh.refresh_embeddings(self.engine, self.settings, projects, self.target, self.encoder)
+        )
 
     def index(self) -> dict[str, Any]:
-        return refresh.index(self.engine, self.settings, self.target)
+        return refresh_indexes(self.engine, self.settings, self.target)
 
     def live(self) -> dict[str, Any]:
-        return refresh.live(self.engine, self.settings, self.target, self.encoder)
+        return promote_wanted_space(self.engine, self.settings, self.target, self.encoder)
 
     def all(self, *projects: str) -> Counter[str]:
         """Documents to index; the figures are those of the embeddings."""
@@ -76,7 +81,7 @@ def apply(engine: Engine, batches: Iterable[Batch], *, write_s: float = 0.0) -> 
     for batch in prefetch(iter(batches)):
         time.sleep(write_s)
         with engine.begin() as connection:
-            written = batch.write(connection)
+            written = write_batch(connection, batch)
         for name in written.__slots__:
             figures[name] += getattr(written, name)
         for name, value in batch.figures.items():

@@ -22,7 +22,7 @@ def maintain(
     settings = installation.enter()
     targets = {kind: target_space(settings, kind) for kind in list_kinds()}
     with nullcontext() if as_json else progress_bars.shown():
-        figures = maintenance.maintain(shared_engine(settings), settings, targets)
+        figures = maintenance.run_maintenance(shared_engine(settings), settings, targets)
     if as_json:
         sys.stdout.write(json.dumps(figures) + "\n")
     else:

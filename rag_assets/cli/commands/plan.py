@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from rag_assets.pipeline.estimate import Plan
+    from rag_assets.pipeline.estimate import CostEstimate
 
 
 def plan(
@@ -25,7 +25,7 @@ def plan(
     from rag_assets.db.spaces.text_kinds import list_kinds
     from rag_assets.embedding.encoder import get_space_encoder
     from rag_assets.errors import ServiceError
-    from rag_assets.pipeline.estimate import plan as plan_of
+    from rag_assets.pipeline.estimate import estimate_cost
 
     settings = installation.enter()
     # Not the shared one, which would bring the schema up to date.
@@ -34,7 +34,9 @@ def plan(
         if migrations.current_revision(engine) != migrations.head_revision():
             raise ServiceError("the schema is not up to date; run rag-assets db upgrade, then plan again.")
         encoder = (lambda space: get_space_encoder(space, settings.device)) if calibrate else None
-        plans = [plan_of(engine, settings, kind, calibrate=encoder) for kind in list_kinds() if _exists(engine, kind)]
+        plans = [
+            estimate_cost(engine, settings, kind, calibrate=encoder) for kind in list_kinds() if _exists(engine, kind)
+        ]
     finally:
         engine.dispose()
     if as_json:
@@ -52,7 +54,7 @@ def _exists(engine: "Engine", kind: str) -> bool:
         return not is_registered(kind) or table_exists(connection, kind)
 
 
-def _show(plan: "Plan") -> None:
+def _show(plan: "CostEstimate") -> None:
     from rag_assets.cli.output.reports import out
 
     if not plan.texts and plan.live is None:

@@ -36,20 +36,20 @@ def repair(
     from rag_assets.cli.runtime.run_job import finish
     from rag_assets.db.database import shared_engine
     from rag_assets.db.spaces.text_kinds import list_kinds
-    from rag_assets.pipeline.repair.repair import survey, void
+    from rag_assets.pipeline.repair.repair import invalidate_damage, survey_installation
     from rag_assets.pipeline.target.wanted_space import target_space
 
     settings = installation.enter()
     targets: Targets = {kind: target_space(settings, kind) for kind in list_kinds()}
     engine = shared_engine(settings)
-    found = survey(engine, settings, targets)
+    found = list(survey_installation(engine, settings, targets))
     outcomes: list[Outcome] = []
     left = found
     if not dry_run and any(damage.mendable for damage in found):
         with nullcontext() if as_json else progress_bars.shown():
-            void(found)
+            invalidate_damage(found)
             outcomes = list(_runs(engine, settings, targets, found))
-        left = survey(engine, settings, targets)
+        left = list(survey_installation(engine, settings, targets))
     report = {
         "dry_run": dry_run,
         "damage": [damage.as_json() for damage in found],

@@ -124,13 +124,13 @@ def enter() -> "tuple[Engine, Declarations | None, ReconcileResult]":
 
 def sync_partitions(engine: "Engine") -> None:
     from rag_assets.cli.runtime import installation
-    from rag_assets.orchestration.partitions import changes_of_keys, projects
+    from rag_assets.orchestration.partitions import partition_changes, projects
     from rag_assets.projects.store import partition_names
 
     with engine.connect() as connection:
         wanted = partition_names(connection)
     instance = installation.instance()
-    added, removed = changes_of_keys(instance, wanted)
+    added, removed = partition_changes(instance, wanted)
     if added:
         instance.add_dynamic_partitions(str(projects.name), added)
     for key in removed:

@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from rag_assets.db.spaces.spaces import SpaceDefinition
-    from rag_assets.pipeline.stages.live_space import Flip
+    from rag_assets.pipeline.stages.live_space import Promotion
 
 app = typer.Typer(help="Embedding spaces: what there is, what serves, the way back.", no_args_is_help=True)
 
@@ -50,7 +50,7 @@ def promote(
     def wanted(kind: str) -> "SpaceDefinition":
         return target_space(settings, kind).definition
 
-    done = live_space.promote(shared_engine(settings), settings, space, wanted, force=force)
+    done = live_space.promote_space(shared_engine(settings), settings, space, wanted, force=force)
     for name, reason in done.overridden.items():
         typer.echo(f"rag-assets: warning: {name} does not pass: {reason}; promoted by --force all the same.", err=True)
     _tell(done)
@@ -90,13 +90,13 @@ def retire(space: SpaceId) -> None:
     from rag_assets.pipeline.stages import live_space
 
     settings = installation.enter()
-    gone = live_space.retire(shared_engine(settings), settings, space)
+    gone = live_space.drop_space(shared_engine(settings), settings, space)
     typer.echo(f"space {gone.id} ({gone.model}, {gone.dimensions} dimensions) is retired; its vectors are gone")
 
 
-def _tell(done: "Flip") -> None:
-    if not done.flipped:
+def _tell(done: "Promotion") -> None:
+    if not done.promoted:
         typer.echo(f"space {done.space.id} serves already")
         return
-    stepped = "" if done.before is None else f"; space {done.before.id} is the previous one"
+    stepped = "" if done.live_before is None else f"; space {done.live_before.id} is the previous one"
     typer.echo(f"space {done.space.id} serves ({done.seconds * 1000:.0f} ms){stepped}")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rag_assets.pipeline.progress import Step, listening
+from rag_assets.pipeline.progress import ProgressReport, progress_listener
 
 
 @contextmanager
@@ -23,12 +23,14 @@ def shown() -> Iterator[None]:
     tasks: dict[str, TaskID] = {}
     with Progress(*columns, console=Console(stderr=True, highlight=False), refresh_per_second=5) as progress:
 
-        def draw(step: Step) -> None:
-            task = tasks.get(step.stage)
+        def draw(report: ProgressReport) -> None:
+            task = tasks.get(report.stage)
             if task is None:
-                task = tasks[step.stage] = progress.add_task(step.stage, unit=step.unit, rate="", total=step.total)
+                task = tasks[report.stage] = progress.add_task(
+                    report.stage, unit=report.unit, rate="", total=report.total
+                )
             speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
-            progress.update(task, completed=step.done, total=step.total, rate=f"{speed:,.0f}/s" if speed else "")
+            progress.update(task, completed=report.done, total=report.total, rate=f"{speed:,.0f}/s" if speed else "")
 
-        with listening(draw):
+        with progress_listener(draw):
             yield

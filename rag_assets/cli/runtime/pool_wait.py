@@ -50,14 +50,14 @@ def waiting(instance: "dg.DagsterInstance", run_id: str, *, wait_s: float) -> It
 
 
 def _holders(instance: "dg.DagsterInstance", pool: str) -> str:
-    from rag_assets.orchestration.partitions import run_keys
+    from rag_assets.orchestration.partitions import run_projects
 
     said = []
     for run_id in sorted(instance.event_log_storage.get_concurrency_info(pool).active_run_ids):
         run = instance.get_run_by_id(run_id)
         if run is None:
             continue
-        of = ", ".join(run_keys(run, instance) or [])
+        of = ", ".join(run_projects(run, instance) or [])
         process = run.tags.get(PROCESS_TAG, "").split()[1:2]
         said.append(
             f"the run {run_id} ({run.job_name}{of and f' of {of}'}{', process ' + process[0] if process else ''})"

@@ -20,7 +20,7 @@ from rag_assets.cli.seeding.plan import (
 from rag_assets.db.models import Memory, UserSession
 from rag_assets.documents.sources.python_topics import TOPICS_NAME, TOPICS_URI
 from rag_assets.documents.text import content_hash
-from rag_assets.pipeline.progress import report
+from rag_assets.pipeline.progress import report_progress
 from rag_assets.projects.store import find_project
 from rag_assets.repositories import (
     NewMessage,
@@ -57,7 +57,7 @@ def seed(engine: Engine, size: Size = "small") -> Seeded:
     seeding.memories(PROJECT_MEMORIES, project_id=project)
     for done, user in enumerate(planned_users(size), start=1):
         seeding.user(user, project)
-        report("seed", done, SIZES[size][0], "users")
+        report_progress("seed", done, SIZES[size][0], "users")
     return seeding.added
 
 

@@ -4,8 +4,8 @@ import dagster as dg
 
 Condition = dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]
 
-# The tag of runs that make everything from documents to pointer. Dagster by itself sees that of the partition that a
-# run made last, and of none where a whole job was asked for: it would have all the others made once more.
+# The tag of runs that materialize everything from documents to live space. Dagster itself only sees this for the last
+# partition that a run materialized, and for none when a whole job was requested, and would request all others again.
 MAKES_ALL = {"rag_assets/makes": "all"}
 
 _UPDATED_ALONE: dg.AutomationCondition[dg.AssetKey] = (
@@ -17,25 +17,23 @@ _UPDATED_ALONE: dg.AutomationCondition[dg.AssetKey] = (
 _IDLE = ~dg.AutomationCondition.any_deps_in_progress() & ~dg.AutomationCondition.in_progress()
 
 
-def _not_followed_yet(updated: Condition) -> Condition:
-    """True from an update on until a run was asked for after it.
+def _until_requested(updated: Condition) -> Condition:
+    """True from an update until a run was requested after it.
 
-    Not `eager()`: over partitions that waits until none is missing, so for ever on a broken one, and it takes an update
-    that comes in the tick in which the asset itself was finished for done. Here only a request resets, and not one
-    whose tick has an update of its own: that run may have begun before it.
+    Not `eager()`: over partitions it waits until none is missing, so forever when one is broken, and it treats an
+    update as handled that arrives in the tick in which the asset itself was finished. Here only a request resets the
+    condition, and only in a tick without a new update: a run requested in that tick may have started before it.
     """
     return updated.since(dg.AutomationCondition.newly_requested() & ~updated)
 
 
-# What runs in the same run, or is asked for in the same tick, follows there.
+# Assets of the same run, or requested in the same tick, are followed inside that run.
 FOLLOWS_UPSTREAM: Condition = (
-    _not_followed_yet(
-        dg.AutomationCondition.any_deps_match(_UPDATED_ALONE | dg.AutomationCondition.will_be_requested())
-    )
+    _until_requested(dg.AutomationCondition.any_deps_match(_UPDATED_ALONE | dg.AutomationCondition.will_be_requested()))
     & _IDLE
 ).with_label("an upstream was updated, and is not followed yet")
 
-# Over partitions: runs of their own, which must be over before what they made can be indexed.
+# Partitioned upstreams have runs of their own, which must end before their vectors can be indexed.
 FOLLOWS_PARTITIONS: Condition = (
-    _not_followed_yet(dg.AutomationCondition.any_deps_match(_UPDATED_ALONE)) & _IDLE
+    _until_requested(dg.AutomationCondition.any_deps_match(_UPDATED_ALONE)) & _IDLE
 ).with_label("a partition upstream was updated, and is not followed yet")

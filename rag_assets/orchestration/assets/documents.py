@@ -1,48 +1,51 @@
-"""raw_documents: the text of every document of a source."""
+"""raw_documents: the text of every document of a project's source."""
 
 import dagster as dg
 
-from rag_assets.orchestration.assets.policies import ONE_RUN, RETRIES, fresh
+from rag_assets.orchestration.assets.policies import RETRY_POLICY, SINGLE_RUN, freshness_policy
 from rag_assets.orchestration.partitions import project_keys
-from rag_assets.orchestration.scope import Pipeline
-from rag_assets.pipeline.stages.batches import DocumentBatches
+from rag_assets.orchestration.scope import PipelineScope
+from rag_assets.pipeline.stages.batches import BatchStream
 
 
 class RefreshConfig(dg.Config):
-    """What one run may do differently from the others."""
+    """Options of one run, off by default.
+
+    `confirm_deletions` deletes documents even when most of them are no longer listed; `retry_failed` reads documents
+    again that could not be read before.
+    """
 
     confirm_deletions: bool = False
     retry_failed: bool = False
 
 
-def raw_documents(pipeline: Pipeline) -> dg.AssetsDefinition:
+def raw_documents_asset(scope: PipelineScope) -> dg.AssetsDefinition:
     @dg.asset(
-        key=pipeline.key("raw_documents"),
-        partitions_def=pipeline.projects,
-        io_manager_key=pipeline.tables_key,
-        required_resource_keys={pipeline.postgres_key},
+        key=scope.key("raw_documents"),
+        partitions_def=scope.projects,
+        io_manager_key=scope.tables_key,
+        required_resource_keys={scope.postgres_key},
         group_name="rag",
         kinds={"python", "postgres"},
-        retry_policy=RETRIES,
-        freshness_policy=fresh(pipeline.settings),
+        retry_policy=RETRY_POLICY,
+        freshness_policy=freshness_policy(scope.settings),
     )
-    def raw_documents(context: dg.AssetExecutionContext, config: RefreshConfig) -> DocumentBatches:
-        """The text of every document that the project's source lists, one row a document in `rag.documents`.
+    def raw_documents(context: dg.AssetExecutionContext, config: RefreshConfig) -> BatchStream:
+        """The text of every document that the project's source lists, one row each in `rag.documents`.
 
-        Only what differs is read: a file whose version in the source is unchanged is not even opened, one whose bytes
-        are unchanged is not parsed. A document that cannot be read keeps its old text and says why.
+        Only what differs is read: a file whose version in the source is unchanged is not opened, and one whose bytes
+        are unchanged is not parsed. A document that cannot be read keeps its old text, and its row has the reason.
         """
-        from rag_assets.pipeline import refresh
+        from rag_assets.pipeline.refresh import refresh_documents
 
-        postgres = pipeline.postgres(context)
-        return DocumentBatches(
-            refresh.documents(
-                postgres.engine,
-                postgres.settings,
-                project_keys(context),
-                confirm_deletions=config.confirm_deletions,
-                retry_failed=config.retry_failed,
-            )
+        postgres = scope.postgres(context)
+        batches = refresh_documents(
+            postgres.engine,
+            postgres.settings,
+            project_keys(context),
+            confirm_deletions=config.confirm_deletions,
+            retry_failed=config.retry_failed,
         )
+        return BatchStream(batches)
 
-    return raw_documents.with_attributes(backfill_policy=ONE_RUN)
+    return raw_documents.with_attributes(backfill_policy=SINGLE_RUN)

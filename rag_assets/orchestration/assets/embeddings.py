@@ -1,45 +1,44 @@
-"""embeddings: a vector for every distinct text."""
+"""embeddings: a vector for every distinct chunk text."""
 
 import dagster as dg
 
 from rag_assets.orchestration.assets.conditions import FOLLOWS_UPSTREAM
-from rag_assets.orchestration.assets.policies import EMBEDDER_POOL, ONE_RUN, RETRIES
-from rag_assets.orchestration.io.tables import Chunks
-from rag_assets.orchestration.scope import Pipeline
-from rag_assets.pipeline.stages.batches import EmbeddingBatches
+from rag_assets.orchestration.assets.policies import EMBEDDER_POOL, RETRY_POLICY, SINGLE_RUN
+from rag_assets.orchestration.io.tables import ChunkSlice
+from rag_assets.orchestration.scope import PipelineScope
+from rag_assets.pipeline.stages.batches import BatchStream
 
 
-def embeddings(pipeline: Pipeline) -> dg.AssetsDefinition:
+def embeddings_asset(scope: PipelineScope) -> dg.AssetsDefinition:
     @dg.asset(
-        key=pipeline.key("embeddings"),
-        ins={"chunks": dg.AssetIn(pipeline.key("chunks"))},
-        partitions_def=pipeline.projects,
-        io_manager_key=pipeline.tables_key,
-        required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
+        key=scope.key("embeddings"),
+        ins={"chunks": dg.AssetIn(scope.key("chunks"))},
+        partitions_def=scope.projects,
+        io_manager_key=scope.tables_key,
+        required_resource_keys={scope.postgres_key, scope.embedder_key},
         group_name="rag",
         kinds={"pytorch", "postgres"},
         pool=EMBEDDER_POOL,
-        retry_policy=RETRIES,
+        retry_policy=RETRY_POLICY,
         automation_condition=FOLLOWS_UPSTREAM,
     )
-    def embeddings(context: dg.AssetExecutionContext, chunks: Chunks) -> EmbeddingBatches:
+    def embeddings(context: dg.AssetExecutionContext, chunks: ChunkSlice) -> BatchStream:
         """Vectors of the chunk texts, in `rag.embeddings`, stored once under the hash of the text.
 
         Only texts without a vector go through the model: renamed files, repeated pages and full rebuilds embed nothing.
         Each batch is committed as it comes, so a killed run loses at most the batch in flight.
         """
-        from rag_assets.pipeline import refresh
+        from rag_assets.pipeline.refresh import refresh_embeddings
 
-        postgres, embedder = pipeline.postgres(context), pipeline.embedder(context)
-        return EmbeddingBatches(
-            refresh.embeddings(
-                postgres.engine,
-                postgres.settings,
-                chunks.projects,
-                embedder.target(),
-                embedder.encoder,
-                context.run.run_id,
-            )
+        postgres, embedder = scope.postgres(context), scope.embedder(context)
+        batches = refresh_embeddings(
+            postgres.engine,
+            postgres.settings,
+            chunks.projects,
+            embedder.target(),
+            embedder.encoder,
+            context.run.run_id,
         )
+        return BatchStream(batches)
 
-    return embeddings.with_attributes(backfill_policy=ONE_RUN)
+    return embeddings.with_attributes(backfill_policy=SINGLE_RUN)

@@ -1,1 +1,1 @@
-"""Jobs, schedules and sensors."""
+"""Jobs, schedules, sensors, and the notices of failed runs."""

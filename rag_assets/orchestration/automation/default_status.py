@@ -1,4 +1,4 @@
-"""Whether schedules and sensors are on from the start."""
+"""Whether schedules and sensors are on when the code location is first loaded."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""What is said, and to whom, when a run fails."""
+"""Notices of failed runs: what they say, and where they go."""
 
 import json
 from collections.abc import Callable
@@ -11,8 +11,8 @@ import dagster as dg
 from rag_assets.errors import UsageError
 from rag_assets.orchestration.automation.default_status import sensor_status
 from rag_assets.orchestration.automation.jobs import all_assets, job_names
-from rag_assets.orchestration.partitions import run_keys
-from rag_assets.orchestration.scope import Pipeline
+from rag_assets.orchestration.partitions import run_projects
+from rag_assets.orchestration.scope import PipelineScope
 
 if TYPE_CHECKING:
     from dagster_shared.error import SerializableErrorInfo
@@ -22,7 +22,7 @@ NOTICE_TIMEOUT_S = 10
 
 @dataclass(frozen=True, slots=True)
 class FailureNotice:
-    """A run that failed: `reasons` by step, each what went wrong in one line; `advice` what to do next."""
+    """A run that failed. `reasons` has one line by step, `advice` says what to do next."""
 
     job: str
     run_id: str
@@ -32,36 +32,36 @@ class FailureNotice:
 
     def __str__(self) -> str:
         of = f" of {', '.join(self.projects)}" if self.projects else ""
-        told = "; ".join(f"{step}: {reason}" for step, reason in self.reasons.items())
-        return f"the run {self.run_id} ({self.job}{of}) failed. {told}. {self.advice}"
+        reasons = "; ".join(f"{step}: {reason}" for step, reason in self.reasons.items())
+        return f"the run {self.run_id} ({self.job}{of}) failed. {reasons}. {self.advice}"
 
 
-def failed_runs(pipeline: Pipeline) -> dg.SensorDefinition:
+def failed_runs_sensor(scope: PipelineScope) -> dg.SensorDefinition:
     @dg.run_failure_sensor(
-        name=pipeline.name("failed_runs"),
-        default_status=sensor_status(pipeline.settings),
-        minimum_interval_seconds=pipeline.settings.sensor_interval_s,
+        name=scope.name("failed_runs"),
+        default_status=sensor_status(scope.settings),
+        minimum_interval_seconds=scope.settings.sensor_interval_s,
     )
     def failed_runs(context: dg.RunFailureSensorContext) -> None:
-        """Logs what failed and what to do, and tells whoever RAG_ASSETS_NOTIFY names."""
-        if not is_ours(context.dagster_run, context.instance, pipeline):
+        """Logs what failed and what to do, and sends it to the webhook or function that RAG_ASSETS_NOTIFY names."""
+        if not is_pipeline_run(context.dagster_run, context.instance, scope):
             return
-        found = notice_of(context, pipeline)
-        context.log.error(str(found))
-        target = pipeline.settings.notify
+        notice = build_notice(context, scope)
+        context.log.error(str(notice))
+        target = scope.settings.notify
         if target is not None:
-            notify(target.get_secret_value(), found)
+            send_notice(target.get_secret_value(), notice)
 
     return failed_runs
 
 
-def is_ours(run: dg.DagsterRun, instance: dg.DagsterInstance, pipeline: Pipeline) -> bool:
-    """Whether the run is of one of our jobs, or of some of our assets or their checks: there may be others' beside."""
-    if run.job_name in {pipeline.name(job) for job in job_names(pipeline)}:
+def is_pipeline_run(run: dg.DagsterRun, instance: dg.DagsterInstance, scope: PipelineScope) -> bool:
+    """Whether the run is of one of our jobs, assets or checks: the code location may also have others."""
+    if run.job_name in {scope.name(job) for job in job_names(scope)}:
         return True
-    ours = set(pipeline.keys(all_assets(pipeline)))
+    ours = set(scope.keys(all_assets(scope)))
     if not run.asset_selection and not run.asset_check_selection:
-        # All of somebody else's job, which may have some of our assets in it.
+        # A whole job of someone else's, which may include some of our assets.
         steps = {key.to_python_identifier() for key in ours}
         plan = run.execution_plan_snapshot_id
         return plan is not None and not steps.isdisjoint(
@@ -71,56 +71,56 @@ def is_ours(run: dg.DagsterRun, instance: dg.DagsterInstance, pipeline: Pipeline
     return not ours.isdisjoint((run.asset_selection or set()) | checked)
 
 
-def notice_of(context: dg.RunFailureSensorContext, pipeline: Pipeline) -> FailureNotice:
+def build_notice(context: dg.RunFailureSensorContext, scope: PipelineScope) -> FailureNotice:
     run = context.dagster_run
     reasons = {
         str(event.step_key): _reason(getattr(event.event_specific_data, "error", None))
         for event in context.get_step_failure_events()
     }
-    # What ends a run between its steps, such as a pool without a place.
+    # An error between the steps, such as a pool that never had a free slot.
     error = getattr(context.failure_event.event_specific_data, "error", None)
     reasons = reasons or {
-        "run": _reason(error) if error else context.failure_event.message or "it ended without saying why"
+        "run": _reason(error) if error else context.failure_event.message or "it ended without a reason"
     }
     return FailureNotice(
         job=run.job_name,
         run_id=run.run_id,
-        projects=run_keys(run, context.instance, pipeline.projects) or [],
+        projects=run_projects(run, context.instance, scope.projects) or [],
         reasons=reasons,
-        advice="Mend it and run again: what was done is kept, and what is pending is done; "
+        advice="Fix it and run again: finished work is kept, and only what is pending is done; "
         "`rag-assets status` lists it.",
     )
 
 
 def _reason(error: "SerializableErrorInfo | None") -> str:
-    """The first of our own errors in a chain of causes, which is a whole sentence, else the last cause."""
-    said = "it did not say why"
+    """The message of the first of our own errors in the chain of causes, or else of the last cause."""
+    message = "it gave no reason"
     while error is not None:
-        said = error.message.strip()
+        message = error.message.strip()
         # Dagster writes "module.Class: message".
-        if said.startswith("rag_assets."):
-            return said.partition(": ")[2]
+        if message.startswith("rag_assets."):
+            return message.partition(": ")[2]
         error = error.cause
-    return said
+    return message
 
 
-def notify(target: str, notice: FailureNotice) -> None:
-    """Post to a webhook as Slack, Mattermost and others take it, or call `package.module:function` with the notice."""
+def send_notice(target: str, notice: FailureNotice) -> None:
+    """Post it to a webhook (Slack, Mattermost and others), or call the function `package.module:function` with it."""
     if target.startswith(("https://", "http://")):
         _post(target, notice)
         return
-    _hook(target)(notice)
+    _import_function(target)(notice)
 
 
-def _hook(target: str) -> Callable[[FailureNotice], object]:
+def _import_function(target: str) -> Callable[[FailureNotice], object]:
     module, _, name = target.partition(":")
     try:
-        hook: Callable[[FailureNotice], object] = getattr(import_module(module), name)
+        function: Callable[[FailureNotice], object] = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(
-            f"RAG_ASSETS_NOTIFY {target!r} cannot be imported ({error}); name an URL or `package.module:function`."
+            f"RAG_ASSETS_NOTIFY {target!r} cannot be imported ({error}); give a URL or `package.module:function`."
         ) from error
-    return hook
+    return function
 
 
 def _post(url: str, notice: FailureNotice) -> None:

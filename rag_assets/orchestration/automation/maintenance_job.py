@@ -1,32 +1,34 @@
-"""The maintenance: a job of its own, since it writes nothing that an asset stands for."""
+"""The maintenance: a job without assets, since it writes nothing that an asset stands for."""
 
 import dagster as dg
 
-from rag_assets.orchestration.scope import Pipeline
-from rag_assets.pipeline.progress import LogLines, listening
+from rag_assets.orchestration.scope import PipelineScope
+from rag_assets.pipeline.progress import ProgressLog, progress_listener
 
-_DOES = "Remove what is expired or left over, vacuum, build ailing indexes anew, keep the live ones warm."
+_DESCRIPTION = (
+    "Remove expired and orphaned rows, vacuum, rebuild degraded indexes, and load the live indexes into memory."
+)
 
 
-def maintenance_job(pipeline: Pipeline) -> dg.JobDefinition:
+def build_maintenance_job(scope: PipelineScope) -> dg.JobDefinition:
     @dg.op(
-        name=pipeline.name("maintain"),
-        description=_DOES,
-        required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
+        name=scope.name("maintain"),
+        description=_DESCRIPTION,
+        required_resource_keys={scope.postgres_key, scope.embedder_key},
     )
     def maintain(context: dg.OpExecutionContext) -> None:
         from rag_assets.db.spaces.text_kinds import list_kinds
-        from rag_assets.pipeline import maintenance
+        from rag_assets.pipeline.maintenance import run_maintenance
 
-        postgres, embedder = pipeline.postgres(context), pipeline.embedder(context)
+        postgres, embedder = scope.postgres(context), scope.embedder(context)
         targets = {kind: embedder.target(kind) for kind in list_kinds()}
-        with listening(LogLines(context.log.info)):
-            figures = maintenance.maintain(postgres.engine, postgres.settings, targets)
-        context.log.info("maintained: %s", figures)
+        with progress_listener(ProgressLog(context.log.info)):
+            figures = run_maintenance(postgres.engine, postgres.settings, targets)
+        context.log.info("maintenance done: %s", figures)
         context.add_output_metadata(figures)
 
-    @dg.job(name=pipeline.name("maintenance"), description=_DOES, executor_def=dg.in_process_executor)
-    def maintenance_job() -> None:
+    @dg.job(name=scope.name("maintenance"), description=_DESCRIPTION, executor_def=dg.in_process_executor)
+    def maintenance() -> None:
         maintain()
 
-    return maintenance_job
+    return maintenance

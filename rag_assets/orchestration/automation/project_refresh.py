@@ -13,151 +13,154 @@ import dagster as dg
 
 from rag_assets.orchestration.automation.default_status import schedule_status, sensor_status
 from rag_assets.orchestration.automation.jobs import Jobs
-from rag_assets.orchestration.automation.run_requests import Context, refresh_requests
-from rag_assets.orchestration.partitions import changes_of_keys
-from rag_assets.orchestration.scope import Pipeline
+from rag_assets.orchestration.automation.run_requests import TickContext, refresh_requests
+from rag_assets.orchestration.partitions import partition_changes
+from rag_assets.orchestration.scope import PipelineScope
 
 if TYPE_CHECKING:
     from rag_assets.db.models import Project
     from rag_assets.projects.settings import ProjectSettings
 
-# Dagster ends a sensor's tick after 60 s.
-LOOKING_S = 40
-# A daemon that was away for longer than this begins anew, rather than with what it missed.
+# How long one tick lists sources; Dagster ends a tick after 60 s.
+LISTING_TIME_S = 40
+# After a longer pause, the daemon does not make up for the cron ticks that it missed.
 CATCH_UP = timedelta(days=1)
 
 
-def nightly_refresh(pipeline: Pipeline, jobs: Jobs) -> dg.ScheduleDefinition:
-    settings = pipeline.settings
+def nightly_refresh_schedule(scope: PipelineScope, jobs: Jobs) -> dg.ScheduleDefinition:
+    settings = scope.settings
 
     @dg.schedule(
-        name=pipeline.name("nightly_refresh"),
+        name=scope.name("nightly_refresh"),
         job=jobs.ingest,
         cron_schedule=settings.refresh_cron,
         execution_timezone=settings.time_zone,
-        required_resource_keys={pipeline.postgres_key},
+        required_resource_keys={scope.postgres_key},
         default_status=schedule_status(settings),
     )
     def nightly_refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
-        """Every project that has no cron of its own, in as few runs as there are gaps between them."""
-        wanted = {project.name for project, own in _active(context, pipeline) if own.schedule is None}
-        # Dagster takes several requests of one tick by their keys alone.
-        return refresh_requests(context, pipeline, wanted, context.scheduled_execution_time.isoformat())
+        """Refreshes every project without a cron of its own, in as few runs as possible."""
+        wanted = {project.name for project, own in _active_projects(context, scope) if own.schedule is None}
+        # Dagster accepts several requests from one tick only if they have run keys.
+        return refresh_requests(context, scope, wanted, context.scheduled_execution_time.isoformat())
 
     return nightly_refresh
 
 
-def own_schedules(pipeline: Pipeline, jobs: Jobs) -> dg.SensorDefinition:
+def own_schedules_sensor(scope: PipelineScope, jobs: Jobs) -> dg.SensorDefinition:
     @dg.sensor(
-        name=pipeline.name("own_schedules"),
+        name=scope.name("own_schedules"),
         job=jobs.ingest,
-        minimum_interval_seconds=pipeline.settings.sensor_interval_s,
-        required_resource_keys={pipeline.postgres_key},
-        default_status=sensor_status(pipeline.settings),
+        minimum_interval_seconds=scope.settings.sensor_interval_s,
+        required_resource_keys={scope.postgres_key},
+        default_status=sensor_status(scope.settings),
     )
     def own_schedules(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        """The projects whose own cron came true since the last tick."""
+        """Refreshes the projects whose own cron was due since the last tick."""
         from rag_assets.projects.settings import NEVER
         from rag_assets.settings.cron import cron_times
 
-        # Schedules of Dagster are made when the location is loaded; projects come and go.
+        # A sensor, since Dagster's schedules are fixed when the code location is loaded, and projects are not.
         now = datetime.now(UTC)
         last = datetime.fromisoformat(context.cursor) if context.cursor else now
         last = max(last, now - CATCH_UP)
         requests = []
-        for project, own in _active(context, pipeline):
+        for project, own in _active_projects(context, scope):
             if own.schedule is None or own.schedule == NEVER:
                 continue
-            due = next(cron_times(own.schedule, own.time_zone or pipeline.settings.time_zone, last))
+            due = next(cron_times(own.schedule, own.time_zone or scope.settings.time_zone, last))
             if due <= now:
                 key = f"{project.name} {due.isoformat()}"
-                requests += refresh_requests(context, pipeline, {project.name}, key)
+                requests += refresh_requests(context, scope, {project.name}, key)
         return dg.SensorResult(run_requests=requests, cursor=now.isoformat())
 
     return own_schedules
 
 
-def changed_sources(pipeline: Pipeline, jobs: Jobs) -> dg.SensorDefinition:
+def changed_sources_sensor(scope: PipelineScope, jobs: Jobs) -> dg.SensorDefinition:
     @dg.sensor(
-        name=pipeline.name("changed_sources"),
+        name=scope.name("changed_sources"),
         job=jobs.ingest,
-        minimum_interval_seconds=pipeline.settings.sensor_interval_s,
-        required_resource_keys={pipeline.postgres_key},
-        default_status=sensor_status(pipeline.settings),
+        minimum_interval_seconds=scope.settings.sensor_interval_s,
+        required_resource_keys={scope.postgres_key},
+        default_status=sensor_status(scope.settings),
     )
     def changed_sources(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        """The projects whose source lists something else than at the last look; no document is read for it.
+        """Refreshes the projects whose source lists something else than at the last tick; reads no document.
 
-        The cursor keeps a fingerprint of each listing, and where the last look ended, if there was no time for all.
+        The cursor holds a fingerprint of each listing (`seen`), and the last project that was listed (`after`): the
+        next tick goes on there when the time did not suffice for all.
         """
         seen: dict[str, str] = json.loads(context.cursor)["seen"] if context.cursor else {}
         after: str = json.loads(context.cursor)["after"] if context.cursor else ""
-        found = sorted(_active(context, pipeline), key=lambda one: (one[0].name <= after, one[0].name))
-        known = set(context.instance.get_dynamic_partitions(str(pipeline.projects.name)))
-        until = time.monotonic() + LOOKING_S
+        active = sorted(_active_projects(context, scope), key=lambda pair: (pair[0].name <= after, pair[0].name))
+        partitions = set(context.instance.get_dynamic_partitions(str(scope.projects.name)))
+        end = time.monotonic() + LISTING_TIME_S
         changed: dict[str, str] = {}
-        looked = ""
-        for project, own in found:
-            if project.name not in known:
+        listed = ""
+        for project, own in active:
+            if project.name not in partitions:
                 continue
-            if looked and time.monotonic() >= until:
+            if listed and time.monotonic() >= end:
                 break
-            looked = project.name
+            listed = project.name
             try:
-                listing = listing_fingerprint(project.source_uri, own, pipeline.settings.state_dir)
+                fingerprint = listing_fingerprint(project.source_uri, own, scope.settings.state_dir)
             except Exception as error:
-                # A source that is away for a moment has not changed; its run would fail, and say so, every tick.
+                # An unreachable source has not changed; a run for it would fail at every tick.
                 context.log.warning(f"the source of project {project.name} cannot be listed: {error}")
                 continue
-            if seen.get(project.name) != listing:
-                changed[project.name] = listing
-        names = {project.name for project, _ in found}
-        kept = {name: listing for name, listing in (seen | changed).items() if name in names}
-        # Without run keys: a source may come back to a listing that it had before, and that is a change, too.
+            if seen.get(project.name) != fingerprint:
+                changed[project.name] = fingerprint
+        names = {project.name for project, _ in active}
+        kept = {name: fingerprint for name, fingerprint in (seen | changed).items() if name in names}
+        # No run keys: a source that returns to an earlier listing has changed too.
         return dg.SensorResult(
-            run_requests=refresh_requests(context, pipeline, changed),
-            cursor=json.dumps({"seen": kept, "after": looked}),
+            run_requests=refresh_requests(context, scope, changed),
+            cursor=json.dumps({"seen": kept, "after": listed}),
         )
 
     return changed_sources
 
 
-def project_partitions(pipeline: Pipeline) -> dg.SensorDefinition:
+def project_partitions_sensor(scope: PipelineScope) -> dg.SensorDefinition:
     @dg.sensor(
-        name=pipeline.name("project_partitions"),
-        minimum_interval_seconds=pipeline.settings.sensor_interval_s,
-        required_resource_keys={pipeline.postgres_key},
-        default_status=sensor_status(pipeline.settings),
+        name=scope.name("project_partitions"),
+        minimum_interval_seconds=scope.settings.sensor_interval_s,
+        required_resource_keys={scope.postgres_key},
+        default_status=sensor_status(scope.settings),
     )
     def project_partitions(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        """Makes what is declared exist, and the partition keys equal to the projects: added and removed."""
+        """Creates declared projects, and adds and removes partition keys until they equal the projects."""
         from rag_assets.projects.declarations import read_declarations
         from rag_assets.projects.reconcile import reconcile_projects
         from rag_assets.projects.store import partition_names
 
-        postgres = pipeline.postgres(context)
+        postgres = scope.postgres(context)
         with postgres.engine.begin() as connection:
             found = reconcile_projects(connection, read_declarations(postgres.settings))
             wanted = partition_names(connection)
         for name in found.undeclared:
             context.log.warning(
-                f"project {name} is declared no more; it stays until: rag-assets projects remove {name} [--purge]"
+                f"project {name} is no longer declared; it stays until: rag-assets projects remove {name} [--purge]"
             )
-        added, removed = changes_of_keys(context.instance, wanted, pipeline.projects)
+        added, removed = partition_changes(context.instance, wanted, scope.projects)
         requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
         if added:
-            requests.append(pipeline.projects.build_add_request(added))
+            requests.append(scope.projects.build_add_request(added))
         if removed:
-            requests.append(pipeline.projects.build_delete_request(removed))
-        said = ", ".join([*(f"+{name}" for name in added), *(f"-{name}" for name in removed)])
-        reason = None if requests else "the partitions are the projects"
-        return dg.SensorResult(dynamic_partitions_requests=requests, skip_reason=reason, cursor=said or context.cursor)
+            requests.append(scope.projects.build_delete_request(removed))
+        changes = ", ".join([*(f"+{name}" for name in added), *(f"-{name}" for name in removed)])
+        reason = None if requests else "the partitions equal the projects"
+        return dg.SensorResult(
+            dynamic_partitions_requests=requests, skip_reason=reason, cursor=changes or context.cursor
+        )
 
     return project_partitions
 
 
 def listing_fingerprint(source_uri: str, own: "ProjectSettings", state_dir: Path) -> str:
-    """Changes when a document of the source comes, goes or has another version; lists, and reads nothing."""
+    """Changes when a document of the source is added, removed or has another version; lists, and reads nothing."""
     from rag_assets.documents.sources import open_source
 
     digest = sha256()
@@ -168,13 +171,13 @@ def listing_fingerprint(source_uri: str, own: "ProjectSettings", state_dir: Path
     return digest.hexdigest()[:32]
 
 
-def _active(context: Context, pipeline: Pipeline) -> "Iterator[tuple[Project, ProjectSettings]]":
-    """The projects that are refreshed, with their settings; of one whose settings cannot be, its run tells."""
+def _active_projects(context: TickContext, scope: PipelineScope) -> "Iterator[tuple[Project, ProjectSettings]]":
+    """The projects that are refreshed, with their settings; those with invalid settings are logged and left out."""
     from rag_assets.errors import UsageError
     from rag_assets.projects.settings import parse_project_settings
     from rag_assets.projects.store import get_projects
 
-    with pipeline.postgres(context).engine.connect() as connection:
+    with scope.postgres(context).engine.connect() as connection:
         found = get_projects(connection)
     for project in found:
         if project.removed_at is not None:

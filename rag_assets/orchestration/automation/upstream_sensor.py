@@ -1,17 +1,17 @@
-"""Chunks, embeddings, index and pointer follow their upstreams without a schedule, while this sensor is on."""
+"""The sensor by which chunks, embeddings, index and live space follow their upstreams without a schedule."""
 
 import dagster as dg
 
 from rag_assets.orchestration.automation.default_status import sensor_status
-from rag_assets.orchestration.automation.jobs import INGESTED, selected
-from rag_assets.orchestration.scope import Pipeline
+from rag_assets.orchestration.automation.jobs import INGEST_ASSETS, select_assets
+from rag_assets.orchestration.scope import PipelineScope
 
 
-def follow_upstreams(pipeline: Pipeline) -> dg.AutomationConditionSensorDefinition:
+def follow_upstreams_sensor(scope: PipelineScope) -> dg.AutomationConditionSensorDefinition:
     return dg.AutomationConditionSensorDefinition(
-        pipeline.name("follow_upstreams"),
-        target=selected(pipeline, INGESTED),
-        minimum_interval_seconds=pipeline.settings.sensor_interval_s,
-        default_status=sensor_status(pipeline.settings),
-        description="Asks for chunks, embeddings, hnsw_index and live_space when what they are made of was updated.",
+        scope.name("follow_upstreams"),
+        target=select_assets(scope, INGEST_ASSETS),
+        minimum_interval_seconds=scope.settings.sensor_interval_s,
+        default_status=sensor_status(scope.settings),
+        description="Requests runs of chunks, embeddings, hnsw_index and live_space when their upstreams were updated.",
     )

@@ -1,1 +1,1 @@
-"""The asset checks, each a thin shell over pipeline/audit."""
+"""The asset checks, each a thin shell over rag_assets.pipeline.audit."""

@@ -1,67 +1,70 @@
-"""From what the tables say to what Dagster shows: one step evaluates all checks of an asset."""
+"""Run the checks of an asset in one step, and turn their results into Dagster's."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from rag_assets.orchestration.partitions import run_keys
-from rag_assets.orchestration.scope import Pipeline
+from rag_assets.orchestration.partitions import run_projects
+from rag_assets.orchestration.scope import PipelineScope
 
 if TYPE_CHECKING:
-    from rag_assets.pipeline.audit.result import Finding
+    from rag_assets.pipeline.audit.result import CheckResult
 
 
-def project_of(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> str | None:
-    """The project of a run over one project; None in a run over several, or over none as that of the job `checks`."""
-    keys = run_keys(context.run, context.instance, pipeline.projects)
-    return keys[0] if keys is not None and len(keys) == 1 else None
+def only_project(context: dg.AssetCheckExecutionContext, scope: PipelineScope) -> str | None:
+    """The project of a run over exactly one; None in a run over several, or over none, as that of the job `checks`."""
+    projects = run_projects(context.run, context.instance, scope.projects)
+    return projects[0] if projects is not None and len(projects) == 1 else None
 
 
-def projects_of(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> list[str] | None:
+def projects_to_check(context: dg.AssetCheckExecutionContext, scope: PipelineScope) -> list[str] | None:
     """The projects of a run over one or several, without those that failed in it; None in a run over none.
 
-    What a check finds of a project that failed must not keep the others from going on.
+    A blocking check that failed for such a project would keep the other projects from going on.
     """
-    keys = run_keys(context.run, context.instance, pipeline.projects)
-    if keys is None or len(keys) == 1:
-        return keys
+    projects = run_projects(context.run, context.instance, scope.projects)
+    if projects is None or len(projects) == 1:
+        return projects
     from rag_assets.projects.failures import list_failures
 
-    with pipeline.postgres(context).engine.connect() as connection:
+    with scope.postgres(context).engine.connect() as connection:
         failed = {failure.project for failure in list_failures(connection, run_id=context.run.run_id)}
-    return [key for key in keys if key not in failed]
+    return [project for project in projects if project not in failed]
 
 
-def evaluate(
+def run_checks(
     context: dg.AssetCheckExecutionContext,
-    checks: "Mapping[str, Callable[[], Finding]]",
+    checks: "Mapping[str, Callable[[], CheckResult]]",
     *,
     severity: Mapping[str, dg.AssetCheckSeverity] | None = None,
     prefix: str = "",
 ) -> Iterator[dg.AssetCheckResult]:
-    """Run the selected checks one by one; one that raises is red with its error, and the others still run."""
-    named = {f"{prefix}{name}": check for name, check in checks.items()}
-    for key in sorted(context.selected_asset_check_keys, key=lambda key: list(named).index(key.name)):
+    """Run the selected checks one by one. One that raises has failed, with the error as its reason; the rest still run.
+
+    `severity` is by name, ERROR by default; `prefix` stands before the names in Dagster.
+    """
+    prefixed = {f"{prefix}{name}": check for name, check in checks.items()}
+    for key in sorted(context.selected_asset_check_keys, key=lambda key: list(prefixed).index(key.name)):
         try:
-            finding = named[key.name]()
-            passed, metadata, reason = finding.passed, finding.metadata, finding.reason
+            result = prefixed[key.name]()
+            passed, metadata, reason = result.passed, result.metadata, result.reason
         except Exception as error:
-            context.log.exception("the check %s could not be made", key.name)
-            reason = f"the check could not be made: {type(error).__name__}: {error}"
+            context.log.exception("the check %s could not be run", key.name)
+            reason = f"the check could not be run: {type(error).__name__}: {error}"
             passed, metadata = False, {}
         yield dg.AssetCheckResult(
             passed=passed,
             check_name=key.name,
             asset_key=key.asset_key,
             severity=(severity or {}).get(key.name, dg.AssetCheckSeverity.ERROR),
-            metadata={name: _shown(value) for name, value in metadata.items()},
+            metadata={name: _metadata_value(value) for name, value in metadata.items()},
             description=None if passed else reason,
         )
 
 
 def nothing_to_check(context: dg.AssetCheckExecutionContext, reason: str) -> Iterator[dg.AssetCheckResult]:
-    """The selected checks, passed. Dagster shows silent ones as failed where another one of the run fails."""
+    """Pass the selected checks: Dagster shows a check without a result as failed when another one of the run fails."""
     from rag_assets.pipeline.audit.result import NOTHING_TO_CHECK
 
     for key in sorted(context.selected_asset_check_keys, key=lambda key: key.name):
@@ -70,7 +73,7 @@ def nothing_to_check(context: dg.AssetCheckExecutionContext, reason: str) -> Ite
         )
 
 
-def _shown(value: Any) -> Any:
+def _metadata_value(value: Any) -> Any:
     from rag_assets.pipeline.charts.markdown import Markdown
 
     return dg.MetadataValue.md(value) if isinstance(value, Markdown) else value

@@ -1,4 +1,4 @@
-"""Checks of vectors and index, the same of each kind of texts: complete, sound, valid, used, fast, exact enough."""
+"""Checks of vectors, index and live space; those of vectors and index are the same for each kind of texts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from rag_assets.db.spaces.registered_tables import is_registered
-from rag_assets.orchestration.checks.results import evaluate, nothing_to_check, project_of, projects_of
-from rag_assets.orchestration.checks.run_times import due_texts, last_run_began
-from rag_assets.orchestration.io.metadata import last_served
-from rag_assets.orchestration.scope import Pipeline
+from rag_assets.orchestration.checks.results import nothing_to_check, only_project, projects_to_check, run_checks
+from rag_assets.orchestration.checks.run_times import expected_texts, last_run_time
+from rag_assets.orchestration.io.metadata import last_promotion
+from rag_assets.orchestration.scope import PipelineScope
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """A kind of texts, its assets, and what its checks are called by: those of chunks by their plain names."""
+class TextKindChecks:
+    """A kind of texts, its assets, and the prefix of its checks' names, which those of chunks do not have."""
 
     kind: "Kind"
     embeddings: str
@@ -32,122 +32,123 @@ class Checked:
     prefix: str = ""
 
     def spec(self, name: str, asset: dg.AssetKey, description: str) -> dg.AssetCheckSpec:
-        said = description.format(text=self.text, embeddings=self.embeddings, index=self.index)
-        return dg.AssetCheckSpec(f"{self.prefix}{name}", asset=asset, description=said, blocking=True)
+        filled = description.format(text=self.text, embeddings=self.embeddings, index=self.index)
+        return dg.AssetCheckSpec(f"{self.prefix}{name}", asset=asset, description=filled, blocking=True)
 
 
-CHUNKS = Checked("chunks", "embeddings", "hnsw_index", "chunk")
-MESSAGES = Checked("messages", "message_embeddings", "message_index", "message", "message_")
-MEMORIES = Checked("memories", "memory_embeddings", "memory_index", "memory", "memory_")
+CHUNKS = TextKindChecks("chunks", "embeddings", "hnsw_index", "chunk")
+MESSAGES = TextKindChecks("messages", "message_embeddings", "message_index", "message", "message_")
+MEMORIES = TextKindChecks("memories", "memory_embeddings", "memory_index", "memory", "memory_")
 
 
-def checks_of_table(kind: str) -> Checked:
+def checks_of_table(kind: str) -> TextKindChecks:
     """The checks of a registered table."""
-    return Checked(kind, f"{kind}_embeddings", f"{kind}_index", "row", f"{kind}_")
+    return TextKindChecks(kind, f"{kind}_embeddings", f"{kind}_index", "row", f"{kind}_")
 
 
-def embeddings_checks(pipeline: Pipeline, checked: Checked) -> dg.AssetChecksDefinition:
-    asset = pipeline.key(checked.embeddings)
+def embeddings_checks(scope: PipelineScope, of: TextKindChecks) -> dg.AssetChecksDefinition:
+    asset = scope.key(of.embeddings)
 
     @dg.multi_asset_check(
-        name=pipeline.name(f"{checked.embeddings}_checks"),
+        name=scope.name(f"{of.embeddings}_checks"),
         specs=[
-            checked.spec(
+            of.spec(
                 "texts_have_vectors",
                 asset,
                 "Every distinct {text} text has exactly one vector. When it fails: materialize {embeddings}; texts "
-                "that the model refuses are listed as set aside, with the reason.",
+                "that the model refuses are listed under set_aside, with the reason.",
             ),
-            checked.spec(
+            of.spec(
                 "vectors_are_sound",
                 asset,
-                "Right dimensions, no NaN, none zero, length 1 where the space normalizes, and each still the one that "
-                "was stored for its text. When it fails: `rag-assets repair` makes those vectors anew.",
+                "Every vector has the right dimensions, no NaN, is not zero, has length 1 where the space normalizes, "
+                "and is still the one that was stored for its text. When it fails: run `rag-assets repair`, which "
+                "deletes the wrong vectors and embeds their texts again.",
             ),
         ],
-        required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
+        required_resource_keys={scope.postgres_key, scope.embedder_key},
         can_subset=True,
     )
     def embeddings_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         from rag_assets.pipeline.audit import vectors
         from rag_assets.pipeline.audit.expected_texts import of_projects
 
-        postgres = pipeline.postgres(context)
+        postgres = scope.postgres(context)
         engine = postgres.engine
-        space = _space(checked, engine, pipeline.embedder(context))
+        space = _space_to_check(of, engine, scope.embedder(context))
         if space is None:
-            yield from nothing_to_check(context, f"no {checked.text} was ever embedded")
+            yield from nothing_to_check(context, f"no {of.text} was ever embedded")
             return
-        if checked.kind == "chunks":
-            due = of_projects(projects_of(context, pipeline))
+        if of.kind == "chunks":
+            expected = of_projects(projects_to_check(context, scope))
         else:
-            due = due_texts(context, checked.kind, asset, postgres.settings.messages_since)
-        yield from evaluate(
+            expected = expected_texts(context, of.kind, asset, postgres.settings.messages_since)
+        yield from run_checks(
             context,
             {
-                "texts_have_vectors": lambda: vectors.texts_have_vectors(engine, space, due=due),
+                "texts_have_vectors": lambda: vectors.texts_have_vectors(engine, space, expected=expected),
                 "vectors_are_sound": lambda: vectors.vectors_are_sound(engine, space),
             },
-            prefix=checked.prefix,
+            prefix=of.prefix,
         )
 
     return embeddings_checks
 
 
-def index_checks(pipeline: Pipeline, checked: Checked) -> dg.AssetChecksDefinition:
-    asset = pipeline.key(checked.index)
+def index_checks(scope: PipelineScope, of: TextKindChecks) -> dg.AssetChecksDefinition:
+    asset = scope.key(of.index)
 
     @dg.multi_asset_check(
-        name=pipeline.name(f"{checked.index}_checks"),
+        name=scope.name(f"{of.index}_checks"),
         specs=[
-            checked.spec(
+            of.spec(
                 "no_orphan_vectors",
                 asset,
-                "No vector is left that no {text} points to. When it fails: materialize {index}, which removes them.",
+                "Every vector belongs to a {text}. When it fails: materialize {index}, which removes the orphans.",
             ),
-            checked.spec(
+            of.spec(
                 "index_valid",
                 asset,
-                "The index is there, valid, and has the wanted operator class and parameters. When it fails: "
-                "materialize {index}, which builds it anew.",
+                "The index exists, is valid, and has the wanted operator class and parameters. When it fails: "
+                "materialize {index}, which rebuilds it.",
             ),
-            checked.spec(
+            of.spec(
                 "index_used",
                 asset,
                 "EXPLAIN of the statement that searches send shows the index (in a small table, where a scan is "
-                "cheaper: that it can), and the scan goes on past its first candidates. When it fails: materialize "
-                "{index}, then run ANALYZE.",
+                "cheaper: that it can be used), and the index scan continues past its first candidates, which "
+                "filtered searches need. When it fails: materialize {index}, then run ANALYZE.",
             ),
-            checked.spec(
+            of.spec(
                 "search_latency",
                 asset,
-                "p95 of a search is under the threshold at 10,000 vectors or more (a smaller space is topped up with "
-                "neighbours of its own vectors). When it fails: look at the server's load and memory, lower "
+                "The p95 of a search over at least 10,000 vectors is under the threshold (a smaller space is topped up "
+                "with neighbours of its own vectors). When it fails: look at the server's load and memory, lower "
                 "RAG_ASSETS_EF_SEARCH, or set RAG_ASSETS_INDEX_STORAGE=halfvec.",
             ),
-            checked.spec(
+            of.spec(
                 "recall_at_10",
                 asset,
-                "The share of the ten nearest vectors of an exact scan that the index finds, with no fewer candidates "
-                "than were measured to suffice. When it fails: run `rag-assets tune`, raise "
-                "RAG_ASSETS_EF_SEARCH, or RAG_ASSETS_HNSW_M and RAG_ASSETS_HNSW_EF_CONSTRUCTION and materialize "
-                "{index}.",
+                "The index finds the threshold's share of the ten nearest vectors of an exact scan, and searches "
+                "consider at least the number of candidates that was measured to suffice. When it fails: run "
+                "`rag-assets tune`, raise RAG_ASSETS_EF_SEARCH, or raise RAG_ASSETS_HNSW_M and "
+                "RAG_ASSETS_HNSW_EF_CONSTRUCTION and materialize {index}.",
             ),
         ],
-        required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
+        required_resource_keys={scope.postgres_key, scope.embedder_key},
         can_subset=True,
     )
     def index_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         from rag_assets.pipeline.audit import index, vectors
 
-        postgres = pipeline.postgres(context)
+        postgres = scope.postgres(context)
         engine, settings = postgres.engine, postgres.settings
-        space = _space(checked, engine, pipeline.embedder(context))
+        space = _space_to_check(of, engine, scope.embedder(context))
         if space is None:
-            yield from nothing_to_check(context, f"no {checked.text} was ever embedded")
+            yield from nothing_to_check(context, f"no {of.text} was ever embedded")
             return
-        at = None if checked.kind == "chunks" else last_run_began(context, asset)
-        yield from evaluate(
+        at = None if of.kind == "chunks" else last_run_time(context, asset)
+        yield from run_checks(
             context,
             {
                 "no_orphan_vectors": lambda: vectors.no_orphan_vectors(engine, space, at=at),
@@ -156,78 +157,74 @@ def index_checks(pipeline: Pipeline, checked: Checked) -> dg.AssetChecksDefiniti
                 "search_latency": lambda: index.search_latency(engine, space, settings),
                 "recall_at_10": lambda: index.recall_at_10(engine, space, settings),
             },
-            # Applications delete and change rows of their tables between runs, which leaves vectors until the next run.
-            severity={f"{checked.prefix}no_orphan_vectors": dg.AssetCheckSeverity.WARN}
-            if is_registered(checked.kind)
-            else None,
-            prefix=checked.prefix,
+            # Applications change and delete rows of their tables between runs; the next run removes the orphans.
+            severity={f"{of.prefix}no_orphan_vectors": dg.AssetCheckSeverity.WARN} if is_registered(of.kind) else None,
+            prefix=of.prefix,
         )
 
     return index_checks
 
 
-def _space(checked: Checked, engine: "Engine", embedder: "Embedder") -> "EmbeddingSpace | None":
-    """None where nothing was ever embedded of messages or memories: an installation may have none."""
-    from rag_assets.pipeline.target.wanted_space import begun_space, checked_space
+def _space_to_check(of: TextKindChecks, engine: "Engine", embedder: "Embedder") -> "EmbeddingSpace | None":
+    """None when no message or no memory was ever embedded, which is fine; without chunks, raises ServiceError."""
+    from rag_assets.pipeline.target.wanted_space import current_space, space_to_check
 
-    if checked.kind == "chunks":
-        return checked_space(engine, embedder.target().definition)
-    return begun_space(engine, embedder.target(checked.kind).definition)
+    find = space_to_check if of.kind == "chunks" else current_space
+    return find(engine, embedder.target(of.kind).definition)
 
 
-def live_space_checks(pipeline: Pipeline) -> dg.AssetChecksDefinition:
+def live_space_checks(scope: PipelineScope) -> dg.AssetChecksDefinition:
     @dg.multi_asset_check(
-        name=pipeline.name("live_space_checks"),
+        name=scope.name("live_space_checks"),
         specs=[
             dg.AssetCheckSpec(
                 "serves_wanted_space",
-                asset=pipeline.key("live_space"),
-                description="Searches use the space that the settings ask for, and rag.live_chunks shows every chunk "
-                "of it. When it fails: materialize everything; the flip waits for the checks of embeddings and "
+                asset=scope.key("live_space"),
+                description="Searches use the space that the settings ask for, and rag.live_chunks shows all of its "
+                "chunks. When it fails: materialize everything; the promotion waits for the checks of embeddings and "
                 "hnsw_index.",
             ),
             dg.AssetCheckSpec(
                 "settings_agree",
-                asset=pipeline.key("live_space"),
-                description="Nobody with other settings lets another space serve in the same database. When it warns: "
-                "another pipeline, or a command with other settings, uses this database, and each takes the pointer "
-                "from the other at every run; give each a database of its own, or both the same settings, then "
+                asset=scope.key("live_space"),
+                description="No pipeline with other settings promotes its own space in the same database. When it "
+                "warns: another pipeline, or a command with other settings, uses this database, and every run of one "
+                "undoes the promotion of the other; give each a database of its own, or both the same settings, then "
                 "materialize live_space.",
             ),
             dg.AssetCheckSpec(
                 "search_quality",
-                asset=pipeline.key("live_space"),
-                description="Searches answer the judged questions of the projects that have some (`rag-assets ingest "
-                "--questions FILE --threshold ndcg@10=0.7`) as well as their thresholds ask. When it fails: look at "
-                "the questions lost worst, and compare with `rag-assets evaluate`, by mode, before you change chunks "
-                "or model.",
+                asset=scope.key("live_space"),
+                description="Searches reach the thresholds of the projects that have evaluation queries (`rag-assets "
+                "ingest --questions FILE --threshold ndcg@10=0.7`). When it fails: look at worst_queries, and compare "
+                "the search modes with `rag-assets evaluate`, before you change chunks or model.",
             ),
         ],
-        required_resource_keys={pipeline.postgres_key, pipeline.embedder_key},
+        required_resource_keys={scope.postgres_key, scope.embedder_key},
         can_subset=True,
     )
     def live_space_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         from rag_assets.pipeline.audit import promotion, search_quality
 
-        postgres, embedder = pipeline.postgres(context), pipeline.embedder(context)
+        postgres, embedder = scope.postgres(context), scope.embedder(context)
         engine, ef_search = postgres.engine, postgres.settings.ef_search
         wanted = embedder.target().definition.fingerprint
-        last = last_served(context.instance, pipeline.key("live_space"))
+        last = last_promotion(context.instance, scope.key("live_space"))
 
         def retriever() -> "Retriever":
             from rag_assets.search.retriever import Retriever
 
             return Retriever(engine, ef_search=ef_search, encoder=embedder.encoder)
 
-        yield from evaluate(
+        yield from run_checks(
             context,
             {
                 "serves_wanted_space": lambda: promotion.serves_wanted_space(engine, wanted),
                 "settings_agree": lambda: promotion.settings_agree(
-                    engine, wanted, last.get("space"), last.get("taken_back_from")
+                    engine, wanted, last.space, last.taken_back_from_space
                 ),
                 "search_quality": lambda: search_quality.search_quality(
-                    engine, retriever, project_of(context, pipeline)
+                    engine, retriever, only_project(context, scope)
                 ),
             },
             severity={"settings_agree": dg.AssetCheckSeverity.WARN},

@@ -1,1 +1,1 @@
-"""The IO manager: what assets write to tables and what downstream assets read."""
+"""The IO manager: writes the assets' streams, and loads our tables for any asset."""

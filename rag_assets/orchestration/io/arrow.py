@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 def record_batches(
     columns: Sequence[ColumnElement[Any]], pages: Iterable[Sequence[Mapping[str, Any]]]
 ) -> "pa.RecordBatchReader":
-    """A stream of batches; uuids come as text, jsonb as JSON text, vectors as lists of float32."""
+    """A stream of batches. UUIDs become text, jsonb becomes JSON text, vectors become lists of float32."""
     try:
         import pyarrow as pa
     except ModuleNotFoundError:
         raise UsageError(
-            "loading a table as a data frame needs pyarrow; install it with: pip install pyarrow"
+            "pyarrow is not installed, and loading a table as a data frame needs it; run: pip install pyarrow"
         ) from None
 
     schema = pa.schema([(column.name, _arrow_type(column.type)) for column in columns])

@@ -1,16 +1,16 @@
-"""Which columns of which assets each derived column is made of, for Dagster's picture of them."""
+"""Which columns of which assets each derived column comes from, for Dagster's column lineage."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
-_CUT = ("chunk_index", "chunk_text", "content_hash", "char_start", "char_end", "token_count", "heading_path")
+_FROM_TEXT = ("chunk_index", "chunk_text", "content_hash", "char_start", "char_end", "token_count", "heading_path")
 _TEXT = ("raw_documents", "content")
 
-# By asset and column: (asset, column).
-MADE_OF: Mapping[str, Mapping[str, Sequence[tuple[str, str]]]] = {
-    "chunks": {"document_id": [("raw_documents", "id")], **{column: [_TEXT] for column in _CUT}},
+# {asset: {column: [(asset, column), ...]}}
+COLUMN_SOURCES: Mapping[str, Mapping[str, Sequence[tuple[str, str]]]] = {
+    "chunks": {"document_id": [("raw_documents", "id")], **{column: [_TEXT] for column in _FROM_TEXT}},
     "embeddings": {"content_hash": [("chunks", "content_hash")], "embedding": [("chunks", "chunk_text")]},
     "live_space": {
         "id": [("chunks", "id")],
@@ -27,12 +27,12 @@ MADE_OF: Mapping[str, Mapping[str, Sequence[tuple[str, str]]]] = {
 
 
 def lineage_metadata(key: dg.AssetKey) -> dict[str, Any]:
-    """For a materialization of the asset; nothing for one whose columns are made of no other's."""
+    """For a materialization of the asset; empty for an asset without column lineage."""
     *prefix, asset = key.path
-    if asset not in MADE_OF:
+    if asset not in COLUMN_SOURCES:
         return {}
-    made = {
-        column: [dg.TableColumnDep(dg.AssetKey([*prefix, name]), of) for name, of in sources]
-        for column, sources in MADE_OF[asset].items()
+    lineage = {
+        column: [dg.TableColumnDep(dg.AssetKey([*prefix, name]), source) for name, source in sources]
+        for column, sources in COLUMN_SOURCES[asset].items()
     }
-    return {"dagster/column_lineage": dg.TableColumnLineage(made)}
+    return {"dagster/column_lineage": dg.TableColumnLineage(lineage)}

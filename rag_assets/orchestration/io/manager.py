@@ -1,81 +1,70 @@
-"""The IO manager: writes the streams of our assets batch by batch, and loads our tables for any asset."""
+"""The IO manager: writes the assets' streams batch by batch, and loads our tables for any asset."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
 from rag_assets.orchestration.io.column_lineage import lineage_metadata
-from rag_assets.orchestration.io.metadata import write_metadata
+from rag_assets.orchestration.io.metadata import slice_metadata
 from rag_assets.orchestration.io.slice_writer import SliceWriter
-from rag_assets.orchestration.io.tables import TableSlice, load, slice_of_asset
+from rag_assets.orchestration.io.tables import load_slice, slice_of_asset
 from rag_assets.orchestration.partitions import slice_keys
 from rag_assets.orchestration.resources.postgres import Postgres
-from rag_assets.orchestration.retries import no_vain_retries
-from rag_assets.orchestration.scope import Pipeline
+from rag_assets.orchestration.retries import fail_without_retries
+from rag_assets.orchestration.scope import PipelineScope
 from rag_assets.orchestration.storage.dagster_internals import add_partition_metadata, keep_partitions
-from rag_assets.pipeline.progress import LogLines, listening
-from rag_assets.pipeline.stages.batches import ChunkBatches, DocumentBatches, EmbeddingBatches
-
-Stream = DocumentBatches | ChunkBatches | EmbeddingBatches
+from rag_assets.pipeline.progress import ProgressLog, progress_listener
+from rag_assets.pipeline.stages.batches import BatchStream
 
 
-def tables(pipeline: Pipeline) -> dg.IOManagerDefinition:
-    @dg.io_manager(required_resource_keys={pipeline.postgres_key})
+def table_io_manager(scope: PipelineScope) -> dg.IOManagerDefinition:
+    @dg.io_manager(required_resource_keys={scope.postgres_key})
     def tables(context: dg.InitResourceContext) -> TableIOManager:
-        """Writes our assets, and loads them for any other as a stream or a data frame."""
-        return TableIOManager(pipeline.postgres(context))
+        """Writes our assets' tables, and loads them for any other asset as a stream or a data frame."""
+        return TableIOManager(scope.postgres(context))
 
     return tables
 
 
 class TableIOManager(dg.IOManager):
-    """Each batch is one short transaction, while the next batch is being made; no data is held in memory."""
+    """Writes each batch in one short transaction while the next batch is produced; holds no more than two in memory."""
 
     def __init__(self, postgres: Postgres) -> None:
         self.postgres = postgres
 
-    def handle_output(self, context: dg.OutputContext, obj: Stream) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: BatchStream) -> None:
         from rag_assets.pipeline.stages.prefetch import prefetch
 
-        if not isinstance(obj, Stream):
+        if not isinstance(obj, BatchStream):
             raise dg.DagsterInvariantViolationError(
-                f"{context.asset_key.to_user_string()} gave a {type(obj).__name__}; this IO manager writes "
-                f"{', '.join(kind.__name__ for kind in Stream.__args__)}"
+                f"{context.asset_key.to_user_string()} returned a {type(obj).__name__}; this IO manager writes a "
+                f"{BatchStream.__name__}"
             )
-        writing = SliceWriter(
-            self.postgres.engine, context.asset_key.path[-1], context.run_id, log=lambda text: context.log.error(text)
-        )
-        with no_vain_retries(), listening(LogLines(context.log.info)):
+        engine, asset = self.postgres.engine, context.asset_key.path[-1]
+        writer = SliceWriter(engine, asset, context.run_id, log=lambda text: context.log.error(text))
+        with fail_without_retries(), progress_listener(ProgressLog(context.log.info)):
             for batch in prefetch(iter(obj)):
-                writing.write(batch)
-            done = writing.finish(slice_keys(context))
-        if writing.failed:
+                writer.write(batch)
+            done = writer.finish(slice_keys(context))
+        if writer.failed:
             keep_partitions(context, done)
-        engine = self.postgres.engine
-        slice_ = slice_of_asset(context.asset_key.path[-1], engine, tuple(done))
-        rows, same = slice_.counts(), lineage_metadata(context.asset_key)
+        slice_ = slice_of_asset(asset, engine, tuple(done))
+        rows, lineage = slice_.counts(), lineage_metadata(context.asset_key)
         for key in done:
-            metadata = write_metadata(
+            metadata = slice_metadata(
                 database=engine.url.database or "",
                 table=slice_.table,
                 rows=rows[key],
                 partitioned=bool(key),
-                written=writing.written[key],
-                figures=writing.figures[key],
+                written=writer.written[key],
+                figures=writer.figures[key],
             )
-            _describe(context, key, metadata | same)
+            if key:
+                add_partition_metadata(context, key, metadata | lineage)
+            else:
+                context.add_output_metadata(metadata | lineage)
 
     def load_input(self, context: dg.InputContext) -> Any:
-        slice_ = self._slice(context)
-        return load(slice_, context.dagster_type.typing_type)
-
-    def _slice(self, context: dg.InputContext) -> TableSlice:
-        return slice_of_asset(context.asset_key.path[-1], self.postgres.engine, tuple(slice_keys(context)))
-
-
-def _describe(context: dg.OutputContext, key: str, metadata: Mapping[str, Any]) -> None:
-    if not key:
-        context.add_output_metadata(metadata)
-    else:
-        add_partition_metadata(context, key, metadata)
+        asset = context.asset_key.path[-1]
+        slice_ = slice_of_asset(asset, self.postgres.engine, tuple(slice_keys(context)))
+        return load_slice(slice_, context.dagster_type.typing_type)

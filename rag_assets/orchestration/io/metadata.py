@@ -1,6 +1,7 @@
-"""The metadata of a materialization: Dagster's own keys with the right types, and our figures."""
+"""The metadata of materializations: Dagster's own keys with the right types, and our figures."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,64 +12,68 @@ if TYPE_CHECKING:
 
     from rag_assets.db.writes.rows import WriteCounts
 
+# Identifiers and constants. Dagster plots every number over the materializations, so these are shown as text.
+_NOT_PLOTTED = ("space", "held_back_space", "taken_back_from_space", "dimensions", "pool_size", "pool_maximum")
+
 
 @cache
 def column_schema(table: str) -> dg.TableSchema:
-    """The columns of one of our tables, or of the view, as the ORM says them."""
+    """The columns of one of our tables, or of the view, from their definitions in db/."""
     from sqlalchemy.dialects import postgresql
 
     from rag_assets.db.models import SCHEMA, Base
     from rag_assets.db.schema.live_view import LIVE_COLUMNS
 
     if table == "live_chunks":
-        return dg.TableSchema(columns=[dg.TableColumn(name, *said) for name, said in LIVE_COLUMNS.items()])
+        columns = [dg.TableColumn(name, *described) for name, described in LIVE_COLUMNS.items()]
+        return dg.TableSchema(columns=columns)
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    found = Base.metadata.tables[f"{SCHEMA}.{table}"]
+    model = Base.metadata.tables[f"{SCHEMA}.{table}"]
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 column.name,
                 column.type.compile(dialect=dialect).lower(),
                 column.doc,
-                constraints=_of_column(column),
+                constraints=_column_constraints(column),
             )
-            for column in found.columns
+            for column in model.columns
         ],
-        constraints=dg.TableConstraints(other=_of_table(found)),
+        constraints=dg.TableConstraints(other=_table_constraints(model)),
     )
 
 
-def _of_column(column: "Column[Any]") -> dg.TableColumnConstraints:
+def _column_constraints(column: "Column[Any]") -> dg.TableColumnConstraints:
     from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint
 
     keys = [key for key in column.table.constraints if isinstance(key, PrimaryKeyConstraint | UniqueConstraint)]
     other = ["primary key"] if column.primary_key else []
     for key in column.foreign_keys:
-        ends = f" on delete {key.ondelete.lower()}" if key.ondelete else ""
-        other.append(f"references {key.target_fullname}{ends}")
+        on_delete = f" on delete {key.ondelete.lower()}" if key.ondelete else ""
+        other.append(f"references {key.target_fullname}{on_delete}")
     if column.computed is not None:
         other.append("generated")
     unique = any(list(key.columns) == [column] for key in keys)
     return dg.TableColumnConstraints(nullable=bool(column.nullable), unique=unique, other=other)
 
 
-def _of_table(table: "Table") -> list[str]:
-    """What holds of several columns together, and of each row."""
+def _table_constraints(table: "Table") -> list[str]:
+    """Unique constraints over several columns, and check constraints."""
     from sqlalchemy import CheckConstraint, UniqueConstraint
 
     found = []
-    for rule in table.constraints:
-        if isinstance(rule, UniqueConstraint) and len(rule.columns) > 1:
-            found.append(f"unique ({', '.join(column.name for column in rule.columns)})")
-        elif isinstance(rule, CheckConstraint):
-            found.append(f"check ({rule.sqltext})")
+    for constraint in table.constraints:
+        if isinstance(constraint, UniqueConstraint) and len(constraint.columns) > 1:
+            found.append(f"unique ({', '.join(column.name for column in constraint.columns)})")
+        elif isinstance(constraint, CheckConstraint):
+            found.append(f"check ({constraint.sqltext})")
     return sorted(found)
 
 
-def write_metadata(
+def slice_metadata(
     *, database: str, table: str, rows: int, partitioned: bool, written: "WriteCounts", figures: Mapping[str, float]
 ) -> dict[str, Any]:
-    """Everything that the write of one slice shows in the UI; `figures` are the stage's own counts."""
+    """What the UI shows for the write of one slice; `figures` are the stage's own counts."""
     counted: dict[str, float] = {
         "inserted": written.inserted,
         "updated": written.updated,
@@ -89,14 +94,35 @@ def write_metadata(
 
 
 def table_metadata(database: str, table: str) -> dict[str, Any]:
-    """Where the rows are, and the columns that they have."""
+    """The table's name and columns, under Dagster's keys."""
     return {"dagster/table_name": f"{database}.rag.{table}", "dagster/column_schema": column_schema(table)}
 
 
-def last_served(instance: dg.DagsterInstance, pointer: dg.AssetKey) -> dict[str, int]:
-    """What the last materialization of a pointer says: `space`, and `taken_back_from` where another one served."""
-    event = instance.get_latest_materialization_event(pointer)
+def figures_metadata(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures as metadata: numbers are plotted by Dagster, except identifiers and constants."""
+    return {name: str(value) if name in _NOT_PLOTTED else value for name, value in figures.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class LastPromotion:
+    """What the last materialization of a live-space asset says; None where it does not say."""
+
+    space: int | None = None
+    taken_back_from_space: int | None = None
+
+
+def last_promotion(instance: dg.DagsterInstance, asset: dg.AssetKey) -> LastPromotion:
+    event = instance.get_latest_materialization_event(asset)
     found = event.asset_materialization if event is not None else None
-    said = {} if found is None else {name: metadata.value for name, metadata in found.metadata.items()}
-    wanted = ("space", "taken_back_from")
-    return {name: value for name, value in said.items() if name in wanted and isinstance(value, int)}
+    if found is None:
+        return LastPromotion()
+    values = {name: metadata.value for name, metadata in found.metadata.items()}
+    # Version 0.1 stored numbers, the second one as `taken_back_from`.
+    return LastPromotion(
+        _as_int(values.get("space")),
+        _as_int(values.get("taken_back_from_space", values.get("taken_back_from"))),
+    )
+
+
+def _as_int(value: object) -> int | None:
+    return int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdigit()) else None

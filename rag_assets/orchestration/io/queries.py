@@ -1,4 +1,4 @@
-"""The statements behind the slices: which rows belong to some projects or days, and how many they are."""
+"""The statements behind the table slices: the rows of some projects or days, and their number."""
 
 from datetime import date
 from typing import Any
@@ -12,8 +12,8 @@ from rag_assets.db.spaces.spaces import select_serving_space
 from rag_assets.db.spaces.text_kinds import Kind, created_on_day, text_source_of_kind
 
 
-def rows(table: str, projects: tuple[str, ...]) -> Select[Any]:
-    """The rows in a stable order."""
+def select_rows(table: str, projects: tuple[str, ...]) -> Select[Any]:
+    """The projects' rows of the table, in a stable order."""
     columns: list[Any]
     order: list[Any]
     match table:
@@ -29,42 +29,42 @@ def rows(table: str, projects: tuple[str, ...]) -> Select[Any]:
             order = [Project.name, Document.file_path, DocumentChunk.chunk_index]
         case _:
             columns = [*_columns(Embedding, "checksum"), DocumentChunk.chunk_text]
-            # One row a text, however many chunks have it.
+            # One row for each text, even if several chunks have it.
             return (
-                _selected(table, projects, *columns)
+                _select_of_projects(table, projects, *columns)
                 .ext(distinct_on(Embedding.content_hash))
                 .order_by(Embedding.content_hash, DocumentChunk.id)
             )
-    return _selected(table, projects, *columns).order_by(*order)
+    return _select_of_projects(table, projects, *columns).order_by(*order)
 
 
-def count(table: str, projects: tuple[str, ...]) -> Select[Any]:
-    return _selected(table, projects, _number(table))
+def count_rows(table: str, projects: tuple[str, ...]) -> Select[Any]:
+    return _select_of_projects(table, projects, _row_count(table))
 
 
 def count_by_project(table: str, projects: tuple[str, ...]) -> Select[Any]:
-    """Name and number, of those that have any."""
-    return _selected(table, projects, Project.name, _number(table)).group_by(Project.name)
+    """(name of the project, number of rows), for projects that have any."""
+    return _select_of_projects(table, projects, Project.name, _row_count(table)).group_by(Project.name)
 
 
-def _number(table: str) -> ColumnElement[int]:
+def _row_count(table: str) -> ColumnElement[int]:
     key = {"documents": Document.id, "document_chunks": DocumentChunk.id}.get(table, Embedding.content_hash)
     return func.count(key.distinct())
 
 
-def whole_texts(kind: Kind, days: tuple[str, ...]) -> Select[Any]:
-    """Vectors with their texts, one row a text: of the texts in use that were made on these days, or of all."""
+def select_whole_texts(kind: Kind, days: tuple[str, ...]) -> Select[Any]:
+    """Vectors with their texts, one row for each text in use that was made on these days; with no days, on any."""
     texts = text_source_of_kind(kind)
     columns = [*_columns(Embedding, "checksum"), texts.content.label("content")]
-    selected = _selected_whole(kind, days, *columns).ext(distinct_on(Embedding.content_hash))
-    return selected.order_by(Embedding.content_hash)
+    statement = _select_whole_texts(kind, days, *columns).ext(distinct_on(Embedding.content_hash))
+    return statement.order_by(Embedding.content_hash)
 
 
 def count_whole_texts(kind: Kind, days: tuple[str, ...]) -> Select[Any]:
-    return _selected_whole(kind, days, func.count(Embedding.content_hash.distinct()))
+    return _select_whole_texts(kind, days, func.count(Embedding.content_hash.distinct()))
 
 
-def _selected_whole(kind: Kind, days: tuple[str, ...], *columns: Any) -> Select[Any]:
+def _select_whole_texts(kind: Kind, days: tuple[str, ...], *columns: Any) -> Select[Any]:
     texts = text_source_of_kind(kind)
     serving = select_serving_space(kind).with_only_columns(EmbeddingSpace.id).scalar_subquery()
     statement = (
@@ -77,10 +77,10 @@ def _selected_whole(kind: Kind, days: tuple[str, ...], *columns: Any) -> Select[
     return statement.where(or_(*made_on)) if made_on else statement
 
 
-def _selected(table: str, projects: tuple[str, ...], *columns: Any) -> Select[Any]:
+def _select_of_projects(table: str, projects: tuple[str, ...], *columns: Any) -> Select[Any]:
     statement = select(*columns).select_from(Document).join(Project, Project.id == Document.project_id)
     if table != "documents":
-        # What searches see: the live space, or the newest one before any is live.
+        # What searches see: the live space, or the newest one while none is live.
         serving = aliased(EmbeddingSpace, select_serving_space().subquery())
         statement = statement.join(DocumentChunk, DocumentChunk.document_id == Document.id).join(
             serving, serving.chunking == DocumentChunk.chunking

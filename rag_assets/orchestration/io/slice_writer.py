@@ -1,4 +1,4 @@
-"""One stage's stream into its table, batch by batch, and what became of each slice of it."""
+"""Write one stage's stream batch by batch, and keep the outcome of each slice."""
 
 import time
 from collections import defaultdict
@@ -11,42 +11,44 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from rag_assets.pipeline.stages.batches import Batch
-    from rag_assets.pipeline.stages.project_isolation import Failed
 
 
 class SliceWriter:
-    """Writes each batch in a short transaction of its own; a project that fails is set aside, with its reason."""
+    """Writes each batch in its own short transaction; a project that fails is recorded with its reason, and skipped."""
 
     def __init__(self, engine: "Engine", stage: str, run_id: str, *, log: Callable[[str], None]) -> None:
         from rag_assets.db.writes.rows import WriteCounts
+        from rag_assets.projects.failures import STAGES
 
         self.written: dict[str, WriteCounts] = defaultdict(WriteCounts)
         self.figures: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(int, seconds=0.0))
         self.failed: dict[str, Exception] = {}
         self._engine = engine
         self._stage = stage
+        self._by_project = stage in STAGES
         self._run_id = run_id
         self._log = log
         self._last = time.perf_counter()
 
-    def write(self, batch: "Batch | Failed") -> None:
-        """A connection that breaks meanwhile costs the transaction, not what the model has made."""
+    def write(self, batch: "Batch") -> None:
+        """Write the batch; when the connection breaks, write it again, so that no work of the model is lost."""
         from sqlalchemy.exc import DBAPIError
 
         from rag_assets.db.connections.retry import run_idempotent_write
-        from rag_assets.pipeline.stages.project_isolation import Failed
+        from rag_assets.pipeline.stages.batches import FailedProject
+        from rag_assets.pipeline.stages.write_batch import write_batch
 
-        if isinstance(batch, Failed):
-            self._set_aside(batch.key, batch.error)
+        if isinstance(batch, FailedProject):
+            self._record_failure(batch.key, batch.error)
             return
         if batch.key in self.failed:
             return
         try:
-            self.written[batch.key] += run_idempotent_write(self._engine, batch.write, self._run_id)
+            self.written[batch.key] += run_idempotent_write(self._engine, write_batch, batch, self._run_id)
         except DBAPIError as error:
             if not self._by_project:
                 raise
-            self._set_aside(batch.key, error)
+            self._record_failure(batch.key, error)
             return
         now = time.perf_counter()
         for name, value in {**batch.figures, "seconds": now - self._last}.items():
@@ -54,7 +56,7 @@ class SliceWriter:
         self._last = now
 
     def finish(self, keys: Sequence[str]) -> list[str]:
-        """The slices that went well; where none did, raises what went wrong."""
+        """Record the successes; returns their keys. Raises the error, or all of them, when every slice failed."""
         from rag_assets.db.connections.retry import run_idempotent_write
         from rag_assets.projects.failures import record_success
 
@@ -65,16 +67,10 @@ class SliceWriter:
             return done
         if len(self.failed) == 1:
             raise next(iter(self.failed.values()))
-        told = "; ".join(f"{key}: {_reason(error)}" for key, error in self.failed.items())
-        raise RagAssetsError(f"{self._stage} failed for all {len(self.failed)} projects: {told}")
+        reasons = "; ".join(f"{key}: {_reason(error)}" for key, error in self.failed.items())
+        raise RagAssetsError(f"{self._stage} failed for all {len(self.failed)} projects: {reasons}")
 
-    @property
-    def _by_project(self) -> bool:
-        from rag_assets.projects.failures import STAGES
-
-        return self._stage in STAGES
-
-    def _set_aside(self, project: str, error: Exception) -> None:
+    def _record_failure(self, project: str, error: Exception) -> None:
         from rag_assets.db.connections.retry import run_idempotent_write
         from rag_assets.projects.failures import record_failure
 

@@ -1,4 +1,4 @@
-"""What downstream assets load: our tables as streams, or as pandas, polars or pyarrow by the annotation."""
+"""What downstream assets load: our tables as streams, or as pandas, polars or pyarrow objects, by the annotation."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ PAGE_ROWS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class TableSlice:
-    """Rows of one table that belong to some partitions: a lazy stream of pages, never the whole in memory."""
+    """The rows of one table that belong to some partitions, as a lazy stream: never all of them in memory."""
 
     engine: "Engine"
     keys: tuple[str, ...]
@@ -36,12 +36,12 @@ class TableSlice:
     def select(self) -> "Select[Any]":
         from rag_assets.orchestration.io import queries
 
-        return queries.rows(self.table, self.keys)
+        return queries.select_rows(self.table, self.keys)
 
     def select_count(self) -> "Select[Any]":
         from rag_assets.orchestration.io import queries
 
-        return queries.count(self.table, self.keys)
+        return queries.count_rows(self.table, self.keys)
 
     def count(self) -> int:
         with self.engine.connect() as connection:
@@ -71,21 +71,21 @@ class ProjectSlice(TableSlice):
             return dict.fromkeys(self.keys, 0) | {row[0]: row[1] for row in found}
 
 
-class Documents(ProjectSlice):
+class DocumentSlice(ProjectSlice):
     table = "documents"
 
 
-class Chunks(ProjectSlice):
+class ChunkSlice(ProjectSlice):
     table = "document_chunks"
 
 
-class Embeddings(ProjectSlice):
+class EmbeddingSlice(ProjectSlice):
     table = "embeddings"
 
 
 @dataclass(frozen=True, slots=True)
-class WholeTexts(TableSlice):
-    """Vectors of texts that are embedded whole, with the texts: of the days in `keys`, or of all."""
+class WholeTextSlice(TableSlice):
+    """Vectors of texts that are embedded whole, with the texts: of the days in `keys`, or of all days."""
 
     kind: "Kind"
     table: ClassVar[str] = "embeddings"
@@ -93,7 +93,7 @@ class WholeTexts(TableSlice):
     def select(self) -> "Select[Any]":
         from rag_assets.orchestration.io import queries
 
-        return queries.whole_texts(self.kind, self.keys)
+        return queries.select_whole_texts(self.kind, self.keys)
 
     def select_count(self) -> "Select[Any]":
         from rag_assets.orchestration.io import queries
@@ -101,37 +101,37 @@ class WholeTexts(TableSlice):
         return queries.count_whole_texts(self.kind, self.keys)
 
 
-class MessageEmbeddings(WholeTexts):
+class MessageSlice(WholeTextSlice):
     pass
 
 
-class MemoryEmbeddings(WholeTexts):
+class MemorySlice(WholeTextSlice):
     pass
 
 
-class TableEmbeddings(WholeTexts):
+class RegisteredTableSlice(WholeTextSlice):
     """Vectors of a table that another package registers, with its texts."""
 
 
 def slice_of_asset(asset: str, engine: "Engine", keys: tuple[str, ...]) -> TableSlice:
-    """The rows of an asset in some partitions."""
+    """The rows that the asset has written for these partition keys."""
     match asset:
         case "raw_documents":
-            return Documents(engine, keys)
+            return DocumentSlice(engine, keys)
         case "chunks":
-            return Chunks(engine, keys)
+            return ChunkSlice(engine, keys)
         case "embeddings":
-            return Embeddings(engine, keys)
+            return EmbeddingSlice(engine, keys)
         case "message_embeddings":
-            return MessageEmbeddings(engine, keys, "messages")
+            return MessageSlice(engine, keys, "messages")
         case "memory_embeddings":
-            return MemoryEmbeddings(engine, keys, "memories")
+            return MemorySlice(engine, keys, "memories")
         case _:
-            return TableEmbeddings(engine, keys, asset.removesuffix("_embeddings"))
+            return RegisteredTableSlice(engine, keys, asset.removesuffix("_embeddings"))
 
 
-def load(slice_: TableSlice, wanted: Any) -> Any:
-    """The slice as the annotated type; raises UsageError that names the types that can be had."""
+def load_slice(slice_: TableSlice, wanted: Any) -> Any:
+    """The slice as the annotated type; raises UsageError that lists the supported types."""
     if wanted is Any or (isinstance(wanted, type) and isinstance(slice_, wanted)):
         return slice_
     name = f"{getattr(wanted, '__module__', '').split('.')[0]}.{getattr(wanted, '__name__', wanted)}"
@@ -151,3 +151,17 @@ def load(slice_: TableSlice, wanted: Any) -> Any:
         f"{slice_.table} cannot be loaded as {name}; annotate the input with {type(slice_).__name__}, "
         "pandas.DataFrame, polars.DataFrame, polars.LazyFrame, pyarrow.Table or pyarrow.RecordBatchReader."
     )
+
+
+# The names of version 0.1, which its README named.
+_RENAMED = {"Documents": DocumentSlice, "Chunks": ChunkSlice, "Embeddings": EmbeddingSlice}
+
+
+def __getattr__(name: str) -> type[TableSlice]:
+    if name not in _RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import warnings
+
+    new = _RENAMED[name]
+    warnings.warn(f"{name} is now {new.__name__}; the old name goes in the next release.", DeprecationWarning, 2)
+    return new

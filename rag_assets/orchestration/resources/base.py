@@ -1,4 +1,4 @@
-"""What the resources have in common: the settings that they work by."""
+"""The base class of the resources: each works with the settings of its pipeline."""
 
 from copy import copy
 from typing import Self
@@ -9,19 +9,21 @@ from pydantic import PrivateAttr
 from rag_assets.settings.settings import Settings, load_settings
 
 
-class BySettings(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """A resource that works by the settings of its pipeline, else by those of the environment."""
+class SettingsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """A resource that works with the settings of its pipeline; without any, with those of the environment."""
 
-    # Dagster makes a resource anew for every run, from its config, which is no place for a password.
-    _given: Settings | None = PrivateAttr(default=None)
+    # A private attribute, not a field: fields are config, which Dagster records in every run, passwords included.
+    _own_settings: Settings | None = PrivateAttr(default=None)
 
-    def of(self, settings: Settings | None) -> Self:
-        """This resource, from here on at work by these settings; None: by those of the environment."""
-        # The very same, with the model that it may have loaded, unless another pipeline has it in hand.
-        bound = self if self._given is None or self._given == settings else copy(self)
-        bound._given = settings
+    def with_settings(self, settings: Settings | None) -> Self:
+        """This resource bound to these settings (None: those of the environment).
+
+        Returns the same object, which may have loaded a model, unless another pipeline has bound it already.
+        """
+        bound = self if self._own_settings is None or self._own_settings == settings else copy(self)
+        bound._own_settings = settings
         return bound
 
     @property
     def settings(self) -> Settings:
-        return load_settings() if self._given is None else self._given
+        return load_settings() if self._own_settings is None else self._own_settings

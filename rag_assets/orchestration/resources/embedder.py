@@ -1,9 +1,9 @@
-"""The embedding models as a Dagster resource: found by what a space says, loaded at the first text."""
+"""The embedding models as a Dagster resource: chosen by the space, loaded at the first text."""
 
 from typing import TYPE_CHECKING
 
-from rag_assets.orchestration.resources.base import BySettings
-from rag_assets.orchestration.retries import no_vain_retries
+from rag_assets.orchestration.resources.base import SettingsResource
+from rag_assets.orchestration.retries import fail_without_retries
 
 if TYPE_CHECKING:
     from rag_assets.db.models import EmbeddingSpace
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from rag_assets.pipeline.target.wanted_space import Target
 
 
-class Embedder(BySettings):
-    """sentence-transformers models; put a subclass in its place to embed with something else."""
+class Embedder(SettingsResource):
+    """Embeds with sentence-transformers; replace it with a subclass to embed with something else."""
 
     def target(self, kind: "Kind" = "chunks") -> "Target":
-        """The space that the settings ask for, for texts of this kind."""
+        """The embedding space that the settings ask for, for texts of this kind."""
         from rag_assets.pipeline.target.wanted_space import target_space
 
-        with no_vain_retries():
+        with fail_without_retries():
             return target_space(self.settings, kind)
 
     def encoder(self, space: "EmbeddingSpace") -> "Encoder":
-        """What makes the vectors of this space; one a process."""
+        """The encoder that makes the vectors of this space; one per process."""
         from rag_assets.embedding.encoder import get_space_encoder
 
         return get_space_encoder(space, self.settings.device)

@@ -2,19 +2,19 @@
 
 from typing import TYPE_CHECKING
 
-from rag_assets.orchestration.resources.base import BySettings
-from rag_assets.orchestration.retries import no_vain_retries
+from rag_assets.orchestration.resources.base import SettingsResource
+from rag_assets.orchestration.retries import fail_without_retries
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 
-class Postgres(BySettings):
-    """The configured PostgreSQL, or the embedded one; all users in one process share one small pool."""
+class Postgres(SettingsResource):
+    """The configured PostgreSQL, or the embedded one; everything in one process shares one small pool."""
 
     @property
     def engine(self) -> "Engine":
         from rag_assets.db.database import shared_engine
 
-        with no_vain_retries():
+        with fail_without_retries():
             return shared_engine(self.settings)

@@ -1,4 +1,4 @@
-"""How the corpus lies in its space: a sample of the chunks on the two axes along which their vectors differ most."""
+"""A map of the corpus: a sample of the chunks on the two principal components of their vectors."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# As many dots as a page shows apart.
+# More dots could not be told apart on a page.
 MOST_DOTS = 1_500
 
 
@@ -26,12 +26,12 @@ class CorpusMap:
     explained: tuple[float, float]
 
 
-def corpus_map(engine: Engine, space: EmbeddingSpace, most: int = MOST_DOTS) -> CorpusMap:
-    """By principal components of at most `most` distinct texts (Pearson 1901); empty where there are too few."""
+def map_corpus(engine: Engine, space: EmbeddingSpace, most: int = MOST_DOTS) -> CorpusMap:
+    """Principal components (Pearson 1901) of at most `most` distinct texts; fewer than three lie at the origin."""
     import numpy as np
 
     stored = partition(space.id)
-    # Hashes are in no order that has to do with texts: the first of them are a fair sample.
+    # Content hashes are independent of the content, so the first ones are a random sample.
     sample = (
         select(Project.name, func.vector_send(stored.c.embedding))
         .ext(distinct_on(stored.c.content_hash))
@@ -44,23 +44,27 @@ def corpus_map(engine: Engine, space: EmbeddingSpace, most: int = MOST_DOTS) -> 
         .limit(most)
     )
     with engine.connect() as connection:
-        found = connection.execute(sample).all()
-    rows = [unpack_vector(sent).astype(np.float64) for _, sent in found]
-    places, explained = _principal(np.array(rows)) if len(rows) > 2 else (np.zeros((len(rows), 2)), (0.0, 0.0))
+        rows = connection.execute(sample).all()
+    vectors = [unpack_vector(sent).astype(np.float64) for _, sent in rows]
+    if len(vectors) > 2:
+        points, explained = _principal_components(np.array(vectors))
+    else:
+        points, explained = np.zeros((len(vectors), 2)), (0.0, 0.0)
     dots: dict[str, list[tuple[float, float]]] = {}
-    for (project, _), (x, y) in zip(found, places.tolist(), strict=True):
+    for (project, _), (x, y) in zip(rows, points.tolist(), strict=True):
         dots.setdefault(project, []).append((x, y))
     return CorpusMap(dots, explained)
 
 
-def _principal(vectors: "NDArray[np.float64]") -> "tuple[NDArray[np.float64], tuple[float, float]]":
+def _principal_components(vectors: "NDArray[np.float64]") -> "tuple[NDArray[np.float64], tuple[float, float]]":
+    """The coordinates on the first two components, and the share of the variance that each explains."""
     import numpy as np
 
     centred = vectors - vectors.mean(axis=0)
-    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
-    axes = min(2, len(sizes))
-    places = np.zeros((len(vectors), 2))
-    places[:, :axes] = left[:, :axes] * sizes[:axes]
-    variance = float((sizes**2).sum()) or 1.0
-    shares = [float(size**2) / variance for size in sizes[:2]] + [0.0, 0.0]
-    return places, (shares[0], shares[1])
+    left, singular_values, _ = np.linalg.svd(centred, full_matrices=False)
+    axes = min(2, len(singular_values))
+    points = np.zeros((len(vectors), 2))
+    points[:, :axes] = left[:, :axes] * singular_values[:axes]
+    variance = float((singular_values**2).sum()) or 1.0
+    shares = [float(value**2) / variance for value in singular_values[:2]] + [0.0, 0.0]
+    return points, (shares[0], shares[1])

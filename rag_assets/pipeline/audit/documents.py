@@ -1,7 +1,6 @@
-"""What the tables themselves say of documents and chunks: facts for the checks, each a query or a bounded stream.
+"""Checks of documents and chunks, from what the tables hold: each is a query or a bounded stream.
 
-With `projects`, they speak of those alone: a run over some projects must not fail for another one that is just being
-ingested by somebody else.
+`projects` restricts a check: a run over some projects must not fail because of another one that is being ingested.
 """
 
 from collections.abc import Sequence
@@ -13,34 +12,34 @@ from sqlalchemy import ColumnElement, Engine, func, select, true
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, Project
 from rag_assets.db.writes.batching import group_documents
 from rag_assets.documents.splitting.tokenizer import count_tokens
-from rag_assets.pipeline.audit.result import EXAMPLES, Finding
+from rag_assets.pipeline.audit.result import EXAMPLES, CheckResult
 from rag_assets.pipeline.charts import check_charts
 from rag_assets.pipeline.charts.markdown import table
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-RECOUNTED = 50
-MOST_FAILED = 50
+RECOUNTED_CHUNKS = 50
+MOST_FAILED_DOCUMENTS = 50
 
 
-def documents_readable(engine: Engine, projects: Sequence[str] | None = None) -> Finding:
+def documents_readable(engine: Engine, projects: Sequence[str] | None = None) -> CheckResult:
     failed = (
         select(Project.name, Document.file_path, Document.error)
         .join(Project, Project.id == Document.project_id)
-        .where(Document.status == "failed", _within(projects))
+        .where(Document.status == "failed", _in_projects(projects))
         .order_by(Project.name, Document.file_path)
     )
     kinds = (
         select(Document.file_type, Document.status, func.count())
-        .where(_within(projects))
+        .where(_in_projects(projects))
         .group_by(Document.file_type, Document.status)
         .order_by(func.count().desc(), Document.file_type, Document.status)
     )
     largest = (
         select(Project.name, Document.file_path, Document.size_bytes)
         .join(Project, Project.id == Document.project_id)
-        .where(_within(projects))
+        .where(_in_projects(projects))
         .order_by(Document.size_bytes.desc().nulls_last(), Project.name, Document.file_path)
         .limit(EXAMPLES)
     )
@@ -48,31 +47,31 @@ def documents_readable(engine: Engine, projects: Sequence[str] | None = None) ->
         counts = connection.execute(kinds).all()
         large = connection.execute(largest).all()
         number = sum(count for _, status, count in counts if status == "failed")
-        rows = connection.execute(failed.limit(MOST_FAILED)).all() if number else []
+        rows = connection.execute(failed.limit(MOST_FAILED_DOCUMENTS)).all() if number else []
     total = sum(count for _, _, count in counts)
     by_type: dict[str, dict[str, int]] = {}
     for file_type, status, count in counts:
         by_type.setdefault(file_type, {})[status] = count
-    shown: dict[str, Any] = {"chart": check_charts.documents_by_type(by_type)} if by_type else {}
+    tables: dict[str, Any] = {"chart": check_charts.documents_by_type(by_type)} if by_type else {}
     if rows:
-        shown["failed_documents"] = table(("project", "document", "reason"), rows)
+        tables["failed_documents"] = table(("project", "document", "reason"), rows)
     if large:
-        shown["largest_documents"] = table(("project", "document", "bytes"), large)
-    return Finding(
+        tables["largest_documents"] = table(("project", "document", "bytes"), large)
+    return CheckResult(
         number == 0,
         {
             "documents": total,
             "failed": number,
             "threshold": 0,
             "examples": [f"{project}/{path}: {error}" for project, path, error in rows[:EXAMPLES]],
-            **shown,
+            **tables,
         },
         f"{number} of {total} documents could not be read",
     )
 
 
-def documents_have_chunks(engine: Engine, chunking: str, projects: Sequence[str] | None = None) -> Finding:
-    """Every document with text has chunks of this chunking, made of the text that it has now."""
+def documents_have_chunks(engine: Engine, chunking: str, projects: Sequence[str] | None = None) -> CheckResult:
+    """Every document with text has all chunks of this chunking, made of its current text."""
     chunks = (
         select(func.count())
         .select_from(DocumentChunk)
@@ -84,8 +83,8 @@ def documents_have_chunks(engine: Engine, chunking: str, projects: Sequence[str]
         select(Project.name, Document.file_path)
         .join(Project, Project.id == Document.project_id)
         .outerjoin(stamp, (stamp.document_id == Document.id) & (stamp.chunking == chunking))
-        # A text of white space alone has nothing to cut, and so no chunks.
-        .where(Document.content.op("~")(r"\S"), _within(projects))
+        # A text of nothing but white space has no chunks.
+        .where(Document.content.op("~")(r"\S"), _in_projects(projects))
         .where(
             stamp.content_hash.is_distinct_from(Document.content_hash)
             | (chunks == 0)
@@ -96,8 +95,8 @@ def documents_have_chunks(engine: Engine, chunking: str, projects: Sequence[str]
     with engine.connect() as connection:
         rows = connection.execute(wrong.limit(EXAMPLES)).all()
         number = connection.scalar(select(func.count()).select_from(wrong.subquery())) or 0
-        total = connection.scalar(select(func.count()).select_from(Document).where(_within(projects))) or 0
-    return Finding(
+        total = connection.scalar(select(func.count()).select_from(Document).where(_in_projects(projects))) or 0
+    return CheckResult(
         number == 0,
         {
             "documents": total,
@@ -109,10 +108,10 @@ def documents_have_chunks(engine: Engine, chunking: str, projects: Sequence[str]
     )
 
 
-def offsets_reproduce_text(engine: Engine, chunking: str, projects: Sequence[str] | None = None) -> Finding:
-    """`content[char_start:char_end] == chunk_text`, and stored hashes are those of their texts; some at a time."""
-    # A document whose text is newer than its chunks is documents_have_chunks' to report.
-    cut = (
+def offsets_reproduce_text(engine: Engine, chunking: str, projects: Sequence[str] | None = None) -> CheckResult:
+    """`content[char_start:char_end] == chunk_text`, and the stored hashes match the texts; reads in bounded groups."""
+    # Documents whose text is newer than their chunks are left out: documents_have_chunks reports them.
+    split = (
         select(Document.id, func.octet_length(Document.content))
         .join(
             DocumentChunking,
@@ -120,7 +119,7 @@ def offsets_reproduce_text(engine: Engine, chunking: str, projects: Sequence[str
             & (DocumentChunking.chunking == chunking)
             & (DocumentChunking.content_hash == Document.content_hash),
         )
-        .where(_within(projects))
+        .where(_in_projects(projects))
         .order_by(Document.id)
     )
     chunks = select(
@@ -131,29 +130,31 @@ def offsets_reproduce_text(engine: Engine, chunking: str, projects: Sequence[str
         DocumentChunk.chunk_text,
         func.sha256(func.convert_to(DocumentChunk.chunk_text, "UTF8")) == DocumentChunk.content_hash,
     ).where(DocumentChunk.chunking == chunking)
-    whole = func.sha256(func.convert_to(Document.content, "UTF8")) == Document.content_hash
+    hash_matches = func.sha256(func.convert_to(Document.content, "UTF8")) == Document.content_hash
     checked, wrong, changed = 0, [], []
-    # Of each document one, since those beside it say much the same.
+    # One chunk for each document: its neighbours would show little else.
     sample: dict[UUID, tuple[str, int, str]] = {}
     with engine.connect() as connection:
-        for group in group_documents((id_, size) for id_, size in connection.execute(cut).all()):
-            documents = select(Document.id, Document.file_path, Document.content, whole).where(Document.id.in_(group))
+        for group in group_documents((id_, size) for id_, size in connection.execute(split).all()):
+            documents = select(Document.id, Document.file_path, Document.content, hash_matches).where(
+                Document.id.in_(group)
+            )
             texts = {}
-            for id_, path, content, hashed in connection.execute(documents):
+            for id_, path, content, matches in connection.execute(documents):
                 texts[id_] = path, content or ""
-                if not hashed:
+                if not matches:
                     changed.append(f"{path}, its whole text")
-            for id_, index, start, end, text, hashed in connection.execute(
+            for id_, index, start, end, text, matches in connection.execute(
                 chunks.where(DocumentChunk.document_id.in_(group))
             ):
                 path, content = texts.get(id_, ("", ""))
                 checked += 1
                 if len(sample) < EXAMPLES:
                     sample.setdefault(id_, (path, index, text))
-                if content[start:end] != text or not hashed:
+                if content[start:end] != text or not matches:
                     wrong.append(f"{path} chunk {index} [{start}:{end}]")
     examples = sorted(wrong)[:EXAMPLES] or sorted(changed)[:EXAMPLES]
-    return Finding(
+    return CheckResult(
         not wrong and not changed,
         {
             "chunks": checked,
@@ -163,13 +164,13 @@ def offsets_reproduce_text(engine: Engine, chunking: str, projects: Sequence[str
             "examples": examples,
             **({"sample": table(("document", "chunk", "text"), list(sample.values()))} if sample else {}),
         },
-        f"{len(wrong)} of {checked} chunks are not the text at their offsets, "
-        f"{len(changed)} documents are not the text of their hash",
+        f"{len(wrong)} of {checked} chunks differ from the text at their offsets, "
+        f"{len(changed)} documents do not match their hash",
     )
 
 
-def chunks_fit_window(engine: Engine, chunking: str, tokenizer: "Tokenizer", max_tokens: int) -> Finding:
-    """No chunk is longer than what the model sees; the likeliest ones are counted again, by its tokenizer."""
+def chunks_fit_window(engine: Engine, chunking: str, tokenizer: "Tokenizer", max_tokens: int) -> CheckResult:
+    """No chunk is longer than the model's window; the longest ones are counted again with the model's tokenizer."""
     chunks = select(DocumentChunk.chunk_text).where(DocumentChunk.chunking == chunking)
     with engine.connect() as connection:
         counted = connection.execute(
@@ -179,12 +180,14 @@ def chunks_fit_window(engine: Engine, chunking: str, tokenizer: "Tokenizer", max
         )
         lengths = dict(iter(counted))
         texts = {
-            *connection.scalars(chunks.order_by(DocumentChunk.token_count.desc()).limit(RECOUNTED)),
-            *connection.scalars(chunks.order_by(func.octet_length(DocumentChunk.chunk_text).desc()).limit(RECOUNTED)),
+            *connection.scalars(chunks.order_by(DocumentChunk.token_count.desc()).limit(RECOUNTED_CHUNKS)),
+            *connection.scalars(
+                chunks.order_by(func.octet_length(DocumentChunk.chunk_text).desc()).limit(RECOUNTED_CHUNKS)
+            ),
         }
     counts = count_tokens(tokenizer, list(texts))
     most = max([0, *lengths, *counts])
-    return Finding(
+    return CheckResult(
         most <= max_tokens,
         {
             "chunks": sum(lengths.values()),
@@ -193,11 +196,11 @@ def chunks_fit_window(engine: Engine, chunking: str, tokenizer: "Tokenizer", max
             "counted_again": len(counts),
             **({"chart": check_charts.chunk_lengths(lengths, max_tokens)} if lengths else {}),
         },
-        f"a chunk has {most} tokens, more than the {max_tokens} that the model sees",
+        f"a chunk has {most} tokens, more than the {max_tokens} of the model's window",
     )
 
 
-def _within(projects: Sequence[str] | None) -> ColumnElement[bool]:
+def _in_projects(projects: Sequence[str] | None) -> ColumnElement[bool]:
     if projects is None:
         return true()
     return Document.project_id.in_(select(Project.id).where(Project.name.in_(projects)))

@@ -1,4 +1,4 @@
-"""Which texts should have a vector by now: a run answers for its projects, and for what came in before it."""
+"""Conditions on the texts that should have a vector by now: a run answers for its projects, and for earlier texts."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -10,7 +10,7 @@ from rag_assets.db.spaces.text_kinds import Kind, created_on_day, text_source_of
 
 
 def of_projects(projects: Sequence[str] | None) -> ColumnElement[bool]:
-    """The chunks of these projects, or of all."""
+    """Chunks of these projects; with None, of all."""
     if projects is None:
         return true()
     documents = select(Document.id).join(Project, Project.id == Document.project_id).where(Project.name.in_(projects))
@@ -18,19 +18,19 @@ def of_projects(projects: Sequence[str] | None) -> ColumnElement[bool]:
 
 
 def came_before(kind: Kind, at: datetime | None) -> ColumnElement[bool]:
-    """Those that came before a time, or all."""
-    came: ColumnElement[bool] = true() if at is None else text_source_of_kind(kind).written_at < at
-    return came
+    """Texts that arrived before a time; with None, all."""
+    condition: ColumnElement[bool] = true() if at is None else text_source_of_kind(kind).written_at < at
+    return condition
 
 
 def came_on_days(kind: Kind, runs: Mapping[date, datetime]) -> ColumnElement[bool]:
-    """Those of some days that came before the time that stands with the day, when a run over it began."""
+    """Texts of the given days that arrived before a run over their day began; `runs` maps the day to that time."""
     texts = text_source_of_kind(kind)
     return or_(*(and_(created_on_day(texts, day), texts.written_at < at) for day, at in runs.items()))
 
 
 def came_since(kind: Kind, first: date, settled: date, runs: Mapping[date, datetime]) -> ColumnElement[bool]:
-    """Those of the days from the first on: all before the day `settled`, and of later ones as in `came_on_days`."""
+    """Texts of the days from `first` on: all of those before `settled`, and of later days as in `came_on_days`."""
     texts = text_source_of_kind(kind)
     early = and_(texts.created_at >= utc_midnight(first), texts.created_at < utc_midnight(settled))
     return or_(early, came_on_days(kind, runs)) if runs else early

@@ -1,4 +1,4 @@
-"""What is true of a space's index: valid, used, fast, exact enough."""
+"""Checks of a space's index: valid, used, fast, accurate enough."""
 
 from sqlalchemy import Engine, func, select
 
@@ -7,7 +7,7 @@ from rag_assets.db.index.state import inspect_index, used_index_name
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.partitions import partition
 from rag_assets.pipeline.audit import index_recall, latency
-from rag_assets.pipeline.audit.result import Finding
+from rag_assets.pipeline.audit.result import CheckResult
 from rag_assets.pipeline.charts import check_charts
 from rag_assets.search.evaluation.query_plans import (
     MIN_VECTORS_FOR_ITERATIVE_SCAN,
@@ -18,21 +18,21 @@ from rag_assets.search.evaluation.query_plans import (
 from rag_assets.settings.settings import Settings
 
 
-def index_valid(engine: Engine, space: EmbeddingSpace) -> Finding:
-    """The index is there, valid, and built with the wanted operator class and parameters."""
+def index_valid(engine: Engine, space: EmbeddingSpace) -> CheckResult:
+    """The index exists, is valid, and has the wanted operator class and parameters."""
     with engine.connect() as connection:
         found = inspect_index(connection, space)
-    return Finding(
+    return CheckResult(
         found.state.serves,
         {"space": space.id, "state": found.state.value, "index": found.name, "bytes": found.bytes},
         f"the index {found.name} is {found.state.value}",
     )
 
 
-def index_used(engine: Engine, space: EmbeddingSpace) -> Finding:
-    """EXPLAIN of the statement that searches send shows the index; in a small table, that it can show it.
+def index_used(engine: Engine, space: EmbeddingSpace) -> CheckResult:
+    """EXPLAIN of the statement that searches send shows the index; in a small table, that the index can be used.
 
-    And the scan of the index goes on past its first candidates, without which filters would cost hits.
+    The index scan must also continue past its first candidates: otherwise filtered searches would lose hits.
     """
     statement = index_search_statement(space, 10, space.ef_search)
     stored = partition(space.id)
@@ -42,37 +42,37 @@ def index_used(engine: Engine, space: EmbeddingSpace) -> Finding:
         query = connection.scalar(select(stored.c.embedding).where(func.vector_norm(stored.c.embedding) > 0).limit(1))
         vector = str(query if query is not None else [1.0] * space.dimensions)
         values = statement_values(vector, space.ef_search)
-        chosen = uses_index(connection, statement, values, name)
-        able = chosen or uses_index(connection, statement, values, name, forced=True)
-        onward = (
-            not able or vectors < MIN_VECTORS_FOR_ITERATIVE_SCAN or supports_iterative_scan(connection, space, vector)
+        used = uses_index(connection, statement, values, name)
+        usable = used or uses_index(connection, statement, values, name, forced=True)
+        continues = (
+            not usable or vectors < MIN_VECTORS_FOR_ITERATIVE_SCAN or supports_iterative_scan(connection, space, vector)
         )
-    # Below this a scan of the table can be the cheaper plan, and the planner is right to take it.
-    small = vectors < latency.CERTIFIED_AT
-    serves = chosen or (small and able)
-    return Finding(
-        serves and onward,
+    # In a smaller table, the planner may rightly find a scan of the table cheaper.
+    small = vectors < latency.MEASURED_VECTORS
+    serves = used or (small and usable)
+    return CheckResult(
+        serves and continues,
         {
             "space": space.id,
             "vectors": vectors,
-            "chosen": chosen,
-            "able": able,
+            "planner_used_index": used,
+            "index_usable": usable,
             "table_is_small": small,
-            "goes_on": onward,
+            "scan_continues": continues,
         },
-        "the scan of the index ends at its first candidates, so that filters cost hits"
+        "the index scan ends at its first candidates, so filtered searches lose hits"
         if serves
         else f"searches over {vectors} vectors are not served by {name}",
     )
 
 
-def search_latency(engine: Engine, space: EmbeddingSpace, settings: Settings) -> Finding:
-    """p95 of searches at 10,000 vectors or more is under the limit; nothing to measure where nothing is stored."""
+def search_latency(engine: Engine, space: EmbeddingSpace, settings: Settings) -> CheckResult:
+    """The p95 of searches over at least 10,000 vectors is under the limit; passes when the space is empty."""
     limit_ms = settings.latency_limit_ms
-    measured = latency.measure(engine, space, settings.ef_search or space.ef_search)
+    measured = latency.measure_latency(engine, space, settings.ef_search or space.ef_search)
     if measured is None:
-        return Finding(True, {"space": space.id, "vectors": 0})
-    return Finding(
+        return CheckResult(True, {"space": space.id, "vectors": 0})
+    return CheckResult(
         measured.p95_ms < limit_ms,
         {
             "space": space.id,
@@ -84,29 +84,31 @@ def search_latency(engine: Engine, space: EmbeddingSpace, settings: Settings) ->
     )
 
 
-def recall_at_10(engine: Engine, space: EmbeddingSpace, settings: Settings) -> Finding:
-    """What the index finds against what an exact scan finds, over sampled questions.
+def recall_at_10(engine: Engine, space: EmbeddingSpace, settings: Settings) -> CheckResult:
+    """What the index finds, compared with an exact scan, over sampled queries.
 
-    A space whose ef_search is below the one that was measured to suffice fails too: what questions made of its own
-    vectors still find, people's questions may not.
+    Fails too when the space's ef_search is below the one that was measured to suffice: the sampled queries are made
+    from its own vectors, and people's queries are harder.
     """
     limit = settings.recall_limit
-    measured = index_recall.measure(engine, space, settings.ef_search or space.ef_search)
+    measured = index_recall.measure_recall(engine, space, settings.ef_search or space.ef_search)
     if measured is None:
-        return Finding(True, {"space": space.id, "questions": 0})
-    least = index_recall.least_ef_search(space)
-    lowered = settings.ef_search is None and space.ef_search < least
+        return CheckResult(True, {"space": space.id, "questions": 0})
+    sufficient = index_recall.sufficient_ef_search(space)
+    too_low = settings.ef_search is None and space.ef_search < sufficient
     reason = f"recall@10 is {measured.mean:.3f} on the mean, not {limit:g} or more"
-    if not measured.by_index:
+    if not measured.planner_used_index:
         reason = "recall@10 cannot be measured: the index does not serve searches"
-    elif lowered and measured.mean >= limit:
-        reason = f"searches look at {space.ef_search} candidates, and nobody measured that fewer than {least} suffice"
-    return Finding(
-        measured.mean >= limit and measured.by_index and not lowered,
+    elif too_low and measured.mean >= limit:
+        reason = (
+            f"searches use ef_search {space.ef_search}, and no measurement says that less than {sufficient} suffices"
+        )
+    return CheckResult(
+        measured.mean >= limit and measured.planner_used_index and not too_low,
         {
             "space": space.id,
             "threshold": limit,
-            "least_ef_search": least,
+            "least_ef_search": sufficient,
             **measured.metadata(),
             **({"chart": check_charts.recall_against_latency(space.tuning, limit)} if space.tuning else {}),
         },

@@ -1,4 +1,4 @@
-"""recall@10 of the index, against an exact scan of the same vectors."""
+"""recall@10 of the index, compared with an exact scan of the same vectors."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,16 +16,16 @@ from rag_assets.search.evaluation.probe_vectors import sample_query_vectors
 from rag_assets.search.evaluation.query_plans import force_index_scan, uses_index
 
 K = 10
-QUESTIONS = 50
+QUERIES = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Recall:
+class RecallMeasurement:
     mean: float
     minimum: float
     questions: int
     ef_search: int
-    by_index: bool
+    planner_used_index: bool
 
     def metadata(self) -> dict[str, Any]:
         return {
@@ -33,12 +33,12 @@ class Recall:
             "recall_min": round(self.minimum, 4),
             "questions": self.questions,
             "ef_search": self.ef_search,
-            "by_index": self.by_index,
+            "planner_used_index": self.planner_used_index,
         }
 
 
-def least_ef_search(space: EmbeddingSpace) -> int:
-    """The fewest candidates that were measured to suffice: by `rag-assets tune`, else those that all begin with."""
+def sufficient_ef_search(space: EmbeddingSpace) -> int:
+    """The smallest ef_search that was measured to suffice: by `rag-assets tune`, else the default of every space."""
     tuning = space.tuning or {}
     reached = [
         point["ef_search"]
@@ -48,28 +48,28 @@ def least_ef_search(space: EmbeddingSpace) -> int:
     return min(reached, default=DEFAULT_EF_SEARCH_BIT if space.storage == "bit" else DEFAULT_EF_SEARCH)
 
 
-def measure(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Recall | None:
-    """Mean and minimum over sampled questions; None where the space is empty."""
+def measure_recall(engine: Engine, space: EmbeddingSpace, ef_search: int) -> RecallMeasurement | None:
+    """Mean and minimum over sampled queries; None when the space is empty."""
     table = partition(space.id)
     with engine.connect() as connection:
-        questions = sample_query_vectors(connection, space, QUESTIONS)
-    if not questions:
+        queries = sample_query_vectors(connection, space, QUERIES)
+    if not queries:
         return None
     ef_search = max(K, ef_search)
     statement = nearest_texts(space, table, K, candidates=rescored_candidates(space, K, ef_search))
     sent = compile_statement(statement)
     with engine.begin() as connection:
         force_index_scan(connection)
-        first = statement_values(questions[0], ef_search)
-        by_index = uses_index(connection, statement, first, used_index_name(connection, space))
-        found = [index_distances(connection, sent, question, ef_search) for question in questions]
+        first = statement_values(queries[0], ef_search)
+        used_index = uses_index(connection, statement, first, used_index_name(connection, space))
+        found = [index_distances(connection, sent, query, ef_search) for query in queries]
     with engine.connect() as connection:
-        right = exact_distances(connection, space, table, questions, K)
+        right = exact_distances(connection, space, table, queries, K)
     recalls = [distance_recall(near, best) for near, best in zip(found, right, strict=True)]
-    return Recall(sum(recalls) / len(recalls), min(recalls), len(recalls), ef_search, by_index)
+    return RecallMeasurement(sum(recalls) / len(recalls), min(recalls), len(recalls), ef_search, used_index)
 
 
 def mean_recall(engine: Engine, space: EmbeddingSpace) -> float | None:
-    """Of searches that look at enough; None where there is nothing to find, or no index to find it through."""
-    seen = measure(engine, space, max(space.ef_search, least_ef_search(space)))
-    return seen.mean if seen is not None and seen.by_index else None
+    """The mean recall at an ef_search that should suffice; None when the space is empty, or has no usable index."""
+    measured = measure_recall(engine, space, max(space.ef_search, sufficient_ef_search(space)))
+    return measured.mean if measured is not None and measured.planner_used_index else None

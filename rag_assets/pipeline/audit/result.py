@@ -1,16 +1,16 @@
-"""The outcome of one check, before Dagster."""
+"""The result of one check, before it becomes Dagster's."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 EXAMPLES = 5
-# In the metadata of a check whose tables have nothing that it could look at: why.
+# The metadata key of a check that passed because its tables are empty; its value says why.
 NOTHING_TO_CHECK = "nothing_to_check"
 
 
 @dataclass(slots=True)
-class Finding:
-    """Its numbers, and what is wrong in one clause where something is."""
+class CheckResult:
+    """`metadata` has the numbers; `reason` says in one clause what is wrong, and is shown only when the check fails."""
 
     passed: bool
     metadata: dict[str, Any] = field(default_factory=dict)

@@ -1,7 +1,7 @@
-"""What is true of a space's vectors: complete, none too many, sound."""
+"""Checks of a space's vectors: complete, without orphans, sound."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, exists, func, select
 
@@ -11,18 +11,17 @@ from rag_assets.db.spaces.partitions import partition
 from rag_assets.db.spaces.pending import count_pending_texts, count_texts, has_text_in_use
 from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.db.spaces.text_kinds import text_source
-from rag_assets.pipeline.audit.result import EXAMPLES, Finding
+from rag_assets.pipeline.audit.result import EXAMPLES, CheckResult
 
-if TYPE_CHECKING:
-    pass
-
-_ONE_OF = {"chunks": "chunk", "messages": "message", "memories": "memory"}
+_SINGULAR = {"chunks": "chunk", "messages": "message", "memories": "memory"}
 
 
-def texts_have_vectors(engine: Engine, space: EmbeddingSpace, *, due: ColumnElement[bool] | None = None) -> Finding:
-    """Every distinct text has its vector; the primary key allows only one.
+def texts_have_vectors(
+    engine: Engine, space: EmbeddingSpace, *, expected: ColumnElement[bool] | None = None
+) -> CheckResult:
+    """Every distinct text has a vector; the primary key allows only one.
 
-    `due` is a condition on texts whose vectors may be expected: those of some projects, or that came before a run.
+    `expected` is a condition on the texts that must have one: those of some projects, or that arrived before a run.
     """
     reasons = (
         select(EmbeddingFailure.error)
@@ -32,82 +31,77 @@ def texts_have_vectors(engine: Engine, space: EmbeddingSpace, *, due: ColumnElem
     )
     with engine.connect() as connection:
         texts, missing = (
-            connection.scalar(count if due is None else count.where(due)) or 0
+            connection.scalar(count if expected is None else count.where(expected)) or 0
             for count in (count_texts(space), count_pending_texts(space))
         )
         set_aside = connection.scalars(reasons).all()
-    return Finding(
+    return CheckResult(
         missing == 0,
         {"space": space.id, "texts": texts, "missing": missing, "threshold": 0, "set_aside": list(set_aside)},
         f"{missing} of {texts} distinct texts have no vector",
     )
 
 
-def nothing_is_lost(engine: Engine, space: EmbeddingSpace) -> Finding:
-    """Every text that searches find in the live space has its vector in this one too.
+def nothing_is_lost(engine: Engine, space: EmbeddingSpace) -> CheckResult:
+    """Every text that searches find in the live space has a vector in this one too.
 
-    More is not asked of messages and memories, which come in while runs are on their way.
+    For messages and memories this is enough: new ones arrive while runs are under way.
     """
     with engine.connect() as connection:
         live = get_live_space(connection, space.kind)
         if live is None:
-            return Finding(True, {"space": space.id})
+            return CheckResult(True, {"space": space.id})
         found = exists().where(partition(live.id).c.content_hash == text_source(space).content_hash)
         texts = connection.scalar(count_texts(space).where(found)) or 0
         lost = connection.scalar(count_pending_texts(space).where(found)) or 0
-    return Finding(
+    return CheckResult(
         lost == 0,
         {"space": space.id, "live": live.id, "texts": texts, "lost": lost, "threshold": 0},
-        f"{lost} of {texts} texts that are found now have no vector in it yet",
+        f"{lost} of {texts} texts that searches find now have no vector in it yet",
     )
 
 
-def no_orphan_vectors(engine: Engine, space: EmbeddingSpace, *, at: datetime | None = None) -> Finding:
-    """No vector is left that no text points to: vectors and distinct texts are equal in number.
-
-    With a time, texts count that were in use then, and so could not be known to leave.
-    """
-    vectors_of = partition(space.id)
+def no_orphan_vectors(engine: Engine, space: EmbeddingSpace, *, at: datetime | None = None) -> CheckResult:
+    """Every vector belongs to a text in use; with `at`, also to a text that was in use at that time."""
+    stored = partition(space.id)
     with engine.connect() as connection:
         texts = connection.scalar(count_texts(space)) or 0
-        vectors = connection.scalar(select(func.count()).select_from(vectors_of)) or 0
+        vectors = connection.scalar(select(func.count()).select_from(stored)) or 0
         orphans = (
             connection.scalar(
-                select(func.count())
-                .select_from(vectors_of)
-                .where(~has_text_in_use(space, vectors_of.c.content_hash, at))
+                select(func.count()).select_from(stored).where(~has_text_in_use(space, stored.c.content_hash, at))
             )
             or 0
         )
-    return Finding(
+    return CheckResult(
         orphans == 0,
         {"space": space.id, "texts": texts, "vectors": vectors, "orphans": orphans, "threshold": 0},
-        f"{orphans} of {vectors} vectors belong to no {_ONE_OF.get(space.kind, f'row of {space.kind}')}",
+        f"{orphans} of {vectors} vectors belong to no {_SINGULAR.get(space.kind, f'row of {space.kind}')}",
     )
 
 
-def vectors_are_sound(engine: Engine, space: EmbeddingSpace) -> Finding:
-    """Right dimensions, no NaN, none zero, length 1 where the space normalizes, each still the one of its text.
+def vectors_are_sound(engine: Engine, space: EmbeddingSpace) -> CheckResult:
+    """Right dimensions, no NaN, not zero, length 1 if the space normalizes, and still the vector stored for its text.
 
-    `without_checksum` are those that were stored before there were checksums, of which the last cannot be said.
+    `without_checksum` counts vectors stored before there were checksums; the last point is not checked for them.
     """
-    vectors_of = partition(space.id)
-    norm = func.vector_norm(vectors_of.c.embedding)
-    bad = unsound_conditions(space, vectors_of)
-    counts = [func.count().filter(condition).label(name) for name, condition in bad.items()]
+    stored = partition(space.id)
+    norm = func.vector_norm(stored.c.embedding)
+    faults = unsound_conditions(space, stored)
+    counts = [func.count().filter(condition).label(name) for name, condition in faults.items()]
     with engine.connect() as connection:
         row = connection.execute(
             select(
                 func.count().label("vectors"),
                 func.min(norm).label("norm_min"),
                 func.max(norm).label("norm_max"),
-                (func.count() - func.count(vectors_of.c.checksum)).label("without_checksum"),
+                (func.count() - func.count(stored.c.checksum)).label("without_checksum"),
                 *counts,
-            ).select_from(vectors_of)
+            ).select_from(stored)
         ).one()
-    wrong = sum(getattr(row, name) for name in bad)
-    numbers: dict[str, Any] = {name: getattr(row, name) for name in bad}
-    return Finding(
+    wrong = sum(getattr(row, name) for name in faults)
+    numbers: dict[str, Any] = {name: getattr(row, name) for name in faults}
+    return CheckResult(
         wrong == 0,
         {
             "space": space.id,

@@ -1,4 +1,4 @@
-"""What all charts are drawn on: a titled frame with two axes."""
+"""The canvas of all charts: a titled frame with two axes, as SVG."""
 
 import math
 from base64 import b64encode
@@ -10,21 +10,21 @@ WIDTH, HEIGHT = 560, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 34, 40
 _LETTER, _BOLD_LETTER = 6.3, 7.8
 
-# Okabe and Ito's colours, which the colour-blind tell apart: https://jfly.uni-koeln.de/color/
+# Okabe and Ito's palette, which colour-blind people can tell apart: https://jfly.uni-koeln.de/color/
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-REST = "#999999"
+OTHERS_COLOUR = "#999999"
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Values from `low` to `high`, written by `ticks`; unset, at round numbers."""
+    """An axis from `low` to `high`, labelled at `ticks` (value, label); None: at round numbers."""
 
     label: str
     low: float
     high: float
     ticks: Sequence[tuple[float, str]] | None = None
 
-    def marks(self) -> Sequence[tuple[float, str]]:
+    def labelled_ticks(self) -> Sequence[tuple[float, str]]:
         if self.ticks is not None:
             return self.ticks
         return [(value, f"{value:,.10g}") for value in round_numbers(self.low, self.high)]
@@ -46,7 +46,7 @@ class Canvas:
                 "font-size": "11",
             },
         )
-        # Pages are dark too; letters and lines are not.
+        # White paper: the UI also has a dark theme, and letters and lines are dark.
         self._paper = self._add("rect", width=WIDTH, height=HEIGHT, fill="#ffffff")
         self._title_width = len(title) * _BOLD_LETTER
         self._text(_LEFT, 18, title, **{"font-size": "13", "font-weight": "bold"})
@@ -65,8 +65,8 @@ class Canvas:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (self._at(*point) for point in points))
         self._add("polyline", points=path, fill="none", stroke=colour, **{"stroke-width": "2"})
 
-    def upright(self, x: float, label: str, colour: str, row: int = 0) -> None:
-        """A dashed line at a value of x, with its name beside it, in one of the rows from the top."""
+    def vertical_line(self, x: float, label: str, colour: str, row: int = 0) -> None:
+        """A dashed line at a value of x, with its label beside it in the given row from the top."""
         across, _ = self._at(x, 0)
         self._dashed(across, _TOP, across, HEIGHT - _BOTTOM, colour)
         left = across > WIDTH / 2
@@ -75,17 +75,17 @@ class Canvas:
             _TOP + 10 + 13 * row,
             label,
             fill=colour,
-            **_anchored("end" if left else "start"),
+            **_text_anchor("end" if left else "start"),
         )
 
-    def level(self, y: float, label: str, colour: str) -> None:
-        """The like at a value of y."""
+    def horizontal_line(self, y: float, label: str, colour: str) -> None:
+        """A dashed line at a value of y, with its label above the right end."""
         _, down = self._at(0, y)
         self._dashed(_LEFT, down, WIDTH - _RIGHT, down, colour)
-        self._text(WIDTH - _RIGHT - 2, down - 4, label, fill=colour, **_anchored("end"))
+        self._text(WIDTH - _RIGHT - 2, down - 4, label, fill=colour, **_text_anchor("end"))
 
     def legend(self, colours: Mapping[str, str]) -> None:
-        """Names and their colours: beside the title where they fit, else in rows below the chart."""
+        """Names with their colours, beside the title if they fit there, else in rows below the chart."""
         widths = {name: 24 + len(name) * _LETTER for name in colours}
         right = WIDTH - _RIGHT
         across, down = right - sum(widths.values()), 18
@@ -97,12 +97,12 @@ class Canvas:
             self._add("rect", x=across, y=down - 9, width=10, height=10, fill=colour)
             self._text(across + 13, down, name)
             across += widths[name]
-        self._reach(down + 10)
+        self._extend_to(down + 10)
 
     def svg(self) -> str:
         return ElementTree.tostring(self._svg, encoding="unicode")
 
-    def _reach(self, height: int) -> None:
+    def _extend_to(self, height: int) -> None:
         if height > HEIGHT:
             self._paper.set("height", str(height))
             self._svg.set("height", str(height))
@@ -110,18 +110,18 @@ class Canvas:
 
     def _axes(self) -> None:
         bottom = HEIGHT - _BOTTOM
-        for value, label in self._y.marks():
+        for value, label in self._y.labelled_ticks():
             _, down = self._at(self._x.low, value)
             self._add("line", x1=_LEFT, y1=down, x2=WIDTH - _RIGHT, y2=down, stroke="#e5e5e5")
-            self._text(_LEFT - 6, down + 4, label, **_anchored("end"))
+            self._text(_LEFT - 6, down + 4, label, **_text_anchor("end"))
         self._add("line", x1=_LEFT, y1=bottom, x2=WIDTH - _RIGHT, y2=bottom, stroke="#666666")
-        for value, label in self._x.marks():
+        for value, label in self._x.labelled_ticks():
             across, _ = self._at(value, self._y.low)
-            self._text(across, bottom + 15, label, **_anchored("middle"))
-        self._text((_LEFT + WIDTH - _RIGHT) / 2, HEIGHT - 8, self._x.label, fill="#444444", **_anchored("middle"))
+            self._text(across, bottom + 15, label, **_text_anchor("middle"))
+        self._text((_LEFT + WIDTH - _RIGHT) / 2, HEIGHT - 8, self._x.label, fill="#444444", **_text_anchor("middle"))
         middle = (_TOP + bottom) / 2
-        turned = {"transform": f"rotate(-90 12 {middle})"} | _anchored("middle")
-        self._text(12, middle, self._y.label, fill="#444444", **turned)
+        rotated = {"transform": f"rotate(-90 12 {middle})"} | _text_anchor("middle")
+        self._text(12, middle, self._y.label, fill="#444444", **rotated)
 
     def _dashed(self, x1: float, y1: float, x2: float, y2: float, colour: str) -> None:
         self._add("line", x1=x1, y1=y1, x2=x2, y2=y2, stroke=colour, **{"stroke-dasharray": "4 3"})
@@ -136,18 +136,18 @@ class Canvas:
         self._add("text", x=x, y=y, **attributes).text = text
 
     def _add(self, tag: str, **attributes: float | str) -> ElementTree.Element:
-        written = {name: value if isinstance(value, str) else f"{value:.1f}" for name, value in attributes.items()}
-        return ElementTree.SubElement(self._svg, tag, written)
+        values = {name: value if isinstance(value, str) else f"{value:.1f}" for name, value in attributes.items()}
+        return ElementTree.SubElement(self._svg, tag, values)
 
 
 def image(svg: str, alt: str) -> str:
-    """The chart as Markdown: a picture that carries its own data."""
-    told = "".join(letter for letter in alt if letter not in "[]\n")
-    return f"![{told}](data:image/svg+xml;base64,{b64encode(svg.encode()).decode()})"
+    """The chart as a Markdown image with a data URL."""
+    alt_text = "".join(letter for letter in alt if letter not in "[]\n")
+    return f"![{alt_text}](data:image/svg+xml;base64,{b64encode(svg.encode()).decode()})"
 
 
 def round_numbers(low: float, high: float, most: int = 6) -> list[float]:
-    """Round numbers between the two, `most` at the most: steps of 1, 2 or 5 times a power of ten."""
+    """At most `most` round numbers between the two, in steps of 1, 2 or 5 times a power of ten."""
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         return [low] if math.isfinite(low) else []
     rough = (high - low) / max(1, most - 1)
@@ -157,5 +157,5 @@ def round_numbers(low: float, high: float, most: int = 6) -> list[float]:
     return [round(number * step, 10) for number in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def _anchored(where: str) -> dict[str, str]:
+def _text_anchor(where: str) -> dict[str, str]:
     return {"text-anchor": where}

@@ -1,4 +1,4 @@
-"""What Dagster shows as Markdown: tables and pictures."""
+"""Markdown for Dagster's metadata: tables and pictures."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,7 +12,7 @@ class Markdown(str):
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
-    """A table; cells are one line each, and of long ones the beginning."""
+    """A Markdown table; cells are put on one line and cut off after LONGEST_CELL characters."""
     lines = [head, ["---"] * len(head), *([_cell(str(value)) for value in row] for row in rows)]
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
 

@@ -1,4 +1,4 @@
-"""What differs from what it should be, and what must go before the next run makes it anew."""
+"""One kind of damage: stored state that differs from what it should be."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,9 +9,10 @@ from rag_assets.db.spaces.text_kinds import Kind
 
 @dataclass(slots=True)
 class Damage:
-    """`rows` of one thing, in one place; `void` removes what a run would take for right, where there is such.
+    """`rows` damaged rows of one kind in one place; the other fields but the last are keys of `repair --json`.
 
-    What is not `mendable` needs somebody's decision, or help from outside, which the examples say.
+    A run repairs what it sees as pending. `invalidate` makes it see what it would otherwise take for correct. Damage
+    that is not `mendable` needs a decision or help from outside, which the examples describe.
     """
 
     kind: Kind
@@ -20,7 +21,7 @@ class Damage:
     rows: int
     examples: list[str] = field(default_factory=list)
     mendable: bool = True
-    void: Callable[[], object] | None = field(default=None, repr=False)
+    invalidate: Callable[[], object] | None = field(default=None, repr=False)
 
     def as_json(self) -> dict[str, Any]:
         return {

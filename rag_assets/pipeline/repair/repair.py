@@ -1,4 +1,4 @@
-"""repair: the whole installation by what is really in its tables, from the sources to the pointers."""
+"""Survey a whole installation, from the sources to the live spaces, and invalidate what is damaged."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -12,34 +12,20 @@ from rag_assets.embedding.model import find_model
 from rag_assets.errors import ServiceError
 from rag_assets.pipeline.repair.damage import Damage
 from rag_assets.pipeline.repair.survey_documents import survey_chunks, survey_documents
-from rag_assets.pipeline.repair.survey_spaces import survey_pointer, survey_settings, survey_space
-from rag_assets.pipeline.target.wanted_space import Target, begun_space
+from rag_assets.pipeline.repair.survey_spaces import survey_live_space, survey_settings, survey_space
+from rag_assets.pipeline.target.wanted_space import Target, current_space
 from rag_assets.projects.store import partition_names
 from rag_assets.settings.settings import Settings
 
 
-def survey(engine: Engine, settings: Settings, targets: Mapping[Kind, Target]) -> list[Damage]:
-    """All that differs from what runs would have made; changes nothing."""
-    return list(_survey(engine, settings, targets))
-
-
-def void(damages: Sequence[Damage]) -> None:
-    """Remove what is wrong, and the stamps that call it right: from then on it is pending, as anything new is.
-
-    Nothing is written in its place here. That is left to the runs that ingest, so that there is one way to write.
-    """
-    for damage in damages:
-        if damage.void is not None:
-            damage.void()
-
-
-def _survey(engine: Engine, settings: Settings, targets: Mapping[Kind, Target]) -> Iterator[Damage]:
+def survey_installation(engine: Engine, settings: Settings, targets: Mapping[Kind, Target]) -> Iterator[Damage]:
+    """Everything that differs from what runs would have written; changes nothing."""
     with engine.connect() as connection:
         projects = partition_names(connection)
     for project in projects:
         yield from survey_documents(engine, settings, project)
     for kind, target in targets.items():
-        spaces = _spaces(engine, kind, target)
+        spaces = _maintained_spaces(engine, kind, target)
         for space in spaces:
             try:
                 find_model(space.model, space.revision)
@@ -51,14 +37,24 @@ def _survey(engine: Engine, settings: Settings, targets: Mapping[Kind, Target]) 
                 for project in projects:
                     yield from survey_chunks(engine, settings, project, space)
             yield from survey_space(engine, settings, space, kind)
-        # What nobody ever embedded is not damaged.
+        # A kind of texts that was never embedded is not damaged.
         if spaces or (kind == "chunks" and projects):
-            yield from survey_pointer(engine, kind)
+            yield from survey_live_space(engine, kind)
 
 
-def _spaces(engine: Engine, kind: Kind, target: Target) -> list[EmbeddingSpace]:
-    """What runs keep up to date: the wanted space as far as it was begun, the live one, and the previous one."""
+def _maintained_spaces(engine: Engine, kind: Kind, target: Target) -> list[EmbeddingSpace]:
+    """The spaces that runs keep up to date: the wanted one if it exists, the live one, and the previous one."""
     with engine.connect() as connection:
-        beside = get_live_space(connection, kind), get_previous_space(connection, kind)
-    found = [begun_space(engine, target.definition), *beside]
+        others = get_live_space(connection, kind), get_previous_space(connection, kind)
+    found = [current_space(engine, target.definition), *others]
     return list({space.id: space for space in found if space is not None}.values())
+
+
+def invalidate_damage(damages: Sequence[Damage]) -> None:
+    """Remove wrong rows and the stamps that vouch for them, so that they are pending for the next run.
+
+    Nothing is written in their place here: only the runs that ingest write rows.
+    """
+    for damage in damages:
+        if damage.invalidate is not None:
+            damage.invalidate()

@@ -1,4 +1,4 @@
-"""Spaces by what their tables hold: vectors against texts, the index, the pointer, the columns of their own rows."""
+"""Compare spaces with what they should be: vectors with texts, the index, the live space, the space's own row."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -26,8 +26,8 @@ from rag_assets.settings.settings import Settings
 def survey_space(engine: Engine, settings: Settings, space: EmbeddingSpace, kind: Kind) -> Iterator[Damage]:
     where = f"space {space.id}"
     with engine.connect() as connection:
-        there = has_partition(connection, space.id)
-    if not there:
+        exists = has_partition(connection, space.id)
+    if not exists:
         yield Damage(kind, "partition_missing", where, 0)
         return
     vectors = partition(space.id)
@@ -43,30 +43,30 @@ def survey_space(engine: Engine, settings: Settings, space: EmbeddingSpace, kind
     if missing:
         yield Damage(kind, "texts_without_vector", where, missing)
     if altered:
-        void = partial(_delete_unsound, engine, settings, space)
-        yield Damage(kind, "vectors_altered", where, altered, void=void)
+        invalidate = partial(_delete_unsound, engine, settings, space)
+        yield Damage(kind, "vectors_altered", where, altered, invalidate=invalidate)
     if orphans:
         yield Damage(kind, "orphan_vectors", where, orphans)
-    # What it finds of half the vectors, or of wrong ones, says nothing of the index.
-    yield from survey_index(engine, settings, space, kind, measured=not (missing or altered or orphans))
+    # The recall over incomplete or wrong vectors says nothing about the index.
+    yield from survey_index(engine, settings, space, kind, measure_recall=not (missing or altered or orphans))
 
 
 def survey_settings(engine: Engine, space: EmbeddingSpace, wanted: SpaceDefinition, kind: Kind) -> Iterator[Damage]:
-    """Columns of the space's row that are not what it was made with, or was tuned to."""
+    """Columns of the space's row that differ from its definition, or from what tuning measured."""
     right: dict[str, Any] = {}
     if space.fingerprint == wanted.fingerprint:
         right = {name: value for name, value in asdict(wanted).items() if getattr(space, name) != value}
-    least = index_recall.least_ef_search(space)
-    if space.ef_search < least:
-        right["ef_search"] = least
+    sufficient = index_recall.sufficient_ef_search(space)
+    if space.ef_search < sufficient:
+        right["ef_search"] = sufficient
     if right:
-        shown = [f"{name}: {getattr(space, name)}, not {value}" for name, value in right.items()]
-        void = partial(_put_right, engine, space.id, right)
-        yield Damage(kind, "space_altered", f"space {space.id}", len(right), shown, void=void)
+        examples = [f"{name}: {getattr(space, name)}, not {value}" for name, value in right.items()]
+        invalidate = partial(_restore_columns, engine, space.id, right)
+        yield Damage(kind, "space_altered", f"space {space.id}", len(right), examples, invalidate=invalidate)
 
 
-def survey_pointer(engine: Engine, kind: Kind) -> Iterator[Damage]:
-    """No space is live, or the view for other clients is gone."""
+def survey_live_space(engine: Engine, kind: Kind) -> Iterator[Damage]:
+    """Whether a space is live, and whether the view for other clients exists."""
     with engine.connect() as connection:
         if get_live_space(connection, kind) is None:
             yield Damage(kind, "no_live_space", kind, 1)
@@ -75,21 +75,21 @@ def survey_pointer(engine: Engine, kind: Kind) -> Iterator[Damage]:
 
 
 def survey_index(
-    engine: Engine, settings: Settings, space: EmbeddingSpace, kind: Kind, *, measured: bool
+    engine: Engine, settings: Settings, space: EmbeddingSpace, kind: Kind, *, measure_recall: bool
 ) -> Iterator[Damage]:
-    """An index in any state but valid; `measured`: also by what it finds, which takes a comparison of all vectors."""
+    """An index in any state but valid. `measure_recall` compares its results with an exact scan, which takes longer."""
     building = IndexBuildOptions.from_settings(
         settings, ignore_progress, partial(index_recall.mean_recall, engine, space)
     )
-    found = index_recall.mean_recall(engine, space) if measured else None
+    recall = index_recall.mean_recall(engine, space) if measure_recall else None
     with engine.connect() as connection:
-        index = inspect_index(connection, space, recall=found, thresholds=building.thresholds)
+        index = inspect_index(connection, space, recall=recall, thresholds=building.thresholds)
     if index.state is IndexState.VALID and not index.leftovers:
         return
     examples = [index.state.value, *(f"left over: {name}" for name in index.leftovers)]
-    # Runs look at all but index_recall, which takes too long for them.
-    void = partial(ensure_index, engine, space, building) if index.state is IndexState.DEGRADED else None
-    yield Damage(kind, "index", f"space {space.id}", len(examples), examples, void=void)
+    # The next run repairs every other state by itself; it does not measure recall, which takes too long for a run.
+    rebuild = partial(ensure_index, engine, space, building) if index.state is IndexState.DEGRADED else None
+    yield Damage(kind, "index", f"space {space.id}", len(examples), examples, invalidate=rebuild)
 
 
 def _delete_unsound(engine: Engine, settings: Settings, space: EmbeddingSpace) -> None:
@@ -97,6 +97,6 @@ def _delete_unsound(engine: Engine, settings: Settings, space: EmbeddingSpace) -
         delete_unsound_vectors(connection, space)
 
 
-def _put_right(engine: Engine, space_id: int, values: dict[str, Any]) -> None:
+def _restore_columns(engine: Engine, space_id: int, values: dict[str, Any]) -> None:
     with engine.begin() as connection:
         restore_space_columns(connection, space_id, values)

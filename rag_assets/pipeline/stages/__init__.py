@@ -1,1 +1,1 @@
-"""The stages of a refresh: documents, chunks, embeddings, index, live space."""
+"""The stages: each brings one table, index or pointer up to date, and none of them knows Dagster."""

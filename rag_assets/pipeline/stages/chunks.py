@@ -1,4 +1,4 @@
-"""chunks: cut again the documents whose stored chunks were made of another text, or by another chunking."""
+"""chunks: split the documents whose stored chunks were made of another text, language or chunking."""
 
 from collections.abc import Iterator, Sequence
 from uuid import UUID
@@ -7,46 +7,41 @@ from sqlalchemy import Engine, select
 
 from rag_assets.db.database import autocommit_connection
 from rag_assets.db.locks import hold_lock
-from rag_assets.db.models import Document
+from rag_assets.db.models import Document, EmbeddingSpace
 from rag_assets.db.models.chunks import derive_chunk_id
-from rag_assets.db.schema.text_search import check_language
+from rag_assets.db.schema.text_search import DEFAULT_LANGUAGE, check_language
 from rag_assets.db.spaces.pending import documents_with_text, pending_documents
 from rag_assets.db.writes.batching import group_documents
 from rag_assets.db.writes.rows import ChunkedDocument, ChunkRow
-from rag_assets.documents.splitting.splitter import Piece, Splitter
+from rag_assets.documents.splitting.splitter import Piece
 from rag_assets.documents.text import content_hash
-from rag_assets.pipeline.progress import report
+from rag_assets.embedding.model import find_model
+from rag_assets.pipeline.progress import report_progress
 from rag_assets.pipeline.stages.batches import ChunkBatch
+from rag_assets.pipeline.stages.project_isolation import LoadedProject
+from rag_assets.pipeline.target.chunking import project_splitter
+from rag_assets.settings.settings import Settings
 
 _TEXTS = select(Document.id, Document.content, Document.content_hash, Document.file_type).where(
     Document.content.is_not(None)
 )
 
 
-def refresh_chunks(
-    engine: Engine,
-    *,
-    project: str,
-    project_id: UUID,
-    language: str,
-    chunking: str,
-    splitter: Splitter,
-    chunk_tokens: int | None = None,
-    overlap_tokens: int | None = None,
-    wait_s: float,
-    everything: bool = False,
+def split_documents(
+    engine: Engine, settings: Settings, space: EmbeddingSpace, project: LoadedProject, *, everything: bool = False
 ) -> Iterator[ChunkBatch]:
-    """Stream the chunks of all documents of the project that are not stamped with their text, language and size.
+    """Stream the space's chunks of the project's pending documents; with `everything`, of all its documents.
 
-    The tokens are those that the project asks for itself; `splitter` is made for them.
-
-    With `everything`, of all documents, whatever their stamps say.
-    Raises UsageError for a language that the server does not know.
+    A document is pending until it is stamped with the text, language and chunk size that its chunks were made with.
+    Raises UsageError for a language that the server does not know, and for chunks longer than the model's window.
     """
-    with hold_lock(engine, f"chunks of {project}", wait_s=wait_s):
+    own, chunking = project.settings, space.chunking
+    language = own.language or DEFAULT_LANGUAGE
+    splitter = project_splitter(space, find_model(space.model, space.revision), project.name, own)
+    with hold_lock(engine, f"chunks of {project.name}", wait_s=settings.lock_wait_s):
         with autocommit_connection(engine) as connection:
             check_language(connection, language)
-            wanted = documents_with_text(project_id) if everything else pending_documents(project_id, chunking)
+            wanted = documents_with_text(project.id) if everything else pending_documents(project.id, chunking)
             pending = connection.execute(wanted).all()
         done = 0
         for group in group_documents((id_, size) for id_, size in pending):
@@ -54,27 +49,27 @@ def refresh_chunks(
                 documents = connection.execute(_TEXTS.where(Document.id.in_(group))).all()
             split = splitter.split_all([(document.content or "", document.file_type) for document in documents])
             yield ChunkBatch(
-                project,
+                project.name,
                 chunking,
                 [
                     ChunkedDocument(
-                        document.id, document.content_hash or b"", list(_rows(document.id, chunking, pieces))
+                        document.id, document.content_hash or b"", list(_chunk_rows(document.id, chunking, pieces))
                     )
                     for document, pieces in zip(documents, split, strict=True)
                 ],
                 language=language,
-                chunk_tokens=chunk_tokens,
-                overlap_tokens=overlap_tokens,
+                chunk_tokens=own.chunk_tokens,
+                overlap_tokens=own.overlap_tokens,
             )
             done += len(group)
-            report("chunks", done, len(pending), "documents")
+            report_progress("chunks", done, len(pending), "documents")
 
 
-def _rows(document: UUID, chunking: str, pieces: Sequence[Piece]) -> Iterator[ChunkRow]:
-    seen: dict[bytes, int] = {}
+def _chunk_rows(document: UUID, chunking: str, pieces: Sequence[Piece]) -> Iterator[ChunkRow]:
+    occurrences: dict[bytes, int] = {}
     for index, piece in enumerate(pieces):
         hash_ = content_hash(piece.text)
-        occurrence = seen[hash_] = seen.get(hash_, -1) + 1
+        occurrence = occurrences[hash_] = occurrences.get(hash_, -1) + 1
         yield ChunkRow(
             id=derive_chunk_id(document, chunking, hash_, occurrence),
             document_id=document,

@@ -1,4 +1,4 @@
-"""raw_documents: compare what the source lists with what is known, and read only what differs."""
+"""raw_documents: compare the source's listing with the stored documents, and read only what differs."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,18 +18,21 @@ from rag_assets.documents.parsing.parser import Readers, file_type, reader_versi
 from rag_assets.documents.sources import Source, SourceFile
 from rag_assets.documents.text import content_hash
 from rag_assets.errors import DocumentError, IntegrityError, SourceError
-from rag_assets.pipeline.progress import report
+from rag_assets.pipeline.progress import report_progress
 from rag_assets.pipeline.stages.batches import DocumentBatch
+from rag_assets.pipeline.stages.project_isolation import LoadedProject
+from rag_assets.settings.settings import Settings
 
 BATCH_ROWS = 500
 BATCH_BYTES = 8_000_000
 
-Result = DocumentRow | SourceVersionRow | DocumentFailureRow | None
+# None: the file is unchanged.
+ReadResult = DocumentRow | SourceVersionRow | DocumentFailureRow | None
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What the ledger says of one document."""
+class StoredDocument:
+    """What the table has of a document, for the comparison with its source."""
 
     id: UUID
     source_version: str | None
@@ -38,36 +41,36 @@ class Known:
     failed: bool
 
 
-def refresh_documents(
+def read_documents(
     engine: Engine,
-    *,
-    project: str,
-    project_id: UUID,
+    settings: Settings,
+    project: LoadedProject,
     source: Source,
     readers: Readers,
-    workers: int,
-    wait_s: float,
+    *,
     confirm_deletions: bool = False,
     retry_failed: bool = False,
 ) -> Iterator[DocumentBatch]:
-    """Stream what must change in `documents` for this project to equal its source.
+    """Stream the changes that make the project's `documents` equal to its source.
 
-    Raises IntegrityError, before anything is read, where more than half of the known documents would go.
+    Raises IntegrityError, before anything is read, when more than half of the stored documents would be deleted.
     """
-    with hold_lock(engine, f"raw_documents of {project}", wait_s=wait_s):
-        known = known_documents(engine, project_id)
+    with hold_lock(engine, f"raw_documents of {project.name}", wait_s=settings.lock_wait_s):
+        stored = stored_documents(engine, project.id)
         listed = {file.path: file for file in source.list()}
-        gone = [k.id for path, k in known.items() if path not in listed]
+        gone = [document.id for path, document in stored.items() if path not in listed]
         if not confirm_deletions:
-            _refuse_mass_deletion(project, source.uri, known=len(known), listed=len(listed), gone=len(gone))
-        trusted = {path: k for path, k in known.items() if not (retry_failed and k.failed)}
-        reading = _Reading(project_id, source, readers, trusted)
-        yield from _batched(project, _in_order(listed.values(), reading, workers), total=len(listed))
+            _refuse_mass_deletion(project.name, source.uri, stored=len(stored), listed=len(listed), gone=len(gone))
+        comparable = {path: document for path, document in stored.items() if not (retry_failed and document.failed)}
+        reader = _FileReader(project.id, source, readers, comparable)
+        results = _read_in_order(listed.values(), reader, settings.parse_workers)
+        yield from _batches(project.name, results, total=len(listed))
         for start in range(0, len(gone), BATCH_ROWS):
-            yield DocumentBatch(project, deletions=gone[start : start + BATCH_ROWS])
+            yield DocumentBatch(project.name, deletions=gone[start : start + BATCH_ROWS])
 
 
-def known_documents(engine: Engine, project_id: UUID) -> dict[str, Known]:
+def stored_documents(engine: Engine, project_id: UUID) -> dict[str, StoredDocument]:
+    """The project's documents by file path."""
     columns = (
         Document.file_path,
         Document.id,
@@ -78,36 +81,41 @@ def known_documents(engine: Engine, project_id: UUID) -> dict[str, Known]:
     )
     with autocommit_connection(engine) as connection:
         rows = connection.execute(select(*columns).where(Document.project_id == project_id))
-        return {path: Known(id_, version, hash_, reader, failed) for path, id_, version, hash_, reader, failed in rows}
+        return {
+            path: StoredDocument(id_, version, hash_, reader, failed)
+            for path, id_, version, hash_, reader, failed in rows
+        }
 
 
-def _refuse_mass_deletion(project: str, uri: str, *, known: int, listed: int, gone: int) -> None:
-    if not known and not listed:
+def _refuse_mass_deletion(project: str, uri: str, *, stored: int, listed: int, gone: int) -> None:
+    if not stored and not listed:
         raise SourceError(f"{uri} holds no documents; check the path and the --include and --exclude globs.")
-    if known and (not listed or gone * 2 > known):
+    if stored and (not listed or gone * 2 > stored):
         raise IntegrityError(
-            f"{gone} of the {known} documents of project {project} are no longer listed by {uri}; nothing was "
+            f"{gone} of the {stored} documents of project {project} are no longer listed by {uri}; nothing was "
             "deleted. If they are really gone, run again with --confirm-deletions."
         )
 
 
-class _Reading:
-    """Reads one listed file, as far as it must; runs in several threads."""
+class _FileReader:
+    """Reads a listed file only as far as needed to know whether it changed; called from several threads."""
 
-    def __init__(self, project_id: UUID, source: Source, readers: Readers, known: Mapping[str, Known]) -> None:
+    def __init__(
+        self, project_id: UUID, source: Source, readers: Readers, stored: Mapping[str, StoredDocument]
+    ) -> None:
         self._project_id = project_id
         self._source = source
         self._readers = readers
-        self._known = known
+        self._stored = stored
 
-    def __call__(self, file: SourceFile) -> tuple[Result, Known | None]:
-        known = self._known.get(file.path)
+    def __call__(self, file: SourceFile) -> tuple[ReadResult, StoredDocument | None]:
+        stored = self._stored.get(file.path)
         reader = reader_version(file.path)
-        same_reader = known is not None and known.reader == reader
-        if known and same_reader and file.version and known.source_version == file.version:
-            return None, known
+        same_reader = stored is not None and stored.reader == reader
+        if stored and same_reader and file.version and stored.source_version == file.version:
+            return None, stored
         failure = DocumentFailureRow(
-            id=known.id if known else derive_document_id(self._project_id, file.path),
+            id=stored.id if stored else derive_document_id(self._project_id, file.path),
             project_id=self._project_id,
             file_path=file.path,
             file_type=file_type(file.path),
@@ -119,16 +127,16 @@ class _Reading:
             data = self._source.read(file.path)
         except DocumentError as error:
             failure.error = str(error)
-            return failure, known
+            return failure, stored
         digest = sha256(data).hexdigest()
-        if known and same_reader and known.hash == digest:
-            return SourceVersionRow(known.id, file.version), known
+        if stored and same_reader and stored.hash == digest:
+            return SourceVersionRow(stored.id, file.version), stored
         try:
             read = self._readers.read(file.path, data)
         except DocumentError as error:
             failure.error, failure.hash, failure.source_version = str(error), digest, file.version
             failure.size_bytes = len(data)
-            return failure, known
+            return failure, stored
         row = DocumentRow(
             id=failure.id,
             project_id=self._project_id,
@@ -143,17 +151,17 @@ class _Reading:
             reader=reader,
             metadata=read.metadata,
         )
-        return row, known
+        return row, stored
 
 
-def _in_order(
+def _read_in_order(
     files: Iterable[SourceFile],
-    read: Callable[[SourceFile], tuple[Result, Known | None]],
+    read: Callable[[SourceFile], tuple[ReadResult, StoredDocument | None]],
     workers: int,
-) -> Iterator[tuple[Result, Known | None]]:
-    """Read with several threads, a few files ahead of the taker, and give results in the listing's order."""
+) -> Iterator[tuple[ReadResult, StoredDocument | None]]:
+    """Read in several threads, at most 2 * workers files ahead of the consumer, and yield in the listing's order."""
     with ThreadPoolExecutor(workers, thread_name_prefix="read") as pool:
-        ahead: deque[Future[tuple[Result, Known | None]]] = deque()
+        ahead: deque[Future[tuple[ReadResult, StoredDocument | None]]] = deque()
         try:
             for file in files:
                 ahead.append(pool.submit(read, file))
@@ -165,22 +173,28 @@ def _in_order(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _batched(project: str, results: Iterator[tuple[Result, Known | None]], *, total: int) -> Iterator[DocumentBatch]:
-    batch, held = DocumentBatch(project, figures={"seen": 0, "unchanged": 0, "still_failed": 0}), 0
-    for done, (result, known) in enumerate(results, start=1):
+def _batches(
+    project: str, results: Iterator[tuple[ReadResult, StoredDocument | None]], *, total: int
+) -> Iterator[DocumentBatch]:
+    batch, size = _new_batch(project), 0
+    for done, (result, stored) in enumerate(results, start=1):
         batch.figures["seen"] += 1
         match result:
             case DocumentRow():
                 batch.rows.append(result)
-                held += len(result.content)
+                size += len(result.content)
             case DocumentFailureRow():
                 batch.failures.append(result)
             case SourceVersionRow() | None:
                 if result is not None:
                     batch.touches.append(result)
-                batch.figures["still_failed" if known and known.failed else "unchanged"] += 1
-        report("raw_documents", done, total, "documents")
-        if len(batch.rows) + len(batch.failures) + len(batch.touches) >= BATCH_ROWS or held >= BATCH_BYTES:
+                batch.figures["still_failed" if stored and stored.failed else "unchanged"] += 1
+        report_progress("raw_documents", done, total, "documents")
+        if len(batch.rows) + len(batch.failures) + len(batch.touches) >= BATCH_ROWS or size >= BATCH_BYTES:
             yield batch
-            batch, held = DocumentBatch(project, figures={"seen": 0, "unchanged": 0, "still_failed": 0}), 0
+            batch, size = _new_batch(project), 0
     yield batch
+
+
+def _new_batch(project: str) -> DocumentBatch:
+    return DocumentBatch(project, figures={"seen": 0, "unchanged": 0, "still_failed": 0})

@@ -1,7 +1,8 @@
-"""embeddings: vectors for the texts that have none in a space, each distinct text once."""
+"""embeddings: a vector for each distinct text that has none in a space."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -18,9 +19,10 @@ from rag_assets.db.spaces.pending import count_pending_texts, count_texts, pendi
 from rag_assets.db.writes.rows import EmbeddingFailureRow, EmbeddingRow
 from rag_assets.embedding.encoder import Encoder, token_batches
 from rag_assets.errors import ServiceError
-from rag_assets.pipeline.progress import report
+from rag_assets.pipeline.progress import report_progress
 from rag_assets.pipeline.stages.batches import EmbeddingBatch
-from rag_assets.pipeline.stages.vector_reuse import adopt
+from rag_assets.pipeline.stages.vector_reuse import reuse_vectors
+from rag_assets.settings.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,81 +31,87 @@ if TYPE_CHECKING:
 PAGE_TEXTS = 2_000
 MOST_FAULTS_IN_A_ROW = 100
 
+# Content hash, text, tokens.
 Text = tuple[bytes, str, int]
 CountTokens = Callable[[Sequence[str]], Sequence[int]]
 
 
-def refresh_embeddings(
+@dataclass(frozen=True, slots=True)
+class TextSlice:
+    """The texts of a project, of a day (UTC), or, with neither, all texts of the space's kind; `key` names it."""
+
+    key: str = ""
+    project_id: UUID | None = None
+    day: date | None = None
+
+
+def embed_texts(
     engine: Engine,
-    *,
-    key: str,
-    project_id: UUID | None = None,
-    day: date | None = None,
+    settings: Settings,
     space: EmbeddingSpace,
+    texts: TextSlice,
     encoder: Encoder,
     count_tokens: CountTokens | None = None,
-    batch_tokens: int,
-    wait_s: float,
 ) -> Iterator[EmbeddingBatch]:
-    """Stream vectors for the texts of a slice that have none in this space; loads no model when there are none.
+    """Stream vectors for the slice's texts that have none in this space; does not load the model when there are none.
 
-    The slice, called `key`, is a project's texts, those made on a `day` (UTC), or all of the space's kind. Tokens are
-    those stored with a text, unless there is a way to count them.
-
-    Raises ServiceError when the model fails on one text after another, or on every text that the slice has.
+    Without `count_tokens`, texts are batched by the token counts that are stored with them.
+    Raises ServiceError when the model fails on one text after another, or on every text of the slice.
     """
-    # Shared: projects embed side by side, but never while vectors that nothing points to are being removed.
+    key, wait_s = texts.key, settings.lock_wait_s
+    # The second lock is shared: projects embed side by side, but never while orphan vectors are being removed.
     with (
         hold_lock(engine, f"embeddings of {key or space.kind} in space {space.id}", wait_s=wait_s),
         hold_lock(engine, f"vectors of space {space.id}", wait_s=wait_s, shared=True),
     ):
-        # The last batch of the project or space before this one is being written while this runs one ahead. Only when
-        # it is committed does the table say which texts are still without a vector: when this empty one was taken.
+        # This generator runs one batch ahead: the last batch of the previous project or space may still be being
+        # written. Once this empty batch has been taken, it is committed, and the table says what is still pending.
         yield EmbeddingBatch(key, space.id)
-        counts = (count_texts(space, project_id, day), count_pending_texts(space, project_id, day))
+        of_slice = (texts.project_id, texts.day)
+        counts = (count_texts(space, *of_slice), count_pending_texts(space, *of_slice))
         with autocommit_connection(engine) as connection:
             distinct, pending = connection.execute(select(*(count.scalar_subquery() for count in counts))).one()
-        # Mostly nothing is pending, and other spaces need not be looked at.
+        # Usually nothing is pending, and the other spaces need not be queried.
         if pending:
             with engine.begin() as connection:
-                adopt(connection, space, pending_texts(space, project_id, day))
-                pending = connection.scalar(count_pending_texts(space, project_id, day)) or 0
-        yield EmbeddingBatch(
-            key, space.id, figures={"distinct": distinct, "reused": distinct - pending, "embedded": 0, "tokens": 0}
-        )
+                reuse_vectors(connection, space, pending_texts(space, *of_slice))
+                pending = connection.scalar(count_pending_texts(space, *of_slice)) or 0
+        figures: dict[str, float] = {"distinct": distinct, "reused": distinct - pending, "embedded": 0, "tokens": 0}
+        yield EmbeddingBatch(key, space.id, figures=figures)
         if not pending:
             return
         done = faults = 0
         tokens = seconds = 0.0
-        for texts in _pages(engine, space, project_id, day):
+        for page in _pending_pages(engine, space, texts):
             if count_tokens is not None:
-                texts = _counted(texts, count_tokens)
-            for cut in token_batches([min(tokens, space.max_tokens) for _, _, tokens in texts], batch_tokens):
-                batch = _embed(key, space, encoder, texts[cut])
+                page = _count_tokens(page, count_tokens)
+            for part in token_batches([min(tokens, space.max_tokens) for _, _, tokens in page], settings.batch_tokens):
+                batch = _embed(key, space, encoder, page[part])
                 if done:
-                    # The first batch also pays for loading the model.
+                    # The first batch is left out of the rate: it also loads the model.
                     tokens += batch.figures["tokens"]
                     seconds += batch.figures["model_s"]
-                done += len(texts[cut])
+                done += len(page[part])
                 faults = 0 if batch.rows else faults + len(batch.faults)
-                report("embeddings", done, pending, "texts")
+                report_progress("embeddings", done, pending, "texts")
                 yield batch
-                # A model that fails on everything is at fault itself; a few texts that it refuses are set aside.
+                # Texts that the model refuses are set aside; a model that refuses all of them is itself broken.
                 if faults >= MOST_FAULTS_IN_A_ROW or (faults == pending == distinct):
                     raise ServiceError(
                         f"the model {space.model} failed on {faults} texts one after another, the last time with: "
-                        f"{batch.faults[-1].error}; mend the model, then run again."
+                        f"{batch.faults[-1].error}; fix the model, then run again."
                     )
         if tokens:
             work = embedding_work(space.model, space.revision)
-            yield EmbeddingBatch(key, space.id, worked=(work, tokens, seconds))
+            yield EmbeddingBatch(key, space.id, throughput=(work, tokens, seconds))
 
 
-def _pages(engine: Engine, space: EmbeddingSpace, project_id: UUID | None, day: date | None) -> Iterator[list[Text]]:
+def _pending_pages(engine: Engine, space: EmbeddingSpace, texts: TextSlice) -> Iterator[list[Text]]:
     """Page through the pending texts with a held cursor: sorted once, in the server, with no open transaction."""
     from sqlalchemy.dialects import postgresql
 
-    query = pending_texts(space, project_id, day).compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
+    statement = pending_texts(space, texts.project_id, texts.day)
+    query = statement.compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
     direct = direct_engine(engine, "paging through pending texts")
     with direct.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         driver = connection.connection.driver_connection
@@ -114,29 +122,29 @@ def _pages(engine: Engine, space: EmbeddingSpace, project_id: UUID | None, day: 
                 yield page
 
 
-def _counted(texts: Sequence[Text], count_tokens: CountTokens) -> list[Text]:
+def _count_tokens(texts: Sequence[Text], count_tokens: CountTokens) -> list[Text]:
     counts = count_tokens([text for _, text, _ in texts])
-    found = [(hash_, text, count) for (hash_, text, _), count in zip(texts, counts, strict=True)]
-    return sorted(found, key=lambda text: text[2], reverse=True)
+    counted = [(hash_, text, count) for (hash_, text, _), count in zip(texts, counts, strict=True)]
+    return sorted(counted, key=lambda text: text[2], reverse=True)
 
 
 def _embed(key: str, space: EmbeddingSpace, encoder: Encoder, texts: Sequence[Text]) -> EmbeddingBatch:
     started = time.perf_counter()
     batch = EmbeddingBatch(key, space.id)
-    _encode(encoder, space, texts, batch)
+    _encode_into(batch, encoder, space, texts)
     batch.figures = {
         "embedded": len(batch.rows),
         "tokens": sum(tokens for _, _, tokens in texts),
         "model_s": time.perf_counter() - started,
     }
-    beyond = sum(tokens > space.max_tokens for _, _, tokens in texts)
-    if beyond:
-        batch.figures["longer_than_window"] = beyond
+    too_long = sum(tokens > space.max_tokens for _, _, tokens in texts)
+    if too_long:
+        batch.figures["longer_than_window"] = too_long
     return batch
 
 
-def _encode(encoder: Encoder, space: EmbeddingSpace, texts: Sequence[Text], batch: EmbeddingBatch) -> None:
-    """Embed texts into the batch; where the model raises, halve until the culprit is alone."""
+def _encode_into(batch: EmbeddingBatch, encoder: Encoder, space: EmbeddingSpace, texts: Sequence[Text]) -> None:
+    """Add the texts' vectors to the batch. When the model raises, halve the texts until the culprit is alone."""
     try:
         vectors = encoder.encode([text for _, text, _ in texts])
         if len(vectors) != len(texts):
@@ -146,8 +154,8 @@ def _encode(encoder: Encoder, space: EmbeddingSpace, texts: Sequence[Text], batc
             batch.faults.append(_fault(texts[0], f"{type(error).__name__}: {error}"))
             return
         middle = len(texts) // 2
-        _encode(encoder, space, texts[:middle], batch)
-        _encode(encoder, space, texts[middle:], batch)
+        _encode_into(batch, encoder, space, texts[:middle])
+        _encode_into(batch, encoder, space, texts[middle:])
         return
     for text, vector in zip(texts, vectors, strict=True):
         reason = vector_fault(vector, space.dimensions, normalized=space.normalize)
@@ -158,7 +166,7 @@ def _encode(encoder: Encoder, space: EmbeddingSpace, texts: Sequence[Text], batc
 
 
 def vector_fault(vector: "NDArray[np.float32]", dimensions: int, *, normalized: bool) -> str | None:
-    """What is wrong with a vector, None where nothing is."""
+    """What is wrong with a vector; None when nothing is."""
     import numpy as np
 
     if vector.shape != (dimensions,):
@@ -168,12 +176,12 @@ def vector_fault(vector: "NDArray[np.float32]", dimensions: int, *, normalized: 
     if not vector.any():
         return "the vector is zero"
     length = float(np.linalg.norm(vector.astype(np.float64)))
-    # The check vectors_are_sound would be red for ever after, and could not name the text.
+    # Otherwise the check vectors_are_sound would fail from now on, and could not name the text.
     if normalized and abs(length - 1) > LENGTH_TOLERANCE:
         return f"the vector has length {length:.3g}, not 1"
     return None
 
 
 def _fault(text: Text, reason: str) -> EmbeddingFailureRow:
-    shown = text[1] if len(text[1]) <= 80 else text[1][:79] + "…"
-    return EmbeddingFailureRow(text[0], f"text {shown!r}: {reason}")
+    excerpt = text[1] if len(text[1]) <= 80 else text[1][:79] + "…"
+    return EmbeddingFailureRow(text[0], f"text {excerpt!r}: {reason}")

@@ -1,4 +1,4 @@
-"""Let the maker of a stream work while its last item is used: the model runs while the database writes."""
+"""Produce the next item of a stream while the last one is used: the model runs while the database writes."""
 
 import logging
 import threading
@@ -7,49 +7,49 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TypeVar
 
-from rag_assets.pipeline.progress import Step, listening
+from rag_assets.pipeline.progress import ProgressReport, progress_listener
 
 T = TypeVar("T")
 
-# How long the maker may take to let go. What cannot be stopped (a model that is being loaded, a read from a server that
-# does not answer) goes on without its user, and ends with the process or when it comes back.
+# How long a closed stream waits for its producer. What cannot be interrupted (loading a model, reading from a server
+# that does not answer) goes on in the background until it returns or the process ends.
 GRACE_S = 3.0
 
 _log = logging.getLogger(__name__)
 
 
 class _Stopped(BaseException):
-    """Raised in the maker: its user is gone. Not an Exception, which would be a failure of the project in hand."""
+    """Raised in the producer when its consumer is gone. Not an Exception: a project must not count as failed by it."""
 
 
-class _Stopping:
-    """Where the maker learns that it is to stop; `acts` wake it from what it waits for."""
+class _StopSignal:
+    """Tells the producer to stop; the callbacks wake it from whatever it is waiting for."""
 
     def __init__(self) -> None:
-        self.told = threading.Event()
-        self.acts: list[Callable[[], object]] = []
+        self.sent = threading.Event()
+        self.callbacks: list[Callable[[], object]] = []
 
-    def stop(self) -> None:
-        self.told.set()
-        for act in tuple(self.acts):
-            act()
+    def send(self) -> None:
+        self.sent.set()
+        for callback in tuple(self.callbacks):
+            callback()
 
 
-_making = threading.local()
+_producer = threading.local()
 
 
 @contextmanager
-def when_stopped(act: Callable[[], object]) -> Iterator[None]:
-    """Meanwhile, whoever stops the stream that this thread makes calls `act`, in a thread of his."""
-    stopping: _Stopping | None = getattr(_making, "stopping", None)
-    if stopping is None:
+def on_stop(callback: Callable[[], object]) -> Iterator[None]:
+    """Inside this context, closing the stream that this thread produces calls `callback`, in the consumer's thread."""
+    signal: _StopSignal | None = getattr(_producer, "stop_signal", None)
+    if signal is None:
         yield
         return
-    stopping.acts.append(act)
+    signal.callbacks.append(callback)
     try:
         yield
     finally:
-        stopping.acts.remove(act)
+        signal.callbacks.remove(callback)
 
 
 class _End:
@@ -58,51 +58,51 @@ class _End:
 
 
 def prefetch(items: Iterator[T]) -> Generator[T, None, None]:
-    """Run `items` in a thread of its own, exactly one item ahead: the next is begun when one has been taken.
+    """Run `items` in its own thread, exactly one item ahead: production of the next starts when one has been taken.
 
-    So what is lost at a crash is one item in use and one in the making, and an item that is being made can count on
-    all but the one before it being used up. An error in the maker is raised here, after the items before it. Closing
-    this generator (or an error in its user) stops the maker where it next reports progress, at its next item at the
-    latest, and closes it, so that what it holds (locks, cursors) is let go.
+    A crash therefore loses at most the item in use and the item in production, and while an item is produced, all
+    items but the one before it have been used. An error of the producer is raised here, after the items before it.
+    Closing this generator (or an error in its consumer) stops the producer where it next reports progress, at its
+    next item at the latest, and closes it, which releases its locks and cursors.
     """
-    made: SimpleQueue[T | _End] = SimpleQueue()
+    produced: SimpleQueue[T | _End] = SimpleQueue()
     wanted = threading.Semaphore(1)
-    stopping = _Stopping()
+    signal = _StopSignal()
 
-    def look(_step: Step) -> None:
-        if stopping.told.is_set() and threading.current_thread() is maker:
+    def stop_if_told(_report: ProgressReport) -> None:
+        if signal.sent.is_set() and threading.current_thread() is thread:
             raise _Stopped
 
-    def make() -> None:
-        _making.stopping = stopping
+    def produce() -> None:
+        _producer.stop_signal = signal
         try:
             wanted.acquire()
-            with listening(look):
+            with progress_listener(stop_if_told):
                 for item in items:
-                    made.put(item)
+                    produced.put(item)
                     wanted.acquire()
-                    if stopping.told.is_set():
+                    if signal.sent.is_set():
                         break
         except BaseException as error:
-            made.put(_End(error))
+            produced.put(_End(error))
         else:
-            made.put(_End())
+            produced.put(_End())
         finally:
             close = getattr(items, "close", None)
             if close is not None:
                 close()
 
-    maker = threading.Thread(target=make, name="prefetch", daemon=True)
-    maker.start()
+    thread = threading.Thread(target=produce, name="prefetch", daemon=True)
+    thread.start()
     try:
-        while not isinstance(item := made.get(), _End):
+        while not isinstance(item := produced.get(), _End):
             wanted.release()
             yield item
         if item.error is not None:
             raise item.error
     finally:
-        stopping.stop()
+        signal.send()
         wanted.release()
-        maker.join(GRACE_S)
-        if maker.is_alive():
-            _log.info("what was being made could not be stopped within %g s; it is left to end by itself", GRACE_S)
+        thread.join(GRACE_S)
+        if thread.is_alive():
+            _log.info("the producer of a stream did not stop within %g s; it ends in the background", GRACE_S)

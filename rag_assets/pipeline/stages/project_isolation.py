@@ -1,72 +1,73 @@
-"""Projects kept apart in one run: what fails for one of them does not stop the others."""
+"""One stage over several projects: an error in one project does not stop the others."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
+from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from rag_assets.db.connections.retry import is_lost
-from rag_assets.db.writes.rows import WriteCounts
+from rag_assets.db.database import autocommit_connection
 from rag_assets.errors import RagAssetsError
+from rag_assets.pipeline.stages.batches import FailedProject
 from rag_assets.projects.failures import list_failures
+from rag_assets.projects.settings import ProjectSettings, parse_project_settings
+from rag_assets.projects.store import get_project
 
 B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """In the place of a batch: the stage failed for the project `key`, and gives no more of it.
+class LoadedProject:
+    """A project as a stage needs it, with its settings checked."""
 
-    Whoever writes it like any other batch gets the error.
-    """
+    name: str
+    id: UUID
+    source_uri: str
+    settings: ProjectSettings
 
-    key: str
-    error: Exception
 
-    @property
-    def figures(self) -> Mapping[str, float]:
-        return {}
-
-    def write(self, _connection: Connection, _run_id: str | None = None, /) -> WriteCounts:
-        raise self.error
+def load_project(engine: Engine, name: str) -> LoadedProject:
+    with autocommit_connection(engine) as connection:
+        project = get_project(connection, name)
+    return LoadedProject(name, project.id, project.source_uri, parse_project_settings(name, project.settings))
 
 
 @dataclass(slots=True)
-class Apart:
-    """Some projects on their way through one stage; without a run, nothing is known of the stages before."""
+class IsolatedProjects:
+    """The projects of one stage in one run; without `run_id`, failures of earlier stages are not known."""
 
     engine: Engine
     names: Sequence[str]
     run_id: str | None = None
     _failed: set[str] = field(default_factory=set)
 
-    def left_behind(self) -> Iterator[Failed]:
-        """The projects for which an earlier stage of this run failed: what comes after it has nothing new to do."""
+    def exclude_failed_upstream(self) -> Iterator[FailedProject]:
+        """Exclude the projects for which an earlier stage of this run failed: they have nothing new to process."""
         if self.run_id is None or len(self.names) < 2:
             return
         with self.engine.connect() as connection:
             found = list_failures(connection, run_id=self.run_id)
         for failure in found:
             if failure.project in self.names and failure.project not in self._failed:
-                yield self._fail(
-                    failure.project, RagAssetsError(f"{failure.stage} failed for it in the same run: {failure.error}")
-                )
+                reason = f"{failure.stage} failed for it in the same run: {failure.error}"
+                yield self._exclude(failure.project, RagAssetsError(reason))
 
-    def each(self, make: Callable[[str], Iterator[B]]) -> Iterator[B | Failed]:
-        """The batches of one project after the other, but for those that failed; where making one raises, so it is."""
+    def run_each(self, stage: Callable[[LoadedProject], Iterator[B]]) -> Iterator[B | FailedProject]:
+        """Run the stage for one project after the other. An error excludes its project from here on."""
         for name in self.names:
             if name in self._failed:
                 continue
             try:
-                yield from make(name)
+                yield from stage(load_project(self.engine, name))
             except Exception as error:
-                # A database that is away is away for all of them.
+                # A lost database is lost for all of them.
                 if isinstance(error, DBAPIError) and is_lost(error):
                     raise
-                yield self._fail(name, error)
+                yield self._exclude(name, error)
 
-    def _fail(self, name: str, error: Exception) -> Failed:
+    def _exclude(self, name: str, error: Exception) -> FailedProject:
         self._failed.add(name)
-        return Failed(name, error)
+        return FailedProject(name, error)

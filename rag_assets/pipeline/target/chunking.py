@@ -1,4 +1,4 @@
-"""How texts are cut for a model: into chunks, and into pieces where they do not fit its window."""
+"""How texts are split for a model: into chunks, and into pieces when a whole text does not fit its window."""
 
 from functools import cache
 from pathlib import Path
@@ -18,26 +18,30 @@ if TYPE_CHECKING:
     from rag_assets.db.models import EmbeddingSpace
     from rag_assets.db.spaces.spaces import SpaceDefinition
 
-# Models that read whole books still find passages better; more than this only on demand.
-LONGEST_BY_DEFAULT = 512
+# Models with larger windows still find short passages better; longer chunks only when the settings ask for them.
+DEFAULT_MAX_TOKENS = 512
 
 
-def chunking_of(settings: Settings, model: Model, tokenizer: Tokenizer, room: int) -> dict[str, Any]:
-    max_tokens = settings.chunk_tokens or min(room, LONGEST_BY_DEFAULT)
-    if max_tokens > room:
+def chunk_splitting(settings: Settings, model: Model, tokenizer: Tokenizer, window: int) -> dict[str, Any]:
+    """How the settings ask for chunks to be split; `window` is what `content_window` returns.
+
+    Raises UsageError for chunks that do not fit the window, and for an overlap of half a chunk or more.
+    """
+    max_tokens = settings.chunk_tokens or min(window, DEFAULT_MAX_TOKENS)
+    if max_tokens > window:
         raise UsageError(
-            f"RAG_ASSETS_CHUNK_TOKENS is {max_tokens}, but the window of {model.name} holds {room} tokens; "
-            f"set it to {room} or less."
+            f"RAG_ASSETS_CHUNK_TOKENS is {max_tokens}, but the window of {model.name} holds {window} tokens; "
+            f"set it to {window} or less."
         )
     if settings.overlap_tokens * 2 >= max_tokens:
         raise UsageError(
             f"RAG_ASSETS_OVERLAP_TOKENS is {settings.overlap_tokens}, too much for chunks of {max_tokens} tokens; "
             "set it to less than half of that."
         )
-    return cutting(tokenizer, max_tokens, settings.overlap_tokens)
+    return splitting(tokenizer, max_tokens, settings.overlap_tokens)
 
 
-def cutting(tokenizer: Tokenizer, max_tokens: int, overlap_tokens: int) -> dict[str, Any]:
+def splitting(tokenizer: Tokenizer, max_tokens: int, overlap_tokens: int) -> dict[str, Any]:
     splitter = Splitter(tokenizer, max_tokens=max_tokens, overlap_tokens=overlap_tokens)
     return {
         "tokenizer": fingerprint(tokenizer.to_str()),
@@ -52,21 +56,21 @@ def _tokenizer_at(path: Path) -> Tokenizer:
     return load_tokenizer(path)
 
 
-def tokenizer_of(model: Model) -> Tokenizer:
-    """The model's tokenizer; read once a process, since its file is large."""
+def model_tokenizer(model: Model) -> Tokenizer:
+    """The model's tokenizer; its large file is read once per process."""
     return _tokenizer_at(model.path)
 
 
-def content_tokens(model: Model, tokenizer: Tokenizer) -> int:
-    """How many tokens of a text the model really sees: its window less special tokens and prompt."""
+def content_window(model: Model, tokenizer: Tokenizer) -> int:
+    """How many tokens of a text the model sees: its window without special tokens and the document prompt."""
     prompt = document_prompt(model.prompts)
     return model.window - special_token_count(tokenizer) - max(count_tokens(tokenizer, [prompt, ""]))
 
 
-def splitter_of(space: "EmbeddingSpace | SpaceDefinition", model: Model) -> Splitter:
-    """The splitter that makes the chunks of this space, or the pieces of texts that do not fit its model's window."""
+def space_splitter(space: "EmbeddingSpace | SpaceDefinition", model: Model) -> Splitter:
+    """The splitter for the space's chunks, or for the pieces of texts that do not fit its model's window."""
     return Splitter(
-        tokenizer_of(model),
+        model_tokenizer(model),
         max_tokens=space.chunking_settings["max_tokens"],
         overlap_tokens=space.chunking_settings["overlap_tokens"],
     )
@@ -75,14 +79,14 @@ def splitter_of(space: "EmbeddingSpace | SpaceDefinition", model: Model) -> Spli
 def project_splitter(
     space: "EmbeddingSpace | SpaceDefinition", model: Model, project: str, settings: ProjectSettings
 ) -> Splitter:
-    """The splitter of one project; raises UsageError where its own tokens do not go with the model's window.
+    """The space's splitter with the project's own chunk size; raises UsageError if that does not fit the window.
 
-    Its size changes no other project: the chunks of a space may differ in size, as long as each fits the window, and
-    vectors are stored under the text. So they are cut anew in place, document by document, in the space that there is.
+    A project's chunk size affects no other project: chunks of one space may differ in size as long as each fits the
+    window, and vectors are stored under the text. Its documents are therefore split again in place, one by one.
     """
     own = (settings.chunk_tokens, settings.overlap_tokens)
     if own == (None, None):
-        return splitter_of(space, model)
+        return space_splitter(space, model)
     max_tokens = settings.chunk_tokens or space.chunking_settings["max_tokens"]
     if max_tokens > space.max_tokens:
         raise UsageError(
@@ -92,4 +96,4 @@ def project_splitter(
     overlap = settings.overlap_tokens
     if overlap is None:
         overlap = min(space.chunking_settings["overlap_tokens"], (max_tokens - 1) // 2)
-    return Splitter(tokenizer_of(model), max_tokens=max_tokens, overlap_tokens=overlap)
+    return Splitter(model_tokenizer(model), max_tokens=max_tokens, overlap_tokens=overlap)

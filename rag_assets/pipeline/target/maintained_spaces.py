@@ -1,4 +1,4 @@
-"""Which spaces a run brings up to date: the one that is to serve, and those beside it that must stay fresh."""
+"""The spaces that a run keeps up to date: the wanted one, and those beside it that must stay fresh."""
 
 import logging
 from collections.abc import Sequence
@@ -14,22 +14,22 @@ from rag_assets.pipeline.target.wanted_space import Target
 _log = logging.getLogger(__name__)
 
 
-def maintained(engine: Engine, target: Target) -> Sequence[EmbeddingSpace]:
-    """The space that is to serve, then those beside it: the live one until the flip, the previous one while it is kept.
+def maintained_spaces(engine: Engine, target: Target) -> Sequence[EmbeddingSpace]:
+    """The wanted space first, then the live one until the promotion, and the previous one while it is kept.
 
-    One beside it whose model is no longer to be had stays as it is: that must not keep the other from taking its place.
+    Of the others, a space whose model is no longer available is left as it is: it must not block the wanted one.
     """
     with engine.begin() as connection:
-        first, *beside = spaces.spaces_to_maintain(connection, target.definition)
-    return [first, *(space for space in beside if _model_is_there(space))]
+        wanted, *others = spaces.spaces_to_maintain(connection, target.definition)
+    return [wanted, *(space for space in others if _has_model(space))]
 
 
-def live_first(engine: Engine, target: Target) -> Sequence[EmbeddingSpace]:
-    """What comes in between is then in the wanted space alone, and does not keep it from taking over."""
-    return maintained(engine, target)[::-1]
+def maintained_spaces_wanted_last(engine: Engine, target: Target) -> Sequence[EmbeddingSpace]:
+    """Texts that arrive meanwhile then have a vector in the wanted space too, and do not block its promotion."""
+    return maintained_spaces(engine, target)[::-1]
 
 
-def _model_is_there(space: EmbeddingSpace) -> bool:
+def _has_model(space: EmbeddingSpace) -> bool:
     try:
         find_model(space.model, space.revision)
     except ServiceError as error:

@@ -1,4 +1,4 @@
-"""From the settings to the embedding space that they ask for."""
+"""The embedding space that the settings ask for, and the space that is checked."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -13,18 +13,18 @@ from rag_assets.db.spaces.text_kinds import Kind
 from rag_assets.documents.text import fingerprint
 from rag_assets.embedding.model import DOCUMENT_PROMPTS, QUERY_PROMPT, Model, find_model
 from rag_assets.errors import ServiceError, UsageError
-from rag_assets.pipeline.target.chunking import chunking_of, content_tokens, cutting, tokenizer_of
+from rag_assets.pipeline.target.chunking import chunk_splitting, content_window, model_tokenizer, splitting
 from rag_assets.settings.settings import Settings
 
 if TYPE_CHECKING:
     from rag_assets.db.models import EmbeddingSpace
 
-# How the settings say that a model's own prompt is not to be used: an empty variable is one that is not set.
+# The setting for "no prompt": an empty environment variable counts as unset, which means the model's own prompt.
 NO_PROMPT = "-"
-# The chunking of texts that are embedded whole.
+# The chunking of texts that are embedded whole: messages and memories.
 WHOLE = "whole"
 
-# What pgvector can index of each storage, and what its vectors can have at all.
+# The most dimensions that pgvector can index, by storage; the last is also the most that a vector can have.
 _INDEXABLE = {"vector": 2_000, "halfvec": 4_000, "bit": 16_000}
 MOST_DIMENSIONS = _INDEXABLE["bit"]
 
@@ -43,16 +43,16 @@ class Target:
 
 @cache
 def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
-    """Work out the space that the settings ask for, for texts of this kind, once a process; loads no model.
+    """The space that the settings ask for, for texts of this kind; worked out once per process, loads no model.
 
-    Raises UsageError when chunks of the wanted length do not fit the model's window, or it has fewer dimensions.
+    Raises UsageError when the model has a smaller window than the wanted chunks, or fewer dimensions than wanted.
     """
-    model = _prompted(find_model(settings.model, settings.model_revision), settings)
+    model = _with_prompts(find_model(settings.model, settings.model_revision), settings)
     dimensions = _dimensions(settings, model)
-    tokenizer = tokenizer_of(model)
-    room = content_tokens(model, tokenizer)
+    tokenizer = model_tokenizer(model)
+    window = content_window(model, tokenizer)
     whole = kind != "chunks"
-    cuts = cutting(tokenizer, room, 0) if whole else chunking_of(settings, model, tokenizer, room)
+    split = splitting(tokenizer, window, 0) if whole else chunk_splitting(settings, model, tokenizer, window)
     embedder: dict[str, Any] = {
         "model": model.name,
         "revision": model.revision,
@@ -62,8 +62,8 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
         "normalize": settings.normalize,
     }
     if whole:
-        # A longer text's vector is made of those of its pieces, so it is another one where these are cut elsewhere.
-        embedder["pieces"] = cuts
+        # The vector of a text beyond the window is made of its pieces' vectors, so it depends on where they are split.
+        embedder["pieces"] = split
     index: dict[str, Any] = {
         "distance": settings.distance or _DISTANCES.get(model.similarity, "cosine"),
         "storage": storage_for(dimensions, settings.index_storage),
@@ -74,18 +74,18 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
             f"RAG_ASSETS_HNSW_M ({settings.hnsw_m}); set it to {2 * settings.hnsw_m} or more."
         )
     graph: dict[str, Any] = {"m": settings.hnsw_m, "ef_construction": settings.hnsw_ef_construction}
-    # Lists have neither links nor construction: who changes those of graphs makes no other space of lists.
+    # IVFFlat has neither m nor ef_construction: changing them must not ask for another IVFFlat space.
     shape = graph if settings.index_method == "hnsw" else {"method": settings.index_method}
-    chunking = WHOLE if whole else fingerprint(cuts)
+    chunking = WHOLE if whole else fingerprint(split)
     definition = SpaceDefinition(
         kind=kind,
         fingerprint=fingerprint(kind, chunking, embedder, index | shape),
         chunking=chunking,
-        chunking_settings=cuts,
+        chunking_settings=split,
         model=model.name,
         revision=model.revision,
         dimensions=dimensions,
-        max_tokens=room,
+        max_tokens=window,
         prompts=model.prompts,
         normalize=settings.normalize,
         method=settings.index_method,
@@ -96,8 +96,8 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
     return Target(definition, model)
 
 
-def _prompted(model: Model, settings: Settings) -> Model:
-    """The model with the prompts of the settings in place of its own; one that says nothing is none."""
+def _with_prompts(model: Model, settings: Settings) -> Model:
+    """The model with the prompts of the settings in place of its own."""
     prompts = dict(model.prompts)
     for given, names in ((settings.document_prompt, DOCUMENT_PROMPTS), (settings.query_prompt, (QUERY_PROMPT,))):
         if given is None:
@@ -119,21 +119,21 @@ def _dimensions(settings: Settings, model: Model) -> int:
 
 
 def storage_for(dimensions: int, wanted: str) -> str:
-    """The wanted storage, or the next one that an index of so many dimensions can have, and a warning that says so.
+    """The wanted storage, or, with a warning, the next one that can index that many dimensions.
 
-    Raises UsageError beyond what pgvector's vectors hold.
+    Raises UsageError for more dimensions than a vector of pgvector can have.
     """
     if dimensions > MOST_DIMENSIONS:
         raise UsageError(
             f"the model's vectors have {dimensions:,} dimensions, and pgvector holds {MOST_DIMENSIONS:,}; "
             "choose another model."
         )
-    names = list(_INDEXABLE)
-    fitting = [name for name in names[names.index(wanted) :] if dimensions <= _INDEXABLE[name]]
+    storages = list(_INDEXABLE)
+    fitting = [name for name in storages[storages.index(wanted) :] if dimensions <= _INDEXABLE[name]]
     if fitting[0] != wanted:
         log.warning(
-            "vectors of %s dimensions cannot be indexed as %s, which ends at %s: the index stores %s; "
-            "set RAG_ASSETS_INDEX_STORAGE=%s to say so yourself",
+            "vectors of %s dimensions cannot be indexed as %s, whose limit is %s: the index stores %s; "
+            "set RAG_ASSETS_INDEX_STORAGE=%s to choose it yourself",
             f"{dimensions:,}",
             wanted,
             f"{_INDEXABLE[wanted]:,}",
@@ -143,18 +143,16 @@ def storage_for(dimensions: int, wanted: str) -> str:
     return fitting[0]
 
 
-def checked_space(engine: Engine, wanted: SpaceDefinition) -> "EmbeddingSpace":
-    """The space that checks look at: the wanted one where it has been begun and may serve, else the live one.
-
-    Raises ServiceError where there is neither.
-    """
-    space = begun_space(engine, wanted)
+def space_to_check(engine: Engine, wanted: SpaceDefinition) -> "EmbeddingSpace":
+    """The space that `current_space` returns; raises ServiceError when there is none."""
+    space = current_space(engine, wanted)
     if space is None:
-        raise ServiceError("there is nothing to check yet: no space was begun; run rag-assets ingest first.")
+        raise ServiceError("there is nothing to check yet: no space exists; run rag-assets ingest first.")
     return space
 
 
-def begun_space(engine: Engine, wanted: SpaceDefinition) -> "EmbeddingSpace | None":
+def current_space(engine: Engine, wanted: SpaceDefinition) -> "EmbeddingSpace | None":
+    """The wanted space if it exists and was not rolled back from, else the live space."""
     from rag_assets.db.models import EmbeddingSpace
 
     with Session(engine, expire_on_commit=False) as session:
@@ -162,7 +160,7 @@ def begun_space(engine: Engine, wanted: SpaceDefinition) -> "EmbeddingSpace | No
             select(EmbeddingSpace)
             .where(or_(EmbeddingSpace.fingerprint == wanted.fingerprint, EmbeddingSpace.status == "live"))
             .where(EmbeddingSpace.kind == wanted.kind)
-            # One that was rolled back from is not to serve, so that it is not what is to be proved.
+            # A space that was rolled back from is held back from serving, so there is nothing to prove about it.
             .order_by(
                 and_(EmbeddingSpace.fingerprint == wanted.fingerprint, EmbeddingSpace.rolled_back_at.is_(None)).desc(),
                 (EmbeddingSpace.status == "live").desc(),

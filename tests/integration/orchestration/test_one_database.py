@@ -50,7 +50,9 @@ class Pipelines:
 
     def warned(self, result: dg.ExecuteInProcessResult) -> list[str]:
         logged = self.instance.all_logs(result.run_id)
-        return [event.user_message for event in logged if event.level == 30 and "taken the place" in event.user_message]
+        return [
+            event.user_message for event in logged if event.level == 30 and " had replaced space " in event.user_message
+        ]
 
     def _run(self, prefix: str, job: str, assets: list[dg.AssetKey] | None) -> dg.ExecuteInProcessResult:
         keys = self.instance.get_dynamic_partitions(f"{prefix}_projects")
@@ -98,11 +100,11 @@ def test_who_takes_the_pointer_back_says_so(pipelines: Pipelines, built: Engine)
     assert rows(built, LIVE) == [(1,)]
     assert not agreement(back).passed
     [warning] = pipelines.warned(back)
-    assert warning.startswith("space 2 had taken the place of space 1 since the last run: another pipeline")
-    assert pipelines.said("ours")["taken_back_from"] == 2
+    assert warning.startswith("space 2 had replaced space 1 since the last run: another pipeline")
+    assert pipelines.said("ours")["taken_back_from_space"] == "2"
     again = pipelines.serve("ours")
     assert agreement(again).passed, "where nobody took it since"
-    assert "taken_back_from" not in pipelines.said("ours")
+    assert "taken_back_from_space" not in pipelines.said("ours")
 
 
 def test_a_space_that_people_chose_is_nobody_s_theft(pipelines: Pipelines, built: Engine) -> None:

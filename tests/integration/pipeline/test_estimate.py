@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from rag_assets.documents.parsing import parser
 from rag_assets.pipeline import estimate
-from rag_assets.pipeline.estimate import plan
+from rag_assets.pipeline.estimate import estimate_cost
 from rag_assets.settings.settings import load_settings
 from tests.support.conversations import MONDAY, say
 from tests.support.fakes import HashEncoder
@@ -61,7 +61,7 @@ def test_a_change_costs_what_its_plan_says(
     promote(steps)
     for name, value in change.items():
         monkeypatch.setenv(name, value)
-    planned = plan(steps.engine, load_settings())
+    planned = estimate_cost(steps.engine, load_settings())
     assert (planned.live, planned.space, planned.changes.keys()) == (1, None, changed)
     assert planned.documents_to_cut == (31 if "chunking_settings" in changed else 0)
     assert not planned.estimated
@@ -70,7 +70,7 @@ def test_a_change_costs_what_its_plan_says(
     assert planned.texts_to_embed == done["embedded"]
     assert planned.tokens_to_embed == done["tokens"]
     assert planned.texts == done["distinct"]
-    after = plan(steps.engine, load_settings())
+    after = estimate_cost(steps.engine, load_settings())
     assert (after.space, after.texts, after.texts_to_embed, after.tokens_to_embed) == (2, planned.texts, 0, 0)
     assert (after.embedding_minutes, after.index_minutes, after.minutes) == (0, 0, 0)
 
@@ -83,21 +83,21 @@ def test_another_version_of_a_parser_reads_its_documents_again(
         write(tmp_path / "zoo" / f"{number}.html", f"<h1>Animal {number}</h1><p>It walks and eats. " * 20)
     steps.project("zoo", tmp_path / "zoo")
     steps.all("zoo")
-    assert plan(steps.engine, load_settings()).documents_to_read == 0
+    assert estimate_cost(steps.engine, load_settings()).documents_to_read == 0
     monkeypatch.setattr(parser, "document_library_version", lambda: "1.99.0")
-    assert plan(steps.engine, load_settings()).documents_to_read == 3
+    assert estimate_cost(steps.engine, load_settings()).documents_to_read == 3
     steps.documents("zoo")
-    assert plan(steps.engine, load_settings()).documents_to_read == 0
+    assert estimate_cost(steps.engine, load_settings()).documents_to_read == 0
     readers = rows(steps.engine, "SELECT DISTINCT reader FROM rag.documents WHERE file_type = 'html'")
     assert len(readers) == 1
     assert readers[0][0].endswith("+xberg-1.99.0")
 
 
 def test_before_the_first_run_all_that_was_read_is_to_be_embedded(steps: Steps, zoo: Path) -> None:
-    empty = plan(steps.engine, load_settings())
+    empty = estimate_cost(steps.engine, load_settings())
     assert (empty.texts, empty.live, empty.minutes, empty.index_bytes) == (0, None, 0, 0)
     steps.documents("zoo")
-    planned = plan(steps.engine, load_settings())
+    planned = estimate_cost(steps.engine, load_settings())
     assert planned.documents_to_cut == 31
     assert steps.all("zoo")["embedded"] == planned.texts_to_embed == planned.texts > 0
 
@@ -116,16 +116,16 @@ def test_nothing_is_touched(steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyP
         return rows(steps.engine, SEEN)
 
     before = seen()
-    plan(steps.engine, load_settings(), calibrate=lambda space: HashEncoder(space.dimensions))
+    estimate_cost(steps.engine, load_settings(), calibrate=lambda space: HashEncoder(space.dimensions))
     assert seen() == before
     assert rows(steps.engine, "SELECT count(*) FROM rag.embedding_spaces") == [(1,)]
 
 
 def test_a_large_corpus_is_estimated_by_a_part_of_it(steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps.documents("zoo")
-    exact = plan(steps.engine, load_settings())
+    exact = estimate_cost(steps.engine, load_settings())
     monkeypatch.setattr(estimate, "SAMPLE_BYTES", 15_000)
-    planned = plan(steps.engine, load_settings())
+    planned = estimate_cost(steps.engine, load_settings())
     assert planned.estimated
     assert not exact.estimated
     assert planned.texts == pytest.approx(exact.texts, rel=0.1)
@@ -140,16 +140,16 @@ def test_time_is_that_of_former_runs_of_the_model_or_unknown_or_measured_now(
     promote(steps)
     [(rate,)] = rows(steps.engine, "SELECT amount / seconds FROM rag.work_rates WHERE work LIKE 'embed %'")
     monkeypatch.setenv("RAG_ASSETS_DOCUMENT_PROMPT", "text: ")
-    planned = plan(steps.engine, load_settings())
+    planned = estimate_cost(steps.engine, load_settings())
     assert planned.embedding_minutes == pytest.approx(planned.tokens_to_embed / rate / 60, abs=0.006)
     assert planned.index_minutes is not None
     assert planned.minutes == pytest.approx(planned.embedding_minutes + planned.index_minutes, abs=0.011)
     with steps.engine.begin() as connection:
         connection.execute(text("DELETE FROM rag.work_rates WHERE work LIKE 'embed %'"))
-    unknown = plan(steps.engine, load_settings())
+    unknown = estimate_cost(steps.engine, load_settings())
     assert (unknown.embedding_minutes, unknown.minutes) == (None, None)
     encoder = HashEncoder()
-    measured = plan(steps.engine, load_settings(), calibrate=lambda space: encoder)
+    measured = estimate_cost(steps.engine, load_settings(), calibrate=lambda space: encoder)
     assert measured.embedding_minutes is not None
     assert len(encoder.embedded) == estimate.CALIBRATION_TEXTS + 1
 
@@ -157,10 +157,10 @@ def test_time_is_that_of_former_runs_of_the_model_or_unknown_or_measured_now(
 def test_texts_that_are_embedded_whole_are_planned_too(steps: Steps) -> None:
     texts = ["the storm is here", "the whale sings", "the whale sings"]
     say(steps.engine, MONDAY, *texts)
-    planned = plan(steps.engine, load_settings(), "messages")
+    planned = estimate_cost(steps.engine, load_settings(), "messages")
     assert (planned.texts, planned.texts_to_embed, planned.documents_to_cut) == (2, 2, 0)
     # Of messages no tokens are stored: they go by length.
     assert planned.estimated
     assert planned.tokens_to_embed == sum(len(one) / 4 + 1 for one in set(texts))
-    nothing = plan(steps.engine, load_settings(), "memories")
+    nothing = estimate_cost(steps.engine, load_settings(), "memories")
     assert (nothing.texts, nothing.minutes, nothing.estimated) == (0, 0, False)

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from rag_assets.db.index import state
 from rag_assets.db.schema.vacuum import MIN_DEAD_ROWS, tables_to_vacuum, vacuum_tables
 from rag_assets.db.spaces.text_kinds import Kind
-from rag_assets.pipeline.maintenance import maintain
+from rag_assets.pipeline.maintenance import run_maintenance
 from rag_assets.pipeline.target.wanted_space import target_space
 from rag_assets.repositories import SyncMemories, SyncSessions, SyncUsers
 from rag_assets.settings.settings import load_settings
@@ -23,7 +23,7 @@ INDEX = "rag.ix_embeddings_1_hnsw"
 
 def run(engine: Engine) -> dict[str, Any]:
     settings = load_settings()
-    return maintain(engine, settings, {kind: target_space(settings, kind) for kind in get_args(Kind)})
+    return run_maintenance(engine, settings, {kind: target_space(settings, kind) for kind in get_args(Kind)})
 
 
 def index_oid(engine: Engine) -> int:

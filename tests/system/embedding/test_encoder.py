@@ -73,7 +73,7 @@ def test_other_model_is_built_beside_the_old_one_and_takes_over(
     steps.chunks("zoo")
     apply(
         engine,
-        refresh.embeddings(
+        refresh.refresh_embeddings(
             engine,
             settings,
             ["zoo"],
@@ -85,7 +85,7 @@ def test_other_model_is_built_beside_the_old_one_and_takes_over(
     # Until the flip the old space answers, by its own model.
     old = Retriever(engine, encoder=steps.encoder).search("Animal number 7 eats 7 leaves.", k=1)
     assert (old.space, old.hits[0].file_path) == (1, "7.md")
-    assert steps.live()["flipped"]
+    assert steps.live()["promoted"]
     assert rows(engine, "SELECT id, status, dimensions FROM rag.embedding_spaces ORDER BY id") == [
         (1, "previous", 384),
         (2, "live", DIMENSIONS),

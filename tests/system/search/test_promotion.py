@@ -48,7 +48,7 @@ def test_another_index_of_the_same_model_embeds_nothing(
     result = run(keys=PROJECTS, only=ALL)
     assert errors(result) == []
     assert {space: len(encoder.embedded) for space, encoder in ENCODERS.items()}.get(2, 0) == 0
-    assert metadata(result, "live_space")["flipped"] is True
+    assert metadata(result, "live_space")["promoted"] is True
     # The old space is kept for a rollback.
     assert rows(built, STATUS) == [(1, "previous"), (2, "live")]
     assert metadata(result, "hnsw_index")["spaces"][1]["status"] == "live"

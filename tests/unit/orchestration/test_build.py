@@ -10,11 +10,11 @@ from dagster_shared.serdes import serialize_value
 
 from rag_assets import Settings, build_definitions
 from rag_assets.errors import UsageError
-from rag_assets.orchestration.automation.failure_notices import is_ours
+from rag_assets.orchestration.automation.failure_notices import is_pipeline_run
 from rag_assets.orchestration.io.column_lineage import lineage_metadata
-from rag_assets.orchestration.partitions import run_keys
+from rag_assets.orchestration.partitions import run_projects
 from rag_assets.orchestration.resources.embedder import Embedder
-from rag_assets.orchestration.scope import Pipeline
+from rag_assets.orchestration.scope import PipelineScope
 
 PLAIN = {
     "assets": {
@@ -161,7 +161,7 @@ def test_each_pipeline_is_defined_by_its_own_settings() -> None:
 
 
 def test_what_is_read_of_the_environment_is_read_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    followed, given = Pipeline(), Pipeline(("docs",), given=Settings(chunk_tokens=50))
+    followed, given = PipelineScope(), PipelineScope(("docs",), own_settings=Settings(chunk_tokens=50))
     monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "99")
     assert (followed.settings.chunk_tokens, given.settings.chunk_tokens) == (99, 50)
 
@@ -257,21 +257,21 @@ def runs() -> dict[str, dg.DagsterRun]:
 
 
 def test_runs_of_others_are_not_ours(runs: dict[str, dg.DagsterRun]) -> None:
-    docs = Pipeline(("docs",))
+    docs = PipelineScope(("docs",))
     with dg.DagsterInstance.ephemeral() as instance:
-        ours = {name for name, run in runs.items() if is_ours(run, instance, docs)}
+        ours = {name for name, run in runs.items() if is_pipeline_run(run, instance, docs)}
     assert ours == {"job", "maintenance", "assets", "checks"}
 
 
 def test_a_partition_of_somebody_else_s_is_no_project() -> None:
-    pipeline = Pipeline(("docs",))
+    pipeline = PipelineScope(("docs",))
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("docs_projects", ["handbook"])
         instance.add_dynamic_partitions("projects", ["other"])
 
         def keys(partition: str) -> list[str] | None:
             run = dg.DagsterRun(job_name="daily", tags={"dagster/partition": partition})
-            return run_keys(run, instance, pipeline.projects)
+            return run_projects(run, instance, pipeline.projects)
 
         assert keys("handbook") == ["handbook"]
         assert keys("other") is None

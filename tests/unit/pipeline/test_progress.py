@@ -3,7 +3,7 @@
 import pytest
 
 from rag_assets.pipeline import progress
-from rag_assets.pipeline.progress import LogLines, listening, report
+from rag_assets.pipeline.progress import ProgressLog, progress_listener, report_progress
 
 
 @pytest.fixture
@@ -16,9 +16,9 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_a_line_says_what_is_done_the_rate_and_what_is_left(now: list[float]) -> None:
     said: list[str] = []
-    with listening(LogLines(said.append, every_s=5)):
+    with progress_listener(ProgressLog(said.append, every_s=5)):
         for done in range(0, 1_300, 100):
-            report("embeddings", done, 2_000, "texts")
+            report_progress("embeddings", done, 2_000, "texts")
             now[0] += 1
     assert said == [
         "embeddings: 500 of 2,000 texts, 100.0/s, 15 s left",
@@ -28,18 +28,18 @@ def test_a_line_says_what_is_done_the_rate_and_what_is_left(now: list[float]) ->
 
 def test_nothing_is_left_of_what_has_no_known_end(now: list[float]) -> None:
     said: list[str] = []
-    with listening(LogLines(said.append, every_s=5)):
-        report("seed", 0, None, "users")
+    with progress_listener(ProgressLog(said.append, every_s=5)):
+        report_progress("seed", 0, None, "users")
         now[0] += 10
-        report("seed", 50, None, "users")
+        report_progress("seed", 50, None, "users")
     assert said == ["seed: 50 users, 5.0/s"]
 
 
 def test_the_next_project_of_a_run_is_counted_anew(now: list[float]) -> None:
     said: list[str] = []
-    with listening(LogLines(said.append, every_s=5)):
+    with progress_listener(ProgressLog(said.append, every_s=5)):
         for done, total in ((0, 900), (900, 900), (10, 50), (30, 50)):
-            report("chunks", done, total, "documents")
+            report_progress("chunks", done, total, "documents")
             now[0] += 10
     assert said == [
         "chunks: 900 of 900 documents, 90.0/s, 0 s left",
@@ -50,7 +50,7 @@ def test_the_next_project_of_a_run_is_counted_anew(now: list[float]) -> None:
 
 def test_who_listens_no_more_hears_nothing() -> None:
     said: list[str] = []
-    with listening(LogLines(said.append, every_s=0)):
-        report("chunks", 1, 2, "documents")
-    report("chunks", 2, 2, "documents")
+    with progress_listener(ProgressLog(said.append, every_s=0)):
+        report_progress("chunks", 1, 2, "documents")
+    report_progress("chunks", 2, 2, "documents")
     assert len(said) == 1

@@ -36,7 +36,7 @@ def test_questions_are_kept_asked_in_every_run_and_taken_away(built: Engine, cli
     assert "check live_space/search_quality failed: zoo: mrr@10 is 0.000, not 0.9 or more" in said.err
     assert "zoo mrr@10 0.0" in " ".join(said.out.replace("│", " ").split())
     # The table of the questions lost worst is for the UI.
-    assert "lost_worst" not in said.out
+    assert "worst_queries" not in said.out
     said = cli("ingest", "--project", "zoo", "--questions", "", "--json")
     assert said.code == 0, said.err
     assert quality(said)["metadata"]["questions"] == 0  # type: ignore[index]

@@ -17,7 +17,7 @@ STATES = "SELECT id, status FROM rag.embedding_spaces ORDER BY id"
 @pytest.fixture
 def two(built: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """Space 1 serves; space 2, with another index, is complete beside it."""
-    monkeypatch.setattr(latency, "CERTIFIED_AT", 300)
+    monkeypatch.setattr(latency, "MEASURED_VECTORS", 300)
     monkeypatch.setenv("RAG_ASSETS_HNSW_M", "24")
     steps = Steps(built, load_settings())
     steps.chunks(*PROJECTS)
@@ -53,7 +53,7 @@ def test_there_and_back_again(two: Engine, cli: Cli) -> None:
 
 
 def test_what_cannot_be_is_said_in_one_line(two: Engine, cli: Cli) -> None:
-    assert "there is no space 9; those that there are: 1, 2." in cli("spaces", "promote", "9").error(2)
+    assert "there is no space 9; spaces that exist: 1, 2." in cli("spaces", "promote", "9").error(2)
     assert "there is no space 9" in cli("spaces", "retire", "9").error(2)
     assert "space 1 is live, and searches need it" in cli("spaces", "retire", "1").error(2)
     assert "nothing to roll back to" in cli("spaces", "rollback").error(2)

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from rag_assets.db.spaces.spaces import get_live_space
-from rag_assets.pipeline.audit.corpus_map import corpus_map
+from rag_assets.pipeline.audit.corpus_map import map_corpus
 from tests.support.runs import fake_defs
 
 
@@ -15,7 +15,7 @@ def test_the_map_shows_each_distinct_text_once_under_a_project_that_has_it(built
         space = get_live_space(connection)
         distinct = connection.scalar(text("SELECT count(DISTINCT content_hash) FROM rag.document_chunks"))
     assert space is not None
-    found = corpus_map(built, space)
+    found = map_corpus(built, space)
     assert sum(map(len, found.dots.values())) == distinct
     assert set(found.dots) == {"sea", "zoo"}
     assert 0 < found.explained[1] <= found.explained[0] < 1
@@ -26,7 +26,7 @@ def test_the_axes_are_those_along_which_the_vectors_differ_most(built: Engine) -
         space = get_live_space(connection)
         stored = connection.scalars(text("SELECT embedding::float4[] FROM rag.embeddings ORDER BY content_hash")).all()
     assert space is not None
-    found = corpus_map(built, space)
+    found = map_corpus(built, space)
     places = np.array([dot for dots in found.dots.values() for dot in dots])
     spread = np.sort(np.linalg.eigvalsh(np.cov(np.array(stored, dtype=float).T)))[::-1]
     assert places.var(axis=0, ddof=1) == pytest.approx(spread[:2], rel=1e-4)
@@ -37,7 +37,7 @@ def test_a_sample_is_as_large_as_was_asked(built: Engine) -> None:
     with built.connect() as connection:
         space = get_live_space(connection)
     assert space is not None
-    assert sum(map(len, corpus_map(built, space, most=2).dots.values())) == 2
+    assert sum(map(len, map_corpus(built, space, most=2).dots.values())) == 2
 
 
 def test_the_asset_shows_the_map_and_its_figures(built: Engine) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from rag_assets.documents.text import content_hash
-from rag_assets.orchestration.io.tables import MemoryEmbeddings, MessageEmbeddings, load
+from rag_assets.orchestration.io.tables import MemorySlice, MessageSlice, load_slice
 from rag_assets.repositories import SyncConversations, SyncMemories
 from rag_assets.settings.settings import Settings
 from tests.support.conversations import (
@@ -63,7 +63,7 @@ def test_a_day_is_embedded_indexed_checked_and_served_and_the_next_range_embeds_
     assert (shown["distinct"], shown["embedded"], shown["inserted"]) == (3, 3, 3)
     assert shown["dagster/partition_row_count"] == 3
     assert shown["dagster/table_name"].endswith(".rag.embeddings")
-    assert metadata(result, "live_messages")["flipped"] is True
+    assert metadata(result, "live_messages")["promoted"] is True
     assert metadata(result, "message_index")["dagster/row_count"] == 3
 
     result = embed_messages(MONDAY, FRIDAY)
@@ -78,7 +78,7 @@ def test_a_day_is_embedded_indexed_checked_and_served_and_the_next_range_embeds_
 
     result = embed_messages(MONDAY, FRIDAY)
     assert sum(found["embedded"] for found in of_day(result).values()) == 0
-    assert metadata(result, "live_messages")["flipped"] is False
+    assert metadata(result, "live_messages")["promoted"] is False
     assert len(encoder.embedded) == 4
 
 
@@ -159,7 +159,7 @@ def test_a_changed_index_takes_over_vectors_and_serves_only_when_nothing_found_b
     embed_messages(MONDAY, TUESDAY)
     monkeypatch.setenv("RAG_ASSETS_HNSW_M", "24")
     refused = embed_messages(MONDAY)
-    assert "1 of 2 texts that are found now have no vector in it yet" in errors(refused)[0]
+    assert "1 of 2 texts that searches find now have no vector in it yet" in errors(refused)[0]
     assert rows(engine, "SELECT status FROM rag.embedding_spaces ORDER BY id") == [("live",), ("building",)]
     result = embed_messages(TUESDAY)
     assert errors(result) == []
@@ -175,10 +175,10 @@ def test_any_asset_loads_the_vectors_of_its_days_with_their_texts(settings: Sett
     SyncMemories(engine).remember("likes tea")
     unchecked("message_embeddings", days=[MONDAY, TUESDAY])
     unchecked("memory_embeddings")
-    of_messages = MessageEmbeddings(engine, (MONDAY.isoformat(),))
+    of_messages = MessageSlice(engine, (MONDAY.isoformat(),), "messages")
     assert {row["content"] for row in of_messages} == {"storm", "tide"}
-    assert MessageEmbeddings(engine, (MONDAY.isoformat(), TUESDAY.isoformat())).count() == 3
-    frame = load(of_messages, pd.DataFrame)
+    assert MessageSlice(engine, (MONDAY.isoformat(), TUESDAY.isoformat()), "messages").count() == 3
+    frame = load_slice(of_messages, pd.DataFrame)
     assert sorted(frame["content"]) == ["storm", "tide"]
     assert len(frame["embedding"].iloc[0]) == 384
-    assert [row["content"] for row in MemoryEmbeddings(engine, ("",))] == ["likes tea"]
+    assert [row["content"] for row in MemorySlice(engine, ("",), "memories")] == ["likes tea"]

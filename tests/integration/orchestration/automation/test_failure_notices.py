@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.errors import BusyError, UsageError
-from rag_assets.orchestration.automation.failure_notices import FailureNotice, notice_of, notify
-from rag_assets.orchestration.scope import Pipeline
+from rag_assets.orchestration.automation.failure_notices import FailureNotice, build_notice, send_notice
+from rag_assets.orchestration.scope import PipelineScope
 from rag_assets.orchestration.storage.pool_claims import PoolWaitingEventLog
 from rag_assets.settings.settings import Settings, load_settings
 from tests.support.runs import SENSORS, add_project, run
@@ -73,12 +73,12 @@ def test_a_failed_run_is_told_with_project_reason_and_advice(
     assert "raw_documents failed for project zoo: " in said["reasons"]["project_checks"]
     assert "cannot be opened" in said["text"]
     assert "run again" in said["text"]
-    assert str(notice_of(context, Pipeline())) == said["text"]
+    assert str(build_notice(context, PipelineScope())) == said["text"]
 
 
 def test_one_project_that_fails_is_told_in_its_own_words(settings: Settings, engine: Engine, tmp_path: Path) -> None:
     add_project(engine, "zoo", tmp_path / "nowhere")
-    found = notice_of(failed_context(run(key="zoo", only=["raw_documents"])), Pipeline())
+    found = build_notice(failed_context(run(key="zoo", only=["raw_documents"])), PipelineScope())
     assert found.projects == ["zoo"]
     assert found.reasons["raw_documents"].startswith("the folder or file")
 
@@ -103,7 +103,7 @@ def test_what_ends_a_run_between_its_steps_is_its_reason(
     assert storage.claim_concurrency_slot("embedder", "another run", "its step").is_claimed
     monkeypatch.setattr(storage, "on_wait", look)
     result = ours.execute_in_process(instance=instance, raise_on_error=False)
-    assert notice_of(failed_context(result), Pipeline()).reasons == {"run": "embedder is in other hands."}
+    assert build_notice(failed_context(result), PipelineScope()).reasons == {"run": "embedder is in other hands."}
 
 
 def test_a_function_is_called_with_the_notice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,11 +111,11 @@ def test_a_function_is_called_with_the_notice(monkeypatch: pytest.MonkeyPatch) -
     module = ModuleType("our_notices")
     module.tell = told.append  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "our_notices", module)
-    notify("our_notices:tell", NOTICE)
+    send_notice("our_notices:tell", NOTICE)
     assert told == [NOTICE]
     for wrong in ("our_notices:shout", "nobody_has_this:tell", "nonsense"):
         with pytest.raises(UsageError, match=f"'{wrong}' cannot be imported"):
-            notify(wrong, NOTICE)
+            send_notice(wrong, NOTICE)
 
 
 @pytest.mark.parametrize("wrong", ["nonsense", "ftp://example.org", "our.module", ":tell"])

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 import rag_assets.orchestration.automation.project_refresh
 from rag_assets import build_definitions
 from rag_assets.definitions import defs
-from rag_assets.orchestration.automation.run_requests import stretches
+from rag_assets.orchestration.automation.run_requests import contiguous_ranges
 from rag_assets.orchestration.partitions import RANGE_END, RANGE_START
 from rag_assets.orchestration.resources.postgres import Postgres
 from rag_assets.projects.store import retire_project
@@ -81,7 +81,7 @@ def asked(found: dg.SensorResult) -> list[tuple[str | None, str | None]]:
     ],
 )
 def test_wanted_keys_are_as_few_ranges_as_can_be(wanted: str, found: list[tuple[str, str]]) -> None:
-    assert stretches("abcd", set(wanted)) == found
+    assert contiguous_ranges("abcd", set(wanted)) == found
 
 
 def test_every_night_asks_for_all_projects_but_those_with_a_cron_of_their_own(
@@ -209,7 +209,7 @@ def test_a_source_that_is_away_is_no_change_and_does_not_hide_others(folders: Ca
 def test_a_look_that_has_no_time_for_all_goes_on_where_it_ended(
     folders: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rag_assets.orchestration.automation.project_refresh, "LOOKING_S", 0)
+    monkeypatch.setattr(rag_assets.orchestration.automation.project_refresh, "LISTING_TIME_S", 0)
     for name in ("a", "b", "c"):
         folders(name)
     seen, cursor = [], None

@@ -34,7 +34,7 @@ def test_a_database_that_has_iterative_scans_off_changes_nothing_for_searches(bu
     built.dispose()
     found = look()
     assert red(found) == set()
-    assert numbers(found, "index_used")["goes_on"] is True
+    assert numbers(found, "index_used")["scan_continues"] is True
 
 
 def test_searches_that_send_iterative_scans_off_turn_the_check_of_the_index_red(

@@ -46,7 +46,7 @@ def test_a_built_installation_passes_every_check_with_the_numbers_of_its_tables(
     assert numbers(found, "vectors_are_sound")["vectors"] == vectors
     assert numbers(found, "serves_wanted_space")["chunks_shown"] == chunks
     assert numbers(found, "index_valid")["state"] == "valid"
-    assert numbers(found, "index_used")["able"] is True
+    assert numbers(found, "index_used")["index_usable"] is True
     assert numbers(found, "recall_at_10")["recall_mean"] >= 0.95
     latency = numbers(found, "search_latency")
     assert latency["vectors"] == 10_000 == vectors + latency["topped_up"]

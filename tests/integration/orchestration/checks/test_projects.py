@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.definitions import defs
-from rag_assets.pipeline.audit.projects import every_project_done, every_project_fresh
+from rag_assets.pipeline.audit.projects import every_project_fresh, stage_succeeded_for_projects
 from rag_assets.projects.failures import list_failures, record_failure, record_success
 from rag_assets.projects.store import retire_project
 from tests.support.check_runs import change
@@ -15,22 +15,27 @@ from tests.support.check_runs import change
 
 @pytest.mark.parametrize("stage", ["raw_documents", "chunks", "embeddings"])
 def test_a_failed_stage_is_told_until_it_went_well(built: Engine, stage: str) -> None:
-    assert every_project_done(built, stage).metadata == {"projects": 2, "failed": 0, "threshold": 0, "examples": []}
+    assert stage_succeeded_for_projects(built, stage).metadata == {
+        "projects": 2,
+        "failed": 0,
+        "threshold": 0,
+        "examples": [],
+    }
     with built.begin() as connection:
         record_failure(connection, "zoo", stage, "the folder\0 is away", "run-1")
         record_failure(connection, "nobody", stage, "no such project", "run-1")
-    found = every_project_done(built, stage)
+    found = stage_succeeded_for_projects(built, stage)
     assert not found.passed
     assert (found.metadata["projects"], found.metadata["failed"]) == (2, 1)
     assert found.metadata["examples"][0].endswith("UTC: the folder\N{REPLACEMENT CHARACTER} is away")
-    assert every_project_done(built, stage, ["sea"]).passed, "a run over another project is not its"
+    assert stage_succeeded_for_projects(built, stage, ["sea"]).passed, "a run over another project is not its"
     with built.begin() as connection:
         first = list_failures(connection)[0].since
         record_failure(connection, "zoo", stage, "still away", "run-2")
         again = list_failures(connection, run_id="run-2")
         assert [(one.error, one.since) for one in again] == [("still away", first)]
         record_success(connection, ["zoo"], stage)
-    assert every_project_done(built, stage).passed
+    assert stage_succeeded_for_projects(built, stage).passed
 
 
 def test_what_was_not_read_for_long_is_stale_by_its_own_age(built: Engine) -> None:
@@ -59,8 +64,8 @@ def test_a_removed_project_is_neither_failed_nor_stale(built: Engine) -> None:
         record_failure(connection, "zoo", "chunks", "why", None)
         retire_project(connection, "zoo")
     change(built, "UPDATE rag.projects SET refreshed_at = now() - interval '3 days' WHERE name = 'zoo'")
-    assert every_project_done(built, "chunks").metadata["projects"] == 1
-    assert every_project_done(built, "chunks").passed
+    assert stage_succeeded_for_projects(built, "chunks").metadata["projects"] == 1
+    assert stage_succeeded_for_projects(built, "chunks").passed
     assert every_project_fresh(built, 36).passed
 
 

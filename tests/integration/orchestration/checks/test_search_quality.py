@@ -50,7 +50,7 @@ def test_each_metric_is_a_number_under_the_name_of_its_project(built: Engine, tm
         assert isinstance(found["search_quality"].metadata[f"zoo {metric}"], dg.FloatMetadataValue)
     assert figures["zoo threshold ndcg@10"] == 0.5
     assert figures["zoo judged_documents_missing"] == 1
-    table = found["search_quality"].metadata["lost_worst"]
+    table = found["search_quality"].metadata["worst_queries"]
     assert isinstance(table, dg.MarkdownMetadataValue)
     assert str(table.value).count("\n") == 2
     # What would break the table is escaped.
@@ -73,7 +73,7 @@ def test_questions_that_cannot_be_read_are_red_and_hide_no_other_project(built: 
     assert "sea:" in (found["search_quality"].description or "")
     assert "cannot be read" in (found["search_quality"].description or "")
     assert numbers(found, "search_quality")["zoo ndcg@10"] == 1
-    assert "lost_worst" not in found["search_quality"].metadata
+    assert "worst_queries" not in found["search_quality"].metadata
 
 
 def test_what_was_asked_before_is_not_embedded_again(built: Engine, tmp_path: Path) -> None:

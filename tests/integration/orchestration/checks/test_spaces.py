@@ -88,7 +88,7 @@ def test_a_missing_index_is_found(built: Engine) -> None:
     assert red(found) == {"index_valid", "index_used", "recall_at_10"}
     assert numbers(found, "index_valid")["state"] == "absent"
     assert numbers(found, "index_valid")["bytes"] == 0
-    assert numbers(found, "index_used")["able"] is False
+    assert numbers(found, "index_used")["index_usable"] is False
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_an_index_that_is_not_the_wanted_one_is_found(built: Engine, definition:
     found = look()
     assert red(found) == ({"index_valid"} if serves else {"index_valid", "index_used", "recall_at_10"})
     assert numbers(found, "index_valid")["state"] == "stale"
-    assert numbers(found, "index_used")["able"] is serves
+    assert numbers(found, "index_used")["index_usable"] is serves
 
 
 def test_an_invalid_index_is_found(built: Engine) -> None:
@@ -166,4 +166,4 @@ def test_a_check_that_cannot_be_made_is_red_with_its_error_and_the_others_go_on(
     change(built, "ALTER TABLE rag.embedding_failures RENAME TO embedding_failures_away")
     found = look()
     assert red(found) == {"texts_have_vectors"}
-    assert "could not be made" in (found["texts_have_vectors"].description or "")
+    assert "could not be run" in (found["texts_have_vectors"].description or "")

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine
 
-from rag_assets.orchestration.io.tables import Chunks, Documents, Embeddings
+from rag_assets.orchestration.io.tables import ChunkSlice, DocumentSlice, EmbeddingSlice
 from rag_assets.orchestration.partitions import projects
 from tests.support.corpus import PROJECTS
 from tests.support.runs import errors, fake_defs, rows, run
@@ -92,7 +92,7 @@ def test_any_asset_loads_our_tables_as_the_type_that_it_asks_for(
 
 
 @pytest.mark.parametrize(
-    ("asset", "kind"), [("raw_documents", Documents), ("chunks", Chunks), ("embeddings", Embeddings)]
+    ("asset", "kind"), [("raw_documents", DocumentSlice), ("chunks", ChunkSlice), ("embeddings", EmbeddingSlice)]
 )
 @pytest.mark.parametrize("keys", [["sea"], list(PROJECTS), None], ids=["one-key", "range", "all-keys"])
 def test_a_stream_holds_the_rows_of_the_keys_that_were_asked_for(
@@ -146,10 +146,10 @@ def test_a_key_without_rows_gives_an_empty_frame_with_its_columns(built: Engine,
 
 
 def test_an_asset_without_annotation_gets_the_stream(built: Engine, instance: dg.DagsterInstance) -> None:
-    assert isinstance(load(instance, Any, "chunks", ["zoo"]), Chunks)
+    assert isinstance(load(instance, Any, "chunks", ["zoo"]), ChunkSlice)
 
 
-@pytest.mark.parametrize("annotation", [list, dict[str, Any], Documents], ids=["list", "dict", "another-stream"])
+@pytest.mark.parametrize("annotation", [list, dict[str, Any], DocumentSlice], ids=["list", "dict", "another-stream"])
 def test_a_type_that_cannot_be_had_is_an_error_that_lists_those_that_can(
     built: Engine, instance: dg.DagsterInstance, annotation: Any
 ) -> None:
@@ -157,7 +157,7 @@ def test_a_type_that_cannot_be_had_is_an_error_that_lists_those_that_can(
         load(instance, annotation, "chunks", ["zoo"])
     message = str(raised.value)
     assert "document_chunks cannot be loaded as" in message
-    assert "annotate the input with Chunks, pandas.DataFrame, polars.DataFrame" in message
+    assert "annotate the input with ChunkSlice, pandas.DataFrame, polars.DataFrame" in message
 
 
 def test_an_asset_that_gives_something_else_to_write_is_an_error_that_says_what(
@@ -176,7 +176,7 @@ def test_an_asset_that_gives_something_else_to_write_is_an_error_that_says_what(
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
     message = errors(result)[0]
-    assert "chunks gave a list; this IO manager writes DocumentBatches, ChunkBatches, EmbeddingBatches" in message
+    assert "chunks returned a list; this IO manager writes a BatchStream" in message
 
 
 def metadata_by_key(instance: dg.DagsterInstance, asset: str) -> dict[str | None, dict[str, Any]]:
@@ -218,3 +218,12 @@ def test_a_range_run_tells_each_key_its_own_figures(built: Engine) -> None:
     told = metadata_by_key(instance, "embeddings")
     assert {key: metadata["embedded"].value for key, metadata in told.items()} == {"zoo": 1, "sea": 0}
     assert told["zoo"]["reused"].value == told["zoo"]["distinct"].value - 1
+
+
+def test_the_classes_names_of_version_0_1_are_served_with_a_warning() -> None:
+    from rag_assets.orchestration.io import tables
+
+    with pytest.warns(DeprecationWarning, match="Chunks is now ChunkSlice"):
+        assert tables.Chunks is ChunkSlice  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        tables.Nothing  # noqa: B018

@@ -7,7 +7,7 @@ import pytest
 
 from rag_assets.db.spaces.pending import pending_documents
 from rag_assets.errors import UsageError
-from rag_assets.pipeline.stages.live_space import retire
+from rag_assets.pipeline.stages.live_space import drop_space
 from tests.support.runs import rows
 from tests.support.stages import Steps, write
 
@@ -172,7 +172,7 @@ def test_other_chunk_length_is_built_beside_the_old_one_and_takes_over(
         (1, "previous"),
         (2, "live"),
     ]
-    retire(steps.engine, steps.settings, 1)
+    drop_space(steps.engine, steps.settings, 1)
     assert {row[0] for row in rows(steps.engine, "SELECT DISTINCT chunking FROM rag.document_chunks")} == {new}
     assert rows(steps.engine, "SELECT DISTINCT space_id FROM rag.embeddings") == [(2,)]
 

@@ -18,7 +18,7 @@ from tests.support.stages import Steps, write
 @pytest.fixture
 def folders(steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two projects: one whole, the other between its documents and its chunks."""
-    monkeypatch.setattr(latency, "CERTIFIED_AT", 50)
+    monkeypatch.setattr(latency, "MEASURED_VECTORS", 50)
     for name in ("whole", "begun"):
         write(tmp_path / name / "a.md", f"The text of {name}.")
         steps.project(name, tmp_path / name)
@@ -37,7 +37,7 @@ def test_the_first_flip_waits_for_a_run_that_is_between_two_steps(steps: Steps, 
     other.start()
     figures = steps.live()
     other.join()
-    assert (figures["flipped"], figures["dagster/row_count"]) == (True, 2)
+    assert (figures["promoted"], figures["dagster/row_count"]) == (True, 2)
 
 
 def test_what_nobody_works_on_is_refused_soon(steps: Steps, folders: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,10 +64,10 @@ def test_a_text_that_the_model_refused_is_not_waited_for(steps: Steps, folders: 
     with steps.engine.begin() as connection:
         space = ensure_space(connection, steps.target.definition)
     steps.chunks("begun")
-    assert concurrent_runs.others_work(steps.engine, space)
+    assert concurrent_runs.concurrent_runs_work(steps.engine, space)
     steps.encoder(space).fault = lambda text: [float("nan")] * space.dimensions
-    with pytest.raises(ServiceError, match="mend the model"):
+    with pytest.raises(ServiceError, match="fix the model"):
         steps.embeddings("begun")
-    assert not concurrent_runs.others_work(steps.engine, space)
+    assert not concurrent_runs.concurrent_runs_work(steps.engine, space)
     with pytest.raises(IntegrityError, match="texts_have_vectors"):
         steps.live()

@@ -12,8 +12,8 @@ from sqlalchemy import text
 from rag_assets.documents.parsing.parser import Readers
 from rag_assets.documents.sources import SourceFile, open_source
 from rag_assets.errors import IntegrityError, ServiceError, SourceError, UsageError
-from rag_assets.pipeline.stages import documents
-from rag_assets.projects.store import get_project
+from rag_assets.pipeline.stages.documents import read_documents
+from rag_assets.pipeline.stages.project_isolation import load_project
 from tests.support.runs import rows
 from tests.support.stages import Steps, apply, write
 
@@ -48,22 +48,11 @@ class CountingReaders(Readers):
 
 def look(steps: Steps, folder: Path) -> tuple[list[str], list[str]]:
     """One refresh of project zoo: which files were opened, and which were parsed."""
-    with steps.engine.connect() as connection:
-        project = get_project(connection, "zoo")
+    project = load_project(steps.engine, "zoo")
     source = Counting(folder)
+    settings = steps.settings.model_copy(update={"parse_workers": 1, "lock_wait_s": 1})
     with CountingReaders() as readers:
-        apply(
-            steps.engine,
-            documents.refresh_documents(
-                steps.engine,
-                project="zoo",
-                project_id=project.id,
-                source=source,
-                readers=readers,
-                workers=1,
-                wait_s=1,
-            ),
-        )
+        apply(steps.engine, read_documents(steps.engine, settings, project, source, readers))
         return source.opened, readers.parsed
 
 

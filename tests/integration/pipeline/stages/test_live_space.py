@@ -14,7 +14,7 @@ from rag_assets.errors import IntegrityError, ServiceError, UsageError
 from rag_assets.pipeline.audit import latency
 from rag_assets.pipeline.audit.promotion import serves_wanted_space
 from rag_assets.pipeline.stages import live_space as flip
-from rag_assets.pipeline.target.wanted_space import checked_space, target_space
+from rag_assets.pipeline.target.wanted_space import space_to_check, target_space
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import load_settings
 from tests.support.fakes import HashEncoder
@@ -42,7 +42,7 @@ ANIMALS = (
 @pytest.fixture
 def zoo(steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of twelve documents in the live space 1, and proofs that need no ten thousand vectors."""
-    monkeypatch.setattr(latency, "CERTIFIED_AT", 50)
+    monkeypatch.setattr(latency, "MEASURED_VECTORS", 50)
     for animal in ANIMALS:
         write(tmp_path / "zoo" / f"{animal}.md", f"The {animal} of the zoo.\n\n# Food\n\nA {animal} eats leaves.")
     steps.project("zoo", tmp_path / "zoo")
@@ -66,8 +66,8 @@ def wanted(kind: Any) -> SpaceDefinition:
     return target_space(load_settings(), kind).definition
 
 
-def promote(steps: Steps, space: int, *, force: bool = False) -> flip.Flip:
-    return flip.promote(steps.engine, load_settings(), space, wanted, steps.encoder, force=force)
+def promote(steps: Steps, space: int, *, force: bool = False) -> flip.Promotion:
+    return flip.promote_space(steps.engine, load_settings(), space, wanted, steps.encoder, force=force)
 
 
 def found(steps: Steps, question: str, **options: Any) -> tuple[int, list[str]]:
@@ -87,7 +87,7 @@ def age(steps: Steps, space: int, days: int) -> None:
 def flipped(steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Space 2, of other chunks, serves; space 1 is the previous one."""
     monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "16")
-    assert ingest(steps)["flipped"]
+    assert ingest(steps)["promoted"]
     assert statuses(steps) == {1: "previous", 2: "live"}
     return zoo
 
@@ -97,7 +97,7 @@ def test_what_came_in_since_the_flip_is_found_after_the_rollback_too(steps: Step
     (flipped / "heron.md").unlink()
     ingest(steps)
     done = flip.roll_back(steps.engine)
-    assert (done.flipped, done.space.id, done.before and done.before.id) == (True, 1, 2)
+    assert (done.promoted, done.space.id, done.live_before and done.live_before.id) == (True, 1, 2)
     assert done.seconds < 1
     assert statuses(steps) == {1: "live", 2: "previous"}
     for mode in ("vector", "text", "hybrid"):
@@ -112,10 +112,10 @@ def test_after_a_rollback_no_run_flips_forward_until_the_space_is_promoted(steps
     flip.roll_back(steps.engine)
     for _ in range(2):
         figures = ingest(steps)
-        assert (figures["space"], figures["flipped"], figures["held_back"]) == (1, False, 2)
+        assert (figures["space"], figures["promoted"], figures["held_back_space"]) == (1, False, 2)
     assert statuses(steps) == {1: "live", 2: "previous"}
     # What people have chosen is no fault, and what is proved is what serves.
-    assert checked_space(steps.engine, wanted("chunks")).id == 1
+    assert space_to_check(steps.engine, wanted("chunks")).id == 1
     shown = serves_wanted_space(steps.engine, wanted("chunks").fingerprint)
     assert (shown.passed, shown.metadata["is_wanted"], shown.metadata["held_back"]) == (True, False, 2)
     # The space that is held back stays fresh, to be promoted at once.
@@ -123,7 +123,7 @@ def test_after_a_rollback_no_run_flips_forward_until_the_space_is_promoted(steps
     ingest(steps)
     assert promote(steps, 2).space.id == 2
     assert found(steps, "yak came")[1][0] == "yak.md"
-    assert "held_back" not in ingest(steps)
+    assert "held_back_space" not in ingest(steps)
     assert statuses(steps) == {1: "previous", 2: "live"}
 
 
@@ -135,31 +135,31 @@ def test_after_a_rollback_other_settings_flip_forward_and_so_do_the_old_ones_aft
     monkeypatch.delenv("RAG_ASSETS_CHUNK_TOKENS")
     assert ingest(steps)["space"] == 1
     monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "16")
-    assert ingest(steps)["flipped"]
+    assert ingest(steps)["promoted"]
     assert statuses(steps) == {1: "previous", 2: "live"}
 
 
 def test_a_rollback_in_the_midst_of_a_run_is_not_undone_by_it(
     steps: Steps, flipped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = flip._locked_live
+    look = flip._lock_live_space
 
     def after_a_rollback(connection: Connection, kind: str) -> Any:
         # Between what the run has seen and what it is about to do.
-        monkeypatch.setattr(flip, "_locked_live", look)
+        monkeypatch.setattr(flip, "_lock_live_space", look)
         flip.roll_back(steps.engine)
         return look(connection, kind)
 
-    monkeypatch.setattr(flip, "_locked_live", after_a_rollback)
+    monkeypatch.setattr(flip, "_lock_live_space", after_a_rollback)
     figures = steps.live()
-    assert (figures["space"], figures["flipped"]) == (1, False)
+    assert (figures["space"], figures["promoted"]) == (1, False)
     assert statuses(steps) == {1: "live", 2: "previous"}
 
 
 def test_promoting_another_space_by_hand_holds_the_configured_one_back(steps: Steps, flipped: Path) -> None:
-    assert promote(steps, 1).flipped
-    assert not promote(steps, 1).flipped
-    assert ingest(steps)["held_back"] == 2
+    assert promote(steps, 1).promoted
+    assert not promote(steps, 1).promoted
+    assert ingest(steps)["held_back_space"] == 2
     assert statuses(steps) == {1: "live", 2: "previous"}
 
 
@@ -186,14 +186,14 @@ def test_with_no_days_nothing_is_kept(steps: Steps, zoo: Path, monkeypatch: pyte
     monkeypatch.setenv("RAG_ASSETS_PREVIOUS_SPACE_DAYS", "0")
     monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "16")
     figures = ingest(steps)
-    assert (figures["flipped"], figures["spaces_dropped"]) == (True, 1)
+    assert (figures["promoted"], figures["spaces_dropped"]) == (True, 1)
     assert statuses(steps) == {2: "live"}
     assert rows(steps.engine, CHUNKINGS) == [(1,)]
 
 
 def test_a_third_space_retires_the_first(steps: Steps, flipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "20")
-    assert ingest(steps)["flipped"]
+    assert ingest(steps)["promoted"]
     assert statuses(steps) == {2: "previous", 3: "live"}
 
 
@@ -201,14 +201,14 @@ def test_a_space_that_was_rolled_back_from_and_retired_is_not_built_again(
     steps: Steps, flipped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flip.roll_back(steps.engine)
-    assert flip.retire(steps.engine, steps.settings, 2).id == 2
+    assert flip.drop_space(steps.engine, steps.settings, 2).id == 2
     assert rows(steps.engine, CHUNKINGS) == [(1,)]
     before = len(steps.embedded)
     assert (ingest(steps)["space"], ingest(steps)["spaces_dropped"]) == (1, 0)
     assert (statuses(steps), len(steps.embedded)) == ({1: "live", 2: "retired"}, before)
     with pytest.raises(IntegrityError, match="space 2 was retired, and its vectors are gone; it is no longer held"):
         promote(steps, 2)
-    assert ingest(steps)["flipped"]
+    assert ingest(steps)["promoted"]
     assert statuses(steps) == {1: "previous", 2: "live"}
 
 
@@ -248,14 +248,14 @@ def test_a_rollback_to_a_space_without_its_index_is_refused(steps: Steps, flippe
     with pytest.raises(IntegrityError, match="the index of space 1 is absent, so searches stay in space 2"):
         flip.roll_back(steps.engine)
     ingest(steps)
-    assert flip.roll_back(steps.engine).flipped
+    assert flip.roll_back(steps.engine).promoted
 
 
 def test_unknown_and_live_spaces_cannot_be_retired(steps: Steps, zoo: Path) -> None:
     with pytest.raises(UsageError, match="space 1 is live, and searches need it"):
-        flip.retire(steps.engine, steps.settings, 1)
-    for call in (lambda: flip.retire(steps.engine, steps.settings, 9), lambda: promote(steps, 9)):
-        with pytest.raises(UsageError, match="there is no space 9; those that there are: 1"):
+        flip.drop_space(steps.engine, steps.settings, 1)
+    for call in (lambda: flip.drop_space(steps.engine, steps.settings, 9), lambda: promote(steps, 9)):
+        with pytest.raises(UsageError, match="there is no space 9; spaces that exist: 1"):
             call()
     with pytest.raises(UsageError, match="nothing to roll back to"):
         flip.roll_back(steps.engine)
@@ -267,7 +267,7 @@ def test_a_space_that_a_run_writes_to_is_not_dropped_under_it(steps: Steps, flip
     settings = steps.settings.model_copy(update={"lock_wait_s": 0.2})
     with hold_lock(steps.engine, "vectors of space 1", wait_s=1, shared=True):
         with pytest.raises(ServiceError, match="vectors of space 1 has been locked by"):
-            flip.retire(steps.engine, settings, 1)
+            flip.drop_space(steps.engine, settings, 1)
         age(steps, 1, 8)
         # A run has no time to wait for another one: the next will do it.
         with steps.engine.begin() as connection:
@@ -282,13 +282,13 @@ def test_a_live_space_whose_model_is_gone_does_not_keep_another_from_taking_over
     with steps.engine.begin() as connection:
         connection.execute(text("UPDATE rag.embedding_spaces SET model = 'nobody/has-this', fingerprint = 'old'"))
     write(zoo / "yak.md", "The yak came yesterday.")
-    assert ingest(steps)["flipped"]
+    assert ingest(steps)["promoted"]
     assert "the live space 1 is not kept up to date: cannot load the model 'nobody/has-this'" in caplog.text
     assert found(steps, "yak came")[1][0] == "yak.md"
 
 
 def ask(steps: Steps, folder: Path, **lines: str) -> None:
-    """Judged questions of the project: a document's path by the words that must find it."""
+    """Evaluation queries of the project: the path of a document by the query that must find it."""
     file = folder.parent / "questions.jsonl"
     judged = [{"query": words.replace("_", " "), "relevant": {path: 1}} for words, path in lines.items()]
     file.write_text("\n".join(map(json.dumps, judged)))
@@ -310,14 +310,14 @@ def test_a_space_that_answers_judged_questions_worse_does_not_take_over(
             return -super().encode_query(text)
 
     steps.encoders[2] = Contrary()
-    message = r"answers_no_worse: zoo: ndcg@10 of its judged questions is 0\.\d+, but \d\.\d+ in the live space"
+    message = r"answers_no_worse: zoo: ndcg@10 of its evaluation queries is 0\.\d+, but \d\.\d+ in the live space"
     with pytest.raises(IntegrityError, match=message):
         steps.live()
     assert statuses(steps) == {1: "live", 2: "building"}
     with pytest.raises(IntegrityError, match=message):
         promote(steps, 2)
     steps.settings = steps.settings.model_copy(update={"quality_tolerance": 1.0})
-    assert steps.live()["flipped"]
+    assert steps.live()["promoted"]
 
 
 def test_questions_that_cannot_be_compared_keep_the_space_that_serves(
@@ -329,7 +329,7 @@ def test_questions_that_cannot_be_compared_keep_the_space_that_serves(
     with pytest.raises(IntegrityError, match=r"answers_no_worse: zoo: .*cannot be read"):
         ingest(steps)
     ask(steps, zoo, a_zebra_eats="zebra.md", leaves="lion.md")
-    assert ingest(steps)["flipped"]
+    assert ingest(steps)["promoted"]
 
 
 def test_searches_see_the_chunks_of_the_live_space_alone_all_the_way(

@@ -7,6 +7,8 @@ from sqlalchemy import Engine, text
 
 from rag_assets.documents.text import content_hash
 from rag_assets.pipeline import refresh
+from rag_assets.pipeline.stages.index import refresh_indexes
+from rag_assets.pipeline.stages.live_space import promote_wanted_space
 from rag_assets.pipeline.target.wanted_space import WHOLE, Target, target_space
 from rag_assets.repositories import NewMessage, SyncConversations, SyncMemories, SyncUsers
 from rag_assets.settings.settings import Settings
@@ -71,7 +73,7 @@ def test_messages_are_embedded_day_by_day_each_text_once(
     say(engine, TUESDAY, "tide", "whale")
 
     def refreshed(*days: date) -> int:
-        figures = apply(engine, refresh.message_embeddings(engine, settings, days, messages, lambda _: encoder))
+        figures = apply(engine, refresh.refresh_message_embeddings(engine, settings, days, messages, lambda _: encoder))
         return figures["inserted"]
 
     assert refreshed(MONDAY) == 3
@@ -89,15 +91,15 @@ def test_what_is_deleted_expired_or_purged_leaves_the_index_at_the_next_run(
     remembered = SyncMemories(engine)
     for content in ("kept", "forgotten", "expired"):
         remembered.remember(content)
-    apply(engine, refresh.message_embeddings(engine, settings, [MONDAY], messages, lambda _: encoder))
-    apply(engine, refresh.memory_embeddings(engine, settings, memories, lambda _: encoder))
+    apply(engine, refresh.refresh_message_embeddings(engine, settings, [MONDAY], messages, lambda _: encoder))
+    apply(engine, refresh.refresh_memory_embeddings(engine, settings, memories, lambda _: encoder))
     conversations.delete_message(talk, 2)
     [(forgotten,)] = rows(engine, "SELECT id FROM rag.memories WHERE content = 'forgotten'")
     remembered.forget(forgotten)
     with engine.begin() as connection:
         connection.execute(text("UPDATE rag.memories SET expires_at = now() WHERE content = 'expired'"))
-    assert refresh.index(engine, settings, messages)["orphans_removed"] == 1
-    assert refresh.index(engine, settings, memories)["orphans_removed"] == 2
+    assert refresh_indexes(engine, settings, messages)["orphans_removed"] == 1
+    assert refresh_indexes(engine, settings, memories)["orphans_removed"] == 2
     for kind in ("messages", "memories"):
         assert embedded(engine, kind) == hashes("kept")
     # What one kind takes over of another's vectors is not embedded anew.
@@ -111,9 +113,9 @@ def test_memories_are_recalled_from_the_space_that_the_stages_made(
     remembered = SyncMemories(engine)
     for content in ("likes green tea", "keeps a whale", "works at night"):
         remembered.remember(content, user_id=ada)
-    apply(engine, refresh.memory_embeddings(engine, settings, memories, lambda _: encoder))
-    refresh.index(engine, settings, memories)
-    assert refresh.live(engine, settings, memories)["flipped"]
-    assert not refresh.live(engine, settings, memories)["flipped"]
+    apply(engine, refresh.refresh_memory_embeddings(engine, settings, memories, lambda _: encoder))
+    refresh_indexes(engine, settings, memories)
+    assert promote_wanted_space(engine, settings, memories)["promoted"]
+    assert not promote_wanted_space(engine, settings, memories)["promoted"]
     found = remembered.recall(encoder.encode_query("green tea").tolist(), user_id=ada, k=1)
     assert [recalled.memory.content for recalled in found] == ["likes green tea"]

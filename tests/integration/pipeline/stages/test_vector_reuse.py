@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rag_assets.pipeline.audit import latency
-from rag_assets.pipeline.estimate import plan
+from rag_assets.pipeline.estimate import estimate_cost
 from rag_assets.settings.settings import load_settings
 from tests.support.fakes import HashEncoder
 from tests.support.runs import rows
@@ -21,7 +21,7 @@ TEXTS = {"Zebras eat grass.", "Whales eat krill.", "Lions eat zebras."}
 
 @pytest.fixture
 def zoo(steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(latency, "CERTIFIED_AT", 50)
+    monkeypatch.setattr(latency, "MEASURED_VECTORS", 50)
     for number, content in enumerate(sorted(TEXTS)):
         write(tmp_path / "zoo" / f"{number}.txt", content)
     steps.project("zoo", tmp_path / "zoo")
@@ -36,7 +36,7 @@ def ingest(steps: Steps, monkeypatch: pytest.MonkeyPatch, settings: dict[str, st
         steps.settings = load_settings()
         steps.documents("zoo")
         steps.chunks("zoo")
-        planned = plan(steps.engine, steps.settings).texts_to_embed
+        planned = estimate_cost(steps.engine, steps.settings).texts_to_embed
         figures = steps.all("zoo")
         assert steps.live()["dagster/row_count"] == len(TEXTS)
     return planned, figures["embedded"]

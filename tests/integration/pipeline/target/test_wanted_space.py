@@ -9,7 +9,7 @@ from rag_assets.db.spaces.spaces import ensure_space
 from rag_assets.embedding.model import find_model
 from rag_assets.errors import IntegrityError, ServiceError, UsageError
 from rag_assets.pipeline.target import wanted_space
-from rag_assets.pipeline.target.wanted_space import checked_space, storage_for, target_space
+from rag_assets.pipeline.target.wanted_space import space_to_check, storage_for, target_space
 from tests.support.runs import rows
 from tests.support.stages import Steps, write
 
@@ -113,7 +113,7 @@ def test_vectors_too_long_for_a_storage_get_the_next_one_and_a_warning(
     assert len(said) == (stored != wanted)
     if said:
         assert f"{dimensions:,} dimensions cannot be indexed as {wanted}" in said[0]
-        assert f"set RAG_ASSETS_INDEX_STORAGE={stored} to say so yourself" in said[0]
+        assert f"set RAG_ASSETS_INDEX_STORAGE={stored} to choose it yourself" in said[0]
 
 
 def test_a_graph_that_pgvector_would_not_build_is_a_usage_error(steps: Steps) -> None:
@@ -130,7 +130,7 @@ def test_vectors_that_pgvector_cannot_hold_are_a_usage_error() -> None:
 
 def test_nothing_to_check_says_so(steps: Steps) -> None:
     with pytest.raises(ServiceError, match="run rag-assets ingest first"):
-        checked_space(steps.engine, steps.target.definition)
+        space_to_check(steps.engine, steps.target.definition)
 
 
 def test_space_does_not_flip_before_every_project_is_in_it(
@@ -151,7 +151,7 @@ def test_space_does_not_flip_before_every_project_is_in_it(
     steps.all("one")
     assert rows(steps.engine, "SELECT count(*) FROM rag.live_chunks") == [(3,)]
     steps.all("two")
-    assert steps.live()["flipped"]
+    assert steps.live()["promoted"]
     assert rows(steps.engine, "SELECT status FROM rag.embedding_spaces ORDER BY id") == [("previous",), ("live",)]
     assert rows(steps.engine, "SELECT count(*) FROM rag.live_chunks") == [(3,)]
 
@@ -165,5 +165,5 @@ def test_going_back_before_the_flip_is_no_work(steps: Steps, tmp_path: Path, mon
     steps.all("one")
     monkeypatch.delenv("RAG_ASSETS_HNSW_M")
     assert steps.all("one")["embedded"] == 0
-    assert not steps.live()["flipped"]
+    assert not steps.live()["promoted"]
     assert steps.embedded == ["The text of one."]

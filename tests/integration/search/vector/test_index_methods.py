@@ -61,9 +61,9 @@ def found(connection: Connection, space: EmbeddingSpace, question: Any, k: int, 
 
 
 def recalls(engine: Engine, space: EmbeddingSpace, ef_search: int) -> float:
-    measured = index_recall.measure(engine, space, ef_search)
+    measured = index_recall.measure_recall(engine, space, ef_search)
     assert measured is not None
-    assert measured.by_index
+    assert measured.planner_used_index
     return measured.mean
 
 

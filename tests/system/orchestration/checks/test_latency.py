@@ -9,7 +9,7 @@ from rag_assets.db.index.build import ensure_index
 from rag_assets.db.index.definition import index_name
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.pipeline.audit import index
-from rag_assets.pipeline.audit.latency import Latency, measure
+from rag_assets.pipeline.audit.latency import LatencyMeasurement, measure_latency
 from rag_assets.settings.settings import Settings
 from tests.support.rows import definition, fill, space_of
 from tests.support.runs import rows
@@ -23,8 +23,8 @@ def space(engine: Engine) -> EmbeddingSpace:
     return made
 
 
-def look(engine: Engine, space: EmbeddingSpace) -> Latency:
-    found = measure(engine, space, 80)
+def look(engine: Engine, space: EmbeddingSpace) -> LatencyMeasurement:
+    found = measure_latency(engine, space, 80)
     assert found is not None
     return found
 
@@ -36,13 +36,13 @@ def probe(engine: Engine) -> Any:
 
 def test_an_empty_space_has_nothing_to_measure(engine: Engine) -> None:
     made = space_of(engine)
-    assert measure(engine, made, 80) is None
+    assert measure_latency(engine, made, 80) is None
     assert index.search_latency(engine, made, Settings()).passed
 
 
 def test_a_small_space_is_topped_up_to_ten_thousand_once(engine: Engine, space: EmbeddingSpace) -> None:
     found = look(engine, space)
-    assert (found.vectors, found.topped_up, found.by_index) == (10_000, 9_940, True)
+    assert (found.vectors, found.topped_up, found.planner_used_index) == (10_000, 9_940, True)
     assert 0 < found.p50_ms <= found.p95_ms <= found.p99_ms
     assert rows(engine, "SELECT count(*) FROM rag.latency_probe_1") == [(10_000,)]
     # Nobody's data: it is not written to the log, and not backed up by it.
@@ -75,7 +75,7 @@ def test_a_probe_that_does_not_fit_any_more_is_made_anew(engine: Engine, space: 
         connection.execute(text(change))
     found = look(engine, space)
     assert probe(engine) != before
-    assert (found.vectors, found.by_index) == (10_000, True)
+    assert (found.vectors, found.planner_used_index) == (10_000, True)
 
 
 def test_a_probe_of_another_index_is_made_anew(engine: Engine, space: EmbeddingSpace) -> None:
@@ -100,7 +100,7 @@ def test_from_ten_thousand_vectors_on_the_space_itself_is_measured(engine: Engin
     assert f"latency_probe_{made.id}" not in inspect(engine).get_table_names("rag")
     used = index.index_used(engine, made)
     assert used.passed
-    assert (used.metadata["chosen"], used.metadata["table_is_small"]) == (True, False)
+    assert (used.metadata["planner_used_index"], used.metadata["table_is_small"]) == (True, False)
     with engine.begin() as connection:
         connection.execute(text(f"DROP INDEX rag.{index_name(made)}"))
     # At this size a scan is no excuse.

@@ -7,7 +7,7 @@ from rag_assets.db.models import Base
 from rag_assets.db.schema.live_view import LIVE_COLUMNS
 from rag_assets.definitions import defs
 from rag_assets.orchestration.assets.attributes import code_versions
-from rag_assets.orchestration.io.column_lineage import MADE_OF, lineage_metadata
+from rag_assets.orchestration.io.column_lineage import COLUMN_SOURCES, lineage_metadata
 from rag_assets.settings.settings import Settings
 
 TABLES = {"raw_documents": "rag.documents", "chunks": "rag.document_chunks", "embeddings": "rag.embeddings"}
@@ -68,7 +68,7 @@ def test_another_parser_is_another_version_of_what_it_reads(monkeypatch: pytest.
     assert {name for name in before if before[name] != after[name]} == {"raw_documents"}
 
 
-@pytest.mark.parametrize("asset", MADE_OF)
+@pytest.mark.parametrize("asset", COLUMN_SOURCES)
 def test_lineage_speaks_of_columns_that_there_are(asset: str) -> None:
     lineage = lineage_metadata(dg.AssetKey(asset))["dagster/column_lineage"]
     assert isinstance(lineage, dg.TableColumnLineage)

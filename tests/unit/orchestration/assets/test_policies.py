@@ -5,7 +5,7 @@ import pytest
 
 from rag_assets.definitions import defs
 from rag_assets.errors import UsageError
-from rag_assets.orchestration.assets.policies import fresh
+from rag_assets.orchestration.assets.policies import freshness_policy
 from rag_assets.settings.settings import load_settings
 
 ASSETS = {asset.key.to_user_string(): asset for asset in defs.assets or [] if isinstance(asset, dg.AssetsDefinition)}
@@ -36,7 +36,7 @@ def test_a_backfill_of_many_partitions_is_one_run() -> None:
 @pytest.mark.parametrize("hours", ["0.02", "1000000"])
 def test_any_age_that_can_be_set_is_one_that_dagster_takes(hours: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAG_ASSETS_STALE_AFTER_HOURS", hours)
-    assert fresh(load_settings())
+    assert freshness_policy(load_settings())
 
 
 @pytest.mark.parametrize("hours", ["0", "0.001", "1e308", "inf", "nan"])

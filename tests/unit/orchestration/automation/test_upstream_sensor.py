@@ -11,10 +11,10 @@ import pytest
 
 from rag_assets.definitions import defs
 from rag_assets.orchestration.assets.conditions import FOLLOWS_PARTITIONS, FOLLOWS_UPSTREAM
-from rag_assets.orchestration.automation.jobs import INGESTED
+from rag_assets.orchestration.automation.jobs import INGEST_ASSETS
 from rag_assets.orchestration.automation.run_requests import refresh_requests
 from rag_assets.orchestration.partitions import projects
-from rag_assets.orchestration.scope import Pipeline
+from rag_assets.orchestration.scope import PipelineScope
 from tests.support.dagster_homes import SHIPPED
 
 
@@ -117,8 +117,8 @@ def test_what_a_run_does_in_one_go_is_not_followed(followed: Followed) -> None:
 
 def test_what_a_run_over_several_projects_does_in_one_go_is_not_followed(followed: Followed) -> None:
     context = dg.build_sensor_context(instance=followed.instance, definitions=defs)
-    [request] = refresh_requests(context, Pipeline(), {"alpha", "broken"})
-    run = followed.started(*INGESTED, tags=request.tags)
+    [request] = refresh_requests(context, PipelineScope(), {"alpha", "broken"})
+    run = followed.started(*INGEST_ASSETS, tags=request.tags)
     for asset in ("raw_documents", "chunks", "embeddings"):
         followed.updated(asset, "alpha", "broken", run=run)
         assert followed.tick() == {}, asset
@@ -138,8 +138,8 @@ def test_what_the_first_run_of_an_installation_does_in_one_go_is_not_followed(
         followed = Followed(instance)
         assert followed.tick() == {}, "nothing has ever happened"
         context = dg.build_sensor_context(instance=instance, definitions=defs)
-        [request] = refresh_requests(context, Pipeline(), {"alpha", "broken"})
-        run = followed.started(*INGESTED, tags=request.tags)
+        [request] = refresh_requests(context, PipelineScope(), {"alpha", "broken"})
+        run = followed.started(*INGEST_ASSETS, tags=request.tags)
         # All of them before automation looks for the second time.
         for asset in ("raw_documents", "chunks", "embeddings"):
             followed.updated(asset, "alpha", "broken", run=run)

@@ -22,13 +22,13 @@ def test_without_a_pipeline_s_it_follows_the_environment(monkeypatch: pytest.Mon
     postgres = Postgres()
     monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "99")
     assert postgres.settings.chunk_tokens == 99
-    assert postgres.of(DOCS).settings is DOCS
+    assert postgres.with_settings(DOCS).settings is DOCS
 
 
 def test_one_resource_of_two_pipelines_works_for_each_by_its_settings() -> None:
     shared = Counting()
-    docs = shared.of(DOCS)
-    notes = docs.of(NOTES)
+    docs = shared.with_settings(DOCS)
+    notes = docs.with_settings(NOTES)
     assert (docs.settings, notes.settings) == (DOCS, NOTES)
-    assert docs.of(DOCS) is docs is shared
+    assert docs.with_settings(DOCS) is docs is shared
     assert docs._loaded is notes._loaded

@@ -54,7 +54,7 @@ def test_bars_stack_the_parts_of_their_group() -> None:
 
 def test_a_curve_has_a_line_a_name_and_a_dot_a_point_inside_of_its_frame() -> None:
     lines = {"stored": [(1.0, 0.9), (2.0, 0.99)], "asked": [(1.0, 0.8), (2.0, 0.95)]}
-    svg = picture(curve("Recall", "ms", "recall", lines, level=("limit 0.95", 0.95)))
+    svg = picture(curve("Recall", "ms", "recall", lines, limit=("limit 0.95", 0.95)))
     assert len(list(svg.iter(f"{SVG}polyline"))) == 2
     dots = [(float(one.attrib["cx"]), float(one.attrib["cy"])) for one in svg.iter(f"{SVG}circle")]
     assert len(dots) == 4

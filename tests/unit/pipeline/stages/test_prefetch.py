@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from rag_assets.pipeline.progress import report
-from rag_assets.pipeline.stages.prefetch import GRACE_S, prefetch, when_stopped
+from rag_assets.pipeline.progress import report_progress
+from rag_assets.pipeline.stages.prefetch import GRACE_S, on_stop, prefetch
 
 
 class Maker:
@@ -98,7 +98,7 @@ def test_a_maker_whose_user_is_gone_ends_where_it_next_reports_progress() -> Non
         yield 0
         # One item that takes for ever, but says how far it is.
         while True:
-            report("long", 1, None, "pieces")
+            report_progress("long", 1, None, "pieces")
             reported.set()
             time.sleep(0.001)
 
@@ -109,7 +109,7 @@ def test_a_maker_whose_user_is_gone_ends_where_it_next_reports_progress() -> Non
     stream.close()
     assert time.monotonic() - started < GRACE_S / 2
     assert "prefetch" not in {thread.name for thread in threading.enumerate()}
-    report("another", 1, None, "pieces")
+    report_progress("another", 1, None, "pieces")
 
 
 def test_what_the_maker_waits_for_is_told_when_the_user_is_gone() -> None:
@@ -117,7 +117,7 @@ def test_what_the_maker_waits_for_is_told_when_the_user_is_gone() -> None:
 
     def waiting() -> Iterator[int]:
         yield 0
-        with when_stopped(woken.set):
+        with on_stop(woken.set):
             waits.set()
             assert woken.wait(GRACE_S * 2)
         yield 1
@@ -151,6 +151,6 @@ def test_a_maker_that_cannot_be_stopped_is_left_behind(
     assert next(stream) == 0
     assert busy.wait(10)
     stream.close()
-    assert "could not be stopped within 0.1 s" in caplog.text
+    assert "did not stop within 0.1 s" in caplog.text
     over.set()
     assert closed.wait(10), "it lets go as soon as it can"

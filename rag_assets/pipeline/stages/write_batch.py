@@ -1,0 +1,37 @@
+"""The one place that decides which function writes which batch into which table."""
+
+from sqlalchemy import Connection
+
+from rag_assets.db.reports.throughput import record_throughput
+from rag_assets.db.writes import upserts
+from rag_assets.db.writes.rows import WriteCounts
+from rag_assets.pipeline.stages.batches import Batch, ChunkBatch, DocumentBatch, EmbeddingBatch
+
+
+def write_batch(connection: Connection, batch: Batch, run_id: str | None = None) -> WriteCounts:
+    """Write the batch inside the caller's transaction; documents and chunks keep the id of the run.
+
+    Raises the error of a FailedProject.
+    """
+    match batch:
+        case DocumentBatch():
+            written = upserts.write_documents(connection, batch.rows, run_id)
+            written += upserts.write_document_failures(connection, batch.failures)
+            written += upserts.delete_documents(connection, batch.deletions)
+            upserts.write_source_versions(connection, batch.touches)
+            return written
+        case ChunkBatch():
+            return upserts.write_chunks(
+                connection,
+                batch.chunking,
+                batch.documents,
+                run_id,
+                language=batch.language,
+                chunk_tokens=batch.chunk_tokens,
+                overlap_tokens=batch.overlap_tokens,
+            )
+        case EmbeddingBatch():
+            if batch.throughput is not None:
+                record_throughput(connection, *batch.throughput)
+            return upserts.write_embeddings(connection, batch.space_id, batch.rows, batch.faults)
+    raise batch.error
