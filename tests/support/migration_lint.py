@@ -1,4 +1,4 @@
-"""Which tables a migration locks for as long as they are big, read from the very statements that it sends."""
+"""The big tables that a migration locks while it reads or writes all their rows, from the statements that it sends."""
 
 import io
 import re
@@ -17,7 +17,7 @@ _EMPTIED = re.compile(r"TRUNCATE (?:TABLE )?(?P<tables>[\w., ]+)", re.IGNORECASE
 _ALTERED = re.compile(rf"ALTER TABLE {_TABLE}\s+(?P<actions>.*)", re.IGNORECASE | re.DOTALL)
 _INDEXED = re.compile(rf"CREATE (?:UNIQUE )?INDEX (?!CONCURRENTLY)[^;]*?\sON {_TABLE}", re.IGNORECASE | re.DOTALL)
 _REBUILT = re.compile(rf"(?:REINDEX TABLE|VACUUM FULL|CLUSTER|LOCK TABLE|LOCK) (?!CONCURRENTLY){_TABLE}", re.IGNORECASE)
-# Each of these reads or writes the whole table while nobody else may.
+# Actions that read or write the whole table under an exclusive lock.
 _SLOW_ACTION = re.compile(
     r"ALTER COLUMN \S+ (?:SET DATA )?TYPE\b|ALTER COLUMN \S+ SET NOT NULL|SET (?:UN)?LOGGED|SET TABLESPACE|"
     r"ADD (?:CONSTRAINT \S+ )?(?:UNIQUE|PRIMARY KEY|EXCLUDE)\b(?! USING INDEX)|"
@@ -29,7 +29,7 @@ _SLOW_ACTION = re.compile(
 
 
 def locked_tables(statements: Sequence[str]) -> set[str]:
-    """Of the tables that held rows before, those that a statement locks while it reads or writes all of them."""
+    """The tables with rows that a statement locks while it reads or writes all of them."""
     made: set[str] = set()
     locked: set[str] = set()
     for statement in statements:
@@ -52,7 +52,7 @@ def revisions(migrations: Path) -> list[Script]:
 
 
 def statements_of(engine: Engine, migrations: Path, revision: Script) -> list[str]:
-    """What the upgrade to this revision sends to a database that stands at the one before."""
+    """The statements that the upgrade to this revision sends to a database at the revision before."""
     sent: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:

@@ -1,4 +1,4 @@
-"""The model at work."""
+"""Encoding with a real, small model."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def test_vectors_are_those_of_sentence_transformers(tiny: Path) -> None:
     assert not np.allclose(query, found[0], atol=1e-3), "questions and documents have prompts of their own"
 
 
-def test_fewer_dimensions_are_the_first_ones_brought_to_length_1_again(tiny: Path) -> None:
+def test_fewer_dimensions_are_the_first_ones_normalized_again(tiny: Path) -> None:
     texts = ["A short text.", "word " * 40]
     for name in (str(tiny), "sentence-transformers/all-MiniLM-L6-v2"):
         model = find_model(name)
@@ -43,7 +43,7 @@ def test_fewer_dimensions_are_the_first_ones_brought_to_length_1_again(tiny: Pat
         assert cut.encode_query(texts[0]).shape == (16,)
 
 
-def test_prompts_that_are_given_take_the_place_of_the_models_own(tiny: Path) -> None:
+def test_given_prompts_replace_those_of_the_model(tiny: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
     loaded = SentenceTransformer(str(tiny), device="cpu", local_files_only=True)
@@ -55,7 +55,7 @@ def test_prompts_that_are_given_take_the_place_of_the_models_own(tiny: Path) -> 
     np.testing.assert_allclose(given.encode_query(texts[0]), asked[0], atol=1e-5)
 
 
-def test_other_model_is_built_beside_the_old_one_and_takes_over(
+def test_another_model_is_built_beside_the_old_one_and_promoted(
     settings: Settings, engine: Engine, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rag_assets.embedding.encoder import get_space_encoder
@@ -82,7 +82,7 @@ def test_other_model_is_built_beside_the_old_one_and_takes_over(
         ),
     )
     steps.index()
-    # Until the flip the old space answers, by its own model.
+    # Until the promotion the old space is searched, with its own model.
     old = Retriever(engine, encoder=steps.encoder).search("Animal number 7 eats 7 leaves.", k=1)
     assert (old.space, old.hits[0].file_path) == (1, "7.md")
     assert steps.live()["promoted"]
@@ -90,7 +90,7 @@ def test_other_model_is_built_beside_the_old_one_and_takes_over(
         (1, "previous", 384),
         (2, "live", DIMENSIONS),
     ]
-    # By default the model that made the space embeds the question, whatever the settings say.
+    # By default the model of the space embeds the query, not that of the settings.
     monkeypatch.delenv("RAG_ASSETS_MODEL")
     new = Retriever(engine).search("Animal number 7 eats 7 leaves.", k=20)
     assert new.space == 2

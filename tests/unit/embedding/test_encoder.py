@@ -1,4 +1,4 @@
-"""Encoders before any model is loaded."""
+"""Encoders, without loading a model."""
 
 import pytest
 
@@ -17,7 +17,9 @@ from rag_assets.embedding.model import find_model
         ([3, 9], 10, [(0, 1), (1, 2)]),
     ],
 )
-def test_batches_keep_to_the_budget_with_padding(counts: list[int], budget: int, cuts: list[tuple[int, int]]) -> None:
+def test_batches_stay_within_the_budget_including_padding(
+    counts: list[int], budget: int, cuts: list[tuple[int, int]]
+) -> None:
     assert [(cut.start, cut.stop) for cut in token_batches(counts, budget)] == cuts
 
 

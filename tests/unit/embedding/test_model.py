@@ -1,4 +1,4 @@
-"""The facts of a model, read from its files, are those that sentence-transformers works with."""
+"""Properties of a model as read from its files."""
 
 from pathlib import Path
 
@@ -21,13 +21,15 @@ def test_bundled_model_is_the_published_revision() -> None:
     assert find_model(NAME, BUNDLED_MODELS[NAME][1]) == model
 
 
-def test_other_revision_of_the_bundled_model_is_not_the_bundled_one() -> None:
+def test_another_revision_is_not_the_bundled_model() -> None:
     with pytest.raises(ServiceError, match="cannot load the model"):
         find_model(NAME, "0" * 40)
 
 
 @pytest.mark.parametrize("name", ["nobody/has-this", "not a name at all!", "../nowhere", ""])
-def test_model_that_is_nowhere_says_what_to_set(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_model_says_what_to_set(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ServiceError, match="set RAG_ASSETS_MODEL"):
         find_model(name)

@@ -1,4 +1,4 @@
-"""A build beside its users: what it takes of the server, what it tells, and that nobody waits for it."""
+"""An index build: its memory and workers, its progress, and that searches and writes continue meanwhile."""
 
 import threading
 
@@ -11,7 +11,7 @@ from tests.support.indexes import go_live, state
 from tests.support.rows import definition, fill, space_of
 
 
-def test_progress_of_a_build_is_told_in_blocks(engine: Engine) -> None:
+def test_progress_of_a_build_is_reported_in_blocks(engine: Engine) -> None:
     made = space_of(engine, definition("f", dimensions=384, ef_construction=200))
     fill(engine, made, 3_000)
     told: list[tuple[int, int]] = []
@@ -21,7 +21,7 @@ def test_progress_of_a_build_is_told_in_blocks(engine: Engine) -> None:
     assert told == sorted(told)
 
 
-def test_searches_and_writes_go_on_while_the_index_of_the_live_space_is_built(engine: Engine) -> None:
+def test_searches_and_writes_continue_while_the_index_of_the_live_space_is_built(engine: Engine) -> None:
     made = space_of(engine, definition("f", dimensions=384, ef_construction=200))
     fill(engine, made, 2_000)
     go_live(engine, made)
@@ -29,7 +29,7 @@ def test_searches_and_writes_go_on_while_the_index_of_the_live_space_is_built(en
     builder = threading.Thread(target=lambda: outcomes.append(ensure_index(engine, made)))
     rounds = 0
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as user:
-        # A build that locks searches or writes out would last longer than this.
+        # A build that blocks searches or writes would take longer than this.
         user.execute(text("SET lock_timeout = '200ms'"))
         builder.start()
         while builder.is_alive():
@@ -57,7 +57,7 @@ def test_workers_are_as_many_as_the_server_allows_and_none_for_a_few_rows(engine
         assert build_resources.parallel_workers(connection, 10_000, 5) == 2
 
 
-def test_memory_is_at_most_half_of_what_the_machine_has_for_caching(engine: Engine) -> None:
+def test_memory_is_at_most_half_of_effective_cache_size(engine: Engine) -> None:
     with engine.connect() as connection:
         connection.execute(text("SET effective_cache_size = '1GB'"))
         assert [build_resources.memory_limit_mb(connection, wanted) for wanted in (100, 2_048)] == [100, 512]

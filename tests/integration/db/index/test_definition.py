@@ -1,4 +1,4 @@
-"""The statement of an index, exactly, and how PostgreSQL prints what came of it."""
+"""The exact statement of an index, and its definition as PostgreSQL prints it."""
 
 from typing import Any
 
@@ -89,7 +89,7 @@ def test_lists_grow_with_the_rows_and_more_slowly_beyond_a_million() -> None:
 @pytest.mark.parametrize("method", ["hnsw", "ivfflat"])
 @pytest.mark.parametrize("storage", ["vector", "halfvec", "bit"])
 @pytest.mark.parametrize("distance", ["cosine", "l2", "ip"])
-def test_postgresql_prints_the_index_as_we_expect_it(engine: Engine, method: str, storage: str, distance: str) -> None:
+def test_postgresql_prints_the_expected_definition(engine: Engine, method: str, storage: str, distance: str) -> None:
     wanted = definition("f", method=method, storage=storage, distance=distance, m=12, ef_construction=48)
     made = space_of(engine, wanted)
     fill(engine, made, 20)
@@ -101,7 +101,7 @@ def test_postgresql_prints_the_index_as_we_expect_it(engine: Engine, method: str
 
 
 @pytest.mark.parametrize(("storage", "dimensions"), [("vector", 2_000), ("halfvec", 4_000), ("bit", 16_000)])
-def test_each_storage_is_indexed_up_to_its_most_dimensions(engine: Engine, storage: str, dimensions: int) -> None:
+def test_each_storage_is_indexed_up_to_its_maximum_of_dimensions(engine: Engine, storage: str, dimensions: int) -> None:
     made = space_of(engine, definition("f", storage=storage, dimensions=dimensions))
     fill(engine, made, 3)
     assert ensure_index(engine, made) is IndexState.ABSENT

@@ -1,4 +1,4 @@
-"""Each state is told by what the server says, and each way out of it ends in one valid index under its own name."""
+"""Each state is recognized, and its action ends with one valid index under the regular name."""
 
 import pytest
 from sqlalchemy import Engine, text
@@ -19,7 +19,7 @@ HNSW = "hnsw ((embedding::vector(8)) vector_cosine_ops)"
 
 @pytest.fixture(params=[False, True], ids=["building", "live"])
 def space(request: pytest.FixtureRequest, engine: Engine) -> EmbeddingSpace:
-    """A space with a valid index, once with searches to mind and once without."""
+    """A space with a valid index, once live and once building."""
     made = space_of(engine)
     fill(engine, made, 30)
     assert ensure_index(engine, made) is IndexState.ABSENT
@@ -33,9 +33,9 @@ def ends_in_one_valid_index(engine: Engine, space: EmbeddingSpace) -> None:
     assert indexes(engine, space) == [(index_name(space), True)]
 
 
-def test_every_state_has_its_way() -> None:
+def test_every_state_has_an_action() -> None:
     assert set(ACTIONS) == set(IndexState)
-    assert [found for found, way in ACTIONS.items() if way is IndexAction.NOTHING] == [IndexState.VALID]
+    assert [found for found, action in ACTIONS.items() if action is IndexAction.NOTHING] == [IndexState.VALID]
     assert {found for found in IndexState if found.serves} == {
         IndexState.VALID,
         IndexState.BLOATED,
@@ -43,7 +43,7 @@ def test_every_state_has_its_way() -> None:
     }
 
 
-def test_a_valid_index_is_left_alone(engine: Engine, space: EmbeddingSpace) -> None:
+def test_a_valid_index_is_kept(engine: Engine, space: EmbeddingSpace) -> None:
     before = oid(engine, NAME)
     assert ensure_index(engine, space) is IndexState.VALID
     assert oid(engine, NAME) == before
@@ -75,7 +75,7 @@ def test_a_valid_index_is_left_alone(engine: Engine, space: EmbeddingSpace) -> N
         ),
     ],
 )
-def test_an_index_that_is_not_as_wanted_is_told_and_built_anew(
+def test_an_index_that_is_not_valid_is_recognized_and_rebuilt(
     engine: Engine, space: EmbeddingSpace, statements: list[str], found: IndexState
 ) -> None:
     run(engine, *statements)
@@ -84,9 +84,9 @@ def test_an_index_that_is_not_as_wanted_is_told_and_built_anew(
     ends_in_one_valid_index(engine, space)
 
 
-def test_searches_have_the_old_index_until_the_new_one_is_there(engine: Engine) -> None:
+def test_searches_use_the_old_index_until_the_new_one_is_ready(engine: Engine) -> None:
     made = space_of(engine, definition("f", dimensions=256, ef_construction=200))
-    # Enough for the build to be looked at on a fast machine too.
+    # Enough that the build can be observed on a fast machine.
     fill(engine, made, 4_000)
     ensure_index(engine, made)
     go_live(engine, made)
@@ -125,7 +125,7 @@ def test_searches_have_the_old_index_until_the_new_one_is_there(engine: Engine) 
         pytest.param([f"CREATE INDEX {NAME}_ccnew ON rag.embeddings_1 USING {HNSW}"], id="in-a-reindex-of-others"),
     ],
 )
-def test_what_a_crash_left_beside_a_valid_index_is_removed(
+def test_leftovers_of_a_crash_beside_a_valid_index_are_dropped(
     engine: Engine, space: EmbeddingSpace, crash: list[str]
 ) -> None:
     run(engine, *crash)
@@ -135,14 +135,14 @@ def test_what_a_crash_left_beside_a_valid_index_is_removed(
     ends_in_one_valid_index(engine, space)
 
 
-def test_an_index_of_somebody_else_is_nobodys_leftover(engine: Engine, space: EmbeddingSpace) -> None:
+def test_an_index_of_the_user_is_no_leftover(engine: Engine, space: EmbeddingSpace) -> None:
     run(engine, f"CREATE INDEX mine ON rag.embeddings_1 USING {HNSW}", INVALID)
     assert ensure_index(engine, space) is IndexState.INVALID
     assert indexes(engine, space) == [(NAME, True), ("mine", True)]
 
 
 @pytest.mark.parametrize("live", [False, True], ids=["building", "live"])
-def test_an_index_that_is_mostly_dead_entries_is_bloated_and_built_anew(engine: Engine, live: bool) -> None:
+def test_an_index_of_mostly_dead_entries_is_bloated_and_rebuilt(engine: Engine, live: bool) -> None:
     made = space_of(engine, definition("f", dimensions=384, ef_construction=32))
     fill(engine, made, 1_500)
     ensure_index(engine, made)
@@ -171,7 +171,7 @@ def test_a_small_index_is_never_bloated(engine: Engine, space: EmbeddingSpace) -
     assert state(engine, space) is IndexState.VALID
 
 
-def test_an_index_that_finds_less_than_it_did_is_degraded_and_built_anew(engine: Engine, space: EmbeddingSpace) -> None:
+def test_an_index_whose_recall_has_fallen_is_degraded_and_rebuilt(engine: Engine, space: EmbeddingSpace) -> None:
     assert state(engine, space, recall=0.96) is IndexState.VALID
     assert state(engine, space, recall=0.9) is IndexState.DEGRADED
     assert state(engine, space, recall=0.9, thresholds=IndexThresholds(recall=0.85)) is IndexState.VALID
@@ -183,7 +183,7 @@ def test_an_index_that_finds_less_than_it_did_is_degraded_and_built_anew(engine:
     assert list(measured) == []
 
 
-def test_an_index_that_never_found_more_is_not_built_again_and_again(engine: Engine, space: EmbeddingSpace) -> None:
+def test_an_index_whose_recall_was_never_higher_is_not_rebuilt(engine: Engine, space: EmbeddingSpace) -> None:
     before = oid(engine, NAME)
     assert ensure_index(engine, space, IndexBuildOptions(recall=lambda: 0.9)) is IndexState.DEGRADED
     rebuilt = oid(engine, NAME)
@@ -195,13 +195,13 @@ def test_an_index_that_never_found_more_is_not_built_again_and_again(engine: Eng
 
 
 @pytest.mark.parametrize("comment", ["made by hand", "[1]", '{"rows": 0, "bytes": 0}'])
-def test_what_somebody_else_wrote_on_an_index_says_nothing(engine: Engine, space: EmbeddingSpace, comment: str) -> None:
+def test_a_comment_of_the_user_on_an_index_is_ignored(engine: Engine, space: EmbeddingSpace, comment: str) -> None:
     run(engine, f"COMMENT ON INDEX rag.{NAME} IS '{comment}'")
     found = look(engine, space)
     assert (found.state, found.dead_share) == (IndexState.VALID, None)
 
 
-def test_a_valid_index_can_be_built_anew_on_demand(engine: Engine, space: EmbeddingSpace) -> None:
+def test_a_valid_index_can_be_rebuilt_on_demand(engine: Engine, space: EmbeddingSpace) -> None:
     before = oid(engine, NAME)
     assert rebuild_index(engine, space) is IndexState.VALID
     ends_in_one_valid_index(engine, space)
@@ -230,7 +230,7 @@ def test_memory_for_the_graph_grows_with_the_rows_up_to_the_limit() -> None:
     assert sizes == sorted(sizes, reverse=True)
 
 
-def test_memory_for_lists_is_what_pgvector_asks_for(engine: Engine) -> None:
+def test_memory_for_lists_is_what_pgvector_requires(engine: Engine) -> None:
     lists = shape(method="ivfflat", dimensions=384)
     # 100,000 rows: 100 lists of 10,000 samples; a million: 1,000 lists of 50,000.
     assert build_memory_mb(lists, 100_000, 2048) == 64

@@ -1,4 +1,4 @@
-"""Whether an installation can serve: each thing that can be amiss is told, with what to do."""
+"""Health checks: every problem is reported with the next step."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def found(engine: Engine) -> dict[str, tuple[bool, str]]:
     return {check.name: (check.healthy, check.detail) for check in check_health(engine)}
 
 
-def test_a_built_installation_is_well(built: Engine) -> None:
+def test_a_built_installation_is_healthy(built: Engine) -> None:
     checks = found(built)
     assert list(checks) == ["connect", "extension", "schema", "index", "pool"]
     assert all(healthy for healthy, _ in checks.values()), checks
@@ -26,7 +26,7 @@ def test_a_built_installation_is_well(built: Engine) -> None:
     assert "1 of 5 in use, 0 waiting, 0 timed out" in checks["pool"][1]
 
 
-def test_an_installation_before_its_first_ingest_is_well(engine: Engine) -> None:
+def test_an_installation_before_its_first_ingest_is_healthy(engine: Engine) -> None:
     checks = found(engine)
     assert checks["index"] == (True, "no space is live yet: run rag-assets ingest")
 
@@ -46,21 +46,21 @@ def test_an_installation_before_its_first_ingest_is_well(engine: Engine) -> None
         ("UPDATE pg_extension SET extversion = '0.8.1' WHERE extname = 'vector'", "extension", "0.8.4 is needed"),
     ],
 )
-def test_what_is_amiss_is_told_and_the_rest_goes_on(built: Engine, statement: str, name: str, said: str) -> None:
+def test_a_problem_is_reported_and_the_other_checks_run(built: Engine, statement: str, name: str, said: str) -> None:
     change(built, statement)
     checks = found(built)
     assert said in checks[name][1]
     assert {other for other, (healthy, _) in checks.items() if not healthy} == {name}
 
 
-def test_an_empty_database_is_not_well(empty_database: URL) -> None:
+def test_an_empty_database_is_unhealthy(empty_database: URL) -> None:
     engine = make_engine(empty_database)
     checks = found(engine)
     engine.dispose()
     assert {name for name, (healthy, _) in checks.items() if not healthy} == {"extension", "schema", "index"}
 
 
-def test_a_database_that_is_away_is_told_and_nothing_else_looked_at() -> None:
+def test_an_unreachable_database_is_reported_and_nothing_else_is_checked() -> None:
     engine = make_engine(make_url("postgresql+psycopg://nobody@127.0.0.1:1/nowhere"))
     [check] = check_health(engine)
     assert (check.name, check.healthy) == ("connect", False)
@@ -68,7 +68,7 @@ def test_a_database_that_is_away_is_told_and_nothing_else_looked_at() -> None:
     assert "\n" not in check.detail
 
 
-def test_a_pool_that_the_server_cannot_fill_is_told(database: URL) -> None:
+def test_a_pool_larger_than_the_server_allows_is_reported(database: URL) -> None:
     engine = make_engine(database, options=EngineOptions(pool_size=90, pool_overflow=20))
     healthy, detail = found(engine)["pool"]
     engine.dispose()
@@ -76,7 +76,7 @@ def test_a_pool_that_the_server_cannot_fill_is_told(database: URL) -> None:
     assert "lower RAG_ASSETS_POOL_SIZE" in detail
 
 
-def test_a_pool_in_which_clients_waited_in_vain_is_told(database: URL) -> None:
+def test_timeouts_of_the_pool_are_reported(database: URL) -> None:
     engine = make_engine(database, options=EngineOptions(pool_size=1, pool_timeout_s=0.05))
     with engine.connect(), pytest.raises(Exception, match="were in use"):
         engine.connect()
@@ -86,7 +86,7 @@ def test_a_pool_in_which_clients_waited_in_vain_is_told(database: URL) -> None:
     assert "1 timed out" in detail
 
 
-def test_a_direct_address_that_does_not_answer_is_told(database: URL) -> None:
+def test_a_direct_address_that_does_not_answer_is_reported(database: URL) -> None:
     nowhere = make_url("postgresql+psycopg://nobody@127.0.0.1:1/nowhere")
     engine = make_engine(database, options=EngineOptions(direct_url=nowhere))
     checks = found(engine)
@@ -95,7 +95,7 @@ def test_a_direct_address_that_does_not_answer_is_told(database: URL) -> None:
     assert {name for name, (healthy, _) in checks.items() if not healthy} == {"direct"}
 
 
-def test_one_connection_is_enough_to_look(database: URL, tmp_path: Path) -> None:
+def test_the_checks_need_one_connection(database: URL, tmp_path: Path) -> None:
     engine = make_engine(database, options=EngineOptions(pool_size=1, pool_timeout_s=1))
     assert all(healthy for healthy, _ in found(engine).values())
     engine.dispose()

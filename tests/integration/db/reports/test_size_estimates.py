@@ -1,4 +1,4 @@
-"""The room that vectors and their index are said to take is what they take."""
+"""Estimated sizes of vectors and their index are close to the real ones."""
 
 import pytest
 from psycopg import sql
@@ -14,7 +14,7 @@ ROWS = 400
 
 
 @pytest.mark.parametrize("dimensions", [64, 384, 768])
-def test_sizes_are_those_of_the_server(engine: Engine, dimensions: int) -> None:
+def test_estimates_are_close_to_the_servers_sizes(engine: Engine, dimensions: int) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql(
             "CREATE TABLE sized (space_id int NOT NULL, content_hash bytea NOT NULL, embedding vector NOT NULL, "
@@ -25,7 +25,7 @@ def test_sizes_are_those_of_the_server(engine: Engine, dimensions: int) -> None:
             "FROM generate_series(1, %s) d WHERE n > 0 AND d > 0)::vector, 1 FROM generate_series(1, %s) n",
             (dimensions, ROWS),
         )
-    # Maps of free space are left out: some 30 kB a table, however large.
+    # Without free space maps: about 30 kB per table, whatever its size.
     [(size,)] = rows(
         engine,
         "SELECT pg_relation_size(oid) + coalesce(pg_total_relation_size(nullif(reltoastrelid, 0)), 0) "

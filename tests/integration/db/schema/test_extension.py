@@ -1,4 +1,4 @@
-"""pgvector missing, too old, or not allowed: one sentence that says who must do what."""
+"""pgvector is missing, too old, or may not be created: the error says who must do what."""
 
 from collections.abc import Iterator
 from uuid import uuid4
@@ -24,13 +24,13 @@ def plain_role(admin: Engine) -> Iterator[str]:
 
 @pytest.fixture
 def restricted(admin: Engine, empty_database: URL, plain_role: str) -> Iterator[Engine]:
-    """An empty database, as a role that may connect to it and nothing more."""
+    """An empty database, as a role that may only connect to it."""
     engine = make_engine(empty_database.set(username=plain_role, password="secret"))
     yield engine
     engine.dispose()
 
 
-def test_the_extension_is_created_where_it_is_missing(empty_database: URL) -> None:
+def test_a_missing_extension_is_created(empty_database: URL) -> None:
     engine = make_engine(empty_database)
     with engine.begin() as connection:
         assert pgvector_version(connection) is None
@@ -40,7 +40,7 @@ def test_the_extension_is_created_where_it_is_missing(empty_database: URL) -> No
     engine.dispose()
 
 
-def test_a_role_without_rights_is_told_what_an_administrator_must_run(
+def test_the_error_for_a_role_without_rights_has_the_statement_for_an_administrator(
     restricted: Engine, plain_role: str, empty_database: URL
 ) -> None:
     with pytest.raises(ServiceError) as raised:
@@ -68,7 +68,9 @@ def test_a_plain_owner_of_a_database_can_use_the_extension_that_an_administrator
 
 
 @pytest.mark.parametrize("version", ["0.8.3", "0.5.1"])
-def test_a_version_before_0_8_4_is_refused_with_the_statement_that_mends_it(empty_database: URL, version: str) -> None:
+def test_a_version_before_0_8_4_is_rejected_with_the_statement_that_updates_it(
+    empty_database: URL, version: str
+) -> None:
     engine = make_engine(empty_database)
     with engine.begin() as connection:
         connection.execute(text("CREATE EXTENSION vector"))
@@ -90,8 +92,8 @@ def test_a_newer_version_is_accepted(empty_database: URL, version: str) -> None:
     engine.dispose()
 
 
-def test_a_server_without_pgvector_is_told_what_to_install(empty_database: URL) -> None:
-    # Since PostgreSQL 18 the folder of extensions can be set: here to one that holds none.
+def test_the_error_for_a_server_without_pgvector_says_what_to_install(empty_database: URL) -> None:
+    # Since PostgreSQL 18 the folder of extensions is a setting: here it is an empty folder.
     engine = create_engine(empty_database, connect_args={"options": "-c extension_control_path=/nowhere"})
     with engine.begin() as connection, pytest.raises(ServiceError, match="has no pgvector") as raised:
         ensure_pgvector(connection)

@@ -1,4 +1,4 @@
-"""What others have built on the view of the live space survives a flip, or is said to be in its way."""
+"""Privileges and views on rag.live_chunks survive a promotion, or the error names the views that prevent it."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ GRANTED = (
 
 @pytest.fixture
 def reader(engine: Engine) -> Iterator[str]:
-    """A role that others use, with a name that must be quoted."""
+    """Another role, with a name that must be quoted."""
     role = '"view ""reader"""'
     execute(engine, f"CREATE ROLE {role}")
     yield role
@@ -37,7 +37,7 @@ def flip(engine: Engine, space: EmbeddingSpace) -> None:
         assert set_live_space(connection, space)
 
 
-def test_what_was_granted_on_the_view_stays(engine: Engine, reader: str) -> None:
+def test_privileges_on_the_view_are_kept(engine: Engine, reader: str) -> None:
     flip(engine, space_of(engine, definition("f2", dimensions=2)))
     execute(
         engine,
@@ -51,7 +51,7 @@ def test_what_was_granted_on_the_view_stays(engine: Engine, reader: str) -> None
     assert rows(engine, GRANTED) == granted
 
 
-def test_a_view_of_ones_own_follows_to_vectors_of_the_same_type(engine: Engine) -> None:
+def test_a_dependent_view_shows_new_vectors_of_the_same_type(engine: Engine) -> None:
     flip(engine, space_of(engine, definition("f2", dimensions=2)))
     execute(engine, "CREATE VIEW mine AS SELECT id, content, embedding FROM rag.live_chunks")
     other = space_of(engine, definition("again", dimensions=2, chunking="c2"))
@@ -61,7 +61,7 @@ def test_a_view_of_ones_own_follows_to_vectors_of_the_same_type(engine: Engine) 
     assert rows(engine, "SELECT count(*) FROM mine") == [(0,)]
 
 
-def test_a_view_of_ones_own_is_named_where_it_stops_a_flip_and_the_old_space_serves_on(engine: Engine) -> None:
+def test_a_dependent_view_that_prevents_a_promotion_is_named_and_the_old_space_stays_live(engine: Engine) -> None:
     old, new = space_of(engine, definition("f2", dimensions=2)), space_of(engine, definition("f3", dimensions=3))
     flip(engine, old)
     execute(engine, "CREATE VIEW mine AS SELECT id, content, embedding FROM rag.live_chunks")

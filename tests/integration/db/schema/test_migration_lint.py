@@ -1,4 +1,4 @@
-"""No migration locks a big table without saying so."""
+"""Every migration that locks a big table declares it in LOCKS."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from rag_assets.db.schema import migrations as schema
 from tests.support.migration_lint import locked_tables, revisions, undeclared
 
 
-def test_each_migration_says_which_tables_it_locks(empty_database: URL) -> None:
+def test_each_migration_declares_the_tables_that_it_locks(empty_database: URL) -> None:
     engine = make_engine(empty_database)
     shipped = revisions(schema.migrations_dir())
     assert len(shipped) >= 10
@@ -43,7 +43,7 @@ def test_each_migration_says_which_tables_it_locks(empty_database: URL) -> None:
         "CREATE TABLE rag.other (id INTEGER);\nCREATE INDEX ix ON rag.documents (title)",
     ],
 )
-def test_a_statement_that_locks_a_big_table_is_found(statement: str) -> None:
+def test_a_statement_that_locks_a_big_table_is_reported(statement: str) -> None:
     assert locked_tables(statement.split(";")) == {"documents"}
 
 
@@ -68,7 +68,7 @@ def test_a_statement_that_locks_a_big_table_is_found(statement: str) -> None:
         "UPDATE rag.alembic_version SET version_num='0002'",
     ],
 )
-def test_a_statement_that_is_done_at_once_is_not(statement: str) -> None:
+def test_a_statement_that_takes_no_time_is_not_reported(statement: str) -> None:
     assert locked_tables(statement.split(";")) == set()
 
 
@@ -101,7 +101,7 @@ def downgrade():
         ("LOCKS = {'documents': 'two B-trees', 'projects': 'out of date'}", {"projects"}),
     ],
 )
-def test_a_migration_that_locks_must_say_why_of_each_table(
+def test_a_migration_must_give_a_reason_for_each_locked_table(
     engine: Engine, tmp_path: Path, locks: str, found: set[str]
 ) -> None:
     migrations = tmp_path / "migrations"

@@ -1,4 +1,4 @@
-"""The schema up, down and up again, on tables that hold rows, and beside what the pipeline makes at run time."""
+"""Upgrades and downgrades of the schema, on tables with rows and beside tables created at run time."""
 
 import subprocess
 import sys
@@ -49,11 +49,11 @@ def empty(empty_database: URL) -> Engine:
     return make_engine(empty_database)
 
 
-def test_the_head_known_by_file_name_is_alembics_own() -> None:
+def test_the_head_by_file_name_is_that_of_alembic() -> None:
     assert [migrations.head_revision()] == ScriptDirectory(str(migrations.migrations_dir())).get_heads()
 
 
-def test_an_empty_database_comes_up_and_equals_the_models(empty: Engine) -> None:
+def test_an_upgraded_empty_database_equals_the_models(empty: Engine) -> None:
     assert migrations.current_revision(empty) is None
     migrations.upgrade(empty)
     assert migrations.current_revision(empty) == migrations.head_revision()
@@ -68,7 +68,7 @@ def test_models_and_database_are_equal_beside_partition_index_probe_and_view(bui
     assert "No new upgrade operations" in migrations.check(built)
 
 
-def test_a_difference_between_models_and_database_is_an_error_that_shows_it(engine: Engine) -> None:
+def test_a_difference_between_models_and_database_is_an_error_that_names_it(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE rag.documents ADD COLUMN extra text")
     with pytest.raises(UsageError, match="extra"):
@@ -115,7 +115,7 @@ def test_each_step_down_and_up_again_works_on_tables_with_rows(built: Engine) ->
     [(documents, chunks)] = rows(built, counted)
     everything = tables(built)
     migrations.downgrade(built, "0002")
-    # Nothing of the spaces is left: a probe that stayed would pass for one of the next space with this number.
+    # Nothing of the spaces is left: the next space with this id would use a remaining probe.
     assert tables(built) == TABLES_AT["0002"]
     assert inspect(built).get_view_names("rag") == []
     assert rows(built, counted) == [(documents, chunks)]
@@ -133,7 +133,7 @@ def test_each_step_down_and_up_again_works_on_tables_with_rows(built: Engine) ->
 
 
 def fill_application(engine: Engine) -> None:
-    """One row or more in each table of the application, all pointing to one another."""
+    """At least one row in each table of the application, with references between them."""
     ada = SyncUsers(engine).create("ada@example.org").id
     SyncSessions(engine).create(ada)
     chef = SyncSpecializations(engine).create("chef").id
@@ -163,7 +163,7 @@ def test_each_step_of_the_application_goes_down_and_up_again_on_tables_with_rows
         ("0005", set()),
     ):
         migrations.downgrade(engine, revision)
-        # The step takes its own tables, and not a row of the others.
+        # A downgrade drops its own tables and deletes no row of others.
         assert counts() == {name: before[name] for name in left}
     migrations.upgrade(engine)
     assert counts() == dict.fromkeys(APPLICATION, 0)
@@ -171,7 +171,7 @@ def test_each_step_of_the_application_goes_down_and_up_again_on_tables_with_rows
     assert rows(engine, "SELECT name FROM rag.projects") == [("park",)]
 
 
-def test_spaces_that_older_versions_cannot_index_step_down_to_those_that_they_can(engine: Engine) -> None:
+def test_a_downgrade_changes_spaces_to_what_older_versions_can_index(engine: Engine) -> None:
     wanted = {
         "short": {"storage": "bit", "dimensions": 8},
         "middle": {"storage": "bit", "dimensions": 3_000},
@@ -192,7 +192,7 @@ def test_spaces_that_older_versions_cannot_index_step_down_to_those_that_they_ca
     assert "No new upgrade operations" in migrations.check(engine)
 
 
-def test_versions_that_compare_spaces_by_one_value_find_each_of_its_own(engine: Engine) -> None:
+def test_a_downgrade_gives_each_space_an_embedder_of_its_own(engine: Engine) -> None:
     for fingerprint in ("one", "other"):
         space_of(engine, definition(fingerprint))
     migrations.downgrade(engine, "0016")
@@ -214,7 +214,7 @@ def test_spaces_of_registered_tables_are_dropped_for_versions_that_do_not_know_t
     assert "No new upgrade operations" in migrations.check(engine)
 
 
-def test_a_run_after_a_downgrade_and_upgrade_makes_everything_anew(built: Engine) -> None:
+def test_a_run_after_a_downgrade_and_upgrade_rebuilds_everything(built: Engine) -> None:
     migrations.downgrade(built, "0001")
     migrations.upgrade(built)
     import dagster as dg
@@ -223,13 +223,13 @@ def test_a_run_after_a_downgrade_and_upgrade_makes_everything_anew(built: Engine
     from tests.support.corpus import PROJECTS
 
     dg.DagsterInstance.get().add_dynamic_partitions(str(projects.name), list(PROJECTS))
-    # The sources of the built installation are where they were; nothing needs to be read again.
+    # The sources of the built installation have not changed: nothing is read again.
     result = run(keys=PROJECTS)
     assert result.success
     assert red(look()) == set()
 
 
-def test_two_processes_may_upgrade_one_database_at_once(empty: Engine, empty_database: URL) -> None:
+def test_two_processes_can_upgrade_one_database_at_once(empty: Engine, empty_database: URL) -> None:
     code = (
         "import sys; from sqlalchemy import make_url; from rag_assets.db.connections.engines import make_engine; "
         "from rag_assets.db.schema import migrations; migrations.upgrade(make_engine(make_url(sys.argv[1])))"

@@ -1,4 +1,4 @@
-"""Spaces: one a definition, vectors that are taken over, and the one pointer that flips."""
+"""Spaces: one per definition, with a partition each, and the promotion of one per kind."""
 
 import threading
 from typing import Any
@@ -38,7 +38,7 @@ def test_two_definitions_are_two_spaces(engine: Engine) -> None:
     assert space_of(engine).id != space_of(engine, definition("f2", dimensions=4)).id
 
 
-def test_several_makers_of_one_space_make_one(engine: Engine) -> None:
+def test_concurrent_creation_of_one_space_creates_one(engine: Engine) -> None:
     made: list[int] = []
     makers = [threading.Thread(target=lambda: made.append(space_of(engine).id)) for _ in range(4)]
     for maker in makers:
@@ -49,7 +49,7 @@ def test_several_makers_of_one_space_make_one(engine: Engine) -> None:
     assert len(set(made)) == 1
 
 
-def test_a_space_is_not_there_when_its_transaction_was_rolled_back(engine: Engine) -> None:
+def test_a_rolled_back_transaction_creates_no_space(engine: Engine) -> None:
     with engine.connect() as connection:
         ensure_space(connection, DEFINITION)
         connection.rollback()
@@ -88,7 +88,7 @@ def _serve(connection: Connection, space: EmbeddingSpace, texts: list[str], vect
     write_embeddings(connection, space.id, embedded)
 
 
-def test_the_view_follows_the_pointer_to_another_dimension_and_chunking(engine: Engine) -> None:
+def test_the_view_shows_the_promoted_space_with_other_dimensions_and_chunking(engine: Engine) -> None:
     small = space_of(engine, definition("f2", dimensions=2))
     large = space_of(engine, definition("f3", dimensions=3, chunking="c2", storage="halfvec"))
     with engine.begin() as connection:
@@ -98,7 +98,7 @@ def test_the_view_follows_the_pointer_to_another_dimension_and_chunking(engine: 
     assert rows(engine, SHOWN) == [("one ", 2), ("two", 2)]
     with engine.begin() as connection:
         _serve(connection, large, ["one two"], [[1, 0, 0]])
-    # What is built beside does not show yet.
+    # The view does not show the space that is being built.
     assert rows(engine, SHOWN) == [("one ", 2), ("two", 2)]
     with engine.begin() as connection:
         assert set_live_space(connection, large)
@@ -109,7 +109,7 @@ def test_the_view_follows_the_pointer_to_another_dimension_and_chunking(engine: 
     ]
 
 
-def test_going_back_is_the_same_flip(engine: Engine) -> None:
+def test_a_rollback_promotes_the_previous_space(engine: Engine) -> None:
     first, second = space_of(engine), space_of(engine, definition("f2"))
     for space in (first, second, first):
         with engine.begin() as connection:
@@ -118,7 +118,7 @@ def test_going_back_is_the_same_flip(engine: Engine) -> None:
     assert rows(engine, STATUS) == [(first.id, "live"), (second.id, "previous")]
 
 
-def test_promoting_the_live_space_makes_a_lost_view_anew(engine: Engine) -> None:
+def test_promoting_the_live_space_creates_a_lost_view_again(engine: Engine) -> None:
     space = space_of(engine)
     with engine.begin() as connection:
         set_live_space(connection, space)
@@ -128,14 +128,14 @@ def test_promoting_the_live_space_makes_a_lost_view_anew(engine: Engine) -> None
     assert inspect(engine).get_view_names("rag") == ["live_chunks"]
 
 
-def test_the_database_itself_allows_one_live_space_of_a_kind(engine: Engine) -> None:
+def test_the_database_allows_one_live_space_per_kind(engine: Engine) -> None:
     space_of(engine)
     space_of(engine, definition("f2"))
     with pytest.raises(DBAPIError, match="uq_embedding_spaces_live"), engine.begin() as connection:
         connection.execute(text("UPDATE rag.embedding_spaces SET status = 'live'"))
 
 
-def test_a_flip_that_is_rolled_back_changes_neither_pointer_nor_view(engine: Engine) -> None:
+def test_a_rolled_back_promotion_changes_neither_the_live_space_nor_the_view(engine: Engine) -> None:
     first, second = space_of(engine), space_of(engine, definition("f2", chunking="c2"))
     with engine.begin() as connection:
         _serve(connection, first, ["one "], [[1] * 8])
@@ -148,7 +148,7 @@ def test_a_flip_that_is_rolled_back_changes_neither_pointer_nor_view(engine: Eng
     assert rows(engine, STATUS) == [(first.id, "live"), (second.id, "building")]
 
 
-def test_retired_spaces_go_with_partition_probe_and_failures(engine: Engine) -> None:
+def test_retired_spaces_are_dropped_with_partition_probe_and_failures(engine: Engine) -> None:
     first, second = space_of(engine), space_of(engine, definition("f2"))
     fill(engine, first, 5)
     with engine.begin() as connection:
@@ -165,13 +165,13 @@ def test_retired_spaces_go_with_partition_probe_and_failures(engine: Engine) -> 
     assert rows(engine, STATUS) == [(second.id, "live")]
 
 
-def test_the_live_space_is_maintained_beside_the_wanted_one_and_after_the_flip(engine: Engine) -> None:
+def test_the_live_space_is_maintained_beside_the_wanted_one_and_after_its_promotion(engine: Engine) -> None:
     old, wanted = DEFINITION, definition("f2")
     with engine.begin() as connection:
         set_live_space(connection, ensure_space(connection, old))
         assert [space.fingerprint for space in spaces_to_maintain(connection, wanted)] == ["f2", "f1"]
         set_live_space(connection, ensure_space(connection, wanted))
-        # So that it can serve again at once.
+        # So that a rollback needs no work.
         assert [space.fingerprint for space in spaces_to_maintain(connection, wanted)] == ["f2", "f1"]
 
 
@@ -188,7 +188,7 @@ def test_a_retired_space_that_is_wanted_again_is_built_again(engine: Engine) -> 
         assert count_vectors(connection, again) == 3
 
 
-def test_a_partition_that_was_dropped_by_hand_is_made_again(engine: Engine) -> None:
+def test_a_dropped_partition_is_created_again(engine: Engine) -> None:
     space = space_of(engine)
     with engine.begin() as connection:
         connection.execute(text(f"DROP TABLE rag.embeddings_{space.id}"))
@@ -208,5 +208,5 @@ def test_a_partition_that_was_dropped_by_hand_is_made_again(engine: Engine) -> N
         (None, False),
     ],
 )
-def test_what_is_made_at_run_time_is_known_by_its_name(table: str | None, ours: bool) -> None:
+def test_tables_created_at_run_time_are_recognized_by_name(table: str | None, ours: bool) -> None:
     assert is_runtime_object(table) is ours

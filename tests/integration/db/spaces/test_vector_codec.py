@@ -1,4 +1,4 @@
-"""Vectors in binary form are what the server reads, one or many."""
+"""The server reads packed vectors, one or several, as the same numbers."""
 
 import numpy as np
 from sqlalchemy import Engine, text

@@ -1,4 +1,4 @@
-"""What nothing points to any more goes; all that something points to stays."""
+"""Pruning deletes what nothing refers to any more, and nothing else."""
 
 from sqlalchemy import Engine, text
 
@@ -20,7 +20,7 @@ def test_a_space_without_orphans_loses_nothing(engine: Engine) -> None:
     assert rows(engine, "SELECT count(*) FROM rag.embeddings") == [(20,)]
 
 
-def test_vectors_go_with_the_last_chunk_that_has_their_text(engine: Engine) -> None:
+def test_a_vector_is_deleted_with_the_last_chunk_of_its_text(engine: Engine) -> None:
     space = space_of(engine)
     first, second = document("a.md", "shared own"), document("b.md", "shared")
     with engine.begin() as connection:
@@ -45,7 +45,7 @@ def test_vectors_go_with_the_last_chunk_that_has_their_text(engine: Engine) -> N
     assert prune_space(engine, space) == 0
 
 
-def test_failures_of_texts_that_are_gone_go_too(engine: Engine) -> None:
+def test_failures_of_deleted_texts_are_deleted(engine: Engine) -> None:
     space = space_of(engine)
     fill(engine, space, 1)
     with engine.begin() as connection:
@@ -58,7 +58,7 @@ def test_failures_of_texts_that_are_gone_go_too(engine: Engine) -> None:
     assert rows(engine, "SELECT error FROM rag.embedding_failures") == [("kept",)]
 
 
-def test_chunks_stay_as_long_as_a_space_of_their_chunking_is_in_use(engine: Engine) -> None:
+def test_chunks_are_kept_while_a_space_of_their_chunking_is_in_use(engine: Engine) -> None:
     old, new = space_of(engine), space_of(engine, definition("f2", chunking="c2"))
     row = document()
     for chunking in ("c1", "c2"):
@@ -82,7 +82,7 @@ def test_chunks_stay_as_long_as_a_space_of_their_chunking_is_in_use(engine: Engi
     assert rows(engine, "SELECT chunking FROM rag.document_chunkings") == [("c2",)]
 
 
-def test_of_the_questions_asked_the_newest_are_kept(engine: Engine) -> None:
+def test_the_newest_query_vectors_are_kept(engine: Engine) -> None:
     space = space_of(engine)
     kept = pruning.KEPT_QUERIES
     with engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""The writers: counts, ids that stay, and rows that change under them."""
+"""The writers: counts, stable ids, and concurrent changes."""
 
 import threading
 from uuid import uuid4
@@ -74,7 +74,7 @@ def test_a_document_written_again_is_updated_and_no_longer_failed(engine: Engine
     with engine.begin() as connection:
         assert write_document_failures(connection, [failure]).failed == 1
     state = "SELECT content, status, error, hash FROM rag.documents"
-    # What was known of it stays, beside the reason.
+    # The old content stays, with the reason.
     assert rows(engine, state) == [("one two", "failed", "is broken", "h")]
     with engine.begin() as connection:
         written = write_documents(connection, [document(content="three")])
@@ -82,7 +82,7 @@ def test_a_document_written_again_is_updated_and_no_longer_failed(engine: Engine
     assert rows(engine, state)[0][:3] == ("three", "ok", None)
 
 
-def test_a_document_that_never_could_be_read_has_a_row_with_its_reason(engine: Engine) -> None:
+def test_a_document_that_was_never_read_has_a_row_with_the_reason(engine: Engine) -> None:
     row = document()
     with engine.begin() as connection:
         write_document_failures(
@@ -94,7 +94,7 @@ def test_a_document_that_never_could_be_read_has_a_row_with_its_reason(engine: E
     ]
 
 
-def test_touching_changes_the_version_alone(engine: Engine) -> None:
+def test_a_new_source_version_changes_nothing_else(engine: Engine) -> None:
     row = document()
     with engine.begin() as connection:
         write_documents(connection, [row])
@@ -106,7 +106,7 @@ def test_touching_changes_the_version_alone(engine: Engine) -> None:
     assert before
 
 
-def test_deleting_documents_takes_their_chunks_along(engine: Engine) -> None:
+def test_deleting_documents_deletes_their_chunks(engine: Engine) -> None:
     row = document()
     with engine.begin() as connection:
         add_document(connection, row)
@@ -117,7 +117,7 @@ def test_deleting_documents_takes_their_chunks_along(engine: Engine) -> None:
     assert rows(engine, "SELECT document_id FROM rag.document_chunkings") == []
 
 
-def test_writing_nothing_is_nothing(engine: Engine) -> None:
+def test_writing_no_rows_changes_nothing(engine: Engine) -> None:
     with engine.begin() as connection:
         written = write_documents(connection, [])
         written += write_document_failures(connection, [])
@@ -138,7 +138,7 @@ def test_chunks_are_counted_as_inserted_updated_deleted_and_unchanged(engine: En
         written = write_chunks(connection, "c1", [chunked(row, ["one ", "two ", "three ", "four"])])
     assert (written.inserted, written.updated, written.deleted, written.unchanged) == (0, 0, 0, 4)
     with engine.begin() as connection:
-        # `two` goes, `three` and `four` move, `five` is new.
+        # `two` is deleted, `three` and `four` move, `five` is new.
         written = write_chunks(connection, "c1", [chunked(row, ["one ", "three ", "four", "five"])])
     assert (written.inserted, written.updated, written.deleted, written.unchanged) == (1, 2, 1, 1)
     assert rows(engine, CHUNKS) == [
@@ -174,7 +174,7 @@ def test_chunks_in_reverse_order_keep_their_ids_and_swap_their_places(engine: En
     assert (written.updated, written.unchanged, written.inserted) == (2, 1, 0)
 
 
-def test_another_chunking_of_a_document_stands_beside_the_first(engine: Engine) -> None:
+def test_a_document_can_have_two_chunkings(engine: Engine) -> None:
     row = document()
     with engine.begin() as connection:
         add_document(connection, row)
@@ -188,7 +188,7 @@ def test_another_chunking_of_a_document_stands_beside_the_first(engine: Engine) 
     ]
 
 
-def test_chunks_of_a_document_that_is_gone_are_left_out(engine: Engine) -> None:
+def test_chunks_of_a_deleted_document_are_not_written(engine: Engine) -> None:
     row, other = document(), document("b.md", "three")
     with engine.begin() as connection:
         add_document(connection, other)
@@ -197,7 +197,7 @@ def test_chunks_of_a_document_that_is_gone_are_left_out(engine: Engine) -> None:
     assert rows(engine, "SELECT chunk_text FROM rag.document_chunks") == [("three",)]
 
 
-def test_a_document_that_is_being_deleted_while_its_chunks_are_written_is_waited_for(engine: Engine) -> None:
+def test_writing_chunks_waits_for_a_running_deletion_of_the_document(engine: Engine) -> None:
     row, other = document(), document("b.md", "three")
     with engine.begin() as connection:
         write_documents(connection, [row, other])
@@ -236,7 +236,7 @@ def test_vectors_are_stored_once_and_exactly(engine: Engine) -> None:
         assert (np.array([float(part) for part in vector.strip("[]").split(",")], dtype=np.float32) == expected).all()
 
 
-def test_a_text_that_failed_is_set_aside_until_it_has_a_vector(engine: Engine) -> None:
+def test_a_failure_is_recorded_until_the_text_has_a_vector(engine: Engine) -> None:
     space = space_of(engine)
     hash_ = content_hash("odd")
     reasons = "SELECT content_hash, error FROM rag.embedding_failures"
@@ -249,7 +249,7 @@ def test_a_text_that_failed_is_set_aside_until_it_has_a_vector(engine: Engine) -
     assert rows(engine, reasons) == []
 
 
-def test_two_writers_of_the_same_texts_do_not_clash(engine: Engine) -> None:
+def test_two_writers_of_the_same_texts_do_not_conflict(engine: Engine) -> None:
     space = space_of(engine)
     batch = [EmbeddingRow(content_hash(f"t{i}"), vector) for i, vector in enumerate(unit_vectors(50, 8))]
     inserted: list[int] = []
@@ -267,7 +267,7 @@ def test_two_writers_of_the_same_texts_do_not_clash(engine: Engine) -> None:
     assert len(inserted) == 3
 
 
-def test_a_write_that_fails_half_way_leaves_nothing(engine: Engine) -> None:
+def test_a_failed_write_leaves_nothing(engine: Engine) -> None:
     rest = document("b.md", project_id=derive_project_id("unknown"))
     with pytest.raises(IntegrityError, match="foreign key"), engine.begin() as connection:
         write_documents(connection, [document(), rest])

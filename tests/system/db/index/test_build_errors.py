@@ -1,4 +1,4 @@
-"""Whatever befalls a build, one valid index is what it ends in: of the same call, or at the latest of the next one."""
+"""Errors of an index build: the same call, or at the latest the next one, ends with one valid index."""
 
 import os
 import resource
@@ -42,7 +42,7 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def space(engine: Engine) -> EmbeddingSpace:
-    """A live space whose index takes about a second to build, and is not there yet."""
+    """A live space without its index, which takes about a second to build."""
     return slow_space(engine)
 
 
@@ -54,7 +54,7 @@ def slow_space(engine: Engine) -> EmbeddingSpace:
 
 
 class Builder:
-    """A build in a thread of its own, and what came of it."""
+    """A build in a thread of its own, and its outcome."""
 
     def __init__(self, engine: Engine, space: EmbeddingSpace, building: IndexBuildOptions | None = None) -> None:
         self.outcome: Any = None
@@ -78,7 +78,7 @@ class Builder:
 
 
 def backend(engine: Engine, other_than: int | None = None, phase: str = MIDDLE) -> int:
-    """The backend that is in the middle of building, as soon as there is one."""
+    """Wait for the backend that is building, and return its process id."""
     end = time.monotonic() + 60
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         while time.monotonic() < end:
@@ -99,20 +99,18 @@ def ends_in_one_valid_index(engine: Engine, space: EmbeddingSpace) -> None:
 
 
 @pytest.mark.parametrize("fault", [CANCEL, TERMINATE], ids=["statement-cancelled", "backend-killed"])
-def test_a_build_that_is_broken_off_is_begun_anew_by_itself(engine: Engine, space: EmbeddingSpace, fault: str) -> None:
+def test_an_interrupted_build_is_retried(engine: Engine, space: EmbeddingSpace, fault: str) -> None:
     with Builder(engine, space) as builder:
         signalled(engine, fault, backend(engine))
     assert builder.outcome is IndexState.ABSENT
     ends_in_one_valid_index(engine, space)
 
 
-def test_a_build_that_is_cancelled_again_and_again_says_so_and_leaves_nothing(
-    engine: Engine, space: EmbeddingSpace
-) -> None:
+def test_a_repeatedly_cancelled_build_is_an_error_and_leaves_nothing(engine: Engine, space: EmbeddingSpace) -> None:
     with Builder(engine, space) as builder:
         last = None
         for _ in range(3):
-            # A cancelled backend ends its session with the build, so each try has another one.
+            # A cancelled backend ends its session, so that each attempt has another backend.
             last = backend(engine, other_than=last)
             signalled(engine, CANCEL, last)
     assert isinstance(builder.outcome, ServiceError)
@@ -122,9 +120,7 @@ def test_a_build_that_is_cancelled_again_and_again_says_so_and_leaves_nothing(
     ends_in_one_valid_index(engine, space)
 
 
-def test_a_build_that_is_ended_with_its_run_is_cancelled_and_leaves_nothing(
-    engine: Engine, space: EmbeddingSpace
-) -> None:
+def test_a_build_is_cancelled_with_its_run_and_leaves_nothing(engine: Engine, space: EmbeddingSpace) -> None:
     with pytest.raises(Interrupted), interrupted(lambda: backend(engine)):
         ensure_index(engine, space, IndexBuildOptions(wait_s=60))
     assert rows(engine, "SELECT pid FROM pg_stat_progress_create_index") == []
@@ -148,12 +144,10 @@ CLIENT = (
 )
 
 
-def test_after_a_client_was_killed_in_the_middle_there_is_one_valid_index(
-    engine: Engine, space: EmbeddingSpace, database: URL
-) -> None:
+def test_after_a_killed_client_there_is_one_valid_index(engine: Engine, space: EmbeddingSpace, database: URL) -> None:
     with killed_client(engine, database) as pid:
         assert state(engine, space) is IndexState.BUILDING
-    # Its backend may have noticed that nobody waits for it, be at work still, or have come to its end.
+    # Its backend may have noticed that the client is gone, be building still, or have finished.
     ensure_index(engine, space, IndexBuildOptions(wait_s=60))
     ends_in_one_valid_index(engine, space)
     assert rows(engine, "SELECT pid FROM pg_stat_activity WHERE pid = :pid", pid=pid) == []
@@ -163,7 +157,7 @@ def test_a_backend_whose_client_was_killed_ends_soon_and_the_next_build_removes_
     engine: Engine, space: EmbeddingSpace, database: URL
 ) -> None:
     with engine.connect() as writer:
-        # A transaction that wrote to the table keeps the build from ever coming to its end.
+        # An open transaction that wrote to the table keeps the build from finishing.
         writer.execute(text("DELETE FROM rag.embeddings_1 WHERE false"))
         with killed_client(engine, database, "%") as pid:
             assert state(engine, space) is IndexState.BUILDING
@@ -179,7 +173,7 @@ def test_a_backend_whose_client_was_killed_ends_soon_and_the_next_build_removes_
 
 @contextmanager
 def killed_client(engine: Engine, database: URL, phase: str = MIDDLE) -> Iterator[int]:
-    """Another process builds, and is killed -9 at the end of the block."""
+    """Another process that builds, killed with SIGKILL at the end of the block."""
     url = database.render_as_string(hide_password=False)
     client = subprocess.Popen([sys.executable, "-c", CLIENT, url], stderr=subprocess.PIPE)
     try:
@@ -189,7 +183,7 @@ def killed_client(engine: Engine, database: URL, phase: str = MIDDLE) -> Iterato
         client.communicate()
 
 
-def test_a_backend_that_goes_on_for_too_long_is_named(engine: Engine, space: EmbeddingSpace, database: URL) -> None:
+def test_a_backend_that_builds_for_too_long_is_named(engine: Engine, space: EmbeddingSpace, database: URL) -> None:
     with waiting_build(engine, space, database) as pid:
         assert state(engine, space) is IndexState.BUILDING
         with pytest.raises(ServiceError, match=f"backend {pid} has been building .* for more than 0.5 s.*pg_terminate"):
@@ -199,7 +193,7 @@ def test_a_backend_that_goes_on_for_too_long_is_named(engine: Engine, space: Emb
 
 @contextmanager
 def waiting_build(engine: Engine, space: EmbeddingSpace, database: URL) -> Iterator[int]:
-    """Somebody else's concurrent build, which waits for a transaction that wrote; with that, both end."""
+    """A concurrent build of another session, which waits for a writing transaction; both end with the block."""
     url = database.set(drivername="postgresql").render_as_string(hide_password=False)
     statement = create_index(space, "embeddings_1", index_name(space), rows=0, concurrently=True)
     with engine.connect() as writer, psycopg.connect(url, autocommit=True) as other:
@@ -229,10 +223,8 @@ def test_of_two_builders_at_once_the_second_finds_the_work_done(engine: Engine, 
     assert indexes(engine, made) == [(index_name(made), True)]
 
 
-def test_whoever_waits_for_the_builder_is_nothing_that_the_builder_waits_for(
-    engine: Engine, space: EmbeddingSpace
-) -> None:
-    # One that waits for a lock in a statement has a snapshot, and a concurrent build waits for those: a deadlock.
+def test_a_session_that_waits_for_the_builder_does_not_block_it(engine: Engine, space: EmbeddingSpace) -> None:
+    # A statement that waits for a lock holds a snapshot, and a concurrent build waits for snapshots: a deadlock.
     with Builder(engine, space), Builder(engine, space):
         pid = backend(engine)
         time.sleep(0.5)
@@ -242,13 +234,13 @@ def test_whoever_waits_for_the_builder_is_nothing_that_the_builder_waits_for(
     assert indexes(engine, space) == [(index_name(space), True)]
 
 
-def test_a_builder_does_not_wait_longer_for_another_one_than_it_may(engine: Engine) -> None:
+def test_a_builder_waits_no_longer_than_allowed_for_another_one(engine: Engine) -> None:
     made = space_of(engine)
     with hold_lock(engine, f"index of space {made.id}", wait_s=1), pytest.raises(ServiceError, match="index of"):
         ensure_index(engine, made, IndexBuildOptions(wait_s=0.1))
 
 
-def test_a_lock_that_is_not_to_be_had_is_an_error_that_names_its_holder(engine: Engine, database: URL) -> None:
+def test_a_lock_that_is_not_free_in_time_is_an_error_that_names_its_holder(engine: Engine, database: URL) -> None:
     made = space_of(engine)
     fill(engine, made, 30)
     go_live(engine, made)
@@ -270,23 +262,23 @@ def test_a_change_of_the_schema_and_a_vacuum_in_the_middle_of_a_build_both_succe
     engine: Engine, space: EmbeddingSpace, database: URL
 ) -> None:
     done: list[str] = []
-    # The change waits for the whole build, which takes as long as others let it, and is tried again after that.
+    # The DDL waits for the whole build, and is retried after it.
     patient = make_engine(database, options=EngineOptions(retry_s=120))
 
     def alter(connection: Connection) -> None:
-        # As a migration does it: some statement first, then one that nobody may be beside.
+        # As in a migration: first some statement, then one that takes an exclusive lock.
         connection.execute(text("SELECT count(*) FROM rag.embedding_spaces"))
         connection.execute(text("ALTER TABLE rag.embeddings ADD COLUMN more int"))
         connection.execute(text("ALTER TABLE rag.embeddings DROP COLUMN more"))
 
     def change() -> None:
-        # Where the server ends one of two that wait for each other, that one begins anew; migrations do too.
+        # The server cancels one side of a deadlock, which is then retried; migrations are retried too.
         run_write(patient, alter)
         done.append("changed")
 
     def vacuum() -> None:
         while "vacuumed" not in done:
-            # Of those that wait for each other the server ends one, and it may be this.
+            # The server cancels one side of a deadlock; it may be this one.
             with suppress(OperationalError):
                 run(engine, "VACUUM (ANALYZE) rag.embeddings_1")
                 done.append("vacuumed")
@@ -313,7 +305,7 @@ def test_a_change_of_the_schema_and_a_vacuum_in_the_middle_of_a_build_both_succe
     ],
     ids=["table", "view", "index-of-another-table"],
 )
-def test_a_name_that_is_taken_is_left_to_whoever_has_it(engine: Engine, squatter: str) -> None:
+def test_an_object_with_the_name_of_the_index_is_kept(engine: Engine, squatter: str) -> None:
     from rag_assets.pipeline.audit import index
     from rag_assets.settings.settings import Settings
 
@@ -333,7 +325,7 @@ def test_a_name_that_is_taken_is_left_to_whoever_has_it(engine: Engine, squatter
     assert index.recall_at_10(engine, made, Settings()).passed
 
 
-def test_an_extension_that_is_too_old_builds_nothing_and_says_what_to_run(engine: Engine) -> None:
+def test_with_an_old_extension_nothing_is_built_and_the_error_says_what_to_run(engine: Engine) -> None:
     made = space_of(engine)
     fill(engine, made, 30)
     [(version,)] = rows(engine, "SELECT extversion FROM pg_extension WHERE extname = 'vector'")
@@ -348,7 +340,7 @@ def test_an_extension_that_is_too_old_builds_nothing_and_says_what_to_run(engine
     ends_in_one_valid_index(engine, made)
 
 
-def test_a_build_that_fails_says_why_and_leaves_neither_settings_nor_leftovers(engine: Engine) -> None:
+def test_a_failed_build_gives_the_reason_and_leaves_neither_settings_nor_leftovers(engine: Engine) -> None:
     made = space_of(engine)
     fill(engine, made, 3)
     go_live(engine, made)
@@ -363,7 +355,7 @@ def test_a_build_that_fails_says_why_and_leaves_neither_settings_nor_leftovers(e
         connection.close()
 
 
-# A server of one's own to break, limit and restart.
+# A separate server to break, limit and restart.
 
 
 @pytest.fixture
@@ -399,7 +391,7 @@ def test_a_build_outlives_the_server(own_server: EmbeddedServer, how: str) -> No
             if how == "restarted":
                 restart(own_server)
             else:
-                # Of one backend that is killed, PostgreSQL takes all others along and recovers.
+                # When one backend is killed, PostgreSQL terminates all others and recovers.
                 os.kill(pid, signal.SIGKILL)
         assert builder.outcome is IndexState.ABSENT
         ends_in_one_valid_index(engine, space)
@@ -407,9 +399,9 @@ def test_a_build_outlives_the_server(own_server: EmbeddedServer, how: str) -> No
 
 @contextmanager
 def files_at_most(server: EmbeddedServer, size: int) -> Iterator[None]:
-    """No file of the server gets larger: neither a table or an index, nor shared memory."""
+    """Limit the size of the server's files: tables, indexes and shared memory cannot grow."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # Processes have the limits of whoever starts them.
+    # Processes inherit the limits of their parent.
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
         restart(server)
@@ -436,11 +428,11 @@ def test_shared_memory_that_is_too_small_makes_the_build_serial(own_server: Embe
         ends_in_one_valid_index(engine, space)
 
 
-def test_a_full_disk_is_said_its_room_given_back_and_the_next_build_succeeds(own_server: EmbeddedServer) -> None:
+def test_a_full_disk_is_reported_its_space_is_freed_and_the_next_build_succeeds(own_server: EmbeddedServer) -> None:
     with own_engine(own_server) as engine:
         space = large_space(engine)
         engine.dispose()
-        # Less than the index, and more than a segment of the server's own log.
+        # Less than the index, and more than a WAL segment.
         with files_at_most(own_server, 18 * MIB), pytest.raises(ServiceError) as raised:
             ensure_index(engine, space, IndexBuildOptions(wait_s=60))
         assert f"the server has no space for the index {index_name(space)}" in str(raised.value)
