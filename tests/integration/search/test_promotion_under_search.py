@@ -220,8 +220,8 @@ def in_the_midst(monkeypatch: pytest.MonkeyPatch, name: str, flip: Callable[[], 
     ("step", "options"),
     [
         ("search_nearest", {"mode": "hybrid", "k": 40}),
-        ("search_words", {"mode": "hybrid", "k": 40}),
-        ("search_words", {"mode": "text", "k": 40}),
+        ("search_keywords", {"mode": "hybrid", "k": 40}),
+        ("search_keywords", {"mode": "text", "k": 40}),
         ("search_nearest", {"mode": "vector", "k": 5}),
     ],
 )

@@ -48,7 +48,7 @@ def test_questions_are_kept_asked_in_every_run_and_taken_away(built: Engine, cli
     [
         (["--questions", "nowhere.jsonl"], "cannot be read"),
         (["--threshold", "ndcg@10=0.5"], "name their file with --questions"),
-        (["--questions", "{questions}", "--threshold", "ndcg=1"], "the threshold 'ndcg=1' cannot be"),
+        (["--questions", "{questions}", "--threshold", "ndcg=1"], "the threshold 'ndcg=1' is invalid"),
     ],
 )
 def test_wrong_questions_end_before_anything_is_made(
