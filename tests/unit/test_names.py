@@ -12,12 +12,8 @@ from tests.support.paths import ROOT
 PACKAGE = ROOT / "rag_assets"
 # Command functions are named like their commands, the operations of repositories alike for each table.
 MAY_SHARE = ("cli/commands/", "cli/groups/", "cli/seeding/", "repositories/operations/")
-# What a process starts with is called so everywhere.
+# The entry point of each process.
 ENTRY_POINTS = {"main"}
-# Names that still wait for their owners. Remove a line when its name is unique; add none.
-STILL_SHARED: dict[str, str] = {
-    "shown": "cli/output/progress_bars, db/connections/query_log, validation",
-}
 
 
 def public_names(package: Path) -> Iterator[tuple[str, str]]:
@@ -41,12 +37,7 @@ def shared_names(package: Path) -> dict[str, list[str]]:
 
 
 def test_no_two_public_classes_or_functions_share_a_name() -> None:
-    shared = shared_names(PACKAGE)
-    assert {name: modules for name, modules in shared.items() if name not in STILL_SHARED} == {}
-
-
-def test_the_list_of_names_still_shared_only_shrinks() -> None:
-    assert sorted(STILL_SHARED.keys() - shared_names(PACKAGE).keys()) == [], "unique by now: remove them from the list"
+    assert shared_names(PACKAGE) == {}
 
 
 @pytest.mark.parametrize(
