@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 class AsyncRetriever:
-    """The async twin of `Retriever`: each method does and raises what the method of that name does there.
+    """`Retriever` for an event loop: its methods do and raise what those of `Retriever` do.
 
-    A task that is cancelled, also by `asyncio.timeout`, cancels its statement on the server. The model works in a
-    thread of its own. The engine that serves best is `await shared_async_engine(settings, "read")`.
+    A cancelled task, also one that `asyncio.timeout` cancels, cancels its statement on the server. The model runs in a
+    thread, so that the loop goes on. `engine`: best `await shared_async_engine(settings, "read")`.
     """
 
     def __init__(

@@ -5,7 +5,6 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import NoneType
 from typing import Any
 
 from sqlalchemy import ARRAY, ColumnElement, Text, any_, literal, select
@@ -28,7 +27,6 @@ _MAX_CACHED_CHARS = 10_000
 # Beyond these a filter gets no key.
 _MAX_TOKENS = 50_000
 _MAX_DEPTH = 50
-_SCALARS = frozenset({str, int, float, bool, NoneType})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +108,9 @@ class Filters:
         """
         tokens: list[Any] = []
         for value in (self.projects, self.file_types, self.path_glob, self.metadata):
-            if not _append_tokens(value, tokens):
+            if value is None:
+                tokens.append(None)
+            elif not _append_tokens(value, tokens):
                 return None
         for time in (self.created_from, self.created_to, self.updated_from, self.updated_to):
             if time is not None and type(time) is not datetime:
@@ -173,30 +173,36 @@ def _check_names(name: str, value: Any) -> tuple[str, ...] | None:
 
 
 def _append_tokens(value: Any, tokens: list[Any], depth: int = 0) -> bool:
-    """Append what tells the value from every other one; False where it is too large or of an unknown type."""
+    """Append what tells the value from every other one; False where it is too large or of an unknown type.
+
+    1, 1.0 and True are equal in Python, so floats and booleans come with their type.
+    """
     kind = type(value)
+    if kind is str or kind is int or value is None:
+        tokens.append(value)
+        return True
     tokens.append(kind)
     if len(tokens) > _MAX_TOKENS or depth > _MAX_DEPTH:
         return False
-    if kind in _SCALARS:
+    if kind is bool or kind is float:
         tokens.append(value)
         return True
     if kind is dict:
         tokens.append(len(value))
-        return all(
-            _append_tokens(name, tokens, depth + 1) and _append_tokens(item, tokens, depth + 1)
-            for name, item in value.items()
-        )
+        for name, item in value.items():
+            if not (_append_tokens(name, tokens, depth + 1) and _append_tokens(item, tokens, depth + 1)):
+                return False
+        return True
     if kind is list or kind is tuple:
         tokens.append(len(value))
         return all(_append_tokens(item, tokens, depth + 1) for item in value)
     return False
 
 
-def _is_small(content: Sequence[Hashable]) -> bool:
+def _is_small(content: Sequence[Any]) -> bool:
     if len(content) > _MAX_CACHED_TOKENS:
         return False
-    return sum(len(token) for token in content if isinstance(token, str)) <= _MAX_CACHED_CHARS
+    return sum([len(token) for token in content if type(token) is str]) <= _MAX_CACHED_CHARS
 
 
 NO_FILTERS = Filters()

@@ -123,7 +123,7 @@ def test_what_is_wrong_is_the_same_error(built: Engine) -> None:
         (lambda r: r.search(QUESTION, k=0), "k is 0"),
         (lambda r: r.search([1.0]), "has 1 dimensions"),
         (lambda r: r.search(QUESTION, project="nobody"), "no project 'nobody'"),
-        (lambda r: r.search(QUESTION, metadata={"$where": 1}), "does not know"),
+        (lambda r: r.search(QUESTION, metadata={"$where": 1}), "cannot have the name"),
         (lambda r: r.search_many([QUESTION, 5]), "not 5"),
         (lambda r: r.similar(uuid4()), "there is no chunk"),
         (lambda r: r.aggregate(buckets=0), "buckets is 0"),
