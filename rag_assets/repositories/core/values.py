@@ -8,19 +8,19 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, DateTime, Float, Integer, LargeBinary, String, Table, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase
 
-from rag_assets.db.models import Base
 from rag_assets.documents.text import clean, content_hash
 from rag_assets.errors import UsageError
 
 
-def table_of(model: type[Base]) -> Table:
+def table_of(model: type[DeclarativeBase]) -> Table:
     table = model.__table__
     assert isinstance(table, Table)
     return table
 
 
-def validate_row(model: type[Base], values: Mapping[str, Any]) -> dict[str, Any]:
+def validate_row(model: type[DeclarativeBase], values: Mapping[str, Any]) -> dict[str, Any]:
     """The values by column name, with cleaned texts and the hash of `content`.
 
     Raises UsageError that names the column, the value and what to give instead.

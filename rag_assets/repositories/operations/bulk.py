@@ -21,8 +21,8 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import DeclarativeBase
 
-from rag_assets.db.models import Base
 from rag_assets.db.writes.copy import copy_rows
 from rag_assets.db.writes.rows import WriteCounts
 from rag_assets.errors import UsageError
@@ -34,7 +34,11 @@ _INSERTED: ColumnElement[bool] = literal_column("xmax = 0", Boolean())
 
 
 def insert_rows(
-    connection: Connection, model: type[Base], rows: Iterable[Mapping[str, Any]], *, batch_rows: int = BATCH_ROWS
+    connection: Connection,
+    model: type[DeclarativeBase],
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    batch_rows: int = BATCH_ROWS,
 ) -> int:
     """Insert rows, mappings by column name that all have the same columns; returns the number of rows.
 
@@ -53,7 +57,7 @@ def insert_rows(
 
 def upsert_rows(
     connection: Connection,
-    model: type[Base],
+    model: type[DeclarativeBase],
     rows: Iterable[Mapping[str, Any]],
     *,
     by: Sequence[str] = ("id",),
@@ -98,7 +102,7 @@ def _is_unique_key(table: Table, by: Sequence[str]) -> bool:
 
 
 def _copy_batches(
-    connection: Connection, model: type[Base], rows: Iterable[Mapping[str, Any]], batch_rows: int
+    connection: Connection, model: type[DeclarativeBase], rows: Iterable[Mapping[str, Any]], batch_rows: int
 ) -> Iterator[Table]:
     """The validated rows in a temporary table, batch by batch; each table is dropped before the next."""
     if batch_rows < 1:

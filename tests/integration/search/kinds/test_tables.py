@@ -14,7 +14,7 @@ from rag_assets.db.spaces.spaces import ensure_space, set_live_space
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.pipeline import refresh
 from rag_assets.pipeline.target.wanted_space import target_space
-from rag_assets.repositories import SyncMemories
+from rag_assets.repositories import SyncBulk, SyncMemories
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings
 from tests.support.fakes import HashEncoder
@@ -33,7 +33,7 @@ NOTES = (
 
 def embed(engine: Engine, settings: Settings, kind: str) -> None:
     target = target_space(settings, kind)
-    apply(engine, refresh.memory_embeddings(engine, settings, target, lambda _: ENCODER))
+    apply(engine, refresh.refresh_memory_embeddings(engine, settings, target, lambda _: ENCODER))
     with engine.begin() as connection:
         set_live_space(connection, ensure_space(connection, target.definition))
 
@@ -113,6 +113,14 @@ def test_several_kinds_are_searched_together(retriever: Retriever, engine: Engin
     answer: Any = retriever.search("whale", kinds=["notes", "memories"], where={"author": "Ada"}, k=3)
     assert list(answer.answers) == ["notes", "memories"]
     assert [type(hit).__name__ for hit in answer.hits] == ["TableHit", "MemoryHit", "TableHit"]
+
+
+def test_rows_of_a_declarative_base_of_its_own_can_be_written_in_bulk(
+    retriever: Retriever, engine: Engine, settings: Settings
+) -> None:
+    written = SyncBulk(engine).insert_rows(load_table("notes"), [{"title": "Storm", "content": "a storm is near"}])
+    embed(engine, settings, "notes")
+    assert (written, titles(retriever.search_table("notes", "a storm is near", k=1))) == (1, ["Storm"])
 
 
 def test_an_unknown_kind_is_refused_with_those_that_there_are(retriever: Retriever) -> None:
