@@ -2,7 +2,15 @@
 
 from pathlib import Path
 
+import dagster as dg
+import pytest
+
 from rag_assets.cli.runtime.installation import DAGSTER_YAML
+from rag_assets.orchestration.storage.sqlite_storage import is_tested
+
+needs_storage_of_ours = pytest.mark.skipif(
+    not is_tested(dg.__version__), reason=f"Dagster {dg.__version__} has its own SQLite storage"
+)
 
 SHIPPED = DAGSTER_YAML.read_text()
 # It asks nobody on the internet.

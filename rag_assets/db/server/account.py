@@ -1,4 +1,4 @@
-"""Which user the embedded server runs as, and with which right to pass folders that are closed to it."""
+"""The user that runs the embedded server, and the capability that lets it enter folders closed to that user."""
 
 import os
 import pwd
@@ -16,7 +16,7 @@ _SETPCAP, _DAC_OVERRIDE, _DAC_READ_SEARCH = 8, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The user that owns the data and runs the server; `capability` lets it through folders closed to it."""
+    """The user that owns the data and runs the server, with a Linux capability where a folder is closed to it."""
 
     uid: int
     gid: int
@@ -25,15 +25,15 @@ class Account:
     def command(self, argv: list[str]) -> list[str]:
         if self.uid == os.geteuid():
             return argv
-        kept = "-" if self.capability is None else str(self.capability)
-        return [sys.executable, "-I", "-S", run_as.__file__, str(self.uid), str(self.gid), kept, *argv]
+        capability = "-" if self.capability is None else str(self.capability)
+        return [sys.executable, "-I", "-S", run_as.__file__, str(self.uid), str(self.gid), capability, *argv]
 
 
 def server_account(data: Path, must_reach: Iterable[Path]) -> Account:
-    """The account for the server: ourselves, or for root, whom PostgreSQL refuses, an unprivileged one.
+    """The current user, or for root, as which PostgreSQL refuses to run, an unprivileged one.
 
-    Raises UsageError when a folder in the way is closed to that account and this root may not lend the right
-    to pass it (a container without capabilities).
+    Raises UsageError when a folder of `must_reach` is closed to that user and root lacks the capabilities to grant
+    access, as in some containers.
     """
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())
@@ -41,18 +41,18 @@ def server_account(data: Path, must_reach: Iterable[Path]) -> Account:
     blocked = next(filter(None, (_first_closed(path, user.pw_uid, user.pw_gid) for path in must_reach)), None)
     if blocked is None:
         return Account(user.pw_uid, user.pw_gid)
-    capability = _lendable()
+    capability = _grantable_capability()
     if capability is None:
         raise UsageError(
-            f"the embedded server runs as the user {user.pw_name}, who cannot pass the folder {blocked}, "
-            f"and this root lacks the capabilities to lend that right: run `chmod o+x {blocked}`, "
+            f"the embedded server runs as the user {user.pw_name}, who cannot enter {blocked}, "
+            f"and root lacks the capabilities to grant that here: run `chmod o+x {blocked}`, "
             "choose another place with RAG_ASSETS_STATE_DIR, or run rag-assets as an ordinary user"
         )
     return Account(user.pw_uid, user.pw_gid, capability)
 
 
 def _unprivileged_user(data: Path) -> pwd.struct_passwd:
-    """Whoever owns the data already, else `postgres`, else `nobody`."""
+    """The owner of the data, else `postgres`, else `nobody`."""
     if data.exists() and (owner := data.stat().st_uid) != 0:
         try:
             return pwd.getpwuid(owner)
@@ -70,7 +70,7 @@ def _unprivileged_user(data: Path) -> pwd.struct_passwd:
 
 
 def _first_closed(path: Path, uid: int, gid: int) -> Path | None:
-    """The first folder on the way to `path` (or the file itself) that the mode bits close to this user."""
+    """The first parent folder of `path`, or the file itself, that its mode bits close to this user."""
     for step in (*reversed(path.parents), path):
         info = step.stat()
         bits = info.st_mode >> (6 if info.st_uid == uid else 3 if info.st_gid == gid else 0)
@@ -80,8 +80,8 @@ def _first_closed(path: Path, uid: int, gid: int) -> Path | None:
     return None
 
 
-def _lendable() -> int | None:
-    """The smallest capability that opens folders: read and search, else override, which is Docker's."""
+def _grantable_capability() -> int | None:
+    """The smallest capability that opens folders: DAC_READ_SEARCH, else DAC_OVERRIDE, which Docker grants."""
     try:
         status = Path("/proc/self/status").read_text(encoding="utf-8")
     except OSError:

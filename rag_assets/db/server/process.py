@@ -1,4 +1,4 @@
-"""What can be known of a PostgreSQL server from outside: its postmaster.pid, its socket, its processes."""
+"""Finds a PostgreSQL server by its postmaster.pid, its socket and its processes."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ class PidFile:
     pid: int
     data: Path
     socket_dir: Path
-    status: str  # starting, ready, stopping, standby; empty while the server has not come that far
+    status: str  # starting, ready, stopping, standby; empty until the server has written it
 
     @property
     def ready(self) -> bool:
@@ -22,7 +22,7 @@ class PidFile:
 
 
 def read_pid_file(data: Path) -> PidFile | None:
-    """The data folder's postmaster.pid; None when there is none, or it is not written to its end."""
+    """The data folder's postmaster.pid; None when it is missing or incomplete."""
     try:
         lines = (data / "postmaster.pid").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
         pid = abs(int(lines[0]))
@@ -32,16 +32,16 @@ def read_pid_file(data: Path) -> PidFile | None:
     return PidFile(pid, Path(lines[1]), Path(lines[4]), lines[7].strip())
 
 
-def answering(data: Path) -> PidFile | None:
-    """The pid file of a server that accepts connections for this very folder, else None."""
+def find_answering(data: Path) -> PidFile | None:
+    """The pid file of a server that accepts connections and serves this folder, else None."""
     found = read_pid_file(data)
     if found is None or not found.ready or found.data != data:
         return None
-    return found if listener(found.socket_dir, data.stat().st_uid) is not None else None
+    return found if find_listener(found.socket_dir, data.stat().st_uid) is not None else None
 
 
-def living(data: Path) -> PidFile | None:
-    """The pid file of a server whose process lives, in whatever state it is, else None."""
+def find_living(data: Path) -> PidFile | None:
+    """The pid file of a server whose process lives, in any state, else None."""
     found = read_pid_file(data)
     return found if found and _is_postmaster(found.pid, data) else None
 
@@ -50,17 +50,17 @@ def socket_path(socket_dir: Path) -> Path:
     return socket_dir / f".s.PGSQL.{PORT}"
 
 
-def listener(socket_dir: Path, uid: int) -> int | None:
-    """The process of this user that listens on the socket (0 if it cannot be told which), else None.
+def find_listener(socket_dir: Path, uid: int) -> int | None:
+    """The id of this user's process that listens on the socket, 0 if it is unknown, else None.
 
-    Only a living postmaster does: its children close the listening socket, the kernel a dead one's.
+    Only a living postmaster listens: its children close the socket, and the kernel closes that of a dead one.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(5)
         try:
             probe.connect(str(socket_path(socket_dir)))
         except (BlockingIOError, TimeoutError):
-            return 0  # The queue of connections is full, so someone does listen.
+            return 0  # The queue of connections is full, so there is a listener.
         except OSError:
             return None
         if sys.platform != "linux":
@@ -70,22 +70,22 @@ def listener(socket_dir: Path, uid: int) -> int | None:
         return pid if owner == uid else None
 
 
-def orphans(data: Path) -> list[int]:
-    """What a killed postmaster left behind: a process with a long query notices only at its end."""
+def find_orphans(data: Path) -> list[int]:
+    """Processes that outlived their killed postmaster: one with a long query notices only at its end."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            # A child's title begins with this; a postmaster shows its path.
+            # The title of a child; a postmaster has its path there.
             is_child = (process / "cmdline").read_bytes().startswith(b"postgres: ")
         except OSError:
             continue
-        if is_child and _is_postgres_in(process, data, unknown=False):
+        if is_child and _is_postgres_in(process, data, if_unknown=False):
             found.append(int(process.name))
     return found
 
 
-def same_mounts(pid: int) -> bool:
-    """Whether that process sees the folders that we see (false in another container, or under PrivateTmp)."""
+def has_same_mounts(pid: int) -> bool:
+    """Whether that process sees the same folders: not in another container, nor under PrivateTmp."""
     try:
         return Path(f"/proc/{pid}/ns/mnt").readlink() == Path("/proc/self/ns/mnt").readlink()
     except OSError:
@@ -93,9 +93,9 @@ def same_mounts(pid: int) -> bool:
 
 
 def _is_postmaster(pid: int, data: Path) -> bool:
-    """Whether it is a living server of this folder, and not a zombie or a process that got its number."""
+    """Whether the process is a living server of this folder, not a zombie or another process with a reused id."""
     if sys.platform == "linux":
-        return _is_postgres_in(Path(f"/proc/{pid}"), data, unknown=True)
+        return _is_postgres_in(Path(f"/proc/{pid}"), data, if_unknown=True)
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -103,13 +103,13 @@ def _is_postmaster(pid: int, data: Path) -> bool:
     return True
 
 
-def _is_postgres_in(process: Path, data: Path, *, unknown: bool) -> bool:
+def _is_postgres_in(process: Path, data: Path, *, if_unknown: bool) -> bool:
     try:
         name, _, rest = (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(") ")
         if rest[0] in "ZX" or not name.endswith("(postgres"):
             return False
         return (process / "cwd").readlink() == data
     except PermissionError:
-        return unknown  # A root without CAP_SYS_PTRACE may not look where others are.
+        return if_unknown  # Root without CAP_SYS_PTRACE may not read the working folder of others.
     except OSError:
         return False

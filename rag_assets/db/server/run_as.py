@@ -1,7 +1,7 @@
 """Run a command as another user with one capability kept: `run_as.py UID GID CAPABILITY|- COMMAND...`.
 
-For root. A script and not a function, since `preexec_fn` is not safe in a process with threads; it imports
-nothing of this package, so that it starts in milliseconds with `python -I -S`.
+For root. It is a script, since `preexec_fn` is not safe in a process with threads, and imports nothing of this package,
+so that it starts in milliseconds with `python -I -S`.
 """
 
 import ctypes
@@ -19,10 +19,10 @@ def _prctl(libc: ctypes.CDLL, *args: int) -> None:
 
 
 def _keep_only(libc: ctypes.CDLL, capability: int) -> None:
-    """Drop every capability but this one, and pass it on through exec (and so to every backend)."""
+    """Drop all other capabilities, and pass this one on through exec, and so to every backend."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     mask = 1 << capability
-    # Two records of effective, permitted and inheritable bits; both capabilities we use are in the low one.
+    # Two records of effective, permitted and inheritable bits; the capabilities in use are in the low one.
     data = (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)
     if libc.capset(header, data):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
@@ -32,15 +32,15 @@ def _keep_only(libc: ctypes.CDLL, capability: int) -> None:
 def main(uid: int, gid: int, capability: int | None, command: list[str]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if capability is not None:
-        # PostgreSQL looks for its own files with access(), which ignores the capabilities of everyone
-        # but root unless this bit is set.
+        # PostgreSQL checks its files by access(), which ignores the capabilities of every user but root
+        # unless this bit is set.
         _prctl(libc, _PR_SET_SECUREBITS, _NO_SETUID_FIXUP)
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
     if capability is not None:
         _keep_only(libc, capability)
-    os.execv(command[0], command)  # noqa: S606 - the whole point; the command comes from privileges.py
+    os.execv(command[0], command)  # noqa: S606 - the purpose of this script; the command comes from account.py
 
 
 if __name__ == "__main__":

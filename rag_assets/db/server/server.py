@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL server of one state folder: whoever needs it starts it, only `stop` ends it."""
+"""The embedded PostgreSQL server of a state folder: any process starts it when needed, and `stop` alone ends it."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from rag_assets.db.server.socket_directory import remove_socket_dir, socket_dir
 from rag_assets.db.server.start_lock import ServerLock
 from rag_assets.errors import ServiceError, UsageError
 
-# Recovery after a crash replays at most max_wal_size; everything else takes seconds.
+# Recovery after a crash replays at most max_wal_size; all else takes seconds.
 _START_TIMEOUT_S = 5 * 60
 _PREDECESSOR_TIMEOUT_S = 30
 _LOG_LIMIT_BYTES = 16 * 1024**2
@@ -52,37 +52,37 @@ class EmbeddedServer:
         return self.root / "server.log"
 
     def ensure_running(self) -> str:
-        """Start the server if it does not run, making its data folder the first time; return its URL.
+        """Start the server if it does not run, create its data folder the first time, and return its URL.
 
-        Safe to call from any number of processes and threads; when the server runs it costs one connection to
-        its socket. Raises UsageError for a state folder that is not ours, ServiceError when it cannot start.
+        Safe in any number of processes and threads; with a running server it costs one connection to its socket.
+        Raises UsageError for a state folder of another user, ServiceError when the server cannot start.
         """
-        with self._plain_errors():
-            running = process.answering(self.data)
+        with self._translate_errors():
+            running = process.find_answering(self.data)
             if running is None:
                 self._make_root()
                 lock = self._lock()
-                with lock.until_answering_or_free(_START_TIMEOUT_S) as found:
+                with lock.wait_for_server_or_lock(_START_TIMEOUT_S) as found:
                     running = found or self._start(lock)
-            data_directory.bound_log(self.log, _LOG_LIMIT_BYTES)
+            data_directory.truncate_log(self.log, _LOG_LIMIT_BYTES)
             return self._url(running.socket_dir)
 
     def url(self) -> str:
-        """The URL, without starting anything; ServiceError when the server has never been started."""
-        with self._plain_errors():
+        """The URL, without starting the server; raises ServiceError when it was never started."""
+        with self._translate_errors():
             if not self.data.exists():
                 raise ServiceError(f"no embedded server in {self.root} yet: run `rag-assets ingest` first")
-            running = process.answering(self.data)
+            running = process.find_answering(self.data)
             uid = self.data.stat().st_uid
             return self._url(running.socket_dir if running else socket_dir(self.root, uid, create=False))
 
     def is_running(self) -> bool:
-        with self._plain_errors():
-            return process.answering(self.data) is not None
+        with self._translate_errors():
+            return process.find_answering(self.data) is not None
 
     def status(self) -> ServerStatus:
-        with self._plain_errors():
-            running = process.answering(self.data)
+        with self._translate_errors():
+            running = process.find_answering(self.data)
             return ServerStatus(
                 running=running is not None,
                 pid=running.pid if running else None,
@@ -93,32 +93,32 @@ class EmbeddedServer:
             )
 
     def stop(self, *, timeout_s: float = 60) -> bool:
-        """Stop the server, ending its sessions; False if nothing ran.
+        """Stop the server and end its sessions; False if it did not run.
 
         Raises ServiceError when it still runs after `timeout_s`.
         """
-        with self._plain_errors():
+        with self._translate_errors():
             if not self.root.exists():
                 return False
             lock = self._lock()
-            found = process.living(self.data)
-            with lock.after_stop(timeout_s):
+            found = process.find_living(self.data)
+            with lock.stop_server(timeout_s):
                 if found:
                     remove_socket_dir(found.socket_dir)
-            return bool(lock.asked)
+            return bool(lock.signalled)
 
     def _start(self, lock: ServerLock) -> process.PidFile:
-        # A path with one of these would mean something to the shell that pg_ctl starts the server with.
+        # pg_ctl starts the server through a shell, which would interpret these characters.
         if set(str(self.root)) & set("\"'`$\\\n"):
             raise UsageError(
                 f"the path {str(self.root)!r} has a quote, dollar sign, backslash or line break: "
-                "choose a plainer state folder with RAG_ASSETS_STATE_DIR"
+                "choose another state folder with RAG_ASSETS_STATE_DIR"
             )
         programs = data_directory.find_programs(self.data)
         account = server_account(self.data, (self.root, Path(programs.path("postgres"))))
         sockets = socket_dir(self.root, account.uid, create=True)
         _end_predecessor(sockets, account.uid)
-        run = data_directory.Runner(account, self.log, lock.descriptor)
+        run = data_directory.ProgramRunner(account, self.log, lock.descriptor)
         if not self.data.exists():
             data_directory.initialise(programs, run, self.data, self._new_password())
         elif (owner := self.data.stat().st_uid) != account.uid:
@@ -126,9 +126,9 @@ class EmbeddedServer:
                 f"the database in {self.data} belongs to user {owner}, and the server would run as user "
                 f"{account.uid}: run as that user, or choose another folder with RAG_ASSETS_STATE_DIR"
             )
-        # Nothing of the old server lives, since we hold the lock: whoever has its number by now, a zombie
-        # too, is not it, and yet PostgreSQL would refuse to start.
-        if process.living(self.data) is None:
+        # We hold the lock, so no process of the old server lives. PostgreSQL would refuse to start if another
+        # process, or a zombie, had the id in postmaster.pid.
+        if process.find_living(self.data) is None:
             (self.data / "postmaster.pid").unlink(missing_ok=True)
             for path in sockets.iterdir():
                 path.unlink()
@@ -137,7 +137,7 @@ class EmbeddedServer:
         argv = [programs.path("pg_ctl"), "start", "-D", str(self.data), "-s", "-w"]
         argv += ["-t", str(_START_TIMEOUT_S), "-o", shlex.join(options)]
         run(argv, failure="the embedded server did not start")
-        running = process.answering(self.data)
+        running = process.find_answering(self.data)
         if running is None:
             raise ServiceError(f"the embedded server started, but does not answer in {sockets}: see {self.log}")
         return running
@@ -148,7 +148,7 @@ class EmbeddedServer:
     def _make_root(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
         self._check_owner()
-        # Root's must let the server's user pass; what lies in it is closed on its own.
+        # The server's user must be able to enter root's folder; the files in it are private.
         self.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
 
     def _check_owner(self) -> None:
@@ -176,14 +176,14 @@ class EmbeddedServer:
             password = self._password.read_text(encoding="ascii")
         except FileNotFoundError:
             raise ServiceError(
-                f"{self._password} is gone, and with it the way into the database: restore it, "
+                f"the file {self._password}, which has the database's password, is missing: restore it, "
                 f"or delete {self.root} and ingest again"
             ) from None
         name = data_directory.NAME
         return f"postgresql://{name}:{password}@/{name}?host={quote(str(sockets))}&port={process.PORT}"
 
     @contextlib.contextmanager
-    def _plain_errors(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             self._check_owner()
             yield
@@ -195,12 +195,12 @@ class EmbeddedServer:
 
 
 def _end_predecessor(sockets: Path, uid: int) -> None:
-    """End a server that still listens here although its folder was deleted or moved away under it.
+    """End a server that still listens here although its folder was deleted or moved.
 
-    At once and without a checkpoint, which it would write into the folder that is here now.
+    Immediately and without a checkpoint, which it would write into the present folder.
     """
     begin = time.monotonic()
-    while pid := process.listener(sockets, uid):
+    while pid := process.find_listener(sockets, uid):
         if time.monotonic() - begin > _PREDECESSOR_TIMEOUT_S:
             raise ServiceError(f"process {pid} still listens in {sockets}: end it, and try again")
         with contextlib.suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Where the embedded server's socket lies: a short path for each state folder, closed to other users."""
+"""The folder of the embedded server's socket: a short path for each state folder, closed to other users."""
 
 import contextlib
 import hashlib
@@ -16,16 +16,15 @@ _ATTEMPTS = 4
 def socket_dir(root: Path, uid: int, *, create: bool) -> Path:
     """The folder for the socket of the server under `root`, which runs as `uid`.
 
-    Not under `root`: a socket's path ends at 107 bytes, and some shared file systems hold no sockets. The
-    name follows from `root`, so that a URL stays good over restarts. A name that another user took is
-    passed over.
+    Not under `root`: a socket's path may have 107 bytes at most, and some shared file systems have no sockets. The
+    name is a hash of `root`, so that a URL stays valid after a restart. A name that another user took is skipped.
     """
     candidates = _candidates(root)
     for candidate in candidates:
         if _is_ours(candidate, uid):
             return candidate
         exists = candidate.is_symlink() or candidate.exists()
-        # One of root's own is what a start left that was killed before it gave the folder away.
+        # One that root owns is left by a start that was killed before it changed the owner.
         if exists and not _is_ours(candidate, os.geteuid()):
             continue
         if not create and os.access(candidate.parent, os.W_OK | os.X_OK):
@@ -34,12 +33,12 @@ def socket_dir(root: Path, uid: int, *, create: bool) -> Path:
             return candidate
     raise ServiceError(
         f"no folder for the server's socket can be made: {', '.join(map(str, candidates))} cannot be written "
-        "or belong to someone else; remove them, or set TMPDIR to a folder with a short path"
+        "or belong to another user; remove them, or set TMPDIR to a folder with a short path"
     )
 
 
 def remove_socket_dir(path: Path) -> None:
-    """Leave nothing in the temporary folder when the server has stopped."""
+    """Remove the folder after the server has stopped."""
     if path.name.startswith(_PREFIX):
         with contextlib.suppress(OSError):
             path.rmdir()

@@ -1,4 +1,4 @@
-"""Runs of commands that were killed: closed in the history, so that they hold no place in a pool for ever."""
+"""Marks runs whose command was killed as failed, which frees their slots in concurrency pools."""
 
 import os
 import socket
@@ -13,12 +13,12 @@ WHY = "The command that it ran in was killed; what it had committed stays."
 
 
 def process_tag() -> dict[str, str]:
-    """Which process a run is in: nobody but its command knows that it runs at all, or is to try it again."""
+    """Tags that name the process of a run, which no other process monitors or retries."""
     return {PROCESS_TAG: _process(os.getpid()), "dagster/max_retries": "0"}
 
 
 def close_dead_runs(instance: "dg.DagsterInstance") -> None:
-    """Give up the runs of commands of this machine whose process is gone."""
+    """Report the unfinished runs of this machine's commands whose process is gone as failed or cancelled."""
     import dagster as dg
 
     host = socket.gethostname()
@@ -35,9 +35,9 @@ def close_dead_runs(instance: "dg.DagsterInstance") -> None:
 
 
 def _process(pid: int) -> str:
-    """Host, id and start time: an id alone may be another process's by now."""
+    """Host, id and start time of a process: an id alone may be reused."""
     try:
-        # What follows the name, which may hold anything but ends with the last bracket; the 22nd field in all.
+        # The 22nd field, counted after the name, which ends with the last bracket and may contain anything.
         started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         started = "-" if _is_alive(pid) else "gone"

@@ -65,7 +65,7 @@ def place() -> Iterator[Path]:
         owner = root.stat().st_uid
         if owner == 0:
             EmbeddedServer(root).stop()
-        elif running := process.living(root / "data"):
+        elif running := process.find_living(root / "data"):
             with_user = ["setpriv", f"--reuid={owner}", "--clear-groups", "kill", "-INT", str(running.pid)]
             subprocess.run(with_user, check=True)
             end = time.monotonic() + 20
@@ -110,7 +110,7 @@ def _capabilities(pid: int) -> int:
 
 
 def _running(state_dir: Path) -> int:
-    found = process.answering(state_dir.resolve() / "postgres" / "data")
+    found = process.find_answering(state_dir.resolve() / "postgres" / "data")
     assert found is not None
     return found.pid
 

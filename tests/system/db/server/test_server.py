@@ -39,7 +39,7 @@ def server_at() -> Iterator[Starter]:
 
     yield at
     for server in servers:
-        with_process = process.living(server.data)
+        with_process = process.find_living(server.data)
         server.stop(timeout_s=20)
         assert with_process is None or not _alive(with_process.pid)
         for path in socket_directory._candidates(server.root):
@@ -224,7 +224,7 @@ def test_a_killed_postmaster_is_replaced_with_its_committed_rows(server: Embedde
 
 
 def test_a_child_that_outlives_the_postmaster_is_ended(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start_lock, "_ORPHANS_MAY_LIVE_S", 0.5)
+    monkeypatch.setattr(start_lock, "_ORPHAN_TIMEOUT_S", 0.5)
     url, pid = server.ensure_running(), _pid(server)
     with psycopg.connect(url, autocommit=True) as session:
         row = session.execute("select pg_backend_pid()").fetchone()
@@ -365,8 +365,8 @@ def test_a_listener_of_another_user_is_not_the_server(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as impostor:
         impostor.bind(str(process.socket_path(Path(os.path.relpath(tmp_path)))))
         impostor.listen()
-        assert process.listener(Path(os.path.relpath(tmp_path)), os.geteuid()) == os.getpid()
-        assert process.listener(Path(os.path.relpath(tmp_path)), os.geteuid() + 1) is None
+        assert process.find_listener(Path(os.path.relpath(tmp_path)), os.geteuid()) == os.getpid()
+        assert process.find_listener(Path(os.path.relpath(tmp_path)), os.geteuid() + 1) is None
 
 
 @pytest.mark.parametrize("removed", [True, False])
@@ -428,14 +428,14 @@ def test_a_failed_start_says_why_and_where_to_read_more(server: EmbeddedServer) 
 
 def test_data_of_another_major_version_is_refused_and_left_alone(server: EmbeddedServer) -> None:
     (server.data / "PG_VERSION").write_text("17\n")
-    with pytest.raises(ServiceError, match=r"of PostgreSQL 17, and installed is .*pg_dump"):
+    with pytest.raises(ServiceError, match=r"of PostgreSQL 17, but .* is installed: .*pg_dump"):
         server.ensure_running()
     assert (server.data / "base").is_dir()
 
 
 def test_a_lost_password_is_named(server: EmbeddedServer) -> None:
     (server.root / "password").unlink()
-    with pytest.raises(ServiceError, match="password is gone"):
+    with pytest.raises(ServiceError, match="has the database's password, is missing"):
         server.ensure_running()
 
 
