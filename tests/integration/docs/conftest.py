@@ -41,7 +41,7 @@ def ingested(admin: Engine, template: str, tmp_path_factory: pytest.TempPathFact
     with pytest.MonkeyPatch.context() as monkeypatch:
         url = admin.url.set(database=DATABASE)
         install(url, root, monkeypatch)
-        monkeypatch.setattr(latency, "CERTIFIED_AT", PROBED)
+        monkeypatch.setattr(latency, "MEASURED_VECTORS", PROBED)
         engine = make_engine(url)
         with DagsterInstance.get():
             result = run(key=add_project(engine, TOPICS_NAME, TOPICS_URI))
@@ -59,7 +59,7 @@ def runner(
     for url in new_database(admin, DATABASE):
         shutil.copytree(ingested / "state", tmp_path / "state")
         install(url, tmp_path, monkeypatch)
-        monkeypatch.setattr(latency, "CERTIFIED_AT", PROBED)
+        monkeypatch.setattr(latency, "MEASURED_VECTORS", PROBED)
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
         for name, content in NOTES.items():
