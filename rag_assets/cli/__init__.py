@@ -1,1 +1,1 @@
-"""The command `rag-assets`: one module a command, each a thin shell over the rooms below."""
+"""The command `rag-assets`: a module for each command, each a thin layer over the other rooms."""

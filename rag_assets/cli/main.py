@@ -1,4 +1,4 @@
-"""rag-assets: the command line, one module a command."""
+"""The command line `rag-assets`. Each command is a module."""
 
 import gc
 import logging
@@ -27,7 +27,7 @@ from rag_assets.cli.seeding import command
 from rag_assets.errors import RagAssetsError, RunInterruptedError, UsageError
 
 app = typer.Typer(
-    help="Keep documents searchable by meaning in PostgreSQL, and know that they are.",
+    help="Keep documents searchable in PostgreSQL, and check that they are.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -51,10 +51,10 @@ app.add_typer(spaces.app, name="spaces")
 
 
 def run() -> None:
-    """The console script: main, then a prompt end."""
+    """The console script: `main`, then a fast exit."""
     code: Any = 0
-    # Dagster's import makes some hundred thousand objects that all stay; by default they would be walked, in search
-    # of garbage, dozens of times.
+    # Importing Dagster creates some hundred thousand objects that stay. By default the garbage collector would traverse
+    # them dozens of times.
     gc.set_threshold(100_000, 50, 50)
     try:
         main()
@@ -63,45 +63,44 @@ def run() -> None:
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    # All that matters is committed by now. Taking Dagster's and torch's modules apart, object by object, would
-    # keep the user waiting for half a second more.
+    # Everything is committed by now. Finalizing the modules of Dagster and torch would take half a second more.
     os._exit(code if isinstance(code, int) else code is not None)
 
 
 def main() -> None:
-    """Run the command line; every expected error is one line on stderr and an exit code."""
+    """Run the command line. Every expected error is one line on stderr and an exit code."""
     code: Any = 0
     try:
-        # By itself typer says what is wrong with the usage in a box of six lines.
+        # In standalone mode, typer prints a usage error in a box of six lines.
         code = app(standalone_mode=False)
     except RagAssetsError as error:
-        fail(error)
+        exit_with(error)
     except typer.TyperException as error:
-        _fail_usage(error)
+        _exit_with_usage(error)
     except KeyboardInterrupt:
-        fail(RunInterruptedError())
+        exit_with(RunInterruptedError())
     except Exception as error:
         from rag_assets.db.database import unavailable
 
         service = unavailable(error)
         if service is None:
             raise
-        fail(service)
-    # typer makes this of an interrupt, and says nothing.
+        exit_with(service)
+    # typer returns this code for an interrupt, without a message.
     if code == RunInterruptedError.exit_code:
-        fail(RunInterruptedError())
+        exit_with(RunInterruptedError())
     sys.exit(code)
 
 
-def _fail_usage(error: typer.TyperException) -> Any:
-    said = " ".join(error.format_message().split()).rstrip(".")
-    if not said:
-        # No command was named, and the help is shown.
+def _exit_with_usage(error: typer.TyperException) -> Any:
+    message = " ".join(error.format_message().split()).rstrip(".")
+    if not message:
+        # No command was given, and typer has printed the help.
         sys.exit(UsageError.exit_code)
     command = getattr(getattr(error, "ctx", None), "command_path", "rag-assets")
-    fail(UsageError(f"{said[0].lower()}{said[1:]}; see `{command} --help`."))
+    exit_with(UsageError(f"{message[0].lower()}{message[1:]}; see `{command} --help`."))
 
 
-def fail(error: RagAssetsError) -> Any:
+def exit_with(error: RagAssetsError) -> Any:
     print(f"rag-assets: {error}", file=sys.stderr)  # noqa: T201
     sys.exit(error.exit_code)

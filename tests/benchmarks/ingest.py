@@ -87,7 +87,7 @@ def in_child(environment: dict[str, str], folder: str | None) -> dict[str, float
 
 
 def measure(folder: str | None) -> dict[str, float]:
-    from rag_assets.cli.commands.ingest import _prepare
+    from rag_assets.cli.commands.ingest import ProjectOptions, prepare_project
     from rag_assets.cli.runtime import installation as home
     from rag_assets.cli.runtime.run_job import run_job
     from rag_assets.db.database import shared_engine
@@ -101,7 +101,7 @@ def measure(folder: str | None) -> dict[str, float]:
     encoder: Any = get_space_encoder(target_space(settings).definition, settings.device)  # type: ignore[arg-type]
     model = encoder.load()
     model.encode(["warm"])
-    name = _prepare(engine, folder, None, None, None, None, None, None)
+    name = prepare_project(engine, ProjectOptions(source=folder))
     home.instance().add_dynamic_partitions(str(projects.name), [name])
 
     started = time.perf_counter()

@@ -1,1 +1,1 @@
-"""Commands that stand by themselves: ingest, search, check, status and their like."""
+"""Commands without subcommands: ingest, search, check, status and others."""

@@ -1,23 +1,29 @@
-"""rag-assets check: the checks alone, for CI."""
+"""rag-assets check: run the checks, for CI."""
 
-import json
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from rag_assets.cli.options import JsonOption, VerboseOption
+
 
 def check(
     junit: Annotated[
-        Path | None, typer.Option(help="Write the outcome to this file as JUnit XML, each check a test.")
+        Path | None, typer.Option(help="Also write the results to this file as JUnit XML, each check as a test.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
+    verbose: VerboseOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Run all checks without materializing anything; exit 1 when one of severity ERROR fails."""
+    """Run all checks and change nothing.
+
+    The exit code is 1 when a check of severity ERROR fails.
+    """
+    from rag_assets.cli.output.checks import print_checks
+    from rag_assets.cli.output.console import print_json
     from rag_assets.cli.runtime import installation
-    from rag_assets.cli.runtime.run_job import run_job, say_failed_checks
+    from rag_assets.cli.runtime.run_job import print_failed_checks, run_job
     from rag_assets.db.database import shared_engine
 
     started = time.perf_counter()
@@ -28,15 +34,12 @@ def check(
 
         write_junit(junit, outcome, seconds=time.perf_counter() - started)
     if as_json:
-        report = {"checks": [found.as_json() for found in outcome.checks], "run_ids": [outcome.run_id]}
-        sys.stdout.write(json.dumps(report, default=str) + "\n")
+        print_json({"checks": [found.as_json() for found in outcome.checks], "run_ids": [outcome.run_id]})
     else:
-        from rag_assets.cli.output import reports
-
-        reports.check_table(outcome.checks)
-    failed = say_failed_checks(outcome)
+        print_checks(outcome.checks, verbose=verbose)
+    failed = print_failed_checks(outcome)
     if outcome.error is not None and failed:
-        # What kept other checks from being made says more than a red check about what to do.
+        # The error that kept other checks from running says more about what to do than a failed check.
         typer.echo(f"rag-assets: {outcome.error}", err=True)
     if failed:
         raise typer.Exit(1)

@@ -1,16 +1,15 @@
-"""rag-assets embed: messages, memories or a registered table, brought up to date in one run."""
+"""rag-assets embed: bring the vectors of messages, memories or a registered table up to date."""
 
-import json
-import sys
 import time
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rag_assets.cli.options import JsonOption, VerboseOption
+
 if TYPE_CHECKING:
-    from rag_assets.cli.runtime.run_job import Outcome
+    from rag_assets.cli.runtime.run_job import RunOutcome
 
 # The names of the assets of the built-in kinds begin with these; those of a registered table with its name.
 _PREFIXES = {"messages": "message", "memories": "memory"}
@@ -18,12 +17,18 @@ _PREFIXES = {"messages": "message", "memories": "memory"}
 
 def embed(
     kind: Annotated[str, typer.Argument(help="messages, memories, or the name of a registered table.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
+    verbose: VerboseOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Embed what has no vector yet, index, check and serve it; of messages, every day that has some."""
-    from rag_assets.cli.output import progress_bars
+    """Embed messages or memories that have no vector yet, then index and check them.
+
+    Messages are embedded by day, from the first day with messages that have no vector.
+    """
+    from rag_assets.cli.output.console import print_json
+    from rag_assets.cli.output.progress_bars import show_progress
+    from rag_assets.cli.output.runs import print_embed
     from rag_assets.cli.runtime import installation
-    from rag_assets.cli.runtime.run_job import finish, run_job
+    from rag_assets.cli.runtime.run_job import exit_on_failure, run_job
     from rag_assets.db.database import shared_engine
     from rag_assets.db.spaces.text_kinds import list_kinds
     from rag_assets.errors import UsageError
@@ -38,23 +43,21 @@ def embed(
     engine = shared_engine(settings)
     days = None
     if kind == "messages":
-        # With nothing to embed there may still be something to remove, which any day's run does.
+        # With nothing to embed, vectors may have to be removed, which the run of any day does.
         pending = refresh.pending_days(engine, settings, target) or [datetime.now(UTC).date()]
         days = (pending[0].isoformat(), pending[-1].isoformat())
-    with nullcontext() if as_json else progress_bars.shown():
+    with show_progress(visible=not as_json):
         outcome = run_job(f"embed_{kind}", partition_range=days)
     report = _report(kind, days, outcome, time.perf_counter() - started)
     if as_json:
-        sys.stdout.write(json.dumps(report, default=str) + "\n")
-    else:
-        from rag_assets.cli.output import reports
-
-        reports.embed_report(report, outcome.checks)
-    finish(outcome)
+        print_json(report)
+    elif outcome.figures:
+        print_embed(report, outcome.checks, verbose=verbose)
+    exit_on_failure(outcome)
 
 
-def _report(kind: str, days: tuple[str, str] | None, outcome: "Outcome", total_s: float) -> dict[str, Any]:
-    """The contract of `--json`; figures of assets that were not materialized are 0."""
+def _report(kind: str, days: tuple[str, str] | None, outcome: "RunOutcome", total_s: float) -> dict[str, Any]:
+    """The object that --json prints. Figures of assets that were not materialized are 0."""
     prefix = _PREFIXES.get(kind, kind)
     embeddings, index = (outcome.figures.get(f"{prefix}_{asset}", {}) for asset in ("embeddings", "index"))
     return {

@@ -1,11 +1,11 @@
 """rag-assets explain: where a hit comes from."""
 
-import json
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from rag_assets.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -14,24 +14,25 @@ if TYPE_CHECKING:
 
 
 def explain(
-    chunk_id: Annotated[str, typer.Argument(help="The id of a hit's chunk, as `search --json` shows it.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
+    chunk_id: Annotated[str, typer.Argument(help="The chunk_id of a hit, as `rag-assets search --json` prints it.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Show where a chunk comes from: source, document, offsets, space, model, and the runs that wrote it."""
+    from rag_assets.cli.output.console import print_json
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import shared_engine
     from rag_assets.search.analysis.provenance import explain_chunk
 
-    wanted = _uuid(chunk_id)
+    wanted = _parse_id(chunk_id)
     with shared_engine(installation.enter()).connect() as connection:
         found = explain_chunk(connection, wanted)
     if as_json:
-        sys.stdout.write(json.dumps(asdict(found), default=str) + "\n")
+        print_json(asdict(found))
     else:
-        _show(found)
+        _print_provenance(found)
 
 
-def _uuid(value: str) -> "UUID":
+def _parse_id(value: str) -> "UUID":
     from uuid import UUID
 
     from rag_assets.errors import UsageError
@@ -39,14 +40,16 @@ def _uuid(value: str) -> "UUID":
     try:
         return UUID(value)
     except ValueError:
-        raise UsageError(f"{value!r} is no chunk's id; take one from `rag-assets search QUESTION --json`.") from None
+        raise UsageError(
+            f"{value!r} is not the id of a chunk; take a chunk_id from `rag-assets search QUERY --json`."
+        ) from None
 
 
-def _show(found: "Provenance") -> None:
-    from rag_assets.cli.output.reports import out
+def _print_provenance(found: "Provenance") -> None:
+    from rag_assets.cli.output.console import print_line
 
     def line(name: str, value: object) -> None:
-        out.print(f"{name:<9} {value}", markup=False)
+        print_line(f"{name:<9} {value}")
 
     line("chunk", f"{found.chunk_id}, {found.token_count:,} tokens, sha256 {found.content_hash}")
     line("document", f"{found.project}/{found.file_path} [{found.char_start}:{found.char_end}]")
@@ -60,12 +63,12 @@ def _show(found: "Provenance") -> None:
     line("", f"chunk by run {found.chunks_run_id or 'unknown'} at {found.chunk_updated_at:%Y-%m-%d %H:%M:%S%z}")
     space = found.space
     if space is None:
-        line("space", f"none any more (its chunking was {found.chunking})")
+        line("space", f"none any more (the chunking was {found.chunking})")
     else:
         settings = ", ".join(f"{name} {value}" for name, value in space.chunking_settings.items())
         line("space", f"{space.id} ({space.status}): {space.model}, revision {space.revision}")
-        line("", f"{space.dimensions} dimensions, {space.distance}, {space.storage}; cut by {settings}")
+        line("", f"{space.dimensions} dimensions, {space.distance}, {space.storage}; split with {settings}")
     if not found.served:
-        line("", "searches by meaning do not find this chunk now")
+        line("", "vector search does not find this chunk now")
     if not found.current:
-        line("", "the document has a newer text; ingest again to cut it anew")
+        line("", "the document has a newer text; ingest again to split it")

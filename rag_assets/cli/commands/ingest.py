@@ -1,20 +1,19 @@
-"""rag-assets ingest: everything, for one project, in one run."""
+"""rag-assets ingest: bring one project up to date in one run."""
 
-import json
-import sys
 import time
-from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rag_assets.cli.options import JsonOption, VerboseOption
 from rag_assets.errors import UsageError
 from rag_assets.settings.settings import load_settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from rag_assets.cli.runtime.run_job import Outcome
+    from rag_assets.cli.runtime.run_job import RunOutcome
 
 STAGES = ("raw_documents", "chunks", "embeddings", "hnsw_index", "live_space")
 
@@ -22,71 +21,84 @@ STAGES = ("raw_documents", "chunks", "embeddings", "hnsw_index", "live_space")
 def ingest(
     source: Annotated[
         str | None,
-        typer.Argument(help="A folder, a file, or an fsspec URL; without it, the project's own source again."),
+        typer.Argument(
+            help="A folder, a file, or a URL (of fsspec or of your own source type). Without it: the project's source, "
+            "or Python's own documentation topics."
+        ),
     ] = None,
-    project: Annotated[str | None, typer.Option(help="The project's name; made of the source by default.")] = None,
-    include: Annotated[list[str] | None, typer.Option(help="Only files that match, like *.md or docs/**.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="No files that match.")] = None,
+    project: Annotated[str | None, typer.Option(help="Name of the project. Without it: made from the source.")] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Only files that match this glob, like *.md or docs/**; repeatable.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="No files that match this glob; repeatable.")] = None,
     questions: Annotated[
         str | None,
-        typer.Option(help="Judged questions (JSONL or BEIR) that every run asks of this project; '' for none."),
+        typer.Option(help="Evaluation queries (JSONL or BEIR) that each run of the project checks. '' removes them."),
     ] = None,
     threshold: Annotated[
-        list[str] | None, typer.Option(help="What they must reach for the run to pass, like ndcg@10=0.7.")
+        list[str] | None,
+        typer.Option(help="Lowest value of a metric of the evaluation queries, like ndcg@10=0.7; repeatable."),
     ] = None,
     language: Annotated[
-        str | None, typer.Option(help="What the words are in, for search by words; english by default.")
+        str | None, typer.Option(help="Language of the documents, for keyword search. Without it: english.")
     ] = None,
     confirm_deletions: Annotated[
-        bool, typer.Option("--confirm-deletions", help="Do delete, even if most documents have vanished.")
+        bool, typer.Option("--confirm-deletions", help="Delete documents even if more than half are gone.")
     ] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Read documents again that could not be read before.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
+    verbose: VerboseOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Read, cut, embed and index a source, check everything, and serve it."""
-    from rag_assets.cli.output import progress_bars
+    """Read, split, embed and index a source, check the result, and serve it to searches.
+
+    Run it again to bring the project up to date: only what changed is read and embedded.
+    """
+    from rag_assets.cli.output.console import print_json
+    from rag_assets.cli.output.progress_bars import show_progress
+    from rag_assets.cli.output.runs import print_ingest, print_sample_answer
     from rag_assets.cli.runtime import installation
-    from rag_assets.cli.runtime.run_job import finish, run_job
+    from rag_assets.cli.runtime.run_job import exit_on_failure, run_job
     from rag_assets.db.database import shared_engine
     from rag_assets.orchestration.partitions import projects
     from rag_assets.pipeline.target.wanted_space import target_space
 
     started = time.perf_counter()
     settings = installation.enter()
-    # A wrong setting shows here, before any run is started.
+    # Fails on an invalid setting before a run is started.
     target_space(settings)
     engine = shared_engine(settings)
-    name = _prepare(engine, source, project, include, exclude, questions, threshold, language)
+    name = prepare_project(engine, ProjectOptions(source, project, include, exclude, questions, threshold, language))
     installation.instance().add_dynamic_partitions(str(projects.name), [name])
     config = {"confirm_deletions": confirm_deletions, "retry_failed": retry_failed}
-    with nullcontext() if as_json else progress_bars.shown():
+    with show_progress(visible=not as_json):
         outcome = run_job("ingest", partition_key=name, config={"ops": {"raw_documents": {"config": config}}})
     report = _report(engine, name, outcome, time.perf_counter() - started)
-    failed = outcome.error if not outcome.success else None
     if as_json:
-        sys.stdout.write(json.dumps(report, default=str) + "\n")
-    else:
-        from rag_assets.cli.output import reports
-
-        reports.ingest_report(report, outcome.checks)
-        if failed is None:
-            reports.sample_answer(engine, settings, name)
-    finish(outcome)
+        print_json(report)
+    elif outcome.figures:
+        print_ingest(report, outcome.checks, verbose=verbose)
+        if outcome.success or outcome.error is None:
+            print_sample_answer(engine, settings, name)
+    exit_on_failure(outcome)
 
 
-def _prepare(
-    engine: "Engine",
-    source: str | None,
-    project: str | None,
-    include: list[str] | None,
-    exclude: list[str] | None,
-    questions: str | None,
-    thresholds: list[str] | None,
-    language: str | None,
-) -> str:
-    """Make or find the project; opening the source now tells of a wrong one before any run is started."""
+@dataclass(frozen=True, slots=True)
+class ProjectOptions:
+    """The options of `ingest` that are stored with the project; None leaves a stored setting as it is."""
+
+    source: str | None = None
+    project: str | None = None
+    include: list[str] | None = None
+    exclude: list[str] | None = None
+    questions: str | None = None
+    thresholds: list[str] | None = None
+    language: str | None = None
+
+
+def prepare_project(engine: "Engine", options: ProjectOptions) -> str:
+    """Create or update the project and return its name. Opens the source: a wrong one fails before a run is started."""
     from rag_assets.db.schema.text_search import check_language
     from rag_assets.documents.sources import TOPICS_NAME, TOPICS_URI, canonical_uri, open_source
     from rag_assets.projects.declarations import read_declarations
@@ -94,6 +106,7 @@ def _prepare(
     from rag_assets.projects.store import check_project_name, find_project, save_project, slugify
     from rag_assets.search.evaluation.thresholds import set_quality_requirement
 
+    source, project, include, exclude = options.source, options.project, options.include, options.exclude
     name = check_project_name(project) if project else None
     declarations = read_declarations(load_settings())
     with engine.begin() as connection:
@@ -115,9 +128,9 @@ def _prepare(
         settings = dict(known.settings) if known else {}
         if include is not None or exclude is not None or source is not None:
             settings |= {"include": include or [], "exclude": exclude or []}
-        settings = set_quality_requirement(settings, questions, thresholds)
-        if language is not None:
-            settings["language"] = check_language(connection, language)
+        settings = set_quality_requirement(settings, options.questions, options.thresholds)
+        if options.language is not None:
+            settings["language"] = check_language(connection, options.language)
         open_source(uri, include=settings.get("include", ()), exclude=settings.get("exclude", ())).close()
         if known is None or known.removed_at or (known.source_uri, known.settings) != (uri, settings):
             check_not_declared(declarations, name)
@@ -125,8 +138,8 @@ def _prepare(
     return name
 
 
-def _report(engine: "Engine", project: str, outcome: "Outcome", total_s: float) -> dict[str, Any]:
-    """The contract of `--json`; figures of stages that did not run are 0."""
+def _report(engine: "Engine", project: str, outcome: "RunOutcome", total_s: float) -> dict[str, Any]:
+    """The object that --json prints. Figures of stages that did not run are 0."""
     from rag_assets.db.reports.counts import count_project
 
     documents, chunks, embeddings = (outcome.figures.get(stage, {}) for stage in STAGES[:3])

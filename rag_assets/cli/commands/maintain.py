@@ -1,18 +1,18 @@
-"""rag-assets maintain: what the schedule of the maintenance does, now."""
+"""rag-assets maintain: run the scheduled maintenance now."""
 
-import json
-import sys
-from contextlib import nullcontext
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from rag_assets.cli.options import JsonOption
+
 
 def maintain(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Remove what is expired or left over, vacuum, build ailing indexes anew, keep the live ones warm."""
-    from rag_assets.cli.output import progress_bars
+    """Delete expired and unused rows, vacuum tables, rebuild damaged indexes, read live indexes into memory."""
+    from rag_assets.cli.output.console import print_json
+    from rag_assets.cli.output.progress_bars import show_progress
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import shared_engine
     from rag_assets.db.spaces.text_kinds import list_kinds
@@ -21,15 +21,15 @@ def maintain(
 
     settings = installation.enter()
     targets = {kind: target_space(settings, kind) for kind in list_kinds()}
-    with nullcontext() if as_json else progress_bars.shown():
+    with show_progress(visible=not as_json):
         figures = maintenance.run_maintenance(shared_engine(settings), settings, targets)
     if as_json:
-        sys.stdout.write(json.dumps(figures) + "\n")
+        print_json(figures)
     else:
-        _show(figures)
+        _print_figures(figures)
 
 
-def _show(figures: dict[str, Any]) -> None:
+def _print_figures(figures: dict[str, Any]) -> None:
     for name in ("sessions_removed", "memories_forgotten", "memories_removed", "spaces_dropped", "orphans_removed"):
         typer.echo(f"{name.replace('_', ' ')}: {figures[name]:,}")
     for index in figures["indexes"]:

@@ -1,10 +1,10 @@
-"""rag-assets plan: what the configured space would cost, before anything is touched."""
+"""rag-assets plan: what it would cost to build the configured space."""
 
-import json
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from rag_assets.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
 def plan(
     calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Embed a few texts with a model whose rate no run has measured yet.")
+        bool,
+        typer.Option("--calibrate", help="Embed a few texts to measure the speed of a model that no run has used yet."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Say what the settings ask for beside what there is: texts and tokens to embed, minutes, bytes; change nothing."""
+    """Estimate what the settings would change: texts and tokens to embed, time and disk space. Changes nothing."""
+    from rag_assets.cli.output.console import print_json
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import new_engine
     from rag_assets.db.schema import migrations
@@ -28,7 +30,7 @@ def plan(
     from rag_assets.pipeline.estimate import estimate_cost
 
     settings = installation.enter()
-    # Not the shared one, which would bring the schema up to date.
+    # The shared engine would upgrade the schema.
     engine = new_engine(settings)
     try:
         if migrations.current_revision(engine) != migrations.head_revision():
@@ -40,10 +42,10 @@ def plan(
     finally:
         engine.dispose()
     if as_json:
-        sys.stdout.write(json.dumps({"plans": [one.as_json() for one in plans]}) + "\n")
+        print_json({"plans": [one.as_json() for one in plans]})
     else:
         for one in plans:
-            _show(one)
+            _print_plan(one)
 
 
 def _exists(engine: "Engine", kind: str) -> bool:
@@ -54,31 +56,33 @@ def _exists(engine: "Engine", kind: str) -> bool:
         return not is_registered(kind) or table_exists(connection, kind)
 
 
-def _show(plan: "CostEstimate") -> None:
-    from rag_assets.cli.output.reports import out
+def _print_plan(plan: "CostEstimate") -> None:
+    from rag_assets.cli.output.console import format_size, pluralize, print_line
 
     if not plan.texts and plan.live is None:
-        out.print(f"{plan.kind}: nothing there", markup=False)
+        print_line(f"{plan.kind}: none stored")
         return
     if plan.live is None:
-        what = "no space is live yet"
+        summary = "no space is live yet"
     elif plan.space == plan.live:
-        what = f"the settings ask for live space {plan.live}"
+        summary = f"the settings ask for space {plan.live}, which is live"
     else:
         changes = (_change(name, pair["live"], pair["wanted"]) for name, pair in plan.changes.items())
-        what = f"another space than live space {plan.live}: {', '.join(changes)}"
+        summary = f"the settings ask for another space than live space {plan.live}: {', '.join(changes)}"
+    embedding_time, index_time = _format_minutes(plan.embedding_minutes), _format_minutes(plan.index_minutes)
+    vectors, index = format_size(plan.table_bytes), format_size(plan.index_bytes)
     about = "about " if plan.estimated else ""
-    read = f"  to read again, with another version of their parser: {plan.documents_to_read:,} documents"
+    read = f"  to read again, with another version of the parser: {pluralize(plan.documents_to_read, 'document')}"
     lines = (
-        f"{plan.kind}: {what}",
+        f"{plan.kind}: {summary}",
         *((read,) if plan.documents_to_read else ()),
-        f"  to cut: {plan.documents_to_cut:,} documents",
+        f"  to split: {pluralize(plan.documents_to_cut, 'document')}",
         f"  to embed: {about}{plan.texts_to_embed:,} of {plan.texts:,} texts, {about}{plan.tokens_to_embed:,} tokens",
-        f"  time: {_time(plan.embedding_minutes)} to embed, {_time(plan.index_minutes)} to build the index",
-        f"  room: {_mb(plan.table_bytes)} of vectors, {_mb(plan.index_bytes)} of index; {_mb(plan.bytes_there)} there",
+        f"  time: {embedding_time} to embed, {index_time} to build the index",
+        f"  size: {vectors} of vectors, {index} of index; {format_size(plan.bytes_there)} stored now",
     )
     for line in lines:
-        out.print(line, markup=False)
+        print_line(line)
 
 
 def _change(name: str, live: Any, wanted: Any) -> str:
@@ -88,11 +92,7 @@ def _change(name: str, live: Any, wanted: Any) -> str:
     return f"{name} {live} → {wanted}"
 
 
-def _mb(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:,.1f} MB"
+def _format_minutes(minutes: float | None) -> str:
+    from rag_assets.cli.output.console import format_duration
 
-
-def _time(minutes: float | None) -> str:
-    from rag_assets.cli.output.reports import duration
-
-    return "unknown time (no run has measured it)" if minutes is None else duration(minutes * 60)
+    return "unknown time (no run has measured it)" if minutes is None else format_duration(minutes * 60)

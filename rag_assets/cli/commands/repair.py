@@ -1,20 +1,18 @@
-"""rag-assets repair: compare everything with what it should be, and let the runs that ingest put right what differs."""
+"""rag-assets repair: find stored rows that are wrong, invalidate them, and let runs rebuild them."""
 
-import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rag_assets.cli.options import JsonOption
 from rag_assets.errors import IntegrityError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from rag_assets.cli.runtime.run_job import Outcome
+    from rag_assets.cli.runtime.run_job import RunOutcome
     from rag_assets.db.spaces.text_kinds import Kind
     from rag_assets.pipeline.repair.damage import Damage
     from rag_assets.pipeline.target.wanted_space import Target
@@ -22,18 +20,19 @@ if TYPE_CHECKING:
 
     Targets = Mapping[Kind, Target]
 
-# What a run does where the source cannot be read: everything after it.
+# The assets of a run where the source cannot be read.
 WITHOUT_SOURCE = ("chunks", "embeddings", "hnsw_index", "live_space")
 
 
 def repair(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what differs; change nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what is wrong; change nothing.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Compare sources, documents, chunks, vectors and indexes by what is in the tables, and put right what differs."""
-    from rag_assets.cli.output import progress_bars
+    """Compare sources, documents, chunks, vectors and indexes with each other, and repair what is wrong."""
+    from rag_assets.cli.output.console import print_json
+    from rag_assets.cli.output.progress_bars import show_progress
     from rag_assets.cli.runtime import installation
-    from rag_assets.cli.runtime.run_job import finish
+    from rag_assets.cli.runtime.run_job import exit_on_failure
     from rag_assets.db.database import shared_engine
     from rag_assets.db.spaces.text_kinds import list_kinds
     from rag_assets.pipeline.repair.repair import invalidate_damage, survey_installation
@@ -43,10 +42,10 @@ def repair(
     targets: Targets = {kind: target_space(settings, kind) for kind in list_kinds()}
     engine = shared_engine(settings)
     found = list(survey_installation(engine, settings, targets))
-    outcomes: list[Outcome] = []
+    outcomes: list[RunOutcome] = []
     left = found
     if not dry_run and any(damage.mendable for damage in found):
-        with nullcontext() if as_json else progress_bars.shown():
+        with show_progress(visible=not as_json):
             invalidate_damage(found)
             outcomes = list(_runs(engine, settings, targets, found))
         left = list(survey_installation(engine, settings, targets))
@@ -58,31 +57,33 @@ def repair(
         "run_ids": [outcome.run_id for outcome in outcomes],
     }
     if as_json:
-        sys.stdout.write(json.dumps(report, default=str) + "\n")
+        print_json(report)
     else:
-        _show(report, outcomes)
+        _print_report(report, outcomes)
     for outcome in outcomes:
-        finish(outcome)
+        exit_on_failure(outcome)
     if left and not dry_run:
         one = left[0]
         raise IntegrityError(
-            f"{one.what} of {one.where} is left ({', '.join(one.examples) or f'{one.rows} rows'}); mend what it says, "
+            f"{one.what} of {one.where} is left ({', '.join(one.examples) or f'{one.rows} rows'}); correct it, "
             "then run rag-assets repair again."
         )
 
 
-def _runs(engine: "Engine", settings: "Settings", targets: "Targets", found: "Sequence[Damage]") -> "Iterator[Outcome]":
-    """The runs that make anew what is missing by now, kind by kind."""
+def _runs(
+    engine: "Engine", settings: "Settings", targets: "Targets", found: "Sequence[Damage]"
+) -> "Iterator[RunOutcome]":
+    """The runs that rebuild what was invalidated, one kind of texts after the other."""
     from rag_assets.cli.runtime.run_job import run_job
     from rag_assets.pipeline.refresh import pending_days
 
     kinds = {damage.kind for damage in found if damage.mendable}
     if "chunks" in kinds:
         unreadable = {damage.where for damage in found if damage.what == "source_unreadable"}
-        # In one go where that can be; else all documents first, for what checks say is of all projects.
+        # With an unreadable source, all documents are read first: the checks of later assets look at all projects.
         for only in (None,) if not unreadable else (("raw_documents",), WITHOUT_SOURCE):
-            left_out = unreadable if only == ("raw_documents",) else set()
-            for keys in _stretches(engine, left_out):
+            excluded = unreadable if only == ("raw_documents",) else set()
+            for keys in _project_ranges(engine, excluded):
                 yield run_job("ingest", partition_range=keys, only=only)
     if "messages" in kinds:
         days = pending_days(engine, settings, targets["messages"]) or [datetime.now(UTC).date()]
@@ -91,8 +92,8 @@ def _runs(engine: "Engine", settings: "Settings", targets: "Targets", found: "Se
         yield run_job(f"embed_{kind}")
 
 
-def _stretches(engine: "Engine", left_out: set[str]) -> list[tuple[str, str]]:
-    """The other projects as ranges of keys: few runs, whatever the order in which they were made."""
+def _project_ranges(engine: "Engine", excluded: set[str]) -> list[tuple[str, str]]:
+    """The projects as ranges of partition keys, in Dagster's order of the keys, to make few runs."""
     from rag_assets.cli.runtime import installation
     from rag_assets.orchestration.partitions import projects
     from rag_assets.projects.store import partition_names
@@ -100,30 +101,31 @@ def _stretches(engine: "Engine", left_out: set[str]) -> list[tuple[str, str]]:
     with engine.connect() as connection:
         names = list(partition_names(connection))
     installation.instance().add_dynamic_partitions(str(projects.name), names)
-    wanted = set(names) - left_out
-    found: list[tuple[str, str]] = []
-    going_on = False
+    wanted = set(names) - excluded
+    ranges: list[tuple[str, str]] = []
+    continues = False
     for key in installation.instance().get_dynamic_partitions(str(projects.name)):
         if key in wanted:
-            found = [*found[:-1], (found[-1][0], key)] if going_on else [*found, (key, key)]
-        going_on = key in wanted
-    return found
+            ranges = [*ranges[:-1], (ranges[-1][0], key)] if continues else [*ranges, (key, key)]
+        continues = key in wanted
+    return ranges
 
 
-def _show(report: dict[str, Any], outcomes: "Sequence[Outcome]") -> None:
+def _print_report(report: dict[str, Any], outcomes: "Sequence[RunOutcome]") -> None:
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column
 
-    from rag_assets.cli.output import reports
+    from rag_assets.cli.output.checks import print_checks
+    from rag_assets.cli.output.console import new_table, out, print_line
 
     if not report["damage"]:
-        reports.out.print("nothing differs from what it should be")
+        print_line("nothing is wrong")
         return
-    title = "what a repair would put right" if report["dry_run"] else "what was found"
-    table = Table("what", "where", "rows", "", title=title, title_justify="left")
+    title = "a repair would correct:" if report["dry_run"] else "found:"
+    table = new_table("what", "where", Column("rows", justify="right"), "examples", title=title)
     for damage in report["damage"]:
-        shown = ", ".join(damage["examples"])
-        table.add_row(damage["what"], escape(damage["where"]), f"{damage['rows']:,}", escape(shown))
-    reports.out.print(table)
+        examples = ", ".join(damage["examples"])
+        table.add_row(damage["what"], escape(damage["where"]), f"{damage['rows']:,}", escape(examples))
+    out.print(table)
     if outcomes:
-        reports.check_table(outcomes[-1].checks)
+        print_checks(outcomes[-1].checks)

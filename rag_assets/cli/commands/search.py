@@ -1,59 +1,69 @@
-"""rag-assets search: the chunks that answer a question."""
+"""rag-assets search: find the chunks that answer a question."""
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 import typer
 
+from rag_assets.cli.options import JsonOption
 from rag_assets.errors import UsageError
 
 Mode = Literal["vector", "text", "hybrid"]
 
 
 def search(
-    query: Annotated[str, typer.Argument(help="The question.")],
-    project: Annotated[list[str] | None, typer.Option(help="Search this project only; may be repeated.")] = None,
-    k: Annotated[int, typer.Option("-k", help="How many hits.")] = 10,
+    query: Annotated[str, typer.Argument(help="The question, or keywords.")],
+    project: Annotated[list[str] | None, typer.Option(help="Search this project only; repeatable.")] = None,
+    k: Annotated[int, typer.Option("-k", help="Number of hits.")] = 10,
     mode: Annotated[
-        Mode | None, typer.Option(help="By meaning (vector), by words (text), or both (hybrid); unset: hybrid.")
+        Mode | None, typer.Option(help="Vector search, keyword search (text), or both (hybrid). Without it: hybrid.")
     ] = None,
-    file_type: Annotated[list[str] | None, typer.Option(help="Only files of this type; may be repeated.")] = None,
-    path: Annotated[str | None, typer.Option(help="Only files that match, like *.md or docs/**.")] = None,
+    file_type: Annotated[
+        list[str] | None, typer.Option(help="Only files of this type, like markdown or pdf; repeatable.")
+    ] = None,
+    path: Annotated[
+        str | None, typer.Option(help="Only files whose path matches this glob, like *.md or docs/**.")
+    ] = None,
     metadata: Annotated[
-        str | None, typer.Option(help='Only documents with this metadata, as JSON: {"year": {"$gte": 2020}}.')
+        str | None, typer.Option(help='Only documents with this metadata, a JSON object: {"year": {"$gte": 2020}}.')
     ] = None,
-    min_score: Annotated[float | None, typer.Option(help="No hit below this score.")] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="Compare all vectors, without the index.")] = False,
-    rerank: Annotated[bool, typer.Option("--rerank", help="Let a cross-encoder judge the best hits anew.")] = False,
-    mmr: Annotated[float | None, typer.Option(help="Weight of relevance against diversity, 0 to 1.")] = None,
-    context: Annotated[int, typer.Option(help="Chunks before and after each hit to show with it.")] = 0,
-    timeout_s: Annotated[float | None, typer.Option(help="The longest that the database may work.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
+    min_score: Annotated[float | None, typer.Option(help="Lowest score of a hit.")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare all vectors instead of using the index.")] = False,
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Rerank the best hits with the cross-encoder of RAG_ASSETS_RERANKER.")
+    ] = False,
+    mmr: Annotated[
+        float | None, typer.Option(help="Diversify the hits: weight of relevance against diversity, 0 to 1.")
+    ] = None,
+    context: Annotated[int, typer.Option(help="Number of chunks to show before and after each hit.")] = 0,
+    timeout_s: Annotated[float | None, typer.Option(help="Longest time in the database, in seconds.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Find the chunks that answer a question."""
+    from rag_assets.cli.output.answers import print_answer
+    from rag_assets.cli.output.console import print_json
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import shared_engine
     from rag_assets.search.ranking.rerank import reranker_from_settings
     from rag_assets.search.retriever import Retriever
 
-    wanted = None if metadata is None else _mapping(metadata)
+    metadata_filter = None if metadata is None else _parse_metadata(metadata)
     settings = installation.enter()
     retriever = Retriever(
         shared_engine(settings, "read"),
         ef_search=settings.ef_search,
         reranker=reranker_from_settings(settings) if rerank else None,
     )
-    found = retriever.search(
+    answer = retriever.search(
         query,
         k=k,
         project=project or None,
         mode=mode,
         file_type=file_type or None,
         path_glob=path,
-        metadata=wanted,
+        metadata=metadata_filter,
         min_score=min_score,
         exact=exact,
         rerank=settings.rerank_candidates if rerank else 0,
@@ -62,18 +72,16 @@ def search(
         timeout_s=timeout_s,
     )
     if as_json:
-        sys.stdout.write(json.dumps(asdict(found), default=str) + "\n")
+        print_json(asdict(answer))
     else:
-        from rag_assets.cli.output import reports
-
-        reports.answer(found)
+        print_answer(answer)
 
 
-def _mapping(written: str) -> Mapping[str, Any]:
+def _parse_metadata(text: str) -> Mapping[str, Any]:
     try:
-        value = json.loads(written)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise UsageError(f'--metadata is {written!r}; write a JSON object like {{"author": "Ada"}}.')
+        raise UsageError(f'--metadata is {text!r}; write a JSON object like {{"author": "Ada"}}.')
     return value

@@ -1,11 +1,10 @@
-"""rag-assets status: what is there, what is pending, what failed; or, in short, whether it can serve."""
+"""rag-assets status: what is stored, what is pending, what failed; or whether the installation is healthy."""
 
-import json
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rag_assets.cli.options import JsonOption
 from rag_assets.errors import RagAssetsError, ServiceError
 
 if TYPE_CHECKING:
@@ -14,12 +13,13 @@ if TYPE_CHECKING:
 
 def status(
     health: Annotated[
-        bool, typer.Option("--health", help="Only whether all is well; exit code 3 when something is not.")
+        bool, typer.Option("--health", help="Only check whether everything works; exit code 3 if something does not.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Show database, projects, pending work, failed documents, spaces and indexes."""
-    from rag_assets.cli.output import reports
+    """Show the database, projects, pending work, failed documents, spaces and indexes."""
+    from rag_assets.cli.output.console import print_json
+    from rag_assets.cli.output.status import print_health, print_status
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import dispose_engines, new_engine
 
@@ -27,33 +27,33 @@ def status(
     try:
         engine = new_engine(settings)
         try:
-            found = _health(engine) if health else _status(engine)
+            report = _check_health(engine) if health else _read_status(engine)
         finally:
             engine.dispose()
             dispose_engines()
     except RagAssetsError as error:
-        # The embedded server may not even start.
+        # The embedded server may fail to start.
         if not (health and isinstance(error, ServiceError)):
             raise
-        found = {"healthy": False, "checks": [{"name": "connect", "healthy": False, "detail": str(error)}]}
+        report = {"healthy": False, "checks": [{"name": "connect", "healthy": False, "detail": str(error)}]}
     if as_json:
-        sys.stdout.write(json.dumps(found, default=str) + "\n")
+        print_json(report)
     elif health:
-        reports.health(found)
+        print_health(report)
     else:
-        reports.status(found)
-    if health and not found["healthy"]:
+        print_status(report)
+    if health and not report["healthy"]:
         raise typer.Exit(ServiceError.exit_code)
 
 
-def _health(engine: "Engine") -> dict[str, Any]:
+def _check_health(engine: "Engine") -> dict[str, Any]:
     from rag_assets.db.reports.health import check_health
 
     checks = [check.as_json() for check in check_health(engine)]
     return {"healthy": all(check["healthy"] for check in checks), "checks": checks}
 
 
-def _status(engine: "Engine") -> dict[str, Any]:
+def _read_status(engine: "Engine") -> dict[str, Any]:
     from rag_assets.pipeline.status import read_status
 
     return read_status(engine)

@@ -1,11 +1,10 @@
-"""rag-assets tune: choose ef_search from the measured curve of recall against latency."""
+"""rag-assets tune: choose ef_search from measured recall and latency."""
 
-import json
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rag_assets.cli.options import JsonOption
 from rag_assets.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -14,11 +13,12 @@ if TYPE_CHECKING:
 
 def tune(
     target_recall: Annotated[
-        float, typer.Option(help="The share of the ten nearest vectors that searches shall find.")
+        float, typer.Option(help="Wanted recall@10: the share of the ten nearest vectors that a search finds.")
     ] = 0.97,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Measure recall and latency of the live index by ef_search, and let searches use the smallest that suffices."""
+    """Measure recall and latency of the live index, and store the smallest ef_search that reaches the recall."""
+    from rag_assets.cli.output.console import print_json
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import shared_engine
     from rag_assets.db.spaces.spaces import get_live_space
@@ -33,7 +33,7 @@ def tune(
         raise ServiceError("there is nothing to tune yet: no space is live; run rag-assets ingest first.")
     curve = sweep_ef_search(engine, space)
     if not as_json:
-        _show(curve, target_recall)
+        _print_curve(curve, target_recall)
     chosen = store_ef_search(engine, curve, target_recall)
     if settings.ef_search is not None and settings.ef_search != chosen.ef_search:
         typer.echo(
@@ -42,22 +42,22 @@ def tune(
         )
     if as_json:
         report = {"target_recall": target_recall, "ef_search": chosen.ef_search, "before": space.ef_search}
-        sys.stdout.write(json.dumps(report | curve.as_json()) + "\n")
+        print_json(report | curve.as_json())
     else:
-        typer.echo(f"ef_search {chosen.ef_search} (before: {space.ef_search}) is stored: recall@10 {_recall(chosen)}")
+        typer.echo(
+            f"ef_search {chosen.ef_search} (before: {space.ef_search}) is stored: recall@10 {_format_recall(chosen)}"
+        )
 
 
-def _show(curve: "RecallCurve", target_recall: float) -> None:
-    from rich.table import Table
-
-    from rag_assets.cli.output.reports import out
+def _print_curve(curve: "RecallCurve", target_recall: float) -> None:
+    from rag_assets.cli.output.console import new_table, out
 
     kinds = list(curve.questions)
-    asked = ", ".join(f"{number} {_spelled(kind)}" for kind, number in curve.questions.items())
-    table = Table(title=f"space {curve.space}: {curve.vectors:,} vectors, questions: {asked}", title_justify="left")
+    queries = ", ".join(f"{number} {_hyphenate(kind)}" for kind, number in curve.questions.items())
+    table = new_table(title=f"space {curve.space}: {curve.vectors:,} vectors, queries: {queries}")
     table.add_column("ef_search", justify="right")
     for kind in kinds:
-        table.add_column(f"recall@10 {_spelled(kind)}", justify="right")
+        table.add_column(f"recall@10 {_hyphenate(kind)}", justify="right")
     for column in ("p50", "p95"):
         table.add_column(column, justify="right")
     for point in curve.points:
@@ -67,9 +67,9 @@ def _show(curve: "RecallCurve", target_recall: float) -> None:
     out.print(table)
 
 
-def _recall(point: "SweepPoint") -> str:
-    return ", ".join(f"{share:.4f} {_spelled(kind)}" for kind, share in point.recall.items())
+def _format_recall(point: "SweepPoint") -> str:
+    return ", ".join(f"{share:.4f} {_hyphenate(kind)}" for kind, share in point.recall.items())
 
 
-def _spelled(kind: str) -> str:
+def _hyphenate(kind: str) -> str:
     return kind.replace("_", "-")

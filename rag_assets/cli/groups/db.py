@@ -1,4 +1,4 @@
-"""rag-assets db: the schema and the server."""
+"""rag-assets db: migrations, the address and the embedded server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +9,12 @@ import typer
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-app = typer.Typer(help="The database: migrations, address, embedded server.", no_args_is_help=True)
+app = typer.Typer(help="Manage the database: migrations, address, embedded server.", no_args_is_help=True)
 
 
 @app.command()
-def upgrade(revision: Annotated[str, typer.Argument(help="The revision to go up to.")] = "head") -> None:
-    """Bring the schema up to date."""
+def upgrade(revision: Annotated[str, typer.Argument(help="The revision to upgrade to.")] = "head") -> None:
+    """Upgrade the schema."""
     from rag_assets.db.schema import migrations
 
     with _engine() as engine:
@@ -23,8 +23,10 @@ def upgrade(revision: Annotated[str, typer.Argument(help="The revision to go up 
 
 
 @app.command()
-def downgrade(revision: Annotated[str, typer.Argument(help="The revision to go down to, or base.")]) -> None:
-    """Take the schema down; tables above the revision are dropped with their rows."""
+def downgrade(
+    revision: Annotated[str, typer.Argument(help="The revision to downgrade to; base removes everything.")],
+) -> None:
+    """Downgrade the schema. Tables of later revisions are dropped with their rows."""
     from rag_assets.db.schema import migrations
 
     with _engine() as engine:
@@ -34,7 +36,7 @@ def downgrade(revision: Annotated[str, typer.Argument(help="The revision to go d
 
 @app.command()
 def current() -> None:
-    """Print the schema's revision."""
+    """Print the revision of the schema."""
     from rag_assets.db.schema import migrations
 
     with _engine() as engine:
@@ -43,7 +45,7 @@ def current() -> None:
 
 @app.command()
 def check() -> None:
-    """Compare models and database; exit 2 when they differ."""
+    """Compare the schema with the models; exit code 2 if they differ."""
     from rag_assets.db.schema import migrations
 
     with _engine() as engine:
@@ -64,7 +66,7 @@ def create_tables() -> None:
 
 @app.command()
 def url() -> None:
-    """Print the address in use, password included, for psql."""
+    """Print the address of the database with its password, for psql and other clients."""
     from rag_assets.cli.runtime import installation
     from rag_assets.db.connections.engines import database_url
 
@@ -88,7 +90,7 @@ def stop() -> None:
 
 @contextmanager
 def _engine() -> "Iterator[Engine]":
-    """An engine that leaves the schema as it is; the shared one would bring it up to date."""
+    """An engine that leaves the schema as it is. The shared engine would upgrade it."""
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import new_engine
 

@@ -1,10 +1,10 @@
-"""rag-assets projects: what is kept searchable, from where, and how."""
+"""rag-assets projects: sources with their settings."""
 
-import json
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from rag_assets.cli.options import JsonOption, SourceArgument
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -13,22 +13,26 @@ if TYPE_CHECKING:
     from rag_assets.projects.declarations import Declarations
     from rag_assets.projects.reconcile import ReconcileResult
 
-app = typer.Typer(help="Projects: each a source with its settings, and a Dagster partition.", no_args_is_help=True)
+app = typer.Typer(
+    help="Manage projects: sources with their settings. Each is a partition in Dagster.", no_args_is_help=True
+)
 
-NAME = Annotated[str, typer.Argument(help="The project's name: 1 to 63 of a-z, 0-9, - and _.")]
+NameArgument = Annotated[str, typer.Argument(help="Name of the project: 1 to 63 of a-z, 0-9, - and _.")]
 
 
 @app.command()
 def add(
-    name: NAME,
-    source: Annotated[str, typer.Argument(help="A folder, a file, or an fsspec URL.")],
+    name: NameArgument,
+    source: SourceArgument,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A setting, like include=*.md or schedule='0 6 * * *'; `key=` takes it away."),
+        typer.Option(
+            "--set", help="A setting, like include=*.md or schedule='0 6 * * *'; `key=` removes it. Repeatable."
+        ),
     ] = None,
-    description: Annotated[str | None, typer.Option(help="What it is, for people.")] = None,
+    description: Annotated[str | None, typer.Option(help="Description for people.")] = None,
 ) -> None:
-    """Add a project, or change the one of this name; its documents are read by the next run."""
+    """Add a project, or change the one with this name. Its documents are read by the next run."""
     from rag_assets.db.schema.text_search import check_language
     from rag_assets.documents.sources import canonical_uri, open_source
     from rag_assets.projects.reconcile import check_not_declared
@@ -55,11 +59,10 @@ def add(
 
 
 @app.command("list")
-def list_projects(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
-) -> None:
-    """List all projects, with where they are declared, what failed, and when they were last read."""
-    from rag_assets.cli.output import reports
+def list_projects(as_json: JsonOption = False) -> None:
+    """List all projects: state, source, settings, failures, and when they were last read."""
+    from rag_assets.cli.output.console import print_json
+    from rag_assets.cli.output.status import print_projects
     from rag_assets.projects.failures import list_failures
     from rag_assets.projects.store import get_projects
 
@@ -68,21 +71,21 @@ def list_projects(
     with engine.connect() as connection:
         failed = list_failures(connection)
         found = [
-            _described(project, reconciled.undeclared, {f.stage: f.error for f in failed if f.project == project.name})
+            _to_json(project, reconciled.undeclared, {f.stage: f.error for f in failed if f.project == project.name})
             for project in get_projects(connection)
         ]
     if as_json:
-        sys.stdout.write(json.dumps({"projects": found}, default=str) + "\n")
+        print_json({"projects": found})
     else:
-        reports.projects(found)
+        print_projects(found)
 
 
 @app.command()
 def remove(
-    name: NAME,
-    purge: Annotated[bool, typer.Option("--purge", help="With its documents, chunks and vectors, for good.")] = False,
+    name: NameArgument,
+    purge: Annotated[bool, typer.Option("--purge", help="Also delete its documents, chunks and vectors.")] = False,
 ) -> None:
-    """Take a project out of all runs; what is stored of it stays, and is found, unless it is purged."""
+    """Remove a project from all runs. Its documents stay and are found, unless they are purged."""
     from rag_assets.pipeline.purge_project import purge_project
     from rag_assets.projects.reconcile import check_not_declared
     from rag_assets.projects.store import retire_project
@@ -92,17 +95,17 @@ def remove(
     check_not_declared(declarations, name)
     if purge:
         counts, vectors = purge_project(engine, load_settings(), name)
-        said = f"purged {name}: {counts.documents:,} documents, {counts.chunks:,} chunks, {vectors:,} vectors"
+        message = f"purged {name}: {counts.documents:,} documents, {counts.chunks:,} chunks, {vectors:,} vectors"
     else:
         with engine.begin() as connection:
             retire_project(connection, name)
-        said = f"removed {name}: its documents are still found, until rag-assets projects remove {name} --purge"
+        message = f"removed {name}: its documents are still found, until rag-assets projects remove {name} --purge"
     sync_partitions(engine)
-    typer.echo(said)
+    typer.echo(message)
 
 
 def enter() -> "tuple[Engine, Declarations | None, ReconcileResult]":
-    """What is declared exists before anything is said of projects."""
+    """Enter the installation and bring its projects to what is declared."""
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import shared_engine
     from rag_assets.projects.declarations import read_declarations
@@ -112,14 +115,14 @@ def enter() -> "tuple[Engine, Declarations | None, ReconcileResult]":
     declarations = read_declarations(settings)
     engine = shared_engine(settings)
     with engine.begin() as connection:
-        found = reconcile_projects(connection, declarations)
-    for name in found.undeclared:
+        reconciled = reconcile_projects(connection, declarations)
+    for name in reconciled.undeclared:
         typer.echo(
-            f"rag-assets: project {name} is declared no more; it stays as it is until "
+            f"rag-assets: project {name} is no longer declared; it stays until "
             f"rag-assets projects remove {name} [--purge]",
             err=True,
         )
-    return engine, declarations, found
+    return engine, declarations, reconciled
 
 
 def sync_partitions(engine: "Engine") -> None:
@@ -138,7 +141,7 @@ def sync_partitions(engine: "Engine") -> None:
 
 
 def _check_tokens(name: str, settings: dict[str, Any]) -> None:
-    """By the window of the model that is configured; loads its tokenizer only where there is something to check."""
+    """Check the project's tokens against the model's window. Without such settings, no tokenizer is loaded."""
     if not settings.keys() & {"chunk_tokens", "overlap_tokens"}:
         return
     from rag_assets.pipeline.target.chunking import project_splitter
@@ -150,8 +153,8 @@ def _check_tokens(name: str, settings: dict[str, Any]) -> None:
     project_splitter(target.definition, target.model, name, parse_project_settings(name, settings))
 
 
-def _described(project: "Project", gone: list[str], failed: dict[str, str]) -> dict[str, Any]:
-    state = "removed" if project.removed_at else "declared no more" if project.name in gone else "active"
+def _to_json(project: "Project", undeclared: list[str], failed: dict[str, str]) -> dict[str, Any]:
+    state = "removed" if project.removed_at else "declared no more" if project.name in undeclared else "active"
     return {
         "name": project.name,
         "source": project.source_uri,

@@ -1,45 +1,44 @@
-"""rag-assets spaces: which space serves, by hand; the same code as the asset live_space."""
+"""rag-assets spaces: promote, roll back and retire embedding spaces, with the code of the asset live_space."""
 
-import json
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from rag_assets.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from rag_assets.db.spaces.spaces import SpaceDefinition
     from rag_assets.pipeline.stages.live_space import Promotion
 
-app = typer.Typer(help="Embedding spaces: what there is, what serves, the way back.", no_args_is_help=True)
+app = typer.Typer(help="Manage embedding spaces: list, promote, roll back, retire.", no_args_is_help=True)
 
-SpaceId = Annotated[int, typer.Argument(metavar="ID", help="The number of the space, as `spaces list` shows it.")]
+SpaceId = Annotated[int, typer.Argument(metavar="ID", help="Number of the space, from `rag-assets spaces list`.")]
 
 
 @app.command("list")
-def list_spaces(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")] = False,
-) -> None:
-    """Show every space: what it holds, whether it serves, what is left to do in it."""
-    from rag_assets.cli.output import reports
+def list_spaces(as_json: JsonOption = False) -> None:
+    """List all spaces: model, vectors, index, whether it is live, and the work that remains."""
+    from rag_assets.cli.output.console import print_json
+    from rag_assets.cli.output.status import print_spaces
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import shared_engine
     from rag_assets.pipeline.status import read_spaces
 
-    found = read_spaces(shared_engine(installation.enter()))
+    spaces = read_spaces(shared_engine(installation.enter()))
     if as_json:
-        sys.stdout.write(json.dumps({"spaces": found}) + "\n")
+        print_json({"spaces": spaces})
     else:
-        reports.spaces(found)
+        print_spaces(spaces)
 
 
 @app.command()
 def promote(
     space: SpaceId,
     force: Annotated[
-        bool, typer.Option("--force", help="In spite of checks that do not pass, where searches can live with it.")
+        bool, typer.Option("--force", help="Promote despite failed checks that leave the space searchable.")
     ] = False,
 ) -> None:
-    """Let this space serve, if all checks that guard it pass; the one that serves now is kept as the previous one."""
+    """Make a space live if all its checks pass. The live space becomes the previous one."""
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import shared_engine
     from rag_assets.pipeline.stages import live_space
@@ -52,15 +51,17 @@ def promote(
 
     done = live_space.promote_space(shared_engine(settings), settings, space, wanted, force=force)
     for name, reason in done.overridden.items():
-        typer.echo(f"rag-assets: warning: {name} does not pass: {reason}; promoted by --force all the same.", err=True)
-    _tell(done)
+        typer.echo(f"rag-assets: warning: {name} does not pass: {reason}; promoted because of --force.", err=True)
+    _print_promotion(done)
 
 
 @app.command()
 def rollback(
-    kind: Annotated[str, typer.Option(help="Of chunks, messages, memories, or a registered table.")] = "chunks",
+    kind: Annotated[
+        str, typer.Option(help="chunks, messages, memories, or the name of a registered table.")
+    ] = "chunks",
 ) -> None:
-    """Let the previous space serve again; the one that serves now is held back until it is promoted by hand."""
+    """Make the previous space live again. The space that was live is not promoted again except by hand."""
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import shared_engine
     from rag_assets.db.reports.remaining_work import remaining_work
@@ -70,8 +71,8 @@ def rollback(
     check_kind(kind)
     engine = shared_engine(installation.enter())
     done = live_space.roll_back(engine, kind)
-    _tell(done)
-    # After the flip: whoever goes back is in a hurry.
+    _print_promotion(done)
+    # After the rollback, which must not wait for this.
     with engine.connect() as connection:
         left = remaining_work(connection, done.space)
     if left.documents or left.texts:
@@ -84,7 +85,7 @@ def rollback(
 
 @app.command()
 def retire(space: SpaceId) -> None:
-    """Drop a space that does not serve, with its vectors and index, at once."""
+    """Drop a space that is not live, with its vectors and index."""
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import shared_engine
     from rag_assets.pipeline.stages import live_space
@@ -94,9 +95,9 @@ def retire(space: SpaceId) -> None:
     typer.echo(f"space {gone.id} ({gone.model}, {gone.dimensions} dimensions) is retired; its vectors are gone")
 
 
-def _tell(done: "Promotion") -> None:
+def _print_promotion(done: "Promotion") -> None:
     if not done.promoted:
-        typer.echo(f"space {done.space.id} serves already")
+        typer.echo(f"space {done.space.id} is live already")
         return
-    stepped = "" if done.live_before is None else f"; space {done.live_before.id} is the previous one"
-    typer.echo(f"space {done.space.id} serves ({done.seconds * 1000:.0f} ms){stepped}")
+    previous = "" if done.live_before is None else f"; space {done.live_before.id} is the previous one"
+    typer.echo(f"space {done.space.id} is live ({done.seconds * 1000:.0f} ms){previous}")

@@ -1,1 +1,1 @@
-"""What commands run in: the installation, its Dagster instance, a job in this process, its cancellation."""
+"""What commands run in: the installation, its Dagster instance, a job in this process, cancellation."""

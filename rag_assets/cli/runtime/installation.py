@@ -1,4 +1,4 @@
-"""The installation that a command works in: settings, DAGSTER_HOME, a quiet Dagster."""
+"""The installation that a command works in: its settings, DAGSTER_HOME and Dagster instance."""
 
 import fcntl
 import logging
@@ -19,10 +19,10 @@ _RENAMED_STORAGE = "module: rag_assets.history\n", "module: rag_assets.orchestra
 
 
 def enter() -> Settings:
-    """Settings with absolute folders, and DAGSTER_HOME below the state folder unless it is set already."""
+    """Settings with absolute folders. DAGSTER_HOME is below the state folder unless it is set already."""
     settings = load_settings()
     state = settings.state_dir.expanduser().resolve()
-    # Processes that this one starts (web server, daemon, steps) work in the same installation.
+    # Child processes (web server, daemon, steps) must work in the same installation.
     os.environ["RAG_ASSETS_STATE_DIR"] = str(state)
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(state / "dagster_home")))
     try:
@@ -35,23 +35,23 @@ def enter() -> Settings:
         ) from error
     settings = load_settings()
     if settings.log_queries:
-        _show_queries()
+        _log_queries_to_stderr()
     return settings
 
 
 def _write_dagster_yaml(file: Path) -> None:
-    """Ours where there is none; in one of version 0.1, the storage's module under its new name."""
-    found = file.read_text() if file.exists() else None
-    wanted = DAGSTER_YAML.read_text() if found is None else found.replace(*_RENAMED_STORAGE)
-    if wanted != found:
-        # Replaced as a whole, since another command may read it at this moment.
+    """Write the file where it is missing, and the new name of the storage's module into one of version 0.1."""
+    present = file.read_text() if file.exists() else None
+    wanted = DAGSTER_YAML.read_text() if present is None else present.replace(*_RENAMED_STORAGE)
+    if wanted != present:
+        # Replaced atomically, since another command may read it at this moment.
         new = file.with_name(f"{file.name}.{os.getpid()}")
         new.write_text(wanted)
         new.replace(file)
 
 
-def _show_queries() -> None:
-    """On stderr, since stdout may be one JSON object; an application sets up its logging itself."""
+def _log_queries_to_stderr() -> None:
+    """Print logged queries on stderr, since stdout may be one JSON object."""
     log = logging.getLogger("rag_assets.db.queries")
     if not log.handlers:
         log.addHandler(logging.StreamHandler())
@@ -59,12 +59,12 @@ def _show_queries() -> None:
 
 
 def quiet_run_config() -> dict[str, object]:
-    """Dagster's own console log, down to what went wrong: the run's whole log is in the UI."""
+    """Run config that silences Dagster's console log. The whole log of a run is in the UI."""
     return {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def instance() -> "dg.DagsterInstance":
-    """The instance of DAGSTER_HOME; opening one takes longer than most of what it is asked."""
+    """The instance of DAGSTER_HOME, opened once: opening it takes longer than most calls to it."""
     return _instance_at(os.environ["DAGSTER_HOME"])
 
 
@@ -72,8 +72,8 @@ def instance() -> "dg.DagsterInstance":
 def _instance_at(home: str) -> "dg.DagsterInstance":
     import dagster as dg
 
-    # Dagster makes the tables of its history when it first sees the folder, and two processes that do so at one
-    # time fail with "table run_tags already exists".
+    # Dagster creates its tables when it first opens a folder. Two processes that do so at the same time fail with
+    # "table run_tags already exists".
     with (Path(home) / "opening.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return dg.DagsterInstance.get()

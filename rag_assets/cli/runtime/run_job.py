@@ -1,4 +1,4 @@
-"""One run of one of our jobs in this process, recorded in the installation's Dagster history."""
+"""Runs a job in this process and records it in the installation's Dagster history."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from rag_assets.cli.runtime.cancellation import cancelling
+from rag_assets.cli.runtime.cancellation import cancel_on_interrupt
 from rag_assets.cli.runtime.installation import instance, quiet_run_config
-from rag_assets.cli.runtime.pool_wait import waiting
+from rag_assets.cli.runtime.pool_wait import limit_pool_wait
 from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError
 from rag_assets.orchestration.storage.dead_runs import close_dead_runs, process_tag
 from rag_assets.pipeline.audit.result import NOTHING_TO_CHECK
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import dagster as dg
     from dagster_shared.error import SerializableErrorInfo
 
-# Where a check or an asset shows a chart.
-PICTURES = ("chart", "map")
+# Keys of metadata that hold a chart.
+CHART_KEYS = ("chart", "map")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ class CheckOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run did: the figures of each asset that it materialized, its checks, and the error that ended it."""
+class RunOutcome:
+    """What a run did: the figures of each materialized asset, the checks, and the error that ended the run."""
 
     run_id: str
     success: bool
@@ -64,10 +64,11 @@ def run_job(
     partition_range: tuple[str, str] | None = None,
     config: Mapping[str, Any] | None = None,
     only: Sequence[str] | None = None,
-) -> Outcome:
-    """Run the job to its end, for one key or from one to another; an error of a step is in the outcome, not raised.
+) -> RunOutcome:
+    """Run a job to its end, for one partition key or a range of keys.
 
-    `only` names the assets of it to materialize, with their checks. Raises RunInterruptedError when the user ends it.
+    `only` names the assets to materialize, with their checks. The error of a step is in the outcome, not raised. Raises
+    RunInterruptedError when the user interrupts the run.
     """
     import dagster as dg
 
@@ -76,16 +77,20 @@ def run_job(
     from rag_assets.orchestration.partitions import range_tags
 
     run_id = str(uuid4())
-    whole = MAKES_ALL if name == "ingest" and only is None else {}
-    ranged = {} if partition_range is None else range_tags(*partition_range)
+    job_tags = MAKES_ALL if name == "ingest" and only is None else {}
+    partition_tags = {} if partition_range is None else range_tags(*partition_range)
     close_dead_runs(instance())
     wait_s = load_settings().lock_wait_s
-    with _events_in_batches(), cancelling(instance(), run_id), waiting(instance(), run_id, wait_s=wait_s):
+    with (
+        _events_in_batches(),
+        cancel_on_interrupt(instance(), run_id),
+        limit_pool_wait(instance(), run_id, wait_s=wait_s),
+    ):
         result = defs.resolve_job_def(name).execute_in_process(
             instance=instance(),
             run_id=run_id,
             partition_key=partition_key,
-            tags=process_tag() | whole | ranged,
+            tags=process_tag() | job_tags | partition_tags,
             run_config={**quiet_run_config(), **(config or {})},
             asset_selection=None if only is None else [dg.AssetKey(name) for name in only],
             raise_on_error=False,
@@ -94,7 +99,7 @@ def run_job(
     for error in errors:
         if isinstance(error, RunInterruptedError):
             raise error
-    return Outcome(
+    return RunOutcome(
         run_id=result.run_id,
         success=result.success,
         figures=_figures(result),
@@ -114,29 +119,29 @@ def run_job(
     )
 
 
-def finish(outcome: Outcome) -> None:
-    """End the command as the run ended: exit code 1 for a failed check, else the error, if any."""
+def exit_on_failure(outcome: RunOutcome) -> None:
+    """End the command with exit code 1 if a check failed; else raise the run's error, if any."""
     import typer
 
-    if say_failed_checks(outcome):
+    if print_failed_checks(outcome):
         raise typer.Exit(1)
     if not outcome.success and outcome.error is not None:
         raise outcome.error
 
 
-def say_failed_checks(outcome: Outcome) -> bool:
-    """What failed, why, and what to do, a line each on stderr; whether anything did."""
+def print_failed_checks(outcome: RunOutcome) -> bool:
+    """Print each failed check on a line of stderr, with its reason and remedy. Returns whether there is any."""
     import typer
 
-    fatal = [check for check in outcome.checks if check.fatal]
-    for check in fatal:
-        said = f"rag-assets: check {check.asset}/{check.name} failed: {check.description}{_remedy(check)}"
-        typer.echo(said, err=True)
-    return bool(fatal)
+    failed = [check for check in outcome.checks if check.fatal]
+    for check in failed:
+        reason = (check.description or "").rstrip(".")
+        typer.echo(f"rag-assets: check {check.asset}/{check.name} failed: {reason}{_remedy(check)}", err=True)
+    return bool(failed)
 
 
 def _remedy(check: CheckOutcome) -> str:
-    """What the check's own description says to do."""
+    """What to do, from the description of the check."""
     import dagster as dg
 
     from rag_assets.definitions import defs
@@ -147,7 +152,7 @@ def _remedy(check: CheckOutcome) -> str:
 
 
 def _figures(result: "dg.ExecuteInProcessResult") -> dict[str, dict[str, Any]]:
-    """By asset; of one that was materialized for several keys, the sums of its numbers."""
+    """The metadata of each materialized asset; numbers are summed over its partitions."""
     found: dict[str, dict[str, Any]] = {}
     for event in result.get_asset_materialization_events():
         if event.asset_key is None:
@@ -161,7 +166,7 @@ def _figures(result: "dg.ExecuteInProcessResult") -> dict[str, dict[str, Any]]:
 
 @contextmanager
 def _events_in_batches() -> Iterator[None]:
-    """Let Dagster write its history many events at a time: one by one takes longer than a run with nothing to do."""
+    """Let Dagster write its events in batches: one by one takes longer than a run with nothing to do."""
     before = os.environ.get("DAGSTER_EVENT_BATCH_SIZE")
     os.environ["DAGSTER_EVENT_BATCH_SIZE"] = before or "50"
     try:
@@ -172,14 +177,14 @@ def _events_in_batches() -> Iterator[None]:
 
 
 def plain_metadata(metadata: "Mapping[str, dg.MetadataValue[Any]]") -> dict[str, Any]:
-    """Metadata as JSON values; Dagster's own keys (schemas, table names) and pictures are left to its UI."""
+    """Metadata as JSON values, without Dagster's own keys (schemas, table names) and without charts."""
     return {
-        key: value.value for key, value in metadata.items() if not key.startswith("dagster/") and key not in PICTURES
+        key: value.value for key, value in metadata.items() if not key.startswith("dagster/") and key not in CHART_KEYS
     }
 
 
 def _errors(result: "dg.ExecuteInProcessResult") -> Iterator[RagAssetsError]:
-    """What ended each failed step, then the run; a failed check has said so itself."""
+    """The error of each failed step, then that of the run. Failed checks are not errors here."""
     for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error
@@ -190,29 +195,29 @@ def _errors(result: "dg.ExecuteInProcessResult") -> Iterator[RagAssetsError]:
             continue
         else:
             continue
-        if not any(link.cls_name == "DagsterAssetCheckFailedError" for link in _chain(error)):
-            yield _as_ours(error)
+        if not any(link.cls_name == "DagsterAssetCheckFailedError" for link in _error_chain(error)):
+            yield _to_package_error(error)
 
 
-def _chain(error: "SerializableErrorInfo | None") -> list["SerializableErrorInfo"]:
-    return [] if error is None else [error, *_chain(error.cause)]
+def _error_chain(error: "SerializableErrorInfo | None") -> list["SerializableErrorInfo"]:
+    return [] if error is None else [error, *_error_chain(error.cause)]
 
 
-def _as_ours(error: "SerializableErrorInfo | None") -> RagAssetsError:
-    """One of our errors from what Dagster kept of a chain of causes."""
-    chain = _chain(error)
+def _to_package_error(error: "SerializableErrorInfo | None") -> RagAssetsError:
+    """Restore an error of this package from the chain of causes that Dagster recorded."""
+    chain = _error_chain(error)
     for link in chain:
         name = link.cls_name or ""
-        if name in _OURS:
-            # Dagster writes "module.Class: message"; of ours the message alone is a whole sentence.
-            return _OURS[name](link.message.strip().partition(": ")[2])
+        if name in _ERRORS:
+            # Dagster records "module.Class: message".
+            return _ERRORS[name](link.message.strip().partition(": ")[2])
         if name == "DagsterExecutionInterruptedError":
             return RunInterruptedError()
-    cause = chain[-1].message.strip() if chain else "the run ended without saying why"
+    cause = chain[-1].message.strip() if chain else "the run ended without an error message"
     if any(link.cls_name in ("OperationalError", "AdminShutdown") for link in chain):
         reason = cause.splitlines()[0].partition(": ")[2] or cause
-        return ServiceError(f"the database went away: {reason}; run again when it is back.")
-    return RagAssetsError(f"{cause}; the run's log in `rag-assets ui` has the whole story.")
+        return ServiceError(f"the connection to the database broke: {reason}; run again when the database is back.")
+    return RagAssetsError(f"{cause}; see the run's log in `rag-assets ui`.")
 
 
 def _subclasses(kind: type[RagAssetsError]) -> Iterator[type[RagAssetsError]]:
@@ -221,4 +226,4 @@ def _subclasses(kind: type[RagAssetsError]) -> Iterator[type[RagAssetsError]]:
         yield from _subclasses(child)
 
 
-_OURS = {kind.__name__: kind for kind in _subclasses(RagAssetsError) if kind is not RunInterruptedError}
+_ERRORS = {kind.__name__: kind for kind in _subclasses(RagAssetsError) if kind is not RunInterruptedError}

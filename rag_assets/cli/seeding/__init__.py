@@ -1,1 +1,1 @@
-"""The command `seed`: a believable set of data to develop with, the same every time."""
+"""The command `seed`: example data to develop with, the same every time."""

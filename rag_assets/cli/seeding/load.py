@@ -1,4 +1,4 @@
-"""A planned set of data into the tables, through the repositories; what is there already stays as it is."""
+"""Writes the planned example data through the repositories. Rows that exist are not changed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from rag_assets.cli.seeding.plan import (
     PROJECT_MEMORIES,
     SIZES,
     SPECIALIZATIONS,
+    PlannedConversation,
     PlannedSpecialization,
-    PlannedTalk,
     PlannedUser,
     Size,
     planned_users,
@@ -35,8 +35,8 @@ from rag_assets.repositories import (
 
 
 @dataclass(slots=True)
-class Seeded:
-    """How many rows were added; all are 0 where everything was there."""
+class AddedRows:
+    """How many rows of each kind were added."""
 
     users: int = 0
     sessions: int = 0
@@ -48,25 +48,25 @@ class Seeded:
     projects: int = 0
 
 
-def seed(engine: Engine, size: Size = "small") -> Seeded:
-    """Add what is missing of the set; a seed that was interrupted is completed by the next one."""
-    seeding = _Seeding(engine)
-    project = seeding.project()
+def add_example_data(engine: Engine, size: Size = "small") -> AddedRows:
+    """Add the rows of the plan that are missing, also after an interrupted call."""
+    seeder = _Seeder(engine)
+    project = seeder.add_project()
     for specialization in SPECIALIZATIONS:
-        seeding.specialization(specialization)
-    seeding.memories(PROJECT_MEMORIES, project_id=project)
+        seeder.add_specialization(specialization)
+    seeder.add_memories(PROJECT_MEMORIES, project_id=project)
     for done, user in enumerate(planned_users(size), start=1):
-        seeding.user(user, project)
+        seeder.add_user(user, project)
         report_progress("seed", done, SIZES[size][0], "users")
-    return seeding.added
+    return seeder.added
 
 
-class _Seeding:
+class _Seeder:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.added = Seeded()
+        self.added = AddedRows()
 
-    def project(self) -> UUID:
+    def add_project(self) -> UUID:
         with self._engine.connect() as connection:
             known = find_project(connection, TOPICS_NAME)
         if known is not None:
@@ -74,7 +74,7 @@ class _Seeding:
         self.added.projects += 1
         return SyncProjects(self._engine).create(TOPICS_NAME, TOPICS_URI, description="Python's own topics").id
 
-    def specialization(self, planned: PlannedSpecialization) -> None:
+    def add_specialization(self, planned: PlannedSpecialization) -> None:
         specializations, adapters = SyncSpecializations(self._engine), SyncAdapters(self._engine)
         found = specializations.find_by_name(planned.name)
         if found is None:
@@ -100,9 +100,9 @@ class _Seeding:
                 self.added.adapters += 1
             if plan.promoted and adapter.status == "draft":
                 adapters.promote(adapter.id)
-        self.memories(planned.memories, specialization_id=found.id)
+        self.add_memories(planned.memories, specialization_id=found.id)
 
-    def user(self, planned: PlannedUser, project: UUID) -> None:
+    def add_user(self, planned: PlannedUser, project: UUID) -> None:
         users = SyncUsers(self._engine)
         user = users.find_by_email(planned.email)
         if user is None:
@@ -113,23 +113,23 @@ class _Seeding:
         if signed_in is None:
             SyncSessions(self._engine).create(user.id, user_agent="rag-assets seed")
             self.added.sessions += 1
-        self.memories(planned.memories, user_id=user.id)
+        self.add_memories(planned.memories, user_id=user.id)
         known = self._conversations(user.id)
-        for talk in planned.talks:
-            self._talk(talk, known, user.id, project)
+        for conversation in planned.conversations:
+            self._add_conversation(conversation, known, user.id, project)
 
-    def memories(self, planned: Iterable[tuple[str, float]], **owner: Any) -> None:
+    def add_memories(self, planned: Iterable[tuple[str, float]], **owner: Any) -> None:
         for content, importance in planned:
             same = select(Memory.id).filter_by(content_hash=content_hash(content), **owner)
             with self._engine.connect() as connection:
                 known = connection.scalar(same.limit(1))
-            # Remembered once more it would be reinforced, and not the same data any more.
+            # Remembering it again would reinforce it and change the data.
             if known is None:
                 SyncMemories(self._engine).remember(content, importance=importance, **owner)
                 self.added.memories += 1
 
     def _conversations(self, user_id: UUID) -> dict[str, tuple[UUID, int]]:
-        """By name: the id, and how far it goes."""
+        """The id and latest version of each conversation, by name."""
         conversations = SyncConversations(self._engine)
         found: dict[str, tuple[UUID, int]] = {}
         after = None
@@ -140,11 +140,13 @@ class _Seeding:
             if after is None:
                 return found
 
-    def _talk(self, planned: PlannedTalk, known: dict[str, tuple[UUID, int]], user_id: UUID, project: UUID) -> None:
+    def _add_conversation(
+        self, planned: PlannedConversation, known: dict[str, tuple[UUID, int]], user_id: UUID, project: UUID
+    ) -> None:
         conversations = SyncConversations(self._engine)
         if planned.name not in known:
-            made = conversations.create(planned.name, user_id=user_id, project_id=project)
-            known[planned.name] = (made.id, 0)
+            created = conversations.create(planned.name, user_id=user_id, project_id=project)
+            known[planned.name] = (created.id, 0)
             self.added.conversations += 1
         id_, version = known[planned.name]
         self._append(id_, planned.messages[version:])

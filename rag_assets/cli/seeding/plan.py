@@ -1,4 +1,4 @@
-"""What a set of data holds, worked out before anything is written: plain values, the same for the same size."""
+"""The example data as plain values, the same every time for the same size."""
 
 import random
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from rag_assets.documents.sources.python_topics import TopicsSource
 from rag_assets.repositories import NewMessage
 
 Size = Literal["small", "large"]
-# Users, and conversations of each.
+# Users, and conversations of each user.
 SIZES: dict[Size, tuple[int, int]] = {"small": (6, 4), "large": (60, 16)}
 
-_BEGINNING = datetime(2026, 1, 5, 8, tzinfo=UTC)
-_GIVEN = ("Ada", "Barbara", "Chen", "Dorothy", "Edsger", "Frances", "Grace", "Hedy", "Ines", "John")
-_FAMILY = ("Abara", "Berg", "Costa", "Dubois", "Endo", "Fischer")
+_FIRST_DAY = datetime(2026, 1, 5, 8, tzinfo=UTC)
+_FIRST_NAMES = ("Ada", "Barbara", "Chen", "Dorothy", "Edsger", "Frances", "Grace", "Hedy", "Ines", "John")
+_LAST_NAMES = ("Abara", "Berg", "Costa", "Dubois", "Endo", "Fischer")
 _MODEL = "assistant-8b"
 _QUESTIONS = (
     "How does {topic} work in Python?",
@@ -40,8 +40,8 @@ _FACTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedTalk:
-    """A conversation, and where it is forked how the fork goes on."""
+class PlannedConversation:
+    """A conversation, and the messages of its fork if it has one."""
 
     name: str
     messages: list[NewMessage]
@@ -53,7 +53,7 @@ class PlannedTalk:
 class PlannedUser:
     email: str
     display_name: str
-    talks: list[PlannedTalk]
+    conversations: list[PlannedConversation]
     memories: list[tuple[str, float]]
 
 
@@ -99,45 +99,45 @@ PROJECT_MEMORIES = [("the topics are those of the Python that runs, and change w
 
 
 def planned_users(size: Size) -> Iterator[PlannedUser]:
-    """The users with all that is theirs; the first ones of `large` are not those of `small`, but have their names."""
-    users, talks = SIZES[size]
-    chance = random.Random(f"rag_assets {size}")  # noqa: S311 - the same every time is the point
+    """The users with their conversations and memories. The first users of `large` only share the names of `small`."""
+    users, conversations = SIZES[size]
+    chance = random.Random(f"rag_assets {size}")  # noqa: S311 - the data must be the same every time
     texts = _topics()
-    for family, given in list(product(_FAMILY, _GIVEN))[:users]:
-        topics = chance.sample(sorted(texts), talks)
+    for last_name, first_name in list(product(_LAST_NAMES, _FIRST_NAMES))[:users]:
+        topics = chance.sample(sorted(texts), conversations)
         facts = chance.sample(_FACTS, 2)
         yield PlannedUser(
-            f"{given}.{family}@example.org".lower(),
-            f"{given} {family}",
-            [_talk(chance, topic, texts[topic]) for topic in topics],
-            [(f"{given} {fact.format(topic=topics[0])}", importance) for fact, importance in facts],
+            f"{first_name}.{last_name}@example.org".lower(),
+            f"{first_name} {last_name}",
+            [_plan_conversation(chance, topic, texts[topic]) for topic in topics],
+            [(f"{first_name} {fact.format(topic=topics[0])}", importance) for fact, importance in facts],
         )
 
 
-def _talk(chance: random.Random, topic: str, text: str) -> PlannedTalk:
-    at = _BEGINNING + timedelta(minutes=chance.randrange(60 * 24 * 60))
+def _plan_conversation(chance: random.Random, topic: str, text: str) -> PlannedConversation:
+    at = _FIRST_DAY + timedelta(minutes=chance.randrange(60 * 24 * 60))
     question = chance.choice(_QUESTIONS).format(topic=topic)
     paragraphs = [" ".join(part.split()) for part in text.split("\n\n") if len(part) > 80] or [text]
     messages = [
         NewMessage("system", "You answer questions about Python from its documentation.", created_at=at),
         NewMessage("user", question, created_at=at),
-        *_answer(at, f"call_{chance.getrandbits(32):08x}", question, topic, paragraphs[0]),
+        *_plan_answer(at, f"call_{chance.getrandbits(32):08x}", question, topic, paragraphs[0]),
     ]
     for turn in range(1, chance.randint(1, 4)):
         later = at + timedelta(minutes=2 * turn)
         messages.append(NewMessage("user", chance.choice(_FOLLOW_UPS), created_at=later))
-        said = paragraphs[turn % len(paragraphs)]
-        messages.append(NewMessage("assistant", said, model=_MODEL, created_at=later))
-    forked = [
+        answer = paragraphs[turn % len(paragraphs)]
+        messages.append(NewMessage("assistant", answer, model=_MODEL, created_at=later))
+    fork_messages = [
         NewMessage("user", f"Let us try again: {chance.choice(_FOLLOW_UPS)}", created_at=at + timedelta(hours=1)),
         NewMessage("assistant", paragraphs[-1], model=_MODEL, created_at=at + timedelta(hours=1)),
     ]
     fork_version = chance.randint(2, len(messages)) if chance.random() < 0.3 else None
-    return PlannedTalk(question, messages, fork_version, forked if fork_version else [])
+    return PlannedConversation(question, messages, fork_version, fork_messages if fork_version else [])
 
 
-def _answer(at: datetime, call: str, question: str, topic: str, found: str) -> list[NewMessage]:
-    """A call of the search, what it found, and the answer made of it."""
+def _plan_answer(at: datetime, call: str, question: str, topic: str, found: str) -> list[NewMessage]:
+    """A call of the search tool, its result, and the answer."""
     called = {"tool_calls": [{"id": call, "name": "search", "arguments": {"query": question}}]}
     return [
         NewMessage("assistant", "", model=_MODEL, metadata=called, created_at=at),

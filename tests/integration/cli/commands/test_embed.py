@@ -80,7 +80,7 @@ def test_with_nothing_to_embed_what_is_deleted_goes_and_no_model_is_asked(
     assert (said.json["texts"]["embedded"], said.json["vectors"]) == (0, {"stored": 1, "removed": 1})
     shown = cli("embed", "messages")
     assert shown.code == 0
-    for words in ("messages", "distinct texts", "0 embedded"):
+    for words in ("messages", "distinct texts", "1 (1 reused)"):
         assert words in shown.out
 
 

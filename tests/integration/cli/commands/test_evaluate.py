@@ -46,7 +46,7 @@ def test_judged_documents_that_are_missing_are_a_warning_with_their_number(
 ) -> None:
     said = cli("evaluate", questions, "--json")
     assert said.code == 0
-    assert "warning: 1 of the judged documents are not in the index" in said.err
+    assert "warning: 1 of the relevant documents are not in the index" in said.err
     assert "gone.md" in said.err
     assert said.json["settings"]["judged_documents_missing"] == 1
 
@@ -54,10 +54,10 @@ def test_judged_documents_that_are_missing_are_a_warning_with_their_number(
 def test_people_see_a_table_and_the_questions_lost_worst(built: Engine, cli: Cli, questions: Path) -> None:
     said = cli("evaluate", questions)
     assert said.code == 0, said.err
-    assert "2 questions" in said.out
+    assert "2 evaluation queries, hybrid search, " in said.out
     assert "ndcg@10" in said.out
     assert "0.5000" in said.out
-    lost = said.out[said.out.index("lost worst") :]
+    lost = said.out[said.out.index("worst answers") :]
     assert "0.000  [violin] winter  (not found; wanted gone.md)" in lost
     assert SHARED not in lost
 

@@ -36,14 +36,14 @@ def test_people_see_source_place_model_and_run(built: Engine, cli: Cli, chunk: s
     [(run_id,)] = rows(built, "SELECT DISTINCT run_id FROM rag.documents")
     for words in (chunk, "sea/copy.txt [0:58]", "sentence-transformers/all-MiniLM-L6-v2", f"by run {run_id}", "(live)"):
         assert words in out
-    assert "do not find" not in out
+    assert "does not find" not in out
 
 
 def test_people_are_told_of_a_chunk_that_is_not_served_any_more(built: Engine, cli: Cli, chunk: str) -> None:
     change(built, "UPDATE rag.embedding_spaces SET chunking = 'another'")
-    assert "searches by meaning do not find this chunk now" in cli("explain", chunk).out
+    assert "vector search does not find this chunk now" in cli("explain", chunk).out
 
 
 def test_unknown_and_impossible_ids_are_one_line_and_code_2(built: Engine, cli: Cli) -> None:
     assert "there is no chunk" in cli("explain", uuid4()).error(2)
-    assert "'nonsense' is no chunk's id" in cli("explain", "nonsense").error(2)
+    assert "'nonsense' is not the id of a chunk" in cli("explain", "nonsense").error(2)

@@ -55,10 +55,35 @@ def test_json_has_the_promised_shape_and_the_right_figures(
 def test_people_see_tables_checks_and_an_answer(settings: Settings, folder: Path, cli: Cli) -> None:
     said = cli("ingest", folder)
     assert said.code == 0, said.err
-    for words in ("documents", "distinct texts", "texts embedded", "rows deleted", "documents failed", "seconds total"):
+    lines = [" ".join(line.split()) for line in said.out.splitlines()]
+    assert lines[:4] == [
+        "project my-zoo-2024",
+        "documents 3 (3 new)",
+        "chunks 3 (3 written)",
+        "distinct texts 3 (3 embedded)",
+    ]
+    assert "documents_readable passed 3 documents, 0 failed" in lines
+    assert "18 checks: 18 passed" in lines
+    assert "my-zoo-2024/" in said.out, "the answer to the sample query names its sources"
+    assert "raw_documents" not in said.out
+
+
+def test_verbose_shows_all_figures_and_the_time_of_each_stage(
+    settings: Settings, folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder / "broken.pdf", b"%PDF-1.7 nothing")
+    said = cli("ingest", folder)
+    assert said.code == 0, said.err
+    assert "1 of 4 documents could not be read: my-zoo-2024/broken.pdf" in " ".join(said.out.split())
+    said = cli("ingest", folder, "--verbose")
+    assert said.code == 0, said.err
+    for words in ("raw_documents/documents_readable", "  hnsw_index  ", "wrong_dimensions 0"):
         assert words in said.out
-    assert "search_latency" in said.out
-    assert "my-zoo-2024/" in said.out, "the sample question's answer names its sources"
+
+
+def test_a_run_that_fails_before_it_read_anything_is_one_line(settings: Settings, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "holds no documents" in cli("ingest", tmp_path / "empty").error(2)
 
 
 def test_red_check_gives_1_and_names_the_check(

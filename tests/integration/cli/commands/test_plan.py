@@ -22,9 +22,9 @@ PLAN = {
 def test_a_change_is_planned_in_words_and_as_json(built: Engine, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     said = cli("plan")
     assert said.code == 0, said.err
-    assert "chunks: the settings ask for live space 1" in said.out
+    assert "chunks: the settings ask for space 1, which is live" in said.out
     assert "to embed: 0 of" in said.out
-    assert "messages: nothing there" in said.out
+    assert "messages: none stored" in said.out
 
     # Shorter vectors could be made of those that are there; lengths that were not kept could not.
     monkeypatch.setenv("RAG_ASSETS_DIMENSIONS", "128")

@@ -61,14 +61,14 @@ def test_a_dry_run_says_what_differs_and_changes_nothing(built: Engine, cli: Cli
     assert pipeline_tables(built) == before
     shown = cli("repair", "--dry-run")
     assert "texts_without_vector" in shown.out
-    assert "would put right" in shown.out
+    assert "a repair would correct:" in shown.out
 
 
 def test_where_nothing_differs_nothing_is_run(built: Engine, cli: Cli) -> None:
     add_half_a_space(built)
     said = cli("repair", "--json")
     assert said.json == {"dry_run": False, "damage": [], "left": [], "checks": [], "run_ids": []}
-    assert cli("repair").out == "nothing differs from what it should be\n"
+    assert cli("repair").out == "nothing is wrong\n"
 
 
 def test_memories_are_repaired_too(built: Engine, cli: Cli) -> None:

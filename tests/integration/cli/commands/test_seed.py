@@ -34,7 +34,7 @@ def test_documents_are_ingested_with_it_where_there_are_none(cli: Cli, settings:
     assert documents > 70
     assert chunks >= vectors > documents
     again = cli("seed")
-    assert again.out == "added nothing; all was there\n"
+    assert again.out == "added nothing; everything exists already\n"
 
 
 def test_an_unknown_size_is_an_error(cli: Cli, settings: Settings) -> None:

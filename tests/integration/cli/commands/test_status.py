@@ -58,7 +58,7 @@ def test_health_is_told_in_short_and_by_the_exit_code(built: Engine, cli: Cli, m
     assert said.code == 0, said.err
     assert_shape(said.json, HEALTH)
     assert said.json["healthy"]
-    assert cli("status", "--health").out.count("well") == len(said.json["checks"])
+    assert cli("status", "--health").out.count("ok      ") == len(said.json["checks"])
 
     with built.begin() as connection:
         connection.execute(text("DROP INDEX rag.ix_embeddings_1_hnsw"))
@@ -67,7 +67,7 @@ def test_health_is_told_in_short_and_by_the_exit_code(built: Engine, cli: Cli, m
     assert [check["name"] for check in said.json["checks"] if not check["healthy"]] == ["index"]
     said = cli("status", "--health")
     assert said.code == 3
-    assert "NOT WELL index: the index of live space 1 is absent" in said.out
+    assert "FAILED  index: the index of live space 1 is absent" in said.out
 
     monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nowhere")
     said = cli("status", "--health", "--json")

@@ -68,7 +68,7 @@ def test_nothing_is_added_where_sensors_would_read_it_at_once(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, cli: Cli, started: list[list[str]]
 ) -> None:
     monkeypatch.setenv("RAG_ASSETS_AUTOMATION", "true")
-    assert opened(cli).err.splitlines()[0] == "no project yet: rag-assets projects add NAME SOURCE"
+    assert opened(cli).err.splitlines()[0] == "no project yet; add one: rag-assets projects add NAME SOURCE"
     assert keys() == []
 
 

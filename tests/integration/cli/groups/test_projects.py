@@ -67,7 +67,7 @@ def test_a_declared_project_is_there_and_is_changed_where_it_is_declared(
     file.unlink()
     said = cli("projects", "list", "--json")
     assert said.json["projects"][0]["state"] == "declared no more"
-    assert "project zoo is declared no more; it stays" in said.err
+    assert "project zoo is no longer declared; it stays" in said.err
     assert keys() == {"zoo"}
     assert cli("projects", "remove", "zoo").code == 0
     assert listed(cli)["zoo"]["state"] == "removed"

@@ -35,14 +35,14 @@ def test_there_and_back_again(two: Engine, cli: Cli) -> None:
 
     said = cli("spaces", "promote", "2")
     assert said.code == 0, said.err
-    assert said.out.startswith("space 2 serves (")
+    assert said.out.startswith("space 2 is live (")
     assert "space 1 is the previous one" in said.out
-    assert cli("spaces", "promote", "2").out == "space 2 serves already\n"
+    assert cli("spaces", "promote", "2").out == "space 2 is live already\n"
 
     with two.begin() as connection:
         connection.execute(text("DELETE FROM rag.embeddings WHERE space_id = 1 AND get_byte(content_hash, 0) < 9"))
     said = cli("spaces", "rollback")
-    assert (said.code, said.out.startswith("space 1 serves (")) == (0, True)
+    assert (said.code, said.out.startswith("space 1 is live (")) == (0, True)
     assert "space 1 lacks chunks of 0 documents and vectors of" in said.err
     assert "(chunks, previous, rolled back from)" in cli("spaces", "list").out
 

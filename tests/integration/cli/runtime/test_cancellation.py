@@ -5,7 +5,7 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 
-from rag_assets.cli.runtime.cancellation import cancelling
+from rag_assets.cli.runtime.cancellation import cancel_on_interrupt
 from rag_assets.cli.runtime.installation import instance
 from rag_assets.definitions import defs
 from rag_assets.settings.settings import Settings
@@ -15,7 +15,7 @@ Status = dg.DagsterRunStatus
 
 def interrupted(run_id: str, status: Status | None) -> None:
     """The run is made with this status, or none is made, and then the user ends the command."""
-    with cancelling(instance(), run_id):
+    with cancel_on_interrupt(instance(), run_id):
         if status is not None:
             instance().create_run_for_job(defs.resolve_job_def("ingest"), run_id=run_id, status=status)
         raise KeyboardInterrupt

@@ -54,8 +54,8 @@ def test_a_pool_without_a_place_is_waited_for_and_then_said_to_be_whose(
     assert said.code == 3, said.err
     holder = f"the run {run.run_id} (ingest, process {os.getpid()})"
     waits, failed = said.err.splitlines()
-    assert waits == f"rag-assets: waiting for {holder}, in whose hands embedder is"
-    assert failed.startswith(f"rag-assets: embedder is in the hands of {holder} for more than 1 s; wait for")
+    assert waits == f"rag-assets: waiting for embedder, which is held by {holder}"
+    assert failed.startswith(f"rag-assets: embedder has been held by {holder} for more than 1 s; wait for")
     assert instance().event_log_storage.get_concurrency_info("embedder").pending_run_ids == set()
 
 

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import Engine, text
 
-from rag_assets.cli.seeding.load import Seeded, seed
+from rag_assets.cli.seeding.load import AddedRows, add_example_data
 from rag_assets.cli.seeding.plan import SIZES, planned_users
 from rag_assets.errors import UsageError
 from rag_assets.repositories import SyncConversations
@@ -31,7 +31,7 @@ def stored(engine: Engine) -> dict[str, list[tuple[str, ...]]]:
 
 
 def test_every_table_of_the_application_has_rows_and_each_conversation_holds_together(engine: Engine) -> None:
-    added = seed(engine)
+    added = add_example_data(engine)
     users, talks = SIZES["small"]
     assert (added.users, added.sessions) == (users, users)
     assert added.conversations > users * talks
@@ -50,9 +50,9 @@ def test_every_table_of_the_application_has_rows_and_each_conversation_holds_tog
 
 
 def test_a_second_seed_adds_and_changes_nothing(engine: Engine) -> None:
-    seed(engine)
+    add_example_data(engine)
     before = stored(engine)
-    assert seed(engine) == Seeded()
+    assert add_example_data(engine) == AddedRows()
     assert stored(engine) == before
 
 
@@ -65,7 +65,7 @@ INTERRUPTIONS = {
 
 
 def test_a_seed_that_was_interrupted_is_completed(engine: Engine) -> None:
-    seed(engine)
+    add_example_data(engine)
     whole = stored(engine)
     with engine.begin() as connection:
         connection.execute(text("TRUNCATE rag.users, rag.conversations, rag.specializations, rag.projects CASCADE"))
@@ -73,10 +73,10 @@ def test_a_seed_that_was_interrupted_is_completed(engine: Engine) -> None:
         with engine.begin() as connection:
             connection.execute(text(f"ALTER TABLE rag.{table} ADD CONSTRAINT stop CHECK ({rule})"))
         with pytest.raises(UsageError, match="stop"):
-            seed(engine)
+            add_example_data(engine)
         with engine.begin() as connection:
             connection.execute(text(f"ALTER TABLE rag.{table} DROP CONSTRAINT stop"))
-    seed(engine)
+    add_example_data(engine)
     assert stored(engine) == whole
 
 
@@ -87,5 +87,5 @@ def test_what_is_planned_is_the_same_every_time(size: str) -> None:
     users, talks = SIZES[size]  # type: ignore[index]
     assert len({user.email for user in plan}) == users
     for user in plan:
-        assert len({talk.name for talk in user.talks}) == talks
-        assert all(len(talk.name) <= 180 for talk in user.talks)
+        assert len({talk.name for talk in user.conversations}) == talks
+        assert all(len(talk.name) <= 180 for talk in user.conversations)

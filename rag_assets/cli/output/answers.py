@@ -1,0 +1,43 @@
+"""What `search` prints: the hits of an answer, best first, with what a citation needs."""
+
+import re
+from typing import TYPE_CHECKING
+
+from rich.padding import Padding
+from rich.text import Text
+
+from rag_assets.cli.output.console import out, pluralize, shorten
+from rag_assets.cli.output.status import print_degraded_space
+
+if TYPE_CHECKING:
+    from rag_assets.search.results import Answer
+
+PREVIEW_CHARS = 240
+# Lines under titles and around tables.
+_RULES = re.compile(r"([-=*~^#+_.`])\1{3,}")
+
+
+def print_answer(answer: "Answer") -> None:
+    for hit in answer.hits:
+        where = f"{hit.project}/{hit.file_path} [{hit.char_start}:{hit.char_end}]"
+        headings = " / ".join(hit.heading_path)
+        out.print(
+            Text.assemble((f"{hit.rank}. ", "bold"), f"{hit.score:.3f}  ", (where, "cyan"), (f"  {headings}", "dim"))
+        )
+        # The context around a hit was asked for, so it is shown in full.
+        text = _RULES.sub(" ", hit.context or hit.text)
+        _print_indented(" ".join(text.split()) if hit.context else shorten(text, PREVIEW_CHARS))
+    if answer.degraded is not None:
+        print_degraded_space(answer.space, answer.degraded.missing, answer.degraded.texts)
+    out.print(
+        f"{pluralize(len(answer.hits), 'hit')} in space {answer.space}: database {answer.took_ms:,.0f} ms, "
+        f"embedding the query {answer.embedding_ms:,.0f} ms",
+        style="dim",
+    )
+
+
+def _print_indented(text: str) -> None:
+    if out.is_terminal:
+        out.print(Padding(Text(text), (0, 0, 0, 3)), soft_wrap=False)
+    else:
+        out.print(f"   {text}", markup=False)
