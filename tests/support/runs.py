@@ -27,6 +27,10 @@ SCHEDULES = {
 }
 SENSORS = {sensor.name: sensor for sensor in defs.sensors or [] if isinstance(sensor, dg.SensorDefinition)}
 
+# All test processes share one server, so what is asked of it must be asked of this database alone.
+THIS_DATABASE = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+COUNT_ADVISORY_LOCKS = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = {THIS_DATABASE}"
+
 STAGES = ("raw_documents", "chunks", "embeddings", "hnsw_index")
 
 

@@ -178,5 +178,9 @@ _INDEXES = text(
     "obj_description(c.oid, 'pg_class') AS comment FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
     "WHERE i.indrelid = to_regclass(:table) AND (c.relname = :name OR starts_with(c.relname, :name || '_'))"
 )
-_BUILDER = text("SELECT pid FROM pg_stat_progress_create_index WHERE relid = to_regclass(:table) ORDER BY pid LIMIT 1")
+# By database too: in one that was copied from this one, the table has the same oid.
+_BUILDER = text(
+    "SELECT pid FROM pg_stat_progress_create_index WHERE relid = to_regclass(:table) "
+    "AND datname = current_database() ORDER BY pid LIMIT 1"
+)
 _ESTIMATE = text("SELECT reltuples FROM pg_class WHERE oid = to_regclass(:table)")

@@ -103,7 +103,8 @@ def _check_index(connection: Connection) -> tuple[bool, str]:
         text(
             "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
             "WHERE c.relnamespace = to_regnamespace(:schema) AND NOT (i.indisvalid AND i.indisready) "
-            "AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid) "
+            "AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid "
+            "AND p.datname = current_database()) "
             "ORDER BY 1"
         ),
         {"schema": SCHEMA},

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, Engine, text
+from sqlalchemy import URL, Engine
 
 from rag_assets.db.database import shared_engine
 from rag_assets.search.retriever import Retriever
@@ -12,6 +12,7 @@ from rag_assets.settings.settings import Settings, load_settings
 from tests.support.command_line import Cli
 from tests.support.fakes import HashEncoder
 from tests.support.pgbouncer import needs_pgbouncer, pooled
+from tests.support.runs import COUNT_ADVISORY_LOCKS, rows
 
 pytestmark = needs_pgbouncer
 
@@ -53,8 +54,7 @@ def test_an_ingest_and_searches_go_through_the_pooler_and_locks_past_it(
     health = cli("status", "--health", "--json")
     assert (health.code, health.json["healthy"]) == (0, True), health
     assert {check["name"] for check in health.json["checks"]} >= {"connect", "direct"}
-    with engine.connect() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")) == 0
+    assert rows(engine, COUNT_ADVISORY_LOCKS) == [(0,)]
 
 
 def test_a_schema_is_brought_up_past_the_pooler(

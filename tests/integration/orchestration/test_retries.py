@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event, text
 
 from rag_assets.settings.settings import Settings
 from tests.support.fakes import ENCODERS, HashEncoder
-from tests.support.runs import add_project, encoder, errors, rows, run
+from tests.support.runs import COUNT_ADVISORY_LOCKS, add_project, encoder, errors, rows, run
 from tests.support.stages import write
 
 STAGES = ("raw_documents", "chunks", "embeddings")
@@ -121,6 +121,6 @@ def test_a_run_that_is_ended_does_not_begin_its_step_anew(zoo: Engine) -> None:
     assert "DagsterExecutionInterruptedError" in errors(result)[0]
     assert retries(result) == 0
     assert "hnsw_index" not in {event.step_key for event in result.all_events}
-    assert rows(zoo, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+    assert rows(zoo, COUNT_ADVISORY_LOCKS) == [(0,)]
     assert errors(run(key="zoo", only=STAGES)) == []
     assert rows(zoo, "SELECT count(*) FROM rag.embeddings") == [(4,)]

@@ -15,7 +15,7 @@ from rag_assets import Settings, build_definitions
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.projects.store import save_project
 from rag_assets.repositories import NewMessage, SyncConversations
-from tests.conftest import new_database
+from tests.support.database_server import DatabaseServer
 from tests.support.fakes import FakeEmbedder
 from tests.support.runs import errors
 from tests.support.stages import write
@@ -70,8 +70,9 @@ class Location:
 
 
 @pytest.fixture
-def second(admin: Engine, template: str) -> Iterator[URL]:
-    yield from new_database(admin, template)
+def second(databases: DatabaseServer, template: str) -> Iterator[URL]:
+    with databases.copy(template) as url:
+        yield url
 
 
 @pytest.fixture

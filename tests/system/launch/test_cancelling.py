@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from tests.support.dagster_servers import TERMINATE, Server, processes_of_the_installation, serving, until_none_is_left
 from tests.support.fakes import ENCODERS
 from tests.support.paths import FILES
-from tests.support.runs import STAGES, add_project, encoder, rows, run
+from tests.support.runs import COUNT_ADVISORY_LOCKS, STAGES, THIS_DATABASE, add_project, encoder, rows, run
 from tests.support.stages import write
 
 # Far less than what is ended would have taken; seconds, where nobody else uses the machine.
@@ -21,10 +21,6 @@ SOON_S = 30
 WORKING = (
     "SELECT left(query, 200) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
     "AND (state <> 'idle' OR xact_start IS NOT NULL)"
-)
-LOCKS = (
-    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' "
-    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
 
 
@@ -56,7 +52,7 @@ def terminate(ui: Server, engine: Engine, launched: str) -> None:
     begun = time.monotonic()
     assert ui.ask(TERMINATE, run=launched)["__typename"] == "TerminateRunSuccess"
     assert ui.ended(launched) == "CANCELED", ui.told()
-    while (left := rows(engine, WORKING)) or rows(engine, LOCKS) != [(0,)]:
+    while (left := rows(engine, WORKING)) or rows(engine, COUNT_ADVISORY_LOCKS) != [(0,)]:
         assert time.monotonic() - begun < SOON_S, left
         time.sleep(0.05)
     assert time.monotonic() - begun < SOON_S
@@ -92,7 +88,10 @@ def test_in_the_middle_of_building_the_index(many_texts: int, zoo: Engine, tmp_p
     assert run(key="zoo", only=STAGES[:3]).success
     with serving(("dagster", "dev"), tmp_path / "server.log") as ui:
         launched = ui.launch(["hnsw_index"])
-        ui.until(lambda: rows(zoo, "SELECT pid FROM pg_stat_progress_create_index"), "building")
+        ui.until(
+            lambda: rows(zoo, f"SELECT pid FROM pg_stat_progress_create_index WHERE datid = {THIS_DATABASE}"),
+            "building",
+        )
         terminate(ui, zoo, launched)
         indexes = (
             "SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
@@ -144,7 +143,7 @@ def test_by_ctrl_c_at_the_terminal_of_the_server(many_texts: int, zoo: Engine, u
     assert until_none_is_left() == {}
     [(kept,)] = rows(zoo, count)
     assert 0 < kept < many_texts
-    assert (rows(zoo, LOCKS), rows(zoo, WORKING)) == ([(0,)], [])
+    assert (rows(zoo, COUNT_ADVISORY_LOCKS), rows(zoo, WORKING)) == ([(0,)], [])
     ended = dg.DagsterInstance.get().get_run_by_id(launched)
     assert ended is not None
     assert ended.is_finished

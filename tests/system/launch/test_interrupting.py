@@ -15,9 +15,9 @@ from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
 from tests.support.dagster_servers import BIN, LIMIT_S
-from tests.support.runs import STAGES, add_project, rows
+from tests.support.runs import COUNT_ADVISORY_LOCKS, STAGES, add_project, rows
 from tests.support.stages import write
-from tests.system.launch.test_cancelling import LOCKS, WORKING
+from tests.system.launch.test_cancelling import WORKING
 
 SAID = "rag-assets: interrupted; what was written stays, and the next run continues from there.\n"
 EMBEDDED = "SELECT count(*) FROM rag.embeddings"
@@ -82,7 +82,7 @@ def runs() -> list[str]:
 def test_an_ingest_goes_on_from_where_it_was_interrupted(settings: Settings, engine: Engine, folder: Path) -> None:
     assert interrupted(ingest(folder), lambda: rows(engine, EMBEDDED) != [(0,)]) == (130, "", SAID)
     assert runs() == ["CANCELED"]
-    assert rows(engine, LOCKS) == [(0,)]
+    assert rows(engine, COUNT_ADVISORY_LOCKS) == [(0,)]
     assert rows(engine, WORKING) == []
     [(kept,)] = rows(engine, EMBEDDED)
     assert kept > 0

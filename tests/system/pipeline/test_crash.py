@@ -17,7 +17,7 @@ from rag_assets.settings.settings import Settings
 from tests.support.crashes import Child, Ended, Forker, forker, materialize
 from tests.support.fakes import ENCODERS
 from tests.support.paths import FILES
-from tests.support.runs import add_project, errors, rows
+from tests.support.runs import COUNT_ADVISORY_LOCKS, add_project, errors, rows
 
 # Rows by what they are of.
 Content = dict[str, list[Any]]
@@ -110,11 +110,7 @@ def assert_nothing_is_left(engine: Engine, ended: list[Ended]) -> None:
     """No lock, no parser, soon after the death."""
     deadline = time.monotonic() + 10
     while True:
-        locks = rows(
-            engine,
-            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND database = "
-            "(SELECT oid FROM pg_database WHERE datname = current_database())",
-        )
+        [(locks,)] = rows(engine, COUNT_ADVISORY_LOCKS)
         parsers = [pid for one in ended for pid in parsers_of(one.pid)]
         if not locks and not parsers:
             return

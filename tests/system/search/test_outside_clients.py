@@ -6,8 +6,10 @@ its interpreter, .ci/run makes one.
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -25,7 +27,9 @@ needs_clients = pytest.mark.skipif(
 )
 QUESTION = "the keeper feeds the whale"
 VECTOR = [float(value) for value in HashEncoder().encode_query(QUESTION)]
-ROLE_ADDRESS = "reader:secret@localhost/rag"
+# The name of its own, since test runs at the same time share a server, and roles are the server's.
+ROLE = f"reader_{uuid4().hex[:12]}"
+ROLE_ADDRESS = f"{ROLE}:secret@localhost/rag"
 
 LANGCHAIN_MODEL = f"""
 import json
@@ -63,6 +67,7 @@ LLAMA_FOUND = "print(json.dumps([[one.node_id, one.text, one.metadata] for one i
 def block(having: str) -> str:
     """The page's one block of code with these words, for the built database's project."""
     code = find_block(PAGES / "guides" / "other_clients.md", having).code.strip()
+    code = re.sub(r"\breader\b", ROLE, code)
     return code.replace("python-topics", "zoo").replace("How do I close a file?", QUESTION)
 
 
@@ -71,10 +76,10 @@ def reader(built: Engine) -> Iterator[str]:
     """The role that the page creates; gives what stands in its address for role, host and database."""
     with built.begin() as connection:
         connection.execute(text(block("CREATE ROLE")))
-    at = built.url.set(username="reader", password="secret").render_as_string(hide_password=False)
+    at = built.url.set(username=ROLE, password="secret").render_as_string(hide_password=False)
     yield at.partition("://")[2]
     with built.begin() as connection:
-        connection.execute(text("DROP OWNED BY reader; DROP ROLE reader"))
+        connection.execute(text(f"DROP OWNED BY {ROLE}; DROP ROLE {ROLE}"))
 
 
 def nearest(engine: Engine) -> list[tuple[str, str]]:

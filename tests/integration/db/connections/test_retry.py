@@ -270,13 +270,15 @@ def test_a_cancelled_caller_ends_its_statement_and_gives_its_connection_back(dat
 
 
 def test_a_caller_that_is_ended_by_a_signal_leaves_no_statement_behind(engine: Engine, admin: Engine) -> None:
-    sleeping = text("SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND state = 'active'")
+    sleeping = text(
+        "SELECT pid FROM pg_stat_activity WHERE datname = :name AND query = 'SELECT pg_sleep(600)' AND state = 'active'"
+    )
 
     def until(wanted: bool) -> None:
         end = time.monotonic() + 30
         while time.monotonic() < end:
             with admin.connect() as connection:
-                if bool(connection.scalars(sleeping).all()) is wanted:
+                if bool(connection.scalars(sleeping, {"name": engine.url.database}).all()) is wanted:
                     return
             time.sleep(0.01)
         raise AssertionError(f"sleeping is not {wanted}")

@@ -1,16 +1,23 @@
 """Each state is recognized, and its action ends with one valid index under the regular name."""
 
-import pytest
-from sqlalchemy import Engine, text
+import threading
+import time
 
+import pytest
+from sqlalchemy import Engine, select, text
+from sqlalchemy.orm import Session
+
+from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.index.build import IndexBuildOptions, ensure_index, rebuild_index
 from rag_assets.db.index.build_resources import build_memory_mb
 from rag_assets.db.index.definition import index_name
 from rag_assets.db.index.state import ACTIONS, IndexAction, IndexState, IndexThresholds
 from rag_assets.db.models import EmbeddingSpace
 from tests.integration.db.index.test_definition import space as shape
+from tests.support.database_server import DatabaseServer
 from tests.support.indexes import go_live, indexes, look, oid, run, state
 from tests.support.rows import definition, fill, space_of
+from tests.support.runs import rows
 
 NAME = "ix_embeddings_1_hnsw"
 INVALID = f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'rag.{NAME}'::regclass"
@@ -235,3 +242,30 @@ def test_memory_for_lists_is_what_pgvector_requires(engine: Engine) -> None:
     # 100,000 rows: 100 lists of 10,000 samples; a million: 1,000 lists of 50,000.
     assert build_memory_mb(lists, 100_000, 2048) == 64
     assert 250 < build_memory_mb(lists, 1_000_000, 2048) < 500
+
+
+def test_a_build_in_a_copy_of_the_database_is_not_taken_for_one_here(
+    databases: DatabaseServer, built_template: str, built: Engine
+) -> None:
+    with databases.copy(built_template) as url, Session(built, expire_on_commit=False) as session:
+        space = session.scalars(select(EmbeddingSpace)).one()
+        other = make_engine(url)
+        build = threading.Thread(
+            target=run, args=(other, "CREATE INDEX CONCURRENTLY other ON rag.embeddings_1 (checksum)")
+        )
+        with other.connect() as writer:
+            # A transaction that wrote to the table keeps the build waiting.
+            writer.execute(text("DELETE FROM rag.embeddings_1 WHERE false"))
+            build.start()
+            progress = (
+                "SELECT relid = 'rag.embeddings_1'::regclass FROM pg_stat_progress_create_index WHERE datname = :name"
+            )
+            while not (found := rows(built, progress, name=url.database)):
+                time.sleep(0.01)
+            # Tables of a copy have the same oids.
+            assert found == [(True,)]
+            run(built, f"DROP INDEX rag.{NAME}")
+            assert state(built, space) is IndexState.ABSENT
+            writer.rollback()
+        build.join()
+        other.dispose()

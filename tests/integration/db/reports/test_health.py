@@ -10,6 +10,7 @@ from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.database import dispose_engines
 from rag_assets.db.reports.health import check_health
 from tests.support.check_runs import change
+from tests.support.runs import rows
 
 INDEX = "rag.ix_embeddings_1_hnsw"
 
@@ -69,7 +70,10 @@ def test_an_unreachable_database_is_reported_and_nothing_else_is_checked() -> No
 
 
 def test_a_pool_larger_than_the_server_allows_is_reported(database: URL) -> None:
-    engine = make_engine(database, options=EngineOptions(pool_size=90, pool_overflow=20))
+    engine = make_engine(database)
+    [(allowed,)] = rows(engine, "SELECT current_setting('max_connections')::int")
+    engine.dispose()
+    engine = make_engine(database, options=EngineOptions(pool_size=allowed - 10, pool_overflow=20))
     healthy, detail = found(engine)["pool"]
     engine.dispose()
     assert not healthy

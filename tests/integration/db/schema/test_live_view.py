@@ -1,6 +1,7 @@
 """Privileges and views on rag.live_chunks survive a promotion, or the error names the views that prevent it."""
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, text
@@ -14,14 +15,14 @@ from tests.support.runs import rows
 LIVE = "SELECT id FROM rag.embedding_spaces WHERE status = 'live'"
 GRANTED = (
     "SELECT grantee, privilege_type, is_grantable FROM information_schema.role_table_grants "
-    "WHERE table_name = 'live_chunks' AND grantee IN ('view \"reader\"', 'PUBLIC') ORDER BY 1, 2"
+    "WHERE table_name = 'live_chunks' AND (grantee LIKE 'view \"reader\" %' OR grantee = 'PUBLIC') ORDER BY 1, 2"
 )
 
 
 @pytest.fixture
 def reader(engine: Engine) -> Iterator[str]:
     """Another role, with a name that must be quoted."""
-    role = '"view ""reader"""'
+    role = f'"view ""reader"" {uuid4().hex[:12]}"'
     execute(engine, f"CREATE ROLE {role}")
     yield role
     execute(engine, f"DROP OWNED BY {role}; DROP ROLE {role}")

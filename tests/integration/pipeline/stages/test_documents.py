@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from rag_assets.documents.parsing.parser import Readers
 from rag_assets.documents.sources import SourceFile, open_source
 from rag_assets.errors import IntegrityError, ServiceError, SourceError, UsageError
 from rag_assets.pipeline.stages.documents import read_documents
 from rag_assets.pipeline.stages.project_isolation import load_project
-from tests.support.runs import rows
+from tests.support.runs import COUNT_ADVISORY_LOCKS, rows
 from tests.support.stages import Steps, apply, write
 
 
@@ -271,6 +270,4 @@ def test_second_run_says_who_holds_the_project(steps: Steps, folder: Path) -> No
     ):
         steps.documents("zoo")
     steps.documents("zoo")
-    with steps.engine.connect() as connection:
-        held = connection.scalar(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"))
-    assert held == 0
+    assert rows(steps.engine, COUNT_ADVISORY_LOCKS) == [(0,)]

@@ -14,6 +14,7 @@ from rag_assets.search.request import FUSION_DEPTH
 from rag_assets.search.results import Answer
 from rag_assets.search.retriever import Retriever
 from tests.support.check_runs import change
+from tests.support.database_server import DatabaseServer
 from tests.support.fakes import HashEncoder
 from tests.support.runs import rows
 
@@ -236,11 +237,10 @@ def test_what_cannot_be_is_one_clear_error(
 
 
 @pytest.fixture(scope="module")
-def shared_retriever(admin: Engine, built_template: str) -> Any:
+def shared_retriever(databases: DatabaseServer, built_template: str) -> Any:
     from rag_assets.db.connections.engines import make_engine
-    from tests.conftest import new_database
 
-    for url in new_database(admin, built_template):
+    with databases.copy(built_template) as url:
         engine = make_engine(url)
         yield Retriever(engine, encoder=lambda space: HashEncoder())
         engine.dispose()

@@ -174,8 +174,11 @@ def test_a_search_that_is_cut_off_on_its_way_is_asked_again(reader: Engine, buil
     locker.execute(text("LOCK TABLE rag.documents"))
     pid = locker.scalar(text("SELECT pg_backend_pid()"))
     searching.start()
-    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid <> :pid"
-    while not (blocked := rows(admin, waiting, pid=pid)) and searching.is_alive():
+    waiting = (
+        "SELECT pid FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock' AND pid <> :pid"
+    )
+    while not (blocked := rows(built, waiting, pid=pid)) and searching.is_alive():
         time.sleep(0.01)
     rows(admin, "SELECT pg_terminate_backend(:pid, 5000)", pid=blocked[0][0])
     locker.rollback()

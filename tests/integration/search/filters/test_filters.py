@@ -17,7 +17,7 @@ from rag_assets.db.writes.upserts import write_documents
 from rag_assets.errors import UsageError
 from rag_assets.projects.store import save_project
 from rag_assets.search.filters.document_filters import Filters
-from tests.conftest import new_database
+from tests.support.database_server import DatabaseServer
 from tests.support.filters_in_python import ORDERED, glob_fits, passes
 from tests.support.rows import document
 
@@ -53,9 +53,9 @@ METADATA = [
 
 
 @pytest.fixture(scope="module")
-def documents(admin: Engine, template: str) -> Iterator[Engine]:
+def documents(databases: DatabaseServer, template: str) -> Iterator[Engine]:
     """Documents of METADATA in project p, those of PATHS in q."""
-    for url in new_database(admin, template):
+    with databases.copy(template) as url:
         engine = make_engine(url)
         rows = [document(f"{number}.md", metadata=metadata) for number, metadata in enumerate(METADATA)]
         rows += [document(path, project="q", file_type=f"type {len(path) % 3}", metadata={}) for path in PATHS]

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,8 @@ from rag_assets.db.writes.word_statistics import refresh_word_statistics
 from rag_assets.errors import UsageError
 from rag_assets.search.keyword.bm25 import K1, B
 from rag_assets.search.retriever import Answer, Retriever
-from tests.conftest import install, new_database
+from tests.support.database_server import DatabaseServer
+from tests.support.installations import install
 from tests.support.runs import add_project, errors, rows, run
 
 DOCUMENTS = {
@@ -43,9 +43,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def animals(admin: Engine, template: str, folder: Path) -> Iterator[Engine]:
+def animals(databases: DatabaseServer, template: str, folder: Path) -> Iterator[Engine]:
     """One installation for the module. Tests that change it come last and restore it."""
-    with contextmanager(new_database)(admin, template) as url, pytest.MonkeyPatch.context() as monkeypatch:
+    with databases.copy(template) as url, pytest.MonkeyPatch.context() as monkeypatch:
         install(url, folder.parent, monkeypatch)
         engine = make_engine(url)
         ingest(engine, folder)

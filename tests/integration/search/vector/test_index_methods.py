@@ -19,7 +19,7 @@ from rag_assets.search.evaluation.query_plans import force_index_scan, index_sea
 from rag_assets.search.evaluation.tuning import sweep_ef_search
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings
-from tests.conftest import new_database
+from tests.support.database_server import DatabaseServer
 from tests.support.fakes import HashEncoder
 from tests.support.rows import definition, fill, space_of, unit_vectors
 from tests.support.runs import rows
@@ -38,10 +38,12 @@ KINDS = [
 
 
 @pytest.fixture(scope="module", params=KINDS, ids="-".join)
-def kind(request: pytest.FixtureRequest, admin: Engine, template: str) -> Iterator[tuple[Engine, EmbeddingSpace]]:
+def kind(
+    request: pytest.FixtureRequest, databases: DatabaseServer, template: str
+) -> Iterator[tuple[Engine, EmbeddingSpace]]:
     """A live space of random vectors, which are as hard to index as any."""
     method, storage = request.param
-    for url in new_database(admin, template):
+    with databases.copy(template) as url:
         engine = make_engine(url)
         wanted = definition("f", dimensions=DIMENSIONS, method=method, storage=storage, ef_construction=32)
         space = space_of(engine, wanted)

@@ -13,8 +13,8 @@ from rag_assets.errors import UsageError
 from rag_assets.search.results import Answer
 from rag_assets.search.retriever import Retriever
 from rag_assets.search.vector import selectivity
-from tests.conftest import new_database
 from tests.support.check_runs import change
+from tests.support.database_server import DatabaseServer
 from tests.support.fakes import HashEncoder
 from tests.support.vectors import DIMENSIONS, SHARED, Corpus, Stored, make_corpus
 
@@ -42,9 +42,11 @@ ONLY_THE_GRAPH = "-c enable_seqscan=off -c enable_sort=off -c enable_bitmapscan=
 
 
 @pytest.fixture(scope="module", params=SPACES, ids=lambda space: "-".join(map(str, space)))
-def corpus_engine(request: pytest.FixtureRequest, admin: Engine, template: str) -> Iterator[tuple[Corpus, Engine]]:
+def corpus_engine(
+    request: pytest.FixtureRequest, databases: DatabaseServer, template: str
+) -> Iterator[tuple[Corpus, Engine]]:
     distance, storage, normalize, method = request.param
-    for url in new_database(admin, template):
+    with databases.copy(template) as url:
         engine = make_engine(url)
         yield make_corpus(engine, distance, storage, normalize=normalize, method=method), engine
         engine.dispose()

