@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from dagster import DagsterInstance
 from sqlalchemy import URL, Engine, event, text
@@ -18,6 +19,7 @@ from rag_assets.db.schema import migrations
 from rag_assets.pipeline.audit import latency
 from rag_assets.settings.settings import Settings
 from tests.support.database_server import DatabaseServer, digest_of, running_server
+from tests.support.duration_limit import DurationLimit
 from tests.support.installations import install
 from tests.support.paths import ROOT
 
@@ -37,6 +39,22 @@ for name in [name for name in os.environ if name.startswith(("RAG_ASSETS_", "DAG
     del os.environ[name]
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "true"
+
+# Few examples of property tests while developing; `--hypothesis-profile ci` for all.
+for profile, examples in (("dev", 30), ("ci", 150)):
+    hypothesis.settings.register_profile(profile, max_examples=examples, deadline=None, database=None, derandomize=True)
+hypothesis.settings.load_profile("dev")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--longest-s", type=float, help="fail when the body of a test takes longer than this")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    limit_s = config.getoption("--longest-s")
+    # Workers send their reports to the main process.
+    if limit_s is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(DurationLimit(limit_s))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

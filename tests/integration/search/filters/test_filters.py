@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select, text
 
@@ -117,13 +117,11 @@ metadata_filters = st.recursive(
 )
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
 @given(metadata_filters)
 def test_a_metadata_filter_passes_what_its_model_passes(documents: Engine, wanted: dict[str, Any]) -> None:
     assert with_metadata(documents, wanted) == {n for n, one in enumerate(METADATA) if passes(one, wanted)}
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
 @given(
     st.text("ab.*?/[]1", min_size=1, max_size=8)
     | st.lists(st.sampled_from(["docs", "/", "**", "*", "a", ".md", "?"]), min_size=1, max_size=6).map("".join)

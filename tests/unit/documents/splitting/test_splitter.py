@@ -81,7 +81,7 @@ TEXTS = st.lists(
 
 
 @pytest.mark.parametrize("tokenizer", [WORDPIECE, BPE], ids=["wordpiece", "bpe"])
-@settings(max_examples=150, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(
     content=TEXTS,
     file_type=st.sampled_from(["markdown", "rst", "code"]),
