@@ -40,12 +40,9 @@ def search(engine: Engine, query: str, *, k: int = 10, filters: Filters | None =
     """(path, score), best first."""
     with engine.connect() as connection:
         found = search_keywords(connection, SPACE, analyze_query(connection, SPACE, query), k=k, filters=filters)
-        paths = dict(
-            connection.exec_driver_sql(
-                "SELECT c.id, d.file_path FROM rag.document_chunks c JOIN rag.documents d ON d.id = c.document_id"
-            ).all()
-        )
-    return [(paths[chunk], score) for chunk, score in found.chunks]
+        statement = "SELECT c.id, d.file_path FROM rag.document_chunks c JOIN rag.documents d ON d.id = c.document_id"
+        path_of = {row.id: row.file_path for row in connection.exec_driver_sql(statement)}
+    return [(path_of[chunk], score) for chunk, score in found.chunks]
 
 
 def paths(engine: Engine, query: str, *, k: int = 10, filters: Filters | None = None) -> list[str]:

@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
 import numpy as np
@@ -22,7 +23,7 @@ from tests.support.runs import rows
 from tests.support.stages import apply
 
 DAYS = [date(2026, 3, day) for day in (2, 3, 4)]
-ROLES = ("user", "assistant")
+ROLES: tuple[Literal["user"], Literal["assistant"]] = ("user", "assistant")
 
 
 @dataclass(frozen=True)

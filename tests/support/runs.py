@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.events import JobFailureData
+from dagster._core.execution.plan.objects import StepFailureData
 from sqlalchemy import Engine, text
 
 from rag_assets.definitions import defs
@@ -105,6 +107,7 @@ def errors(result: dg.ExecuteInProcessResult) -> list[str]:
     found = []
     for event in result.all_events:
         if event.is_step_failure or event.event_type_value == "PIPELINE_FAILURE":
+            assert isinstance(event.event_specific_data, StepFailureData | JobFailureData)
             error = event.event_specific_data.error
             while error is not None and error.cause is not None:
                 error = error.cause
