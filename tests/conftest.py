@@ -20,14 +20,11 @@ from rag_assets.pipeline.audit import latency
 from rag_assets.settings.settings import Settings
 from tests.support.database_server import DatabaseServer, digest_of, running_server
 from tests.support.duration_limit import DurationLimit
-from tests.support.installations import install
+from tests.support.installations import PROBED, install
 from tests.support.paths import ROOT
 
 # What starts commands, servers and browsers takes longest and runs first, so that no worker is left alone with it.
 FIRST = ("launch", "packaging", "ui", "cli")
-# Filling and indexing the probe of the latency check takes longer than all else in a run with few documents. The
-# check's own tests, the built database and commands in processes of their own take ten thousand vectors.
-PROBED = 1_000
 SCHEMA_SOURCES = (ROOT / "migrations", ROOT / "rag_assets" / "db")
 CORPUS_SOURCES = (
     *(ROOT / "migrations", ROOT / "rag_assets"),
@@ -128,7 +125,15 @@ def settings(database: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture(scope="session")
-def built_template(databases: DatabaseServer, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def corpus_digest(template: str) -> str:
+    """Changes with all that decides what a pipeline makes of documents; and every day, for what must be fresh."""
+    return digest_of(CORPUS_SOURCES, datetime.now(UTC).date().isoformat(), template)
+
+
+@pytest.fixture(scope="session")
+def built_template(
+    databases: DatabaseServer, template: str, corpus_digest: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """A database in which two projects were ingested and passed all checks; see tests/support/corpus.py."""
     from tests.support.corpus import build
 
@@ -140,9 +145,7 @@ def built_template(databases: DatabaseServer, template: str, tmp_path_factory: p
             engine.dispose()
             dispose_engines()
 
-    # The check that documents are fresh would fail on a corpus of the day before yesterday.
-    digest = digest_of(CORPUS_SOURCES, datetime.now(UTC).date().isoformat(), template)
-    with databases.template("corpus", digest, fill, of=template) as name:
+    with databases.template("corpus", corpus_digest, fill, of=template) as name:
         yield name
 
 

@@ -13,6 +13,10 @@ from sqlalchemy import URL
 from rag_assets.cli.runtime.installation import enter
 from rag_assets.settings.settings import Settings
 
+# Filling and indexing the probe of the latency check takes longer than all else in a run with few documents. The
+# check's own tests, the built database and commands in processes of their own take ten thousand vectors.
+PROBED = 1_000
+
 
 def install(url: URL, root: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Make `root` the working directory and an installation on this database."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance
-from sqlalchemy import Engine, text
+from sqlalchemy import URL
 
 import rag_assets.definitions
 from rag_assets.db.connections.engines import make_engine
@@ -15,15 +15,15 @@ from rag_assets.db.database import dispose_engines
 from rag_assets.documents.sources import TOPICS_NAME, TOPICS_URI
 from rag_assets.orchestration.build import build_definitions
 from rag_assets.pipeline.audit import latency
-from tests.conftest import PROBED, install, new_database
 from tests.support.command_line import Cli, cli
+from tests.support.database_server import DatabaseServer
 from tests.support.fakes import FakeEmbedder
+from tests.support.installations import PROBED, install
 from tests.support.pages import Runner
 from tests.support.runs import add_project, run
 
 __all__ = ["cli"]
 
-DATABASE = "rag_pages_template"
 NOTES = {
     "notes/garden.md": "# Garden\n\nWater the tomatoes every morning.\n",
     "notes/travel/lisbon.md": "# Lisbon\n\nTram 28 leaves from Martim Moniz.\n",
@@ -33,31 +33,31 @@ NOTES = {
 
 
 @pytest.fixture(scope="session")
-def ingested(admin: Engine, template: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an installation after `rag-assets ingest`; its database is the template of each page's."""
-    root = tmp_path_factory.mktemp("pages")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {DATABASE} TEMPLATE {template} STRATEGY file_copy"))
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        url = admin.url.set(database=DATABASE)
-        install(url, root, monkeypatch)
-        monkeypatch.setattr(latency, "MEASURED_VECTORS", PROBED)
-        engine = make_engine(url)
-        with DagsterInstance.get():
-            result = run(key=add_project(engine, TOPICS_NAME, TOPICS_URI))
-        assert result.success
-        engine.dispose()
-        dispose_engines()
-    return root
+def ingested(databases: DatabaseServer, template: str, corpus_digest: str) -> Iterator[str]:
+    """The database after `rag-assets ingest`, from which each page's is copied; the installation is in its files."""
+
+    def fill(url: URL, files: Path) -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            install(url, files, monkeypatch)
+            monkeypatch.setattr(latency, "MEASURED_VECTORS", PROBED)
+            engine = make_engine(url)
+            with DagsterInstance.get():
+                result = run(key=add_project(engine, TOPICS_NAME, TOPICS_URI))
+            assert result.success
+            engine.dispose()
+            dispose_engines()
+
+    with databases.template("pages", corpus_digest, fill, of=template) as name:
+        yield name
 
 
 @pytest.fixture
 def runner(
-    admin: Engine, ingested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+    databases: DatabaseServer, ingested: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> Iterator[Runner]:
     """In a folder with `notes` and `handbook` in its home, after `rag-assets ingest`."""
-    for url in new_database(admin, DATABASE):
-        shutil.copytree(ingested / "state", tmp_path / "state")
+    with databases.copy(ingested) as url:
+        shutil.copytree(databases.files(ingested) / "state", tmp_path / "state")
         install(url, tmp_path, monkeypatch)
         monkeypatch.setattr(latency, "MEASURED_VECTORS", PROBED)
         monkeypatch.setenv("HOME", str(tmp_path))
