@@ -1,4 +1,4 @@
-"""Advisory locks: the second waits, for so long, and then says who holds it; a dead holder holds nothing."""
+"""Advisory locks: how long a second run waits, whom the error names, and how a lock ends."""
 
 import signal
 import subprocess
@@ -49,7 +49,7 @@ def test_a_lock_on_another_name_or_in_another_database_is_free(engine: Engine, a
         pass
 
 
-def test_the_holder_of_the_same_lock_in_another_database_is_not_blamed(engine: Engine, admin: Engine) -> None:
+def test_the_holder_of_the_same_lock_in_another_database_is_not_named(engine: Engine, admin: Engine) -> None:
     with (
         hold_lock(admin, "a", wait_s=0),
         hold_lock(engine, "a", wait_s=0),
@@ -60,7 +60,7 @@ def test_the_holder_of_the_same_lock_in_another_database_is_not_blamed(engine: E
     assert str(raised.value).count("backend") == 1
 
 
-def test_the_second_gets_the_lock_when_the_first_lets_go(engine: Engine) -> None:
+def test_the_second_gets_the_lock_when_the_first_releases_it(engine: Engine) -> None:
     order: list[str] = []
 
     def second() -> None:
@@ -76,7 +76,7 @@ def test_the_second_gets_the_lock_when_the_first_lets_go(engine: Engine) -> None
     assert order == ["first", "second"]
 
 
-def test_a_lock_is_let_go_when_its_holder_fails(engine: Engine) -> None:
+def test_a_lock_is_released_when_its_holder_fails(engine: Engine) -> None:
     with pytest.raises(ZeroDivisionError), hold_lock(engine, "chunks of zoo", wait_s=0):
         raise ZeroDivisionError
     with hold_lock(engine, "chunks of zoo", wait_s=0):
@@ -114,7 +114,7 @@ def test_a_killed_holder_frees_its_lock_at_once(engine: Engine, database: URL) -
         pass
 
 
-def test_no_limit_of_a_wait_is_left_on_pooled_connections(engine: Engine) -> None:
+def test_waiting_leaves_no_timeout_on_pooled_connections(engine: Engine) -> None:
     with (
         hold_lock(engine, "v", wait_s=0),
         pytest.raises(ServiceError),

@@ -1,4 +1,4 @@
-"""Engines: what the settings make of them, sync and async alike, and that they live and end where they should."""
+"""Engines, sync and async, as the settings make them, and how long they live."""
 
 import asyncio
 import subprocess
@@ -104,7 +104,7 @@ def test_a_wait_for_a_lock_is_not_a_statement_that_takes_too_long(database: URL,
     limited.dispose()
 
 
-def test_what_the_address_says_of_sessions_holds_beside_the_timeouts(database: URL) -> None:
+def test_session_options_of_the_url_apply_beside_the_timeouts(database: URL) -> None:
     url = database.update_query_dict({"options": "-c work_mem=5MB -c statement_timeout=99s"})
     engine = make_engine(url, options=EngineOptions(statement_timeout_s=1))
     with engine.connect() as connection:
@@ -113,7 +113,7 @@ def test_what_the_address_says_of_sessions_holds_beside_the_timeouts(database: U
     engine.dispose()
 
 
-def test_tls_is_made_of_the_settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tls_follows_the_settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     tls = {"SSL_MODE": "verify-full", "SSL_ROOT_CERT": "system", "SSL_CERT": "/c.crt", "SSL_KEY": "/c.key"}
     for name, value in tls.items():
         monkeypatch.setenv(f"RAG_ASSETS_{name}", value)
@@ -128,7 +128,7 @@ def test_tls_is_made_of_the_settings(settings: Settings, monkeypatch: pytest.Mon
     ("name", "value"),
     [("SSL_MODE", "verify-fully"), ("POOL_SIZE", "0"), ("STATEMENT_TIMEOUT_S", "-1"), ("POOLER", "perhaps")],
 )
-def test_a_setting_that_cannot_be_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_setting_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"RAG_ASSETS_{name}", value)
     with pytest.raises(UsageError, match=f"RAG_ASSETS_{name} '{value}'"):
         load_settings()
@@ -136,7 +136,7 @@ def test_a_setting_that_cannot_be_is_named(name: str, value: str, monkeypatch: p
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "DIRECT_DATABASE_URL"])
 @pytest.mark.parametrize("value", ["mysql://me:hunter2@host/db", "nonsense hunter2"])
-def test_an_address_that_cannot_be_is_named_without_its_password(
+def test_an_invalid_url_is_named_without_its_password(
     name: str, value: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"RAG_ASSETS_{name}", value)
@@ -158,11 +158,11 @@ def test_an_address_that_cannot_be_is_named_without_its_password(
         ("postgresql://u@/db?host=/run/postgresql", False),
     ],
 )
-def test_poolers_are_known_by_their_addresses(url: str, pooled: bool) -> None:
+def test_poolers_are_recognized_by_their_urls(url: str, pooled: bool) -> None:
     assert looks_like_pooler(make_url(url)) is pooled
 
 
-def test_a_direct_address_is_used_for_locks_wherever_it_is_set(database: URL, engine: Engine) -> None:
+def test_locks_use_the_direct_url_where_one_is_set(database: URL, engine: Engine) -> None:
     assert direct_engine(engine, "a lock") is engine
     other = make_engine(database, options=EngineOptions(direct_url=database))
     direct = direct_engine(other, "a lock")
@@ -175,7 +175,7 @@ def test_a_direct_address_is_used_for_locks_wherever_it_is_set(database: URL, en
     dispose_engines()
 
 
-def test_an_engine_that_was_made_elsewhere_is_its_own_direct_one(database: URL) -> None:
+def test_an_engine_of_another_maker_is_its_own_direct_engine(database: URL) -> None:
     from sqlalchemy import create_engine
 
     engine = create_engine(database)
@@ -184,7 +184,7 @@ def test_an_engine_that_was_made_elsewhere_is_its_own_direct_one(database: URL) 
     engine.dispose()
 
 
-def test_the_schema_is_brought_up_once_for_all_roles(
+def test_the_schema_is_upgraded_once_for_all_roles(
     empty_database: URL, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", empty_database.render_as_string(hide_password=False))
@@ -212,7 +212,7 @@ def test_an_async_engine_works_and_ends_in_one_loop_after_another(database: URL)
     assert [asyncio.run(name()) for _ in range(2)] == ["a test", "a test"]
 
 
-def test_the_async_engine_of_a_loop_is_shared_in_it_and_not_beyond(settings: Settings) -> None:
+def test_an_async_engine_is_shared_within_one_event_loop(settings: Settings) -> None:
     async def use() -> int:
         first, second = await shared_async_engine(settings), await shared_async_engine(settings)
         assert first is second
@@ -228,7 +228,7 @@ def test_the_async_engine_of_a_loop_is_shared_in_it_and_not_beyond(settings: Set
 
 
 @pytest.mark.parametrize("make", [make_engine, make_async_engine])
-def test_a_server_that_does_not_accept_is_given_up(make: Callable[..., object]) -> None:
+def test_connecting_to_a_server_that_accepts_nothing_times_out(make: Callable[..., object]) -> None:
     """A listening socket that nobody answers at: what a hanging host looks like."""
     import socket
     import time
@@ -249,7 +249,7 @@ def test_a_server_that_does_not_accept_is_given_up(make: Callable[..., object]) 
     assert time.monotonic() - started < 60
 
 
-def test_who_needs_no_loop_imports_none() -> None:
+def test_sync_use_does_not_import_asyncio_engines() -> None:
     ours = "rag_assets.db.connections.engines, rag_assets.db.connections.retry"
     code = f"import sys, {ours}; print('sqlalchemy.ext.asyncio' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

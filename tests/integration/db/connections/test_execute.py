@@ -1,4 +1,4 @@
-"""AutocommitRunner statements on connections that are borrowed for no longer than one takes."""
+"""Statements without a transaction, each on a pooled connection that is returned at once."""
 
 import asyncio
 import signal
@@ -45,7 +45,7 @@ def end(engine: Engine, pid: int) -> None:
         assert connection.scalar(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
 
 
-def test_statements_follow_each_other_on_one_connection_that_is_given_back(reader: Engine) -> None:
+def test_statements_share_one_connection_and_return_it(reader: Engine) -> None:
     prepared: list[Any] = []
     single = AutocommitRunner(reader, lambda entry: prepared.append(entry.driver_connection))
     first = backend(single)
@@ -55,7 +55,7 @@ def test_statements_follow_each_other_on_one_connection_that_is_given_back(reade
     assert (found.in_use, found.idle, found.opened, found.served) == (0, 1, 1, 3)
 
 
-def test_an_error_is_sqlalchemys_and_the_connection_stays(reader: Engine) -> None:
+def test_an_error_is_sqlalchemys_and_keeps_the_connection(reader: Engine) -> None:
     single = AutocommitRunner(reader, _nothing)
     first = backend(single)
     with pytest.raises(DBAPIError, match="division by zero") as caught:
@@ -65,7 +65,7 @@ def test_an_error_is_sqlalchemys_and_the_connection_stays(reader: Engine) -> Non
     assert backend(single) == first
 
 
-def test_a_connection_that_cannot_be_had_is_sqlalchemys_error_too(engine: Engine) -> None:
+def test_a_refused_connection_is_sqlalchemys_error(engine: Engine) -> None:
     nowhere = make_engine(engine.url.set(database="nowhere"), options=_OPTIONS)
     for _ in range(2):
         with pytest.raises(DBAPIError, match='database "nowhere" does not exist'):
@@ -74,7 +74,7 @@ def test_a_connection_that_cannot_be_had_is_sqlalchemys_error_too(engine: Engine
     nowhere.dispose()
 
 
-def test_a_broken_connection_is_said_to_be_lost_and_replaced(engine: Engine, reader: Engine) -> None:
+def test_a_broken_connection_is_invalidated_and_replaced(engine: Engine, reader: Engine) -> None:
     single = AutocommitRunner(reader, _nothing)
     first = backend(single)
     end(engine, first)
@@ -86,7 +86,7 @@ def test_a_broken_connection_is_said_to_be_lost_and_replaced(engine: Engine, rea
     assert (found.in_use, found.opened, found.recycled) == (0, 2, 1)
 
 
-def test_of_broken_connections_one_alone_is_run_into(engine: Engine) -> None:
+def test_of_several_broken_connections_one_alone_raises(engine: Engine) -> None:
     two = make_engine(engine.url, options=EngineOptions(autocommit=True, pre_ping=False, pool_size=2))
     with two.connect() as one, two.connect() as other:
         pids = {one.scalar(text("SELECT pg_backend_pid()")), other.scalar(text("SELECT pg_backend_pid()"))}
@@ -105,7 +105,7 @@ class _Interrupted(BaseException):
     pass
 
 
-def test_an_interrupt_that_the_driver_does_not_know_leaves_no_busy_connection(reader: Engine) -> None:
+def test_an_interrupt_unknown_to_the_driver_leaves_no_busy_connection(reader: Engine) -> None:
     single = AutocommitRunner(reader, _nothing)
     first = backend(single)
 
@@ -124,7 +124,7 @@ def test_an_interrupt_that_the_driver_does_not_know_leaves_no_busy_connection(re
     assert pool_statistics(reader).in_use == 0
 
 
-def test_a_cancelled_task_ends_its_statement_and_gives_its_connection_back(engine: Engine) -> None:
+def test_a_cancelled_task_cancels_its_statement_and_returns_its_connection(engine: Engine) -> None:
     async def main() -> tuple[Any, Any]:
         made = make_async_engine(engine.url, options=_OPTIONS)
         single = AutocommitRunner(made.sync_engine, _nothing)
@@ -139,7 +139,7 @@ def test_a_cancelled_task_ends_its_statement_and_gives_its_connection_back(engin
     assert first == again
 
 
-def test_it_does_not_serve_where_somebody_listens_or_connections_are_tried_first(engine: Engine) -> None:
+def test_engines_with_listeners_or_pings_are_not_supported(engine: Engine) -> None:
     plain = make_engine(engine.url, options=_OPTIONS)
     assert AutocommitRunner.supports(plain)
     event.listen(plain, "before_cursor_execute", lambda *_: None)

@@ -1,4 +1,4 @@
-"""Through a real pgbouncer in transaction mode: found out, nothing prepared or left in sessions, locks past it."""
+"""A real pgbouncer in transaction mode: it is detected, sessions keep no state, and locks bypass it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -51,12 +51,12 @@ def backends(connection: Connection) -> int:
     return connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
 
 
-def test_a_pooler_at_any_address_is_found_out(engine_through: Engine, engine: Engine) -> None:
+def test_a_pooler_is_detected_at_any_url(engine_through: Engine, engine: Engine) -> None:
     assert is_pooled(engine_through)
     assert not is_pooled(engine)
 
 
-def test_a_pooler_that_ignores_what_it_does_not_know_is_found_out_too(server: URL) -> None:
+def test_a_pooler_that_ignores_startup_parameters_is_detected(server: URL) -> None:
     with pooled(server, ignored="options") as url:
         engine = make_engine(url, options=LIMITED)
         assert is_pooled(engine)
@@ -65,7 +65,7 @@ def test_a_pooler_that_ignores_what_it_does_not_know_is_found_out_too(server: UR
         engine.dispose()
 
 
-def test_what_the_settings_say_is_believed(through: URL) -> None:
+def test_the_setting_overrides_the_detection(through: URL) -> None:
     told = make_engine(through, options=EngineOptions(pooler=False))
     assert not is_pooled(told)
     assert direct_engine(told, "a lock") is told
@@ -88,7 +88,7 @@ def test_statements_go_to_many_sessions_and_none_is_prepared(engine_through: Eng
             assert prepared == 0
 
 
-def test_timeouts_hold_in_each_transaction_and_stay_in_no_session(engine_through: Engine) -> None:
+def test_timeouts_apply_to_each_transaction_and_leave_no_trace_in_sessions(engine_through: Engine) -> None:
     with engine_through.begin() as connection:
         assert connection.scalar(text("SHOW statement_timeout")) == "500ms"
         assert connection.scalar(text("SHOW lock_timeout")) == "250ms"
@@ -99,7 +99,7 @@ def test_timeouts_hold_in_each_transaction_and_stay_in_no_session(engine_through
     assert left == {"0"}
 
 
-def test_a_lock_without_another_address_is_a_clear_error(engine_through: Engine) -> None:
+def test_a_lock_without_a_direct_url_is_a_clear_error(engine_through: Engine) -> None:
     with (
         pytest.raises(UsageError, match=r"the lock 'zoo' needs a session of its own.*RAG_ASSETS_DIRECT_DATABASE_URL"),
         hold_lock(engine_through, "zoo", wait_s=1),
@@ -107,7 +107,7 @@ def test_a_lock_without_another_address_is_a_clear_error(engine_through: Engine)
         pytest.fail("held in a session that others get")
 
 
-def test_a_lock_is_held_past_the_pooler(through: URL, database: URL, engine: Engine) -> None:
+def test_a_lock_bypasses_the_pooler(through: URL, database: URL, engine: Engine) -> None:
     pooled_engine = make_engine(through, options=replace(LIMITED, direct_url=database))
     with (
         hold_lock(pooled_engine, "zoo", wait_s=1),
@@ -121,7 +121,7 @@ def test_a_lock_is_held_past_the_pooler(through: URL, database: URL, engine: Eng
     dispose_engines()
 
 
-def test_another_address_that_is_a_pooler_too_is_a_clear_error(through: URL) -> None:
+def test_a_direct_url_of_a_pooler_is_a_clear_error(through: URL) -> None:
     engine = make_engine(through, options=replace(LIMITED, direct_url=through))
     with (
         pytest.raises(UsageError, match="which RAG_ASSETS_DIRECT_DATABASE_URL names, is a pooler too"),
@@ -132,7 +132,7 @@ def test_another_address_that_is_a_pooler_too_is_a_clear_error(through: URL) -> 
     dispose_engines()
 
 
-def test_a_session_that_ends_behind_the_pooler_is_done_without(
+def test_work_is_repeated_when_a_session_behind_the_pooler_ends(
     engine_through: Engine, database: URL, admin: Engine
 ) -> None:
     assert run_read(engine_through, backends) > 0
@@ -144,7 +144,7 @@ def test_a_session_that_ends_behind_the_pooler_is_done_without(
     assert run_read(engine_through, backends) > 0
 
 
-def test_tls_is_insisted_on(through: URL) -> None:
+def test_tls_is_required_if_the_setting_says_so(through: URL) -> None:
     engine = make_engine(through, options=replace(LIMITED, tls=(("sslmode", "require"),)))
     with pytest.raises(OperationalError, match="SSL was required"):
         engine.connect()

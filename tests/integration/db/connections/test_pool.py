@@ -1,4 +1,4 @@
-"""Pools: first come, first served; counted; never a client for ever in the queue; closed gently."""
+"""Connection pools: first come, first served; statistics; waiting clients that give up; closing."""
 
 import asyncio
 import threading
@@ -50,7 +50,7 @@ def test_threads_get_connections_in_the_order_in_which_they_came(one: Engine) ->
     assert pool_statistics(one).opened == 1
 
 
-def test_who_gives_back_and_asks_again_does_not_overtake(database: URL) -> None:
+def test_a_client_that_returns_and_asks_again_does_not_overtake(database: URL) -> None:
     async def use() -> list[int]:
         engine = make_async_engine(database, options=ONE)
         served: list[int] = []
@@ -68,7 +68,7 @@ def test_who_gives_back_and_asks_again_does_not_overtake(database: URL) -> None:
     assert [sorted(round_) for round_ in zip(*[iter(asyncio.run(use()))] * 6, strict=True)] == [list(range(6))] * 5
 
 
-def test_statistics_tell_what_goes_on(database: URL) -> None:
+def test_statistics_count_connections_and_clients(database: URL) -> None:
     engine = make_engine(database, options=EngineOptions(pool_size=2, pool_overflow=1, pool_timeout_s=0.2))
     opened = [engine.connect() for _ in range(3)]
     with pytest.raises(ServiceError, match=r"all 3 connections of the pool were in use for 0.2 s; raise"):
@@ -125,7 +125,7 @@ def test_a_client_that_gives_up_leaves_the_queue(database: URL) -> None:
     asyncio.run(asyncio.wait_for(use(), timeout=60))
 
 
-def test_a_connection_given_to_a_client_that_just_gave_up_goes_to_the_next(database: URL) -> None:
+def test_a_connection_handed_to_a_cancelled_client_goes_to_the_next(database: URL) -> None:
     async def use() -> None:
         engine = make_async_engine(database, options=ONE)
         held = await engine.connect()
@@ -145,7 +145,7 @@ def test_a_connection_given_to_a_client_that_just_gave_up_goes_to_the_next(datab
     asyncio.run(asyncio.wait_for(use(), timeout=60))
 
 
-def test_who_waits_does_not_hang_when_connecting_fails_for_those_ahead(database: URL) -> None:
+def test_waiting_clients_do_not_hang_when_connecting_fails_for_others(database: URL) -> None:
     """Nobody gives anything back then: those in the queue must try for themselves, and fail with the reason."""
     engine = make_engine(database.set(password="wrong"), options=EngineOptions(pool_size=1, pool_timeout_s=600))
     errors: list[Exception] = []
@@ -176,7 +176,7 @@ def sleep(connection: Connection, seconds: float) -> str:
     return "slept"
 
 
-def test_what_is_in_flight_may_end_and_nothing_new_begins(one: Engine) -> None:
+def test_closing_lets_statements_end_and_refuses_new_ones(one: Engine) -> None:
     said: list[str] = []
 
     def ask(seconds: float) -> None:
@@ -201,7 +201,7 @@ def test_what_is_in_flight_may_end_and_nothing_new_begins(one: Engine) -> None:
         one.connect()
 
 
-def test_what_does_not_end_in_time_is_cancelled(database: URL, admin: Engine) -> None:
+def test_statements_that_outlast_the_grace_period_are_cancelled(database: URL, admin: Engine) -> None:
     async def use() -> tuple[int, float]:
         engine = make_async_engine(database, options=ONE)
         task = asyncio.create_task(run_read_async(engine, sleep, 600))
@@ -242,7 +242,7 @@ def test_a_statement_that_hangs_in_a_thread_is_cancelled_too(one: Engine) -> Non
     assert said == ["canceling statement due to user request"]
 
 
-def test_the_connection_that_served_most_serves_next(database: URL) -> None:
+def test_the_connection_that_was_lent_most_is_lent_next(database: URL) -> None:
     engine = make_engine(database, options=EngineOptions(pool_size=3))
 
     def server(connection: Connection) -> int:

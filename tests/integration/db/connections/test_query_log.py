@@ -1,4 +1,4 @@
-"""What is asked, in the log: without the texts that people sent."""
+"""The query log, which has no private texts."""
 
 import asyncio
 import logging
@@ -57,7 +57,7 @@ def test_only_slow_statements_are_logged_where_a_threshold_is_set(
     assert said.endswith("{s=0.15, token=<str[17]>}")
 
 
-def test_nothing_is_logged_unless_it_is_asked_for(database: URL, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_is_logged_by_default(database: URL, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     engine = make_engine(database)
     with engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""Work that is done again after its connection broke: reads always, writes as long as they were not being committed."""
+"""Operations that are repeated after their connection breaks: reads always, writes unless COMMIT was sent."""
 
 import asyncio
 import threading
@@ -66,9 +66,7 @@ class Breaking:
         return result
 
 
-def test_a_read_on_connections_that_broke_in_the_pool_is_done_again(
-    reader: Engine, admin: Engine, database: URL
-) -> None:
+def test_a_read_is_repeated_when_pooled_connections_are_broken(reader: Engine, admin: Engine, database: URL) -> None:
     opened = [reader.connect() for _ in range(3)]
     for connection in opened:
         connection.close()
@@ -79,16 +77,16 @@ def test_a_read_on_connections_that_broke_in_the_pool_is_done_again(
     assert (statistics.opened, statistics.recycled, statistics.in_use) == (4, 1, 0)
 
 
-def test_a_read_whose_connection_is_killed_under_it_is_done_again(reader: Engine) -> None:
+def test_a_read_is_repeated_when_its_connection_is_killed(reader: Engine) -> None:
     assert run_read(reader, Breaking(2, count_projects)) == 0
 
 
-def test_a_write_that_was_not_being_committed_is_done_again_and_once(engine: Engine) -> None:
+def test_a_write_is_repeated_when_its_connection_breaks_before_commit(engine: Engine) -> None:
     assert run_write(engine, Breaking(2, lambda connection: add_project(connection, "zoo"))) == 1
     assert run_read(engine, count_projects) == 1
 
 
-def test_a_conflict_of_two_writers_is_done_again(engine: Engine) -> None:
+def test_a_write_is_repeated_after_a_conflict(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE counters (id int PRIMARY KEY, n int)"))
         connection.execute(text("INSERT INTO counters VALUES (1, 0), (2, 0)"))
@@ -127,7 +125,7 @@ def break_at_commit(engine: Engine) -> None:
         )
 
 
-def test_a_write_that_broke_while_being_committed_is_told_and_not_done_again(engine: Engine) -> None:
+def test_a_write_that_breaks_during_commit_is_an_error_and_not_repeated(engine: Engine) -> None:
     break_at_commit(engine)
     calls: list[str] = []
 
@@ -156,7 +154,7 @@ def test_the_async_forms_do_the_same(database: URL, admin: Engine, engine: Engin
     assert asyncio.run(use()) == [0, 0, 1]
 
 
-def test_an_error_of_the_statement_is_raised_at_once_without_its_values(engine: Engine) -> None:
+def test_an_error_of_the_statement_is_raised_without_retry_and_values(engine: Engine) -> None:
     calls: list[str] = []
 
     def wrong(connection: Connection) -> None:
@@ -170,7 +168,7 @@ def test_an_error_of_the_statement_is_raised_at_once_without_its_values(engine: 
     assert "hunter2" not in str(raised.value)
 
 
-def test_a_server_that_stays_away_is_an_error_in_time() -> None:
+def test_a_server_that_does_not_come_back_is_an_error_in_time() -> None:
     engine = make_engine(
         make_url(f"{DRIVER}://nobody@127.0.0.1:1/nowhere"), options=EngineOptions(retry_s=0.4, pre_ping=False)
     )
@@ -180,14 +178,14 @@ def test_a_server_that_stays_away_is_an_error_in_time() -> None:
     assert 0.1 < time.monotonic() - started < 20
 
 
-def test_a_wrong_password_is_not_tried_again(database: URL) -> None:
+def test_a_wrong_password_is_not_retried(database: URL) -> None:
     engine = make_engine(database.set(password="wrong"), options=READER)
     with pytest.raises(ServiceError, match=r"refuses the connection: .*password") as raised:
         run_read(engine, count_projects)
     assert "attempts" not in str(raised.value)
 
 
-def test_a_primary_that_lost_its_role_is_left(engine: Engine, admin: Engine, database: URL) -> None:
+def test_a_primary_that_became_read_only_is_left(engine: Engine, admin: Engine, database: URL) -> None:
     with admin.connect() as connection:
         connection.execute(text(f"ALTER DATABASE {database.database} SET default_transaction_read_only = on"))
     old = make_engine(database)
@@ -240,7 +238,7 @@ def test_work_goes_on_across_a_restart_of_the_server(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_a_cancelled_caller_ends_its_statement_and_gives_its_connection_back(database: URL, admin: Engine) -> None:
+def test_a_cancelled_caller_cancels_its_statement_and_returns_its_connection(database: URL, admin: Engine) -> None:
     def sleep(connection: Connection) -> None:
         connection.execute(text("SELECT pg_sleep(600)"))
 

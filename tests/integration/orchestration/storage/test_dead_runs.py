@@ -1,4 +1,4 @@
-"""Commands that were killed: their runs are closed, and the places that they held in pools are free."""
+"""Runs of killed commands: they are reported as failed or cancelled, and their slots in pools are freed."""
 
 import os
 import socket
@@ -33,7 +33,7 @@ def gone() -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_a_run_whose_process_is_gone_is_closed_and_frees_its_place(settings: Settings) -> None:
+def test_a_run_whose_process_is_gone_fails_and_frees_its_slot(settings: Settings) -> None:
     run = started({PROCESS_TAG: gone()})
     storage = instance().event_log_storage
     storage.initialize_concurrency_limit_to_default("embedder")
@@ -46,7 +46,7 @@ def test_a_run_whose_process_is_gone_is_closed_and_frees_its_place(settings: Set
     assert storage.claim_concurrency_slot("embedder", other.run_id, "embeddings").is_claimed
 
 
-def test_a_run_that_was_killed_while_it_was_cancelled_is_cancelled(settings: Settings) -> None:
+def test_a_run_that_is_killed_while_it_is_cancelled_is_cancelled(settings: Settings) -> None:
     run = started({PROCESS_TAG: gone()})
     instance().report_run_canceling(run)
     close_dead_runs(instance())
@@ -58,14 +58,14 @@ def test_a_run_that_was_killed_while_it_was_cancelled_is_cancelled(settings: Set
     ["elsewhere 1 1", f"{socket.gethostname()} {os.getpid()} 1", ""],
     ids=["another machine", "another process of that id", "a run that the daemon launched"],
 )
-def test_only_runs_of_this_machine_s_dead_processes_are_closed(settings: Settings, tag: str) -> None:
+def test_only_runs_of_dead_processes_of_this_machine_are_closed(settings: Settings, tag: str) -> None:
     run = started({PROCESS_TAG: tag} if tag else {})
     close_dead_runs(instance())
     reused = tag.startswith(socket.gethostname())
     assert status(run) == (dg.DagsterRunStatus.FAILURE if reused else dg.DagsterRunStatus.STARTED)
 
 
-def test_the_shipped_settings_of_dagster_limit_pools_and_free_what_died_held(settings: Settings) -> None:
+def test_the_shipped_dagster_yaml_limits_pools_and_frees_slots_of_dead_runs(settings: Settings) -> None:
     written = yaml.safe_load(Path(instance().root_directory, "dagster.yaml").read_text())
     assert written["run_monitoring"]["free_slots_after_run_end_seconds"] > 0
     pools = instance().get_concurrency_config().pool_config

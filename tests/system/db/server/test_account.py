@@ -123,7 +123,7 @@ def test_an_ordinary_user_runs_and_stops_a_server(site: Path, place: Path) -> No
     assert _do(place / "state", "is_running", site, prefix=AS_ORDINARY) == "False"
 
 
-def test_roots_server_runs_unprivileged_where_its_user_may_go(site: Path, place: Path) -> None:
+def test_roots_server_runs_unprivileged_where_its_user_has_access(site: Path, place: Path) -> None:
     url = _do(place / "state", "ensure_running", site)
     assert _psql(url, "select current_user", site) == "rag_assets"
     pid = _running(place / "state")
@@ -134,7 +134,7 @@ def test_roots_server_runs_unprivileged_where_its_user_may_go(site: Path, place:
 @pytest.mark.parametrize(
     ("missing", "kept"), [((), 1 << 2), (("dac_read_search",), 1 << 1)], ids=["all rights", "Docker's rights"]
 )
-def test_roots_server_passes_closed_folders(site: Path, place: Path, missing: tuple[str, ...], kept: int) -> None:
+def test_roots_server_enters_closed_folders(site: Path, place: Path, missing: tuple[str, ...], kept: int) -> None:
     (place / "closed").mkdir(mode=0o700)
     state_dir = place / "closed" / "state"
     url = _do(state_dir, "ensure_running", site, prefix=_without(*missing) if missing else ())
@@ -147,7 +147,7 @@ def test_roots_server_passes_closed_folders(site: Path, place: Path, missing: tu
     assert (place / "closed").stat().st_uid == 0
 
 
-def test_a_root_that_may_not_lend_rights_is_told_which_folder_is_closed(site: Path, place: Path) -> None:
+def test_root_without_capabilities_gets_an_error_that_names_the_closed_folder(site: Path, place: Path) -> None:
     (place / "closed").mkdir(mode=0o700)
     limits = _without("dac_read_search", "setpcap")
     answer = _do(place / "closed" / "state", "ensure_running", site, prefix=limits)
@@ -157,14 +157,14 @@ def test_a_root_that_may_not_lend_rights_is_told_which_folder_is_closed(site: Pa
     assert _capabilities(_running(place / "open")) == 0
 
 
-def test_a_root_that_may_not_change_user_is_told_so(site: Path, place: Path) -> None:
+def test_root_that_may_not_change_user_gets_an_error(site: Path, place: Path) -> None:
     answer = _do(place / "state", "ensure_running", site, prefix=_without("setuid", "setgid"))
     assert answer.startswith("ServiceError")
     assert "as user" in answer
     assert not (place / "state/postgres/data").exists()
 
 
-def test_roots_folder_is_refused_to_an_ordinary_user_and_stays_as_it_is(site: Path, place: Path) -> None:
+def test_roots_folder_is_refused_to_an_ordinary_user_and_left_unchanged(site: Path, place: Path) -> None:
     url = _do(place / "state", "ensure_running", site)
     for method in ("ensure_running", "url", "stop", "is_running", "status"):
         answer = _do(place / "state", method, site, prefix=AS_ORDINARY)
@@ -173,7 +173,7 @@ def test_roots_folder_is_refused_to_an_ordinary_user_and_stays_as_it_is(site: Pa
     assert _psql(url, "select 1", site) == "1"
 
 
-def test_an_ordinary_users_folder_is_refused_to_root_and_stays_as_it_is(site: Path, place: Path) -> None:
+def test_an_ordinary_users_folder_is_refused_to_root_and_left_unchanged(site: Path, place: Path) -> None:
     url = _do(place / "state", "ensure_running", site, prefix=AS_ORDINARY)
     server = EmbeddedServer.at(place / "state")
     for method in (server.ensure_running, server.url, server.stop, server.is_running, server.status):
@@ -182,7 +182,7 @@ def test_an_ordinary_users_folder_is_refused_to_root_and_stays_as_it_is(site: Pa
     assert _psql(url, "select 1", site, prefix=AS_ORDINARY) == "1"
 
 
-def test_a_user_without_a_name_is_told_what_to_do(site: Path, place: Path) -> None:
+def test_a_user_without_a_name_gets_an_error(site: Path, place: Path) -> None:
     prefix = ("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups")
     answer = _do(place / "state", "ensure_running", site, prefix=prefix)
     assert answer.startswith("UsageError")
@@ -196,7 +196,7 @@ def test_a_folder_that_may_not_be_written_is_named(site: Path, place: Path) -> N
     assert str(place / "closed") in answer
 
 
-def test_a_full_disk_is_named_and_the_next_attempt_heals(site: Path, place: Path) -> None:
+def test_a_full_disk_is_named_and_the_next_attempt_recovers(site: Path, place: Path) -> None:
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m,mode=755", "tmpfs", str(place)])
     if mounted.returncode != 0:
         pytest.skip("this root may not mount a small disk")

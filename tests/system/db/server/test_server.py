@@ -158,7 +158,7 @@ def test_stop_ends_sessions_and_the_next_start_finds_the_rows(server: EmbeddedSe
     assert _query(server.ensure_running(), "select n from t") == 7
 
 
-def test_status_tells_process_version_and_size(server: EmbeddedServer) -> None:
+def test_status_has_process_version_and_size(server: EmbeddedServer) -> None:
     assert not server.status().running
     server.ensure_running()
     status = server.status()
@@ -266,7 +266,7 @@ def test_a_damaged_pid_file_does_not_stop_a_start(server: EmbeddedServer, conten
     assert _query(server.ensure_running(), "select 1") == 1
 
 
-def test_a_half_done_initdb_heals(tmp_path: Path, server_at: Starter) -> None:
+def test_an_interrupted_initdb_is_repeated(tmp_path: Path, server_at: Starter) -> None:
     server = server_at(tmp_path)
     starter = subprocess.Popen([sys.executable, "-c", START, str(tmp_path)], stdout=subprocess.DEVNULL)
     _wait_for(lambda: (tmp_path / "postgres/data.partial/base/1").exists())
@@ -333,7 +333,7 @@ def test_a_deep_state_folder_still_has_a_short_socket_path(
     assert _query(server_at(deep).ensure_running(), "select 1") == 1
 
 
-def test_a_path_that_a_shell_would_change_is_refused(tmp_path: Path) -> None:
+def test_a_path_with_shell_characters_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="RAG_ASSETS_STATE_DIR"):
         EmbeddedServer.at(tmp_path / "$(touch x)").ensure_running()
     assert not list(tmp_path.rglob("x"))
@@ -347,7 +347,7 @@ def test_a_socket_folder_cleaned_away_is_made_again(server: EmbeddedServer) -> N
     assert _query(url, "select 1") == 1
 
 
-def test_a_socket_folder_taken_by_someone_else_is_passed_over(server: EmbeddedServer) -> None:
+def test_a_socket_folder_of_another_user_is_skipped(server: EmbeddedServer) -> None:
     taken = Path(str(make_url(server.url()).query["host"]))
     taken.mkdir(mode=0o777)
     taken.chmod(0o777)
@@ -386,7 +386,7 @@ def test_a_folder_deleted_or_moved_under_its_server_does_not_block_a_new_one(
         assert _query(moved.ensure_running(), "show data_directory") == str(moved.data)
 
 
-def test_a_moved_folder_goes_on_in_its_new_place(server: EmbeddedServer, server_at: Starter) -> None:
+def test_a_moved_folder_is_served_in_its_new_place(server: EmbeddedServer, server_at: Starter) -> None:
     server.ensure_running()
     moved = server_at(server.root.parent.with_name("moved"))
     server.root.parent.rename(moved.root.parent)
@@ -419,7 +419,7 @@ server.ensure_running()
     assert server.is_running()
 
 
-def test_a_failed_start_says_why_and_where_to_read_more(server: EmbeddedServer) -> None:
+def test_a_failed_start_names_the_reason_and_the_log(server: EmbeddedServer) -> None:
     with (server.data / "postgresql.conf").open("a") as conf:
         conf.write("\nshared_buffers = '1 elephant'\n")
     with pytest.raises(ServiceError, match=r'invalid value for parameter "shared_buffers".*server\.log'):

@@ -1,4 +1,4 @@
-"""Dagster's history with open connections: the same files, read and written beside Dagster's own storage."""
+"""The SQLite storage: the same files as Dagster's own, which reads and writes them too."""
 
 import os
 import queue
@@ -83,7 +83,7 @@ def open_files(folder: Path) -> set[str]:
 
 
 @pytest.mark.usefixtures("installed_version_is_tested")
-def test_what_it_writes_dagster_reads_and_the_other_way_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_and_dagsters_own_storage_read_each_others_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     with opened(tmp_path, PLAIN) as instance:
         first = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
@@ -102,7 +102,9 @@ def test_what_it_writes_dagster_reads_and_the_other_way_round(tmp_path: Path, mo
 
 
 @pytest.mark.usefixtures("installed_version_is_tested")
-def test_of_many_runs_few_files_stay_open_and_none_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_files_of_many_runs_stay_open_and_none_after_closing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     with opened(tmp_path, SHIPPED) as instance:
         for _ in range(MAX_OPEN + 3):
@@ -113,7 +115,7 @@ def test_of_many_runs_few_files_stay_open_and_none_after(tmp_path: Path, monkeyp
 
 
 @pytest.mark.usefixtures("installed_version_is_tested")
-def test_a_wiped_history_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wiped_history_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     with opened(tmp_path, SHIPPED) as instance:
         JOB.execute_in_process(instance=instance, run_config=QUIET)
@@ -145,7 +147,7 @@ def of_parts(instance: dg.DagsterInstance) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("installed_version_is_tested")
-def test_partitions_stored_together_read_as_those_stored_by_dagster(
+def test_partitions_stored_in_a_batch_read_as_those_stored_by_dagster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "50")
@@ -162,7 +164,7 @@ def test_partitions_stored_together_read_as_those_stored_by_dagster(
 
 
 @pytest.mark.usefixtures("installed_version_is_tested")
-def test_a_batch_that_cannot_be_stored_leaves_nothing_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_batch_is_rolled_back_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dagster stores its events one by one then."""
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "50")
@@ -223,7 +225,7 @@ with dg.DagsterInstance.get() as instance:
 
 
 @pytest.mark.usefixtures("installed_version_is_tested")
-def test_processes_write_at_one_time_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_that_write_concurrently_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     with opened(tmp_path, SHIPPED):
         pass
@@ -254,9 +256,7 @@ with dg.DagsterInstance.get() as instance:
 
 
 @pytest.mark.usefixtures("installed_version_is_tested")
-def test_who_watches_a_run_sees_what_is_logged_while_it_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_watching_a_run_shows_its_events_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the web server does for the page of the run."""
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     seen: queue.Queue[str] = queue.Queue()
