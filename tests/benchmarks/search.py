@@ -1,17 +1,22 @@
-"""python -m tests.benchmarks.search --vectors 10000,100000[,1000000]: how fast and how rightly searches find.
+"""python -m tests.benchmarks.search --vectors 10000,100000[,1000000]: latency, throughput and recall of searches.
 
-Prints one JSON object keyed by the number of vectors. `p50_ms` to `p99_ms` are whole calls of `Retriever.search` for a
-vector, k = 10, one after the other; `bare_…` is what a script does for the same rows: one prepared statement, through
-psycopg alone, its session set once, question by question in turn with ours. `recall_at_10` is against comparing all.
-`qps` and `bare_qps` are searches a second of 1, 8 and 32 clients, tasks of one asyncio process: ours share the pool of
-connections that an application has by default, bare ones have a connection each.
-`filters`: by the percent of documents that pass, taken by chance or (`correlated`) whole clusters, against comparing
-all that qualify (`exact`) and an iterative scan of the graph (`iterative`). `projects`: each question is asked of
-another project. Medians of --rounds (filters: of ours and the better of the two others); nothing is subtracted.
+Prints one JSON object keyed by the number of vectors:
 
-Each number gets a database of its own, filled by tests.benchmarks.synthetic and dropped at the end, on the server of
-RAG_ASSETS_DATABASE_URL, or an embedded one in a temporary folder. With --ingested, the configured database is measured
-as it is: with its questions and filters if tests.benchmarks.synthetic filled it, else with questions between its texts.
+- `p50_ms` to `p99_ms`: whole calls of `Retriever.search` for a vector, k = 10, one at a time. `bare_...`: a script
+  with psycopg alone that returns the same rows by one prepared statement, its session set up once. Both run each query
+  in turn. `recall_at_10` is against an exact scan.
+- `qps`, `bare_qps`: searches per second of 1, 8 and 32 clients, tasks of one asyncio process. Ours share the default
+  connection pool of an application; bare clients have a connection each.
+- `filters`: by the percentage of documents that pass, chosen at random or (`correlated`) as whole clusters; compared
+  with an exact scan of the passing rows (`exact`) and an iterative scan of the graph (`iterative`).
+- `projects`: each query searches another project.
+
+Figures are medians of --rounds (filters: of ours and the better of the two others); nothing is subtracted.
+
+Each number of vectors gets a database of its own, filled by tests.benchmarks.synthetic and dropped at the end, on the
+server of RAG_ASSETS_DATABASE_URL or an embedded one in a temporary folder. --ingested measures the configured database
+as it is: with the queries and filters of tests.benchmarks.synthetic if that filled it, else with queries between its
+texts.
 """
 
 import argparse
@@ -56,7 +61,7 @@ FILTERED = 40
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Questions: their words, their vectors, and whether documents have the tiers and areas to filter by."""
+    """Queries: texts, vectors, and whether documents have the tiers and areas to filter by."""
 
     texts: Sequence[str]
     vectors: Sequence[Any]
@@ -65,12 +70,10 @@ class Asked:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vectors", default="10000,100000", help="numbers, with commas between them")
+    parser.add_argument("--vectors", default="10000,100000", help="numbers, separated by commas")
     parser.add_argument("--ingested", action="store_true", help="measure the configured database as it is")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}: those with commas between them"
-    )
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"some of {', '.join(PARTS)}, separated by commas")
     arguments = parser.parse_args()
     found = {}
     if arguments.ingested:
@@ -93,7 +96,7 @@ def main() -> None:
 
 @contextmanager
 def server() -> Iterator[URL]:
-    """The address of the server to make databases on: the configured one, else a new embedded one."""
+    """The address of the server for the databases: the configured one, else a new embedded one."""
     configured = os.environ.get("RAG_ASSETS_DATABASE_URL")
     if configured:
         yield make_url(configured).set(drivername=DRIVER)
@@ -129,12 +132,12 @@ def filled(admin: URL, size: int) -> Iterator[tuple[Engine, dict[str, float]]]:
 
 
 def _options() -> EngineOptions:
-    """A reader's, as an application has it by default: clients share its few connections."""
+    """The default options of an application's reader: clients share its few connections."""
     return EngineOptions.from_settings(Settings(), "read")
 
 
 def ingested(engine: Engine) -> tuple[int, Asked]:
-    """How many vectors the live space has, and questions for them."""
+    """The number of vectors in the live space, and queries for them."""
     with engine.connect() as connection:
         space = get_live_space(connection)
         if space is None:
@@ -188,7 +191,7 @@ def plain(engine: Engine, retriever: Retriever, space: EmbeddingSpace, asked: As
             "bare": lambda number: bare.execute(statement, values[number], prepare=True).fetchall(),
         }
         times = latencies(ways, len(values), rounds)
-        # Before all vectors are compared, which pushes the graph out of the caches.
+        # Before the exact scans, which push the graph out of the caches.
         answers = [retriever.search(vector, k=K) for vector in asked.vectors]
         best = [exact_distances(bare, space, vector, K) for vector in asked.vectors]
     ours, limit = times["ours"], times["bare"]
@@ -204,7 +207,7 @@ def plain(engine: Engine, retriever: Retriever, space: EmbeddingSpace, asked: As
 
 
 async def served(url: URL, space: EmbeddingSpace, asked: Asked, seconds: float) -> dict[str, Any]:
-    """Searches a second by the number of clients, ours and bare."""
+    """Searches per second by the number of clients, ours and bare."""
     engine = make_async_engine(url, options=_options())
     statement, values = nearest(space), [{"query": Vector(vector)} for vector in asked.vectors]
     retriever = AsyncRetriever(engine)

@@ -1,4 +1,4 @@
-"""What filters on metadata and paths mean, said once more in Python, to compare the database with."""
+"""A model in Python of filters on metadata and paths, to compare the database with."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ ORDERED = {"$gt": "__gt__", "$gte": "__ge__", "$lt": "__lt__", "$lte": "__le__"}
 
 
 def equal(one: Any, other: Any) -> bool:
-    """As JSON has it: true is no number, and 1 is 1.0."""
+    """Equality of JSON values: true is not a number, and 1 equals 1.0."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
@@ -24,7 +24,7 @@ def contains(value: Any, wanted: Any) -> bool:
 
 
 def at(value: Any, path: list[str]) -> list[Any]:
-    """What is there, in lists or not: one value, or none."""
+    """The value at the path, or none; does not look into lists."""
     for key in path:
         if not isinstance(value, Mapping) or key not in value:
             return []
@@ -33,7 +33,7 @@ def at(value: Any, path: list[str]) -> list[Any]:
 
 
 def through_lists(value: Any, path: list[str]) -> list[Any]:
-    """As jsonpath walks: a list on the way stands for its elements."""
+    """The values at the path as jsonpath finds them: a list on the way stands for its elements."""
     found = [value]
     for key in path:
         inside = [one for each in found for one in (each if isinstance(each, list) else [each])]
@@ -64,7 +64,7 @@ def compared(metadata: Any, path: list[str], operator: str, operand: Any) -> boo
         case "$ne" | "$nin":
             return not compared(metadata, path, {"$ne": "$eq", "$nin": "$in"}[operator], operand)
     found = [one for each in through_lists(metadata, path) for one in elements(each)]
-    # An element that is a list itself is looked into once more.
+    # An element that is a list is searched too.
     return any(
         ordered(float(one) if type(one) is int and type(operand) is float else one, operator, operand)
         for each in found

@@ -51,13 +51,13 @@ class Spoken:
         return [Said(*row) for row in rows(self.engine, statement)]
 
     def nearest(self, question: str, messages: list[Said]) -> list[tuple[float, str]]:
-        """(score, text) of each message, best first, worked out with numpy."""
+        """(score, text) of each message, best first, computed with numpy."""
         asked = self.encoder.encode_query(question)
         scored = [(float(np.dot(asked, self.encoder.encode_query(one.text))), one.text) for one in messages]
         return sorted(scored, key=lambda one: (-round(one[0], 5), one[1]))
 
     def refresh(self, *, build: bool = False) -> EmbeddingSpace:
-        """The stages, and the flip without what guards it."""
+        """Run the stages and promote the space without its checks."""
         target = target_space(self.settings, "messages")
         apply(
             self.engine,

@@ -1,4 +1,4 @@
-"""A space with known vectors over two projects, and distances worked out with numpy."""
+"""A space with known vectors over two projects, and distances computed with numpy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ SHARED = "shared text. "
 
 @dataclass(frozen=True)
 class Stored:
-    """One chunk as it is in the database, with its vector."""
+    """One chunk in the database, with its vector."""
 
     chunk_id: UUID
     document_id: UUID
@@ -126,7 +126,7 @@ def search_similar(
     filters: Filters = NO_FILTERS,
     equal_texts: bool = False,
 ) -> KnnResult:
-    """The chunks nearest to what `chunk_reference` or `document_reference` gives, on one connection."""
+    """The chunks nearest to what `chunk_reference` or `document_reference` returns, on one connection."""
     register_packed_vectors(connection.connection)
     reference = reference_of(connection, space, id_, equal_texts=equal_texts)
     ef_search = min(1_000, max(k, space.ef_search))

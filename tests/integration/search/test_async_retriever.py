@@ -1,4 +1,4 @@
-"""The retriever of an event loop: the same answers, many at once over few connections, and cancelled for good."""
+"""The async retriever: same answers as the sync one, many searches over few connections, and cancellation."""
 
 import asyncio
 import threading
@@ -27,19 +27,19 @@ MODES = ("vector", "text", "hybrid")
 
 @pytest.fixture(autouse=True)
 def nothing_beside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is done beside searches has a connection, too; here they are counted."""
+    """These tests count connections, and background checks would use some."""
     monkeypatch.setattr(coverage, "CHECK_INTERVAL_S", 1e6)
 
 
 class Backwards:
-    """A reranker that finds the worst best."""
+    """A reranker that reverses the order."""
 
     def score(self, query: str, texts: Any) -> list[float]:
         return list(range(len(texts)))
 
 
 class Blocked(HashEncoder):
-    """A model at work until it is released."""
+    """A model that runs until it is released."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ async def asynchronous(
 
 
 def running(engine: Engine) -> list[str]:
-    """The statements that other connections to this database are at now."""
+    """The statements that other connections to this database are running."""
     found = rows(
         engine,
         "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
@@ -79,7 +79,7 @@ async def until(condition: Callable[[], Any]) -> None:
         await asyncio.sleep(0.01)
 
 
-def test_each_method_answers_as_the_sync_one(built: Engine) -> None:
+def test_each_method_gives_the_answer_of_the_sync_retriever(built: Engine) -> None:
     sync = Retriever(built, encoder=lambda space: HashEncoder(), reranker=Backwards())
     [hit, *_] = sync.search(QUESTION, mode="vector").hits
     vector = HashEncoder().encode_query("coral reef")
@@ -117,7 +117,7 @@ def test_each_method_answers_as_the_sync_one(built: Engine) -> None:
     assert [one.hits for one in many] == [one.hits for one in sync.search_many([QUESTION, vector, "coral reef"], k=4)]
 
 
-def test_what_is_wrong_is_the_same_error(built: Engine) -> None:
+def test_errors_are_those_of_the_sync_retriever(built: Engine) -> None:
     calls: list[tuple[Callable[[Any], Awaitable[Any]], str]] = [
         (lambda r: r.search(" "), "the query is empty"),
         (lambda r: r.search(QUESTION, k=0), "k is 0"),
@@ -157,13 +157,13 @@ def test_many_searches_share_few_connections(built: Engine) -> None:
     asyncio.run(ask())
 
 
-def test_the_loop_goes_on_while_the_model_works(built: Engine) -> None:
+def test_the_event_loop_serves_other_searches_while_the_model_runs(built: Engine) -> None:
     async def ask() -> None:
         model = Blocked()
         async with asynchronous(built, model, pool_size=1) as (retriever, used):
             embedding = asyncio.create_task(retriever.search("never asked before", mode="vector"))
             await until(model.started.is_set)
-            # Others search meanwhile, over the one connection that there is: the model's work holds none.
+            # Other searches use the only connection meanwhile: a running model holds none.
             assert pool_statistics(used).in_use == 0
             assert (await retriever.search(QUESTION, mode="text")).hits
             assert not embedding.done()
@@ -182,13 +182,13 @@ def test_a_cancelled_search_is_cancelled_on_the_server(built: Engine, mode: Any)
             await asyncio.to_thread(locker.execute, text("SET application_name = 'locker'"))
             await asyncio.to_thread(locker.execute, text("LOCK TABLE rag.document_chunks"))
             tasks = [asyncio.create_task(retriever.search(QUESTION, mode=mode)) for _ in range(4)]
-            # Two wait in the server for the table, two in the pool for a connection.
+            # Two wait in the server for the table lock, two in the pool for a connection.
             await until(lambda: len(running(built)) == 2 and pool_statistics(used).waiting == 2)
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
             assert [type(result) for result in results] == [asyncio.CancelledError] * 4
-            # The table is locked still: the statements are gone since they were cancelled.
+            # The table is still locked, so the statements have ended because they were cancelled.
             await until(lambda: running(built) == [])
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.2):
@@ -204,7 +204,7 @@ def test_a_cancelled_search_is_cancelled_on_the_server(built: Engine, mode: Any)
     asyncio.run(ask())
 
 
-def test_a_search_that_is_cancelled_while_the_model_works_lets_go_at_once(built: Engine) -> None:
+def test_a_search_cancelled_while_the_model_runs_ends_at_once(built: Engine) -> None:
     async def ask() -> None:
         model = Blocked()
         async with asynchronous(built, model, pool_size=1) as (retriever, used):
@@ -220,7 +220,7 @@ def test_a_search_that_is_cancelled_while_the_model_works_lets_go_at_once(built:
     asyncio.run(ask())
 
 
-def test_a_limit_and_a_broken_connection_are_as_in_the_sync_one(built: Engine, admin: Engine) -> None:
+def test_timeouts_and_broken_connections_are_handled_as_in_the_sync_retriever(built: Engine, admin: Engine) -> None:
     kill = (
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = :name AND pid <> pg_backend_pid()"
     )

@@ -1,4 +1,4 @@
-"""The live space is replaced while searches are on their way: each is answered, whole, by one space or the other."""
+"""The live space is replaced while searches run: each is answered by one space alone."""
 
 import asyncio
 import threading
@@ -28,7 +28,7 @@ from tests.support.rows import chunked, definition, document, space_of, unit_vec
 from tests.support.runs import rows
 from tests.support.vectors import DIMENSIONS, make_corpus
 
-FLIPS = 4
+PROMOTIONS = 4
 QUESTION = "text 4"
 OPTIONS: list[dict[str, Any]] = [
     {"mode": "vector"},
@@ -41,7 +41,7 @@ OPTIONS: list[dict[str, Any]] = [
 
 
 class Spaces:
-    """A corpus of 30 documents whose live space is replaced by one of other chunks, vectors and dimensions."""
+    """A corpus of 30 documents whose live space is replaced by one with other chunks, vectors and dimensions."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -54,7 +54,7 @@ class Spaces:
         [(self.chunks[1],)] = rows(engine, "SELECT count(*) FROM rag.document_chunks")
 
     def next(self, *, drop: bool = True) -> EmbeddingSpace:
-        """Build another beside the live one, flip, and drop the old one with its chunks."""
+        """Build another space, promote it, and drop the old one with its chunks."""
         self.number += 1
         dimensions, chunking = DIMENSIONS + self.number, f"c{self.number}"
         space = space_of(
@@ -83,7 +83,7 @@ class Spaces:
         return space
 
     def check(self, answer: Answer, options: dict[str, Any]) -> None:
-        """All hits are of one space: its chunks, and as many as it has for the question."""
+        """All hits are chunks of one space, and as many as it has for the query."""
         chunking = f"c{answer.space}"
         assert answer.hits
         for hit in answer.hits:
@@ -101,7 +101,7 @@ def encoder(space: EmbeddingSpace) -> HashEncoder:
     return HashEncoder(space.dimensions)
 
 
-def test_searches_follow_at_once_between_two_of_them(spaces: Spaces, engine: Engine) -> None:
+def test_searches_follow_a_promotion_at_once(spaces: Spaces, engine: Engine) -> None:
     retriever = Retriever(engine, encoder=encoder)
     for _ in range(3):
         for options in OPTIONS:
@@ -111,7 +111,7 @@ def test_searches_follow_at_once_between_two_of_them(spaces: Spaces, engine: Eng
         spaces.next()
     assert {answer.space for answer in retriever.search_many([QUESTION, "text 5"])} == {spaces.live.id}
     assert retriever.search(np.ones(spaces.live.dimensions)).space == spaces.live.id
-    # A vector for the space to come is not refused by what was known of the one before.
+    # A vector with the dimensions of the new space is not refused because of the cached old one.
     wider = spaces.next()
     assert retriever.search(np.ones(wider.dimensions)).space == wider.id
     with pytest.raises(UsageError, match=f"the live space .* has {wider.dimensions}"):
@@ -122,13 +122,13 @@ def test_searches_follow_at_once_between_two_of_them(spaces: Spaces, engine: Eng
     spaces.next()
     [hit, *_] = retriever.search(QUESTION).hits
     spaces.next(drop=False)
-    # The chunk of a space that serves no more has no vector in the one that does.
+    # A chunk of the old space has no vector in the new one.
     with pytest.raises(UsageError, match="has no vector in space"):
         retriever.similar(hit.chunk_id)
     assert not retriever.explain_hit(hit.chunk_id).served
 
 
-def test_searches_in_threads_never_see_a_flip(spaces: Spaces, engine: Engine) -> None:
+def test_searches_in_threads_are_not_disturbed_by_promotions(spaces: Spaces, engine: Engine) -> None:
     retriever = Retriever(engine, encoder=encoder)
     done = threading.Event()
     answers: list[list[Answer]] = [[] for _ in OPTIONS]
@@ -147,11 +147,11 @@ def test_searches_in_threads_never_see_a_flip(spaces: Spaces, engine: Engine) ->
     threads = [threading.Thread(target=search, args=(number,)) for number in range(len(OPTIONS))]
     for thread in threads:
         thread.start()
-    for flip in range(FLIPS + 1):
-        # Nobody is left behind, so that each is searching while each of the flips is made.
+    for number in range(PROMOTIONS + 1):
+        # Every search has reached the current space before the next promotion.
         while not all(found and found[-1].space == spaces.live.id for found in answers) and not errors:
             time.sleep(0.01)
-        if flip < FLIPS:
+        if number < PROMOTIONS:
             spaces.next()
     done.set()
     for thread in threads:
@@ -164,10 +164,10 @@ def saw_each_in_turn(answers: list[list[Answer]]) -> None:
     for found in answers:
         seen = [answer.space for answer in found]
         assert seen == sorted(seen)
-        assert set(seen) == set(range(1, FLIPS + 2))
+        assert set(seen) == set(range(1, PROMOTIONS + 2))
 
 
-def test_searches_in_an_event_loop_never_see_a_flip(spaces: Spaces, engine: Engine) -> None:
+def test_searches_in_an_event_loop_are_not_disturbed_by_promotions(spaces: Spaces, engine: Engine) -> None:
     async def use() -> list[list[Answer]]:
         asynchronous = make_async_engine(engine.url)
         retriever = AsyncRetriever(asynchronous, encoder=encoder)
@@ -180,11 +180,11 @@ def test_searches_in_an_event_loop_never_see_a_flip(spaces: Spaces, engine: Engi
                 found.append(await retriever.search(f"{QUESTION} {len(found) % 5}", **options))
                 spaces.check(found[-1], options)
 
-        async def flip() -> None:
-            for flip in range(FLIPS + 1):
+        async def promote_repeatedly() -> None:
+            for number in range(PROMOTIONS + 1):
                 while not all(found and found[-1].space == spaces.live.id for found in answers):
                     await asyncio.sleep(0.01)
-                if flip < FLIPS:
+                if number < PROMOTIONS:
                     await asyncio.to_thread(spaces.next)
             done.set()
 
@@ -192,7 +192,7 @@ def test_searches_in_an_event_loop_never_see_a_flip(spaces: Spaces, engine: Engi
             async with asyncio.TaskGroup() as group:
                 for pair in zip(answers, OPTIONS, strict=True):
                     group.create_task(search(*pair))
-                group.create_task(flip())
+                group.create_task(promote_repeatedly())
         finally:
             await asynchronous.dispose()
         return answers
@@ -200,20 +200,20 @@ def test_searches_in_an_event_loop_never_see_a_flip(spaces: Spaces, engine: Engi
     saw_each_in_turn(asyncio.run(use()))
 
 
-def in_the_midst(monkeypatch: pytest.MonkeyPatch, name: str, flip: Callable[[], Any]) -> list[str]:
-    """Have the space replaced right after the first call of this step of a search."""
+def promote_after(monkeypatch: pytest.MonkeyPatch, name: str, promote: Callable[[], Any]) -> list[str]:
+    """Replace the space right after the first call of this step of a search."""
     step = getattr(modes, name)
-    flipped: list[str] = []
+    promoted: list[str] = []
 
     def once(connection: Connection, *given: Any, **options: Any) -> Any:
         found = step(connection, *given, **options)
-        if not flipped:
-            flipped.append(name)
-            flip()
+        if not promoted:
+            promoted.append(name)
+            promote()
         return found
 
     monkeypatch.setattr(modes, name, once)
-    return flipped
+    return promoted
 
 
 @pytest.mark.parametrize(
@@ -225,20 +225,20 @@ def in_the_midst(monkeypatch: pytest.MonkeyPatch, name: str, flip: Callable[[], 
         ("search_nearest", {"mode": "vector", "k": 5}),
     ],
 )
-def test_a_flip_between_two_statements_of_a_search_makes_no_mixture(
+def test_a_promotion_between_two_statements_of_a_search_does_not_mix_spaces(
     spaces: Spaces, engine: Engine, monkeypatch: pytest.MonkeyPatch, step: str, options: dict[str, Any]
 ) -> None:
     retriever = Retriever(engine, encoder=encoder)
     expected = retriever.search(QUESTION, **options)
-    flipped = in_the_midst(monkeypatch, step, lambda: spaces.next(drop=False))
+    promoted = promote_after(monkeypatch, step, lambda: spaces.next(drop=False))
     answer = retriever.search(QUESTION, **options)
-    assert flipped == [step]
-    # What the search saw at its first statement, it saw to its end.
+    assert promoted == [step]
+    # All statements of the search saw the same snapshot.
     assert answer.hits == expected.hits
     assert retriever.search(QUESTION, **options).space == spaces.live.id
 
 
-def test_a_flip_while_the_model_works_is_followed(spaces: Spaces, engine: Engine) -> None:
+def test_a_promotion_while_the_model_runs_is_followed(spaces: Spaces, engine: Engine) -> None:
     asked: list[int] = []
 
     class Slow(HashEncoder):
@@ -257,7 +257,7 @@ def test_a_flip_while_the_model_works_is_followed(spaces: Spaces, engine: Engine
         assert len(asked) == 2
 
 
-def test_when_no_space_is_live_any_more_that_is_told(spaces: Spaces, engine: Engine) -> None:
+def test_an_error_says_that_no_space_is_live_any_more(spaces: Spaces, engine: Engine) -> None:
     retriever = Retriever(engine, encoder=encoder)
     retriever.search(QUESTION)
     with engine.begin() as connection:
@@ -272,6 +272,6 @@ def test_when_no_space_is_live_any_more_that_is_told(spaces: Spaces, engine: Eng
     for call in calls:
         with pytest.raises(ServiceError, match="no space is live"):
             call()
-    # The same retriever serves again with the next space.
+    # The same retriever works again with the next space.
     spaces.next(drop=False)
     assert retriever.search(QUESTION).space == spaces.live.id

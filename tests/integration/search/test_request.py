@@ -1,4 +1,4 @@
-"""What can be asked, checked before a model or a database does anything for it."""
+"""Search requests are checked before a model or the database does anything."""
 
 import math
 from decimal import Decimal
@@ -29,7 +29,7 @@ from rag_assets.search.request import make_request
         [np.float32(1), np.float64(0.5)],
     ],
 )
-def test_a_vector_is_numbers_in_any_sequence(query: Any) -> None:
+def test_a_vector_may_be_any_sequence_of_numbers(query: Any) -> None:
     made = make_request(query, {})
     numbers = made.vector.numbers() if isinstance(made.vector, PackedVector) else made.vector
     assert numbers in ((1.0, 0.5), (1.0, 2.0))
@@ -40,14 +40,14 @@ def test_a_vector_is_numbers_in_any_sequence(query: Any) -> None:
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", ["<f4", ">f4", "<f8", ">f8"])
 @pytest.mark.parametrize("scale", [1e-30, 0.1, 1, 1.5, 30, 1e30])
-def test_an_array_is_asked_as_its_numbers_are(kind: str, scale: float) -> None:
+def test_an_array_is_searched_like_a_list_of_its_numbers(kind: str, scale: float) -> None:
     array = (np.arange(1, 9) / np.linalg.norm(np.arange(1, 9)) * scale).astype(kind)
     space = EmbeddingSpace(dimensions=8, distance="cosine", storage="vector", model="m")
     packed, listed = (make_request(query, {}).vector for query in (array, array.tolist()))
     assert packed
     assert listed
     assert pack_vector(space, packed, "cosine") == pack_vector(space, listed, "cosine")
-    # It is as it was when it was asked.
+    # The request has a copy of the array.
     array[0] = 9
     assert pack_vector(space, packed, "cosine") == pack_vector(space, listed, "cosine")
 
@@ -55,7 +55,7 @@ def test_an_array_is_asked_as_its_numbers_are(kind: str, scale: float) -> None:
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("kind", ["f4", "f8"])
-def test_an_array_with_what_is_no_number_is_refused(kind: str, wrong: float) -> None:
+def test_an_array_with_nan_or_infinity_is_refused(kind: str, wrong: float) -> None:
     with pytest.raises(UsageError, match="NaN or infinite"):
         make_request(np.array([1.0, wrong, 0.0], dtype=kind), {})
 
@@ -89,7 +89,7 @@ def test_an_array_with_what_is_no_number_is_refused(kind: str, wrong: float) -> 
         (np.array([np.nan]), "NaN or infinite"),
     ],
 )
-def test_a_query_that_is_neither_words_nor_a_vector_is_refused(query: Any, message: str) -> None:
+def test_a_query_that_is_neither_text_nor_vector_is_refused(query: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         make_request(query, {})
 
@@ -148,7 +148,7 @@ def test_a_query_that_is_neither_words_nor_a_vector_is_refused(query: Any, messa
         ({"timeout_s": "1"}, "timeout_s is '1'"),
     ],
 )
-def test_an_option_that_cannot_be_is_refused(options: Any, message: str) -> None:
+def test_a_wrong_option_is_refused(options: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         make_request("whale", options)
 
@@ -161,12 +161,12 @@ def test_an_option_that_cannot_be_is_refused(options: Any, message: str) -> None
         ({"rerank": 5}, "give a text"),
     ],
 )
-def test_of_a_vector_nothing_is_asked_that_needs_words(options: Any, message: str) -> None:
+def test_a_vector_is_refused_where_words_are_needed(options: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         make_request([1.0], options)
 
 
-def test_what_is_not_given_is_as_if_it_were_none() -> None:
+def test_none_is_as_if_unset() -> None:
     unset = dict.fromkeys(
         ["project", "file_type", "path_glob", "metadata", "created_from", "updated_to", "min_score", "mode"]
     ) | dict.fromkeys(["distance", "ef_search", "mmr", "timeout_s", "rrf_constant"])
@@ -175,13 +175,13 @@ def test_what_is_not_given_is_as_if_it_were_none() -> None:
     assert make_request("whale", {}).mode == request.DEFAULT_MODE
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
+def test_numpy_scalars_are_accepted_as_numbers() -> None:
     made = make_request("whale", {"k": np.int64(5), "mmr": np.float32(0.5), "min_score": np.int8(1)})  # type: ignore[typeddict-item]
     assert (made.k, made.mmr, made.min_score) == (5, 0.5, 1.0)
     assert (type(made.k), type(made.mmr)) == (int, float)
 
 
-def test_a_search_goes_as_deep_as_what_comes_after_it_needs() -> None:
+def test_the_depth_is_what_reranking_and_mmr_need() -> None:
     assert make_request("x", {"k": 10}).depth == 10
     assert make_request("x", {"k": 10, "rerank": 50}).depth == 50
     assert make_request("x", {"k": 10, "rerank": 5, "mmr": 0.5}).depth == 50

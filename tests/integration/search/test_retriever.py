@@ -1,4 +1,4 @@
-"""Searches in the live space: what comes back, in which order, and what is refused."""
+"""Searches in the live space: their hits, their order, and wrong searches."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ SHARED = "The keeper feeds the whale every morning before the storm."
 
 
 class Counting(HashEncoder):
-    """Remembers the questions that it was asked to embed."""
+    """Records the texts that it embeds."""
 
     def __init__(self, dimensions: int) -> None:
         super().__init__(dimensions)
@@ -88,7 +88,7 @@ def test_hits_are_those_of_an_exact_scan(
     assert {hit.project for hit in answer.hits} <= ({project} if project else {"sea", "zoo"})
 
 
-def test_a_project_searched_through_the_graph_has_the_same_hits(
+def test_filtered_hits_through_the_graph_are_those_of_an_exact_scan(
     built: Engine, retriever: Retriever, encoder: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rag_assets.search.vector.selectivity.ALWAYS_EXACT_ROWS", 0)
@@ -155,21 +155,21 @@ def test_texts_and_vectors_can_be_searched_together_also_without_transactions(bu
     reader.dispose()
 
 
-def test_asking_for_more_than_there_is_gives_all_of_it(built: Engine, retriever: Retriever) -> None:
+def test_k_above_the_number_of_chunks_returns_all(built: Engine, retriever: Retriever) -> None:
     [(chunks,)] = rows(built, "SELECT count(*) FROM rag.document_chunks")
     assert len(retriever.search("storm", k=1000).hits) == chunks
 
 
-def test_a_question_asked_before_is_not_embedded_again(built: Engine, encoder: Counting) -> None:
+def test_a_text_is_embedded_once_for_all_processes(built: Engine, encoder: Counting) -> None:
     for _ in range(2):
-        # A new retriever stands for a new process: what is remembered is in the database.
+        # A new retriever stands for a new process: the vectors are in the database.
         Retriever(built, encoder=lambda space: encoder).search("coral reef")
     assert encoder.questions == ["coral reef"]
-    # Only the hash of the question is kept.
+    # Only the hash of the text is stored.
     assert "coral" not in str(rows(built, "SELECT * FROM rag.query_vectors"))
 
 
-def test_the_parameters_of_a_search_do_not_stay_on_the_connection(built: Engine, retriever: Retriever) -> None:
+def test_index_parameters_do_not_remain_on_the_connection(built: Engine, retriever: Retriever) -> None:
     retriever.search("storm", k=200)
     connections = [built.connect() for _ in range(5)]
     shown = {connection.scalar(text("SELECT current_setting('hnsw.ef_search', true)")) for connection in connections}
@@ -188,21 +188,21 @@ def test_the_parameters_of_a_search_do_not_stay_on_the_connection(built: Engine,
         (lambda r: r.search("x", project="nope"), r"no project 'nope' \(known: sea, zoo\)"),
     ],
 )
-def test_what_cannot_be_answered_is_refused(
+def test_wrong_searches_are_refused_before_the_model_is_loaded(
     retriever: Retriever, encoder: Counting, ask: Callable[[Retriever], Any], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
         ask(retriever)
-    # No model is loaded for it either.
+    # Nothing was embedded.
     assert encoder.questions == []
 
 
-def test_characters_that_no_text_has_are_left_out_of_a_question(retriever: Retriever, encoder: Counting) -> None:
+def test_characters_that_cannot_be_stored_are_removed_from_a_query(retriever: Retriever, encoder: Counting) -> None:
     assert retriever.search("whale\x00 \udce9storm").hits
     assert encoder.questions == ["whale storm"]
 
 
-def test_before_a_space_is_live_searches_say_what_to_do(engine: Engine, empty_database: URL) -> None:
+def test_the_error_before_a_space_is_live_names_the_command(engine: Engine, empty_database: URL) -> None:
     bare = make_engine(empty_database)
     for nothing in (engine, bare):
         with pytest.raises(ServiceError, match="run rag-assets ingest first"):
@@ -210,7 +210,7 @@ def test_before_a_space_is_live_searches_say_what_to_do(engine: Engine, empty_da
     bare.dispose()
 
 
-def test_searches_follow_the_pointer_at_once(built: Engine, retriever: Retriever) -> None:
+def test_a_search_notices_at_once_that_its_space_is_retired(built: Engine, retriever: Retriever) -> None:
     assert retriever.search("storm").space == 1
     change(built, "UPDATE rag.embedding_spaces SET status = 'retired'")
     with pytest.raises(ServiceError):

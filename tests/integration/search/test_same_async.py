@@ -1,4 +1,4 @@
-"""What stands beside search does the same on the connection of an event loop."""
+"""The functions of analysis and ranking give the same results on an async connection."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from rag_assets.search.ranking.neighbours import fetch_contexts
 from tests.support.vectors import make_corpus, search_similar
 
 
-def test_answers_are_those_of_the_sync_functions(engine: Engine) -> None:
+def test_results_are_those_of_the_sync_functions(engine: Engine) -> None:
     corpus = make_corpus(engine)
     space, chunk = corpus.space, corpus.of("d00.md")[2]
     ids = [one.chunk_id for one in corpus.chunks[:12]]

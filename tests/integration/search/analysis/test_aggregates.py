@@ -1,4 +1,4 @@
-"""Averages, counts, nearest documents and histograms: against the same worked out with numpy."""
+"""Averages, counts, nearest documents and histograms, compared with numpy."""
 
 from collections import Counter
 from typing import Any
@@ -33,7 +33,7 @@ def averaged(engine: Engine, corpus: Corpus, *given: Any, **options: Any) -> lis
 
 
 def assert_is_of(found: Aggregate, corpus: Corpus, chunks: list[Stored], target: Any) -> None:
-    """Every figure but the average is what numpy makes of these chunks."""
+    """Every figure except the average is what numpy computes for these chunks."""
     assert found.chunks == len(chunks)
     assert found.documents == len({one.document_id for one in chunks})
     assert found.texts == len({one.content_hash for one in chunks})
@@ -55,7 +55,7 @@ def assert_is_of(found: Aggregate, corpus: Corpus, chunks: list[Stored], target:
 
 
 @pytest.mark.parametrize(("distance", "storage"), SPACES)
-def test_figures_are_those_of_numpy_whatever_the_space(engine: Engine, distance: str, storage: str) -> None:
+def test_figures_are_those_of_numpy_in_every_kind_of_space(engine: Engine, distance: str, storage: str) -> None:
     corpus = make_corpus(engine, distance, storage)
     for filters in (Filters(), Filters(projects=["q"])):
         chunks = [one for one in corpus.chunks if not filters.projects or one.project in filters.projects]
@@ -66,7 +66,7 @@ def test_figures_are_those_of_numpy_whatever_the_space(engine: Engine, distance:
         assert_is_of(found, corpus, chunks, mean)
 
 
-def test_distances_can_be_taken_to_a_vector_of_ones_own(engine: Engine, corpus: Corpus) -> None:
+def test_distances_can_be_measured_to_a_given_vector(engine: Engine, corpus: Corpus) -> None:
     target = [0.5, -1.5, 0, 0, 2, 0, 0, 0.25]
     found = ask(engine, corpus, to=str(target), nearest=5, buckets=4)
     assert found.vector == pytest.approx(corpus.mean(corpus.chunks), abs=1e-6)
@@ -75,7 +75,7 @@ def test_distances_can_be_taken_to_a_vector_of_ones_own(engine: Engine, corpus: 
 
 def test_a_documents_average_is_that_of_its_chunks(engine: Engine, corpus: Corpus) -> None:
     own = corpus.of("d00.md")
-    # A text that stands in it twice counts twice.
+    # A text that occurs twice in it counts twice.
     assert Counter(one.content_hash for one in own).most_common(1)[0][1] == 2
     found = averaged(engine, corpus, document_id=own[0].document_id)
     assert found == pytest.approx(corpus.mean(own), abs=1e-6)
@@ -92,7 +92,7 @@ def test_one_text_makes_one_bucket(engine: Engine, corpus: Corpus) -> None:
     assert [one.file_path for one in found.nearest] == ["d00.md", "d10.md", "d20.md"]
 
 
-def test_nothing_to_aggregate_is_empty_and_has_no_average(engine: Engine, corpus: Corpus) -> None:
+def test_an_aggregate_of_no_chunks_is_empty(engine: Engine, corpus: Corpus) -> None:
     nothing = Filters(file_types=["none"])
     assert ask(engine, corpus, nothing) == Aggregate(None, 0, 0, 0, [], [])
     assert ask(engine, corpus, nothing, to=str([1.0] * 8)) == Aggregate(None, 0, 0, 0, [], [])
@@ -117,7 +117,7 @@ def test_vectors_that_cancel_each_other_out_have_no_average(engine: Engine, corp
     assert (found.vector, found.documents, found.chunks, found.nearest, found.histogram) == (None, 1, 2, [], [])
     with pytest.raises(UsageError, match="no vectors of these chunks to average"):
         averaged(engine, corpus, filters)
-    # Seen from somewhere else they lie apart as ever.
+    # Distances to another vector are defined all the same.
     found = ask(engine, corpus, filters, to=str([1.0] * 8), buckets=2)
     assert [bucket.chunks for bucket in found.histogram] == [1, 1]
     assert [(near.distance, near.mean_distance) for near in found.nearest] == [pytest.approx((0, 1), abs=1e-6)]

@@ -1,4 +1,4 @@
-"""Where a hit comes from, and which run wrote it."""
+"""The provenance of a hit, and the run that wrote it."""
 
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -62,7 +62,7 @@ def test_each_document_names_the_run_that_wrote_its_text_last(engine: Engine, tm
         assert (found.document_run_id, found.chunks_run_id) == (by.run_id, by.run_id)
 
 
-def test_a_chunk_that_waits_for_its_document_to_be_cut_anew_is_not_current(built: Engine) -> None:
+def test_a_chunk_of_an_older_text_is_not_current(built: Engine) -> None:
     change(
         built,
         "UPDATE rag.documents SET content = :text, content_hash = :hash WHERE file_path = 'page05.md'",
@@ -73,7 +73,7 @@ def test_a_chunk_that_waits_for_its_document_to_be_cut_anew_is_not_current(built
     assert (found.served, found.current) == (True, False)
 
 
-def test_a_chunk_of_another_chunking_than_the_live_one_is_explained_and_said_not_to_be_served(built: Engine) -> None:
+def test_a_chunk_of_a_chunking_that_is_not_live_is_explained_as_not_served(built: Engine) -> None:
     change(built, "UPDATE rag.embedding_spaces SET status = 'retired'")
     found = explained(built, "page05.md")
     assert found.space is not None

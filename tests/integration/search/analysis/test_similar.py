@@ -1,4 +1,4 @@
-"""More like this: against distances worked out by hand, with filters, and never fewer than there are."""
+"""Similar chunks: compared with distances computed with numpy, with filters, and never fewer than pass."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ from tests.support.rows import add_document, chunked, document
 from tests.support.vectors import Corpus, Stored, make_corpus, search_similar
 
 SPACES = [("cosine", "vector"), ("cosine", "halfvec"), ("l2", "vector"), ("ip", "halfvec"), ("cosine", "bit")]
-# Half precision moves a distance by so much.
+# Half precision changes a distance by this much.
 TOLERANCE = {"vector": 1e-5, "halfvec": 2e-2, "bit": 1e-5}
 
 
@@ -56,7 +56,7 @@ def ask(engine: Engine, *given: Any, graph_only: bool = False, **options: Any) -
 
 @pytest.mark.parametrize(("distance", "storage"), SPACES)
 @pytest.mark.parametrize("plan", ["index", "exact"])
-def test_the_nearest_chunks_are_found_by_either_plan_whatever_the_space(
+def test_the_nearest_chunks_are_found_by_either_plan_in_every_kind_of_space(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, distance: str, storage: str, plan: str
 ) -> None:
     search_through(monkeypatch, plan)
@@ -73,7 +73,7 @@ def test_the_nearest_chunks_are_found_by_either_plan_whatever_the_space(
         assert corpus.distance(known[id_].vector, target.vector) == pytest.approx(apart, abs=TOLERANCE[storage])
 
 
-def test_the_chunk_itself_is_left_out_and_with_it_its_text_unless_asked_for(engine: Engine, corpus: Corpus) -> None:
+def test_the_chunk_and_equal_texts_are_left_out_unless_equal_texts_is_set(engine: Engine, corpus: Corpus) -> None:
     copies = [one for one in corpus.chunks if one.content_hash == corpus.of("d00.md")[2].content_hash]
     target = copies[1]
     assert len(copies) == 7
@@ -87,7 +87,7 @@ def test_the_chunk_itself_is_left_out_and_with_it_its_text_unless_asked_for(engi
     assert again == with_them
 
 
-def test_a_document_is_near_what_its_average_is_near(engine: Engine, corpus: Corpus) -> None:
+def test_a_document_is_searched_by_its_average_vector(engine: Engine, corpus: Corpus) -> None:
     own = corpus.of("d00.md")
     hashes = {one.content_hash for one in own}
     others = [one for one in corpus.chunks if one.document_id != own[0].document_id]
@@ -110,7 +110,7 @@ def test_a_document_is_near_what_its_average_is_near(engine: Engine, corpus: Cor
     ],
     ids=["project", "glob", "type", "nothing"],
 )
-def test_filters_never_give_fewer_than_qualify(
+def test_filters_never_cost_hits(
     engine: Engine,
     corpus: Corpus,
     monkeypatch: pytest.MonkeyPatch,
@@ -127,13 +127,13 @@ def test_filters_never_give_fewer_than_qualify(
         assert {id_ for id_, _ in pairs(found)} <= {one.chunk_id for one in wanted}
 
 
-def test_where_the_graph_gives_up_all_that_qualifies_is_compared(
+def test_all_passing_rows_are_compared_where_the_graph_finds_too_few(
     engine: Engine, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = corpus.of("d04.md")[0]
     filters = Filters(path_glob="d29.md")
     search_through(monkeypatch, "index")
-    # After the first few candidates, of which next to none qualify, the graph is left.
+    # The walk through the graph ends after the first few candidates, of which hardly any pass.
     monkeypatch.setattr(selectivity, "MAX_SCAN_TUPLES", 1)
     corpus.space.ef_search = 1
     found = ask(engine, chunk_reference, corpus.space, target.chunk_id, k=4, filters=filters, graph_only=True)
@@ -141,9 +141,7 @@ def test_where_the_graph_gives_up_all_that_qualifies_is_compared(
     assert {id_ for id_, _ in pairs(found)} == {one.chunk_id for one in corpus.of("d29.md", "q")}
 
 
-def test_a_chunk_of_an_earlier_chunking_will_do_as_long_as_its_text_is_in_the_space(
-    engine: Engine, corpus: Corpus
-) -> None:
+def test_a_chunk_of_an_earlier_chunking_can_be_used_if_its_text_has_a_vector(engine: Engine, corpus: Corpus) -> None:
     row = document("old.md", "text 4 0. and what no chunk has now")
     old = chunked(row, ["text 4 0. ", "and what no chunk has now"], chunking="old")
     with engine.begin() as connection:
@@ -157,7 +155,7 @@ def test_a_chunk_of_an_earlier_chunking_will_do_as_long_as_its_text_is_in_the_sp
         ask(engine, document_reference, corpus.space, row.id)
 
 
-def test_vectors_that_cancel_each_other_out_point_nowhere(engine: Engine, corpus: Corpus) -> None:
+def test_a_document_whose_vectors_cancel_each_other_out_is_refused(engine: Engine, corpus: Corpus) -> None:
     one, *others = corpus.of("d04.md")
     change(
         engine,
@@ -191,7 +189,7 @@ def test_wrong_options_are_refused(engine: Engine, corpus: Corpus) -> None:
             retriever.similar(document=(chunk.project, chunk.file_path), **options)
 
 
-def test_ids_and_paths_that_there_are_not_are_refused(engine: Engine, corpus: Corpus) -> None:
+def test_unknown_ids_and_paths_are_refused(engine: Engine, corpus: Corpus) -> None:
     with pytest.raises(UsageError, match=r"there is no chunk .*; search again"):
         ask(engine, chunk_reference, corpus.space, uuid4())
     gone = corpus.of("d04.md")[0].document_id

@@ -1,4 +1,4 @@
-"""While a space lacks vectors, every answer says so, and says how many."""
+"""While a space lacks vectors, every answer reports how many."""
 
 import asyncio
 import threading
@@ -23,8 +23,8 @@ from tests.support.runs import rows
 
 VECTOR = [1.0] * 384
 HALF = "DELETE FROM rag.embeddings WHERE get_byte(content_hash, 0) % 2 = 0"
-# A part of the statement of each.
-LOOK = "pg_stat_get_tuples_deleted"
+# Parts of the two statements of a check.
+STATISTICS_CALL = "pg_stat_get_tuples_deleted"
 TEXTS = "SELECT count(DISTINCT content_hash) FROM rag.document_chunks"
 
 
@@ -37,12 +37,12 @@ def eventually(condition: Callable[[], bool], *, within_s: float = 60) -> bool:
     return True
 
 
-def held_looks(engine: Engine) -> tuple[threading.Event, threading.Event]:
-    """Set when a look begins; and to be set for it to go on."""
+def hold_checks(engine: Engine) -> tuple[threading.Event, threading.Event]:
+    """Two events: the first is set when a check begins; the check waits for the second."""
     looking, may_end = threading.Event(), threading.Event()
 
     def hold(*given: Any) -> None:
-        if LOOK in given[2]:
+        if STATISTICS_CALL in given[2]:
             looking.set()
             assert may_end.wait(timeout=60)
 
@@ -50,7 +50,7 @@ def held_looks(engine: Engine) -> tuple[threading.Event, threading.Event]:
     return looking, may_end
 
 
-def test_half_of_the_vectors_deleted_by_hand_is_said_by_running_searches_and_new_ones(built: Engine) -> None:
+def test_running_and_new_retrievers_report_deleted_vectors(built: Engine) -> None:
     running = Retriever(built)
     assert running.search(VECTOR).degraded is None
     gone = change(built, HALF)
@@ -63,7 +63,7 @@ def test_half_of_the_vectors_deleted_by_hand_is_said_by_running_searches_and_new
     assert running.similar(found.hits[0].chunk_id).degraded == expected
 
 
-def test_a_space_that_is_whole_again_is_said_to_be(built: Engine) -> None:
+def test_a_repaired_space_is_no_longer_degraded(built: Engine) -> None:
     change(built, "CREATE TABLE kept AS SELECT * FROM rag.embeddings")
     change(built, HALF)
     running = Retriever(built)
@@ -72,13 +72,13 @@ def test_a_space_that_is_whole_again_is_said_to_be(built: Engine) -> None:
     assert eventually(lambda: running.search(VECTOR).degraded is None)
 
 
-def test_no_search_waits_for_a_look_but_the_first_one(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_first_search_waits_for_a_check(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coverage, "CHECK_INTERVAL_S", 0.0)
     searching = Retriever(built)
     searching.search(VECTOR)
-    looking, may_end = held_looks(built)
+    looking, may_end = hold_checks(built)
     gone = change(built, HALF)
-    # This one begins a look, which those after it leave alone.
+    # This search starts a check, and the searches after it start no other.
     assert [searching.search(VECTOR).degraded for _ in range(3)] == [None] * 3
     assert looking.wait(timeout=60)
     may_end.set()
@@ -88,7 +88,7 @@ def test_no_search_waits_for_a_look_but_the_first_one(built: Engine, monkeypatch
     assert found.missing == gone
 
 
-def test_in_an_event_loop_it_is_seen_as_well(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_vectors_are_reported_in_an_event_loop_too(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coverage, "CHECK_INTERVAL_S", 0.0)
 
     async def ask() -> list[Degraded | None]:
@@ -99,7 +99,7 @@ def test_in_an_event_loop_it_is_seen_as_well(built: Engine, monkeypatch: pytest.
         end = time.monotonic() + 60
         while (after := (await searching.search(VECTOR)).degraded) is None and time.monotonic() < end:
             await asyncio.sleep(0.05)
-        # With a look on its way.
+        # While a check is running.
         await engine.dispose()
         assert after is not None
         assert after.missing == gone
@@ -108,14 +108,12 @@ def test_in_an_event_loop_it_is_seen_as_well(built: Engine, monkeypatch: pytest.
     assert asyncio.run(ask()) == [None]
 
 
-def test_an_engine_that_ends_does_not_lose_the_connection_of_a_look(
-    built: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_disposing_the_engine_closes_the_connection_of_a_check(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coverage, "CHECK_INTERVAL_S", 0.0)
     engine = make_engine(built.url, application_name="ended", options=EngineOptions(pool_size=2))
     searching = Retriever(engine)
     searching.search(VECTOR)
-    looking, may_end = held_looks(engine)
+    looking, may_end = hold_checks(engine)
     searching.search(VECTOR)
     assert looking.wait(timeout=60)
     engine.dispose()
@@ -124,7 +122,7 @@ def test_an_engine_that_ends_does_not_lose_the_connection_of_a_look(
     assert eventually(lambda: rows(built, left) == [(0,)])
 
 
-def test_searches_do_not_count(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_searches_do_not_count_vectors(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coverage, "CHECK_INTERVAL_S", 1e6)
     searching = Retriever(built)
     searching.search(VECTOR)
@@ -135,27 +133,27 @@ def test_searches_do_not_count(built: Engine, monkeypatch: pytest.MonkeyPatch) -
     assert len(sent) == 5
 
 
-def test_without_a_sign_nothing_that_costs_much_is_counted_again(
+def test_an_expensive_count_is_not_repeated_while_statistics_are_unchanged(
     built: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("CHECK_INTERVAL_S", "CHEAP_COUNT_S"):
         monkeypatch.setattr(coverage, name, 0.0)
     searching = Retriever(built)
-    # The server's own upkeep changes the signs, too.
+    # Autovacuum changes the statistics too.
     change(built, "ALTER TABLE rag.embeddings_1 SET (autovacuum_enabled = off)")
     change(built, "ALTER TABLE rag.document_chunks SET (autovacuum_enabled = off)")
     searching.search(VECTOR)
     sent: list[str] = []
     event.listen(built, "before_cursor_execute", lambda *given: sent.append(given[2]))
 
-    def looks() -> int:
-        return len([statement for statement in sent if LOOK in statement])
+    def checks() -> int:
+        return len([statement for statement in sent if STATISTICS_CALL in statement])
 
-    assert eventually(lambda: bool(searching.search(VECTOR).hits) and looks() >= 3)
+    assert eventually(lambda: bool(searching.search(VECTOR).hits) and checks() >= 3)
     assert not [statement for statement in sent if "count(DISTINCT" in statement]
 
 
-def test_people_and_scripts_are_told(built: Engine, cli: Cli) -> None:
+def test_the_command_line_reports_missing_vectors(built: Engine, cli: Cli) -> None:
     assert cli("search", "whale", "--json").json["degraded"] is None
     assert cli("status", "--json").json["degraded"] == []
     gone = change(built, HALF)
@@ -169,7 +167,7 @@ def test_people_and_scripts_are_told(built: Engine, cli: Cli) -> None:
     assert line in cli("status").out
 
 
-def test_where_no_thread_can_be_had_the_search_waits_for_its_look(
+def test_the_search_runs_the_check_itself_where_no_thread_can_be_started(
     built: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""By meaning, by words, by both: how the two are fused, and what may come after any of them."""
+"""The modes vector, text and hybrid: their fusion, and post-processing with each of them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ MODES = ("vector", "text", "hybrid")
 
 
 class ByLength:
-    """A reranker: longer is better, on a scale of its own."""
+    """A reranker that scores longer texts higher, on a scale of its own."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -46,37 +46,37 @@ def ranks(answer: Answer) -> dict[UUID, int]:
     return {hit.chunk_id: hit.rank for hit in answer.hits}
 
 
-def test_hybrid_is_the_reciprocal_rank_fusion_of_the_two(retriever: Retriever) -> None:
+def test_hybrid_search_is_the_reciprocal_rank_fusion_of_both_rankings(retriever: Retriever) -> None:
     filters: list[dict[str, Any]] = [{}, {"project": "zoo"}, {"path_glob": "page0[0-4].md"}, {"path_glob": "page01*"}]
     for chosen in filters:
         for weights in ((1, 1), (2.0, 0.5)):
-            by_meaning = retriever.search(QUESTION, mode="vector", k=FUSION_DEPTH, **chosen)
-            by_words = retriever.search(QUESTION, mode="text", k=FUSION_DEPTH, **chosen)
+            by_vector = retriever.search(QUESTION, mode="vector", k=FUSION_DEPTH, **chosen)
+            by_text = retriever.search(QUESTION, mode="text", k=FUSION_DEPTH, **chosen)
             answer = retriever.search(QUESTION, mode="hybrid", k=25, weights=weights, **chosen)
             expected: dict[UUID, float] = {}
-            for weight, ranking in zip(weights, (by_meaning, by_words), strict=True):
+            for weight, ranking in zip(weights, (by_vector, by_text), strict=True):
                 for id_, rank in ranks(ranking).items():
                     expected[id_] = expected.get(id_, 0) + weight / (RRF_CONSTANT + rank)
             best = sorted(expected.values(), reverse=True)[:25]
             assert [hit.score for hit in answer.hits] == pytest.approx(best, abs=1e-6)
             scores = {
-                name: {h.chunk_id: h.score for h in a.hits} for name, a in (("vector", by_meaning), ("text", by_words))
+                name: {h.chunk_id: h.score for h in a.hits} for name, a in (("vector", by_vector), ("text", by_text))
             }
             for hit in answer.hits:
                 assert hit.score == pytest.approx(expected[hit.chunk_id], abs=1e-6)
                 of_each = {name: found[hit.chunk_id] for name, found in scores.items() if hit.chunk_id in found}
                 assert hit.parts == pytest.approx({"fused": hit.score, **of_each}, abs=1e-6)
-    # The last filter leaves chunks: brackets are letters, so the one before it leaves none.
+    # The last filter passes chunks. The one before it passes none, since brackets are literal in a glob.
     assert answer.hits
     assert retriever.search(QUESTION, mode="hybrid", path_glob="page0[0-4].md").hits == []
 
 
-def test_a_ranking_without_weight_counts_for_nothing(retriever: Retriever) -> None:
-    by_meaning = retriever.search(QUESTION, mode="vector", k=50)
-    by_words = retriever.search(QUESTION, mode="text", k=50)
-    assert ids(retriever.search(QUESTION, mode="hybrid", k=50, weights=(1, 0))) == ids(by_meaning)
-    assert ids(retriever.search(QUESTION, mode="hybrid", k=50, weights=(0, 1))) == ids(by_words)
-    # A phrase that three chunks have: the others are no answer, however many are wanted.
+def test_a_ranking_with_weight_0_has_no_effect(retriever: Retriever) -> None:
+    by_vector = retriever.search(QUESTION, mode="vector", k=50)
+    by_text = retriever.search(QUESTION, mode="text", k=50)
+    assert ids(retriever.search(QUESTION, mode="hybrid", k=50, weights=(1, 0))) == ids(by_vector)
+    assert ids(retriever.search(QUESTION, mode="hybrid", k=50, weights=(0, 1))) == ids(by_text)
+    # Three chunks have the phrase; no other is a hit, whatever k is.
     phrase = '"keeper feeds the whale every morning"'
     answer = retriever.search(phrase, mode="hybrid", k=50, weights=(0, 1))
     assert ids(answer) == ids(retriever.search(phrase, mode="text", k=50))
@@ -85,19 +85,19 @@ def test_a_ranking_without_weight_counts_for_nothing(retriever: Retriever) -> No
 
 def test_figures_say_how_an_answer_was_found(retriever: Retriever, built: Engine) -> None:
     [(ef_search,)] = rows(built, "SELECT ef_search FROM rag.embedding_spaces")
-    by_meaning, by_words, by_both = (retriever.search(QUESTION, mode=mode, k=5) for mode in MODES)
-    assert (by_meaning.plan, by_words.plan, by_both.plan) == ("index", "words", "index, words")
-    assert (by_meaning.ef_search, by_words.ef_search, by_both.ef_search) == (ef_search, None, ef_search)
-    assert by_both.considered == max(ef_search, FUSION_DEPTH) + by_words.considered
+    by_vector, by_text, by_hybrid = (retriever.search(QUESTION, mode=mode, k=5) for mode in MODES)
+    assert (by_vector.plan, by_text.plan, by_hybrid.plan) == ("index", "words", "index, words")
+    assert (by_vector.ef_search, by_text.ef_search, by_hybrid.ef_search) == (ef_search, None, ef_search)
+    assert by_hybrid.considered == max(ef_search, FUSION_DEPTH) + by_text.considered
     assert retriever.search(QUESTION, mode="hybrid", ef_search=300).ef_search == 300
     assert retriever.search(QUESTION, mode="vector", k=150, ef_search=30).ef_search == 150
     zoo = retriever.search(QUESTION, mode="vector", project="zoo")
     assert (zoo.plan, zoo.ef_search) == ("exact", None)
-    assert by_words.embedding_ms == 0
-    assert [answer.mode for answer in (by_meaning, by_words, by_both)] == list(MODES)
+    assert by_text.embedding_ms == 0
+    assert [answer.mode for answer in (by_vector, by_text, by_hybrid)] == list(MODES)
 
 
-def test_words_need_no_model(built: Engine) -> None:
+def test_text_mode_needs_no_model(built: Engine) -> None:
     def none(space: Any) -> Any:
         raise AssertionError("the model was asked")
 
@@ -105,7 +105,7 @@ def test_words_need_no_model(built: Engine) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_what_comes_after_a_search_goes_with_each_mode(retriever: Retriever, built: Engine, mode: Any) -> None:
+def test_post_processing_works_with_each_mode(retriever: Retriever, built: Engine, mode: Any) -> None:
     plain = retriever.search(QUESTION, mode=mode, k=10)
     middle = (plain.hits[4].score + plain.hits[5].score) / 2
     assert ids(retriever.search(QUESTION, mode=mode, k=10, min_score=middle)) == ids(plain)[:5]
@@ -128,7 +128,7 @@ def test_what_comes_after_a_search_goes_with_each_mode(retriever: Retriever, bui
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_reranker_orders_the_best_anew(retriever: Retriever, mode: Any) -> None:
+def test_a_reranker_orders_the_best_hits_again(retriever: Retriever, mode: Any) -> None:
     found = retriever.search(QUESTION, mode=mode, k=20)
     answer = retriever.search(QUESTION, mode=mode, k=20, rerank=8)
     judged = sorted(found.hits[:8], key=lambda hit: -len(hit.text))
@@ -136,21 +136,21 @@ def test_a_reranker_orders_the_best_anew(retriever: Retriever, mode: Any) -> Non
     assert ids(answer)[8:] == ids(found)[8:]
     assert [hit.score for hit in answer.hits[:8]] == [len(hit.text) - 10_000 for hit in judged]
     assert all((hit.parts["rerank"] == hit.score) == (hit.rank <= 8) for hit in answer.hits if "rerank" in hit.parts)
-    # Deeper than what is shown: the best of 60 by the other measure.
+    # Deeper than k: the best of 60 by the reranker's score.
     longest = sorted((len(hit.text) for hit in retriever.search(QUESTION, mode=mode, k=60).hits), reverse=True)
     assert [len(hit.text) for hit in retriever.search(QUESTION, mode=mode, k=3, rerank=60).hits] == longest[:3]
-    # Its scores are negative, and those of the others are not: they stay behind all the same.
+    # The reranker's scores are negative and the others' are not, but the others come after them.
     diverse = retriever.search(QUESTION, mode=mode, k=10, rerank=5, mmr=0.5)
     assert set(ids(diverse)[:5]) == set(ids(retriever.search(QUESTION, mode=mode, k=5)))
     assert ids(diverse)[5:] == ids(found)[5:10]
 
 
-def test_without_a_reranker_nothing_is_reranked(built: Engine) -> None:
+def test_reranking_without_a_reranker_is_refused(built: Engine) -> None:
     with pytest.raises(UsageError, match="no reranker is set"):
         Retriever(built, encoder=lambda space: HashEncoder()).search(QUESTION, rerank=5)
 
 
-def test_many_at_once_are_answered_like_each_alone(retriever: Retriever, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_many_answers_like_single_searches(retriever: Retriever, monkeypatch: pytest.MonkeyPatch) -> None:
     questions = [QUESTION, "coral reef", QUESTION, "нет таких слов", "keeper -whale"]
     for mode in MODES:
         for chosen in ({"k": 7}, {"project": "sea"}, {"rerank": 3, "k": 5}):
@@ -158,7 +158,7 @@ def test_many_at_once_are_answered_like_each_alone(retriever: Retriever, monkeyp
             for question, one in zip(questions, together, strict=True):
                 alone = retriever.search(question, mode=mode, **chosen)  # type: ignore[arg-type]
                 assert (one.query, one.hits) == (question, alone.hits)
-    # Words and vectors in one call, each in its own mode.
+    # Texts and vectors in one call, each in its own mode.
     monkeypatch.setattr(request, "DEFAULT_MODE", "hybrid")
     vector = HashEncoder().encode_query(QUESTION)
     for mixed in ([vector, QUESTION], [QUESTION, vector]):
@@ -167,7 +167,7 @@ def test_many_at_once_are_answered_like_each_alone(retriever: Retriever, monkeyp
         assert [answer.hits for answer in answers] == [retriever.search(one, k=5).hits for one in mixed]
 
 
-def test_more_like_this_and_what_is_known_of_a_hit(retriever: Retriever, built: Engine) -> None:
+def test_similar_centroid_aggregate_and_explain_hit(retriever: Retriever, built: Engine) -> None:
     [hit, *_] = retriever.search(QUESTION, mode="vector").hits
     like = retriever.similar(hit.chunk_id, k=5, context=1)
     assert hit.chunk_id not in ids(like)
@@ -246,7 +246,7 @@ def shared_retriever(databases: DatabaseServer, built_template: str) -> Any:
         engine.dispose()
 
 
-def test_a_project_that_was_deleted_is_unknown_again(retriever: Retriever, built: Engine) -> None:
+def test_a_deleted_project_becomes_unknown(retriever: Retriever, built: Engine) -> None:
     for mode in MODES:
         assert retriever.search(QUESTION, mode=mode, project="sea").hits
     change(built, "DELETE FROM rag.projects WHERE name = 'sea'")
@@ -264,7 +264,7 @@ def test_a_project_that_was_deleted_is_unknown_again(retriever: Retriever, built
         (lambda text: [1.0] * 5, "5 dimensions"),
     ],
 )
-def test_a_model_that_gives_no_vector_is_no_fault_of_the_question(
+def test_a_useless_vector_from_the_model_is_a_service_error(
     built: Engine, fault: Callable[[str], Any], message: str
 ) -> None:
     broken = Retriever(built, encoder=lambda space: HashEncoder(fault=fault))

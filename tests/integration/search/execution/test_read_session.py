@@ -1,4 +1,4 @@
-"""Searches in bad times: too slow, cut off, without a database, a table or a right; and what they leave behind."""
+"""Searches that are too slow or cut off, or lack a database, a table or a permission; and what they leave behind."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ from tests.support.fakes import HashEncoder
 from tests.support.runs import rows
 
 QUESTION = "whale in the winter storm"
-# Every way of a search: through the graph, exactly, by words, with what comes after it, several at once.
+# Every kind of search: through the graph, exact, text, with post-processing, several at once.
 WAYS: list[Callable[[Retriever], Any]] = [
     lambda r: r.search(QUESTION, mode="vector"),
     lambda r: r.search(QUESTION, mode="vector", k=1000),
@@ -47,8 +47,8 @@ def retriever_of(engine: Engine) -> Retriever:
 
 @pytest.fixture
 def reader(built: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """As searches are meant to be made: broken connections are found by using them."""
-    # What is done beside searches has a connection, too.
+    """An engine as searches use it: it does not test connections before their use."""
+    # Background checks would use connections too.
     monkeypatch.setattr(coverage, "CHECK_INTERVAL_S", 1e6)
     engine = make_engine(built.url, options=EngineOptions(pre_ping=False, retry_s=5, pool_size=3))
     yield engine
@@ -57,14 +57,14 @@ def reader(built: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
 
 @contextmanager
 def locked(engine: Engine, table: str) -> Iterator[None]:
-    """Nobody else reads the table meanwhile."""
+    """Locks the table against all other sessions."""
     with engine.begin() as connection:
         connection.execute(text(f"LOCK TABLE rag.{table}"))
         yield
 
 
 def statements_of(engine: Engine) -> int:
-    """How many statements other connections to this database are running now."""
+    """The number of statements that other connections to this database are running."""
     [(count,)] = rows(
         engine,
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
@@ -79,7 +79,7 @@ def shown(connection: Connection) -> dict[str, Any]:
 
 def test_a_search_leaves_nothing_on_its_connection(reader: Engine, built: Engine) -> None:
     with reader.connect() as connection:
-        # As a connection is that has loaded pgvector.
+        # Load pgvector, which defines its settings.
         connection.execute(text("SELECT '[1]'::vector <=> '[1]'"))
         before = shown(connection)
     retriever = retriever_of(reader)
@@ -93,7 +93,7 @@ def test_a_search_leaves_nothing_on_its_connection(reader: Engine, built: Engine
             ]
             after = shown(connection)
             assert {name: after[name] or before[name] for name in SETTINGS} == before
-            # What the next user writes waits for a commit.
+            # What the next user of the connection writes needs a commit.
             connection.execute(
                 text(
                     "INSERT INTO rag.projects (id, name, source_uri, settings) "
@@ -115,7 +115,7 @@ def test_a_search_leaves_nothing_on_its_connection(reader: Engine, built: Engine
         lambda r: r.centroid(timeout_s=0.2),
     ],
 )
-def test_a_search_that_takes_too_long_ends(reader: Engine, built: Engine, ask: Callable[[Retriever], Any]) -> None:
+def test_a_search_that_exceeds_its_timeout_ends(reader: Engine, built: Engine, ask: Callable[[Retriever], Any]) -> None:
     retriever = retriever_of(reader)
     retriever.search(QUESTION, project="zoo")
     with locked(built, "document_chunks"):
@@ -126,21 +126,21 @@ def test_a_search_that_takes_too_long_ends(reader: Engine, built: Engine, ask: C
     assert ask(retriever)
 
 
-def test_the_limit_of_the_engine_holds_for_searches(built: Engine) -> None:
+def test_the_statement_timeout_of_the_engine_applies_to_searches(built: Engine) -> None:
     engine = make_engine(built.url, options=EngineOptions(statement_timeout_s=0.2))
     retriever = retriever_of(engine)
     for way in WAYS[:3]:
         assert way(retriever)
         with locked(built, "document_chunks"), pytest.raises(ServiceError, match="longer than the database allows"):
             way(retriever)
-    # One that is given to a search goes beyond it.
+    # The timeout of a search replaces it.
     with locked(built, "document_chunks"), pytest.raises(ServiceError, match=r"longer than 0.4 s"):
         retriever.search(QUESTION, timeout_s=0.4)
     engine.dispose()
 
 
 def kill(engine: Engine, database: str) -> int:
-    """End every connection to the database but those of `engine` itself."""
+    """Terminate every connection to the database except that of `engine`."""
     killed = rows(
         engine,
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
@@ -150,7 +150,7 @@ def kill(engine: Engine, database: str) -> int:
     return len(killed)
 
 
-def test_broken_connections_are_no_matter(reader: Engine, built: Engine, admin: Engine) -> None:
+def test_searches_succeed_after_all_connections_broke(reader: Engine, built: Engine, admin: Engine) -> None:
     retriever = retriever_of(reader)
     expected = [way(retriever) for way in WAYS]
     database = built.url.database
@@ -165,7 +165,7 @@ def test_broken_connections_are_no_matter(reader: Engine, built: Engine, admin: 
     assert pool_statistics(reader).in_use == 0
 
 
-def test_a_search_that_is_cut_off_on_its_way_is_asked_again(reader: Engine, built: Engine, admin: Engine) -> None:
+def test_a_search_whose_connection_breaks_is_repeated(reader: Engine, built: Engine, admin: Engine) -> None:
     retriever = retriever_of(reader)
     expected = retriever.search(QUESTION, mode="vector").hits
     found: list[Any] = []
@@ -188,7 +188,7 @@ def test_a_search_that_is_cut_off_on_its_way_is_asked_again(reader: Engine, buil
 
 
 @pytest.mark.parametrize("autocommit", [False, True])
-def test_a_database_that_stays_away_is_one_clear_error(built: Engine, admin: Engine, autocommit: bool) -> None:
+def test_a_database_that_stays_away_is_a_service_error(built: Engine, admin: Engine, autocommit: bool) -> None:
     engine = make_engine(built.url, options=EngineOptions(pre_ping=False, retry_s=0.3, autocommit=autocommit))
     retriever = retriever_of(engine)
     assert retriever.search(QUESTION).hits
@@ -203,25 +203,25 @@ def test_a_database_that_stays_away_is_one_clear_error(built: Engine, admin: Eng
     finally:
         with admin.connect() as connection:
             connection.execute(text(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true"))
-    # The same retriever goes on when it is back.
+    # The same retriever works again when the database is back.
     assert all(way(retriever) for way in WAYS)
     engine.dispose()
 
 
-def test_nobody_listens(built: Engine) -> None:
+def test_a_refused_connection_is_a_service_error(built: Engine) -> None:
     nowhere = make_engine(URL.create("postgresql+psycopg", "u", host="127.0.0.1", port=1, database="d"),
                           options=EngineOptions(retry_s=0.2))  # fmt: skip
     for way in WAYS:
         with pytest.raises(ServiceError, match=r"the database does not answer: .*ask again when it is back"):
             way(retriever_of(nowhere))
-    # A search's own limit ends its waiting earlier.
+    # A search's own timeout ends its retries earlier.
     patient = make_engine(nowhere.url, options=EngineOptions(retry_s=300))
     with pytest.raises(ServiceError, match="does not answer"):
         ReadSession(patient, Concurrency()).read(lambda connection: connection.scalar(text("SELECT 1")), timeout_s=0.2)
 
 
 @pytest.mark.parametrize("schema", ["none", "bare", "empty"])
-def test_before_anything_is_there_searches_say_what_to_do(engine: Engine, empty_database: URL, schema: str) -> None:
+def test_searches_of_an_empty_database_name_the_command(engine: Engine, empty_database: URL, schema: str) -> None:
     used = engine if schema == "empty" else make_engine(empty_database)
     if schema == "bare":
         with used.begin() as connection:
@@ -232,7 +232,7 @@ def test_before_anything_is_there_searches_say_what_to_do(engine: Engine, empty_
     used.dispose()
 
 
-def test_a_table_that_is_lost_is_named(built: Engine) -> None:
+def test_the_error_names_a_lost_table(built: Engine) -> None:
     retriever = retriever_of(built)
     assert retriever.search(QUESTION).hits
     with built.begin() as connection:
@@ -244,7 +244,7 @@ def test_a_table_that_is_lost_is_named(built: Engine) -> None:
             way(retriever)
 
 
-def test_where_nothing_may_be_written_searches_still_find(built: Engine) -> None:
+def test_searches_work_where_nothing_may_be_written(built: Engine) -> None:
     question = "asked where nobody may write"
     expected = retriever_of(built).search(question).hits
     change(built, "DELETE FROM rag.query_vectors")
@@ -255,13 +255,13 @@ def test_where_nothing_may_be_written_searches_still_find(built: Engine) -> None
     assert retriever.search(question).hits == expected
     assert [retriever.search(f"{question} {number}").hits[0].rank for number in range(3)] == [1, 1, 1]
     assert rows(built, "SELECT count(*) FROM rag.query_vectors") == [(0,)]
-    # Nothing was tried again and again for as long as broken connections are.
+    # The refused write was not retried as a broken connection is.
     assert time.monotonic() - started < EngineOptions().retry_s
     assert pool_statistics(engine).opened <= 3
     engine.dispose()
 
 
-def test_a_project_nobody_knows_is_told_before_the_model_works(built: Engine) -> None:
+def test_an_unknown_project_is_refused_before_the_model_is_loaded(built: Engine) -> None:
     def none(space: Any) -> Any:
         raise AssertionError("the model was asked")
 
@@ -269,7 +269,7 @@ def test_a_project_nobody_knows_is_told_before_the_model_works(built: Engine) ->
         Retriever(built, encoder=none).search(QUESTION, project=["zoo", "nobody"])
 
 
-def test_questions_of_any_make_are_answered_or_refused(built: Engine) -> None:
+def test_unusual_queries_are_answered_or_refused(built: Engine) -> None:
     retriever = retriever_of(built)
     odd = [
         *(
@@ -291,7 +291,7 @@ def test_questions_of_any_make_are_answered_or_refused(built: Engine) -> None:
     assert len(rows(built, "SELECT 1 FROM rag.documents")) > 0
 
 
-def test_what_is_beyond_the_limits_of_the_server_is_too_much(built: Engine) -> None:
+def test_exceeding_a_limit_of_the_server_is_a_usage_error(built: Engine) -> None:
     deep = text("SELECT CAST(repeat('[', 50000) AS jsonb)")
     with pytest.raises(UsageError, match=r"too much for the database: stack depth limit exceeded; ask for less"):
         ReadSession(built, Concurrency()).read(lambda connection: connection.scalar(deep))

@@ -1,4 +1,4 @@
-"""Filters against a model of them in Python, over documents of random metadata; and what is refused."""
+"""Filters compared with a model of them in Python, over documents with random metadata; and wrong filters."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -54,7 +54,7 @@ METADATA = [
 
 @pytest.fixture(scope="module")
 def documents(databases: DatabaseServer, template: str) -> Iterator[Engine]:
-    """Documents of METADATA in project p, those of PATHS in q."""
+    """Documents with METADATA in project p, documents with PATHS in project q."""
     with databases.copy(template) as url:
         engine = make_engine(url)
         rows = [document(f"{number}.md", metadata=metadata) for number, metadata in enumerate(METADATA)]
@@ -64,7 +64,7 @@ def documents(databases: DatabaseServer, template: str) -> Iterator[Engine]:
                 save_project(connection, project, "/docs", {})
             write_documents(connection, rows)
             for number, path in enumerate(PATHS):
-                # Ten seconds apart, written a day before they were updated.
+                # Created ten seconds apart, and updated a day later.
                 values = {"at": MOMENT + timedelta(seconds=10 * number), "path": path}
                 connection.execute(
                     text(
@@ -118,7 +118,7 @@ metadata_filters = st.recursive(
 
 
 @given(metadata_filters)
-def test_a_metadata_filter_passes_what_its_model_passes(documents: Engine, wanted: dict[str, Any]) -> None:
+def test_metadata_filters_match_what_the_python_model_matches(documents: Engine, wanted: dict[str, Any]) -> None:
     assert with_metadata(documents, wanted) == {n for n, one in enumerate(METADATA) if passes(one, wanted)}
 
 
@@ -126,7 +126,7 @@ def test_a_metadata_filter_passes_what_its_model_passes(documents: Engine, wante
     st.text("ab.*?/[]1", min_size=1, max_size=8)
     | st.lists(st.sampled_from(["docs", "/", "**", "*", "a", ".md", "?"]), min_size=1, max_size=6).map("".join)
 )
-def test_a_glob_fits_what_its_model_fits(documents: Engine, glob: str) -> None:
+def test_globs_match_what_the_python_model_matches(documents: Engine, glob: str) -> None:
     assert matching(documents, Filters(projects=["q"], path_glob=glob)) == sorted(
         p for p in PATHS if glob_fits(glob, p)
     )
@@ -148,18 +148,18 @@ def test_a_glob_fits_what_its_model_fits(documents: Engine, glob: str) -> None:
         ("***" + "a" * 900, 0),
     ],
 )
-def test_globs_read_as_those_of_a_shell(documents: Engine, glob: str, number: int) -> None:
+def test_globs_match_as_in_a_shell(documents: Engine, glob: str, number: int) -> None:
     assert len(matching(documents, Filters(projects=["q"], path_glob=glob))) == number
 
 
-def test_a_pattern_made_to_be_slow_is_not(documents: Engine) -> None:
+def test_adversarial_globs_are_not_slow(documents: Engine) -> None:
     for glob in ("**/a" * 250, "?*" * 500, "a**" * 333, "*a" * 500):
         with documents.connect() as connection:
             connection.execute(text("SET LOCAL statement_timeout = '5s'"))
             assert connection.scalars(select(Document.id).where(*Filters(path_glob=glob).conditions())).all() == []
 
 
-def test_names_are_any_of_those_given(documents: Engine) -> None:
+def test_any_of_several_names_matches(documents: Engine) -> None:
     everything = len(METADATA) + len(PATHS)
     assert len(matching(documents, Filters())) == everything
     assert len(matching(documents, Filters(projects=["p", "q", "nobody"]))) == everything
@@ -171,7 +171,7 @@ def test_names_are_any_of_those_given(documents: Engine) -> None:
     assert len(matching(documents, Filters(projects=[f"p{number}" for number in range(9_999)] + ["q"]))) == len(PATHS)
 
 
-def test_times_include_their_start_and_leave_out_their_end(documents: Engine) -> None:
+def test_time_ranges_include_their_start_and_exclude_their_end(documents: Engine) -> None:
     second, fourth = MOMENT + timedelta(seconds=10), MOMENT + timedelta(seconds=30)
     assert matching(documents, Filters(created_from=second, created_to=fourth)) == sorted(PATHS[1:3])
     elsewhere = fourth.astimezone(timezone(timedelta(hours=-9)))
@@ -251,7 +251,7 @@ REFUSED_METADATA: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("wanted", "message"), REFUSED_METADATA, ids=[str(n) for n in range(len(REFUSED_METADATA))])
-def test_a_metadata_filter_that_cannot_be_is_refused(wanted: Any, message: str) -> None:
+def test_wrong_metadata_filters_are_refused(wanted: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         Filters(metadata=wanted).conditions()
     assert len(str(caught.value)) < 300
@@ -279,12 +279,12 @@ def test_a_metadata_filter_that_cannot_be_is_refused(wanted: Any, message: str) 
         ({"updated_from": MOMENT, "updated_to": MOMENT - timedelta(seconds=1)}, "is not before"),
     ],
 )
-def test_other_filters_that_cannot_be_are_refused(filters: dict[str, Any], message: str) -> None:
+def test_other_wrong_filters_are_refused(filters: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Filters(**filters).conditions()
 
 
-def test_as_much_as_is_allowed_is_answered(documents: Engine) -> None:
+def test_filters_at_their_limits_work(documents: Engine) -> None:
     assert with_metadata(documents, {"$or": [{"b": {"$gt": number}} for number in range(1_600)]}) == with_metadata(
         documents, {"b": {"$gt": 0}}
     )
@@ -308,7 +308,7 @@ def test_the_index_on_metadata_serves_containment_and_lists_of_values(documents:
             assert any("Bitmap Index Scan on ix_documents_metadata" in line for (line,) in plan)
 
 
-def test_a_filter_asked_for_again_is_not_put_together_again() -> None:
+def test_equal_filters_share_their_clauses() -> None:
     def made() -> Filters:
         return Filters(projects=("p",), metadata={"a": [1, {"b": "x"}]}, created_from=datetime(2024, 1, 1, tzinfo=UTC))
 
@@ -320,7 +320,7 @@ def test_a_filter_asked_for_again_is_not_put_together_again() -> None:
     )
 
 
-def test_filters_that_differ_in_a_type_alone_are_not_taken_for_one_another() -> None:
+def test_filters_that_differ_in_a_type_alone_are_told_apart() -> None:
     values: list[Any] = [1, 1.0, True, "1", [1], None, "", {}, []]
     filters = [Filters(metadata={"a": {"$eq": value}}) for value in values]
     filters += [Filters(projects="ab"), Filters(projects=("a", "b")), Filters(file_types=("a", "b"))]
@@ -328,7 +328,7 @@ def test_filters_that_differ_in_a_type_alone_are_not_taken_for_one_another() -> 
     assert len({id(one.clauses) for one in filters}) == len(filters)
 
 
-def test_what_is_not_of_pythons_own_types_is_put_together_anew(documents: Engine) -> None:
+def test_a_foreign_mapping_is_read_when_the_filters_are_made(documents: Engine) -> None:
     class Changing(Mapping[str, Any]):
         def __init__(self) -> None:
             self.value = "x"

@@ -1,4 +1,4 @@
-"""One question to chunks, messages and memories: each as its own search finds it, the best of each in turn."""
+"""One query to chunks, messages and memories: each kind by its own search, with hits that take turns."""
 
 import asyncio
 from pathlib import Path
@@ -45,7 +45,7 @@ def retriever(spoken: Spoken) -> Retriever:
 
 
 def ids(hits: Any) -> list[Any]:
-    # Without ranks, and without the recency of memories, which goes by the clock.
+    # Ranks differ, and the recency of memories depends on the clock.
     return [hit.chunk_id if isinstance(hit, Hit) else getattr(hit, "message_id", None) or hit.memory_id for hit in hits]
 
 
@@ -61,7 +61,7 @@ def test_one_kind_is_its_own_search(spoken: Spoken, retriever: Retriever) -> Non
 
 
 @pytest.mark.parametrize("kinds", [BUILT_IN_KINDS, ("memories", "chunks"), ["messages", "memories", "messages"]])
-def test_of_several_kinds_the_best_of_each_come_in_turn(retriever: Retriever, kinds: Any) -> None:
+def test_hits_of_several_kinds_take_turns(retriever: Retriever, kinds: Any) -> None:
     answer = retriever.search(QUESTION, kinds=kinds, k=7)
     assert isinstance(answer, MixedAnswer)
     assert list(answer.answers) == list(dict.fromkeys(kinds))
@@ -76,7 +76,7 @@ def test_of_several_kinds_the_best_of_each_come_in_turn(retriever: Retriever, ki
     assert answer.took_ms == pytest.approx(sum(own.took_ms for own in answer.answers.values()), abs=0.01)
 
 
-def test_an_option_goes_to_the_kinds_that_know_it(spoken: Spoken, retriever: Retriever) -> None:
+def test_an_option_is_passed_to_the_kinds_that_have_it(spoken: Spoken, retriever: Retriever) -> None:
     ada = spoken.users["ada"]
     answer = retriever.search(QUESTION, kinds=BUILT_IN_KINDS, k=100, user_id=ada, path_glob="d00*", roles="user")
     assert isinstance(answer, MixedAnswer)
@@ -84,7 +84,7 @@ def test_an_option_goes_to_the_kinds_that_know_it(spoken: Spoken, retriever: Ret
     assert {hit.file_path for hit in of["chunks"] if isinstance(hit, Hit)} == {"d00.md"}
     assert {(hit.user_id, hit.role) for hit in of["messages"] if isinstance(hit, MessageHit)} == {(ada, "user")}
     assert {hit.user_id for hit in of["memories"]} == {None}
-    # All that qualifies, since it is less than k.
+    # All that pass, since there are fewer than k.
     assert len(answer.hits) == sum(map(len, of.values()))
 
 
@@ -103,18 +103,18 @@ def test_an_option_goes_to_the_kinds_that_know_it(spoken: Spoken, retriever: Ret
         ({"kinds": "messages", "mode": "text"}, "a search of messages has no option mode"),
     ],
 )
-def test_what_cannot_be_asked_is_one_clear_error(engine: Engine, options: dict[str, Any], said: str) -> None:
+def test_wrong_options_are_usage_errors(engine: Engine, options: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         Retriever(engine).search(QUESTION, **options)
 
 
-def test_a_kind_of_which_nothing_is_live_says_what_to_run(engine: Engine) -> None:
+def test_the_error_for_a_kind_without_a_live_space_names_the_command(engine: Engine) -> None:
     make_corpus(engine)
     with pytest.raises(ServiceError, match="run rag-assets embed messages first"):
         Retriever(engine, encoder=encoder).search(QUESTION, kinds=["chunks", "messages"])
 
 
-def test_on_an_event_loop_the_answers_are_the_same(spoken: Spoken, retriever: Retriever) -> None:
+def test_the_async_retriever_gives_the_same_answers(spoken: Spoken, retriever: Retriever) -> None:
     async def work() -> list[Any]:
         engine = make_async_engine(spoken.engine.url)
         try:
@@ -128,7 +128,7 @@ def test_on_an_event_loop_the_answers_are_the_same(spoken: Spoken, retriever: Re
     assert asyncio.run(work()) == expected
 
 
-def test_settings_say_what_a_retriever_is_not_told(engine: Engine, tmp_path: Path) -> None:
+def test_settings_are_the_defaults_of_a_retriever(engine: Engine, tmp_path: Path) -> None:
     corpus = make_corpus(engine)
     question = list(corpus.chunks[0].vector)
     settings = Settings(ef_search=77, reranker=str(tmp_path))

@@ -1,4 +1,4 @@
-"""Memories found as recall finds them, without a trace of the search."""
+"""Search over memories: finds what `recall` finds, and records nothing."""
 
 import asyncio
 from typing import Any
@@ -23,7 +23,7 @@ def remembered(engine: Engine, settings: Settings) -> dict[str, Any]:
     return remember(engine, settings)
 
 
-def test_hits_are_those_of_recall_and_nothing_is_noted(engine: Engine, remembered: dict[str, Any]) -> None:
+def test_hits_are_those_of_recall_and_no_recall_is_recorded(engine: Engine, remembered: dict[str, Any]) -> None:
     ada = remembered["ada"]
     retriever = Retriever(engine, encoder=lambda _: ENCODER)
     answer = retriever.search_memories("green tea", user_id=ada, k=3)
@@ -57,7 +57,7 @@ def test_forgotten_and_expired_memories_are_not_found_from_that_moment(
     assert "keeps a whale" not in found(user_id=str(remembered["ada"]), min_score=0.2)
 
 
-def test_what_cannot_be_asked_is_one_clear_error_and_the_event_loop_answers_the_same(
+def test_wrong_options_are_refused_and_the_async_retriever_answers_the_same(
     engine: Engine, remembered: dict[str, Any]
 ) -> None:
     retriever = Retriever(engine, encoder=lambda _: ENCODER)

@@ -1,4 +1,4 @@
-"""Messages found by meaning: those of a user, a conversation, a project; none too few, none that is deleted."""
+"""Vector search over messages of a user, a conversation or a project: never too few, and never deleted ones."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -48,7 +48,7 @@ def assert_best(spoken: Spoken, answer: MessageAnswer, messages: list[Said], k: 
 
 
 @pytest.mark.parametrize("way", ["graph", "exact", "chosen"])
-def test_the_best_of_what_qualifies_come_back_whichever_way(
+def test_the_best_passing_messages_are_found_by_either_plan(
     spoken: Spoken, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if way == "graph":
@@ -77,7 +77,7 @@ def test_the_best_of_what_qualifies_come_back_whichever_way(
                 assert answer.plan == "index", options
 
 
-def test_a_hit_tells_where_it_was_said(spoken: Spoken) -> None:
+def test_a_hit_names_its_conversation(spoken: Spoken) -> None:
     talk = spoken.talks["ada"][0]
     hit = ask(spoken, k=1, conversation_id=talk).hits[0]
     [message] = [one for one in spoken.messages() if one.id == hit.message_id]
@@ -111,7 +111,7 @@ def test_a_deleted_message_or_conversation_is_not_found_from_that_moment(spoken:
     assert ask(spoken, conversation_id=talk).hits
 
 
-def test_a_fork_is_searched_with_what_its_ancestors_said_before_it(spoken: Spoken) -> None:
+def test_a_fork_is_searched_with_its_ancestors_messages_before_it(spoken: Spoken) -> None:
     conversations = SyncConversations(spoken.engine)
     talk = spoken.talks["ada"][0]
     fork = conversations.fork(talk, version=3).id
@@ -121,7 +121,7 @@ def test_a_fork_is_searched_with_what_its_ancestors_said_before_it(spoken: Spoke
     expected = {message.id for message in conversations.history(fork)}
     assert len(expected) == 4
     assert {hit.message_id for hit in ask(spoken, k=100, conversation_id=fork).hits} == expected
-    # Whoever forked it has seen what is in it.
+    # The fork still shows the messages of its deleted parent.
     conversations.soft_delete(talk)
     answer = ask(spoken, k=100, conversation_id=fork)
     assert {hit.message_id for hit in answer.hits} == expected
@@ -142,12 +142,12 @@ def test_a_fork_is_searched_with_what_its_ancestors_said_before_it(spoken: Spoke
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_what_cannot_be_asked_is_one_clear_error(spoken: Spoken, options: dict[str, Any], said: str) -> None:
+def test_wrong_options_are_usage_errors(spoken: Spoken, options: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         ask(spoken, **options)
 
 
-def test_before_a_space_is_live_the_error_says_what_to_run(engine: Engine, settings: Settings) -> None:
+def test_the_error_before_a_space_is_live_names_what_to_run(engine: Engine, settings: Settings) -> None:
     retriever = Retriever(engine)
     with pytest.raises(ServiceError, match="run rag-assets embed messages first"):
         retriever.search_messages("whale")
@@ -159,7 +159,7 @@ def test_before_a_space_is_live_the_error_says_what_to_run(engine: Engine, setti
     assert ask(made, user_id=nobody).hits == []
 
 
-def test_on_an_event_loop_the_answers_are_the_same(spoken: Spoken) -> None:
+def test_the_async_retriever_gives_the_same_answers(spoken: Spoken) -> None:
     async def work() -> list[MessageAnswer]:
         engine = make_async_engine(spoken.engine.url)
         try:

@@ -1,4 +1,4 @@
-"""Each storage and method finds what it should, in the right order, and more of it where more may be looked at."""
+"""Each storage and index method finds the nearest texts in order, and more of them with more effort."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +26,7 @@ from tests.support.runs import rows
 
 DIMENSIONS = 64
 VECTORS = 4_000
-# First those that are least like what all other tests build.
+# First those that other tests do not build.
 KINDS = [
     ("hnsw", "bit"),
     ("ivfflat", "vector"),
@@ -41,7 +41,7 @@ KINDS = [
 def kind(
     request: pytest.FixtureRequest, databases: DatabaseServer, template: str
 ) -> Iterator[tuple[Engine, EmbeddingSpace]]:
-    """A live space of random vectors, which are as hard to index as any."""
+    """A live space of random vectors, the hardest to index."""
     method, storage = request.param
     with databases.copy(template) as url:
         engine = make_engine(url)
@@ -82,29 +82,29 @@ def test_the_index_serves_the_statement_that_searches_send(kind: tuple[Engine, E
 
 def test_hits_come_in_the_order_of_their_true_distances_as_many_as_wanted(kind: tuple[Engine, EmbeddingSpace]) -> None:
     engine, space = kind
-    # The last is stored itself, so its list is the first to be looked into, whichever way the lists fell.
+    # The last query is a stored vector, so its list is probed first, however the lists were built.
     questions = [*unit_vectors(3, DIMENSIONS, seed=5), unit_vectors(VECTORS, DIMENSIONS)[7]]
     with engine.begin() as connection:
         force_index_scan(connection)
         for k, question in zip((1, 10, 300, 1_000), questions, strict=True):
             near = found(connection, space, question, k, 40)
             assert near == sorted(near)
-            # The first lists, or the graph that is walked on, may hold fewer than a thousand.
+            # The first lists or candidates may be fewer than a thousand; the index must go on.
             assert len(near) == k
     expected = rows(
         engine,
         f"SELECT embedding <=> CAST(:v AS vector) FROM rag.embeddings_{space.id} ORDER BY 1 LIMIT 1",
         v=str(question.tolist()),
     )
-    # The first of a thousand is about the nearest of all, whatever the order in which the index gave them.
+    # The first of a thousand is about the nearest of all: rows are sorted by their exact distances.
     assert near[0] == pytest.approx(expected[0][0], abs=0.02)
 
 
-def test_looking_at_more_finds_more_up_to_nearly_all(kind: tuple[Engine, EmbeddingSpace]) -> None:
+def test_recall_grows_with_ef_search(kind: tuple[Engine, EmbeddingSpace]) -> None:
     engine, space = kind
     little, much = recalls(engine, space, 10), recalls(engine, space, 1_000)
     assert little < much
-    # Sixty-four signs tell little of random vectors.
+    # 64 bits say little about random vectors.
     assert much > (0.9 if space.storage == "bit" else 0.98)
 
 
@@ -126,7 +126,7 @@ def test_a_filter_costs_no_hit(kind: tuple[Engine, EmbeddingSpace], monkeypatch:
     assert retriever.search_many([question] * 2, k=20, ef_search=20)[1].hits[0].score <= exact.hits[0].score
 
 
-def test_checks_and_tuning_measure_it(kind: tuple[Engine, EmbeddingSpace]) -> None:
+def test_checks_and_tuning_measure_each_kind_of_index(kind: tuple[Engine, EmbeddingSpace]) -> None:
     engine, space = kind
     measured = index.recall_at_10(engine, space, Settings(ef_search=1000, recall_limit=0.9))
     assert measured.passed, measured.reason
@@ -148,7 +148,7 @@ def test_other_clients_are_served_by_the_index_through_the_view(kind: tuple[Engi
         assert used_index_name(connection, space) in "\n".join(row[0] for row in plan)
 
 
-def test_the_latency_check_tops_it_up_under_the_same_kind_of_index(kind: tuple[Engine, EmbeddingSpace]) -> None:
+def test_the_latency_check_probes_the_same_kind_of_index(kind: tuple[Engine, EmbeddingSpace]) -> None:
     engine, space = kind
     latency = index.search_latency(engine, space, Settings())
     assert latency.passed, latency.reason
@@ -157,13 +157,13 @@ def test_the_latency_check_tops_it_up_under_the_same_kind_of_index(kind: tuple[E
     assert f"USING {space.method}" in printed
 
 
-def test_candidates_are_those_of_the_space_or_of_the_search_whichever_are_more() -> None:
+def test_rescored_candidates_are_the_larger_of_oversampling_and_ef_search() -> None:
     bits = EmbeddingSpace(storage="bit", oversampling=16)
     assert [rescored_candidates(bits, k, 120) for k in (1, 10, 100)] == [120, 160, 1_600]
     assert rescored_candidates(EmbeddingSpace(storage="halfvec", oversampling=8), 10, 120) is None
 
 
-def test_what_few_signs_tell_apart_is_told_apart_by_the_vectors_themselves(engine: Engine) -> None:
+def test_candidates_of_binary_quantization_are_ranked_by_their_full_vectors(engine: Engine) -> None:
     space = space_of(engine, definition("f", dimensions=2, storage="bit"))
     fill(engine, space, 40)
     ensure_index(engine, space)
@@ -171,7 +171,7 @@ def test_what_few_signs_tell_apart_is_told_apart_by_the_vectors_themselves(engin
     with engine.begin() as connection:
         force_index_scan(connection)
         near = found(connection, space, question, 3, 40)
-    # A quarter of all have the signs of the question; the three nearest of them are right all the same.
+    # A quarter of all vectors have the bits of the query, and yet the three nearest are right.
     best = rows(
         engine,
         "SELECT embedding <=> CAST(:v AS vector) FROM rag.embeddings ORDER BY 1 LIMIT 3",

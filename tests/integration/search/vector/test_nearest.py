@@ -1,4 +1,4 @@
-"""Hits by meaning are those of a comparison by hand, whatever the space, the distance, the filter and the way."""
+"""Vector search finds what numpy finds, for every kind of space, distance, filter and plan."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ from tests.support.database_server import DatabaseServer
 from tests.support.fakes import HashEncoder
 from tests.support.vectors import DIMENSIONS, SHARED, Corpus, Stored, make_corpus
 
-# Distance, storage, whether vectors are of length 1, method.
+# Distance, storage, whether vectors have length 1, method.
 SPACES = [
     ("cosine", "vector", True, "hnsw"),
     ("cosine", "halfvec", False, "hnsw"),
@@ -67,7 +67,7 @@ def graph_engine(engine: Engine) -> Engine:
 
 
 def through_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever few qualify."""
+    """Use the graph however few rows pass."""
     monkeypatch.setattr(selectivity, "ALWAYS_EXACT_ROWS", 0)
     monkeypatch.setattr(selectivity, "CANDIDATE_COST", 0)
 
@@ -79,7 +79,7 @@ def passing(corpus: Corpus, chosen: dict[str, Any]) -> list[Stored]:
         return (
             one.project == chosen.get("project", one.project)
             and (chosen.get("file_type") != "text" or number % 3 == 0)
-            # Brackets are letters in a glob.
+            # Brackets are literal in a glob.
             and (glob != "d[0-2]*")
             and (glob != "d1*" or 10 <= number < 20)
         )
@@ -88,7 +88,7 @@ def passing(corpus: Corpus, chosen: dict[str, Any]) -> list[Stored]:
 
 
 def check(answer: Answer, corpus: Corpus, vector: Any, distance: str, chosen: list[Stored], k: int) -> None:
-    """As many as there are, each with its score, and the scores of a comparison by hand."""
+    """As many hits as pass, up to k, with the scores that numpy computes."""
     size = max(1.0, float(np.linalg.norm(vector)))
     tolerance = size * (2e-2 if corpus.space.storage == "halfvec" else 1e-4)
     shift = 1 if distance == "cosine" else 0
@@ -124,7 +124,7 @@ def test_each_distance_in_each_space_is_right(
         assert own.hits == whole.hits
 
 
-def test_the_graph_gives_what_a_comparison_gives(
+def test_the_graph_finds_what_an_exact_comparison_finds(
     corpus_engine: tuple[Corpus, Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus, engine = corpus_engine
@@ -133,7 +133,7 @@ def test_the_graph_gives_what_a_comparison_gives(
     retriever = retriever_of(graph)
     random = np.random.default_rng(2)
     for chosen in FILTERS:
-        # Of every fifth document one text is the same: fewer texts than chunks.
+        # Every fifth document shares one text, so there are fewer texts than chunks.
         for k in (1, 10, 25, 1000):
             vector = random.standard_normal(DIMENSIONS)
             answer = retriever.search(vector, k=k, ef_search=200, **chosen)
@@ -142,11 +142,9 @@ def test_the_graph_gives_what_a_comparison_gives(
     graph.dispose()
 
 
-def test_vectors_that_no_chunk_has_any_more_take_nobodys_place(
-    engine: Engine, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_orphaned_vectors_do_not_displace_hits(engine: Engine, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = [one for one in corpus.chunks if one.project == "q"]
-    # The texts of 15 documents stay in the graph, and nobody has pruned their vectors yet.
+    # The vectors of 15 documents stay in the graph until they are pruned.
     change(engine, "DELETE FROM rag.documents WHERE project_id = (SELECT id FROM rag.projects WHERE name = 'p')")
     graph = graph_engine(engine)
     for used in (engine, graph):
@@ -160,7 +158,7 @@ def test_vectors_that_no_chunk_has_any_more_take_nobodys_place(
 
 
 @pytest.mark.parametrize("plan", ["index", "exact"])
-def test_one_text_in_many_places_counts_as_often_as_it_stands(
+def test_a_text_in_many_chunks_is_found_in_each(
     engine: Engine, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, plan: str
 ) -> None:
     if plan == "index":
@@ -172,12 +170,12 @@ def test_one_text_in_many_places_counts_as_often_as_it_stands(
         answer = retriever.search(vector, k=k, exact=plan == "exact")
         check(answer, corpus, vector, "cosine", corpus.chunks, k)
         assert {hit.text for hit in answer.hits[: len(shared)]} == {SHARED}
-        # Equal ones in the order of project, path and place.
+        # Equal texts are in the order of project, path and position.
         places = [(hit.project, hit.file_path, hit.chunk_index) for hit in answer.hits[: len(shared)]]
         assert places == sorted((one.project, one.file_path, one.index) for one in shared)[:k]
 
 
-def test_a_narrow_filter_through_the_graph_that_gives_up_early_costs_no_hit(
+def test_a_graph_search_that_ends_early_costs_no_hit(
     engine: Engine, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     through_the_graph(monkeypatch)
@@ -189,7 +187,7 @@ def test_a_narrow_filter_through_the_graph_that_gives_up_early_costs_no_hit(
     graph.dispose()
 
 
-def test_a_least_score_keeps_what_reaches_it(engine: Engine, corpus: Corpus) -> None:
+def test_min_score_keeps_the_hits_that_reach_it(engine: Engine, corpus: Corpus) -> None:
     retriever = retriever_of(engine)
     vector = corpus.chunks[0].vector
     for distance in DISTANCES:
@@ -213,7 +211,7 @@ def test_a_vector_that_the_space_cannot_compare_is_refused(engine: Engine, corpu
                 retriever.search(vector, **asked)
 
 
-def test_vectors_of_any_length_have_a_direction(engine: Engine, corpus: Corpus) -> None:
+def test_vectors_of_any_length_are_compared_by_direction(engine: Engine, corpus: Corpus) -> None:
     retriever = retriever_of(engine)
     vector = corpus.chunks[5].vector
     expected = [hit.chunk_id for hit in retriever.search(vector).hits]
@@ -221,7 +219,7 @@ def test_vectors_of_any_length_have_a_direction(engine: Engine, corpus: Corpus) 
         answer = retriever.search(vector * length)
         check(answer, corpus, vector, "cosine", corpus.chunks, 10)
         assert [hit.chunk_id for hit in answer.hits] == expected
-    # A distance that grows with the vector ends where the server's numbers end.
+    # Distances that grow with the vector are limited by the server's four-byte numbers.
     check(retriever.search(vector * 1e14, distance="l2"), corpus, vector * 1e14, "l2", corpus.chunks, 10)
     zero = np.zeros(DIMENSIONS)
     for distance in ("l2", "ip", "l1"):
@@ -230,7 +228,7 @@ def test_vectors_of_any_length_have_a_direction(engine: Engine, corpus: Corpus) 
             retriever.search(vector * 1e300, distance=distance)
 
 
-def test_a_stored_vector_without_direction_is_no_hit_by_direction(engine: Engine) -> None:
+def test_a_stored_zero_vector_is_no_hit_for_cosine(engine: Engine) -> None:
     corpus = make_corpus(engine, "ip")
     zero = corpus.of("d04.md")[0]
     change(
@@ -243,7 +241,7 @@ def test_a_stored_vector_without_direction_is_no_hit_by_direction(engine: Engine
     assert zero.chunk_id not in {hit.chunk_id for hit in answer.hits}
 
 
-def test_many_at_once_are_answered_like_each_alone(engine: Engine, corpus: Corpus) -> None:
+def test_search_many_answers_like_single_searches(engine: Engine, corpus: Corpus) -> None:
     retriever = retriever_of(engine)
     vectors = [one.vector for one in corpus.chunks[:7]]
     queries = [*vectors, vectors[0], "text 4 2.", list(vectors[1]), "text 4 2."]
@@ -268,7 +266,7 @@ def test_many_at_once_are_answered_like_each_alone(engine: Engine, corpus: Corpu
     assert retriever.search_many([]) == []
     with pytest.raises(UsageError, match="the query is empty"):
         retriever.search_many([vectors[0], " "])
-    # The letters of a question are no questions.
+    # The characters of a text are not queries.
     for one in ("whale", b"whale", {"whale": 1}, None, 5):
         with pytest.raises(UsageError, match="search_many takes a list of texts or vectors, not"):
             retriever.search_many(one)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""How many statements a filter costs, and which: what it leaves decides, and is known from the first time on."""
+"""How many statements a filtered search sends, and which, depending on how many rows pass the filter."""
 
 from collections.abc import Iterator
 
@@ -34,14 +34,14 @@ def sent(engine: Engine) -> Iterator[list[str]]:
 
 @pytest.fixture
 def retriever(engine: Engine, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> Retriever:
-    """One that has looked at its space already, and does not again."""
+    """A retriever that has checked its space already, and does not check it again."""
     monkeypatch.setattr(coverage, "CHECK_INTERVAL_S", 1e6)
     retriever = Retriever(engine, encoder=lambda space: HashEncoder(DIMENSIONS))
     retriever.search(corpus.chunks[0].vector, path_glob="nothing")
     return retriever
 
 
-def test_a_filter_that_leaves_few_costs_one_statement_also_the_first_time(
+def test_a_selective_filter_costs_one_statement_from_the_first_time(
     retriever: Retriever, corpus: Corpus, sent: list[str]
 ) -> None:
     for glob in ("d1*", "d2*", "d1*"):
@@ -53,8 +53,8 @@ def test_a_filter_that_leaves_few_costs_one_statement_also_the_first_time(
         )
 
 
-def test_one_plan_made_once_serves_for_all_values_of_a_filter(engine: Engine, corpus: Corpus) -> None:
-    # So many that the server, if it were let to, would rather plan for each value anew.
+def test_one_generic_plan_serves_all_values_of_a_filter(engine: Engine, corpus: Corpus) -> None:
+    # So many that the server would prefer a new plan for each value, if it saw the values.
     change(
         engine,
         "INSERT INTO rag.documents (id, project_id, file_path, content, content_hash, file_type, metadata) "
@@ -80,16 +80,16 @@ def test_one_plan_made_once_serves_for_all_values_of_a_filter(engine: Engine, co
     assert planned_once >= 5
 
 
-def test_a_filter_that_leaves_none_costs_no_walk_through_the_graph(
+def test_a_filter_that_nothing_passes_costs_no_walk_through_the_graph(
     retriever: Retriever, corpus: Corpus, sent: list[str]
 ) -> None:
     answer = retriever.search(corpus.chunks[0].vector, path_glob="other")
     assert (answer.hits, answer.plan, answer.considered) == ([], "exact", 0)
-    # One to compare; and where nothing is found, one that looks whether the space is live still.
+    # One compares. Since it finds nothing, another checks that the space is still live.
     assert len(sent) == 2
 
 
-def test_a_filter_that_leaves_many_goes_to_the_graph_at_once_the_next_time(
+def test_a_broad_filter_uses_the_graph_at_once_the_next_time(
     retriever: Retriever, corpus: Corpus, sent: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(selectivity, "ALWAYS_EXACT_ROWS", 5)
@@ -101,7 +101,7 @@ def test_a_filter_that_leaves_many_goes_to_the_graph_at_once_the_next_time(
         assert (answer.plan, len(sent)) == ("index", statements)
         found.append([hit.chunk_id for hit in answer.hits])
     assert found[0] == found[1] == found[2]
-    # And is looked at again after a while: it may leave few by then.
+    # The filter is counted again after a while: fewer rows may pass by then.
     monkeypatch.setattr(selectivity, "MAX_AGE_S", 0)
     sent.clear()
     assert retriever.search(corpus.chunks[0].vector, k=3, path_glob="d*").plan == "index"

@@ -1,4 +1,4 @@
-"""A search in an event loop waits for other work without stopping the loop, and is cancelled with its task."""
+"""In an event loop, a search waits without blocking the loop, and is cancelled with its task."""
 
 import asyncio
 import gc
@@ -20,7 +20,7 @@ def _pause() -> None:
     _CONCURRENCY.sleep(0)
 
 
-def test_searches_that_run_at_once_are_kept_apart() -> None:
+def test_concurrent_searches_do_not_mix() -> None:
     def search(number: int) -> list[int]:
         found = []
         for pauses in range(3):
@@ -144,7 +144,7 @@ def test_no_frame_keeps_what_a_search_worked_on(fails: bool) -> None:
     assert reference() is None
 
 
-def test_work_beside_a_search_goes_on_when_the_search_has_ended() -> None:
+def test_background_work_continues_after_its_search_has_ended() -> None:
     ended = threading.Event()
 
     def beside() -> None:

@@ -95,7 +95,7 @@ def test_the_repr_shows_what_is_given_and_is_short() -> None:
     assert len(shown) < 300
 
 
-def test_the_option_filters_is_the_filters_given() -> None:
+def test_the_option_filters_is_used_as_it_is() -> None:
     filters = Filters(projects="zoo", metadata={"a": 1})
     assert make_request("whale", {"filters": filters}).filters is filters
     single = make_request("whale", {"project": "zoo", "metadata": {"a": 1}}).filters
