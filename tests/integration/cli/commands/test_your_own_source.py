@@ -1,8 +1,7 @@
-"""A source type of another package, from its entry point to the rows; the code is that of the page."""
+"""A source type of another package, from its entry point to the rows."""
 
 import re
 import sqlite3
-import tomllib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,22 +19,44 @@ from tests.support.packages import install_package
 from tests.support.paths import ROOT
 from tests.support.runs import rows
 
-PAGE = (ROOT / "docs" / "your_own_source.md").read_text(encoding="utf-8")
+GUIDE = ROOT / "docs" / "pages" / "guides" / "your_own_source.md"
+
+CODE = r'''
+"""Solved tickets of a help desk as documents: helpdesk:///srv/helpdesk.sqlite"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+from rag_assets import DocumentError, SourceFile
 
 
-def block(title: str) -> str:
-    [found] = re.findall(rf'^```\w+ title="{re.escape(title)}"\n(.*?)^```$', PAGE, re.MULTILINE | re.DOTALL)
-    return str(found)
+class Tickets:
+    def __init__(self, uri: str, *, include: Sequence[str], exclude: Sequence[str], max_bytes: int | None) -> None:
+        self.uri = uri
+        path = uri.removeprefix("helpdesk://")
+        self._database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
 
+    def list(self) -> Iterator[SourceFile]:
+        for number, changed_at in self._database.execute("SELECT number, changed_at FROM tickets WHERE solved"):
+            yield SourceFile(f"ticket-{number}.md", version=changed_at, size_bytes=None)
 
-CODE = block("helpdesk.py")
-ENTRY_POINTS: dict[str, str] = tomllib.loads(block("pyproject.toml"))["project"]["entry-points"][ENTRY_POINT_GROUP]
+    def read(self, path: str) -> bytes:
+        number = path.removeprefix("ticket-").removesuffix(".md")
+        query = "SELECT title, text FROM tickets WHERE number = ?"
+        ticket = self._database.execute(query, [number]).fetchone()
+        if ticket is None:
+            raise DocumentError(f"ticket {number} has been deleted")
+        return "# {}\n\n{}\n".format(*ticket).encode()
+
+    def close(self) -> None:
+        self._database.close()
+'''
 
 
 @pytest.fixture
 def tickets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
-    """The help desk of the page, and its package installed."""
-    install_package(tmp_path, monkeypatch, "helpdesk", CODE, ENTRY_POINTS, ENTRY_POINT_GROUP)
+    """The help desk's database, and the package of its source type installed."""
+    install_package(tmp_path, monkeypatch, "helpdesk", CODE, {"helpdesk": "helpdesk:Tickets"}, ENTRY_POINT_GROUP)
     with closing(sqlite3.connect(tmp_path / "helpdesk.sqlite", isolation_level=None)) as database:
         database.execute(
             "CREATE TABLE tickets (number INTEGER, title TEXT, text TEXT, changed_at TEXT, solved INTEGER)"
@@ -60,11 +81,14 @@ def documents(engine: Engine) -> list[Any]:
     return rows(engine, "SELECT file_path, title, source_version FROM rag.documents ORDER BY file_path")
 
 
-def test_the_code_of_the_page_is_short() -> None:
-    assert len(CODE.splitlines()) <= 40
+def test_the_code_of_the_guide_is_short() -> None:
+    [code] = re.findall(
+        r"^```python title[^\n]*\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    assert len(code.splitlines()) <= 40
 
 
-def test_the_source_of_the_page_is_ingested_and_followed(
+def test_the_source_is_ingested_and_kept_up_to_date(
     settings: Settings, engine: Engine, tickets: sqlite3.Connection, uri: str, cli: Cli
 ) -> None:
     first = cli("ingest", uri, "--project", "tickets", "--json")
