@@ -24,6 +24,9 @@ DOCUMENTS = [
     ROOT / "CONTRIBUTING.md",
     *sorted(path for path in PAGES.rglob("*.md") if path.parent.name != "reference"),
 ]
+# Pages that take longest are run with the system tests; this one has a test of its own.
+SLOW = frozenset({"tutorial.md", "operations.md"})
+OWN_TEST = frozenset({"your_own_table.md"})
 # What is run, what is only shown, and what is a file when it has a title.
 RUN = frozenset({"python", "sh"})
 SHOWN = frozenset({"text"})
@@ -97,6 +100,11 @@ def _install(pyproject: Path) -> None:
     sys.path.insert(0, str(info.parent))
 
 
+def pages_with_code(*, slow: bool) -> list[Path]:
+    paths = [path for path in DOCUMENTS if path.name not in OWN_TEST and (path.name in SLOW) == slow]
+    return [path for path in paths if any(block.is_run for block in read_blocks(path.read_text(encoding="utf-8")))]
+
+
 @dataclass
 class Runner:
     """Runs blocks in the working directory; Python blocks of a page share their names.
@@ -111,6 +119,11 @@ class Runner:
 
     def __post_init__(self) -> None:
         self.names: dict[str, Any] = {"__name__": "__main__"}
+
+    def run_page(self, page: Path) -> None:
+        for block in read_blocks(page.read_text(encoding="utf-8")):
+            if block.is_run:
+                self.run(block)
 
     def run(self, block: Block) -> None:
         if block.title is not None:

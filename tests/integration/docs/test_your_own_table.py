@@ -5,14 +5,12 @@ import os
 from sqlalchemy import make_url
 
 from rag_assets.db.connections.engines import make_engine
-from tests.support.pages import PAGES, Runner, read_blocks
+from tests.support.pages import PAGES, Runner
 from tests.support.runs import rows
 
 
 def test_the_rows_of_the_page_are_hashed_embedded_and_found(runner: Runner) -> None:
-    for block in read_blocks((PAGES / "guides" / "your_own_table.md").read_text(encoding="utf-8")):
-        if block.is_run:
-            runner.run(block)
+    runner.run_page(PAGES / "guides" / "your_own_table.md")
     assert [hit.row.title for hit in runner.names["found"].hits] == ["Whale", "Tide"]
     engine = make_engine(make_url(os.environ["RAG_ASSETS_DATABASE_URL"]))
     hashed = "SELECT bool_and(content_hash = sha256(content::bytea)), count(*) FROM rag.notes"

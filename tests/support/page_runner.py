@@ -1,0 +1,79 @@
+"""Fixtures that run the pages' blocks in an ingested installation; each page gets a copy."""
+
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from dagster import DagsterInstance
+from sqlalchemy import URL
+
+import rag_assets.definitions
+from rag_assets.db.connections.engines import make_engine
+from rag_assets.db.database import dispose_engines
+from rag_assets.documents.sources import TOPICS_NAME, TOPICS_URI
+from rag_assets.orchestration.build import build_definitions
+from rag_assets.pipeline.audit import latency
+from tests.support.command_line import Cli, cli
+from tests.support.database_server import DatabaseServer
+from tests.support.fakes import FakeEmbedder
+from tests.support.installations import PROBED, install
+from tests.support.pages import Runner
+from tests.support.runs import add_project, run
+
+__all__ = ["cli", "ingested", "runner"]
+
+NOTES = {
+    "notes/garden.md": "# Garden\n\nWater the tomatoes every morning.\n",
+    "notes/travel/lisbon.md": "# Lisbon\n\nTram 28 leaves from Martim Moniz.\n",
+    "handbook/leave.md": "# Leave\n\nAsk for holidays two weeks before they begin.\n",
+    "handbook/expenses.md": "# Expenses\n\nSend receipts by the end of the month.\n",
+}
+
+
+@pytest.fixture(scope="session")
+def ingested(databases: DatabaseServer, template: str, corpus_digest: str) -> Iterator[str]:
+    """The database after `rag-assets ingest`, from which each page's is copied; the installation is in its files."""
+
+    def fill(url: URL, files: Path) -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            install(url, files, monkeypatch)
+            monkeypatch.setattr(latency, "MEASURED_VECTORS", PROBED)
+            engine = make_engine(url)
+            with DagsterInstance.get():
+                result = run(key=add_project(engine, TOPICS_NAME, TOPICS_URI))
+            assert result.success
+            engine.dispose()
+            dispose_engines()
+
+    with databases.template("pages", corpus_digest, fill, of=template) as name:
+        yield name
+
+
+@pytest.fixture
+def runner(
+    databases: DatabaseServer, ingested: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> Iterator[Runner]:
+    """In a folder with `notes` and `handbook` in its home, after `rag-assets ingest`."""
+    with databases.copy(ingested) as url:
+        shutil.copytree(databases.files(ingested) / "state", tmp_path / "state")
+        install(url, tmp_path, monkeypatch)
+        monkeypatch.setattr(latency, "MEASURED_VECTORS", PROBED)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+        for name, content in NOTES.items():
+            file = tmp_path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content, encoding="utf-8")
+
+        def command(arguments: Sequence[str]) -> tuple[int, str]:
+            result = cli(*arguments)
+            return result.code, result.err
+
+        def installed() -> None:
+            # Definitions have the assets of registered tables.
+            defs = build_definitions(resources={"embedder": FakeEmbedder()})
+            monkeypatch.setattr(rag_assets.definitions, "defs", defs)
+
+        yield Runner(command, monkeypatch.setenv, installed)

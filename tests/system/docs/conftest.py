@@ -1,0 +1,3 @@
+from tests.support.page_runner import cli, ingested, runner
+
+__all__ = ["cli", "ingested", "runner"]

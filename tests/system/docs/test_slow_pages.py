@@ -1,0 +1,12 @@
+"""The code blocks of the pages that take longest, run in order in one installation."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.pages import Runner, pages_with_code
+
+
+@pytest.mark.parametrize("page", pages_with_code(slow=True), ids=lambda page: page.stem)
+def test_blocks_run(page: Path, runner: Runner) -> None:
+    runner.run_page(page)
