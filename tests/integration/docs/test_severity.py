@@ -1,21 +1,23 @@
 """The reference names the severity that each check has when it runs."""
 
 import re
-from pathlib import Path
 
 import pytest
 from dagster import AssetCheckKey, DagsterInstance
 
+from tests.support.database_server import DatabaseServer
 from tests.support.pages import PAGES
 from tests.support.runs import fake_defs
 
 
-def test_the_severity_of_each_check_is_that_of_its_evaluation(ingested: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_severity_of_each_check_is_that_of_its_evaluation(
+    databases: DatabaseServer, ingested: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = (PAGES / "reference" / "checks.md").read_text(encoding="utf-8")
     documented = dict(re.findall(r"^### (\w+)\n\nSeverity (\w+)", page, flags=re.MULTILINE))
     specs = [spec for check in fake_defs.asset_checks or [] for spec in check.check_specs]
     keys = [AssetCheckKey(spec.asset_key, spec.name) for spec in specs]
-    monkeypatch.setenv("DAGSTER_HOME", str(ingested / "state" / "dagster_home"))
+    monkeypatch.setenv("DAGSTER_HOME", str(databases.files(ingested) / "state" / "dagster_home"))
     with DagsterInstance.get() as instance:
         records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
         found = {
