@@ -1,4 +1,4 @@
-"""Runs of the checks alone, as `rag-assets check` runs them, and the ways to break what they look at."""
+"""Run only the checks, as `rag-assets check` does, and change tables behind the pipeline's back."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ Evaluations = dict[str, dg.AssetCheckEvaluation]
 
 
 def look() -> Evaluations:
-    """Run all checks against the database of the environment; gives what each found, by name."""
+    """Run all checks against the database of the environment; return the evaluations by check name."""
     with dg.DagsterInstance.ephemeral() as instance:
         result = fake_defs.resolve_job_def("checks").execute_in_process(
             instance=instance,
@@ -30,7 +30,7 @@ def numbers(found: Evaluations, name: str) -> dict[str, Any]:
 
 
 def change(engine: Engine, statement: str, **values: Any) -> int:
-    """Do something behind the pipeline's back; gives the number of rows it met, which must not be zero."""
+    """Execute a statement behind the pipeline's back; return the number of affected rows, which must not be zero."""
     with engine.begin() as connection:
         result = connection.execute(text(statement), values)
     assert result.rowcount != 0, f"the test breaks nothing: {statement}"

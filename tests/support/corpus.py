@@ -1,4 +1,4 @@
-"""A built installation to look at and to break: two projects with headings, Unicode, copies and empty files."""
+"""The corpus of the fixture `built`: two projects with headings, Unicode, copies and empty files."""
 
 from pathlib import Path
 from random import Random
@@ -19,7 +19,7 @@ WORDS = [
 
 
 def write_folders(root: Path) -> dict[str, Path]:
-    """Some 200 distinct chunks: every paragraph stands under a heading of its own, so that each is a chunk."""
+    """Write about 200 distinct chunks: each paragraph has its own heading, so each becomes a chunk."""
     made = {name: root / name for name in PROJECTS}
     for name, folder in made.items():
         folder.mkdir(parents=True)
@@ -35,7 +35,7 @@ def write_folders(root: Path) -> dict[str, Path]:
 
 
 def build(engine: Engine, root: Path, instance: dg.DagsterInstance) -> None:
-    """Ingest both projects, and let all checks run, so that the probe of the latency check is there too."""
+    """Ingest both projects and run all checks, which also builds the probe of the latency check."""
     with engine.begin() as connection:
         for name, folder in write_folders(root).items():
             save_project(connection, name, str(folder), {})

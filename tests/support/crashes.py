@@ -1,4 +1,4 @@
-"""Real processes that run the ingest job and are killed, -9, at a chosen statement.
+"""Processes that run the ingest job and are killed with SIGKILL at a chosen statement.
 
 `python -m tests.support.crashes` imports everything once, then forks a child for each line of JSON on stdin, and
 answers with the child's process id and exit status. No thread is ever started in the process that forks.
@@ -43,7 +43,7 @@ class Ended:
 
 
 class Forker:
-    """The parent's end of the process that forks."""
+    """Starts the process that forks children, and sends it requests."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -55,7 +55,7 @@ class Forker:
         )
 
     def run(self, *children: Child, timeout_s: float = 90) -> list[Ended]:
-        """Run them at one time, to the end of all; a child that does not end is an error."""
+        """Run the children at the same time and wait for all; a child that does not end in time is an error."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         request = {"timeout_s": timeout_s, "children": [asdict(child) for child in children]}
@@ -82,7 +82,7 @@ def forker() -> Iterator[Forker]:
 
 
 def materialize(project: str, job: str) -> Any:
-    """Run the assets in this process, without checks: those take longer than all the rest."""
+    """Run the assets in this process, without checks, which would take most of the time."""
     import dagster as dg
 
     from tests.support.runs import STAGES, fake_defs, instance_of_commands
@@ -197,7 +197,7 @@ def _run(child: Child) -> None:
 
 
 def _arm(child: Child) -> None:
-    """Die at the nth statement that matches, whichever thread sends it, by whatever way it goes to the driver."""
+    """Kill this process at the nth matching statement, whichever thread and call of the driver sends it."""
     import psycopg
     from psycopg import sql
 

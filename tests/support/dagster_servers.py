@@ -1,4 +1,4 @@
-"""Dagster's web server and daemon, really started, and asked over GraphQL as the UI asks them."""
+"""Start Dagster's web server and daemon, and query them over GraphQL as the UI does."""
 
 import json
 import os
@@ -108,7 +108,7 @@ class Server:
         return str(begun["backfillId"])
 
     def backfilled(self, backfill: str) -> Any:
-        """What became of it, as its page shows it."""
+        """Wait for the end of a backfill and return what its page shows."""
 
         def over() -> Any:
             found = self.ask(FILLED, id=backfill)
@@ -162,7 +162,7 @@ def serving(
 
 
 def processes_of_the_installation() -> dict[int, str]:
-    """Those that were started with the DAGSTER_HOME of now: process id and command."""
+    """The processes whose DAGSTER_HOME is the current one: process id and command."""
     mark = f"DAGSTER_HOME={os.environ['DAGSTER_HOME']}\0".encode()
     found: dict[int, str] = {}
     for folder in Path("/proc").iterdir():
@@ -175,7 +175,7 @@ def processes_of_the_installation() -> dict[int, str]:
 
 
 def until_none_is_left(limit_s: float = 30) -> dict[int, str]:
-    """The processes of the installation that are there still after so long."""
+    """Wait until all processes of the installation have ended; return those that still run after the limit."""
     end = time.monotonic() + limit_s
     while (left := processes_of_the_installation()) and time.monotonic() < end:
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Ways to damage an installation behind the pipeline's back, and which checks must see each: these and no other."""
+"""Ways to damage an installation behind the pipeline's back, each with the exact set of checks that must fail."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ NO_INDEX = frozenset({"index_valid", "index_used", "recall_at_10"})
 
 @dataclass(frozen=True)
 class Damage:
-    """What is done, and the checks that turn red."""
+    """The statements, and the checks that must fail after them."""
 
     statements: tuple[str, ...]
     red: frozenset[str]
@@ -109,7 +109,7 @@ DAMAGES: dict[str, Damage] = {
 
 
 def add_half_a_space(engine: Engine) -> None:
-    """Beside the live space, another one of which half is built."""
+    """Add a second space, half of whose vectors are built."""
     with engine.begin() as connection:
         columns = connection.scalar(
             text(

@@ -1,4 +1,4 @@
-"""Indexes as tests look at them, and the ways to spoil them."""
+"""Inspect vector indexes, and run statements that damage them."""
 
 from typing import Any
 

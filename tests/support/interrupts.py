@@ -1,4 +1,4 @@
-"""Ending what the main thread does, as a signal to a run does it."""
+"""Interrupt the main thread by a signal, as Dagster interrupts a run."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from types import FrameType
 
 
 class Interrupted(BaseException):
-    """As Dagster's own, no Exception, and nothing that a library has heard of."""
+    """Like Dagster's own, it is not an Exception, and no library handles it."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a daemon and people would do in a project of the wheel's, in one process of its own: ingest, check, search.
+"""Ingest and check in a project that has the installed wheel, in one process of its own.
 
 Called in the project's folder with the module of its definitions and `PREFIX=PROJECT` for each pipeline, and `--check`
 to run the checks of all once more in the end; prints one JSON object, by prefix.

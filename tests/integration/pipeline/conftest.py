@@ -1,4 +1,4 @@
-"""What the tests of stages share."""
+"""Fixtures of the tests of stages."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the tests of launching share."""
+"""Fixtures of the tests that launch runs."""
 
 from pathlib import Path
 

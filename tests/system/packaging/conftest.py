@@ -33,7 +33,6 @@ def place(site: Path, tmp_path: Path) -> Iterator[Callable[..., Place]]:
 
     yield make
     for data in tmp_path.rglob("postgres/data"):
-        # Of whatever this checkout could not stop, nothing is left either.
         from rag_assets.db.server.server import EmbeddedServer
 
         EmbeddedServer.at(data.parents[1]).stop()

@@ -1,4 +1,4 @@
-"""One UI for the tests of a module, begun on an empty state, and a browser before it."""
+"""One UI for each test module, started on an empty state, and a browser that shows it."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def browser_path() -> str:
 
 @pytest.fixture(scope="module")
 def served(browser_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """On a slow machine the latency of searches may be what it likes: it is not what is looked at here."""
+    """The latency limit is high, since these tests do not measure searches and may run on a slow machine."""
     root = tmp_path_factory.mktemp("ui")
     with serving(root, RAG_ASSETS_OWNERS=f'["team:{OWNER}"]', RAG_ASSETS_LATENCY_LIMIT_MS="1000") as found:
         yield found
@@ -55,6 +55,6 @@ def pages(browser_path: str, served: Served, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(autouse=True)
 def last_picture(request: pytest.FixtureRequest, pages: "Pages") -> Iterator[None]:
-    """What a test ended with is kept, whether it passed or not."""
+    """Save a screenshot at the end of each test, whether it passed or not."""
     yield
     pages.picture(request.node.name)
