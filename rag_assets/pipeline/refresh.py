@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.pending import days_with_texts
 from rag_assets.db.spaces.registered_tables import check_table_exists
-from rag_assets.documents.parsing.parser import Readers
+from rag_assets.documents.parsing.parser import DocumentParser
 from rag_assets.documents.sources import open_source
 from rag_assets.documents.splitting.tokenizer import count_tokens
 from rag_assets.embedding.long_texts import PiecewiseEncoder
@@ -56,19 +56,19 @@ def refresh_documents(
                 settings,
                 project,
                 source,
-                readers,
+                parser,
                 confirm_deletions=confirm_deletions,
                 retry_failed=retry_failed,
             )
 
     with (
-        Readers(
+        DocumentParser(
             timeout_s=settings.parse_timeout_s,
             memory_mb=settings.parse_memory_mb,
             max_bytes=max_bytes,
             workers=settings.parse_workers,
-        ) as readers,
-        on_stop(readers.close),
+        ) as parser,
+        on_stop(parser.close),
     ):
         yield from IsolatedProjects(engine, projects).run_each(read_project)
 

@@ -17,7 +17,7 @@ from rag_assets.documents.text import clean, clean_title, clean_value
 from rag_assets.documents.versions import READER_VERSION, document_library_version
 from rag_assets.errors import DocumentError, UsageError
 
-__all__ = ["ReadText", "Readers", "file_type", "is_current_reader", "reader_version"]
+__all__ = ["DocumentParser", "ParsedDocument", "file_type", "is_current_reader", "reader_version"]
 
 # The first line of a table or a record is not a title, and the name of a sheet hardly ever is.
 _WITHOUT_HEADINGS = frozenset({"csv", "json", "jsonl", "xlsx", "xls", "ods"})
@@ -25,7 +25,7 @@ _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class ReadText:
+class ParsedDocument:
     """`content` is cleaned, and Markdown where the format has structure. Offsets of chunks count its characters."""
 
     title: str | None
@@ -51,8 +51,8 @@ def _version_for(kind: str) -> str:
     return f"{ours}+xberg-{document_library_version()}" if needs_library else ours
 
 
-class Readers:
-    """Reads documents with up to `workers` child processes, which start when they are first needed.
+class DocumentParser:
+    """Parses documents with up to `workers` child processes, which start when they are first needed.
 
     Thread-safe. Use it as a context manager, or call `close`.
     """
@@ -74,7 +74,7 @@ class Readers:
             ParserProcess, timeout_s=timeout_s, memory_mb=memory_mb, max_bytes=max_bytes, module=_worker_module
         )
         # Each thread of the pool has its own child process, and must outlive it (see ParserProcess).
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="rag_assets-reader")
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="rag_assets-parser")
         self._thread = threading.local()
         self._processes: list[ParserProcess] = []
         self._closed = False
@@ -97,23 +97,23 @@ class Readers:
             process.stop()
         self._processes.clear()
 
-    def read(self, file_path: str, data: bytes) -> ReadText:
+    def parse(self, file_path: str, data: bytes) -> ParsedDocument:
         """The text of a file. Raises DocumentError with the reason when it cannot be read."""
         if len(data) > self._max_bytes:
             size_mb, limit_mb = len(data) / _MIB, self._max_bytes / _MIB
             raise DocumentError(f"it has {size_mb:.1f} MB, the limit is {limit_mb:g} MB; exclude it or raise the limit")
         kind = _detect_kind(file_path, data)
         if not data or (len(data) < _MIB and not data.strip()):
-            return ReadText(None, "", kind, {})
+            return ParsedDocument(None, "", kind, {})
         if kind in VERBATIM:
             content = clean(decode(data, declared_encoding(data, kind)))
-            return ReadText(clean_title(find_title(content, kind)), content if content.strip() else "", kind, {})
-        return self._read_parsed(kind, data)
+            return ParsedDocument(clean_title(find_title(content, kind)), content if content.strip() else "", kind, {})
+        return self._parse_in_child(kind, data)
 
-    def _read_parsed(self, kind: str, data: bytes) -> ReadText:
+    def _parse_in_child(self, kind: str, data: bytes) -> ParsedDocument:
         if self._closed:
-            raise UsageError("these readers are closed; create new ones")
-        answer = self._threads.submit(self._parse, kind, data).result()
+            raise UsageError("this parser is closed; create a new one")
+        answer = self._threads.submit(self._parse_in_thread, kind, data).result()
         content = clean(answer["content"])
         content = content if content.strip() else ""
         title = clean_title(answer["title"])
@@ -121,9 +121,9 @@ class Readers:
             title = clean_title(find_title(content, "markdown"))
         metadata = clean_value(answer["metadata"])
         assert isinstance(metadata, dict)
-        return ReadText(title, content, kind, metadata)
+        return ParsedDocument(title, content, kind, metadata)
 
-    def _parse(self, kind: str, data: bytes) -> dict[str, Any]:
+    def _parse_in_thread(self, kind: str, data: bytes) -> dict[str, Any]:
         process: ParserProcess | None = getattr(self._thread, "process", None)
         if process is None:
             process = self._thread.process = self._start_process()

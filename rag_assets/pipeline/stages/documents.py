@@ -14,7 +14,7 @@ from rag_assets.db.locks import hold_lock
 from rag_assets.db.models import Document
 from rag_assets.db.models.documents import derive_document_id
 from rag_assets.db.writes.rows import DocumentFailureRow, DocumentRow, SourceVersionRow
-from rag_assets.documents.parsing.parser import Readers, file_type, reader_version
+from rag_assets.documents.parsing.parser import DocumentParser, file_type, reader_version
 from rag_assets.documents.sources import Source, SourceFile
 from rag_assets.documents.text import content_hash
 from rag_assets.errors import DocumentError, IntegrityError, SourceError
@@ -46,7 +46,7 @@ def read_documents(
     settings: Settings,
     project: LoadedProject,
     source: Source,
-    readers: Readers,
+    parser: DocumentParser,
     *,
     confirm_deletions: bool = False,
     retry_failed: bool = False,
@@ -62,7 +62,7 @@ def read_documents(
         if not confirm_deletions:
             _refuse_mass_deletion(project.name, source.uri, stored=len(stored), listed=len(listed), gone=len(gone))
         comparable = {path: document for path, document in stored.items() if not (retry_failed and document.failed)}
-        reader = _FileReader(project.id, source, readers, comparable)
+        reader = _FileReader(project.id, source, parser, comparable)
         results = _read_in_order(listed.values(), reader, settings.parse_workers)
         yield from _batches(project.name, results, total=len(listed))
         for start in range(0, len(gone), BATCH_ROWS):
@@ -101,11 +101,11 @@ class _FileReader:
     """Reads a listed file only as far as needed to know whether it changed; called from several threads."""
 
     def __init__(
-        self, project_id: UUID, source: Source, readers: Readers, stored: Mapping[str, StoredDocument]
+        self, project_id: UUID, source: Source, parser: DocumentParser, stored: Mapping[str, StoredDocument]
     ) -> None:
         self._project_id = project_id
         self._source = source
-        self._readers = readers
+        self._parser = parser
         self._stored = stored
 
     def __call__(self, file: SourceFile) -> tuple[ReadResult, StoredDocument | None]:
@@ -132,7 +132,7 @@ class _FileReader:
         if stored and same_reader and stored.hash == digest:
             return SourceVersionRow(stored.id, file.version), stored
         try:
-            read = self._readers.read(file.path, data)
+            parsed = self._parser.parse(file.path, data)
         except DocumentError as error:
             failure.error, failure.hash, failure.source_version = str(error), digest, file.version
             failure.size_bytes = len(data)
@@ -141,15 +141,15 @@ class _FileReader:
             id=failure.id,
             project_id=self._project_id,
             file_path=file.path,
-            title=read.title,
-            content=read.content,
-            content_hash=content_hash(read.content),
-            file_type=read.file_type,
+            title=parsed.title,
+            content=parsed.content,
+            content_hash=content_hash(parsed.content),
+            file_type=parsed.file_type,
             size_bytes=len(data),
             hash=digest,
             source_version=file.version,
             reader=reader,
-            metadata=read.metadata,
+            metadata=parsed.metadata,
         )
         return row, stored
 

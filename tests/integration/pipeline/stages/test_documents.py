@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rag_assets.documents.parsing.parser import Readers
+from rag_assets.documents.parsing.parser import DocumentParser
 from rag_assets.documents.sources import SourceFile, open_source
 from rag_assets.errors import IntegrityError, ServiceError, SourceError, UsageError
 from rag_assets.pipeline.stages.documents import read_documents
@@ -33,16 +33,16 @@ class Counting:
         return self._source.read(path)
 
 
-class CountingReaders(Readers):
-    """The real readers, recording what they were asked to parse."""
+class CountingParser(DocumentParser):
+    """The real parser, recording the files that it parses."""
 
     def __init__(self) -> None:
         super().__init__(timeout_s=20, memory_mb=1024, max_bytes=1 << 20, workers=1)
         self.parsed: list[str] = []
 
-    def read(self, path: str, data: bytes) -> Any:
+    def parse(self, path: str, data: bytes) -> Any:
         self.parsed.append(path)
-        return super().read(path, data)
+        return super().parse(path, data)
 
 
 def look(steps: Steps, folder: Path) -> tuple[list[str], list[str]]:
@@ -50,9 +50,9 @@ def look(steps: Steps, folder: Path) -> tuple[list[str], list[str]]:
     project = load_project(steps.engine, "zoo")
     source = Counting(folder)
     settings = steps.settings.model_copy(update={"parse_workers": 1, "lock_wait_s": 1})
-    with CountingReaders() as readers:
-        apply(steps.engine, read_documents(steps.engine, settings, project, source, readers))
-        return source.opened, readers.parsed
+    with CountingParser() as parser:
+        apply(steps.engine, read_documents(steps.engine, settings, project, source, parser))
+        return source.opened, parser.parsed
 
 
 def contents(steps: Steps) -> dict[str, str | None]:

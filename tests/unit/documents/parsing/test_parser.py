@@ -11,7 +11,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from rag_assets.documents.parsing.parser import Readers, reader_version
+from rag_assets.documents.parsing.parser import DocumentParser, reader_version
 from rag_assets.errors import DocumentError
 from tests.support.paths import FILES
 
@@ -19,9 +19,9 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def readers() -> Iterator[Readers]:
-    with Readers(timeout_s=30, memory_mb=1024) as readers:
-        yield readers
+def parser() -> Iterator[DocumentParser]:
+    with DocumentParser(timeout_s=30, memory_mb=1024) as parser:
+        yield parser
 
 
 def headings(content: str) -> list[str]:
@@ -29,8 +29,8 @@ def headings(content: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["harbour.pdf", "harbour.docx", "harbour.pptx", "harbour.epub"])
-def test_headings_words_and_metadata_survive(readers: Readers, name: str) -> None:
-    read = readers.read(name, (FILES / name).read_bytes())
+def test_headings_words_and_metadata_survive(parser: DocumentParser, name: str) -> None:
+    read = parser.parse(name, (FILES / name).read_bytes())
     assert read.file_type == name.split(".")[1]
     assert read.title == "The Harbour Guide"
     assert {"Arrival", "Departure"} <= set(headings(read.content))
@@ -39,40 +39,40 @@ def test_headings_words_and_metadata_survive(readers: Readers, name: str) -> Non
     json.dumps(read.metadata, allow_nan=False)
 
 
-def test_an_rtf_and_an_old_excel_file_are_read(readers: Readers) -> None:
-    assert "Arrival" in headings(readers.read("x.rtf", (FILES / "harbour.rtf").read_bytes()).content)
-    assert "| Oslo | 12 |" in readers.read("x.xls", (FILES / "book.xls").read_bytes()).content
+def test_an_rtf_and_an_old_excel_file_are_read(parser: DocumentParser) -> None:
+    assert "Arrival" in headings(parser.parse("x.rtf", (FILES / "harbour.rtf").read_bytes()).content)
+    assert "| Oslo | 12 |" in parser.parse("x.xls", (FILES / "book.xls").read_bytes()).content
 
 
-def test_a_workbook_gives_a_table_under_each_sheets_name(readers: Readers) -> None:
-    read = readers.read("book.xlsx", (FILES / "book.xlsx").read_bytes())
+def test_a_workbook_gives_a_table_under_each_sheets_name(parser: DocumentParser) -> None:
+    read = parser.parse("book.xlsx", (FILES / "book.xlsx").read_bytes())
     assert headings(read.content) == ["Fruit", "Ports"]
     assert "| pear, green | 5 | 0.8 |" in read.content
     assert read.metadata["sheet_names"] == ["Fruit", "Ports"]
     assert read.title is None
 
 
-def test_a_pdf_knows_its_pages_and_keeps_signs_that_markdown_would_escape(readers: Readers) -> None:
-    read = readers.read("harbour.pdf", (FILES / "harbour.pdf").read_bytes())
+def test_a_pdf_knows_its_pages_and_keeps_signs_that_markdown_would_escape(parser: DocumentParser) -> None:
+    read = parser.parse("harbour.pdf", (FILES / "harbour.pdf").read_bytes())
     assert read.metadata["page_count"] == 2
     assert "Declare all goods & pay the fee: 12 € if the ship is > 20 m long." in read.content
 
 
-def test_a_scanned_pdf_has_no_text_and_says_so(readers: Readers) -> None:
-    read = readers.read("scan.pdf", (FILES / "scanned.pdf").read_bytes())
+def test_a_scanned_pdf_has_no_text_and_says_so(parser: DocumentParser) -> None:
+    read = parser.parse("scan.pdf", (FILES / "scanned.pdf").read_bytes())
     assert (read.content, read.title) == ("", None)
     assert "no text layer" in read.metadata["note"]
 
 
-def test_a_locked_pdf_is_refused_with_the_reason(readers: Readers) -> None:
+def test_a_locked_pdf_is_refused_with_the_reason(parser: DocumentParser) -> None:
     with pytest.raises(DocumentError, match="protected by a password"):
-        readers.read("locked.pdf", (FILES / "locked.pdf").read_bytes())
+        parser.parse("locked.pdf", (FILES / "locked.pdf").read_bytes())
 
 
-def test_a_locked_word_document_is_refused_with_the_reason(readers: Readers) -> None:
+def test_a_locked_word_document_is_refused_with_the_reason(parser: DocumentParser) -> None:
     container = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\x00" * 1000 + "EncryptedPackage".encode("utf-16-le")
     with pytest.raises(DocumentError, match="protected by a password"):
-        readers.read("locked.docx", container)
+        parser.parse("locked.docx", container)
 
 
 def docx(paragraphs: Iterable[bytes]) -> bytes:
@@ -94,37 +94,37 @@ def docx(paragraphs: Iterable[bytes]) -> bytes:
     return written.getvalue()
 
 
-def test_signs_written_as_entities_in_word_documents_are_kept(readers: Readers) -> None:
+def test_signs_written_as_entities_in_word_documents_are_kept(parser: DocumentParser) -> None:
     paragraph = b"<w:p><w:r><w:t>AT&amp;T: if a &gt; b &amp;&amp; c &lt; 5, &#233;t&#xe9;</w:t></w:r></w:p>"
-    assert readers.read("x.docx", docx([paragraph])).content.startswith("AT&T: if a > b && c < 5, été\n")
+    assert parser.parse("x.docx", docx([paragraph])).content.startswith("AT&T: if a > b && c < 5, été\n")
 
 
-def test_a_zip_bomb_is_refused(readers: Readers) -> None:
+def test_a_zip_bomb_is_refused(parser: DocumentParser) -> None:
     filler = b"<w:p><w:r><w:t>" + b"A" * 100_000 + b"</w:t></w:r></w:p>"
     with pytest.raises(DocumentError, match="limit"):
-        readers.read("bomb.docx", docx([filler * 10] * 200))
+        parser.parse("bomb.docx", docx([filler * 10] * 200))
 
 
-def test_an_entity_bomb_neither_hangs_nor_explodes(readers: Readers) -> None:
+def test_an_entity_bomb_neither_hangs_nor_explodes(parser: DocumentParser) -> None:
     entities = b"".join(b'<!ENTITY a%d "%s">' % (level, b"&a%d;" % (level - 1) * 10) for level in range(1, 12))
     page = (
         b'<?xml version="1.0"?><!DOCTYPE html [<!ENTITY a0 "lol">'
         + entities
         + b"]><html><body><p>&a11;</p></body></html>"
     )
-    assert len(readers.read("x.xhtml", page).content) < 5000
+    assert len(parser.parse("x.xhtml", page).content) < 5000
 
 
 @pytest.mark.parametrize("kept_bytes", [4, 100, 6000])
-def test_a_truncated_document_is_refused(readers: Readers, kept_bytes: int) -> None:
+def test_a_truncated_document_is_refused(parser: DocumentParser, kept_bytes: int) -> None:
     with pytest.raises(DocumentError, match=r"refused it: .*ZIP"):
-        readers.read("cut.docx", (FILES / "harbour.docx").read_bytes()[:kept_bytes])
+        parser.parse("cut.docx", (FILES / "harbour.docx").read_bytes()[:kept_bytes])
 
 
-def test_a_document_with_the_wrong_extension_is_read_by_its_content(readers: Readers) -> None:
-    read = readers.read("really-a-pdf.docx", (FILES / "harbour.pdf").read_bytes())
+def test_a_document_with_the_wrong_extension_is_read_by_its_content(parser: DocumentParser) -> None:
+    read = parser.parse("really-a-pdf.docx", (FILES / "harbour.pdf").read_bytes())
     assert (read.file_type, read.title) == ("pdf", "The Harbour Guide")
-    assert readers.read("page.doc", b"<html><body><h1>Saved as Word</h1></body></html>").file_type == "html"
+    assert parser.parse("page.doc", b"<html><body><h1>Saved as Word</h1></body></html>").file_type == "html"
 
 
 @pytest.mark.parametrize(
@@ -139,35 +139,35 @@ def test_a_document_with_the_wrong_extension_is_read_by_its_content(readers: Rea
 )
 @pytest.mark.parametrize("name", ["x.txt", "x.md", "x.py", "x.json", "x.html", "x.csv", "x", "x.unheard-of"])
 def test_binary_data_is_refused_under_the_name_of_any_text(
-    readers: Readers, name: str, data: bytes, reason: str
+    parser: DocumentParser, name: str, data: bytes, reason: str
 ) -> None:
     with pytest.raises(DocumentError, match=reason):
-        readers.read(name, data)
+        parser.parse(name, data)
 
 
-def test_text_under_the_name_of_a_binary_format_is_refused(readers: Readers) -> None:
+def test_text_under_the_name_of_a_binary_format_is_refused(parser: DocumentParser) -> None:
     with pytest.raises(DocumentError, match=r"named \.pdf but"):
-        readers.read("x.pdf", b"just words")
+        parser.parse("x.pdf", b"just words")
 
 
 @pytest.mark.parametrize(
     "name", ["x.txt", "x.md", "x.pdf", "x.docx", "x.html", "x.csv", "x.json", "x.ipynb", "x.eml", "x"]
 )
 @pytest.mark.parametrize("data", [b"", b" \n\t\r\n ", b"\xef\xbb\xbf", b"\xff\xfe\n\x00"])
-def test_an_empty_file_is_an_empty_document(readers: Readers, name: str, data: bytes) -> None:
+def test_an_empty_file_is_an_empty_document(parser: DocumentParser, name: str, data: bytes) -> None:
     if name in {"x.pdf", "x.docx"} and data.strip():
         pytest.skip("a byte order mark is no empty PDF")
-    assert readers.read(name, data).content == ""
+    assert parser.parse(name, data).content == ""
 
 
-def test_text_is_left_as_it_is_but_for_line_ends_marks_and_nuls(readers: Readers) -> None:
+def test_text_is_left_as_it_is_but_for_line_ends_marks_and_nuls(parser: DocumentParser) -> None:
     text = "\ufeff# Title \r\n\r\n\tindented  \rlast\x00 line"
-    assert readers.read("a.md", text.encode("utf-8")).content == "# Title \n\n\tindented  \nlast line"
-    assert readers.read("a.md", text.encode("utf-16")).content == "# Title \n\n\tindented  \nlast line"
+    assert parser.parse("a.md", text.encode("utf-8")).content == "# Title \n\n\tindented  \nlast line"
+    assert parser.parse("a.md", text.encode("utf-16")).content == "# Title \n\n\tindented  \nlast line"
 
 
-def test_a_python_module_is_read_in_the_encoding_that_it_declares(readers: Readers) -> None:
-    read = readers.read("a.py", "# coding: koi8-r\ns = 'мир'\n".encode("koi8-r"))
+def test_a_python_module_is_read_in_the_encoding_that_it_declares(parser: DocumentParser) -> None:
+    read = parser.parse("a.py", "# coding: koi8-r\ns = 'мир'\n".encode("koi8-r"))
     assert (read.content, read.file_type, read.title) == ("# coding: koi8-r\ns = 'мир'\n", "python", None)
 
 
@@ -179,9 +179,9 @@ PAGE = """<!doctype html><html lang="de"><head><meta charset="{charset}"><title>
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "iso-8859-1", "utf-16"])
-def test_a_page_is_markdown_in_its_own_encoding(readers: Readers, charset: str) -> None:
+def test_a_page_is_markdown_in_its_own_encoding(parser: DocumentParser, charset: str) -> None:
     page = PAGE.format(charset=charset, base64="QUJD" * 1000)
-    read = readers.read("seite.html", page.encode(charset))
+    read = parser.parse("seite.html", page.encode(charset))
     assert read.title == "Häfen & Schiffe"
     assert read.metadata == {"language": "de", "author": "Ana Müller"}
     assert headings(read.content) == ["Übersicht", "Ankunft"]
@@ -192,15 +192,15 @@ def test_a_page_is_markdown_in_its_own_encoding(readers: Readers, charset: str) 
     assert "var x" not in read.content
 
 
-def test_the_title_of_a_page_without_a_head_is_not_in_its_content(readers: Readers) -> None:
-    read = readers.read("x", b"<!DOCTYPE html><title>Harbour</title>words")
+def test_the_title_of_a_page_without_a_head_is_not_in_its_content(parser: DocumentParser) -> None:
+    read = parser.parse("x", b"<!DOCTYPE html><title>Harbour</title>words")
     assert (read.file_type, read.title, read.content) == ("html", "Harbour", "words\n")
 
 
 @pytest.mark.parametrize("depth", [30, 60, 100, 1000, 100_000])
-def test_no_word_is_lost_however_deeply_a_page_is_nested(readers: Readers, depth: int) -> None:
+def test_no_word_is_lost_however_deeply_a_page_is_nested(parser: DocumentParser, depth: int) -> None:
     page = "<title>Deep</title><h1>Top</h1>" + "<div>" * depth + "<p>deep words</p>" + "</div>" * depth + "<p>after</p>"
-    read = readers.read("deep.html", page.encode())
+    read = parser.parse("deep.html", page.encode())
     assert read.title == "Deep"
     assert headings(read.content) == ["Top"]
     assert "deep words" in read.content
@@ -208,21 +208,21 @@ def test_no_word_is_lost_however_deeply_a_page_is_nested(readers: Readers, depth
 
 
 @pytest.mark.parametrize("name", ["x.json", "x.ipynb", "x.jsonl"])
-def test_json_nested_a_hundred_thousand_levels_deep_is_kept_as_text(readers: Readers, name: str) -> None:
+def test_json_nested_a_hundred_thousand_levels_deep_is_kept_as_text(parser: DocumentParser, name: str) -> None:
     text = "[" * 100_000 + '"word"' + "]" * 100_000
-    assert readers.read(name, text.encode()).content.strip() == text
+    assert parser.parse(name, text.encode()).content.strip() == text
 
 
-def test_fifty_megabytes_of_json_on_one_line_are_read(readers: Readers) -> None:
+def test_fifty_megabytes_of_json_on_one_line_are_read(parser: DocumentParser) -> None:
     data = json.dumps({"text": "word " * 10_000_000}).encode()
     assert len(data) > 50_000_000
-    assert readers.read("big.json", data).content.startswith("text: word word")
+    assert parser.parse("big.json", data).content.startswith("text: word word")
 
 
-def test_csv_and_notebooks_go_through_their_readers(readers: Readers) -> None:
-    assert readers.read("a.csv", "näme;ort\nAna;Kiel\n".encode("cp1252")).content == "näme: Ana; ort: Kiel\n"
+def test_csv_and_notebooks_go_through_their_readers(parser: DocumentParser) -> None:
+    assert parser.parse("a.csv", "näme;ort\nAna;Kiel\n".encode("cp1252")).content == "näme: Ana; ort: Kiel\n"
     notebook = json.dumps({"cells": [{"cell_type": "markdown", "source": "# Analysis"}]})
-    read = readers.read("a.ipynb", notebook.encode())
+    read = parser.parse("a.ipynb", notebook.encode())
     assert (read.title, read.content, read.file_type) == ("Analysis", "# Analysis\n", "notebook")
 
 
@@ -239,10 +239,10 @@ def mail(**contents: str) -> EmailMessage:
     return message
 
 
-def test_a_mail_is_its_headers_and_body_and_names_its_attachments(readers: Readers) -> None:
+def test_a_mail_is_its_headers_and_body_and_names_its_attachments(parser: DocumentParser) -> None:
     message = mail(plain="Das Schiff ist spät.\n", html="<p>not this</p>")
     message.add_attachment(b"\x00\x01", maintype="application", subtype="zip", filename="fotos.zip")
-    read = readers.read("a.eml", bytes(message))
+    read = parser.parse("a.eml", bytes(message))
     assert read.title == "Grüße aus dem Hafen"
     assert read.content == (
         "# Grüße aus dem Hafen\nFrom: Ana Müller <ana@example.org>\nDate: Tue, 03 Mar 2026 10:00:00 +0100\n"
@@ -251,29 +251,29 @@ def test_a_mail_is_its_headers_and_body_and_names_its_attachments(readers: Reade
     assert read.metadata["attachments"] == ["fotos.zip"]
 
 
-def test_a_mail_with_html_alone_is_markdown(readers: Readers) -> None:
-    content = readers.read("a.eml", bytes(mail(html="<h2>Spät</h2><p>Das <b>Schiff</b></p>"))).content
+def test_a_mail_with_html_alone_is_markdown(parser: DocumentParser) -> None:
+    content = parser.parse("a.eml", bytes(mail(html="<h2>Spät</h2><p>Das <b>Schiff</b></p>"))).content
     assert "## Spät\n\nDas **Schiff**" in content
 
 
 @pytest.mark.parametrize(
     "data", [b"no headers at all", b"Subject: =?utf-8?q?=FF?=\nFrom: @@<>,;\nDate: never\n\nwords"]
 )
-def test_a_malformed_mail_is_still_read(readers: Readers, data: bytes) -> None:
-    assert readers.read("a.eml", data).content.strip()
+def test_a_malformed_mail_is_still_read(parser: DocumentParser, data: bytes) -> None:
+    assert parser.parse("a.eml", data).content.strip()
 
 
 def test_a_file_over_the_limit_is_refused_before_anything_is_done() -> None:
-    with Readers(max_bytes=1000) as readers, pytest.raises(DocumentError, match="exclude it or raise the limit"):
-        readers.read("a.txt", b"x" * 1001)
+    with DocumentParser(max_bytes=1000) as parser, pytest.raises(DocumentError, match="exclude it or raise the limit"):
+        parser.parse("a.txt", b"x" * 1001)
 
 
-def test_the_same_bytes_give_the_same_text_in_every_process(readers: Readers) -> None:
+def test_the_same_bytes_give_the_same_text_in_every_process(parser: DocumentParser) -> None:
     for path in FILES.iterdir():
         if path.name != "locked.pdf":
             data = path.read_bytes()
-            with Readers() as others:
-                assert others.read(path.name, data) == readers.read(path.name, data)
+            with DocumentParser() as other:
+                assert other.parse(path.name, data) == parser.parse(path.name, data)
 
 
 def test_what_would_read_a_file_has_a_fingerprint_that_costs_no_import() -> None:
@@ -281,10 +281,10 @@ def test_what_would_read_a_file_has_a_fingerprint_that_costs_no_import() -> None
     assert re.fullmatch(r"pdf-\d+\+xberg-\d+\.\d+.*", reader_version("folder/a.PDF"))
     script = """
 import sys
-from rag_assets.documents.parsing.parser import Readers, reader_version
+from rag_assets.documents.parsing.parser import DocumentParser, reader_version
 reader_version("a.pdf")
-with Readers() as readers:
-    readers.read("a.md", b"# words")
+with DocumentParser() as parser:
+    parser.parse("a.md", b"# words")
 print(sorted({"xberg", "chardetng_py", "dagster", "torch", "numpy", "html.parser"} & set(sys.modules)))
 """
     assert subprocess.check_output([sys.executable, "-c", script], text=True) == "[]\n"

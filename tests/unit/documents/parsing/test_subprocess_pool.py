@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from rag_assets.documents.parsing.parser import Readers
+from rag_assets.documents.parsing.parser import DocumentParser
 from rag_assets.errors import DocumentError, UsageError
 from tests.support.paths import ROOT
 
@@ -23,13 +23,13 @@ WORKER = "tests.support.misbehaving_worker"
 
 
 @pytest.fixture(scope="module")
-def readers() -> Iterator[Readers]:
-    with Readers(timeout_s=30, memory_mb=300, _worker_module=WORKER) as readers:
-        yield readers
+def parser() -> Iterator[DocumentParser]:
+    with DocumentParser(timeout_s=30, memory_mb=300, _worker_module=WORKER) as parser:
+        yield parser
 
 
-def ask(readers: Readers, what: str) -> str:
-    return readers.read("x.pdf", b"%PDF-" + what.encode()).content
+def ask(parser: DocumentParser, what: str) -> str:
+    return parser.parse("x.pdf", b"%PDF-" + what.encode()).content
 
 
 def children() -> set[int]:
@@ -46,17 +46,17 @@ def children() -> set[int]:
 
 @pytest.mark.parametrize("how", ["hang", "hang in native code"])
 def test_a_parser_that_does_not_finish_is_stopped_and_the_next_document_is_read(how: str) -> None:
-    with Readers(timeout_s=1, _worker_module=WORKER) as readers:
+    with DocumentParser(timeout_s=1, _worker_module=WORKER) as parser:
         with pytest.raises(DocumentError, match="the parser did not finish within 1 s"):
-            ask(readers, how)
-        assert "fine" in ask(readers, "fine")
+            ask(parser, how)
+        assert "fine" in ask(parser, "fine")
 
 
 @pytest.mark.parametrize("how", ["eat memory slowly", "eat memory at once"])
-def test_a_parser_that_eats_memory_is_stopped_and_the_next_document_is_read(readers: Readers, how: str) -> None:
+def test_a_parser_that_eats_memory_is_stopped_and_the_next_document_is_read(parser: DocumentParser, how: str) -> None:
     with pytest.raises(DocumentError, match="the parser used more than 300 MB"):
-        ask(readers, how)
-    assert "fine" in ask(readers, "fine")
+        ask(parser, how)
+    assert "fine" in ask(parser, "fine")
 
 
 @pytest.mark.parametrize(
@@ -71,65 +71,65 @@ def test_a_parser_that_eats_memory_is_stopped_and_the_next_document_is_read(read
         ("fail", "the parser failed: KeyError: 'xref'"),
     ],
 )
-def test_a_parser_that_breaks_takes_down_one_document(readers: Readers, how: str, reason: str) -> None:
+def test_a_parser_that_breaks_takes_down_one_document(parser: DocumentParser, how: str, reason: str) -> None:
     with pytest.raises(DocumentError, match=reason):
-        ask(readers, how)
-    assert "fine" in ask(readers, "fine")
+        ask(parser, how)
+    assert "fine" in ask(parser, "fine")
 
 
-def test_noise_of_a_parser_on_stdout_does_not_reach_the_protocol(readers: Readers) -> None:
-    assert ask(readers, "chatter") == "read '' from stdin"
+def test_noise_of_a_parser_on_stdout_does_not_reach_the_protocol(parser: DocumentParser) -> None:
+    assert ask(parser, "chatter") == "read '' from stdin"
 
 
-def test_what_a_parser_returns_is_cleaned_before_anyone_counts_in_it(readers: Readers) -> None:
-    read = readers.read("x.pdf", b"%PDF-dirty")
+def test_what_a_parser_returns_is_cleaned_before_anyone_counts_in_it(parser: DocumentParser) -> None:
+    read = parser.parse("x.pdf", b"%PDF-dirty")
     assert (read.title, read.content) == ("a title of two lines", "one\ntwo")
     assert read.metadata == {"nan": None, "who": "{1, 2}"}
 
 
-def test_one_child_serves_many_documents(readers: Readers) -> None:
-    assert ask(readers, "one").split(":")[0] == ask(readers, "two").split(":")[0]
+def test_one_child_serves_many_documents(parser: DocumentParser) -> None:
+    assert ask(parser, "one").split(":")[0] == ask(parser, "two").split(":")[0]
 
 
 def test_the_child_loads_neither_torch_nor_dagster_nor_what_the_document_does_not_need(
-    readers: Readers,
+    parser: DocumentParser,
 ) -> None:
-    modules = set(ask(readers, "modules").split())
+    modules = set(ask(parser, "modules").split())
     assert "rag_assets.documents.parsing.subprocess_worker" in modules or "tests.support.misbehaving_worker" in modules
     assert not modules & {"torch", "dagster", "numpy", "xberg", "pydantic", "sqlalchemy"}
 
 
 def test_the_child_inherits_no_socket() -> None:
-    with socket.socket() as ours, Readers(_worker_module=WORKER) as readers:
+    with socket.socket() as ours, DocumentParser(_worker_module=WORKER) as parser:
         os.set_inheritable(ours.fileno(), True)
-        assert ask(readers, "sockets") == ""
+        assert ask(parser, "sockets") == ""
 
 
 def test_a_text_longer_than_the_limit_is_refused() -> None:
     with (
-        Readers(max_bytes=1_000_000, _worker_module=WORKER) as readers,
+        DocumentParser(max_bytes=1_000_000, _worker_module=WORKER) as parser,
         pytest.raises(DocumentError, match="longer"),
     ):
-        ask(readers, "huge")
+        ask(parser, "huge")
 
 
 def test_no_child_is_started_for_plain_text() -> None:
-    with Readers(_worker_module="no.such.module") as readers:
-        assert readers.read("a.md", b"# Title\n").title == "Title"
+    with DocumentParser(_worker_module="no.such.module") as parser:
+        assert parser.parse("a.md", b"# Title\n").title == "Title"
 
 
 def test_a_worker_that_cannot_start_is_a_reason_with_its_last_words() -> None:
     with (
-        Readers(_worker_module="no.such.module") as readers,
+        DocumentParser(_worker_module="no.such.module") as parser,
         pytest.raises(DocumentError, match="No module named"),
     ):
-        ask(readers, "fine")
+        ask(parser, "fine")
 
 
 def test_threads_share_the_workers_and_get_their_own_answers() -> None:
     before = children()
-    with Readers(workers=2, _worker_module=WORKER) as readers, ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda number: ask(readers, f"document {number}"), range(200)))
+    with DocumentParser(workers=2, _worker_module=WORKER) as parser, ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda number: ask(parser, f"document {number}"), range(200)))
         assert len(children() - before) <= 2
     assert [answer.split("-")[1] for answer in answers] == [f"document {number}" for number in range(200)]
     assert len({answer.split(":")[0] for answer in answers}) <= 2
@@ -137,31 +137,31 @@ def test_threads_share_the_workers_and_get_their_own_answers() -> None:
 
 def test_closing_stops_the_children_even_in_the_middle_of_a_document() -> None:
     before = children()
-    readers = Readers(_worker_module=WORKER)
+    parser = DocumentParser(_worker_module=WORKER)
     reasons: list[str] = []
 
     def hang() -> None:
         with pytest.raises(DocumentError) as caught:
-            ask(readers, "hang")
+            ask(parser, "hang")
         reasons.append(str(caught.value))
 
     thread = threading.Thread(target=hang)
     thread.start()
     while not children() - before:
         time.sleep(0.01)
-    readers.close()
+    parser.close()
     thread.join(5)
     assert reasons == ["the parser was closed while this document was being parsed"]
     assert children() == before
     with pytest.raises(UsageError, match="closed"):
-        ask(readers, "fine")
+        ask(parser, "fine")
 
 
 def test_a_thread_that_read_a_document_and_ended_leaves_the_child_alive() -> None:
-    with Readers(_worker_module=WORKER) as readers:
+    with DocumentParser(_worker_module=WORKER) as parser:
         answers: list[str] = []
         for _ in range(2):
-            thread = threading.Thread(target=lambda: answers.append(ask(readers, "fine")))
+            thread = threading.Thread(target=lambda: answers.append(ask(parser, "fine")))
             thread.start()
             thread.join()
         assert answers[0] == answers[1]
@@ -174,9 +174,9 @@ def test_the_child_dies_with_a_killed_parent(how: str) -> None:
         import sys, threading, time
         sys.path.insert(0, {str(ROOT)!r})
         from pathlib import Path
-        from rag_assets.documents.parsing.parser import Readers
-        readers = Readers(_worker_module={WORKER!r})
-        threading.Thread(target=lambda: readers.read("x.pdf", b"%PDF-{how}"), daemon=True).start()
+        from rag_assets.documents.parsing.parser import DocumentParser
+        parser = DocumentParser(_worker_module={WORKER!r})
+        threading.Thread(target=lambda: parser.parse("x.pdf", b"%PDF-{how}"), daemon=True).start()
         child = ""
         while not child:
             time.sleep(0.01)
