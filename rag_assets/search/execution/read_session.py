@@ -93,7 +93,7 @@ class ReadSession:
     def attempt_in_background(self, work: Callable[[Connection], None], on_end: Callable[[], None]) -> None:
         """Same as `attempt`, in the background; calls `on_end` when it finishes, whatever the outcome.
 
-        The connection is taken before this returns, so that whoever closes the engine next sees it in use.
+        The connection is taken before this returns, so that closing the engine next finds it in use.
         """
         with ExitStack() as stack, suppress(ServiceError, DBAPIError):
             stack.callback(on_end)
