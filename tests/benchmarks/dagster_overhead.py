@@ -52,7 +52,7 @@ import sys, time
 from rag_assets.cli.runtime.installation import enter, instance
 from rag_assets.cli.runtime.run_job import run_job
 import rag_assets.definitions, rag_assets.pipeline.refresh
-from rag_assets.db.connections.engines import shared_engine
+from rag_assets.db.database import shared_engine
 shared_engine(enter())
 instance()
 started = time.perf_counter()

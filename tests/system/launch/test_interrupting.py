@@ -26,7 +26,7 @@ import sys
 from rag_assets.cli import main
 from rag_assets.cli.runtime.installation import enter
 from rag_assets.cli.runtime.run_job import run_job
-from rag_assets.db.connections.engines import shared_engine
+from rag_assets.db.database import shared_engine
 shared_engine(enter())
 def two(**_) -> None:
     for name in ("small", "zoo"):
