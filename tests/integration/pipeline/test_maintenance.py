@@ -1,14 +1,14 @@
 """What maintenance removes, builds anew, vacuums and warms, and what it leaves alone."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
 from rag_assets.db.index import state
 from rag_assets.db.schema.vacuum import MIN_DEAD_ROWS, tables_to_vacuum, vacuum_tables
-from rag_assets.db.spaces.text_kinds import Kind
+from rag_assets.db.spaces.text_kinds import BUILT_IN_KINDS
 from rag_assets.pipeline.maintenance import run_maintenance
 from rag_assets.pipeline.target.wanted_space import target_space
 from rag_assets.repositories import SyncMemories, SyncSessions, SyncUsers
@@ -23,7 +23,7 @@ INDEX = "rag.ix_embeddings_1_hnsw"
 
 def run(engine: Engine) -> dict[str, Any]:
     settings = load_settings()
-    return run_maintenance(engine, settings, {kind: target_space(settings, kind) for kind in get_args(Kind)})
+    return run_maintenance(engine, settings, {kind: target_space(settings, kind) for kind in BUILT_IN_KINDS})
 
 
 def index_oid(engine: Engine) -> int:

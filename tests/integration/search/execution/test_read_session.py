@@ -212,7 +212,7 @@ def test_a_refused_connection_is_a_service_error(built: Engine) -> None:
     nowhere = make_engine(URL.create("postgresql+psycopg", "u", host="127.0.0.1", port=1, database="d"),
                           options=EngineOptions(retry_s=0.2))  # fmt: skip
     for way in WAYS:
-        with pytest.raises(ServiceError, match=r"the database does not answer: .*ask again when it is back"):
+        with pytest.raises(ServiceError, match=r"the database does not answer: .*repeat the request when it is back"):
             way(retriever_of(nowhere))
     # A search's own timeout ends its retries earlier.
     patient = make_engine(nowhere.url, options=EngineOptions(retry_s=300))
