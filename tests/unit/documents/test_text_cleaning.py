@@ -19,7 +19,7 @@ from rag_assets.documents.text import clean, clean_title, clean_value
         ),
     ],
 )
-def test_what_postgres_refuses_goes_and_the_rest_stays(dirty: str, expected: str) -> None:
+def test_clean_removes_only_what_postgres_refuses(dirty: str, expected: str) -> None:
     assert clean(dirty) == expected
 
 
@@ -43,11 +43,11 @@ def test_clean_text_can_always_be_encoded() -> None:
         ("y " * 10_000_000, ("y " * 250).rstrip()),
     ],
 )
-def test_a_title_is_one_short_line_or_none(title: str | None, expected: str | None) -> None:
+def test_clean_title_returns_one_short_line_or_none(title: str | None, expected: str | None) -> None:
     assert clean_title(title) == expected
 
 
-def test_metadata_becomes_small_and_fit_for_jsonb() -> None:
+def test_clean_value_returns_small_valid_jsonb() -> None:
     endless: list[object] = []
     endless.append(endless)
     cleaned = clean_value({"a\x00": float("inf"), "b": {1: "x\ud800"}, "c": "y" * 9999, "d": (1, True), "e": endless})

@@ -7,7 +7,7 @@ import pytest
 from rag_assets.documents.text import content_hash, fingerprint
 
 
-def test_the_hash_is_the_sha256_of_the_utf8() -> None:
+def test_content_hash_is_the_sha256_of_the_utf8_bytes() -> None:
     assert content_hash("naïve 🙂") == hashlib.sha256("naïve 🙂".encode()).digest()
     assert len(content_hash("")) == 32
 
@@ -16,7 +16,7 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_keys() -> None:
     assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
 
 
-def test_a_fingerprint_tells_apart_what_differs() -> None:
+def test_different_values_have_different_fingerprints() -> None:
     values = [fingerprint(*parts) for parts in [(), (None,), (1,), ("1",), (1, 2), ([1, 2],), ("12",), (True,)]]
     assert len(set(values)) == len(values)
 
@@ -28,6 +28,6 @@ def test_a_fingerprint_is_the_same_in_another_process() -> None:
 
 
 @pytest.mark.parametrize("unstable", [object(), {1, 2}, float("nan")])
-def test_what_has_no_stable_form_is_refused(unstable: object) -> None:
+def test_values_without_a_stable_representation_are_refused(unstable: object) -> None:
     with pytest.raises((TypeError, ValueError)):
         fingerprint(unstable)

@@ -17,14 +17,14 @@ KOREAN = "이것은 간단한 한국어 텍스트입니다. 올바르게 감지�
 
 @pytest.mark.parametrize("text", [GERMAN, RUSSIAN, JAPANESE, CHINESE, "emoji 🚢\n"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "utf-16-le", "utf-16-be", "utf-32-be"])
-def test_unicode_is_read_with_and_without_a_mark(text: str, encoding: str) -> None:
+def test_unicode_is_decoded_with_and_without_a_byte_order_mark(text: str, encoding: str) -> None:
     assert decode(text.encode(encoding)) == text
 
 
-@pytest.mark.parametrize("mark_and_encoding", [(codecs.BOM_UTF16_BE, "utf-16-be"), (codecs.BOM_UTF32_BE, "utf-32-be")])
-def test_a_big_endian_mark_is_honoured(mark_and_encoding: tuple[bytes, str]) -> None:
-    mark, encoding = mark_and_encoding
-    assert decode(mark + GREEK.encode(encoding)) == GREEK
+@pytest.mark.parametrize("bom_and_encoding", [(codecs.BOM_UTF16_BE, "utf-16-be"), (codecs.BOM_UTF32_BE, "utf-32-be")])
+def test_a_big_endian_byte_order_mark_selects_the_encoding(bom_and_encoding: tuple[bytes, str]) -> None:
+    bom, encoding = bom_and_encoding
+    assert decode(bom + GREEK.encode(encoding)) == GREEK
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def test_a_big_endian_mark_is_honoured(mark_and_encoding: tuple[bytes, str]) -> 
         (KOREAN, "euc-kr"),
     ],
 )
-def test_a_legacy_encoding_is_recognised_by_its_letters(text: str, encoding: str) -> None:
+def test_legacy_encodings_are_detected(text: str, encoding: str) -> None:
     assert decode(text.encode(encoding)) == text
 
 
-def test_accents_far_down_in_a_long_ascii_text_are_read() -> None:
+def test_non_ascii_at_the_end_of_a_long_ascii_text_is_decoded() -> None:
     text = "plain words\n" * 50_000 + GERMAN
     assert decode(text.encode("latin-1")) == text
 
@@ -60,7 +60,7 @@ def test_one_damaged_byte_does_not_turn_utf8_into_another_encoding() -> None:
     assert decode(("あ" * 1000).encode()[:-1]).startswith("あ" * 999)
 
 
-def test_stray_nuls_do_not_make_a_text_binary() -> None:
+def test_text_with_stray_nul_bytes_is_not_binary() -> None:
     assert decode(b"hello\x00world\nbye\x00") == "hello\x00world\nbye\x00"
     assert decode(b"a\x00b") == "a\x00b"
 
@@ -70,7 +70,7 @@ def test_stray_nuls_do_not_make_a_text_binary() -> None:
     [os.urandom(20_000), bytes(range(256)) * 40, b"\x00" * 1000, b"\x01\x02\x03\x04\x05\x00\x00\xff" * 100],
 )
 def test_binary_data_is_refused(data: bytes) -> None:
-    # Random bytes may begin like a byte order mark.
+    # Without the prefix, random bytes could start with a byte order mark.
     with pytest.raises(DocumentError, match="binary"):
         decode(b"\x80" + data)
 
@@ -87,15 +87,15 @@ def test_binary_data_is_refused(data: bytes) -> None:
         (b"no declaration", "html", None),
     ],
 )
-def test_the_encoding_that_a_file_declares(data: bytes, kind: str, encoding: str | None) -> None:
+def test_declared_encoding_is_found(data: bytes, kind: str, encoding: str | None) -> None:
     assert declared_encoding(data, kind) == encoding
 
 
-def test_a_declared_encoding_wins_over_a_guess_but_not_over_valid_utf8() -> None:
+def test_a_declared_encoding_overrides_detection_but_not_valid_utf8() -> None:
     assert decode("Příliš".encode("iso8859-2"), "iso-8859-2") == "Příliš"
     assert decode("Příliš".encode(), "iso-8859-2") == "Příliš"
 
 
 @pytest.mark.parametrize("declared", ["no-such-charset", "hex", "zlib", "idna", "utf-8", "x" * 40, "\x00"])
-def test_a_wrong_or_dangerous_declaration_is_ignored(declared: str) -> None:
+def test_an_invalid_or_unsafe_declaration_is_ignored(declared: str) -> None:
     assert decode(GERMAN.encode("latin-1"), declared) == GERMAN

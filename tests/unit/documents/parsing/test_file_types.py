@@ -29,20 +29,20 @@ from tests.support.paths import FILES
         ("", "unknown"),
     ],
 )
-def test_the_name_tells_the_type(file_path: str, expected: str) -> None:
+def test_file_type_is_derived_from_the_name(file_path: str, expected: str) -> None:
     assert file_type(file_path) == expected
 
 
 @pytest.mark.parametrize(
     "name", ["harbour.pdf", "harbour.docx", "harbour.pptx", "harbour.epub", "harbour.rtf", "book.xls"]
 )
-def test_the_content_tells_the_type_whatever_the_name(name: str) -> None:
+def test_binary_formats_are_detected_from_the_content(name: str) -> None:
     assert detect_type((FILES / name).read_bytes(), "unknown") == (name.split(".")[1], None)
 
 
-def test_text_says_nothing() -> None:
+def test_plain_text_has_no_detected_type() -> None:
     assert detect_type(b"just words that mention %PDF-1.4 and PK\x03\x04", "text") == (None, None)
 
 
-def test_an_executable_is_named_for_what_it_is() -> None:
+def test_an_executable_is_reported_as_one() -> None:
     assert detect_type(Path("/proc/self/exe").read_bytes()[:4096], "text") == (None, "an executable (ELF)")

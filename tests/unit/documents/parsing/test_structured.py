@@ -5,24 +5,24 @@ import pytest
 from rag_assets.documents.parsing.structured import read_csv, read_json, read_jsonl, read_notebook
 
 
-def test_each_row_of_a_csv_names_its_columns() -> None:
+def test_csv_rows_become_lines_of_named_values() -> None:
     content, metadata = read_csv('name,quantity,note\napple,3,\n"pear, green",5,"two\nlines"\n')
     assert content == "name: apple; quantity: 3\nname: pear, green; quantity: 5; note: two lines\n"
     assert metadata == {"columns": ["name", "quantity", "note"], "row_count": 2}
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_the_delimiter_is_found(delimiter: str) -> None:
+def test_the_delimiter_is_detected(delimiter: str) -> None:
     content, _ = read_csv(delimiter.join("abc") + "\n" + delimiter.join("xyz") + "\n")
     assert content == "a: x; b: y; c: z\n"
 
 
 @pytest.mark.parametrize("text", ["1,2,3\n4,5,6\n", "only one column\nvalue\n", "a,b\n", ",\n,\n", "a,a\n1,2\n", ""])
-def test_a_csv_without_a_header_or_rows_is_kept_as_it_stands(text: str) -> None:
+def test_a_csv_without_a_header_or_rows_is_unchanged(text: str) -> None:
     assert read_csv(text)[0] == text
 
 
-def test_rows_that_are_longer_or_shorter_than_the_header_lose_nothing() -> None:
+def test_rows_longer_or_shorter_than_the_header_keep_all_values() -> None:
     assert read_csv("a,b\n1,2,extra\n3\n")[0] == "a: 1; b: 2; extra\na: 3\n"
 
 
@@ -30,7 +30,7 @@ def test_a_field_of_a_million_characters_is_read() -> None:
     assert len(read_csv("a,b\n" + "x" * 1_000_000 + ",y\n")[0]) > 1_000_000
 
 
-def test_json_becomes_an_outline_whose_words_can_be_searched() -> None:
+def test_json_becomes_an_indented_outline_of_decoded_text() -> None:
     text = json.dumps(
         {"title": "Grüße", "tags": ["a", "b"], "parts": [{"body": "one\ntwo"}, {}], "n": None, "ok": True}
     )
@@ -40,23 +40,23 @@ def test_json_becomes_an_outline_whose_words_can_be_searched() -> None:
 
 
 @pytest.mark.parametrize("text", ["{broken", "[" * 100_000 + "]" * 100_000, "[1e999999999,", "9" * 5000])
-def test_json_that_cannot_be_parsed_is_kept_as_it_stands(text: str) -> None:
+def test_json_that_cannot_be_parsed_is_unchanged(text: str) -> None:
     assert read_json(text) == (text, {"parsed": False})
 
 
-def test_deep_json_that_can_be_parsed_is_outlined_without_endless_indents() -> None:
+def test_the_outline_of_deep_json_limits_its_indentation() -> None:
     content, _ = read_json('{"a":' * 500 + '"end"' + "}" * 500)
     assert "a: end" in content
     assert len(content) < 500 * 30
 
 
-def test_records_of_jsonl_are_apart_and_a_broken_one_is_kept() -> None:
+def test_jsonl_records_are_separated_and_invalid_lines_kept() -> None:
     content, metadata = read_jsonl('{"a": 1}\n\n{"a": 2, "b": "x"}\n{broken\n')
     assert content == "a: 1\n\na: 2\nb: x\n\n{broken\n"
     assert metadata == {"record_count": 3, "broken_records": 1}
 
 
-def test_a_notebook_gives_its_text_its_code_and_its_printed_output() -> None:
+def test_a_notebook_becomes_its_text_code_and_text_output() -> None:
     notebook = {
         "metadata": {"kernelspec": {"language": "julia"}},
         "cells": [
@@ -80,5 +80,5 @@ def test_a_notebook_gives_its_text_its_code_and_its_printed_output() -> None:
 
 
 @pytest.mark.parametrize("text", ['{"cells": 3}', '{"cells": [3]}', "[]", '{"a": "b"}', "{broken", "null"])
-def test_what_is_no_notebook_is_read_as_json(text: str) -> None:
+def test_json_that_is_not_a_notebook_is_read_as_json(text: str) -> None:
     assert read_notebook(text)[1] == {"parsed": False}

@@ -1,4 +1,4 @@
-"""Parsers that hang, eat memory, crash or talk, in real child processes."""
+"""Parsers that hang, use too much memory, crash or print, in real child processes."""
 
 import os
 import signal
@@ -28,14 +28,14 @@ def parser() -> Iterator[DocumentParser]:
         yield parser
 
 
-def ask(parser: DocumentParser, what: str) -> str:
-    return parser.parse("x.pdf", b"%PDF-" + what.encode()).content
+def parse_command(parser: DocumentParser, command: str) -> str:
+    return parser.parse("x.pdf", b"%PDF-" + command.encode()).content
 
 
 def children() -> set[int]:
     found = set()
     for thread in Path("/proc/self/task").iterdir():
-        # A thread, or a child, may end between being listed and being looked at.
+        # A thread or a child may end after it was listed.
         with suppress(FileNotFoundError, ProcessLookupError):
             for pid in (thread / "children").read_text().split():
                 with suppress(FileNotFoundError, ProcessLookupError):
@@ -44,23 +44,25 @@ def children() -> set[int]:
     return found
 
 
-@pytest.mark.parametrize("how", ["hang", "hang in native code"])
-def test_a_parser_that_does_not_finish_is_stopped_and_the_next_document_is_read(how: str) -> None:
+@pytest.mark.parametrize("behaviour", ["hang", "hang in native code"])
+def test_a_parser_over_the_time_limit_is_killed_and_the_next_document_parsed(behaviour: str) -> None:
     with DocumentParser(timeout_s=1, _worker_module=WORKER) as parser:
         with pytest.raises(DocumentError, match="the parser did not finish within 1 s"):
-            ask(parser, how)
-        assert "fine" in ask(parser, "fine")
+            parse_command(parser, behaviour)
+        assert "fine" in parse_command(parser, "fine")
 
 
-@pytest.mark.parametrize("how", ["eat memory slowly", "eat memory at once"])
-def test_a_parser_that_eats_memory_is_stopped_and_the_next_document_is_read(parser: DocumentParser, how: str) -> None:
+@pytest.mark.parametrize("behaviour", ["eat memory slowly", "eat memory at once"])
+def test_a_parser_over_the_memory_limit_is_killed_and_the_next_document_parsed(
+    parser: DocumentParser, behaviour: str
+) -> None:
     with pytest.raises(DocumentError, match="the parser used more than 300 MB"):
-        ask(parser, how)
-    assert "fine" in ask(parser, "fine")
+        parse_command(parser, behaviour)
+    assert "fine" in parse_command(parser, "fine")
 
 
 @pytest.mark.parametrize(
-    ("how", "reason"),
+    ("behaviour", "reason"),
     [
         ("die", r"the parser died of signal 11 \(SIGSEGV\)"),
         ("abort", r"the parser died of signal 6 \(SIGABRT\)"),
@@ -71,30 +73,30 @@ def test_a_parser_that_eats_memory_is_stopped_and_the_next_document_is_read(pars
         ("fail", "the parser failed: KeyError: 'xref'"),
     ],
 )
-def test_a_parser_that_breaks_takes_down_one_document(parser: DocumentParser, how: str, reason: str) -> None:
+def test_a_crash_of_the_parser_fails_one_document(parser: DocumentParser, behaviour: str, reason: str) -> None:
     with pytest.raises(DocumentError, match=reason):
-        ask(parser, how)
-    assert "fine" in ask(parser, "fine")
+        parse_command(parser, behaviour)
+    assert "fine" in parse_command(parser, "fine")
 
 
-def test_noise_of_a_parser_on_stdout_does_not_reach_the_protocol(parser: DocumentParser) -> None:
-    assert ask(parser, "chatter") == "read '' from stdin"
+def test_output_of_a_parser_on_stdout_does_not_corrupt_the_protocol(parser: DocumentParser) -> None:
+    assert parse_command(parser, "chatter") == "read '' from stdin"
 
 
-def test_what_a_parser_returns_is_cleaned_before_anyone_counts_in_it(parser: DocumentParser) -> None:
+def test_the_result_of_a_parser_is_cleaned(parser: DocumentParser) -> None:
     read = parser.parse("x.pdf", b"%PDF-dirty")
     assert (read.title, read.content) == ("a title of two lines", "one\ntwo")
     assert read.metadata == {"nan": None, "who": "{1, 2}"}
 
 
 def test_one_child_serves_many_documents(parser: DocumentParser) -> None:
-    assert ask(parser, "one").split(":")[0] == ask(parser, "two").split(":")[0]
+    assert parse_command(parser, "one").split(":")[0] == parse_command(parser, "two").split(":")[0]
 
 
-def test_the_child_loads_neither_torch_nor_dagster_nor_what_the_document_does_not_need(
+def test_the_child_imports_only_what_the_document_needs(
     parser: DocumentParser,
 ) -> None:
-    modules = set(ask(parser, "modules").split())
+    modules = set(parse_command(parser, "modules").split())
     assert "rag_assets.documents.parsing.subprocess_worker" in modules or "tests.support.misbehaving_worker" in modules
     assert not modules & {"torch", "dagster", "numpy", "xberg", "pydantic", "sqlalchemy"}
 
@@ -102,7 +104,7 @@ def test_the_child_loads_neither_torch_nor_dagster_nor_what_the_document_does_no
 def test_the_child_inherits_no_socket() -> None:
     with socket.socket() as ours, DocumentParser(_worker_module=WORKER) as parser:
         os.set_inheritable(ours.fileno(), True)
-        assert ask(parser, "sockets") == ""
+        assert parse_command(parser, "sockets") == ""
 
 
 def test_a_text_longer_than_the_limit_is_refused() -> None:
@@ -110,7 +112,7 @@ def test_a_text_longer_than_the_limit_is_refused() -> None:
         DocumentParser(max_bytes=1_000_000, _worker_module=WORKER) as parser,
         pytest.raises(DocumentError, match="longer"),
     ):
-        ask(parser, "huge")
+        parse_command(parser, "huge")
 
 
 def test_no_child_is_started_for_plain_text() -> None:
@@ -118,31 +120,31 @@ def test_no_child_is_started_for_plain_text() -> None:
         assert parser.parse("a.md", b"# Title\n").title == "Title"
 
 
-def test_a_worker_that_cannot_start_is_a_reason_with_its_last_words() -> None:
+def test_the_error_of_a_worker_that_cannot_start_has_its_output() -> None:
     with (
         DocumentParser(_worker_module="no.such.module") as parser,
         pytest.raises(DocumentError, match="No module named"),
     ):
-        ask(parser, "fine")
+        parse_command(parser, "fine")
 
 
-def test_threads_share_the_workers_and_get_their_own_answers() -> None:
+def test_threads_share_the_workers_and_get_their_own_results() -> None:
     before = children()
     with DocumentParser(workers=2, _worker_module=WORKER) as parser, ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda number: ask(parser, f"document {number}"), range(200)))
+        answers = list(threads.map(lambda number: parse_command(parser, f"document {number}"), range(200)))
         assert len(children() - before) <= 2
     assert [answer.split("-")[1] for answer in answers] == [f"document {number}" for number in range(200)]
     assert len({answer.split(":")[0] for answer in answers}) <= 2
 
 
-def test_closing_stops_the_children_even_in_the_middle_of_a_document() -> None:
+def test_closing_stops_a_child_that_is_parsing() -> None:
     before = children()
     parser = DocumentParser(_worker_module=WORKER)
     reasons: list[str] = []
 
     def hang() -> None:
         with pytest.raises(DocumentError) as caught:
-            ask(parser, "hang")
+            parse_command(parser, "hang")
         reasons.append(str(caught.value))
 
     thread = threading.Thread(target=hang)
@@ -154,29 +156,29 @@ def test_closing_stops_the_children_even_in_the_middle_of_a_document() -> None:
     assert reasons == ["the parser was closed while this document was being parsed"]
     assert children() == before
     with pytest.raises(UsageError, match="closed"):
-        ask(parser, "fine")
+        parse_command(parser, "fine")
 
 
-def test_a_thread_that_read_a_document_and_ended_leaves_the_child_alive() -> None:
+def test_the_child_outlives_the_thread_that_started_it() -> None:
     with DocumentParser(_worker_module=WORKER) as parser:
         answers: list[str] = []
         for _ in range(2):
-            thread = threading.Thread(target=lambda: answers.append(ask(parser, "fine")))
+            thread = threading.Thread(target=lambda: answers.append(parse_command(parser, "fine")))
             thread.start()
             thread.join()
         assert answers[0] == answers[1]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only an idle child notices")
-@pytest.mark.parametrize("how", ["fine", "hang", "hang in native code"])
-def test_the_child_dies_with_a_killed_parent(how: str) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="on other systems only an idle child notices")
+@pytest.mark.parametrize("behaviour", ["fine", "hang", "hang in native code"])
+def test_the_child_exits_when_its_parent_is_killed(behaviour: str) -> None:
     script = f"""
         import sys, threading, time
         sys.path.insert(0, {str(ROOT)!r})
         from pathlib import Path
         from rag_assets.documents.parsing.parser import DocumentParser
         parser = DocumentParser(_worker_module={WORKER!r})
-        threading.Thread(target=lambda: parser.parse("x.pdf", b"%PDF-{how}"), daemon=True).start()
+        threading.Thread(target=lambda: parser.parse("x.pdf", b"%PDF-{behaviour}"), daemon=True).start()
         child = ""
         while not child:
             time.sleep(0.01)
@@ -194,13 +196,13 @@ def test_the_child_dies_with_a_killed_parent(how: str) -> None:
         parent.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 5
     while is_running(child):
-        assert time.monotonic() < deadline, "the child has outlived its parent"
+        assert time.monotonic() < deadline, "the child outlived its parent"
         time.sleep(0.01)
 
 
 def is_running(pid: int) -> bool:
     try:
-        # A zombie that nobody has collected yet is dead.
+        # A zombie is dead; it only has not been waited for yet.
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False

@@ -18,7 +18,7 @@ from rag_assets.documents.parsing.title import find_title
         ("", None),
     ],
 )
-def test_the_title_of_markdown(content: str, title: str | None) -> None:
+def test_title_of_markdown(content: str, title: str | None) -> None:
     assert find_title(content, "markdown") == title
 
 
@@ -31,7 +31,7 @@ def test_the_title_of_markdown(content: str, title: str | None) -> None:
         ("plain text", None),
     ],
 )
-def test_the_title_of_restructuredtext(content: str, title: str | None) -> None:
+def test_title_of_restructuredtext(content: str, title: str | None) -> None:
     assert find_title(content, "rst") == title
 
 
@@ -40,7 +40,7 @@ def test_plain_text_and_code_have_no_title() -> None:
     assert find_title("# a line\n", "text") is None
 
 
-def test_a_hostile_text_costs_little() -> None:
+def test_pathological_text_is_searched_in_bounded_time() -> None:
     assert find_title("a\n" * 40_000, "markdown") is None
     assert find_title("```" * 20_000, "markdown") is None
     assert find_title("*" * 64_000, "rst") is None

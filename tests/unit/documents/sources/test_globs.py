@@ -22,13 +22,13 @@ FILES = [
 ]
 
 
-def taken(include: Sequence[str] = (), exclude: Sequence[str] = (), files: Sequence[str] = FILES) -> list[str]:
+def select(include: Sequence[str] = (), exclude: Sequence[str] = (), files: Sequence[str] = FILES) -> list[str]:
     selection = Selection(include, exclude)
     return [path for path in files if selection.includes_path(path)]
 
 
-def test_by_default_hidden_names_caches_and_formats_without_text_are_left_out() -> None:
-    assert taken() == [
+def test_hidden_files_caches_and_formats_without_text_are_excluded_by_default() -> None:
+    assert select() == [
         "README.md",
         "docs/guide.md",
         "docs/deep/notes.txt",
@@ -59,8 +59,8 @@ def test_by_default_hidden_names_caches_and_formats_without_text_are_left_out() 
         (["**"], ["README.md", "docs/guide.md", "docs/deep/notes.txt", "src/docs/inner.md", "src/main.py"]),
     ],
 )
-def test_include_globs_mean_what_they_mean_in_gitignore(include: list[str], wanted: list[str]) -> None:
-    assert taken(include) == wanted
+def test_include_globs_follow_gitignore(include: list[str], wanted: list[str]) -> None:
+    assert select(include) == wanted
 
 
 @pytest.mark.parametrize(
@@ -73,15 +73,15 @@ def test_include_globs_mean_what_they_mean_in_gitignore(include: list[str], want
         (["docs/**", "!docs/guide.md"], ["README.md", "docs/guide.md", "src/docs/inner.md", "src/main.py"]),
     ],
 )
-def test_exclude_globs_mean_what_they_mean_in_gitignore(exclude: list[str], wanted: list[str]) -> None:
-    assert taken(exclude=exclude) == wanted
+def test_exclude_globs_follow_gitignore(exclude: list[str], wanted: list[str]) -> None:
+    assert select(exclude=exclude) == wanted
 
 
-def test_exclude_wins_over_include() -> None:
-    assert taken(["*.md"], ["docs/"]) == ["README.md"]
+def test_exclude_overrides_include() -> None:
+    assert select(["*.md"], ["docs/"]) == ["README.md"]
 
 
-def test_a_folder_and_a_flat_listing_take_the_same_files(tmp_path: Path) -> None:
+def test_a_local_folder_selects_the_same_files(tmp_path: Path) -> None:
     for path in FILES:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
@@ -92,28 +92,28 @@ def test_a_folder_and_a_flat_listing_take_the_same_files(tmp_path: Path) -> None
         ([".git*/**"], ["*.yml"]),
     ]:
         listed = [file.path for file in open_source(tmp_path, include=include, exclude=exclude).list()]
-        assert listed == sorted(taken(include, exclude))
+        assert listed == sorted(select(include, exclude))
 
 
 def test_globs_match_names_in_either_unicode_form_and_with_newlines() -> None:
     files = ["cafe\u0301/a\nb.md", "caf\u00e9/c.md", "#1.md", "new\nline/x.md"]
-    assert taken(["caf\u00e9/"], files=files) == files[:2]
-    assert taken(["cafe\u0301/"], files=files) == files[:2]
-    assert taken(["#1.md"], files=files) == ["#1.md"]
-    assert taken(["new*/**"], files=files) == ["new\nline/x.md"]
+    assert select(["caf\u00e9/"], files=files) == files[:2]
+    assert select(["cafe\u0301/"], files=files) == files[:2]
+    assert select(["#1.md"], files=files) == ["#1.md"]
+    assert select(["new*/**"], files=files) == ["new\nline/x.md"]
 
 
 @pytest.mark.parametrize("glob", ["", "  ", "/", "!", "[z-a]", "[abc", "\\", "a\\"])
 @pytest.mark.parametrize("option", ["include", "exclude"])
-def test_a_glob_that_cannot_be_understood_is_named(tmp_path: Path, glob: str, option: str) -> None:
+def test_an_invalid_glob_is_refused(tmp_path: Path, glob: str, option: str) -> None:
     with pytest.raises(UsageError, match=r"\.gitignore"):
         open_source(tmp_path, **{option: [glob]})
 
 
-def test_a_text_instead_of_a_list_of_globs_is_refused() -> None:
+def test_a_string_instead_of_a_list_of_globs_is_refused() -> None:
     with pytest.raises(UsageError, match="must be a list"):
         Selection("*.md")
 
 
-def test_nothing_below_the_state_folder_is_ever_taken() -> None:
-    assert taken([".rag_assets/**"], files=[".rag_assets/a.md", "x/.rag_assets/b.md"]) == []
+def test_files_of_the_state_folder_are_never_selected() -> None:
+    assert select([".rag_assets/**"], files=[".rag_assets/a.md", "x/.rag_assets/b.md"]) == []

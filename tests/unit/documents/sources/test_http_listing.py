@@ -10,7 +10,7 @@ import pytest
 from rag_assets.documents.sources import SourceFile, open_source
 from rag_assets.errors import DocumentError, SourceError
 
-pytest.importorskip("aiohttp", reason="fsspec reads http(s) through aiohttp, which is the user's to install")
+pytest.importorskip("aiohttp", reason="fsspec reads http(s) through aiohttp, which users install themselves")
 
 LONG_AGO = 1_700_000_000
 
@@ -66,15 +66,15 @@ def server(tmp_path: Path) -> Iterator[str]:
         file.write_text(f"text of {name}")
         os.utime(file, (LONG_AGO, LONG_AGO))
     handler = functools.partial(Handler, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
-        thread = threading.Thread(target=served.serve_forever, args=(0.01,))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as http_server:
+        thread = threading.Thread(target=http_server.serve_forever, args=(0.01,))
         thread.start()
-        yield f"http://127.0.0.1:{served.server_port}"
-        served.shutdown()
+        yield f"http://127.0.0.1:{http_server.server_port}"
+        http_server.shutdown()
         thread.join()
 
 
-def test_a_url_of_a_file_is_one_document_with_the_servers_time_as_version(server: str) -> None:
+def test_a_file_url_is_one_document_versioned_by_last_modified(server: str) -> None:
     source = open_source(f"{server}/a.md")
     assert list(source.list()) == [SourceFile("a.md", f"{LONG_AGO}.0-12", 12)]
     assert source.read("a.md") == b"text of a.md"
@@ -84,7 +84,7 @@ def test_an_etag_is_the_version(server: str) -> None:
     assert list(open_source(f"{server}/tagged.md").list()) == [SourceFile("tagged.md", '"v1"-6', 6)]
 
 
-def test_a_file_changed_within_the_second_has_no_version_yet(server: str, tmp_path: Path) -> None:
+def test_a_file_modified_just_now_has_no_version(server: str, tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("new")
     assert next(open_source(f"{server}/a.md").list()).version == ""
 
@@ -100,30 +100,30 @@ def test_a_url_that_ends_with_a_slash_is_a_folder(server: str) -> None:
     assert all(file.version.startswith(f"{LONG_AGO}.0-") for file in files)
 
 
-def test_a_page_of_any_links_gives_only_what_is_below_it_and_ends(server: str) -> None:
+def test_only_links_below_the_listing_are_followed(server: str) -> None:
     source = open_source(f"{server}/maze/")
     assert [file.path for file in source.list()] == ["a.md"]
     assert source.read("a.md") == b"text"
 
 
-def test_a_file_of_unknown_length_is_bounded(server: str) -> None:
+def test_the_limit_applies_to_files_of_unknown_length(server: str) -> None:
     assert len(open_source(f"{server}/stream.md", max_bytes=5000).read("stream.md")) == 5000
     with pytest.raises(DocumentError, match="larger than the limit"):
         open_source(f"{server}/stream.md", max_bytes=4999).read("stream.md")
 
 
 @pytest.mark.parametrize("path", ["none.md", "none/", "broken.md", "broken/"])
-def test_an_address_that_fails_cannot_be_listed(server: str, path: str) -> None:
+def test_a_url_that_fails_cannot_be_listed(server: str, path: str) -> None:
     with pytest.raises(SourceError, match="cannot be listed"):
         list(open_source(f"{server}/{path}").list())
 
 
-def test_a_server_that_is_away_is_said_to_refuse() -> None:
+def test_the_error_for_an_unreachable_server_has_the_reason() -> None:
     with pytest.raises(SourceError, match="Connect call failed"):
         list(open_source("http://127.0.0.1:1/a.md").list())
 
 
-def test_a_document_that_went_away_fails_alone(server: str, tmp_path: Path) -> None:
+def test_a_removed_document_fails_when_read(server: str, tmp_path: Path) -> None:
     source = open_source(f"{server}/sub/")
     list(source.list())
     (tmp_path / "sub/b c.md").unlink()

@@ -32,8 +32,8 @@ def paths(folder: Path, **options: object) -> list[str]:
 
 
 @contextmanager
-def without_rights() -> Iterator[None]:
-    """As root nothing is forbidden, so be somebody else for a moment."""
+def without_root_rights() -> Iterator[None]:
+    """Run as another user where the tests run as root, who may read everything."""
     if os.geteuid() != 0:
         yield
         return
@@ -45,8 +45,8 @@ def without_rights() -> Iterator[None]:
 
 
 @pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that other users may enter, which those of pytest are not."""
+def shared_folder() -> Iterator[Path]:
+    """A folder that other users may enter; they may not enter those of pytest."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder
@@ -56,7 +56,7 @@ def open_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_lists_all_files_in_order_of_their_paths_and_reads_them(tmp_path: Path) -> None:
+def test_files_are_listed_in_order_of_their_paths_and_read(tmp_path: Path) -> None:
     write(tmp_path, "b.md", "a/c.md", "a.md", "a-b/x.md", "a/b/d.md", "Z.md")
     source = open_source(tmp_path)
     files = list(source.list())
@@ -66,7 +66,7 @@ def test_lists_all_files_in_order_of_their_paths_and_reads_them(tmp_path: Path) 
     assert files[2] == SourceFile("a.md", "1700000000500000000-4", 4)
 
 
-def test_version_changes_with_size_and_with_time(tmp_path: Path) -> None:
+def test_version_changes_with_size_and_modification_time(tmp_path: Path) -> None:
     write(tmp_path, "a.md")
     source = open_source(tmp_path)
     first = next(source.list()).version
@@ -79,7 +79,7 @@ def test_version_changes_with_size_and_with_time(tmp_path: Path) -> None:
     assert len({first, second, next(source.list()).version}) == 3
 
 
-def test_a_file_changed_in_this_tick_of_the_clock_has_no_version_yet(tmp_path: Path) -> None:
+def test_a_file_modified_just_now_has_no_version(tmp_path: Path) -> None:
     file = write(tmp_path, "a.md") / "a.md"
     now_ns = time.time_ns() // 10**9 * 10**9
     os.utime(file, ns=(now_ns, now_ns))
@@ -103,7 +103,7 @@ def test_a_file_changed_in_this_tick_of_the_clock_has_no_version_yet(tmp_path: P
         *(os.fsdecode(b"\xff.md"), "\ufffd.md", "\ufffdDCFF.md", "a\u202eb.md", "~", "$HOME", "::", "file:"),
     ],
 )
-def test_any_name_is_listed_as_text_that_can_be_stored_and_read_again(tmp_path: Path, name: str) -> None:
+def test_any_file_name_becomes_a_valid_utf8_path_that_can_be_read(tmp_path: Path, name: str) -> None:
     write(tmp_path, name, f"{name}x/{name}")
     source = open_source(tmp_path)
     files = list(source.list())
@@ -113,7 +113,7 @@ def test_any_name_is_listed_as_text_that_can_be_stored_and_read_again(tmp_path: 
         assert source.read(file.path).decode(errors="surrogateescape") in (name, f"{name}x/{name}")
 
 
-def test_different_names_never_become_one_path(tmp_path: Path) -> None:
+def test_different_file_names_have_different_paths(tmp_path: Path) -> None:
     names = [
         "\udcff.md",
         "\ufffd.md",
@@ -129,7 +129,7 @@ def test_different_names_never_become_one_path(tmp_path: Path) -> None:
     assert sorted(texts.values()) == sorted(os.fsencode(name) for name in names)
 
 
-def test_a_folder_with_a_name_that_is_not_utf8_can_be_stored_and_opened_again(tmp_path: Path) -> None:
+def test_a_folder_name_that_is_not_utf8_becomes_a_valid_uri(tmp_path: Path) -> None:
     write(tmp_path, "\udcfe/a.md")
     uri = open_source(tmp_path / "\udcfe").uri
     uri.encode()
@@ -155,7 +155,7 @@ def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path: Path
         source.read("eats-itself.md")
 
 
-def test_a_link_to_nothing_is_listed_and_says_so_when_read(tmp_path: Path) -> None:
+def test_a_broken_link_is_listed_and_fails_when_read(tmp_path: Path) -> None:
     (tmp_path / "away.md").symlink_to("/nowhere/at/all.md")
     source = open_source(tmp_path)
     assert list(source.list()) == [SourceFile("away.md", "", None)]
@@ -163,7 +163,7 @@ def test_a_link_to_nothing_is_listed_and_says_so_when_read(tmp_path: Path) -> No
         source.read("away.md")
 
 
-def test_pipes_sockets_and_devices_are_left_out_and_never_opened(tmp_path: Path) -> None:
+def test_pipes_sockets_and_devices_are_skipped(tmp_path: Path) -> None:
     write(tmp_path, "a.md")
     os.mkfifo(tmp_path / "pipe.md")
     (tmp_path / "null.md").symlink_to("/dev/zero")
@@ -200,38 +200,38 @@ def test_a_file_removed_after_listing_is_one_failed_document(tmp_path: Path) -> 
     assert source.read("b.md") == b"b.md"
 
 
-def test_a_file_that_may_not_be_read_is_listed_and_fails_alone(open_folder: Path) -> None:
-    write(open_folder, "a.md", "b.md")
-    (open_folder / "a.md").chmod(0)
-    source = open_source(open_folder)
-    with without_rights():
+def test_a_file_without_read_permission_is_listed_and_fails_when_read(shared_folder: Path) -> None:
+    write(shared_folder, "a.md", "b.md")
+    (shared_folder / "a.md").chmod(0)
+    source = open_source(shared_folder)
+    with without_root_rights():
         assert [file.path for file in source.list()] == ["a.md", "b.md"]
         with pytest.raises(DocumentError, match=r"'a\.md' cannot be read \(Permission denied\)"):
             source.read("a.md")
         assert source.read("b.md") == b"b.md"
 
 
-def test_a_folder_whose_files_cannot_be_looked_at_still_lists_them(open_folder: Path) -> None:
-    write(open_folder, "sub/a.md")
-    (open_folder / "sub").chmod(0o444)
-    source = open_source(open_folder)
-    with without_rights():
+def test_files_without_stat_permission_are_listed(shared_folder: Path) -> None:
+    write(shared_folder, "sub/a.md")
+    (shared_folder / "sub").chmod(0o444)
+    source = open_source(shared_folder)
+    with without_root_rights():
         assert list(source.list()) == [SourceFile("sub/a.md", "", None)]
         with pytest.raises(DocumentError, match="Permission denied"):
             source.read("sub/a.md")
 
 
-def test_a_folder_that_cannot_be_listed_is_an_error_and_not_an_absence(open_folder: Path) -> None:
-    write(open_folder, "a.md", "sub/b.md", "z.md")
-    (open_folder / "sub").chmod(0)
-    source = open_source(open_folder)
-    with without_rights(), pytest.raises(SourceError, match=r"'sub/' .*Permission denied.*--exclude '/sub/'"):
+def test_a_folder_without_list_permission_is_an_error(shared_folder: Path) -> None:
+    write(shared_folder, "a.md", "sub/b.md", "z.md")
+    (shared_folder / "sub").chmod(0)
+    source = open_source(shared_folder)
+    with without_root_rights(), pytest.raises(SourceError, match=r"'sub/' .*Permission denied.*--exclude '/sub/'"):
         list(source.list())
-    with without_rights():
-        assert paths(open_folder, exclude=["/sub/"]) == ["a.md", "z.md"]
+    with without_root_rights():
+        assert paths(shared_folder, exclude=["/sub/"]) == ["a.md", "z.md"]
 
 
-def test_a_folder_too_deep_for_the_system_is_an_error_and_not_an_absence(tmp_path: Path) -> None:
+def test_a_path_too_long_for_the_system_is_an_error(tmp_path: Path) -> None:
     at = os.open(tmp_path, os.O_RDONLY)
     for _ in range(20):
         os.mkdir("d" * 250, dir_fd=at)
@@ -243,7 +243,7 @@ def test_a_folder_too_deep_for_the_system_is_an_error_and_not_an_absence(tmp_pat
         paths(tmp_path)
 
 
-def test_many_levels_of_folders_are_listed(tmp_path: Path) -> None:
+def test_deeply_nested_folders_are_listed(tmp_path: Path) -> None:
     levels = [tmp_path.joinpath(*("d" * level)) for level in range(1, 1201)]
     for level in levels:
         level.mkdir()
@@ -256,7 +256,7 @@ def test_many_levels_of_folders_are_listed(tmp_path: Path) -> None:
             level.rmdir()
 
 
-def test_a_folder_removed_while_it_is_listed_is_an_error_and_not_an_absence(tmp_path: Path) -> None:
+def test_a_folder_removed_during_listing_is_an_error(tmp_path: Path) -> None:
     source = open_source(write(tmp_path, "a.md", "sub/b.md"))
     listing = source.list()
     assert next(listing).path == "a.md"
@@ -265,7 +265,7 @@ def test_a_folder_removed_while_it_is_listed_is_an_error_and_not_an_absence(tmp_
         next(listing)
 
 
-def test_a_source_that_vanished_after_it_was_opened_is_an_error(tmp_path: Path) -> None:
+def test_a_source_removed_after_opening_is_an_error(tmp_path: Path) -> None:
     source = open_source(write(tmp_path, "docs/a.md") / "docs")
     shutil.rmtree(tmp_path / "docs")
     with pytest.raises(SourceError, match="cannot be listed"):
@@ -277,7 +277,7 @@ def test_an_empty_folder_is_an_empty_listing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["nowhere", "a.md/below", "x" * 300, "a.md/"])
-def test_a_path_where_there_is_nothing_is_named(tmp_path: Path, missing: str) -> None:
+def test_a_missing_path_is_an_error(tmp_path: Path, missing: str) -> None:
     write(tmp_path, "a.md")
     with pytest.raises(SourceError, match="check the path"):
         open_source(f"{tmp_path}/{missing}")
@@ -288,7 +288,7 @@ def test_a_pipe_or_device_is_not_a_source() -> None:
         open_source("/dev/zero")
 
 
-def test_a_single_file_is_one_document_whatever_its_name(tmp_path: Path) -> None:
+def test_a_single_file_is_one_document_with_any_name(tmp_path: Path) -> None:
     write(tmp_path, ".hidden.png")
     source = open_source(tmp_path / ".hidden.png")
     assert [file.path for file in source.list()] == [".hidden.png"]
@@ -297,13 +297,13 @@ def test_a_single_file_is_one_document_whatever_its_name(tmp_path: Path) -> None
         source.read("other.md")
 
 
-def test_reading_stays_in_the_folder(tmp_path: Path) -> None:
+def test_a_path_outside_the_folder_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "docs/a.md", "secret.md")
     with pytest.raises(DocumentError, match="not a path of"):
         open_source(tmp_path / "docs").read("../secret.md")
 
 
-def test_a_larger_file_is_listed_but_not_read(tmp_path: Path) -> None:
+def test_a_file_over_the_size_limit_is_listed_but_not_read(tmp_path: Path) -> None:
     with (tmp_path / "big.md").open("wb") as file:
         file.truncate(1_288_490_189)
     (tmp_path / "fits.md").write_bytes(b"x" * 1024)
@@ -314,20 +314,20 @@ def test_a_larger_file_is_listed_but_not_read(tmp_path: Path) -> None:
     assert len(open_source(tmp_path, max_bytes=1024).read("fits.md")) == 1024
 
 
-def test_a_file_without_a_size_is_bounded_too() -> None:
+def test_the_limit_applies_to_files_of_unknown_size() -> None:
     source = open_source("/proc/self/status", max_bytes=10)
     with pytest.raises(DocumentError, match="larger than the limit"):
         source.read("status")
 
 
-def test_the_state_folder_is_left_out_wherever_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_state_folder_is_never_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "a.md", ".rag_assets/server/x.md", "var/rag/x.md", "var/b.md")
     monkeypatch.setenv("RAG_ASSETS_STATE_DIR", str(tmp_path / "var/rag"))
     assert paths(tmp_path) == ["a.md", "var/b.md"]
     assert paths(tmp_path, include=[".rag_assets/**", "*.md"]) == ["a.md", "var/b.md"]
 
 
-def test_an_address_is_the_same_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_uri_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "docs/a.md")
     monkeypatch.chdir(tmp_path)
     uri = open_source("docs/").uri

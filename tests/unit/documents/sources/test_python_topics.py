@@ -17,14 +17,14 @@ def test_each_topic_of_pythons_documentation_is_one_document() -> None:
     assert all(len(source.read(file.path)) == file.size_bytes for file in files)
 
 
-def test_versions_tell_python_and_content_and_are_stable() -> None:
+def test_versions_depend_on_python_and_content_and_are_stable() -> None:
     first, second = (list(open_source(TOPICS_URI).list()) for _ in range(2))
     assert first == second
     assert len({file.version for file in first}) == len(set(topics.values()))
     assert all(file.version.startswith(platform.python_version() + "-") for file in first)
 
 
-def test_globs_and_the_limit_hold_for_topics_too() -> None:
+def test_globs_and_the_size_limit_apply_to_topics() -> None:
     source = open_source(TOPICS_URI, include=["with.rst", "while.rst"], exclude=["while*"], max_bytes=10)
     assert [file.path for file in source.list()] == ["with.rst"]
     with pytest.raises(DocumentError, match="larger than the limit of 10 bytes"):

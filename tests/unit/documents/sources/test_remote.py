@@ -18,7 +18,7 @@ from rag_assets.errors import DocumentError, SourceError
 MEMBERS = ["README.md", "docs/a.md", "docs/deep/b.md", "docs/logo.png", ".git/config", "é#?%[x].md"]
 
 
-def archive(file: Path, members: dict[str, str]) -> Path:
+def write_zip(file: Path, members: dict[str, str]) -> Path:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as into:
         for name, text in members.items():
             into.writestr(name, text)
@@ -31,8 +31,8 @@ def texts(uri: str, **options: object) -> dict[str, str]:
 
 
 @pytest.fixture
-def zipped(tmp_path: Path) -> Path:
-    return archive(tmp_path / "a.zip", {name: f"text of {name}" for name in MEMBERS})
+def zip_file(tmp_path: Path) -> Path:
+    return write_zip(tmp_path / "a.zip", {name: f"text of {name}" for name in MEMBERS})
 
 
 @pytest.fixture
@@ -59,31 +59,31 @@ def bucket() -> Iterator[str]:
         ("é#?%[x].md", ["é#?%[x].md"]),
     ],
 )
-def test_a_zip_lists_what_its_part_of_the_chain_names(zipped: Path, inside: str, wanted: list[str]) -> None:
-    found = texts(f"zip://{inside}::{zipped}")
+def test_the_inner_path_or_glob_selects_files_of_a_zip(zip_file: Path, inside: str, wanted: list[str]) -> None:
+    found = texts(f"zip://{inside}::{zip_file}")
     assert list(found) == wanted
     assert all(text.endswith(path) for path, text in found.items())
 
 
-def test_a_zip_is_found_from_another_folder(zipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(zipped.parent)
+def test_a_relative_zip_path_becomes_absolute(zip_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(zip_file.parent)
     uri = open_source("zip://docs::a.zip").uri
     monkeypatch.chdir("/")
     assert list(texts(uri)) == ["a.md", "deep/b.md"]
 
 
-def test_the_version_in_a_zip_is_its_content_whatever_the_times(tmp_path: Path) -> None:
-    file = archive(tmp_path / "a.zip", {"a.md": "one", "b.md": "same"})
+def test_versions_in_a_zip_depend_on_the_content(tmp_path: Path) -> None:
+    file = write_zip(tmp_path / "a.zip", {"a.md": "one", "b.md": "same"})
     source = open_source(f"zip://::{file}")
     first = {file.path: file.version for file in source.list()}
-    archive(file, {"a.md": "two", "b.md": "same"})
+    write_zip(file, {"a.md": "two", "b.md": "same"})
     second = {file.path: file.version for file in source.list()}
     assert first["b.md"] == second["b.md"] != ""
     assert first["a.md"] != second["a.md"]
     assert source.read("a.md") == b"two"
 
 
-def test_the_version_in_a_tar_is_unknown_since_its_times_can_all_be_the_same(tmp_path: Path) -> None:
+def test_files_in_a_tar_have_no_version(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as into:
         for name in MEMBERS:
             member = tarfile.TarInfo(name)
@@ -97,8 +97,8 @@ def test_the_version_in_a_tar_is_unknown_since_its_times_can_all_be_the_same(tmp
         assert set(pool.map(source.read, [file.path for file in files] * 50)) == {b"text"}
 
 
-def test_a_damaged_member_of_a_zip_fails_alone(tmp_path: Path) -> None:
-    file = archive(tmp_path / "a.zip", {"a.md": "a" * 100, "b.md": "text"})
+def test_a_damaged_member_of_a_zip_fails_when_read(tmp_path: Path) -> None:
+    file = write_zip(tmp_path / "a.zip", {"a.md": "a" * 100, "b.md": "text"})
     raw = bytearray(file.read_bytes())
     raw[36] ^= 0xFF
     file.write_bytes(raw)
@@ -110,33 +110,33 @@ def test_a_damaged_member_of_a_zip_fails_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 cut"])
-def test_an_archive_that_is_none_cannot_be_listed(tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_archive_cannot_be_listed(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(SourceError, match=r"a\.zip cannot be opened"):
         list(open_source(f"zip://::{tmp_path / 'a.zip'}").list())
 
 
 @pytest.mark.parametrize("uri", ["zip://::{}/none.zip", "zip://none::{}/a.zip", "memory://none/at/all"])
-def test_an_address_where_there_is_nothing_cannot_be_listed(zipped: Path, uri: str) -> None:
-    source = open_source(uri.format(zipped.parent))
+def test_a_missing_archive_or_folder_cannot_be_listed(zip_file: Path, uri: str) -> None:
+    source = open_source(uri.format(zip_file.parent))
     with pytest.raises(SourceError, match="cannot be opened"):
         list(source.list())
 
 
-def test_files_that_lead_out_of_a_zip_are_left_out(tmp_path: Path) -> None:
-    file = archive(tmp_path / "a.zip", {"../evil.md": "x", "docs/../../evil.md": "x", "a.md": "x"})
+def test_members_with_paths_outside_the_zip_are_skipped(tmp_path: Path) -> None:
+    file = write_zip(tmp_path / "a.zip", {"../evil.md": "x", "docs/../../evil.md": "x", "a.md": "x"})
     assert list(texts(f"zip://::{file}")) == ["a.md"]
 
 
 def test_many_threads_read_one_zip(tmp_path: Path) -> None:
     members = {f"{at}.md": f"{at}" * 5000 for at in range(100)}
-    source = open_source(f"zip://::{archive(tmp_path / 'a.zip', members)}")
+    source = open_source(f"zip://::{write_zip(tmp_path / 'a.zip', members)}")
     files = [file.path for file in source.list()]
     with ThreadPoolExecutor(8) as pool:
         assert dict(zip(files, (data.decode() for data in pool.map(source.read, files)), strict=True)) == members
 
 
-def test_a_file_system_without_versions_says_that_it_knows_none(bucket: str) -> None:
+def test_a_file_system_without_modification_times_has_no_versions(bucket: str) -> None:
     source = open_source(bucket)
     assert [(file.path, file.version) for file in source.list()] == [
         ("README.md", ""), ("docs/a.md", ""), ("docs/deep/b.md", ""), ("é#?%[x].md", "")
@@ -144,7 +144,7 @@ def test_a_file_system_without_versions_says_that_it_knows_none(bucket: str) -> 
     assert source.read("docs/deep/b.md") == b"text of docs/deep/b.md"
 
 
-def test_a_listing_sees_what_was_added_and_removed_since(bucket: str) -> None:
+def test_each_listing_is_fresh(bucket: str) -> None:
     source = open_source(bucket)
     before = [file.path for file in source.list()]
     fs, root = fsspec.core.url_to_fs(bucket)
@@ -156,22 +156,22 @@ def test_a_listing_sees_what_was_added_and_removed_since(bucket: str) -> None:
         source.read("README.md")
 
 
-def test_globs_are_the_same_as_in_folders(bucket: str) -> None:
+def test_globs_apply_to_remote_sources(bucket: str) -> None:
     assert list(texts(bucket, include=["*.png", "docs/"], exclude=["deep/"])) == [
         "docs/a.md",
         "docs/logo.png",
     ]
 
 
-def test_a_larger_remote_file_is_listed_but_not_read(bucket: str, zipped: Path) -> None:
-    for uri in (f"{bucket}/docs", f"zip://docs::{zipped}"):
+def test_a_remote_file_over_the_size_limit_is_listed_but_not_read(bucket: str, zip_file: Path) -> None:
+    for uri in (f"{bucket}/docs", f"zip://docs::{zip_file}"):
         source = open_source(uri, max_bytes=16)
         assert [file.path for file in source.list()] == ["a.md", "deep/b.md"]
         with pytest.raises(DocumentError, match="larger than the limit of 16 bytes"):
             source.read("a.md")
 
 
-def test_keys_that_begin_with_a_slash_stay_relative_and_readable() -> None:
+def test_object_keys_with_a_leading_slash_have_relative_paths() -> None:
     fs = fsspec.filesystem("memory")
     folder = f"/{uuid.uuid4().hex}"
     fs.pipe_file(f"{folder}//a.md", b"text")
@@ -180,7 +180,7 @@ def test_keys_that_begin_with_a_slash_stay_relative_and_readable() -> None:
     assert not next(iter(found)).startswith("/")
 
 
-def test_a_cached_file_is_not_read_from_an_older_cache(tmp_path: Path) -> None:
+def test_a_changed_file_is_not_read_from_the_cache(tmp_path: Path) -> None:
     file = tmp_path / "a.md"
     file.write_text("one")
     os.utime(file, (1_700_000_000, 1_700_000_000))
@@ -193,8 +193,8 @@ def test_a_cached_file_is_not_read_from_an_older_cache(tmp_path: Path) -> None:
     assert source.read("a.md") == b"two, longer"
 
 
-def test_a_remote_source_can_be_pickled(zipped: Path) -> None:
-    source = open_source(f"zip://docs::{zipped}", exclude=["deep/"])
+def test_a_remote_source_can_be_pickled(zip_file: Path) -> None:
+    source = open_source(f"zip://docs::{zip_file}", exclude=["deep/"])
     list(source.list())
     again = pickle.loads(pickle.dumps(source))
     assert again.read("a.md") == b"text of docs/a.md"

@@ -1,4 +1,4 @@
-"""Sources of other packages, registered by a real entry point: how they are found, opened and checked."""
+"""Source types that other packages register by an entry point: discovery, opening and validation."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -58,7 +58,7 @@ Install = Callable[..., Any]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Install a package whose entry points are given by keyword; returns its module."""
+    """Install a package with these entry points and return its module."""
 
     def install(package: str = "ourwiki", code: str = CODE, **entry_points: str) -> Any:
         from importlib import import_module
@@ -93,7 +93,7 @@ def test_the_scheme_opens_the_registered_source(wiki: Any) -> None:
     assert opened.closed
 
 
-def test_a_listing_is_sorted_and_filtered_as_in_folders(wiki: Any) -> None:
+def test_a_listing_is_sorted_and_filtered(wiki: Any) -> None:
     wiki.LISTED.reverse()
     assert paths(open_source("wiki://x")) == ["b.md", "sub/a.md"]
     assert paths(open_source("wiki://x", exclude=["sub/"])) == ["b.md"]
@@ -109,7 +109,7 @@ def test_a_listing_is_sorted_and_filtered_as_in_folders(wiki: Any) -> None:
         ("file:///a/b", "/a/b"),
     ],
 )
-def test_an_address_has_one_form(install: Install, given: str, canonical: str) -> None:
+def test_a_uri_has_one_canonical_form(install: Install, given: str, canonical: str) -> None:
     install(wiki="ourwiki:Wiki", file="ourwiki:Wiki")
     assert canonical_uri(given) == canonical_uri(canonical) == canonical
 
@@ -130,7 +130,7 @@ def test_a_registered_scheme_takes_precedence_over_fsspec(install: Install) -> N
     assert paths(open_source("memory://x")) == ["a.md"]
 
 
-def test_a_registered_scheme_is_no_link_of_a_chain(wiki: Any) -> None:
+def test_a_registered_scheme_cannot_be_part_of_a_chain(wiki: Any) -> None:
     with pytest.raises(UsageError, match=r"wiki:// is a registered source type, which cannot be part of a chain"):
         open_source("zip://::wiki://x")
 
@@ -145,19 +145,19 @@ def test_a_registered_scheme_is_no_link_of_a_chain(wiki: Any) -> None:
         ("builtins:dict", "cannot be opened by the source type"),
     ],
 )
-def test_a_broken_entry_point_is_named(install: Install, value: str, message: str) -> None:
+def test_the_error_for_a_broken_entry_point_names_it(install: Install, value: str, message: str) -> None:
     install(wiki=value)
     with pytest.raises(UsageError, match=message):
         open_source("wiki://x")
 
 
-def test_a_module_that_raises_when_imported_is_named(install: Install) -> None:
+def test_the_error_for_a_module_that_fails_to_import_names_it(install: Install) -> None:
     install(code="1 / 0")
     with pytest.raises(UsageError, match=r"wiki = ourwiki:Wiki of ourwiki cannot be loaded \(ZeroDivisionError"):
         open_source("wiki://x")
 
 
-def test_an_object_that_is_no_source_is_named_with_what_it_lacks(install: Install) -> None:
+def test_the_error_for_an_incomplete_source_names_missing_methods(install: Install) -> None:
     install(code="class Wiki:\n    def __init__(self, uri, **options): self.uri = uri\n    def list(self): ...\n")
     with pytest.raises(UsageError, match="returned an object of type Wiki without read, close; a source has uri, list"):
         open_source("wiki://x")
@@ -173,7 +173,7 @@ def test_two_packages_with_one_scheme_are_refused(install: Install) -> None:
             attempt("wiki://x")
 
 
-def test_errors_while_opening_name_the_address(wiki: Any) -> None:
+def test_errors_while_opening_have_the_uri(wiki: Any) -> None:
     with pytest.raises(SourceError, match=r"wiki://x/away cannot be opened by .* \(ConnectionError: the wiki does not"):
         open_source("wiki://x/away")
     with pytest.raises(SourceError, match=r"^no such wiki: name one of ours$"):
@@ -197,7 +197,7 @@ def test_errors_while_opening_name_the_address(wiki: Any) -> None:
         (SourceError("page 3 of 7 is missing"), "^page 3 of 7 is missing$"),
     ],
 )
-def test_a_wrong_listing_is_refused_before_any_file_is_passed_on(wiki: Any, listed: Any, message: str) -> None:
+def test_an_invalid_listing_is_refused_before_the_first_file(wiki: Any, listed: Any, message: str) -> None:
     wiki.LISTED.append(listed)
     with pytest.raises(SourceError, match=message):
         next(open_source("wiki://x").list())
@@ -213,7 +213,7 @@ def test_a_wrong_listing_is_refused_before_any_file_is_passed_on(wiki: Any, list
         (b"x" * 101, DocumentError, "larger than the limit of 100 bytes"),
     ],
 )
-def test_errors_while_reading_are_of_the_document_or_of_the_source(
+def test_errors_while_reading_are_document_or_source_errors(
     wiki: Any, found: Any, error: type[Exception], message: str
 ) -> None:
     wiki.BYTES["b.md"] = found

@@ -8,7 +8,7 @@ from rag_assets.errors import UsageError
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -16,17 +16,17 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("given", "canonical"),
     [
-        ("docs", "{here}/docs"),
-        ("./docs/", "{here}/docs"),
-        (".", "{here}"),
-        ("docs/../other", "{here}/other"),
+        ("docs", "{cwd}/docs"),
+        ("./docs/", "{cwd}/docs"),
+        (".", "{cwd}"),
+        ("docs/../other", "{cwd}/other"),
         ("/a/b//c/", "/a/b/c"),
         ("file:///a/b", "/a/b"),
         ("file:///a/with%20space", "/a/with space"),
-        ("file://docs", "{here}/docs"),
-        ("zip://::a.zip", "zip://::{here}/a.zip"),
-        ("zip::a.zip", "zip://::{here}/a.zip"),
-        ("zip://docs/**::file://a.zip", "zip://docs/**::{here}/a.zip"),
+        ("file://docs", "{cwd}/docs"),
+        ("zip://::a.zip", "zip://::{cwd}/a.zip"),
+        ("zip::a.zip", "zip://::{cwd}/a.zip"),
+        ("zip://docs/**::file://a.zip", "zip://docs/**::{cwd}/a.zip"),
         ("zip://*.md::s3://bucket/a.zip", "zip://*.md::s3://bucket/a.zip"),
         ("simplecache::https://h/a.md", "simplecache://::https://h/a.md"),
         ("S3://Bucket/Docs/", "s3://Bucket/Docs"),
@@ -42,32 +42,32 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (TOPICS_URI, TOPICS_URI),
     ],
 )  # fmt: skip
-def test_an_address_has_one_form_that_stays_the_same(given: str, canonical: str, here: Path) -> None:
-    wanted = canonical.format(here=here)
+def test_a_uri_has_one_canonical_form(given: str, canonical: str, cwd: Path) -> None:
+    wanted = canonical.format(cwd=cwd)
     assert canonical_uri(given) == wanted
     assert canonical_uri(wanted) == wanted
 
 
-def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
-    monkeypatch.setenv("HOME", str(here))
-    assert canonical_uri("~/docs") == f"{here}/docs"
+def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch, cwd: Path) -> None:
+    monkeypatch.setenv("HOME", str(cwd))
+    assert canonical_uri("~/docs") == f"{cwd}/docs"
 
 
-def test_a_link_keeps_its_name_so_that_it_can_be_pointed_elsewhere(here: Path) -> None:
+def test_a_symbolic_link_is_not_resolved(cwd: Path) -> None:
     for release in ("one", "two"):
-        (here / release).mkdir()
-        (here / release / f"{release}.md").touch()
-    (here / "current").symlink_to("one")
+        (cwd / release).mkdir()
+        (cwd / release / f"{release}.md").touch()
+    (cwd / "current").symlink_to("one")
     uri = canonical_uri("current")
-    (here / "current").unlink()
-    (here / "current").symlink_to("two")
+    (cwd / "current").unlink()
+    (cwd / "current").symlink_to("two")
     assert [file.path for file in open_source(uri).list()] == ["two.md"]
 
 
-def test_a_local_name_that_looks_like_a_url_is_the_local_one(here: Path) -> None:
-    (here / "a::b").mkdir()
-    assert canonical_uri("a::b") == f"{here}/a::b"
-    assert canonical_uri(Path("s3:/x")) == f"{here}/s3:/x"
+def test_an_existing_local_path_that_looks_like_a_url_is_local(cwd: Path) -> None:
+    (cwd / "a::b").mkdir()
+    assert canonical_uri("a::b") == f"{cwd}/a::b"
+    assert canonical_uri(Path("s3:/x")) == f"{cwd}/s3:/x"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_local_name_that_looks_like_a_url_is_the_local_one(here: Path) -> None
         "https://host/a?api_key=hunter2",
     ],
 )
-def test_credentials_in_an_address_are_refused_and_not_shown(address: str) -> None:
+def test_credentials_in_a_uri_are_refused_and_not_shown(address: str) -> None:
     for attempt in (canonical_uri, open_source):
         with pytest.raises(UsageError, match="carries credentials") as raised:
             attempt(address)
@@ -99,28 +99,28 @@ def test_credentials_in_an_address_are_refused_and_not_shown(address: str) -> No
 
 
 @pytest.mark.parametrize("address", ["", "  ", "a\0b", "zip://docs/a.md", "zip:///path/a.zip"])
-def test_an_address_that_names_nothing_is_refused(address: str) -> None:
+def test_an_invalid_uri_is_refused(address: str) -> None:
     with pytest.raises(UsageError):
         canonical_uri(address)
 
 
-def test_an_unknown_protocol_names_its_neighbours() -> None:
+def test_the_error_for_an_unknown_protocol_suggests_similar_ones() -> None:
     with pytest.raises(UsageError, match=r"s4:// is not known; did you mean .*s3://"):
         open_source("s4://bucket/x")
     with pytest.raises(UsageError, match=r"qqqqqqqq:// is not known"):
         open_source("qqqqqqqq://x")
 
 
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    # None of these is a dependency of ours or of our tests.
+def test_the_error_for_a_missing_package_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Neither package is installed with this one or its tests.
     with pytest.raises(UsageError, match=r"oss:// needs .*pip install 'ossfs'"):
         open_source("oss://bucket/x")
     with pytest.raises(UsageError, match=r"smb:// needs .*pip install 'fsspec\[smb\]'"):
         open_source("zip://::smb://host/a.zip")
 
 
-def test_a_name_that_is_not_utf8_is_written_out_once(here: Path) -> None:
-    folder = here / os.fsdecode(b"caf\xe9")
+def test_a_name_that_is_not_utf8_is_escaped_once(cwd: Path) -> None:
+    folder = cwd / os.fsdecode(b"caf\xe9")
     folder.mkdir()
     uri = canonical_uri(folder)
-    assert uri == canonical_uri(uri) == f"{here}/caf\ufffdDCE9"
+    assert uri == canonical_uri(uri) == f"{cwd}/caf\ufffdDCE9"

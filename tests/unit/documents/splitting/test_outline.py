@@ -9,12 +9,12 @@ def titles(content: str, file_type: str) -> list[tuple[int, str]]:
     return [(heading.level, heading.title) for heading in parse_outline(content, file_type).headings]
 
 
-def test_markdown_headings_of_both_kinds_with_their_levels() -> None:
+def test_atx_and_setext_headings_of_markdown_have_their_levels() -> None:
     content = "Top\n===\n\ntext\n\nSub\n---\n\n### Deep ###\n\n#no heading\n"
     assert titles(content, "markdown") == [(1, "Top"), (2, "Sub"), (3, "Deep")]
 
 
-def test_a_title_is_the_text_that_a_reader_sees() -> None:
+def test_heading_titles_have_no_markup() -> None:
     assert titles("# The `open` [function](#open) & *more*\n", "html") == [(1, "The open function & more")]
 
 
@@ -32,17 +32,17 @@ def test_a_title_is_the_text_that_a_reader_sees() -> None:
         "word " * 200 + "\n---\n",
     ],
 )
-def test_what_looks_like_a_markdown_heading_and_is_none(content: str) -> None:
+def test_lines_that_only_resemble_markdown_headings_are_ignored(content: str) -> None:
     assert titles(content, "markdown") == []
 
 
-def test_headings_after_front_matter_and_carriage_returns_stand_at_their_place() -> None:
+def test_heading_offsets_count_front_matter_and_carriage_returns() -> None:
     content = "---\na: 1\n---\r\n\r\ntext\r\n\r\n## Título\r\nmore\r\n"
     (heading,) = parse_outline(content, "markdown").headings
     assert content[heading.char_start : heading.char_end] == "## Título\r\n"
 
 
-def test_underlined_titles_take_their_level_from_the_order_of_appearance() -> None:
+def test_levels_of_underlined_titles_follow_their_first_appearance() -> None:
     content = "=====\nTitle\n=====\n\nPart\n====\n\nSub\n---\n\nPart two\n========\n"
     assert titles(content, "rst") == [(1, "Title"), (2, "Part"), (3, "Sub"), (2, "Part two")]
 
@@ -59,7 +59,7 @@ def test_underlined_titles_take_their_level_from_the_order_of_appearance() -> No
         "\n=====",
     ],
 )
-def test_what_looks_like_an_underlined_title_and_is_none(content: str) -> None:
+def test_lines_that_only_resemble_underlined_titles_are_ignored(content: str) -> None:
     assert titles(content, "text") == []
 
 
@@ -75,21 +75,21 @@ def test_every_topic_of_the_python_documentation_has_its_title() -> None:
         assert first.title == topic.split("\n")[0]
 
 
-def test_a_path_is_the_chain_of_open_headings() -> None:
+def test_body_path_is_the_chain_of_enclosing_headings() -> None:
     content = "# A\n\na\n\n### B\n\nb\n\n## C\n\nc\n"
-    found = parse_outline(content, "markdown")
+    outline = parse_outline(content, "markdown")
 
-    def path(at: int) -> tuple[str, ...]:
-        return found.body_path(content, at, at + 1)
+    def path_at(offset: int) -> tuple[str, ...]:
+        return outline.body_path(content, offset, offset + 1)
 
-    assert path(content.index("a\n")) == ("A",)
-    assert path(content.index("b\n")) == ("A", "B")
-    assert path(content.index("c\n")) == ("A", "C")
+    assert path_at(content.index("a\n")) == ("A",)
+    assert path_at(content.index("b\n")) == ("A", "B")
+    assert path_at(content.index("c\n")) == ("A", "C")
     assert parse_outline("before\n\n# A\n", "markdown").body_path("before\n\n# A\n", 0, 1) == ()
 
 
-def test_the_body_of_a_stretch_begins_after_the_headings_it_begins_with() -> None:
+def test_body_path_includes_headings_at_the_start_of_the_span() -> None:
     content = "# A\n\n## B\n\ntext\n"
-    found = parse_outline(content, "markdown")
-    assert found.body_path(content, 0, len(content)) == ("A", "B")
-    assert found.body_path(content, 0, 3) == ("A",)
+    outline = parse_outline(content, "markdown")
+    assert outline.body_path(content, 0, len(content)) == ("A", "B")
+    assert outline.body_path(content, 0, 3) == ("A",)

@@ -22,7 +22,7 @@ TOPICS = [(topic, "rst") for topic in pydoc_data.topics.topics.values()]
 
 
 def byte_level_bpe() -> Tokenizer:
-    """A tokenizer of the other kind: white space counts, an emoji takes several tokens, joining changes counts."""
+    """A byte-level BPE: white space counts, an emoji takes several tokens, and joining texts changes the count."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
@@ -36,8 +36,8 @@ def byte_level_bpe() -> Tokenizer:
 BPE = byte_level_bpe()
 
 
-def check(content: str, pieces: list[Piece], tokenizer: Tokenizer, max_tokens: int) -> None:
-    """What holds for every text, whatever is in it."""
+def assert_valid_pieces(content: str, pieces: list[Piece], tokenizer: Tokenizer, max_tokens: int) -> None:
+    """Assert what holds for every text: pieces cover it, fit, and have correct offsets and counts."""
     covered = 0
     previous = -1
     for piece in pieces:
@@ -53,8 +53,8 @@ def check(content: str, pieces: list[Piece], tokenizer: Tokenizer, max_tokens: i
     assert not content[covered:].strip()
 
 
-def prose(words: int, seed: int = 0) -> str:
-    """Paragraphs of one line each, of sentences of different lengths, in words that English has."""
+def make_prose(words: int, seed: int = 0) -> str:
+    """Paragraphs of one line each, with sentences of random length made of English words."""
     source = sorted({word for content, _ in TOPICS for word in content.split() if word.isalpha()})
     rng = random.Random(seed)
     text, left = [], words
@@ -87,12 +87,12 @@ TEXTS = st.lists(
     file_type=st.sampled_from(["markdown", "rst", "code"]),
     sizes=st.sampled_from([(16, 0), (16, 7), (50, 20), (254, 0), (254, 100)]),
 )
-def test_pieces_cover_any_text_and_fit(
+def test_pieces_cover_any_text_and_fit_the_limit(
     tokenizer: Tokenizer, content: str, file_type: str, sizes: tuple[int, int]
 ) -> None:
     max_tokens, overlap_tokens = sizes
     splitter = Splitter(tokenizer, max_tokens=max_tokens, overlap_tokens=overlap_tokens)
-    check(content, splitter.split(content, file_type), tokenizer, max_tokens)
+    assert_valid_pieces(content, splitter.split(content, file_type), tokenizer, max_tokens)
 
 
 @pytest.mark.parametrize("content", ["", " ", "\n\n\t\n", "\u3000\u00a0"])
@@ -123,39 +123,48 @@ def test_a_blank_text_has_no_pieces(content: str) -> None:
         pytest.param(">" * 100_000, id="quote marks"),
     ],
 )
-def test_pathological_text_is_cut_in_bounded_time(tokenizer: Tokenizer, content: str) -> None:
+def test_pathological_text_is_split_in_bounded_time(tokenizer: Tokenizer, content: str) -> None:
     pieces = Splitter(tokenizer, max_tokens=WINDOW).split(content, "markdown" if content[0] in "#`>|" else "rst")
-    check(content, pieces, tokenizer, WINDOW)
+    assert_valid_pieces(content, pieces, tokenizer, WINDOW)
 
 
-def test_the_window_is_never_exceeded_with_special_tokens() -> None:
-    pieces = [piece for own in Splitter(WORDPIECE, max_tokens=WINDOW).split_all(TOPICS) for piece in own]
+def test_pieces_with_special_tokens_fit_the_window() -> None:
+    pieces = [
+        piece
+        for document_pieces in Splitter(WORDPIECE, max_tokens=WINDOW).split_all(TOPICS)
+        for piece in document_pieces
+    ]
     assert max(len(WORDPIECE.encode(piece.text)) for piece in pieces) <= model_window(MODEL)
 
 
-def test_many_at_once_are_cut_like_one_by_one() -> None:
+def test_split_all_equals_splitting_one_by_one() -> None:
     splitter = Splitter(WORDPIECE, max_tokens=100, overlap_tokens=20)
-    some = [*TOPICS[:12], ("", "text"), ("# A\n\n" + prose(2000), "markdown")]
-    assert splitter.split_all(some) == [splitter.split(*one) for one in some]
+    documents = [*TOPICS[:12], ("", "text"), ("# A\n\n" + make_prose(2000), "markdown")]
+    assert splitter.split_all(documents) == [splitter.split(*document) for document in documents]
 
 
-def test_no_topic_is_cut_inside_a_word_and_none_gives_crumbs() -> None:
+def test_topics_are_split_between_words_into_pieces_of_a_quarter_window_or_more() -> None:
     for (content, _), pieces in zip(TOPICS, Splitter(WORDPIECE, max_tokens=WINDOW).split_all(TOPICS), strict=True):
-        check(content, pieces, WORDPIECE, WINDOW)
+        assert_valid_pieces(content, pieces, WORDPIECE, WINDOW)
         assert all(not content[p.char_start - 1 : p.char_start].strip() for p in pieces)
         assert all(p.token_count >= WINDOW / 4 for p in pieces[:-1])
 
 
-def test_prose_in_one_line_is_cut_at_sentences() -> None:
-    content = prose(3000).replace("\n\n", " ")
+def test_prose_on_one_line_is_split_at_sentences() -> None:
+    content = make_prose(3000).replace("\n\n", " ")
     pieces = Splitter(WORDPIECE, max_tokens=WINDOW).split(content, "text")
     assert len(pieces) > 10
     assert all(piece.text.endswith(".") for piece in pieces)
 
 
-def test_a_section_begins_a_piece_and_gives_it_its_path() -> None:
+def test_a_section_starts_a_piece_and_sets_its_heading_path() -> None:
     content = (
-        "# Guide\n\n## Install\n\n" + prose(150, 1) + "\n\n## Run\n\n" + prose(500, 2) + "\n\n## End\n\n" + prose(99)
+        "# Guide\n\n## Install\n\n"
+        + make_prose(150, 1)
+        + "\n\n## Run\n\n"
+        + make_prose(500, 2)
+        + "\n\n## End\n\n"
+        + make_prose(99)
     )
     pieces = Splitter(WORDPIECE, max_tokens=WINDOW).split(content, "markdown")
     assert [piece.text.split("\n")[0] for piece in pieces if piece.text[0] == "#"] == ["# Guide", "## Run", "## End"]
@@ -165,7 +174,7 @@ def test_a_section_begins_a_piece_and_gives_it_its_path() -> None:
 
 
 def test_a_heading_stays_with_its_text() -> None:
-    content = "".join(f"## Part {n}\n\n{prose(180 + 9 * n, n).strip()}\n\n" for n in range(30))
+    content = "".join(f"## Part {n}\n\n{make_prose(180 + 9 * n, n).strip()}\n\n" for n in range(30))
     for piece in Splitter(WORDPIECE, max_tokens=WINDOW).split(content, "markdown"):
         assert not piece.text.splitlines()[-1].startswith("#")
 
@@ -177,35 +186,35 @@ def test_small_sections_share_a_piece() -> None:
     assert all(piece.text.startswith("## ") for piece in pieces)
 
 
-def test_functions_of_a_source_file_stay_whole() -> None:
+def test_functions_of_a_source_file_are_not_split() -> None:
     function = "def f{n}(a):\n    x = a + {n}\n\n    if x:\n        return x\n\n    return [a, x, 'text', {n}]\n\n\n"
     content = "".join(function.replace("{n}", str(n)) for n in range(60))
     pieces = Splitter(WORDPIECE, max_tokens=WINDOW).split(content, "python")
     assert all(piece.text.startswith("def ") and piece.heading_path == () for piece in pieces)
 
 
-def test_a_line_inserted_at_the_top_changes_only_what_is_near_it() -> None:
+def test_a_line_inserted_at_the_top_changes_only_nearby_pieces() -> None:
     splitter = Splitter(WORDPIECE, max_tokens=WINDOW)
-    for content in [prose(20_000), prose(20_000, 5).replace(". ", ".\n").replace("\n\n", "\n")]:
+    for content in [make_prose(20_000), make_prose(20_000, 5).replace(". ", ".\n").replace("\n\n", "\n")]:
         before = {piece.text for piece in splitter.split(content, "text")}
         after = {piece.text for piece in splitter.split("One more line.\n" + content, "text")}
         assert len(before) > 80
         assert len(after - before) <= 6
 
 
-def test_a_line_inserted_above_each_topic_changes_its_first_piece() -> None:
+def test_a_line_inserted_above_a_topic_changes_about_one_piece() -> None:
     splitter = Splitter(WORDPIECE, max_tokens=WINDOW)
-    before = {piece.text for own in splitter.split_all(TOPICS) for piece in own}
+    before = {piece.text for document_pieces in splitter.split_all(TOPICS) for piece in document_pieces}
     changed = [("One more line.\n\n" + content, kind) for content, kind in TOPICS]
-    after = [piece.text for own in splitter.split_all(changed) for piece in own]
+    after = [piece.text for document_pieces in splitter.split_all(changed) for piece in document_pieces]
     assert sum(text not in before for text in after) <= 1.2 * len(TOPICS)
 
 
-def test_overlap_repeats_what_stands_before_but_not_another_section() -> None:
+def test_overlap_repeats_preceding_text_of_the_same_section() -> None:
     splitter = Splitter(WORDPIECE, max_tokens=WINDOW, overlap_tokens=60)
-    content = "# One\n\n" + prose(900, 1) + "\n\n# Two\n\n" + prose(900, 2)
+    content = "# One\n\n" + make_prose(900, 1) + "\n\n# Two\n\n" + make_prose(900, 2)
     pieces = splitter.split(content, "markdown")
-    check(content, pieces, WORDPIECE, WINDOW)
+    assert_valid_pieces(content, pieces, WORDPIECE, WINDOW)
     assert sum(piece.text.startswith("# Two") for piece in pieces) == 1
     for before, piece in pairwise(pieces):
         shared = content[piece.char_start : before.char_end]
@@ -214,10 +223,10 @@ def test_overlap_repeats_what_stands_before_but_not_another_section() -> None:
 
 
 @pytest.mark.parametrize(("max_tokens", "overlap_tokens"), [(15, 0), (0, 0), (-1, 0), (100, 50), (100, -1)])
-def test_sizes_that_cannot_work_are_refused(max_tokens: int, overlap_tokens: int) -> None:
+def test_invalid_sizes_are_refused(max_tokens: int, overlap_tokens: int) -> None:
     with pytest.raises(UsageError, match=str(overlap_tokens or max_tokens)):
         Splitter(WORDPIECE, max_tokens=max_tokens, overlap_tokens=overlap_tokens)
 
 
-def test_the_version_names_our_revision_and_the_libraries() -> None:
+def test_the_version_has_a_revision_and_two_library_versions() -> None:
     assert Splitter(WORDPIECE, max_tokens=WINDOW).version.count("-") == 2

@@ -26,14 +26,14 @@ def model_dir(folder: Path, **files: Any) -> Path:
     return folder
 
 
-def test_nothing_is_truncated_or_padded() -> None:
+def test_the_tokenizer_neither_truncates_nor_pads() -> None:
     tokenizer = load_tokenizer(MODEL)
     assert len(tokenizer.encode("word " * 1000)) == 1002
     assert len(tokenizer.encode("word")) == 3
     assert special_token_count(tokenizer) == 2
 
 
-def test_counts_are_those_of_each_text_alone_across_batches() -> None:
+def test_batched_counts_equal_those_of_single_texts() -> None:
     texts = ["a b c", "", "🙂", "word " * 300, "a b c"] * 700 + [f"n {i}" for i in range(2000)]
     tokenizer = load_tokenizer(MODEL)
     counts = count_tokens(tokenizer, texts)
@@ -63,11 +63,11 @@ def test_counts_are_those_of_each_text_alone_across_batches() -> None:
         ({}, NO_LIMIT),
     ],
 )
-def test_the_window_in_every_layout_of_files(tmp_path: Path, files: dict[str, Any], window: int) -> None:
+def test_model_window_is_read_from_every_layout_of_files(tmp_path: Path, files: dict[str, Any], window: int) -> None:
     assert model_window(model_dir(tmp_path, **files)) == window
 
 
-def test_a_model_that_lower_cases_counts_lower_cased(tmp_path: Path) -> None:
+def test_do_lower_case_of_the_model_is_applied(tmp_path: Path) -> None:
     plain = Tokenizer.from_file(str(MODEL / "tokenizer.json"))
     settings = json.loads(plain.to_str())
     settings["normalizer"] = None
@@ -76,7 +76,7 @@ def test_a_model_that_lower_cases_counts_lower_cased(tmp_path: Path) -> None:
     assert load_tokenizer(tmp_path).encode("WORD", add_special_tokens=False).tokens == ["word"]
 
 
-def test_missing_or_broken_files_are_named(tmp_path: Path) -> None:
+def test_errors_for_missing_or_broken_files_name_them(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match=r"tokenizer\.json cannot be read"):
         load_tokenizer(tmp_path)
     (tmp_path / "modules.json").write_text("{not json")
