@@ -18,9 +18,9 @@ from rag_assets.db.database import dispose_engines
 from rag_assets.db.schema import migrations
 from rag_assets.pipeline.audit import latency
 from rag_assets.settings.settings import Settings
-from tests.support.database_server import DatabaseServer, digest_of, running_server
+from tests.support.database_server import DatabaseServer, hash_files, running_server
 from tests.support.duration_limit import DurationLimit
-from tests.support.installations import PROBED, install
+from tests.support.installations import PROBE_VECTORS, install
 from tests.support.paths import ROOT
 
 # What starts commands, servers and browsers takes longest and runs first, so that no worker is left alone with it.
@@ -92,7 +92,7 @@ def template(databases: DatabaseServer) -> Iterator[str]:
         migrations.upgrade(engine)
         engine.dispose()
 
-    with databases.template("schema", digest_of(SCHEMA_SOURCES), fill, of="template1") as name:
+    with databases.template("schema", hash_files(SCHEMA_SOURCES), fill, of="template1") as name:
         yield name
 
 
@@ -120,14 +120,14 @@ def engine(database: URL) -> Iterator[Engine]:
 @pytest.fixture
 def settings(database: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """An installation of its own."""
-    monkeypatch.setattr(latency, "MEASURED_VECTORS", PROBED)
+    monkeypatch.setattr(latency, "MEASURED_VECTORS", PROBE_VECTORS)
     return install(database, tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")
 def corpus_digest(template: str) -> str:
     """Changes with all that decides what a pipeline makes of documents; and every day, for what must be fresh."""
-    return digest_of(CORPUS_SOURCES, datetime.now(UTC).date().isoformat(), template)
+    return hash_files(CORPUS_SOURCES, datetime.now(UTC).date().isoformat(), template)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.support.dagster_homes import plain_home
+from tests.support.dagster_homes import make_default_home
 from tests.support.dagster_servers import BIN, free_port
 
 EMPTY = """
@@ -108,7 +108,7 @@ def refresh(root: Path, environment: dict[str, str], arguments: argparse.Namespa
     called([sys.executable, "-c", PROJECTS, *(str(root / name) for name in names)], environment)
     run = [sys.executable, "-c", OURS, names[0], names[-1]]
     called(run, environment)
-    at_empty_home = environment | {"DAGSTER_HOME": str(plain_home(root / "empty_home"))}
+    at_empty_home = environment | {"DAGSTER_HOME": str(make_default_home(root / "empty_home"))}
     empty = [sys.executable, "-c", EMPTY, str(arguments.projects)]
     called(empty, at_empty_home)
     ours_s, empty_s = [], []
@@ -127,7 +127,7 @@ def refresh(root: Path, environment: dict[str, str], arguments: argparse.Namespa
 
 def ui(root: Path, environment: dict[str, str]) -> dict[str, Any]:
     (root / "nothing.py").write_text(NOTHING)
-    home = plain_home(root / "nothing_home")
+    home = make_default_home(root / "nothing_home")
     ours, empty = [], []
     for _ in range(3):
         port = free_port()

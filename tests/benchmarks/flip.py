@@ -43,7 +43,7 @@ from tests.benchmarks import synthetic
 from tests.benchmarks.clustered import Corpus
 from tests.benchmarks.timing import percentile
 from tests.support.runs import rows
-from tests.support.stages import apply
+from tests.support.stages import write_batches
 
 K = 10
 QUESTIONS = 200
@@ -189,8 +189,8 @@ def build(engine: Engine, settings: Settings, known: Known) -> None:
     """What a run of the pipeline does when its settings have changed, up to the flip."""
     target = target_space(settings)
     projects = [name for (name,) in rows(engine, "SELECT name FROM rag.projects ORDER BY name")]
-    apply(engine, refresh.refresh_chunks(engine, settings, projects, target))
-    apply(engine, refresh.refresh_embeddings(engine, settings, projects, target, known.of))
+    write_batches(engine, refresh.refresh_chunks(engine, settings, projects, target))
+    write_batches(engine, refresh.refresh_embeddings(engine, settings, projects, target, known.of))
     refresh_indexes(engine, settings, target)
     promote_wanted_space(engine, settings, target, known.of)
 

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.support.dagster_homes import plain_home
+from tests.support.dagster_homes import make_default_home
 
 EMPTY_ASSETS = """
 import time
@@ -155,7 +155,7 @@ def bare_limit(engine: Any, model: Any) -> tuple[int, float]:
 def second_run(environment: dict[str, str], folder: str | None) -> dict[str, Any]:
     """The command line with nothing changed, and Dagster's own five empty assets: medians of five, whole processes."""
     # Dagster's own storage of its history, and not ours.
-    home = plain_home(Path(environment["RAG_ASSETS_STATE_DIR"]) / "empty_home")
+    home = make_default_home(Path(environment["RAG_ASSETS_STATE_DIR"]) / "empty_home")
     ours = [Path(sys.executable).with_name("rag-assets"), "ingest", *([folder] if folder else []), "--json"]
     empty = [sys.executable, "-c", EMPTY_ASSETS]
     times: dict[str, list[float]] = {"ours": [], "empty": []}

@@ -10,7 +10,7 @@ from tests.support.runs import fake_defs
 Evaluations = dict[str, dg.AssetCheckEvaluation]
 
 
-def look() -> Evaluations:
+def run_checks() -> Evaluations:
     """Run all checks against the database of the environment; return the evaluations by check name."""
     with dg.DagsterInstance.ephemeral() as instance:
         result = fake_defs.resolve_job_def("checks").execute_in_process(
@@ -21,15 +21,15 @@ def look() -> Evaluations:
     return {found.check_name: found for found in result.get_asset_check_evaluations()}
 
 
-def red(found: Evaluations) -> set[str]:
+def failed_names(found: Evaluations) -> set[str]:
     return {name for name, evaluation in found.items() if not evaluation.passed}
 
 
-def numbers(found: Evaluations, name: str) -> dict[str, Any]:
+def check_metadata(found: Evaluations, name: str) -> dict[str, Any]:
     return {key: value.value for key, value in found[name].metadata.items()}
 
 
-def change(engine: Engine, statement: str, **values: Any) -> int:
+def change_database(engine: Engine, statement: str, **values: Any) -> int:
     """Execute a statement behind the pipeline's back; return the number of affected rows, which must not be zero."""
     with engine.begin() as connection:
         result = connection.execute(text(statement), values)

@@ -9,15 +9,15 @@ import dagster as dg
 from sqlalchemy import Engine
 
 from rag_assets.repositories import NewMessage, SyncConversations
-from tests.support.runs import errors, fake_defs, instance_of_commands, rows, run
+from tests.support.runs import errors, fake_defs, open_command_instance, rows, run
 
 MONDAY, TUESDAY, FRIDAY = date(2026, 3, 2), date(2026, 3, 3), date(2026, 3, 6)
-HASHES = (
+HASHES_OF_KIND = (
     "SELECT e.content_hash FROM rag.embeddings e JOIN rag.embedding_spaces s ON s.id = e.space_id WHERE s.kind = :k"
 )
 
 
-def say(engine: Engine, day: date, *texts: str, hour: int = 0, **conversation: Any) -> UUID:
+def add_conversation(engine: Engine, day: date, *texts: str, hour: int = 0, **conversation: Any) -> UUID:
     """A conversation of its own with these messages, said on the day; gives its id."""
     at = datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
     conversations = SyncConversations(engine)
@@ -38,7 +38,7 @@ def embed_memories(only: Sequence[str] | None = None) -> dg.ExecuteInProcessResu
     return run("embed_memories", only=only)
 
 
-def unchecked(*assets: str, days: Sequence[date] = ()) -> None:
+def materialize_without_checks(*assets: str, days: Sequence[date] = ()) -> None:
     """Materialize these assets, without their checks, which take longer than all the rest."""
     selection = dg.AssetSelection.assets(*assets) - dg.AssetSelection.all_asset_checks()
     defs = dg.Definitions(
@@ -48,7 +48,7 @@ def unchecked(*assets: str, days: Sequence[date] = ()) -> None:
     )
     names = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
     result = defs.resolve_job_def("unchecked").execute_in_process(
-        instance=instance_of_commands(),
+        instance=open_command_instance(),
         tags={name: day.isoformat() for name, day in zip(names, (min(days), max(days)), strict=True)} if days else {},
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
@@ -56,5 +56,5 @@ def unchecked(*assets: str, days: Sequence[date] = ()) -> None:
     assert errors(result) == []
 
 
-def embedded(engine: Engine, kind: str) -> set[bytes]:
-    return {hash_ for (hash_,) in rows(engine, HASHES, k=kind)}
+def embedded_hashes(engine: Engine, kind: str) -> set[bytes]:
+    return {hash_ for (hash_,) in rows(engine, HASHES_OF_KIND, k=kind)}

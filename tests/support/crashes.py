@@ -22,7 +22,7 @@ from tests.support.paths import ROOT
 
 
 @dataclass(frozen=True)
-class Child:
+class ChildRun:
     """A run for one project, in the installation of `env`; killed at the nth statement that matches, if any."""
 
     project: str
@@ -36,7 +36,7 @@ class Child:
 
 
 @dataclass(frozen=True)
-class Ended:
+class ChildResult:
     pid: int
     killed: bool
     errors: list[str]
@@ -54,7 +54,7 @@ class Forker:
             cwd=ROOT,
         )
 
-    def run(self, *children: Child, timeout_s: float = 90) -> list[Ended]:
+    def run(self, *children: ChildRun, timeout_s: float = 90) -> list[ChildResult]:
         """Run the children at the same time and wait for all; a child that does not end in time is an error."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -62,7 +62,7 @@ class Forker:
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
-        return [Ended(**found) for found in json.loads(line)]
+        return [ChildResult(**found) for found in json.loads(line)]
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -73,7 +73,7 @@ class Forker:
 
 
 @contextmanager
-def forker() -> Iterator[Forker]:
+def start_forker() -> Iterator[Forker]:
     made = Forker()
     try:
         yield made
@@ -85,7 +85,7 @@ def materialize(project: str, job: str) -> Any:
     """Run the assets in this process, without checks, which would take most of the time."""
     import dagster as dg
 
-    from tests.support.runs import STAGES, fake_defs, instance_of_commands
+    from tests.support.runs import STAGES, fake_defs, open_command_instance
 
     if job == "messages":
         return _materialize_messages(project)
@@ -95,7 +95,7 @@ def materialize(project: str, job: str) -> Any:
         assets=fake_defs.assets, resources=fake_defs.resources, jobs=[dg.define_asset_job(job, selection=selection)]
     )
     return defs.resolve_job_def(job).execute_in_process(
-        instance=instance_of_commands(),
+        instance=open_command_instance(),
         partition_key=project,
         tags=process_tag(),
         raise_on_error=False,
@@ -107,7 +107,7 @@ def _materialize_messages(days: str) -> Any:
     """The same for a range of days, `first...last`."""
     import dagster as dg
 
-    from tests.support.runs import fake_defs, instance_of_commands
+    from tests.support.runs import fake_defs, open_command_instance
 
     selection = dg.AssetSelection.assets("message_embeddings", "message_index") - dg.AssetSelection.all_asset_checks()
     defs = dg.Definitions(
@@ -117,7 +117,7 @@ def _materialize_messages(days: str) -> Any:
     )
     first, last = days.split("...")
     return defs.resolve_job_def("messages").execute_in_process(
-        instance=instance_of_commands(),
+        instance=open_command_instance(),
         tags=process_tag() | {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last},
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
@@ -130,13 +130,13 @@ def _serve() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         children = request["children"]
-        pids = [_fork(Child(**child)) for child in children]
+        pids = [_fork(ChildRun(**child)) for child in children]
         answer = [_wait(pid, child["log"], request["timeout_s"]) for pid, child in zip(pids, children, strict=True)]
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
 
-def _fork(child: Child) -> int:
+def _fork(child: ChildRun) -> int:
     pid = os.fork()
     if pid:
         return pid
@@ -171,7 +171,7 @@ def _wait(pid: int, log: str, timeout_s: float) -> dict[str, Any]:
     return {"pid": pid, "killed": killed, "errors": found or ([] if killed or not status else [f"status {status}"])}
 
 
-def _run(child: Child) -> None:
+def _run(child: ChildRun) -> None:
     import dagster as dg
 
     from tests.support import fakes
@@ -189,14 +189,14 @@ def _run(child: Child) -> None:
 
     fakes.HashEncoder = Logging  # type: ignore[misc]
     if child.kill_at:
-        _arm(child)
+        _kill_at_statement(child)
     result = materialize(child.project, child.job)
     found = errors(result)
     Path(f"{child.log}.{os.getpid()}").write_text(json.dumps(found))
     dg.DagsterInstance.get().dispose()
 
 
-def _arm(child: Child) -> None:
+def _kill_at_statement(child: ChildRun) -> None:
     """Kill this process at the nth matching statement, whichever thread and call of the driver sends it."""
     import psycopg
     from psycopg import sql

@@ -8,17 +8,17 @@ import pytest
 from rag_assets.cli.runtime.installation import DAGSTER_YAML
 from rag_assets.orchestration.storage.sqlite_storage import is_tested
 
-needs_storage_of_ours = pytest.mark.skipif(
+needs_custom_storage = pytest.mark.skipif(
     not is_tested(dg.__version__), reason=f"Dagster {dg.__version__} has its own SQLite storage"
 )
 
-SHIPPED = DAGSTER_YAML.read_text()
+SHIPPED_CONFIG = DAGSTER_YAML.read_text()
 # It asks nobody on the internet.
-PLAIN = "telemetry:\n  enabled: false\n"
+DEFAULT_CONFIG = "telemetry:\n  enabled: false\n"
 
 
-def plain_home(folder: Path) -> Path:
+def make_default_home(folder: Path) -> Path:
     """Make a DAGSTER_HOME with Dagster's own storage and limits."""
     folder.mkdir(exist_ok=True)
-    (folder / "dagster.yaml").write_text(PLAIN)
+    (folder / "dagster.yaml").write_text(DEFAULT_CONFIG)
     return folder

@@ -18,7 +18,7 @@ from tests.support.paths import ROOT
 
 BIN = Path(sys.executable).parent
 # For what hangs, not for what is slow.
-LIMIT_S = 240
+TIMEOUT_S = 240
 
 LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries { name loadStatus
   locationOrLoadError { __typename ... on PythonError { message } } } } } }"""
@@ -31,7 +31,7 @@ TERMINATE = """mutation($run: String!) { terminateRun(runId: $run) { __typename
   ... on TerminateRunFailure { message } } }"""
 RUN = """query($run: ID!) { runOrError(runId: $run) { ... on Run { status
   assetMaterializations { assetKey { path } partition } } } }"""
-FILLED = """query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status
+BACKFILL_STATUS = """query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status
   error { message } runs { runId status } assetBackfillData { assetBackfillStatuses { __typename
     ... on AssetPartitionsStatusCounts { assetKey { path } numPartitionsMaterialized numPartitionsFailed }
     ... on UnpartitionedAssetStatus { assetKey { path } materialized failed } } } } } }"""
@@ -48,7 +48,7 @@ class Server:
         self.log = log
         self._address = f"http://127.0.0.1:{port}/graphql"
 
-    def ask(self, query: str, **variables: Any) -> Any:
+    def query(self, query: str, **variables: Any) -> Any:
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(self._address, body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=60) as answer:
@@ -57,19 +57,19 @@ class Server:
         [data] = found["data"].values()
         return data
 
-    def until(self, holds: Callable[[], Any], what: str) -> Any:
+    def wait_until(self, holds: Callable[[], Any], what: str) -> Any:
         """What `holds` gives, as soon as that is something."""
-        end = time.monotonic() + LIMIT_S
+        end = time.monotonic() + TIMEOUT_S
         while time.monotonic() < end:
             try:
                 if found := holds():
                     return found
             except (urllib.error.URLError, ConnectionError):
-                assert self.process.poll() is None, self.told()
+                assert self.process.poll() is None, self.log_tail()
             time.sleep(0.1)
-        raise AssertionError(f"not {what} within {LIMIT_S} s:\n{self.told()}")
+        raise AssertionError(f"not {what} within {TIMEOUT_S} s:\n{self.log_tail()}")
 
-    def told(self) -> str:
+    def log_tail(self) -> str:
         return self.log.read_text()[-6000:]
 
     def launch(self, assets: Sequence[str], *, partition: str | None = None, tags: Mapping[str, str] = {}) -> str:
@@ -77,7 +77,7 @@ class Server:
         tags = {**tags, **({"dagster/partition": partition} if partition else {})}
         params = {
             "selector": {
-                "repositoryLocationName": self.location(),
+                "repositoryLocationName": self.location_name(),
                 "repositoryName": "__repository__",
                 "pipelineName": "__ASSET_JOB",
                 "assetSelection": [{"path": [name]} for name in assets],
@@ -85,45 +85,47 @@ class Server:
             "runConfigData": {},
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
         }
-        found = self.ask(LAUNCH, params=params)
+        found = self.query(LAUNCH, params=params)
         assert found["__typename"] == "LaunchRunSuccess", found
         return str(found["run"]["runId"])
 
-    def location(self) -> str:
-        [entry] = self.ask(LOCATIONS)["locationEntries"]
+    def location_name(self) -> str:
+        [entry] = self.query(LOCATIONS)["locationEntries"]
         assert entry["locationOrLoadError"]["__typename"] == "RepositoryLocation", entry
         return str(entry["name"])
 
-    def ended(self, run: str) -> str:
+    def wait_for_run(self, run: str) -> str:
         """The status in which a run has ended."""
         over = {"SUCCESS", "FAILURE", "CANCELED"}
         return str(
-            self.until(lambda: (found := self.ask(RUN, run=run)["status"]) in over and found, f"{run} at its end")
+            self.wait_until(
+                lambda: (found := self.query(RUN, run=run)["status"]) in over and found, f"{run} at its end"
+            )
         )
 
-    def backfill(self, **params: Any) -> str:
+    def launch_backfill(self, **params: Any) -> str:
         """The id of a backfill; it is begun by the daemon, which looks every half minute."""
-        begun = self.ask(BACKFILL, params=params)
+        begun = self.query(BACKFILL, params=params)
         assert begun["__typename"] == "LaunchBackfillSuccess", begun
         return str(begun["backfillId"])
 
-    def backfilled(self, backfill: str) -> Any:
+    def wait_for_backfill(self, backfill: str) -> Any:
         """Wait for the end of a backfill and return what its page shows."""
 
         def over() -> Any:
-            found = self.ask(FILLED, id=backfill)
+            found = self.query(BACKFILL_STATUS, id=backfill)
             return found["status"] not in ("REQUESTED", "FAILING", "CANCELING") and found
 
-        return self.until(over, "at the end of the backfill")
+        return self.wait_until(over, "at the end of the backfill")
 
     def partitions(self, asset: str) -> dict[str, list[str]]:
         """What the UI shows of the partitions of an asset."""
-        found = self.ask(PARTITIONS, key={"path": [asset]})["assetPartitionStatuses"]
+        found = self.query(PARTITIONS, key={"path": [asset]})["assetPartitionStatuses"]
         return {name: sorted(found[f"{name}Partitions"]) for name in ("materialized", "failed")}
 
 
 @contextmanager
-def serving(
+def run_server(
     command: Sequence[str], log: Path, *, end: signal.Signals = signal.SIGINT, background: bool = False
 ) -> Iterator[Server]:
     """Run such a command in the repository's root until the web server answers; end it by this signal.
@@ -146,22 +148,23 @@ def serving(
         )
     server = Server(process, port, log)
     try:
-        server.until(lambda: server.ask("{ version }"), "answering")
-        server.until(
-            lambda: all(entry["loadStatus"] == "LOADED" for entry in server.ask(LOCATIONS)["locationEntries"]), "loaded"
+        server.wait_until(lambda: server.query("{ version }"), "answering")
+        server.wait_until(
+            lambda: all(entry["loadStatus"] == "LOADED" for entry in server.query(LOCATIONS)["locationEntries"]),
+            "loaded",
         )
         yield server
         process.send_signal(end)
         process.wait(60)
     finally:
-        left = until_none_is_left()
+        left = wait_until_processes_end()
         for pid in left:
             os.kill(pid, signal.SIGKILL)
         process.wait(60)
-    assert not left, f"these went on: {left}\n{server.told()}"
+    assert not left, f"these went on: {left}\n{server.log_tail()}"
 
 
-def processes_of_the_installation() -> dict[int, str]:
+def find_installation_processes() -> dict[int, str]:
     """The processes whose DAGSTER_HOME is the current one: process id and command."""
     mark = f"DAGSTER_HOME={os.environ['DAGSTER_HOME']}\0".encode()
     found: dict[int, str] = {}
@@ -174,10 +177,10 @@ def processes_of_the_installation() -> dict[int, str]:
     return found
 
 
-def until_none_is_left(limit_s: float = 30) -> dict[int, str]:
+def wait_until_processes_end(limit_s: float = 30) -> dict[int, str]:
     """Wait until all processes of the installation have ended; return those that still run after the limit."""
     end = time.monotonic() + limit_s
-    while (left := processes_of_the_installation()) and time.monotonic() < end:
+    while (left := find_installation_processes()) and time.monotonic() < end:
         time.sleep(0.1)
     return left
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
 
-from tests.support.check_runs import change
+from tests.support.check_runs import change_database
 from tests.support.runs import rows
 
 INDEX = "rag.ix_embeddings_1_hnsw"
@@ -21,90 +21,90 @@ class Damage:
     """The statements, and the checks that must fail after them."""
 
     statements: tuple[str, ...]
-    red: frozenset[str]
+    failing_checks: frozenset[str]
 
-    def do(self, engine: Engine) -> None:
+    def apply(self, engine: Engine) -> None:
         for statement in self.statements:
-            change(engine, statement)
+            change_database(engine, statement)
 
 
-def damage(*statements: str, red: set[str] | frozenset[str]) -> Damage:
-    return Damage(statements, frozenset(red))
+def damage(*statements: str, failing: set[str] | frozenset[str]) -> Damage:
+    return Damage(statements, frozenset(failing))
 
 
 DAMAGES: dict[str, Damage] = {
-    "index dropped": damage(f"DROP INDEX {INDEX}", red=NO_INDEX),
+    "index dropped": damage(f"DROP INDEX {INDEX}", failing=NO_INDEX),
     "index invalid": damage(
-        f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{INDEX}'::regclass", red=NO_INDEX
+        f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{INDEX}'::regclass", failing=NO_INDEX
     ),
     "wrong operator class": damage(
         f"DROP INDEX {INDEX}",
         "CREATE INDEX ix_embeddings_1_hnsw ON rag.embeddings_1 USING hnsw ((embedding::vector(384)) vector_l2_ops) "
         "WITH (m='16', ef_construction='128')",
-        red=NO_INDEX,
+        failing=NO_INDEX,
     ),
     "a hundredth of the vectors deleted": damage(
         "DELETE FROM rag.embeddings WHERE content_hash IN (SELECT content_hash FROM rag.embeddings "
         "ORDER BY content_hash LIMIT (SELECT ceil(count(*) * 0.01) FROM rag.embeddings))",
-        red={"texts_have_vectors", "serves_wanted_space"},
+        failing={"texts_have_vectors", "serves_wanted_space"},
     ),
     "half of the vectors deleted": damage(
         "DELETE FROM rag.embeddings WHERE get_byte(content_hash, 0) % 2 = 0",
-        red={"texts_have_vectors", "serves_wanted_space"},
+        failing={"texts_have_vectors", "serves_wanted_space"},
     ),
     "two vectors swapped": damage(
         "UPDATE rag.embeddings v SET embedding = o.embedding FROM rag.embeddings o "
         f"WHERE (v.content_hash, o.content_hash) IN (({FIRST}, {LAST}), ({LAST}, {FIRST}))",
-        red={"vectors_are_sound"},
+        failing={"vectors_are_sound"},
     ),
     "one vector zeroed": damage(
         f"UPDATE rag.embeddings SET embedding = array_fill(0, ARRAY[384])::vector WHERE content_hash = {FIRST}",
-        red={"vectors_are_sound"},
+        failing={"vectors_are_sound"},
     ),
     "one component of a vector changed": damage(
         "UPDATE rag.embeddings SET embedding = ((ARRAY[(embedding::real[])[1] + 0.01]) || (embedding::real[])[2:384])"
         f"::vector WHERE content_hash = {FIRST}",
-        red={"vectors_are_sound"},
+        failing={"vectors_are_sound"},
     ),
     "one chunk's text changed": damage(
         f"UPDATE rag.document_chunks SET chunk_text = chunk_text || '!' WHERE id = {ONE_CHUNK}",
-        red={"offsets_reproduce_text"},
+        failing={"offsets_reproduce_text"},
     ),
     "one chunk's text and hash changed": damage(
         "UPDATE rag.document_chunks SET chunk_text = 'Other words.', content_hash = sha256('Other words.') "
         f"WHERE id = {ONE_CHUNK}",
-        red={"offsets_reproduce_text", "texts_have_vectors", "no_orphan_vectors", "serves_wanted_space"},
+        failing={"offsets_reproduce_text", "texts_have_vectors", "no_orphan_vectors", "serves_wanted_space"},
     ),
     "a document's chunks deleted": damage(
         f"DELETE FROM rag.document_chunks WHERE document_id = {ONE_DOCUMENT}",
-        red={"documents_have_chunks", "no_orphan_vectors"},
+        failing={"documents_have_chunks", "no_orphan_vectors"},
     ),
     "a document deleted": damage(
         f"DELETE FROM rag.documents WHERE id = {ONE_DOCUMENT}",
-        red={"no_orphan_vectors"},
+        failing={"no_orphan_vectors"},
     ),
     "words added to a document": damage(
         f"UPDATE rag.documents SET content = content || ' More.' WHERE id = {ONE_DOCUMENT}",
-        red={"offsets_reproduce_text"},
+        failing={"offsets_reproduce_text"},
     ),
     "a document's text and hash changed": damage(
         "UPDATE rag.documents SET content = 'Other words.', content_hash = sha256('Other words.') "
         f"WHERE id = {ONE_DOCUMENT}",
-        red={"documents_have_chunks"},
+        failing={"documents_have_chunks"},
     ),
     "orphan vectors added": damage(
         "INSERT INTO rag.embeddings SELECT 1, sha256(content_hash), embedding FROM rag.embeddings "
         "ORDER BY content_hash LIMIT 3",
-        red={"no_orphan_vectors"},
+        failing={"no_orphan_vectors"},
     ),
     "offsets shifted by one": damage(
         "UPDATE rag.document_chunks SET char_start = char_start + 1, char_end = char_end + 1 "
         f"WHERE document_id = {ONE_DOCUMENT}",
-        red={"offsets_reproduce_text"},
+        failing={"offsets_reproduce_text"},
     ),
-    "ef_search 10": damage("UPDATE rag.embedding_spaces SET ef_search = 10", red={"recall_at_10"}),
-    "the pointer lost": damage("UPDATE rag.embedding_spaces SET status = 'building'", red={"serves_wanted_space"}),
-    "the view dropped": damage("DROP VIEW rag.live_chunks", red={"serves_wanted_space"}),
+    "ef_search 10": damage("UPDATE rag.embedding_spaces SET ef_search = 10", failing={"recall_at_10"}),
+    "the pointer lost": damage("UPDATE rag.embedding_spaces SET status = 'building'", failing={"serves_wanted_space"}),
+    "the view dropped": damage("DROP VIEW rag.live_chunks", failing={"serves_wanted_space"}),
 }
 
 

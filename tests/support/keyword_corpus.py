@@ -14,12 +14,12 @@ from rag_assets.projects.store import save_project
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.keyword.lexemes import analyze_query
 from rag_assets.search.keyword.search import search_keywords
-from tests.support.rows import chunked, document
+from tests.support.rows import document, split_document
 
 SPACE = EmbeddingSpace(chunking="c1")
 
 
-def write(engine: Engine, texts: Mapping[str, str], *, project: str = "p", language: str = "english") -> None:
+def write_corpus(engine: Engine, texts: Mapping[str, str], *, project: str = "p", language: str = "english") -> None:
     """Write a document of one chunk for each path; its token count is its number of words."""
     owner = derive_project_id(project)
     rows = [
@@ -29,14 +29,16 @@ def write(engine: Engine, texts: Mapping[str, str], *, project: str = "p", langu
     with engine.begin() as connection:
         save_project(connection, project, "/docs", {"language": language})
         write_documents(connection, rows)
-        documents = [chunked(row, [text]) for row, text in zip(rows, texts.values(), strict=True)]
+        documents = [split_document(row, [text]) for row, text in zip(rows, texts.values(), strict=True)]
         for written in documents:
             written.chunks = [replace(chunk, token_count=len(chunk.chunk_text.split())) for chunk in written.chunks]
         write_chunks(connection, SPACE.chunking, documents, language=language)
     refresh_word_statistics(engine, SPACE.chunking)
 
 
-def search(engine: Engine, query: str, *, k: int = 10, filters: Filters | None = None) -> list[tuple[str, float]]:
+def search_scores(
+    engine: Engine, query: str, *, k: int = 10, filters: Filters | None = None
+) -> list[tuple[str, float]]:
     """(path, score), best first."""
     with engine.connect() as connection:
         found = search_keywords(connection, SPACE, analyze_query(connection, SPACE, query), k=k, filters=filters)
@@ -45,5 +47,5 @@ def search(engine: Engine, query: str, *, k: int = 10, filters: Filters | None =
     return [(path_of[chunk], score) for chunk, score in found.chunks]
 
 
-def paths(engine: Engine, query: str, *, k: int = 10, filters: Filters | None = None) -> list[str]:
-    return [path for path, _ in search(engine, query, k=k, filters=filters)]
+def search_paths(engine: Engine, query: str, *, k: int = 10, filters: Filters | None = None) -> list[str]:
+    return [path for path, _ in search_scores(engine, query, k=k, filters=filters)]

@@ -10,12 +10,12 @@ from rag_assets.pipeline.target.wanted_space import target_space
 from rag_assets.repositories import SyncMemories, SyncUsers
 from rag_assets.settings.settings import Settings
 from tests.support.fakes import HashEncoder
-from tests.support.stages import apply
+from tests.support.stages import write_batches
 
 ENCODER = HashEncoder()
 
 
-def remember(engine: Engine, settings: Settings) -> dict[str, UUID]:
+def create_memories(engine: Engine, settings: Settings) -> dict[str, UUID]:
     """Returns the ids of the users by name."""
     users = {name: SyncUsers(engine).create(f"{name}@example.com").id for name in ("ada", "ben")}
     memories = SyncMemories(engine)
@@ -24,7 +24,7 @@ def remember(engine: Engine, settings: Settings) -> dict[str, UUID]:
     memories.remember("tea is served at four", importance=0.9)
     memories.remember("ben likes tea", user_id=users["ben"])
     target = target_space(settings, "memories")
-    apply(engine, refresh.refresh_memory_embeddings(engine, settings, target, lambda _: ENCODER))
+    write_batches(engine, refresh.refresh_memory_embeddings(engine, settings, target, lambda _: ENCODER))
     with engine.begin() as connection:
         set_live_space(connection, ensure_space(connection, target.definition))
     return users

@@ -11,7 +11,6 @@ from sqlalchemy import Engine
 
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.spaces import ensure_space, set_live_space
-from rag_assets.documents.text import content_hash
 from rag_assets.pipeline import refresh
 from rag_assets.pipeline.stages.index import refresh_indexes
 from rag_assets.pipeline.target.wanted_space import target_space
@@ -20,14 +19,14 @@ from rag_assets.settings.settings import Settings
 from tests.support.corpus import WORDS
 from tests.support.fakes import HashEncoder
 from tests.support.runs import rows
-from tests.support.stages import apply
+from tests.support.stages import write_batches
 
 DAYS = [date(2026, 3, day) for day in (2, 3, 4)]
 ROLES: tuple[Literal["user"], Literal["assistant"]] = ("user", "assistant")
 
 
 @dataclass(frozen=True)
-class Said:
+class StoredMessage:
     id: UUID
     conversation: UUID
     role: str
@@ -36,21 +35,21 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Spoken:
+class MessageCorpus:
     engine: Engine
     settings: Settings
     encoder: HashEncoder
     users: dict[str, UUID]
     talks: dict[str, list[UUID]]
 
-    def messages(self, where: str = "true") -> list[Said]:
+    def messages(self, where: str = "true") -> list[StoredMessage]:
         statement = (
             "SELECT m.id, m.conversation_id, m.role, m.content, m.created_at FROM rag.conversation_messages m "
             f"JOIN rag.conversations c ON c.id = m.conversation_id WHERE {where}"
         )
-        return [Said(*row) for row in rows(self.engine, statement)]
+        return [StoredMessage(*row) for row in rows(self.engine, statement)]
 
-    def nearest(self, question: str, messages: list[Said]) -> list[tuple[float, str]]:
+    def nearest(self, question: str, messages: list[StoredMessage]) -> list[tuple[float, str]]:
         """(score, text) of each message, best first, computed with numpy."""
         asked = self.encoder.encode_query(question)
         scored = [(float(np.dot(asked, self.encoder.encode_query(one.text))), one.text) for one in messages]
@@ -59,7 +58,7 @@ class Spoken:
     def refresh(self, *, build: bool = False) -> EmbeddingSpace:
         """Run the stages and promote the space without its checks."""
         target = target_space(self.settings, "messages")
-        apply(
+        write_batches(
             self.engine,
             refresh.refresh_message_embeddings(self.engine, self.settings, DAYS, target, lambda _: self.encoder),
         )
@@ -71,7 +70,7 @@ class Spoken:
         return space
 
 
-def speak(engine: Engine, settings: Settings, *, talks: int = 6, turns: int = 8) -> Spoken:
+def create_message_corpus(engine: Engine, settings: Settings, *, talks: int = 6, turns: int = 8) -> MessageCorpus:
     """Two users, each with conversations in a project and without one; each talk begins with the same greeting."""
     chance = random.Random(5)
     conversations = SyncConversations(engine)
@@ -93,8 +92,4 @@ def speak(engine: Engine, settings: Settings, *, talks: int = 6, turns: int = 8)
                 for turn, text in enumerate(texts)
             ],
         )
-    return Spoken(engine, settings, HashEncoder(), users, made)
-
-
-def hash_of(text: str) -> bytes:
-    return content_hash(text)
+    return MessageCorpus(engine, settings, HashEncoder(), users, made)

@@ -46,12 +46,12 @@ def locked_tables(statements: Sequence[str]) -> set[str]:
     return locked
 
 
-def revisions(migrations: Path) -> list[Script]:
+def list_revisions(migrations: Path) -> list[Script]:
     """The oldest first."""
     return list(ScriptDirectory(str(migrations)).walk_revisions())[::-1]
 
 
-def statements_of(engine: Engine, migrations: Path, revision: Script) -> list[str]:
+def upgrade_statements(engine: Engine, migrations: Path, revision: Script) -> list[str]:
     """The statements that the upgrade to this revision sends to a database at the revision before."""
     sent: list[str] = []
 
@@ -69,10 +69,10 @@ def statements_of(engine: Engine, migrations: Path, revision: Script) -> list[st
     return sent
 
 
-def undeclared(engine: Engine, migrations: Path, revision: Script) -> set[str]:
+def find_undeclared_locks(engine: Engine, migrations: Path, revision: Script) -> set[str]:
     """Tables that the revision locks without saying why in `LOCKS`, or says so of and does not lock."""
     declared: dict[str, str] = getattr(revision.module, "LOCKS", {})
-    locked = locked_tables(statements_of(engine, migrations, revision))
+    locked = locked_tables(upgrade_statements(engine, migrations, revision))
     return locked ^ {table for table, why in declared.items() if why}
 
 

@@ -18,7 +18,7 @@ from rag_assets.pipeline.audit import latency
 from tests.support.command_line import Cli, cli
 from tests.support.database_server import DatabaseServer
 from tests.support.fakes import FakeEmbedder
-from tests.support.installations import PROBED, install
+from tests.support.installations import PROBE_VECTORS, install
 from tests.support.pages import Runner
 from tests.support.runs import add_project, run
 
@@ -39,7 +39,7 @@ def ingested(databases: DatabaseServer, template: str, corpus_digest: str) -> It
     def fill(url: URL, files: Path) -> None:
         with pytest.MonkeyPatch.context() as monkeypatch:
             install(url, files, monkeypatch)
-            monkeypatch.setattr(latency, "MEASURED_VECTORS", PROBED)
+            monkeypatch.setattr(latency, "MEASURED_VECTORS", PROBE_VECTORS)
             engine = make_engine(url)
             with DagsterInstance.get():
                 result = run(key=add_project(engine, TOPICS_NAME, TOPICS_URI))
@@ -59,7 +59,7 @@ def runner(
     with databases.copy(ingested) as url:
         shutil.copytree(databases.files(ingested) / "state", tmp_path / "state")
         install(url, tmp_path, monkeypatch)
-        monkeypatch.setattr(latency, "MEASURED_VECTORS", PROBED)
+        monkeypatch.setattr(latency, "MEASURED_VECTORS", PROBE_VECTORS)
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
         for name, content in NOTES.items():

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from sqlalchemy import URL
+
+from tests.support.dagster_servers import free_port
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 needs_pgbouncer = pytest.mark.skipif(
@@ -36,11 +37,11 @@ ignore_startup_parameters = {ignored}
 
 
 @contextmanager
-def pooled(server: URL, *, ignored: str = "extra_float_digits") -> Iterator[URL]:
+def run_pgbouncer(server: URL, *, ignored: str = "extra_float_digits") -> Iterator[URL]:
     """The address of the server's databases through the pooler, at a port that does not give it away."""
     assert PGBOUNCER is not None
     folder = Path(tempfile.mkdtemp(prefix="rag-pgbouncer-"))
-    port = _free_port()
+    port = free_port()
     host = str(server.query["host"])
     config = folder / "pgbouncer.ini"
     config.write_text(
@@ -83,9 +84,3 @@ def _await(url: URL, process: "subprocess.Popen[bytes]", log: Path) -> None:
         else:
             return
     pytest.fail(log.read_text())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

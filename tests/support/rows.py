@@ -40,7 +40,7 @@ def definition(fingerprint: str, **changed: Any) -> SpaceDefinition:
     return replace(DEFINITION, fingerprint=fingerprint, **changed)
 
 
-def space_of(engine: Engine, wanted: SpaceDefinition = DEFINITION) -> EmbeddingSpace:
+def create_space(engine: Engine, wanted: SpaceDefinition = DEFINITION) -> EmbeddingSpace:
     with engine.begin() as connection:
         return ensure_space(connection, wanted)
 
@@ -64,7 +64,7 @@ def document(path: str = "a.md", content: str = "one two", *, project: str = "p"
     return DocumentRow(**values | changed)
 
 
-def chunked(row: DocumentRow, texts: Sequence[str], *, chunking: str = "c1") -> ChunkedDocument:
+def split_document(row: DocumentRow, texts: Sequence[str], *, chunking: str = "c1") -> ChunkedDocument:
     """The document cut into these texts, one after the other; equal texts are numbered, as the stage does it."""
     chunks, at, seen = [], 0, dict[str, int]()
     for index, text in enumerate(texts):
@@ -87,13 +87,13 @@ def unit_vectors(number: int, dimensions: int, *, seed: int = 0) -> Any:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def fill(engine: Engine, space: EmbeddingSpace, number: int, *, seed: int = 0) -> None:
+def add_vectors(engine: Engine, space: EmbeddingSpace, number: int, *, seed: int = 0) -> None:
     """`number` chunks of one document with random vectors of length 1."""
     texts = [f"text {seed} {index} " for index in range(number)]
     row = document(f"fill{seed}.md", "".join(texts))
     vectors = unit_vectors(number, space.dimensions, seed=seed)
     with engine.begin() as connection:
         add_document(connection, row)
-        write_chunks(connection, space.chunking, [chunked(row, texts, chunking=space.chunking)])
+        write_chunks(connection, space.chunking, [split_document(row, texts, chunking=space.chunking)])
         rows = [EmbeddingRow(content_hash(text), vector) for text, vector in zip(texts, vectors, strict=True)]
         write_embeddings(connection, space.id, rows)

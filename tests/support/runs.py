@@ -64,7 +64,7 @@ def run(
     )
 
 
-def instance_of_commands() -> dg.DagsterInstance:
+def open_command_instance() -> dg.DagsterInstance:
     """As commands open it: runs that were killed before hold no place in a pool any more."""
     instance = dg.DagsterInstance.get()
     close_dead_runs(instance)

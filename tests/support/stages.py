@@ -42,13 +42,13 @@ class Steps:
         return name
 
     def documents(self, *projects: str, **config: bool) -> Counter[str]:
-        return apply(self.engine, refresh.refresh_documents(self.engine, self.settings, projects, **config))
+        return write_batches(self.engine, refresh.refresh_documents(self.engine, self.settings, projects, **config))
 
     def chunks(self, *projects: str) -> Counter[str]:
-        return apply(self.engine, refresh.refresh_chunks(self.engine, self.settings, projects, self.target))
+        return write_batches(self.engine, refresh.refresh_chunks(self.engine, self.settings, projects, self.target))
 
     def embeddings(self, *projects: str) -> Counter[str]:
-        return apply(
+        return write_batches(
             self.engine, refresh.refresh_embeddings(self.engine, self.settings, projects, self.target, self.encoder)
         )
 
@@ -75,7 +75,7 @@ class Steps:
         return [text for encoder in self.encoders.values() for text in encoder.embedded]
 
 
-def apply(engine: Engine, batches: Iterable[Batch], *, write_s: float = 0.0) -> Counter[str]:
+def write_batches(engine: Engine, batches: Iterable[Batch], *, write_s: float = 0.0) -> Counter[str]:
     """What the IO manager does: a transaction a batch, while the next one is made; `write_s` slows it down."""
     figures: Counter[str] = Counter()
     for batch in prefetch(iter(batches)):

@@ -11,7 +11,7 @@ LOCATION = "rag_assets"
 # backfills every 30 s.
 PAGE_MS = 60_000
 RUN_MS = 900_000
-LOOKS, LOOK_MS = 20, 500
+ATTEMPTS, ATTEMPT_MS = 20, 500
 
 # How a run ends, and a backfill, as their pages say it.
 ENDS = ("Success", "Failure", "Canceled")
@@ -75,18 +75,18 @@ class Pages:
 
     # Watching
 
-    def end_of_run(self, path: str) -> str:
+    def wait_for_run(self, path: str) -> str:
         """Watch a run on its page until it has ended, and say how."""
         self.open(path)
         end = self.page.get_by_text(re.compile(f"^({'|'.join(ENDS)})$")).first
         end.wait_for(timeout=RUN_MS)
         return end.inner_text()
 
-    def logged_end_of_run(self, end: str) -> None:
+    def expect_logged_end(self, end: str) -> None:
         """The page that watched a run must show the last line of its log, with nobody reloading it."""
         expect(self.page.get_by_text(f"RUN_{end.upper()}", exact=True)).to_be_visible()
 
-    def end_of_backfill(self, path: str) -> str:
+    def wait_for_backfill(self, path: str) -> str:
         """Watch a backfill on its page until it has ended, and say how."""
         self.open(path)
         status = self.page.get_by_text("Status", exact=True).locator("..")
@@ -100,9 +100,9 @@ class Pages:
         self.open(f"/assets/{asset}?view=checks")
         self.page.get_by_role("button", name="Execute all").wait_for()
         self.page.wait_for_load_state("networkidle")
-        for _ in range(LOOKS):
+        for _ in range(ATTEMPTS):
             found = self._listed_checks()
-            self.page.wait_for_timeout(LOOK_MS)
+            self.page.wait_for_timeout(ATTEMPT_MS)
             # The names are there before their states: what two looks agree on is meant.
             if found and found == self._listed_checks():
                 return found

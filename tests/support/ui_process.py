@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rag_assets.db.server.server import EmbeddedServer
+from tests.support.dagster_servers import free_port
 from tests.support.paths import ROOT
 
 COMMAND = Path(sys.executable).with_name("rag-assets")
@@ -22,7 +22,7 @@ ENDING_S = 60
 
 
 @dataclass(frozen=True)
-class Served:
+class RunningUI:
     """A UI that answers; `env` is the installation's, for other commands and connections."""
 
     address: str
@@ -30,7 +30,7 @@ class Served:
     log: Path
     process: subprocess.Popen[bytes]
 
-    def call(self, *arguments: str | Path) -> str:
+    def run_command(self, *arguments: str | Path) -> str:
         """What another command of ours in the same installation says on stdout; it must end well."""
         said = subprocess.run(
             [COMMAND, *map(str, arguments)], env=self.env, capture_output=True, text=True, timeout=300, check=False
@@ -40,7 +40,7 @@ class Served:
 
 
 @contextmanager
-def serving(root: Path, **settings: str) -> Iterator[Served]:
+def run_ui(root: Path, **settings: str) -> Iterator[RunningUI]:
     """The UI on an empty state below `root`, with an embedded server; nothing of it is left running."""
     state = root / "state"
     # By what the tests take from the environment, and no more: an installation that a developer has is not meant.
@@ -59,9 +59,9 @@ def serving(root: Path, **settings: str) -> Iterator[Served]:
             # A shell's background processes ignore Ctrl-C, and so would what they start.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
-    served = Served(f"http://127.0.0.1:{port}", env, log, process)
+    served = RunningUI(f"http://127.0.0.1:{port}", env, log, process)
     try:
-        until_it_answers(served)
+        wait_until_ready(served)
         yield served
     finally:
         ended = stop(process)
@@ -69,7 +69,7 @@ def serving(root: Path, **settings: str) -> Iterator[Served]:
     assert ended, f"Ctrl-C did not end it in {ENDING_S} s:\n{log.read_text()[-4000:]}"
 
 
-def until_it_answers(served: Served) -> None:
+def wait_until_ready(served: RunningUI) -> None:
     end = time.monotonic() + STARTING_S
     while True:
         assert served.process.poll() is None, served.log.read_text()
@@ -93,9 +93,3 @@ def stop(process: subprocess.Popen[bytes]) -> bool:
         process.wait(ENDING_S)
         return False
     return True
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

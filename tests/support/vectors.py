@@ -20,7 +20,7 @@ from rag_assets.search.analysis.similar import ReferenceVector
 from rag_assets.search.filters.document_filters import NO_FILTERS, Filters
 from rag_assets.search.vector.nearest import KnnQuery, KnnResult, search_nearest
 from rag_assets.search.vector.selectivity import SelectivityCache
-from tests.support.rows import chunked, definition, document, space_of
+from tests.support.rows import create_space, definition, document, split_document
 
 DIMENSIONS = 8
 DOCUMENTS = 30
@@ -29,7 +29,7 @@ SHARED = "shared text. "
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredChunk:
     """One chunk in the database, with its vector."""
 
     chunk_id: UUID
@@ -44,12 +44,12 @@ class Stored:
 @dataclass(frozen=True)
 class Corpus:
     space: EmbeddingSpace
-    chunks: list[Stored]
+    chunks: list[StoredChunk]
 
-    def of(self, file_path: str, project: str = "p") -> list[Stored]:
+    def chunks_of(self, file_path: str, project: str = "p") -> list[StoredChunk]:
         return [one for one in self.chunks if (one.project, one.file_path) == (project, file_path)]
 
-    def mean(self, chunks: list[Stored]) -> NDArray[np.float64]:
+    def mean(self, chunks: list[StoredChunk]) -> NDArray[np.float64]:
         """Of length 1 for cosine, as the space's averages are."""
         mean: NDArray[np.float64] = np.mean([one.vector for one in chunks], axis=0)
         return mean / np.linalg.norm(mean) if self.space.distance == "cosine" else mean
@@ -78,7 +78,9 @@ def make_corpus(
     Vectors are of length 1 for cosine, and of about 3 else, unless `normalize` says otherwise.
     """
     normalize = distance == "cosine" if normalize is None else normalize
-    space = space_of(engine, definition("f1", distance=distance, storage=storage, normalize=normalize, method=method))
+    space = create_space(
+        engine, definition("f1", distance=distance, storage=storage, normalize=normalize, method=method)
+    )
     random = np.random.default_rng(7)
     vectors: dict[str, Any] = {}
     stored = []
@@ -96,7 +98,9 @@ def make_corpus(
             write_chunks(connection, space.chunking, [whole for _, whole in documents])
             write_embeddings(connection, space.id, [EmbeddingRow(*item) for item in hashes.items()])
         stored += [
-            Stored(one.id, row.id, project, row.file_path, one.chunk_index, one.content_hash, vectors[one.chunk_text])
+            StoredChunk(
+                one.id, row.id, project, row.file_path, one.chunk_index, one.content_hash, vectors[one.chunk_text]
+            )
             for row, one in chunks
         ]
     ensure_index(engine, space)
@@ -113,7 +117,7 @@ def _document(number: int, project: str) -> tuple[DocumentRow, ChunkedDocument]:
         texts[3] = SHARED
     kind = "text" if number % 3 == 0 else "markdown"
     row = document(f"d{number:02}.md", "".join(texts), project=project, file_type=kind)
-    return row, chunked(row, texts)
+    return row, split_document(row, texts)
 
 
 def search_similar(

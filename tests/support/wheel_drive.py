@@ -22,13 +22,13 @@ def main(module: str, *arguments: str) -> None:
     # Of a project of dg's it is a function that loads them.
     defs: dg.Definitions = found if isinstance(found, dg.Definitions) else found()
     instance = dg.DagsterInstance.get()
-    told: dict[str, Any] = {"file": rag_assets.__file__}
+    report: dict[str, Any] = {"file": rag_assets.__file__}
     for prefix, _, project in pipelines:
         reconcile(defs, instance, prefix)
-        told[prefix] = ingest(defs, instance, prefix, project)
+        report[prefix] = ingest(defs, instance, prefix, project)
     for prefix, _, _ in pipelines if "--check" in arguments else ():
-        told[prefix]["checks"] = checks(defs, instance, prefix)
-    sys.stdout.write(json.dumps(told))
+        report[prefix]["checks"] = checks(defs, instance, prefix)
+    sys.stdout.write(json.dumps(report))
 
 
 def reconcile(defs: dg.Definitions, instance: dg.DagsterInstance, prefix: str) -> None:
@@ -50,7 +50,7 @@ def ingest(defs: dg.Definitions, instance: dg.DagsterInstance, prefix: str, proj
         "materialized": sorted(
             event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key
         ),
-        "red": sorted(found.check_name for found in result.get_asset_check_evaluations() if not found.passed),
+        "failed_checks": sorted(found.check_name for found in result.get_asset_check_evaluations() if not found.passed),
     }
 
 

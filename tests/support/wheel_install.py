@@ -32,7 +32,7 @@ def _pip(*arguments: str) -> None:
 
 
 @dataclass(frozen=True)
-class Place:
+class ProjectFolder:
     """A folder of its own, in which the package is the installed one; processes there know nothing of this checkout."""
 
     site: Path
@@ -54,7 +54,7 @@ class Place:
         }
 
     @contextmanager
-    def running(self, *arguments: str) -> Iterator[Path]:
+    def run_in_background(self, *arguments: str) -> Iterator[Path]:
         """A Python process in the background, ended afterwards; gives the file of all that it says."""
         log = self.folder / "said.log"
         with log.open("w") as out:
@@ -76,7 +76,7 @@ class Place:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait(60)
 
-    def call(self, command: str, *arguments: str, **environ: str) -> str:
+    def check_output(self, command: str, *arguments: str, **environ: str) -> str:
         """What the command says on stdout; it must end well."""
         done = self.run(command, *arguments, **environ)
         assert done.returncode == 0, done.stdout + done.stderr

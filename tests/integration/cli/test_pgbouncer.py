@@ -11,7 +11,7 @@ from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings, load_settings
 from tests.support.command_line import Cli
 from tests.support.fakes import HashEncoder
-from tests.support.pgbouncer import needs_pgbouncer, pooled
+from tests.support.pgbouncer import needs_pgbouncer, run_pgbouncer
 from tests.support.runs import COUNT_ADVISORY_LOCKS, rows
 
 pytestmark = needs_pgbouncer
@@ -20,7 +20,7 @@ pytestmark = needs_pgbouncer
 @pytest.fixture
 def through(server: URL, database: URL, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[URL]:
     """The installation's database is known by the pooler's address alone."""
-    with pooled(server) as url:
+    with run_pgbouncer(server) as url:
         url = url.set(database=database.database)
         monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", url.render_as_string(hide_password=False))
         yield url

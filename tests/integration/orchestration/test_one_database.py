@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets import Settings, build_definitions
-from tests.support.check_runs import change
+from tests.support.check_runs import change_database
 from tests.support.fakes import FakeEmbedder
 from tests.support.runs import errors, rows
 
@@ -108,8 +108,8 @@ def test_who_takes_the_pointer_back_says_so(pipelines: Pipelines, built: Engine)
 
 
 def test_a_space_that_people_chose_is_nobody_s_theft(pipelines: Pipelines, built: Engine) -> None:
-    change(built, "UPDATE rag.embedding_spaces SET status = 'previous', rolled_back_at = now() WHERE id = 1")
-    change(
+    change_database(built, "UPDATE rag.embedding_spaces SET status = 'previous', rolled_back_at = now() WHERE id = 1")
+    change_database(
         built,
         "INSERT INTO rag.embedding_spaces (kind, fingerprint, chunking, chunking_settings, model, revision, "
         "dimensions, max_tokens, normalize, distance, storage, m, ef_construction, status) "
@@ -117,5 +117,5 @@ def test_a_space_that_people_chose_is_nobody_s_theft(pipelines: Pipelines, built
         "distance, storage, m, ef_construction, 'live' FROM rag.embedding_spaces WHERE id = 1",
     )
     assert pipelines.check("ours").passed
-    change(built, "UPDATE rag.embedding_spaces SET rolled_back_at = NULL")
+    change_database(built, "UPDATE rag.embedding_spaces SET rolled_back_at = NULL")
     assert not pipelines.check("ours").passed

@@ -11,7 +11,7 @@ from rag_assets.documents.parsing import parser
 from rag_assets.pipeline import estimate
 from rag_assets.pipeline.estimate import estimate_cost
 from rag_assets.settings.settings import load_settings
-from tests.support.conversations import MONDAY, say
+from tests.support.conversations import MONDAY, add_conversation
 from tests.support.fakes import HashEncoder
 from tests.support.runs import rows
 from tests.support.stages import Steps, write
@@ -156,7 +156,7 @@ def test_time_is_that_of_former_runs_of_the_model_or_unknown_or_measured_now(
 
 def test_texts_that_are_embedded_whole_are_planned_too(steps: Steps) -> None:
     texts = ["the storm is here", "the whale sings", "the whale sings"]
-    say(steps.engine, MONDAY, *texts)
+    add_conversation(steps.engine, MONDAY, *texts)
     planned = estimate_cost(steps.engine, load_settings(), "messages")
     assert (planned.texts, planned.texts_to_embed, planned.documents_to_cut) == (2, 2, 0)
     # Of messages no tokens are stored: they go by length.

@@ -14,7 +14,7 @@ from rag_assets.pipeline.target.wanted_space import target_space
 from rag_assets.repositories import SyncMemories, SyncSessions, SyncUsers
 from rag_assets.settings.settings import load_settings
 from tests.integration.search.execution.test_coverage import eventually
-from tests.support.check_runs import change, look, red
+from tests.support.check_runs import change_database, failed_names, run_checks
 from tests.support.damages import add_half_a_space
 from tests.support.runs import rows
 
@@ -38,11 +38,11 @@ def test_an_installation_that_needs_nothing_is_left_alone(built: Engine) -> None
     [index] = figures["indexes"]
     assert (index["found"], index["recall"] >= 0.95) == ("valid", True)
     assert index_oid(built) == before
-    assert red(look()) == set()
+    assert failed_names(run_checks()) == set()
 
 
 def test_vectors_that_nothing_points_to_go_and_their_rows_are_vacuumed(built: Engine) -> None:
-    gone = change(
+    gone = change_database(
         built,
         "INSERT INTO rag.embeddings SELECT 1, sha256(content_hash), embedding FROM rag.embeddings "
         "ORDER BY content_hash LIMIT 30",
@@ -50,37 +50,39 @@ def test_vectors_that_nothing_points_to_go_and_their_rows_are_vacuumed(built: En
     figures = run(built)
     assert figures["orphans_removed"] == gone == 30
     assert "embeddings_1" in figures["vacuumed"]
-    assert red(look()) == set()
+    assert failed_names(run_checks()) == set()
 
 
 def test_an_index_of_which_much_is_dead_is_built_anew(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAG_ASSETS_INDEX_DEAD_SHARE_LIMIT", "0.3")
     monkeypatch.setattr(state, "_MIN_DEAD_BYTES", 0)
     before = index_oid(built)
-    change(built, "DELETE FROM rag.documents WHERE project_id = (SELECT id FROM rag.projects WHERE name = 'zoo')")
+    change_database(
+        built, "DELETE FROM rag.documents WHERE project_id = (SELECT id FROM rag.projects WHERE name = 'zoo')"
+    )
     figures = run(built)
     [index] = figures["indexes"]
     assert index["found"] == "bloated"
     assert 0.3 < index["dead_share"] < 0.7
     assert index_oid(built) != before
     assert run(built)["indexes"][0]["found"] == "valid"
-    assert red(look()) == set()
+    assert failed_names(run_checks()) == set()
 
 
 def test_an_index_that_finds_too_little_is_built_anew(built: Engine) -> None:
     # Vectors that the graph cannot know of: they changed while it was not kept up to date.
-    change(built, f"UPDATE pg_index SET indisready = false WHERE indexrelid = '{INDEX}'::regclass")
-    change(
+    change_database(built, f"UPDATE pg_index SET indisready = false WHERE indexrelid = '{INDEX}'::regclass")
+    change_database(
         built,
         "UPDATE rag.embeddings SET embedding = embedding * array_fill(-1::real, ARRAY[384])::vector, checksum = NULL "
         "WHERE get_byte(content_hash, 0) < 128",
     )
-    change(built, f"UPDATE pg_index SET indisready = true WHERE indexrelid = '{INDEX}'::regclass")
+    change_database(built, f"UPDATE pg_index SET indisready = true WHERE indexrelid = '{INDEX}'::regclass")
     [index] = run(built)["indexes"]
     assert (index["found"], index["recall"] < 0.95) == ("degraded", True)
     [index] = run(built)["indexes"]
     assert (index["found"], index["recall"] >= 0.95) == ("valid", True)
-    assert red(look()) == set()
+    assert failed_names(run_checks()) == set()
 
 
 def test_expired_sessions_and_memories_go_when_they_were_kept_long_enough(
@@ -92,7 +94,7 @@ def test_expired_sessions_and_memories_go_when_they_were_kept_long_enough(
         SyncSessions(built).create(user.id)
     for number, expires_at in enumerate((now - timedelta(days=40), now - timedelta(days=1), now + timedelta(days=1))):
         SyncMemories(built).remember(f"memory {number}", expires_at=expires_at)
-    change(
+    change_database(
         built,
         "UPDATE rag.sessions SET expires_at = now() - interval '40 days' "
         "WHERE id = (SELECT id FROM rag.sessions ORDER BY id LIMIT 1)",
@@ -112,13 +114,13 @@ def test_spaces_that_were_kept_long_enough_go_and_one_being_built_stays(built: E
     figures = run(built)
     assert figures["spaces_dropped"] == 0
     assert [(index["space"], index["found"]) for index in figures["indexes"]] == [(1, "valid"), (2, None)]
-    change(built, "UPDATE rag.embedding_spaces SET status = 'retired' WHERE id = 2")
+    change_database(built, "UPDATE rag.embedding_spaces SET status = 'retired' WHERE id = 2")
     assert run(built)["spaces_dropped"] == 1
     assert rows(built, "SELECT id FROM rag.embedding_spaces") == [(1,)]
 
 
 def test_tables_of_which_much_is_dead_are_vacuumed(built: Engine) -> None:
-    change(built, "ALTER TABLE rag.document_chunks SET (autovacuum_enabled = off)")
+    change_database(built, "ALTER TABLE rag.document_chunks SET (autovacuum_enabled = off)")
     assert "document_chunks" not in tables_to_vacuum(built, 0.1)
     with built.begin() as connection:
         connection.execute(text("SELECT pg_stat_force_next_flush()"))
@@ -137,8 +139,8 @@ def test_a_table_that_somebody_holds_is_left_to_the_next_time(built: Engine) -> 
 
 def test_indexes_are_warmed_where_the_extension_is_there(built: Engine) -> None:
     # The embedded server does not come with it: a function of its name and shape, which notes what it is asked for.
-    change(built, "CREATE TABLE warmed (relation regclass)")
-    change(
+    change_database(built, "CREATE TABLE warmed (relation regclass)")
+    change_database(
         built,
         "CREATE FUNCTION pg_prewarm(regclass, text DEFAULT 'buffer') RETURNS bigint LANGUAGE sql AS "
         "'INSERT INTO warmed VALUES ($1); SELECT 7::bigint'",

@@ -8,7 +8,7 @@ from sqlalchemy import URL, Engine
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.schema import migrations
 from rag_assets.pipeline.status import read_status
-from tests.support.check_runs import change
+from tests.support.check_runs import change_database
 from tests.support.runs import rows
 
 
@@ -61,8 +61,10 @@ def test_a_built_installation_is_told_with_its_counts_and_sizes(built: Engine) -
 
 
 def test_pending_work_is_counted(built: Engine) -> None:
-    change(built, "DELETE FROM rag.embeddings WHERE content_hash = (SELECT max(content_hash) FROM rag.embeddings)")
-    change(
+    change_database(
+        built, "DELETE FROM rag.embeddings WHERE content_hash = (SELECT max(content_hash) FROM rag.embeddings)"
+    )
+    change_database(
         built,
         "UPDATE rag.documents SET content = 'New.', content_hash = sha256('New.') WHERE file_path = 'page03.md'",
     )
@@ -75,7 +77,7 @@ def test_pending_work_is_counted(built: Engine) -> None:
 
 
 def test_failed_documents_are_listed_with_their_reasons(built: Engine) -> None:
-    change(built, "UPDATE rag.documents SET status = 'failed', error = 'no way' WHERE file_path = 'page01.md'")
+    change_database(built, "UPDATE rag.documents SET status = 'failed', error = 'no way' WHERE file_path = 'page01.md'")
     status = read_status(built)
     assert status["failed_documents"] == [
         {"project": name, "file_path": "page01.md", "reason": "no way"} for name in ("sea", "zoo")
@@ -85,13 +87,13 @@ def test_failed_documents_are_listed_with_their_reasons(built: Engine) -> None:
 
 @pytest.mark.parametrize("statement", ["DROP INDEX rag.ix_embeddings_1_hnsw", "DROP TABLE rag.latency_probe_1"])
 def test_a_damaged_installation_can_still_be_told(built: Engine, statement: str) -> None:
-    change(built, statement)
+    change_database(built, statement)
     [space] = read_status(built)["spaces"]
     assert space["index_state"] == ("absent" if "INDEX" in statement else "valid")
 
 
 def test_a_lost_partition_does_not_keep_status_from_telling(built: Engine) -> None:
-    change(built, "DROP VIEW rag.live_chunks")
-    change(built, "DROP TABLE rag.embeddings_1")
+    change_database(built, "DROP VIEW rag.live_chunks")
+    change_database(built, "DROP TABLE rag.embeddings_1")
     [space] = read_status(built)["spaces"]
     assert (space["vectors"], space["index_state"]) == (0, "absent")

@@ -24,7 +24,7 @@ from rag_assets.search.execution import modes
 from rag_assets.search.results import Answer
 from rag_assets.search.retriever import Retriever
 from tests.support.fakes import HashEncoder
-from tests.support.rows import chunked, definition, document, space_of, unit_vectors
+from tests.support.rows import create_space, definition, document, split_document, unit_vectors
 from tests.support.runs import rows
 from tests.support.vectors import DIMENSIONS, make_corpus
 
@@ -57,13 +57,13 @@ class Spaces:
         """Build another space, promote it, and drop the old one with its chunks."""
         self.number += 1
         dimensions, chunking = DIMENSIONS + self.number, f"c{self.number}"
-        space = space_of(
+        space = create_space(
             self.engine, definition(f"f{self.number}", chunking=chunking, dimensions=dimensions, distance="cosine")
         )
         cut = []
         for project, path in self.documents:
             texts = [f"text {path} {project} {part} of {chunking}. " for part in range(2 + self.number % 3)]
-            cut.append(chunked(document(path, "".join(texts), project=project), texts, chunking=chunking))
+            cut.append(split_document(document(path, "".join(texts), project=project), texts, chunking=chunking))
         hashes = [one.content_hash for whole in cut for one in whole.chunks]
         vectors = unit_vectors(len(hashes), dimensions, seed=self.number)
         with self.engine.begin() as connection:

@@ -14,7 +14,7 @@ from rag_assets.db.connections.options import EngineOptions
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.retriever import Retriever
-from tests.support.check_runs import change
+from tests.support.check_runs import change_database
 from tests.support.fakes import HashEncoder
 from tests.support.runs import rows
 
@@ -212,6 +212,6 @@ def test_the_error_before_a_space_is_live_names_the_command(engine: Engine, empt
 
 def test_a_search_notices_at_once_that_its_space_is_retired(built: Engine, retriever: Retriever) -> None:
     assert retriever.search("storm").space == 1
-    change(built, "UPDATE rag.embedding_spaces SET status = 'retired'")
+    change_database(built, "UPDATE rag.embedding_spaces SET status = 'retired'")
     with pytest.raises(ServiceError):
         retriever.search("storm")

@@ -20,7 +20,7 @@ from tests.support.vectors import make_corpus, search_similar
 
 def test_results_are_those_of_the_sync_functions(engine: Engine) -> None:
     corpus = make_corpus(engine)
-    space, chunk = corpus.space, corpus.of("d00.md")[2]
+    space, chunk = corpus.space, corpus.chunks_of("d00.md")[2]
     ids = [one.chunk_id for one in corpus.chunks[:12]]
     filters = Filters(projects=["p"], path_glob="d*")
     calls: list[Callable[..., Any]] = [

@@ -60,7 +60,7 @@ def test_another_model_is_built_beside_the_old_one_and_promoted(
 ) -> None:
     from rag_assets.embedding.encoder import get_space_encoder
     from rag_assets.pipeline import refresh
-    from tests.support.stages import apply
+    from tests.support.stages import write_batches
 
     steps = Steps(engine, settings)
     for number in range(20):
@@ -71,7 +71,7 @@ def test_another_model_is_built_beside_the_old_one_and_promoted(
     monkeypatch.setenv("RAG_ASSETS_MODEL", str(tiny))
     steps.documents("zoo")
     steps.chunks("zoo")
-    apply(
+    write_batches(
         engine,
         refresh.refresh_embeddings(
             engine,

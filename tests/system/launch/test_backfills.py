@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tests.support.dagster_servers import Server, serving
+from tests.support.dagster_servers import Server, run_server
 from tests.support.runs import add_project, rows
 from tests.support.stages import write
 
@@ -21,7 +21,7 @@ def ui(two: Engine, tmp_path: Path) -> Iterator[Server]:
         write(tmp_path / name / "a.md", f"The text of {name}.")
         add_project(two, name, tmp_path / name)
     shutil.rmtree(tmp_path / "broken")
-    with serving(("dagster", "dev"), tmp_path / "server.log") as ui:
+    with run_server(("dagster", "dev"), tmp_path / "server.log") as ui:
         yield ui
 
 
@@ -29,20 +29,20 @@ def test_the_page_of_a_backfill_tells_which_project_failed_and_one_of_a_range_is
     ui: Server, two: Engine
 ) -> None:
     """Of three partitions, not next to each other, and of all that follows them; beside it, of a range of others."""
-    chosen = ui.backfill(
+    chosen = ui.launch_backfill(
         assetSelection=[{"path": [name]} for name in INGESTED], partitionNames=["alpha", "broken", "zoo"]
     )
     # As Dagster has them: in the order in which they were added.
     others = {"range": {"start": "gamma", "end": "omega"}}
-    ranged = ui.backfill(
+    ranged = ui.launch_backfill(
         partitionsByAssets=[{"assetKey": {"path": [name]}, "partitions": others} for name in INGESTED[:3]]
     )
 
-    found = ui.backfilled(ranged)
+    found = ui.wait_for_backfill(ranged)
     assert found["status"] == "COMPLETED_SUCCESS", found
     assert [run["status"] for run in found["runs"]] == ["SUCCESS"]
 
-    found = ui.backfilled(chosen)
+    found = ui.wait_for_backfill(chosen)
     assert found["status"] == "COMPLETED_FAILED", found
     shown = {status["assetKey"]["path"][0]: status for status in found["assetBackfillData"]["assetBackfillStatuses"]}
     for name in INGESTED[:3]:
@@ -51,6 +51,6 @@ def test_the_page_of_a_backfill_tells_which_project_failed_and_one_of_a_range_is
     # What follows a partition that failed is not begun, as Dagster does it; the next run serves the others.
     for name in INGESTED[3:]:
         assert (shown[name]["materialized"], shown[name]["failed"]) == (False, True)
-    assert ui.ended(ui.launch(INGESTED[3:])) == "SUCCESS", ui.told()
+    assert ui.wait_for_run(ui.launch(INGESTED[3:])) == "SUCCESS", ui.log_tail()
     served = rows(two, "SELECT DISTINCT project FROM rag.live_chunks ORDER BY 1")
     assert served == [("alpha",), ("gamma",), ("omega",), ("zoo",)]

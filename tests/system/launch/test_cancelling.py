@@ -10,7 +10,13 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine
 
-from tests.support.dagster_servers import TERMINATE, Server, processes_of_the_installation, serving, until_none_is_left
+from tests.support.dagster_servers import (
+    TERMINATE,
+    Server,
+    find_installation_processes,
+    run_server,
+    wait_until_processes_end,
+)
 from tests.support.fakes import ENCODERS
 from tests.support.paths import FILES
 from tests.support.runs import COUNT_ADVISORY_LOCKS, STAGES, THIS_DATABASE, add_project, encoder, rows, run
@@ -43,15 +49,15 @@ def many_texts(zoo: Engine, tmp_path: Path) -> int:
 
 @pytest.fixture
 def ui(tmp_path: Path) -> Iterator[Server]:
-    with serving(("dagster", "dev"), tmp_path / "server.log") as ui:
+    with run_server(("dagster", "dev"), tmp_path / "server.log") as ui:
         yield ui
 
 
 def terminate(ui: Server, engine: Engine, launched: str) -> None:
     """Returns when the run is cancelled, and nothing of it is left in the server; waits not nearly for what it did."""
     begun = time.monotonic()
-    assert ui.ask(TERMINATE, run=launched)["__typename"] == "TerminateRunSuccess"
-    assert ui.ended(launched) == "CANCELED", ui.told()
+    assert ui.query(TERMINATE, run=launched)["__typename"] == "TerminateRunSuccess"
+    assert ui.wait_for_run(launched) == "CANCELED", ui.log_tail()
     while (left := rows(engine, WORKING)) or rows(engine, COUNT_ADVISORY_LOCKS) != [(0,)]:
         assert time.monotonic() - begun < SOON_S, left
         time.sleep(0.05)
@@ -59,13 +65,13 @@ def terminate(ui: Server, engine: Engine, launched: str) -> None:
 
 
 def again(ui: Server, assets: list[str], partition: str | None = "zoo") -> None:
-    assert ui.ended(ui.launch(assets, partition=partition)) == "SUCCESS", ui.told()
+    assert ui.wait_for_run(ui.launch(assets, partition=partition)) == "SUCCESS", ui.log_tail()
 
 
 def test_in_the_middle_of_embedding(many_texts: int, zoo: Engine, ui: Server) -> None:
     launched = ui.launch(["embeddings"], partition="zoo")
     count = "SELECT count(*) FROM rag.embeddings"
-    ui.until(lambda: rows(zoo, count) != [(0,)], "embedding")
+    ui.wait_until(lambda: rows(zoo, count) != [(0,)], "embedding")
     terminate(ui, zoo, launched)
     [(kept,)] = rows(zoo, count)
     assert 0 < kept < many_texts
@@ -86,9 +92,9 @@ def _slow_graph(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_slow_graph")
 def test_in_the_middle_of_building_the_index(many_texts: int, zoo: Engine, tmp_path: Path) -> None:
     assert run(key="zoo", only=STAGES[:3]).success
-    with serving(("dagster", "dev"), tmp_path / "server.log") as ui:
+    with run_server(("dagster", "dev"), tmp_path / "server.log") as ui:
         launched = ui.launch(["hnsw_index"])
-        ui.until(
+        ui.wait_until(
             lambda: rows(zoo, f"SELECT pid FROM pg_stat_progress_create_index WHERE datid = {THIS_DATABASE}"),
             "building",
         )
@@ -107,7 +113,7 @@ def test_while_a_parser_hangs(zoo: Engine, tmp_path: Path, ui: Server) -> None:
     for number in range(60):
         write(tmp_path / "zoo" / f"{number:02}.pdf", document + b"%%%d" % number)
     launched = ui.launch(["raw_documents"], partition="zoo")
-    hanging = ui.until(lambda: [pid for pid in parsers() if stopped(pid)], "reading")
+    hanging = ui.wait_until(lambda: [pid for pid in parsers() if stopped(pid)], "reading")
     terminate(ui, zoo, launched)
     assert not set(hanging) & set(parsers())
     assert rows(zoo, "SELECT error FROM rag.documents WHERE status = 'failed'") == []
@@ -119,7 +125,7 @@ def parsers() -> list[int]:
     """The processes that parse documents for this installation."""
     return [
         pid
-        for pid, command in processes_of_the_installation().items()
+        for pid, command in find_installation_processes().items()
         if "rag_assets.documents.parsing.subprocess_worker" in command
     ]
 
@@ -136,11 +142,11 @@ def stopped(pid: int) -> bool:
 def test_by_ctrl_c_at_the_terminal_of_the_server(many_texts: int, zoo: Engine, ui: Server) -> None:
     launched = ui.launch(["embeddings"], partition="zoo")
     count = "SELECT count(*) FROM rag.embeddings"
-    ui.until(lambda: rows(zoo, count) != [(0,)], "embedding")
+    ui.wait_until(lambda: rows(zoo, count) != [(0,)], "embedding")
     # A terminal tells all that runs in it; no process is left, or the fixture fails.
     os.killpg(ui.process.pid, signal.SIGINT)
     ui.process.wait(SOON_S * 2)
-    assert until_none_is_left() == {}
+    assert wait_until_processes_end() == {}
     [(kept,)] = rows(zoo, count)
     assert 0 < kept < many_texts
     assert (rows(zoo, COUNT_ADVISORY_LOCKS), rows(zoo, WORKING)) == ([(0,)], [])

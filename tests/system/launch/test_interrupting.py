@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
-from tests.support.dagster_servers import BIN, LIMIT_S
+from tests.support.dagster_servers import BIN, TIMEOUT_S
 from tests.support.runs import COUNT_ADVISORY_LOCKS, STAGES, add_project, rows
 from tests.support.stages import write
 from tests.system.launch.test_cancelling import WORKING
@@ -61,7 +61,7 @@ def interrupted(command: Sequence[str], when: Callable[[], object]) -> tuple[int
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
-        end = time.monotonic() + LIMIT_S
+        end = time.monotonic() + TIMEOUT_S
         while not when():
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < end
@@ -86,7 +86,7 @@ def test_an_ingest_goes_on_from_where_it_was_interrupted(settings: Settings, eng
     assert rows(engine, WORKING) == []
     [(kept,)] = rows(engine, EMBEDDED)
     assert kept > 0
-    said = subprocess.run(ingest(folder), capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    said = subprocess.run(ingest(folder), capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert said.returncode == 0, said.stderr
     report = json.loads(said.stdout)
     assert report["texts"]["embedded"] == report["texts"]["distinct"] - kept

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tests.support.dagster_servers import BIN, DAEMONS, serving
+from tests.support.dagster_servers import BIN, DAEMONS, run_server
 from tests.support.runs import rows
 
 COMMANDS = [
@@ -25,16 +25,16 @@ def test_it_serves_our_definitions_runs_them_and_leaves_no_process(
     if not (BIN / command[0]).exists():
         pytest.skip(f"{command[0]} is not installed: pip install -e '.[dg]' -c constraints.txt")
     background = command[0] == "rag-assets" and end is signal.SIGTERM
-    with serving(command, tmp_path / "server.log", end=end, background=background) as server:
-        assert server.location() == "rag_assets"
+    with run_server(command, tmp_path / "server.log", end=end, background=background) as server:
+        assert server.location_name() == "rag_assets"
         run = server.launch(["raw_documents", "chunks"], partition="zoo")
 
         def healthy() -> bool:
-            found = server.ask(DAEMONS)["daemonHealth"]["allDaemonStatuses"]
+            found = server.query(DAEMONS)["daemonHealth"]["allDaemonStatuses"]
             return all(daemon["healthy"] for daemon in found if daemon["required"])
 
-        server.until(healthy, "with healthy daemons")
-        assert server.ended(run) == "SUCCESS", server.told()
+        server.wait_until(healthy, "with healthy daemons")
+        assert server.wait_for_run(run) == "SUCCESS", server.log_tail()
         assert rows(
             two,
             "SELECT p.name FROM rag.document_chunks c JOIN rag.documents d ON d.id = c.document_id "

@@ -6,7 +6,7 @@ from shutil import copytree
 
 import pytest
 
-from tests.support.wheel_install import Place, build_wheel, install_wheel
+from tests.support.wheel_install import ProjectFolder, build_wheel, install_wheel
 
 PROJECTS = Path(__file__).parent
 
@@ -20,16 +20,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(site: Path, tmp_path: Path) -> Iterator[Callable[..., Place]]:
+def place(site: Path, tmp_path: Path) -> Iterator[Callable[..., ProjectFolder]]:
     """Makes a folder of a project, or an empty one; the embedded servers that were started below it are stopped."""
 
-    def make(project: str | None = None, **environ: str) -> Place:
+    def make(project: str | None = None, **environ: str) -> ProjectFolder:
         folder = tmp_path / "place"
         if project is None:
             folder.mkdir()
         else:
             copytree(PROJECTS / project, folder)
-        return Place(site, folder, environ)
+        return ProjectFolder(site, folder, environ)
 
     yield make
     for data in tmp_path.rglob("postgres/data"):

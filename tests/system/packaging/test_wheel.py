@@ -11,7 +11,7 @@ import yaml
 from rag_assets.db.schema.migrations import head_revision
 from tests.support.paths import ROOT
 from tests.support.stages import write
-from tests.support.wheel_install import Place
+from tests.support.wheel_install import ProjectFolder
 
 DRIVE = ROOT / "tests" / "support" / "wheel_drive.py"
 TEXTS = {"docs": "# Tides\n\nThe harbour opens at high water.\n", "notes": "# Bees\n\nThe bees fly in the sun.\n"}
@@ -19,17 +19,17 @@ TEXTS = {"docs": "# Tides\n\nThe harbour opens at high water.\n", "notes": "# Be
 # A limit for what hangs, not for what is slow.
 LIMIT_S = 420
 
-Make = Callable[..., Place]
+Make = Callable[..., ProjectFolder]
 
 
-def declare(place: Place, prefix: str, project: str = "shared") -> None:
+def declare(place: ProjectFolder, prefix: str, project: str = "shared") -> None:
     """A folder of documents, declared as a project of the pipeline that has its state in `state/PREFIX`."""
     source, state = place.folder / "sources" / prefix, place.folder / "state" / prefix
     write(source / f"{prefix}.md", TEXTS[prefix])
     write(state / "projects.yaml", yaml.safe_dump({"projects": {project: {"source": str(source)}}}))
 
 
-def found(place: Place, prefix: str, words: str) -> list[str]:
+def found(place: ProjectFolder, prefix: str, words: str) -> list[str]:
     """The files in which the command line finds the words, in the database of the pipeline."""
     arguments = ("search", words, "--mode", "text", "--json")
     said = place.run("rag-assets", *arguments, RAG_ASSETS_STATE_DIR=f"state/{prefix}")
@@ -39,10 +39,10 @@ def found(place: Place, prefix: str, words: str) -> list[str]:
 
 def test_an_empty_folder_gets_a_database_at_the_newest_revision(place: Make) -> None:
     empty = place()
-    where = empty.call("python", "-c", "import rag_assets; print(rag_assets.__file__)")
+    where = empty.check_output("python", "-c", "import rag_assets; print(rag_assets.__file__)")
     assert Path(where.strip()) == empty.site / "rag_assets" / "__init__.py"
-    assert empty.call("rag-assets", "db", "upgrade") == f"{head_revision()}\n"
-    assert empty.call("rag-assets", "db", "check") == "models and database are the same\n"
+    assert empty.check_output("rag-assets", "db", "upgrade") == f"{head_revision()}\n"
+    assert empty.check_output("rag-assets", "db", "check") == "models and database are the same\n"
     assert (empty.folder / "dagster_home" / "dagster.yaml").is_file()
 
 
@@ -50,12 +50,12 @@ def test_two_pipelines_in_a_location_of_one_s_own_ingest_check_and_serve_apart(p
     project = place("merged")
     for prefix in TEXTS:
         declare(project, prefix)
-    told = json.loads(project.call("python", str(DRIVE), "shop.definitions", "docs=shared", "notes=shared"))
-    assert Path(told["file"]).is_relative_to(project.site)
+    report = json.loads(project.check_output("python", str(DRIVE), "shop.definitions", "docs=shared", "notes=shared"))
+    assert Path(report["file"]).is_relative_to(project.site)
     for prefix in TEXTS:
-        ingested = told[prefix]
+        ingested = report[prefix]
         assert ingested["success"], ingested
-        assert (ingested["partitions"], ingested["red"]) == (["shared"], [])
+        assert (ingested["partitions"], ingested["failed_checks"]) == (["shared"], [])
         stages = ("chunks", "embeddings", "hnsw_index", "live_space", "raw_documents")
         assert ingested["materialized"] == [f"{prefix}/{stage}" for stage in stages]
     assert found(project, "docs", "harbour") == ["docs.md"]
@@ -64,19 +64,19 @@ def test_two_pipelines_in_a_location_of_one_s_own_ingest_check_and_serve_apart(p
 
 
 @pytest.fixture
-def desk(place: Make) -> Place:
+def desk(place: Make) -> ProjectFolder:
     """A project of `dg`'s with two pipelines in YAML."""
     pytest.importorskip("dagster_dg_cli", reason="components need dg: pip install -e '.[dg]' -c constraints.txt")
     return place("component", HANDBOOK_URL="postgresql://u:s3cret@127.0.0.1:1/none", CHUNK_TOKENS="100")
 
 
-def assets(place: Place) -> dict[str, str]:
-    said = json.loads(place.call("dg", "list", "defs", "--json"))
+def assets(place: ProjectFolder) -> dict[str, str]:
+    said = json.loads(place.check_output("dg", "list", "defs", "--json"))
     return {asset["asset_key"]: asset["group_name"] for asset in said["assets"]}
 
 
-def test_pipelines_in_yaml_are_loaded_and_a_scaffolded_one_beside_them(desk: Place) -> None:
-    desk.call("dg", "scaffold", "defs", "rag_assets.RagPipeline", "more/my-docs")
+def test_pipelines_in_yaml_are_loaded_and_a_scaffolded_one_beside_them(desk: ProjectFolder) -> None:
+    desk.check_output("dg", "scaffold", "defs", "rag_assets.RagPipeline", "more/my-docs")
     written = yaml.safe_load((desk.folder / "desk" / "defs" / "more" / "my-docs" / "defs.yaml").read_text())
     assert written["type"] == "rag_assets.RagPipeline"
     assert written["attributes"]["key_prefix"] == "my_docs"
@@ -87,7 +87,7 @@ def test_pipelines_in_yaml_are_loaded_and_a_scaffolded_one_beside_them(desk: Pla
     assert len(groups) == 3 * 12
 
 
-def test_a_setting_in_yaml_that_there_is_not_is_refused_with_the_nearest(desk: Place) -> None:
+def test_a_setting_in_yaml_that_there_is_not_is_refused_with_the_nearest(desk: ProjectFolder) -> None:
     file = desk.folder / "desk" / "defs" / "notes" / "defs.yaml"
     file.write_text(file.read_text().replace("state_dir", "state_dri"))
     said = desk.run("dg", "check", "defs")
@@ -95,12 +95,12 @@ def test_a_setting_in_yaml_that_there_is_not_is_refused_with_the_nearest(desk: P
     assert "there is no setting 'state_dri'; did you mean 'state_dir'?" in said.stdout + said.stderr
 
 
-def test_dg_knows_the_component_and_checks_its_yaml(desk: Place) -> None:
-    assert "rag_assets.RagPipeline" in desk.call("dg", "list", "components")
-    desk.call("dg", "scaffold", "defs", "rag_assets.RagPipeline", "2nd", "--format", "python")
+def test_dg_knows_the_component_and_checks_its_yaml(desk: ProjectFolder) -> None:
+    assert "rag_assets.RagPipeline" in desk.check_output("dg", "list", "components")
+    desk.check_output("dg", "scaffold", "defs", "rag_assets.RagPipeline", "2nd", "--format", "python")
     assert assets(desk)["_2nd/embeddings"] == "_2nd"
-    desk.call("dg", "check", "yaml")
-    desk.call("dg", "check", "defs")
+    desk.check_output("dg", "check", "yaml")
+    desk.check_output("dg", "check", "defs")
     file = desk.folder / "desk" / "defs" / "notes" / "defs.yaml"
     file.write_text(file.read_text().replace("key_prefix", "key_prefx"))
     said = desk.run("dg", "check", "yaml")
@@ -108,14 +108,14 @@ def test_dg_knows_the_component_and_checks_its_yaml(desk: Place) -> None:
     assert "key_prefx" in said.stdout + said.stderr
 
 
-def test_a_pipeline_in_yaml_ingests_and_serves_by_the_real_model(desk: Place) -> None:
+def test_a_pipeline_in_yaml_ingests_and_serves_by_the_real_model(desk: ProjectFolder) -> None:
     declare(desk, "notes")
-    told = json.loads(desk.call("python", str(DRIVE), "desk.definitions", "notes=shared", "--check"))["notes"]
-    assert told["success"], told
-    assert told["red"] == []
-    assert all(told["checks"].values()), told["checks"]
-    assert {check.partition("/")[0] for check in told["checks"]} == {"notes"}
-    said = desk.call(
+    report = json.loads(desk.check_output("python", str(DRIVE), "desk.definitions", "notes=shared", "--check"))["notes"]
+    assert report["success"], report
+    assert report["failed_checks"] == []
+    assert all(report["checks"].values()), report["checks"]
+    assert {check.partition("/")[0] for check in report["checks"]} == {"notes"}
+    said = desk.check_output(
         "rag-assets", "search", "insects", "--mode", "vector", "--json", RAG_ASSETS_STATE_DIR="state/notes"
     )
     assert [hit["file_path"] for hit in json.loads(said)["hits"]] == ["notes.md"]
@@ -126,9 +126,9 @@ def test_one_daemon_keeps_both_up_to_date(place: Make) -> None:
     for prefix in TEXTS:
         declare(project, prefix)
         # The database is there before the daemon, so that a search can ask it from the start.
-        project.call("rag-assets", "db", "upgrade", RAG_ASSETS_STATE_DIR=f"state/{prefix}")
+        project.check_output("rag-assets", "db", "upgrade", RAG_ASSETS_STATE_DIR=f"state/{prefix}")
     end = time.monotonic() + LIMIT_S
-    with project.running("-m", "dagster._daemon", "run", "-m", "shop.definitions") as log:
+    with project.run_in_background("-m", "dagster._daemon", "run", "-m", "shop.definitions") as log:
         for prefix, words in (("docs", "harbour"), ("notes", "bees")):
             while found(project, prefix, words) != [f"{prefix}.md"]:
                 assert time.monotonic() < end, log.read_text()[-4000:]
@@ -137,18 +137,18 @@ def test_one_daemon_keeps_both_up_to_date(place: Make) -> None:
     for prefix in TEXTS:
         assert f"{prefix}_changed_sources" in said
     jobs = "import dagster as dg; print(*{run.job_name for run in dg.DagsterInstance.get().get_runs()})"
-    assert set(project.call("python", "-c", jobs).split()) == {"docs_ingest", "notes_ingest"}
+    assert set(project.check_output("python", "-c", jobs).split()) == {"docs_ingest", "notes_ingest"}
 
 
 def test_dagster_s_own_commands_run_the_assets_in_processes_of_their_own(place: Make) -> None:
     project = place("merged")
     for prefix in TEXTS:
         declare(project, prefix)
-        project.call("python", str(DRIVE), "shop.definitions", f"{prefix}=shared")
+        project.check_output("python", str(DRIVE), "shop.definitions", f"{prefix}=shared")
         write(project.folder / "sources" / prefix / "new.md", f"A newcomer to {prefix}.")
     for prefix in TEXTS:
         select = ",".join(f"key:{prefix}/{stage}" for stage in ("raw_documents", "chunks", "embeddings"))
-        project.call(
+        project.check_output(
             *("dagster", "asset", "materialize", "-m", "shop.definitions"),
             *("--select", select, "--partition", "shared"),
         )

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from rag_assets.db.locks import hold_lock
 from rag_assets.settings.settings import Settings
-from tests.support.crashes import Child, Ended, Forker, forker, materialize
+from tests.support.crashes import ChildResult, ChildRun, Forker, materialize, start_forker
 from tests.support.fakes import ENCODERS
 from tests.support.paths import FILES
 from tests.support.runs import COUNT_ADVISORY_LOCKS, add_project, errors, rows
@@ -52,7 +52,7 @@ LIVE_POINTS = {
 
 @pytest.fixture(scope="module")
 def children() -> Iterator[Forker]:
-    with forker() as made:
+    with start_forker() as made:
         yield made
 
 
@@ -94,11 +94,11 @@ def content(engine: Engine) -> Content:
     return {name: sorted(rows(engine, query), key=repr) for name, query in queries.items()}
 
 
-def child(settings: Settings, tmp_path: Path, **options: Any) -> Child:
+def child(settings: Settings, tmp_path: Path, **options: Any) -> ChildRun:
     names = ("RAG_ASSETS_STATE_DIR", "RAG_ASSETS_DATABASE_URL", "DAGSTER_HOME", "RAG_ASSETS_BATCH_TOKENS")
     env = {name: os.environ[name] for name in names}
     options = {"project": "zoo"} | options
-    return Child(env=env, log=str(tmp_path / "embedded.log"), **options)
+    return ChildRun(env=env, log=str(tmp_path / "embedded.log"), **options)
 
 
 def embedded(tmp_path: Path) -> Counter[str]:
@@ -106,7 +106,7 @@ def embedded(tmp_path: Path) -> Counter[str]:
     return Counter(json.loads(line) for line in log.read_text().splitlines()) if log.exists() else Counter()
 
 
-def assert_nothing_is_left(engine: Engine, ended: list[Ended]) -> None:
+def assert_nothing_is_left(engine: Engine, ended: list[ChildResult]) -> None:
     """No lock, no parser, soon after the death."""
     deadline = time.monotonic() + 10
     while True:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.ui_process import Served, serving
+from tests.support.ui_process import RunningUI, run_ui
 
 if TYPE_CHECKING:
     from tests.support.ui_pages import Pages
@@ -29,15 +29,15 @@ def browser_path() -> str:
 
 
 @pytest.fixture(scope="module")
-def served(browser_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(browser_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUI]:
     """The latency limit is high, since these tests do not measure searches and may run on a slow machine."""
     root = tmp_path_factory.mktemp("ui")
-    with serving(root, RAG_ASSETS_OWNERS=f'["team:{OWNER}"]', RAG_ASSETS_LATENCY_LIMIT_MS="1000") as found:
+    with run_ui(root, RAG_ASSETS_OWNERS=f'["team:{OWNER}"]', RAG_ASSETS_LATENCY_LIMIT_MS="1000") as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def pages(browser_path: str, served: Served, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Pages]":
+def pages(browser_path: str, served: RunningUI, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Pages]":
     from playwright.sync_api import expect, sync_playwright
 
     from tests.support.ui_pages import PAGE_MS, Pages
@@ -54,7 +54,7 @@ def pages(browser_path: str, served: Served, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(autouse=True)
-def last_picture(request: pytest.FixtureRequest, pages: "Pages") -> Iterator[None]:
+def save_last_picture(request: pytest.FixtureRequest, pages: "Pages") -> Iterator[None]:
     """Save a screenshot at the end of each test, whether it passed or not."""
     yield
     pages.picture(request.node.name)

@@ -16,7 +16,7 @@ from rag_assets.db.connections.engines import DRIVER, make_engine
 from rag_assets.definitions import defs
 from rag_assets.orchestration.io.metadata import column_schema
 from tests.support.stages import write
-from tests.support.ui_process import Served
+from tests.support.ui_process import RunningUI
 from tests.system.ui.conftest import OWNER
 
 if TYPE_CHECKING:
@@ -46,18 +46,18 @@ def checks_of(*groups: str) -> dict[str, set[str]]:
 
 
 @pytest.fixture(scope="module")
-def ingested(pages: "Pages", served: Served) -> Mapping[str, str]:
+def ingested(pages: "Pages", served: RunningUI) -> Mapping[str, str]:
     """What a newcomer does first: all assets of the one project that there is, from the page of the job."""
     run = pages.materialize("ingest", TOPICS)
-    end = pages.end_of_run(run)
-    pages.logged_end_of_run(end)
+    end = pages.wait_for_run(run)
+    pages.expect_logged_end(end)
     pages.picture("run")
     return {"run": run, "end": end}
 
 
 @pytest.fixture(scope="module")
-def tables(ingested: Mapping[str, str], served: Served) -> Iterator[Engine]:
-    engine = make_engine(make_url(served.call("db", "url").strip()).set(drivername=DRIVER))
+def tables(ingested: Mapping[str, str], served: RunningUI) -> Iterator[Engine]:
+    engine = make_engine(make_url(served.run_command("db", "url").strip()).set(drivername=DRIVER))
     yield engine
     engine.dispose()
 
@@ -91,7 +91,7 @@ def test_all_checks_are_green_and_their_charts_are_pictures(ingested: Mapping[st
 
 
 def test_corpus_is_drawn(ingested: Mapping[str, str], pages: "Pages") -> None:
-    assert pages.end_of_run(pages.materialize_asset("corpus_map")) == "Success"
+    assert pages.wait_for_run(pages.materialize_asset("corpus_map")) == "Success"
     pages.open("/assets/corpus_map")
     picture = pages.chart("map", "Texts by project (principal components)")
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 560
@@ -121,7 +121,7 @@ def test_one_damaged_row_is_one_red_check(ingested: Mapping[str, str], pages: "P
         assert connection.execute(shift, {"by": 1}).rowcount == 1
     try:
         # The check is a blocking one, and so the run says what it found.
-        assert pages.end_of_run(pages.launch("checks")) == "Failure"
+        assert pages.wait_for_run(pages.launch("checks")) == "Failure"
         found = {asset: pages.checks(asset) for asset in checks_of("rag", "conversations")}
         pages.check("chunks", "offsets_reproduce_text")
         pages.picture("red_check")
@@ -132,20 +132,20 @@ def test_one_damaged_row_is_one_red_check(ingested: Mapping[str, str], pages: "P
     assert red == ["offsets_reproduce_text"]
     assert {asset: set(shown) for asset, shown in found.items()} == checks_of("rag", "conversations")
     assert pages.page.get_by_text("1 of ").first.inner_text().startswith("1 of ")
-    assert pages.end_of_run(pages.launch("checks")) == "Success"
+    assert pages.wait_for_run(pages.launch("checks")) == "Success"
 
 
 def test_backfill_of_all_projects_is_right_for_each(
-    ingested: Mapping[str, str], pages: "Pages", served: Served, tables: Engine, tmp_path: Path
+    ingested: Mapping[str, str], pages: "Pages", served: RunningUI, tables: Engine, tmp_path: Path
 ) -> None:
     write(tmp_path / "sea/whale.md", "# Whales\n\nWhales sing in the deep sea.\n")
     for animal in ("Zebras", "Lions"):
         write(tmp_path / f"zoo/{animal}.md", f"# {animal}\n\n{animal} look at visitors.\n")
     # Added while the UI is open, as one does.
     for name in ("sea", "zoo"):
-        served.call("projects", "add", name, tmp_path / name)
+        served.run_command("projects", "add", name, tmp_path / name)
     backfill = pages.materialize("ingest")
-    assert pages.end_of_backfill(backfill) == "Succeeded"
+    assert pages.wait_for_backfill(backfill) == "Succeeded"
     pages.picture("backfill")
     seen = {name: pages.partition("raw_documents", name) for name in (TOPICS, "sea", "zoo")}
     assert (seen["sea"]["seen"], seen["sea"]["inserted"]) == ("1", "1")

@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine
 
-from tests.support.check_runs import change
+from tests.support.check_runs import change_database
 from tests.support.command_line import Cli
 from tests.support.runs import rows
 
@@ -40,7 +40,7 @@ def test_people_see_source_place_model_and_run(built: Engine, cli: Cli, chunk: s
 
 
 def test_people_are_told_of_a_chunk_that_is_not_served_any_more(built: Engine, cli: Cli, chunk: str) -> None:
-    change(built, "UPDATE rag.embedding_spaces SET chunking = 'another'")
+    change_database(built, "UPDATE rag.embedding_spaces SET chunking = 'another'")
     assert "vector search does not find this chunk now" in cli("explain", chunk).out
 
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Engine
 
-from tests.support.check_runs import change
+from tests.support.check_runs import change_database
 from tests.support.command_line import Cli
 from tests.support.json_shapes import assert_shape
 
@@ -25,7 +25,7 @@ FIGURES = {
 
 
 def test_figures_are_told_to_people_and_scripts(built: Engine, cli: Cli) -> None:
-    change(
+    change_database(
         built,
         "INSERT INTO rag.embeddings SELECT 1, sha256(content_hash), embedding FROM rag.embeddings "
         "ORDER BY content_hash LIMIT 3",

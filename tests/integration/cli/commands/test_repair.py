@@ -4,7 +4,7 @@ from sqlalchemy import Engine
 
 from rag_assets.db.models.embeddings import DEFAULT_EF_SEARCH
 from rag_assets.repositories import SyncMemories
-from tests.support.check_runs import change
+from tests.support.check_runs import change_database
 from tests.support.command_line import Cli
 from tests.support.damages import DAMAGES, add_half_a_space, pipeline_tables
 from tests.support.json_shapes import REPAIR, assert_shape
@@ -26,10 +26,10 @@ AT_ONCE = (
 def test_many_damages_at_once_are_repaired_by_one_run(built: Engine, cli: Cli) -> None:
     clean = pipeline_tables(built)
     for name in AT_ONCE:
-        DAMAGES[name].do(built)
-    change(built, "DELETE FROM rag.document_chunkings WHERE get_byte(content_hash, 0) % 2 = 0")
-    change(built, "UPDATE rag.document_chunks SET heading_path = '{Elsewhere}' WHERE chunk_index = 1")
-    change(built, "UPDATE rag.embedding_spaces SET m = 8")
+        DAMAGES[name].apply(built)
+    change_database(built, "DELETE FROM rag.document_chunkings WHERE get_byte(content_hash, 0) % 2 = 0")
+    change_database(built, "UPDATE rag.document_chunks SET heading_path = '{Elsewhere}' WHERE chunk_index = 1")
+    change_database(built, "UPDATE rag.embedding_spaces SET m = 8")
     said = cli("repair", "--json")
     assert (said.code, said.err) == (0, "")
     assert_shape(said.json, REPAIR)
@@ -45,7 +45,7 @@ def test_many_damages_at_once_are_repaired_by_one_run(built: Engine, cli: Cli) -
 
 def test_a_dry_run_says_what_differs_and_changes_nothing(built: Engine, cli: Cli) -> None:
     for name in ("half of the vectors deleted", "offsets shifted by one", "index dropped", "ef_search 10"):
-        DAMAGES[name].do(built)
+        DAMAGES[name].apply(built)
     before = pipeline_tables(built)
     said = cli("repair", "--dry-run", "--json")
     assert (said.code, said.err) == (0, "")
@@ -76,12 +76,12 @@ def test_memories_are_repaired_too(built: Engine, cli: Cli) -> None:
         SyncMemories(built).remember(f"likes tea number {number}")
     assert cli("embed", "memories").code == 0
     clean = pipeline_tables(built)
-    change(
+    change_database(
         built,
         "UPDATE rag.embeddings SET embedding = array_fill(0, ARRAY[384])::vector WHERE space_id = 2 "
         "AND get_byte(content_hash, 0) % 2 = 0",
     )
-    change(built, "DROP INDEX rag.ix_embeddings_2_hnsw")
+    change_database(built, "DROP INDEX rag.ix_embeddings_2_hnsw")
     said = cli("repair", "--json")
     assert said.code == 0, said.err
     assert {(one["kind"], one["what"]) for one in said.json["damage"]} == {

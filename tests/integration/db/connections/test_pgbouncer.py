@@ -15,7 +15,7 @@ from rag_assets.db.connections.retry import run_read, run_write_async
 from rag_assets.db.database import dispose_engines
 from rag_assets.db.locks import hold_lock
 from rag_assets.errors import ServiceError, UsageError
-from tests.support.pgbouncer import needs_pgbouncer, pooled
+from tests.support.pgbouncer import needs_pgbouncer, run_pgbouncer
 
 pytestmark = needs_pgbouncer
 
@@ -24,7 +24,7 @@ LIMITED = EngineOptions(statement_timeout_s=0.5, lock_timeout_s=0.25, pool_size=
 
 @pytest.fixture(scope="module")
 def pooler(server: URL) -> Iterator[URL]:
-    with pooled(server) as url:
+    with run_pgbouncer(server) as url:
         yield url
 
 
@@ -57,7 +57,7 @@ def test_a_pooler_is_detected_at_any_url(engine_through: Engine, engine: Engine)
 
 
 def test_a_pooler_that_ignores_startup_parameters_is_detected(server: URL) -> None:
-    with pooled(server, ignored="options") as url:
+    with run_pgbouncer(server, ignored="options") as url:
         engine = make_engine(url, options=LIMITED)
         assert is_pooled(engine)
         with pytest.raises(OperationalError, match="statement timeout"), engine.begin() as connection:

@@ -17,7 +17,7 @@ from rag_assets.db.connections.retry import run_idempotent_write, run_read, run_
 from rag_assets.db.connections.urls import DRIVER
 from rag_assets.db.server.server import EmbeddedServer
 from rag_assets.errors import ServiceError
-from tests.support.interrupts import Interrupted, interrupted
+from tests.support.interrupts import Interrupted, interrupt_when
 
 READER = EngineOptions(pre_ping=False, retry_s=10)
 
@@ -284,7 +284,7 @@ def test_a_caller_that_is_ended_by_a_signal_leaves_no_statement_behind(engine: E
     def sleep(connection: Connection) -> None:
         connection.execute(text("SELECT pg_sleep(600)"))
 
-    with pytest.raises(Interrupted), interrupted(lambda: until(True)):
+    with pytest.raises(Interrupted), interrupt_when(lambda: until(True)):
         run_idempotent_write(engine, sleep)
     until(False)
     assert run_read(engine, count_projects) == 0

@@ -7,13 +7,13 @@ from sqlalchemy import Engine, text
 from rag_assets.db.index import build_resources
 from rag_assets.db.index.build import IndexBuildOptions, ensure_index
 from rag_assets.db.index.state import IndexState
-from tests.support.indexes import go_live, state
-from tests.support.rows import definition, fill, space_of
+from tests.support.indexes import index_state, make_live
+from tests.support.rows import add_vectors, create_space, definition
 
 
 def test_progress_of_a_build_is_reported_in_blocks(engine: Engine) -> None:
-    made = space_of(engine, definition("f", dimensions=384, ef_construction=200))
-    fill(engine, made, 3_000)
+    made = create_space(engine, definition("f", dimensions=384, ef_construction=200))
+    add_vectors(engine, made, 3_000)
     told: list[tuple[int, int]] = []
     ensure_index(engine, made, IndexBuildOptions(progress=lambda done, total: told.append((done, total))))
     assert told
@@ -22,9 +22,9 @@ def test_progress_of_a_build_is_reported_in_blocks(engine: Engine) -> None:
 
 
 def test_searches_and_writes_continue_while_the_index_of_the_live_space_is_built(engine: Engine) -> None:
-    made = space_of(engine, definition("f", dimensions=384, ef_construction=200))
-    fill(engine, made, 2_000)
-    go_live(engine, made)
+    made = create_space(engine, definition("f", dimensions=384, ef_construction=200))
+    add_vectors(engine, made, 2_000)
+    make_live(engine, made)
     outcomes: list[IndexState] = []
     builder = threading.Thread(target=lambda: outcomes.append(ensure_index(engine, made)))
     rounds = 0
@@ -45,7 +45,7 @@ def test_searches_and_writes_continue_while_the_index_of_the_live_space_is_built
     builder.join()
     assert outcomes == [IndexState.ABSENT]
     assert rounds > 3
-    assert state(engine, made) is IndexState.VALID
+    assert index_state(engine, made) is IndexState.VALID
 
 
 def test_workers_are_as_many_as_the_server_allows_and_none_for_a_few_rows(engine: Engine) -> None:

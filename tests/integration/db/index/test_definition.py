@@ -9,7 +9,7 @@ from rag_assets.db.index.build import ensure_index
 from rag_assets.db.index.definition import create_index, index_definition, index_name, lists_for
 from rag_assets.db.index.state import IndexState, index_state
 from rag_assets.db.models import EmbeddingSpace
-from tests.support.rows import definition, fill, space_of
+from tests.support.rows import add_vectors, create_space, definition
 from tests.support.runs import rows
 
 SHAPE = {
@@ -91,8 +91,8 @@ def test_lists_grow_with_the_rows_and_more_slowly_beyond_a_million() -> None:
 @pytest.mark.parametrize("distance", ["cosine", "l2", "ip"])
 def test_postgresql_prints_the_expected_definition(engine: Engine, method: str, storage: str, distance: str) -> None:
     wanted = definition("f", method=method, storage=storage, distance=distance, m=12, ef_construction=48)
-    made = space_of(engine, wanted)
-    fill(engine, made, 20)
+    made = create_space(engine, wanted)
+    add_vectors(engine, made, 20)
     assert ensure_index(engine, made) is IndexState.ABSENT
     [(printed,)] = rows(engine, "SELECT indexdef FROM pg_indexes WHERE indexname = :name", name=index_name(made))
     assert printed == index_definition(made)
@@ -102,8 +102,8 @@ def test_postgresql_prints_the_expected_definition(engine: Engine, method: str, 
 
 @pytest.mark.parametrize(("storage", "dimensions"), [("vector", 2_000), ("halfvec", 4_000), ("bit", 16_000)])
 def test_each_storage_is_indexed_up_to_its_maximum_of_dimensions(engine: Engine, storage: str, dimensions: int) -> None:
-    made = space_of(engine, definition("f", storage=storage, dimensions=dimensions))
-    fill(engine, made, 3)
+    made = create_space(engine, definition("f", storage=storage, dimensions=dimensions))
+    add_vectors(engine, made, 3)
     assert ensure_index(engine, made) is IndexState.ABSENT
     with engine.connect() as connection:
         assert index_state(connection, made) is IndexState.VALID

@@ -15,8 +15,8 @@ from rag_assets.db.index.state import ACTIONS, IndexAction, IndexState, IndexThr
 from rag_assets.db.models import EmbeddingSpace
 from tests.integration.db.index.test_definition import space as shape
 from tests.support.database_server import DatabaseServer
-from tests.support.indexes import go_live, indexes, look, oid, run, state
-from tests.support.rows import definition, fill, space_of
+from tests.support.indexes import execute_statements, get_oid, index_state, inspect_space_index, list_indexes, make_live
+from tests.support.rows import add_vectors, create_space, definition
 from tests.support.runs import rows
 
 NAME = "ix_embeddings_1_hnsw"
@@ -27,17 +27,17 @@ HNSW = "hnsw ((embedding::vector(8)) vector_cosine_ops)"
 @pytest.fixture(params=[False, True], ids=["building", "live"])
 def space(request: pytest.FixtureRequest, engine: Engine) -> EmbeddingSpace:
     """A space with a valid index, once live and once building."""
-    made = space_of(engine)
-    fill(engine, made, 30)
+    made = create_space(engine)
+    add_vectors(engine, made, 30)
     assert ensure_index(engine, made) is IndexState.ABSENT
     if request.param:
-        go_live(engine, made)
+        make_live(engine, made)
     return made
 
 
 def ends_in_one_valid_index(engine: Engine, space: EmbeddingSpace) -> None:
-    assert state(engine, space) is IndexState.VALID
-    assert indexes(engine, space) == [(index_name(space), True)]
+    assert index_state(engine, space) is IndexState.VALID
+    assert list_indexes(engine, space) == [(index_name(space), True)]
 
 
 def test_every_state_has_an_action() -> None:
@@ -51,10 +51,10 @@ def test_every_state_has_an_action() -> None:
 
 
 def test_a_valid_index_is_kept(engine: Engine, space: EmbeddingSpace) -> None:
-    before = oid(engine, NAME)
+    before = get_oid(engine, NAME)
     assert ensure_index(engine, space) is IndexState.VALID
-    assert oid(engine, NAME) == before
-    assert look(engine, space).bytes > 0
+    assert get_oid(engine, NAME) == before
+    assert inspect_space_index(engine, space).bytes > 0
 
 
 @pytest.mark.parametrize(
@@ -85,29 +85,29 @@ def test_a_valid_index_is_kept(engine: Engine, space: EmbeddingSpace) -> None:
 def test_an_index_that_is_not_valid_is_recognized_and_rebuilt(
     engine: Engine, space: EmbeddingSpace, statements: list[str], found: IndexState
 ) -> None:
-    run(engine, *statements)
-    assert state(engine, space) is found
+    execute_statements(engine, *statements)
+    assert index_state(engine, space) is found
     assert ensure_index(engine, space) is found
     ends_in_one_valid_index(engine, space)
 
 
 def test_searches_use_the_old_index_until_the_new_one_is_ready(engine: Engine) -> None:
-    made = space_of(engine, definition("f", dimensions=256, ef_construction=200))
+    made = create_space(engine, definition("f", dimensions=256, ef_construction=200))
     # Enough that the build can be observed on a fast machine.
-    fill(engine, made, 4_000)
+    add_vectors(engine, made, 4_000)
     ensure_index(engine, made)
-    go_live(engine, made)
-    run(engine, f"ALTER INDEX rag.{NAME} SET (ef_construction = 100)")
+    make_live(engine, made)
+    execute_statements(engine, f"ALTER INDEX rag.{NAME} SET (ef_construction = 100)")
     seen: list[list[tuple[str, bool]]] = []
 
     def watch(_done: int, _total: int) -> None:
-        seen.append(indexes(engine, made))
+        seen.append(list_indexes(engine, made))
 
-    before = oid(engine, NAME)
+    before = get_oid(engine, NAME)
     assert ensure_index(engine, made, IndexBuildOptions(progress=watch)) is IndexState.STALE
     assert seen
     assert all((NAME, True) in found for found in seen)
-    assert oid(engine, NAME) != before
+    assert get_oid(engine, NAME) != before
     ends_in_one_valid_index(engine, made)
 
 
@@ -135,95 +135,99 @@ def test_searches_use_the_old_index_until_the_new_one_is_ready(engine: Engine) -
 def test_leftovers_of_a_crash_beside_a_valid_index_are_dropped(
     engine: Engine, space: EmbeddingSpace, crash: list[str]
 ) -> None:
-    run(engine, *crash)
-    assert state(engine, space) is IndexState.VALID
-    assert len(indexes(engine, space)) == 2
+    execute_statements(engine, *crash)
+    assert index_state(engine, space) is IndexState.VALID
+    assert len(list_indexes(engine, space)) == 2
     assert ensure_index(engine, space) is IndexState.VALID
     ends_in_one_valid_index(engine, space)
 
 
 def test_an_index_of_the_user_is_no_leftover(engine: Engine, space: EmbeddingSpace) -> None:
-    run(engine, f"CREATE INDEX mine ON rag.embeddings_1 USING {HNSW}", INVALID)
+    execute_statements(engine, f"CREATE INDEX mine ON rag.embeddings_1 USING {HNSW}", INVALID)
     assert ensure_index(engine, space) is IndexState.INVALID
-    assert indexes(engine, space) == [(NAME, True), ("mine", True)]
+    assert list_indexes(engine, space) == [(NAME, True), ("mine", True)]
 
 
 @pytest.mark.parametrize("live", [False, True], ids=["building", "live"])
 def test_an_index_of_mostly_dead_entries_is_bloated_and_rebuilt(engine: Engine, live: bool) -> None:
-    made = space_of(engine, definition("f", dimensions=384, ef_construction=32))
-    fill(engine, made, 1_500)
+    made = create_space(engine, definition("f", dimensions=384, ef_construction=32))
+    add_vectors(engine, made, 1_500)
     ensure_index(engine, made)
     if live:
-        go_live(engine, made)
-    full = look(engine, made)
+        make_live(engine, made)
+    full = inspect_space_index(engine, made)
     assert full.dead_share == pytest.approx(0, abs=0.01)
-    run(engine, "DELETE FROM rag.embeddings_1 WHERE get_byte(content_hash, 0) < 77", "VACUUM rag.embeddings_1")
-    third = look(engine, made)
+    execute_statements(
+        engine, "DELETE FROM rag.embeddings_1 WHERE get_byte(content_hash, 0) < 77", "VACUUM rag.embeddings_1"
+    )
+    third = inspect_space_index(engine, made)
     assert third.state is IndexState.VALID
     assert third.dead_share == pytest.approx(0.3, abs=0.05)
-    run(engine, "DELETE FROM rag.embeddings_1 WHERE get_byte(content_hash, 0) < 180", "VACUUM rag.embeddings_1")
-    bloated = look(engine, made)
+    execute_statements(
+        engine, "DELETE FROM rag.embeddings_1 WHERE get_byte(content_hash, 0) < 180", "VACUUM rag.embeddings_1"
+    )
+    bloated = inspect_space_index(engine, made)
     assert bloated.state is IndexState.BLOATED
     assert bloated.dead_share == pytest.approx(0.7, abs=0.05)
     # The threshold is a setting.
-    assert state(engine, made, thresholds=IndexThresholds(dead_share=0.9)) is IndexState.VALID
+    assert index_state(engine, made, thresholds=IndexThresholds(dead_share=0.9)) is IndexState.VALID
     assert ensure_index(engine, made) is IndexState.BLOATED
     ends_in_one_valid_index(engine, made)
-    assert look(engine, made).bytes < full.bytes / 2
+    assert inspect_space_index(engine, made).bytes < full.bytes / 2
 
 
 def test_a_small_index_is_never_bloated(engine: Engine, space: EmbeddingSpace) -> None:
-    run(engine, "DELETE FROM rag.embeddings_1", "VACUUM rag.embeddings_1")
-    assert look(engine, space).dead_share == 1
-    assert state(engine, space) is IndexState.VALID
+    execute_statements(engine, "DELETE FROM rag.embeddings_1", "VACUUM rag.embeddings_1")
+    assert inspect_space_index(engine, space).dead_share == 1
+    assert index_state(engine, space) is IndexState.VALID
 
 
 def test_an_index_whose_recall_has_fallen_is_degraded_and_rebuilt(engine: Engine, space: EmbeddingSpace) -> None:
-    assert state(engine, space, recall=0.96) is IndexState.VALID
-    assert state(engine, space, recall=0.9) is IndexState.DEGRADED
-    assert state(engine, space, recall=0.9, thresholds=IndexThresholds(recall=0.85)) is IndexState.VALID
-    before = oid(engine, NAME)
+    assert index_state(engine, space, recall=0.96) is IndexState.VALID
+    assert index_state(engine, space, recall=0.9) is IndexState.DEGRADED
+    assert index_state(engine, space, recall=0.9, thresholds=IndexThresholds(recall=0.85)) is IndexState.VALID
+    before = get_oid(engine, NAME)
     measured = iter([0.9, 0.99])
     assert ensure_index(engine, space, IndexBuildOptions(recall=lambda: next(measured))) is IndexState.DEGRADED
     ends_in_one_valid_index(engine, space)
-    assert oid(engine, NAME) != before
+    assert get_oid(engine, NAME) != before
     assert list(measured) == []
 
 
 def test_an_index_whose_recall_was_never_higher_is_not_rebuilt(engine: Engine, space: EmbeddingSpace) -> None:
-    before = oid(engine, NAME)
+    before = get_oid(engine, NAME)
     assert ensure_index(engine, space, IndexBuildOptions(recall=lambda: 0.9)) is IndexState.DEGRADED
-    rebuilt = oid(engine, NAME)
+    rebuilt = get_oid(engine, NAME)
     assert rebuilt != before
     assert ensure_index(engine, space, IndexBuildOptions(recall=lambda: 0.9)) is IndexState.VALID
-    assert oid(engine, NAME) == rebuilt
-    assert state(engine, space, recall=0.895) is IndexState.VALID
-    assert state(engine, space, recall=0.88) is IndexState.DEGRADED
+    assert get_oid(engine, NAME) == rebuilt
+    assert index_state(engine, space, recall=0.895) is IndexState.VALID
+    assert index_state(engine, space, recall=0.88) is IndexState.DEGRADED
 
 
 @pytest.mark.parametrize("comment", ["made by hand", "[1]", '{"rows": 0, "bytes": 0}'])
 def test_a_comment_of_the_user_on_an_index_is_ignored(engine: Engine, space: EmbeddingSpace, comment: str) -> None:
-    run(engine, f"COMMENT ON INDEX rag.{NAME} IS '{comment}'")
-    found = look(engine, space)
+    execute_statements(engine, f"COMMENT ON INDEX rag.{NAME} IS '{comment}'")
+    found = inspect_space_index(engine, space)
     assert (found.state, found.dead_share) == (IndexState.VALID, None)
 
 
 def test_a_valid_index_can_be_rebuilt_on_demand(engine: Engine, space: EmbeddingSpace) -> None:
-    before = oid(engine, NAME)
+    before = get_oid(engine, NAME)
     assert rebuild_index(engine, space) is IndexState.VALID
     ends_in_one_valid_index(engine, space)
-    assert oid(engine, NAME) != before
+    assert get_oid(engine, NAME) != before
 
 
 def test_lists_for_far_fewer_rows_are_stale(engine: Engine) -> None:
-    made = space_of(engine, definition("f", method="ivfflat"))
+    made = create_space(engine, definition("f", method="ivfflat"))
     assert ensure_index(engine, made) is IndexState.ABSENT
-    fill(engine, made, 4_000)
-    assert state(engine, made) is IndexState.VALID
-    fill(engine, made, 1_000, seed=1)
-    assert state(engine, made) is IndexState.STALE
+    add_vectors(engine, made, 4_000)
+    assert index_state(engine, made) is IndexState.VALID
+    add_vectors(engine, made, 1_000, seed=1)
+    assert index_state(engine, made) is IndexState.STALE
     assert ensure_index(engine, made) is IndexState.STALE
-    assert state(engine, made) is IndexState.VALID
+    assert index_state(engine, made) is IndexState.VALID
     with engine.connect() as connection:
         made_of = connection.scalar(text("SELECT pg_get_indexdef('rag.ix_embeddings_1_ivfflat'::regclass)"))
     assert made_of.endswith("WITH (lists='5')")
@@ -251,7 +255,7 @@ def test_a_build_in_a_copy_of_the_database_is_not_taken_for_one_here(
         space = session.scalars(select(EmbeddingSpace)).one()
         other = make_engine(url)
         build = threading.Thread(
-            target=run, args=(other, "CREATE INDEX CONCURRENTLY other ON rag.embeddings_1 (checksum)")
+            target=execute_statements, args=(other, "CREATE INDEX CONCURRENTLY other ON rag.embeddings_1 (checksum)")
         )
         with other.connect() as writer:
             # A transaction that wrote to the table keeps the build waiting.
@@ -264,8 +268,8 @@ def test_a_build_in_a_copy_of_the_database_is_not_taken_for_one_here(
                 time.sleep(0.01)
             # Tables of a copy have the same oids.
             assert found == [(True,)]
-            run(built, f"DROP INDEX rag.{NAME}")
-            assert state(built, space) is IndexState.ABSENT
+            execute_statements(built, f"DROP INDEX rag.{NAME}")
+            assert index_state(built, space) is IndexState.ABSENT
             writer.rollback()
         build.join()
         other.dispose()

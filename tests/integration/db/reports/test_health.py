@@ -9,7 +9,7 @@ from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.database import dispose_engines
 from rag_assets.db.reports.health import check_health
-from tests.support.check_runs import change
+from tests.support.check_runs import change_database
 from tests.support.runs import rows
 
 INDEX = "rag.ix_embeddings_1_hnsw"
@@ -48,7 +48,7 @@ def test_an_installation_before_its_first_ingest_is_healthy(engine: Engine) -> N
     ],
 )
 def test_a_problem_is_reported_and_the_other_checks_run(built: Engine, statement: str, name: str, said: str) -> None:
-    change(built, statement)
+    change_database(built, statement)
     checks = found(built)
     assert said in checks[name][1]
     assert {other for other, (healthy, _) in checks.items() if not healthy} == {name}

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.spaces import set_live_space
 from rag_assets.errors import IntegrityError
-from tests.support.rows import definition, space_of
+from tests.support.rows import create_space, definition
 from tests.support.runs import rows
 
 LIVE = "SELECT id FROM rag.embedding_spaces WHERE status = 'live'"
@@ -39,23 +39,23 @@ def flip(engine: Engine, space: EmbeddingSpace) -> None:
 
 
 def test_privileges_on_the_view_are_kept(engine: Engine, reader: str) -> None:
-    flip(engine, space_of(engine, definition("f2", dimensions=2)))
+    flip(engine, create_space(engine, definition("f2", dimensions=2)))
     execute(
         engine,
         f"GRANT SELECT ON rag.live_chunks TO {reader} WITH GRANT OPTION; GRANT TRIGGER ON rag.live_chunks TO PUBLIC",
     )
     granted = rows(engine, GRANTED)
     assert [privilege for _, privilege, _ in granted] == ["TRIGGER", "SELECT"]
-    flip(engine, space_of(engine, definition("again", dimensions=2, chunking="c2")))
+    flip(engine, create_space(engine, definition("again", dimensions=2, chunking="c2")))
     assert rows(engine, GRANTED) == granted
-    flip(engine, space_of(engine, definition("f3", dimensions=3)))
+    flip(engine, create_space(engine, definition("f3", dimensions=3)))
     assert rows(engine, GRANTED) == granted
 
 
 def test_a_dependent_view_shows_new_vectors_of_the_same_type(engine: Engine) -> None:
-    flip(engine, space_of(engine, definition("f2", dimensions=2)))
+    flip(engine, create_space(engine, definition("f2", dimensions=2)))
     execute(engine, "CREATE VIEW mine AS SELECT id, content, embedding FROM rag.live_chunks")
-    other = space_of(engine, definition("again", dimensions=2, chunking="c2"))
+    other = create_space(engine, definition("again", dimensions=2, chunking="c2"))
     flip(engine, other)
     [(shown,)] = rows(engine, "SELECT pg_get_viewdef('rag.live_chunks')")
     assert f"rag.embeddings_{other.id}" in shown
@@ -63,7 +63,10 @@ def test_a_dependent_view_shows_new_vectors_of_the_same_type(engine: Engine) -> 
 
 
 def test_a_dependent_view_that_prevents_a_promotion_is_named_and_the_old_space_stays_live(engine: Engine) -> None:
-    old, new = space_of(engine, definition("f2", dimensions=2)), space_of(engine, definition("f3", dimensions=3))
+    old, new = (
+        create_space(engine, definition("f2", dimensions=2)),
+        create_space(engine, definition("f3", dimensions=3)),
+    )
     flip(engine, old)
     execute(engine, "CREATE VIEW mine AS SELECT id, content, embedding FROM rag.live_chunks")
     with pytest.raises(IntegrityError, match=r"vectors become vector\(3\).*view mine depends on view rag.live_chunks"):

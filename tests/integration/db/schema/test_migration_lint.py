@@ -8,14 +8,16 @@ from sqlalchemy import URL, Engine
 
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.schema import migrations as schema
-from tests.support.migration_lint import locked_tables, revisions, undeclared
+from tests.support.migration_lint import find_undeclared_locks, list_revisions, locked_tables
 
 
 def test_each_migration_declares_the_tables_that_it_locks(empty_database: URL) -> None:
     engine = make_engine(empty_database)
-    shipped = revisions(schema.migrations_dir())
+    shipped = list_revisions(schema.migrations_dir())
     assert len(shipped) >= 10
-    found = {revision.revision: undeclared(engine, schema.migrations_dir(), revision) for revision in shipped}
+    found = {
+        revision.revision: find_undeclared_locks(engine, schema.migrations_dir(), revision) for revision in shipped
+    }
     engine.dispose()
     assert {revision: tables for revision, tables in found.items() if tables} == {}
 
@@ -108,6 +110,6 @@ def test_a_migration_must_give_a_reason_for_each_locked_table(
     shutil.copytree(schema.migrations_dir(), migrations)
     written = MIGRATION.format(head=schema.head_revision(), locks=locks)
     (migrations / "versions" / "9001_more.py").write_text(written)
-    newest = revisions(migrations)[-1]
+    newest = list_revisions(migrations)[-1]
     assert newest.revision == "9001"
-    assert undeclared(engine, migrations, newest) == found
+    assert find_undeclared_locks(engine, migrations, newest) == found

@@ -25,9 +25,9 @@ from rag_assets.repositories import (
     SyncSpecializations,
     SyncUsers,
 )
-from tests.support.check_runs import look, red
+from tests.support.check_runs import failed_names, run_checks
 from tests.support.packages import install_package
-from tests.support.rows import definition, fill, space_of
+from tests.support.rows import add_vectors, create_space, definition
 from tests.support.runs import rows, run
 
 TABLES_AT = {
@@ -179,8 +179,8 @@ def test_a_downgrade_changes_spaces_to_what_older_versions_can_index(engine: Eng
         "lists": {"method": "ivfflat", "dimensions": 8},
     }
     for fingerprint, changed in wanted.items():
-        made = space_of(engine, definition(fingerprint, chunking=fingerprint, **changed))
-        fill(engine, made, 3, seed=made.id)
+        made = create_space(engine, definition(fingerprint, chunking=fingerprint, **changed))
+        add_vectors(engine, made, 3, seed=made.id)
     migrations.downgrade(engine, "0012")
     left = "SELECT fingerprint, storage FROM rag.embedding_spaces ORDER BY id"
     assert rows(engine, left) == [("short", "vector"), ("middle", "halfvec"), ("lists", "vector")]
@@ -194,7 +194,7 @@ def test_a_downgrade_changes_spaces_to_what_older_versions_can_index(engine: Eng
 
 def test_a_downgrade_gives_each_space_an_embedder_of_its_own(engine: Engine) -> None:
     for fingerprint in ("one", "other"):
-        space_of(engine, definition(fingerprint))
+        create_space(engine, definition(fingerprint))
     migrations.downgrade(engine, "0016")
     assert rows(engine, "SELECT embedder FROM rag.embedding_spaces ORDER BY id") == [("one",), ("other",)]
     migrations.upgrade(engine)
@@ -203,14 +203,14 @@ def test_a_downgrade_gives_each_space_an_embedder_of_its_own(engine: Engine) -> 
 
 def test_spaces_of_registered_tables_are_dropped_for_versions_that_do_not_know_them(engine: Engine) -> None:
     for kind in ("notes", "memories"):
-        fill(engine, space_of(engine, definition(kind, kind=kind)), 3)
+        add_vectors(engine, create_space(engine, definition(kind, kind=kind)), 3)
     migrations.downgrade(engine, "0017")
     assert rows(engine, "SELECT kind FROM rag.embedding_spaces") == [("memories",)]
     assert {table for table in tables(engine) if table.startswith("embeddings_")} == {"embeddings_2"}
     with pytest.raises(IntegrityError, match="kind_known"):
-        space_of(engine, definition("other", kind="notes"))
+        create_space(engine, definition("other", kind="notes"))
     migrations.upgrade(engine)
-    assert space_of(engine, definition("other", kind="notes")).kind == "notes"
+    assert create_space(engine, definition("other", kind="notes")).kind == "notes"
     assert "No new upgrade operations" in migrations.check(engine)
 
 
@@ -226,7 +226,7 @@ def test_a_run_after_a_downgrade_and_upgrade_rebuilds_everything(built: Engine) 
     # The sources of the built installation have not changed: nothing is read again.
     result = run(keys=PROJECTS)
     assert result.success
-    assert red(look()) == set()
+    assert failed_names(run_checks()) == set()
 
 
 def test_two_processes_can_upgrade_one_database_at_once(empty: Engine, empty_database: URL) -> None:

@@ -20,7 +20,7 @@ from rag_assets.db.spaces.spaces import (
 from rag_assets.db.writes.upserts import write_chunks, write_embeddings
 from rag_assets.pipeline.target.wanted_space import target_space
 from rag_assets.settings.settings import Settings
-from tests.support.rows import DEFINITION, add_document, chunked, definition, document, fill, space_of
+from tests.support.rows import DEFINITION, add_document, add_vectors, create_space, definition, document, split_document
 from tests.support.runs import rows
 
 STATUS = "SELECT id, status FROM rag.embedding_spaces ORDER BY id"
@@ -28,19 +28,19 @@ SHOWN = "SELECT content, vector_dims(embedding) FROM rag.live_chunks ORDER BY 1"
 
 
 def test_equal_definitions_are_one_space_with_one_partition(engine: Engine) -> None:
-    first, second = space_of(engine), space_of(engine, definition("f1"))
+    first, second = create_space(engine), create_space(engine, definition("f1"))
     assert first.id == second.id
     assert (first.status, first.dimensions, first.chunking_settings) == ("building", 8, {"max_tokens": 64})
     assert f"embeddings_{first.id}" in inspect(engine).get_table_names("rag")
 
 
 def test_two_definitions_are_two_spaces(engine: Engine) -> None:
-    assert space_of(engine).id != space_of(engine, definition("f2", dimensions=4)).id
+    assert create_space(engine).id != create_space(engine, definition("f2", dimensions=4)).id
 
 
 def test_concurrent_creation_of_one_space_creates_one(engine: Engine) -> None:
     made: list[int] = []
-    makers = [threading.Thread(target=lambda: made.append(space_of(engine).id)) for _ in range(4)]
+    makers = [threading.Thread(target=lambda: made.append(create_space(engine).id)) for _ in range(4)]
     for maker in makers:
         maker.start()
     for maker in makers:
@@ -83,14 +83,14 @@ def _serve(connection: Connection, space: EmbeddingSpace, texts: list[str], vect
 
     row = document(content="".join(texts))
     add_document(connection, row)
-    write_chunks(connection, space.chunking, [chunked(row, texts, chunking=space.chunking)])
+    write_chunks(connection, space.chunking, [split_document(row, texts, chunking=space.chunking)])
     embedded = [EmbeddingRow(content_hash(t), np.array(v, np.float32)) for t, v in zip(texts, vectors, strict=True)]
     write_embeddings(connection, space.id, embedded)
 
 
 def test_the_view_shows_the_promoted_space_with_other_dimensions_and_chunking(engine: Engine) -> None:
-    small = space_of(engine, definition("f2", dimensions=2))
-    large = space_of(engine, definition("f3", dimensions=3, chunking="c2", storage="halfvec"))
+    small = create_space(engine, definition("f2", dimensions=2))
+    large = create_space(engine, definition("f3", dimensions=3, chunking="c2", storage="halfvec"))
     with engine.begin() as connection:
         _serve(connection, small, ["one ", "two"], [[1, 0], [0, 1]])
         assert get_live_space(connection) is None
@@ -110,7 +110,7 @@ def test_the_view_shows_the_promoted_space_with_other_dimensions_and_chunking(en
 
 
 def test_a_rollback_promotes_the_previous_space(engine: Engine) -> None:
-    first, second = space_of(engine), space_of(engine, definition("f2"))
+    first, second = create_space(engine), create_space(engine, definition("f2"))
     for space in (first, second, first):
         with engine.begin() as connection:
             assert set_live_space(connection, space)
@@ -119,7 +119,7 @@ def test_a_rollback_promotes_the_previous_space(engine: Engine) -> None:
 
 
 def test_promoting_the_live_space_creates_a_lost_view_again(engine: Engine) -> None:
-    space = space_of(engine)
+    space = create_space(engine)
     with engine.begin() as connection:
         set_live_space(connection, space)
         connection.execute(text("DROP VIEW rag.live_chunks"))
@@ -129,14 +129,14 @@ def test_promoting_the_live_space_creates_a_lost_view_again(engine: Engine) -> N
 
 
 def test_the_database_allows_one_live_space_per_kind(engine: Engine) -> None:
-    space_of(engine)
-    space_of(engine, definition("f2"))
+    create_space(engine)
+    create_space(engine, definition("f2"))
     with pytest.raises(DBAPIError, match="uq_embedding_spaces_live"), engine.begin() as connection:
         connection.execute(text("UPDATE rag.embedding_spaces SET status = 'live'"))
 
 
 def test_a_rolled_back_promotion_changes_neither_the_live_space_nor_the_view(engine: Engine) -> None:
-    first, second = space_of(engine), space_of(engine, definition("f2", chunking="c2"))
+    first, second = create_space(engine), create_space(engine, definition("f2", chunking="c2"))
     with engine.begin() as connection:
         _serve(connection, first, ["one "], [[1] * 8])
         set_live_space(connection, first)
@@ -149,8 +149,8 @@ def test_a_rolled_back_promotion_changes_neither_the_live_space_nor_the_view(eng
 
 
 def test_retired_spaces_are_dropped_with_partition_probe_and_failures(engine: Engine) -> None:
-    first, second = space_of(engine), space_of(engine, definition("f2"))
-    fill(engine, first, 5)
+    first, second = create_space(engine), create_space(engine, definition("f2"))
+    add_vectors(engine, first, 5)
     with engine.begin() as connection:
         connection.execute(text(f"CREATE UNLOGGED TABLE rag.latency_probe_{first.id} (x int)"))
         set_live_space(connection, first)
@@ -176,23 +176,23 @@ def test_the_live_space_is_maintained_beside_the_wanted_one_and_after_its_promot
 
 
 def test_a_retired_space_that_is_wanted_again_is_built_again(engine: Engine) -> None:
-    first = space_of(engine)
-    fill(engine, first, 3)
+    first = create_space(engine)
+    add_vectors(engine, first, 3)
     with engine.begin() as connection:
         set_live_space(connection, first)
         set_live_space(connection, ensure_space(connection, definition("f2")))
         retire_space(connection, first.id)
-    again = space_of(engine)
+    again = create_space(engine)
     assert (again.id, again.status) == (first.id, "building")
     with engine.connect() as connection:
         assert count_vectors(connection, again) == 3
 
 
 def test_a_dropped_partition_is_created_again(engine: Engine) -> None:
-    space = space_of(engine)
+    space = create_space(engine)
     with engine.begin() as connection:
         connection.execute(text(f"DROP TABLE rag.embeddings_{space.id}"))
-    assert space_of(engine).id == space.id
+    assert create_space(engine).id == space.id
     with engine.connect() as connection:
         assert count_vectors(connection, space) == 0
 

@@ -9,26 +9,34 @@ from rag_assets.db.writes.prune import prune_space
 from rag_assets.db.writes.rows import EmbeddingFailureRow, EmbeddingRow
 from rag_assets.db.writes.upserts import delete_documents, write_chunks, write_embeddings
 from rag_assets.documents.text import content_hash
-from tests.support.rows import add_document, chunked, definition, document, fill, space_of, unit_vectors
+from tests.support.rows import (
+    add_document,
+    add_vectors,
+    create_space,
+    definition,
+    document,
+    split_document,
+    unit_vectors,
+)
 from tests.support.runs import rows
 
 
 def test_a_space_without_orphans_loses_nothing(engine: Engine) -> None:
-    space = space_of(engine)
-    fill(engine, space, 20)
+    space = create_space(engine)
+    add_vectors(engine, space, 20)
     assert prune_space(engine, space) == 0
     assert rows(engine, "SELECT count(*) FROM rag.embeddings") == [(20,)]
 
 
 def test_a_vector_is_deleted_with_the_last_chunk_of_its_text(engine: Engine) -> None:
-    space = space_of(engine)
+    space = create_space(engine)
     first, second = document("a.md", "shared own"), document("b.md", "shared")
     with engine.begin() as connection:
         add_document(connection, first)
-        write_chunks(connection, "c1", [chunked(first, ["shared", "own"])])
+        write_chunks(connection, "c1", [split_document(first, ["shared", "own"])])
     with engine.begin() as connection:
         add_document(connection, second)
-        write_chunks(connection, "c1", [chunked(second, ["shared"])])
+        write_chunks(connection, "c1", [split_document(second, ["shared"])])
         vectors = unit_vectors(2, 8)
         write_embeddings(
             connection,
@@ -46,8 +54,8 @@ def test_a_vector_is_deleted_with_the_last_chunk_of_its_text(engine: Engine) -> 
 
 
 def test_failures_of_deleted_texts_are_deleted(engine: Engine) -> None:
-    space = space_of(engine)
-    fill(engine, space, 1)
+    space = create_space(engine)
+    add_vectors(engine, space, 1)
     with engine.begin() as connection:
         faults = [
             EmbeddingFailureRow(content_hash("text 0 0 "), "kept"),
@@ -59,12 +67,12 @@ def test_failures_of_deleted_texts_are_deleted(engine: Engine) -> None:
 
 
 def test_chunks_are_kept_while_a_space_of_their_chunking_is_in_use(engine: Engine) -> None:
-    old, new = space_of(engine), space_of(engine, definition("f2", chunking="c2"))
+    old, new = create_space(engine), create_space(engine, definition("f2", chunking="c2"))
     row = document()
     for chunking in ("c1", "c2"):
         with engine.begin() as connection:
             add_document(connection, row)
-            write_chunks(connection, chunking, [chunked(row, ["one ", "two"], chunking=chunking)])
+            write_chunks(connection, chunking, [split_document(row, ["one ", "two"], chunking=chunking)])
     stored = "SELECT DISTINCT chunking FROM rag.document_chunks ORDER BY 1"
     with engine.begin() as connection:
         set_live_space(connection, old)
@@ -83,7 +91,7 @@ def test_chunks_are_kept_while_a_space_of_their_chunking_is_in_use(engine: Engin
 
 
 def test_the_newest_query_vectors_are_kept(engine: Engine) -> None:
-    space = space_of(engine)
+    space = create_space(engine)
     kept = pruning.KEPT_QUERIES
     with engine.begin() as connection:
         connection.execute(

@@ -20,7 +20,7 @@ from rag_assets.db.writes.upserts import (
 )
 from rag_assets.documents.text import content_hash
 from rag_assets.projects.store import save_project
-from tests.support.rows import add_document, chunked, document, space_of, unit_vectors
+from tests.support.rows import add_document, create_space, document, split_document, unit_vectors
 from tests.support.runs import rows
 
 CHUNKS = "SELECT chunk_index, chunk_text, char_start, char_end, heading_path FROM rag.document_chunks ORDER BY 1"
@@ -110,7 +110,7 @@ def test_deleting_documents_deletes_their_chunks(engine: Engine) -> None:
     row = document()
     with engine.begin() as connection:
         add_document(connection, row)
-        write_chunks(connection, "c1", [chunked(row, ["one ", "two"])])
+        write_chunks(connection, "c1", [split_document(row, ["one ", "two"])])
     with engine.begin() as connection:
         assert delete_documents(connection, [row.id, uuid4()]).deleted == 1
     assert rows(engine, "SELECT id FROM rag.document_chunks") == []
@@ -131,15 +131,15 @@ def test_chunks_are_counted_as_inserted_updated_deleted_and_unchanged(engine: En
     row = document(content="one two three four")
     with engine.begin() as connection:
         add_document(connection, row)
-        written = write_chunks(connection, "c1", [chunked(row, ["one ", "two ", "three ", "four"])])
+        written = write_chunks(connection, "c1", [split_document(row, ["one ", "two ", "three ", "four"])])
     assert (written.inserted, written.updated, written.deleted, written.unchanged) == (4, 0, 0, 0)
     assert written.size_bytes == len("one two three four")
     with engine.begin() as connection:
-        written = write_chunks(connection, "c1", [chunked(row, ["one ", "two ", "three ", "four"])])
+        written = write_chunks(connection, "c1", [split_document(row, ["one ", "two ", "three ", "four"])])
     assert (written.inserted, written.updated, written.deleted, written.unchanged) == (0, 0, 0, 4)
     with engine.begin() as connection:
         # `two` is deleted, `three` and `four` move, `five` is new.
-        written = write_chunks(connection, "c1", [chunked(row, ["one ", "three ", "four", "five"])])
+        written = write_chunks(connection, "c1", [split_document(row, ["one ", "three ", "four", "five"])])
     assert (written.inserted, written.updated, written.deleted, written.unchanged) == (1, 2, 1, 1)
     assert rows(engine, CHUNKS) == [
         (0, "one ", 0, 4, ["A", "B"]),
@@ -155,10 +155,10 @@ def test_a_chunk_keeps_its_id_when_text_is_inserted_before_it(engine: Engine) ->
     ids = "SELECT chunk_text, id FROM rag.document_chunks ORDER BY chunk_index"
     with engine.begin() as connection:
         add_document(connection, row)
-        write_chunks(connection, "c1", [chunked(row, ["one ", "two ", "one "])])
+        write_chunks(connection, "c1", [split_document(row, ["one ", "two ", "one "])])
     before = rows(engine, ids)
     with engine.begin() as connection:
-        write_chunks(connection, "c1", [chunked(row, ["new ", "one ", "two ", "one "])])
+        write_chunks(connection, "c1", [split_document(row, ["new ", "one ", "two ", "one "])])
     assert rows(engine, ids)[1:] == before
     # Equal texts in one document are two chunks with two ids.
     assert len({id_ for _, id_ in before}) == 3
@@ -168,9 +168,9 @@ def test_chunks_in_reverse_order_keep_their_ids_and_swap_their_places(engine: En
     row = document()
     with engine.begin() as connection:
         add_document(connection, row)
-        write_chunks(connection, "c1", [chunked(row, ["aa ", "bb ", "cc "])])
+        write_chunks(connection, "c1", [split_document(row, ["aa ", "bb ", "cc "])])
     with engine.begin() as connection:
-        written = write_chunks(connection, "c1", [chunked(row, ["cc ", "bb ", "aa "])])
+        written = write_chunks(connection, "c1", [split_document(row, ["cc ", "bb ", "aa "])])
     assert (written.updated, written.unchanged, written.inserted) == (2, 1, 0)
 
 
@@ -178,8 +178,8 @@ def test_a_document_can_have_two_chunkings(engine: Engine) -> None:
     row = document()
     with engine.begin() as connection:
         add_document(connection, row)
-        write_chunks(connection, "c1", [chunked(row, ["one ", "two"])])
-        write_chunks_ = chunked(row, ["one two"], chunking="c2")
+        write_chunks(connection, "c1", [split_document(row, ["one ", "two"])])
+        write_chunks_ = split_document(row, ["one two"], chunking="c2")
     with engine.begin() as connection:
         write_chunks(connection, "c2", [write_chunks_])
     assert rows(engine, "SELECT chunking, count(*) FROM rag.document_chunks GROUP BY 1 ORDER BY 1") == [
@@ -193,7 +193,7 @@ def test_chunks_of_a_deleted_document_are_not_written(engine: Engine) -> None:
     with engine.begin() as connection:
         add_document(connection, other)
     with engine.begin() as connection:
-        write_chunks(connection, "c1", [chunked(row, ["one ", "two"]), chunked(other, ["three"])])
+        write_chunks(connection, "c1", [split_document(row, ["one ", "two"]), split_document(other, ["three"])])
     assert rows(engine, "SELECT chunk_text FROM rag.document_chunks") == [("three",)]
 
 
@@ -206,7 +206,7 @@ def test_writing_chunks_waits_for_a_running_deletion_of_the_document(engine: Eng
     def write() -> None:
         try:
             with engine.begin() as connection:
-                write_chunks(connection, "c1", [chunked(row, ["one ", "two"]), chunked(other, ["three"])])
+                write_chunks(connection, "c1", [split_document(row, ["one ", "two"]), split_document(other, ["three"])])
         except BaseException as error:
             failed.append(error)
 
@@ -222,7 +222,7 @@ def test_writing_chunks_waits_for_a_running_deletion_of_the_document(engine: Eng
 
 
 def test_vectors_are_stored_once_and_exactly(engine: Engine) -> None:
-    space = space_of(engine)
+    space = create_space(engine)
     vectors = unit_vectors(3, 8)
     batch = [EmbeddingRow(content_hash(f"t{i}"), vector) for i, vector in enumerate(vectors)]
     with engine.begin() as connection:
@@ -237,7 +237,7 @@ def test_vectors_are_stored_once_and_exactly(engine: Engine) -> None:
 
 
 def test_a_failure_is_recorded_until_the_text_has_a_vector(engine: Engine) -> None:
-    space = space_of(engine)
+    space = create_space(engine)
     hash_ = content_hash("odd")
     reasons = "SELECT content_hash, error FROM rag.embedding_failures"
     for reason in ("first", "second"):
@@ -250,7 +250,7 @@ def test_a_failure_is_recorded_until_the_text_has_a_vector(engine: Engine) -> No
 
 
 def test_two_writers_of_the_same_texts_do_not_conflict(engine: Engine) -> None:
-    space = space_of(engine)
+    space = create_space(engine)
     batch = [EmbeddingRow(content_hash(f"t{i}"), vector) for i, vector in enumerate(unit_vectors(50, 8))]
     inserted: list[int] = []
 

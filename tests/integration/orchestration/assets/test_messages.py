@@ -15,11 +15,11 @@ from tests.support.conversations import (
     FRIDAY,
     MONDAY,
     TUESDAY,
+    add_conversation,
     embed_memories,
     embed_messages,
-    embedded,
-    say,
-    unchecked,
+    embedded_hashes,
+    materialize_without_checks,
 )
 from tests.support.fakes import ENCODERS, HashEncoder
 from tests.support.runs import errors, failed_checks, metadata, rows
@@ -51,14 +51,14 @@ def of_day(result: dg.ExecuteInProcessResult) -> dict[str | None, dict[str, Any]
 def test_a_day_is_embedded_indexed_checked_and_served_and_the_next_range_embeds_what_is_new(
     settings: Settings, engine: Engine
 ) -> None:
-    say(engine, MONDAY, "storm", "storm", "", "tide")
-    say(engine, MONDAY, "last of the day", hour=23)
-    say(engine, TUESDAY, "tide", "whale")
+    add_conversation(engine, MONDAY, "storm", "storm", "", "tide")
+    add_conversation(engine, MONDAY, "last of the day", hour=23)
+    add_conversation(engine, TUESDAY, "tide", "whale")
     result = embed_messages(MONDAY)
     assert errors(result) == []
     assert failed_checks(result) == {}
     assert {found.check_name for found in result.get_asset_check_evaluations()} == {f"message_{c}" for c in CHECKS}
-    assert embedded(engine, "messages") == hashes("storm", "tide", "last of the day")
+    assert embedded_hashes(engine, "messages") == hashes("storm", "tide", "last of the day")
     shown = metadata(result, "message_embeddings")
     assert (shown["distinct"], shown["embedded"], shown["inserted"]) == (3, 3, 3)
     assert shown["dagster/partition_row_count"] == 3
@@ -72,7 +72,7 @@ def test_a_day_is_embedded_indexed_checked_and_served_and_the_next_range_embeds_
     assert list(figures) == [f"2026-03-{day:02}" for day in range(2, 7)]
     assert [found["embedded"] for found in figures.values()] == [0, 1, 0, 0, 0]
     assert [found["dagster/partition_row_count"] for found in figures.values()] == [3, 2, 0, 0, 0]
-    assert embedded(engine, "messages") == hashes("storm", "tide", "last of the day", "whale")
+    assert embedded_hashes(engine, "messages") == hashes("storm", "tide", "last of the day", "whale")
     [encoder] = ENCODERS.values()
     assert len(encoder.embedded) == 4
 
@@ -102,14 +102,14 @@ def test_memories_are_embedded_and_what_is_gone_leaves_the_index_at_the_next_run
     result = embed_memories()
     assert failed_checks(result) == {}
     assert metadata(result, "memory_index")["orphans_removed"] == 2
-    assert embedded(engine, "memories") == hashes("kept")
+    assert embedded_hashes(engine, "memories") == hashes("kept")
 
 
 def test_a_message_longer_than_the_window_is_embedded_in_all_its_parts_and_said_to_be_so(
     settings: Settings, engine: Engine
 ) -> None:
     long = "\n\n".join(f"Paragraph {n} of many: " + "the whale sings in the deep sea. " * 12 for n in range(9))
-    say(engine, MONDAY, "short", long)
+    add_conversation(engine, MONDAY, "short", long)
     result = embed_messages(MONDAY, only=["message_embeddings"])
     assert failed_checks(result) == {}
     assert metadata(result, "message_embeddings")["longer_than_window"] == 1
@@ -127,7 +127,7 @@ def test_text_that_the_model_refuses_turns_its_check_red_and_the_next_run_mends_
             raise RuntimeError("the tensor is cursed")
 
     ENCODERS[1] = HashEncoder(fault=refuse)
-    say(engine, MONDAY, "cursed", "fine")
+    add_conversation(engine, MONDAY, "cursed", "fine")
     result = embed_messages(MONDAY)
     red = failed_checks(result)["message_texts_have_vectors"]
     assert (red["missing"], red["texts"]) == (1, 2)
@@ -141,21 +141,21 @@ def test_text_that_the_model_refuses_turns_its_check_red_and_the_next_run_mends_
 def test_a_deleted_message_leaves_at_the_next_run_unless_its_text_was_said_elsewhere(
     settings: Settings, engine: Engine
 ) -> None:
-    talk = say(engine, MONDAY, "said twice", "said once")
-    say(engine, TUESDAY, "said twice")
-    unchecked("message_embeddings", days=[MONDAY, TUESDAY])
+    talk = add_conversation(engine, MONDAY, "said twice", "said once")
+    add_conversation(engine, TUESDAY, "said twice")
+    materialize_without_checks("message_embeddings", days=[MONDAY, TUESDAY])
     conversations = SyncConversations(engine)
     conversations.delete_message(talk, 1)
     conversations.delete_message(talk, 2)
-    unchecked("message_embeddings", "message_index", days=[FRIDAY])
-    assert embedded(engine, "messages") == hashes("said twice")
+    materialize_without_checks("message_embeddings", "message_index", days=[FRIDAY])
+    assert embedded_hashes(engine, "messages") == hashes("said twice")
 
 
 def test_a_changed_index_takes_over_vectors_and_serves_only_when_nothing_found_before_is_lost(
     settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    say(engine, MONDAY, "storm")
-    say(engine, TUESDAY, "tide")
+    add_conversation(engine, MONDAY, "storm")
+    add_conversation(engine, TUESDAY, "tide")
     embed_messages(MONDAY, TUESDAY)
     monkeypatch.setenv("RAG_ASSETS_HNSW_M", "24")
     refused = embed_messages(MONDAY)
@@ -170,11 +170,11 @@ def test_a_changed_index_takes_over_vectors_and_serves_only_when_nothing_found_b
 
 
 def test_any_asset_loads_the_vectors_of_its_days_with_their_texts(settings: Settings, engine: Engine) -> None:
-    say(engine, MONDAY, "storm", "tide")
-    say(engine, TUESDAY, "whale", "tide")
+    add_conversation(engine, MONDAY, "storm", "tide")
+    add_conversation(engine, TUESDAY, "whale", "tide")
     SyncMemories(engine).remember("likes tea")
-    unchecked("message_embeddings", days=[MONDAY, TUESDAY])
-    unchecked("memory_embeddings")
+    materialize_without_checks("message_embeddings", days=[MONDAY, TUESDAY])
+    materialize_without_checks("memory_embeddings")
     of_messages = MessageSlice(engine, (MONDAY.isoformat(),), "messages")
     assert {row["content"] for row in of_messages} == {"storm", "tide"}
     assert MessageSlice(engine, (MONDAY.isoformat(), TUESDAY.isoformat()), "messages").count() == 3

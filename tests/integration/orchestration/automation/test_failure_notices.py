@@ -18,7 +18,7 @@ from rag_assets.orchestration.automation.failure_notices import FailureNotice, b
 from rag_assets.orchestration.scope import PipelineScope
 from rag_assets.orchestration.storage.pool_claims import PoolWaitingEventLog
 from rag_assets.settings.settings import Settings, load_settings
-from tests.support.dagster_homes import needs_storage_of_ours
+from tests.support.dagster_homes import needs_custom_storage
 from tests.support.runs import SENSORS, add_project, run
 from tests.support.stages import write
 
@@ -84,7 +84,7 @@ def test_one_project_that_fails_is_told_in_its_own_words(settings: Settings, eng
     assert found.reasons["raw_documents"].startswith("the folder or file")
 
 
-@needs_storage_of_ours
+@needs_custom_storage
 def test_what_ends_a_run_between_its_steps_is_its_reason(
     settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

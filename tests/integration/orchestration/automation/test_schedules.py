@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from rag_assets.definitions import defs
 from rag_assets.errors import UsageError
 from rag_assets.settings.settings import Settings, load_settings
-from tests.support.conversations import MONDAY, TUESDAY, embedded, say
+from tests.support.conversations import MONDAY, TUESDAY, add_conversation, embedded_hashes
 from tests.support.fakes import ENCODERS
 from tests.support.runs import SCHEDULES, errors, fake_defs
 
@@ -44,8 +44,8 @@ def test_the_trailing_days_are_one_request_that_runs(
     assert request.tags["dagster/asset_partition_range_start"] == MONDAY.isoformat()
     assert request.tags["dagster/asset_partition_range_end"] == TUESDAY.isoformat()
     ENCODERS.clear()
-    say(engine, MONDAY, "came in late")
-    say(engine, TUESDAY, "of yesterday")
+    add_conversation(engine, MONDAY, "came in late")
+    add_conversation(engine, TUESDAY, "of yesterday")
     result = fake_defs.resolve_job_def("embed_messages").execute_in_process(
         instance=dg.DagsterInstance.get(),
         tags=dict(request.tags),
@@ -54,7 +54,7 @@ def test_the_trailing_days_are_one_request_that_runs(
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
     assert errors(result) == []
-    assert len(embedded(engine, "messages")) == 2
+    assert len(embedded_hashes(engine, "messages")) == 2
 
 
 def test_the_first_partition_bounds_the_trailing_days() -> None:

@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 from rag_assets.pipeline.audit.result import NOTHING_TO_CHECK
 from rag_assets.repositories import NewMessage, SyncConversations, SyncMemories
 from rag_assets.settings.settings import Settings
-from tests.support.check_runs import Evaluations, change, numbers, red
-from tests.support.conversations import MONDAY, TUESDAY, say, unchecked
+from tests.support.check_runs import Evaluations, change_database, check_metadata, failed_names
+from tests.support.conversations import MONDAY, TUESDAY, add_conversation, materialize_without_checks
 from tests.support.fakes import ENCODERS
 from tests.support.runs import run
 
@@ -23,8 +23,8 @@ KINDS = ("message", "memory")
 def conversing(settings: Settings, engine: Engine) -> Engine:
     """Messages of two days, memories; embedded and indexed, in the history of this installation."""
     ENCODERS.clear()
-    say(engine, MONDAY, *(f"whale number {number} sings" for number in range(20)))
-    say(engine, TUESDAY, "storm", "tide")
+    add_conversation(engine, MONDAY, *(f"whale number {number} sings" for number in range(20)))
+    add_conversation(engine, TUESDAY, "storm", "tide")
     for number in range(15):
         SyncMemories(engine).remember(f"likes tea number {number}")
     refresh()
@@ -32,8 +32,8 @@ def conversing(settings: Settings, engine: Engine) -> Engine:
 
 
 def refresh() -> None:
-    unchecked("message_embeddings", "message_index", days=(MONDAY, TUESDAY))
-    unchecked("memory_embeddings", "memory_index")
+    materialize_without_checks("message_embeddings", "message_index", days=(MONDAY, TUESDAY))
+    materialize_without_checks("memory_embeddings", "memory_index")
 
 
 def look(*names: str) -> Evaluations:
@@ -77,41 +77,46 @@ PARITY = ("texts_have_vectors", "vectors_are_sound", "no_orphan_vectors", "index
 
 def test_lost_unsound_and_left_over_vectors_are_found_in_each_kind_and_in_it_alone(conversing: Engine) -> None:
     found = look(*PARITY)
-    assert red(found) == set()
+    assert failed_names(found) == set()
     assert len(found) == 2 * len(PARITY)
-    assert (numbers(found, "message_texts_have_vectors")["texts"], numbers(found, "memory_index_valid")["state"]) == (
+    assert (
+        check_metadata(found, "message_texts_have_vectors")["texts"],
+        check_metadata(found, "memory_index_valid")["state"],
+    ) == (
         22,
         "valid",
     )
 
-    change(conversing, f"DELETE FROM rag.embeddings WHERE space_id = :space AND content_hash IN {VECTORS}", space=1)
-    change(
+    change_database(
+        conversing, f"DELETE FROM rag.embeddings WHERE space_id = :space AND content_hash IN {VECTORS}", space=1
+    )
+    change_database(
         conversing,
         "UPDATE rag.embeddings SET embedding = embedding * embedding "
         f"WHERE space_id = :space AND content_hash IN {VECTORS}",
         space=2,
     )
     found = look(*PARITY)
-    assert red(found) == {"message_texts_have_vectors", "memory_vectors_are_sound"}
-    assert numbers(found, "message_texts_have_vectors")["missing"] == 2
-    assert numbers(found, "memory_vectors_are_sound")["wrong_norm"] == 2
+    assert failed_names(found) == {"message_texts_have_vectors", "memory_vectors_are_sound"}
+    assert check_metadata(found, "message_texts_have_vectors")["missing"] == 2
+    assert check_metadata(found, "memory_vectors_are_sound")["wrong_norm"] == 2
 
-    change(
+    change_database(
         conversing,
         "INSERT INTO rag.embeddings SELECT 1, sha256(content_hash), embedding FROM rag.embeddings "
         "WHERE space_id = 1 LIMIT 3",
     )
-    change(conversing, "DROP INDEX rag.ix_embeddings_2_hnsw")
+    change_database(conversing, "DROP INDEX rag.ix_embeddings_2_hnsw")
     found = look(*PARITY)
-    assert red(found) == {
+    assert failed_names(found) == {
         *("message_texts_have_vectors", "message_no_orphan_vectors"),
         *("memory_vectors_are_sound", "memory_index_valid", "memory_index_used"),
     }
-    assert numbers(found, "message_no_orphan_vectors")["orphans"] == 3
+    assert check_metadata(found, "message_no_orphan_vectors")["orphans"] == 3
     assert found["message_no_orphan_vectors"].description == "3 of 23 vectors belong to no message"
 
     refresh()
-    assert red(look(*PARITY)) == {"memory_vectors_are_sound"}
+    assert failed_names(look(*PARITY)) == {"memory_vectors_are_sound"}
 
 
 def test_what_came_or_left_after_the_last_run_is_the_next_ones(conversing: Engine) -> None:
@@ -120,48 +125,48 @@ def test_what_came_or_left_after_the_last_run_is_the_next_ones(conversing: Engin
     for text in ("said just now", "said and taken back"):
         conversations.append(talk, NewMessage("user", text))
     SyncMemories(conversing).remember("a new one")
-    change(
+    change_database(
         conversing,
         "UPDATE rag.conversation_messages SET deleted_at = now() WHERE content = 'storm'",
     )
-    change(conversing, "UPDATE rag.memories SET expires_at = now() WHERE content = 'likes tea number 3'")
+    change_database(conversing, "UPDATE rag.memories SET expires_at = now() WHERE content = 'likes tea number 3'")
     found = look(*PARITY)
-    assert red(found) == set()
+    assert failed_names(found) == set()
 
     today = datetime.now(UTC).date()
-    unchecked("message_embeddings", days=[today])
-    change(
+    materialize_without_checks("message_embeddings", days=[today])
+    change_database(
         conversing,
         "DELETE FROM rag.embeddings WHERE content_hash = sha256(convert_to('said just now', 'UTF8'))",
     )
     found = look("texts_have_vectors")
-    assert red(found) == {"message_texts_have_vectors"}, "a run over the day had seen it"
+    assert failed_names(found) == {"message_texts_have_vectors"}, "a run over the day had seen it"
 
 
 def test_days_that_no_run_has_looked_at_are_found_once_they_are_over(conversing: Engine) -> None:
     def say_days_ago(days: int) -> UUID:
-        return say(conversing, _today() - timedelta(days=days), f"said {days} days ago")
+        return add_conversation(conversing, _today() - timedelta(days=days), f"said {days} days ago")
 
     say_days_ago(0)
     say_days_ago(1)
-    assert red(look("texts_have_vectors")) == set()
+    assert failed_names(look("texts_have_vectors")) == set()
     say_days_ago(2)
     found = look("texts_have_vectors")
-    assert red(found) == {"message_texts_have_vectors"}
-    assert numbers(found, "message_texts_have_vectors")["missing"] == 1
+    assert failed_names(found) == {"message_texts_have_vectors"}
+    assert check_metadata(found, "message_texts_have_vectors")["missing"] == 1
 
 
 def test_in_an_installation_without_messages_and_memories_these_checks_have_nothing_to_look_at(built: Engine) -> None:
     found = look()
     assert len(found) == len(KINDS) * 7
-    assert red(found) == set()
+    assert failed_names(found) == set()
     for kind in KINDS:
-        said = [numbers(found, name) for name in found if name.startswith(kind)]
+        said = [check_metadata(found, name) for name in found if name.startswith(kind)]
         assert said == [{NOTHING_TO_CHECK: f"no {kind} was ever embedded"}] * 7
 
 
 def test_silent_checks_are_not_failed_where_another_one_fails(built: Engine) -> None:
-    change(built, "UPDATE rag.document_chunks SET char_start = char_start + 1 WHERE chunk_index = 0")
+    change_database(built, "UPDATE rag.document_chunks SET char_start = char_start + 1 WHERE chunk_index = 0")
     run("checks")
     instance = dg.DagsterInstance.get()
     keys = [spec.key for checks in _checks() for spec in checks.check_specs]

@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine
 
-from tests.support.check_runs import change, look, numbers, red
+from tests.support.check_runs import change_database, check_metadata, failed_names, run_checks
 from tests.support.runs import rows
 
 ONE_CHUNK = "(SELECT id FROM rag.document_chunks ORDER BY id LIMIT 1)"
@@ -12,15 +12,15 @@ SHARED = "(SELECT content_hash FROM rag.document_chunks GROUP BY 1 HAVING count(
 
 
 def test_documents_that_could_not_be_read_are_a_warning_with_their_reasons(built: Engine) -> None:
-    change(
+    change_database(
         built,
         "UPDATE rag.documents SET status = 'failed', error = 'is encrypted' "
         "WHERE file_path IN ('page00.md', 'page01.md')",
     )
-    found = look()
-    assert red(found) == {"documents_readable"}
+    found = run_checks()
+    assert failed_names(found) == {"documents_readable"}
     assert found["documents_readable"].severity.value == "WARN"
-    said = numbers(found, "documents_readable")
+    said = check_metadata(found, "documents_readable")
     examples = [f"{p}/page0{n}.md: is encrypted" for p in ("sea", "zoo") for n in (0, 1)]
     assert said.items() >= {"documents": 29, "failed": 4, "threshold": 0, "examples": examples}.items()
     table = said["failed_documents"].splitlines()
@@ -31,51 +31,51 @@ def test_documents_that_could_not_be_read_are_a_warning_with_their_reasons(built
 
 
 def test_checks_show_what_people_would_rather_look_at(built: Engine) -> None:
-    found = look()
+    found = run_checks()
     for check in ("documents_readable", "chunks_fit_window", "search_latency"):
         chart = found[check].metadata["chart"]
         assert isinstance(chart, dg.MarkdownMetadataValue)
         assert chart.md_str.startswith("![")
         assert "](data:image/svg+xml;base64," in chart.md_str
-    sample = numbers(found, "offsets_reproduce_text")["sample"].splitlines()
+    sample = check_metadata(found, "offsets_reproduce_text")["sample"].splitlines()
     assert sample[0] == "| document | chunk | text |"
     assert len({line.split("|")[1] for line in sample[2:]}) == 5
 
 
 def test_a_document_that_lost_all_its_chunks_is_found(built: Engine) -> None:
-    change(
+    change_database(
         built,
         "DELETE FROM rag.document_chunks c USING rag.documents d JOIN rag.projects p ON p.id = d.project_id "
         "WHERE c.document_id = d.id AND p.name = 'zoo' AND d.file_path = 'copy.txt'",
     )
-    found = look()
+    found = run_checks()
     # Its text is in another document too, so no vector is an orphan.
-    assert red(found) == {"documents_have_chunks"}
-    assert numbers(found, "documents_have_chunks")["examples"] == ["zoo/copy.txt"]
-    assert numbers(found, "documents_have_chunks")["without_their_chunks"] == 1
+    assert failed_names(found) == {"documents_have_chunks"}
+    assert check_metadata(found, "documents_have_chunks")["examples"] == ["zoo/copy.txt"]
+    assert check_metadata(found, "documents_have_chunks")["without_their_chunks"] == 1
 
 
 def test_one_lost_chunk_is_found_and_so_is_its_vector(built: Engine) -> None:
-    change(
+    change_database(
         built,
         f"DELETE FROM rag.document_chunks WHERE id = "
         f"(SELECT id FROM rag.document_chunks WHERE content_hash NOT IN {SHARED} ORDER BY id LIMIT 1)",
     )
-    found = look()
-    assert red(found) == {"documents_have_chunks", "no_orphan_vectors"}
-    assert numbers(found, "documents_have_chunks")["without_their_chunks"] == 1
-    assert numbers(found, "no_orphan_vectors")["orphans"] == 1
+    found = run_checks()
+    assert failed_names(found) == {"documents_have_chunks", "no_orphan_vectors"}
+    assert check_metadata(found, "documents_have_chunks")["without_their_chunks"] == 1
+    assert check_metadata(found, "no_orphan_vectors")["orphans"] == 1
 
 
 def test_a_document_whose_text_changed_after_its_chunks_is_found(built: Engine) -> None:
-    change(
+    change_database(
         built,
         "UPDATE rag.documents SET content = 'Other words.', content_hash = sha256('Other words.') "
         "WHERE file_path = 'page02.md'",
     )
-    found = look()
-    assert red(found) == {"documents_have_chunks"}
-    assert numbers(found, "documents_have_chunks")["without_their_chunks"] == 2
+    found = run_checks()
+    assert failed_names(found) == {"documents_have_chunks"}
+    assert check_metadata(found, "documents_have_chunks")["without_their_chunks"] == 2
 
 
 @pytest.mark.parametrize(
@@ -86,10 +86,10 @@ def test_a_document_whose_text_changed_after_its_chunks_is_found(built: Engine) 
     ],
 )
 def test_a_chunk_that_is_not_the_text_at_its_offsets_is_found(built: Engine, statement: str) -> None:
-    change(built, f"UPDATE rag.document_chunks SET {statement} WHERE id = {ONE_CHUNK}")
-    found = look()
-    shown = numbers(found, "offsets_reproduce_text")
-    assert "offsets_reproduce_text" in red(found)
+    change_database(built, f"UPDATE rag.document_chunks SET {statement} WHERE id = {ONE_CHUNK}")
+    found = run_checks()
+    shown = check_metadata(found, "offsets_reproduce_text")
+    assert "offsets_reproduce_text" in failed_names(found)
     assert (shown["wrong"], len(shown["examples"])) == (1, 1)
     [(path, index, start, end)] = rows(
         built,
@@ -99,44 +99,44 @@ def test_a_chunk_that_is_not_the_text_at_its_offsets_is_found(built: Engine, sta
     assert shown["examples"] == [f"{path} chunk {index} [{start}:{end}]"]
     # With another hash the old vector has no chunk and the new hash has no vector: both sides see it.
     others = {"texts_have_vectors", "no_orphan_vectors", "serves_wanted_space"} if "hash" in statement else set()
-    assert red(found) == {"offsets_reproduce_text"} | others
+    assert failed_names(found) == {"offsets_reproduce_text"} | others
 
 
 def test_a_chunk_whose_text_was_changed_is_found(built: Engine) -> None:
-    change(built, f"UPDATE rag.document_chunks SET chunk_text = chunk_text || '!' WHERE id = {ONE_CHUNK}")
-    found = look()
-    assert red(found) == {"offsets_reproduce_text"}
-    assert numbers(found, "offsets_reproduce_text")["wrong"] == 1
+    change_database(built, f"UPDATE rag.document_chunks SET chunk_text = chunk_text || '!' WHERE id = {ONE_CHUNK}")
+    found = run_checks()
+    assert failed_names(found) == {"offsets_reproduce_text"}
+    assert check_metadata(found, "offsets_reproduce_text")["wrong"] == 1
 
 
 def test_many_wrong_chunks_are_counted_and_a_few_of_them_shown(built: Engine) -> None:
-    wrong = change(
+    wrong = change_database(
         built,
         "UPDATE rag.document_chunks SET char_start = char_start + 1, char_end = char_end + 1 WHERE char_start > 0",
     )
-    shown = numbers(look(), "offsets_reproduce_text")
+    shown = check_metadata(run_checks(), "offsets_reproduce_text")
     assert (shown["wrong"], len(shown["examples"])) == (wrong, 5)
 
 
 def test_a_chunk_longer_than_the_window_is_found_though_its_stored_count_says_otherwise(built: Engine) -> None:
     long = " ".join(["word"] * 300)
-    change(
+    change_database(
         built,
         "UPDATE rag.document_chunks SET chunk_text = :long, content_hash = sha256(convert_to(:long, 'UTF8')), "
         f"token_count = 7 WHERE id = {ONE_CHUNK}",
         long=long,
     )
-    found = look()
-    assert "chunks_fit_window" in red(found)
-    assert numbers(found, "chunks_fit_window")["longest_tokens"] == 300
-    assert numbers(found, "chunks_fit_window")["threshold"] == 254
+    found = run_checks()
+    assert "chunks_fit_window" in failed_names(found)
+    assert check_metadata(found, "chunks_fit_window")["longest_tokens"] == 300
+    assert check_metadata(found, "chunks_fit_window")["threshold"] == 254
 
 
 def test_a_stored_token_count_over_the_window_is_found(built: Engine) -> None:
-    change(built, f"UPDATE rag.document_chunks SET token_count = 400 WHERE id = {ONE_CHUNK}")
-    found = look()
-    assert red(found) == {"chunks_fit_window"}
-    assert numbers(found, "chunks_fit_window")["longest_tokens"] == 400
+    change_database(built, f"UPDATE rag.document_chunks SET token_count = 400 WHERE id = {ONE_CHUNK}")
+    found = run_checks()
+    assert failed_names(found) == {"chunks_fit_window"}
+    assert check_metadata(found, "chunks_fit_window")["longest_tokens"] == 400
 
 
 def test_checks_of_an_installation_without_any_space_say_what_to_do(settings: object) -> None:

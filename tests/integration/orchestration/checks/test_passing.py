@@ -3,7 +3,7 @@
 from sqlalchemy import Engine
 
 from rag_assets.pipeline.audit.result import NOTHING_TO_CHECK
-from tests.support.check_runs import look, numbers, red
+from tests.support.check_runs import check_metadata, failed_names, run_checks
 from tests.support.runs import fake_defs, rows
 
 CHECKS = {
@@ -29,26 +29,26 @@ CHECKS = {
 
 
 def test_a_built_installation_passes_every_check_with_the_numbers_of_its_tables(built: Engine) -> None:
-    found = look()
-    assert {name for name in found if NOTHING_TO_CHECK not in numbers(found, name)} == CHECKS
-    assert red(found) == set()
+    found = run_checks()
+    assert {name for name in found if NOTHING_TO_CHECK not in check_metadata(found, name)} == CHECKS
+    assert failed_names(found) == set()
     [(documents, chunks, texts, vectors)] = rows(
         built,
         "SELECT (SELECT count(*) FROM rag.documents), (SELECT count(*) FROM rag.document_chunks), "
         "(SELECT count(DISTINCT content_hash) FROM rag.document_chunks), (SELECT count(*) FROM rag.embeddings)",
     )
     assert chunks > texts == vectors > 100
-    assert numbers(found, "documents_readable")["documents"] == documents
-    assert numbers(found, "documents_have_chunks")["documents"] == documents
-    assert numbers(found, "offsets_reproduce_text")["chunks"] == chunks
-    assert numbers(found, "texts_have_vectors")["texts"] == texts
-    assert numbers(found, "no_orphan_vectors")["vectors"] == vectors
-    assert numbers(found, "vectors_are_sound")["vectors"] == vectors
-    assert numbers(found, "serves_wanted_space")["chunks_shown"] == chunks
-    assert numbers(found, "index_valid")["state"] == "valid"
-    assert numbers(found, "index_used")["index_usable"] is True
-    assert numbers(found, "recall_at_10")["recall_mean"] >= 0.95
-    latency = numbers(found, "search_latency")
+    assert check_metadata(found, "documents_readable")["documents"] == documents
+    assert check_metadata(found, "documents_have_chunks")["documents"] == documents
+    assert check_metadata(found, "offsets_reproduce_text")["chunks"] == chunks
+    assert check_metadata(found, "texts_have_vectors")["texts"] == texts
+    assert check_metadata(found, "no_orphan_vectors")["vectors"] == vectors
+    assert check_metadata(found, "vectors_are_sound")["vectors"] == vectors
+    assert check_metadata(found, "serves_wanted_space")["chunks_shown"] == chunks
+    assert check_metadata(found, "index_valid")["state"] == "valid"
+    assert check_metadata(found, "index_used")["index_usable"] is True
+    assert check_metadata(found, "recall_at_10")["recall_mean"] >= 0.95
+    latency = check_metadata(found, "search_latency")
     assert latency["vectors"] == 10_000 == vectors + latency["topped_up"]
     assert latency["p50_ms"] <= latency["p95_ms"] <= latency["p99_ms"]
     assert latency["planner_used_index"] is True

@@ -10,7 +10,7 @@ from rag_assets.definitions import defs
 from rag_assets.pipeline.audit.projects import every_project_fresh, stage_succeeded_for_projects
 from rag_assets.projects.failures import list_failures, record_failure, record_success
 from rag_assets.projects.store import retire_project
-from tests.support.check_runs import change
+from tests.support.check_runs import change_database
 
 
 @pytest.mark.parametrize("stage", ["raw_documents", "chunks", "embeddings"])
@@ -42,20 +42,20 @@ def test_what_was_not_read_for_long_is_stale_by_its_own_age(built: Engine) -> No
     found = every_project_fresh(built, 36)
     assert found.passed
     assert (found.metadata["projects"], found.metadata["stale"]) == (2, 0)
-    change(built, "UPDATE rag.projects SET refreshed_at = now() - interval '3 days' WHERE name = 'zoo'")
+    change_database(built, "UPDATE rag.projects SET refreshed_at = now() - interval '3 days' WHERE name = 'zoo'")
     found = every_project_fresh(built, 36)
     assert (found.metadata["projects"], found.metadata["stale"]) == (2, 1)
     assert found.metadata["oldest_hours"] == pytest.approx(72, abs=0.1)
     assert found.metadata["examples"][0].startswith("zoo: last read ")
-    change(built, """UPDATE rag.projects SET settings = '{"stale_after_hours": 100}' WHERE name = 'zoo'""")
+    change_database(built, """UPDATE rag.projects SET settings = '{"stale_after_hours": 100}' WHERE name = 'zoo'""")
     assert every_project_fresh(built, 36).passed
-    change(
+    change_database(
         built,
         """UPDATE rag.projects SET settings = '{"stale_after_hours": 0.5}', refreshed_at = NULL, """
         "created_at = now() - interval '1 hour' WHERE name = 'zoo'",
     )
     assert every_project_fresh(built, 36).metadata["examples"] == ["zoo: last read never, wanted every 0.5 h"]
-    change(built, """UPDATE rag.projects SET settings = '{"schedule": "never"}' WHERE name = 'zoo'""")
+    change_database(built, """UPDATE rag.projects SET settings = '{"schedule": "never"}' WHERE name = 'zoo'""")
     assert every_project_fresh(built, 36).metadata["projects"] == 1, "read by hand alone, it cannot be late"
 
 
@@ -63,7 +63,7 @@ def test_a_removed_project_is_neither_failed_nor_stale(built: Engine) -> None:
     with built.begin() as connection:
         record_failure(connection, "zoo", "chunks", "why", None)
         retire_project(connection, "zoo")
-    change(built, "UPDATE rag.projects SET refreshed_at = now() - interval '3 days' WHERE name = 'zoo'")
+    change_database(built, "UPDATE rag.projects SET refreshed_at = now() - interval '3 days' WHERE name = 'zoo'")
     assert stage_succeeded_for_projects(built, "chunks").metadata["projects"] == 1
     assert stage_succeeded_for_projects(built, "chunks").passed
     assert every_project_fresh(built, 36).passed

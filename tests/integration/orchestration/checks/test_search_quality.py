@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Engine
 
-from tests.support.check_runs import change, look, numbers, red
+from tests.support.check_runs import change_database, check_metadata, failed_names, run_checks
 from tests.support.fakes import ENCODERS
 from tests.support.runs import rows
 
@@ -22,7 +22,7 @@ def ask(engine: Engine, folder: Path, project: str, questions: list[Any] | None,
     if questions is not None:
         file.write_text("\n".join(map(json.dumps, questions)))
     added = {"questions": str(file), "question_thresholds": {k.replace("_at_", "@"): v for k, v in thresholds.items()}}
-    change(
+    change_database(
         engine,
         "UPDATE rag.projects SET settings = settings || CAST(:added AS jsonb) WHERE name = :name",
         added=json.dumps(added),
@@ -32,17 +32,17 @@ def ask(engine: Engine, folder: Path, project: str, questions: list[Any] | None,
 
 
 def test_without_question_files_the_check_says_so_and_asks_nothing(built: Engine) -> None:
-    found = look()
-    assert red(found) == set()
-    assert numbers(found, "search_quality") == {"questions": 0, "note": "no project has a question file"}
+    found = run_checks()
+    assert failed_names(found) == set()
+    assert check_metadata(found, "search_quality") == {"questions": 0, "note": "no project has a question file"}
     assert rows(built, "SELECT count(*) FROM rag.query_vectors") == [(0,)]
 
 
 def test_each_metric_is_a_number_under_the_name_of_its_project(built: Engine, tmp_path: Path) -> None:
     ask(built, tmp_path, "zoo", [FOUND, LOST], ndcg_at_10=0.5)
-    found = look()
-    assert red(found) == set()
-    figures = numbers(found, "search_quality")
+    found = run_checks()
+    assert failed_names(found) == set()
+    figures = check_metadata(found, "search_quality")
     assert figures["questions"] == 2
     for metric in ("ndcg@10", "recall@10", "recall@100", "mrr@10", "hit_rate@10"):
         assert figures[f"zoo {metric}"] == 0.5
@@ -59,8 +59,8 @@ def test_each_metric_is_a_number_under_the_name_of_its_project(built: Engine, tm
 
 def test_a_missed_threshold_is_red_with_the_metric_and_both_values(built: Engine, tmp_path: Path) -> None:
     ask(built, tmp_path, "zoo", [FOUND, LOST], ndcg_at_10=0.6, recall_at_100=0.4)
-    found = look()
-    assert red(found) == {"search_quality"}
+    found = run_checks()
+    assert failed_names(found) == {"search_quality"}
     assert found["search_quality"].description == "zoo: ndcg@10 is 0.500, not 0.6 or more"
     assert found["search_quality"].severity == dg.AssetCheckSeverity.ERROR
 
@@ -68,17 +68,17 @@ def test_a_missed_threshold_is_red_with_the_metric_and_both_values(built: Engine
 def test_questions_that_cannot_be_read_are_red_and_hide_no_other_project(built: Engine, tmp_path: Path) -> None:
     ask(built, tmp_path, "sea", None)
     ask(built, tmp_path, "zoo", [FOUND])
-    found = look()
-    assert red(found) == {"search_quality"}
+    found = run_checks()
+    assert failed_names(found) == {"search_quality"}
     assert "sea:" in (found["search_quality"].description or "")
     assert "cannot be read" in (found["search_quality"].description or "")
-    assert numbers(found, "search_quality")["zoo ndcg@10"] == 1
+    assert check_metadata(found, "search_quality")["zoo ndcg@10"] == 1
     assert "worst_queries" not in found["search_quality"].metadata
 
 
 def test_what_was_asked_before_is_not_embedded_again(built: Engine, tmp_path: Path) -> None:
     ask(built, tmp_path, "zoo", [FOUND, LOST])
-    look()
+    run_checks()
     assert rows(built, "SELECT count(*) FROM rag.query_vectors") == [(2,)]
 
     def refuse(text: str) -> None:
@@ -87,7 +87,7 @@ def test_what_was_asked_before_is_not_embedded_again(built: Engine, tmp_path: Pa
     for encoder in ENCODERS.values():
         encoder.fault = refuse
     try:
-        assert red(look()) == set()
+        assert failed_names(run_checks()) == set()
     finally:
         for encoder in ENCODERS.values():
             encoder.fault = None
@@ -95,9 +95,9 @@ def test_what_was_asked_before_is_not_embedded_again(built: Engine, tmp_path: Pa
 
 def test_worse_answers_turn_a_check_red_that_was_green(built: Engine, tmp_path: Path) -> None:
     ask(built, tmp_path, "zoo", [FOUND], mrr_at_10=1.0)
-    assert red(look()) == set()
+    assert failed_names(run_checks()) == set()
     # The vectors of two texts change places: what searches find shows it, and so do the checksums.
-    change(
+    change_database(
         built,
         "WITH one AS (SELECT content_hash, embedding FROM rag.embeddings JOIN rag.document_chunks USING (content_hash) "
         "WHERE chunk_text LIKE 'The keeper feeds%' LIMIT 1), "
@@ -106,10 +106,10 @@ def test_worse_answers_turn_a_check_red_that_was_green(built: Engine, tmp_path: 
         "THEN other.embedding ELSE one.embedding END "
         "FROM one, other WHERE e.content_hash IN (one.content_hash, other.content_hash)",
     )
-    found = look()
-    assert red(found) == {"search_quality", "vectors_are_sound"}
-    assert numbers(found, "vectors_are_sound")["changed"] == 2
-    assert numbers(found, "search_quality")["zoo mrr@10"] < 1
+    found = run_checks()
+    assert failed_names(found) == {"search_quality", "vectors_are_sound"}
+    assert check_metadata(found, "vectors_are_sound")["changed"] == 2
+    assert check_metadata(found, "search_quality")["zoo mrr@10"] < 1
 
 
 def test_a_run_over_one_project_asks_only_its_questions(built: Engine, tmp_path: Path) -> None:

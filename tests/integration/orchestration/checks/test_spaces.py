@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import Engine
 
-from tests.support.check_runs import change, look, numbers, red
+from tests.support.check_runs import change_database, check_metadata, failed_names, run_checks
 from tests.support.runs import rows
 
 INDEX = "rag.ix_embeddings_1_hnsw"
@@ -13,82 +13,82 @@ HNSW = "hnsw ((embedding::vector(384)) vector_cosine_ops)"
 
 def test_a_hundredth_of_the_vectors_missing_is_found_to_the_last_one(built: Engine) -> None:
     [(vectors,)] = rows(built, "SELECT count(*) FROM rag.embeddings")
-    gone = change(
+    gone = change_database(
         built,
         "DELETE FROM rag.embeddings WHERE content_hash IN "
         "(SELECT content_hash FROM rag.embeddings ORDER BY content_hash LIMIT ceil(:n * 0.01))",
         n=vectors,
     )
-    found = look()
+    found = run_checks()
     assert gone == 2
-    assert red(found) == {"texts_have_vectors", "serves_wanted_space"}
-    assert numbers(found, "texts_have_vectors")["missing"] == gone
+    assert failed_names(found) == {"texts_have_vectors", "serves_wanted_space"}
+    assert check_metadata(found, "texts_have_vectors")["missing"] == gone
     assert found["texts_have_vectors"].description == f"{gone} of {vectors} distinct texts have no vector"
 
 
 def test_a_missing_vector_shows_why_its_text_was_set_aside(built: Engine) -> None:
-    change(
+    change_database(
         built,
         f"INSERT INTO rag.embedding_failures (space_id, content_hash, error) VALUES (1, {ONE_VECTOR}, 'too odd')",
     )
-    change(built, f"DELETE FROM rag.embeddings WHERE content_hash = {ONE_VECTOR}")
-    assert numbers(look(), "texts_have_vectors")["set_aside"] == ["too odd"]
+    change_database(built, f"DELETE FROM rag.embeddings WHERE content_hash = {ONE_VECTOR}")
+    assert check_metadata(run_checks(), "texts_have_vectors")["set_aside"] == ["too odd"]
 
 
 def test_orphan_vectors_are_found(built: Engine) -> None:
-    change(
+    change_database(
         built,
         "INSERT INTO rag.embeddings SELECT 1, sha256(content_hash), embedding FROM rag.embeddings "
         "ORDER BY content_hash LIMIT 3",
     )
-    found = look()
-    assert red(found) == {"no_orphan_vectors"}
-    assert numbers(found, "no_orphan_vectors")["orphans"] == 3
+    found = run_checks()
+    assert failed_names(found) == {"no_orphan_vectors"}
+    assert check_metadata(found, "no_orphan_vectors")["orphans"] == 3
 
 
 def test_one_zero_vector_is_found(built: Engine) -> None:
-    change(
+    change_database(
         built,
         "UPDATE rag.embeddings SET embedding = array_fill(0::real, ARRAY[384])::vector "
         f"WHERE content_hash = {ONE_VECTOR}",
     )
-    found = look()
-    assert "vectors_are_sound" in red(found)
-    assert red(found) <= {"vectors_are_sound", "recall_at_10"}
-    shown = numbers(found, "vectors_are_sound")
+    found = run_checks()
+    assert "vectors_are_sound" in failed_names(found)
+    assert failed_names(found) <= {"vectors_are_sound", "recall_at_10"}
+    shown = check_metadata(found, "vectors_are_sound")
     assert (shown["zero"], shown["wrong_norm"], shown["norm_min"]) == (1, 0, 0.0)
 
 
 def test_one_vector_of_another_length_is_found(built: Engine) -> None:
-    change(
+    change_database(
         built,
         "UPDATE rag.embeddings SET embedding = embedding * array_fill(3::real, ARRAY[384])::vector "
         f"WHERE content_hash = {ONE_VECTOR}",
     )
-    found = look()
-    assert red(found) == {"vectors_are_sound"}
-    assert numbers(found, "vectors_are_sound")["wrong_norm"] == 1
-    assert numbers(found, "vectors_are_sound")["norm_max"] == pytest.approx(3, rel=1e-5)
+    found = run_checks()
+    assert failed_names(found) == {"vectors_are_sound"}
+    assert check_metadata(found, "vectors_are_sound")["wrong_norm"] == 1
+    assert check_metadata(found, "vectors_are_sound")["norm_max"] == pytest.approx(3, rel=1e-5)
 
 
 def test_a_vector_of_wrong_dimensions_is_found(built: Engine) -> None:
-    change(built, f"DROP INDEX {INDEX}")
-    change(built, f"UPDATE rag.embeddings SET embedding = '[0.6,0.8]' WHERE content_hash = {ONE_VECTOR}")
-    found = look()
-    assert numbers(found, "vectors_are_sound")["wrong_dimensions"] == 1
-    vectors = numbers(found, "vectors_are_sound")["vectors"]
+    change_database(built, f"DROP INDEX {INDEX}")
+    change_database(built, f"UPDATE rag.embeddings SET embedding = '[0.6,0.8]' WHERE content_hash = {ONE_VECTOR}")
+    found = run_checks()
+    assert check_metadata(found, "vectors_are_sound")["wrong_dimensions"] == 1
+    vectors = check_metadata(found, "vectors_are_sound")["vectors"]
     assert found["vectors_are_sound"].description == f"1 of {vectors} vectors are not sound (1 wrong_dimensions)"
-    assert {"vectors_are_sound", "index_valid"} <= red(found)
-    assert "texts_have_vectors" not in red(found)
+    assert {"vectors_are_sound", "index_valid"} <= failed_names(found)
+    assert "texts_have_vectors" not in failed_names(found)
 
 
 def test_a_missing_index_is_found(built: Engine) -> None:
-    change(built, f"DROP INDEX {INDEX}")
-    found = look()
-    assert red(found) == {"index_valid", "index_used", "recall_at_10"}
-    assert numbers(found, "index_valid")["state"] == "absent"
-    assert numbers(found, "index_valid")["bytes"] == 0
-    assert numbers(found, "index_used")["index_usable"] is False
+    change_database(built, f"DROP INDEX {INDEX}")
+    found = run_checks()
+    assert failed_names(found) == {"index_valid", "index_used", "recall_at_10"}
+    assert check_metadata(found, "index_valid")["state"] == "absent"
+    assert check_metadata(found, "index_valid")["bytes"] == 0
+    assert check_metadata(found, "index_used")["index_usable"] is False
 
 
 @pytest.mark.parametrize(
@@ -99,33 +99,33 @@ def test_a_missing_index_is_found(built: Engine) -> None:
     ],
 )
 def test_an_index_that_is_not_the_wanted_one_is_found(built: Engine, definition: str, serves: bool) -> None:
-    change(built, f"DROP INDEX {INDEX}")
-    change(built, f"CREATE INDEX ix_embeddings_1_hnsw ON rag.embeddings_1 USING {definition}")
-    found = look()
-    assert red(found) == ({"index_valid"} if serves else {"index_valid", "index_used", "recall_at_10"})
-    assert numbers(found, "index_valid")["state"] == "stale"
-    assert numbers(found, "index_used")["index_usable"] is serves
+    change_database(built, f"DROP INDEX {INDEX}")
+    change_database(built, f"CREATE INDEX ix_embeddings_1_hnsw ON rag.embeddings_1 USING {definition}")
+    found = run_checks()
+    assert failed_names(found) == ({"index_valid"} if serves else {"index_valid", "index_used", "recall_at_10"})
+    assert check_metadata(found, "index_valid")["state"] == "stale"
+    assert check_metadata(found, "index_used")["index_usable"] is serves
 
 
 def test_an_invalid_index_is_found(built: Engine) -> None:
-    change(built, f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{INDEX}'::regclass")
-    found = look()
-    assert red(found) == {"index_valid", "index_used", "recall_at_10"}
-    assert numbers(found, "index_valid")["state"] == "invalid"
+    change_database(built, f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{INDEX}'::regclass")
+    found = run_checks()
+    assert failed_names(found) == {"index_valid", "index_used", "recall_at_10"}
+    assert check_metadata(found, "index_valid")["state"] == "invalid"
 
 
 def test_a_recall_below_its_threshold_is_found(built: Engine) -> None:
     # Rows beside the graph: the index was built, then vectors came in that it cannot know of.
-    change(built, f"UPDATE pg_index SET indisready = false WHERE indexrelid = '{INDEX}'::regclass")
-    change(
+    change_database(built, f"UPDATE pg_index SET indisready = false WHERE indexrelid = '{INDEX}'::regclass")
+    change_database(
         built,
         "UPDATE rag.embeddings SET embedding = embedding * array_fill(-1::real, ARRAY[384])::vector, checksum = NULL "
         "WHERE get_byte(content_hash, 0) < 128",
     )
-    change(built, f"UPDATE pg_index SET indisready = true WHERE indexrelid = '{INDEX}'::regclass")
-    found = look()
-    assert red(found) == {"recall_at_10"}
-    shown = numbers(found, "recall_at_10")
+    change_database(built, f"UPDATE pg_index SET indisready = true WHERE indexrelid = '{INDEX}'::regclass")
+    found = run_checks()
+    assert failed_names(found) == {"recall_at_10"}
+    shown = check_metadata(found, "recall_at_10")
     assert shown["recall_mean"] < 0.95
     assert shown["recall_min"] <= shown["recall_mean"]
     assert (shown["threshold"], shown["questions"]) == (0.95, 50)
@@ -133,23 +133,23 @@ def test_a_recall_below_its_threshold_is_found(built: Engine) -> None:
 
 def test_a_latency_over_its_threshold_is_found(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAG_ASSETS_LATENCY_LIMIT_MS", "0.01")
-    found = look()
-    assert red(found) == {"search_latency"}
-    shown = numbers(found, "search_latency")
+    found = run_checks()
+    assert failed_names(found) == {"search_latency"}
+    shown = check_metadata(found, "search_latency")
     assert shown["threshold_ms"] == 0.01 < shown["p95_ms"]
 
 
 def test_a_lost_pointer_is_found(built: Engine) -> None:
-    change(built, "UPDATE rag.embedding_spaces SET status = 'building'")
-    found = look()
-    assert red(found) == {"serves_wanted_space"}
+    change_database(built, "UPDATE rag.embedding_spaces SET status = 'building'")
+    found = run_checks()
+    assert failed_names(found) == {"serves_wanted_space"}
     assert found["serves_wanted_space"].description == "no space is live"
 
 
 def test_a_dropped_view_is_found(built: Engine) -> None:
-    change(built, "DROP VIEW rag.live_chunks")
-    found = look()
-    assert red(found) == {"serves_wanted_space"}
+    change_database(built, "DROP VIEW rag.live_chunks")
+    found = run_checks()
+    assert failed_names(found) == {"serves_wanted_space"}
     assert found["serves_wanted_space"].description == "the view rag.live_chunks is missing"
 
 
@@ -157,13 +157,13 @@ def test_searches_in_another_space_than_the_wanted_one_are_found(
     built: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAG_ASSETS_HNSW_M", "24")
-    found = look()
-    assert red(found) == {"serves_wanted_space"}
-    assert numbers(found, "serves_wanted_space")["is_wanted"] is False
+    found = run_checks()
+    assert failed_names(found) == {"serves_wanted_space"}
+    assert check_metadata(found, "serves_wanted_space")["is_wanted"] is False
 
 
 def test_a_check_that_cannot_be_made_is_red_with_its_error_and_the_others_go_on(built: Engine) -> None:
-    change(built, "ALTER TABLE rag.embedding_failures RENAME TO embedding_failures_away")
-    found = look()
-    assert red(found) == {"texts_have_vectors"}
+    change_database(built, "ALTER TABLE rag.embedding_failures RENAME TO embedding_failures_away")
+    found = run_checks()
+    assert failed_names(found) == {"texts_have_vectors"}
     assert "could not be run" in (found["texts_have_vectors"].description or "")

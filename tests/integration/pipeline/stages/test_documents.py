@@ -14,7 +14,7 @@ from rag_assets.errors import IntegrityError, ServiceError, SourceError, UsageEr
 from rag_assets.pipeline.stages.documents import read_documents
 from rag_assets.pipeline.stages.project_isolation import load_project
 from tests.support.runs import COUNT_ADVISORY_LOCKS, rows
-from tests.support.stages import Steps, apply, write
+from tests.support.stages import Steps, write, write_batches
 
 
 class Counting:
@@ -51,7 +51,7 @@ def look(steps: Steps, folder: Path) -> tuple[list[str], list[str]]:
     source = Counting(folder)
     settings = steps.settings.model_copy(update={"parse_workers": 1, "lock_wait_s": 1})
     with CountingParser() as parser:
-        apply(steps.engine, read_documents(steps.engine, settings, project, source, parser))
+        write_batches(steps.engine, read_documents(steps.engine, settings, project, source, parser))
         return source.opened, parser.parsed
 
 

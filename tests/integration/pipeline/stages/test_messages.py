@@ -14,7 +14,7 @@ from rag_assets.repositories import NewMessage, SyncConversations, SyncMemories,
 from rag_assets.settings.settings import Settings
 from tests.support.fakes import HashEncoder
 from tests.support.runs import rows
-from tests.support.stages import apply
+from tests.support.stages import write_batches
 
 MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
 HASHES = (
@@ -73,7 +73,9 @@ def test_messages_are_embedded_day_by_day_each_text_once(
     say(engine, TUESDAY, "tide", "whale")
 
     def refreshed(*days: date) -> int:
-        figures = apply(engine, refresh.refresh_message_embeddings(engine, settings, days, messages, lambda _: encoder))
+        figures = write_batches(
+            engine, refresh.refresh_message_embeddings(engine, settings, days, messages, lambda _: encoder)
+        )
         return figures["inserted"]
 
     assert refreshed(MONDAY) == 3
@@ -91,8 +93,8 @@ def test_what_is_deleted_expired_or_purged_leaves_the_index_at_the_next_run(
     remembered = SyncMemories(engine)
     for content in ("kept", "forgotten", "expired"):
         remembered.remember(content)
-    apply(engine, refresh.refresh_message_embeddings(engine, settings, [MONDAY], messages, lambda _: encoder))
-    apply(engine, refresh.refresh_memory_embeddings(engine, settings, memories, lambda _: encoder))
+    write_batches(engine, refresh.refresh_message_embeddings(engine, settings, [MONDAY], messages, lambda _: encoder))
+    write_batches(engine, refresh.refresh_memory_embeddings(engine, settings, memories, lambda _: encoder))
     conversations.delete_message(talk, 2)
     [(forgotten,)] = rows(engine, "SELECT id FROM rag.memories WHERE content = 'forgotten'")
     remembered.forget(forgotten)
@@ -113,7 +115,7 @@ def test_memories_are_recalled_from_the_space_that_the_stages_made(
     remembered = SyncMemories(engine)
     for content in ("likes green tea", "keeps a whale", "works at night"):
         remembered.remember(content, user_id=ada)
-    apply(engine, refresh.refresh_memory_embeddings(engine, settings, memories, lambda _: encoder))
+    write_batches(engine, refresh.refresh_memory_embeddings(engine, settings, memories, lambda _: encoder))
     refresh_indexes(engine, settings, memories)
     assert promote_wanted_space(engine, settings, memories)["promoted"]
     assert not promote_wanted_space(engine, settings, memories)["promoted"]

@@ -25,7 +25,7 @@ from rag_assets.documents.text import content_hash
 from rag_assets.errors import UsageError
 from rag_assets.repositories import Bulk, SyncBulk
 from tests.integration.repositories.conftest import InLoop
-from tests.support.rows import space_of, unit_vectors
+from tests.support.rows import create_space, unit_vectors
 from tests.support.runs import rows
 
 
@@ -141,7 +141,7 @@ def test_the_async_class_inserts_the_same_rows(engine: Engine, in_loop: InLoop[W
 
 
 def test_vectors_are_inserted_from_an_event_loop(engine: Engine, in_loop: InLoop[int]) -> None:
-    space = space_of(engine)
+    space = create_space(engine)
     vectors = unit_vectors(20, 8)
     given = [
         {"space_id": space.id, "content_hash": content_hash(str(n)), "embedding": vector}

@@ -12,7 +12,7 @@ from rag_assets.errors import UsageError
 from rag_assets.orchestration import partitions
 from rag_assets.repositories import SyncDocuments, SyncProjects
 from rag_assets.repositories.operations.documents import _exact_glob
-from tests.support.check_runs import change
+from tests.support.check_runs import change_database
 from tests.support.runs import rows, run
 
 
@@ -127,7 +127,7 @@ def test_a_deleted_document_is_gone_and_not_read_again(built: Engine) -> None:
     dg.DagsterInstance.get().add_dynamic_partitions(str(partitions.projects.name), ["zoo"])
     assert run(keys=["zoo"], only=["raw_documents"]).success
     assert rows(built, "SELECT count(*) FROM rag.documents WHERE id = :id", id=id_) == [(0,)]
-    change(built, "UPDATE rag.projects SET settings = settings - 'forgotten'")
+    change_database(built, "UPDATE rag.projects SET settings = settings - 'forgotten'")
     assert run(keys=["zoo"], only=["raw_documents"]).success
     assert rows(built, "SELECT count(*) FROM rag.documents WHERE id = :id", id=id_) == [(1,)]
 

@@ -16,7 +16,7 @@ from rag_assets.errors import UsageError
 from rag_assets.repositories import Conversations, PurgeCounts, SyncConversations, SyncUsers
 from tests.integration.repositories.conftest import InLoop
 from tests.integration.repositories.operations.test_messages import said, texts
-from tests.support.rows import definition, space_of, unit_vectors
+from tests.support.rows import create_space, definition, unit_vectors
 from tests.support.runs import rows
 
 MESSAGES = "SELECT count(*) FROM rag.conversation_messages"
@@ -30,7 +30,7 @@ def root(conversations: SyncConversations, ada: User) -> UUID:
 
 
 def embed(engine: Engine, *contents: str) -> None:
-    space = space_of(engine, definition("m1", kind="messages"))
+    space = create_space(engine, definition("m1", kind="messages"))
     vectors = unit_vectors(len(contents), 8)
     with engine.begin() as connection:
         write_embeddings(
@@ -129,7 +129,7 @@ def test_a_purge_leaves_nothing_of_a_conversation(engine: Engine, conversations:
 
 
 def test_vectors_of_other_kinds_stay(engine: Engine, conversations: SyncConversations, root: UUID) -> None:
-    space = space_of(engine)
+    space = create_space(engine)
     with engine.begin() as connection:
         write_embeddings(connection, space.id, [EmbeddingRow(content_hash("r1"), unit_vectors(1, 8)[0])])
     assert conversations.purge(root).vectors == 0

@@ -29,7 +29,7 @@ from rag_assets.repositories import (
     SyncUsers,
 )
 from tests.integration.repositories.conftest import InLoop
-from tests.support.rows import definition, space_of, unit_vectors
+from tests.support.rows import create_space, definition, unit_vectors
 from tests.support.runs import rows
 
 MEANING = RecallWeights(importance=0, recency=0)
@@ -37,7 +37,7 @@ MEANING = RecallWeights(importance=0, recency=0)
 
 @pytest.fixture
 def space(engine: Engine) -> EmbeddingSpace:
-    made = space_of(engine, definition("memories", kind="memories"))
+    made = create_space(engine, definition("memories", kind="memories"))
     with engine.begin() as connection:
         set_live_space(connection, made)
     return made
@@ -316,12 +316,12 @@ def test_invalid_arguments_of_recall_are_refused(
 def test_a_live_space_of_memories_leaves_the_view_of_chunks_alone(engine: Engine, space: EmbeddingSpace) -> None:
     shown = "SELECT pg_get_viewdef('rag.live_chunks')"
     with engine.begin() as connection:
-        set_live_space(connection, space_of(engine))
+        set_live_space(connection, create_space(engine))
     before = rows(engine, shown)
     with engine.begin() as connection:
-        assert set_live_space(connection, space_of(engine, definition("more", kind="memories")))
+        assert set_live_space(connection, create_space(engine, definition("more", kind="memories")))
     with engine.begin() as connection:
-        assert not set_live_space(connection, space_of(engine, definition("more", kind="memories")))
+        assert not set_live_space(connection, create_space(engine, definition("more", kind="memories")))
     assert rows(engine, shown) == before
 
 

@@ -11,8 +11,8 @@ from sqlalchemy import Engine, event
 from rag_assets.errors import UsageError
 from rag_assets.search.analysis.aggregates import Aggregate, aggregate, centroid
 from rag_assets.search.filters.document_filters import Filters
-from tests.support.check_runs import change
-from tests.support.vectors import Corpus, Stored, make_corpus
+from tests.support.check_runs import change_database
+from tests.support.vectors import Corpus, StoredChunk, make_corpus
 
 SPACES = [("cosine", "vector"), ("cosine", "halfvec"), ("l2", "vector"), ("ip", "vector"), ("cosine", "bit")]
 
@@ -32,12 +32,12 @@ def averaged(engine: Engine, corpus: Corpus, *given: Any, **options: Any) -> lis
         return centroid(connection, corpus.space, *given, **options)
 
 
-def assert_is_of(found: Aggregate, corpus: Corpus, chunks: list[Stored], target: Any) -> None:
+def assert_is_of(found: Aggregate, corpus: Corpus, chunks: list[StoredChunk], target: Any) -> None:
     """Every figure except the average is what numpy computes for these chunks."""
     assert found.chunks == len(chunks)
     assert found.documents == len({one.document_id for one in chunks})
     assert found.texts == len({one.content_hash for one in chunks})
-    by_document: dict[Any, list[Stored]] = {}
+    by_document: dict[Any, list[StoredChunk]] = {}
     for one in chunks:
         by_document.setdefault(one.document_id, []).append(one)
     apart = {id_: [corpus.distance(one.vector, target) for one in of] for id_, of in by_document.items()}
@@ -74,7 +74,7 @@ def test_distances_can_be_measured_to_a_given_vector(engine: Engine, corpus: Cor
 
 
 def test_a_documents_average_is_that_of_its_chunks(engine: Engine, corpus: Corpus) -> None:
-    own = corpus.of("d00.md")
+    own = corpus.chunks_of("d00.md")
     # A text that occurs twice in it counts twice.
     assert Counter(one.content_hash for one in own).most_common(1)[0][1] == 2
     found = averaged(engine, corpus, document_id=own[0].document_id)
@@ -83,7 +83,11 @@ def test_a_documents_average_is_that_of_its_chunks(engine: Engine, corpus: Corpu
 
 
 def test_one_text_makes_one_bucket(engine: Engine, corpus: Corpus) -> None:
-    change(engine, "DELETE FROM rag.embeddings WHERE content_hash <> :hash", hash=corpus.of("d00.md")[2].content_hash)
+    change_database(
+        engine,
+        "DELETE FROM rag.embeddings WHERE content_hash <> :hash",
+        hash=corpus.chunks_of("d00.md")[2].content_hash,
+    )
     found = ask(engine, corpus, Filters(projects=["p"]), buckets=9)
     assert (found.documents, found.chunks, found.texts) == (3, 4, 1)
     [bucket] = found.histogram
@@ -103,10 +107,12 @@ def test_an_aggregate_of_no_chunks_is_empty(engine: Engine, corpus: Corpus) -> N
 
 
 def test_vectors_that_cancel_each_other_out_have_no_average(engine: Engine, corpus: Corpus) -> None:
-    one, other, *rest = corpus.of("d04.md")
-    change(engine, "DELETE FROM rag.embeddings WHERE content_hash = ANY(:rest)", rest=[o.content_hash for o in rest])
+    one, other, *rest = corpus.chunks_of("d04.md")
+    change_database(
+        engine, "DELETE FROM rag.embeddings WHERE content_hash = ANY(:rest)", rest=[o.content_hash for o in rest]
+    )
     for sign, chunk in ((1, one), (-1, other)):
-        change(
+        change_database(
             engine,
             "UPDATE rag.embeddings SET embedding = CAST(:vector AS vector) WHERE content_hash = :hash",
             vector=str([sign] * 8),

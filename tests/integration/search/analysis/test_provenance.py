@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from rag_assets.documents.text import content_hash
 from rag_assets.errors import UsageError
 from rag_assets.search.analysis.provenance import Provenance, explain_chunk
-from tests.support.check_runs import change
+from tests.support.check_runs import change_database
 from tests.support.runs import add_project, rows, run
 from tests.support.stages import write
 
@@ -63,7 +63,7 @@ def test_each_document_names_the_run_that_wrote_its_text_last(engine: Engine, tm
 
 
 def test_a_chunk_of_an_older_text_is_not_current(built: Engine) -> None:
-    change(
+    change_database(
         built,
         "UPDATE rag.documents SET content = :text, content_hash = :hash WHERE file_path = 'page05.md'",
         text="new",
@@ -74,18 +74,18 @@ def test_a_chunk_of_an_older_text_is_not_current(built: Engine) -> None:
 
 
 def test_a_chunk_of_a_chunking_that_is_not_live_is_explained_as_not_served(built: Engine) -> None:
-    change(built, "UPDATE rag.embedding_spaces SET status = 'retired'")
+    change_database(built, "UPDATE rag.embedding_spaces SET status = 'retired'")
     found = explained(built, "page05.md")
     assert found.space is not None
     assert (found.space.status, found.space.has_vector, found.served) == ("retired", True, False)
-    change(built, "UPDATE rag.embedding_spaces SET chunking = 'another', status = 'live'")
+    change_database(built, "UPDATE rag.embedding_spaces SET chunking = 'another', status = 'live'")
     found = explained(built, "page05.md")
     assert (found.space, found.served) == (None, False)
     assert found.chunks_run_id
 
 
 def test_a_chunk_without_its_vector_is_not_served(built: Engine) -> None:
-    change(built, "DELETE FROM rag.embeddings")
+    change_database(built, "DELETE FROM rag.embeddings")
     found = explained(built, "copy.txt")
     assert found.space is not None
     assert (found.space.has_vector, found.served) == (False, False)

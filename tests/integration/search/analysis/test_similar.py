@@ -17,9 +17,9 @@ from rag_assets.search.retriever import Retriever
 from rag_assets.search.vector import selectivity
 from rag_assets.search.vector.nearest import KnnResult
 from rag_assets.search.vector.searchables import CHUNK_ID_POSITION
-from tests.support.check_runs import change
-from tests.support.rows import add_document, chunked, document
-from tests.support.vectors import Corpus, Stored, make_corpus, search_similar
+from tests.support.check_runs import change_database
+from tests.support.rows import add_document, document, split_document
+from tests.support.vectors import Corpus, StoredChunk, make_corpus, search_similar
 
 SPACES = [("cosine", "vector"), ("cosine", "halfvec"), ("l2", "vector"), ("ip", "halfvec"), ("cosine", "bit")]
 # Half precision changes a distance by this much.
@@ -36,7 +36,7 @@ def pairs(found: KnnResult) -> list[tuple[UUID, float]]:
     return [(row[CHUNK_ID_POSITION], row[0]) for row in found.rows]
 
 
-def distances(corpus: Corpus, target: Any, chunks: list[Stored], k: int) -> list[float]:
+def distances(corpus: Corpus, target: Any, chunks: list[StoredChunk], k: int) -> list[float]:
     return sorted(corpus.distance(one.vector, target) for one in chunks)[:k]
 
 
@@ -61,7 +61,7 @@ def test_the_nearest_chunks_are_found_by_either_plan_in_every_kind_of_space(
 ) -> None:
     search_through(monkeypatch, plan)
     corpus = make_corpus(engine, distance, storage)
-    [target, *_] = corpus.of("d04.md")
+    [target, *_] = corpus.chunks_of("d04.md")
     filters = Filters(projects=["p"])
     found = ask(engine, chunk_reference, corpus.space, target.chunk_id, k=9, filters=filters)
     others = [one for one in corpus.chunks if one.project == "p" and one.content_hash != target.content_hash]
@@ -74,7 +74,7 @@ def test_the_nearest_chunks_are_found_by_either_plan_in_every_kind_of_space(
 
 
 def test_the_chunk_and_equal_texts_are_left_out_unless_equal_texts_is_set(engine: Engine, corpus: Corpus) -> None:
-    copies = [one for one in corpus.chunks if one.content_hash == corpus.of("d00.md")[2].content_hash]
+    copies = [one for one in corpus.chunks if one.content_hash == corpus.chunks_of("d00.md")[2].content_hash]
     target = copies[1]
     assert len(copies) == 7
     without = ask(engine, chunk_reference, corpus.space, target.chunk_id, k=1_000)
@@ -88,7 +88,7 @@ def test_the_chunk_and_equal_texts_are_left_out_unless_equal_texts_is_set(engine
 
 
 def test_a_document_is_searched_by_its_average_vector(engine: Engine, corpus: Corpus) -> None:
-    own = corpus.of("d00.md")
+    own = corpus.chunks_of("d00.md")
     hashes = {one.content_hash for one in own}
     others = [one for one in corpus.chunks if one.document_id != own[0].document_id]
     found = ask(engine, document_reference, corpus.space, own[0].document_id, k=12)
@@ -115,10 +115,10 @@ def test_filters_never_cost_hits(
     corpus: Corpus,
     monkeypatch: pytest.MonkeyPatch,
     filters: Filters,
-    passes: Callable[[Stored], bool],
+    passes: Callable[[StoredChunk], bool],
 ) -> None:
     search_through(monkeypatch, "index")
-    target = corpus.of("d04.md")[0]
+    target = corpus.chunks_of("d04.md")[0]
     wanted = [one for one in corpus.chunks if passes(one) and one.content_hash != target.content_hash]
     for k in (1, 7, 30, 1_000):
         found = ask(engine, chunk_reference, corpus.space, target.chunk_id, k=k, filters=filters)
@@ -130,7 +130,7 @@ def test_filters_never_cost_hits(
 def test_all_passing_rows_are_compared_where_the_graph_finds_too_few(
     engine: Engine, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target = corpus.of("d04.md")[0]
+    target = corpus.chunks_of("d04.md")[0]
     filters = Filters(path_glob="d29.md")
     search_through(monkeypatch, "index")
     # The walk through the graph ends after the first few candidates, of which hardly any pass.
@@ -138,17 +138,17 @@ def test_all_passing_rows_are_compared_where_the_graph_finds_too_few(
     corpus.space.ef_search = 1
     found = ask(engine, chunk_reference, corpus.space, target.chunk_id, k=4, filters=filters, graph_only=True)
     assert found.plan == "exact"
-    assert {id_ for id_, _ in pairs(found)} == {one.chunk_id for one in corpus.of("d29.md", "q")}
+    assert {id_ for id_, _ in pairs(found)} == {one.chunk_id for one in corpus.chunks_of("d29.md", "q")}
 
 
 def test_a_chunk_of_an_earlier_chunking_can_be_used_if_its_text_has_a_vector(engine: Engine, corpus: Corpus) -> None:
     row = document("old.md", "text 4 0. and what no chunk has now")
-    old = chunked(row, ["text 4 0. ", "and what no chunk has now"], chunking="old")
+    old = split_document(row, ["text 4 0. ", "and what no chunk has now"], chunking="old")
     with engine.begin() as connection:
         add_document(connection, row)
         write_chunks(connection, "old", [old])
     found = ask(engine, chunk_reference, corpus.space, old.chunks[0].id, k=3)
-    assert found == ask(engine, chunk_reference, corpus.space, corpus.of("d04.md")[0].chunk_id, k=3)
+    assert found == ask(engine, chunk_reference, corpus.space, corpus.chunks_of("d04.md")[0].chunk_id, k=3)
     with pytest.raises(UsageError, match="has no vector in space 1"):
         ask(engine, chunk_reference, corpus.space, old.chunks[1].id)
     with pytest.raises(UsageError, match="has no vector in space 1"):
@@ -156,13 +156,13 @@ def test_a_chunk_of_an_earlier_chunking_can_be_used_if_its_text_has_a_vector(eng
 
 
 def test_a_document_whose_vectors_cancel_each_other_out_is_refused(engine: Engine, corpus: Corpus) -> None:
-    one, *others = corpus.of("d04.md")
-    change(
+    one, *others = corpus.chunks_of("d04.md")
+    change_database(
         engine,
         "DELETE FROM rag.embeddings WHERE content_hash = ANY(:hashes)",
         hashes=[other.content_hash for other in others[1:]],
     )
-    change(
+    change_database(
         engine,
         "UPDATE rag.embeddings SET embedding = (SELECT embedding * CAST(:minus AS vector) FROM rag.embeddings "
         "WHERE content_hash = :one) WHERE content_hash = :other",
@@ -192,7 +192,7 @@ def test_wrong_options_are_refused(engine: Engine, corpus: Corpus) -> None:
 def test_unknown_ids_and_paths_are_refused(engine: Engine, corpus: Corpus) -> None:
     with pytest.raises(UsageError, match=r"there is no chunk .*; search again"):
         ask(engine, chunk_reference, corpus.space, uuid4())
-    gone = corpus.of("d04.md")[0].document_id
+    gone = corpus.chunks_of("d04.md")[0].document_id
     with engine.begin() as connection:
         assert find_document(connection, "p", "d04.md") == gone
         delete_documents(connection, [gone])

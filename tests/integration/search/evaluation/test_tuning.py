@@ -11,7 +11,7 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.spaces import get_live_space, set_live_space
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.evaluation.tuning import RecallCurve, SweepPoint, store_ef_search, sweep_ef_search
-from tests.support.rows import definition, fill, space_of, unit_vectors
+from tests.support.rows import add_vectors, create_space, definition, unit_vectors
 from tests.support.runs import rows
 
 
@@ -22,8 +22,8 @@ def build(engine: Engine, space: EmbeddingSpace) -> None:
 @pytest.fixture
 def sparse(engine: Engine) -> EmbeddingSpace:
     """A live space with the sparsest possible graph: only a large ef_search gives high recall."""
-    space = space_of(engine, definition("thin", dimensions=64, m=2, ef_construction=4))
-    fill(engine, space, 1_500)
+    space = create_space(engine, definition("thin", dimensions=64, m=2, ef_construction=4))
+    add_vectors(engine, space, 1_500)
     build(engine, space)
     with engine.begin() as connection:
         set_live_space(connection, space)
@@ -115,9 +115,9 @@ def test_an_invalid_target_is_refused(engine: Engine, target: float) -> None:
 
 
 def test_an_empty_space_and_a_missing_index_are_errors(engine: Engine) -> None:
-    space = space_of(engine)
+    space = create_space(engine)
     with pytest.raises(ServiceError, match="has no vector"):
         sweep_ef_search(engine, space)
-    fill(engine, space, 30)
+    add_vectors(engine, space, 30)
     with pytest.raises(ServiceError, match="does not serve searches"):
         sweep_ef_search(engine, space)

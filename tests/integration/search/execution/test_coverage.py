@@ -15,7 +15,7 @@ from rag_assets.search.async_retriever import AsyncRetriever
 from rag_assets.search.execution import coverage
 from rag_assets.search.results import Degraded
 from rag_assets.search.retriever import Retriever
-from tests.support.check_runs import change
+from tests.support.check_runs import change_database
 from tests.support.command_line import Cli
 from tests.support.command_line import cli as cli
 from tests.support.json_shapes import STATUS, assert_shape
@@ -53,7 +53,7 @@ def hold_checks(engine: Engine) -> tuple[threading.Event, threading.Event]:
 def test_running_and_new_retrievers_report_deleted_vectors(built: Engine) -> None:
     running = Retriever(built)
     assert running.search(VECTOR).degraded is None
-    gone = change(built, HALF)
+    gone = change_database(built, HALF)
     [(texts,)] = rows(built, TEXTS)
     expected = Degraded(texts, gone)
     found = Retriever(built).search(VECTOR)
@@ -64,11 +64,11 @@ def test_running_and_new_retrievers_report_deleted_vectors(built: Engine) -> Non
 
 
 def test_a_repaired_space_is_no_longer_degraded(built: Engine) -> None:
-    change(built, "CREATE TABLE kept AS SELECT * FROM rag.embeddings")
-    change(built, HALF)
+    change_database(built, "CREATE TABLE kept AS SELECT * FROM rag.embeddings")
+    change_database(built, HALF)
     running = Retriever(built)
     assert running.search(VECTOR).degraded is not None
-    change(built, "INSERT INTO rag.embeddings SELECT * FROM kept ON CONFLICT DO NOTHING")
+    change_database(built, "INSERT INTO rag.embeddings SELECT * FROM kept ON CONFLICT DO NOTHING")
     assert eventually(lambda: running.search(VECTOR).degraded is None)
 
 
@@ -77,7 +77,7 @@ def test_only_the_first_search_waits_for_a_check(built: Engine, monkeypatch: pyt
     searching = Retriever(built)
     searching.search(VECTOR)
     looking, may_end = hold_checks(built)
-    gone = change(built, HALF)
+    gone = change_database(built, HALF)
     # This search starts a check, and the searches after it start no other.
     assert [searching.search(VECTOR).degraded for _ in range(3)] == [None] * 3
     assert looking.wait(timeout=60)
@@ -95,7 +95,7 @@ def test_missing_vectors_are_reported_in_an_event_loop_too(built: Engine, monkey
         engine = make_async_engine(built.url, options=EngineOptions(pool_size=2))
         searching = AsyncRetriever(engine)
         before = (await searching.search(VECTOR)).degraded
-        gone = await asyncio.to_thread(change, built, HALF)
+        gone = await asyncio.to_thread(change_database, built, HALF)
         end = time.monotonic() + 60
         while (after := (await searching.search(VECTOR)).degraded) is None and time.monotonic() < end:
             await asyncio.sleep(0.05)
@@ -140,8 +140,8 @@ def test_an_expensive_count_is_not_repeated_while_statistics_are_unchanged(
         monkeypatch.setattr(coverage, name, 0.0)
     searching = Retriever(built)
     # Autovacuum changes the statistics too.
-    change(built, "ALTER TABLE rag.embeddings_1 SET (autovacuum_enabled = off)")
-    change(built, "ALTER TABLE rag.document_chunks SET (autovacuum_enabled = off)")
+    change_database(built, "ALTER TABLE rag.embeddings_1 SET (autovacuum_enabled = off)")
+    change_database(built, "ALTER TABLE rag.document_chunks SET (autovacuum_enabled = off)")
     searching.search(VECTOR)
     sent: list[str] = []
     event.listen(built, "before_cursor_execute", lambda *given: sent.append(given[2]))
@@ -156,7 +156,7 @@ def test_an_expensive_count_is_not_repeated_while_statistics_are_unchanged(
 def test_the_command_line_reports_missing_vectors(built: Engine, cli: Cli) -> None:
     assert cli("search", "whale", "--json").json["degraded"] is None
     assert cli("status", "--json").json["degraded"] == []
-    gone = change(built, HALF)
+    gone = change_database(built, HALF)
     [(texts,)] = rows(built, TEXTS)
     assert cli("search", "whale", "--json").json["degraded"] == {"texts": texts, "missing": gone}
     said = cli("status", "--json").json
@@ -177,7 +177,7 @@ def test_the_search_runs_the_check_itself_where_no_thread_can_be_started(
     monkeypatch.setattr("rag_assets.search.execution.concurrency._thread.start_new_thread", none)
     searching = Retriever(built)
     assert searching.search(VECTOR).degraded is None
-    gone = change(built, HALF)
+    gone = change_database(built, HALF)
     assert eventually(lambda: searching.search(VECTOR).degraded is not None)
     found = searching.search(VECTOR).degraded
     assert found is not None

@@ -13,7 +13,7 @@ from rag_assets.search.ranking.fusion import RRF_CONSTANT
 from rag_assets.search.request import FUSION_DEPTH
 from rag_assets.search.results import Answer
 from rag_assets.search.retriever import Retriever
-from tests.support.check_runs import change
+from tests.support.check_runs import change_database
 from tests.support.database_server import DatabaseServer
 from tests.support.fakes import HashEncoder
 from tests.support.runs import rows
@@ -249,7 +249,7 @@ def shared_retriever(databases: DatabaseServer, built_template: str) -> Any:
 def test_a_deleted_project_becomes_unknown(retriever: Retriever, built: Engine) -> None:
     for mode in MODES:
         assert retriever.search(QUESTION, mode=mode, project="sea").hits
-    change(built, "DELETE FROM rag.projects WHERE name = 'sea'")
+    change_database(built, "DELETE FROM rag.projects WHERE name = 'sea'")
     for mode in MODES:
         with pytest.raises(UsageError, match="no project 'sea' \\(known: zoo\\)"):
             retriever.search(QUESTION, mode=mode, project="sea")

@@ -17,7 +17,7 @@ from rag_assets.search.execution import coverage
 from rag_assets.search.execution.concurrency import Concurrency
 from rag_assets.search.execution.read_session import ReadSession
 from rag_assets.search.retriever import Retriever
-from tests.support.check_runs import change
+from tests.support.check_runs import change_database
 from tests.support.fakes import HashEncoder
 from tests.support.runs import rows
 
@@ -247,7 +247,7 @@ def test_the_error_names_a_lost_table(built: Engine) -> None:
 def test_searches_work_where_nothing_may_be_written(built: Engine) -> None:
     question = "asked where nobody may write"
     expected = retriever_of(built).search(question).hits
-    change(built, "DELETE FROM rag.query_vectors")
+    change_database(built, "DELETE FROM rag.query_vectors")
     read_only = built.url.update_query_dict({"options": "-c default_transaction_read_only=on"})
     engine = make_engine(read_only, options=EngineOptions(pre_ping=False))
     retriever = retriever_of(engine)

@@ -18,7 +18,7 @@ from rag_assets.errors import UsageError
 from rag_assets.projects.store import save_project
 from rag_assets.search.filters.document_filters import Filters
 from tests.support.database_server import DatabaseServer
-from tests.support.filters_in_python import ORDERED, glob_fits, passes
+from tests.support.filters_in_python import ORDERED, matches, matches_glob
 from tests.support.rows import document
 
 INJECTION = 'a" ? (@ == 1) || true'
@@ -119,7 +119,7 @@ metadata_filters = st.recursive(
 
 @given(metadata_filters)
 def test_metadata_filters_match_what_the_python_model_matches(documents: Engine, wanted: dict[str, Any]) -> None:
-    assert with_metadata(documents, wanted) == {n for n, one in enumerate(METADATA) if passes(one, wanted)}
+    assert with_metadata(documents, wanted) == {n for n, one in enumerate(METADATA) if matches(one, wanted)}
 
 
 @given(
@@ -128,7 +128,7 @@ def test_metadata_filters_match_what_the_python_model_matches(documents: Engine,
 )
 def test_globs_match_what_the_python_model_matches(documents: Engine, glob: str) -> None:
     assert matching(documents, Filters(projects=["q"], path_glob=glob)) == sorted(
-        p for p in PATHS if glob_fits(glob, p)
+        p for p in PATHS if matches_glob(glob, p)
     )
 
 

@@ -12,7 +12,7 @@ from rag_assets.db.writes.word_statistics import refresh_word_statistics
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.keyword import search as keyword_search
 from rag_assets.search.keyword.bm25 import K1, B
-from tests.support.keyword_corpus import paths, search, write
+from tests.support.keyword_corpus import search_paths, search_scores, write_corpus
 from tests.support.runs import rows
 
 VOCABULARY = ["zebra", "lion", "river", "plain", "grass", "horn", "tail", "claw", "mane", "hoof", "fang", "paw"]
@@ -41,16 +41,16 @@ def bm25_scores(texts: dict[str, str], query: str) -> dict[str, float]:
 @pytest.mark.parametrize("query", ["zebra", "paw", "zebra paw fang", " ".join(VOCABULARY)])
 def test_scores_and_order_are_those_of_the_formula(engine: Engine, query: str) -> None:
     texts = random_documents(200, VOCABULARY)
-    write(engine, texts)
+    write_corpus(engine, texts)
     expected = bm25_scores(texts, query)
-    found = search(engine, query, k=1_000)
+    found = search_scores(engine, query, k=1_000)
     assert dict(found) == pytest.approx(expected)
     assert [path for path, _ in found] == sorted(expected, key=lambda path: (-round(expected[path], 9), path))
 
 
 def test_few_candidates_include_the_best_chunks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = random_documents(2_000, [f"w{n}x" for n in range(500)])
-    write(engine, texts)
+    write_corpus(engine, texts)
     monkeypatch.setattr(keyword_search, "MIN_CANDIDATES", 200)
     for query in (
         "w1x w5x w300x",
@@ -60,7 +60,7 @@ def test_few_candidates_include_the_best_chunks(engine: Engine, monkeypatch: pyt
     ):
         expected = bm25_scores(texts, query)
         best = sorted(expected, key=lambda path: (-expected[path], path))[:10]
-        assert len(set(paths(engine, query)) & set(best)) >= 9
+        assert len(set(search_paths(engine, query)) & set(best)) >= 9
 
 
 @pytest.mark.parametrize("k", [1, 10, 300])
@@ -69,8 +69,8 @@ def test_all_matching_chunks_are_found(engine: Engine, monkeypatch: pytest.Monke
     monkeypatch.setattr(keyword_search, "MIN_CANDIDATES", 20)
     monkeypatch.setattr(keyword_search, "CANDIDATES_PER_HIT", 1)
     texts = {f"{n:03}.txt": "the river runs" for n in range(250)} | {"rare.txt": "a quokka"}
-    write(engine, texts)
-    found = paths(engine, "quokka river", k=k)
+    write_corpus(engine, texts)
+    found = search_paths(engine, "quokka river", k=k)
     assert len(found) == min(k, 251)
     assert found[0] == "rare.txt"
     assert len(set(found)) == len(found)
@@ -79,35 +79,35 @@ def test_all_matching_chunks_are_found(engine: Engine, monkeypatch: pytest.Monke
 def test_filters_hide_no_matching_chunk(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keyword_search, "MIN_CANDIDATES", 20)
     monkeypatch.setattr(keyword_search, "CANDIDATES_PER_HIT", 2)
-    write(engine, {f"{n:03}.txt": "the quokka by the river" for n in range(300)}, project="big")
-    write(engine, {f"{n:03}.md": "the river" for n in range(15)}, project="small")
+    write_corpus(engine, {f"{n:03}.txt": "the quokka by the river" for n in range(300)}, project="big")
+    write_corpus(engine, {f"{n:03}.md": "the river" for n in range(15)}, project="small")
     for filters in (Filters(projects=["small"]), Filters(path_glob="*.md")):
-        assert len(paths(engine, "quokka river", filters=filters)) == 10
-        assert len(paths(engine, "quokka river", k=100, filters=filters)) == 15
-    assert len(paths(engine, "quokka river", k=200, filters=Filters(path_glob="*.txt"))) == 200
-    assert paths(engine, "quokka", filters=Filters(projects=["small"])) == []
+        assert len(search_paths(engine, "quokka river", filters=filters)) == 10
+        assert len(search_paths(engine, "quokka river", k=100, filters=filters)) == 15
+    assert len(search_paths(engine, "quokka river", k=200, filters=Filters(path_glob="*.txt"))) == 200
+    assert search_paths(engine, "quokka", filters=Filters(projects=["small"])) == []
 
 
 def test_equal_scores_are_sorted_by_project_and_path(engine: Engine) -> None:
     for project in ("b", "a"):
-        write(engine, {f"{project}{n}.txt": "the river" for n in (3, 1, 2)}, project=project)
-    assert paths(engine, "river", k=4) == ["a1.txt", "a2.txt", "a3.txt", "b1.txt"]
+        write_corpus(engine, {f"{project}{n}.txt": "the river" for n in (3, 1, 2)}, project=project)
+    assert search_paths(engine, "river", k=4) == ["a1.txt", "a2.txt", "a3.txt", "b1.txt"]
 
 
 def test_a_phrase_of_common_words_finds_its_chunks(engine: Engine) -> None:
     texts = {f"{n:03}.txt": "a river with a long plain" for n in range(50)}
-    write(engine, texts | {"phrase.txt": "the plain river of the long day"})
-    assert paths(engine, '"plain river"') == ["phrase.txt"]
-    assert paths(engine, 'long -"plain river"', k=100) == sorted(texts)
-    assert paths(engine, '"plain river" -day') == []
+    write_corpus(engine, texts | {"phrase.txt": "the plain river of the long day"})
+    assert search_paths(engine, '"plain river"') == ["phrase.txt"]
+    assert search_paths(engine, 'long -"plain river"', k=100) == sorted(texts)
+    assert search_paths(engine, '"plain river" -day') == []
 
 
 def test_stop_words_find_nothing_and_exclude_nothing(engine: Engine) -> None:
-    write(engine, {"a.txt": "to be or not to be by the river", "b.txt": "a plain"})
+    write_corpus(engine, {"a.txt": "to be or not to be by the river", "b.txt": "a plain"})
     for query in ("to be or not to be", '"to be or not to be"', "-river", '-"the river"', "", "!!!"):
-        assert paths(engine, query) == []
-    assert paths(engine, '"to be" river') == ["a.txt"]
-    assert paths(engine, "river -the") == ["a.txt"]
+        assert search_paths(engine, query) == []
+    assert search_paths(engine, '"to be" river') == ["a.txt"]
+    assert search_paths(engine, "river -the") == ["a.txt"]
 
 
 @pytest.mark.parametrize(
@@ -127,46 +127,46 @@ def test_stop_words_find_nothing_and_exclude_nothing(engine: Engine) -> None:
     ],
 )
 def test_identifiers_are_found_whole_and_by_their_parts(engine: Engine, text: str, queries: list[str]) -> None:
-    write(engine, {"wanted.txt": text, "other.txt": "nothing of that kind"})
+    write_corpus(engine, {"wanted.txt": text, "other.txt": "nothing of that kind"})
     for query in queries:
-        assert paths(engine, query) == ["wanted.txt"], query
+        assert search_paths(engine, query) == ["wanted.txt"], query
 
 
 def test_each_language_is_searched_by_its_own_lexemes(engine: Engine) -> None:
-    write(engine, {"en.txt": "the houses are old and the war is over"}, project="en")
-    write(engine, {"de.txt": "die Häuser sind alt, und der Krieg war lang"}, project="de", language="german")
-    write(engine, {"any.txt": "the houses"}, project="any", language="simple")
-    assert paths(engine, "house") == ["en.txt"]
-    assert paths(engine, "Haus") == ["de.txt"]
-    assert paths(engine, "war") == ["en.txt"], "a stop word in German"
-    assert sorted(paths(engine, "houses")) == ["any.txt", "en.txt"]
-    assert paths(engine, "houses Haus", filters=Filters(projects=["de"])) == ["de.txt"]
+    write_corpus(engine, {"en.txt": "the houses are old and the war is over"}, project="en")
+    write_corpus(engine, {"de.txt": "die Häuser sind alt, und der Krieg war lang"}, project="de", language="german")
+    write_corpus(engine, {"any.txt": "the houses"}, project="any", language="simple")
+    assert search_paths(engine, "house") == ["en.txt"]
+    assert search_paths(engine, "Haus") == ["de.txt"]
+    assert search_paths(engine, "war") == ["en.txt"], "a stop word in German"
+    assert sorted(search_paths(engine, "houses")) == ["any.txt", "en.txt"]
+    assert search_paths(engine, "houses Haus", filters=Filters(projects=["de"])) == ["de.txt"]
 
 
 def test_terms_added_since_the_last_count_are_found(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rag_assets.db.writes.word_statistics.ALWAYS_RECOUNT_BELOW", 10)
-    write(engine, {f"{n:03}.txt": "the river" for n in range(200)})
+    write_corpus(engine, {f"{n:03}.txt": "the river" for n in range(200)})
     counted = "SELECT chunks FROM rag.word_statistics"
-    write(engine, {"new.txt": "one quokka"})
+    write_corpus(engine, {"new.txt": "one quokka"})
     assert rows(engine, counted) == [(200,)], "one chunk more is not worth counting all again"
-    assert paths(engine, "quokka") == ["new.txt"]
-    write(engine, {f"more{n}.txt": "the plain" for n in range(3)})
+    assert search_paths(engine, "quokka") == ["new.txt"]
+    write_corpus(engine, {f"more{n}.txt": "the plain" for n in range(3)})
     assert rows(engine, counted) == [(204,)], "a fiftieth is"
 
 
 def test_a_new_language_is_always_counted(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rag_assets.db.writes.word_statistics.ALWAYS_RECOUNT_BELOW", 10)
-    write(engine, {f"{n:03}.txt": "the river" for n in range(200)})
-    write(engine, {"de.txt": "die Häuser"}, project="de", language="german")
-    assert paths(engine, "Haus") == ["de.txt"]
+    write_corpus(engine, {f"{n:03}.txt": "the river" for n in range(200)})
+    write_corpus(engine, {"de.txt": "die Häuser"}, project="de", language="german")
+    assert search_paths(engine, "Haus") == ["de.txt"]
 
 
 def test_nothing_is_counted_twice(engine: Engine) -> None:
-    write(engine, {"a.txt": "the river"})
+    write_corpus(engine, {"a.txt": "the river"})
     assert refresh_word_statistics(engine, "c1") is False
     assert refresh_word_statistics(engine, "never") is False
 
 
 def test_repetitions_count_up_to_the_limit_of_a_tsvector(engine: Engine) -> None:
-    write(engine, {f"{n}.txt": " ".join(["river"] * n + ["plain"] * (255 - n)) for n in (1, 2, 3, 50, 254)})
-    assert paths(engine, "river") == ["254.txt", "50.txt", "3.txt", "2.txt", "1.txt"]
+    write_corpus(engine, {f"{n}.txt": " ".join(["river"] * n + ["plain"] * (255 - n)) for n in (1, 2, 3, 50, 254)})
+    assert search_paths(engine, "river") == ["254.txt", "50.txt", "3.txt", "2.txt", "1.txt"]

@@ -18,8 +18,8 @@ from rag_assets.search.results import Hit
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings
 from tests.support.fakes import HashEncoder
-from tests.support.memories import remember
-from tests.support.messages import Spoken, speak
+from tests.support.memories import create_memories
+from tests.support.messages import MessageCorpus, create_message_corpus
 from tests.support.vectors import make_corpus
 
 QUESTION = "whale in the coral reef"
@@ -30,17 +30,17 @@ def encoder(space: Any) -> HashEncoder:
 
 
 @pytest.fixture
-def spoken(engine: Engine, settings: Settings) -> Spoken:
+def spoken(engine: Engine, settings: Settings) -> MessageCorpus:
     """All three kinds, live."""
     make_corpus(engine)
-    remember(engine, settings)
-    made = speak(engine, settings)
+    create_memories(engine, settings)
+    made = create_message_corpus(engine, settings)
     made.refresh()
     return made
 
 
 @pytest.fixture
-def retriever(spoken: Spoken) -> Retriever:
+def retriever(spoken: MessageCorpus) -> Retriever:
     return Retriever(spoken.engine, encoder=encoder)
 
 
@@ -49,7 +49,7 @@ def ids(hits: Any) -> list[Any]:
     return [hit.chunk_id if isinstance(hit, Hit) else getattr(hit, "message_id", None) or hit.memory_id for hit in hits]
 
 
-def test_one_kind_is_its_own_search(spoken: Spoken, retriever: Retriever) -> None:
+def test_one_kind_is_its_own_search(spoken: MessageCorpus, retriever: Retriever) -> None:
     ada = spoken.users["ada"]
     assert retriever.search(QUESTION, kinds="messages", user_id=ada, k=4).hits == (
         retriever.search_messages(QUESTION, user_id=ada, k=4).hits
@@ -76,7 +76,7 @@ def test_hits_of_several_kinds_take_turns(retriever: Retriever, kinds: Any) -> N
     assert answer.took_ms == pytest.approx(sum(own.took_ms for own in answer.answers.values()), abs=0.01)
 
 
-def test_an_option_is_passed_to_the_kinds_that_have_it(spoken: Spoken, retriever: Retriever) -> None:
+def test_an_option_is_passed_to_the_kinds_that_have_it(spoken: MessageCorpus, retriever: Retriever) -> None:
     ada = spoken.users["ada"]
     answer = retriever.search(QUESTION, kinds=BUILT_IN_KINDS, k=100, user_id=ada, path_glob="d00*", roles="user")
     assert isinstance(answer, MixedAnswer)
@@ -114,7 +114,7 @@ def test_the_error_for_a_kind_without_a_live_space_names_the_command(engine: Eng
         Retriever(engine, encoder=encoder).search(QUESTION, kinds=["chunks", "messages"])
 
 
-def test_the_async_retriever_gives_the_same_answers(spoken: Spoken, retriever: Retriever) -> None:
+def test_the_async_retriever_gives_the_same_answers(spoken: MessageCorpus, retriever: Retriever) -> None:
     async def work() -> list[Any]:
         engine = make_async_engine(spoken.engine.url)
         try:

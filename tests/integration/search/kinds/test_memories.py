@@ -12,7 +12,7 @@ from rag_assets.repositories import RecallWeights, SyncMemories
 from rag_assets.search.async_retriever import AsyncRetriever
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings
-from tests.support.memories import ENCODER, remember
+from tests.support.memories import ENCODER, create_memories
 from tests.support.runs import rows
 
 MEANING = RecallWeights(importance=0, recency=0)
@@ -20,7 +20,7 @@ MEANING = RecallWeights(importance=0, recency=0)
 
 @pytest.fixture
 def remembered(engine: Engine, settings: Settings) -> dict[str, Any]:
-    return remember(engine, settings)
+    return create_memories(engine, settings)
 
 
 def test_hits_are_those_of_recall_and_no_recall_is_recorded(engine: Engine, remembered: dict[str, Any]) -> None:

@@ -16,20 +16,20 @@ from rag_assets.search.kinds.messages import MessageAnswer
 from rag_assets.search.retriever import Retriever
 from rag_assets.search.vector import selectivity
 from rag_assets.settings.settings import Settings
-from tests.support.messages import DAYS, Said, Spoken, speak
+from tests.support.messages import DAYS, MessageCorpus, StoredMessage, create_message_corpus
 from tests.support.runs import rows
 
 QUESTION = "whale in the coral reef"
 
 
 @pytest.fixture
-def spoken(engine: Engine, settings: Settings) -> Spoken:
-    made = speak(engine, settings)
+def spoken(engine: Engine, settings: Settings) -> MessageCorpus:
+    made = create_message_corpus(engine, settings)
     made.refresh(build=True)
     return made
 
 
-def ask(spoken: Spoken, **options: Any) -> MessageAnswer:
+def ask(spoken: MessageCorpus, **options: Any) -> MessageAnswer:
     retriever = Retriever(spoken.engine, encoder=lambda _: spoken.encoder)
     return retriever.search_messages(QUESTION, **options)
 
@@ -38,7 +38,7 @@ def found(answer: MessageAnswer) -> list[tuple[float, str]]:
     return sorted(((hit.score, hit.text) for hit in answer.hits), key=lambda one: (-round(one[0], 5), one[1]))
 
 
-def assert_best(spoken: Spoken, answer: MessageAnswer, messages: list[Said], k: int) -> None:
+def assert_best(spoken: MessageCorpus, answer: MessageAnswer, messages: list[StoredMessage], k: int) -> None:
     """The k best of these messages, by score and text, best first."""
     right = spoken.nearest(QUESTION, messages)[:k]
     assert [round(score, 4) for score, _ in found(answer)] == [round(score, 4) for score, _ in right]
@@ -49,7 +49,7 @@ def assert_best(spoken: Spoken, answer: MessageAnswer, messages: list[Said], k: 
 
 @pytest.mark.parametrize("way", ["graph", "exact", "chosen"])
 def test_the_best_passing_messages_are_found_by_either_plan(
-    spoken: Spoken, way: str, monkeypatch: pytest.MonkeyPatch
+    spoken: MessageCorpus, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if way == "graph":
         monkeypatch.setattr(selectivity, "ALWAYS_EXACT_ROWS", 0)
@@ -77,7 +77,7 @@ def test_the_best_passing_messages_are_found_by_either_plan(
                 assert answer.plan == "index", options
 
 
-def test_a_hit_names_its_conversation(spoken: Spoken) -> None:
+def test_a_hit_names_its_conversation(spoken: MessageCorpus) -> None:
     talk = spoken.talks["ada"][0]
     hit = ask(spoken, k=1, conversation_id=talk).hits[0]
     [message] = [one for one in spoken.messages() if one.id == hit.message_id]
@@ -92,7 +92,7 @@ def test_a_hit_names_its_conversation(spoken: Spoken) -> None:
     assert len(ask(spoken, k=500, min_score=cut).hits) == sum(one.score >= cut for one in everything.hits)
 
 
-def test_a_deleted_message_or_conversation_is_not_found_from_that_moment(spoken: Spoken) -> None:
+def test_a_deleted_message_or_conversation_is_not_found_from_that_moment(spoken: MessageCorpus) -> None:
     conversations = SyncConversations(spoken.engine)
     first = ask(spoken, k=1).hits[0]
     conversations.delete_message(first.conversation_id, first.version)
@@ -111,7 +111,7 @@ def test_a_deleted_message_or_conversation_is_not_found_from_that_moment(spoken:
     assert ask(spoken, conversation_id=talk).hits
 
 
-def test_a_fork_is_searched_with_its_ancestors_messages_before_it(spoken: Spoken) -> None:
+def test_a_fork_is_searched_with_its_ancestors_messages_before_it(spoken: MessageCorpus) -> None:
     conversations = SyncConversations(spoken.engine)
     talk = spoken.talks["ada"][0]
     fork = conversations.fork(talk, version=3).id
@@ -142,7 +142,7 @@ def test_a_fork_is_searched_with_its_ancestors_messages_before_it(spoken: Spoken
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_wrong_options_are_usage_errors(spoken: Spoken, options: dict[str, Any], said: str) -> None:
+def test_wrong_options_are_usage_errors(spoken: MessageCorpus, options: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         ask(spoken, **options)
 
@@ -154,12 +154,12 @@ def test_the_error_before_a_space_is_live_names_what_to_run(engine: Engine, sett
     with pytest.raises(ServiceError, match="run rag-assets embed memories first"):
         retriever.search_memories("whale")
     nobody = SyncUsers(engine).create("nobody@example.org").id
-    made = speak(engine, settings, talks=1)
+    made = create_message_corpus(engine, settings, talks=1)
     made.refresh()
     assert ask(made, user_id=nobody).hits == []
 
 
-def test_the_async_retriever_gives_the_same_answers(spoken: Spoken) -> None:
+def test_the_async_retriever_gives_the_same_answers(spoken: MessageCorpus) -> None:
     async def work() -> list[MessageAnswer]:
         engine = make_async_engine(spoken.engine.url)
         try:

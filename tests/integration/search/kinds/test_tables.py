@@ -19,7 +19,7 @@ from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings
 from tests.support.fakes import HashEncoder
 from tests.support.notes import create_notes, install_notes
-from tests.support.stages import apply
+from tests.support.stages import write_batches
 
 ENCODER = HashEncoder()
 NOTES = (
@@ -33,7 +33,7 @@ NOTES = (
 
 def embed(engine: Engine, settings: Settings, kind: str) -> None:
     target = target_space(settings, kind)
-    apply(engine, refresh.refresh_memory_embeddings(engine, settings, target, lambda _: ENCODER))
+    write_batches(engine, refresh.refresh_memory_embeddings(engine, settings, target, lambda _: ENCODER))
     with engine.begin() as connection:
         set_live_space(connection, ensure_space(connection, target.definition))
 

@@ -13,7 +13,7 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.errors import UsageError
 from rag_assets.search.ranking.mmr import diversify, fetch_chunk_vectors, mmr
-from tests.support.check_runs import change
+from tests.support.check_runs import change_database
 from tests.support.rows import unit_vectors
 from tests.support.runs import rows
 
@@ -132,7 +132,7 @@ def test_candidates_of_a_search_are_diversified_by_their_stored_vectors(built: E
     assert {id_ for _, id_ in best[1:5]} == set(others)
     assert best[5:] == candidates[1:3]
     # A candidate without a vector takes part, too.
-    change(
+    change_database(
         built,
         "DELETE FROM rag.embeddings WHERE content_hash = (SELECT content_hash FROM rag.document_chunks WHERE id = :id)",
         id=others[0],

@@ -21,7 +21,7 @@ from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings
 from tests.support.database_server import DatabaseServer
 from tests.support.fakes import HashEncoder
-from tests.support.rows import definition, fill, space_of, unit_vectors
+from tests.support.rows import add_vectors, create_space, definition, unit_vectors
 from tests.support.runs import rows
 
 DIMENSIONS = 64
@@ -46,8 +46,8 @@ def kind(
     with databases.copy(template) as url:
         engine = make_engine(url)
         wanted = definition("f", dimensions=DIMENSIONS, method=method, storage=storage, ef_construction=32)
-        space = space_of(engine, wanted)
-        fill(engine, space, VECTORS)
+        space = create_space(engine, wanted)
+        add_vectors(engine, space, VECTORS)
         ensure_index(engine, space)
         with engine.begin() as connection:
             set_live_space(connection, space)
@@ -164,8 +164,8 @@ def test_rescored_candidates_are_the_larger_of_oversampling_and_ef_search() -> N
 
 
 def test_candidates_of_binary_quantization_are_ranked_by_their_full_vectors(engine: Engine) -> None:
-    space = space_of(engine, definition("f", dimensions=2, storage="bit"))
-    fill(engine, space, 40)
+    space = create_space(engine, definition("f", dimensions=2, storage="bit"))
+    add_vectors(engine, space, 40)
     ensure_index(engine, space)
     question = np.array([0.6, 0.8])
     with engine.begin() as connection:

@@ -13,10 +13,10 @@ from rag_assets.errors import UsageError
 from rag_assets.search.results import Answer
 from rag_assets.search.retriever import Retriever
 from rag_assets.search.vector import selectivity
-from tests.support.check_runs import change
+from tests.support.check_runs import change_database
 from tests.support.database_server import DatabaseServer
 from tests.support.fakes import HashEncoder
-from tests.support.vectors import DIMENSIONS, SHARED, Corpus, Stored, make_corpus
+from tests.support.vectors import DIMENSIONS, SHARED, Corpus, StoredChunk, make_corpus
 
 # Distance, storage, whether vectors have length 1, method.
 SPACES = [
@@ -72,8 +72,8 @@ def through_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selectivity, "CANDIDATE_COST", 0)
 
 
-def passing(corpus: Corpus, chosen: dict[str, Any]) -> list[Stored]:
-    def passes(one: Stored) -> bool:
+def passing(corpus: Corpus, chosen: dict[str, Any]) -> list[StoredChunk]:
+    def passes(one: StoredChunk) -> bool:
         number = int(one.file_path[1:3])
         glob = chosen.get("path_glob")
         return (
@@ -87,7 +87,7 @@ def passing(corpus: Corpus, chosen: dict[str, Any]) -> list[Stored]:
     return [one for one in corpus.chunks if passes(one)]
 
 
-def check(answer: Answer, corpus: Corpus, vector: Any, distance: str, chosen: list[Stored], k: int) -> None:
+def check(answer: Answer, corpus: Corpus, vector: Any, distance: str, chosen: list[StoredChunk], k: int) -> None:
     """As many hits as pass, up to k, with the scores that numpy computes."""
     size = max(1.0, float(np.linalg.norm(vector)))
     tolerance = size * (2e-2 if corpus.space.storage == "halfvec" else 1e-4)
@@ -145,7 +145,9 @@ def test_the_graph_finds_what_an_exact_comparison_finds(
 def test_orphaned_vectors_do_not_displace_hits(engine: Engine, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = [one for one in corpus.chunks if one.project == "q"]
     # The vectors of 15 documents stay in the graph until they are pruned.
-    change(engine, "DELETE FROM rag.documents WHERE project_id = (SELECT id FROM rag.projects WHERE name = 'p')")
+    change_database(
+        engine, "DELETE FROM rag.documents WHERE project_id = (SELECT id FROM rag.projects WHERE name = 'p')"
+    )
     graph = graph_engine(engine)
     for used in (engine, graph):
         for k in (1, 5, 20, 60):
@@ -164,7 +166,7 @@ def test_a_text_in_many_chunks_is_found_in_each(
     if plan == "index":
         through_the_graph(monkeypatch)
     retriever = retriever_of(engine)
-    shared = [one for one in corpus.chunks if one.content_hash == corpus.of("d00.md")[2].content_hash]
+    shared = [one for one in corpus.chunks if one.content_hash == corpus.chunks_of("d00.md")[2].content_hash]
     vector = shared[0].vector
     for k in (1, 4, len(shared), len(shared) + 3):
         answer = retriever.search(vector, k=k, exact=plan == "exact")
@@ -181,9 +183,9 @@ def test_a_graph_search_that_ends_early_costs_no_hit(
     through_the_graph(monkeypatch)
     monkeypatch.setattr(selectivity, "MAX_SCAN_TUPLES", 1)
     graph = graph_engine(engine)
-    far = -corpus.of("d28.md")[0].vector
+    far = -corpus.chunks_of("d28.md")[0].vector
     answer = retriever_of(graph).search(far, k=4, ef_search=4, project="p", path_glob="d28.md")
-    check(answer, corpus, far, "cosine", corpus.of("d28.md"), 4)
+    check(answer, corpus, far, "cosine", corpus.chunks_of("d28.md"), 4)
     graph.dispose()
 
 
@@ -230,8 +232,8 @@ def test_vectors_of_any_length_are_compared_by_direction(engine: Engine, corpus:
 
 def test_a_stored_zero_vector_is_no_hit_for_cosine(engine: Engine) -> None:
     corpus = make_corpus(engine, "ip")
-    zero = corpus.of("d04.md")[0]
-    change(
+    zero = corpus.chunks_of("d04.md")[0]
+    change_database(
         engine,
         "UPDATE rag.embeddings_1 SET embedding = '[0,0,0,0,0,0,0,0]' WHERE content_hash = :h",
         h=zero.content_hash,

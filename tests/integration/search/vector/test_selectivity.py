@@ -10,7 +10,7 @@ from rag_assets.db.connections.options import EngineOptions
 from rag_assets.search.execution import coverage
 from rag_assets.search.retriever import Retriever
 from rag_assets.search.vector import selectivity
-from tests.support.check_runs import change
+from tests.support.check_runs import change_database
 from tests.support.fakes import HashEncoder
 from tests.support.vectors import DIMENSIONS, Corpus, make_corpus
 
@@ -55,20 +55,20 @@ def test_a_selective_filter_costs_one_statement_from_the_first_time(
 
 def test_one_generic_plan_serves_all_values_of_a_filter(engine: Engine, corpus: Corpus) -> None:
     # So many that the server would prefer a new plan for each value, if it saw the values.
-    change(
+    change_database(
         engine,
         "INSERT INTO rag.documents (id, project_id, file_path, content, content_hash, file_type, metadata) "
         "SELECT gen_random_uuid(), d.project_id, 'more' || n, '', d.content_hash, 'text', jsonb_build_object('n', n) "
         "FROM (SELECT * FROM rag.documents LIMIT 1) AS d, generate_series(1, 5000) AS n",
     )
-    change(
+    change_database(
         engine,
         "INSERT INTO rag.document_chunks (id, document_id, chunking, chunk_index, chunk_text, content_hash, "
         "char_start, char_end, token_count, heading_path) SELECT gen_random_uuid(), d.id, c.chunking, 0, c.chunk_text, "
         "sha256(d.file_path::bytea), c.char_start, c.char_end, c.token_count, c.heading_path FROM rag.documents AS d, "
         "(SELECT * FROM rag.document_chunks LIMIT 1) AS c WHERE d.file_path LIKE 'more%'",
     )
-    change(engine, "ANALYZE rag.documents, rag.document_chunks")
+    change_database(engine, "ANALYZE rag.documents, rag.document_chunks")
     used = make_engine(engine.url, options=EngineOptions(pool_size=1, autocommit=True))
     searching = Retriever(used)
     for number in range(20):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tests.support.check_runs import change, look, red
+from tests.support.check_runs import change_database, failed_names, run_checks
 from tests.support.command_line import Cli
 from tests.support.damages import DAMAGES, ONE_CHUNK, pipeline_tables
 from tests.support.json_shapes import REPAIR, assert_shape
@@ -16,7 +16,7 @@ from tests.support.stages import write
 @pytest.mark.parametrize("name", DAMAGES)
 def test_each_damage_is_repaired_by_one_run(built: Engine, cli: Cli, name: str) -> None:
     clean = pipeline_tables(built)
-    DAMAGES[name].do(built)
+    DAMAGES[name].apply(built)
     said = cli("repair", "--json")
     assert (said.code, said.err) == (0, "")
     assert_shape(said.json, REPAIR)
@@ -40,7 +40,7 @@ def test_each_damage_is_repaired_by_one_run(built: Engine, cli: Cli, name: str) 
 )
 def test_what_no_check_looks_at_is_compared_too(built: Engine, cli: Cli, change_it: str) -> None:
     clean = pipeline_tables(built)
-    change(built, change_it)
+    change_database(built, change_it)
     assert cli("repair", "--json").code == 0
     assert pipeline_tables(built) == clean
 
@@ -57,7 +57,7 @@ def test_what_the_source_has_now_is_taken_over(built: Engine, cli: Cli, folder: 
         "documents_changed": ["zebra.md"],
         "documents_gone": ["notes.txt"],
     }
-    assert red(look()) == set()
+    assert failed_names(run_checks()) == set()
 
 
 def test_a_source_that_is_away_keeps_nothing_else_from_being_repaired(built: Engine, cli: Cli, folder: Path) -> None:
@@ -66,8 +66,8 @@ def test_a_source_that_is_away_keeps_nothing_else_from_being_repaired(built: Eng
     for file in folder.iterdir():
         file.unlink()
     clean = pipeline_tables(built)
-    DAMAGES["half of the vectors deleted"].do(built)
-    DAMAGES["offsets shifted by one"].do(built)
+    DAMAGES["half of the vectors deleted"].apply(built)
+    DAMAGES["offsets shifted by one"].apply(built)
     said = cli("repair", "--json")
     assert said.code == 1
     assert "source_unreadable of live is left (3 of the 3 documents" in said.err

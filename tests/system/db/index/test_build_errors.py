@@ -28,9 +28,9 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.schema import migrations
 from rag_assets.db.server.server import EmbeddedServer
 from rag_assets.errors import ServiceError
-from tests.support.indexes import go_live, indexes, run, state
-from tests.support.interrupts import Interrupted, interrupted
-from tests.support.rows import definition, fill, space_of
+from tests.support.indexes import execute_statements, index_state, list_indexes, make_live
+from tests.support.interrupts import Interrupted, interrupt_when
+from tests.support.rows import add_vectors, create_space, definition
 from tests.support.runs import COUNT_ADVISORY_LOCKS, THIS_DATABASE, rows
 
 BUILDERS = text(f"SELECT pid FROM pg_stat_progress_create_index WHERE datid = {THIS_DATABASE} AND phase LIKE :phase")
@@ -47,9 +47,9 @@ def space(engine: Engine) -> EmbeddingSpace:
 
 
 def slow_space(engine: Engine) -> EmbeddingSpace:
-    made = space_of(engine, definition("f", dimensions=384, ef_construction=500))
-    fill(engine, made, 1_200)
-    go_live(engine, made)
+    made = create_space(engine, definition("f", dimensions=384, ef_construction=500))
+    add_vectors(engine, made, 1_200)
+    make_live(engine, made)
     return made
 
 
@@ -95,7 +95,7 @@ def signalled(engine: Engine, statement: str, pid: int) -> None:
 
 def ends_in_one_valid_index(engine: Engine, space: EmbeddingSpace) -> None:
     assert ensure_index(engine, space, IndexBuildOptions(wait_s=60)) is IndexState.VALID
-    assert indexes(engine, space) == [(index_name(space), True)]
+    assert list_indexes(engine, space) == [(index_name(space), True)]
 
 
 @pytest.mark.parametrize("fault", [CANCEL, TERMINATE], ids=["statement-cancelled", "backend-killed"])
@@ -115,17 +115,17 @@ def test_a_repeatedly_cancelled_build_is_an_error_and_leaves_nothing(engine: Eng
             signalled(engine, CANCEL, last)
     assert isinstance(builder.outcome, ServiceError)
     assert f"building the index {index_name(space)} was cancelled repeatedly" in str(builder.outcome)
-    assert indexes(engine, space) == []
+    assert list_indexes(engine, space) == []
     assert ensure_index(engine, space) is IndexState.ABSENT
     ends_in_one_valid_index(engine, space)
 
 
 def test_a_build_is_cancelled_with_its_run_and_leaves_nothing(engine: Engine, space: EmbeddingSpace) -> None:
-    with pytest.raises(Interrupted), interrupted(lambda: backend(engine)):
+    with pytest.raises(Interrupted), interrupt_when(lambda: backend(engine)):
         ensure_index(engine, space, IndexBuildOptions(wait_s=60))
     assert rows(engine, f"SELECT pid FROM pg_stat_progress_create_index WHERE datid = {THIS_DATABASE}") == []
     assert rows(engine, COUNT_ADVISORY_LOCKS) == [(0,)]
-    assert indexes(engine, space) == []
+    assert list_indexes(engine, space) == []
     assert ensure_index(engine, space) is IndexState.ABSENT
     ends_in_one_valid_index(engine, space)
 
@@ -146,7 +146,7 @@ CLIENT = (
 
 def test_after_a_killed_client_there_is_one_valid_index(engine: Engine, space: EmbeddingSpace, database: URL) -> None:
     with killed_client(engine, database) as pid:
-        assert state(engine, space) is IndexState.BUILDING
+        assert index_state(engine, space) is IndexState.BUILDING
     # Its backend may have noticed that the client is gone, be building still, or have finished.
     ensure_index(engine, space, IndexBuildOptions(wait_s=60))
     ends_in_one_valid_index(engine, space)
@@ -160,12 +160,12 @@ def test_a_backend_whose_client_was_killed_ends_soon_and_the_next_build_removes_
         # An open transaction that wrote to the table keeps the build from finishing.
         writer.execute(text("DELETE FROM rag.embeddings_1 WHERE false"))
         with killed_client(engine, database, "%") as pid:
-            assert state(engine, space) is IndexState.BUILDING
+            assert index_state(engine, space) is IndexState.BUILDING
         end = time.monotonic() + 30
         while rows(engine, "SELECT pid FROM pg_stat_activity WHERE pid = :pid", pid=pid):
             assert time.monotonic() < end
             time.sleep(0.1)
-        assert state(engine, space) is IndexState.INVALID
+        assert index_state(engine, space) is IndexState.INVALID
         writer.rollback()
     assert ensure_index(engine, space, IndexBuildOptions(wait_s=60)) is IndexState.INVALID
     ends_in_one_valid_index(engine, space)
@@ -185,7 +185,7 @@ def killed_client(engine: Engine, database: URL, phase: str = MIDDLE) -> Iterato
 
 def test_a_backend_that_builds_for_too_long_is_named(engine: Engine, space: EmbeddingSpace, database: URL) -> None:
     with waiting_build(engine, space, database) as pid:
-        assert state(engine, space) is IndexState.BUILDING
+        assert index_state(engine, space) is IndexState.BUILDING
         with pytest.raises(ServiceError, match=f"backend {pid} has been building .* for more than 0.5 s.*pg_terminate"):
             ensure_index(engine, space, IndexBuildOptions(wait_s=0.5))
     ends_in_one_valid_index(engine, space)
@@ -213,14 +213,14 @@ def waiting_build(engine: Engine, space: EmbeddingSpace, database: URL) -> Itera
 
 @pytest.mark.parametrize("live", [False, True], ids=["building", "live"])
 def test_of_two_builders_at_once_the_second_finds_the_work_done(engine: Engine, live: bool) -> None:
-    made = space_of(engine, definition("f", dimensions=128))
-    fill(engine, made, 1_000)
+    made = create_space(engine, definition("f", dimensions=128))
+    add_vectors(engine, made, 1_000)
     if live:
-        go_live(engine, made)
+        make_live(engine, made)
     with Builder(engine, made) as one, Builder(engine, made) as other:
         pass
     assert {one.outcome, other.outcome} == {IndexState.ABSENT, IndexState.VALID}
-    assert indexes(engine, made) == [(index_name(made), True)]
+    assert list_indexes(engine, made) == [(index_name(made), True)]
 
 
 def test_a_session_that_waits_for_the_builder_does_not_block_it(engine: Engine, space: EmbeddingSpace) -> None:
@@ -233,20 +233,20 @@ def test_a_session_that_waits_for_the_builder_does_not_block_it(engine: Engine, 
             "WHERE datname = current_database() AND query ILIKE '%advisory%' AND pid <> pg_backend_pid()"
         )
         assert {xmin for (xmin,) in rows(engine, waits)} == {None}
-        assert backend(engine) == pid or state(engine, space) is IndexState.VALID
-    assert indexes(engine, space) == [(index_name(space), True)]
+        assert backend(engine) == pid or index_state(engine, space) is IndexState.VALID
+    assert list_indexes(engine, space) == [(index_name(space), True)]
 
 
 def test_a_builder_waits_no_longer_than_allowed_for_another_one(engine: Engine) -> None:
-    made = space_of(engine)
+    made = create_space(engine)
     with hold_lock(engine, f"index of space {made.id}", wait_s=1), pytest.raises(ServiceError, match="index of"):
         ensure_index(engine, made, IndexBuildOptions(wait_s=0.1))
 
 
 def test_a_lock_that_is_not_free_in_time_is_an_error_that_names_its_holder(engine: Engine, database: URL) -> None:
-    made = space_of(engine)
-    fill(engine, made, 30)
-    go_live(engine, made)
+    made = create_space(engine)
+    add_vectors(engine, made, 30)
+    make_live(engine, made)
     holder = make_engine(database, application_name="the writer")
     with holder.connect() as writer:
         writer.execute(text("DELETE FROM rag.embeddings_1 WHERE false"))
@@ -283,7 +283,7 @@ def test_a_change_of_the_schema_and_a_vacuum_in_the_middle_of_a_build_both_succe
         while "vacuumed" not in done:
             # The server cancels one side of a deadlock; it may be this one.
             with suppress(OperationalError):
-                run(engine, "VACUUM (ANALYZE) rag.embeddings_1")
+                execute_statements(engine, "VACUUM (ANALYZE) rag.embeddings_1")
                 done.append("vacuumed")
 
     with Builder(engine, space) as builder:
@@ -312,16 +312,16 @@ def test_an_object_with_the_name_of_the_index_is_kept(engine: Engine, squatter: 
     from rag_assets.pipeline.audit import index
     from rag_assets.settings.settings import Settings
 
-    made = space_of(engine)
-    fill(engine, made, 200)
-    run(engine, squatter)
+    made = create_space(engine)
+    add_vectors(engine, made, 200)
+    execute_statements(engine, squatter)
     before = rows(engine, "SELECT oid FROM pg_class WHERE relname = 'ix_embeddings_1_hnsw'")
     assert ensure_index(engine, made) is IndexState.ABSENT
     assert ensure_index(engine, made) is IndexState.VALID
     assert rebuild_index(engine, made) is IndexState.VALID
-    go_live(engine, made)
+    make_live(engine, made)
     assert rebuild_index(engine, made) is IndexState.VALID
-    assert indexes(engine, made) == [("ix_embeddings_1_hnsw_2", True)]
+    assert list_indexes(engine, made) == [("ix_embeddings_1_hnsw_2", True)]
     assert rows(engine, "SELECT oid FROM pg_class WHERE relname = 'ix_embeddings_1_hnsw'") == before
     assert index.index_valid(engine, made).passed
     assert index.index_used(engine, made).passed
@@ -329,28 +329,28 @@ def test_an_object_with_the_name_of_the_index_is_kept(engine: Engine, squatter: 
 
 
 def test_with_an_old_extension_nothing_is_built_and_the_error_says_what_to_run(engine: Engine) -> None:
-    made = space_of(engine)
-    fill(engine, made, 30)
+    made = create_space(engine)
+    add_vectors(engine, made, 30)
     [(version,)] = rows(engine, "SELECT extversion FROM pg_extension WHERE extname = 'vector'")
-    run(engine, "UPDATE pg_extension SET extversion = '0.8.3' WHERE extname = 'vector'")
+    execute_statements(engine, "UPDATE pg_extension SET extversion = '0.8.3' WHERE extname = 'vector'")
     with pytest.raises(
         ServiceError, match=r"pgvector 0\.8\.3 .* is older than 0\.8\.4; .*ALTER EXTENSION vector UPDATE"
     ):
         ensure_index(engine, made)
-    assert indexes(engine, made) == []
-    run(engine, f"UPDATE pg_extension SET extversion = '{version}' WHERE extname = 'vector'")
+    assert list_indexes(engine, made) == []
+    execute_statements(engine, f"UPDATE pg_extension SET extversion = '{version}' WHERE extname = 'vector'")
     assert ensure_index(engine, made) is IndexState.ABSENT
     ends_in_one_valid_index(engine, made)
 
 
 def test_a_failed_build_gives_the_reason_and_leaves_neither_settings_nor_leftovers(engine: Engine) -> None:
-    made = space_of(engine)
-    fill(engine, made, 3)
-    go_live(engine, made)
-    run(engine, "INSERT INTO rag.embeddings VALUES (1, '\\x00', '[1,2]')")
+    made = create_space(engine)
+    add_vectors(engine, made, 3)
+    make_live(engine, made)
+    execute_statements(engine, "INSERT INTO rag.embeddings VALUES (1, '\\x00', '[1,2]')")
     with pytest.raises(psycopg.DataError, match="expected 8 dimensions, not 2"):
         ensure_index(engine, made)
-    assert indexes(engine, made) == []
+    assert list_indexes(engine, made) == []
     opened = [engine.connect() for _ in range(5)]
     for setting in ("maintenance_work_mem", "lock_timeout", "statement_timeout", "client_connection_check_interval"):
         assert len({connection.scalar(text(f"SHOW {setting}")) for connection in opened}) == 1
@@ -416,9 +416,9 @@ def files_at_most(server: EmbeddedServer, size: int) -> Iterator[None]:
 
 def large_space(engine: Engine) -> EmbeddingSpace:
     """An index of about 22 MB, built by parallel workers in 64 MB of shared memory."""
-    made = space_of(engine, definition("f", dimensions=384, m=4, ef_construction=8))
-    fill(engine, made, 12_000)
-    go_live(engine, made)
+    made = create_space(engine, definition("f", dimensions=384, m=4, ef_construction=8))
+    add_vectors(engine, made, 12_000)
+    make_live(engine, made)
     return made
 
 
@@ -439,6 +439,6 @@ def test_a_full_disk_is_reported_its_space_is_freed_and_the_next_build_succeeds(
         with files_at_most(own_server, 18 * MIB), pytest.raises(ServiceError) as raised:
             ensure_index(engine, space, IndexBuildOptions(wait_s=60))
         assert f"the server has no space for the index {index_name(space)}" in str(raised.value)
-        assert indexes(engine, space) == []
+        assert list_indexes(engine, space) == []
         assert ensure_index(engine, space, IndexBuildOptions(wait_s=60)) is IndexState.ABSENT
         ends_in_one_valid_index(engine, space)

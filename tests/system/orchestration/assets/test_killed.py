@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
-from tests.support.conversations import MONDAY, TUESDAY, say, unchecked
-from tests.support.crashes import Child, Forker, forker
+from tests.support.conversations import MONDAY, TUESDAY, add_conversation, materialize_without_checks
+from tests.support.crashes import ChildRun, Forker, start_forker
 from tests.support.fakes import ENCODERS
 from tests.support.runs import rows
 
@@ -26,7 +26,7 @@ ASSETS = ("message_embeddings", "message_index")
 
 @pytest.fixture(scope="module")
 def children() -> Iterator[Forker]:
-    with forker() as made:
+    with start_forker() as made:
         yield made
 
 
@@ -53,10 +53,10 @@ def test_the_next_run_ends_in_the_same_tables(
     monkeypatch.setenv("RAG_ASSETS_BATCH_TOKENS", "64")
     ENCODERS.clear()
     for day in (MONDAY, TUESDAY):
-        say(engine, day, *(f"whale number {number} of {day} sings in the sea" for number in range(25)))
+        add_conversation(engine, day, *(f"whale number {number} of {day} sings in the sea" for number in range(25)))
     pattern, nth, moment = POINTS[point]
     names = ("RAG_ASSETS_STATE_DIR", "RAG_ASSETS_DATABASE_URL", "DAGSTER_HOME", "RAG_ASSETS_BATCH_TOKENS")
-    child = Child(
+    child = ChildRun(
         project=f"{MONDAY}...{TUESDAY}",
         env={name: os.environ[name] for name in names},
         log=str(tmp_path / "embedded.log"),
@@ -67,7 +67,7 @@ def test_the_next_run_ends_in_the_same_tables(
     )
     [ended] = children.run(child)
     assert ended.killed, ended.errors
-    unchecked(*ASSETS, days=(MONDAY, TUESDAY))
+    materialize_without_checks(*ASSETS, days=(MONDAY, TUESDAY))
     found = content(engine)
     assert len(found["embeddings"]) == 50
     assert (len(found["indexes"]), found["invalid"]) == (2, [])
@@ -75,5 +75,5 @@ def test_the_next_run_ends_in_the_same_tables(
     again = [text for encoder in ENCODERS.values() for text in encoder.embedded]
     # Of what the killed run had embedded, at most the batch in writing and the one in the making are done again.
     assert len(embedded) + len(again) <= 50 + 2 * (64 // 10)
-    unchecked(*ASSETS, days=(MONDAY, TUESDAY))
+    materialize_without_checks(*ASSETS, days=(MONDAY, TUESDAY))
     assert content(engine) == found

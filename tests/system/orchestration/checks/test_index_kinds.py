@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine
 
-from tests.support.check_runs import look, numbers, red
+from tests.support.check_runs import check_metadata, failed_names, run_checks
 from tests.support.runs import run
 
 
@@ -14,6 +14,6 @@ def test_other_kinds_of_indexes_are_clean_too(built: Engine, monkeypatch: pytest
     monkeypatch.setenv(f"RAG_ASSETS_INDEX_{name}", value)
     dg.DagsterInstance.get().add_dynamic_partitions("projects", ["sea", "zoo"])
     assert run(keys=["sea", "zoo"]).success
-    found = look()
-    assert red(found) == set()
-    assert numbers(found, "index_used")["space"] == 2
+    found = run_checks()
+    assert failed_names(found) == set()
+    assert check_metadata(found, "index_used")["space"] == 2

@@ -11,15 +11,15 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.pipeline.audit import index
 from rag_assets.pipeline.audit.latency import LatencyMeasurement, measure_latency
 from rag_assets.settings.settings import Settings
-from tests.support.rows import definition, fill, space_of
+from tests.support.rows import add_vectors, create_space, definition
 from tests.support.runs import rows
 
 
 @pytest.fixture
 def space(engine: Engine) -> EmbeddingSpace:
     """A small space of few dimensions: its probe is built in a second."""
-    made = space_of(engine)
-    fill(engine, made, 60)
+    made = create_space(engine)
+    add_vectors(engine, made, 60)
     return made
 
 
@@ -35,7 +35,7 @@ def probe(engine: Engine) -> Any:
 
 
 def test_an_empty_space_has_nothing_to_measure(engine: Engine) -> None:
-    made = space_of(engine)
+    made = create_space(engine)
     assert measure_latency(engine, made, 80) is None
     assert index.search_latency(engine, made, Settings()).passed
 
@@ -51,7 +51,7 @@ def test_a_small_space_is_topped_up_to_ten_thousand_once(engine: Engine, space: 
     assert rows(engine, stored) == [(60,)]
     # It is kept while the space grows or shrinks by less than a fifth.
     before = probe(engine)
-    fill(engine, space, 5, seed=1)
+    add_vectors(engine, space, 5, seed=1)
     look(engine, space)
     assert probe(engine) == before
 
@@ -87,8 +87,8 @@ def test_a_probe_of_another_index_is_made_anew(engine: Engine, space: EmbeddingS
 
 
 def test_from_ten_thousand_vectors_on_the_space_itself_is_measured(engine: Engine) -> None:
-    made = space_of(engine, definition("f", dimensions=384))
-    fill(engine, made, 10_000)
+    made = create_space(engine, definition("f", dimensions=384))
+    add_vectors(engine, made, 10_000)
     ensure_index(engine, made)
     with engine.begin() as connection:
         connection.execute(text(f"CREATE TABLE rag.latency_probe_{made.id} (x int)"))

@@ -2,9 +2,9 @@
 
 from sqlalchemy import Engine
 
-from tests.support.check_runs import look, red
+from tests.support.check_runs import failed_names, run_checks
 
 
 def test_fifty_clean_runs_turn_nothing_red(built: Engine) -> None:
     for _ in range(50):
-        assert red(look()) == set()
+        assert failed_names(run_checks()) == set()

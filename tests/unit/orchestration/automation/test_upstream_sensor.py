@@ -15,7 +15,7 @@ from rag_assets.orchestration.automation.jobs import INGEST_ASSETS
 from rag_assets.orchestration.automation.run_requests import refresh_requests
 from rag_assets.orchestration.partitions import projects
 from rag_assets.orchestration.scope import PipelineScope
-from tests.support.dagster_homes import SHIPPED, needs_storage_of_ours
+from tests.support.dagster_homes import SHIPPED_CONFIG, needs_custom_storage
 
 
 def _made(run: dg.DagsterRun, made: dg.AssetMaterialization) -> Any:
@@ -128,12 +128,12 @@ def test_what_a_run_over_several_projects_does_in_one_go_is_not_followed(followe
     assert followed.tick() == {"chunks": {"alpha"}, "embeddings": {"alpha"}}, "by another run"
 
 
-@needs_storage_of_ours
+@needs_custom_storage
 def test_what_the_first_run_of_an_installation_does_in_one_go_is_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    (tmp_path / "dagster.yaml").write_text(SHIPPED)
+    (tmp_path / "dagster.yaml").write_text(SHIPPED_CONFIG)
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         instance.add_dynamic_partitions(str(projects.name), PROJECTS)
         followed = Followed(instance)

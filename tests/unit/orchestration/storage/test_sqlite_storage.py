@@ -19,7 +19,7 @@ from packaging.version import Version
 from rag_assets.orchestration.storage import sqlite_storage
 from rag_assets.orchestration.storage.event_log import PooledEventLog
 from rag_assets.orchestration.storage.open_files import MAX_OPEN
-from tests.support.dagster_homes import PLAIN, SHIPPED
+from tests.support.dagster_homes import DEFAULT_CONFIG, SHIPPED_CONFIG
 
 LOWEST, HIGHEST = sqlite_storage.TESTED_VERSIONS
 
@@ -85,13 +85,13 @@ def open_files(folder: Path) -> set[str]:
 @pytest.mark.usefixtures("installed_version_is_tested")
 def test_it_and_dagsters_own_storage_read_each_others_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    with opened(tmp_path, PLAIN) as instance:
+    with opened(tmp_path, DEFAULT_CONFIG) as instance:
         first = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
-    with opened(tmp_path, SHIPPED) as instance:
+    with opened(tmp_path, SHIPPED_CONFIG) as instance:
         assert isinstance(instance.event_log_storage, PooledEventLog)
         assert materialized(instance) == [first]
         second = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
-    with opened(tmp_path, PLAIN) as instance:
+    with opened(tmp_path, DEFAULT_CONFIG) as instance:
         assert materialized(instance) == [second, first]
         assert {run.run_id for run in instance.get_runs()} == {first, second}
         assert len(instance.all_logs(second)) == len(instance.all_logs(first))
@@ -106,7 +106,7 @@ def test_few_files_of_many_runs_stay_open_and_none_after_closing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    with opened(tmp_path, SHIPPED) as instance:
+    with opened(tmp_path, SHIPPED_CONFIG) as instance:
         for _ in range(MAX_OPEN + 3):
             JOB.execute_in_process(instance=instance, run_config=QUIET)
         assert len(materialized(instance)) == MAX_OPEN + 3
@@ -117,13 +117,13 @@ def test_few_files_of_many_runs_stay_open_and_none_after_closing(
 @pytest.mark.usefixtures("installed_version_is_tested")
 def test_a_wiped_history_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    with opened(tmp_path, SHIPPED) as instance:
+    with opened(tmp_path, SHIPPED_CONFIG) as instance:
         JOB.execute_in_process(instance=instance, run_config=QUIET)
         instance.wipe()
         assert materialized(instance) == []
         after = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
         assert materialized(instance) == [after]
-    with opened(tmp_path, PLAIN) as instance:
+    with opened(tmp_path, DEFAULT_CONFIG) as instance:
         assert materialized(instance) == [after]
 
 
@@ -152,7 +152,7 @@ def test_partitions_stored_in_a_batch_read_as_those_stored_by_dagster(
 ) -> None:
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "50")
     said: list[dict[str, Any]] = []
-    for settings in (PLAIN, SHIPPED):
+    for settings in (DEFAULT_CONFIG, SHIPPED_CONFIG):
         monkeypatch.setenv("DAGSTER_HOME", str(home := tmp_path / str(len(said))))
         with opened(home, settings) as instance:
             PARTS.execute_in_process(instance=instance, run_config=QUIET, tags=RANGE)
@@ -179,7 +179,7 @@ def test_a_failed_batch_is_rolled_back_as_a_whole(tmp_path: Path, monkeypatch: p
                 raise OSError("no space left on device")
 
     monkeypatch.setattr(SqliteEventLogStorage, "store_event", breaks_at_the_second)
-    with opened(tmp_path, SHIPPED) as instance:
+    with opened(tmp_path, SHIPPED_CONFIG) as instance:
         run = PARTS.execute_in_process(instance=instance, run_config=QUIET, tags=RANGE).run_id
         found = instance.fetch_materializations(dg.AssetKey("parted"), limit=100).records
         logged = [event.get_dagster_event() for event in instance.all_logs(run) if event.is_dagster_event]
@@ -199,7 +199,7 @@ def test_the_file_of_a_run_is_the_one_that_dagster_makes(
     if not links:
         monkeypatch.setattr(os, "link", no_links)
     made = []
-    for settings in (PLAIN, SHIPPED, SHIPPED):
+    for settings in (DEFAULT_CONFIG, SHIPPED_CONFIG, SHIPPED_CONFIG):
         monkeypatch.setenv("DAGSTER_HOME", str(home := tmp_path / settings[:5]))
         with opened(home, settings) as instance:
             run = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
@@ -227,12 +227,12 @@ with dg.DagsterInstance.get() as instance:
 @pytest.mark.usefixtures("installed_version_is_tested")
 def test_processes_that_write_concurrently_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    with opened(tmp_path, SHIPPED):
+    with opened(tmp_path, SHIPPED_CONFIG):
         pass
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "DAGSTER_EVENT_BATCH_SIZE": "50"}
     writers = [subprocess.Popen([sys.executable, "-c", WRITER], env=environment) for _ in range(3)]
     assert [writer.wait() for writer in writers] == [0, 0, 0]
-    with opened(tmp_path, SHIPPED) as instance:
+    with opened(tmp_path, SHIPPED_CONFIG) as instance:
         assert len(set(materialized(instance))) == 12
         assert len(instance.fetch_materializations(dg.AssetKey("parted"), limit=100).records) == 12 * 3
 
@@ -260,7 +260,7 @@ def test_watching_a_run_shows_its_events_while_it_runs(tmp_path: Path, monkeypat
     """As the web server does for the page of the run."""
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     seen: queue.Queue[str] = queue.Queue()
-    with opened(tmp_path, SHIPPED) as instance:
+    with opened(tmp_path, SHIPPED_CONFIG) as instance:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         writer = subprocess.Popen([sys.executable, "-c", SLOW, tmp_path / "go_on"], env=environment)
         try:
@@ -296,14 +296,14 @@ def test_another_version_of_dagster_has_its_own_storage_and_one_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    with opened(tmp_path, SHIPPED) as instance:
+    with opened(tmp_path, SHIPPED_CONFIG) as instance:
         assert isinstance(instance.event_log_storage, PooledEventLog) is sqlite_storage.is_tested(dg.__version__)
         first = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
     monkeypatch.setattr(dg, "__version__", "1.99.3")
     sqlite_storage._warn_untested.cache_clear()
     caplog.clear()
     for _ in range(2):
-        with opened(tmp_path, SHIPPED) as instance:
+        with opened(tmp_path, SHIPPED_CONFIG) as instance:
             assert type(instance.event_log_storage) is SqliteEventLogStorage
             assert type(instance.run_storage) is SqliteRunStorage
             assert first in materialized(instance)
