@@ -1,4 +1,4 @@
-"""The workflows run what exists: those of this repository, and the one of the guide for other repositories."""
+"""The workflows of this repository, and the one that the CI guide shows, run commands that exist."""
 
 import re
 import shlex
@@ -20,48 +20,48 @@ README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 
-def workflow(name: str = "ci") -> dict[str, Any]:
+def load_workflow(name: str = "ci") -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text())
     return found
 
 
-def workflow_of_the_guide() -> dict[str, Any]:
+def load_workflow_of_guide() -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load(find_block(PAGES / "guides" / "ci.md", "runs-on").code)
     return found
 
 
-def commands(found: dict[str, Any]) -> list[str]:
+def run_commands(found: dict[str, Any]) -> list[str]:
     return [step["run"] for job in found["jobs"].values() for step in job["steps"] if "run" in step]
 
 
-@pytest.mark.parametrize("found", [workflow(), workflow_of_the_guide()], ids=["ours", "guide"])
-def test_every_command_of_ours_is_one_that_there_is(found: dict[str, Any]) -> None:
+@pytest.mark.parametrize("found", [load_workflow(), load_workflow_of_guide()], ids=["ours", "guide"])
+def test_workflows_run_existing_commands_and_options(found: dict[str, Any]) -> None:
     group = typer.main.get_command(app)
-    ours = [shlex.split(line) for line in commands(found) if line.startswith("rag-assets ")]
+    ours = [shlex.split(line) for line in run_commands(found) if line.startswith("rag-assets ")]
     assert ["check", "--junit"] in [words[1:3] for words in ours]
     for words in ours:
-        # What is wrong with a word is said before anything is run.
+        # Parses the arguments without running the command.
         with click.Context(group) as context:
             command = group.get_command(context, words[1])  # type: ignore[attr-defined]
             assert command is not None, words
             command.make_context(words[1], list(words[2:]), parent=context)
 
 
-def test_people_and_ci_run_the_same_commands() -> None:
+def test_makefile_and_readme_have_the_commands_of_ci() -> None:
     script = (ROOT / ".ci/run").read_text()
-    for line in commands(workflow()):
+    for line in run_commands(load_workflow()):
         if line.startswith(("ruff", "mypy", "lint-imports", "python", "dagster", "mkdocs")):
             assert f"\t{line}\n" in MAKEFILE, line
             recipe = rf"^([a-z-]+):[^\n]*\n(?:\t.*\n)*\t{re.escape(line)}\n"
             target = re.findall(recipe, MAKEFILE, flags=re.MULTILINE)[0]
             assert f"\n{line}\n" in script or re.search(rf"^make .*\b{target}\b", script, flags=re.MULTILINE), line
-    # The job that tries other versions of Dagster installs without constraints.txt, which no reader should.
-    pinned = {"jobs": {name: job for name, job in workflow()["jobs"].items() if name != "dagster"}}
-    installs = {line for line in commands(pinned) if line.startswith("pip")}
+    # The job that tries other versions of Dagster installs without constraints.txt, which the README must not.
+    pinned = {"jobs": {name: job for name, job in load_workflow()["jobs"].items() if name != "dagster"}}
+    installs = {line for line in run_commands(pinned) if line.startswith("pip")}
     assert all(line in README for line in installs), installs
 
 
-def test_pre_commit_runs_tools_of_the_environment_and_fetches_nothing() -> None:
+def test_pre_commit_uses_only_installed_tools() -> None:
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
     assert [repo["repo"] for repo in config["repos"]] == ["local"]
     for hook in config["repos"][0]["hooks"]:
@@ -69,26 +69,26 @@ def test_pre_commit_runs_tools_of_the_environment_and_fetches_nothing() -> None:
         assert hook["entry"].replace(" --fix", "") in MAKEFILE
 
 
-def test_a_release_is_a_tag_and_needs_no_secret() -> None:
+def test_a_tag_starts_a_release_without_secrets() -> None:
     text = (ROOT / ".github/workflows/release.yml").read_text()
     assert "secrets." not in text
-    found = workflow("release")
+    found = load_workflow("release")
     assert found[True] == {"push": {"tags": ["v*"]}}
     assert found["jobs"]["publish"]["permissions"] == {"id-token": "write"}
 
 
-def test_the_lowest_dagster_of_the_package_is_tried_and_the_newest() -> None:
+def test_ci_tests_the_lowest_and_the_newest_dagster() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     [dagster] = [one for one in map(Requirement, project["dependencies"]) if one.name == "dagster"]
     [lowest] = [Version(bound.version) for bound in dagster.specifier if bound.operator == ">="]
-    pins = {one["version"]: one["pins"] for one in workflow()["jobs"]["dagster"]["strategy"]["matrix"]["include"]}
+    pins = {one["version"]: one["pins"] for one in load_workflow()["jobs"]["dagster"]["strategy"]["matrix"]["include"]}
     assert pins.keys() == {"lowest", "newest"}
     assert pins["newest"] == ""
     assert {Version(pin.partition("==")[2]) for pin in pins["lowest"].split()} == {lowest}
 
 
-def test_it_runs_on_a_fork_with_both_databases() -> None:
-    found = workflow()
+def test_ci_runs_on_forks_with_both_databases() -> None:
+    found = load_workflow()
     text = (ROOT / ".github/workflows/ci.yml").read_text()
     assert "secrets." not in text
     assert "vars." not in text

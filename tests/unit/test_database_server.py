@@ -1,4 +1,4 @@
-"""What decides whether the shared test server is stopped and whether a kept template is used again."""
+"""The locks and digests that decide when the shared test server stops and a template database is reused."""
 
 import fcntl
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_the_digest_follows_names_and_content_and_ignores_compiled_files(tmp_pat
     assert hash_files([tmp_path / "package"], "18") != before
 
 
-def test_only_the_last_user_of_a_lock_is_alone(tmp_path: Path) -> None:
+def test_only_the_last_holder_of_a_lock_is_alone(tmp_path: Path) -> None:
     path = tmp_path / "users.lock"
     with file_lock(path, fcntl.LOCK_SH) as last:
         with file_lock(path, fcntl.LOCK_SH) as other:

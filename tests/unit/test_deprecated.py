@@ -1,4 +1,4 @@
-"""Old module names go on working for one release, and say what to import instead."""
+"""Old module names work for one release, with a warning that names the replacement."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from rag_assets._deprecated import RENAMED
 
 
 @pytest.mark.parametrize("old", [old for old, replacements in RENAMED.items() if replacements])
-def test_old_names_are_those_of_the_modules_that_replaced_them(old: str) -> None:
+def test_an_old_module_warns_and_has_the_names_of_its_replacement(old: str) -> None:
     sys.modules.pop(old, None)
     with pytest.warns(DeprecationWarning, match=RENAMED[old][0].replace(".", r"\.")):
         module = import_module(old)
@@ -21,7 +21,7 @@ def test_old_names_are_those_of_the_modules_that_replaced_them(old: str) -> None
         _ = module.nothing_like_it
 
 
-def test_what_the_readme_of_the_first_version_imports_can_be_imported() -> None:
+def test_imports_of_the_first_readme_work() -> None:
     code = """
 from rag_assets.db.engine import shared_async_engine, shared_engine
 from rag_assets.db.pools import pool_statistics
@@ -36,6 +36,6 @@ from rag_assets.history import SqliteHistory
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, capture_output=True, timeout=60)
 
 
-def test_a_name_that_never_was_is_not_found() -> None:
+def test_a_module_that_never_existed_is_not_found() -> None:
     with pytest.raises(ModuleNotFoundError, match=r"rag_assets\.nothing"):
         import_module("rag_assets.nothing")

@@ -1,4 +1,4 @@
-"""What users import, and what that imports."""
+"""The public names of the package, and what importing them loads."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ PUBLIC = [
 ]
 
 
-def test_the_public_names_are_these() -> None:
+def test_all_lists_the_public_names() -> None:
     assert rag_assets.__all__ == PUBLIC
     assert all(getattr(rag_assets, name).__name__ == name for name in PUBLIC)
     assert set(PUBLIC) <= set(dir(rag_assets))
@@ -45,7 +45,7 @@ def test_every_error_is_public() -> None:
     assert kinds <= set(PUBLIC)
 
 
-def test_another_name_is_an_attribute_error() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Retriever'"):
         _ = rag_assets.Retriever
 
@@ -53,7 +53,7 @@ def test_another_name_is_an_attribute_error() -> None:
 @pytest.mark.parametrize(
     "name", ["Client", "AsyncClient", "Filters", "Answer", "Hit", "Settings", "SourceFile", "UsageError"]
 )
-def test_an_application_imports_neither_dagster_nor_models(name: str) -> None:
+def test_public_names_import_neither_dagster_nor_model_libraries(name: str) -> None:
     heavy = ("dagster", "torch", "numpy", "sentence_transformers", "pyarrow", "pandas", "xberg")
     code = f"import sys; from rag_assets import {name}; print([one for one in {heavy} if one in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

@@ -1,4 +1,4 @@
-"""What importing a part of the package brings in, in a fresh process."""
+"""The heavy libraries that importing a part of the package must not load, each in a fresh process."""
 
 import subprocess
 import sys
@@ -32,23 +32,23 @@ LIBRARY = [
 ]
 
 
-def loaded(module: str) -> set[str]:
+def import_in_new_process(module: str) -> set[str]:
     code = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
 
-def test_the_library_is_imported_without_dagster_and_without_any_model() -> None:
+def test_library_modules_import_neither_dagster_nor_model_libraries() -> None:
     heavy = {"dagster", "torch", "transformers", "sentence_transformers", "pandas", "polars", "pyarrow", "kreuzberg"}
-    assert loaded(", ".join(LIBRARY)) & heavy == set()
+    assert import_in_new_process(", ".join(LIBRARY)) & heavy == set()
 
 
-def test_searching_is_imported_without_numbers_of_a_model() -> None:
+def test_search_modules_do_not_import_numpy() -> None:
     searching = "rag_assets.search.retriever, rag_assets.search.async_retriever"
     heavy = {"dagster", "torch", "transformers", "sentence_transformers", "numpy", "pandas", "alembic"}
-    assert loaded(searching) & heavy == set()
+    assert import_in_new_process(searching) & heavy == set()
 
 
-def test_the_code_location_is_loaded_without_database_and_model() -> None:
+def test_the_code_location_imports_neither_database_nor_model_libraries() -> None:
     heavy = {"sqlalchemy", "psycopg", "pgvector", "numpy", "torch", "sentence_transformers", "tokenizers"}
-    assert loaded("rag_assets.definitions") & heavy == set()
+    assert import_in_new_process("rag_assets.definitions") & heavy == set()

@@ -10,7 +10,7 @@ import pytest
 from tests.support.paths import ROOT
 
 PACKAGE = ROOT / "rag_assets"
-# Command functions are named like their commands, the operations of repositories alike for each table.
+# Command functions are named like their commands; the operations of each repository have the same names.
 MAY_SHARE = ("cli/commands/", "cli/groups/", "cli/seeding/", "repositories/operations/")
 # The entry point of each process.
 ENTRY_POINTS = {"main"}

@@ -1,4 +1,4 @@
-"""Members of other libraries that are not public: where they are used, and that the installed versions have them."""
+"""Private members of other libraries: which modules use them, and whether the installed versions have them."""
 
 import ast
 import inspect
@@ -23,7 +23,7 @@ LIBRARIES = ("sqlalchemy", "dagster", "psycopg")
 
 EVENT_LOG = "dagster._core.storage.event_log.sqlite.sqlite_event_log"
 
-# MODULE:NAME; a function that is called or overridden stands with its parameters.
+# MODULE:NAME; functions that are called or overridden are listed with their parameters.
 PRIVATE_MEMBERS = {
     "db/connections/sqlalchemy_internals.py": [
         "sqlalchemy.util:await_(awaitable)",
@@ -45,7 +45,7 @@ PRIVATE_MEMBERS = {
         "sqlalchemy:Connection._has_events",
         "sqlalchemy:Engine._has_events",
         "sqlalchemy:ColumnElement._generate_cache_key(self)",
-        # Without an underscore, yet of a class that is not public.
+        # No underscore, but members of a private class.
         "sqlalchemy.pool.base:_ConnectionRecord.get_connection(self)",
         "sqlalchemy.pool.base:_ConnectionRecord.starttime",
     ],
@@ -79,14 +79,14 @@ PRIVATE_MEMBERS = {
     ],
 }
 
-# Documented, in spite of their underscores: of SQLAlchemy's Row and of named tuples.
+# Public in spite of their underscores: documented members of SQLAlchemy's Row and of named tuples.
 PUBLIC = {"_asdict", "_fields", "_make", "_mapping", "_replace"}
-# Of other libraries than the three.
+# Private members of libraries other than the three.
 ELSEWHERE = {("documents/sources/remote.py", "_find")}
 
 
 def find_problem(member: str) -> str | None:
-    """What the installed version of the library lacks of a member; None where the member is as it is listed."""
+    """Describe how the installed version differs from the listed member; None if it has the member."""
     parts = re.fullmatch(r"([\w.]+):([\w.]+?)(?:\((.*)\))?", member)
     assert parts is not None
     module, name, parameters = parts.groups()
@@ -106,7 +106,7 @@ def find_problem(member: str) -> str | None:
 
 
 def assigns(owner: object, name: str) -> bool:
-    """Whether a method of the class or of one that it inherits from sets the attribute."""
+    """Whether a method of the class or of its bases sets the attribute."""
     classes = owner.__mro__[:-1] if isinstance(owner, type) else ()
     return any(re.search(rf"\bself\.{name}\b.*=", source_of(cls)) for cls in classes)
 
@@ -120,22 +120,22 @@ def source_of(cls: type) -> str:
 
 @pytest.mark.parametrize("member", [member for members in PRIVATE_MEMBERS.values() for member in members])
 def test_the_installed_version_has_the_member(member: str) -> None:
-    is_of_storage = member in PRIVATE_MEMBERS["orchestration/storage/dagster_sqlite.py"]
-    if is_of_storage and Version(version("dagster")) < Version(TESTED_VERSIONS[0]):
-        pytest.skip("this version has Dagster's own storage")
+    is_storage_member = member in PRIVATE_MEMBERS["orchestration/storage/dagster_sqlite.py"]
+    if is_storage_member and Version(version("dagster")) < Version(TESTED_VERSIONS[0]):
+        pytest.skip("this version uses Dagster's own storage")
     assert find_problem(member) is None
 
 
 @pytest.mark.parametrize(
-    ("member", "lacking"),
+    ("member", "problem"),
     [
         ("sqlalchemy:QueuePool._do_borrow(self)", r"no sqlalchemy:QueuePool\._do_borrow"),
         ("sqlalchemy.pools:QueuePool", r"no module sqlalchemy\.pools"),
         ("sqlalchemy:QueuePool._do_get(self, timeout)", r"QueuePool\._do_get\(self\), where \(self, timeout\)"),
     ],
 )
-def test_a_member_that_is_missing_is_named_with_the_installed_version(member: str, lacking: str) -> None:
-    assert re.search(rf"sqlalchemy {re.escape(version('sqlalchemy'))} has .*{lacking}", str(find_problem(member)))
+def test_the_problem_of_a_missing_member_names_the_installed_version(member: str, problem: str) -> None:
+    assert re.search(rf"sqlalchemy {re.escape(version('sqlalchemy'))} has .*{problem}", str(find_problem(member)))
 
 
 @pytest.mark.parametrize("module", PRIVATE_MEMBERS)
@@ -148,7 +148,7 @@ def test_every_private_member_of_a_module_is_listed(module: str) -> None:
 
 
 @pytest.mark.parametrize("library", ["sqlalchemy", "psycopg", "dagster"])
-def test_the_dependency_ends_before_a_version_that_was_not_seen(library: str) -> None:
+def test_the_dependency_has_an_upper_bound_that_includes_the_installed_version(library: str) -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     [dependency] = [one for one in map(Requirement, project["dependencies"]) if one.name == library]
     assert any(bound.operator == "<" for bound in dependency.specifier)
@@ -211,7 +211,7 @@ def imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def private_attributes(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Of other objects than the method's own."""
+    """Line and name of each private attribute of an object other than `self`, `cls` and `os`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and is_private(node.attr):
             of = node.value
@@ -233,7 +233,7 @@ def overridden_methods(tree: ast.Module) -> set[str]:
 
 
 def own_names(tree: ast.AST) -> set[str]:
-    """Attributes of `self`, `cls` and `super()`, and what classes define."""
+    """Names of attributes of `self`, `cls` and `super()`, and names that classes define."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):

@@ -1,4 +1,4 @@
-"""Every code block of the documentation is run, is output, or says why it is not run; links and the menu are whole."""
+"""Code blocks of the documentation are run, show output, or state why not; links and menu are complete."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=NAMES)
-def test_each_block_runs_or_says_why_not(page: Path) -> None:
+def test_each_block_is_run_or_states_why_not(page: Path) -> None:
     for block in read_blocks(page.read_text(encoding="utf-8")):
         known = block.language in RUN | SHOWN or block.title is not None or block.mark is not None
         assert known, f"line {block.line}: run it, give it a title, or say above it why it is not run"
@@ -33,19 +33,19 @@ def test_python_names_are_public(page: Path) -> None:
             )
 
 
-def test_every_page_stands_in_the_menu() -> None:
+def test_every_page_is_in_the_menu() -> None:
     menu = re.findall(r"[\w/]+\.md", (ROOT / "docs" / "mkdocs.yml").read_text(encoding="utf-8"))
     assert sorted(menu) == sorted(str(path.relative_to(PAGES)) for path in PAGES.rglob("*.md"))
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=NAMES)
-def test_links_to_files_lead_somewhere(page: Path) -> None:
+def test_links_to_files_resolve(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", text):
         assert (page.parent / target).exists(), target
 
 
-def test_blocks_are_read_with_their_marks() -> None:
+def test_read_blocks_returns_blocks_with_their_marks() -> None:
     text = "\n".join(
         [
             "<!-- not run: it needs a bucket -->",

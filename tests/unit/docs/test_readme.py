@@ -1,4 +1,4 @@
-"""The README is short, its two commands are those of CI, and its pictures are there."""
+"""The README is short, contains the commands of CI, links every page, and its pictures exist."""
 
 import re
 
@@ -11,11 +11,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PICTURE = re.compile(r"^!\[[^\]]+\]\((.*)\)$", flags=re.MULTILINE)
 
 
-def test_it_ends_where_the_documentation_begins() -> None:
+def test_the_readme_has_at_most_250_lines() -> None:
     assert len(README.splitlines()) <= 250
 
 
-def test_the_two_commands_stand_in_the_readme_as_ci_runs_them() -> None:
+def test_the_readme_has_the_two_commands_of_ci() -> None:
     commands = re.findall(r"^    (pip install -e .*)$", README, flags=re.MULTILINE)
     assert commands == [
         "pip install -e '.[local]' -c constraints.txt && rag-assets ingest",
@@ -23,14 +23,14 @@ def test_the_two_commands_stand_in_the_readme_as_ci_runs_them() -> None:
     ]
 
 
-def test_it_links_every_page() -> None:
+def test_the_readme_links_every_page() -> None:
     linked = set(re.findall(r"\]\(docs/pages/([\w/]+\.md)\)", README))
     pages = {str(path.relative_to(PAGES)) for path in PAGES.rglob("*.md")}
     assert pages - linked == {"index.md", "contributing.md", "changelog.md"}
 
 
 @pytest.mark.parametrize("picture", sorted((PAGES / "images").iterdir()), ids=lambda path: path.name)
-def test_pictures_are_small_and_shown(picture: object) -> None:
+def test_pictures_are_small_and_used(picture: object) -> None:
     path = PAGES / "images" / str(picture)
     content = path.read_bytes()
     assert content.startswith(b"\x89PNG")

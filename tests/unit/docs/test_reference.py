@@ -1,4 +1,4 @@
-"""docs/pages/reference is what docs/reference.py makes of the code, and nothing of the code is missing in it."""
+"""docs/pages/reference is the current output of docs/reference.py, and it is complete."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ from tests.support.paths import ROOT
 from tests.support.runs import fake_defs
 
 
-def page(name: str) -> str:
+def read_page(name: str) -> str:
     return (PAGES / "reference" / f"{name}.md").read_text(encoding="utf-8")
 
 
@@ -22,18 +22,20 @@ def test_reference_pages_are_up_to_date() -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_every_setting_has_a_row_with_its_default() -> None:
+def test_every_setting_is_listed_with_its_default() -> None:
     for name, field in Settings.model_fields.items():
         default = "" if field.default in (None, ()) else f"`{field.default}`"
-        assert f"| `{name.upper()}` | {default} | " in page("settings"), name
+        assert f"| `{name.upper()}` | {default} | " in read_page("settings"), name
 
 
-def test_every_check_says_whether_it_blocks() -> None:
+def test_every_check_is_listed_with_its_severity() -> None:
     specs = [spec for check in fake_defs.asset_checks or [] for spec in check.check_specs]
-    found = dict(re.findall(r"^### (\w+)\n\nSeverity (\w+(?:, blocking)?)\. ", page("checks"), flags=re.MULTILINE))
-    assert {name: "blocking" in how for name, how in found.items()} == {spec.name: spec.blocking for spec in specs}
+    found = dict(re.findall(r"^### (\w+)\n\nSeverity (\w+(?:, blocking)?)\. ", read_page("checks"), flags=re.MULTILINE))
+    assert {name: "blocking" in severity for name, severity in found.items()} == {
+        spec.name: spec.blocking for spec in specs
+    }
 
 
 def test_every_public_name_is_documented() -> None:
-    documented = re.findall(r"^::: rag_assets\.[\w.]*?(\w+)$", page("api"), flags=re.MULTILINE)
+    documented = re.findall(r"^::: rag_assets\.[\w.]*?(\w+)$", read_page("api"), flags=re.MULTILINE)
     assert set(documented) >= set(rag_assets.__all__)

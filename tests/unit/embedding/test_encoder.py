@@ -7,7 +7,7 @@ from rag_assets.embedding.model import find_model
 
 
 @pytest.mark.parametrize(
-    ("counts", "budget", "cuts"),
+    ("counts", "budget", "batches"),
     [
         ([], 10, []),
         ([50], 10, [(0, 1)]),
@@ -17,13 +17,11 @@ from rag_assets.embedding.model import find_model
         ([3, 9], 10, [(0, 1), (1, 2)]),
     ],
 )
-def test_batches_stay_within_the_budget_including_padding(
-    counts: list[int], budget: int, cuts: list[tuple[int, int]]
-) -> None:
-    assert [(cut.start, cut.stop) for cut in token_batches(counts, budget)] == cuts
+def test_padded_batches_fit_the_token_budget(counts: list[int], budget: int, batches: list[tuple[int, int]]) -> None:
+    assert [(batch.start, batch.stop) for batch in token_batches(counts, budget)] == batches
 
 
-def test_encoder_loads_nothing_before_the_first_text() -> None:
+def test_the_encoder_loads_the_model_at_the_first_text() -> None:
     encoder = SentenceTransformerEncoder(find_model("sentence-transformers/all-MiniLM-L6-v2"))
     assert not encoder.loaded
     assert encoder.dimensions == 384

@@ -27,7 +27,7 @@ def test_another_revision_is_not_the_bundled_model() -> None:
 
 
 @pytest.mark.parametrize("name", ["nobody/has-this", "not a name at all!", "../nowhere", ""])
-def test_the_error_for_a_missing_model_says_what_to_set(
+def test_the_error_for_a_missing_model_names_the_setting(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""What `build_definitions` gives: everything under its prefix, by its settings, and errors that say what to do."""
+"""`build_definitions`: names under the prefix, settings of the pipeline, and errors that state the remedy."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -60,13 +60,13 @@ def catalogue_is_whole() -> dg.AssetCheckResult:
 OURS = dg.Definitions(assets=[catalogue], asset_checks=[catalogue_is_whole], executor=dg.multiprocess_executor)
 
 
-def test_without_a_prefix_everything_has_its_plain_name() -> None:
+def test_names_without_a_prefix_are_plain() -> None:
     defs = build_definitions()
     assert names(defs) == PLAIN
     assert {spec.group_name for spec in defs.resolve_all_asset_specs()} == {"rag", "conversations", "pictures"}
 
 
-def test_under_a_prefix_nothing_has_a_plain_name() -> None:
+def test_every_name_has_the_prefix() -> None:
     found = names(build_definitions(key_prefix="docs"))
     assert found == {
         what: {f"docs/{name}" if what == "assets" else f"docs_{name}" for name in plain}
@@ -74,7 +74,7 @@ def test_under_a_prefix_nothing_has_a_plain_name() -> None:
     }
 
 
-def test_pipelines_stand_beside_each_other_and_the_plain_one_in_one_location() -> None:
+def test_several_pipelines_load_in_one_code_location() -> None:
     parts = [OURS, build_definitions(), *(build_definitions(key_prefix=prefix) for prefix in ("docs", ["a", "b"]))]
     defs = dg.Definitions.merge(*parts)
     dg.Definitions.validate_loadable(defs)
@@ -93,13 +93,11 @@ def test_pipelines_stand_beside_each_other_and_the_plain_one_in_one_location() -
         ({"group_name": "search"}, {"search"}),
     ],
 )
-def test_all_assets_are_in_the_group_that_is_named_or_called_like_the_prefix(
-    given: dict[str, Any], groups: set[str]
-) -> None:
+def test_assets_are_in_the_named_group_or_that_of_the_prefix(given: dict[str, Any], groups: set[str]) -> None:
     assert {spec.group_name for spec in build_definitions(**given).resolve_all_asset_specs()} == groups
 
 
-def test_jobs_leave_alone_what_others_have_in_the_same_group() -> None:
+def test_jobs_select_only_assets_of_their_pipeline() -> None:
     defs = dg.Definitions.merge(
         OURS,
         build_definitions(key_prefix="docs", group_name="search"),
@@ -114,7 +112,7 @@ def test_jobs_leave_alone_what_others_have_in_the_same_group() -> None:
     assert all(step.startswith("docs_") for step in steps)
 
 
-def test_assets_follow_the_upstreams_of_their_own_pipeline() -> None:
+def test_assets_follow_only_upstreams_of_their_pipeline() -> None:
     defs = dg.Definitions.merge(OURS, *(build_definitions(key_prefix=prefix) for prefix in ("docs", "notes")))
     with dg.DagsterInstance.ephemeral() as instance:
         for prefix in ("docs", "notes"):
@@ -127,11 +125,13 @@ def test_assets_follow_the_upstreams_of_their_own_pipeline() -> None:
         first = tick()
         instance.report_runless_asset_event(dg.AssetMaterialization(["docs", "raw_documents"], partition="handbook"))
         second = tick(first.cursor)
-        asked = {key.to_user_string() for key in defs.resolve_all_asset_keys() if second.get_requested_partitions(key)}
-    assert asked == {"docs/chunks", "docs/embeddings"}
+        requested = {
+            key.to_user_string() for key in defs.resolve_all_asset_keys() if second.get_requested_partitions(key)
+        }
+    assert requested == {"docs/chunks", "docs/embeddings"}
 
 
-def test_each_pipeline_is_defined_by_its_own_settings() -> None:
+def test_each_pipeline_uses_its_own_settings() -> None:
     settings = Settings(
         time_zone="Europe/Berlin",
         refresh_cron="30 4 * * 1-5",
@@ -160,13 +160,13 @@ def test_each_pipeline_is_defined_by_its_own_settings() -> None:
     assert {name for name in ours if ours[name].code_version != theirs[name].code_version} == {"chunks"}
 
 
-def test_what_is_read_of_the_environment_is_read_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_of_the_environment_are_read_on_use(monkeypatch: pytest.MonkeyPatch) -> None:
     followed, given = PipelineScope(), PipelineScope(("docs",), own_settings=Settings(chunk_tokens=50))
     monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "99")
     assert (followed.settings.chunk_tokens, given.settings.chunk_tokens) == (99, 50)
 
 
-def test_a_mapping_of_settings_leaves_the_rest_to_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mapping_of_settings_is_completed_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAG_ASSETS_REFRESH_CRON", "0 7 * * *")
     defs = build_definitions(key_prefix="docs", settings={"time_zone": "Asia/Tokyo"})
     [nightly] = [schedule for schedule in defs.schedules or [] if schedule.name == "docs_nightly_refresh"]
@@ -174,17 +174,17 @@ def test_a_mapping_of_settings_leaves_the_rest_to_the_environment(monkeypatch: p
 
 
 @pytest.mark.filterwarnings("ignore:Property `ScheduleDefinition.environment_vars`:DeprecationWarning")
-def test_a_password_is_in_nothing_that_dagster_is_told() -> None:
+def test_passwords_are_not_serialized_by_dagster() -> None:
     defs = build_definitions(
         key_prefix="docs",
         settings={"database_url": "postgresql://u:s3cret@h/d", "notify": "https://hooks.example.com/s3cret"},
     )
-    told = serialize_value(RepositorySnap.from_def(defs.get_repository_def()))
-    assert "docs_postgres" in told
-    assert "s3cret" not in told + repr(defs.resources)
+    serialized = serialize_value(RepositorySnap.from_def(defs.get_repository_def()))
+    assert "docs_postgres" in serialized
+    assert "s3cret" not in serialized + repr(defs.resources)
 
 
-def test_columns_and_links_are_told_under_the_prefix() -> None:
+def test_column_lineage_and_source_links_have_the_prefix() -> None:
     for spec in build_definitions(key_prefix=["a", "b"]).resolve_all_asset_specs():
         [link] = spec.metadata["dagster/code_references"].code_references
         assert "/rag_assets/orchestration/assets/" in str(link), spec.key
@@ -194,7 +194,7 @@ def test_columns_and_links_are_told_under_the_prefix() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"key_prefix": "my docs"}, "key_prefix 'my docs' is not a name; .* letters, digits and underscores"),
         ({"key_prefix": "docs/de"}, "key_prefix 'docs/de' is not a name; .* a list of them"),
@@ -217,18 +217,18 @@ def test_columns_and_links_are_told_under_the_prefix() -> None:
         ({"resources": [Embedder()]}, "resources is a list; make it a mapping with postgres, embedder, tables"),
     ],
 )
-def test_what_cannot_be_is_refused_with_what_to_do(given: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_invalid_arguments_are_refused_with_a_remedy(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         build_definitions(**given)
 
 
-def test_a_prefix_that_is_there_twice_is_named() -> None:
+def test_the_error_for_a_duplicate_prefix_names_it() -> None:
     twice = [build_definitions(key_prefix="docs", settings={"chunk_tokens": tokens}) for tokens in (100, 200)]
     with pytest.raises(dg.DagsterInvariantViolationError, match="same key 'docs_postgres'"):
         dg.Definitions.merge(*twice)
 
 
-def test_a_refused_value_of_a_secret_is_not_shown() -> None:
+def test_an_invalid_secret_is_not_shown() -> None:
     with pytest.raises(UsageError, match="settings: database_url: ") as raised:
         build_definitions(settings={"database_url": ["postgresql://u:s3cret@h/d"]})
     assert "s3cret" not in str(raised.value)
@@ -256,14 +256,14 @@ def runs() -> dict[str, dg.DagsterRun]:
     }
 
 
-def test_runs_of_others_are_not_ours(runs: dict[str, dg.DagsterRun]) -> None:
+def test_runs_of_other_pipelines_are_not_ours(runs: dict[str, dg.DagsterRun]) -> None:
     docs = PipelineScope(("docs",))
     with dg.DagsterInstance.ephemeral() as instance:
         ours = {name for name, run in runs.items() if is_pipeline_run(run, instance, docs)}
     assert ours == {"job", "maintenance", "assets", "checks"}
 
 
-def test_a_partition_of_somebody_else_s_is_no_project() -> None:
+def test_partitions_of_other_pipelines_are_not_projects() -> None:
     pipeline = PipelineScope(("docs",))
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("docs_projects", ["handbook"])

@@ -1,4 +1,4 @@
-"""What stands in a `defs.yaml`, without the file: what becomes of attributes, and what is refused."""
+"""The component of a `defs.yaml`: how attributes are resolved, and which are refused."""
 
 import sys
 from pathlib import Path
@@ -14,25 +14,25 @@ from rag_assets.orchestration.component import RagPipelineScaffolder
 from tests.support.paths import PROJECTS
 
 
-def built(**attributes: Any) -> dg.Definitions:
+def build(**attributes: Any) -> dg.Definitions:
     return RagPipeline(**attributes).build_defs(dg.ComponentTree.for_test().load_context)
 
 
 @pytest.fixture
-def desk(monkeypatch: pytest.MonkeyPatch) -> None:
+def desk_project(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(PROJECTS / "component")
     for name in [name for name in sys.modules if name.partition(".")[0] == "desk"]:
         monkeypatch.delitem(sys.modules, name)
 
 
-def test_resources_are_named_as_modules_and_names(desk: None) -> None:
-    found = built(key_prefix="docs", resources={"embedder": "desk.embedding:OurEmbedder"}).resources or {}
+def test_resources_are_given_as_module_and_name(desk_project: None) -> None:
+    found = build(key_prefix="docs", resources={"embedder": "desk.embedding:OurEmbedder"}).resources or {}
     assert type(found["docs_embedder"]).__name__ == "OurEmbedder"
     assert set(found) == {"docs_postgres", "docs_embedder", "docs_tables"}
 
 
 @pytest.mark.parametrize(
-    ("attributes", "said"),
+    ("attributes", "message"),
     [
         ({"settings": {"database_url": None}}, "settings: database_url is empty; set the environment variable"),
         ({"settings": {"database_url": ""}}, "settings: database_url is empty"),
@@ -43,15 +43,17 @@ def test_resources_are_named_as_modules_and_names(desk: None) -> None:
         ({"key_prefix": ["docs", "a-b"]}, "key_prefix 'a-b' is not a name"),
     ],
 )
-def test_what_cannot_be_is_refused_with_what_to_do(desk: None, attributes: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        built(**attributes)
+def test_invalid_attributes_are_refused_with_a_remedy(
+    desk_project: None, attributes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        build(**attributes)
 
 
 @pytest.mark.parametrize(
     ("folder", "prefix"), [("docs", "docs"), ("my-docs", "my_docs"), ("2nd", "_2nd"), ("ü b", "__b")]
 )
-def test_a_scaffolded_pipeline_is_called_like_its_folder(tmp_path: Path, folder: str, prefix: str) -> None:
+def test_a_scaffolded_pipeline_is_named_after_its_folder(tmp_path: Path, folder: str, prefix: str) -> None:
     (tmp_path / folder).mkdir()
     RagPipelineScaffolder().scaffold(
         ScaffoldRequest("rag_assets.RagPipeline", tmp_path / folder, "yaml", tmp_path, {}, append=False)

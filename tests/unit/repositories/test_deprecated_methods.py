@@ -16,7 +16,7 @@ from rag_assets.repositories.operations import documents, sessions
         (sessions, "expire", "delete_expired", {"kept_after_s": 2.0}),
     ],
 )
-def test_the_old_name_warns_and_does_the_same(
+def test_the_old_name_warns_and_calls_the_new_one(
     monkeypatch: pytest.MonkeyPatch, module: ModuleType, old: str, new: str, arguments: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(module, new, lambda *positional, **named: (positional, named))
@@ -29,5 +29,5 @@ def test_the_old_name_warns_and_does_the_same(
     ("repository", "old"),
     [(Documents, "forget"), (SyncDocuments, "forget"), (Sessions, "expire"), (SyncSessions, "expire")],
 )
-def test_the_classes_have_the_old_name(repository: type, old: str) -> None:
+def test_repositories_document_the_old_name_as_deprecated(repository: type, old: str) -> None:
     assert "Deprecated" in (getattr(repository, old).__doc__ or "")

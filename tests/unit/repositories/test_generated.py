@@ -1,4 +1,4 @@
-"""`sync.py` is generated from `aio.py`: the script says when it is stale, and both have the same methods."""
+"""`sync.py` is generated from `aio.py`: the script reports a stale file, and both have the same methods."""
 
 import importlib.util
 import inspect
@@ -33,7 +33,7 @@ def copies(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_generated_file_is_current_and_says_that_it_is_generated(script: ModuleType) -> None:
+def test_the_generated_file_is_current_and_marked_as_generated(script: ModuleType) -> None:
     assert script.main(["--check"]) == 0
     first, second, *_ = (ROOT / SYNC).read_text("utf-8").splitlines()
     assert first == f"# Generated from {AIO} by .ci/async_to_sync.py: do not edit."
@@ -47,9 +47,9 @@ def test_a_stale_file_is_reported_with_a_diff_and_then_written(
     source.write_text(source.read_text("utf-8") + "\n\nclass Notes(Repository):\n    get = async_method(users.get)\n")
     before = (copies / SYNC).read_text("utf-8")
     assert script.main(["--check"], root=copies) == 1
-    said = capsys.readouterr()
-    assert "+class SyncNotes(SyncRepository):\n+    get = sync_method(users.get)\n" in said.out
-    assert "run: python .ci/async_to_sync.py" in said.err
+    captured = capsys.readouterr()
+    assert "+class SyncNotes(SyncRepository):\n+    get = sync_method(users.get)\n" in captured.out
+    assert "run: python .ci/async_to_sync.py" in captured.err
     assert (copies / SYNC).read_text("utf-8") == before
     assert script.main([], root=copies) == 0
     assert script.main(["--check"], root=copies) == 0
@@ -64,7 +64,7 @@ def test_a_change_to_the_generated_file_alone_is_reported(
     assert "+    touch = sync_method(sessions.touch)\n" in capsys.readouterr().out
 
 
-def test_each_async_class_has_a_blocking_one_with_the_same_methods() -> None:
+def test_each_async_class_has_a_sync_class_with_the_same_methods() -> None:
     classes = {name: value for name, value in vars(aio).items() if _is_repository(value, Repository)}
     assert len(classes) >= 9
     for name, asynchronous in classes.items():

@@ -1,4 +1,4 @@
-"""How answers and hits are shown: short, on one line, without their texts."""
+"""The repr of answers and hits: one short line without the texts."""
 
 from uuid import UUID
 
@@ -22,11 +22,11 @@ HIT = Hit(
 )
 
 
-def test_a_hit_shows_its_rank_score_and_place() -> None:
+def test_the_repr_of_a_hit_has_rank_score_and_offsets() -> None:
     assert repr(HIT) == r"<Hit 1: 'zoo/page\n05.md[10:250]', score 0.8312>"
 
 
-def test_an_answer_shows_how_many_hits_were_found_and_how() -> None:
+def test_the_repr_of_an_answer_has_the_number_of_hits_and_the_mode() -> None:
     answer = Answer("secret", "hybrid", 3, [HIT], 3.25, 0.0, 0.0, "index, words", 90, 40)
     assert repr(answer) == "<Answer: 1 hit, hybrid (index, words), 3.25 ms>"
     degraded = Answer("secret", "vector", 3, [], 3.0, 0.0, 0.0, "index", 90, 40, Degraded(texts=9, missing=1))

@@ -1,4 +1,4 @@
-"""Tables of other packages, registered by a real entry point: how they are found, loaded and checked."""
+"""Tables that other packages register by an entry point: discovery, loading and validation."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,11 +48,11 @@ def register(folder: Path, monkeypatch: pytest.MonkeyPatch, entry_points: Mappin
     install_package(folder, monkeypatch, name, MODELS, entry_points, ENTRY_POINT_GROUP)
 
 
-def test_without_a_registered_table_there_are_the_built_in_kinds() -> None:
+def test_only_built_in_kinds_exist_without_registered_tables() -> None:
     assert tuple(list_kinds()) == BUILT_IN_KINDS == ("chunks", "messages", "memories")
 
 
-def test_a_registered_table_is_a_kind_by_the_name_of_its_entry_point(
+def test_a_registered_table_is_a_kind_named_like_its_entry_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install_notes(tmp_path, monkeypatch)
@@ -69,7 +69,7 @@ def test_names_are_listed_without_importing_the_package(tmp_path: Path, monkeypa
     assert registered_kinds() == ["notes"]
 
 
-def test_an_unknown_kind_is_refused_with_those_that_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_an_unknown_kind_lists_the_known_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install_notes(tmp_path, monkeypatch)
     with pytest.raises(UsageError, match="the kind 'note'; choose one of chunks, messages, memories, notes"):
         check_kind("note")
@@ -89,7 +89,7 @@ def test_an_unknown_kind_is_refused_with_those_that_there_are(tmp_path: Path, mo
         ("space", "has a name that rag_assets uses itself"),
     ],
 )
-def test_a_name_that_cannot_be_a_kind_is_refused(
+def test_an_invalid_kind_name_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
     register(tmp_path, monkeypatch, {name: "m:Plain"})
@@ -117,7 +117,7 @@ def test_a_class_that_cannot_be_embedded_is_refused(
         load_table("things")
 
 
-def test_two_packages_cannot_register_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_packages_cannot_register_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     register(tmp_path, monkeypatch, {"notes": "m:Plain"})
     register(tmp_path, monkeypatch, {"notes": "other:Plain"}, name="other")
     with pytest.raises(UsageError, match="registered by notes = m:Plain of m and by notes = other:Plain of other"):

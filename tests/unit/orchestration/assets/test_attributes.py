@@ -1,4 +1,4 @@
-"""What the UI says of the assets: owners, versions, links to source, columns and what they are made of."""
+"""Attributes of the assets in the UI: group, kinds, description, source link, code version and column lineage."""
 
 import dagster as dg
 import pytest
@@ -17,7 +17,7 @@ def columns(asset: str) -> set[str]:
     return set(LIVE_COLUMNS) if asset == "live_space" else set(Base.metadata.tables[TABLES[asset]].columns.keys())
 
 
-def test_every_asset_has_a_group_kinds_a_description_and_a_link_to_its_source() -> None:
+def test_every_asset_has_group_kinds_description_and_source_link() -> None:
     for spec in defs.resolve_all_asset_specs():
         assert spec.group_name != "default"
         assert spec.kinds
@@ -45,23 +45,23 @@ def test_every_asset_has_a_group_kinds_a_description_and_a_link_to_its_source() 
         ({"ef_search": 200, "pool_size": 9, "batch_tokens": 64, "device": "cpu"}, set()),
     ],
 )
-def test_a_code_version_changes_exactly_when_its_output_would(change: dict[str, object], changed: set[str]) -> None:
+def test_a_code_version_changes_exactly_when_its_output_changes(change: dict[str, object], changed: set[str]) -> None:
     before, after = code_versions(Settings()), code_versions(Settings(**change))  # type: ignore[arg-type]
     assert {name for name in before if before[name] != after[name]} == changed
 
 
-def test_the_assets_carry_their_code_versions() -> None:
-    said = {spec.key.path[-1]: spec.code_version for spec in defs.resolve_all_asset_specs()}
-    assert said == dict(code_versions(Settings()))
+def test_assets_have_their_code_versions() -> None:
+    found = {spec.key.path[-1]: spec.code_version for spec in defs.resolve_all_asset_specs()}
+    assert found == dict(code_versions(Settings()))
 
 
-def test_the_graph_s_settings_say_nothing_of_lists() -> None:
-    lists = {"index_method": "ivfflat"}
-    assert code_versions(Settings(**lists, hnsw_m=32)) == code_versions(Settings(**lists))  # type: ignore[arg-type]
-    assert code_versions(Settings(**lists)) != code_versions(Settings())  # type: ignore[arg-type]
+def test_hnsw_settings_do_not_change_the_version_of_ivfflat() -> None:
+    ivfflat = {"index_method": "ivfflat"}
+    assert code_versions(Settings(**ivfflat, hnsw_m=32)) == code_versions(Settings(**ivfflat))  # type: ignore[arg-type]
+    assert code_versions(Settings(**ivfflat)) != code_versions(Settings())  # type: ignore[arg-type]
 
 
-def test_another_parser_is_another_version_of_what_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_parser_version_changes_the_version_of_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     before = code_versions(Settings())
     monkeypatch.setattr("rag_assets.orchestration.assets.attributes.document_library_version", lambda: "99.0")
     after = code_versions(Settings())
@@ -69,7 +69,7 @@ def test_another_parser_is_another_version_of_what_it_reads(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("asset", COLUMN_SOURCES)
-def test_lineage_speaks_of_columns_that_there_are(asset: str) -> None:
+def test_column_lineage_names_existing_columns(asset: str) -> None:
     lineage = lineage_metadata(dg.AssetKey(asset))["dagster/column_lineage"]
     assert isinstance(lineage, dg.TableColumnLineage)
     assert set(lineage.deps_by_column) <= columns(asset)
@@ -79,6 +79,6 @@ def test_lineage_speaks_of_columns_that_there_are(asset: str) -> None:
             assert source.column_name in columns(source.asset_key.path[-1])
 
 
-def test_what_is_made_of_no_other_asset_has_no_lineage() -> None:
+def test_assets_without_upstreams_have_no_lineage() -> None:
     assert lineage_metadata(dg.AssetKey("raw_documents")) == {}
     assert lineage_metadata(dg.AssetKey("message_embeddings")) == {}

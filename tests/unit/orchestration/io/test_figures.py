@@ -1,4 +1,4 @@
-"""Figures as metadata: identifiers and constants are not plotted, and both old and new histories are read."""
+"""Figures as metadata: identifiers and constants are not plotted, and histories of version 0.1 are readable."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from rag_assets.orchestration.io.metadata import LastPromotion, figures_metadata
 LIVE = dg.AssetKey("live_space")
 
 
-def test_identifiers_and_constants_are_text_and_counts_are_numbers() -> None:
+def test_identifiers_are_text_and_counts_are_numbers() -> None:
     figures = {"space": 2, "dimensions": 384, "held_back_space": 3, "pool_maximum": 20, "vectors": 7, "promoted": True}
     assert figures_metadata(figures) == {
         "space": "2",
@@ -32,9 +32,7 @@ def test_identifiers_and_constants_are_text_and_counts_are_numbers() -> None:
     ],
     ids=["without", "version 0.1", "now", "taken back"],
 )
-def test_the_last_promotion_is_read_from_histories_of_either_version(
-    metadata: dict[str, Any], expected: LastPromotion
-) -> None:
+def test_last_promotion_reads_histories_of_both_versions(metadata: dict[str, Any], expected: LastPromotion) -> None:
     @dg.asset
     def live_space() -> dg.MaterializeResult[None]:
         return dg.MaterializeResult(metadata=metadata)

@@ -1,4 +1,4 @@
-"""The settings that a resource works by: those of its pipeline, or of the environment."""
+"""The settings of a resource: those of its pipeline, or of the environment."""
 
 import pytest
 
@@ -9,8 +9,8 @@ from rag_assets.orchestration.resources.postgres import Postgres
 DOCS, NOTES = Settings(chunk_tokens=50), Settings(chunk_tokens=60)
 
 
-class Counting(Embedder):
-    """Of a team's own, with something that it has once and keeps."""
+class StatefulEmbedder(Embedder):
+    """A custom embedder with state that its copies must share."""
 
     _loaded: list[int]
 
@@ -18,15 +18,15 @@ class Counting(Embedder):
         self._loaded = [1]
 
 
-def test_without_a_pipeline_s_it_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resource_without_a_pipeline_uses_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     postgres = Postgres()
     monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "99")
     assert postgres.settings.chunk_tokens == 99
     assert postgres.with_settings(DOCS).settings is DOCS
 
 
-def test_one_resource_of_two_pipelines_works_for_each_by_its_settings() -> None:
-    shared = Counting()
+def test_a_resource_shared_by_two_pipelines_uses_the_settings_of_each() -> None:
+    shared = StatefulEmbedder()
     docs = shared.with_settings(DOCS)
     notes = docs.with_settings(NOTES)
     assert (docs.settings, notes.settings) == (DOCS, NOTES)

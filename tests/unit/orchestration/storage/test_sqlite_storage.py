@@ -1,4 +1,4 @@
-"""The SQLite storage: the same files as Dagster's own, which reads and writes them too."""
+"""The SQLite storage: it reads and writes the same files as Dagster's own storage."""
 
 import os
 import queue
@@ -26,9 +26,9 @@ LOWEST, HIGHEST = sqlite_storage.TESTED_VERSIONS
 
 @pytest.fixture
 def installed_version_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A newer version passes these tests before it is listed; an older one has Dagster's own storage."""
+    """Lists the installed version as tested; skips older versions, which use Dagster's own storage."""
     if Version(dg.__version__) < Version(LOWEST):
-        pytest.skip(f"Dagster {dg.__version__} has its own storage")
+        pytest.skip(f"Dagster {dg.__version__} uses its own storage")
     monkeypatch.setattr(sqlite_storage, "TESTED_VERSIONS", (dg.__version__, dg.__version__))
 
 
@@ -46,19 +46,19 @@ LETTERS = dg.StaticPartitionsDefinition(["a", "b", "c"])
 
 
 @dg.asset(partitions_def=LETTERS)
-def parted(context: dg.AssetExecutionContext) -> None:
+def partitioned(context: dg.AssetExecutionContext) -> None:
     for number, key in enumerate(context.partition_keys):
         context.add_asset_metadata({"number": number}, partition_key=key)
 
 
 JOB = dg.Definitions(assets=[counted], asset_checks=[is_counted]).resolve_implicit_global_asset_job_def()
-PARTS = dg.Definitions(assets=[parted]).resolve_implicit_global_asset_job_def()
+PARTITIONED_JOB = dg.Definitions(assets=[partitioned]).resolve_implicit_global_asset_job_def()
 RANGE = {"dagster/asset_partition_range_start": "a", "dagster/asset_partition_range_end": "c"}
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @contextmanager
-def opened(home: Path, settings: str) -> Iterator[dg.DagsterInstance]:
+def open_instance(home: Path, settings: str) -> Iterator[dg.DagsterInstance]:
     home.mkdir(exist_ok=True)
     (home / "dagster.yaml").write_text(settings)
     with dg.DagsterInstance.from_config(str(home)) as instance:
@@ -83,15 +83,15 @@ def open_files(folder: Path) -> set[str]:
 
 
 @pytest.mark.usefixtures("installed_version_is_tested")
-def test_it_and_dagsters_own_storage_read_each_others_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_storages_read_the_history_of_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    with opened(tmp_path, DEFAULT_CONFIG) as instance:
+    with open_instance(tmp_path, DEFAULT_CONFIG) as instance:
         first = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
-    with opened(tmp_path, SHIPPED_CONFIG) as instance:
+    with open_instance(tmp_path, SHIPPED_CONFIG) as instance:
         assert isinstance(instance.event_log_storage, PooledEventLog)
         assert materialized(instance) == [first]
         second = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
-    with opened(tmp_path, DEFAULT_CONFIG) as instance:
+    with open_instance(tmp_path, DEFAULT_CONFIG) as instance:
         assert materialized(instance) == [second, first]
         assert {run.run_id for run in instance.get_runs()} == {first, second}
         assert len(instance.all_logs(second)) == len(instance.all_logs(first))
@@ -102,11 +102,11 @@ def test_it_and_dagsters_own_storage_read_each_others_history(tmp_path: Path, mo
 
 
 @pytest.mark.usefixtures("installed_version_is_tested")
-def test_few_files_of_many_runs_stay_open_and_none_after_closing(
+def test_the_number_of_open_files_is_limited_and_closing_closes_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    with opened(tmp_path, SHIPPED_CONFIG) as instance:
+    with open_instance(tmp_path, SHIPPED_CONFIG) as instance:
         for _ in range(MAX_OPEN + 3):
             JOB.execute_in_process(instance=instance, run_config=QUIET)
         assert len(materialized(instance)) == MAX_OPEN + 3
@@ -115,57 +115,57 @@ def test_few_files_of_many_runs_stay_open_and_none_after_closing(
 
 
 @pytest.mark.usefixtures("installed_version_is_tested")
-def test_a_wiped_history_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wiped_history_can_be_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    with opened(tmp_path, SHIPPED_CONFIG) as instance:
+    with open_instance(tmp_path, SHIPPED_CONFIG) as instance:
         JOB.execute_in_process(instance=instance, run_config=QUIET)
         instance.wipe()
         assert materialized(instance) == []
         after = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
         assert materialized(instance) == [after]
-    with opened(tmp_path, DEFAULT_CONFIG) as instance:
+    with open_instance(tmp_path, DEFAULT_CONFIG) as instance:
         assert materialized(instance) == [after]
 
 
-def of_parts(instance: dg.DagsterInstance) -> dict[str, Any]:
-    """All that is said of the last run over all partitions, but for ids and times."""
-    [record] = instance.get_asset_records([dg.AssetKey("parted")])
+def summarize_partitions(instance: dg.DagsterInstance) -> dict[str, Any]:
+    """What the history holds of the last run over all partitions, without ids and times."""
+    [record] = instance.get_asset_records([dg.AssetKey("partitioned")])
     entry = record.asset_entry
     assert entry.last_materialization is not None
     assert entry.last_materialization.asset_materialization is not None
     assert entry.last_run_id is not None
-    found = instance.fetch_materializations(dg.AssetKey("parted"), limit=100).records
+    found = instance.fetch_materializations(dg.AssetKey("partitioned"), limit=100).records
     return {
         "last_of_them": entry.last_materialization.asset_materialization.partition == found[0].partition_key,
         "of_last_run": entry.last_materialization.run_id == entry.last_run_id == instance.get_runs()[0].run_id,
         "id_of_last": entry.last_materialization_storage_id == found[0].storage_id,
-        # In which order a run stores its partitions, Dagster leaves to chance.
+        # Dagster stores the partitions of a run in random order.
         "partitions": sorted((str(one.partition_key), one.run_id == entry.last_run_id) for one in found),
         "log": [event.dagster_event_type for event in instance.all_logs(entry.last_run_id)],
-        "counts": instance.get_status_by_partition(dg.AssetKey("parted"), ["a", "b", "c"], LETTERS),
+        "counts": instance.get_status_by_partition(dg.AssetKey("partitioned"), ["a", "b", "c"], LETTERS),
     }
 
 
 @pytest.mark.usefixtures("installed_version_is_tested")
-def test_partitions_stored_in_a_batch_read_as_those_stored_by_dagster(
+def test_partitions_stored_in_a_batch_equal_those_stored_by_dagster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "50")
-    said: list[dict[str, Any]] = []
+    summaries: list[dict[str, Any]] = []
     for settings in (DEFAULT_CONFIG, SHIPPED_CONFIG):
-        monkeypatch.setenv("DAGSTER_HOME", str(home := tmp_path / str(len(said))))
-        with opened(home, settings) as instance:
-            PARTS.execute_in_process(instance=instance, run_config=QUIET, tags=RANGE)
-            PARTS.execute_in_process(instance=instance, run_config=QUIET, tags=RANGE)
-            said.append(of_parts(instance))
-    assert said[0] == said[1]
-    assert said[1]["last_of_them"]
-    assert len(said[1]["partitions"]) == 6
+        monkeypatch.setenv("DAGSTER_HOME", str(home := tmp_path / str(len(summaries))))
+        with open_instance(home, settings) as instance:
+            PARTITIONED_JOB.execute_in_process(instance=instance, run_config=QUIET, tags=RANGE)
+            PARTITIONED_JOB.execute_in_process(instance=instance, run_config=QUIET, tags=RANGE)
+            summaries.append(summarize_partitions(instance))
+    assert summaries[0] == summaries[1]
+    assert summaries[1]["last_of_them"]
+    assert len(summaries[1]["partitions"]) == 6
 
 
 @pytest.mark.usefixtures("installed_version_is_tested")
 def test_a_failed_batch_is_rolled_back_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dagster stores its events one by one then."""
+    """After the rollback Dagster stores the events one by one."""
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "50")
     stored = SqliteEventLogStorage.store_event
@@ -179,9 +179,9 @@ def test_a_failed_batch_is_rolled_back_as_a_whole(tmp_path: Path, monkeypatch: p
                 raise OSError("no space left on device")
 
     monkeypatch.setattr(SqliteEventLogStorage, "store_event", breaks_at_the_second)
-    with opened(tmp_path, SHIPPED_CONFIG) as instance:
-        run = PARTS.execute_in_process(instance=instance, run_config=QUIET, tags=RANGE).run_id
-        found = instance.fetch_materializations(dg.AssetKey("parted"), limit=100).records
+    with open_instance(tmp_path, SHIPPED_CONFIG) as instance:
+        run = PARTITIONED_JOB.execute_in_process(instance=instance, run_config=QUIET, tags=RANGE).run_id
+        found = instance.fetch_materializations(dg.AssetKey("partitioned"), limit=100).records
         logged = [event.get_dagster_event() for event in instance.all_logs(run) if event.is_dagster_event]
     assert broken[:2] == broken[2:4]
     assert sorted(str(one.partition_key) for one in found) == ["a", "b", "c"]
@@ -190,7 +190,7 @@ def test_a_failed_batch_is_rolled_back_as_a_whole(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.usefixtures("installed_version_is_tested")
 @pytest.mark.parametrize("links", [True, False])
-def test_the_file_of_a_run_is_the_one_that_dagster_makes(
+def test_the_file_of_a_run_equals_the_one_that_dagster_creates(
     links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_links(*_: object) -> None:
@@ -201,7 +201,7 @@ def test_the_file_of_a_run_is_the_one_that_dagster_makes(
     made = []
     for settings in (DEFAULT_CONFIG, SHIPPED_CONFIG, SHIPPED_CONFIG):
         monkeypatch.setenv("DAGSTER_HOME", str(home := tmp_path / settings[:5]))
-        with opened(home, settings) as instance:
+        with open_instance(home, settings) as instance:
             run = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
             assert run in instance.event_log_storage.get_all_run_ids()  # type: ignore[attr-defined]
         with sqlite3.connect(home / "history" / "runs" / f"{run}.db") as file:
@@ -216,25 +216,25 @@ WRITER = """
 import sys
 import dagster as dg
 import pytest
-from tests.unit.orchestration.storage.test_sqlite_storage import JOB, PARTS, QUIET, RANGE
+from tests.unit.orchestration.storage.test_sqlite_storage import JOB, PARTITIONED_JOB, QUIET, RANGE
 with dg.DagsterInstance.get() as instance:
     for _ in range(4):
         JOB.execute_in_process(instance=instance, run_config=QUIET)
-        PARTS.execute_in_process(instance=instance, run_config=QUIET, tags=RANGE)
+        PARTITIONED_JOB.execute_in_process(instance=instance, run_config=QUIET, tags=RANGE)
 """
 
 
 @pytest.mark.usefixtures("installed_version_is_tested")
 def test_processes_that_write_concurrently_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    with opened(tmp_path, SHIPPED_CONFIG):
+    with open_instance(tmp_path, SHIPPED_CONFIG):
         pass
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "DAGSTER_EVENT_BATCH_SIZE": "50"}
     writers = [subprocess.Popen([sys.executable, "-c", WRITER], env=environment) for _ in range(3)]
     assert [writer.wait() for writer in writers] == [0, 0, 0]
-    with opened(tmp_path, SHIPPED_CONFIG) as instance:
+    with open_instance(tmp_path, SHIPPED_CONFIG) as instance:
         assert len(set(materialized(instance))) == 12
-        assert len(instance.fetch_materializations(dg.AssetKey("parted"), limit=100).records) == 12 * 3
+        assert len(instance.fetch_materializations(dg.AssetKey("partitioned"), limit=100).records) == 12 * 3
 
 
 SLOW = """
@@ -257,10 +257,10 @@ with dg.DagsterInstance.get() as instance:
 
 @pytest.mark.usefixtures("installed_version_is_tested")
 def test_watching_a_run_shows_its_events_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the web server does for the page of the run."""
+    """The web server watches a run in the same way."""
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     seen: queue.Queue[str] = queue.Queue()
-    with opened(tmp_path, SHIPPED_CONFIG) as instance:
+    with open_instance(tmp_path, SHIPPED_CONFIG) as instance:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         writer = subprocess.Popen([sys.executable, "-c", SLOW, tmp_path / "go_on"], env=environment)
         try:
@@ -288,22 +288,22 @@ def test_watching_a_run_shows_its_events_while_it_runs(tmp_path: Path, monkeypat
         ("1.14.0", False),
     ],
 )
-def test_versions_between_the_lowest_and_the_highest_are_tested(version: str, tested: bool) -> None:
+def test_only_versions_from_lowest_to_highest_are_tested(version: str, tested: bool) -> None:
     assert sqlite_storage.is_tested(version) is tested
 
 
-def test_another_version_of_dagster_has_its_own_storage_and_one_warning(
+def test_an_untested_version_of_dagster_uses_its_own_storage_and_warns_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    with opened(tmp_path, SHIPPED_CONFIG) as instance:
+    with open_instance(tmp_path, SHIPPED_CONFIG) as instance:
         assert isinstance(instance.event_log_storage, PooledEventLog) is sqlite_storage.is_tested(dg.__version__)
         first = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
     monkeypatch.setattr(dg, "__version__", "1.99.3")
     sqlite_storage._warn_untested.cache_clear()
     caplog.clear()
     for _ in range(2):
-        with opened(tmp_path, SHIPPED_CONFIG) as instance:
+        with open_instance(tmp_path, SHIPPED_CONFIG) as instance:
             assert type(instance.event_log_storage) is SqliteEventLogStorage
             assert type(instance.run_storage) is SqliteRunStorage
             assert first in materialized(instance)

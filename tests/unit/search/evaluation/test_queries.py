@@ -15,20 +15,20 @@ GOOD = '{"query": "Why?", "relevant": {"a.md": 1}}'
 TOPICS_QUESTIONS = ROOT / "tests" / "benchmarks" / "topics_questions.jsonl"
 
 
-def written(path: Path, *lines: str | bytes) -> Path:
+def write_lines(path: Path, *lines: str | bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"\n".join(line if isinstance(line, bytes) else line.encode() for line in lines) + b"\n")
     return path
 
 
-def beir(folder: Path, qrels: str = "qrels/test.tsv") -> Path:
+def write_beir_folder(folder: Path, qrels: str = "qrels/test.tsv") -> Path:
     queries = [
         {"_id": "q1", "text": "Do whales sing?"},
         {"_id": 2, "text": "Unasked", "metadata": {}},
         {"_id": "q 3", "text": "Nothing"},
     ]
-    written(folder / "queries.jsonl", *map(json.dumps, queries))
-    written(folder / qrels, "query-id\tcorpus-id\tscore", "q1\td/1\t2", "q1\tD2\t-1", "2\t7\t1.0", "q 3\t7\t0")
+    write_lines(folder / "queries.jsonl", *map(json.dumps, queries))
+    write_lines(folder / qrels, "query-id\tcorpus-id\tscore", "q1\td/1\t2", "q1\tD2\t-1", "2\t7\t1.0", "q 3\t7\t0")
     return folder
 
 
@@ -37,7 +37,7 @@ def test_a_line_is_a_query_with_its_grades_and_passages(tmp_path: Path) -> None:
     full = {"query": " Was  heißt\u2028das? ", "relevant": {"a.md": 2, "b/ü.txt": 0}, "passages": [passage], "note": 1}
     derived = {"query": "Where?", "passages": [passage | {"grade": 1}, passage, passage | {"file_path": "c"}]}
     lines = [json.dumps(full, ensure_ascii=False), "", json.dumps(derived), GOOD + "\r"]
-    found = read_queries(written(tmp_path / "q.jsonl", "\ufeff" + lines[0], *lines[1:]))
+    found = read_queries(write_lines(tmp_path / "q.jsonl", "\ufeff" + lines[0], *lines[1:]))
     place = Passage("a.md", 3, 9, 2)
     assert found == EvaluationQuerySet(
         [
@@ -78,22 +78,22 @@ def test_a_line_is_a_query_with_its_grades_and_passages(tmp_path: Path) -> None:
         ('{"query": "x", "passages": [{"file_path": "a", "char_start": 2, "char_end": 2}]}', "from 2 to 2 is empty"),
     ],
 )
-def test_an_invalid_line_is_an_error_with_its_place(tmp_path: Path, line: str, message: str) -> None:
-    file = written(tmp_path / "q.jsonl", GOOD, line)
+def test_the_error_for_an_invalid_line_has_its_number(tmp_path: Path, line: str, message: str) -> None:
+    file = write_lines(tmp_path / "q.jsonl", GOOD, line)
     with pytest.raises(UsageError, match=rf"q\.jsonl, line 2.*{message}"):
         read_queries(file)
 
 
 def test_a_query_is_cleaned_like_stored_texts(tmp_path: Path) -> None:
-    file = written(tmp_path / "q.jsonl", '{"query": "Why\\ud800 n\\u0000ot?", "relevant": {"a": 1}}')
+    file = write_lines(tmp_path / "q.jsonl", '{"query": "Why\\ud800 n\\u0000ot?", "relevant": {"a": 1}}')
     assert [one.text for one in read_queries(file).queries] == ["Why not?"]
 
 
 def test_files_without_queries_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has no query"):
-        read_queries(written(tmp_path / "empty.jsonl", "", "  "))
+        read_queries(write_lines(tmp_path / "empty.jsonl", "", "  "))
     with pytest.raises(UsageError, match="is not UTF-8"):
-        read_queries(written(tmp_path / "latin.jsonl", '{"query": "Größe"}'.encode("latin-1")))
+        read_queries(write_lines(tmp_path / "latin.jsonl", '{"query": "Größe"}'.encode("latin-1")))
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         read_queries(tmp_path / "nowhere.jsonl")
     with pytest.raises(UsageError, match=r"without queries\.jsonl and qrels\.tsv"):
@@ -102,7 +102,7 @@ def test_files_without_queries_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("qrels", ["qrels.tsv", "qrels/test.tsv"])
 def test_a_beir_folder_is_read(tmp_path: Path, qrels: str) -> None:
-    assert read_queries(beir(tmp_path, qrels)) == EvaluationQuerySet(
+    assert read_queries(write_beir_folder(tmp_path, qrels)) == EvaluationQuerySet(
         [EvaluationQuery("q1", "Do whales sing?", {"d/1": 2, "D2": 0}), EvaluationQuery("2", "Unasked", {"7": 1})],
         by_document_id=True,
         not_judged=1,
@@ -119,15 +119,15 @@ def test_a_beir_folder_is_read(tmp_path: Path, qrels: str) -> None:
         ("q9\td1\t1", "query 'q9' is not in queries.jsonl"),
     ],
 )
-def test_an_invalid_row_of_qrels_is_an_error_with_its_place(tmp_path: Path, row: str, message: str) -> None:
-    qrels = beir(tmp_path) / "qrels" / "test.tsv"
-    written(qrels, "query-id\tcorpus-id\tscore", row)
+def test_the_error_for_an_invalid_qrels_row_has_its_line(tmp_path: Path, row: str, message: str) -> None:
+    qrels = write_beir_folder(tmp_path) / "qrels" / "test.tsv"
+    write_lines(qrels, "query-id\tcorpus-id\tscore", row)
     with pytest.raises(UsageError, match=rf"test\.tsv, line 2.*{message}"):
         read_queries(tmp_path)
 
 
 def test_qrels_without_a_relevant_document_are_refused(tmp_path: Path) -> None:
-    written(beir(tmp_path) / "qrels.tsv", "q1\td1\t0")
+    write_lines(write_beir_folder(tmp_path) / "qrels.tsv", "q1\td1\t0")
     with pytest.raises(UsageError, match="judge no document relevant"):
         read_queries(tmp_path)
 
@@ -153,7 +153,7 @@ def test_a_path_matches_a_document_id(path: str, expected: str | None) -> None:
     assert found.get(path) == expected
 
 
-def test_the_queries_on_python_topics_have_answers_in_their_passages() -> None:
+def test_answers_to_the_python_topics_queries_are_in_relevant_topics() -> None:
     from pydoc_data.topics import topics
 
     texts = {f"{name}.rst": " ".join(text.split()) for name, text in topics.items()}
@@ -168,11 +168,11 @@ def test_the_queries_on_python_topics_have_answers_in_their_passages() -> None:
         assert holding <= best, query.text
         assert query.relevant.keys() <= texts.keys(), query.text
         reworded += [one for one in sentences if not any(one in text for text in texts.values())]
-    # Releases of Python word their topics a little differently.
+    # The wording of the topics differs a little between releases of Python.
     assert len(reworded) <= 2, reworded
 
 
-def test_the_queries_on_python_topics_quote_no_sentence() -> None:
+def test_the_python_topics_queries_share_no_six_words_with_a_topic() -> None:
     from pydoc_data.topics import topics
 
     texts = [" ".join(text.lower().split()) for text in topics.values()]

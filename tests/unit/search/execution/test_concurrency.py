@@ -36,7 +36,7 @@ def test_concurrent_searches_do_not_mix() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), asyncio.CancelledError()])
-def test_an_error_reaches_the_caller_as_it_was_raised(error: BaseException) -> None:
+def test_the_caller_gets_the_same_exception_object(error: BaseException) -> None:
     def search() -> None:
         _pause()
         raise error
@@ -49,7 +49,7 @@ def test_an_error_reaches_the_caller_as_it_was_raised(error: BaseException) -> N
     assert asyncio.run(main()) is error
 
 
-def test_an_error_of_the_model_is_raised_where_the_search_waits_for_it() -> None:
+def test_an_error_of_blocking_work_is_raised_in_the_search() -> None:
     def search() -> str:
         with pytest.raises(ZeroDivisionError):
             _CONCURRENCY.run_blocking(lambda: 1 / 0)
@@ -58,7 +58,7 @@ def test_an_error_of_the_model_is_raised_where_the_search_waits_for_it() -> None
     assert asyncio.run(greenlet_spawn(search)) == "went on"
 
 
-def test_a_cancelled_search_can_wait_while_it_cleans_up() -> None:
+def test_a_cancelled_search_can_wait_during_cleanup() -> None:
     steps: list[str] = []
 
     def search() -> None:
@@ -98,19 +98,22 @@ def test_a_search_whose_coroutine_is_dropped_runs_its_finally_blocks() -> None:
     assert steps == ["ended"]
 
 
-def test_context_variables_are_those_of_the_task() -> None:
+def test_a_search_uses_the_context_variables_of_its_task() -> None:
     def search(name: str) -> tuple[str, str, str]:
         before = _NAME.get()
         _NAME.set(name)
         _pause()
         return before, _NAME.get(), _CONCURRENCY.run_blocking(_NAME.get)
 
-    async def ask(name: str) -> tuple[tuple[str, str, str], str]:
+    async def search_in_task(name: str) -> tuple[tuple[str, str, str], str]:
         _NAME.set(f"the task of {name}")
         return await greenlet_spawn(search, name), _NAME.get()
 
     async def main() -> list[Any]:
-        return [*await asyncio.gather(*(ask(name) for name in ("Ada", "Bob"))), await greenlet_spawn(_NAME.get)]
+        return [
+            *await asyncio.gather(*(search_in_task(name) for name in ("Ada", "Bob"))),
+            await greenlet_spawn(_NAME.get),
+        ]
 
     assert asyncio.run(main()) == [
         (("the task of Ada", "Ada", "Ada"), "Ada"),
@@ -124,7 +127,7 @@ class _Result:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_no_frame_keeps_what_a_search_worked_on(fails: bool) -> None:
+def test_no_frame_keeps_the_objects_of_a_search_alive(fails: bool) -> None:
     def search(result: _Result) -> _Result:
         _pause()
         if fails:
@@ -147,12 +150,12 @@ def test_no_frame_keeps_what_a_search_worked_on(fails: bool) -> None:
 def test_background_work_continues_after_its_search_has_ended() -> None:
     ended = threading.Event()
 
-    def beside() -> None:
+    def background_work() -> None:
         _CONCURRENCY.sleep(0.01)
         ended.set()
 
     async def main() -> None:
-        await greenlet_spawn(_CONCURRENCY.start_in_background, beside)
+        await greenlet_spawn(_CONCURRENCY.start_in_background, background_work)
         assert not ended.is_set()
         async with asyncio.timeout(10):
             while not ended.is_set():

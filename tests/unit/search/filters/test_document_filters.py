@@ -1,4 +1,4 @@
-"""The value `Filters`: what it accepts, when two are equal, and how it is shown."""
+"""The value `Filters`: validation, equality, caching and repr."""
 
 import copy
 import pickle
@@ -16,7 +16,7 @@ from rag_assets.search.request import make_request, make_selection
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-def test_one_name_may_be_a_plain_string() -> None:
+def test_a_single_name_can_be_a_string() -> None:
     assert Filters(projects="zoo", file_types="pdf") == Filters(projects=["zoo"], file_types=("pdf",))
     assert Filters(projects="zoo").projects == ("zoo",)
 
@@ -36,7 +36,7 @@ def test_names_are_checked_when_filters_are_made(field: str, wrong: Any) -> None
         Filters(**{field: wrong})
 
 
-def test_filters_do_not_change_with_what_they_were_made_from() -> None:
+def test_filters_do_not_change_with_their_arguments() -> None:
     names, metadata = ["zoo"], {"a": 1}
     filters = Filters(projects=names, metadata=metadata)
     clauses = filters.clauses
@@ -57,14 +57,14 @@ def test_filters_can_be_replaced_copied_and_pickled() -> None:
         assert same.clauses is filters.clauses
 
 
-def test_types_that_are_not_pythons_own_are_not_cached() -> None:
+def test_filters_with_subclasses_of_built_in_types_are_not_cached() -> None:
     class Text(str):
         __slots__ = ()
 
     once, again = (Filters(metadata={"a": {"$eq": Text("x")}}) for _ in range(2))
     assert once.clauses is not again.clauses
     assert once.key is None
-    # The statement that is compiled for them is the same all the same.
+    # They still share the compiled statement.
     assert once.clauses == again.clauses
 
 
@@ -87,7 +87,7 @@ def test_the_cache_keeps_the_newest_filters(monkeypatch: pytest.MonkeyPatch) -> 
     assert Filters(metadata={"a": "first"}).clauses is not first
 
 
-def test_the_repr_shows_what_is_given_and_is_short() -> None:
+def test_the_repr_is_short_and_shows_only_given_conditions() -> None:
     assert repr(Filters()) == "Filters()"
     shown = repr(Filters(projects="zoo", metadata={"text": "x" * 10_000}, created_from=NOON))
     assert shown.startswith("Filters(projects=('zoo',), metadata={'text': 'xxx")
@@ -95,7 +95,7 @@ def test_the_repr_shows_what_is_given_and_is_short() -> None:
     assert len(shown) < 300
 
 
-def test_the_option_filters_is_used_as_it_is() -> None:
+def test_the_filters_option_is_used_unchanged() -> None:
     filters = Filters(projects="zoo", metadata={"a": 1})
     assert make_request("whale", {"filters": filters}).filters is filters
     single = make_request("whale", {"project": "zoo", "metadata": {"a": 1}}).filters
@@ -126,5 +126,5 @@ def test_filters_and_a_single_option_cannot_be_combined(option: str, value: Any)
     for filters in (Filters(projects="zoo"), Filters()):
         with pytest.raises(UsageError, match=f"^filters and {option} are both given"):
             make_request("whale", {"filters": filters, option: value})
-    # An option that is None is not given.
+    # None means that the option is not given.
     assert make_request("whale", {"filters": Filters(projects="zoo"), option: None}).filters.projects == ("zoo",)

@@ -16,11 +16,11 @@ def test_idf_falls_with_frequency_and_is_never_negative() -> None:
     assert weights[1] == pytest.approx(math.log(1 + 999.5 / 1.5))
 
 
-def test_one_term_is_enough_where_few_chunks_have_any() -> None:
+def test_one_term_suffices_if_few_chunks_have_any_term() -> None:
     assert candidate_tsquery([Term("rare", 3), Term("scarce", 900)], CHUNKS, 1_000) == "'rare' | 'scarce'"
 
 
-def test_common_terms_are_enough_only_together() -> None:
+def test_common_terms_suffice_only_together() -> None:
     condition = candidate_tsquery([Term("rare", 3), Term("common", 20_000), Term("usual", 30_000)], CHUNKS, 10_000)
     assert condition == "('rare') | ('common' & 'usual')"
 

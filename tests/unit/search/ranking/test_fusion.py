@@ -1,4 +1,4 @@
-"""Reciprocal rank fusion, compared with results worked out by hand."""
+"""Reciprocal rank fusion, compared with results computed by hand."""
 
 import pytest
 

@@ -77,7 +77,7 @@ def test_without_a_reranker_the_error_names_the_setting() -> None:
         reranker_from_settings(Settings(_env_file=None))
 
 
-def test_the_reranker_of_the_settings_is_shared_and_loaded_later() -> None:
+def test_the_reranker_of_the_settings_is_shared_and_loaded_on_use() -> None:
     settings = Settings(_env_file=None, reranker="some/model", reranker_revision="abc", device="cpu")
     found = reranker_from_settings(settings)
     assert found is get_reranker("some/model", "abc", device="cpu")
@@ -85,7 +85,7 @@ def test_the_reranker_of_the_settings_is_shared_and_loaded_later() -> None:
     assert not found.loaded
 
 
-def test_a_missing_model_is_the_same_clear_error_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_model_raises_the_same_error_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     reranker = CrossEncoderReranker("some-nowhere/cross-encoder")
     for _ in range(2):
@@ -138,7 +138,7 @@ def test_scores_equal_those_of_sentence_transformers_and_are_reproducible(cross_
     found = reranker.score(QUERY, TEXTS)
     assert reranker.loaded
     model = CrossEncoder(str(cross_encoder), device="cpu", local_files_only=True)
-    # One by one: the other texts of a batch change nothing.
+    # One by one: scores do not depend on the other texts of a batch.
     expected = [float(model.predict((QUERY, text), show_progress_bar=False)) for text in TEXTS]
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert max(found) - min(found) > 0.1
