@@ -1,4 +1,4 @@
-"""Commands run in this process."""
+"""Fixtures that run commands in the test process."""
 
 from tests.support.command_line import cli, folder
 

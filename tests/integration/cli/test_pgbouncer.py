@@ -1,4 +1,4 @@
-"""The whole of it through a real pgbouncer in transaction mode."""
+"""Commands and searches through a real pgbouncer in transaction mode."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,21 +18,21 @@ pytestmark = needs_pgbouncer
 
 
 @pytest.fixture
-def through(server: URL, database: URL, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[URL]:
-    """The installation's database is known by the pooler's address alone."""
+def pooler_url(server: URL, database: URL, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[URL]:
+    """The settings contain only the address of the pooler."""
     with run_pgbouncer(server) as url:
         url = url.set(database=database.database)
         monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", url.render_as_string(hide_password=False))
         yield url
 
 
-def test_an_ingest_and_searches_go_through_the_pooler_and_locks_past_it(
-    cli: Cli, folder: Path, through: URL, database: URL, engine: Engine, monkeypatch: pytest.MonkeyPatch
+def test_ingest_and_search_use_the_pooler_and_locks_bypass_it(
+    cli: Cli, folder: Path, pooler_url: URL, database: URL, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = cli("ingest", folder, "--project", "zoo")
-    assert said.code == 2
-    assert "needs a session of its own" in said.err
-    assert "RAG_ASSETS_DIRECT_DATABASE_URL" in said.err
+    result = cli("ingest", folder, "--project", "zoo")
+    assert result.code == 2
+    assert "needs a session of its own" in result.err
+    assert "RAG_ASSETS_DIRECT_DATABASE_URL" in result.err
 
     monkeypatch.setenv("RAG_ASSETS_DIRECT_DATABASE_URL", database.render_as_string(hide_password=False))
     first = cli("ingest", folder, "--project", "zoo", "--json")
@@ -41,7 +41,7 @@ def test_an_ingest_and_searches_go_through_the_pooler_and_locks_past_it(
     again = cli("ingest", "--project", "zoo", "--json")
     assert again.code == 0, again.err
     assert (again.json["documents"]["unchanged"], again.json["texts"]["embedded"]) == (3, 0)
-    # One engine, and more often than it takes psycopg to prepare a statement.
+    # One engine, and more searches than psycopg runs before it prepares a statement.
     retriever = Retriever(shared_engine(load_settings(), "read"), encoder=lambda space: HashEncoder(space.dimensions))
     for mode in ("vector", "text", "hybrid"):
         for _ in range(7):
@@ -57,14 +57,14 @@ def test_an_ingest_and_searches_go_through_the_pooler_and_locks_past_it(
     assert rows(engine, COUNT_ADVISORY_LOCKS) == [(0,)]
 
 
-def test_a_schema_is_brought_up_past_the_pooler(
-    cli: Cli, empty_database: URL, through: URL, monkeypatch: pytest.MonkeyPatch
+def test_migrations_bypass_the_pooler(
+    cli: Cli, empty_database: URL, pooler_url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address = through.set(database=empty_database.database).render_as_string(hide_password=False)
+    address = pooler_url.set(database=empty_database.database).render_as_string(hide_password=False)
     monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", address)
-    said = cli("db", "upgrade")
-    assert said.code == 2
-    assert "alembic upgrade needs a session of its own" in said.err
+    result = cli("db", "upgrade")
+    assert result.code == 2
+    assert "alembic upgrade needs a session of its own" in result.err
     monkeypatch.setenv("RAG_ASSETS_DIRECT_DATABASE_URL", empty_database.render_as_string(hide_password=False))
     assert cli("db", "upgrade").code == 0
     assert cli("db", "check").code == 0

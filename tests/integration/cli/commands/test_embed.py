@@ -1,4 +1,4 @@
-"""rag-assets embed: what was seeded becomes searchable, and a second time there is nothing to do."""
+"""rag-assets embed: messages and memories become searchable; a second run embeds nothing."""
 
 from datetime import UTC, datetime
 
@@ -13,37 +13,35 @@ from tests.support.json_shapes import EMBED, assert_shape
 from tests.support.runs import rows
 
 
-def one(engine: Engine, statement: str) -> int:
+def scalar(engine: Engine, statement: str) -> int:
     found: int = rows(engine, statement)[0][0]
     return found
 
 
-def test_seeded_messages_and_memories_are_embedded_in_one_run_each_and_found(
-    cli: Cli, settings: Settings, engine: Engine
-) -> None:
+def test_seeded_messages_and_memories_are_embedded_and_found(cli: Cli, settings: Settings, engine: Engine) -> None:
     assert cli("seed", "--json").code == 0
     pending = cli("status", "--json").json["pending"]
-    texts = one(engine, "SELECT count(DISTINCT content_hash) FROM rag.conversation_messages WHERE content <> ''")
-    memories = one(engine, "SELECT count(DISTINCT content_hash) FROM rag.memories")
+    texts = scalar(engine, "SELECT count(DISTINCT content_hash) FROM rag.conversation_messages WHERE content <> ''")
+    memories = scalar(engine, "SELECT count(DISTINCT content_hash) FROM rag.memories")
     assert (pending["messages_to_embed"], pending["memories_to_embed"]) == (texts, memories)
 
-    said = cli("embed", "messages", "--json")
-    assert said.code == 0, said.err
-    assert_shape(said.json, EMBED)
-    # A text that was said on several days counts on each, and is embedded on the first.
-    assert said.json["texts"]["embedded"] == said.json["vectors"]["stored"] == texts
+    result = cli("embed", "messages", "--json")
+    assert result.code == 0, result.err
+    assert_shape(result.json, EMBED)
+    # A text that occurs on several days counts on each day, and is embedded on the first.
+    assert result.json["texts"]["embedded"] == result.json["vectors"]["stored"] == texts
     [(first, last)] = rows(
         engine, "SELECT min(created_at)::date::text, max(created_at)::date::text FROM rag.conversation_messages"
     )
-    assert said.json["days"] == [first, last]
-    assert said.json["texts"]["longer_than_window"] > 0
-    assert len(said.json["checks"]) == 7
-    assert all(check["passed"] for check in said.json["checks"])
+    assert result.json["days"] == [first, last]
+    assert result.json["texts"]["longer_than_window"] > 0
+    assert len(result.json["checks"]) == 7
+    assert all(check["passed"] for check in result.json["checks"])
 
-    said = cli("embed", "memories", "--json")
-    assert said.code == 0, said.err
-    assert_shape(said.json, EMBED)
-    assert said.json["texts"]["embedded"] == memories
+    result = cli("embed", "memories", "--json")
+    assert result.code == 0, result.err
+    assert_shape(result.json, EMBED)
+    assert result.json["texts"]["embedded"] == memories
 
     found = cli("status", "--json").json
     assert set(found["pending"].values()) == {0}
@@ -65,7 +63,7 @@ def test_seeded_messages_and_memories_are_embedded_in_one_run_each_and_found(
     assert {hit.user_id for hit in hits} <= {user, None}
 
 
-def test_with_nothing_to_embed_what_is_deleted_goes_and_no_model_is_asked(
+def test_a_run_with_nothing_to_embed_removes_vectors_of_deleted_messages(
     cli: Cli, settings: Settings, engine: Engine
 ) -> None:
     conversations = SyncConversations(engine)
@@ -74,17 +72,17 @@ def test_with_nothing_to_embed_what_is_deleted_goes_and_no_model_is_asked(
         conversations.append(talk, NewMessage("user", content))
     assert cli("embed", "messages", "--json").json["texts"]["embedded"] == 2
     conversations.delete_message(talk, 2)
-    said = cli("embed", "messages", "--json")
-    assert said.code == 0, said.err
-    assert said.json["days"] == [datetime.now(UTC).date().isoformat()] * 2
-    assert (said.json["texts"]["embedded"], said.json["vectors"]) == (0, {"stored": 1, "removed": 1})
+    result = cli("embed", "messages", "--json")
+    assert result.code == 0, result.err
+    assert result.json["days"] == [datetime.now(UTC).date().isoformat()] * 2
+    assert (result.json["texts"]["embedded"], result.json["vectors"]) == (0, {"stored": 1, "removed": 1})
     shown = cli("embed", "messages")
     assert shown.code == 0
     for words in ("messages", "distinct texts", "1 (1 reused)"):
         assert words in shown.out
 
 
-def test_a_red_check_is_told_and_exits_with_one(cli: Cli, settings: Settings, engine: Engine) -> None:
+def test_a_failed_check_is_printed_and_exits_with_1(cli: Cli, settings: Settings, engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(
             text("INSERT INTO rag.memories (content, content_hash) VALUES ('tea', sha256(convert_to('tea', 'UTF8')))")
@@ -92,7 +90,7 @@ def test_a_red_check_is_told_and_exits_with_one(cli: Cli, settings: Settings, en
     assert cli("embed", "memories", "--json").code == 0
     with engine.begin() as connection:
         connection.execute(text("UPDATE rag.embeddings SET embedding = embedding * embedding"))
-    said = cli("embed", "memories", "--json")
-    assert said.code == 1
-    assert "check memory_embeddings/memory_vectors_are_sound failed" in said.err
+    result = cli("embed", "memories", "--json")
+    assert result.code == 1
+    assert "check memory_embeddings/memory_vectors_are_sound failed" in result.err
     assert cli("embed", "chunks").code == 2

@@ -1,4 +1,4 @@
-"""rag-assets embed with a table that another package registers: embedded, indexed, checked, promoted, updated."""
+"""rag-assets embed with a table of another package: embedding, index, checks, promotion and updates."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ TEXTS = ("The keeper feeds the whale.", "High water is at six.", "The lamp needs
 
 
 @pytest.fixture
-def notes(
+def add_notes(
     settings: Settings, engine: Engine, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Sequence[str]], None]:
     """An installation with the package `lighthouse`; call it to add notes."""
@@ -43,34 +43,34 @@ def notes(
 
 
 @pytest.fixture
-def filled(notes: Any, engine: Engine) -> Any:
+def filled_notes(add_notes: Any, engine: Engine) -> Any:
     create_notes(engine)
-    notes(TEXTS)
-    return notes
+    add_notes(TEXTS)
+    return add_notes
 
 
-def test_rows_are_embedded_once_indexed_checked_and_promoted(filled: Any, engine: Engine, cli: Cli) -> None:
-    said = cli("embed", "notes", "--json")
-    assert said.code == 0, said.err
-    assert_shape(said.json, EMBED)
-    assert (said.json["kind"], said.json["days"]) == ("notes", None)
-    assert said.json["texts"] == {"distinct": 3, "embedded": 3, "reused": 0, "longer_than_window": 0}
-    assert said.json["vectors"] == {"stored": 3, "removed": 0}
-    assert {check["name"] for check in said.json["checks"]} == CHECKS
-    assert all(check["passed"] for check in said.json["checks"])
+def test_rows_are_embedded_once_indexed_checked_and_promoted(filled_notes: Any, engine: Engine, cli: Cli) -> None:
+    result = cli("embed", "notes", "--json")
+    assert result.code == 0, result.err
+    assert_shape(result.json, EMBED)
+    assert (result.json["kind"], result.json["days"]) == ("notes", None)
+    assert result.json["texts"] == {"distinct": 3, "embedded": 3, "reused": 0, "longer_than_window": 0}
+    assert result.json["vectors"] == {"stored": 3, "removed": 0}
+    assert {check["name"] for check in result.json["checks"]} == CHECKS
+    assert all(check["passed"] for check in result.json["checks"])
     [space] = cli("spaces", "list", "--json").json["spaces"]
     assert (space["kind"], space["status"], space["index_state"], space["texts_left"]) == ("notes", "live", "valid", 0)
     assert sorted(ENCODERS[space["id"]].embedded) == sorted(TEXTS)
 
-    # The same text a second time, in another row, and nothing else new.
-    filled(TEXTS[:1])
+    # Only a second row with the same text is new.
+    filled_notes(TEXTS[:1])
     again = cli("embed", "notes", "--json").json
     assert again["texts"] == {"distinct": 3, "embedded": 0, "reused": 3, "longer_than_window": 0}
     assert len(ENCODERS[space["id"]].embedded) == 3
 
 
 def test_a_changed_or_deleted_row_is_pending_and_its_old_vector_is_removed(
-    filled: Any, engine: Engine, cli: Cli
+    filled_notes: Any, engine: Engine, cli: Cli
 ) -> None:
     assert cli("embed", "notes").code == 0
     note = load_table("notes")
@@ -81,27 +81,27 @@ def test_a_changed_or_deleted_row_is_pending_and_its_old_vector_is_removed(
         session.commit()
     assert cli("spaces", "list", "--json").json["spaces"][0]["texts_left"] == 1
     assert [one["missing"] for one in cli("status", "--json").json["degraded"]] == [1]
-    said = cli("embed", "notes", "--json").json
-    assert (said["texts"]["embedded"], said["vectors"]) == (1, {"stored": 2, "removed": 2})
+    result = cli("embed", "notes", "--json").json
+    assert (result["texts"]["embedded"], result["vectors"]) == (1, {"stored": 2, "removed": 2})
 
 
-def test_rows_that_are_soft_deleted_or_empty_have_no_vector(filled: Any, engine: Engine, cli: Cli) -> None:
-    filled(["Deleted.", ""])
+def test_rows_that_are_soft_deleted_or_empty_have_no_vector(filled_notes: Any, engine: Engine, cli: Cli) -> None:
+    filled_notes(["Deleted.", ""])
     with engine.begin() as connection:
         connection.execute(text("UPDATE keeper.notes SET deleted_at = now() WHERE content = 'Deleted.'"))
     assert cli("embed", "notes", "--json").json["vectors"]["stored"] == 3
 
 
-def test_a_row_deleted_between_runs_is_a_warning_of_the_check(filled: Any, engine: Engine, cli: Cli) -> None:
+def test_the_check_warns_about_the_vector_of_a_deleted_row(filled_notes: Any, engine: Engine, cli: Cli) -> None:
     assert cli("embed", "notes").code == 0
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM keeper.notes WHERE content = 'The lamp needs oil.'"))
-    said = cli("check", "--json")
-    [orphans] = [one for one in said.json["checks"] if one["name"] == "notes_no_orphan_vectors"]
+    result = cli("check", "--json")
+    [orphans] = [one for one in result.json["checks"] if one["name"] == "notes_no_orphan_vectors"]
     assert (orphans["passed"], orphans["severity"], orphans["metadata"]["orphans"]) == (False, "WARN", 1)
 
 
-def test_plan_repair_and_maintenance_know_the_table(filled: Any, engine: Engine, cli: Cli) -> None:
+def test_plan_repair_and_maintenance_include_the_table(filled_notes: Any, engine: Engine, cli: Cli) -> None:
     plans = {plan["kind"]: plan for plan in cli("plan", "--json").json["plans"]}
     assert (plans["notes"]["texts"], plans["notes"]["texts_to_embed"]) == (3, 3)
     assert cli("embed", "notes").code == 0
@@ -116,17 +116,17 @@ def test_plan_repair_and_maintenance_know_the_table(filled: Any, engine: Engine,
     assert cli("maintain", "--json").json["orphans_removed"] == 1
 
 
-def test_a_table_that_does_not_exist_yet_is_an_error_with_the_command(notes: Any, cli: Cli) -> None:
+def test_the_error_for_a_table_that_does_not_exist_names_the_command(add_notes: Any, cli: Cli) -> None:
     assert "keeper.notes does not exist; run rag-assets db create-tables" in cli("embed", "notes").err
     assert [plan["kind"] for plan in cli("plan", "--json").json["plans"]] == ["chunks", "messages", "memories"]
 
 
-def test_an_unknown_table_is_an_error_with_those_that_there_are(notes: Any, cli: Cli) -> None:
+def test_the_error_for_an_unknown_table_lists_the_known_ones(add_notes: Any, cli: Cli) -> None:
     assert "no 'note' to embed; choose one of messages, memories, notes" in cli("embed", "note").error(2)
 
 
-def test_without_its_package_a_space_is_left_alone(
-    filled: Any, engine: Engine, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_space_of_an_uninstalled_package_is_not_changed(
+    filled_notes: Any, engine: Engine, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert cli("embed", "notes").code == 0
     (tmp_path / "lighthouse-1.0.dist-info" / "entry_points.txt").unlink()
@@ -139,7 +139,9 @@ def test_without_its_package_a_space_is_left_alone(
     assert status["degraded"] == []
 
 
-def test_create_tables_creates_what_is_missing_and_check_ignores_it(notes: Any, engine: Engine, cli: Cli) -> None:
+def test_create_tables_creates_missing_tables_and_db_check_ignores_them(
+    add_notes: Any, engine: Engine, cli: Cli
+) -> None:
     with engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA keeper"))
     assert cli("db", "create-tables").out == "created keeper.notes\n"

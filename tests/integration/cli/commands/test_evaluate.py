@@ -34,50 +34,48 @@ def questions(tmp_path: Path) -> Path:
 
 
 def test_json_has_the_promised_shape(built: Engine, cli: Cli, questions: Path) -> None:
-    said = cli("evaluate", questions, "--project", "zoo", "--mode", "vector", "--json")
-    assert said.code == 0, said.err
-    assert_shape(said.json, REPORT)
-    assert said.json["metrics"] == dict.fromkeys(REPORT["metrics"], 0.5)
-    assert (said.json["questions"], said.json["settings"]["project"]) == (2, "zoo")
+    result = cli("evaluate", questions, "--project", "zoo", "--mode", "vector", "--json")
+    assert result.code == 0, result.err
+    assert_shape(result.json, REPORT)
+    assert result.json["metrics"] == dict.fromkeys(REPORT["metrics"], 0.5)
+    assert (result.json["questions"], result.json["settings"]["project"]) == (2, "zoo")
 
 
-def test_judged_documents_that_are_missing_are_a_warning_with_their_number(
-    built: Engine, cli: Cli, questions: Path
-) -> None:
-    said = cli("evaluate", questions, "--json")
-    assert said.code == 0
-    assert "warning: 1 of the relevant documents are not in the index" in said.err
-    assert "gone.md" in said.err
-    assert said.json["settings"]["judged_documents_missing"] == 1
+def test_missing_relevant_documents_are_counted_in_a_warning(built: Engine, cli: Cli, questions: Path) -> None:
+    result = cli("evaluate", questions, "--json")
+    assert result.code == 0
+    assert "warning: 1 of the relevant documents are not in the index" in result.err
+    assert "gone.md" in result.err
+    assert result.json["settings"]["judged_documents_missing"] == 1
 
 
-def test_people_see_a_table_and_the_questions_lost_worst(built: Engine, cli: Cli, questions: Path) -> None:
-    said = cli("evaluate", questions)
-    assert said.code == 0, said.err
-    assert "2 evaluation queries, hybrid search, " in said.out
-    assert "ndcg@10" in said.out
-    assert "0.5000" in said.out
-    lost = said.out[said.out.index("worst answers") :]
-    assert "0.000  [violin] winter  (not found; wanted gone.md)" in lost
-    assert SHARED not in lost
+def test_text_output_has_a_table_and_the_worst_queries(built: Engine, cli: Cli, questions: Path) -> None:
+    result = cli("evaluate", questions)
+    assert result.code == 0, result.err
+    assert "2 evaluation queries, hybrid search, " in result.out
+    assert "ndcg@10" in result.out
+    assert "0.5000" in result.out
+    worst = result.out[result.out.index("worst answers") :]
+    assert "0.000  [violin] winter  (not found; wanted gone.md)" in worst
+    assert SHARED not in worst
 
 
-def test_a_question_that_no_terminal_can_show_is_asked_and_shown(built: Engine, cli: Cli, tmp_path: Path) -> None:
+def test_a_query_with_a_lone_surrogate_is_evaluated_and_printed(built: Engine, cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "odd.jsonl").write_text('{"query": "storm \\ud800", "relevant": {"gone.md": 1}}\n')
-    said = cli("evaluate", tmp_path / "odd.jsonl", "--mode", "text")
-    assert said.code == 0
-    said.out.encode()
-    assert "0.000  storm  (not found; wanted gone.md)" in said.out
+    result = cli("evaluate", tmp_path / "odd.jsonl", "--mode", "text")
+    assert result.code == 0
+    result.out.encode()
+    assert "0.000  storm  (not found; wanted gone.md)" in result.out
 
 
-def test_a_beir_folder_is_judged_by_file_names(built: Engine, cli: Cli, tmp_path: Path) -> None:
+def test_a_beir_folder_is_matched_by_file_names(built: Engine, cli: Cli, tmp_path: Path) -> None:
     folder = tmp_path / "beir"
     (folder / "qrels").mkdir(parents=True)
     (folder / "queries.jsonl").write_text(json.dumps({"_id": "1", "text": SHARED}) + "\n")
     (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n1\tcopy\t1\n1\tcopy2\t1\n")
-    said = cli("evaluate", folder, "--json")
-    assert said.err == ""
-    assert said.json["metrics"]["ndcg@10"] == 1
+    result = cli("evaluate", folder, "--json")
+    assert result.err == ""
+    assert result.json["metrics"]["ndcg@10"] == 1
 
 
 @pytest.mark.parametrize(
@@ -88,7 +86,7 @@ def test_a_beir_folder_is_judged_by_file_names(built: Engine, cli: Cli, tmp_path
         (["{bad}"], "line 1 is not JSON"),
     ],
 )
-def test_wrong_usage_is_one_line_and_code_2(
+def test_wrong_usage_is_a_one_line_error_and_exits_with_2(
     built: Engine, cli: Cli, questions: Path, tmp_path: Path, arguments: list[str], words: str
 ) -> None:
     bad = tmp_path / "bad.jsonl"
@@ -98,9 +96,9 @@ def test_wrong_usage_is_one_line_and_code_2(
 
 
 def test_an_unknown_mode_is_wrong_usage(built: Engine, cli: Cli, questions: Path) -> None:
-    said = cli("evaluate", questions, "--mode", "telepathy").error(2)
-    assert "'telepathy' is not one of 'vector', 'text', 'hybrid'; see `rag-assets evaluate --help`." in said
+    result = cli("evaluate", questions, "--mode", "telepathy").error(2)
+    assert "'telepathy' is not one of 'vector', 'text', 'hybrid'; see `rag-assets evaluate --help`." in result
 
 
-def test_nothing_ingested_yet_says_what_to_run(settings: Settings, cli: Cli, questions: Path) -> None:
+def test_the_error_before_the_first_ingest_names_the_command(settings: Settings, cli: Cli, questions: Path) -> None:
     assert "run rag-assets ingest first" in cli("evaluate", questions, "--json").error(3)

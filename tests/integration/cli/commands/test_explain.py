@@ -1,4 +1,4 @@
-"""rag-assets explain: JSON, what people see, errors."""
+"""rag-assets explain: JSON, text output, errors."""
 
 from uuid import uuid4
 
@@ -20,10 +20,10 @@ def chunk(built: Engine) -> str:
     return str(id_)
 
 
-def test_json_has_all_that_is_known_of_a_chunk(built: Engine, cli: Cli, chunk: str) -> None:
-    said = cli("explain", chunk, "--json")
-    assert said.code == 0, said.err
-    found = said.json
+def test_json_has_the_provenance_of_a_chunk(built: Engine, cli: Cli, chunk: str) -> None:
+    result = cli("explain", chunk, "--json")
+    assert result.code == 0, result.err
+    found = result.json
     assert found["chunk_id"] == chunk
     assert (found["project"], found["file_path"], found["char_start"]) == ("sea", "copy.txt", 0)
     assert found["space"]["model"] == "sentence-transformers/all-MiniLM-L6-v2"
@@ -31,7 +31,7 @@ def test_json_has_all_that_is_known_of_a_chunk(built: Engine, cli: Cli, chunk: s
     assert found["served"] is found["current"] is True
 
 
-def test_people_see_source_place_model_and_run(built: Engine, cli: Cli, chunk: str) -> None:
+def test_text_output_has_source_offsets_model_and_run(built: Engine, cli: Cli, chunk: str) -> None:
     out = cli("explain", chunk).out
     [(run_id,)] = rows(built, "SELECT DISTINCT run_id FROM rag.documents")
     for words in (chunk, "sea/copy.txt [0:58]", "sentence-transformers/all-MiniLM-L6-v2", f"by run {run_id}", "(live)"):
@@ -39,11 +39,11 @@ def test_people_see_source_place_model_and_run(built: Engine, cli: Cli, chunk: s
     assert "does not find" not in out
 
 
-def test_people_are_told_of_a_chunk_that_is_not_served_any_more(built: Engine, cli: Cli, chunk: str) -> None:
+def test_text_output_reports_a_chunk_that_searches_do_not_find(built: Engine, cli: Cli, chunk: str) -> None:
     change_database(built, "UPDATE rag.embedding_spaces SET chunking = 'another'")
     assert "vector search does not find this chunk now" in cli("explain", chunk).out
 
 
-def test_unknown_and_impossible_ids_are_one_line_and_code_2(built: Engine, cli: Cli) -> None:
+def test_unknown_and_invalid_ids_are_one_line_errors_and_exit_with_2(built: Engine, cli: Cli) -> None:
     assert "there is no chunk" in cli("explain", uuid4()).error(2)
     assert "'nonsense' is not the id of a chunk" in cli("explain", "nonsense").error(2)

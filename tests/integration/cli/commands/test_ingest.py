@@ -1,4 +1,4 @@
-"""rag-assets ingest: its JSON, its exit codes, and which project and globs it means."""
+"""rag-assets ingest: JSON, exit codes, and the choice of project and globs."""
 
 import json
 from pathlib import Path
@@ -13,14 +13,14 @@ from tests.support.runs import rows
 from tests.support.stages import write
 
 
-def test_json_has_the_promised_shape_and_the_right_figures(
+def test_json_has_the_promised_shape_and_correct_figures(
     settings: Settings, engine: Engine, folder: Path, cli: Cli
 ) -> None:
-    said = cli("ingest", folder, "--json")
-    assert said.code == 0, said.err
-    first = said.json
+    result = cli("ingest", folder, "--json")
+    assert result.code == 0, result.err
+    first = result.json
     assert_shape(first, INGEST)
-    assert said.out.count("\n") == 1
+    assert result.out.count("\n") == 1
     assert first["project"] == "my-zoo-2024"
     assert first["documents"] == {"seen": 3, "new": 3, "changed": 0, "unchanged": 0, "deleted": 0, "failed": 0}
     assert first["chunks"] == {"total": 3, "written": 3, "deleted": 0}
@@ -33,16 +33,16 @@ def test_json_has_the_promised_shape_and_the_right_figures(
     write(folder / "zebra.md", "# Zebras\n\nZebras have many stripes.\n")
     write(folder / "broken.pdf", b"%PDF-1.7 nothing")
     (folder / "notes.txt").unlink()
-    said = cli("ingest", "--project", "my-zoo-2024", "--json")
-    assert said.code == 0, "a document that cannot be read is a warning"
-    second = said.json
+    result = cli("ingest", "--project", "my-zoo-2024", "--json")
+    assert result.code == 0, "a document that cannot be read is a warning"
+    second = result.json
     assert_shape(second, INGEST)
     assert second["documents"] == {"seen": 3, "new": 0, "changed": 1, "unchanged": 1, "deleted": 1, "failed": 1}
     assert second["chunks"] == {"total": 2, "written": 1, "deleted": 1}
     assert second["texts"] == {"distinct": 2, "embedded": 1, "reused": 1}
     assert second["vectors"] == 2
-    red = [check for check in second["checks"] if not check["passed"]]
-    assert [(check["name"], check["severity"]) for check in red] == [("documents_readable", "WARN")]
+    failed = [check for check in second["checks"] if not check["passed"]]
+    assert [(check["name"], check["severity"]) for check in failed] == [("documents_readable", "WARN")]
 
     third = cli("ingest", folder, "--json").json
     assert third["documents"] == {"seen": 3, "new": 0, "changed": 0, "unchanged": 2, "deleted": 0, "failed": 1}
@@ -52,10 +52,10 @@ def test_json_has_the_promised_shape_and_the_right_figures(
     assert retried["documents"]["failed"] == 1
 
 
-def test_people_see_tables_checks_and_an_answer(settings: Settings, folder: Path, cli: Cli) -> None:
-    said = cli("ingest", folder)
-    assert said.code == 0, said.err
-    lines = [" ".join(line.split()) for line in said.out.splitlines()]
+def test_text_output_has_tables_checks_and_an_answer(settings: Settings, folder: Path, cli: Cli) -> None:
+    result = cli("ingest", folder)
+    assert result.code == 0, result.err
+    lines = [" ".join(line.split()) for line in result.out.splitlines()]
     assert lines[:4] == [
         "project my-zoo-2024",
         "documents 3 (3 new)",
@@ -64,38 +64,38 @@ def test_people_see_tables_checks_and_an_answer(settings: Settings, folder: Path
     ]
     assert "documents_readable passed 3 documents, 0 failed" in lines
     assert "18 checks: 18 passed" in lines
-    assert "my-zoo-2024/" in said.out, "the answer to the sample query names its sources"
-    assert "raw_documents" not in said.out
+    assert "my-zoo-2024/" in result.out, "the answer to the sample query names its sources"
+    assert "raw_documents" not in result.out
 
 
 def test_verbose_shows_all_figures_and_the_time_of_each_stage(
     settings: Settings, folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(folder / "broken.pdf", b"%PDF-1.7 nothing")
-    said = cli("ingest", folder)
-    assert said.code == 0, said.err
-    assert "1 of 4 documents could not be read: my-zoo-2024/broken.pdf" in " ".join(said.out.split())
-    said = cli("ingest", folder, "--verbose")
-    assert said.code == 0, said.err
+    result = cli("ingest", folder)
+    assert result.code == 0, result.err
+    assert "1 of 4 documents could not be read: my-zoo-2024/broken.pdf" in " ".join(result.out.split())
+    result = cli("ingest", folder, "--verbose")
+    assert result.code == 0, result.err
     for words in ("raw_documents/documents_readable", "  hnsw_index  ", "wrong_dimensions 0"):
-        assert words in said.out
+        assert words in result.out
 
 
-def test_a_run_that_fails_before_it_read_anything_is_one_line(settings: Settings, cli: Cli, tmp_path: Path) -> None:
+def test_a_run_that_fails_before_reading_is_a_one_line_error(settings: Settings, cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "holds no documents" in cli("ingest", tmp_path / "empty").error(2)
 
 
-def test_red_check_gives_1_and_names_the_check(
+def test_a_failed_check_exits_with_1_and_is_named(
     settings: Settings, folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAG_ASSETS_LATENCY_LIMIT_MS", "0.0001")
-    said = cli("ingest", folder, "--json")
-    assert said.code == 1
-    assert_shape(said.json, INGEST)
-    assert "search_latency" in said.err
-    assert "Traceback" not in said.err
-    assert [check["name"] for check in said.json["checks"] if not check["passed"]] == ["search_latency"]
+    result = cli("ingest", folder, "--json")
+    assert result.code == 1
+    assert_shape(result.json, INGEST)
+    assert "search_latency" in result.err
+    assert "Traceback" not in result.err
+    assert [check["name"] for check in result.json["checks"] if not check["passed"]] == ["search_latency"]
 
 
 def test_vanished_documents_are_kept_until_confirmed(
@@ -104,16 +104,16 @@ def test_vanished_documents_are_kept_until_confirmed(
     cli("ingest", folder)
     for name in ("zebra.md", "whale.md"):
         (folder / name).unlink()
-    said = cli("ingest", folder, "--json")
-    assert said.code == 1
-    assert "2 of the 3 documents" in said.err
-    assert "--confirm-deletions" in said.err
-    assert said.err.count("\n") == 1
+    result = cli("ingest", folder, "--json")
+    assert result.code == 1
+    assert "2 of the 3 documents" in result.err
+    assert "--confirm-deletions" in result.err
+    assert result.err.count("\n") == 1
     assert rows(engine, "SELECT count(*) FROM rag.documents") == [(3,)]
     assert cli("ingest", folder, "--json", "--confirm-deletions").json["documents"]["deleted"] == 2
 
 
-def test_globs_are_stored_with_the_project_and_used_again(
+def test_globs_are_stored_with_the_project_and_reused(
     settings: Settings, engine: Engine, folder: Path, cli: Cli
 ) -> None:
     first = cli("ingest", folder, "--project", "zoo", "--include", "*.md", "--exclude", "whale*", "--json").json
@@ -123,7 +123,9 @@ def test_globs_are_stored_with_the_project_and_used_again(
     assert cli("ingest", folder, "--project", "zoo", "--json").json["documents"]["seen"] == 3
 
 
-def test_two_folders_of_one_name_are_told_apart(settings: Settings, folder: Path, cli: Cli, tmp_path: Path) -> None:
+def test_a_second_folder_of_the_same_name_needs_a_project_name(
+    settings: Settings, folder: Path, cli: Cli, tmp_path: Path
+) -> None:
     cli("ingest", folder)
     other = tmp_path / "elsewhere" / folder.name
     write(other / "a.md", "Another zoo.")
@@ -133,7 +135,7 @@ def test_two_folders_of_one_name_are_told_apart(settings: Settings, folder: Path
     assert cli("ingest", other, "--project", "other", "--json").json["documents"]["new"] == 1
 
 
-def test_single_file_and_archive_are_sources(settings: Settings, folder: Path, cli: Cli, tmp_path: Path) -> None:
+def test_single_files_and_archives_are_sources(settings: Settings, folder: Path, cli: Cli, tmp_path: Path) -> None:
     import shutil
 
     archive = shutil.make_archive(str(tmp_path / "zoo"), "zip", folder)
@@ -141,7 +143,7 @@ def test_single_file_and_archive_are_sources(settings: Settings, folder: Path, c
     assert one["documents"]["seen"] == 1
     zipped = cli("ingest", f"zip://*.md::{archive}", "--project", "zipped", "--json").json
     assert zipped["documents"]["seen"] == 2
-    assert zipped["texts"]["embedded"] == 1, "one of the two texts is known from the file"
+    assert zipped["texts"]["embedded"] == 1, "one of the two texts was embedded for the single file"
 
 
 @pytest.mark.parametrize(
@@ -156,20 +158,20 @@ def test_single_file_and_archive_are_sources(settings: Settings, folder: Path, c
         ([".", "--language", "germann"], 2, "did you mean german"),
     ],
 )
-def test_wrong_usage_is_one_line_and_code_2(
+def test_wrong_usage_is_a_one_line_error_and_exits_with_2(
     settings: Settings, cli: Cli, arguments: list[str], code: int, words: str
 ) -> None:
     assert words in cli("ingest", *arguments).error(code)
     assert words in cli("ingest", *arguments, "--json").error(code)
 
 
-def test_empty_folder_says_what_to_check(settings: Settings, cli: Cli, tmp_path: Path) -> None:
+def test_an_empty_folder_is_a_one_line_error(settings: Settings, cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    said = cli("ingest", tmp_path / "empty", "--json")
-    assert said.code == 2
-    assert_shape(said.json, INGEST)
-    assert "holds no documents" in said.err
-    assert said.err.count("\n") == 1
+    result = cli("ingest", tmp_path / "empty", "--json")
+    assert result.code == 2
+    assert_shape(result.json, INGEST)
+    assert "holds no documents" in result.err
+    assert result.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,7 @@ def test_empty_folder_says_what_to_check(settings: Settings, cli: Cli, tmp_path:
         ("MODEL", "nobody/has-this", 3, "nobody/has-this"),
     ],
 )
-def test_wrong_setting_names_its_variable(
+def test_the_error_for_an_invalid_setting_names_its_variable(
     settings: Settings,
     folder: Path,
     cli: Cli,
@@ -195,20 +197,20 @@ def test_wrong_setting_names_its_variable(
     words: str,
 ) -> None:
     monkeypatch.setenv(f"RAG_ASSETS_{name}", value)
-    said = cli("ingest", folder)
-    assert said.code == code, said
-    assert words in said.err
-    assert "hidden" not in said.err
-    assert "Traceback" not in said.err
-    assert said.err.count("\n") == 1, said.err
+    result = cli("ingest", folder)
+    assert result.code == code, result
+    assert words in result.err
+    assert "hidden" not in result.err
+    assert "Traceback" not in result.err
+    assert result.err.count("\n") == 1, result.err
 
 
-def test_wrong_value_in_env_file_is_found_too(settings: Settings, cli: Cli, folder: Path) -> None:
+def test_an_invalid_value_in_the_env_file_is_an_error(settings: Settings, cli: Cli, folder: Path) -> None:
     Path(".env").write_text("RAG_ASSETS_HNSW_M=1000\n")
     assert "RAG_ASSETS_HNSW_M '1000'" in cli("ingest", folder).error(2)
 
 
-def test_state_folder_below_the_source_is_no_document(
+def test_a_state_folder_in_the_source_is_not_ingested(
     settings: Settings, folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
@@ -220,7 +222,7 @@ def test_state_folder_below_the_source_is_no_document(
     assert (folder / "state" / "home" / "dagster.yaml").exists()
 
 
-def test_numbers_add_up_over_a_copied_and_a_renamed_file(settings: Settings, folder: Path, cli: Cli) -> None:
+def test_figures_are_correct_for_a_copied_and_a_renamed_file(settings: Settings, folder: Path, cli: Cli) -> None:
     cli("ingest", folder)
     (folder / "zebra.md").rename(folder / "horse.md")
     write(folder / "copy.txt", (folder / "notes.txt").read_bytes())

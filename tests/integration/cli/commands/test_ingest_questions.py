@@ -1,4 +1,4 @@
-"""rag-assets ingest --questions: judged questions that every run asks, and what they must reach."""
+"""rag-assets ingest --questions: evaluation queries of a project, and their thresholds."""
 
 import json
 from pathlib import Path
@@ -13,8 +13,8 @@ from tests.support.runs import rows
 SHARED = "The keeper feeds the whale every morning before the storm."
 
 
-def quality(said: CommandResult) -> dict[str, object]:
-    [found] = [check for check in said.json["checks"] if check["name"] == "search_quality"]
+def search_quality(result: CommandResult) -> dict[str, object]:
+    [found] = [check for check in result.json["checks"] if check["name"] == "search_quality"]
     return dict(found)
 
 
@@ -25,21 +25,23 @@ def questions(tmp_path: Path) -> Path:
     return file
 
 
-def test_questions_are_kept_asked_in_every_run_and_taken_away(built: Engine, cli: Cli, questions: Path) -> None:
-    said = cli("ingest", "--project", "zoo", "--questions", questions, "--threshold", "mrr@10=0.9", "--json")
-    assert said.code == 0, said.err
-    assert quality(said)["metadata"]["zoo mrr@10"] == 1  # type: ignore[index]
-    # A judgement that nothing can meet: the next run, which knows the file only from the project, is red for it.
+def test_evaluation_queries_are_stored_run_by_every_ingest_and_removed(
+    built: Engine, cli: Cli, questions: Path
+) -> None:
+    result = cli("ingest", "--project", "zoo", "--questions", questions, "--threshold", "mrr@10=0.9", "--json")
+    assert result.code == 0, result.err
+    assert search_quality(result)["metadata"]["zoo mrr@10"] == 1  # type: ignore[index]
+    # A judgement that no result can meet: the check of the next run, which takes the file from the project, fails.
     questions.write_text(json.dumps({"query": SHARED, "relevant": {"gone.md": 1}}))
-    said = cli("ingest", "--project", "zoo", "--verbose")
-    assert said.code == 1
-    assert "check live_space/search_quality failed: zoo: mrr@10 is 0.000, not 0.9 or more" in said.err
-    assert "zoo mrr@10 0," in " ".join(said.out.split())
-    # The table of the worst answers is for the UI.
-    assert "worst_queries" not in said.out
-    said = cli("ingest", "--project", "zoo", "--questions", "", "--json")
-    assert said.code == 0, said.err
-    assert quality(said)["metadata"]["questions"] == 0  # type: ignore[index]
+    result = cli("ingest", "--project", "zoo", "--verbose")
+    assert result.code == 1
+    assert "check live_space/search_quality failed: zoo: mrr@10 is 0.000, not 0.9 or more" in result.err
+    assert "zoo mrr@10 0," in " ".join(result.out.split())
+    # Only the UI shows the table of the worst answers.
+    assert "worst_queries" not in result.out
+    result = cli("ingest", "--project", "zoo", "--questions", "", "--json")
+    assert result.code == 0, result.err
+    assert search_quality(result)["metadata"]["questions"] == 0  # type: ignore[index]
     assert rows(built, "SELECT settings FROM rag.projects WHERE name = 'zoo'") == [({},)]
 
 
@@ -51,9 +53,9 @@ def test_questions_are_kept_asked_in_every_run_and_taken_away(built: Engine, cli
         (["--questions", "{questions}", "--threshold", "ndcg=1"], "the threshold 'ndcg=1' is invalid"),
     ],
 )
-def test_wrong_questions_end_before_anything_is_made(
+def test_invalid_evaluation_queries_are_refused_before_the_project_is_added(
     settings: Settings, engine: Engine, cli: Cli, folder: Path, questions: Path, arguments: list[str], words: str
 ) -> None:
-    said = cli("ingest", folder, *(one.format(questions=questions) for one in arguments))
-    assert words in said.error(2)
+    result = cli("ingest", folder, *(one.format(questions=questions) for one in arguments))
+    assert words in result.error(2)
     assert rows(engine, "SELECT count(*) FROM rag.projects") == [(0,)]

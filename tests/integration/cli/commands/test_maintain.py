@@ -1,4 +1,4 @@
-"""rag-assets maintain: figures for people and for scripts."""
+"""rag-assets maintain: figures as text and as JSON."""
 
 from sqlalchemy import Engine
 
@@ -24,18 +24,18 @@ FIGURES = {
 }
 
 
-def test_figures_are_told_to_people_and_scripts(built: Engine, cli: Cli) -> None:
+def test_figures_are_printed_as_text_and_as_json(built: Engine, cli: Cli) -> None:
     change_database(
         built,
         "INSERT INTO rag.embeddings SELECT 1, sha256(content_hash), embedding FROM rag.embeddings "
         "ORDER BY content_hash LIMIT 3",
     )
-    said = cli("maintain", "--json")
-    assert (said.code, said.err) == (0, "")
-    assert_shape(said.json, FIGURES)
-    assert said.json["orphans_removed"] == 3
-    said = cli("maintain")
-    assert said.code == 0
-    assert "orphans removed: 0" in said.out
-    assert "index of space 1: valid, recall@10 " in said.out
-    assert "vacuumed: " in said.out
+    result = cli("maintain", "--json")
+    assert (result.code, result.err) == (0, "")
+    assert_shape(result.json, FIGURES)
+    assert result.json["orphans_removed"] == 3
+    result = cli("maintain")
+    assert result.code == 0
+    assert "orphans removed: 0" in result.out
+    assert "index of space 1: valid, recall@10 " in result.out
+    assert "vacuumed: " in result.out

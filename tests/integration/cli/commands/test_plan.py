@@ -1,4 +1,4 @@
-"""rag-assets plan: the cost of a change, in words and as JSON."""
+"""rag-assets plan: the cost of a change, as text and as JSON."""
 
 import pytest
 from sqlalchemy import URL, Engine
@@ -19,20 +19,20 @@ PLAN = {
 }
 
 
-def test_a_change_is_planned_in_words_and_as_json(built: Engine, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = cli("plan")
-    assert said.code == 0, said.err
-    assert "chunks: the settings ask for space 1, which is live" in said.out
-    assert "to embed: 0 of" in said.out
-    assert "messages: none stored" in said.out
+def test_a_change_is_planned_as_text_and_as_json(built: Engine, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = cli("plan")
+    assert result.code == 0, result.err
+    assert "chunks: the settings ask for space 1, which is live" in result.out
+    assert "to embed: 0 of" in result.out
+    assert "messages: none stored" in result.out
 
-    # Shorter vectors could be made of those that are there; lengths that were not kept could not.
+    # Shorter vectors can be derived from the stored ones; the lengths that normalizing removed cannot.
     monkeypatch.setenv("RAG_ASSETS_DIMENSIONS", "128")
     monkeypatch.setenv("RAG_ASSETS_NORMALIZE", "false")
     [(texts,)] = rows(built, "SELECT count(*) FROM rag.embeddings")
-    said = cli("plan", "--json")
-    assert_shape(said.json, PLAN)
-    chunks, messages, memories = said.json["plans"]
+    result = cli("plan", "--json")
+    assert_shape(result.json, PLAN)
+    chunks, messages, memories = result.json["plans"]
     assert chunks["changes"] == {
         "dimensions": {"live": 384, "wanted": 128},
         "normalize": {"live": True, "wanted": False},
@@ -44,7 +44,7 @@ def test_a_change_is_planned_in_words_and_as_json(built: Engine, cli: Cli, monke
     assert rows(built, "SELECT count(*) FROM rag.embedding_spaces") == [(1,)]
 
 
-def test_a_schema_that_is_out_of_date_is_said_and_left_alone(
+def test_an_outdated_schema_is_an_error_and_is_not_upgraded(
     empty_database: URL, settings: Settings, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", empty_database.render_as_string(hide_password=False))

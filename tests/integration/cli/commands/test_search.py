@@ -12,9 +12,9 @@ from tests.support.runs import rows
 
 
 def test_json_has_the_promised_shape(built: Engine, cli: Cli) -> None:
-    said = cli("search", "The keeper feeds the whale every morning before the storm.", "-k", "5", "--json")
-    assert said.code == 0, said.err
-    found = said.json
+    result = cli("search", "The keeper feeds the whale every morning before the storm.", "-k", "5", "--json")
+    assert result.code == 0, result.err
+    found = result.json
     assert_shape(found, SEARCH)
     assert [hit["rank"] for hit in found["hits"]] == [1, 2, 3, 4, 5]
     scores = [hit["score"] for hit in found["hits"]]
@@ -30,28 +30,28 @@ def test_json_has_the_promised_shape(built: Engine, cli: Cli) -> None:
     assert content[best["char_start"] : best["char_end"]] == best["text"]
 
 
-def test_project_and_number_are_kept_to(built: Engine, cli: Cli) -> None:
+def test_project_and_k_limit_the_hits(built: Engine, cli: Cli) -> None:
     found = cli("search", "whale", "--project", "sea", "--json").json
     assert len(found["hits"]) == 10
     assert {hit["project"] for hit in found["hits"]} == {"sea"}
     assert len(cli("search", "whale", "-k", "1", "--json").json["hits"]) == 1
 
 
-def test_people_see_rank_score_path_offsets_and_text(built: Engine, cli: Cli) -> None:
-    said = cli("search", "The keeper feeds the whale", "-k", "2")
-    assert said.code == 0
-    assert "1. " in said.out
-    assert "copy" in said.out
-    assert "The keeper feeds the whale" in said.out
-    assert "ms" in said.out
+def test_text_output_shows_rank_path_and_text(built: Engine, cli: Cli) -> None:
+    result = cli("search", "The keeper feeds the whale", "-k", "2")
+    assert result.code == 0
+    assert "1. " in result.out
+    assert "copy" in result.out
+    assert "The keeper feeds the whale" in result.out
+    assert "ms" in result.out
 
 
-def test_people_see_what_stands_around_a_hit_where_they_ask_for_it(built: Engine, cli: Cli) -> None:
-    asked = ("search", "keeper whale storm", "-k", "1", "--project", "sea", "--mode", "text", "--context", "2")
-    [hit] = cli(*asked, "--json").json["hits"]
+def test_text_output_shows_the_context_of_a_hit_on_request(built: Engine, cli: Cli) -> None:
+    arguments = ("search", "keeper whale storm", "-k", "1", "--project", "sea", "--mode", "text", "--context", "2")
+    [hit] = cli(*arguments, "--json").json["hits"]
     around = " ".join(hit["context"].split())
     assert len(around) > len(" ".join(hit["text"].split()))
-    assert around in cli(*asked).out
+    assert around in cli(*arguments).out
 
 
 @pytest.mark.parametrize(
@@ -64,35 +64,37 @@ def test_people_see_what_stands_around_a_hit_where_they_ask_for_it(built: Engine
         (["whale\ud800", "-k", "0"], "k is 0"),
     ],
 )
-def test_wrong_usage_is_one_line_and_code_2(built: Engine, cli: Cli, arguments: list[str], words: str) -> None:
+def test_wrong_usage_is_a_one_line_error_and_exits_with_2(
+    built: Engine, cli: Cli, arguments: list[str], words: str
+) -> None:
     assert words in cli("search", *arguments, "--json").error(2)
 
 
 @pytest.mark.parametrize("query", ["whale\ud800", "nul\0byte", "'; DROP TABLE rag.documents --", "🦓" * 3000])
-def test_odd_questions_are_answered(built: Engine, cli: Cli, query: str) -> None:
-    said = cli("search", query, "--json")
-    assert said.code == 0, said.err
-    assert said.json["hits"]
+def test_unusual_queries_are_answered(built: Engine, cli: Cli, query: str) -> None:
+    result = cli("search", query, "--json")
+    assert result.code == 0, result.err
+    assert result.json["hits"]
 
 
-def test_a_state_folder_that_cannot_be_is_one_line_and_code_3(
+def test_an_unusable_state_folder_is_a_one_line_error_and_exits_with_3(
     tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("RAG_ASSETS_STATE_DIR", str(tmp_path / "file" / "state"))
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    said = cli("search", "whale").error(3)
-    assert "cannot be used: Not a directory; make room or allow writing there" in said
+    result = cli("search", "whale").error(3)
+    assert "cannot be used: Not a directory; make room or allow writing there" in result
 
 
-def test_nothing_ingested_yet_says_what_to_run(settings: Settings, cli: Cli) -> None:
+def test_the_error_before_the_first_ingest_names_the_command(settings: Settings, cli: Cli) -> None:
     assert "run rag-assets ingest first" in cli("search", "whale", "--json").error(3)
 
 
-def test_word_that_is_no_option_is_wrong_usage(settings: Settings, cli: Cli) -> None:
-    said = cli("search", "whale", "--nonsense").error(2)
-    assert "no such option: --nonsense" in said.lower()
-    assert said.endswith("; see `rag-assets search --help`.\n")
+def test_an_unknown_option_is_wrong_usage(settings: Settings, cli: Cli) -> None:
+    result = cli("search", "whale", "--nonsense").error(2)
+    assert "no such option: --nonsense" in result.lower()
+    assert result.endswith("; see `rag-assets search --help`.\n")
 
 
 @pytest.mark.parametrize(
@@ -104,12 +106,12 @@ def test_word_that_is_no_option_is_wrong_usage(settings: Settings, cli: Cli) -> 
         (["projects", "add", "--nonsense"], "see `rag-assets projects add --help`"),
     ],
 )
-def test_what_the_command_line_itself_refuses_is_one_line_too(cli: Cli, arguments: list[str], words: str) -> None:
+def test_errors_of_the_argument_parser_are_one_line(cli: Cli, arguments: list[str], words: str) -> None:
     assert words in cli(*arguments).error(2)
 
 
-def test_no_command_shows_which_there_are(cli: Cli) -> None:
-    said = cli()
-    assert said.code == 2
-    assert "rag-assets: " not in said.err
-    assert "ingest" in said.out + said.err
+def test_without_a_command_the_help_is_shown(cli: Cli) -> None:
+    result = cli()
+    assert result.code == 2
+    assert "rag-assets: " not in result.err
+    assert "ingest" in result.out + result.err

@@ -1,4 +1,4 @@
-"""rag-assets seed: data to develop with, and the documents that they speak of."""
+"""rag-assets seed: example data, and the documents that its conversations are about."""
 
 import json
 
@@ -9,12 +9,10 @@ from tests.support.command_line import Cli
 from tests.support.runs import rows
 
 
-def test_a_seed_says_what_it_added_and_the_second_that_all_was_there(
-    cli: Cli, settings: Settings, engine: Engine
-) -> None:
-    said = cli("seed", "--json")
-    assert said.code == 0, said.err
-    added = json.loads(said.out)["added"]
+def test_a_seed_counts_what_it_added_and_a_second_adds_nothing(cli: Cli, settings: Settings, engine: Engine) -> None:
+    result = cli("seed", "--json")
+    assert result.code == 0, result.err
+    added = json.loads(result.out)["added"]
     assert added["users"] == 6
     assert added["projects"] == 1
     assert rows(engine, "SELECT count(*) FROM rag.conversation_messages") == [(added["messages"],)]
@@ -22,10 +20,10 @@ def test_a_seed_says_what_it_added_and_the_second_that_all_was_there(
     assert set(json.loads(again.out)["added"].values()) == {0}
 
 
-def test_documents_are_ingested_with_it_where_there_are_none(cli: Cli, settings: Settings, engine: Engine) -> None:
-    said = cli("seed")
-    assert said.code == 0, said.err
-    assert "6 users" in said.out
+def test_a_seed_ingests_documents_if_there_are_none(cli: Cli, settings: Settings, engine: Engine) -> None:
+    result = cli("seed")
+    assert result.code == 0, result.err
+    assert "6 users" in result.out
     [(documents, chunks, vectors)] = rows(
         engine,
         "SELECT (SELECT count(*) FROM rag.documents), (SELECT count(*) FROM rag.document_chunks), "

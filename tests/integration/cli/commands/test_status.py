@@ -1,4 +1,4 @@
-"""rag-assets status: what is there, pending and failed."""
+"""rag-assets status: stored, pending and failed items, and health."""
 
 import logging
 
@@ -22,9 +22,9 @@ def test_json_has_the_promised_shape_and_counts(built: Engine, cli: Cli) -> None
         connection.exec_driver_sql(
             "DELETE FROM rag.embeddings WHERE content_hash IN (SELECT content_hash FROM rag.embeddings LIMIT 3)"
         )
-    said = cli("status", "--json")
-    assert said.code == 0, said.err
-    found = said.json
+    result = cli("status", "--json")
+    assert result.code == 0, result.err
+    found = result.json
     assert_shape(found, STATUS)
     assert found["pending"]["documents_to_chunk"] == 2
     assert found["pending"]["texts_to_embed"] >= 3
@@ -34,13 +34,13 @@ def test_json_has_the_promised_shape_and_counts(built: Engine, cli: Cli) -> None
     assert found["database"]["schema_revision"] == found["database"]["schema_head"]
     assert "***" in found["database"]["url"]
 
-    shown = cli("status")
-    assert shown.code == 0
+    text_output = cli("status")
+    assert text_output.code == 0
     for words in ("sea", "zoo", "copy2.txt", "why", "pending", "pgvector", "all-MiniLM-L6-v2"):
-        assert words in shown.out
+        assert words in text_output.out
 
 
-def test_empty_database_has_a_status_too(
+def test_an_empty_database_has_a_status(
     empty_database: URL, settings: Settings, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = cli("status", "--json").json
@@ -53,29 +53,29 @@ def test_empty_database_has_a_status_too(
     assert cli("status").code == 0
 
 
-def test_health_is_told_in_short_and_by_the_exit_code(built: Engine, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = cli("status", "--health", "--json")
-    assert said.code == 0, said.err
-    assert_shape(said.json, HEALTH)
-    assert said.json["healthy"]
-    assert cli("status", "--health").out.count("ok      ") == len(said.json["checks"])
+def test_health_is_printed_and_sets_the_exit_code(built: Engine, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = cli("status", "--health", "--json")
+    assert result.code == 0, result.err
+    assert_shape(result.json, HEALTH)
+    assert result.json["healthy"]
+    assert cli("status", "--health").out.count("ok      ") == len(result.json["checks"])
 
     with built.begin() as connection:
         connection.execute(text("DROP INDEX rag.ix_embeddings_1_hnsw"))
-    said = cli("status", "--health", "--json")
-    assert (said.code, said.json["healthy"]) == (3, False)
-    assert [check["name"] for check in said.json["checks"] if not check["healthy"]] == ["index"]
-    said = cli("status", "--health")
-    assert said.code == 3
-    assert "FAILED  index: the index of live space 1 is absent" in said.out
+    result = cli("status", "--health", "--json")
+    assert (result.code, result.json["healthy"]) == (3, False)
+    assert [check["name"] for check in result.json["checks"] if not check["healthy"]] == ["index"]
+    result = cli("status", "--health")
+    assert result.code == 3
+    assert "FAILED  index: the index of live space 1 is absent" in result.out
 
     monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nowhere")
-    said = cli("status", "--health", "--json")
-    assert (said.code, said.json["healthy"]) == (3, False)
-    assert_shape(said.json, HEALTH)
+    result = cli("status", "--health", "--json")
+    assert (result.code, result.json["healthy"]) == (3, False)
+    assert_shape(result.json, HEALTH)
 
 
-def test_statements_are_shown_on_stderr_where_that_is_asked_for(
+def test_statements_are_logged_to_stderr_on_request(
     settings: Settings, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert cli("status", "--json").err == ""
@@ -83,6 +83,6 @@ def test_statements_are_shown_on_stderr_where_that_is_asked_for(
     log = logging.getLogger("rag_assets.db.queries")
     monkeypatch.setattr(log, "handlers", [])
     monkeypatch.setattr(log, "level", logging.NOTSET)
-    said = cli("status", "--json")
-    assert_shape(said.json, STATUS)
-    assert " ms (rag_assets): SELECT " in said.err
+    result = cli("status", "--json")
+    assert_shape(result.json, STATUS)
+    assert " ms (rag_assets): SELECT " in result.err

@@ -1,4 +1,4 @@
-"""A source type of another package, from its entry point to the rows."""
+"""A source type of another package, from its entry point to the stored rows."""
 
 import re
 import sqlite3
@@ -55,7 +55,7 @@ class Tickets:
 
 @pytest.fixture
 def tickets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
-    """The help desk's database, and the package of its source type installed."""
+    """The database of a help desk, with the package of its source type installed."""
     install_package(tmp_path, monkeypatch, "helpdesk", CODE, {"helpdesk": "helpdesk:Tickets"}, ENTRY_POINT_GROUP)
     with closing(sqlite3.connect(tmp_path / "helpdesk.sqlite", isolation_level=None)) as database:
         database.execute(
@@ -118,7 +118,7 @@ def test_a_document_of_a_known_version_is_not_read_again(
     assert rows(engine, "SELECT count(*) FROM rag.documents WHERE content LIKE '%Changed%'") == [(0,)]
 
 
-def test_projects_globs_and_sensors_take_it_as_any_source(
+def test_projects_globs_and_sensors_support_the_source_type(
     settings: Settings, engine: Engine, tickets: sqlite3.Connection, uri: str, cli: Cli, tmp_path: Path
 ) -> None:
     assert cli("projects", "add", "desk", uri, "--set", "exclude=*-1.md").code == 0
@@ -130,7 +130,7 @@ def test_projects_globs_and_sensors_take_it_as_any_source(
     assert listing_fingerprint(uri, own, tmp_path) != before
 
 
-def test_wrong_addresses_and_broken_packages_are_one_line(
+def test_invalid_uris_and_broken_packages_are_one_line_errors(
     settings: Settings, tickets: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
     error = cli("ingest", f"helpdesk://{tmp_path}/none.sqlite").error(2)
@@ -146,7 +146,7 @@ def test_wrong_addresses_and_broken_packages_are_one_line(
     assert "the source type broken = broken:Desk of broken cannot be loaded (ModuleNotFoundError" in error
 
 
-def test_a_listing_of_something_else_ends_the_run_with_one_line(
+def test_an_invalid_listing_ends_the_run_with_a_one_line_error(
     settings: Settings, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
     code = """
@@ -157,7 +157,7 @@ def test_a_listing_of_something_else_ends_the_run_with_one_line(
             def close(self): pass
     """
     install_package(tmp_path, monkeypatch, "names", code, {"names": "names:Names"}, ENTRY_POINT_GROUP)
-    said = cli("ingest", "names://x", "--json")
-    assert said.code == 2
-    assert "names://x lists an object of type str; list() must yield SourceFile objects" in said.err
-    assert said.err.count("\n") == 1
+    result = cli("ingest", "names://x", "--json")
+    assert result.code == 2
+    assert "names://x lists an object of type str; list() must yield SourceFile objects" in result.err
+    assert result.err.count("\n") == 1

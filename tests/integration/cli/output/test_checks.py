@@ -1,4 +1,4 @@
-"""The table of checks: what it shows of each check, and of one that fails."""
+"""The table of checks: the figures of each check, and the reason of one that fails."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def test_the_key_figures_of_every_check_are_in_its_metadata(built: Engine, cli: 
         assert KEY_FIGURES[base_name(check["name"])](check["metadata"])
 
 
-def test_a_check_without_its_figures_shows_the_first_ones() -> None:
+def test_a_check_without_its_key_figures_shows_the_first_two() -> None:
     empty = outcome("search_latency", space=1, vectors=0, more=2)
     assert key_figures(empty) == "space 1, vectors 0"
 
@@ -76,6 +76,6 @@ def test_the_table_shows_reasons_with_an_example_and_counts_results(capsys: pyte
     ]
 
 
-def test_no_checks_are_no_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_table_is_printed_without_checks(capsys: pytest.CaptureFixture[str]) -> None:
     print_checks([])
     assert capsys.readouterr().out == ""

@@ -1,4 +1,4 @@
-"""A command that is interrupted before Dagster has its run in hand leaves no run behind that seems to go on."""
+"""A command interrupted before Dagster handles signals leaves no run in progress."""
 
 from uuid import uuid4
 
@@ -13,8 +13,8 @@ from rag_assets.settings.settings import Settings
 Status = dg.DagsterRunStatus
 
 
-def interrupted(run_id: str, status: Status | None) -> None:
-    """The run is made with this status, or none is made, and then the user ends the command."""
+def interrupt(run_id: str, status: Status | None) -> None:
+    """Create the run with this status, unless it is None, and interrupt the command."""
     with cancel_on_interrupt(instance(), run_id):
         if status is not None:
             instance().create_run_for_job(defs.resolve_job_def("ingest"), run_id=run_id, status=status)
@@ -22,7 +22,7 @@ def interrupted(run_id: str, status: Status | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "shown"),
+    ("status", "expected"),
     [
         (Status.NOT_STARTED, [Status.CANCELED]),
         (Status.STARTED, [Status.CANCELED]),
@@ -31,8 +31,10 @@ def interrupted(run_id: str, status: Status | None) -> None:
     ],
     ids=["made", "begun", "ended", "not made yet"],
 )
-def test_a_run_that_has_not_ended_is_cancelled(status: Status | None, shown: list[Status], settings: Settings) -> None:
+def test_a_run_that_has_not_ended_is_cancelled(
+    status: Status | None, expected: list[Status], settings: Settings
+) -> None:
     run_id = str(uuid4())
     with pytest.raises(KeyboardInterrupt):
-        interrupted(run_id, status)
-    assert [run.status for run in instance().get_runs()] == shown
+        interrupt(run_id, status)
+    assert [run.status for run in instance().get_runs()] == expected

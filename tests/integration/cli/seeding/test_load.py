@@ -1,4 +1,4 @@
-"""The set of data to develop with: whole, the same every time, and not doubled by a second run."""
+"""The example data: complete, reproducible, and not duplicated by a second run."""
 
 import pytest
 from sqlalchemy import Engine, text
@@ -15,8 +15,8 @@ TABLES = (
 )
 
 
-def stored(engine: Engine) -> dict[str, list[tuple[str, ...]]]:
-    """All that does not differ from one run to another: neither made-up ids nor the times of writing."""
+def read_stored(engine: Engine) -> dict[str, list[tuple[str, ...]]]:
+    """The stored data without generated ids and write times."""
     return {
         "users": rows(engine, "SELECT email, display_name FROM rag.users ORDER BY 1"),
         "messages": rows(
@@ -30,7 +30,7 @@ def stored(engine: Engine) -> dict[str, list[tuple[str, ...]]]:
     }
 
 
-def test_every_table_of_the_application_has_rows_and_each_conversation_holds_together(engine: Engine) -> None:
+def test_every_table_has_rows_and_each_conversation_is_consistent(engine: Engine) -> None:
     added = add_example_data(engine)
     users, talks = SIZES["small"]
     assert (added.users, added.sessions) == (users, users)
@@ -51,12 +51,12 @@ def test_every_table_of_the_application_has_rows_and_each_conversation_holds_tog
 
 def test_a_second_seed_adds_and_changes_nothing(engine: Engine) -> None:
     add_example_data(engine)
-    before = stored(engine)
+    before = read_stored(engine)
     assert add_example_data(engine) == AddedRows()
-    assert stored(engine) == before
+    assert read_stored(engine) == before
 
 
-# In the order in which a seed comes to them.
+# In the order in which the seed writes the tables.
 INTERRUPTIONS = {
     "adapters": "name <> 'reviewer-v1'",
     "conversation_messages": "content NOT LIKE 'Let us try again%'",
@@ -64,9 +64,9 @@ INTERRUPTIONS = {
 }
 
 
-def test_a_seed_that_was_interrupted_is_completed(engine: Engine) -> None:
+def test_an_interrupted_seed_is_completed_by_the_next(engine: Engine) -> None:
     add_example_data(engine)
-    whole = stored(engine)
+    complete = read_stored(engine)
     with engine.begin() as connection:
         connection.execute(text("TRUNCATE rag.users, rag.conversations, rag.specializations, rag.projects CASCADE"))
     for table, rule in INTERRUPTIONS.items():
@@ -77,11 +77,11 @@ def test_a_seed_that_was_interrupted_is_completed(engine: Engine) -> None:
         with engine.begin() as connection:
             connection.execute(text(f"ALTER TABLE rag.{table} DROP CONSTRAINT stop"))
     add_example_data(engine)
-    assert stored(engine) == whole
+    assert read_stored(engine) == complete
 
 
 @pytest.mark.parametrize("size", list(SIZES))
-def test_what_is_planned_is_the_same_every_time(size: str) -> None:
+def test_the_plan_is_reproducible(size: str) -> None:
     plan = list(planned_users(size))  # type: ignore[arg-type]
     assert plan == list(planned_users(size))  # type: ignore[arg-type]
     users, talks = SIZES[size]  # type: ignore[index]
