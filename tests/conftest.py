@@ -1,4 +1,4 @@
-"""One server for all processes, a database for each test (copied from a template), no network, no mocks."""
+"""One database server for all processes, a database per test (copied from a template), no network, no mocks."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ from tests.support.duration_limit import DurationLimit
 from tests.support.installations import PROBE_VECTORS, install
 from tests.support.paths import ROOT
 
-# What starts commands, servers and browsers takes longest and runs first, so that no worker is left alone with it.
+# Tests that start commands, servers and browsers take longest. They run first, so that no worker is last with one.
 FIRST = ("launch", "packaging", "ui", "cli")
 SCHEMA_SOURCES = (ROOT / "migrations", ROOT / "rag_assets" / "db")
 CORPUS_SOURCES = (
@@ -31,13 +31,13 @@ CORPUS_SOURCES = (
     *(ROOT / "tests" / "support" / f"{name}.py" for name in ("corpus", "fakes", "runs")),
 )
 
-# What a developer has set must not reach the tests, and nothing may ask a model hub for anything.
+# A developer's settings must not reach the tests, and no test may contact a model hub.
 for name in [name for name in os.environ if name.startswith(("RAG_ASSETS_", "DAGSTER_"))]:
     del os.environ[name]
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "true"
 
-# Few examples of property tests while developing; `--hypothesis-profile ci` for all.
+# Property tests use few examples during development; CI uses `--hypothesis-profile ci`.
 for profile, examples in (("dev", 30), ("ci", 150)):
     hypothesis.settings.register_profile(profile, max_examples=examples, deadline=None, database=None, derandomize=True)
 hypothesis.settings.load_profile("dev")
@@ -59,8 +59,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @event.listens_for(Engine, "connect")
-def _never_wait_for_the_disk(connection: Any, _record: object) -> None:
-    """Dagster's history in SQLite need not outlive the machine, as the databases of tests need not."""
+def _disable_sqlite_fsync(connection: Any, _record: object) -> None:
+    """Dagster's history in SQLite need not survive a crash of the machine."""
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous = OFF")
 
@@ -79,13 +79,13 @@ def server(databases: DatabaseServer) -> URL:
 
 @pytest.fixture(scope="session")
 def admin(databases: DatabaseServer) -> Engine:
-    """Outside any transaction, and in no test's database."""
+    """An engine in autocommit mode, not connected to the database of a test."""
     return databases.admin
 
 
 @pytest.fixture(scope="session")
 def template(databases: DatabaseServer) -> Iterator[str]:
-    """A database at the newest revision, from which each test's own is copied."""
+    """The template at the newest revision that the database of each test is copied from."""
 
     def fill(url: URL, _files: Path) -> None:
         engine = make_engine(url)
@@ -119,14 +119,14 @@ def engine(database: URL) -> Iterator[Engine]:
 
 @pytest.fixture
 def settings(database: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """An installation of its own."""
+    """The settings of a new installation for this test."""
     monkeypatch.setattr(latency, "MEASURED_VECTORS", PROBE_VECTORS)
     return install(database, tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")
 def corpus_digest(template: str) -> str:
-    """Changes with all that decides what a pipeline makes of documents; and every day, for what must be fresh."""
+    """Changes with all code that decides what the pipeline writes, and every day, for the checks of freshness."""
     return hash_files(CORPUS_SOURCES, datetime.now(UTC).date().isoformat(), template)
 
 
@@ -134,7 +134,7 @@ def corpus_digest(template: str) -> str:
 def built_template(
     databases: DatabaseServer, template: str, corpus_digest: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """A database in which two projects were ingested and passed all checks; see tests/support/corpus.py."""
+    """The template with two projects that were ingested and passed all checks; see tests/support/corpus.py."""
     from tests.support.corpus import build
 
     def fill(url: URL, files: Path) -> None:
@@ -151,7 +151,7 @@ def built_template(
 
 @pytest.fixture(scope="session")
 def corpus_folders(databases: DatabaseServer, built_template: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folders of the built projects: this process's own, since tests add files to them."""
+    """The folders of the built projects, copied for this process since tests add files to them."""
     return shutil.copytree(databases.files(built_template) / "folders", tmp_path_factory.mktemp("corpus") / "folders")
 
 
@@ -163,7 +163,7 @@ def built(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Engine]:
-    """A copy of the built database, to break: the settings in the environment are those of its installation."""
+    """A copy of the built database that the test may damage; the environment has the settings of its installation."""
     with databases.copy(built_template) as url:
         install(url, tmp_path, monkeypatch)
         engine = make_engine(url)

@@ -1,4 +1,4 @@
-"""Run only the checks, as `rag-assets check` does, and change tables behind the pipeline's back."""
+"""Run only the checks, as `rag-assets check` does, and change tables without the pipeline."""
 
 from typing import Any
 
@@ -30,8 +30,8 @@ def check_metadata(found: Evaluations, name: str) -> dict[str, Any]:
 
 
 def change_database(engine: Engine, statement: str, **values: Any) -> int:
-    """Execute a statement behind the pipeline's back; return the number of affected rows, which must not be zero."""
+    """Execute a statement without the pipeline; return the number of affected rows, which must not be zero."""
     with engine.begin() as connection:
         result = connection.execute(text(statement), values)
-    assert result.rowcount != 0, f"the test breaks nothing: {statement}"
+    assert result.rowcount != 0, f"the statement changes nothing: {statement}"
     return result.rowcount

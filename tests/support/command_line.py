@@ -1,4 +1,4 @@
-"""Fixtures that run commands in this process: the real `main`, with a HashEncoder for the model."""
+"""Fixtures that run commands in this process: the real `main`, with a HashEncoder as the model."""
 
 import json
 import sys
@@ -28,7 +28,7 @@ class CommandResult:
         return json.loads(self.out)
 
     def error(self, code: int) -> str:
-        """The single line on stderr of a command that failed with this exit code."""
+        """Check that the command failed with this exit code and return its single line on stderr."""
         assert (self.code, self.out) == (code, ""), self
         assert self.err.startswith("rag-assets: "), self.err
         assert self.err.count("\n") == 1, self.err
@@ -46,18 +46,18 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         rag_assets.search.execution.query_embedding, "get_space_encoder", lambda space: HashEncoder(space.dimensions)
     )
 
-    def call(*arguments: str | Path) -> CommandResult:
+    def run_command(*arguments: str | Path) -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["rag-assets", *map(str, arguments)])
         capsys.readouterr()
         code: Any = 0
         try:
             main()
-        except SystemExit as end:
-            code = end.code or 0
+        except SystemExit as error:
+            code = error.code or 0
         captured = capsys.readouterr()
         return CommandResult(code, captured.out, captured.err)
 
-    return call
+    return run_command
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What people say and what is to be remembered, through the repositories, and runs of the jobs that embed it."""
+"""Conversations written through the repositories, and runs of the jobs that embed messages and memories."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -18,16 +18,16 @@ HASHES_OF_KIND = (
 
 
 def add_conversation(engine: Engine, day: date, *texts: str, hour: int = 0, **conversation: Any) -> UUID:
-    """A conversation of its own with these messages, said on the day; gives its id."""
+    """Create a conversation with these messages, all dated to the day; return its id."""
     at = datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
     conversations = SyncConversations(engine)
-    talk = conversations.create("talk", **conversation).id
-    conversations.append_many(talk, [NewMessage("user", text, created_at=at) for text in texts])
-    return talk
+    conversation_id = conversations.create("talk", **conversation).id
+    conversations.append_many(conversation_id, [NewMessage("user", text, created_at=at) for text in texts])
+    return conversation_id
 
 
 def embed_messages(*days: date, only: Sequence[str] | None = None) -> dg.ExecuteInProcessResult:
-    """One run over a day, or over the range of several."""
+    """Run the job over one day, or over a range of days."""
     keys = [day.isoformat() for day in days]
     if len(keys) == 1:
         return run("embed_messages", key=keys[0], only=only)
@@ -39,7 +39,7 @@ def embed_memories(only: Sequence[str] | None = None) -> dg.ExecuteInProcessResu
 
 
 def materialize_without_checks(*assets: str, days: Sequence[date] = ()) -> None:
-    """Materialize these assets, without their checks, which take longer than all the rest."""
+    """Materialize the assets without their checks, which take most of the time."""
     selection = dg.AssetSelection.assets(*assets) - dg.AssetSelection.all_asset_checks()
     defs = dg.Definitions(
         assets=fake_defs.assets,

@@ -20,8 +20,8 @@ WORDS = [
 
 def write_folders(root: Path) -> dict[str, Path]:
     """Write about 200 distinct chunks: each paragraph has its own heading, so each becomes a chunk."""
-    made = {name: root / name for name in PROJECTS}
-    for name, folder in made.items():
+    folders = {name: root / name for name in PROJECTS}
+    for name, folder in folders.items():
         folder.mkdir(parents=True)
         random = Random(name)
         for number in range(12):
@@ -29,9 +29,9 @@ def write_folders(root: Path) -> dict[str, Path]:
             (folder / f"page{number:02}.md").write_text("\n".join(parts), "utf-8")
         (folder / "blank.txt").write_text(" \n\n \n")
     # The same text in both projects and twice in one: one vector serves three chunks.
-    for copy in (made["sea"] / "copy.txt", made["zoo"] / "copy.txt", made["zoo"] / "copy2.txt"):
+    for copy in (folders["sea"] / "copy.txt", folders["zoo"] / "copy.txt", folders["zoo"] / "copy2.txt"):
         copy.write_text("The keeper feeds the whale every morning before the storm.\n")
-    return made
+    return folders
 
 
 def build(engine: Engine, root: Path, instance: dg.DagsterInstance) -> None:
@@ -48,8 +48,8 @@ def build(engine: Engine, root: Path, instance: dg.DagsterInstance) -> None:
         },
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
-    red = [found.check_name for found in result.get_asset_check_evaluations() if not found.passed]
-    assert not red, red
+    failed = [found.check_name for found in result.get_asset_check_evaluations() if not found.passed]
+    assert not failed, failed
 
 
 def _sentences(random: Random) -> str:

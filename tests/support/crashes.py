@@ -23,7 +23,7 @@ from tests.support.paths import ROOT
 
 @dataclass(frozen=True)
 class ChildRun:
-    """A run for one project, in the installation of `env`; killed at the nth statement that matches, if any."""
+    """A run for one project in the installation of `env`, killed at the nth statement that matches `kill_at`."""
 
     project: str
     env: dict[str, str]
@@ -32,7 +32,7 @@ class ChildRun:
     nth: int = 1
     moment: str = "before"  # or "after" the statement, or "committed"
     encode_s: float = 0.0
-    job: str = "stages"  # or "all": with the flip too; or "messages": of the days in `project`
+    job: str = "stages"  # "all" also promotes the space; "messages" embeds the messages of the days in `project`
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ChildResult:
 
 
 class Forker:
-    """Starts the process that forks children, and sends it requests."""
+    """The process that forks children, and the requests sent to it."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -55,7 +55,7 @@ class Forker:
         )
 
     def run(self, *children: ChildRun, timeout_s: float = 90) -> list[ChildResult]:
-        """Run the children at the same time and wait for all; a child that does not end in time is an error."""
+        """Run the children at the same time and wait for all; a child that times out gets an error in its result."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         request = {"timeout_s": timeout_s, "children": [asdict(child) for child in children]}
@@ -74,15 +74,15 @@ class Forker:
 
 @contextmanager
 def start_forker() -> Iterator[Forker]:
-    made = Forker()
+    forker = Forker()
     try:
-        yield made
+        yield forker
     finally:
-        made.close()
+        forker.close()
 
 
 def materialize(project: str, job: str) -> Any:
-    """Run the assets in this process, without checks, which would take most of the time."""
+    """Run the assets in this process, without the checks, which take most of the time."""
     import dagster as dg
 
     from tests.support.runs import STAGES, fake_defs, open_command_instance
@@ -104,7 +104,7 @@ def materialize(project: str, job: str) -> Any:
 
 
 def _materialize_messages(days: str) -> Any:
-    """The same for a range of days, `first...last`."""
+    """Same as `materialize`, for the messages of a range of days, `first...last`."""
     import dagster as dg
 
     from tests.support.runs import fake_defs, open_command_instance
@@ -125,7 +125,7 @@ def _materialize_messages(days: str) -> Any:
 
 
 def _serve() -> None:
-    import tests.support.runs  # noqa: F401  Imported once, here, for all children.
+    import tests.support.runs  # noqa: F401  Imported once here, before the children are forked.
 
     for line in sys.stdin:
         request = json.loads(line)
@@ -163,7 +163,7 @@ def _wait(pid: int, log: str, timeout_s: float) -> dict[str, Any]:
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-            return {"pid": pid, "killed": False, "errors": [f"it did not end within {timeout_s} s"]}
+            return {"pid": pid, "killed": False, "errors": [f"the child did not end within {timeout_s} s"]}
         time.sleep(0.02)
     found = json.loads(errors.read_text()) if errors.exists() else []
     errors.unlink(missing_ok=True)
@@ -179,15 +179,15 @@ def _run(child: ChildRun) -> None:
 
     log = os.open(child.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    class Logging(fakes.HashEncoder):
+    class LoggingEncoder(fakes.HashEncoder):
         def encode(self, texts: Any) -> Any:
             time.sleep(child.encode_s)
             vectors = super().encode(texts)
-            # One write a batch: what was embedded is on record, however soon this process dies.
+            # One write per batch, before the vectors are used: the log is complete even if this process is killed next.
             os.write(log, b"".join(json.dumps(text).encode() + b"\n" for text in texts))
             return vectors
 
-    fakes.HashEncoder = Logging  # type: ignore[misc]
+    fakes.HashEncoder = LoggingEncoder  # type: ignore[misc]
     if child.kill_at:
         _kill_at_statement(child)
     result = materialize(child.project, child.job)
@@ -197,7 +197,7 @@ def _run(child: ChildRun) -> None:
 
 
 def _kill_at_statement(child: ChildRun) -> None:
-    """Kill this process at the nth matching statement, whichever thread and call of the driver sends it."""
+    """Patch the driver so that this process is killed at the nth matching statement, in any thread."""
     import psycopg
     from psycopg import sql
 
@@ -207,36 +207,36 @@ def _kill_at_statement(child: ChildRun) -> None:
 
     def matches(connection: Any, query: Any) -> bool:
         nonlocal seen, hit
-        shown = query.as_string(connection) if isinstance(query, sql.Composable) else query
-        shown = shown.decode() if isinstance(shown, bytes) else shown
-        if pattern.search(shown):
+        statement = query.as_string(connection) if isinstance(query, sql.Composable) else query
+        statement = statement.decode() if isinstance(statement, bytes) else statement
+        if pattern.search(statement):
             seen += 1
             hit = seen >= child.nth
             return hit
         return False
 
-    def die(now: bool) -> None:
-        if now:
+    def kill_if(condition: bool) -> None:
+        if condition:
             os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(60)
 
     execute = psycopg.Cursor.execute
 
-    def armed(self: Any, query: Any, *arguments: Any, **options: Any) -> Any:
+    def execute_and_kill(self: Any, query: Any, *arguments: Any, **options: Any) -> Any:
         matched = matches(self.connection, query)
-        die(matched and child.moment == "before")
-        given = execute(self, query, *arguments, **options)
-        die(matched and child.moment == "after")
-        return given
+        kill_if(matched and child.moment == "before")
+        cursor = execute(self, query, *arguments, **options)
+        kill_if(matched and child.moment == "after")
+        return cursor
 
     commit = psycopg.Connection.commit
 
-    def armed_commit(self: Any) -> None:
+    def commit_and_kill(self: Any) -> None:
         commit(self)
-        die(hit and child.moment == "committed")
+        kill_if(hit and child.moment == "committed")
 
-    psycopg.Cursor.execute = armed  # type: ignore[method-assign]
-    psycopg.Connection.commit = armed_commit  # type: ignore[method-assign]
+    psycopg.Cursor.execute = execute_and_kill  # type: ignore[method-assign]
+    psycopg.Connection.commit = commit_and_kill  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Settings of Dagster homes: those that we ship, and some without a line of ours, to compare with."""
+"""Two configurations of a DAGSTER_HOME: the one that we ship, and Dagster's defaults to compare it with."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ needs_custom_storage = pytest.mark.skipif(
 )
 
 SHIPPED_CONFIG = DAGSTER_YAML.read_text()
-# It asks nobody on the internet.
+# Telemetry is off, since tests must not use the network.
 DEFAULT_CONFIG = "telemetry:\n  enabled: false\n"
 
 
 def make_default_home(folder: Path) -> Path:
-    """Make a DAGSTER_HOME with Dagster's own storage and limits."""
+    """Create a DAGSTER_HOME with Dagster's own storage and limits."""
     folder.mkdir(exist_ok=True)
     (folder / "dagster.yaml").write_text(DEFAULT_CONFIG)
     return folder

@@ -17,7 +17,7 @@ from typing import Any
 from tests.support.paths import ROOT
 
 BIN = Path(sys.executable).parent
-# For what hangs, not for what is slow.
+# Only catches hangs: a slow machine must not reach it.
 TIMEOUT_S = 240
 
 LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries { name loadStatus
@@ -41,7 +41,7 @@ PARTITIONS = """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) {
 
 
 class Server:
-    """A web server with its daemon, in an installation that nothing else uses."""
+    """A running web server with its daemon, in an installation that nothing else uses."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
         self.process = process
@@ -57,23 +57,23 @@ class Server:
         [data] = found["data"].values()
         return data
 
-    def wait_until(self, holds: Callable[[], Any], what: str) -> Any:
-        """What `holds` gives, as soon as that is something."""
-        end = time.monotonic() + TIMEOUT_S
-        while time.monotonic() < end:
+    def wait_until(self, condition: Callable[[], Any], what: str) -> Any:
+        """Poll `condition` until its result is truthy, and return the result."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < deadline:
             try:
-                if found := holds():
+                if found := condition():
                     return found
             except (urllib.error.URLError, ConnectionError):
                 assert self.process.poll() is None, self.log_tail()
             time.sleep(0.1)
-        raise AssertionError(f"not {what} within {TIMEOUT_S} s:\n{self.log_tail()}")
+        raise AssertionError(f"no {what} within {TIMEOUT_S} s:\n{self.log_tail()}")
 
     def log_tail(self) -> str:
         return self.log.read_text()[-6000:]
 
     def launch(self, assets: Sequence[str], *, partition: str | None = None, tags: Mapping[str, str] = {}) -> str:
-        """Materialize these as the button in the UI does; gives the id of the run."""
+        """Materialize the assets as the button in the UI does; return the id of the run."""
         tags = {**tags, **({"dagster/partition": partition} if partition else {})}
         params = {
             "selector": {
@@ -95,31 +95,31 @@ class Server:
         return str(entry["name"])
 
     def wait_for_run(self, run: str) -> str:
-        """The status in which a run has ended."""
-        over = {"SUCCESS", "FAILURE", "CANCELED"}
+        """Wait for the end of a run and return its status."""
+        final = {"SUCCESS", "FAILURE", "CANCELED"}
         return str(
             self.wait_until(
-                lambda: (found := self.query(RUN, run=run)["status"]) in over and found, f"{run} at its end"
+                lambda: (found := self.query(RUN, run=run)["status"]) in final and found, f"end of run {run}"
             )
         )
 
     def launch_backfill(self, **params: Any) -> str:
-        """The id of a backfill; it is begun by the daemon, which looks every half minute."""
-        begun = self.query(BACKFILL, params=params)
-        assert begun["__typename"] == "LaunchBackfillSuccess", begun
-        return str(begun["backfillId"])
+        """Launch a backfill and return its id. The daemon starts it: it polls every 30 s."""
+        launched = self.query(BACKFILL, params=params)
+        assert launched["__typename"] == "LaunchBackfillSuccess", launched
+        return str(launched["backfillId"])
 
     def wait_for_backfill(self, backfill: str) -> Any:
-        """Wait for the end of a backfill and return what its page shows."""
+        """Wait for the end of a backfill and return the data of its page."""
 
-        def over() -> Any:
+        def finished() -> Any:
             found = self.query(BACKFILL_STATUS, id=backfill)
             return found["status"] not in ("REQUESTED", "FAILING", "CANCELING") and found
 
-        return self.wait_until(over, "at the end of the backfill")
+        return self.wait_until(finished, "the end of the backfill")
 
     def partitions(self, asset: str) -> dict[str, list[str]]:
-        """What the UI shows of the partitions of an asset."""
+        """The materialized and the failed partitions of an asset, as the UI shows them."""
         found = self.query(PARTITIONS, key={"path": [asset]})["assetPartitionStatuses"]
         return {name: sorted(found[f"{name}Partitions"]) for name in ("materialized", "failed")}
 
@@ -128,9 +128,9 @@ class Server:
 def run_server(
     command: Sequence[str], log: Path, *, end: signal.Signals = signal.SIGINT, background: bool = False
 ) -> Iterator[Server]:
-    """Run such a command in the repository's root until the web server answers; end it by this signal.
+    """Run a command that starts the web server, in the repository's root; end it by the signal `end`.
 
-    In the `background` of a shell's script it begins with Ctrl-C ignored.
+    `background` starts it with SIGINT ignored, as a shell script does for its background processes.
     """
     port = free_port()
     with log.open("wb") as out:
@@ -141,17 +141,17 @@ def run_server(
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # Whoever starts the tests in the background has their children ignore it, too.
+            # Tests that were started in the background would pass an ignored SIGINT on to their children.
             preexec_fn=lambda: signal.signal(
                 signal.SIGINT, signal.SIG_IGN if background else signal.default_int_handler
             ),
         )
     server = Server(process, port, log)
     try:
-        server.wait_until(lambda: server.query("{ version }"), "answering")
+        server.wait_until(lambda: server.query("{ version }"), "answer")
         server.wait_until(
             lambda: all(entry["loadStatus"] == "LOADED" for entry in server.query(LOCATIONS)["locationEntries"]),
-            "loaded",
+            "loaded code location",
         )
         yield server
         process.send_signal(end)
@@ -161,7 +161,7 @@ def run_server(
         for pid in left:
             os.kill(pid, signal.SIGKILL)
         process.wait(60)
-    assert not left, f"these went on: {left}\n{server.log_tail()}"
+    assert not left, f"processes still running: {left}\n{server.log_tail()}"
 
 
 def find_installation_processes() -> dict[int, str]:
@@ -171,21 +171,21 @@ def find_installation_processes() -> dict[int, str]:
     for folder in Path("/proc").iterdir():
         with suppress(OSError):
             if folder.name.isdigit() and mark in (folder / "environ").read_bytes():
-                said = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                # One that has ended, and whose parent is about to hear of it, has no command any more.
-                found |= {int(folder.name): said} if said else {}
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                # A zombie, which has ended and was not waited for yet, has no command line.
+                found |= {int(folder.name): command} if command else {}
     return found
 
 
 def wait_until_processes_end(limit_s: float = 30) -> dict[int, str]:
     """Wait until all processes of the installation have ended; return those that still run after the limit."""
-    end = time.monotonic() + limit_s
-    while (left := find_installation_processes()) and time.monotonic() < end:
+    deadline = time.monotonic() + limit_s
+    while (left := find_installation_processes()) and time.monotonic() < deadline:
         time.sleep(0.1)
     return left
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

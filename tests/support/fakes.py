@@ -1,4 +1,4 @@
-"""A model where the model is not the point: the same text has the same vector, and near texts have near ones."""
+"""A deterministic fake model: equal texts get equal vectors, and similar texts get similar ones."""
 
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.embedding.encoder import Encoder
@@ -9,11 +9,11 @@ __all__ = ["DIMENSIONS", "ENCODERS", "FakeEmbedder", "HashEncoder"]
 
 
 class FakeEmbedder(Embedder):
-    """The resource with a HashEncoder; target space, tokenizer and window stay those of the real model."""
+    """The embedder with a HashEncoder; target space, tokenizer and window stay those of the real model."""
 
     def encoder(self, space: EmbeddingSpace) -> Encoder:
         return ENCODERS.setdefault(space.id, HashEncoder(space.dimensions))
 
 
-# By space: Dagster copies resources, so what a test wants to look at lives beside them.
+# By space id. Dagster copies resources, so the encoders that tests inspect cannot be attributes of the resource.
 ENCODERS: dict[int, HashEncoder] = {}

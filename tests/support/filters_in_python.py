@@ -1,4 +1,4 @@
-"""A model in Python of filters on metadata and paths, to compare the database with."""
+"""A reference implementation in Python of the filters on metadata and paths, to compare the database with."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,7 @@ def contains(value: Any, wanted: Any) -> bool:
 
 
 def values_at(value: Any, path: list[str]) -> list[Any]:
-    """The value at the path, or none; does not look into lists."""
+    """The value at the path as a list of one, or an empty list; does not look into lists."""
     for key in path:
         if not isinstance(value, Mapping) or key not in value:
             return []
@@ -33,7 +33,7 @@ def values_at(value: Any, path: list[str]) -> list[Any]:
 
 
 def values_through_lists(value: Any, path: list[str]) -> list[Any]:
-    """The values at the path as jsonpath finds them: a list on the way stands for its elements."""
+    """The values at the path as jsonpath finds them: lists along the path are replaced by their elements."""
     found = [value]
     for key in path:
         inside = [one for each in found for one in (each if isinstance(each, list) else [each])]

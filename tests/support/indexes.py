@@ -21,7 +21,7 @@ def index_state(engine: Engine, space: EmbeddingSpace, **more: Any) -> IndexStat
 
 
 def list_indexes(engine: Engine, space: EmbeddingSpace) -> list[tuple[str, bool]]:
-    """Name and validity of all vector indexes on the space's table, whatever they are called."""
+    """Name and validity of each vector index on the space's table, under any name."""
     found = rows(
         engine,
         "SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
@@ -38,7 +38,7 @@ def get_oid(engine: Engine, name: str) -> int:
 
 
 def execute_statements(engine: Engine, *statements: str) -> None:
-    """Each outside any transaction."""
+    """Execute each statement in autocommit mode."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for statement in statements:
             connection.execute(text(statement))

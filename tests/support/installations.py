@@ -1,4 +1,4 @@
-"""Installations for tests: state folder, DAGSTER_HOME and database, set in the environment as a user sets them."""
+"""Installations for tests: state folder, DAGSTER_HOME and database, set by environment variables as a user does."""
 
 import atexit
 import shutil
@@ -13,13 +13,13 @@ from sqlalchemy import URL
 from rag_assets.cli.runtime.installation import enter
 from rag_assets.settings.settings import Settings
 
-# Filling and indexing the probe of the latency check takes longer than all else in a run with few documents. The
-# check's own tests, the built database and commands in processes of their own take ten thousand vectors.
+# Filling and indexing the probe table of the latency check takes most of the time of a run with few documents. The
+# check's own tests, the `built` database and commands in their own processes use the real 10,000 vectors.
 PROBE_VECTORS = 1_000
 
 
 def install(url: URL, root: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Make `root` the working directory and an installation on this database."""
+    """Make `root` the working directory and create an installation on this database there."""
     monkeypatch.chdir(root)
     monkeypatch.setenv("RAG_ASSETS_STATE_DIR", str(root / "state"))
     monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", url.render_as_string(hide_password=False))
@@ -30,7 +30,7 @@ def install(url: URL, root: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @cache
 def _new_home() -> Path:
-    """A DAGSTER_HOME in which Dagster has made its tables: copying it takes less time than making them again."""
+    """A DAGSTER_HOME with Dagster's tables: copying it is faster than creating the tables again."""
     home = Path(tempfile.mkdtemp(prefix="rag-home-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     with pytest.MonkeyPatch.context() as monkeypatch:

@@ -9,12 +9,12 @@ from types import FrameType
 
 
 class Interrupted(BaseException):
-    """Like Dagster's own, it is not an Exception, and no library handles it."""
+    """Like Dagster's own interrupt it is not an Exception, so that no library handles it."""
 
 
 @contextmanager
 def interrupt_when(when: Callable[[], object]) -> Iterator[None]:
-    """Raise Interrupted in this thread, which is the main one, as soon as `when` returns in another."""
+    """Raise Interrupted in the main thread, which must be this one, when `when` returns in another thread."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise Interrupted

@@ -1,4 +1,4 @@
-"""The JSON shapes of the command line, which scripts depend on: a key more is allowed nowhere, a key less neither."""
+"""The shapes of the JSON output of commands, which scripts depend on: no key may be missing or added."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ HIT = {
     "char_end": int,
     "text": str,
 }
-# Beyond the contract: what a citation needs, and how the question was answered.
+# More than the required keys: what a citation needs, and how the query was answered.
 SEARCH = {
     "query": str,
     "space": int,

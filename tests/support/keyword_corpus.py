@@ -1,4 +1,4 @@
-"""Chunks written directly into the tables, for keyword search without a pipeline."""
+"""Chunks written straight into the tables, to test keyword search without the pipeline."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Memories of two users and shared ones, with vectors in a live space."""
+"""Memories of two users and shared memories, with vectors in a live space."""
 
 from uuid import UUID
 
@@ -16,7 +16,7 @@ ENCODER = HashEncoder()
 
 
 def create_memories(engine: Engine, settings: Settings) -> dict[str, UUID]:
-    """Returns the ids of the users by name."""
+    """Create the memories and return the ids of the users by name."""
     users = {name: SyncUsers(engine).create(f"{name}@example.com").id for name in ("ada", "ben")}
     memories = SyncMemories(engine)
     for content in ("likes green tea", "keeps a whale", "forgotten tea", "expired tea"):

@@ -1,4 +1,4 @@
-"""Conversations of two users with vectors in a live space, and the order in which messages must be found."""
+"""Conversations of two users with vectors in a live space, and the expected ranking of their messages."""
 
 import random
 from dataclasses import dataclass
@@ -49,10 +49,10 @@ class MessageCorpus:
         )
         return [StoredMessage(*row) for row in rows(self.engine, statement)]
 
-    def nearest(self, question: str, messages: list[StoredMessage]) -> list[tuple[float, str]]:
+    def nearest(self, query: str, messages: list[StoredMessage]) -> list[tuple[float, str]]:
         """(score, text) of each message, best first, computed with numpy."""
-        asked = self.encoder.encode_query(question)
-        scored = [(float(np.dot(asked, self.encoder.encode_query(one.text))), one.text) for one in messages]
+        vector = self.encoder.encode_query(query)
+        scored = [(float(np.dot(vector, self.encoder.encode_query(one.text))), one.text) for one in messages]
         return sorted(scored, key=lambda one: (-round(one[0], 5), one[1]))
 
     def refresh(self, *, build: bool = False) -> EmbeddingSpace:
@@ -71,7 +71,7 @@ class MessageCorpus:
 
 
 def create_message_corpus(engine: Engine, settings: Settings, *, talks: int = 6, turns: int = 8) -> MessageCorpus:
-    """Two users, each with conversations in a project and without one; each talk begins with the same greeting."""
+    """Create two users with conversations in a project and outside one; each begins with the same greeting."""
     chance = random.Random(5)
     conversations = SyncConversations(engine)
     project = SyncProjects(engine).create("zoo", "/zoo").id

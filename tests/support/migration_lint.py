@@ -1,4 +1,4 @@
-"""The big tables that a migration locks while it reads or writes all their rows, from the statements that it sends."""
+"""Find the tables that a migration locks while it reads or writes all their rows, from the statements it sends."""
 
 import io
 import re
@@ -29,7 +29,7 @@ _SLOW_ACTION = re.compile(
 
 
 def locked_tables(statements: Sequence[str]) -> set[str]:
-    """The tables with rows that a statement locks while it reads or writes all of them."""
+    """The tables that a statement locks while it reads or writes all rows; tables made or emptied here do not count."""
     made: set[str] = set()
     locked: set[str] = set()
     for statement in statements:
@@ -47,7 +47,7 @@ def locked_tables(statements: Sequence[str]) -> set[str]:
 
 
 def list_revisions(migrations: Path) -> list[Script]:
-    """The oldest first."""
+    """All revisions, the oldest first."""
     return list(ScriptDirectory(str(migrations)).walk_revisions())[::-1]
 
 
@@ -55,29 +55,29 @@ def upgrade_statements(engine: Engine, migrations: Path, revision: Script) -> li
     """The statements that the upgrade to this revision sends to a database at the revision before."""
     sent: list[str] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    def record(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         sent.append(statement)
 
     config = Config(stdout=io.StringIO())
     config.set_main_option("script_location", str(migrations))
     config.attributes["connection"] = engine
-    event.listen(engine, "before_cursor_execute", note)
+    event.listen(engine, "before_cursor_execute", record)
     try:
         command.upgrade(config, revision.revision)
     finally:
-        event.remove(engine, "before_cursor_execute", note)
+        event.remove(engine, "before_cursor_execute", record)
     return sent
 
 
 def find_undeclared_locks(engine: Engine, migrations: Path, revision: Script) -> set[str]:
-    """Tables that the revision locks without saying why in `LOCKS`, or says so of and does not lock."""
+    """Tables that the revision locks without a reason in `LOCKS`, and tables in `LOCKS` that it does not lock."""
     declared: dict[str, str] = getattr(revision.module, "LOCKS", {})
     locked = locked_tables(upgrade_statements(engine, migrations, revision))
     return locked ^ {table for table, why in declared.items() if why}
 
 
 def _actions(actions: str) -> Iterator[str]:
-    """The actions of one ALTER TABLE: what stands between commas that are not in parentheses."""
+    """Split the actions of an ALTER TABLE at the commas that are not in parentheses."""
     depth, action = 0, ""
     for letter in actions:
         depth += (letter == "(") - (letter == ")")

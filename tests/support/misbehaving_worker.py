@@ -1,4 +1,4 @@
-"""A worker whose parser does what parsers do on bad days; started through the private `_worker_module`."""
+"""A worker whose parser hangs, crashes, or returns bad data on request; started through `_worker_module`."""
 
 import ctypes
 import os
@@ -12,7 +12,7 @@ from rag_assets.documents.parsing.subprocess_worker import Parsed, main
 
 
 class Panic(BaseException):
-    """As pyo3's PanicException: not an Exception."""
+    """Like pyo3's PanicException, not an Exception."""
 
 
 def parse(kind: str, data: bytes) -> Parsed:
@@ -20,7 +20,7 @@ def parse(kind: str, data: bytes) -> Parsed:
         case "hang":
             time.sleep(3600)
         case "hang in native code":
-            # Holds the interpreter lock, so that no thread or signal handler of Python's runs.
+            # This holds the GIL, so that no other thread or Python signal handler runs.
             re.match(r"(a+)+$", "a" * 60 + "b")
         case "eat memory slowly":
             eaten = []
@@ -56,8 +56,8 @@ def parse(kind: str, data: bytes) -> Parsed:
         case "modules":
             return None, " ".join(sorted(sys.modules)), {}
         case "sockets":
-            opened = [fd for fd in range(100) if Path(f"/proc/self/fd/{fd}").exists()]
-            return None, " ".join(str(fd) for fd in opened if stat.S_ISSOCK(os.fstat(fd).st_mode)), {}
+            descriptors = [fd for fd in range(100) if Path(f"/proc/self/fd/{fd}").exists()]
+            return None, " ".join(str(fd) for fd in descriptors if stat.S_ISSOCK(os.fstat(fd).st_mode)), {}
         case "huge":
             return None, "x" * 50_000_000, {}
     return None, f"pid {os.getpid()}: {data.decode()}", {}

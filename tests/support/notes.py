@@ -1,4 +1,4 @@
-"""A package with a table of its own: notes, in a schema of theirs, registered by an entry point."""
+"""A package with its own table of notes, in its own schema, registered by an entry point."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class Note(Identified, Embeddable, Timestamped, SoftDeleted, Base):
 
 
 def install_notes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Not the name of the package in the docs: a loaded model is cached by its entry point.
+    # The name differs from the package in the docs, since loaded models are cached by entry point.
     install_package(folder, monkeypatch, "lighthouse", CODE, {"notes": "lighthouse:Note"}, ENTRY_POINT_GROUP)
 
 

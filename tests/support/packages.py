@@ -1,4 +1,4 @@
-"""Packages that tests install: a module and its metadata in a folder on sys.path."""
+"""Install a package for a test: a module and its metadata in a folder on sys.path."""
 
 import sys
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Fixtures that run the pages' blocks in an ingested installation; each page gets a copy."""
+"""Fixtures that run the code blocks of pages in an ingested installation; each page gets a copy of it."""
 
 import shutil
 import sys
@@ -34,7 +34,7 @@ NOTES = {
 
 @pytest.fixture(scope="session")
 def ingested(databases: DatabaseServer, template: str, corpus_digest: str) -> Iterator[str]:
-    """The database after `rag-assets ingest`, from which each page's is copied; the installation is in its files."""
+    """The template of the databases: the state after `rag-assets ingest`. The installation is in its files."""
 
     def fill(url: URL, files: Path) -> None:
         with pytest.MonkeyPatch.context() as monkeypatch:
@@ -55,7 +55,7 @@ def ingested(databases: DatabaseServer, template: str, corpus_digest: str) -> It
 def runner(
     databases: DatabaseServer, ingested: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> Iterator[Runner]:
-    """In a folder with `notes` and `handbook` in its home, after `rag-assets ingest`."""
+    """A runner after `rag-assets ingest`, in a home folder with `notes` and `handbook`."""
     with databases.copy(ingested) as url:
         shutil.copytree(databases.files(ingested) / "state", tmp_path / "state")
         install(url, tmp_path, monkeypatch)
@@ -71,9 +71,9 @@ def runner(
             result = cli(*arguments)
             return result.code, result.err
 
-        def installed() -> None:
-            # Definitions have the assets of registered tables.
+        def reload_definitions() -> None:
+            # An installed package may register tables, which get their own assets.
             defs = build_definitions(resources={"embedder": FakeEmbedder()})
             monkeypatch.setattr(rag_assets.definitions, "defs", defs)
 
-        yield Runner(command, monkeypatch.setenv, installed)
+        yield Runner(command, monkeypatch.setenv, reload_definitions)

@@ -1,4 +1,4 @@
-"""The code blocks of the documentation's pages, and how a test runs them."""
+"""Read and run the code blocks of the documentation pages."""
 
 import ast
 import asyncio
@@ -18,16 +18,16 @@ from typing import Any
 from tests.support.paths import ROOT
 
 PAGES = ROOT / "docs" / "pages"
-# Pages whose blocks are run; the reference is generated and has none.
+# Pages whose blocks are run. The reference is generated and has none.
 DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     *sorted(path for path in PAGES.rglob("*.md") if path.parent.name != "reference"),
 ]
-# Pages that take longest are run with the system tests; this one has a test of its own.
+# SLOW pages run with the system tests; each page of OWN_TEST has its own test.
 SLOW = frozenset({"tutorial.md", "operations.md"})
 OWN_TEST = frozenset({"your_own_table.md"})
-# What is run, what is only shown, and what is a file when it has a title.
+# Languages whose blocks are run, and languages that are only shown. A block with a title is written as a file.
 RUN = frozenset({"python", "sh"})
 SHOWN = frozenset({"text"})
 
@@ -37,7 +37,7 @@ _MARK = re.compile(r"^\s*<!-- (?P<kind>not run|run by): (?P<reason>.+?) -->$")
 
 @dataclass(frozen=True)
 class Block:
-    """`mark` says why the block is not run ("not run"), or which test runs it ("run by")."""
+    """A fenced block. `mark` is "not run" or "run by"; `reason` says why, or which test runs the block."""
 
     line: int
     language: str
@@ -52,7 +52,7 @@ class Block:
 
 
 def read_blocks(text: str) -> list[Block]:
-    """The fenced blocks in order. Raises ValueError for a fence that is not one of these forms."""
+    """Read the fenced blocks in order. Raises ValueError for a malformed fence."""
     lines = text.splitlines()
     blocks: list[Block] = []
     start = 0
@@ -107,10 +107,10 @@ def pages_with_code(*, slow: bool) -> list[Path]:
 
 @dataclass
 class Runner:
-    """Runs blocks in the working directory; Python blocks of a page share their names.
+    """Runs blocks in the working directory. The Python blocks of a page share one namespace.
 
-    `command` runs a rag-assets command line in this process and returns its exit code and stderr; `installed` is called
-    after a project in the working directory was installed.
+    `command` runs a rag-assets command in this process and returns its exit code and stderr. `installed` is called
+    after a project was installed from the working directory.
     """
 
     command: Callable[[Sequence[str]], tuple[int, str]]

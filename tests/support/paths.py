@@ -1,4 +1,4 @@
-"""The repository's root, and the files of every format that tests read."""
+"""Paths: the root of the repository, sample documents of each format, and sample projects."""
 
 from pathlib import Path
 

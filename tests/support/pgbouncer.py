@@ -1,4 +1,4 @@
-"""A real pgbouncer in transaction mode before the session's server: each transaction gets the next server process."""
+"""A real pgbouncer in transaction mode in front of the test server: each transaction gets the next backend."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ ignore_startup_parameters = {ignored}
 
 @contextmanager
 def run_pgbouncer(server: URL, *, ignored: str = "extra_float_digits") -> Iterator[URL]:
-    """The address of the server's databases through the pooler, at a port that does not give it away."""
+    """Yield the address of the server through pgbouncer, on a port that does not reveal the pooler."""
     assert PGBOUNCER is not None
     folder = Path(tempfile.mkdtemp(prefix="rag-pgbouncer-"))
     port = free_port()
@@ -54,7 +54,7 @@ def run_pgbouncer(server: URL, *, ignored: str = "extra_float_digits") -> Iterat
             ignored=ignored,
         )
     )
-    # Root it refuses; and only the server's own user may pass the folder of its socket.
+    # pgbouncer refuses to run as root, and only the server's user may enter the folder of its socket.
     user = Path(host).stat().st_uid
     for path in (folder, config):
         os.chown(path, user, -1)

@@ -1,4 +1,4 @@
-"""Rows made without a pipeline: a project, a document, chunks, a space with random vectors."""
+"""Rows made without the pipeline: a project, a document, chunks, a space with random vectors."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -65,7 +65,7 @@ def document(path: str = "a.md", content: str = "one two", *, project: str = "p"
 
 
 def split_document(row: DocumentRow, texts: Sequence[str], *, chunking: str = "c1") -> ChunkedDocument:
-    """The document cut into these texts, one after the other; equal texts are numbered, as the stage does it."""
+    """Split the document into these consecutive texts; equal texts are numbered, as in the stage."""
     chunks, at, seen = [], 0, dict[str, int]()
     for index, text in enumerate(texts):
         seen[text] = occurrence = seen.get(text, -1) + 1
@@ -88,7 +88,7 @@ def unit_vectors(number: int, dimensions: int, *, seed: int = 0) -> Any:
 
 
 def add_vectors(engine: Engine, space: EmbeddingSpace, number: int, *, seed: int = 0) -> None:
-    """`number` chunks of one document with random vectors of length 1."""
+    """Write `number` chunks of one document with random vectors of length 1."""
     texts = [f"text {seed} {index} " for index in range(number)]
     row = document(f"fill{seed}.md", "".join(texts))
     vectors = unit_vectors(number, space.dimensions, seed=seed)

@@ -1,4 +1,4 @@
-"""Runs of the real jobs in this process, with the real IO manager, database and tokenizer, and a fake model."""
+"""Run the real jobs in this process, with the real IO manager, database and tokenizer and a fake model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ SCHEDULES = {
 }
 SENSORS = {sensor.name: sensor for sensor in defs.sensors or [] if isinstance(sensor, dg.SensorDefinition)}
 
-# All test processes share one server, so what is asked of it must be asked of this database alone.
+# All test processes share one server, so that queries of its catalogs must be limited to this database.
 THIS_DATABASE = "(SELECT oid FROM pg_database WHERE datname = current_database())"
 COUNT_ADVISORY_LOCKS = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = {THIS_DATABASE}"
 
@@ -44,9 +44,9 @@ def run(
     config: dict[str, Any] | None = None,
     only: Sequence[str] | None = None,
 ) -> dg.ExecuteInProcessResult:
-    """Run a job in the instance of DAGSTER_HOME, for one project or a range of them; errors are in the result.
+    """Run a job in the instance of DAGSTER_HOME, for one project or a range. Errors are in the result.
 
-    `only` names the assets to materialize, with their checks: that of the index takes seconds.
+    `only` names the assets to materialize, with their checks. The check of the index takes seconds.
     """
     tags = {}
     if keys:
@@ -65,7 +65,7 @@ def run(
 
 
 def open_command_instance() -> dg.DagsterInstance:
-    """As commands open it: runs that were killed before hold no place in a pool any more."""
+    """Open the instance as commands do: runs that were killed are closed and free their slots in pools."""
     instance = dg.DagsterInstance.get()
     close_dead_runs(instance)
     return instance
@@ -79,7 +79,7 @@ def add_project(engine: Engine, name: str, source: Path | str, **settings: Any) 
 
 
 def failed_checks(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
-    """The red checks of a run by name, with their metadata as plain values."""
+    """The failed checks of a run by name, with their metadata as plain values."""
     return {
         found.check_name: {key: value.value for key, value in found.metadata.items()}
         for found in result.get_asset_check_evaluations()
@@ -103,7 +103,7 @@ def encoder(space: int = 1) -> HashEncoder:
 
 
 def errors(result: dg.ExecuteInProcessResult) -> list[str]:
-    """The first causes of the steps that failed."""
+    """The messages of the root causes of the failed steps."""
     found = []
     for event in result.all_events:
         if event.is_step_failure or event.event_type_value == "PIPELINE_FAILURE":

@@ -1,4 +1,4 @@
-"""The stages one by one, without Dagster: real folders, database, tokenizer and writers; the model is a HashEncoder."""
+"""Run single stages without Dagster: real folders, database, tokenizer and writers; the model is a HashEncoder."""
 
 import os
 import time
@@ -25,7 +25,7 @@ from tests.support.fakes import HashEncoder
 
 @dataclass
 class Steps:
-    """Each method runs one stage for the named projects and gives its figures, written rows included."""
+    """Each method runs one stage for the named projects and returns its figures, including written rows."""
 
     engine: Engine
     settings: Settings
@@ -59,7 +59,7 @@ class Steps:
         return promote_wanted_space(self.engine, self.settings, self.target, self.encoder)
 
     def all(self, *projects: str) -> Counter[str]:
-        """Documents to index; the figures are those of the embeddings."""
+        """Run the stages from documents to index; return the figures of the embeddings."""
         self.documents(*projects)
         self.chunks(*projects)
         figures = self.embeddings(*projects)
@@ -71,12 +71,15 @@ class Steps:
 
     @property
     def embedded(self) -> list[str]:
-        """The texts that went through any model so far."""
+        """The texts that any encoder has embedded so far."""
         return [text for encoder in self.encoders.values() for text in encoder.embedded]
 
 
 def write_batches(engine: Engine, batches: Iterable[Batch], *, write_s: float = 0.0) -> Counter[str]:
-    """What the IO manager does: a transaction a batch, while the next one is made; `write_s` slows it down."""
+    """Write like the IO manager: one transaction per batch, while the next batch is prepared.
+
+    `write_s` delays each write.
+    """
     figures: Counter[str] = Counter()
     for batch in prefetch(iter(batches)):
         time.sleep(write_s)
@@ -85,12 +88,12 @@ def write_batches(engine: Engine, batches: Iterable[Batch], *, write_s: float = 
         for name in written.__slots__:
             figures[name] += getattr(written, name)
         for name, value in batch.figures.items():
-            figures[name] += value  # type: ignore[assignment] # Seconds are counted, too.
+            figures[name] += value  # type: ignore[assignment] # Figures include seconds.
     return figures
 
 
 def write(path: Path, content: str | bytes, *, age_s: float = 60) -> Path:
-    """Write a file that was last changed some time ago: what changed just now is always read again."""
+    """Write a file with a modification time in the past: files that changed just now are always read again."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     changed = time.time() - age_s

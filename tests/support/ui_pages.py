@@ -1,4 +1,4 @@
-"""The pages of the Dagster UI: the one place that knows what is written on their buttons, and where."""
+"""The pages of the Dagster UI. Only this module knows their labels and layout."""
 
 import re
 from dataclasses import dataclass
@@ -7,20 +7,19 @@ from pathlib import Path
 from playwright.sync_api import Locator, Page, expect
 
 LOCATION = "rag_assets"
-# Limits for what hangs, not for what is slow: a page takes a second, a run up to a minute, the daemon looks for
-# backfills every 30 s.
+# These only catch hangs: a page takes a second, a run up to a minute, and the daemon polls for backfills every 30 s.
 PAGE_MS = 60_000
 RUN_MS = 900_000
 ATTEMPTS, ATTEMPT_MS = 20, 500
 
-# How a run ends, and a backfill, as their pages say it.
+# The final states of a run and of a backfill, as their pages show them.
 ENDS = ("Success", "Failure", "Canceled")
 BACKFILL_ENDS = ("Succeeded", "Failed", "Canceled")
 
 
 @dataclass(frozen=True)
 class Pages:
-    """A browser's window on one UI; screenshots go to a folder."""
+    """A browser window on one UI; screenshots are saved in the folder `pictures`."""
 
     page: Page
     address: str
@@ -37,7 +36,7 @@ class Pages:
     # Launching
 
     def materialize(self, job: str, *projects: str) -> str:
-        """Launch a job over projects, or over all of them; gives the path of the run's page, or of the backfill's."""
+        """Launch a job over the projects, or over all of them; return the path of the page of the run or backfill."""
         self.open(f"/locations/{LOCATION}/jobs/{job}")
         self.page.get_by_role("button", name="Materialize all").click()
         dialog = self.page.get_by_role("dialog").first
@@ -52,66 +51,66 @@ class Pages:
             dialog.get_by_role("button", name="All", exact=True).click()
         self.picture("materialize")
         dialog.get_by_role("button", name="Launch").click()
-        return self._launched()
+        return self._launched_path()
 
     def materialize_asset(self, asset: str) -> str:
         """Launch a run of one asset that has no partitions, from its page."""
         self.open(f"/assets/{asset}")
         self.page.get_by_role("button", name="Materialize").first.click()
-        return self._launched()
+        return self._launched_path()
 
     def launch(self, job: str) -> str:
-        """Launch a job from its launchpad, as it is."""
+        """Launch a job from its launchpad with the default configuration."""
         self.open(f"/locations/{LOCATION}/jobs/{job}/playground")
         self.page.get_by_role("button", name="Launch run").click()
         self.page.wait_for_url("**/runs/*")
         return self.page.url.removeprefix(self.address)
 
-    def _launched(self) -> str:
-        said = self.page.get_by_role("region", name="Notifications").get_by_role("link", name="View")
-        path = said.get_attribute("href")
+    def _launched_path(self) -> str:
+        link = self.page.get_by_role("region", name="Notifications").get_by_role("link", name="View")
+        path = link.get_attribute("href")
         assert path
         return path
 
-    # Watching
+    # Waiting
 
     def wait_for_run(self, path: str) -> str:
-        """Watch a run on its page until it has ended, and say how."""
+        """Wait on the page of a run until the run ends; return its final state."""
         self.open(path)
         end = self.page.get_by_text(re.compile(f"^({'|'.join(ENDS)})$")).first
         end.wait_for(timeout=RUN_MS)
         return end.inner_text()
 
     def expect_logged_end(self, end: str) -> None:
-        """The page that watched a run must show the last line of its log, with nobody reloading it."""
+        """Expect the last line of the log on the page of the run, without reloading it."""
         expect(self.page.get_by_text(f"RUN_{end.upper()}", exact=True)).to_be_visible()
 
     def wait_for_backfill(self, path: str) -> str:
-        """Watch a backfill on its page until it has ended, and say how."""
+        """Wait on the page of a backfill until it ends; return its final state."""
         self.open(path)
         status = self.page.get_by_text("Status", exact=True).locator("..")
         expect(status).to_have_text(re.compile("|".join(BACKFILL_ENDS)), timeout=RUN_MS)
         return status.inner_text().split()[-1]
 
-    # Looking
+    # Reading
 
     def checks(self, asset: str) -> dict[str, str]:
-        """What the list of an asset's checks says of each: Succeeded, Failed, Skipped, Not evaluated …"""
+        """The states in the list of an asset's checks, by name: Succeeded, Failed, Skipped, Not evaluated …"""
         self.open(f"/assets/{asset}?view=checks")
         self.page.get_by_role("button", name="Execute all").wait_for()
         self.page.wait_for_load_state("networkidle")
         for _ in range(ATTEMPTS):
             found = self._listed_checks()
             self.page.wait_for_timeout(ATTEMPT_MS)
-            # The names are there before their states: what two looks agree on is meant.
+            # The names appear before their states, so wait until two readings are the same.
             if found and found == self._listed_checks():
                 return found
-        raise AssertionError(f"the checks of {asset} do not come to rest: {found}")
+        raise AssertionError(f"the checks of {asset} keep changing: {found}")
 
     def _listed_checks(self) -> dict[str, str]:
         text = self.page.locator("body").inner_text()
         listed = text.split("Execute all\n", 1)[1].split("\nExecute\n", 1)[0].splitlines()
-        # Each has three lines: its name, the name again to measure its width by, its state. Last is a title.
+        # Each check has three lines: its name, the name again (to measure its width), its state. A title comes last.
         return dict(zip(listed[0:-1:3], listed[2:-1:3], strict=True))
 
     def check(self, asset: str, name: str) -> None:
@@ -119,7 +118,7 @@ class Pages:
         expect(self.page.get_by_text("Evaluation result")).to_be_visible()
 
     def chart(self, key: str, title: str) -> Locator:
-        """Open the Markdown of this key of the metadata, and give the picture of this title in it."""
+        """Open the Markdown of this metadata key and return the picture with this title in it."""
         row = self.page.get_by_role("row").filter(has_text=key)
         row.get_by_text("[Show Markdown]").first.click()
         picture = self.page.get_by_role("dialog").get_by_role("img", name=title)
@@ -127,7 +126,7 @@ class Pages:
         return picture
 
     def partition(self, asset: str, key: str) -> dict[str, str]:
-        """The metadata of the latest materialization of one partition, as shown."""
+        """The metadata of the latest materialization of one partition, as the page shows it."""
         self.open(f"/assets/{asset}?view=partitions&partition={key}")
         rows = self.page.get_by_role("row")
         rows.filter(has_text="dagster/partition_row_count").wait_for()
@@ -135,18 +134,18 @@ class Pages:
         return {key.strip(): value.strip() for key, value, *_ in cells}
 
     def asset(self, name: str) -> str:
-        """All text of an asset's page, with the details that are folded away."""
+        """All text of an asset's page, including the folded details."""
         self.open(f"/assets/{name}")
         details = self.page.get_by_role("button", name="Compute details")
         details.wait_for()
-        # The browser remembers what was unfolded on another asset's page.
+        # The browser remembers if the details were unfolded on the page of another asset.
         if details.get_attribute("aria-expanded") != "true":
             details.click()
         self.page.get_by_text("Code version").or_(self.page.get_by_text("Computed by")).first.wait_for()
         return self.page.locator("body").inner_text()
 
     def graph(self, group: str) -> None:
-        """The assets of a group, as large as the window lets them be."""
+        """Show the graph of a group in the whole window."""
         self.open(f"/locations/{LOCATION}/asset-groups/{group}")
         self.page.get_by_role("button", name="Hide navigation").click()
         self.page.wait_for_load_state("networkidle")

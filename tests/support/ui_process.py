@@ -1,4 +1,4 @@
-"""`rag-assets ui` as people start it: a process of its own in an installation of its own, ended by Ctrl-C."""
+"""Run `rag-assets ui` as users do: a process in its own installation, ended by Ctrl-C."""
 
 import os
 import signal
@@ -16,14 +16,14 @@ from tests.support.dagster_servers import free_port
 from tests.support.paths import ROOT
 
 COMMAND = Path(sys.executable).with_name("rag-assets")
-# Limits for what hangs, not for what is slow.
-STARTING_S = 180
-ENDING_S = 60
+# These only catch hangs: a slow machine must not reach them.
+START_TIMEOUT_S = 180
+STOP_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
 class RunningUI:
-    """A UI that answers; `env` is the installation's, for other commands and connections."""
+    """A UI that answers. `env` is the environment of its installation, for other commands."""
 
     address: str
     env: Mapping[str, str]
@@ -31,19 +31,19 @@ class RunningUI:
     process: subprocess.Popen[bytes]
 
     def run_command(self, *arguments: str | Path) -> str:
-        """What another command of ours in the same installation says on stdout; it must end well."""
-        said = subprocess.run(
+        """Run another rag-assets command in the same installation, check that it succeeds, and return its stdout."""
+        result = subprocess.run(
             [COMMAND, *map(str, arguments)], env=self.env, capture_output=True, text=True, timeout=300, check=False
         )
-        assert said.returncode == 0, said.stderr
-        return said.stdout
+        assert result.returncode == 0, result.stderr
+        return result.stdout
 
 
 @contextmanager
 def run_ui(root: Path, **settings: str) -> Iterator[RunningUI]:
-    """The UI on an empty state below `root`, with an embedded server; nothing of it is left running."""
+    """Run the UI on an empty state below `root`, with an embedded server; both are stopped at the end."""
     state = root / "state"
-    # By what the tests take from the environment, and no more: an installation that a developer has is not meant.
+    # Without the variables of the tests and of a developer's own installation.
     env = {name: value for name, value in os.environ.items() if not name.startswith(("RAG_ASSETS_", "DAGSTER_"))}
     env |= {"RAG_ASSETS_STATE_DIR": str(state), "PYTHONPATH": str(ROOT), **settings}
     port = free_port()
@@ -56,7 +56,7 @@ def run_ui(root: Path, **settings: str) -> Iterator[RunningUI]:
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # A shell's background processes ignore Ctrl-C, and so would what they start.
+            # Background processes of a shell ignore SIGINT, and their children would inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
     served = RunningUI(f"http://127.0.0.1:{port}", env, log, process)
@@ -64,16 +64,16 @@ def run_ui(root: Path, **settings: str) -> Iterator[RunningUI]:
         wait_until_ready(served)
         yield served
     finally:
-        ended = stop(process)
+        stopped = stop(process)
         EmbeddedServer.at(state).stop()
-    assert ended, f"Ctrl-C did not end it in {ENDING_S} s:\n{log.read_text()[-4000:]}"
+    assert stopped, f"Ctrl-C did not end rag-assets ui in {STOP_TIMEOUT_S} s:\n{log.read_text()[-4000:]}"
 
 
 def wait_until_ready(served: RunningUI) -> None:
-    end = time.monotonic() + STARTING_S
+    end = time.monotonic() + START_TIMEOUT_S
     while True:
         assert served.process.poll() is None, served.log.read_text()
-        assert time.monotonic() < end, f"no answer in {STARTING_S} s:\n{served.log.read_text()[-4000:]}"
+        assert time.monotonic() < end, f"no answer in {START_TIMEOUT_S} s:\n{served.log.read_text()[-4000:]}"
         try:
             with urllib.request.urlopen(f"{served.address}/server_info", timeout=10) as answer:
                 assert answer.status == 200
@@ -83,13 +83,13 @@ def wait_until_ready(served: RunningUI) -> None:
 
 
 def stop(process: subprocess.Popen[bytes]) -> bool:
-    """As Ctrl-C does, which goes to all processes of the terminal; False where it had to be killed."""
+    """Send SIGINT to the process group, as Ctrl-C in a terminal does. Returns False if it had to be killed."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGINT)
     try:
-        process.wait(ENDING_S)
+        process.wait(STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(ENDING_S)
+        process.wait(STOP_TIMEOUT_S)
         return False
     return True

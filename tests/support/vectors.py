@@ -50,7 +50,7 @@ class Corpus:
         return [one for one in self.chunks if (one.project, one.file_path) == (project, file_path)]
 
     def mean(self, chunks: list[StoredChunk]) -> NDArray[np.float64]:
-        """Of length 1 for cosine, as the space's averages are."""
+        """The mean vector; it has length 1 for cosine, like the averages in the space."""
         mean: NDArray[np.float64] = np.mean([one.vector for one in chunks], axis=0)
         return mean / np.linalg.norm(mean) if self.space.distance == "cosine" else mean
 
@@ -73,9 +73,9 @@ def make_corpus(
     normalize: bool | None = None,
     method: str = "hnsw",
 ) -> Corpus:
-    """30 documents of 4 chunks each in two projects; one text stands in every fifth document, twice in the first.
+    """30 documents of 4 chunks each in two projects. One text is in every fifth document, and twice in the first.
 
-    Vectors are of length 1 for cosine, and of about 3 else, unless `normalize` says otherwise.
+    By default vectors have length 1 for cosine and about 3 for other distances; `normalize` overrides this.
     """
     normalize = distance == "cosine" if normalize is None else normalize
     space = create_space(

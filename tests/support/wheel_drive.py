@@ -1,7 +1,7 @@
-"""Ingest and check in a project that has the installed wheel, in one process of its own.
+"""A script that ingests and checks in a project with the installed wheel.
 
-Called in the project's folder with the module of its definitions and `PREFIX=PROJECT` for each pipeline, and `--check`
-to run the checks of all once more in the end; prints one JSON object, by prefix.
+Run it in the project's folder with the module of the definitions and `PREFIX=PROJECT` for each pipeline. `--check` runs
+all checks once more at the end. It prints one JSON object, keyed by prefix.
 """
 
 import importlib
@@ -19,7 +19,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 def main(module: str, *arguments: str) -> None:
     pipelines = [argument.partition("=") for argument in arguments if argument != "--check"]
     found = importlib.import_module(module).defs
-    # Of a project of dg's it is a function that loads them.
+    # In a `dg` project it is a function that loads them.
     defs: dg.Definitions = found if isinstance(found, dg.Definitions) else found()
     instance = dg.DagsterInstance.get()
     report: dict[str, Any] = {"file": rag_assets.__file__}
@@ -32,7 +32,7 @@ def main(module: str, *arguments: str) -> None:
 
 
 def reconcile(defs: dg.Definitions, instance: dg.DagsterInstance, prefix: str) -> None:
-    """A tick of the sensor that makes the partitions those projects that are declared."""
+    """Evaluate the sensor that adds declared projects as partitions."""
     repository = defs.get_repository_def()
     resources = {f"{prefix}_postgres": (defs.resources or {})[f"{prefix}_postgres"]}
     with dg.build_sensor_context(instance=instance, repository_def=repository, resources=resources) as context:

@@ -1,4 +1,4 @@
-"""The wheel of this checkout, installed into an empty folder, and projects that have nothing but it."""
+"""The wheel of this checkout installed into an empty folder, and projects that use only this installation."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from tests.support.paths import ROOT
 
 
 def build_wheel(folder: Path) -> Path:
-    """Build as `pip install` would from a checkout, without asking any index; gives the wheel."""
+    """Build the wheel like `pip install` from a checkout, without a package index; return its path."""
     _pip("wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder), str(ROOT))
     [wheel] = folder.glob("*.whl")
     return wheel
@@ -33,11 +33,11 @@ def _pip(*arguments: str) -> None:
 
 @dataclass(frozen=True)
 class ProjectFolder:
-    """A folder of its own, in which the package is the installed one; processes there know nothing of this checkout."""
+    """A project folder whose processes import the package from the wheel, not from this checkout."""
 
     site: Path
     folder: Path
-    more: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -50,13 +50,13 @@ class ProjectFolder:
             "DAGSTER_HOME": str(home),
             "NO_COLOR": "1",
             "COLUMNS": "200",
-            **self.more,
+            **self.variables,
         }
 
     @contextmanager
     def run_in_background(self, *arguments: str) -> Iterator[Path]:
-        """A Python process in the background, ended afterwards; gives the file of all that it says."""
-        log = self.folder / "said.log"
+        """Run a Python process in the background and end it afterwards; yields the path of its log."""
+        log = self.folder / "output.log"
         with log.open("w") as out:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
@@ -77,7 +77,7 @@ class ProjectFolder:
                 process.wait(60)
 
     def check_output(self, command: str, *arguments: str, **environ: str) -> str:
-        """What the command says on stdout; it must end well."""
+        """Run the command, check that it succeeds, and return its stdout."""
         done = self.run(command, *arguments, **environ)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

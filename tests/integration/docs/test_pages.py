@@ -1,4 +1,4 @@
-"""The code blocks of each page, run in order in one installation."""
+"""Run the code blocks of each page in order, each page in one installation."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The reference names the severity that each check has when it runs."""
+"""The reference documents the severity that each check has when it runs."""
 
 import re
 
@@ -10,7 +10,7 @@ from tests.support.pages import PAGES
 from tests.support.runs import fake_defs
 
 
-def test_the_severity_of_each_check_is_that_of_its_evaluation(
+def test_the_documented_severity_of_each_check_is_right(
     databases: DatabaseServer, ingested: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (PAGES / "reference" / "checks.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The page "Your own table" makes a table whose rows are embedded and found."""
+"""The code of the page "Your own table" creates a table whose rows are embedded and found."""
 
 import os
 

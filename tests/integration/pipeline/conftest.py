@@ -1,4 +1,4 @@
-"""Fixtures of the tests of stages."""
+"""Fixtures for tests of the stages."""
 
 from pathlib import Path
 

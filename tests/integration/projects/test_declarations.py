@@ -56,7 +56,7 @@ def test_the_default_file_is_optional_and_a_named_one_is_not(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         ("projects: [zoo]", "a mapping from names to projects"),
         ("project: {}", "must have one key, `projects`"),
@@ -74,8 +74,8 @@ def test_the_default_file_is_optional_and_a_named_one_is_not(tmp_path: Path) -> 
         ("projects: {zoo: {source: 's3://key:secret@bucket/x'}}", "credential"),
     ],
 )
-def test_invalid_yaml_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(UsageError, match=re.escape(said)) as caught:
+def test_invalid_yaml_is_refused_with_its_place(tmp_path: Path, text: str, error: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(error)) as caught:
         declare(tmp_path, text)
     assert str(tmp_path / "state" / "projects.yaml") in str(caught.value)
     assert "secret" not in str(caught.value)
@@ -111,7 +111,7 @@ def test_declared_projects_are_created_and_undeclared_ones_are_reported_and_stay
         assert (found.added, found.changed, found.undeclared) == ([], ["zoo"], ["sea"])
         assert get_project(connection, "zoo").settings == {}
         assert reconcile_projects(connection, None).undeclared == ["sea", "zoo"]
-        assert project_names(connection) == ["by-hand", "sea", "zoo"], "nothing is purged by itself"
+        assert project_names(connection) == ["by-hand", "sea", "zoo"], "undeclared projects are not purged"
 
 
 def test_documents_that_an_application_deleted_stay_excluded(tmp_path: Path, engine: Engine) -> None:

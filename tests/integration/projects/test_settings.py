@@ -1,4 +1,4 @@
-"""Settings of one project are validated; unknown keys are refused with the nearest known one."""
+"""Validation of the settings of a project; an unknown key is refused with the nearest known one."""
 
 import re
 from typing import Any
@@ -35,7 +35,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(key: str, meant: s
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "error"),
     [
         ({"chunk_tokens": 3}, "chunk_tokens 3: input should be greater than or equal to 16"),
         ({"chunk_tokens": "many"}, "chunk_tokens 'many'"),
@@ -53,8 +53,8 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(key: str, meant: s
         ({"question_thresholds": {"beauty": 0.5}}, "there is no metric beauty"),
     ],
 )
-def test_an_invalid_value_is_refused_with_its_key(settings: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError, match=f"project zoo: .*{re.escape(said)}"):
+def test_an_invalid_value_is_refused_with_its_key(settings: dict[str, Any], error: str) -> None:
+    with pytest.raises(UsageError, match=f"project zoo: .*{re.escape(error)}"):
         parse_project_settings("zoo", settings)
 
 

@@ -1,4 +1,4 @@
-"""Rows of projects: names that are valid partition keys, and their sources."""
+"""Rows of projects: their sources, and names that are valid partition keys."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Repositories on a database for each test."""
+"""Repositories on the database of each test."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ from rag_assets.repositories import SyncConversations, SyncMemories, SyncUsers
 
 R = TypeVar("R")
 
-# Runs an async function of an engine in a new event loop, and disposes the engine.
+# Runs an async function with an engine in a new event loop, and disposes the engine afterwards.
 InLoop = Callable[[Callable[[AsyncEngine], Awaitable[R]]], R]
 
 

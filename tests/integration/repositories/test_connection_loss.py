@@ -38,7 +38,7 @@ def test_cancelled_calls_leave_no_gap(conversations: SyncConversations, in_loop:
     async def work(engine: AsyncEngine) -> Sequence[Outcome]:
         repository = Conversations(engine)
         tasks = [asyncio.ensure_future(repository.append(talk, NewMessage("user", str(n)))) for n in range(60)]
-        # Each is cancelled at another point: waiting for a connection, for the lock, for the server.
+        # Each call is cancelled at another point: waiting for a connection, for the lock, for the server.
         while not all(task.done() for task in tasks[:3]):
             await asyncio.sleep(0)
         for task in tasks[3::3]:

@@ -1,4 +1,4 @@
-"""Commands run in this process, and as processes."""
+"""Fixtures that run commands in this process."""
 
 from tests.support.command_line import cli, folder
 

@@ -1,4 +1,4 @@
-"""The installed command, as real processes: what only a process of its own can show."""
+"""The installed command as real processes."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.support.stages import write
 COMMAND = Path(sys.executable).with_name("rag-assets")
 
 
-def call(*arguments: str | Path, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+def run_command(*arguments: str | Path, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [COMMAND, *map(str, arguments)],
         capture_output=True,
@@ -28,24 +28,24 @@ def call(*arguments: str | Path, cwd: Path | None = None, **env: str) -> subproc
     )
 
 
-def test_errors_are_one_line_and_a_code(settings: Settings) -> None:
-    said = call("ingest", "/no/such/folder", "--json")
-    assert (said.returncode, said.stdout) == (2, "")
-    assert said.stderr.startswith("rag-assets: ")
-    assert said.stderr.count("\n") == 1
-    assert call("nonsense").returncode == 2
-    assert call("ingest", "--nonsense").returncode == 2
-    assert call("--help").returncode == 0
+def test_an_error_is_one_line_and_an_exit_code(settings: Settings) -> None:
+    result = run_command("ingest", "/no/such/folder", "--json")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("rag-assets: ")
+    assert result.stderr.count("\n") == 1
+    assert run_command("nonsense").returncode == 2
+    assert run_command("ingest", "--nonsense").returncode == 2
+    assert run_command("--help").returncode == 0
 
 
-def test_reader_that_stops_reading_is_no_error(settings: Settings) -> None:
-    said = subprocess.run(
+def test_a_closed_stdout_is_no_error(settings: Settings) -> None:
+    result = subprocess.run(
         f"{COMMAND} status | head -c 1", shell=True, capture_output=True, text=True, timeout=60, check=False
     )
-    assert "Traceback" not in said.stderr
+    assert "Traceback" not in result.stderr
 
 
-def test_folder_of_its_own_is_an_installation_of_its_own(
+def test_each_folder_is_its_own_installation(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("RAG_ASSETS_STATE_DIR", "RAG_ASSETS_DATABASE_URL", "DAGSTER_HOME"):
@@ -54,23 +54,25 @@ def test_folder_of_its_own_is_an_installation_of_its_own(
     try:
         for folder in folders:
             folder.mkdir()
-            assert call("db", "upgrade", cwd=folder).returncode == 0
-        urls = [call("db", "url", cwd=folder).stdout for folder in folders]
+            assert run_command("db", "upgrade", cwd=folder).returncode == 0
+        urls = [run_command("db", "url", cwd=folder).stdout for folder in folders]
         assert urls[0] != urls[1]
         for folder in folders:
             assert (folder / ".rag_assets").is_dir()
-        assert call("db", "stop", cwd=folders[0]).stdout == "stopped\n"
-        assert call("db", "stop", cwd=folders[0]).stdout == "it was not running\n"
-        assert call("db", "current", cwd=folders[1]).returncode == 0
+        assert run_command("db", "stop", cwd=folders[0]).stdout == "stopped\n"
+        assert run_command("db", "stop", cwd=folders[0]).stdout == "it was not running\n"
+        assert run_command("db", "current", cwd=folders[1]).returncode == 0
     finally:
         for folder in folders:
             EmbeddedServer.at(folder / ".rag_assets").stop()
 
 
-def test_topics_with_the_real_model_then_nothing_to_do_without_it(settings: Settings, tmp_path: Path) -> None:
-    said = call("ingest", "--json")
-    assert said.returncode == 0, said.stderr
-    first = json.loads(said.stdout)
+def test_topics_are_ingested_by_the_real_model_and_a_second_run_does_not_load_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    result = run_command("ingest", "--json")
+    assert result.returncode == 0, result.stderr
+    first = json.loads(result.stdout)
     assert_shape(first, INGEST)
     assert first["project"] == "python-topics"
     assert first["documents"]["new"] == first["documents"]["seen"] > 70
@@ -91,13 +93,13 @@ def test_topics_with_the_real_model_then_nothing_to_do_without_it(settings: Sett
     assert second["texts"] == {"distinct": first["vectors"], "embedded": 0, "reused": first["vectors"]}
     assert second["documents"]["unchanged"] == first["documents"]["seen"]
 
-    found = json.loads(call("search", "How do I make sure that a file is closed?", "-k", "3", "--json").stdout)
+    found = json.loads(run_command("search", "How do I make sure that a file is closed?", "-k", "3", "--json").stdout)
     assert_shape(found, SEARCH)
     assert [hit["project"] for hit in found["hits"]] == ["python-topics"] * 3
-    assert call("check", "--json").returncode == 0
+    assert run_command("check", "--json").returncode == 0
 
 
-def test_commands_at_one_time_do_not_disturb_each_other(settings: Settings, tmp_path: Path) -> None:
+def test_concurrent_commands_do_not_disturb_each_other(settings: Settings, tmp_path: Path) -> None:
     for name in ("one", "two"):
         write(tmp_path / name / "a.md", f"# {name}\n\nThe text of {name}.")
         write(tmp_path / name / "shared.md", "The text of both.")
@@ -105,19 +107,19 @@ def test_commands_at_one_time_do_not_disturb_each_other(settings: Settings, tmp_
         subprocess.Popen([COMMAND, "ingest", tmp_path / name, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for name in ("one", "two", "one")
     ]
-    said = [(process.communicate(timeout=300), process.returncode) for process in running]
-    # Checks look at all projects: one that is being read just now may lack its vectors for a moment.
-    passing = {"texts_have_vectors", "documents_have_chunks", "serves_wanted_space"}
-    for (out, err), code in said:
+    result = [(process.communicate(timeout=300), process.returncode) for process in running]
+    # Checks cover all projects, and a project that is being ingested may lack its vectors for a moment.
+    transient = {"texts_have_vectors", "documents_have_chunks", "serves_wanted_space"}
+    for (out, err), code in result:
         assert out, err.decode()
         report = json.loads(out)
         assert_shape(report, INGEST)
-        red = {check["name"] for check in report["checks"] if not check["passed"]}
-        assert code == int(bool(red)), (code, err)
-        assert red <= passing, err
+        failed = {check["name"] for check in report["checks"] if not check["passed"]}
+        assert code == int(bool(failed)), (code, err)
+        assert failed <= transient, err
     for name in ("one", "two"):
-        assert call("ingest", "--project", name).returncode == 0
-    assert call("check").returncode == 0
-    status = json.loads(call("status", "--json").stdout)
+        assert run_command("ingest", "--project", name).returncode == 0
+    assert run_command("check").returncode == 0
+    status = json.loads(run_command("status", "--json").stdout)
     assert {project["name"]: project["vectors"] for project in status["projects"]} == {"one": 2, "two": 2}
     assert status["pending"] == dict.fromkeys(status["pending"], 0)

@@ -1,4 +1,4 @@
-"""The code blocks of the pages that take longest, run in order in one installation."""
+"""Run the code blocks of the slow pages in order, each page in one installation."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A second model, small and with fixed weights: its own prompts, window, size, and no normalisation."""
+"""A small second model with fixed weights, its own prompts, window and size, and no normalisation."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ PROMPTS = {"query": "question: ", "document": "this is a passage of a document: 
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer

@@ -15,12 +15,12 @@ from tests.support.stages import Steps, write
 from tests.system.embedding.conftest import DIMENSIONS
 
 
-def test_vectors_are_those_of_sentence_transformers(tiny: Path) -> None:
+def test_vectors_are_those_of_sentence_transformers(tiny_model: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
     texts = ["A short text.", "word " * 40, "🦓 señal"]
-    encoder = SentenceTransformerEncoder(find_model(str(tiny)), device="cpu")
-    loaded = SentenceTransformer(str(tiny), device="cpu", local_files_only=True)
+    encoder = SentenceTransformerEncoder(find_model(str(tiny_model)), device="cpu")
+    loaded = SentenceTransformer(str(tiny_model), device="cpu", local_files_only=True)
     expected = loaded.encode_document(texts, normalize_embeddings=True)
     found = encoder.encode(texts)
     assert found.dtype == np.float32
@@ -31,9 +31,9 @@ def test_vectors_are_those_of_sentence_transformers(tiny: Path) -> None:
     assert not np.allclose(query, found[0], atol=1e-3), "questions and documents have prompts of their own"
 
 
-def test_fewer_dimensions_are_the_first_ones_normalized_again(tiny: Path) -> None:
+def test_fewer_dimensions_are_the_first_ones_normalized_again(tiny_model: Path) -> None:
     texts = ["A short text.", "word " * 40]
-    for name in (str(tiny), "sentence-transformers/all-MiniLM-L6-v2"):
+    for name in (str(tiny_model), "sentence-transformers/all-MiniLM-L6-v2"):
         model = find_model(name)
         whole = SentenceTransformerEncoder(model, device="cpu").encode(texts)
         cut = SentenceTransformerEncoder(model, device="cpu", dimensions=16)
@@ -43,12 +43,12 @@ def test_fewer_dimensions_are_the_first_ones_normalized_again(tiny: Path) -> Non
         assert cut.encode_query(texts[0]).shape == (16,)
 
 
-def test_given_prompts_replace_those_of_the_model(tiny: Path) -> None:
+def test_given_prompts_replace_those_of_the_model(tiny_model: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
-    loaded = SentenceTransformer(str(tiny), device="cpu", local_files_only=True)
+    loaded = SentenceTransformer(str(tiny_model), device="cpu", local_files_only=True)
     texts = ["A short text."]
-    given = SentenceTransformerEncoder(find_model(str(tiny)), device="cpu", prompts={"query": "ask: "})
+    given = SentenceTransformerEncoder(find_model(str(tiny_model)), device="cpu", prompts={"query": "ask: "})
     plain = loaded.encode(texts, prompt="", normalize_embeddings=True)
     np.testing.assert_allclose(given.encode(texts), plain, atol=1e-5)
     asked = loaded.encode(texts, prompt="ask: ", normalize_embeddings=True)
@@ -56,7 +56,7 @@ def test_given_prompts_replace_those_of_the_model(tiny: Path) -> None:
 
 
 def test_another_model_is_built_beside_the_old_one_and_promoted(
-    settings: Settings, engine: Engine, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, engine: Engine, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rag_assets.embedding.encoder import get_space_encoder
     from rag_assets.pipeline import refresh
@@ -68,7 +68,7 @@ def test_another_model_is_built_beside_the_old_one_and_promoted(
     steps.project("zoo", tmp_path / "docs")
     steps.all("zoo")
     steps.live()
-    monkeypatch.setenv("RAG_ASSETS_MODEL", str(tiny))
+    monkeypatch.setenv("RAG_ASSETS_MODEL", str(tiny_model))
     steps.documents("zoo")
     steps.chunks("zoo")
     write_batches(

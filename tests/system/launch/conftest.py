@@ -11,8 +11,8 @@ from tests.support.stages import write
 
 
 @pytest.fixture
-def two(settings: Settings, engine: Engine, tmp_path: Path) -> Engine:
-    """An installation with two projects of a document each."""
+def two_projects(settings: Settings, engine: Engine, tmp_path: Path) -> Engine:
+    """An installation with two projects, each with one document."""
     for name in ("alpha", "zoo"):
         write(tmp_path / name / "a.md", f"The text of {name}.")
         add_project(engine, name, tmp_path / name)

@@ -1,4 +1,4 @@
-"""The commands that serve the UI, in the root of the repository: what they load, run and leave."""
+"""The commands that serve the UI, run in the root of the repository."""
 
 import signal
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize(("command", "end"), COMMANDS)
-def test_it_serves_our_definitions_runs_them_and_leaves_no_process(
-    two: Engine, tmp_path: Path, command: Sequence[str], end: signal.Signals
+def test_a_server_loads_and_runs_our_definitions_and_leaves_no_process(
+    two_projects: Engine, tmp_path: Path, command: Sequence[str], end: signal.Signals
 ) -> None:
     if not (BIN / command[0]).exists():
         pytest.skip(f"{command[0]} is not installed: pip install -e '.[dg]' -c constraints.txt")
@@ -33,10 +33,10 @@ def test_it_serves_our_definitions_runs_them_and_leaves_no_process(
             found = server.query(DAEMONS)["daemonHealth"]["allDaemonStatuses"]
             return all(daemon["healthy"] for daemon in found if daemon["required"])
 
-        server.wait_until(healthy, "with healthy daemons")
+        server.wait_until(healthy, "healthy daemons")
         assert server.wait_for_run(run) == "SUCCESS", server.log_tail()
         assert rows(
-            two,
+            two_projects,
             "SELECT p.name FROM rag.document_chunks c JOIN rag.documents d ON d.id = c.document_id "
             "JOIN rag.projects p ON p.id = d.project_id",
         ) == [("zoo",)]

@@ -1,4 +1,4 @@
-"""The wheel is built and installed once a session."""
+"""Build and install the wheel once per session."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,18 +13,18 @@ PROJECTS = Path(__file__).parent
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the wheel is installed in."""
+    """The folder where the wheel is installed."""
     pytest.importorskip("hatchling", reason="the wheel is built with hatchling: pip install -e '.[dev]'")
     folder = tmp_path_factory.mktemp("wheel")
     return install_wheel(build_wheel(folder), folder / "site")
 
 
 @pytest.fixture
-def place(site: Path, tmp_path: Path) -> Iterator[Callable[..., ProjectFolder]]:
-    """Makes a folder of a project, or an empty one; the embedded servers that were started below it are stopped."""
+def make_project(site: Path, tmp_path: Path) -> Iterator[Callable[..., ProjectFolder]]:
+    """Create a copy of a sample project, or an empty folder; embedded servers below it are stopped at the end."""
 
     def make(project: str | None = None, **environ: str) -> ProjectFolder:
-        folder = tmp_path / "place"
+        folder = tmp_path / "project"
         if project is None:
             folder.mkdir()
         else:

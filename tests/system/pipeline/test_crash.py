@@ -1,4 +1,4 @@
-"""kill -9 anywhere, then run again: the same rows as a run that was let alone, and nothing left behind."""
+"""A run killed with SIGKILL at any point: the next run ends in the same rows as an undisturbed one, and cleans up."""
 
 import json
 import os
@@ -19,13 +19,13 @@ from tests.support.fakes import ENCODERS
 from tests.support.paths import FILES
 from tests.support.runs import COUNT_ADVISORY_LOCKS, add_project, errors, rows
 
-# Rows by what they are of.
+# Rows by the name of the query that reads them.
 Content = dict[str, list[Any]]
 
 BATCH_TOKENS = 64
 LARGEST_BATCH = BATCH_TOKENS // 10  # No text here is shorter than ten tokens.
 
-# Where to die, a stage a line: statements that only this stage sends.
+# Where a run is killed: (pattern of a statement that only this stage sends, count, moment).
 POINTS = {
     "documents, first batch": (r"INSERT INTO rag\.documents ", 1, "before"),
     "documents, written": (r"INSERT INTO rag\.documents ", 1, "after"),
@@ -44,16 +44,16 @@ POINTS = {
 }
 CHAIN = ("documents, written", "space, half made", "chunks, stamped", "embeddings, later batch", "index, built")
 LIVE_POINTS = {
-    "flip, half": (r"UPDATE rag\.embedding_spaces SET status='live'|promoted_at=now", 1, "after"),
-    "flip, view made": (r"CREATE (OR REPLACE )?VIEW", 1, "after"),
-    "flip, committed": (r"CREATE (OR REPLACE )?VIEW", 1, "committed"),
+    "promotion, half": (r"UPDATE rag\.embedding_spaces SET status='live'|promoted_at=now", 1, "after"),
+    "promotion, view made": (r"CREATE (OR REPLACE )?VIEW", 1, "after"),
+    "promotion, committed": (r"CREATE (OR REPLACE )?VIEW", 1, "committed"),
 }
 
 
 @pytest.fixture(scope="module")
 def children() -> Iterator[Forker]:
-    with start_forker() as made:
-        yield made
+    with start_forker() as forker:
+        yield forker
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def content(engine: Engine) -> Content:
-    """Everything that is derived from the documents, without times and without what depends on the clock."""
+    """All rows that are derived from the documents, without columns that depend on the clock."""
     queries = {
         "documents": "SELECT file_path, id, title, content, content_hash, hash, file_type, status, error "
         "FROM rag.documents",
@@ -101,24 +101,24 @@ def child(settings: Settings, tmp_path: Path, **options: Any) -> ChildRun:
     return ChildRun(env=env, log=str(tmp_path / "embedded.log"), **options)
 
 
-def embedded(tmp_path: Path) -> Counter[str]:
+def count_embedded_texts(tmp_path: Path) -> Counter[str]:
     log = tmp_path / "embedded.log"
     return Counter(json.loads(line) for line in log.read_text().splitlines()) if log.exists() else Counter()
 
 
-def assert_nothing_is_left(engine: Engine, ended: list[ChildResult]) -> None:
-    """No lock, no parser, soon after the death."""
+def assert_cleaned_up(engine: Engine, ended: list[ChildResult]) -> None:
+    """Check that within 10 s no lock and no parser of the killed runs is left."""
     deadline = time.monotonic() + 10
     while True:
         [(locks,)] = rows(engine, COUNT_ADVISORY_LOCKS)
-        parsers = [pid for one in ended for pid in parsers_of(one.pid)]
+        parsers = [pid for one in ended for pid in find_parsers(one.pid)]
         if not locks and not parsers:
             return
         assert time.monotonic() < deadline, (locks, parsers)
         time.sleep(0.05)
 
 
-def parsers_of(pid: int) -> list[str]:
+def find_parsers(pid: int) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -130,22 +130,22 @@ def parsers_of(pid: int) -> list[str]:
     return found
 
 
-def finished(engine: Engine, *, job: str = "stages") -> Content:
+def run_to_end(engine: Engine, *, job: str = "stages") -> Content:
     result = materialize("zoo", job)
     assert errors(result) == []
     return content(engine)
 
 
 @pytest.fixture(scope="module")
-def alone() -> Content:
-    """What a run that is let alone makes of the folder; the first test that asks for it fills it in."""
+def undisturbed() -> Content:
+    """The rows of an undisturbed run over the folder; the first test that needs them fills them in."""
     return {}
 
 
-def clean(engine: Engine, alone: Content) -> Content:
-    """What a run that is let alone makes of the same folder, on empty tables."""
-    if alone:
-        return alone
+def run_undisturbed(engine: Engine, undisturbed: Content) -> Content:
+    """The rows of an undisturbed run over the same folder, on empty tables."""
+    if undisturbed:
+        return undisturbed
     with engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM rag.documents")
         connection.exec_driver_sql("DROP VIEW IF EXISTS rag.live_chunks")
@@ -153,48 +153,48 @@ def clean(engine: Engine, alone: Content) -> Content:
             connection.exec_driver_sql(f"DROP TABLE rag.{name} CASCADE")
         connection.exec_driver_sql("DELETE FROM rag.embedding_spaces")
     assert content(engine)["chunks"] == []
-    alone |= finished(engine)
-    assert len(alone["chunks"]) > 60
-    return alone
+    undisturbed |= run_to_end(engine)
+    assert len(undisturbed["chunks"]) > 60
+    return undisturbed
 
 
 def test_run_killed_in_every_stage_in_turn_ends_in_the_same_rows(
-    settings: Settings, engine: Engine, folder: Path, tmp_path: Path, children: Forker, alone: Content
+    settings: Settings, engine: Engine, folder: Path, tmp_path: Path, children: Forker, undisturbed: Content
 ) -> None:
     add_project(engine, "zoo", folder)
     for name in CHAIN:
         pattern, nth, moment = POINTS[name]
         (ended,) = children.run(child(settings, tmp_path, kill_at=pattern, nth=nth, moment=moment))
         assert ended.killed, (name, ended)
-        assert_nothing_is_left(engine, [ended])
-    found = finished(engine)
-    log = embedded(tmp_path)
+        assert_cleaned_up(engine, [ended])
+    found = run_to_end(engine)
+    log = count_embedded_texts(tmp_path)
     texts = {row[0] for row in rows(engine, "SELECT chunk_text FROM rag.document_chunks")}
-    assert set(log) == texts, "all that was embedded is of use"
-    again = sum(log.values()) - len(texts)
-    # One run died while embedding, with one batch being written, one waiting and one in the model at most.
-    assert again <= 3 * LARGEST_BATCH
-    assert found == clean(engine, alone)
+    assert set(log) == texts, "every embedded text belongs to a chunk"
+    repeated = sum(log.values()) - len(texts)
+    # One run was killed while embedding, with at most one batch being written, one waiting and one in the model.
+    assert repeated <= 3 * LARGEST_BATCH
+    assert found == run_undisturbed(engine, undisturbed)
 
 
 @pytest.mark.parametrize("point", POINTS)
 def test_run_killed_at_one_point_ends_in_the_same_rows(
-    settings: Settings, engine: Engine, folder: Path, tmp_path: Path, children: Forker, alone: Content, point: str
+    settings: Settings, engine: Engine, folder: Path, tmp_path: Path, children: Forker, undisturbed: Content, point: str
 ) -> None:
     add_project(engine, "zoo", folder)
     pattern, nth, moment = POINTS[point]
     (ended,) = children.run(child(settings, tmp_path, kill_at=pattern, nth=nth, moment=moment))
     assert ended.killed, ended
-    found = finished(engine)
-    assert found == clean(engine, alone)
+    found = run_to_end(engine)
+    assert found == run_undisturbed(engine, undisturbed)
 
 
 @pytest.mark.parametrize("point", LIVE_POINTS)
-def test_flip_killed_half_way_leaves_the_old_space_serving_or_the_new_one(
+def test_promotion_killed_half_way_leaves_the_old_or_the_new_space_live(
     settings: Settings, engine: Engine, folder: Path, tmp_path: Path, children: Forker, point: str
 ) -> None:
     add_project(engine, "zoo", folder)
-    finished(engine, job="all")
+    run_to_end(engine, job="all")
     pattern, nth, moment = LIVE_POINTS[point]
     changed = child(settings, tmp_path, kill_at=pattern, nth=nth, moment=moment, job="all")
     changed.env["RAG_ASSETS_CHUNK_TOKENS"] = os.environ["RAG_ASSETS_CHUNK_TOKENS"] = "64"
@@ -204,7 +204,7 @@ def test_flip_killed_half_way_leaves_the_old_space_serving_or_the_new_one(
         live = rows(engine, "SELECT id FROM rag.embedding_spaces WHERE status = 'live'")
         assert live == [(2 if moment == "committed" else 1,)]
         assert rows(engine, "SELECT count(*) > 0 FROM rag.live_chunks") == [(True,)]
-        found = finished(engine, job="all")
+        found = run_to_end(engine, job="all")
     finally:
         del os.environ["RAG_ASSETS_CHUNK_TOKENS"]
     spaces = rows(engine, "SELECT id, status FROM rag.embedding_spaces ORDER BY id")
@@ -215,19 +215,21 @@ def test_flip_killed_half_way_leaves_the_old_space_serving_or_the_new_one(
     assert rows(engine, "SELECT count(*) FROM rag.live_chunks") == [(len(of_serving),)]
 
 
-def test_two_runs_of_one_project_at_once_make_the_rows_of_one(
-    settings: Settings, engine: Engine, folder: Path, tmp_path: Path, children: Forker, alone: Content
+def test_two_concurrent_runs_of_one_project_write_the_rows_of_one(
+    settings: Settings, engine: Engine, folder: Path, tmp_path: Path, children: Forker, undisturbed: Content
 ) -> None:
     add_project(engine, "zoo", folder)
     both = children.run(*[child(settings, tmp_path, encode_s=0.02)] * 2)
     assert [ended.errors for ended in both] == [[], []]
-    assert_nothing_is_left(engine, both)
+    assert_cleaned_up(engine, both)
     found = content(engine)
-    assert set(embedded(tmp_path).values()) == {1}, "the second waits for the first, and finds the work done"
-    assert found == clean(engine, alone)
+    assert set(count_embedded_texts(tmp_path).values()) == {1}, (
+        "the second run waits for the first and finds its work done"
+    )
+    assert found == run_undisturbed(engine, undisturbed)
 
 
-def test_two_projects_at_once_share_a_space_without_loss(
+def test_concurrent_runs_of_two_projects_share_a_space_without_loss(
     settings: Settings, engine: Engine, folder: Path, tmp_path: Path, children: Forker
 ) -> None:
     other = tmp_path / "other"
@@ -238,23 +240,23 @@ def test_two_projects_at_once_share_a_space_without_loss(
     add_project(engine, "other", other)
     both = children.run(*(child(settings, tmp_path, project=name, encode_s=0.02) for name in ("zoo", "other")))
     assert [ended.errors for ended in both] == [[], []]
-    assert_nothing_is_left(engine, both)
+    assert_cleaned_up(engine, both)
     texts = rows(engine, "SELECT DISTINCT content_hash FROM rag.document_chunks ORDER BY 1")
     assert rows(engine, "SELECT content_hash FROM rag.embeddings ORDER BY 1") == texts
     assert len(rows(engine, "SELECT * FROM rag.embedding_spaces")) == 1
 
 
-def test_waiting_run_says_who_holds_the_project(
-    settings: Settings, engine: Engine, folder: Path, tmp_path: Path, children: Forker, alone: Content
+def test_a_run_that_waits_too_long_names_the_holder_of_the_lock(
+    settings: Settings, engine: Engine, folder: Path, tmp_path: Path, children: Forker, undisturbed: Content
 ) -> None:
     add_project(engine, "zoo", folder)
-    hasty = child(settings, tmp_path)
-    hasty.env["RAG_ASSETS_LOCK_WAIT_S"] = "0.2"
+    waiting = child(settings, tmp_path)
+    waiting.env["RAG_ASSETS_LOCK_WAIT_S"] = "0.2"
     with hold_lock(engine, "chunks of zoo", wait_s=0):
-        [ended] = children.run(hasty)
+        [ended] = children.run(waiting)
     assert ended.errors
     assert all("chunks of zoo has been locked by rag_assets (backend" in error for error in ended.errors), ended.errors
-    [ended] = children.run(hasty)
+    [ended] = children.run(waiting)
     assert ended.errors == []
-    found = finished(engine)
-    assert found == clean(engine, alone)
+    found = run_to_end(engine)
+    assert found == run_undisturbed(engine, undisturbed)

@@ -1,7 +1,7 @@
-"""Other clients of the database: the blocks of docs/pages/guides/other_clients.md, run as they stand there.
+"""Other clients of the database: run the blocks of docs/pages/guides/other_clients.md.
 
-LangChain and LlamaIndex need an environment of their own (outside_clients.txt says why): OUTSIDE_CLIENTS_PYTHON names
-its interpreter, .ci/run makes one.
+LangChain and LlamaIndex need their own environment (outside_clients.txt says why): OUTSIDE_CLIENTS_PYTHON names
+its interpreter, .ci/run creates it.
 """
 
 import json
@@ -27,7 +27,7 @@ needs_clients = pytest.mark.skipif(
 )
 QUESTION = "the keeper feeds the whale"
 VECTOR = [float(value) for value in HashEncoder().encode_query(QUESTION)]
-# The name of its own, since test runs at the same time share a server, and roles are the server's.
+# A unique name, since concurrent test runs share the server, and roles belong to the server.
 ROLE = f"reader_{uuid4().hex[:12]}"
 ROLE_ADDRESS = f"{ROLE}:secret@localhost/rag"
 
@@ -64,8 +64,8 @@ embeddings = Known()
 LLAMA_FOUND = "print(json.dumps([[one.node_id, one.text, one.metadata] for one in found]))"
 
 
-def block(having: str) -> str:
-    """The page's one block of code with these words, for the built database's project."""
+def get_block(having: str) -> str:
+    """The block of the page that contains these words, adapted to the project of the built database."""
     code = find_block(PAGES / "guides" / "other_clients.md", having).code.strip()
     code = re.sub(r"\breader\b", ROLE, code)
     return code.replace("python-topics", "zoo").replace("How do I close a file?", QUESTION)
@@ -73,9 +73,9 @@ def block(having: str) -> str:
 
 @pytest.fixture
 def reader(built: Engine) -> Iterator[str]:
-    """The role that the page creates; gives what stands in its address for role, host and database."""
+    """Create the role of the page; yields its address without the scheme."""
     with built.begin() as connection:
-        connection.execute(text(block("CREATE ROLE")))
+        connection.execute(text(get_block("CREATE ROLE")))
     at = built.url.set(username=ROLE, password="secret").render_as_string(hide_password=False)
     yield at.partition("://")[2]
     with built.begin() as connection:
@@ -83,7 +83,7 @@ def reader(built: Engine) -> Iterator[str]:
 
 
 def nearest(engine: Engine) -> list[tuple[str, str]]:
-    """The five best chunks of the project by comparing all its vectors: (text, path). Copies are equally near."""
+    """The five nearest chunks of the project by an exact scan: (text, path). Copies are equally near."""
     exactly = (
         "SELECT c.chunk_text, d.file_path FROM rag.document_chunks c JOIN rag.documents d ON d.id = c.document_id "
         "JOIN rag.projects p ON p.id = d.project_id JOIN rag.embeddings e ON e.content_hash = c.content_hash "
@@ -92,9 +92,9 @@ def nearest(engine: Engine) -> list[tuple[str, str]]:
     return [(content, path) for content, path in rows(engine, exactly, vector=str(VECTOR))]
 
 
-def ask(address: str, before: str, having: str, after: str) -> list[tuple[str, str, dict[str, object]]]:
-    """Run a block of the page in the clients' Python: (id, text, metadata) of what it found."""
-    code = block(having)
+def run_client(address: str, before: str, having: str, after: str) -> list[tuple[str, str, dict[str, object]]]:
+    """Run a block of the page in the Python of the clients; return (id, text, metadata) of each hit."""
+    code = get_block(having)
     assert ROLE_ADDRESS in code
     script = before + code.replace(ROLE_ADDRESS, address) + "\n" + after
     assert PYTHON is not None
@@ -103,23 +103,23 @@ def ask(address: str, before: str, having: str, after: str) -> list[tuple[str, s
     return [tuple(one) for one in json.loads(done.stdout.splitlines()[-1])]
 
 
-def test_the_live_space_says_how_to_embed_a_query(built: Engine, reader: str) -> None:
+def test_the_live_space_tells_how_to_embed_a_query(built: Engine, reader: str) -> None:
     with psycopg.connect(f"postgresql://{reader}") as connection:
-        [(model, _, _, normalize, distance, dimensions)] = connection.execute(block("SELECT model")).fetchall()  # type: ignore[arg-type]
+        [(model, _, _, normalize, distance, dimensions)] = connection.execute(get_block("SELECT model")).fetchall()  # type: ignore[arg-type]
     assert (model, normalize, distance, dimensions) == (Settings().model, True, "cosine", 384)
 
 
-def test_plain_sql_finds_what_is_nearest_through_the_index(built: Engine, reader: str) -> None:
-    statement = block("embedding <=> $1 AS distance")
+def test_plain_sql_finds_the_nearest_chunks_through_the_index(built: Engine, reader: str) -> None:
+    statement = get_block("embedding <=> $1 AS distance")
     with psycopg.connect(f"postgresql://{reader}", cursor_factory=psycopg.RawCursor) as connection:
         found = connection.execute(statement, [str(VECTOR)]).fetchall()
         assert {project for project, *_ in found} == {"zoo"}
         assert sorted((content, path) for _, path, content, _ in found) == sorted(nearest(built))
-        # So few vectors are compared faster than the index is walked; with these off, it shows that it can be.
+        # The planner scans so few vectors sequentially; without that, the plan shows that the index can be used.
         connection.execute("SET enable_seqscan = off; SET enable_sort = off")
         plan = connection.execute("EXPLAIN " + statement, [str(VECTOR)]).fetchall()  # type: ignore[arg-type]
         assert "ix_embeddings_1_hnsw" in str(plan)
-        # The role's settings let the index go on until the filter has let enough through: here, all of the project.
+        # The settings of the role let the index scan continue until all chunks of the project were found.
         of_project = rows(built, "SELECT count(*) FROM rag.live_chunks WHERE project = 'zoo'")[0][0]
         every = connection.execute(statement.replace("LIMIT 5", "LIMIT 1000"), [str(VECTOR)]).fetchall()  # type: ignore[arg-type]
         assert len(every) == of_project > 50
@@ -128,8 +128,8 @@ def test_plain_sql_finds_what_is_nearest_through_the_index(built: Engine, reader
 
 
 @needs_clients
-def test_langchain_searches_the_view_as_it_is(built: Engine, reader: str) -> None:
-    found = ask(reader, LANGCHAIN_MODEL, "PGEngine", LANGCHAIN_FOUND)
+def test_langchain_searches_the_view(built: Engine, reader: str) -> None:
+    found = run_client(reader, LANGCHAIN_MODEL, "PGEngine", LANGCHAIN_FOUND)
     assert sorted((content, metadata["source"]) for _, content, metadata in found) == sorted(nearest(built))
     assert (
         found[0][2]["title"]
@@ -143,10 +143,10 @@ def test_langchain_searches_the_view_as_it_is(built: Engine, reader: str) -> Non
 
 
 @needs_clients
-def test_llama_index_searches_a_view_made_of_it(built: Engine, reader: str) -> None:
+def test_llama_index_searches_a_view_of_the_view(built: Engine, reader: str) -> None:
     with built.begin() as connection:
-        connection.execute(text(block("CREATE VIEW")))
-    found = ask(reader, LLAMA_MODEL, "VectorStoreIndex", LLAMA_FOUND)
+        connection.execute(text(get_block("CREATE VIEW")))
+    found = run_client(reader, LLAMA_MODEL, "VectorStoreIndex", LLAMA_FOUND)
     assert sorted((content, metadata["source"]) for _, content, metadata in found) == sorted(nearest(built))
     assert {metadata["project"] for *_, metadata in found} == {"zoo"}
     ids = {str(id_) for (id_,) in rows(built, "SELECT id FROM rag.document_chunks")}

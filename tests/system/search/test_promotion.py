@@ -1,4 +1,4 @@
-"""From one space to the next: built beside, proved, flipped; the old one serves, and stays fresh, until then."""
+"""A new space is built and checked beside the live one, then promoted; until then the old one stays fresh."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ STATUS = "SELECT id, status FROM rag.embedding_spaces ORDER BY id"
 
 @pytest.fixture
 def zoo(built: Engine) -> Iterator[Path]:
-    """The folder of project zoo, to add to; what was added goes again."""
+    """The folder of project zoo; files that the test adds are deleted at the end."""
     ENCODERS.clear()
     dg.DagsterInstance.get().add_dynamic_partitions(str(projects.name), list(PROJECTS))
     [(folder,)] = rows(built, "SELECT source_uri FROM rag.projects WHERE name = 'zoo'")
@@ -69,14 +69,14 @@ def test_another_chunking_embeds_only_texts_that_no_space_of_the_model_has(
     assert rows(built, "SELECT count(*) FROM rag.embeddings_2") == [(len(new),)]
 
 
-def test_the_live_space_stays_fresh_while_the_wanted_one_is_refused(
+def test_the_live_space_stays_fresh_while_the_wanted_one_fails_its_checks(
     built: Engine, zoo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAG_ASSETS_HNSW_M", "24")
     monkeypatch.setenv("RAG_ASSETS_LATENCY_LIMIT_MS", "0.001")
     (zoo / "new.txt").write_text("A giraffe came to the zoo today.\n")
     result = run(keys=PROJECTS, only=ALL)
-    # In one run the blocking check stops the flip; a run of live_space alone makes the proof itself.
+    # In one run the blocking check stops the promotion; a run of live_space alone runs the checks itself.
     assert any("hnsw_index: search_latency" in message for message in errors(result))
     message = errors(run(only=["live_space"]))[0]
     assert "does not serve yet" in message

@@ -1,4 +1,4 @@
-"""One UI for each test module, started on an empty state, and a browser that shows it."""
+"""A UI per test module, started on an empty state, and a browser that shows it."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.support.ui_pages import Pages
 
 OWNER = "search"
-# Playwright's own browsers are never downloaded: Debian's is what people have.
+# Use an installed browser; Playwright's own browsers are never downloaded.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking")
 

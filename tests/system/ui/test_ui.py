@@ -1,8 +1,8 @@
-"""The Dagster UI in a real browser, from an empty state on, as a newcomer goes through it.
+"""The Dagster UI in a real browser, from an empty state on, in the order of a new user's first steps.
 
     UI_PICTURES=pictures pytest -n 0 tests/system/ui
 
-keeps the screenshots in a folder; those of the README are two of them, `asset_graph.png` and `check_page.png`.
+saves the screenshots in a folder. The README shows two of them, `asset_graph.png` and `check_page.png`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TOPICS = "python-topics"
 TABLES = {"raw_documents": "documents", "chunks": "document_chunks", "embeddings": "embeddings"}
 KINDS = {"postgres": "Postgres", "python": "Python", "pytorch": "PyTorch"}
-# Where charts are, by asset, check, key and title.
+# Charts: asset, check, metadata key and title.
 CHARTS = [
     ("raw_documents", "documents_readable", "chart", "Documents by type and status"),
     ("hnsw_index", "search_latency", "chart", "Searches, limit 1000 ms"),
@@ -35,7 +35,7 @@ CHARTS = [
 
 
 def checks_of(*groups: str) -> dict[str, set[str]]:
-    """The names of all checks by asset, of the assets of these groups."""
+    """The names of all checks of the assets in these groups, by asset."""
     specs = {spec.key: spec for spec in defs.resolve_all_asset_specs()}
     found: dict[str, set[str]] = {}
     for check in defs.asset_checks or []:
@@ -47,7 +47,7 @@ def checks_of(*groups: str) -> dict[str, set[str]]:
 
 @pytest.fixture(scope="module")
 def ingested(pages: "Pages", served: RunningUI) -> Mapping[str, str]:
-    """What a newcomer does first: all assets of the one project that there is, from the page of the job."""
+    """Materialize all assets of the only project from the page of the job, as a new user does first."""
     run = pages.materialize("ingest", TOPICS)
     end = pages.wait_for_run(run)
     pages.expect_logged_end(end)
@@ -62,7 +62,7 @@ def tables(ingested: Mapping[str, str], served: RunningUI) -> Iterator[Engine]:
     engine.dispose()
 
 
-def test_everything_of_one_project_is_materialized_from_the_page(
+def test_all_assets_of_a_project_are_materialized_from_the_job_page(
     ingested: Mapping[str, str], pages: "Pages", tables: Engine
 ) -> None:
     assert ingested["end"] == "Success"
@@ -80,7 +80,7 @@ def test_everything_of_one_project_is_materialized_from_the_page(
     pages.page.set_viewport_size({"width": 1440, "height": 900})
 
 
-def test_all_checks_are_green_and_their_charts_are_pictures(ingested: Mapping[str, str], pages: "Pages") -> None:
+def test_all_checks_pass_and_their_charts_are_drawn(ingested: Mapping[str, str], pages: "Pages") -> None:
     for asset, names in checks_of("rag").items():
         assert pages.checks(asset) == dict.fromkeys(names, "Succeeded")
     for asset, check, key, title in CHARTS:
@@ -90,14 +90,14 @@ def test_all_checks_are_green_and_their_charts_are_pictures(ingested: Mapping[st
         pages.picture("check_page" if check == "chunks_fit_window" else check)
 
 
-def test_corpus_is_drawn(ingested: Mapping[str, str], pages: "Pages") -> None:
+def test_the_corpus_map_is_drawn(ingested: Mapping[str, str], pages: "Pages") -> None:
     assert pages.wait_for_run(pages.materialize_asset("corpus_map")) == "Success"
     pages.open("/assets/corpus_map")
     picture = pages.chart("map", "Texts by project (principal components)")
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 560
 
 
-def test_every_asset_says_what_it_is(ingested: Mapping[str, str], pages: "Pages") -> None:
+def test_every_asset_page_has_its_description(ingested: Mapping[str, str], pages: "Pages") -> None:
     for spec in defs.resolve_all_asset_specs():
         name = spec.key.to_user_string()
         shown = " ".join(pages.asset(name).split())

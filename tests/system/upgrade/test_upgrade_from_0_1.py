@@ -1,4 +1,4 @@
-"""An installation that version 0.1 made goes on: its database, its DAGSTER_HOME, its history, its vectors.
+"""An installation made by version 0.1 still works: its database, DAGSTER_HOME, history and vectors.
 
 installation-0.1.tar.xz was made by version 0.1.0 (commit 5b86bfd): two projects over docs/, a seeded application,
 messages and memories embedded; the database as a dump, without the rows of the latency probe.
@@ -87,7 +87,7 @@ def test_the_old_home_names_a_module_that_is_gone(old: Installation) -> None:
         assert "module: rag_assets.history" in member.read().decode()
 
 
-def test_everything_is_there_and_nothing_is_embedded_again(old: Installation) -> None:
+def test_all_rows_are_there_and_nothing_is_embedded_again(old: Installation) -> None:
     status = old.json("status")
     assert status["database"]["schema_revision"] == status["database"]["schema_head"]
     assert {project["name"]: project["documents"] for project in status["projects"]} == {"handbook": 5, "second": 2}
@@ -104,7 +104,7 @@ def test_everything_is_there_and_nothing_is_embedded_again(old: Installation) ->
     assert all(check["passed"] for check in old.json("check")["checks"])
 
 
-def test_the_history_goes_on(old: Installation) -> None:
+def test_the_history_is_continued(old: Installation) -> None:
     code = """
 import json, os
 import dagster as dg
@@ -124,7 +124,7 @@ with dg.DagsterInstance.get() as instance:
     )
     assert done.returncode == 0, done.stderr
     count, statuses, _ = json.loads(done.stdout)
-    # Five of version 0.1, and those of the commands above.
+    # Five runs of version 0.1, and the runs of the commands above.
     assert count > 5
     assert statuses == ["SUCCESS"]
     assert "rag_assets.history" not in (home / "dagster.yaml").read_text()

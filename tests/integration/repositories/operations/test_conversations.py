@@ -102,7 +102,7 @@ def test_pages_hold_each_conversation_once_when_all_have_the_same_time(
         page = conversations.list_by_user(ada.id, limit=3, after=after)
         assert len(page.items) == expected
         seen += [found.id for found in page.items]
-        # Rows created, changed or deleted between pages neither hide nor repeat later rows.
+        # Rows that are created, changed or deleted between pages neither hide nor repeat later rows.
         conversations.append(page.items[0].id, NewMessage("user", "used"))
         conversations.create("newer", user_id=ada.id)
         conversations.soft_delete(page.items[-1].id)

@@ -15,7 +15,7 @@ from rag_assets.documents.text import content_hash
 from rag_assets.errors import UsageError
 from rag_assets.repositories import Conversations, PurgeCounts, SyncConversations, SyncUsers
 from tests.integration.repositories.conftest import InLoop
-from tests.integration.repositories.operations.test_messages import said, texts
+from tests.integration.repositories.operations.test_messages import new_messages, texts
 from tests.support.rows import create_space, definition, unit_vectors
 from tests.support.runs import rows
 
@@ -25,7 +25,7 @@ MESSAGES = "SELECT count(*) FROM rag.conversation_messages"
 @pytest.fixture
 def root(conversations: SyncConversations, ada: User) -> UUID:
     made = conversations.create("root", user_id=ada.id)
-    conversations.append_many(made.id, said("r1", "r2", "r3", "r4"))
+    conversations.append_many(made.id, new_messages("r1", "r2", "r3", "r4"))
     return made.id
 
 
@@ -47,8 +47,8 @@ def test_a_fork_shares_earlier_messages_and_continues_on_its_own(
     assert rows(engine, MESSAGES) == [(4,)]
     assert (fork.parent_id, fork.fork_version, fork.user_id, fork.name) == (root, 2, ada.id, "root")
     assert (fork.latest_version, fork.message_count, fork.total_tokens) == (2, 2, 2)
-    assert conversations.append_many(fork.id, said("f3"))[0].version == 3
-    conversations.append_many(root, said("r5"))
+    assert conversations.append_many(fork.id, new_messages("f3"))[0].version == 3
+    conversations.append_many(root, new_messages("r5"))
     assert texts(conversations.history(fork.id)) == ["r1", "r2", "f3"]
     assert texts(conversations.history(root)) == ["r1", "r2", "r3", "r4", "r5"]
     assert texts(conversations.history(fork.id, up_to=1)) == ["r1"]
@@ -56,16 +56,16 @@ def test_a_fork_shares_earlier_messages_and_continues_on_its_own(
 
 def test_a_fork_of_a_fork_of_a_fork_reads_through_all_of_them(conversations: SyncConversations, root: UUID) -> None:
     first = conversations.fork(root, version=3).id
-    conversations.append_many(first, said("a4", "a5"))
+    conversations.append_many(first, new_messages("a4", "a5"))
     second = conversations.fork(first, version=4).id
-    conversations.append_many(second, said("b5", "b6"))
+    conversations.append_many(second, new_messages("b5", "b6"))
     third = conversations.fork(second).id
-    conversations.append_many(third, said("c7"))
+    conversations.append_many(third, new_messages("c7"))
     assert texts(conversations.history(third)) == ["r1", "r2", "r3", "a4", "b5", "b6", "c7"]
     assert texts(conversations.history(third, up_to=5)) == ["r1", "r2", "r3", "a4", "b5"]
     # Forked at a version before its parent's own fork: it still shows the root's messages.
     early = conversations.fork(third, version=2).id
-    conversations.append_many(early, said("e3"))
+    conversations.append_many(early, new_messages("e3"))
     assert texts(conversations.history(early)) == ["r1", "r2", "e3"]
     assert conversations.get(third).message_count == 7
 
@@ -102,7 +102,7 @@ def test_a_fork_of_a_deleted_conversation_keeps_its_messages(conversations: Sync
     fork = conversations.fork(root).id
     conversations.soft_delete(root)
     assert texts(conversations.history(fork)) == ["r1", "r2", "r3", "r4"]
-    conversations.append_many(fork, said("f5"))
+    conversations.append_many(fork, new_messages("f5"))
     assert texts(conversations.history(conversations.fork(fork).id)) == ["r1", "r2", "r3", "r4", "f5"]
 
 
@@ -116,7 +116,7 @@ def test_a_foreign_key_protects_a_parent_that_has_forks(
 
 def test_a_purge_leaves_nothing_of_a_conversation(engine: Engine, conversations: SyncConversations, root: UUID) -> None:
     other = conversations.create("other").id
-    conversations.append_many(other, said("r1", "own"))
+    conversations.append_many(other, new_messages("r1", "own"))
     embed(engine, "r1", "r2", "r3", "own")
     conversations.soft_delete(root)
     assert conversations.purge(root) == PurgeCounts(conversations=1, messages=4, inherited=0, vectors=2)
@@ -141,7 +141,7 @@ def test_a_purge_keeps_the_messages_that_forks_share(
 ) -> None:
     embed(engine, "r1", "r2", "r3", "r4")
     middle = conversations.fork(root, version=3).id
-    conversations.append_many(middle, said("m4", "m5"))
+    conversations.append_many(middle, new_messages("m4", "m5"))
     readers = {
         "late": conversations.fork(middle, version=5).id,
         "own": conversations.fork(middle, version=4).id,
@@ -149,7 +149,7 @@ def test_a_purge_keeps_the_messages_that_forks_share(
         "beside": conversations.fork(root, version=1).id,
     }
     for name, reader in readers.items():
-        conversations.append_many(reader, said(name))
+        conversations.append_many(reader, new_messages(name))
     before = {name: texts(conversations.history(reader)) for name, reader in readers.items()}
     states = {name: conversations.get(reader) for name, reader in readers.items()}
     assert conversations.purge(middle) == PurgeCounts(conversations=1, messages=0, inherited=2, vectors=0)
@@ -165,7 +165,7 @@ def test_a_purge_keeps_the_messages_that_forks_share(
             was.updated_at,
         )
     assert rows(engine, "SELECT count(*) FROM rag.conversations") == [(4,)]
-    # One after the other, in any order, until nothing is left.
+    # Purge them one after the other, in any order, until nothing is left.
     for name in ("late", "beside", "own", "early"):
         conversations.purge(readers.pop(name))
         assert {n: texts(conversations.history(reader)) for n, reader in readers.items()} == {
@@ -195,7 +195,11 @@ def test_concurrent_appends_forks_and_purges_neither_deadlock_nor_lose_messages(
         forks = [(await repository.fork(root, version=2 + n % 3)).id for n in range(6)]
         grandchildren = [(await repository.fork(fork)).id for fork in forks]
         await asyncio.gather(
-            *(repository.append_many(fork, said(f"{n}")) for n, fork in enumerate(grandchildren) for _ in range(5)),
+            *(
+                repository.append_many(fork, new_messages(f"{n}"))
+                for n, fork in enumerate(grandchildren)
+                for _ in range(5)
+            ),
             *(repository.fork(fork) for fork in grandchildren),
             *(repository.purge(fork) for fork in forks),
             repository.purge(root),

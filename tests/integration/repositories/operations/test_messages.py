@@ -15,7 +15,7 @@ from tests.integration.repositories.conftest import InLoop
 from tests.support.runs import rows
 
 
-def said(*texts: str, tokens: int = 1) -> list[NewMessage]:
+def new_messages(*texts: str, tokens: int = 1) -> list[NewMessage]:
     return [NewMessage("user", text, tokens) for text in texts]
 
 
@@ -30,7 +30,7 @@ def talk(conversations: SyncConversations) -> UUID:
 
 def test_messages_get_consecutive_versions_in_order(conversations: SyncConversations, talk: UUID) -> None:
     first = conversations.append(talk, NewMessage("user", "one", 2, metadata={"lang": "en"}))
-    more = conversations.append_many(talk, said("two", "three"))
+    more = conversations.append_many(talk, new_messages("two", "three"))
     assert [(m.version, m.content) for m in [first, *more]] == [(1, "one"), (2, "two"), (3, "three")]
     assert first.message_metadata == {"lang": "en"}
     found = conversations.get(talk)
@@ -44,8 +44,8 @@ def test_fifty_writers_lose_no_message_and_leave_no_gap(
 ) -> None:
     async def write(engine: AsyncEngine) -> None:
         repository = Conversations(engine)
-        each = [repository.append_many(talk, said(f"{n} a", f"{n} b")) for n in range(50)]
-        await asyncio.gather(*each, *(repository.append(talk, said(f"{n} c")[0]) for n in range(50)))
+        each = [repository.append_many(talk, new_messages(f"{n} a", f"{n} b")) for n in range(50)]
+        await asyncio.gather(*each, *(repository.append(talk, new_messages(f"{n} c")[0]) for n in range(50)))
 
     in_loop(write)
     history = conversations.history(talk)
@@ -58,14 +58,14 @@ def test_fifty_writers_lose_no_message_and_leave_no_gap(
 
 
 def test_a_failed_append_uses_no_versions(engine: Engine, conversations: SyncConversations, talk: UUID) -> None:
-    wrong = [*said("fine"), NewMessage("robot", "beep")]  # type: ignore[arg-type]
+    wrong = [*new_messages("fine"), NewMessage("robot", "beep")]  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=re.escape("role is 'robot'; choose one of user, assistant, system, tool.")):
         conversations.append_many(talk, wrong)
     too_long = NewMessage("tool", "x", tool_call_id="c" * 201)
     with pytest.raises(UsageError, match=r"conversation_messages.tool_call_id is .* 201 characters, at most 200 fit"):
-        conversations.append_many(talk, [*said("fine"), too_long])
+        conversations.append_many(talk, [*new_messages("fine"), too_long])
     assert rows(engine, "SELECT latest_version, message_count FROM rag.conversations") == [(0, 0)]
-    assert conversations.append(talk, said("first")[0]).version == 1
+    assert conversations.append(talk, new_messages("first")[0]).version == 1
 
 
 @pytest.mark.parametrize(
@@ -111,14 +111,14 @@ def test_nothing_is_appended_to_a_conversation_that_is_deleted_or_unknown(
 ) -> None:
     conversations.soft_delete(talk)
     with pytest.raises(UsageError, match=f"the row {talk} of conversations is deleted; restore it first"):
-        conversations.append_many(talk, said("x"))
+        conversations.append_many(talk, new_messages("x"))
     with pytest.raises(UsageError, match="conversations has no row with the id"):
-        conversations.append_many(uuid4(), said("x"))
+        conversations.append_many(uuid4(), new_messages("x"))
     assert rows(engine, "SELECT count(*) FROM rag.conversation_messages") == [(0,)]
 
 
 def test_a_history_ends_at_a_version_and_a_limit_keeps_the_newest(conversations: SyncConversations, talk: UUID) -> None:
-    conversations.append_many(talk, said("1", "2", "3", "4"))
+    conversations.append_many(talk, new_messages("1", "2", "3", "4"))
     assert texts(conversations.history(talk)) == ["1", "2", "3", "4"]
     assert texts(conversations.history(talk, up_to=2)) == ["1", "2"]
     assert texts(conversations.history(talk, limit=2)) == ["3", "4"]
@@ -162,18 +162,18 @@ class TestWindow:
             (10**9, ["be kind", "q1", "call", "answer", "a1", "q2"]),
         ],
     )
-    def test_it_has_the_system_message_and_the_newest_that_fit(
+    def test_a_window_has_the_system_message_and_the_newest_that_fit(
         self, conversations: SyncConversations, talk: UUID, budget: int, expected: list[str]
     ) -> None:
         assert texts(conversations.window(talk, budget_tokens=budget)) == expected
 
-    def test_a_message_too_long_ends_it_even_where_older_ones_would_fit(
+    def test_a_message_that_is_too_long_ends_the_window_even_if_older_ones_fit(
         self, conversations: SyncConversations, talk: UUID
     ) -> None:
         conversations.append_many(talk, [NewMessage("assistant", "long", 100), NewMessage("user", "q3", 5)])
         assert texts(conversations.window(talk, budget_tokens=60)) == ["be kind", "q3"]
 
-    def test_it_can_end_earlier(self, conversations: SyncConversations, talk: UUID) -> None:
+    def test_a_window_can_end_at_an_earlier_version(self, conversations: SyncConversations, talk: UUID) -> None:
         assert texts(conversations.window(talk, budget_tokens=15, up_to=2)) == ["be kind", "q1"]
 
     def test_a_budget_below_the_system_message_is_an_error(self, conversations: SyncConversations, talk: UUID) -> None:
@@ -186,19 +186,19 @@ class TestWindow:
         self, conversations: SyncConversations
     ) -> None:
         other = conversations.create("other").id
-        conversations.append_many(other, said("x"))
+        conversations.append_many(other, new_messages("x"))
         assert conversations.window(other, budget_tokens=0) == []
 
-    def test_it_reads_through_a_fork(self, conversations: SyncConversations, talk: UUID) -> None:
+    def test_a_window_reads_through_a_fork(self, conversations: SyncConversations, talk: UUID) -> None:
         fork = conversations.fork(talk, version=5).id
-        conversations.append_many(fork, said("elsewhere", tokens=5))
+        conversations.append_many(fork, new_messages("elsewhere", tokens=5))
         assert texts(conversations.window(fork, budget_tokens=20)) == ["be kind", "a1", "elsewhere"]
 
 
 def test_a_deleted_message_is_gone_from_histories_windows_and_counts(
     conversations: SyncConversations, talk: UUID
 ) -> None:
-    conversations.append_many(talk, said("1", "2", "3", tokens=5))
+    conversations.append_many(talk, new_messages("1", "2", "3", tokens=5))
     fork, early = conversations.fork(talk).id, conversations.fork(talk, version=1).id
     assert conversations.delete_message(talk, 2).deleted_at is not None
     for reader in (talk, fork):
@@ -207,7 +207,7 @@ def test_a_deleted_message_is_gone_from_histories_windows_and_counts(
         found = conversations.get(reader)
         assert (found.message_count, found.total_tokens, found.latest_version) == (2, 10, 3)
     assert conversations.get(early).message_count == 1
-    assert conversations.append(talk, said("4")[0]).version == 4
+    assert conversations.append(talk, new_messages("4")[0]).version == 4
     for wrong in (2, 99):
         with pytest.raises(UsageError, match=f"version {wrong} is no message of conversation"):
             conversations.delete_message(talk, wrong)

@@ -1,4 +1,4 @@
-"""rag-assets repair, one damage at a time: the tables are as a clean run makes them."""
+"""rag-assets repair restores the tables of a clean run from each kind of damage."""
 
 from pathlib import Path
 
@@ -17,18 +17,20 @@ from tests.support.stages import write
 def test_each_damage_is_repaired_by_one_run(built: Engine, cli: Cli, name: str) -> None:
     clean = pipeline_tables(built)
     DAMAGES[name].apply(built)
-    said = cli("repair", "--json")
-    assert (said.code, said.err) == (0, "")
-    assert_shape(said.json, REPAIR)
-    assert said.json["damage"]
-    assert said.json["left"] == []
-    assert {"texts_have_vectors", "recall_at_10", "search_quality"} <= {check["name"] for check in said.json["checks"]}
-    assert [check for check in said.json["checks"] if not check["passed"]] == []
+    result = cli("repair", "--json")
+    assert (result.code, result.err) == (0, "")
+    assert_shape(result.json, REPAIR)
+    assert result.json["damage"]
+    assert result.json["left"] == []
+    assert {"texts_have_vectors", "recall_at_10", "search_quality"} <= {
+        check["name"] for check in result.json["checks"]
+    }
+    assert [check for check in result.json["checks"] if not check["passed"]] == []
     assert pipeline_tables(built) == clean
 
 
 @pytest.mark.parametrize(
-    "change_it",
+    "statement",
     [
         f"UPDATE rag.document_chunks SET heading_path = '{{Elsewhere}}' WHERE id = {ONE_CHUNK}",
         f"UPDATE rag.document_chunks SET token_count = 1 WHERE id = {ONE_CHUNK}",
@@ -38,19 +40,19 @@ def test_each_damage_is_repaired_by_one_run(built: Engine, cli: Cli, name: str) 
         "DELETE FROM rag.documents",
     ],
 )
-def test_what_no_check_looks_at_is_compared_too(built: Engine, cli: Cli, change_it: str) -> None:
+def test_damage_that_no_check_detects_is_repaired(built: Engine, cli: Cli, statement: str) -> None:
     clean = pipeline_tables(built)
-    change_database(built, change_it)
+    change_database(built, statement)
     assert cli("repair", "--json").code == 0
     assert pipeline_tables(built) == clean
 
 
-def test_what_the_source_has_now_is_taken_over(built: Engine, cli: Cli, folder: Path) -> None:
+def test_changes_of_the_source_are_applied(built: Engine, cli: Cli, folder: Path) -> None:
     add_project(built, "live", folder)
     write(folder / "zebra.md", "# Zebras\n\nNew words.\n")
-    said = cli("repair", "--json")
-    assert said.code == 0, said.err
-    assert [(one["what"], one["rows"]) for one in said.json["damage"]] == [("documents_missing", 3)]
+    result = cli("repair", "--json")
+    assert result.code == 0, result.err
+    assert [(one["what"], one["rows"]) for one in result.json["damage"]] == [("documents_missing", 3)]
     write(folder / "zebra.md", "# Zebras\n\nNewer words.\n", age_s=30)
     (folder / "notes.txt").unlink()
     assert {one["what"]: one["examples"] for one in cli("repair", "--json").json["damage"]} == {
@@ -60,7 +62,7 @@ def test_what_the_source_has_now_is_taken_over(built: Engine, cli: Cli, folder: 
     assert failed_names(run_checks()) == set()
 
 
-def test_a_source_that_is_away_keeps_nothing_else_from_being_repaired(built: Engine, cli: Cli, folder: Path) -> None:
+def test_other_damage_is_repaired_when_a_source_is_unreadable(built: Engine, cli: Cli, folder: Path) -> None:
     add_project(built, "live", folder)
     assert cli("repair").code == 0
     for file in folder.iterdir():
@@ -68,8 +70,8 @@ def test_a_source_that_is_away_keeps_nothing_else_from_being_repaired(built: Eng
     clean = pipeline_tables(built)
     DAMAGES["half of the vectors deleted"].apply(built)
     DAMAGES["offsets shifted by one"].apply(built)
-    said = cli("repair", "--json")
-    assert said.code == 1
-    assert "source_unreadable of live is left (3 of the 3 documents" in said.err
-    assert [one["what"] for one in said.json["left"]] == ["source_unreadable"]
+    result = cli("repair", "--json")
+    assert result.code == 1
+    assert "source_unreadable of live is left (3 of the 3 documents" in result.err
+    assert [one["what"] for one in result.json["left"]] == ["source_unreadable"]
     assert pipeline_tables(built) == clean

@@ -1,4 +1,4 @@
-"""Errors of an index build: the same call, or at the latest the next one, ends with one valid index."""
+"""Errors of an index build: the same call, or at the latest the next one, leaves one valid index."""
 
 import os
 import resource
@@ -54,7 +54,7 @@ def slow_space(engine: Engine) -> EmbeddingSpace:
 
 
 class Builder:
-    """A build in a thread of its own, and its outcome."""
+    """A build in its own thread, and its outcome."""
 
     def __init__(self, engine: Engine, space: EmbeddingSpace, building: IndexBuildOptions | None = None) -> None:
         self.outcome: Any = None

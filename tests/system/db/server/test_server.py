@@ -30,7 +30,7 @@ print(EmbeddedServer.at(Path(sys.argv[1])).ensure_running(), flush=True)
 
 @pytest.fixture
 def server_at() -> Iterator[Starter]:
-    """Servers at folders of the test's choice, every one of which is gone when the test is over."""
+    """Create servers at given folders; all of them are stopped after the test."""
     servers: list[EmbeddedServer] = []
 
     def at(state_dir: Path) -> EmbeddedServer:
@@ -58,7 +58,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(pristine: Path, tmp_path: Path, server_at: Starter) -> EmbeddedServer:
-    """A server of the test's own, initialised, not running."""
+    """An initialised server for this test, not running."""
     _copy(pristine / "postgres", tmp_path / "state" / "postgres")
     return server_at(tmp_path / "state")
 
@@ -95,9 +95,7 @@ def _pid(server: EmbeddedServer) -> int:
     return pid
 
 
-def test_first_start_makes_a_database_that_psycopg_sqlalchemy_and_psql_reach(
-    tmp_path: Path, server_at: Starter
-) -> None:
+def test_first_start_creates_a_database_for_psycopg_sqlalchemy_and_psql(tmp_path: Path, server_at: Starter) -> None:
     server = server_at(tmp_path / "new" / "state")
     assert not server.is_running()
     assert not server.stop()
@@ -229,7 +227,7 @@ def test_a_child_that_outlives_the_postmaster_is_ended(server: EmbeddedServer, m
     with psycopg.connect(url, autocommit=True) as session:
         row = session.execute("select pg_backend_pid()").fetchone()
         assert row is not None
-        os.kill(row[0], signal.SIGSTOP)  # it cannot notice the postmaster's death
+        os.kill(row[0], signal.SIGSTOP)  # so that it does not notice that the postmaster died
         os.kill(pid, signal.SIGKILL)
         _wait_for(lambda: not _alive(pid))
         assert _query(server.ensure_running(), "select 1") == 1
@@ -237,13 +235,13 @@ def test_a_child_that_outlives_the_postmaster_is_ended(server: EmbeddedServer, m
 
 
 @pytest.mark.parametrize("line", [0, 1])
-def test_a_pid_file_that_names_a_living_stranger_is_stale(server: EmbeddedServer, line: int) -> None:
+def test_a_pid_file_that_names_another_live_process_is_stale(server: EmbeddedServer, line: int) -> None:
     url, pid = server.ensure_running(), _pid(server)
     pid_file = (server.data / "postmaster.pid").read_text()
     server.stop()
     stranger = subprocess.Popen(["sleep", "60"], user=server.data.stat().st_uid if os.geteuid() == 0 else None)
     try:
-        if line == 1:  # a zombie has a number, and answers kill(pid, 0)
+        if line == 1:  # a zombie still has a pid, and kill(pid, 0) succeeds
             stranger.kill()
             _wait_for(lambda: not _alive(stranger.pid))
         lines = pid_file.splitlines(keepends=True)
@@ -270,7 +268,7 @@ def test_an_interrupted_initdb_is_repeated(tmp_path: Path, server_at: Starter) -
     server = server_at(tmp_path)
     starter = subprocess.Popen([sys.executable, "-c", START, str(tmp_path)], stdout=subprocess.DEVNULL)
     _wait_for(lambda: (tmp_path / "postgres/data.partial/base/1").exists())
-    starter.kill()  # initdb itself goes on for a while, alone
+    starter.kill()  # initdb itself keeps running for a while
     starter.wait()
     assert not server.data.exists()
     assert _query(server.ensure_running(), "select 1") == 1
@@ -286,12 +284,12 @@ def test_the_server_survives_a_starter_killed_at_any_moment(server: EmbeddedServ
     starter.kill()
     starter.wait()
     assert _query(server.ensure_running(), "select 1") == 1
-    assert server.log.read_text().count("starting PostgreSQL") <= 3  # one of them when the folder was made
+    assert server.log.read_text().count("starting PostgreSQL") <= 3  # one of them from the initialisation of the folder
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_to_the_starters_group_do_not_reach_the_server(server: EmbeddedServer, sent: signal.Signals) -> None:
-    # Whoever started the tests may have had this signal ignored, as nohup does.
+    # The tests may have been started with this signal ignored, as nohup does.
     script = f"import signal; signal.signal({int(sent)}, signal.SIG_DFL)" + START + "sys.stdin.read()"
     starter = subprocess.Popen(
         [sys.executable, "-c", script, str(server.root.parent)],
@@ -305,7 +303,7 @@ def test_signals_to_the_starters_group_do_not_reach_the_server(server: EmbeddedS
     assert starter.stdout.readline()
     os.killpg(starter.pid, sent)
     assert starter.wait(timeout=10) != 0
-    # The end of the output comes at once: the server holds no pipe of its starter's.
+    # The output ends at once, since the server holds no pipe of its starter.
     assert starter.stdout.read() == b""
     starter.stdin.close()
     starter.stdout.close()
@@ -339,7 +337,7 @@ def test_a_path_with_shell_characters_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("x"))
 
 
-def test_a_socket_folder_cleaned_away_is_made_again(server: EmbeddedServer) -> None:
+def test_a_deleted_socket_folder_is_created_again(server: EmbeddedServer) -> None:
     url = server.ensure_running()
     shutil.rmtree(str(make_url(url).query["host"]))
     assert not server.is_running()

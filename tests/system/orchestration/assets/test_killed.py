@@ -1,4 +1,4 @@
-"""A run over messages that is killed, -9, at a chosen statement: the next one ends in the same tables."""
+"""A run over messages killed with SIGKILL at a chosen statement: the next run ends in the same tables."""
 
 import os
 from collections.abc import Iterator
@@ -26,8 +26,8 @@ ASSETS = ("message_embeddings", "message_index")
 
 @pytest.fixture(scope="module")
 def children() -> Iterator[Forker]:
-    with start_forker() as made:
-        yield made
+    with start_forker() as forker:
+        yield forker
 
 
 def content(engine: Engine) -> dict[str, list[Any]]:
@@ -73,7 +73,7 @@ def test_the_next_run_ends_in_the_same_tables(
     assert (len(found["indexes"]), found["invalid"]) == (2, [])
     embedded = (tmp_path / "embedded.log").read_text().splitlines() if (tmp_path / "embedded.log").exists() else []
     again = [text for encoder in ENCODERS.values() for text in encoder.embedded]
-    # Of what the killed run had embedded, at most the batch in writing and the one in the making are done again.
+    # At most two batches of the killed run are embedded again: the one being written and the one being made.
     assert len(embedded) + len(again) <= 50 + 2 * (64 // 10)
     materialize_without_checks(*ASSETS, days=(MONDAY, TUESDAY))
     assert content(engine) == found

@@ -1,4 +1,4 @@
-"""All checks pass on indexes of other methods and storages."""
+"""All checks pass with other index methods and storages."""
 
 import dagster as dg
 import pytest
@@ -9,7 +9,7 @@ from tests.support.runs import run
 
 
 @pytest.mark.parametrize("setting", ["STORAGE=bit", "METHOD=ivfflat"])
-def test_other_kinds_of_indexes_are_clean_too(built: Engine, monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+def test_checks_pass_with_other_kinds_of_indexes(built: Engine, monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
     name, _, value = setting.partition("=")
     monkeypatch.setenv(f"RAG_ASSETS_INDEX_{name}", value)
     dg.DagsterInstance.get().add_dynamic_partitions("projects", ["sea", "zoo"])

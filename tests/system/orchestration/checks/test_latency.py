@@ -1,4 +1,4 @@
-"""What the latency check measures on: a probe that is kept while it fits, or the space itself."""
+"""The latency check measures on a probe table, kept while it fits the space, or on the space itself."""
 
 from typing import Any
 
@@ -23,14 +23,14 @@ def space(engine: Engine) -> EmbeddingSpace:
     return made
 
 
-def look(engine: Engine, space: EmbeddingSpace) -> LatencyMeasurement:
+def measure(engine: Engine, space: EmbeddingSpace) -> LatencyMeasurement:
     found = measure_latency(engine, space, 80)
     assert found is not None
     return found
 
 
-def probe(engine: Engine) -> Any:
-    """The identity of the probe's table: another one after it was made anew."""
+def probe_oid(engine: Engine) -> Any:
+    """The OID of the probe table, which changes when the table is rebuilt."""
     return rows(engine, "SELECT to_regclass('rag.latency_probe_1')::oid")[0][0]
 
 
@@ -41,19 +41,19 @@ def test_an_empty_space_has_nothing_to_measure(engine: Engine) -> None:
 
 
 def test_a_small_space_is_topped_up_to_ten_thousand_once(engine: Engine, space: EmbeddingSpace) -> None:
-    found = look(engine, space)
+    found = measure(engine, space)
     assert (found.vectors, found.topped_up, found.planner_used_index) == (10_000, 9_940, True)
     assert 0 < found.p50_ms <= found.p95_ms <= found.p99_ms
     assert rows(engine, "SELECT count(*) FROM rag.latency_probe_1") == [(10_000,)]
-    # Nobody's data: it is not written to the log, and not backed up by it.
+    # The probe is not user data, so the table is unlogged.
     assert rows(engine, "SELECT relpersistence FROM pg_class WHERE relname = 'latency_probe_1'") == [("u",)]
     stored = "SELECT count(*) FROM rag.latency_probe_1 JOIN rag.embeddings_1 USING (content_hash, embedding)"
     assert rows(engine, stored) == [(60,)]
-    # It is kept while the space grows or shrinks by less than a fifth.
-    before = probe(engine)
+    # The probe is kept while the space grows or shrinks by less than a fifth.
+    before = probe_oid(engine)
     add_vectors(engine, space, 5, seed=1)
-    look(engine, space)
-    assert probe(engine) == before
+    measure(engine, space)
+    assert probe_oid(engine) == before
 
 
 @pytest.mark.parametrize(
@@ -68,22 +68,22 @@ def test_a_small_space_is_topped_up_to_ten_thousand_once(engine: Engine, space: 
         pytest.param("COMMENT ON TABLE rag.latency_probe_1 IS NULL", id="build-died"),
     ],
 )
-def test_a_probe_that_does_not_fit_any_more_is_made_anew(engine: Engine, space: EmbeddingSpace, change: str) -> None:
-    look(engine, space)
-    before = probe(engine)
+def test_a_probe_that_no_longer_fits_is_rebuilt(engine: Engine, space: EmbeddingSpace, change: str) -> None:
+    measure(engine, space)
+    before = probe_oid(engine)
     with engine.begin() as connection:
         connection.execute(text(change))
-    found = look(engine, space)
-    assert probe(engine) != before
+    found = measure(engine, space)
+    assert probe_oid(engine) != before
     assert (found.vectors, found.planner_used_index) == (10_000, True)
 
 
-def test_a_probe_of_another_index_is_made_anew(engine: Engine, space: EmbeddingSpace) -> None:
-    look(engine, space)
-    before = probe(engine)
+def test_a_probe_of_another_index_is_rebuilt(engine: Engine, space: EmbeddingSpace) -> None:
+    measure(engine, space)
+    before = probe_oid(engine)
     space.ef_construction = 32
-    look(engine, space)
-    assert probe(engine) != before
+    measure(engine, space)
+    assert probe_oid(engine) != before
 
 
 def test_from_ten_thousand_vectors_on_the_space_itself_is_measured(engine: Engine) -> None:
@@ -96,12 +96,12 @@ def test_from_ten_thousand_vectors_on_the_space_itself_is_measured(engine: Engin
     assert found.passed, found.reason
     assert (found.metadata["vectors"], found.metadata["topped_up"]) == (10_000, 0)
     assert found.metadata["planner_used_index"] is True
-    # The probe of the time when it was small is not needed any more.
+    # The probe from when the space was small is dropped.
     assert f"latency_probe_{made.id}" not in inspect(engine).get_table_names("rag")
     used = index.index_used(engine, made)
     assert used.passed
     assert (used.metadata["planner_used_index"], used.metadata["table_is_small"]) == (True, False)
     with engine.begin() as connection:
         connection.execute(text(f"DROP INDEX rag.{index_name(made)}"))
-    # At this size a scan is no excuse.
+    # At this size a sequential scan is a failure.
     assert not index.index_used(engine, made).passed

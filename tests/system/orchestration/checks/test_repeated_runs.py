@@ -5,6 +5,6 @@ from sqlalchemy import Engine
 from tests.support.check_runs import failed_names, run_checks
 
 
-def test_fifty_clean_runs_turn_nothing_red(built: Engine) -> None:
+def test_no_check_fails_in_fifty_clean_runs(built: Engine) -> None:
     for _ in range(50):
         assert failed_names(run_checks()) == set()

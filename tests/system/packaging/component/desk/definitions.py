@@ -1,4 +1,4 @@
-"""A project of `dg`'s: what stands in the folder `defs`."""
+"""A `dg` project: its definitions are the folder `defs`."""
 
 from pathlib import Path
 

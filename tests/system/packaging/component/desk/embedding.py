@@ -1,7 +1,7 @@
-"""A resource to be named in YAML."""
+"""A resource that YAML names."""
 
 from rag_assets import Embedder
 
 
 class OurEmbedder(Embedder):
-    """As ours, under a name of its own."""
+    """The embedder of the package under another name."""

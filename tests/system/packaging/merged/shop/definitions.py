@@ -1,4 +1,4 @@
-"""A team's own code location, with two pipelines beside its own asset."""
+"""A code location of a team, with two pipelines and an asset of the team."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a team puts in the place of our embedder: words as directions, no model to load."""
+"""A custom embedder of a team: each word is a direction, and there is no model to load."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
