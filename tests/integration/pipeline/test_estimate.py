@@ -1,4 +1,4 @@
-"""The plan says what a change will cost, and the run after it does as the plan said."""
+"""The estimated cost of a change equals the work of the run that follows."""
 
 import time
 from pathlib import Path
@@ -16,11 +16,11 @@ from tests.support.fakes import HashEncoder
 from tests.support.runs import rows
 from tests.support.stages import Steps, write
 
-# Which rows of which tables there are; reading leaves all of it as it is.
-SEEN = (
+# Counts of written rows per table; reading does not change them.
+WRITE_COUNTS = (
     "SELECT relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_all_tables WHERE schemaname = 'rag' ORDER BY relname"
 )
-OTHERS = (
+OTHER_BACKENDS = (
     "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
     "AND backend_type = 'client backend'"
 )
@@ -45,7 +45,7 @@ def promote(steps: Steps, space: int = 1) -> None:
     ("change", "changed", "embeds"),
     [
         ({"RAG_ASSETS_CHUNK_TOKENS": "40"}, {"chunking_settings"}, True),
-        # A longer prompt leaves less room for the text.
+        # A longer prompt leaves less room for text, so the chunking changes.
         ({"RAG_ASSETS_DOCUMENT_PROMPT": "text: "}, {"prompts", "chunking_settings"}, True),
         ({"RAG_ASSETS_DIMENSIONS": "64"}, {"dimensions"}, False),
         ({"RAG_ASSETS_QUERY_PROMPT": "ask: "}, {"prompts"}, False),
@@ -54,7 +54,7 @@ def promote(steps: Steps, space: int = 1) -> None:
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
-def test_a_change_costs_what_its_plan_says(
+def test_the_estimate_equals_the_work_of_the_run(
     steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], changed: set[str], embeds: bool
 ) -> None:
     steps.all("zoo")
@@ -75,7 +75,7 @@ def test_a_change_costs_what_its_plan_says(
     assert (after.embedding_minutes, after.index_minutes, after.minutes) == (0, 0, 0)
 
 
-def test_another_version_of_a_parser_reads_its_documents_again(
+def test_a_new_parser_version_reads_its_documents_again(
     steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "zoo" / "plain.txt", "The zebra is striped. " * 20)
@@ -93,7 +93,7 @@ def test_another_version_of_a_parser_reads_its_documents_again(
     assert readers[0][0].endswith("+xberg-1.99.0")
 
 
-def test_before_the_first_run_all_that_was_read_is_to_be_embedded(steps: Steps, zoo: Path) -> None:
+def test_every_text_is_to_be_embedded_before_the_first_run(steps: Steps, zoo: Path) -> None:
     empty = estimate_cost(steps.engine, load_settings())
     assert (empty.texts, empty.live, empty.minutes, empty.index_bytes) == (0, None, 0, 0)
     steps.documents("zoo")
@@ -102,26 +102,26 @@ def test_before_the_first_run_all_that_was_read_is_to_be_embedded(steps: Steps, 
     assert steps.all("zoo")["embedded"] == planned.texts_to_embed == planned.texts > 0
 
 
-def test_nothing_is_touched(steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_estimate_writes_nothing(steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps.all("zoo")
     promote(steps)
     monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "40")
     monkeypatch.setenv("RAG_ASSETS_DIMENSIONS", "64")
 
-    def seen() -> list[Any]:
-        # A process of the server tells what it did when it ends, and before that when it likes.
+    def write_counts() -> list[Any]:
+        # A backend reports its statistics at the latest when it ends.
         steps.engine.dispose()
-        while rows(steps.engine, OTHERS):
+        while rows(steps.engine, OTHER_BACKENDS):
             time.sleep(0.05)
-        return rows(steps.engine, SEEN)
+        return rows(steps.engine, WRITE_COUNTS)
 
-    before = seen()
+    before = write_counts()
     estimate_cost(steps.engine, load_settings(), calibrate=lambda space: HashEncoder(space.dimensions))
-    assert seen() == before
+    assert write_counts() == before
     assert rows(steps.engine, "SELECT count(*) FROM rag.embedding_spaces") == [(1,)]
 
 
-def test_a_large_corpus_is_estimated_by_a_part_of_it(steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_corpus_is_estimated_from_a_sample(steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps.documents("zoo")
     exact = estimate_cost(steps.engine, load_settings())
     monkeypatch.setattr(estimate, "SAMPLE_BYTES", 15_000)
@@ -132,7 +132,7 @@ def test_a_large_corpus_is_estimated_by_a_part_of_it(steps: Steps, zoo: Path, mo
     assert planned.tokens_to_embed == pytest.approx(exact.tokens_to_embed, rel=0.1)
 
 
-def test_time_is_that_of_former_runs_of_the_model_or_unknown_or_measured_now(
+def test_the_time_comes_from_earlier_runs_or_a_calibration_or_is_unknown(
     steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps.settings = steps.settings.model_copy(update={"batch_tokens": 512})
@@ -154,12 +154,12 @@ def test_time_is_that_of_former_runs_of_the_model_or_unknown_or_measured_now(
     assert len(encoder.embedded) == estimate.CALIBRATION_TEXTS + 1
 
 
-def test_texts_that_are_embedded_whole_are_planned_too(steps: Steps) -> None:
+def test_the_cost_of_messages_is_estimated(steps: Steps) -> None:
     texts = ["the storm is here", "the whale sings", "the whale sings"]
     add_conversation(steps.engine, MONDAY, *texts)
     planned = estimate_cost(steps.engine, load_settings(), "messages")
     assert (planned.texts, planned.texts_to_embed, planned.documents_to_cut) == (2, 2, 0)
-    # Of messages no tokens are stored: they go by length.
+    # No token counts are stored for messages; they are estimated from the length.
     assert planned.estimated
     assert planned.tokens_to_embed == sum(len(one) / 4 + 1 for one in set(texts))
     nothing = estimate_cost(steps.engine, load_settings(), "memories")

@@ -1,4 +1,4 @@
-"""What maintenance removes, builds anew, vacuums and warms, and what it leaves alone."""
+"""Maintenance: what it removes, rebuilds, vacuums and prewarms, and what it does not change."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,7 +31,7 @@ def index_oid(engine: Engine) -> int:
     return int(oid)
 
 
-def test_an_installation_that_needs_nothing_is_left_alone(built: Engine) -> None:
+def test_an_intact_installation_is_not_changed(built: Engine) -> None:
     before = index_oid(built)
     figures = run(built)
     assert (figures["orphans_removed"], figures["spaces_dropped"], figures["prewarmed_blocks"]) == (0, 0, 0)
@@ -41,19 +41,19 @@ def test_an_installation_that_needs_nothing_is_left_alone(built: Engine) -> None
     assert failed_names(run_checks()) == set()
 
 
-def test_vectors_that_nothing_points_to_go_and_their_rows_are_vacuumed(built: Engine) -> None:
-    gone = change_database(
+def test_orphan_vectors_are_removed_and_vacuumed(built: Engine) -> None:
+    added = change_database(
         built,
         "INSERT INTO rag.embeddings SELECT 1, sha256(content_hash), embedding FROM rag.embeddings "
         "ORDER BY content_hash LIMIT 30",
     )
     figures = run(built)
-    assert figures["orphans_removed"] == gone == 30
+    assert figures["orphans_removed"] == added == 30
     assert "embeddings_1" in figures["vacuumed"]
     assert failed_names(run_checks()) == set()
 
 
-def test_an_index_of_which_much_is_dead_is_built_anew(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bloated_index_is_rebuilt(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAG_ASSETS_INDEX_DEAD_SHARE_LIMIT", "0.3")
     monkeypatch.setattr(state, "_MIN_DEAD_BYTES", 0)
     before = index_oid(built)
@@ -69,8 +69,8 @@ def test_an_index_of_which_much_is_dead_is_built_anew(built: Engine, monkeypatch
     assert failed_names(run_checks()) == set()
 
 
-def test_an_index_that_finds_too_little_is_built_anew(built: Engine) -> None:
-    # Vectors that the graph cannot know of: they changed while it was not kept up to date.
+def test_an_index_with_low_recall_is_rebuilt(built: Engine) -> None:
+    # The vectors change while the index is not maintained, so the graph lacks them.
     change_database(built, f"UPDATE pg_index SET indisready = false WHERE indexrelid = '{INDEX}'::regclass")
     change_database(
         built,
@@ -85,7 +85,7 @@ def test_an_index_that_finds_too_little_is_built_anew(built: Engine) -> None:
     assert failed_names(run_checks()) == set()
 
 
-def test_expired_sessions_and_memories_go_when_they_were_kept_long_enough(
+def test_expired_sessions_and_memories_are_removed_after_the_retention_time(
     built: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = datetime.now(UTC)
@@ -109,7 +109,7 @@ def test_expired_sessions_and_memories_go_when_they_were_kept_long_enough(
     assert run(built)["memories_removed"] == 1
 
 
-def test_spaces_that_were_kept_long_enough_go_and_one_being_built_stays(built: Engine) -> None:
+def test_retired_spaces_are_dropped_and_unfinished_ones_kept(built: Engine) -> None:
     add_half_a_space(built)
     figures = run(built)
     assert figures["spaces_dropped"] == 0
@@ -119,7 +119,7 @@ def test_spaces_that_were_kept_long_enough_go_and_one_being_built_stays(built: E
     assert rows(built, "SELECT id FROM rag.embedding_spaces") == [(1,)]
 
 
-def test_tables_of_which_much_is_dead_are_vacuumed(built: Engine) -> None:
+def test_tables_with_many_dead_rows_are_vacuumed(built: Engine) -> None:
     change_database(built, "ALTER TABLE rag.document_chunks SET (autovacuum_enabled = off)")
     assert "document_chunks" not in tables_to_vacuum(built, 0.1)
     with built.begin() as connection:
@@ -131,14 +131,14 @@ def test_tables_of_which_much_is_dead_are_vacuumed(built: Engine) -> None:
     assert eventually(lambda: "document_chunks" not in tables_to_vacuum(built, 0.1))
 
 
-def test_a_table_that_somebody_holds_is_left_to_the_next_time(built: Engine) -> None:
+def test_a_locked_table_is_not_vacuumed(built: Engine) -> None:
     with built.begin() as connection:
         connection.execute(text("LOCK TABLE rag.documents IN ACCESS EXCLUSIVE MODE"))
         assert vacuum_tables(built, ["documents", "projects"], wait_s=0.2) == ["projects"]
 
 
-def test_indexes_are_warmed_where_the_extension_is_there(built: Engine) -> None:
-    # The embedded server does not come with it: a function of its name and shape, which notes what it is asked for.
+def test_indexes_are_prewarmed_if_the_extension_is_installed(built: Engine) -> None:
+    # The embedded server lacks the extension: define a function of the same signature that records its calls.
     change_database(built, "CREATE TABLE warmed (relation regclass)")
     change_database(
         built,

@@ -1,4 +1,4 @@
-"""The state of an installation, as its tables tell it."""
+"""The status of an installation, read from its tables."""
 
 import json
 
@@ -12,7 +12,7 @@ from tests.support.check_runs import change_database
 from tests.support.runs import rows
 
 
-def test_an_empty_database_has_no_schema_and_nothing_else(empty_database: URL) -> None:
+def test_the_status_of_an_empty_database_is_empty(empty_database: URL) -> None:
     engine = make_engine(empty_database)
     status = read_status(engine)
     engine.dispose()
@@ -27,7 +27,7 @@ def test_an_empty_database_has_no_schema_and_nothing_else(empty_database: URL) -
     }
 
 
-def test_a_built_installation_is_told_with_its_counts_and_sizes(built: Engine) -> None:
+def test_the_status_of_an_installation_has_counts_and_sizes(built: Engine) -> None:
     status = read_status(built)
     assert json.loads(json.dumps(status)) == status
     database = status["database"]
@@ -86,13 +86,13 @@ def test_failed_documents_are_listed_with_their_reasons(built: Engine) -> None:
 
 
 @pytest.mark.parametrize("statement", ["DROP INDEX rag.ix_embeddings_1_hnsw", "DROP TABLE rag.latency_probe_1"])
-def test_a_damaged_installation_can_still_be_told(built: Engine, statement: str) -> None:
+def test_the_status_of_a_damaged_installation_can_be_read(built: Engine, statement: str) -> None:
     change_database(built, statement)
     [space] = read_status(built)["spaces"]
     assert space["index_state"] == ("absent" if "INDEX" in statement else "valid")
 
 
-def test_a_lost_partition_does_not_keep_status_from_telling(built: Engine) -> None:
+def test_the_status_can_be_read_without_a_partition(built: Engine) -> None:
     change_database(built, "DROP VIEW rag.live_chunks")
     change_database(built, "DROP TABLE rag.embeddings_1")
     [space] = read_status(built)["spaces"]

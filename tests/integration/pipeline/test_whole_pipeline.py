@@ -1,4 +1,4 @@
-"""The whole pipeline on folders that change, as they do."""
+"""The whole pipeline on folders that change."""
 
 import shutil
 from pathlib import Path
@@ -26,7 +26,9 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_first_run_writes_everything_and_passes_all_checks(settings: Settings, engine: Engine, folder: Path) -> None:
+def test_the_first_run_writes_all_tables_and_passes_all_checks(
+    settings: Settings, engine: Engine, folder: Path
+) -> None:
     add_project(engine, "zoo", folder)
     result = run(key="zoo")
     assert errors(result) == []
@@ -42,7 +44,7 @@ def test_first_run_writes_everything_and_passes_all_checks(settings: Settings, e
     assert rows(engine, "SELECT count(*) FROM rag.embeddings")[0][0] == texts == len(encoder().embedded)
 
 
-def test_text_that_the_model_refuses_turns_its_check_red_and_the_next_run_mends_it(
+def test_a_text_that_the_model_refuses_fails_the_check_until_the_next_run(
     settings: Settings, engine: Engine, folder: Path
 ) -> None:
     def refuse(text: str) -> None:
@@ -52,12 +54,14 @@ def test_text_that_the_model_refuses_turns_its_check_red_and_the_next_run_mends_
     add_project(engine, "zoo", folder)
     ENCODERS[1] = HashEncoder(fault=refuse)
     result = run(key="zoo")
-    red = failed_checks(result)["texts_have_vectors"]
-    assert red["missing"] == 1
-    assert "Whales sing" in red["set_aside"][0]
-    assert "the tensor is cursed" in red["set_aside"][0]
+    check = failed_checks(result)["texts_have_vectors"]
+    assert check["missing"] == 1
+    assert "Whales sing" in check["set_aside"][0]
+    assert "the tensor is cursed" in check["set_aside"][0]
     assert metadata(result, "embeddings")["failed"] == 1
-    assert rows(engine, "SELECT status FROM rag.embedding_spaces") == [("building",)], "it guards the flip"
+    assert rows(engine, "SELECT status FROM rag.embedding_spaces") == [("building",)], (
+        "the failed check prevents the promotion"
+    )
 
     ENCODERS[1] = HashEncoder()
     result = run(key="zoo")
@@ -66,7 +70,7 @@ def test_text_that_the_model_refuses_turns_its_check_red_and_the_next_run_mends_
     assert rows(engine, "SELECT status FROM rag.embedding_spaces") == [("live",)]
 
 
-def test_run_over_several_projects_gives_each_its_own_figures(
+def test_a_run_over_several_projects_reports_figures_per_project(
     settings: Settings, engine: Engine, folder: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
@@ -88,9 +92,7 @@ def test_run_over_several_projects_gives_each_its_own_figures(
     assert sum(embedded.values()) == len(encoder().embedded) == len(set(encoder().embedded))
 
 
-def test_project_that_lost_all_its_documents_leaves_nothing_behind(
-    settings: Settings, engine: Engine, folder: Path
-) -> None:
+def test_a_project_without_documents_leaves_no_rows(settings: Settings, engine: Engine, folder: Path) -> None:
     add_project(engine, "zoo", folder)
     run(key="zoo")
     for path in folder.iterdir():

@@ -1,4 +1,4 @@
-"""chunks: cut again only where the text or the chunking changed, and never lost on the way."""
+"""chunks: documents are split again only where the text or the chunking changed, and no chunk is lost."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def stored(steps: Steps) -> dict[Any, Any]:
     return {row[0]: row for row in found}
 
 
-def test_second_run_cuts_nothing(steps: Steps, folder: Path) -> None:
+def test_a_second_run_splits_nothing(steps: Steps, folder: Path) -> None:
     write(folder / "a.md", "".join(SECTIONS))
     steps.project("zoo", folder)
     steps.documents("zoo")
@@ -34,7 +34,7 @@ def test_second_run_cuts_nothing(steps: Steps, folder: Path) -> None:
     assert (second["inserted"], second["updated"], second["deleted"], second["unchanged"]) == (0, 0, 0, 0)
 
 
-def test_line_inserted_at_the_top_moves_chunks_and_keeps_their_ids(steps: Steps, folder: Path) -> None:
+def test_chunks_after_an_inserted_line_move_and_keep_their_ids(steps: Steps, folder: Path) -> None:
     write(folder / "a.md", "".join(SECTIONS))
     steps.project("zoo", folder)
     steps.documents("zoo")
@@ -51,7 +51,7 @@ def test_line_inserted_at_the_top_moves_chunks_and_keeps_their_ids(steps: Steps,
     assert sorted(row[3] for row in after.values()) == list(range(len(after)))
 
 
-def test_swapped_sections_swap_their_indexes(steps: Steps, folder: Path) -> None:
+def test_chunks_of_reordered_sections_keep_their_ids(steps: Steps, folder: Path) -> None:
     write(folder / "a.md", "".join(SECTIONS))
     steps.project("zoo", folder)
     steps.documents("zoo")
@@ -65,7 +65,7 @@ def test_swapped_sections_swap_their_indexes(steps: Steps, folder: Path) -> None
     assert {id_: row[3] for id_, row in before.items()} != {id_: row[3] for id_, row in after.items()}
 
 
-def test_document_that_lost_its_text_loses_its_chunks(steps: Steps, folder: Path) -> None:
+def test_the_chunks_of_an_emptied_document_are_deleted(steps: Steps, folder: Path) -> None:
     write(folder / "a.md", "Some text.")
     write(folder / "b.md", "Other text.")
     steps.project("zoo", folder)
@@ -78,7 +78,7 @@ def test_document_that_lost_its_text_loses_its_chunks(steps: Steps, folder: Path
     assert steps.chunks("zoo")["deleted"] == 0
 
 
-def test_failed_document_keeps_its_chunks(steps: Steps, folder: Path) -> None:
+def test_a_failed_document_keeps_its_chunks(steps: Steps, folder: Path) -> None:
     write(folder / "a.md", "Some text.")
     steps.project("zoo", folder)
     steps.documents("zoo")
@@ -90,7 +90,7 @@ def test_failed_document_keeps_its_chunks(steps: Steps, folder: Path) -> None:
     assert [row[4] for row in stored(steps).values()] == ["Some text."]
 
 
-def test_rows_deleted_by_hand_come_back_when_the_stamp_goes_too(steps: Steps, folder: Path) -> None:
+def test_deleted_chunks_are_restored_if_their_chunking_record_is_deleted(steps: Steps, folder: Path) -> None:
     write(folder / "a.md", "".join(SECTIONS))
     steps.project("zoo", folder)
     steps.documents("zoo")
@@ -103,7 +103,7 @@ def test_rows_deleted_by_hand_come_back_when_the_stamp_goes_too(steps: Steps, fo
     assert stored(steps) == before
 
 
-def test_changed_language_is_stamped_on_every_chunk_and_changes_nothing_else(steps: Steps, folder: Path) -> None:
+def test_a_changed_language_updates_only_the_language_of_chunks(steps: Steps, folder: Path) -> None:
     write(folder / "a.md", "Die alten Häuser.")
     steps.project("zoo", folder)
     steps.all("zoo")
@@ -117,7 +117,7 @@ def test_changed_language_is_stamped_on_every_chunk_and_changes_nothing_else(ste
     assert rows(steps.engine, "SELECT language::text FROM rag.word_statistics") == [("german",)]
 
 
-def test_unknown_language_is_refused_with_the_nearest_known(steps: Steps, folder: Path) -> None:
+def test_the_error_for_an_unknown_language_suggests_a_similar_one(steps: Steps, folder: Path) -> None:
     write(folder / "a.md", "Some text.")
     steps.project("zoo", folder, language="germann")
     steps.documents("zoo")
@@ -139,7 +139,7 @@ def test_pending_documents_are_counted_per_project(steps: Steps, tmp_path: Path)
     assert len(pending["two"]) == 1
 
 
-def test_many_documents_are_cut_in_several_batches(steps: Steps, folder: Path) -> None:
+def test_many_documents_are_split_in_several_batches(steps: Steps, folder: Path) -> None:
     for number in range(450):
         write(folder / f"{number}.txt", f"Text of number {number}.")
     steps.project("zoo", folder)
@@ -147,7 +147,7 @@ def test_many_documents_are_cut_in_several_batches(steps: Steps, folder: Path) -
     assert steps.chunks("zoo")["inserted"] == 450
 
 
-def test_other_chunk_length_is_built_beside_the_old_one_and_takes_over(
+def test_chunks_of_a_new_length_are_built_beside_the_old_ones_until_promotion(
     steps: Steps, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(folder / "a.md", "".join(SECTIONS))
@@ -164,10 +164,10 @@ def test_other_chunk_length_is_built_beside_the_old_one_and_takes_over(
     assert {row[0] for row in rows(steps.engine, "SELECT DISTINCT chunking FROM rag.document_chunks")} == {old, new}
     assert "A short text, whole in any chunking." in embedded
     steps.embeddings("zoo")
-    assert not embedded & set(steps.encoders[2].embedded), "texts that have a vector already are not embedded again"
+    assert not embedded & set(steps.encoders[2].embedded), "texts that already have a vector are not embedded again"
     steps.index()
     steps.live()
-    # The old chunks go with the last space that uses them, which is kept for a rollback at first.
+    # The old chunks are deleted with the last space that uses them; it is first kept for a rollback.
     assert rows(steps.engine, "SELECT id, status FROM rag.embedding_spaces ORDER BY id") == [
         (1, "previous"),
         (2, "live"),
@@ -177,7 +177,7 @@ def test_other_chunk_length_is_built_beside_the_old_one_and_takes_over(
     assert rows(steps.engine, "SELECT DISTINCT space_id FROM rag.embeddings") == [(2,)]
 
 
-def test_tokens_of_a_project_s_own_cut_it_anew_and_no_other(steps: Steps, folder: Path) -> None:
+def test_chunk_tokens_of_a_project_split_only_that_project_again(steps: Steps, folder: Path) -> None:
     write(folder / "long.md", "Words and more words of the sea. " * 40)
     steps.project("zoo", folder)
     steps.project("sea", folder)
@@ -196,14 +196,14 @@ def test_tokens_of_a_project_s_own_cut_it_anew_and_no_other(steps: Steps, folder
     assert found[0] == ("sea", before[0][0], None, None)
     assert found[1][0::2] == ("zoo", 32)
     assert found[1][1] <= 32
-    assert rows(steps.engine, "SELECT count(*) FROM rag.embedding_spaces") == [(1,)], "in the space that there is"
+    assert rows(steps.engine, "SELECT count(*) FROM rag.embedding_spaces") == [(1,)], "the space does not change"
     assert sum(steps.chunks("zoo", "sea")[name] for name in ("inserted", "updated", "deleted")) == 0
     steps.project("zoo", folder)
     steps.chunks("zoo", "sea")
     assert rows(steps.engine, "SELECT max(token_count), count(*) FROM rag.document_chunks") == before
 
 
-def test_tokens_that_do_not_fit_the_window_are_refused(steps: Steps, folder: Path) -> None:
+def test_chunk_tokens_beyond_the_window_are_refused(steps: Steps, folder: Path) -> None:
     write(folder / "a.md", "a")
     steps.project("zoo", folder, chunk_tokens=9_999)
     steps.documents("zoo")

@@ -1,4 +1,4 @@
-"""A flip waits for what another run is about to bring, and for nothing else."""
+"""A promotion waits for the work of other runs in progress, and for nothing else."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ from tests.support.stages import Steps, write
 
 @pytest.fixture
 def folders(steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two projects: one whole, the other between its documents and its chunks."""
+    """Two projects: one is complete; the other has documents and no chunks yet."""
     monkeypatch.setattr(latency, "MEASURED_VECTORS", 50)
     for name in ("whole", "begun"):
         write(tmp_path / name / "a.md", f"The text of {name}.")
@@ -26,28 +26,30 @@ def folders(steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     steps.documents("begun")
 
 
-def test_the_first_flip_waits_for_a_run_that_is_between_two_steps(steps: Steps, folders: None) -> None:
-    def go_on() -> None:
+def test_the_first_promotion_waits_for_a_run_between_two_steps(steps: Steps, folders: None) -> None:
+    def continue_run() -> None:
         time.sleep(0.5)
         steps.chunks("begun")
         time.sleep(0.5)
         steps.embeddings("begun")
 
-    other = threading.Thread(target=go_on)
+    other = threading.Thread(target=continue_run)
     other.start()
     figures = steps.live()
     other.join()
     assert (figures["promoted"], figures["dagster/row_count"]) == (True, 2)
 
 
-def test_what_nobody_works_on_is_refused_soon(steps: Steps, folders: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_promotion_without_runs_in_progress_is_refused_immediately(
+    steps: Steps, folders: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps.chunks("begun")
     monkeypatch.setattr(concurrent_runs, "BETWEEN_STEPS", timedelta())
     with pytest.raises(IntegrityError, match="texts_have_vectors: 1 of 2 distinct texts have no vector"):
         steps.live()
 
 
-def test_a_lock_is_waited_for_no_longer_than_the_settings_say(
+def test_the_wait_for_a_lock_is_limited_by_the_settings(
     steps: Steps, folders: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps.chunks("begun")
@@ -60,7 +62,7 @@ def test_a_lock_is_waited_for_no_longer_than_the_settings_say(
         assert time.monotonic() - started >= 1.0
 
 
-def test_a_text_that_the_model_refused_is_not_waited_for(steps: Steps, folders: None) -> None:
+def test_a_promotion_does_not_wait_for_texts_that_the_model_refused(steps: Steps, folders: None) -> None:
     with steps.engine.begin() as connection:
         space = ensure_space(connection, steps.target.definition)
     steps.chunks("begun")

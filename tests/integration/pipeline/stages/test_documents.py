@@ -1,4 +1,4 @@
-"""raw_documents: what is read, what is not, and what stays when a source misbehaves."""
+"""raw_documents: which files are read and parsed, and which documents stay when a source fails."""
 
 import os
 import time
@@ -17,7 +17,7 @@ from tests.support.runs import COUNT_ADVISORY_LOCKS, rows
 from tests.support.stages import Steps, write, write_batches
 
 
-class Counting:
+class CountingSource:
     """A real source that records which of its files were opened."""
 
     def __init__(self, folder: Path) -> None:
@@ -45,10 +45,10 @@ class CountingParser(DocumentParser):
         return super().parse(path, data)
 
 
-def look(steps: Steps, folder: Path) -> tuple[list[str], list[str]]:
-    """One refresh of project zoo: which files were opened, and which were parsed."""
+def read_zoo(steps: Steps, folder: Path) -> tuple[list[str], list[str]]:
+    """Refresh project zoo once; returns the opened and the parsed files."""
     project = load_project(steps.engine, "zoo")
-    source = Counting(folder)
+    source = CountingSource(folder)
     settings = steps.settings.model_copy(update={"parse_workers": 1, "lock_wait_s": 1})
     with CountingParser() as parser:
         write_batches(steps.engine, read_documents(steps.engine, settings, project, source, parser))
@@ -87,25 +87,25 @@ def test_new_changed_and_deleted_files_are_counted_and_stored(steps: Steps, fold
     assert after["a.md"] == ids["a.md"]
 
 
-def test_unchanged_file_is_not_opened(steps: Steps, folder: Path) -> None:
+def test_an_unchanged_file_is_not_opened(steps: Steps, folder: Path) -> None:
     write(folder / "a.md", "a")
     steps.project("zoo", folder)
-    assert look(steps, folder) == (["a.md"], ["a.md"])
-    assert look(steps, folder) == ([], [])
+    assert read_zoo(steps, folder) == (["a.md"], ["a.md"])
+    assert read_zoo(steps, folder) == ([], [])
 
 
-def test_touched_file_is_read_but_not_parsed(steps: Steps, folder: Path) -> None:
+def test_a_touched_file_is_read_but_not_parsed(steps: Steps, folder: Path) -> None:
     path = write(folder / "a.md", "a")
     steps.project("zoo", folder)
-    look(steps, folder)
+    read_zoo(steps, folder)
     os.utime(path, (1e9, 1e9))
-    assert look(steps, folder) == (["a.md"], [])
-    assert look(steps, folder) == ([], [])
+    assert read_zoo(steps, folder) == (["a.md"], [])
+    assert read_zoo(steps, folder) == ([], [])
 
 
-def test_file_changed_with_equal_size_and_in_the_same_instant_is_noticed_later(steps: Steps, folder: Path) -> None:
+def test_a_change_of_equal_size_and_time_is_noticed(steps: Steps, folder: Path) -> None:
     path = write(folder / "a.md", "one")
-    # Whole seconds are what coarse file systems tell.
+    # Coarse file systems store whole seconds.
     now = int(time.time()) + 1
     os.utime(path, (now, now))
     steps.project("zoo", folder)
@@ -116,12 +116,12 @@ def test_file_changed_with_equal_size_and_in_the_same_instant_is_noticed_later(s
     assert contents(steps) == {"a.md": "two"}
 
 
-def test_unreadable_file_keeps_its_text_says_why_and_lets_the_others_go_on(steps: Steps, folder: Path) -> None:
+def test_an_unreadable_file_keeps_its_text_and_does_not_stop_the_others(steps: Steps, folder: Path) -> None:
     write(folder / "a.md", "first")
     write(folder / "b.md", "b")
     steps.project("zoo", folder)
     steps.documents("zoo")
-    # Root may read everything; a link to nothing is as unreadable as a file gets.
+    # A broken link is unreadable even for root.
     (folder / "a.md").unlink()
     (folder / "a.md").symlink_to(folder / "nowhere")
     write(folder / "b.md", "another b")
@@ -130,15 +130,15 @@ def test_unreadable_file_keeps_its_text_says_why_and_lets_the_others_go_on(steps
     assert contents(steps) == {"a.md": "first", "b.md": "another b"}
     assert "points to nothing" in failures(steps)["a.md"]
 
-    assert steps.documents("zoo")["failed"] == 1, "what cannot be read is tried by every run"
+    assert steps.documents("zoo")["failed"] == 1, "every run tries an unreadable file again"
     (folder / "a.md").unlink()
-    write(folder / "a.md", "mended")
+    write(folder / "a.md", "repaired")
     steps.documents("zoo")
-    assert contents(steps)["a.md"] == "mended"
+    assert contents(steps)["a.md"] == "repaired"
     assert failures(steps) == {}
 
 
-def test_unparsable_file_is_not_parsed_again_until_it_changes_or_is_retried(steps: Steps, folder: Path) -> None:
+def test_an_unparsable_file_is_parsed_again_only_on_change_or_retry(steps: Steps, folder: Path) -> None:
     write(folder / "broken.pdf", b"%PDF-1.7 and then nothing")
     write(folder / "a.md", "a")
     steps.project("zoo", folder)
@@ -148,7 +148,7 @@ def test_unparsable_file_is_not_parsed_again_until_it_changes_or_is_retried(step
     assert reason
     assert contents(steps)["broken.pdf"] is None
 
-    assert look(steps, folder) == ([], [])
+    assert read_zoo(steps, folder) == ([], [])
     again = steps.documents("zoo")
     assert (again["still_failed"], again["failed"], again["unchanged"]) == (1, 0, 1)
     retried = steps.documents("zoo", retry_failed=True)
@@ -156,11 +156,11 @@ def test_unparsable_file_is_not_parsed_again_until_it_changes_or_is_retried(step
 
     (folder / "broken.pdf").unlink()
     gone = steps.documents("zoo", retry_failed=True)
-    assert gone["deleted"] == 1, "a failed document that vanished goes, also in a run that retries"
+    assert gone["deleted"] == 1, "a failed document without a file is deleted by a run that retries"
     assert failures(steps) == {}
 
 
-def test_failed_document_is_mended_by_new_bytes(steps: Steps, folder: Path) -> None:
+def test_a_failed_document_succeeds_with_new_content(steps: Steps, folder: Path) -> None:
     write(folder / "a.txt", "fine")
     write(folder / "b.json", "{" * 10)
     big = write(folder / "big.txt", b"x" * (2 << 20))
@@ -174,7 +174,7 @@ def test_failed_document_is_mended_by_new_bytes(steps: Steps, folder: Path) -> N
     assert contents(steps)["big.txt"] == "small now"
 
 
-def test_larger_limit_lets_a_refused_file_in(steps: Steps, folder: Path) -> None:
+def test_a_larger_limit_admits_a_refused_file(steps: Steps, folder: Path) -> None:
     write(folder / "big.txt", b"x " * (1 << 20))
     steps.project("zoo", folder)
     settings = steps.settings
@@ -185,25 +185,25 @@ def test_larger_limit_lets_a_refused_file_in(steps: Steps, folder: Path) -> None
     assert failures(steps) == {}
 
 
-@pytest.mark.parametrize("left", [0, 1, 2])
-def test_listing_from_which_more_than_half_vanished_deletes_nothing(steps: Steps, folder: Path, left: int) -> None:
+@pytest.mark.parametrize("remaining", [0, 1, 2])
+def test_nothing_is_deleted_if_more_than_half_of_the_files_vanished(steps: Steps, folder: Path, remaining: int) -> None:
     for number in range(5):
         write(folder / f"{number}.md", str(number))
     steps.project("zoo", folder)
     steps.documents("zoo")
-    for number in range(left, 5):
+    for number in range(remaining, 5):
         (folder / f"{number}.md").unlink()
-    write(folder / "0.md", "changed") if left else None
+    write(folder / "0.md", "changed") if remaining else None
     with pytest.raises(IntegrityError, match="--confirm-deletions") as raised:
         steps.documents("zoo")
-    assert f"{5 - left} of the 5 documents of project zoo" in str(raised.value)
+    assert f"{5 - remaining} of the 5 documents of project zoo" in str(raised.value)
     assert contents(steps) == {f"{number}.md": str(number) for number in range(5)}
 
-    assert steps.documents("zoo", confirm_deletions=True)["deleted"] == 5 - left
-    assert len(contents(steps)) == left
+    assert steps.documents("zoo", confirm_deletions=True)["deleted"] == 5 - remaining
+    assert len(contents(steps)) == remaining
 
 
-def test_half_may_vanish(steps: Steps, folder: Path) -> None:
+def test_half_of_the_files_are_deleted_without_confirmation(steps: Steps, folder: Path) -> None:
     for number in range(4):
         write(folder / f"{number}.md", str(number))
     steps.project("zoo", folder)
@@ -213,13 +213,13 @@ def test_half_may_vanish(steps: Steps, folder: Path) -> None:
     assert steps.documents("zoo")["deleted"] == 2
 
 
-def test_folder_that_never_held_a_document_says_so(steps: Steps, folder: Path) -> None:
+def test_an_empty_folder_is_an_error(steps: Steps, folder: Path) -> None:
     steps.project("zoo", folder)
     with pytest.raises(SourceError, match="holds no documents"):
         steps.documents("zoo")
 
 
-def test_folder_that_is_away_deletes_nothing(steps: Steps, folder: Path, tmp_path: Path) -> None:
+def test_nothing_is_deleted_if_the_folder_is_missing(steps: Steps, folder: Path, tmp_path: Path) -> None:
     write(folder / "a.md", "a")
     steps.project("zoo", folder)
     steps.documents("zoo")
@@ -229,7 +229,7 @@ def test_folder_that_is_away_deletes_nothing(steps: Steps, folder: Path, tmp_pat
     assert contents(steps) == {"a.md": "a"}
 
 
-def test_globs_decide_what_is_kept(steps: Steps, folder: Path) -> None:
+def test_documents_that_the_globs_exclude_are_deleted(steps: Steps, folder: Path) -> None:
     for name in ("a.md", "b.md", "c.txt"):
         write(folder / name, name)
     steps.project("zoo", folder)
@@ -241,7 +241,7 @@ def test_globs_decide_what_is_kept(steps: Steps, folder: Path) -> None:
     assert set(contents(steps)) == {"a.md"}
 
 
-def test_projects_are_told_apart(steps: Steps, tmp_path: Path) -> None:
+def test_equal_paths_in_two_projects_are_different_documents(steps: Steps, tmp_path: Path) -> None:
     write(tmp_path / "one" / "a.md", "of one")
     write(tmp_path / "two" / "a.md", "of two")
     steps.project("one", tmp_path / "one")
@@ -252,13 +252,13 @@ def test_projects_are_told_apart(steps: Steps, tmp_path: Path) -> None:
     assert contents(steps) == {"a.md": "of two"}
 
 
-def test_unknown_project_is_named_with_the_known_ones(steps: Steps, folder: Path) -> None:
+def test_the_error_for_an_unknown_project_lists_the_known_ones(steps: Steps, folder: Path) -> None:
     steps.project("zoo", folder)
     with pytest.raises(UsageError, match=r"'zo'.*known: zoo"):
         steps.documents("zo")
 
 
-def test_second_run_says_who_holds_the_project(steps: Steps, folder: Path) -> None:
+def test_the_error_of_a_concurrent_run_names_the_lock_holder(steps: Steps, folder: Path) -> None:
     write(folder / "a.md", "a")
     steps.project("zoo", folder)
     steps.settings = steps.settings.model_copy(update={"lock_wait_s": 0.1})

@@ -1,4 +1,4 @@
-"""embeddings: each distinct text once, culprits set aside, whatever a model may do."""
+"""embeddings: each distinct text is embedded once, and texts on which the model fails are set aside."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,23 +28,23 @@ def zoo(steps: Steps, folder: Path) -> Steps:
     return steps
 
 
-def vectors(steps: Steps) -> int:
+def count_vectors(steps: Steps) -> int:
     found: int = rows(steps.engine, "SELECT count(*) FROM rag.embeddings")[0][0]
     return found
 
 
-def faulty(steps: Steps, fault: Callable[[str], Any]) -> HashEncoder:
+def use_faulty_encoder(steps: Steps, fault: Callable[[str], Any]) -> HashEncoder:
     steps.encoders[1] = HashEncoder(fault=fault)
     return steps.encoders[1]
 
 
-def finding(steps: Steps) -> Any:
+def check_texts_have_vectors(steps: Steps) -> Any:
     with steps.engine.begin() as connection:
         space = ensure_space(connection, steps.target.definition)
     return audit.texts_have_vectors(steps.engine, space)
 
 
-def test_second_run_embeds_nothing_and_asks_no_model(zoo: Steps) -> None:
+def test_a_second_run_embeds_nothing_and_does_not_call_the_model(zoo: Steps) -> None:
     first = zoo.embeddings("zoo")
     assert (first["distinct"], first["reused"], first["embedded"], first["inserted"]) == (12, 0, 12, 12)
     calls = len(zoo.embedded)
@@ -54,7 +54,7 @@ def test_second_run_embeds_nothing_and_asks_no_model(zoo: Steps) -> None:
 
 
 @pytest.mark.parametrize("change", ["renamed", "copied", "moved to another project"])
-def test_texts_that_are_known_are_not_embedded(zoo: Steps, folder: Path, tmp_path: Path, change: str) -> None:
+def test_known_texts_are_not_embedded_again(zoo: Steps, folder: Path, tmp_path: Path, change: str) -> None:
     zoo.embeddings("zoo")
     if change == "renamed":
         (folder / "3.md").rename(folder / "below.md")
@@ -67,10 +67,10 @@ def test_texts_that_are_known_are_not_embedded(zoo: Steps, folder: Path, tmp_pat
     figures = zoo.all("zoo")
     assert figures["embedded"] == 0
     assert len(zoo.embedded) == 12
-    assert vectors(zoo) == 12
+    assert count_vectors(zoo) == 12
 
 
-def test_line_inserted_at_the_top_embeds_only_what_changed(steps: Steps, folder: Path) -> None:
+def test_an_inserted_line_embeds_only_changed_chunks(steps: Steps, folder: Path) -> None:
     write(folder / "a.md", "".join(SECTIONS))
     steps.project("zoo", folder)
     steps.all("zoo")
@@ -82,7 +82,7 @@ def test_line_inserted_at_the_top_embeds_only_what_changed(steps: Steps, folder:
     assert sorted(steps.embedded) == sorted(before | new)
 
 
-def test_two_projects_with_the_same_texts_embed_them_once(steps: Steps, tmp_path: Path) -> None:
+def test_texts_shared_by_two_projects_are_embedded_once(steps: Steps, tmp_path: Path) -> None:
     for name in ("one", "two"):
         write(tmp_path / name / "shared.md", "A text that both have.")
         write(tmp_path / name / "own.md", f"The text of {name} alone.")
@@ -90,23 +90,23 @@ def test_two_projects_with_the_same_texts_embed_them_once(steps: Steps, tmp_path
     steps.write_s = 0.2
     steps.all("one", "two")
     assert sorted(steps.embedded) == ["A text that both have.", "The text of one alone.", "The text of two alone."]
-    # One of two owners goes: the shared vector stays. The other goes too: so does the vector.
+    # The shared vector stays as long as one of the two projects has the text.
     (tmp_path / "one" / "shared.md").unlink()
     steps.all("one")
-    assert vectors(steps) == 3
+    assert count_vectors(steps) == 3
     (tmp_path / "two" / "shared.md").unlink()
     steps.all("two")
-    assert vectors(steps) == 2
+    assert count_vectors(steps) == 2
 
 
-def test_vectors_deleted_by_hand_come_back(zoo: Steps) -> None:
+def test_deleted_vectors_are_restored(zoo: Steps) -> None:
     zoo.embeddings("zoo")
     with zoo.engine.begin() as connection:
         connection.exec_driver_sql(
             "DELETE FROM rag.embeddings WHERE content_hash IN (SELECT content_hash FROM rag.embeddings LIMIT 5)"
         )
     assert zoo.embeddings("zoo")["embedded"] == 5
-    assert vectors(zoo) == 12
+    assert count_vectors(zoo) == 12
 
 
 def refuse(_: str) -> None:
@@ -126,88 +126,90 @@ def refuse(_: str) -> None:
     ],
     ids=["raises", "nan", "infinite", "zero", "almost zero", "huge", "wrong size"],
 )
-def test_culprit_is_set_aside_with_its_reason_and_the_others_are_embedded(
+def test_a_text_on_which_the_model_fails_is_set_aside_with_the_reason(
     zoo: Steps, fault: Callable[[str], Any], reason: str
 ) -> None:
-    culprit = "Animal number 7 eats 7 leaves."
-    faulty(zoo, lambda text: fault(text) if text == culprit else None)
+    failing_text = "Animal number 7 eats 7 leaves."
+    use_faulty_encoder(zoo, lambda text: fault(text) if text == failing_text else None)
     figures = zoo.embeddings("zoo")
     assert (figures["embedded"], figures["failed"]) == (11, 1)
-    assert vectors(zoo) == 11
-    found = finding(zoo)
+    assert count_vectors(zoo) == 11
+    found = check_texts_have_vectors(zoo)
     assert not found.passed
     assert found.metadata["missing"] == 1
     assert len(found.metadata["set_aside"]) == 1
-    assert culprit in found.metadata["set_aside"][0]
+    assert failing_text in found.metadata["set_aside"][0]
     assert reason in found.metadata["set_aside"][0]
 
-    # The next run tries it again, and it alone.
+    # The next run tries only this text again.
     zoo.encoders[1] = HashEncoder()
     assert zoo.embeddings("zoo")["embedded"] == 1
-    assert zoo.encoders[1].embedded == [culprit]
-    assert finding(zoo).passed
+    assert zoo.encoders[1].embedded == [failing_text]
+    assert check_texts_have_vectors(zoo).passed
     assert rows(zoo.engine, "SELECT * FROM rag.embedding_failures") == []
 
 
-def test_several_culprits_in_one_batch_are_all_found(zoo: Steps) -> None:
-    culprits = {f"Animal number {n} eats {n} leaves." for n in (0, 3, 4, 11)}
-    faulty(zoo, lambda text: refuse(text) if text in culprits else None)
+def test_all_failing_texts_of_a_batch_are_found(zoo: Steps) -> None:
+    failing_texts = {f"Animal number {n} eats {n} leaves." for n in (0, 3, 4, 11)}
+    use_faulty_encoder(zoo, lambda text: refuse(text) if text in failing_texts else None)
     figures = zoo.embeddings("zoo")
     assert (figures["embedded"], figures["failed"]) == (8, 4)
     reasons = [row[0] for row in rows(zoo.engine, "SELECT error FROM rag.embedding_failures")]
-    assert {culprit for culprit in culprits for reason in reasons if culprit in reason} == culprits
+    assert {
+        failing_text for failing_text in failing_texts for reason in reasons if failing_text in reason
+    } == failing_texts
 
 
-def test_failure_of_a_text_that_is_gone_goes_too(zoo: Steps, folder: Path) -> None:
-    culprit = "Animal number 7 eats 7 leaves."
-    faulty(zoo, lambda text: refuse(text) if text == culprit else None)
+def test_the_failure_of_a_removed_text_is_deleted(zoo: Steps, folder: Path) -> None:
+    failing_text = "Animal number 7 eats 7 leaves."
+    use_faulty_encoder(zoo, lambda text: refuse(text) if text == failing_text else None)
     zoo.embeddings("zoo")
     (folder / "7.md").unlink()
     zoo.all("zoo")
     assert rows(zoo.engine, "SELECT * FROM rag.embedding_failures") == []
-    assert finding(zoo).passed
+    assert check_texts_have_vectors(zoo).passed
 
 
-def test_model_that_loses_texts_stores_no_vector_under_the_wrong_one(zoo: Steps) -> None:
-    class Losing(HashEncoder):
+def test_a_model_that_returns_too_few_vectors_stores_none(zoo: Steps) -> None:
+    class LosingEncoder(HashEncoder):
         def encode(self, texts: Any) -> Any:
             return super().encode(texts)[:-1]
 
-    zoo.encoders[1] = Losing()
+    zoo.encoders[1] = LosingEncoder()
     with pytest.raises(ServiceError, match="gave 0 vectors for 1 texts"):
         zoo.embeddings("zoo")
-    assert vectors(zoo) == 0
+    assert count_vectors(zoo) == 0
 
 
-def test_vectors_of_the_wrong_size_name_the_texts(zoo: Steps) -> None:
+def test_vectors_of_the_wrong_size_are_an_error_that_records_the_texts(zoo: Steps) -> None:
     zoo.encoders[1] = HashEncoder(DIMENSIONS - 1)
     with pytest.raises(ServiceError, match=r"shape \(383,\), not \(384,\)"):
         zoo.embeddings("zoo")
-    assert vectors(zoo) == 0
+    assert count_vectors(zoo) == 0
     assert "Animal number 1 eats" in str(rows(zoo.engine, "SELECT error FROM rag.embedding_failures"))
 
 
-def test_model_that_fails_on_everything_ends_the_run(steps: Steps, folder: Path) -> None:
+def test_a_model_that_fails_on_every_text_ends_the_run(steps: Steps, folder: Path) -> None:
     for number in range(300):
         write(folder / f"{number}.md", f"Animal number {number} eats {number} leaves.")
     steps.project("zoo", folder)
     steps.documents("zoo")
     steps.chunks("zoo")
-    faulty(steps, refuse)
+    use_faulty_encoder(steps, refuse)
     with pytest.raises(ServiceError, match=r"the model sentence-transformers/all-MiniLM-L6-v2 failed .* cursed"):
         steps.embeddings("zoo")
     steps.encoders[1] = HashEncoder()
     assert steps.embeddings("zoo")["embedded"] == 300
 
 
-def test_small_project_on_which_the_model_always_fails_ends_the_run_too(zoo: Steps) -> None:
-    faulty(zoo, refuse)
+def test_a_model_that_fails_on_a_whole_small_project_ends_the_run(zoo: Steps) -> None:
+    use_faulty_encoder(zoo, refuse)
     with pytest.raises(ServiceError, match="cursed"):
         zoo.embeddings("zoo")
     assert len(rows(zoo.engine, "SELECT * FROM rag.embedding_failures")) == 12
 
 
-def test_odd_texts_reach_the_model_as_they_are(steps: Steps, folder: Path) -> None:
+def test_unusual_texts_reach_the_model_unchanged(steps: Steps, folder: Path) -> None:
     texts = ["%s %(x)s :name", "back\\slash \\x00", "quote ' \" `", "🦓 señal\u202e", "tab\tand\vmore"]
     for number, text in enumerate(texts):
         write(folder / f"{number}.txt", text)

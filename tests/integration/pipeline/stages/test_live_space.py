@@ -1,4 +1,4 @@
-"""Spaces by hand and by themselves: promoted when proved, rolled back at once, held back, kept, retired."""
+"""The live space: automatic and manual promotion, rollback, holding back, retention and retirement."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ ANIMALS = (
 
 @pytest.fixture
 def zoo(steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project of twelve documents in the live space 1, and proofs that need no ten thousand vectors."""
+    """A project of twelve documents in live space 1; the latency check runs on few vectors."""
     monkeypatch.setattr(latency, "MEASURED_VECTORS", 50)
     for animal in ANIMALS:
         write(tmp_path / "zoo" / f"{animal}.md", f"The {animal} of the zoo.\n\n# Food\n\nA {animal} eats leaves.")
@@ -52,7 +52,7 @@ def zoo(steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ingest(steps: Steps) -> dict[str, Any]:
-    """What a run of the job does, by the settings of the environment."""
+    """Do what a run of the job does, with the settings of the environment."""
     steps.settings = load_settings()
     steps.all("zoo")
     return steps.live()
@@ -70,8 +70,8 @@ def promote(steps: Steps, space: int, *, force: bool = False) -> flip.Promotion:
     return flip.promote_space(steps.engine, load_settings(), space, wanted, steps.encoder, force=force)
 
 
-def found(steps: Steps, question: str, **options: Any) -> tuple[int, list[str]]:
-    answer = Retriever(steps.engine, encoder=steps.encoder).search(question, **options)
+def search(steps: Steps, query: str, **options: Any) -> tuple[int, list[str]]:
+    answer = Retriever(steps.engine, encoder=steps.encoder).search(query, **options)
     return answer.space, [hit.file_path for hit in answer.hits]
 
 
@@ -84,51 +84,51 @@ def age(steps: Steps, space: int, days: int) -> None:
 
 
 @pytest.fixture
-def flipped(steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Space 2, of other chunks, serves; space 1 is the previous one."""
+def promoted(steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Space 2, with other chunks, is live; space 1 is the previous one."""
     monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "16")
     assert ingest(steps)["promoted"]
     assert statuses(steps) == {1: "previous", 2: "live"}
     return zoo
 
 
-def test_what_came_in_since_the_flip_is_found_after_the_rollback_too(steps: Steps, flipped: Path) -> None:
-    write(flipped / "yak.md", "The yak came yesterday.")
-    (flipped / "heron.md").unlink()
+def test_documents_added_after_the_promotion_are_found_after_a_rollback(steps: Steps, promoted: Path) -> None:
+    write(promoted / "yak.md", "The yak came yesterday.")
+    (promoted / "heron.md").unlink()
     ingest(steps)
     done = flip.roll_back(steps.engine)
     assert (done.promoted, done.space.id, done.live_before and done.live_before.id) == (True, 1, 2)
     assert done.seconds < 1
     assert statuses(steps) == {1: "live", 2: "previous"}
     for mode in ("vector", "text", "hybrid"):
-        space, paths = found(steps, "yak came", mode=mode)
+        space, paths = search(steps, "yak came", mode=mode)
         assert (space, paths[0]) == (1, "yak.md")
         assert "heron.md" not in paths
-    [(shown,)] = rows(steps.engine, "SELECT count(*) FROM rag.live_chunks WHERE source = 'yak.md'")
-    assert shown == 1
+    [(count,)] = rows(steps.engine, "SELECT count(*) FROM rag.live_chunks WHERE source = 'yak.md'")
+    assert count == 1
 
 
-def test_after_a_rollback_no_run_flips_forward_until_the_space_is_promoted(steps: Steps, flipped: Path) -> None:
+def test_runs_hold_a_rolled_back_space_until_it_is_promoted_manually(steps: Steps, promoted: Path) -> None:
     flip.roll_back(steps.engine)
     for _ in range(2):
         figures = ingest(steps)
         assert (figures["space"], figures["promoted"], figures["held_back_space"]) == (1, False, 2)
     assert statuses(steps) == {1: "live", 2: "previous"}
-    # What people have chosen is no fault, and what is proved is what serves.
+    # The rollback was deliberate: the checks pass, and they check the live space.
     assert space_to_check(steps.engine, wanted("chunks")).id == 1
-    shown = serves_wanted_space(steps.engine, wanted("chunks").fingerprint)
-    assert (shown.passed, shown.metadata["is_wanted"], shown.metadata["held_back"]) == (True, False, 2)
-    # The space that is held back stays fresh, to be promoted at once.
-    write(flipped / "yak.md", "The yak came yesterday.")
+    check = serves_wanted_space(steps.engine, wanted("chunks").fingerprint)
+    assert (check.passed, check.metadata["is_wanted"], check.metadata["held_back"]) == (True, False, 2)
+    # The held-back space is kept up to date, so that it can be promoted immediately.
+    write(promoted / "yak.md", "The yak came yesterday.")
     ingest(steps)
     assert promote(steps, 2).space.id == 2
-    assert found(steps, "yak came")[1][0] == "yak.md"
+    assert search(steps, "yak came")[1][0] == "yak.md"
     assert "held_back_space" not in ingest(steps)
     assert statuses(steps) == {1: "previous", 2: "live"}
 
 
-def test_after_a_rollback_other_settings_flip_forward_and_so_do_the_old_ones_after_them(
-    steps: Steps, flipped: Path, monkeypatch: pytest.MonkeyPatch
+def test_changed_settings_are_promoted_after_a_rollback(
+    steps: Steps, promoted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flip.roll_back(steps.engine)
     ingest(steps)
@@ -139,37 +139,37 @@ def test_after_a_rollback_other_settings_flip_forward_and_so_do_the_old_ones_aft
     assert statuses(steps) == {1: "previous", 2: "live"}
 
 
-def test_a_rollback_in_the_midst_of_a_run_is_not_undone_by_it(
-    steps: Steps, flipped: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_rollback_during_a_run_is_not_undone_by_the_run(
+    steps: Steps, promoted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = flip._lock_live_space
+    lock_live_space = flip._lock_live_space
 
-    def after_a_rollback(connection: Connection, kind: str) -> Any:
-        # Between what the run has seen and what it is about to do.
-        monkeypatch.setattr(flip, "_lock_live_space", look)
+    def lock_after_rollback(connection: Connection, kind: str) -> Any:
+        # Roll back between the checks of the run and its promotion.
+        monkeypatch.setattr(flip, "_lock_live_space", lock_live_space)
         flip.roll_back(steps.engine)
-        return look(connection, kind)
+        return lock_live_space(connection, kind)
 
-    monkeypatch.setattr(flip, "_lock_live_space", after_a_rollback)
+    monkeypatch.setattr(flip, "_lock_live_space", lock_after_rollback)
     figures = steps.live()
     assert (figures["space"], figures["promoted"]) == (1, False)
     assert statuses(steps) == {1: "live", 2: "previous"}
 
 
-def test_promoting_another_space_by_hand_holds_the_configured_one_back(steps: Steps, flipped: Path) -> None:
+def test_a_manual_promotion_holds_the_configured_space_back(steps: Steps, promoted: Path) -> None:
     assert promote(steps, 1).promoted
     assert not promote(steps, 1).promoted
     assert ingest(steps)["held_back_space"] == 2
     assert statuses(steps) == {1: "live", 2: "previous"}
 
 
-def test_going_back_and_forth_is_possible_as_long_as_both_are_kept(steps: Steps, flipped: Path) -> None:
+def test_rollbacks_alternate_between_two_kept_spaces(steps: Steps, promoted: Path) -> None:
     for live in (1, 2, 1, 2):
         assert flip.roll_back(steps.engine).space.id == live
-        assert found(steps, "zebra")[0] == live
+        assert search(steps, "zebra")[0] == live
 
 
-def test_the_previous_space_goes_with_its_chunks_when_its_days_are_over(steps: Steps, flipped: Path) -> None:
+def test_an_expired_previous_space_is_dropped_with_its_chunks(steps: Steps, promoted: Path) -> None:
     age(steps, 1, 6)
     assert ingest(steps)["spaces_dropped"] == 0
     assert rows(steps.engine, CHUNKINGS) == [(2,)]
@@ -182,7 +182,9 @@ def test_the_previous_space_goes_with_its_chunks_when_its_days_are_over(steps: S
         flip.roll_back(steps.engine)
 
 
-def test_with_no_days_nothing_is_kept(steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_previous_space_is_dropped_immediately_with_zero_days(
+    steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RAG_ASSETS_PREVIOUS_SPACE_DAYS", "0")
     monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "16")
     figures = ingest(steps)
@@ -191,14 +193,14 @@ def test_with_no_days_nothing_is_kept(steps: Steps, zoo: Path, monkeypatch: pyte
     assert rows(steps.engine, CHUNKINGS) == [(1,)]
 
 
-def test_a_third_space_retires_the_first(steps: Steps, flipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_third_space_drops_the_first(steps: Steps, promoted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "20")
     assert ingest(steps)["promoted"]
     assert statuses(steps) == {2: "previous", 3: "live"}
 
 
-def test_a_space_that_was_rolled_back_from_and_retired_is_not_built_again(
-    steps: Steps, flipped: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_rolled_back_and_retired_space_is_not_rebuilt_until_it_is_promoted(
+    steps: Steps, promoted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flip.roll_back(steps.engine)
     assert flip.drop_space(steps.engine, steps.settings, 2).id == 2
@@ -212,8 +214,8 @@ def test_a_space_that_was_rolled_back_from_and_retired_is_not_built_again(
     assert statuses(steps) == {1: "previous", 2: "live"}
 
 
-def test_what_does_not_pass_is_named_and_can_be_forced(
-    steps: Steps, flipped: Path, monkeypatch: pytest.MonkeyPatch
+def test_failed_checks_are_listed_and_can_be_overridden(
+    steps: Steps, promoted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with steps.engine.begin() as connection:
         connection.execute(text("DELETE FROM rag.embeddings WHERE space_id = 1 AND get_byte(content_hash, 0) < 128"))
@@ -234,7 +236,9 @@ def test_what_does_not_pass_is_named_and_can_be_forced(
         ("DELETE FROM rag.embeddings WHERE space_id = 1", "texts_have_vectors: it holds no vectors at all"),
     ],
 )
-def test_what_would_break_searches_cannot_be_forced(steps: Steps, flipped: Path, damage: str, check: str) -> None:
+def test_a_space_that_cannot_be_searched_cannot_be_forced(
+    steps: Steps, promoted: Path, damage: str, check: str
+) -> None:
     with steps.engine.begin() as connection:
         connection.execute(text(damage))
     with pytest.raises(IntegrityError, match=f"{check}.*cannot be forced"):
@@ -242,7 +246,7 @@ def test_what_would_break_searches_cannot_be_forced(steps: Steps, flipped: Path,
     assert statuses(steps)[2] == "live"
 
 
-def test_a_rollback_to_a_space_without_its_index_is_refused(steps: Steps, flipped: Path) -> None:
+def test_a_rollback_to_a_space_without_its_index_is_refused(steps: Steps, promoted: Path) -> None:
     with steps.engine.begin() as connection:
         connection.execute(text("DROP INDEX rag.ix_embeddings_1_hnsw"))
     with pytest.raises(IntegrityError, match="the index of space 1 is absent, so searches stay in space 2"):
@@ -261,7 +265,7 @@ def test_unknown_and_live_spaces_cannot_be_retired(steps: Steps, zoo: Path) -> N
         flip.roll_back(steps.engine)
 
 
-def test_a_space_that_a_run_writes_to_is_not_dropped_under_it(steps: Steps, flipped: Path) -> None:
+def test_a_space_that_a_run_writes_to_is_not_dropped(steps: Steps, promoted: Path) -> None:
     from rag_assets.db.locks import hold_lock
 
     settings = steps.settings.model_copy(update={"lock_wait_s": 0.2})
@@ -269,14 +273,14 @@ def test_a_space_that_a_run_writes_to_is_not_dropped_under_it(steps: Steps, flip
         with pytest.raises(ServiceError, match="vectors of space 1 has been locked by"):
             flip.drop_space(steps.engine, settings, 1)
         age(steps, 1, 8)
-        # A run has no time to wait for another one: the next will do it.
+        # A run does not wait for the lock; the next run drops the space.
         with steps.engine.begin() as connection:
             assert get_previous_space(connection) is not None
         assert steps.live()["spaces_dropped"] == 0
     assert steps.live()["spaces_dropped"] == 1
 
 
-def test_a_live_space_whose_model_is_gone_does_not_keep_another_from_taking_over(
+def test_a_live_space_without_its_model_does_not_prevent_a_promotion(
     steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with steps.engine.begin() as connection:
@@ -284,32 +288,32 @@ def test_a_live_space_whose_model_is_gone_does_not_keep_another_from_taking_over
     write(zoo / "yak.md", "The yak came yesterday.")
     assert ingest(steps)["promoted"]
     assert "the live space 1 is not kept up to date: cannot load the model 'nobody/has-this'" in caplog.text
-    assert found(steps, "yak came")[1][0] == "yak.md"
+    assert search(steps, "yak came")[1][0] == "yak.md"
 
 
-def ask(steps: Steps, folder: Path, **lines: str) -> None:
-    """Evaluation queries of the project: the path of a document by the query that must find it."""
+def set_evaluation_queries(steps: Steps, folder: Path, **lines: str) -> None:
+    """Set the evaluation queries of the project: each query with the path that it must find."""
     file = folder.parent / "questions.jsonl"
     judged = [{"query": words.replace("_", " "), "relevant": {path: 1}} for words, path in lines.items()]
     file.write_text("\n".join(map(json.dumps, judged)))
     steps.project("zoo", folder, questions=str(file))
 
 
-def test_a_space_that_answers_judged_questions_worse_does_not_take_over(
+def test_a_space_with_worse_search_quality_is_not_promoted(
     steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask(steps, zoo, **{f"a_{animal}_eats": f"{animal}.md" for animal in ANIMALS})
+    set_evaluation_queries(steps, zoo, **{f"a_{animal}_eats": f"{animal}.md" for animal in ANIMALS})
     monkeypatch.setenv("RAG_ASSETS_HNSW_M", "24")
     steps.settings = load_settings()
     steps.all("zoo")
 
-    class Contrary(HashEncoder):
-        """The stored vectors of its space lie just opposite to where it puts questions."""
+    class OppositeEncoder(HashEncoder):
+        """Query vectors point in the opposite direction of the stored vectors."""
 
         def encode_query(self, text: str) -> Any:
             return -super().encode_query(text)
 
-    steps.encoders[2] = Contrary()
+    steps.encoders[2] = OppositeEncoder()
     message = r"answers_no_worse: zoo: ndcg@10 of its evaluation queries is 0\.\d+, but \d\.\d+ in the live space"
     with pytest.raises(IntegrityError, match=message):
         steps.live()
@@ -320,26 +324,26 @@ def test_a_space_that_answers_judged_questions_worse_does_not_take_over(
     assert steps.live()["promoted"]
 
 
-def test_questions_that_cannot_be_compared_keep_the_space_that_serves(
+def test_unreadable_evaluation_queries_prevent_a_promotion(
     steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask(steps, zoo, a_zebra_eats="zebra.md")
+    set_evaluation_queries(steps, zoo, a_zebra_eats="zebra.md")
     (zoo.parent / "questions.jsonl").unlink()
     monkeypatch.setenv("RAG_ASSETS_HNSW_M", "24")
     with pytest.raises(IntegrityError, match=r"answers_no_worse: zoo: .*cannot be read"):
         ingest(steps)
-    ask(steps, zoo, a_zebra_eats="zebra.md", leaves="lion.md")
+    set_evaluation_queries(steps, zoo, a_zebra_eats="zebra.md", leaves="lion.md")
     assert ingest(steps)["promoted"]
 
 
-def test_searches_see_the_chunks_of_the_live_space_alone_all_the_way(
+def test_searches_find_only_chunks_of_the_live_space_at_every_step(
     steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def check(space: int) -> None:
+    def assert_only_live_chunks(space: int) -> None:
         with steps.engine.connect() as connection:
             live = get_live_space(connection)
         assert live is not None
-        of_space = {
+        space_chunks = {
             id_
             for (id_,) in rows(
                 steps.engine,
@@ -353,22 +357,22 @@ def test_searches_see_the_chunks_of_the_live_space_alone_all_the_way(
             assert answer.space == space == live.id
             ids = {hit.chunk_id for hit in answer.hits}
             assert ids
-            assert ids <= of_space
-            assert ids == of_space or mode == "text"
-        shown = {id_ for (id_,) in rows(steps.engine, "SELECT id FROM rag.live_chunks")}
-        assert shown == of_space
+            assert ids <= space_chunks
+            assert ids == space_chunks or mode == "text"
+        view_chunks = {id_ for (id_,) in rows(steps.engine, "SELECT id FROM rag.live_chunks")}
+        assert view_chunks == space_chunks
 
-    check(1)
+    assert_only_live_chunks(1)
     monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "16")
     steps.settings = load_settings()
     for step in (steps.chunks, steps.embeddings):
         step("zoo")
-        check(1)
+        assert_only_live_chunks(1)
     steps.index()
-    check(1)
+    assert_only_live_chunks(1)
     steps.live()
-    check(2)
+    assert_only_live_chunks(2)
     flip.roll_back(steps.engine)
-    check(1)
+    assert_only_live_chunks(1)
     ingest(steps)
-    check(1)
+    assert_only_live_chunks(1)

@@ -1,4 +1,4 @@
-"""Messages and memories get their vectors by the stages that chunks get theirs by, in spaces of their own."""
+"""Messages and memories are embedded by the same stages as chunks, in spaces of their own."""
 
 from datetime import UTC, date, datetime
 
@@ -53,39 +53,39 @@ def say(engine: Engine, day: date, *texts: str, hour: int = 0) -> SyncConversati
     return conversations
 
 
-def test_kinds_have_spaces_of_their_own_with_the_model_in_common(
+def test_each_kind_has_its_own_space_with_the_same_model(
     settings: Settings, messages: Target, memories: Target
 ) -> None:
     definitions = [target.definition for target in (target_space(settings), messages, memories)]
     assert [definition.kind for definition in definitions] == ["chunks", "messages", "memories"]
     assert len({definition.fingerprint for definition in definitions}) == 3
-    # What is embedded whole is cut into pieces where it does not fit the window, and all that fits it is no chunk.
+    # Messages and memories are not chunked: a text is split only where it does not fit the window.
     assert {definition.chunking for definition in definitions[1:]} == {WHOLE}
     assert definitions[1].chunking_settings == definitions[2].chunking_settings
     assert len({(definition.model, definition.revision) for definition in definitions}) == 1
 
 
-def test_messages_are_embedded_day_by_day_each_text_once(
+def test_messages_are_embedded_by_day_and_each_text_once(
     engine: Engine, settings: Settings, messages: Target, encoder: HashEncoder
 ) -> None:
     say(engine, MONDAY, "storm", "storm", "", "tide")
     say(engine, MONDAY, "last of the day", hour=23)
     say(engine, TUESDAY, "tide", "whale")
 
-    def refreshed(*days: date) -> int:
+    def refresh_days(*days: date) -> int:
         figures = write_batches(
             engine, refresh.refresh_message_embeddings(engine, settings, days, messages, lambda _: encoder)
         )
         return figures["inserted"]
 
-    assert refreshed(MONDAY) == 3
+    assert refresh_days(MONDAY) == 3
     assert embedded(engine, "messages") == hashes("storm", "tide", "last of the day")
-    assert refreshed(MONDAY, TUESDAY) == 1
-    assert refreshed(MONDAY, TUESDAY) == 0
+    assert refresh_days(MONDAY, TUESDAY) == 1
+    assert refresh_days(MONDAY, TUESDAY) == 0
     assert sorted(encoder.embedded) == ["last of the day", "storm", "tide", "whale"]
 
 
-def test_what_is_deleted_expired_or_purged_leaves_the_index_at_the_next_run(
+def test_deleted_and_expired_texts_are_removed_by_the_next_run(
     engine: Engine, settings: Settings, messages: Target, memories: Target, encoder: HashEncoder
 ) -> None:
     conversations = say(engine, MONDAY, "kept", "deleted")
@@ -104,11 +104,11 @@ def test_what_is_deleted_expired_or_purged_leaves_the_index_at_the_next_run(
     assert refresh_indexes(engine, settings, memories)["orphans_removed"] == 2
     for kind in ("messages", "memories"):
         assert embedded(engine, kind) == hashes("kept")
-    # What one kind takes over of another's vectors is not embedded anew.
+    # A kind reuses the vectors of another kind.
     assert sorted(encoder.embedded) == ["deleted", "expired", "forgotten", "kept"]
 
 
-def test_memories_are_recalled_from_the_space_that_the_stages_made(
+def test_memories_are_recalled_from_the_promoted_space(
     engine: Engine, settings: Settings, memories: Target, encoder: HashEncoder
 ) -> None:
     ada = SyncUsers(engine).create("ada@example.org").id

@@ -1,4 +1,4 @@
-"""What a model has embedded is taken over where the model would say the same, and only there."""
+"""A new space reuses stored vectors exactly where the model would produce the same ones."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def zoo(steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ingest(steps: Steps, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> tuple[int, int]:
-    """By these settings: (texts that the plan says will be embedded, texts that were)."""
+    """Ingest with these settings; returns the estimated and the actual number of embedded texts."""
     with monkeypatch.context() as environment:
         for name, value in settings.items():
             environment.setenv(f"RAG_ASSETS_{name}", value)
@@ -56,7 +56,7 @@ def ingest(steps: Steps, monkeypatch: pytest.MonkeyPatch, settings: dict[str, st
     ],
     ids=lambda settings: "-".join(settings) or "default" if isinstance(settings, dict) else str(settings),
 )
-def test_a_vector_is_taken_over_where_the_model_would_make_the_same(
+def test_vectors_are_reused_if_the_model_would_produce_the_same(
     steps: Steps,
     zoo: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -68,7 +68,7 @@ def test_a_vector_is_taken_over_where_the_model_would_make_the_same(
     assert ingest(steps, monkeypatch, after) == (embedded, embedded)
 
 
-def test_the_first_dimensions_are_what_the_model_itself_would_have_made(
+def test_truncated_vectors_equal_those_that_the_model_produces(
     steps: Steps, zoo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ingest(steps, monkeypatch, {})

@@ -1,4 +1,4 @@
-"""The wanted space: what makes it another one, and how spaces follow each other."""
+"""The wanted space: which settings change it, and how spaces replace each other."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +22,12 @@ def test_chunks_longer_than_the_window_are_refused(steps: Steps) -> None:
     assert fits.definition == target_space(steps.settings).definition
 
 
-def test_overlap_that_leaves_no_room_is_a_usage_error(steps: Steps) -> None:
+def test_an_overlap_as_long_as_a_chunk_is_a_usage_error(steps: Steps) -> None:
     with pytest.raises(UsageError, match="RAG_ASSETS_OVERLAP_TOKENS"):
         target_space(steps.settings.model_copy(update={"chunk_tokens": 64, "overlap_tokens": 64}))
 
 
-def test_model_that_is_nowhere_is_a_service_error(steps: Steps, tmp_path: Path) -> None:
+def test_a_missing_model_is_an_error(steps: Steps, tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="RAG_ASSETS_MODEL"):
         target_space(steps.settings.model_copy(update={"model": "nobody/has-this"}))
     with pytest.raises((ServiceError, UsageError), match="RAG_ASSETS_MODEL"):
@@ -45,21 +45,21 @@ def test_model_that_is_nowhere_is_a_service_error(steps: Steps, tmp_path: Path) 
         ({"index_method": "ivfflat"}, True),
         ({"dimensions": 128}, True),
         ({"query_prompt": "question: "}, True),
-        # The window has less room for chunks beside a prompt.
+        # A prompt leaves less room in the window for chunks.
         ({"document_prompt": "passage: "}, False),
         ({"normalize": False}, True),
         ({"distance": "ip"}, True),
     ],
     ids=lambda value: "-".join(map(str, *value.items())) if isinstance(value, dict) else "",
 )
-def test_what_changes_a_space(steps: Steps, change: dict[str, object], same_chunking: bool) -> None:
+def test_these_settings_change_the_space(steps: Steps, change: dict[str, object], same_chunking: bool) -> None:
     before = target_space(steps.settings).definition
     after = target_space(steps.settings.model_copy(update=change)).definition
     assert after.fingerprint != before.fingerprint
     assert (after.chunking == before.chunking) is same_chunking
 
 
-def test_prompts_of_the_settings_take_the_place_of_the_models(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prompts_of_the_settings_replace_those_of_the_model(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
     own = find_model(steps.settings.model)
     kept = {"passage": "text: ", "query": "ask: ", "clustering": "group: "}
     monkeypatch.setattr(wanted_space, "find_model", lambda name, revision: replace(own, prompts=kept))
@@ -76,7 +76,7 @@ def test_more_dimensions_than_the_model_has_are_refused(steps: Steps) -> None:
     assert same == target_space(steps.settings).definition
 
 
-def test_settings_that_concern_no_vector_leave_the_space(steps: Steps) -> None:
+def test_settings_that_affect_no_vector_keep_the_space(steps: Steps) -> None:
     before = target_space(steps.settings).definition
     lists = steps.settings.model_copy(update={"index_method": "ivfflat"})
     graph = lists.model_copy(update={"hnsw_m": 32, "hnsw_ef_construction": 256})
@@ -85,7 +85,7 @@ def test_settings_that_concern_no_vector_leave_the_space(steps: Steps) -> None:
         assert target_space(steps.settings.model_copy(update=change)).definition == before
 
 
-def test_more_candidates_to_compare_again_are_of_the_same_space(steps: Steps) -> None:
+def test_oversampling_keeps_the_space(steps: Steps) -> None:
     wider = target_space(steps.settings.model_copy(update={"oversampling": 20})).definition
     assert wider.fingerprint == steps.target.definition.fingerprint
     with steps.engine.begin() as connection:
@@ -105,35 +105,35 @@ def test_more_candidates_to_compare_again_are_of_the_same_space(steps: Steps) ->
         (384, "bit", "bit"),
     ],
 )
-def test_vectors_too_long_for_a_storage_get_the_next_one_and_a_warning(
+def test_vectors_too_long_for_a_storage_use_the_next_one_with_a_warning(
     dimensions: int, wanted: str, stored: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert storage_for(dimensions, wanted) == stored
-    said = [record.getMessage() for record in caplog.records]
-    assert len(said) == (stored != wanted)
-    if said:
-        assert f"{dimensions:,} dimensions cannot be indexed as {wanted}" in said[0]
-        assert f"set RAG_ASSETS_INDEX_STORAGE={stored} to choose it yourself" in said[0]
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == (stored != wanted)
+    if warnings:
+        assert f"{dimensions:,} dimensions cannot be indexed as {wanted}" in warnings[0]
+        assert f"set RAG_ASSETS_INDEX_STORAGE={stored} to choose it yourself" in warnings[0]
 
 
-def test_a_graph_that_pgvector_would_not_build_is_a_usage_error(steps: Steps) -> None:
+def test_hnsw_settings_that_pgvector_refuses_are_a_usage_error(steps: Steps) -> None:
     narrow = steps.settings.model_copy(update={"hnsw_m": 80})
     with pytest.raises(UsageError, match=r"RAG_ASSETS_HNSW_EF_CONSTRUCTION is 128.*\(80\); set it to 160 or more"):
         target_space(narrow)
     assert target_space(narrow.model_copy(update={"index_method": "ivfflat"})).definition.method == "ivfflat"
 
 
-def test_vectors_that_pgvector_cannot_hold_are_a_usage_error() -> None:
+def test_vectors_that_pgvector_cannot_store_are_a_usage_error() -> None:
     with pytest.raises(UsageError, match=r"16,001 dimensions, and pgvector holds 16,000; choose another model"):
         storage_for(16_001, "bit")
 
 
-def test_nothing_to_check_says_so(steps: Steps) -> None:
+def test_space_to_check_without_a_space_names_the_command(steps: Steps) -> None:
     with pytest.raises(ServiceError, match="run rag-assets ingest first"):
         space_to_check(steps.engine, steps.target.definition)
 
 
-def test_space_does_not_flip_before_every_project_is_in_it(
+def test_a_space_is_not_promoted_before_it_has_every_project(
     steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("one", "two"):
@@ -146,7 +146,7 @@ def test_space_does_not_flip_before_every_project_is_in_it(
     with pytest.raises(IntegrityError, match=r"1 of 2 documents lack chunks.*Searches go on in space 1"):
         steps.live()
     assert rows(steps.engine, "SELECT status FROM rag.embedding_spaces ORDER BY id") == [("live",), ("building",)]
-    # While the change is under way, the old space stays fresh.
+    # The old space is kept up to date until the promotion.
     write(tmp_path / "one" / "b.md", "A new text.")
     steps.all("one")
     assert rows(steps.engine, "SELECT count(*) FROM rag.live_chunks") == [(3,)]
@@ -156,7 +156,9 @@ def test_space_does_not_flip_before_every_project_is_in_it(
     assert rows(steps.engine, "SELECT count(*) FROM rag.live_chunks") == [(3,)]
 
 
-def test_going_back_before_the_flip_is_no_work(steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reverting_a_setting_before_the_promotion_embeds_nothing(
+    steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path / "one" / "a.md", "The text of one.")
     steps.project("one", tmp_path / "one")
     steps.all("one")
