@@ -1,4 +1,4 @@
-"""What a script with nothing but psycopg does: the limit that our layer is held against."""
+"""Searches by a script with psycopg alone: the limit that the package is compared with."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,18 +15,18 @@ from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.schema.ddl import vector_type
 from rag_assets.db.spaces.partitions import partition_name
 
-# Along the graph and nothing else, so that the planner's choice does not decide what is measured.
-ALONG_GRAPH = dict.fromkeys(("enable_seqscan", "enable_sort", "enable_hashjoin", "enable_mergejoin"), "off")
+# Force the scan of the graph, so that the planner's choice does not change what is measured.
+FORCE_GRAPH_SETTINGS = dict.fromkeys(("enable_seqscan", "enable_sort", "enable_hashjoin", "enable_mergejoin"), "off")
 
 
 def graph_settings(space: EmbeddingSpace) -> dict[str, str]:
-    """What a script sets once in its session to search as ours do."""
+    """The settings of a session that searches like the package, set once."""
     return {"hnsw.ef_search": str(space.ef_search), "hnsw.iterative_scan": "strict_order"}
 
 
 @contextmanager
-def connected(url: URL, settings: Mapping[str, str]) -> Iterator["Connection[Any]"]:
-    """A session of its own, whose settings are set once."""
+def connect_bare(url: URL, settings: Mapping[str, str]) -> Iterator["Connection[Any]"]:
+    """Open a connection and set the settings once."""
     with Connection.connect(conninfo(url), autocommit=True) as connection:
         register_vector(connection)
         for name, value in settings.items():
@@ -39,7 +39,7 @@ def conninfo(url: URL) -> str:
 
 
 def exact_distances(connection: "Connection[Any]", space: EmbeddingSpace, vector: Any, k: int) -> list[float]:
-    """The distances of the `k` nearest texts, by comparing all."""
+    """The distances of the `k` nearest texts by an exact scan."""
     statement = sql.SQL(
         "SELECT embedding {operator} %(query)s FROM {partition} "
         "ORDER BY (embedding {operator} %(query)s) + 0 LIMIT %(k)s"
@@ -47,21 +47,21 @@ def exact_distances(connection: "Connection[Any]", space: EmbeddingSpace, vector
     return [row[0] for row in connection.execute(statement, {"query": Vector(vector), "k": k})]
 
 
-def nearest(space: EmbeddingSpace) -> sql.Composed:
-    """The ten best chunks of all through the graph, with what a citation needs; as a script would write it."""
+def nearest_statement(space: EmbeddingSpace) -> sql.Composed:
+    """The ten nearest chunks through the graph, with the columns that a citation needs."""
     return sql.SQL(
         "SELECT n.distance, {cited} FROM (SELECT content_hash, {distance} AS distance FROM {partition} e "
         "ORDER BY {distance} LIMIT 10) n {joined} WHERE c.chunking = {chunking} ORDER BY n.distance LIMIT 10"
     ).format(**_parts(space, "n"))
 
 
-def filtered(space: EmbeddingSpace, *, by_graph: bool) -> sql.Composed:
-    """The ten best chunks of documents whose metadata contains `filter`: by the graph, or of all of them, compared."""
+def filtered_statement(space: EmbeddingSpace, *, by_graph: bool) -> sql.Composed:
+    """The ten nearest chunks of documents whose metadata contains `filter`, by the graph or by an exact scan."""
     return sql.SQL(
         "SELECT {distance}, {cited} FROM {partition} e {joined} WHERE c.chunking = {chunking} AND e.space_id = {space} "
         "AND d.metadata @> %(filter)s ORDER BY ({distance}) {exactly} LIMIT 10"
     ).format(
-        # An expression that the index does not know: the server must compare all that qualify.
+        # The index cannot serve this expression, so the server compares all rows that pass the filter.
         exactly=sql.SQL("" if by_graph else "+ 0"),
         **_parts(space, "e"),
     )

@@ -1,10 +1,11 @@
-"""python -m tests.benchmarks.dagster_overhead [--projects 20] [--files 50] [--rounds 3] [--no-ui]: beside Dagster.
+"""python -m tests.benchmarks.dagster_overhead [--projects 20] [--files 50] [--rounds 3] [--no-ui]: overhead.
 
-Prints one JSON object. `refresh_seconds` is one run of the job ingest, checks included, over --projects unchanged
-projects of --files files each; `empty_seconds` is Dagster running as many empty asset partitions (three assets over the
-projects, two without) in one process too, by its own storage: medians of --rounds, in turn, `refresh_ratio` one by the
-other. `ui_seconds` is the time until `rag-assets ui` answers, `empty_ui_seconds` that of `dagster dev` on a code
-location without assets. Everything in a temporary installation with an embedded server.
+Compares the package with Dagster alone and prints one JSON object. `refresh_seconds` is one run of the job ingest with
+its checks over --projects unchanged projects of --files files each. `empty_seconds` is Dagster running as many empty
+asset partitions (three assets with partitions, two without) in one process with its own storage. Both alternate;
+figures are medians of --rounds, and `refresh_ratio` is the quotient. `ui_seconds` is the time until `rag-assets ui`
+answers, `empty_ui_seconds` the time of `dagster dev` on a code location without assets. Everything runs in a temporary
+installation with an embedded server.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from typing import Any
 from tests.support.dagster_homes import make_default_home
 from tests.support.dagster_servers import BIN, free_port
 
-EMPTY = """
+RUN_EMPTY_ASSETS = """
 import dagster as dg
 import sys, time
 projects = dg.DynamicPartitionsDefinition(name="projects")
@@ -46,8 +47,8 @@ started = time.perf_counter()
 assert job.execute_in_process(instance=instance, run_config=quiet, tags=tags).success
 print(time.perf_counter() - started)
 """
-# What a command has done by then, so has this one: settings, engine, imports.
-OURS = """
+# Like a command, it has loaded settings, engine and imports before the clock starts.
+RUN_INGEST = """
 import sys, time
 from rag_assets.cli.runtime.installation import enter, instance
 from rag_assets.cli.runtime.run_job import run_job
@@ -61,7 +62,7 @@ seconds = time.perf_counter() - started
 assert outcome.success and not any(check.fatal for check in outcome.checks), outcome
 print(seconds)
 """
-PROJECTS = """
+ADD_PROJECTS = """
 import sys
 from pathlib import Path
 from rag_assets.cli.groups.projects import enter, sync_partitions
@@ -72,7 +73,7 @@ with engine.begin() as connection:
         save_project(connection, Path(folder).name, folder, {})
 sync_partitions(engine)
 """
-NOTHING = "import dagster as dg\ndefs = dg.Definitions()\n"
+EMPTY_DEFINITIONS = "import dagster as dg\ndefs = dg.Definitions()\n"
 
 
 def main() -> None:
@@ -88,15 +89,17 @@ def main() -> None:
         environment |= {"RAG_ASSETS_STATE_DIR": str(root / "state"), "PYTHONPATH": str(Path.cwd())}
         environment.pop("DAGSTER_HOME", None)
         try:
-            report = refresh(root, environment, arguments)
+            report = measure_refresh(root, environment, arguments)
             if not arguments.no_ui:
-                report |= ui(root, environment)
+                report |= measure_ui(root, environment)
         finally:
-            subprocess.run([program("rag-assets"), "db", "stop"], env=environment, check=False, capture_output=True)
+            subprocess.run(
+                [program_path("rag-assets"), "db", "stop"], env=environment, check=False, capture_output=True
+            )
     print(json.dumps(report))
 
 
-def refresh(root: Path, environment: dict[str, str], arguments: argparse.Namespace) -> dict[str, Any]:
+def measure_refresh(root: Path, environment: dict[str, str], arguments: argparse.Namespace) -> dict[str, Any]:
     names = [f"p{number:03}" for number in range(arguments.projects)]
     for name in names:
         source = root / name
@@ -105,16 +108,16 @@ def refresh(root: Path, environment: dict[str, str], arguments: argparse.Namespa
             (source / f"page{number:03}.md").write_text(
                 f"# {name}, page {number}\n\nWhat page {number} of {name} says.\n"
             )
-    called([sys.executable, "-c", PROJECTS, *(str(root / name) for name in names)], environment)
-    run = [sys.executable, "-c", OURS, names[0], names[-1]]
-    called(run, environment)
+    run_command([sys.executable, "-c", ADD_PROJECTS, *(str(root / name) for name in names)], environment)
+    run = [sys.executable, "-c", RUN_INGEST, names[0], names[-1]]
+    run_command(run, environment)
     at_empty_home = environment | {"DAGSTER_HOME": str(make_default_home(root / "empty_home"))}
-    empty = [sys.executable, "-c", EMPTY, str(arguments.projects)]
-    called(empty, at_empty_home)
+    empty = [sys.executable, "-c", RUN_EMPTY_ASSETS, str(arguments.projects)]
+    run_command(empty, at_empty_home)
     ours_s, empty_s = [], []
     for _ in range(arguments.rounds):
-        empty_s.append(float(called(empty, at_empty_home)))
-        ours_s.append(float(called(run, environment)))
+        empty_s.append(float(run_command(empty, at_empty_home)))
+        ours_s.append(float(run_command(run, environment)))
     ours, theirs = statistics.median(ours_s), statistics.median(empty_s)
     return {
         "projects": arguments.projects,
@@ -125,16 +128,16 @@ def refresh(root: Path, environment: dict[str, str], arguments: argparse.Namespa
     }
 
 
-def ui(root: Path, environment: dict[str, str]) -> dict[str, Any]:
-    (root / "nothing.py").write_text(NOTHING)
+def measure_ui(root: Path, environment: dict[str, str]) -> dict[str, Any]:
+    (root / "nothing.py").write_text(EMPTY_DEFINITIONS)
     home = make_default_home(root / "nothing_home")
     ours, empty = [], []
     for _ in range(3):
         port = free_port()
-        theirs = [program("dagster"), "dev", "-f", str(root / "nothing.py"), "-h", "127.0.0.1", "-p", str(port)]
-        empty.append(answered(theirs, port, environment | {"DAGSTER_HOME": str(home)}))
+        theirs = [program_path("dagster"), "dev", "-f", str(root / "nothing.py"), "-h", "127.0.0.1", "-p", str(port)]
+        empty.append(measure_start(theirs, port, environment | {"DAGSTER_HOME": str(home)}))
         port = free_port()
-        ours.append(answered([program("rag-assets"), "ui", "--port", str(port)], port, environment))
+        ours.append(measure_start([program_path("rag-assets"), "ui", "--port", str(port)], port, environment))
     ours_s, empty_s = statistics.median(ours), statistics.median(empty)
     return {
         "ui_seconds": round(ours_s, 2),
@@ -143,11 +146,11 @@ def ui(root: Path, environment: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def answered(command: list[str], port: int, environment: dict[str, str]) -> float:
-    """Seconds until the web server answers; then it is ended."""
+def measure_start(command: list[str], port: int, environment: dict[str, str]) -> float:
+    """Seconds until the web server answers; it is stopped afterwards."""
     started = time.perf_counter()
     quiet = subprocess.DEVNULL
-    # In a session of its own, so that Ctrl-C ends its children too; some shells have them ignore it.
+    # In its own session, SIGINT reaches its children too. Some shells start background processes with SIGINT ignored.
     process = subprocess.Popen(
         command,
         env=environment,
@@ -174,11 +177,11 @@ def answered(command: list[str], port: int, environment: dict[str, str]) -> floa
             process.wait()
 
 
-def program(name: str) -> str:
+def program_path(name: str) -> str:
     return str(BIN / name)
 
 
-def called(command: list[str], environment: dict[str, str]) -> str:
+def run_command(command: list[str], environment: dict[str, str]) -> str:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command[:4])} ended with {done.returncode}: {done.stderr[-2000:]}")

@@ -1,9 +1,9 @@
-"""python -m tests.benchmarks.diversity --project NAME [--questions FILE] [--mode MODE]: what diverse hits cost.
+"""python -m tests.benchmarks.diversity --project NAME [--questions FILE] [--mode MODE]: the cost of diverse hits.
 
-Asks the judged questions (by default those over Python's documentation topics) of the environment's installation,
-and prints one JSON object a weight of relevance and line, over pages of ten hits: `ndcg@10` and `recall@10` of the
-documents on the page, `alike` (the mean cosine similarity of two hits of a page), `documents` (distinct ones on a
-page), and `p50_ms` of the search, the choice among candidates included.
+Runs the evaluation queries (by default those over Python's documentation topics) in the configured installation, and
+prints a line of JSON for each weight of relevance (`mmr`), over pages of ten hits: `ndcg@10` and `recall@10` of the
+documents on the page, `alike` (the mean cosine similarity of two hits of a page), `documents` (distinct documents on a
+page), and `p50_ms` of the search including the choice among candidates.
 """
 
 import argparse

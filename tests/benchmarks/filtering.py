@@ -1,4 +1,4 @@
-"""Filtered searches and searches of one project: rows, recall and times, against what a script can do."""
+"""Measure filtered searches and searches of one project: rows, recall and times, compared with a plain script."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -9,13 +9,13 @@ from sqlalchemy import Engine, func, select
 from rag_assets.db.models import EmbeddingSpace, Project
 from rag_assets.search.results import Answer
 from rag_assets.search.retriever import Retriever
-from tests.benchmarks.bare import ALONG_GRAPH, connected, filter_values, filtered, graph_settings
-from tests.benchmarks.timing import latencies
+from tests.benchmarks.bare import FORCE_GRAPH_SETTINGS, connect_bare, filter_values, filtered_statement, graph_settings
+from tests.benchmarks.timing import measure_latencies
 
 K = 10
 
 
-def by_share(
+def measure_filter(
     engine: Engine,
     retriever: Retriever,
     space: EmbeddingSpace,
@@ -23,13 +23,13 @@ def by_share(
     metadata: Mapping[str, Any],
     rounds: int,
 ) -> dict[str, Any]:
-    """Ours, comparing all that qualify, and the graph's iterative scan, in turn: times, recall, the fewest rows.
+    """Compare our search, an exact scan of the passing rows and an iterative scan of the graph.
 
-    One round of all three, since the worst takes up to a second a question; then `rounds` of ours and of the better of
-    the others, whose medians are what is compared.
+    The first round has all three, since the slowest takes up to a second per query. Then `rounds` rounds of ours and of
+    the faster of the other two follow; their medians are compared.
     """
     values = [filter_values(vector, metadata) for vector in vectors]
-    exactly, by_graph = (filtered(space, by_graph=by_graph) for by_graph in (False, True))
+    exactly, by_graph = (filtered_statement(space, by_graph=by_graph) for by_graph in (False, True))
     answers: dict[int, Answer] = {}
     best: dict[int, list[float]] = {}
     walked: dict[int, list[float]] = {}
@@ -38,8 +38,8 @@ def by_share(
         answers[number] = retriever.search(vectors[number], k=K, metadata=metadata)
 
     with ExitStack() as stack:
-        comparing = stack.enter_context(connected(engine.url, {"jit": "off"}))
-        walking = stack.enter_context(connected(engine.url, graph_settings(space) | ALONG_GRAPH))
+        comparing = stack.enter_context(connect_bare(engine.url, {"jit": "off"}))
+        walking = stack.enter_context(connect_bare(engine.url, graph_settings(space) | FORCE_GRAPH_SETTINGS))
 
         def exact(number: int) -> None:
             best[number] = [row[0] for row in comparing.execute(exactly, values[number], prepare=True)]
@@ -47,10 +47,10 @@ def by_share(
         def iterative(number: int) -> None:
             walked[number] = [row[0] for row in walking.execute(by_graph, values[number], prepare=True)]
 
-        ways = {"ours": ours, "exact": exact, "iterative": iterative}
-        times = latencies(ways, len(values), 1)
-        better = min(("exact", "iterative"), key=lambda way: times[way]["p95_ms"])
-        times |= latencies({way: ways[way] for way in ("ours", better)}, len(values), rounds)
+        variants = {"ours": ours, "exact": exact, "iterative": iterative}
+        times = measure_latencies(variants, len(values), 1)
+        better = min(("exact", "iterative"), key=lambda variant: times[variant]["p95_ms"])
+        times |= measure_latencies({variant: variants[variant] for variant in ("ours", better)}, len(values), rounds)
     return {
         **times["ours"],
         "rows": min(len(answer.hits) for answer in answers.values()),
@@ -66,17 +66,17 @@ def by_share(
     }
 
 
-def by_project(engine: Engine, retriever: Retriever, vectors: Sequence[Any], rounds: int) -> dict[str, Any]:
-    """Each question asked of another project; exactness is held against the same search with exact=True."""
+def measure_projects(engine: Engine, retriever: Retriever, vectors: Sequence[Any], rounds: int) -> dict[str, Any]:
+    """Each query searches another project; recall is measured against the same search with exact=True."""
     with engine.connect() as connection:
         names = connection.scalars(select(Project.name).order_by(func.hashtext(Project.name))).all()
-    of = [names[number % len(names)] for number in range(len(vectors))]
-    ways = {"ours": lambda number: retriever.search(vectors[number], k=K, project=of[number])}
-    times = latencies(ways, len(vectors), max(1, rounds // 2))["ours"]
-    answers = [ways["ours"](number) for number in range(len(vectors))]
+    project_of = [names[number % len(names)] for number in range(len(vectors))]
+    variants = {"ours": lambda number: retriever.search(vectors[number], k=K, project=project_of[number])}
+    times = measure_latencies(variants, len(vectors), max(1, rounds // 2))["ours"]
+    answers = [variants["ours"](number) for number in range(len(vectors))]
     best = [
         distances(retriever.search(vector, k=K, project=project, exact=True))
-        for vector, project in zip(vectors, of, strict=True)
+        for vector, project in zip(vectors, project_of, strict=True)
     ]
     return {
         **times,
@@ -88,7 +88,7 @@ def by_project(engine: Engine, retriever: Retriever, vectors: Sequence[Any], rou
 
 
 def recall(found: Sequence[Sequence[float]], best: Sequence[Sequence[float]]) -> float:
-    """By distance, not by row: of two texts at one distance either is right."""
+    """Recall by distance, not by row: of two texts at the same distance either is right."""
     shares = [
         sum(distance <= right[-1] + 2e-6 for distance in near[: len(right)]) / len(right)
         for near, right in zip(found, best, strict=True)

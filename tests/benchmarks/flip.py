@@ -1,15 +1,15 @@
-"""python -m tests.benchmarks.flip [--vectors 10000] [--clients 8] [--seconds 10]: a flip and the way back, under load.
+"""python -m tests.benchmarks.flip [--vectors 10000] [--clients 8] [--seconds 10]: promote and roll back under load.
 
-Clients, each a process of its own with an open pool and prepared statements, search without a pause while the live
-space of 384 dimensions is replaced by one of the same vectors cut to --dimensions, through the stages and the proof
-that a run of the pipeline goes through, and rolled back. On an embedded server of its own.
+Clients, each a process with an open pool and prepared statements, search without a pause. Meanwhile the live space of
+384 dimensions is replaced by one of the same vectors shortened to --dimensions, by the stages and checks of a run of
+the pipeline, and then rolled back. It runs on its own embedded server.
 
-Prints one JSON object. `errors` are searches that raised, `empty` answers without ten hits. `mixed` are answers with a
-hit whose score is not the similarity of that chunk to the question in the space that the answer names, worked out by
-numpy (`ambiguous`: hits whose score would be right in both); `stale` are those from the space before although they
-were asked after the flip. `p99_ratio` is that of whole searches during the build (`p99_during_ms`, the proof
-included) to before it; `rollback_s` the time until the pointer is back. Vectors are looked up, not embedded: a model
-at work on the same cores comes on top.
+Prints one JSON object. `errors` are searches that raised, `empty` answers with fewer than ten hits. `mixed` are answers
+with a hit whose score differs from the similarity of its chunk to the query in the space that the answer names,
+computed with numpy (`ambiguous`: hits whose score is right in both spaces). `stale` are answers from the old space to
+searches that began after the promotion. `p99_ratio` compares whole searches during the build and its checks
+(`p99_during_ms`) with those before it; `rollback_s` is the duration of the rollback. Vectors are looked up, not
+embedded: the load of a model on the same cores is not included.
 """
 
 import argparse
@@ -47,7 +47,7 @@ from tests.support.stages import write_batches
 
 K = 10
 QUESTIONS = 200
-SAME = 1e-4
+SCORE_TOLERANCE = 1e-4
 WARM_UP_S = 2.0
 
 Vectors = NDArray[np.float32]
@@ -55,7 +55,7 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """One search of one client; `began` by the clock that all processes of a machine share."""
+    """One search of one client. `began` is on the monotonic clock, which all processes of a machine share."""
 
     began: float
     took_ms: float
@@ -66,8 +66,8 @@ class Search:
     error: str = ""
 
 
-class Known:
-    """The vectors of a corpus, by text and by chunk, kept in a folder for processes."""
+class KnownVectors:
+    """The vectors of a corpus by text and by chunk, in a folder that the processes share."""
 
     def __init__(self, folder: Path) -> None:
         self.vectors: Vectors = np.load(folder / "vectors.npy", mmap_mode="r")
@@ -78,7 +78,7 @@ class Known:
         self.chunks: dict[str, int] = {id_: self.place[text] for id_, text in names["chunks"]}
 
     @staticmethod
-    def keep(folder: Path, engine: Engine, size: int) -> "Known":
+    def save(folder: Path, engine: Engine, size: int) -> "KnownVectors":
         corpus = Corpus(size, per_document=synthetic.PER_DOCUMENT)
         blocks = list(corpus.blocks())
         asked = corpus.questions(QUESTIONS)
@@ -90,39 +90,39 @@ class Known:
         np.save(folder / "questions.npy", asked.vectors)
         names = {"texts": texts, "questions": asked.texts, "chunks": chunks}
         (folder / "names.json").write_text(json.dumps(names))
-        return Known(folder)
+        return KnownVectors(folder)
 
-    def of(self, space: EmbeddingSpace) -> "Lookup":
-        return Lookup(self, space.dimensions)
+    def encoder(self, space: EmbeddingSpace) -> "LookupEncoder":
+        return LookupEncoder(self, space.dimensions)
 
 
-class Lookup:
-    """An encoder that knows its texts: their first dimensions, of length 1 again."""
+class LookupEncoder:
+    """An encoder that looks its texts up: the first dimensions of their vectors, normalized again."""
 
-    def __init__(self, known: Known, dimensions: int) -> None:
+    def __init__(self, known: KnownVectors, dimensions: int) -> None:
         self.dimensions = dimensions
         self._known = known
         self._asked = dict(zip(known.asked, known.questions, strict=True))
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        return shortened(self._known.vectors[[self._known.place[text] for text in texts]], self.dimensions)
+        return shorten(self._known.vectors[[self._known.place[text] for text in texts]], self.dimensions)
 
     def encode_query(self, text: str) -> Vectors:
-        return shortened(self._asked[text][None], self.dimensions)[0]
+        return shorten(self._asked[text][None], self.dimensions)[0]
 
 
-def shortened(vectors: Vectors, dimensions: int) -> Vectors:
+def shorten(vectors: Vectors, dimensions: int) -> Vectors:
     cut = vectors[:, :dimensions].astype(np.float32)
     return cut / np.linalg.norm(cut, axis=1, keepdims=True)
 
 
-def client(url: str, folder: str, number: int, dimensions: dict[int, int], stop: Any, found: Any) -> None:
-    """Ask one question after the other until told to stop; `dimensions` are those of the spaces there may be."""
-    known = Known(Path(folder))
-    truth = {space: shortened(known.vectors, size) for space, size in dimensions.items()}
-    asked = {space: shortened(known.questions, size) for space, size in dimensions.items()}
+def run_client(url: str, folder: str, number: int, dimensions: dict[int, int], stop: Any, found: Any) -> None:
+    """Search without a pause until `stop` is set; `dimensions` has the dimensions of each space by id."""
+    known = KnownVectors(Path(folder))
+    truth = {space: shorten(known.vectors, size) for space, size in dimensions.items()}
+    asked = {space: shorten(known.questions, size) for space, size in dimensions.items()}
     engine = make_engine(make_url(url), options=EngineOptions.from_settings(Settings(pool_size=2), "read"))
-    retriever = Retriever(engine, encoder=known.of)
+    retriever = Retriever(engine, encoder=known.encoder)
     searches: list[Search] = []
     found.put(None)
     while not stop.is_set():
@@ -137,7 +137,8 @@ def client(url: str, folder: str, number: int, dimensions: dict[int, int], stop:
         places = [known.chunks[str(hit.chunk_id)] for hit in answer.hits]
         scores = np.array([hit.score for hit in answer.hits])
         right = {
-            space: np.abs(vectors[places] @ asked[space][question] - scores) < SAME for space, vectors in truth.items()
+            space: np.abs(vectors[places] @ asked[space][question] - scores) < SCORE_TOLERANCE
+            for space, vectors in truth.items()
         }
         mixed = not right[answer.space].all()
         both = int(np.logical_and.reduce(list(right.values())).sum())
@@ -147,18 +148,18 @@ def client(url: str, folder: str, number: int, dimensions: dict[int, int], stop:
 
 
 def measure(url: URL, folder: Path, *, vectors: int, dimensions: int, clients: int, seconds: float) -> dict[str, Any]:
-    """Fill the database at this address, which is up to date and empty, and flip it there and back under searches."""
+    """Fill the database, which must be migrated and empty; promote a space and roll it back under searches."""
     engine = make_engine(url)
     synthetic.fill(engine, vectors)
-    known = Known.keep(folder, engine, vectors)
-    # How fast a search must be is another benchmark's question; this one keeps all cores busy.
+    known = KnownVectors.save(folder, engine, vectors)
+    # The limit is high, since this benchmark keeps all cores busy and does not judge latency.
     settings = Settings(dimensions=dimensions, latency_limit_ms=10_000)
     context = multiprocessing.get_context("spawn")
     stop, found = context.Event(), context.Queue()
     address = url.render_as_string(hide_password=False)
     spaces = {1: 384, 2: dimensions}
     processes = [
-        context.Process(target=client, args=(address, str(folder), number, spaces, stop, found), daemon=True)
+        context.Process(target=run_client, args=(address, str(folder), number, spaces, stop, found), daemon=True)
         for number in range(clients)
     ]
     for process in processes:
@@ -169,7 +170,7 @@ def measure(url: URL, folder: Path, *, vectors: int, dimensions: int, clients: i
     marks = {"before": time.monotonic()}
     time.sleep(seconds)
     marks["build"] = time.monotonic()
-    build(engine, settings, known)
+    build_and_promote(engine, settings, known)
     marks["flipped"] = time.monotonic()
     time.sleep(seconds)
     marks["rollback"] = time.monotonic()
@@ -182,20 +183,20 @@ def measure(url: URL, folder: Path, *, vectors: int, dimensions: int, clients: i
         process.join(timeout=60)
     live = (back.live_before and back.live_before.id, back.space.id)
     engine.dispose()
-    return summary(searches, marks, live) | {"vectors": vectors, "clients": clients, "dimensions": [384, dimensions]}
+    return summarize(searches, marks, live) | {"vectors": vectors, "clients": clients, "dimensions": [384, dimensions]}
 
 
-def build(engine: Engine, settings: Settings, known: Known) -> None:
-    """What a run of the pipeline does when its settings have changed, up to the flip."""
+def build_and_promote(engine: Engine, settings: Settings, known: KnownVectors) -> None:
+    """Do what a run of the pipeline does after a change of settings, including the promotion."""
     target = target_space(settings)
     projects = [name for (name,) in rows(engine, "SELECT name FROM rag.projects ORDER BY name")]
     write_batches(engine, refresh.refresh_chunks(engine, settings, projects, target))
-    write_batches(engine, refresh.refresh_embeddings(engine, settings, projects, target, known.of))
+    write_batches(engine, refresh.refresh_embeddings(engine, settings, projects, target, known.encoder))
     refresh_indexes(engine, settings, target)
-    promote_wanted_space(engine, settings, target, known.of)
+    promote_wanted_space(engine, settings, target, known.encoder)
 
 
-def summary(searches: Sequence[Search], marks: dict[str, float], flips: tuple[int | None, int]) -> dict[str, Any]:
+def summarize(searches: Sequence[Search], marks: dict[str, float], flips: tuple[int | None, int]) -> dict[str, Any]:
     new, old = flips
     done = [search for search in searches if not search.error]
     before = [one.took_ms for one in done if marks["before"] <= one.began < marks["build"]]
@@ -226,7 +227,12 @@ def main() -> None:
     parser.add_argument("--vectors", type=int, default=10_000)
     parser.add_argument("--dimensions", type=int, default=128)
     parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=10, help="of searching before the build and after each flip")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=10,
+        help="of searching before the build, after the promotion and after the rollback",
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="rag-flip-", ignore_cleanup_errors=True) as folder:
         server = EmbeddedServer.at(Path(folder, "server"))

@@ -1,10 +1,10 @@
-"""python -m tests.benchmarks.ingest [FOLDER] [--runs N] [--memory]: how near a first ingest is to the bare limit.
+"""python -m tests.benchmarks.ingest [FOLDER] [--runs N] [--memory]: a first ingest against the bare limit.
 
-Prints one JSON object. `seconds` is a whole first run of the job, checks included, start-up (imports, server, model)
-apart; `limit_seconds` is, in the same process and on the same texts, what nothing can avoid: the model's own `encode`
-over all distinct texts sorted by length, a binary COPY of the vectors, and CREATE INDEX. Both are medians of `--runs`.
-`second_run` is the command line again with nothing changed, against Dagster running five empty assets. With
-`--memory`, `memory` compares peak memory at 1x and 20x of a corpus. Without FOLDER: Python's documentation topics.
+Prints one JSON object. `seconds` is a whole first run of the job with its checks, without start-up (imports, server,
+model). `limit_seconds` is the minimum of work in the same process on the same texts: `encode` of the model over all
+distinct texts sorted by length, a binary COPY of the vectors, and CREATE INDEX. Both are medians of `--runs`.
+`second_run` compares the command with nothing changed with Dagster running five empty assets. With `--memory`,
+`memory` compares peak memory at 1x and 20x of a corpus. The default FOLDER is Python's documentation topics.
 """
 
 import argparse
@@ -50,18 +50,18 @@ def main() -> None:
     runs = []
     for _ in range(arguments.runs):
         with installation() as environment:
-            runs.append(in_child(environment, arguments.folder))
-            second = second_run(environment, arguments.folder)
+            runs.append(measure_in_child(environment, arguments.folder))
+            second = measure_second_run(environment, arguments.folder)
     middle = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
     middle["ratio_to_limit"] = round(statistics.median(run["seconds"] / run["limit_seconds"] for run in runs), 3)
-    report = {**middle, "runs": arguments.runs, "second_run": second, "imports": imports()}
+    report = {**middle, "runs": arguments.runs, "second_run": second, "imports": measure_imports()}
     if arguments.memory:
-        report["memory"] = memory(arguments.folder)
+        report["memory"] = measure_memory(arguments.folder)
     print(json.dumps(report))
 
 
 class installation:
-    """A fresh state folder with its own embedded server, gone at the end; gives the environment for children."""
+    """A new state folder with its own embedded server, deleted at the end; yields the environment for children."""
 
     def __enter__(self) -> dict[str, str]:
         self._folder = tempfile.TemporaryDirectory(prefix="rag-bench-", ignore_cleanup_errors=True)
@@ -79,8 +79,8 @@ class installation:
         self._folder.cleanup()
 
 
-def in_child(environment: dict[str, str], folder: str | None) -> dict[str, float]:
-    """Measure in a process of its own, so that peak memory is that of one ingest."""
+def measure_in_child(environment: dict[str, str], folder: str | None) -> dict[str, float]:
+    """Measure in a child process, so that its peak memory is that of one ingest."""
     command = [sys.executable, "-m", "tests.benchmarks.ingest", "--measure", *([folder] if folder else [])]
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
@@ -97,7 +97,7 @@ def measure(folder: str | None) -> dict[str, float]:
 
     settings = home.enter()
     engine = shared_engine(settings)
-    # The very one that the run will ask for, so that it is loaded by then.
+    # The encoder that the run will use, loaded before the clock starts.
     encoder: Any = get_space_encoder(target_space(settings).definition, settings.device)  # type: ignore[arg-type]
     model = encoder.load()
     model.encode(["warm"])
@@ -109,9 +109,9 @@ def measure(folder: str | None) -> dict[str, float]:
     seconds = time.perf_counter() - started
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if outcome.error is not None or any(check.fatal for check in outcome.checks):
-        raise SystemExit(f"the ingest did not end well: {outcome.error or outcome.checks}")
+        raise SystemExit(f"the ingest failed: {outcome.error or outcome.checks}")
     stages = sum(figures.get("seconds", 0.0) for figures in outcome.figures.values())
-    texts, limit = bare_limit(engine, model)
+    texts, limit = measure_bare_limit(engine, model)
     return {
         "seconds": round(seconds, 2),
         "seconds_without_checks": round(stages, 2),
@@ -122,8 +122,8 @@ def measure(folder: str | None) -> dict[str, float]:
     }
 
 
-def bare_limit(engine: Any, model: Any) -> tuple[int, float]:
-    """Seconds for encode, COPY and CREATE INDEX of the texts that were just ingested, with raw psycopg."""
+def measure_bare_limit(engine: Any, model: Any) -> tuple[int, float]:
+    """The number of texts just ingested, and the seconds for encode, COPY and CREATE INDEX with psycopg alone."""
     import psycopg
     from pgvector.psycopg import register_vector
 
@@ -152,9 +152,9 @@ def bare_limit(engine: Any, model: Any) -> tuple[int, float]:
     return len(texts), seconds
 
 
-def second_run(environment: dict[str, str], folder: str | None) -> dict[str, Any]:
-    """The command line with nothing changed, and Dagster's own five empty assets: medians of five, whole processes."""
-    # Dagster's own storage of its history, and not ours.
+def measure_second_run(environment: dict[str, str], folder: str | None) -> dict[str, Any]:
+    """The command with nothing changed and Dagster with five empty assets: medians of five whole processes."""
+    # A home with Dagster's own storage instead of ours.
     home = make_default_home(Path(environment["RAG_ASSETS_STATE_DIR"]) / "empty_home")
     ours = [Path(sys.executable).with_name("rag-assets"), "ingest", *([folder] if folder else []), "--json"]
     empty = [sys.executable, "-c", EMPTY_ASSETS]
@@ -180,7 +180,7 @@ def second_run(environment: dict[str, str], folder: str | None) -> dict[str, Any
     }
 
 
-def imports() -> dict[str, float]:
+def measure_imports() -> dict[str, float]:
     """Seconds to import our code location and Dagster alone: medians of five processes each."""
     times: dict[str, list[float]] = {"dagster": [], "rag_assets.definitions": []}
     for _ in range(5):
@@ -193,8 +193,8 @@ def imports() -> dict[str, float]:
     return {"dagster": round(dagster, 3), "rag_assets": round(ours, 3), "ratio": round(ours / dagster, 2)}
 
 
-def memory(folder: str | None) -> dict[str, float]:
-    """Peak memory of a first ingest of a twentieth of the corpus, and of the whole of it."""
+def measure_memory(folder: str | None) -> dict[str, float]:
+    """Peak memory of a first ingest of a twentieth of the corpus and of all of it."""
     from rag_assets.documents.sources import TOPICS_URI, open_source
 
     source = open_source(folder or TOPICS_URI)
@@ -207,7 +207,7 @@ def memory(folder: str | None) -> dict[str, float]:
                 (below / file.path).parent.mkdir(parents=True, exist_ok=True)
                 (below / file.path).write_bytes(source.read(file.path))
             with installation() as environment:
-                peaks[name] = in_child(environment, str(below))["peak_rss_mb"]
+                peaks[name] = measure_in_child(environment, str(below))["peak_rss_mb"]
     return {**peaks, "ratio": round(peaks["20x"] / peaks["1x"], 3)}
 
 

@@ -1,17 +1,17 @@
-"""python -m tests.benchmarks.judged FOLDER [--documents N]: judged questions, made of what a Debian machine has.
+"""python -m tests.benchmarks.judged FOLDER [--documents N]: evaluation queries from a Debian system.
 
-Makes a folder a set, with `corpus/` (a Markdown file a document) and `questions.jsonl`, as
-`python -m tests.benchmarks.quality --sets FOLDER` takes them. Each question has one right document, known by how it
-was made:
+Writes a folder per set, with `corpus/` (a Markdown file per document) and `questions.jsonl`, for
+`python -m tests.benchmarks.quality --sets FOLDER`. Each query has one relevant document, known from how it was made:
 
-- `man`: the line under NAME of a manual page asks for the rest of the page;
-- `packages`: the one-line description of an installed package asks for the long one;
-- `docstrings`: the first line of a docstring of NumPy, SciPy, pandas or scikit-learn asks for what follows it;
-- `keywords`: the three words that stand out in a manual page ask for it: here words find more than meaning does;
-- `cloze`: a sentence taken out of a manual page asks for the page that lacks it;
-- `gist`: the questions of `packages` without the rarer half of the words that they share with the answer.
+- `man`: the query is the line under NAME of a manual page, the document the rest of the page;
+- `packages`: the query is the one-line description of an installed package, the document the long description;
+- `docstrings`: the query is the first line of a docstring of NumPy, SciPy, pandas or scikit-learn, the document the
+  rest;
+- `keywords`: the query is the three most distinctive words of a manual page. Keyword search does best here;
+- `cloze`: the query is a sentence removed from a manual page, the document the page without it;
+- `gist`: the queries of `packages` without the rarer half of the words that they share with their document.
 
-The same machine gives the same sets; on another one, other pages are installed and figures differ.
+The same machine gives the same sets. Other machines have other pages installed, so that figures differ.
 """
 
 import argparse
@@ -32,12 +32,12 @@ PACKAGES = Path("/var/lib/dpkg/status")
 MODULES = ["numpy", "numpy.linalg", "numpy.fft", "pandas", "sklearn.metrics", "sklearn.datasets"] + [
     f"scipy.{name}" for name in ("linalg", "signal", "stats", "optimize", "ndimage", "special", "spatial.distance")
 ]
-# Long documents would take most of the time of a run, and short ones say too little to be found by.
-LEAST_CHARS, MOST_CHARS = 300, 8_000
+# Long documents would take most of the time of a run, and short ones have too little text to be found.
+MIN_CHARS, MAX_CHARS = 300, 8_000
 
 
-class Judged(NamedTuple):
-    """A document, and the question that it answers; an empty one asks nothing."""
+class EvaluationDocument(NamedTuple):
+    """A document and the query that it answers. With an empty query it is only a distractor."""
 
     name: str
     text: str
@@ -48,40 +48,40 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument(
-        "--documents", type=int, default=150, help="of a set (of packages, which are short, twice that)"
+        "--documents", type=int, default=150, help="documents per set (twice as many packages, which are short)"
     )
     arguments = parser.parse_args()
     pages = list(manual_pages(arguments.documents))
-    packages = by_hash(package_descriptions())[: 2 * arguments.documents]
+    packages = sort_by_hash(package_descriptions())[: 2 * arguments.documents]
     sets = {
         "man": pages,
         "packages": packages,
-        "docstrings": by_hash(docstrings())[: arguments.documents],
-        "keywords": with_keywords(pages),
-        "cloze": with_a_sentence_taken_out(pages),
-        "gist": without_shared_words(packages),
+        "docstrings": sort_by_hash(docstrings())[: arguments.documents],
+        "keywords": ask_by_keywords(pages),
+        "cloze": ask_by_removed_sentence(pages),
+        "gist": remove_shared_words(packages),
     }
     for name, documents in sets.items():
-        write(arguments.folder / name, documents)
+        write_set(arguments.folder / name, documents)
 
 
-def manual_pages(wanted: int) -> Iterator[Judged]:
+def manual_pages(wanted: int) -> Iterator[EvaluationDocument]:
     files = [file for section in "2378" for file in (MANUALS / f"man{section}").glob("*.gz")]
     environment = {"MANWIDTH": "100", "LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"}
-    for file in sorted(files, key=lambda file: hashed(file.name)):
+    for file in sorted(files, key=lambda file: hash_name(file.name)):
         if wanted == 0:
             return
         command = ["man", "--local-file", str(file)]
         shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout
-        # Only headings, the header and the footer begin at the margin.
+        # Only headings, the header and the footer start at the margin.
         header_and_sections = [part for part in re.split(r"^(?=\S)", shown, flags=re.MULTILINE) if part.strip()]
         sections = header_and_sections[1:-1]
         named = next((one for one in sections if one.startswith("NAME\n")), "")
         line = re.fullmatch(r"[^\u2014\u2013-]*? [\u2014\u2013-]+ (.+)", " ".join(named.removeprefix("NAME\n").split()))
         body = "\n".join(as_markdown(one) for one in sections if one != named)
-        if line and LEAST_CHARS <= len(body) <= MOST_CHARS:
+        if line and MIN_CHARS <= len(body) <= MAX_CHARS:
             wanted -= 1
-            yield Judged(file.name.removesuffix(".gz"), body, line[1])
+            yield EvaluationDocument(file.name.removesuffix(".gz"), body, line[1])
 
 
 def as_markdown(section: str) -> str:
@@ -89,20 +89,20 @@ def as_markdown(section: str) -> str:
     return f"## {heading.strip()}\n\n" + re.sub(r"^ {1,7}", "", text, flags=re.MULTILINE)
 
 
-def package_descriptions() -> Iterator[Judged]:
+def package_descriptions() -> Iterator[EvaluationDocument]:
     seen = set()
     for entry in PACKAGES.read_text("utf-8").split("\n\n"):
         name = re.search(r"^Package: (.+)$", entry, re.MULTILINE)
         described = re.search(r"^Description: (.+)\n((?: .*\n?)+)", entry + "\n", re.MULTILINE)
         if name and described:
             text = re.sub(r"^ \.?", "", described[2], flags=re.MULTILINE).strip()
-            # Packages of one source often have the same description but for its last lines; one of them is asked for.
-            if len(text) >= LEAST_CHARS and text[:150] not in seen:
+            # Packages of one source often differ only in the last lines of the description; use one of them.
+            if len(text) >= MIN_CHARS and text[:150] not in seen:
                 seen.add(text[:150])
-                yield Judged(name[1], text, described[1])
+                yield EvaluationDocument(name[1], text, described[1])
 
 
-def docstrings() -> Iterator[Judged]:
+def docstrings() -> Iterator[EvaluationDocument]:
     seen = set()
     for module_name in MODULES:
         module = importlib.import_module(module_name)
@@ -112,20 +112,20 @@ def docstrings() -> Iterator[Judged]:
             parts = re.split(r"\n\s*\n", inspect.cleandoc(getattr(module, name).__doc__ or ""))
             while parts and re.match(r"\w+\(", parts[0]):
                 del parts[0]
-            question, text = " ".join(parts[0].split()) if parts else "", "\n\n".join(parts[1:])[:MOST_CHARS]
-            if len(text) >= LEAST_CHARS and len(question) <= 200 and question not in seen:
+            question, text = " ".join(parts[0].split()) if parts else "", "\n\n".join(parts[1:])[:MAX_CHARS]
+            if len(text) >= MIN_CHARS and len(question) <= 200 and question not in seen:
                 seen.add(question)
-                yield Judged(f"{module_name}.{name}", text, question)
+                yield EvaluationDocument(f"{module_name}.{name}", text, question)
 
 
 def is_function(thing: Any) -> bool:
     return inspect.isroutine(thing) or hasattr(thing, "__wrapped__") or type(thing).__name__ == "ufunc"
 
 
-def with_keywords(documents: Iterable[Judged]) -> Iterator[Judged]:
-    """Ask by the three words of most tf-idf, of those that another document has too."""
+def ask_by_keywords(documents: Iterable[EvaluationDocument]) -> Iterator[EvaluationDocument]:
+    """Query by the three words with the highest tf-idf that another document has too."""
     documents = list(documents)
-    counts = [Counter(words(one.text)) for one in documents]
+    counts = [Counter(split_words(one.text)) for one in documents]
     among = Counter(word for own in counts for word in own)
     for document, own in zip(documents, counts, strict=True):
         known = [word for word in own if among[word] > 1 and len(word) > 3]
@@ -133,41 +133,41 @@ def with_keywords(documents: Iterable[Judged]) -> Iterator[Judged]:
         yield document._replace(question=" ".join(best[:3]))
 
 
-def with_a_sentence_taken_out(documents: Iterable[Judged]) -> Iterator[Judged]:
+def ask_by_removed_sentence(documents: Iterable[EvaluationDocument]) -> Iterator[EvaluationDocument]:
     """Inverse cloze: Lee, Chang and Toutanova, "Latent Retrieval for Weakly Supervised Open Domain QA" (2019)."""
     for document in documents:
         text = " ".join(document.text.split())
         sentences = re.findall(r"(?<=[.:] )[A-Z][^.:]{40,200}\.(?=\s)", text)
         if sentences:
-            taken = min(sentences, key=hashed)
+            taken = min(sentences, key=hash_name)
             where = r"\s+".join(re.escape(word) for word in taken.split())
             yield document._replace(question=taken, text=re.sub(where, "", document.text))
 
 
-def without_shared_words(documents: Iterable[Judged]) -> Iterator[Judged]:
+def remove_shared_words(documents: Iterable[EvaluationDocument]) -> Iterator[EvaluationDocument]:
     documents = list(documents)
-    among = Counter(word for one in documents for word in set(words(one.text)))
+    among = Counter(word for one in documents for word in set(split_words(one.text)))
     for document in documents:
-        shared = set(words(document.question)) & set(words(document.text))
+        shared = set(split_words(document.question)) & set(split_words(document.text))
         rarer = set(sorted(shared, key=lambda word: (among[word], word))[: (len(shared) + 1) // 2])
-        left = [word for word in document.question.split() if not rarer & set(words(word))]
-        # With fewer words than three there is nothing left to find it by; the document stays, to be in the way.
+        left = [word for word in document.question.split() if not rarer & set(split_words(word))]
+        # Fewer than three words are too few to find the document, which stays as a distractor.
         yield document._replace(question=" ".join(left) if len(left) >= 3 else "")
 
 
-def words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     return re.findall(r"[a-z]+", text.lower())
 
 
-def hashed(name: str) -> bytes:
+def hash_name(name: str) -> bytes:
     return sha256(name.encode()).digest()
 
 
-def by_hash(documents: Iterable[Judged]) -> list[Judged]:
-    return sorted(documents, key=lambda one: hashed(one.name))
+def sort_by_hash(documents: Iterable[EvaluationDocument]) -> list[EvaluationDocument]:
+    return sorted(documents, key=lambda one: hash_name(one.name))
 
 
-def write(folder: Path, documents: Iterable[Judged]) -> None:
+def write_set(folder: Path, documents: Iterable[EvaluationDocument]) -> None:
     (folder / "corpus").mkdir(parents=True, exist_ok=True)
     with (folder / "questions.jsonl").open("w", encoding="utf-8") as questions:
         for document in documents:

@@ -1,14 +1,14 @@
 """python -m tests.benchmarks.pool [--clients 200] [--seconds 60] [--pool 20] [--restart]: many clients, small pools.
 
-Half of the clients append to conversations (two to a conversation), half search by vector; a pool of readers and one of
-writers, --pool connections each. A client pauses --think-ms on average between calls, as whoever reads an answer does;
-0 shows what two cores give at most. Everything runs in one asyncio process, against an embedded server of its own with
---vectors synthetic vectors, whose connections are counted from outside. With --restart the server is restarted in the
+Half of the clients append to conversations (two clients per conversation), half search by vector. Readers and writers
+have a pool of --pool connections each. A client pauses --think-ms on average between calls, like a user who reads the
+answer; 0 shows the maximum throughput. Everything runs in one asyncio process against its own embedded server with
+--vectors synthetic vectors. Another connection counts the server's connections. --restart restarts the server in the
 middle.
 
-Prints one JSON object. `errors` are calls that raised (`errors_clear` of them with one of our exceptions), `lost` are
-acknowledged messages that are not there, `duplicates` are messages or versions that are there twice, `gaps` versions
-that are missing. Latencies are of whole calls, the wait for a connection included.
+Prints one JSON object. `errors` are calls that raised (`errors_clear`: with an exception of the package), `lost` are
+acknowledged messages that are not stored, `duplicates` are messages or versions that are stored twice, `gaps` are
+missing versions. Latencies are of whole calls, including the wait for a connection.
 """
 
 import argparse
@@ -41,13 +41,13 @@ from rag_assets.search.async_retriever import AsyncRetriever
 from tests.benchmarks import synthetic
 from tests.benchmarks.clustered import Corpus
 
-NAME = "rag_assets benchmark"
+APPLICATION_NAME = "rag_assets benchmark"
 SAMPLE_S = 0.02
 
 
 @dataclass
 class Tally:
-    """What one kind of call came to."""
+    """The times and errors of one kind of call."""
 
     times_ms: list[float] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
@@ -96,7 +96,7 @@ def prepare(url: URL, vectors: int, conversations: int) -> list[UUID]:
 async def measure(
     server: EmbeddedServer, url: URL, conversations: Sequence[UUID], arguments: argparse.Namespace
 ) -> dict[str, Any]:
-    options = EngineOptions(application_name=NAME, pool_size=arguments.pool, statement_timeout_s=60)
+    options = EngineOptions(application_name=APPLICATION_NAME, pool_size=arguments.pool, statement_timeout_s=60)
     writer = make_async_engine(url, options=options)
     reader = make_async_engine(url, options=replace(options, pre_ping=False))
     for engine in (reader, writer):
@@ -120,9 +120,9 @@ async def measure(
     end = time.perf_counter() + arguments.seconds
     think_s = arguments.think_ms / 1000
     cpu_s = time.process_time()
-    with counted(url) as peak:
-        clients = [client(search, n, searches, end, think_s) for n in range(half)]
-        clients += [client(append, n, appends, end, think_s) for n in range(arguments.clients - half)]
+    with count_connections(url) as peak:
+        clients = [run_client(search, n, searches, end, think_s) for n in range(half)]
+        clients += [run_client(append, n, appends, end, think_s) for n in range(arguments.clients - half)]
         if arguments.restart:
             clients.append(restart(server, arguments.seconds / 2))
         await asyncio.gather(*clients)
@@ -141,7 +141,7 @@ async def measure(
         "errors": sum(searches.errors.values()) + sum(appends.errors.values()),
         "errors_clear": searches.clear + appends.clear,
         "messages_of_errors": dict((searches.errors + appends.errors).most_common(5)),
-        **stored(url, acknowledged),
+        **compare_with_stored(url, acknowledged),
         **{
             f"{name}_p{share}_ms": tally.percentile(share / 100)
             for name, tally in (("search", searches), ("append", appends))
@@ -153,10 +153,10 @@ async def measure(
     }
 
 
-async def client(
+async def run_client(
     call: Callable[[int, int], Awaitable[None]], number: int, tally: Tally, end: float, think_s: float
 ) -> None:
-    """Calls until the end, with pauses of their own rhythm."""
+    """Call until `end`, with random pauses that depend only on the client's number."""
     rhythm = random.Random(number)
     await asyncio.sleep(rhythm.uniform(0, think_s))
     done = 0
@@ -180,8 +180,8 @@ async def restart(server: EmbeddedServer, after_s: float) -> None:
 
 
 @contextmanager
-def counted(url: URL) -> Iterator[list[int]]:
-    """The connections that the server has of ours, looked at from a connection beside them."""
+def count_connections(url: URL) -> Iterator[list[int]]:
+    """Sample the number of client connections of the server from another connection."""
     address = url.set(drivername="postgresql").render_as_string(hide_password=False)
     found: list[int] = []
     done = threading.Event()
@@ -209,20 +209,20 @@ def counted(url: URL) -> Iterator[list[int]]:
         thread.join()
 
 
-def stored(url: URL, acknowledged: Sequence[tuple[UUID, int, str]]) -> dict[str, int]:
-    """What became of the messages, against what was acknowledged."""
+def compare_with_stored(url: URL, acknowledged: Sequence[tuple[UUID, int, str]]) -> dict[str, int]:
+    """Compare the stored messages with the acknowledged ones."""
     engine = make_engine(url)
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT conversation_id, version, content FROM rag.conversation_messages")).all()
         latest = dict(connection.execute(text("SELECT id, latest_version FROM rag.conversations")).all())
     engine.dispose()
-    there = Counter(tuple(row) for row in rows)
+    copies = Counter(tuple(row) for row in rows)
     versions = Counter((row.conversation_id, row.version) for row in rows)
     contents = Counter((row.conversation_id, row.content) for row in rows)
     return {
         "acknowledged": len(acknowledged),
         "stored": len(rows),
-        "lost": sum(there[one] == 0 for one in acknowledged),
+        "lost": sum(copies[one] == 0 for one in acknowledged),
         "duplicates": sum(n - 1 for n in versions.values()) + sum(n - 1 for n in contents.values()),
         "gaps": sum(latest.values()) - len(versions),
     }

@@ -1,20 +1,20 @@
-"""python -m tests.benchmarks.quality [--questions FILE] [--project NAME] [--modes vector,…]: how well searches find.
+"""python -m tests.benchmarks.quality [--questions FILE] [--project NAME] [--modes vector,…]: quality of searches.
 
-Prints one JSON object a mode and line, as `rag-assets evaluate --json` does. With --project, the installation of the
-environment is asked as it is. Else a temporary one is made: it ingests Python's documentation topics for the questions
-that lie beside this file or that --questions names, and where that is a folder in BEIR's layout, its corpus, one file
-`<document id>.txt` (title, blank line, text) a document.
+Prints a line of JSON per mode, as `rag-assets evaluate --json` does. --project searches the configured installation.
+Otherwise a temporary installation ingests Python's documentation topics for the evaluation queries beside this file or
+in --questions. If --questions is a folder in BEIR's layout, its corpus is ingested instead, with one file
+`<document id>.txt` (title, blank line, text) per document.
 
 With `--sets FOLDER` (made by `python -m tests.benchmarks.judged FOLDER`) the topics and all sets of the folder are
-ingested, a project each, and a Markdown table of nDCG@10 is printed: a line a variant, a column a set, and what the
-variant gains over searching by meaning. The variants are the modes, and those that these options name:
+ingested, each as a project, and a Markdown table of nDCG@10 is printed: a row per variant, a column per set, and the
+gain of the variant over vector search. The variants are the modes and those of these options:
 
-    --chunk-tokens N, --overlap-tokens N   chunks cut otherwise
+    --chunk-tokens N, --overlap-tokens N   other sizes of chunks
     --titles                               title and heading path embedded before the text of each chunk
-    --prompt TEXT                          put before each question; may be repeated
-    --ef-search N,…                        candidates that a search by meaning looks at
-    --fusions CONSTANT:WEIGHT:DEPTH,…      ranks fused otherwise; WEIGHT is that of meaning, the rest that of words
-    --scores WEIGHT,…                      scores added up instead of ranks (see `relative_score_fusion`)
+    --prompt TEXT                          prefix of each query; may be repeated
+    --ef-search N,…                        other numbers of candidates in vector search
+    --fusions CONSTANT:WEIGHT:DEPTH,…      other rank fusions; WEIGHT is that of vector search, the rest of keywords
+    --scores WEIGHT,…                      fusion of scores instead of ranks (see `relative_score_fusion`)
 """
 
 import argparse
@@ -40,14 +40,14 @@ def main() -> None:
     parser.add_argument("--project")
     parser.add_argument("--modes", default="vector,text,hybrid")
     parser.add_argument("--sets", type=Path)
-    parser.add_argument("--only", type=lambda text: text.split(","), help="of the sets, those with these names")
+    parser.add_argument("--only", type=lambda text: text.split(","), help="only the sets with these names")
     parser.add_argument("--chunk-tokens", type=int)
     parser.add_argument("--overlap-tokens", type=int)
     parser.add_argument("--titles", action="store_true")
     parser.add_argument("--prompt", action="append", default=[])
-    parser.add_argument("--ef-search", type=numbers, default=[])
-    parser.add_argument("--fusions", type=lambda text: [numbers(one, ":") for one in text.split(",")], default=[])
-    parser.add_argument("--scores", type=numbers, default=[])
+    parser.add_argument("--ef-search", type=parse_numbers, default=[])
+    parser.add_argument("--fusions", type=lambda text: [parse_numbers(one, ":") for one in text.split(",")], default=[])
+    parser.add_argument("--scores", type=parse_numbers, default=[])
     arguments = parser.parse_args()
     modes = arguments.modes.split(",")
     if arguments.project is not None:
@@ -58,7 +58,7 @@ def main() -> None:
             if getattr(arguments, name) is not None:
                 environment[f"RAG_ASSETS_{name.upper()}"] = str(getattr(arguments, name))
         if arguments.sets is not None:
-            compare(environment, arguments, modes)
+            compare_variants(environment, arguments, modes)
             return
         source = TOPICS_URI
         if (arguments.questions / "corpus.jsonl").is_file():
@@ -68,7 +68,7 @@ def main() -> None:
         evaluate(environment, arguments.questions, PROJECT, modes)
 
 
-def numbers(text: str, between: str = ",") -> list[float]:
+def parse_numbers(text: str, between: str = ",") -> list[float]:
     return [float(one) for one in text.split(between)]
 
 
@@ -83,8 +83,8 @@ def evaluate(environment: dict[str, str], questions: Path, project: str, modes: 
         subprocess.run(command, env=environment, check=True)
 
 
-def compare(environment: dict[str, str], arguments: argparse.Namespace, modes: list[str]) -> None:
-    """Ingest the sets, and let a child, which has the installation's environment, ask every variant all questions."""
+def compare_variants(environment: dict[str, str], arguments: argparse.Namespace, modes: list[str]) -> None:
+    """Ingest the sets, and evaluate all variants in a child process with the environment of the installation."""
     sources = {"topics": (TOPICS_URI, str(TOPICS_QUESTIONS))}
     for folder in sorted(path.parent for path in arguments.sets.glob("*/questions.jsonl")):
         sources[folder.name] = (str(folder / "corpus"), str(folder / "questions.jsonl"))
@@ -106,7 +106,7 @@ def compare(environment: dict[str, str], arguments: argparse.Namespace, modes: l
 
 
 def write_corpus(corpus: Path, folder: Path) -> None:
-    """A file for each document, named so that `match_document_ids` knows it again."""
+    """Write a file for each document, named so that `match_document_ids` finds its id."""
     with corpus.open(encoding="utf-8") as lines:
         for line in lines:
             document = json.loads(line)

@@ -11,7 +11,7 @@ Prints one JSON object keyed by the number of vectors:
   with an exact scan of the passing rows (`exact`) and an iterative scan of the graph (`iterative`).
 - `projects`: each query searches another project.
 
-Figures are medians of --rounds (filters: of ours and the better of the two others); nothing is subtracted.
+Figures are medians of --rounds (filters: of ours and the better of the two others).
 
 Each number of vectors gets a database of its own, filled by tests.benchmarks.synthetic and dropped at the end, on the
 server of RAG_ASSETS_DATABASE_URL or an embedded one in a temporary folder. --ingested measures the configured database
@@ -47,20 +47,20 @@ from rag_assets.search.evaluation.probe_vectors import sample_query_vectors
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings, load_settings
 from tests.benchmarks import synthetic
-from tests.benchmarks.bare import connected, conninfo, exact_distances, graph_settings, nearest
+from tests.benchmarks.bare import connect_bare, conninfo, exact_distances, graph_settings, nearest_statement
 from tests.benchmarks.clustered import Corpus
-from tests.benchmarks.filtering import by_project, by_share, distances, recall
-from tests.benchmarks.timing import latencies, percentile, throughput
+from tests.benchmarks.filtering import distances, measure_filter, measure_projects, recall
+from tests.benchmarks.timing import measure_latencies, measure_throughput, percentile
 
 K = 10
 QUESTIONS = 200
 CLIENTS = (1, 8, 32)
 PARTS = ("plain", "clients", "modes", "filters", "projects")
-FILTERED = 40
+FILTERED_QUERIES = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Queries:
     """Queries: texts, vectors, and whether documents have the tiers and areas to filter by."""
 
     texts: Sequence[str]
@@ -71,32 +71,32 @@ class Asked:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vectors", default="10000,100000", help="numbers, separated by commas")
-    parser.add_argument("--ingested", action="store_true", help="measure the configured database as it is")
+    parser.add_argument("--ingested", action="store_true", help="measure the configured database without filling it")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--parts", default=",".join(PARTS), help=f"some of {', '.join(PARTS)}, separated by commas")
     arguments = parser.parse_args()
     found = {}
     if arguments.ingested:
         engine = make_engine(shared_engine(load_settings()).url, options=_options())
-        size, asked = ingested(engine)
-        found[str(size)] = measure(engine, asked, arguments.rounds, arguments.parts.split(","))
+        size, queries = read_ingested(engine)
+        found[str(size)] = measure(engine, queries, arguments.rounds, arguments.parts.split(","))
         engine.dispose()
         dispose_engines()
     else:
-        with server() as admin:
+        with database_server() as admin:
             for size in map(int, arguments.vectors.split(",")):
-                with filled(admin, size) as (engine, seconds):
+                with filled_database(admin, size) as (engine, seconds):
                     questions = Corpus(size).questions(QUESTIONS)
-                    asked = Asked(questions.texts, list(questions.vectors), filters=True)
-                    found[str(size)] = measure(engine, asked, arguments.rounds, arguments.parts.split(",")) | {
+                    queries = Queries(questions.texts, list(questions.vectors), filters=True)
+                    found[str(size)] = measure(engine, queries, arguments.rounds, arguments.parts.split(",")) | {
                         "filling_s": seconds
                     }
     print(json.dumps(found))
 
 
 @contextmanager
-def server() -> Iterator[URL]:
-    """The address of the server for the databases: the configured one, else a new embedded one."""
+def database_server() -> Iterator[URL]:
+    """Yield the address of the configured server, or of a new embedded one."""
     configured = os.environ.get("RAG_ASSETS_DATABASE_URL")
     if configured:
         yield make_url(configured).set(drivername=DRIVER)
@@ -110,7 +110,7 @@ def server() -> Iterator[URL]:
 
 
 @contextmanager
-def filled(admin: URL, size: int) -> Iterator[tuple[Engine, dict[str, float]]]:
+def filled_database(admin: URL, size: int) -> Iterator[tuple[Engine, dict[str, float]]]:
     from rag_assets.db.schema.migrations import upgrade
 
     name = f"bench_{uuid4().hex[:12]}"
@@ -136,7 +136,7 @@ def _options() -> EngineOptions:
     return EngineOptions.from_settings(Settings(), "read")
 
 
-def ingested(engine: Engine) -> tuple[int, Asked]:
+def read_ingested(engine: Engine) -> tuple[int, Queries]:
     """The number of vectors in the live space, and queries for them."""
     with engine.connect() as connection:
         space = get_live_space(connection)
@@ -145,7 +145,7 @@ def ingested(engine: Engine) -> tuple[int, Asked]:
         size = connection.scalar(select(func.count()).select_from(partition(space.id))) or 0
         if connection.scalar(select(Project.id).where(Project.name == "bench-00000")):
             questions = Corpus(size).questions(QUESTIONS)
-            return size, Asked(questions.texts, list(questions.vectors), filters=True)
+            return size, Queries(questions.texts, list(questions.vectors), filters=True)
         vectors = [json.loads(one) for one in sample_query_vectors(connection, space, QUESTIONS)]
         words = func.substring(DocumentChunk.chunk_text, r"\w+\W+\w+\W+\w+\W+\w+\W+\w+")
         texts = connection.scalars(
@@ -154,11 +154,11 @@ def ingested(engine: Engine) -> tuple[int, Asked]:
             .order_by(DocumentChunk.content_hash)
             .limit(len(vectors))
         ).all()
-        return size, Asked([texts[at % len(texts)] for at in range(len(vectors))], vectors, filters=False)
+        return size, Queries([texts[at % len(texts)] for at in range(len(vectors))], vectors, filters=False)
 
 
 def measure(
-    engine: Engine, asked: Asked, rounds: int, parts: Sequence[str] = PARTS, *, seconds: float = 3.0
+    engine: Engine, queries: Queries, rounds: int, parts: Sequence[str] = PARTS, *, seconds: float = 3.0
 ) -> dict[str, Any]:
     retriever = Retriever(engine)
     with engine.connect() as connection:
@@ -166,34 +166,40 @@ def measure(
     assert space is not None
     found: dict[str, Any] = {}
     if "plain" in parts:
-        found |= plain(engine, retriever, space, asked, rounds)
+        found |= measure_plain(engine, retriever, space, queries, rounds)
     if "clients" in parts:
-        found |= asyncio.run(served(engine.url, space, asked, seconds))
+        found |= asyncio.run(measure_clients(engine.url, space, queries, seconds))
     if "modes" in parts:
-        found["words"] = by_mode(retriever, asked, "text", rounds)
-        found["hybrid"] = by_mode(retriever, asked, "hybrid", rounds)
-    if "filters" in parts and asked.filters:
+        found["words"] = measure_mode(retriever, queries, "text", rounds)
+        found["hybrid"] = measure_mode(retriever, queries, "hybrid", rounds)
+    if "filters" in parts and queries.filters:
         found["filters"] = {
-            share: by_share(engine, retriever, space, asked.vectors[:FILTERED], {"tier": share}, rounds)
-            | {"correlated": by_share(engine, retriever, space, asked.vectors[:FILTERED], {"area": share}, rounds)}
+            share: measure_filter(engine, retriever, space, queries.vectors[:FILTERED_QUERIES], {"tier": share}, rounds)
+            | {
+                "correlated": measure_filter(
+                    engine, retriever, space, queries.vectors[:FILTERED_QUERIES], {"area": share}, rounds
+                )
+            }
             for share in synthetic.SHARES
         }
     if "projects" in parts:
-        found["projects"] = by_project(engine, retriever, asked.vectors, rounds)
+        found["projects"] = measure_projects(engine, retriever, queries.vectors, rounds)
     return found | {"ef_search": space.ef_search, "m": space.m, "ef_construction": space.ef_construction}
 
 
-def plain(engine: Engine, retriever: Retriever, space: EmbeddingSpace, asked: Asked, rounds: int) -> dict[str, Any]:
-    statement, values = nearest(space), [{"query": Vector(vector)} for vector in asked.vectors]
-    with connected(engine.url, graph_settings(space)) as bare:
-        ways = {
-            "ours": lambda number: retriever.search(asked.vectors[number], k=K),
+def measure_plain(
+    engine: Engine, retriever: Retriever, space: EmbeddingSpace, queries: Queries, rounds: int
+) -> dict[str, Any]:
+    statement, values = nearest_statement(space), [{"query": Vector(vector)} for vector in queries.vectors]
+    with connect_bare(engine.url, graph_settings(space)) as bare:
+        variants = {
+            "ours": lambda number: retriever.search(queries.vectors[number], k=K),
             "bare": lambda number: bare.execute(statement, values[number], prepare=True).fetchall(),
         }
-        times = latencies(ways, len(values), rounds)
-        # Before the exact scans, which push the graph out of the caches.
-        answers = [retriever.search(vector, k=K) for vector in asked.vectors]
-        best = [exact_distances(bare, space, vector, K) for vector in asked.vectors]
+        times = measure_latencies(variants, len(values), rounds)
+        # These run before the exact scans, which push the graph out of the caches.
+        answers = [retriever.search(vector, k=K) for vector in queries.vectors]
+        best = [exact_distances(bare, space, vector, K) for vector in queries.vectors]
     ours, limit = times["ours"], times["bare"]
     return {
         **ours,
@@ -206,10 +212,10 @@ def plain(engine: Engine, retriever: Retriever, space: EmbeddingSpace, asked: As
     }
 
 
-async def served(url: URL, space: EmbeddingSpace, asked: Asked, seconds: float) -> dict[str, Any]:
-    """Searches per second by the number of clients, ours and bare."""
+async def measure_clients(url: URL, space: EmbeddingSpace, queries: Queries, seconds: float) -> dict[str, Any]:
+    """Searches per second of the package and of bare clients, by the number of clients."""
     engine = make_async_engine(url, options=_options())
-    statement, values = nearest(space), [{"query": Vector(vector)} for vector in asked.vectors]
+    statement, values = nearest_statement(space), [{"query": Vector(vector)} for vector in queries.vectors]
     retriever = AsyncRetriever(engine)
     connections = [await _bare_client(url, graph_settings(space)) for _ in range(max(CLIENTS))]
 
@@ -221,12 +227,12 @@ async def served(url: URL, space: EmbeddingSpace, asked: Asked, seconds: float) 
         return ask
 
     async def ours(number: int) -> Any:
-        return await retriever.search(asked.vectors[number % len(values)], k=K)
+        return await retriever.search(queries.vectors[number % len(values)], k=K)
 
     found: dict[str, dict[str, float]] = {"qps": {}, "bare_qps": {}, "qps_ratio": {}}
     for clients in CLIENTS:
-        ways = {"ours": [ours] * clients, "bare": [bare(one) for one in connections[:clients]]}
-        rates = await throughput(ways, seconds=seconds)
+        variants = {"ours": [ours] * clients, "bare": [bare(one) for one in connections[:clients]]}
+        rates = await measure_throughput(variants, seconds=seconds)
         found["qps"][str(clients)], found["bare_qps"][str(clients)] = rates["ours"], rates["bare"]
         found["qps_ratio"][str(clients)] = round(rates["ours"] / rates["bare"], 3)
     for connection in connections:
@@ -245,10 +251,10 @@ async def _bare_client(url: URL, settings: Mapping[str, str]) -> "AsyncConnectio
     return connection
 
 
-def by_mode(retriever: Retriever, asked: Asked, mode: Any, rounds: int) -> dict[str, Any]:
-    ways = {mode: lambda number: retriever.search(asked.texts[number], k=K, mode=mode)}
-    times = latencies(ways, len(asked.texts), max(1, rounds // 2))[mode]
-    rows = [len(retriever.search(question, k=K, mode=mode).hits) for question in asked.texts]
+def measure_mode(retriever: Retriever, queries: Queries, mode: Any, rounds: int) -> dict[str, Any]:
+    variants = {mode: lambda number: retriever.search(queries.texts[number], k=K, mode=mode)}
+    times = measure_latencies(variants, len(queries.texts), max(1, rounds // 2))[mode]
+    rows = [len(retriever.search(question, k=K, mode=mode).hits) for question in queries.texts]
     return {**times, "rows": round(sum(rows) / len(rows), 2)}
 
 

@@ -1,13 +1,13 @@
-"""python -m tests.benchmarks.storage [--vectors 100000]: what each method and storage of an index costs and finds.
+"""python -m tests.benchmarks.storage [--vectors 100000]: index methods and storages.
 
-Prints one JSON object: for each kind, `build_s`, `bytes` on disk, and `points` by ef_search: recall@10 of the true
-vectors' order, and p50 and p95 in milliseconds over the questions, each the fastest of three, of the statement that
-searches send; `insert_ms` for each of a thousand vectors more, written through the index. Of the kinds
-with `bit` also `oversampling`: recall@100 by how many candidates for each wanted hit are compared again. --kinds takes
-some of them alone, --markdown prints the table of the README in its place.
+Prints one JSON object. Each kind of index has `build_s`, `bytes` on disk, and `points` by ef_search: recall@10 against
+the exact order, and p50 and p95 in milliseconds over the queries (each the fastest of three) of the statement that
+searches send. `insert_ms` is the time of one insert through the index, over a thousand more vectors. Kinds with `bit`
+also have `oversampling`: recall@100 by the number of candidates per wanted hit that are rescored. --kinds selects some
+kinds; --markdown prints the table of the documentation instead.
 
-The vectors are those of tests.benchmarks.clustered, in a database of their own on the server of
-RAG_ASSETS_DATABASE_URL, or an embedded one in a temporary folder; all kinds are built over the same rows.
+The vectors are those of tests.benchmarks.clustered, in a new database on the server of RAG_ASSETS_DATABASE_URL, or on
+an embedded one in a temporary folder. All kinds are built over the same rows.
 """
 
 import argparse
@@ -38,19 +38,19 @@ from rag_assets.documents.text import content_hash
 from rag_assets.search.evaluation.query_plans import force_index_scan, uses_index
 from rag_assets.settings.settings import Settings
 from tests.benchmarks.clustered import DIMENSIONS, Corpus
-from tests.benchmarks.search import server
+from tests.benchmarks.search import database_server
 from tests.benchmarks.synthetic import EMBEDDINGS, copy
 from tests.benchmarks.timing import percentile
 
 K = 10
 QUESTIONS = 100
-FEW = 50
+OVERSAMPLING_QUERIES = 50
 ROUNDS = 3
-MORE = 1_000
+INSERTS = 1_000
 KINDS = [f"{method} {storage}" for method in ("hnsw", "ivfflat") for storage in ("vector", "halfvec", "bit")]
-SETTINGS = (40, 80, 120, 200, 400, 800)
+EF_SEARCHES = (40, 80, 120, 200, 400, 800)
 OVERSAMPLING = (1, 2, 4, 8, 16)
-DEEP = 100
+OVERSAMPLING_K = 100
 
 DEFINITION = SpaceDefinition(
     kind="chunks",
@@ -73,18 +73,18 @@ DEFINITION = SpaceDefinition(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vectors", type=int, default=100_000)
-    parser.add_argument("--kinds", default=",".join(KINDS), help="with commas between them")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="separated by commas")
     parser.add_argument("--markdown", action="store_true")
     arguments = parser.parse_args()
     corpus = Corpus(arguments.vectors)
-    with server() as admin, filled(admin, corpus) as (engine, space):
+    with database_server() as admin, filled_database(admin, corpus) as (engine, space):
         found = measure(engine, space, corpus, arguments.kinds.split(","))
     print(as_markdown(found) if arguments.markdown else json.dumps(found))
 
 
 @contextmanager
-def filled(admin: URL, corpus: Corpus) -> Iterator[tuple[Engine, EmbeddingSpace]]:
-    """A space of so many vectors, without an index, in a database that is dropped at the end."""
+def filled_database(admin: URL, corpus: Corpus) -> Iterator[tuple[Engine, EmbeddingSpace]]:
+    """A space with the vectors of the corpus and no index, in a database that is dropped at the end."""
     from rag_assets.db.schema.migrations import upgrade
 
     name = f"bench_{uuid4().hex[:12]}"
@@ -114,31 +114,31 @@ def fill(engine: Engine, corpus: Corpus) -> EmbeddingSpace:
 
 
 def measure(engine: Engine, space: EmbeddingSpace, corpus: Corpus, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
-    drawn = corpus.questions(QUESTIONS + MORE)
+    drawn = corpus.questions(QUESTIONS + INSERTS)
     vectors, more = drawn.vectors[:QUESTIONS], drawn.vectors[QUESTIONS:]
     questions = [str(vector.tolist()) for vector in vectors]
     right = nearest_hashes(corpus, vectors)
     found = {}
     for kind in kinds:
         space.method, space.storage = kind.split()
-        found[kind] = _kind(engine, space, questions, right)
-        found[kind]["insert_ms"] = _insert_ms(engine, space, more)
+        found[kind] = _measure_kind(engine, space, questions, right)
+        found[kind]["insert_ms"] = _measure_insert_ms(engine, space, more)
         _drop_index(engine, space)
         print(kind, found[kind], file=sys.stderr, flush=True)
     return found
 
 
 def nearest_hashes(corpus: Corpus, questions: NDArray[np.float32]) -> list[list[bytes]]:
-    """Of each question, the hashes of its `DEEP` nearest texts, the nearest first, by comparing all of them."""
+    """The hashes of the `OVERSAMPLING_K` nearest texts of each query by an exact scan, nearest first."""
     hashes, scores = [], []
     for block in corpus.blocks():
         hashes += map(content_hash, block.texts)
         scores.append(questions @ block.vectors.T)
-    order = np.argsort(-np.hstack(scores), axis=1)[:, :DEEP]
+    order = np.argsort(-np.hstack(scores), axis=1)[:, :OVERSAMPLING_K]
     return [[hashes[place] for place in row] for row in order]
 
 
-def _kind(
+def _measure_kind(
     engine: Engine,
     space: EmbeddingSpace,
     questions: Sequence[str],
@@ -152,21 +152,29 @@ def _kind(
         index = inspect_index(connection, space)
         found["bytes"] = index.bytes
         space.oversampling = 1
-        # The widest searches first, and not counted: they read the pages that the others are timed with.
-        _asked(connection, space, questions, right, K, SETTINGS[-1], index.name)
+        # A first round with the highest ef_search, not counted, reads the pages into the caches.
+        _measure_searches(connection, space, questions, right, K, EF_SEARCHES[-1], index.name)
         found["points"] = [
-            {"ef_search": ef_search} | _asked(connection, space, questions, right, K, ef_search, index.name)
-            for ef_search in SETTINGS
+            {"ef_search": ef_search} | _measure_searches(connection, space, questions, right, K, ef_search, index.name)
+            for ef_search in EF_SEARCHES
         ]
         if space.storage == "bit":
             found["oversampling"] = {}
             for space.oversampling in OVERSAMPLING:
-                asked = _asked(connection, space, questions[:FEW], right, DEEP, DEEP, index.name)
+                asked = _measure_searches(
+                    connection,
+                    space,
+                    questions[:OVERSAMPLING_QUERIES],
+                    right,
+                    OVERSAMPLING_K,
+                    OVERSAMPLING_K,
+                    index.name,
+                )
                 found["oversampling"][space.oversampling] = asked["recall"]
     return found
 
 
-def _insert_ms(engine: Engine, space: EmbeddingSpace, vectors: NDArray[np.float32]) -> float:
+def _measure_insert_ms(engine: Engine, space: EmbeddingSpace, vectors: NDArray[np.float32]) -> float:
     with engine.connect() as connection:
         rows = ([space.id, content_hash(f"more {number}"), vector] for number, vector in enumerate(vectors))
         started = time.perf_counter()
@@ -182,7 +190,7 @@ def _drop_index(engine: Engine, space: EmbeddingSpace) -> None:
         connection.execute(text("VACUUM rag.embeddings"))
 
 
-def _asked(
+def _measure_searches(
     connection: Connection,
     space: EmbeddingSpace,
     questions: Sequence[str],

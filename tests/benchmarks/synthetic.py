@@ -1,10 +1,10 @@
 """python -m tests.benchmarks.synthetic --vectors 100000 [--no-index]: an installation of synthetic texts and vectors.
 
-Fills the database of the environment (RAG_ASSETS_DATABASE_URL, else the embedded server's), which must hold no project
-yet, by COPY straight into the package's tables; then the package builds its index, counts its words and serves the
-space. For filters, each document's metadata has `tier` ("0.1", "1", "10", "50" or "rest": so many percent of the
-documents, by chance) and `area` (the same shares, but of whole clusters: correlated with the vectors). A hundred chunks
-are a project. The vectors of 1,000 held-out questions lie in rag.query_vectors, so that no search loads a model.
+Fills the configured database (RAG_ASSETS_DATABASE_URL, else the embedded server's), which must have no project yet, by
+COPY straight into the package's tables. Then the package builds its index, refreshes the word statistics and makes the
+space live. For filters, the metadata of each document has `tier` ("0.1", "1", "10", "50" or "rest": that percentage of
+the documents, at random) and `area` (the same percentages of whole clusters, so correlated with the vectors). A project
+has a hundred chunks. The vectors of 1,000 held-out queries are in rag.query_vectors, so that searches load no model.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def fill(engine: Engine, size: int, *, index: bool = True) -> dict[str, float]:
-    """Fill the empty database; gives the seconds that each part took."""
+    """Fill the empty database; return the seconds of each part."""
     corpus = Corpus(size, per_document=PER_DOCUMENT)
     seconds: dict[str, float] = {}
     started = time.perf_counter()
@@ -91,7 +91,7 @@ def fill(engine: Engine, size: int, *, index: bool = True) -> dict[str, float]:
         set_live_space(connection, space)
     refresh_word_statistics(engine, space.chunking)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        # As autovacuum leaves tables that have been at rest for a while.
+        # Autovacuum would do this after a while.
         connection.execute(text("VACUUM (ANALYZE)"))
     seconds["words"] = time.perf_counter() - started
     return {name: round(value, 2) for name, value in seconds.items()}
@@ -101,7 +101,7 @@ def _write(connection: Connection, space: EmbeddingSpace, corpus: Corpus) -> Non
     random = np.random.default_rng(1)
     clusters = corpus.document_clusters()
     by_chance = random.permutation(len(clusters))
-    # Whole clusters one after the other, in an order by chance.
+    # Whole clusters one after the other, in random order.
     by_cluster = np.argsort(random.permutation(corpus.clusters)[clusters], kind="stable")
     tiers, areas = _shares(by_chance), _shares(by_cluster)
     types = random.choice(list(FILE_TYPES), len(clusters), p=[share for _, share in FILE_TYPES.values()])
@@ -162,7 +162,7 @@ def copy(connection: Connection, table: Table, names: Sequence[str], rows: Itera
 
 
 def _shares(order: NDArray[np.int64]) -> list[str]:
-    """For each document the share it belongs to, taken in this order."""
+    """Assign each document to a share, in the given order of documents."""
     names = ["rest"] * len(order)
     start = 0
     for name, share in SHARES.items():

@@ -1,4 +1,4 @@
-"""How long calls take one at a time, and how many of them a number of clients get done."""
+"""Measure the latency of single calls and the throughput of concurrent clients."""
 
 import asyncio
 import math
@@ -12,19 +12,19 @@ Call = Callable[[int], Any]
 AsyncCall = Callable[[int], Awaitable[Any]]
 
 
-def latencies(ways: Mapping[str, Call], questions: int, rounds: int) -> dict[str, dict[str, float]]:
-    """p50, p95 and p99 in milliseconds of each way to ask question 0, 1, …: medians over the rounds.
+def measure_latencies(variants: Mapping[str, Call], questions: int, rounds: int) -> dict[str, dict[str, float]]:
+    """p50, p95 and p99 in milliseconds of each variant over queries 0, 1, …: medians over the rounds.
 
-    Each question is asked in all ways, one after the other, in an order by chance; so all meet the same machine and the
-    same pages, and each comes as often as another after one that pushed what it needs out of the caches. One pass
-    before, which is not counted, warms all of them alike: the graph's pages differ from question to question, and what
-    reads them from the disk first would pay for the others.
+    Each query runs in all variants, one after the other, in random order. So all variants meet the same load and the
+    same pages, and each runs equally often after one that pushed its pages out of the caches. A first pass, which is
+    not counted, warms the caches for all: the pages of the graph differ between queries, and the variant that reads
+    them from disk first would pay for the others.
     """
-    order = list(ways)
+    order = list(variants)
     chance = random.Random(0)
     for question in range(questions):
-        for way in ways.values():
-            way(question)
+        for variant in variants.values():
+            variant(question)
     found: dict[str, list[list[float]]] = {name: [] for name in order}
     for _ in range(rounds):
         times: dict[str, list[float]] = {name: [] for name in order}
@@ -32,40 +32,42 @@ def latencies(ways: Mapping[str, Call], questions: int, rounds: int) -> dict[str
             chance.shuffle(order)
             for name in order:
                 started = time.perf_counter()
-                ways[name](question)
+                variants[name](question)
                 times[name].append((time.perf_counter() - started) * 1000)
         for name, taken in times.items():
             found[name].append(taken)
-    return {name: _summary(taken) for name, taken in found.items()}
+    return {name: _summarize(taken) for name, taken in found.items()}
 
 
-def _summary(rounds: Sequence[Sequence[float]]) -> dict[str, float]:
+def _summarize(rounds: Sequence[Sequence[float]]) -> dict[str, float]:
     return {
         f"p{share}_ms": round(statistics.median(percentile(one, share) for one in rounds), 3) for share in (50, 95, 99)
     }
 
 
 def percentile(times: Sequence[float], share: int) -> float:
-    """By nearest rank."""
+    """The percentile by the nearest-rank method."""
     ordered = sorted(times)
     return ordered[math.ceil(len(ordered) * share / 100) - 1]
 
 
-async def throughput(ways: Mapping[str, Sequence[AsyncCall]], *, seconds: float, rounds: int = 3) -> dict[str, float]:
-    """Calls a second of each way's clients together, each asking without a pause: the medians over the rounds."""
-    found: dict[str, list[float]] = {name: [] for name in ways}
-    order = list(ways)
+async def measure_throughput(
+    variants: Mapping[str, Sequence[AsyncCall]], *, seconds: float, rounds: int = 3
+) -> dict[str, float]:
+    """Calls per second of all clients of each variant, each calling without a pause: medians over the rounds."""
+    found: dict[str, list[float]] = {name: [] for name in variants}
+    order = list(variants)
     for number in range(-1, rounds):
         for name in order:
-            # The round before the first one connects and prepares.
-            rate = await _rate(ways[name], seconds if number >= 0 else seconds / 3)
+            # The round before the first only connects and prepares statements.
+            rate = await _measure_rate(variants[name], seconds if number >= 0 else seconds / 3)
             if number >= 0:
                 found[name].append(rate)
         order.reverse()
     return {name: round(statistics.median(rates), 1) for name, rates in found.items()}
 
 
-async def _rate(clients: Sequence[AsyncCall], seconds: float) -> float:
+async def _measure_rate(clients: Sequence[AsyncCall], seconds: float) -> float:
     started = time.perf_counter()
     end = started + seconds
 

@@ -1,4 +1,4 @@
-"""Searches that differ in one thing, asked the same judged questions; tests.benchmarks.quality starts this."""
+"""Evaluate variants of search with the same evaluation queries; started by tests.benchmarks.quality."""
 
 import json
 import sys
@@ -19,15 +19,15 @@ from rag_assets.search.ranking.fusion import reciprocal_rank_fusion
 from rag_assets.search.results import Answer, Hit
 from rag_assets.search.retriever import Retriever
 
-TITLED = text(
+TITLED_CHUNKS = text(
     "SELECT DISTINCT ON (c.content_hash) c.content_hash, d.title, c.heading_path, c.chunk_text "
     "FROM rag.document_chunks c JOIN rag.documents d ON d.id = c.document_id "
     "WHERE c.chunking = :chunking ORDER BY c.content_hash, d.file_path"
 )
 
 
-class Remembering:
-    """Asks the same only once: variants that fuse otherwise fuse the same two rankings."""
+class CachingRetriever:
+    """Caches answers, so that all fusions use the same two rankings without searching again."""
 
     def __init__(self, retriever: Retriever) -> None:
         self._retriever = retriever
@@ -41,10 +41,10 @@ class Remembering:
 
 
 @dataclass(frozen=True)
-class Fused:
-    """A retriever that fuses the package's two rankings in a way of its own; `run_evaluation` takes it for one."""
+class FusingRetriever:
+    """Fuses the two rankings of the package with `fuse`; usable as a retriever in an evaluation."""
 
-    retriever: Remembering
+    retriever: CachingRetriever
     fuse: Any
     depth: int = 100
 
@@ -57,17 +57,17 @@ class Fused:
 
 
 @dataclass(frozen=True)
-class Prompted:
-    """Words put before each question, as some models want them."""
+class PromptingRetriever:
+    """Puts a prompt before each query, as some models need."""
 
-    retriever: Remembering
+    retriever: CachingRetriever
     prompt: str
 
     def search(self, query: str, **which: Any) -> Answer:
         return self.retriever.search(self.prompt + query, **which)
 
 
-def by_rank(constant: float, weight: float) -> Any:
+def rank_fusion(constant: float, weight: float) -> Any:
     def fuse(near: Sequence[Hit], worded: Sequence[Hit]) -> list[tuple[float, Hit]]:
         weights = [weight, 1 - weight]
         return reciprocal_rank_fusion(
@@ -78,7 +78,7 @@ def by_rank(constant: float, weight: float) -> Any:
 
 
 def relative_score_fusion(weight: float) -> Any:
-    """Scores of both rankings, each stretched to 0..1 between its last and its first, and added up.
+    """The weighted sum of the scores of both rankings, each scaled to 0..1 between its last and first hit.
 
     Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval" (TOIS 2023).
     """
@@ -97,15 +97,15 @@ def relative_score_fusion(weight: float) -> Any:
 
 
 def embed_titles(engine: Engine) -> None:
-    """Put in place of each vector that of the text with the document's title and the headings above it."""
+    """Replace each vector by that of the text with the document's title and heading path before it."""
     from rag_assets.embedding.encoder import get_space_encoder
 
     with engine.connect() as connection:
         space = get_live_space(connection)
         assert space is not None
-        rows = connection.execute(TITLED, {"chunking": space.chunking}).all()
+        rows = connection.execute(TITLED_CHUNKS, {"chunking": space.chunking}).all()
     encoder = get_space_encoder(space)
-    titled = sorted(((row.content_hash, with_headings(row)) for row in rows), key=lambda pair: len(pair[1]))
+    titled = sorted(((row.content_hash, prepend_headings(row)) for row in rows), key=lambda pair: len(pair[1]))
     change = text(f"UPDATE rag.{partition_name(space.id)} SET embedding = :vector WHERE content_hash = :hash")
     for start in range(0, len(titled), 16):
         batch = titled[start : start + 16]
@@ -117,25 +117,25 @@ def embed_titles(engine: Engine) -> None:
             connection.execute(change, values)
 
 
-def with_headings(row: Any) -> str:
+def prepend_headings(row: Any) -> str:
     headings = [row.title, *row.heading_path] if row.title not in row.heading_path[:1] else row.heading_path
     above = " > ".join(one for one in headings if one)
     return row.chunk_text if row.chunk_text.startswith(above) else f"{above}\n\n{row.chunk_text}"
 
 
-def variants(engine: Engine, wanted: dict[str, Any]) -> dict[str, tuple[Any, Any, dict[str, Any]]]:
-    """(retriever, mode, options) by the name that the table gives it; gains are counted from the first."""
-    plain = Remembering(Retriever(engine))
+def make_variants(engine: Engine, wanted: dict[str, Any]) -> dict[str, tuple[Any, Any, dict[str, Any]]]:
+    """(retriever, mode, options) by the name in the table; gains are relative to the first variant."""
+    plain = CachingRetriever(Retriever(engine))
     named: dict[str, tuple[Any, Any, dict[str, Any]]] = {mode: (plain, mode, {}) for mode in wanted["modes"]}
     for constant, weight, depth in wanted["fusions"]:
-        fused = Fused(plain, by_rank(constant, weight), round(depth))
+        fused = FusingRetriever(plain, rank_fusion(constant, weight), round(depth))
         named[f"ranks, constant {constant:g}, weight {weight:g}, depth {depth:g}"] = (fused, "hybrid", {})
     for weight in wanted["scores"]:
-        named[f"scores, weight {weight:g}"] = (Fused(plain, relative_score_fusion(weight)), "hybrid", {})
+        named[f"scores, weight {weight:g}"] = (FusingRetriever(plain, relative_score_fusion(weight)), "hybrid", {})
     for prompt in wanted["prompts"]:
-        named[f"vector, questions begin with {prompt!r}"] = (Prompted(plain, prompt), "vector", {})
+        named[f"vector, questions begin with {prompt!r}"] = (PromptingRetriever(plain, prompt), "vector", {})
     if wanted["ef_search"]:
-        # A small project is answered exactly, whatever ef_search is: these look through all of them.
+        # Searches of a small project are exact for any ef_search, so these search all projects.
         named["vector in all projects, exact"] = (plain, "vector", {"project": None, "exact": True})
     for ef_search in map(round, wanted["ef_search"]):
         options = {"project": None, "ef_search": ef_search}
@@ -153,16 +153,18 @@ def main() -> None:
     print("| variant |", " | ".join(f"{name} ({len(asked.queries)})" for name, asked in sets.items()), "| gain |")
     print("|---" * (len(sets) + 2) + "|")
     first: list[float] = []
-    for name, (retriever, mode, options) in variants(engine, wanted).items():
-        scores = [ndcg(asked, retriever, mode, {"project": project} | options) for project, asked in sets.items()]
+    for name, (retriever, mode, options) in make_variants(engine, wanted).items():
+        scores = [
+            measure_ndcg(asked, retriever, mode, {"project": project} | options) for project, asked in sets.items()
+        ]
         first = first or scores
         gain = sum(scores) / len(scores) - sum(first) / len(first)
         print(f"| {name} |", " | ".join(f"{score:.3f}" for score in scores), f"| {gain:+.3f} |", flush=True)
 
 
-def ndcg(asked: EvaluationQuerySet, retriever: Any, mode: str, options: dict[str, Any]) -> float:
+def measure_ndcg(asked: EvaluationQuerySet, retriever: Any, mode: str, options: dict[str, Any]) -> float:
     def search(query: str, k: int) -> Answer:
-        # The best hundred chunks have ten documents, and both rankings are as deep as in a search for ten hits.
+        # A hundred chunks cover ten documents, and keep both rankings as deep as in a search for ten hits.
         found: Answer = retriever.search(query, k=min(k, 100), mode=mode, **options)
         return found
 

@@ -5,7 +5,7 @@ from sqlalchemy import Engine
 
 from tests.benchmarks import synthetic
 from tests.benchmarks.clustered import Corpus
-from tests.benchmarks.search import Asked, measure
+from tests.benchmarks.search import Queries, measure
 from tests.support.runs import rows
 
 SIZE = 2_000
@@ -16,7 +16,7 @@ def test_every_documented_figure_is_printed(engine: Engine, settings: object) ->
     tiers = rows(engine, "SELECT metadata ->> 'tier', count(*) FROM rag.documents GROUP BY 1")
     assert dict(tiers) == {"0.1": 1, "1": 5, "10": 50, "50": 250, "rest": 194}
     questions = Corpus(SIZE).questions(20)
-    found = measure(engine, Asked(questions.texts, list(questions.vectors), filters=True), rounds=1, seconds=0.2)
+    found = measure(engine, Queries(questions.texts, list(questions.vectors), filters=True), rounds=1, seconds=0.2)
     assert 0 < found["p50_ms"] <= found["p95_ms"] <= found["p99_ms"]
     assert found["recall_at_10"] >= 0.95
     assert found["ratio_to_bare"] == pytest.approx(found["p95_ms"] / found["bare_p95_ms"], abs=0.01)
