@@ -1,4 +1,4 @@
-"""Two pipelines with different settings on one database: each takes the pointer from the other, and both say so."""
+"""Two pipelines with different settings on one database replace each other's live space, and both report it."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ LIVE = "SELECT id FROM rag.embedding_spaces WHERE kind = 'chunks' AND status = '
 
 
 class Pipelines:
-    """`ours` wants the space that is live, `theirs` another one."""
+    """The settings of `ours` want the live space; those of `theirs` want another one."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -34,21 +34,21 @@ class Pipelines:
             self.instance.add_dynamic_partitions(f"{prefix}_projects", names)
 
     def serve(self, prefix: str, *assets: str) -> dg.ExecuteInProcessResult:
-        """Materialize the pointer, after these; gives the result with the check of it."""
+        """Materialize these assets and live_space; returns the result with its checks."""
         result = self._run(prefix, "ingest", [dg.AssetKey([prefix, name]) for name in (*assets, "live_space")])
         assert errors(result) == []
         return result
 
     def check(self, prefix: str) -> dg.AssetCheckEvaluation:
-        return agreement(self._run(prefix, "checks", None))
+        return settings_agree(self._run(prefix, "checks", None))
 
-    def said(self, prefix: str) -> dict[str, Any]:
+    def live_space_metadata(self, prefix: str) -> dict[str, Any]:
         event = self.instance.get_latest_materialization_event(dg.AssetKey([prefix, "live_space"]))
         assert event is not None
         assert event.asset_materialization is not None
         return {name: value.value for name, value in event.asset_materialization.metadata.items()}
 
-    def warned(self, result: dg.ExecuteInProcessResult) -> list[str]:
+    def replacement_warnings(self, result: dg.ExecuteInProcessResult) -> list[str]:
         logged = self.instance.all_logs(result.run_id)
         return [
             event.user_message for event in logged if event.level == 30 and " had replaced space " in event.user_message
@@ -70,7 +70,7 @@ class Pipelines:
         )
 
 
-def agreement(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
+def settings_agree(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
     [found] = [one for one in result.get_asset_check_evaluations() if one.check_name == "settings_agree"]
     return found
 
@@ -79,35 +79,35 @@ def agreement(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
 def pipelines(built: Engine) -> Pipelines:
     found = Pipelines(built)
     result = found.serve("ours")
-    assert agreement(result).passed
+    assert settings_agree(result).passed
     assert rows(built, LIVE) == [(1,)]
     return found
 
 
-def test_who_takes_the_pointer_back_says_so(pipelines: Pipelines, built: Engine) -> None:
-    taking = pipelines.serve("theirs", "chunks", "embeddings", "hnsw_index")
+def test_the_pipeline_that_restores_its_space_reports_the_replacement(pipelines: Pipelines, built: Engine) -> None:
+    replacing = pipelines.serve("theirs", "chunks", "embeddings", "hnsw_index")
     assert rows(built, LIVE) == [(2,)]
-    assert agreement(taking).passed, "that settings ask for another space is nothing odd, the first time"
-    assert pipelines.warned(taking) == []
+    assert settings_agree(replacing).passed, "the first promotion of another space is no conflict"
+    assert pipelines.replacement_warnings(replacing) == []
 
-    robbed = pipelines.check("ours")
-    assert not robbed.passed
-    assert robbed.severity == dg.AssetCheckSeverity.WARN
-    assert robbed.description == "space 2 took the place of space 1, and these settings never asked for it"
+    replaced = pipelines.check("ours")
+    assert not replaced.passed
+    assert replaced.severity == dg.AssetCheckSeverity.WARN
+    assert replaced.description == "space 2 took the place of space 1, and these settings never asked for it"
     assert pipelines.check("theirs").passed
 
     back = pipelines.serve("ours")
     assert rows(built, LIVE) == [(1,)]
-    assert not agreement(back).passed
-    [warning] = pipelines.warned(back)
+    assert not settings_agree(back).passed
+    [warning] = pipelines.replacement_warnings(back)
     assert warning.startswith("space 2 had replaced space 1 since the last run: another pipeline")
-    assert pipelines.said("ours")["taken_back_from_space"] == "2"
+    assert pipelines.live_space_metadata("ours")["taken_back_from_space"] == "2"
     again = pipelines.serve("ours")
-    assert agreement(again).passed, "where nobody took it since"
-    assert "taken_back_from_space" not in pipelines.said("ours")
+    assert settings_agree(again).passed, "the live space was not replaced since"
+    assert "taken_back_from_space" not in pipelines.live_space_metadata("ours")
 
 
-def test_a_space_that_people_chose_is_nobody_s_theft(pipelines: Pipelines, built: Engine) -> None:
+def test_a_rollback_or_manual_promotion_is_no_conflict(pipelines: Pipelines, built: Engine) -> None:
     change_database(built, "UPDATE rag.embedding_spaces SET status = 'previous', rolled_back_at = now() WHERE id = 1")
     change_database(
         built,

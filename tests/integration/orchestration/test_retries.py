@@ -1,4 +1,4 @@
-"""What is tried again: writes whose connection broke, then steps; never what the caller did wrong, never the model."""
+"""Retries: writes after a broken connection, then whole steps; never after usage errors or interrupts."""
 
 import os
 import signal
@@ -28,8 +28,8 @@ def zoo(settings: Settings, engine: Engine, tmp_path: Path) -> Engine:
 
 
 @pytest.fixture
-def breaks(admin: Engine) -> Iterator[list[str]]:
-    """While it holds the start of a statement, the connection that sends such a one is broken just before, once."""
+def statement_to_break(admin: Engine) -> Iterator[list[str]]:
+    """Append the start of a statement: the connection that sends it next is terminated before it, once."""
     wanted: list[str] = []
 
     def terminate(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
@@ -51,27 +51,27 @@ def retries(result: dg.ExecuteInProcessResult) -> int:
 @pytest.mark.parametrize(
     "statement", ["INSERT INTO rag.documents", "INSERT INTO rag.document_chunks", "INSERT INTO rag.embeddings_"]
 )
-def test_a_connection_that_breaks_in_a_write_costs_the_transaction_alone(
-    zoo: Engine, breaks: list[str], statement: str
+def test_a_broken_connection_in_a_write_repeats_only_the_transaction(
+    zoo: Engine, statement_to_break: list[str], statement: str
 ) -> None:
-    breaks.append(statement)
+    statement_to_break.append(statement)
     result = run(key="zoo", only=STAGES)
-    assert breaks == [], "it was broken"
+    assert statement_to_break == [], "the connection was terminated"
     assert (errors(result), retries(result)) == ([], 0)
     texts = [text for (text,) in rows(zoo, "SELECT DISTINCT chunk_text FROM rag.document_chunks")]
-    assert sorted(encoder().embedded) == sorted(texts), "each went through the model once"
+    assert sorted(encoder().embedded) == sorted(texts), "each text was embedded once"
     assert rows(zoo, "SELECT count(*) FROM rag.embeddings") == [(len(texts),)]
 
 
-def test_a_stage_whose_reading_breaks_is_tried_again(zoo: Engine, breaks: list[str]) -> None:
-    breaks.append("SELECT rag.documents.file_path")
+def test_a_stage_is_retried_after_a_broken_read(zoo: Engine, statement_to_break: list[str]) -> None:
+    statement_to_break.append("SELECT rag.documents.file_path")
     result = run(key="zoo", only=["raw_documents"])
-    assert breaks == []
+    assert statement_to_break == []
     assert (errors(result), retries(result)) == ([], 1)
     assert rows(zoo, "SELECT count(*) FROM rag.documents") == [(4,)]
 
 
-def test_a_model_that_fails_for_a_moment_is_tried_again(zoo: Engine) -> None:
+def test_a_stage_is_retried_after_a_temporary_model_failure(zoo: Engine) -> None:
     failing = [True] * 4
 
     def fail(_text: str) -> None:
@@ -79,14 +79,14 @@ def test_a_model_that_fails_for_a_moment_is_tried_again(zoo: Engine) -> None:
             raise RuntimeError("out of memory")
 
     ENCODERS[1] = HashEncoder(fault=fail)
-    # All four texts fail, one by one after the whole batch: then the model itself is at fault.
+    # All four texts fail, first as a batch and then one by one, so the model itself is at fault.
     failing += [True] * 4
     result = run(key="zoo", only=STAGES)
     assert errors(result) == []
     assert rows(zoo, "SELECT count(*) FROM rag.embeddings") == [(4,)]
 
 
-def test_what_the_caller_did_wrong_is_not_tried_again(zoo: Engine, tmp_path: Path) -> None:
+def test_a_usage_error_is_not_retried(zoo: Engine, tmp_path: Path) -> None:
     assert errors(run(key="zoo", only=["raw_documents"])) == []
     for path in (tmp_path / "zoo").iterdir():
         path.unlink()
@@ -95,7 +95,7 @@ def test_what_the_caller_did_wrong_is_not_tried_again(zoo: Engine, tmp_path: Pat
     assert retries(result) == 0
 
 
-def test_a_second_run_of_a_project_waits_so_long_and_then_says_who_holds_it(
+def test_a_concurrent_run_of_a_project_waits_and_then_names_the_lock_holder(
     zoo: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rag_assets.db.locks import hold_lock
@@ -104,16 +104,16 @@ def test_a_second_run_of_a_project_waits_so_long_and_then_says_who_holds_it(
     with hold_lock(zoo, "raw_documents of zoo", wait_s=1):
         result = run(key="zoo", only=["raw_documents"])
     assert "raw_documents of zoo has been locked by rag_assets (backend" in errors(result)[0]
-    assert retries(result) == 0, "it has waited already"
+    assert retries(result) == 0, "the wait for the lock is not repeated"
     assert errors(run(key="zoo", only=["raw_documents"])) == []
 
 
-def test_a_run_that_is_ended_does_not_begin_its_step_anew(zoo: Engine) -> None:
-    left = ["once"]
+def test_an_interrupted_run_does_not_retry_its_step(zoo: Engine) -> None:
+    interrupts = ["once"]
 
     def end(_text: str) -> None:
-        if left:
-            left.pop()
+        if interrupts:
+            interrupts.pop()
             os.kill(os.getpid(), signal.SIGINT)
 
     ENCODERS[1] = HashEncoder(fault=end)

@@ -1,4 +1,4 @@
-"""Two pipelines in one location, each with a database, settings and projects of its own: nothing of them mixes."""
+"""Two isolated pipelines in one code location, each with its own database, settings and projects."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Location:
     settings: Mapping[str, Settings]
 
     def tick(self, prefix: str, sensor: str, cursor: str | None = None) -> Any:
-        """What the daemon would do at a tick of the sensor, to the partitions too; gives what it asked for."""
+        """Evaluate the sensor and add its partitions, as the daemon does; returns the result."""
         repository = self.defs.get_repository_def()
         with (
             dg.partition_loading_context(dynamic_partitions_store=self.instance),
@@ -60,7 +60,7 @@ class Location:
             **more,
         )
 
-    def chunk(self, prefix: str) -> None:
+    def ingest(self, prefix: str) -> None:
         result = self.run(f"{prefix}_ingest", *([prefix, name] for name in VECTORS), partition_key="shared")
         assert errors(result) == []
 
@@ -77,10 +77,10 @@ def second(databases: DatabaseServer, template: str) -> Iterator[URL]:
 
 @pytest.fixture
 def location(database: URL, second: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Location]:
-    # Whoever reads the environment, rather than what is given, finds nothing.
+    # Code that reads the environment instead of the given settings fails.
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", "postgresql://nobody:wrong@127.0.0.1:1/none")
-    monkeypatch.setenv("RAG_ASSETS_STATE_DIR", str(tmp_path / "nobodys"))
+    monkeypatch.setenv("RAG_ASSETS_STATE_DIR", str(tmp_path / "unused"))
     more: dict[str, dict[str, Any]] = {"docs": {}, "notes": {"chunk_tokens": 40, "messages_since": "2026-01-01"}}
     settings, engines = {}, {}
     for prefix, url in (("docs", database), ("notes", second)):
@@ -132,61 +132,64 @@ def location(database: URL, second: URL, tmp_path: Path, monkeypatch: pytest.Mon
         engine.dispose()
 
 
-def test_partitions_are_the_projects_of_each(location: Location) -> None:
+def test_each_pipeline_has_the_partitions_of_its_projects(location: Location) -> None:
     found = {prefix: set(location.instance.get_dynamic_partitions(f"{prefix}_projects")) for prefix in TEXTS}
     assert found == {"docs": {"shared", "only-docs"}, "notes": {"shared", "only-notes"}}
     assert location.instance.get_dynamic_partitions("projects") == []
 
 
-def test_a_project_of_the_same_name_is_another_project(location: Location) -> None:
-    location.chunk("docs")
+def test_projects_of_the_same_name_are_separate(location: Location) -> None:
+    location.ingest("docs")
     assert location.rows("notes", "SELECT count(*) FROM rag.documents") == [0]
-    location.chunk("notes")
+    location.ingest("notes")
     for prefix, words in (("docs", "harbour"), ("notes", "bees")):
         assert location.rows(prefix, "SELECT file_path FROM rag.documents") == [f"{prefix}.md"]
         assert words in " ".join(location.rows(prefix, "SELECT chunk_text FROM rag.document_chunks"))
         assert location.rows(prefix, "SELECT count(*) > 0 FROM rag.embeddings") == [True]
     spaces = [location.rows(prefix, "SELECT chunking FROM rag.embedding_spaces") for prefix in TEXTS]
-    assert spaces[0] != spaces[1], "each cuts by its own settings"
+    assert spaces[0] != spaces[1], "each pipeline splits with its own settings"
     assert location.rows("notes", "SELECT chunking_settings->>'max_tokens' FROM rag.embedding_spaces") == ["40"]
 
 
-def test_an_asset_of_ours_loads_what_one_of_them_wrote(location: Location) -> None:
-    location.chunk("docs")
-    location.chunk("notes")
+def test_a_user_asset_loads_a_table_of_one_pipeline(location: Location) -> None:
+    location.ingest("docs")
+    location.ingest("notes")
     result = location.run("ours", partition_key="shared")
     assert errors(result) == []
     assert result.output_for_node("longest").startswith("# Tides")
 
 
-def test_lineage_and_figures_are_told_of_the_keys_that_were_written(location: Location) -> None:
-    location.chunk("docs")
+def test_metadata_and_lineage_have_the_prefixed_asset_keys(location: Location) -> None:
+    location.ingest("docs")
     event = location.instance.get_latest_materialization_event(dg.AssetKey(["docs", "chunks"]))
     assert event is not None
     assert event.asset_materialization is not None
-    told = event.asset_materialization
-    assert told.partition == "shared"
-    assert told.metadata["dagster/table_name"].value == f"{location.engines['docs'].url.database}.rag.document_chunks"
-    lineage = told.metadata["dagster/column_lineage"].value
+    materialization = event.asset_materialization
+    assert materialization.partition == "shared"
+    assert (
+        materialization.metadata["dagster/table_name"].value
+        == f"{location.engines['docs'].url.database}.rag.document_chunks"
+    )
+    lineage = materialization.metadata["dagster/column_lineage"].value
     assert lineage.deps_by_column["chunk_text"][0].asset_key == dg.AssetKey(["docs", "raw_documents"])
     assert location.instance.get_latest_materialization_event(dg.AssetKey(["notes", "chunks"])) is None
 
 
-def test_a_source_that_changes_is_asked_for_of_its_own_pipeline(location: Location) -> None:
+def test_a_changed_source_is_requested_only_by_its_pipeline(location: Location) -> None:
     seen = {prefix: location.tick(prefix, "changed_sources").cursor for prefix in TEXTS}
     write(location.settings["notes"].state_dir / "source" / "new.md", "New.")
-    asked = {prefix: location.tick(prefix, "changed_sources", cursor) for prefix, cursor in seen.items()}
-    assert asked["docs"].run_requests == []
-    [request] = asked["notes"].run_requests
+    results = {prefix: location.tick(prefix, "changed_sources", cursor) for prefix, cursor in seen.items()}
+    assert results["docs"].run_requests == []
+    [request] = results["notes"].run_requests
     assert {key.path[0] for key in request.asset_selection} == {"notes"}
 
 
-def test_checks_find_what_is_wrong_in_their_own_database(location: Location) -> None:
+def test_checks_examine_their_own_database(location: Location) -> None:
     for prefix in TEXTS:
-        location.chunk(prefix)
+        location.ingest(prefix)
     with location.engines["notes"].begin() as connection:
         connection.execute(text("UPDATE rag.document_chunks SET chunk_text = 'something else'"))
-    red = {}
+    failed = {}
     for prefix in TEXTS:
         keys = [dg.AssetCheckKey(dg.AssetKey([prefix, "chunks"]), "offsets_reproduce_text")]
         job = location.defs.resolve_implicit_global_asset_job_def().get_subset(asset_check_selection=set(keys))
@@ -197,23 +200,23 @@ def test_checks_find_what_is_wrong_in_their_own_database(location: Location) -> 
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
         [found] = result.get_asset_check_evaluations()
-        red[prefix] = not found.passed
-    assert red == {"docs": False, "notes": True}
+        failed[prefix] = not found.passed
+    assert failed == {"docs": False, "notes": True}
 
 
-def test_messages_are_embedded_where_they_were_said(location: Location) -> None:
-    said = datetime(2026, 3, 2, tzinfo=UTC)
+def test_messages_are_embedded_in_their_own_database(location: Location) -> None:
+    day = datetime(2026, 3, 2, tzinfo=UTC)
     for prefix in TEXTS:
         conversations = SyncConversations(location.engines[prefix])
         talk = conversations.create("talk").id
-        conversations.append_many(talk, [NewMessage("user", f"{prefix} said this", created_at=said)])
+        conversations.append_many(talk, [NewMessage("user", f"{prefix} said this", created_at=day)])
     result = location.run("docs_embed_messages", ["docs", "message_embeddings"], partition_key="2026-03-02")
     assert errors(result) == []
     count = "SELECT count(*) FROM rag.embeddings"
     assert (location.rows("docs", count), location.rows("notes", count)) == ([1], [0])
 
 
-def test_the_maintenance_of_each_works_in_its_own_database(location: Location) -> None:
+def test_each_pipeline_runs_its_own_maintenance(location: Location) -> None:
     for prefix in TEXTS:
         result = location.run(f"{prefix}_maintenance")
         assert errors(result) == []
@@ -221,7 +224,7 @@ def test_the_maintenance_of_each_works_in_its_own_database(location: Location) -
 
 
 @pytest.mark.parametrize("job", ["notes_ingest", "more"])
-def test_a_run_that_fails_is_told_by_its_own_pipeline_alone(location: Location, job: str) -> None:
+def test_a_failed_run_is_reported_only_by_its_pipeline(location: Location, job: str) -> None:
     with location.engines["notes"].begin() as connection:
         connection.execute(text("UPDATE rag.projects SET source_uri = '/nowhere/at/all'"))
     assets = [["notes", "raw_documents"]] if job == "notes_ingest" else []

@@ -1,4 +1,4 @@
-"""The picture of the corpus, drawn from the tables of a built installation."""
+"""The map of the corpus, drawn from the tables of an installation."""
 
 import dagster as dg
 import numpy as np
@@ -21,7 +21,7 @@ def test_the_map_shows_each_distinct_text_once_under_a_project_that_has_it(built
     assert 0 < found.explained[1] <= found.explained[0] < 1
 
 
-def test_the_axes_are_those_along_which_the_vectors_differ_most(built: Engine) -> None:
+def test_the_axes_are_the_first_principal_components(built: Engine) -> None:
     with built.connect() as connection:
         space = get_live_space(connection)
         stored = connection.scalars(text("SELECT embedding::float4[] FROM rag.embeddings ORDER BY content_hash")).all()
@@ -33,7 +33,7 @@ def test_the_axes_are_those_along_which_the_vectors_differ_most(built: Engine) -
     assert places.mean(axis=0) == pytest.approx([0, 0], abs=1e-6)
 
 
-def test_a_sample_is_as_large_as_was_asked(built: Engine) -> None:
+def test_the_sample_has_the_requested_size(built: Engine) -> None:
     with built.connect() as connection:
         space = get_live_space(connection)
     assert space is not None
@@ -56,7 +56,7 @@ def test_the_asset_shows_the_map_and_its_figures(built: Engine) -> None:
     assert picture.md_str.startswith("![Texts by project")
 
 
-def test_the_map_is_out_of_date_when_there_may_be_other_texts(built: Engine) -> None:
+def test_the_data_version_of_the_map_follows_the_live_space(built: Engine) -> None:
     assets = [one for one in fake_defs.assets or [] if isinstance(one, dg.AssetsDefinition)]
 
     def versions(instance: dg.DagsterInstance, *names: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Messages and memories in real runs: by the day, by a range of days, and again with nothing to do."""
+"""Messages and memories in real runs: one day, a range of days, and runs with nothing to do."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def hashes(*texts: str) -> set[bytes]:
     return {content_hash(text) for text in texts}
 
 
-def of_day(result: dg.ExecuteInProcessResult) -> dict[str | None, dict[str, Any]]:
+def metadata_by_day(result: dg.ExecuteInProcessResult) -> dict[str | None, dict[str, Any]]:
     """The metadata of message_embeddings by partition."""
     return {
         event.partition: {key: value.value for key, value in event.materialization.metadata.items()}
@@ -48,9 +48,7 @@ def of_day(result: dg.ExecuteInProcessResult) -> dict[str | None, dict[str, Any]
     }
 
 
-def test_a_day_is_embedded_indexed_checked_and_served_and_the_next_range_embeds_what_is_new(
-    settings: Settings, engine: Engine
-) -> None:
+def test_a_day_is_embedded_and_served_and_a_range_embeds_only_new_texts(settings: Settings, engine: Engine) -> None:
     add_conversation(engine, MONDAY, "storm", "storm", "", "tide")
     add_conversation(engine, MONDAY, "last of the day", hour=23)
     add_conversation(engine, TUESDAY, "tide", "whale")
@@ -68,7 +66,7 @@ def test_a_day_is_embedded_indexed_checked_and_served_and_the_next_range_embeds_
 
     result = embed_messages(MONDAY, FRIDAY)
     assert failed_checks(result) == {}
-    figures = of_day(result)
+    figures = metadata_by_day(result)
     assert list(figures) == [f"2026-03-{day:02}" for day in range(2, 7)]
     assert [found["embedded"] for found in figures.values()] == [0, 1, 0, 0, 0]
     assert [found["dagster/partition_row_count"] for found in figures.values()] == [3, 2, 0, 0, 0]
@@ -77,14 +75,12 @@ def test_a_day_is_embedded_indexed_checked_and_served_and_the_next_range_embeds_
     assert len(encoder.embedded) == 4
 
     result = embed_messages(MONDAY, FRIDAY)
-    assert sum(found["embedded"] for found in of_day(result).values()) == 0
+    assert sum(found["embedded"] for found in metadata_by_day(result).values()) == 0
     assert metadata(result, "live_messages")["promoted"] is False
     assert len(encoder.embedded) == 4
 
 
-def test_memories_are_embedded_and_what_is_gone_leaves_the_index_at_the_next_run(
-    settings: Settings, engine: Engine
-) -> None:
+def test_memories_are_embedded_and_deleted_ones_removed_by_the_next_run(settings: Settings, engine: Engine) -> None:
     memories = SyncMemories(engine)
     for content in ("kept", "forgotten", "expired"):
         memories.remember(content)
@@ -105,9 +101,7 @@ def test_memories_are_embedded_and_what_is_gone_leaves_the_index_at_the_next_run
     assert embedded_hashes(engine, "memories") == hashes("kept")
 
 
-def test_a_message_longer_than_the_window_is_embedded_in_all_its_parts_and_said_to_be_so(
-    settings: Settings, engine: Engine
-) -> None:
+def test_a_message_longer_than_the_window_is_embedded_in_parts_and_counted(settings: Settings, engine: Engine) -> None:
     long = "\n\n".join(f"Paragraph {n} of many: " + "the whale sings in the deep sea. " * 12 for n in range(9))
     add_conversation(engine, MONDAY, "short", long)
     result = embed_messages(MONDAY, only=["message_embeddings"])
@@ -119,9 +113,7 @@ def test_a_message_longer_than_the_window_is_embedded_in_all_its_parts_and_said_
     assert read.split() == long.split()
 
 
-def test_text_that_the_model_refuses_turns_its_check_red_and_the_next_run_mends_it(
-    settings: Settings, engine: Engine
-) -> None:
+def test_a_text_that_the_model_refuses_fails_the_check_until_the_next_run(settings: Settings, engine: Engine) -> None:
     def refuse(text: str) -> None:
         if text == "cursed":
             raise RuntimeError("the tensor is cursed")
@@ -129,18 +121,18 @@ def test_text_that_the_model_refuses_turns_its_check_red_and_the_next_run_mends_
     ENCODERS[1] = HashEncoder(fault=refuse)
     add_conversation(engine, MONDAY, "cursed", "fine")
     result = embed_messages(MONDAY)
-    red = failed_checks(result)["message_texts_have_vectors"]
-    assert (red["missing"], red["texts"]) == (1, 2)
-    assert "the tensor is cursed" in red["set_aside"][0]
-    assert rows(engine, "SELECT status FROM rag.embedding_spaces") == [("building",)], "it guards the flip"
+    check = failed_checks(result)["message_texts_have_vectors"]
+    assert (check["missing"], check["texts"]) == (1, 2)
+    assert "the tensor is cursed" in check["set_aside"][0]
+    assert rows(engine, "SELECT status FROM rag.embedding_spaces") == [("building",)], (
+        "the failed check prevents the promotion"
+    )
     ENCODERS[1] = HashEncoder()
     assert failed_checks(embed_messages(MONDAY)) == {}
     assert rows(engine, "SELECT status FROM rag.embedding_spaces") == [("live",)]
 
 
-def test_a_deleted_message_leaves_at_the_next_run_unless_its_text_was_said_elsewhere(
-    settings: Settings, engine: Engine
-) -> None:
+def test_the_vector_of_a_deleted_message_is_removed_unless_shared(settings: Settings, engine: Engine) -> None:
     talk = add_conversation(engine, MONDAY, "said twice", "said once")
     add_conversation(engine, TUESDAY, "said twice")
     materialize_without_checks("message_embeddings", days=[MONDAY, TUESDAY])
@@ -151,7 +143,7 @@ def test_a_deleted_message_leaves_at_the_next_run_unless_its_text_was_said_elsew
     assert embedded_hashes(engine, "messages") == hashes("said twice")
 
 
-def test_a_changed_index_takes_over_vectors_and_serves_only_when_nothing_found_before_is_lost(
+def test_a_changed_index_reuses_vectors_and_is_promoted_when_complete(
     settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_conversation(engine, MONDAY, "storm")
@@ -165,20 +157,20 @@ def test_a_changed_index_takes_over_vectors_and_serves_only_when_nothing_found_b
     assert errors(result) == []
     spaces = rows(engine, "SELECT id, status FROM rag.embedding_spaces ORDER BY id")
     assert spaces == [(1, "previous"), (2, "live")]
-    # The model is the same, so no text went through it again.
+    # The model is the same, so no text was embedded again.
     assert sum(len(encoder.embedded) for encoder in ENCODERS.values()) == 2
 
 
-def test_any_asset_loads_the_vectors_of_its_days_with_their_texts(settings: Settings, engine: Engine) -> None:
+def test_an_asset_can_load_vectors_of_its_days_with_texts(settings: Settings, engine: Engine) -> None:
     add_conversation(engine, MONDAY, "storm", "tide")
     add_conversation(engine, TUESDAY, "whale", "tide")
     SyncMemories(engine).remember("likes tea")
     materialize_without_checks("message_embeddings", days=[MONDAY, TUESDAY])
     materialize_without_checks("memory_embeddings")
-    of_messages = MessageSlice(engine, (MONDAY.isoformat(),), "messages")
-    assert {row["content"] for row in of_messages} == {"storm", "tide"}
+    messages = MessageSlice(engine, (MONDAY.isoformat(),), "messages")
+    assert {row["content"] for row in messages} == {"storm", "tide"}
     assert MessageSlice(engine, (MONDAY.isoformat(), TUESDAY.isoformat()), "messages").count() == 3
-    frame = load_slice(of_messages, pd.DataFrame)
+    frame = load_slice(messages, pd.DataFrame)
     assert sorted(frame["content"]) == ["storm", "tide"]
     assert len(frame["embedding"].iloc[0]) == 384
     assert [row["content"] for row in MemorySlice(engine, ("",), "memories")] == ["likes tea"]

@@ -1,4 +1,4 @@
-"""When projects are refreshed: by night, by their own cron, when their sources change; and their partition keys."""
+"""Refreshing projects: every night, by their own cron and when sources change; and their partition keys."""
 
 import json
 import os
@@ -29,7 +29,7 @@ project_partitions = SENSORS["project_partitions"]
 
 @pytest.fixture
 def folders(settings: Settings, engine: Engine, tmp_path: Path) -> Callable[..., Path]:
-    """Makes a project of a folder with one document."""
+    """Returns a function that makes a project of a folder with one document."""
 
     def make(name: str, **own: Any) -> Path:
         write(tmp_path / name / "a.md", f"The text of {name}.")
@@ -39,10 +39,10 @@ def folders(settings: Settings, engine: Engine, tmp_path: Path) -> Callable[...,
     return make
 
 
-def look(sensor: dg.SensorDefinition, cursor: str | None = None) -> dg.SensorResult:
+def tick(sensor: dg.SensorDefinition, cursor: str | None = None) -> dg.SensorResult:
     instance = dg.DagsterInstance.get()
     with (
-        # As the daemon does it.
+        # The daemon loads partitions in the same way.
         dg.partition_loading_context(dynamic_partitions_store=instance),
         dg.build_sensor_context(
             instance=instance,
@@ -59,8 +59,8 @@ def look(sensor: dg.SensorDefinition, cursor: str | None = None) -> dg.SensorRes
     )
 
 
-def asked(found: dg.SensorResult) -> list[tuple[str | None, str | None]]:
-    """First and last project of each request."""
+def requested_ranges(found: dg.SensorResult) -> list[tuple[str | None, str | None]]:
+    """The first and the last project of each run request."""
     return [
         (request.partition_key, request.partition_key)
         if request.partition_key
@@ -80,11 +80,11 @@ def asked(found: dg.SensorResult) -> list[tuple[str | None, str | None]]:
         ("dz", [("d", "d")]),
     ],
 )
-def test_wanted_keys_are_as_few_ranges_as_can_be(wanted: str, found: list[tuple[str, str]]) -> None:
+def test_contiguous_ranges_are_as_few_as_possible(wanted: str, found: list[tuple[str, str]]) -> None:
     assert contiguous_ranges("abcd", set(wanted)) == found
 
 
-def test_every_night_asks_for_all_projects_but_those_with_a_cron_of_their_own(
+def test_the_nightly_refresh_requests_projects_without_their_own_schedule(
     folders: Callable[..., Path], engine: Engine
 ) -> None:
     for name in ("zoo", "air"):
@@ -106,8 +106,8 @@ def test_every_night_asks_for_all_projects_but_those_with_a_cron_of_their_own(
         ) as context,
     ):
         requests = nightly_refresh.evaluate_tick(context).run_requests
-    # By the order in which they were added, as Dagster's ranges go.
-    assert asked(dg.SensorResult(run_requests=requests)) == [("zoo", "air"), ("sea", "sea")]
+    # Dagster's ranges follow the order in which partitions were added.
+    assert requested_ranges(dg.SensorResult(run_requests=requests)) == [("zoo", "air"), ("sea", "sea")]
     assert len({request.run_key for request in requests or []}) == 2
 
 
@@ -122,11 +122,11 @@ def test_the_nightly_refresh_follows_the_settings(monkeypatch: pytest.MonkeyPatc
         "from rag_assets.definitions import defs; n = defs.get_schedule_def('nightly_refresh'); "
         "print(n.cron_schedule, n.execution_timezone, n.default_status.value)"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout == "30 4 * * 1-5 Europe/Berlin RUNNING\n"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "30 4 * * 1-5 Europe/Berlin RUNNING\n"
 
 
-def test_sensors_look_as_often_as_the_settings_say() -> None:
+def test_the_settings_set_the_interval_of_sensors() -> None:
     def intervals(**given: int) -> dict[str, int | None]:
         sensors = build_definitions(settings=given).sensors or []
         return {sensor.name: sensor.minimum_interval_seconds for sensor in sensors}
@@ -135,78 +135,78 @@ def test_sensors_look_as_often_as_the_settings_say() -> None:
     assert intervals(sensor_interval_s=600) == dict.fromkeys([*SENSORS, "follow_upstreams"], 600)
 
 
-def test_a_project_s_own_cron_asks_once_for_each_time_it_comes_true(folders: Callable[..., Path]) -> None:
+def test_the_cron_of_a_project_requests_one_run_per_time(folders: Callable[..., Path]) -> None:
     folders("zoo")
     folders("hourly", schedule="0 * * * *")
     folders("in-berlin", schedule="0 6 * * *", time_zone="Europe/Berlin")
-    first = look(own_schedules)
-    assert asked(first) == [], "from now on"
+    first = tick(own_schedules)
+    assert requested_ranges(first) == [], "earlier times are not requested"
     now = datetime.now(UTC)
-    later = look(own_schedules, (now - timedelta(hours=1, seconds=1)).isoformat())
-    assert ("hourly", "hourly") in asked(later)
+    later = tick(own_schedules, (now - timedelta(hours=1, seconds=1)).isoformat())
+    assert ("hourly", "hourly") in requested_ranges(later)
     assert len({request.run_key for request in later.run_requests or []}) == len(later.run_requests or [])
-    again = look(own_schedules, (now - timedelta(hours=1, seconds=1)).isoformat())
+    again = tick(own_schedules, (now - timedelta(hours=1, seconds=1)).isoformat())
     keys = [[request.run_key for request in found.run_requests or []] for found in (later, again)]
-    assert keys[0] == keys[1], "asked twice for one time, Dagster runs it once"
-    day = look(own_schedules, (now - timedelta(hours=24)).isoformat())
-    assert {name for name, _ in asked(day)} == {"hourly", "in-berlin"}
-    assert asked(look(own_schedules, datetime.now(UTC).isoformat())) == []
+    assert keys[0] == keys[1], "equal run keys: Dagster starts one run"
+    day = tick(own_schedules, (now - timedelta(hours=24)).isoformat())
+    assert {name for name, _ in requested_ranges(day)} == {"hourly", "in-berlin"}
+    assert requested_ranges(tick(own_schedules, datetime.now(UTC).isoformat())) == []
 
 
-def test_changed_sources_are_asked_for_and_no_others(folders: Callable[..., Path]) -> None:
+def test_only_changed_sources_are_requested(folders: Callable[..., Path]) -> None:
     zoo, sea = folders("zoo"), folders("sea")
-    first = look(changed_sources)
-    assert asked(first) == [("zoo", "sea")], "nothing is known yet"
+    first = tick(changed_sources)
+    assert requested_ranges(first) == [("zoo", "sea")], "no source has been seen before"
     [request] = first.run_requests or []
-    # What follows its upstreams by itself leaves alone what a run has in its selection.
+    # Assets with automation conditions do not request what a run has selected.
     assert {key.to_user_string() for key in request.asset_selection or []} >= {"raw_documents", "chunks", "live_space"}
-    assert asked(look(changed_sources, first.cursor)) == []
+    assert requested_ranges(tick(changed_sources, first.cursor)) == []
     write(sea / "b.md", "More of the sea.")
-    second = look(changed_sources, first.cursor)
-    assert asked(second) == [("sea", "sea")]
+    second = tick(changed_sources, first.cursor)
+    assert requested_ranges(second) == [("sea", "sea")]
     (zoo / "a.md").unlink()
     write(sea / "b.md", "Another text of the sea.", age_s=30)
-    third = look(changed_sources, second.cursor)
-    assert asked(third) == [("zoo", "sea")]
-    assert asked(look(changed_sources, third.cursor)) == []
+    third = tick(changed_sources, second.cursor)
+    assert requested_ranges(third) == [("zoo", "sea")]
+    assert requested_ranges(tick(changed_sources, third.cursor)) == []
 
 
-def test_a_source_that_comes_back_to_what_it_was_has_changed(folders: Callable[..., Path]) -> None:
+def test_a_source_that_returns_to_an_earlier_state_is_requested(folders: Callable[..., Path]) -> None:
     zoo = folders("zoo")
-    cursor = look(changed_sources).cursor
-    asked_for = []
+    cursor = tick(changed_sources).cursor
+    requests = []
     for _ in range(2):
         write(zoo / "b.md", "the same")
         os.utime(zoo / "b.md", (1e9, 1e9))
-        found = look(changed_sources, cursor)
-        asked_for += found.run_requests or []
+        found = tick(changed_sources, cursor)
+        requests += found.run_requests or []
         (zoo / "b.md").unlink()
-        found = look(changed_sources, found.cursor)
-        asked_for += found.run_requests or []
+        found = tick(changed_sources, found.cursor)
+        requests += found.run_requests or []
         cursor = found.cursor
-    assert len(asked_for) == 4
-    assert {request.run_key for request in asked_for} == {None}, "Dagster leaves out what has a key that it has seen"
+    assert len(requests) == 4
+    assert {request.run_key for request in requests} == {None}, "Dagster skips requests whose key it has seen"
 
 
-def test_what_is_not_taken_from_a_source_does_not_change_it(folders: Callable[..., Path]) -> None:
+def test_a_file_that_the_globs_exclude_is_no_change(folders: Callable[..., Path]) -> None:
     zoo = folders("zoo", include=["*.md"])
-    first = look(changed_sources)
-    write(zoo / "picture.txt", "not taken")
-    assert asked(look(changed_sources, first.cursor)) == []
+    first = tick(changed_sources)
+    write(zoo / "picture.txt", "excluded")
+    assert requested_ranges(tick(changed_sources, first.cursor)) == []
 
 
-def test_a_source_that_is_away_is_no_change_and_does_not_hide_others(folders: Callable[..., Path]) -> None:
+def test_a_missing_source_is_no_change_and_does_not_hide_others(folders: Callable[..., Path]) -> None:
     zoo, sea = folders("zoo"), folders("sea")
-    first = look(changed_sources)
+    first = tick(changed_sources)
     zoo.rename(zoo.with_name("away"))
     write(sea / "b.md", "More of the sea.")
-    second = look(changed_sources, first.cursor)
-    assert asked(second) == [("sea", "sea")]
+    second = tick(changed_sources, first.cursor)
+    assert requested_ranges(second) == [("sea", "sea")]
     zoo.with_name("away").rename(zoo)
-    assert asked(look(changed_sources, second.cursor)) == []
+    assert requested_ranges(tick(changed_sources, second.cursor)) == []
 
 
-def test_a_look_that_has_no_time_for_all_goes_on_where_it_ended(
+def test_a_sensor_that_runs_out_of_time_continues_at_the_next_tick(
     folders: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rag_assets.orchestration.automation.project_refresh, "LISTING_TIME_S", 0)
@@ -214,23 +214,23 @@ def test_a_look_that_has_no_time_for_all_goes_on_where_it_ended(
         folders(name)
     seen, cursor = [], None
     for _ in range(3):
-        found = look(changed_sources, cursor)
-        seen += asked(found)
+        found = tick(changed_sources, cursor)
+        seen += requested_ranges(found)
         cursor = found.cursor
     assert seen == [("a", "a"), ("b", "b"), ("c", "c")]
     assert set(json.loads(cursor or "")["seen"]) == {"a", "b", "c"}
 
 
-def test_partition_keys_follow_the_projects_and_what_is_declared(
+def test_partition_keys_follow_stored_and_declared_projects(
     folders: Callable[..., Path], settings: Settings, engine: Engine, tmp_path: Path
 ) -> None:
     folders("zoo")
     folders("sea")
-    assert look(project_partitions).dynamic_partitions_requests == []
+    assert tick(project_partitions).dynamic_partitions_requests == []
     with engine.begin() as connection:
         retire_project(connection, "zoo")
     write(settings.state_dir / "projects.yaml", f"projects: {{declared: {{source: {tmp_path}}}}}")
-    requests = look(project_partitions).dynamic_partitions_requests or []
+    requests = tick(project_partitions).dynamic_partitions_requests or []
     assert [type(request).__name__ for request in requests] == [
         "AddDynamicPartitionsRequest",
         "DeleteDynamicPartitionsRequest",

@@ -1,4 +1,4 @@
-"""The schedules of messages: yesterday, and the trailing days as one run over a range."""
+"""The schedules: yesterday's messages, the trailing days as one run over a range, and maintenance."""
 
 from datetime import UTC, datetime
 
@@ -16,10 +16,10 @@ from tests.support.runs import SCHEDULES, errors, fake_defs
 yesterdays_messages, trailing_messages = SCHEDULES["yesterdays_messages"], SCHEDULES["trailing_messages"]
 weekly_maintenance = SCHEDULES["weekly_maintenance"]
 
-AT = datetime(2026, 3, 4, 3, tzinfo=UTC)
+TICK_TIME = datetime(2026, 3, 4, 3, tzinfo=UTC)
 
 
-def ticked(schedule: dg.ScheduleDefinition, at: datetime = AT) -> dg.RunRequest:
+def tick(schedule: dg.ScheduleDefinition, at: datetime = TICK_TIME) -> dg.RunRequest:
     with (
         dg.DagsterInstance.ephemeral() as instance,
         dg.build_schedule_context(
@@ -30,16 +30,14 @@ def ticked(schedule: dg.ScheduleDefinition, at: datetime = AT) -> dg.RunRequest:
     return request
 
 
-def test_every_night_asks_for_the_day_that_has_just_ended() -> None:
-    assert ticked(yesterdays_messages).partition_key == "2026-03-03"
-    assert ticked(yesterdays_messages, datetime(2026, 1, 1, 0, 10, tzinfo=UTC)).partition_key == "2025-12-31"
+def test_the_nightly_schedule_requests_the_previous_day() -> None:
+    assert tick(yesterdays_messages).partition_key == "2026-03-03"
+    assert tick(yesterdays_messages, datetime(2026, 1, 1, 0, 10, tzinfo=UTC)).partition_key == "2025-12-31"
 
 
-def test_the_trailing_days_are_one_request_that_runs(
-    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_trailing_days_are_one_request(settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAG_ASSETS_MESSAGES_WINDOW_DAYS", "2")
-    request = ticked(trailing_messages)
+    request = tick(trailing_messages)
     assert request.partition_key is None
     assert request.tags["dagster/asset_partition_range_start"] == MONDAY.isoformat()
     assert request.tags["dagster/asset_partition_range_end"] == TUESDAY.isoformat()
@@ -57,12 +55,12 @@ def test_the_trailing_days_are_one_request_that_runs(
     assert len(embedded_hashes(engine, "messages")) == 2
 
 
-def test_the_first_partition_bounds_the_trailing_days() -> None:
-    request = ticked(trailing_messages, datetime(2024, 1, 3, 3, tzinfo=UTC))
+def test_the_trailing_days_start_no_earlier_than_the_first_partition() -> None:
+    request = tick(trailing_messages, datetime(2024, 1, 3, 3, tzinfo=UTC))
     assert request.tags["dagster/asset_partition_range_start"] == "2024-01-01"
 
 
-def test_every_schedule_runs_a_job_that_there_is() -> None:
+def test_every_schedule_runs_an_existing_job() -> None:
     names = {job.name for job in defs.jobs or []}
     for schedule in defs.schedules or []:
         assert isinstance(schedule, dg.ScheduleDefinition)
@@ -70,9 +68,9 @@ def test_every_schedule_runs_a_job_that_there_is() -> None:
         assert schedule.execution_timezone == "UTC"
 
 
-def test_the_maintenance_runs_weekly_unless_told_otherwise_and_runs(built: Engine) -> None:
+def test_maintenance_runs_weekly_by_default(built: Engine) -> None:
     assert weekly_maintenance.cron_schedule == "30 4 * * 0"
-    assert ticked(weekly_maintenance).partition_key is None
+    assert tick(weekly_maintenance).partition_key is None
     result = fake_defs.resolve_job_def("maintenance").execute_in_process(
         instance=dg.DagsterInstance.get(),
         raise_on_error=False,
@@ -84,7 +82,7 @@ def test_the_maintenance_runs_weekly_unless_told_otherwise_and_runs(built: Engin
 
 
 @pytest.mark.parametrize("cron", ["weekly", "30 4 * *"])
-def test_a_cron_that_is_none_names_its_setting(cron: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_an_invalid_cron_names_its_setting(cron: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAG_ASSETS_MAINTENANCE_CRON", cron)
     with pytest.raises(UsageError, match="RAG_ASSETS_MAINTENANCE_CRON"):
         load_settings()

@@ -1,4 +1,4 @@
-"""Checks of messages and memories: green on good data, red on broken data, and silent about what is not due yet."""
+"""Checks of messages and memories: they pass on good data, fail on damage, and ignore what is not due yet."""
 
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
@@ -20,8 +20,8 @@ KINDS = ("message", "memory")
 
 
 @pytest.fixture
-def conversing(settings: Settings, engine: Engine) -> Engine:
-    """Messages of two days, memories; embedded and indexed, in the history of this installation."""
+def with_conversations(settings: Settings, engine: Engine) -> Engine:
+    """Messages of two days and memories, embedded and indexed by runs of this installation."""
     ENCODERS.clear()
     add_conversation(engine, MONDAY, *(f"whale number {number} sings" for number in range(20)))
     add_conversation(engine, TUESDAY, "storm", "tide")
@@ -36,8 +36,8 @@ def refresh() -> None:
     materialize_without_checks("memory_embeddings", "memory_index")
 
 
-def look(*names: str) -> Evaluations:
-    """Run these checks of both kinds alone, or all but the slow ones; gives what each found, by name."""
+def run_named_checks(*names: str) -> Evaluations:
+    """Run these checks of both kinds, or all of them; returns the evaluations by name."""
     wanted = [f"{kind}_{name}" for kind in KINDS for name in names]
     selection = [
         spec.key
@@ -72,13 +72,13 @@ def run_checks(keys: list[dg.AssetCheckKey]) -> dg.ExecuteInProcessResult:
 
 
 VECTORS = "(SELECT content_hash FROM rag.embeddings WHERE space_id = :space ORDER BY content_hash LIMIT 2)"
-PARITY = ("texts_have_vectors", "vectors_are_sound", "no_orphan_vectors", "index_valid", "index_used")
+VECTOR_CHECKS = ("texts_have_vectors", "vectors_are_sound", "no_orphan_vectors", "index_valid", "index_used")
 
 
-def test_lost_unsound_and_left_over_vectors_are_found_in_each_kind_and_in_it_alone(conversing: Engine) -> None:
-    found = look(*PARITY)
+def test_damaged_vectors_and_indexes_fail_only_the_checks_of_their_kind(with_conversations: Engine) -> None:
+    found = run_named_checks(*VECTOR_CHECKS)
     assert failed_names(found) == set()
-    assert len(found) == 2 * len(PARITY)
+    assert len(found) == 2 * len(VECTOR_CHECKS)
     assert (
         check_metadata(found, "message_texts_have_vectors")["texts"],
         check_metadata(found, "memory_index_valid")["state"],
@@ -88,26 +88,26 @@ def test_lost_unsound_and_left_over_vectors_are_found_in_each_kind_and_in_it_alo
     )
 
     change_database(
-        conversing, f"DELETE FROM rag.embeddings WHERE space_id = :space AND content_hash IN {VECTORS}", space=1
+        with_conversations, f"DELETE FROM rag.embeddings WHERE space_id = :space AND content_hash IN {VECTORS}", space=1
     )
     change_database(
-        conversing,
+        with_conversations,
         "UPDATE rag.embeddings SET embedding = embedding * embedding "
         f"WHERE space_id = :space AND content_hash IN {VECTORS}",
         space=2,
     )
-    found = look(*PARITY)
+    found = run_named_checks(*VECTOR_CHECKS)
     assert failed_names(found) == {"message_texts_have_vectors", "memory_vectors_are_sound"}
     assert check_metadata(found, "message_texts_have_vectors")["missing"] == 2
     assert check_metadata(found, "memory_vectors_are_sound")["wrong_norm"] == 2
 
     change_database(
-        conversing,
+        with_conversations,
         "INSERT INTO rag.embeddings SELECT 1, sha256(content_hash), embedding FROM rag.embeddings "
         "WHERE space_id = 1 LIMIT 3",
     )
-    change_database(conversing, "DROP INDEX rag.ix_embeddings_2_hnsw")
-    found = look(*PARITY)
+    change_database(with_conversations, "DROP INDEX rag.ix_embeddings_2_hnsw")
+    found = run_named_checks(*VECTOR_CHECKS)
     assert failed_names(found) == {
         *("message_texts_have_vectors", "message_no_orphan_vectors"),
         *("memory_vectors_are_sound", "memory_index_valid", "memory_index_used"),
@@ -116,56 +116,58 @@ def test_lost_unsound_and_left_over_vectors_are_found_in_each_kind_and_in_it_alo
     assert found["message_no_orphan_vectors"].description == "3 of 23 vectors belong to no message"
 
     refresh()
-    assert failed_names(look(*PARITY)) == {"memory_vectors_are_sound"}
+    assert failed_names(run_named_checks(*VECTOR_CHECKS)) == {"memory_vectors_are_sound"}
 
 
-def test_what_came_or_left_after_the_last_run_is_the_next_ones(conversing: Engine) -> None:
-    conversations = SyncConversations(conversing)
+def test_changes_after_the_last_run_fail_no_check(with_conversations: Engine) -> None:
+    conversations = SyncConversations(with_conversations)
     talk = conversations.create("today").id
     for text in ("said just now", "said and taken back"):
         conversations.append(talk, NewMessage("user", text))
-    SyncMemories(conversing).remember("a new one")
+    SyncMemories(with_conversations).remember("a new one")
     change_database(
-        conversing,
+        with_conversations,
         "UPDATE rag.conversation_messages SET deleted_at = now() WHERE content = 'storm'",
     )
-    change_database(conversing, "UPDATE rag.memories SET expires_at = now() WHERE content = 'likes tea number 3'")
-    found = look(*PARITY)
+    change_database(
+        with_conversations, "UPDATE rag.memories SET expires_at = now() WHERE content = 'likes tea number 3'"
+    )
+    found = run_named_checks(*VECTOR_CHECKS)
     assert failed_names(found) == set()
 
     today = datetime.now(UTC).date()
     materialize_without_checks("message_embeddings", days=[today])
     change_database(
-        conversing,
+        with_conversations,
         "DELETE FROM rag.embeddings WHERE content_hash = sha256(convert_to('said just now', 'UTF8'))",
     )
-    found = look("texts_have_vectors")
-    assert failed_names(found) == {"message_texts_have_vectors"}, "a run over the day had seen it"
+    found = run_named_checks("texts_have_vectors")
+    assert failed_names(found) == {"message_texts_have_vectors"}, "a run over that day had embedded it"
 
 
-def test_days_that_no_run_has_looked_at_are_found_once_they_are_over(conversing: Engine) -> None:
+def test_days_without_a_run_fail_once_they_are_over(with_conversations: Engine) -> None:
     def say_days_ago(days: int) -> UUID:
-        return add_conversation(conversing, _today() - timedelta(days=days), f"said {days} days ago")
+        return add_conversation(with_conversations, _today() - timedelta(days=days), f"said {days} days ago")
 
     say_days_ago(0)
     say_days_ago(1)
-    assert failed_names(look("texts_have_vectors")) == set()
+    assert failed_names(run_named_checks("texts_have_vectors")) == set()
     say_days_ago(2)
-    found = look("texts_have_vectors")
+    found = run_named_checks("texts_have_vectors")
     assert failed_names(found) == {"message_texts_have_vectors"}
     assert check_metadata(found, "message_texts_have_vectors")["missing"] == 1
 
 
-def test_in_an_installation_without_messages_and_memories_these_checks_have_nothing_to_look_at(built: Engine) -> None:
-    found = look()
+def test_checks_pass_without_messages_and_memories(built: Engine) -> None:
+    found = run_named_checks()
     assert len(found) == len(KINDS) * 7
     assert failed_names(found) == set()
     for kind in KINDS:
-        said = [check_metadata(found, name) for name in found if name.startswith(kind)]
-        assert said == [{NOTHING_TO_CHECK: f"no {kind} was ever embedded"}] * 7
+        metadata = [check_metadata(found, name) for name in found if name.startswith(kind)]
+        assert metadata == [{NOTHING_TO_CHECK: f"no {kind} was ever embedded"}] * 7
 
 
-def test_silent_checks_are_not_failed_where_another_one_fails(built: Engine) -> None:
+def test_checks_with_nothing_to_check_succeed_if_another_fails(built: Engine) -> None:
     change_database(built, "UPDATE rag.document_chunks SET char_start = char_start + 1 WHERE chunk_index = 0")
     run("checks")
     instance = dg.DagsterInstance.get()

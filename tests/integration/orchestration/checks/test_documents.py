@@ -1,4 +1,4 @@
-"""Checks of documents and chunks, on data that was broken behind the pipeline's back."""
+"""Checks of documents and chunks, on damaged data."""
 
 import dagster as dg
 import pytest
@@ -11,7 +11,7 @@ ONE_CHUNK = "(SELECT id FROM rag.document_chunks ORDER BY id LIMIT 1)"
 SHARED = "(SELECT content_hash FROM rag.document_chunks GROUP BY 1 HAVING count(*) > 1)"
 
 
-def test_documents_that_could_not_be_read_are_a_warning_with_their_reasons(built: Engine) -> None:
+def test_unreadable_documents_are_a_warning_with_their_reasons(built: Engine) -> None:
     change_database(
         built,
         "UPDATE rag.documents SET status = 'failed', error = 'is encrypted' "
@@ -20,17 +20,17 @@ def test_documents_that_could_not_be_read_are_a_warning_with_their_reasons(built
     found = run_checks()
     assert failed_names(found) == {"documents_readable"}
     assert found["documents_readable"].severity.value == "WARN"
-    said = check_metadata(found, "documents_readable")
+    metadata = check_metadata(found, "documents_readable")
     examples = [f"{p}/page0{n}.md: is encrypted" for p in ("sea", "zoo") for n in (0, 1)]
-    assert said.items() >= {"documents": 29, "failed": 4, "threshold": 0, "examples": examples}.items()
-    table = said["failed_documents"].splitlines()
+    assert metadata.items() >= {"documents": 29, "failed": 4, "threshold": 0, "examples": examples}.items()
+    table = metadata["failed_documents"].splitlines()
     assert table[0] == "| project | document | reason |"
     assert table[2] == "| sea | page00.md | is encrypted |"
     assert len(table) == 6
-    assert len(said["largest_documents"].splitlines()) == 7
+    assert len(metadata["largest_documents"].splitlines()) == 7
 
 
-def test_checks_show_what_people_would_rather_look_at(built: Engine) -> None:
+def test_checks_show_charts_and_a_sample(built: Engine) -> None:
     found = run_checks()
     for check in ("documents_readable", "chunks_fit_window", "search_latency"):
         chart = found[check].metadata["chart"]
@@ -42,7 +42,7 @@ def test_checks_show_what_people_would_rather_look_at(built: Engine) -> None:
     assert len({line.split("|")[1] for line in sample[2:]}) == 5
 
 
-def test_a_document_that_lost_all_its_chunks_is_found(built: Engine) -> None:
+def test_a_document_without_its_chunks_is_found(built: Engine) -> None:
     change_database(
         built,
         "DELETE FROM rag.document_chunks c USING rag.documents d JOIN rag.projects p ON p.id = d.project_id "
@@ -55,7 +55,7 @@ def test_a_document_that_lost_all_its_chunks_is_found(built: Engine) -> None:
     assert check_metadata(found, "documents_have_chunks")["without_their_chunks"] == 1
 
 
-def test_one_lost_chunk_is_found_and_so_is_its_vector(built: Engine) -> None:
+def test_a_missing_chunk_and_its_orphan_vector_are_found(built: Engine) -> None:
     change_database(
         built,
         f"DELETE FROM rag.document_chunks WHERE id = "
@@ -85,7 +85,7 @@ def test_a_document_whose_text_changed_after_its_chunks_is_found(built: Engine) 
         pytest.param("content_hash = sha256('another text')", id="hash-of-another-text"),
     ],
 )
-def test_a_chunk_that_is_not_the_text_at_its_offsets_is_found(built: Engine, statement: str) -> None:
+def test_a_chunk_that_differs_from_the_text_at_its_offsets_is_found(built: Engine, statement: str) -> None:
     change_database(built, f"UPDATE rag.document_chunks SET {statement} WHERE id = {ONE_CHUNK}")
     found = run_checks()
     shown = check_metadata(found, "offsets_reproduce_text")
@@ -97,7 +97,7 @@ def test_a_chunk_that_is_not_the_text_at_its_offsets_is_found(built: Engine, sta
         f"JOIN rag.documents d ON d.id = document_id WHERE c.id = {ONE_CHUNK}",
     )
     assert shown["examples"] == [f"{path} chunk {index} [{start}:{end}]"]
-    # With another hash the old vector has no chunk and the new hash has no vector: both sides see it.
+    # With another hash, the old vector has no chunk and the new hash has no vector.
     others = {"texts_have_vectors", "no_orphan_vectors", "serves_wanted_space"} if "hash" in statement else set()
     assert failed_names(found) == {"offsets_reproduce_text"} | others
 
@@ -118,7 +118,7 @@ def test_many_wrong_chunks_are_counted_and_a_few_of_them_shown(built: Engine) ->
     assert (shown["wrong"], len(shown["examples"])) == (wrong, 5)
 
 
-def test_a_chunk_longer_than_the_window_is_found_though_its_stored_count_says_otherwise(built: Engine) -> None:
+def test_a_chunk_longer_than_the_window_is_found_despite_a_wrong_stored_count(built: Engine) -> None:
     long = " ".join(["word"] * 300)
     change_database(
         built,
@@ -139,7 +139,7 @@ def test_a_stored_token_count_over_the_window_is_found(built: Engine) -> None:
     assert check_metadata(found, "chunks_fit_window")["longest_tokens"] == 400
 
 
-def test_checks_of_an_installation_without_any_space_say_what_to_do(settings: object) -> None:
+def test_checks_without_a_space_name_the_command(settings: object) -> None:
     import dagster as dg
 
     from tests.support.runs import errors, fake_defs

@@ -1,4 +1,4 @@
-"""Each damage turns exactly the checks red that speak of it."""
+"""Each damage fails exactly the checks that cover it."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ from tests.support.damages import DAMAGES, add_half_a_space
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_each_damage_turns_red_what_speaks_of_it_and_nothing_else(built: Engine, name: str) -> None:
+def test_each_damage_fails_exactly_its_checks(built: Engine, name: str) -> None:
     DAMAGES[name].apply(built)
     assert failed_names(run_checks()) == DAMAGES[name].failing_checks
 
 
-def test_another_space_half_built_turns_nothing_red_and_is_shown(built: Engine) -> None:
+def test_a_half_built_space_fails_no_check_and_is_in_the_status(built: Engine) -> None:
     from rag_assets.pipeline.status import read_status
 
     add_half_a_space(built)
@@ -27,7 +27,7 @@ def test_another_space_half_built_turns_nothing_red_and_is_shown(built: Engine) 
     assert half["index_state"] == "absent"
 
 
-def test_a_database_that_has_iterative_scans_off_changes_nothing_for_searches(built: Engine) -> None:
+def test_searches_override_a_database_with_iterative_scans_off(built: Engine) -> None:
     with built.begin() as connection:
         name = connection.scalar(text("SELECT quote_ident(current_database())"))
         connection.execute(text(f"ALTER DATABASE {name} SET hnsw.iterative_scan = off"))
@@ -37,10 +37,8 @@ def test_a_database_that_has_iterative_scans_off_changes_nothing_for_searches(bu
     assert check_metadata(found, "index_used")["scan_continues"] is True
 
 
-def test_searches_that_send_iterative_scans_off_turn_the_check_of_the_index_red(
-    built: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def off(*given: Any, **options: Any) -> list[Any]:
+def test_index_used_fails_if_searches_turn_iterative_scans_off(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def turn_scans_off(*given: Any, **options: Any) -> list[Any]:
         return [
             func.set_config("hnsw.iterative_scan", "off", True).label(setting.name)
             if setting.name == "hnsw_iterative_scan"
@@ -49,7 +47,7 @@ def test_searches_that_send_iterative_scans_off_turn_the_check_of_the_index_red(
         ]
 
     settings = knn.statement_settings
-    monkeypatch.setattr(knn, "statement_settings", off)
+    monkeypatch.setattr(knn, "statement_settings", turn_scans_off)
     found = run_checks()
     assert failed_names(found) == {"index_used"}
     assert "ends at its first candidates" in (found["index_used"].description or "")

@@ -1,4 +1,4 @@
-"""On good data every check passes, with its numbers."""
+"""Every check passes on good data, with correct figures."""
 
 from sqlalchemy import Engine
 
@@ -28,7 +28,7 @@ CHECKS = {
 }
 
 
-def test_a_built_installation_passes_every_check_with_the_numbers_of_its_tables(built: Engine) -> None:
+def test_an_installation_passes_every_check_with_correct_figures(built: Engine) -> None:
     found = run_checks()
     assert {name for name in found if NOTHING_TO_CHECK not in check_metadata(found, name)} == CHECKS
     assert failed_names(found) == set()
@@ -54,13 +54,13 @@ def test_a_built_installation_passes_every_check_with_the_numbers_of_its_tables(
     assert latency["planner_used_index"] is True
 
 
-def test_every_check_says_what_to_do_when_it_fails() -> None:
+def test_every_check_description_says_what_to_do_on_failure() -> None:
     specs = {spec.name: spec for checks in fake_defs.asset_checks or [] for spec in checks.check_specs}
-    # Messages and memories have some of the same checks, under a prefix.
+    # Messages and memories have some of the same checks, with a prefix.
     assert {name.removeprefix("message_").removeprefix("memory_") for name in specs} == CHECKS
     for spec in specs.values():
         assert "When it " in (spec.description or ""), spec.name
-    # What guards the flip stops a run before it; the others only tell.
-    telling = {"documents_readable", "serves_wanted_space", "settings_agree", "search_quality"}
-    telling |= {"every_project_read", "every_project_chunked", "every_project_embedded", "every_project_fresh"}
-    assert {name for name, spec in specs.items() if not spec.blocking} == telling
+    # The checks that guard the promotion block the run; the others only report.
+    not_blocking = {"documents_readable", "serves_wanted_space", "settings_agree", "search_quality"}
+    not_blocking |= {"every_project_read", "every_project_chunked", "every_project_embedded", "every_project_fresh"}
+    assert {name for name, spec in specs.items() if not spec.blocking} == not_blocking

@@ -1,4 +1,4 @@
-"""Checks of the projects: failed stages are named until they went well, and so is what nobody reads."""
+"""Checks of the projects: failed stages are reported until they succeed, and stale projects are found."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ from tests.support.check_runs import change_database
 
 
 @pytest.mark.parametrize("stage", ["raw_documents", "chunks", "embeddings"])
-def test_a_failed_stage_is_told_until_it_went_well(built: Engine, stage: str) -> None:
+def test_a_failed_stage_is_reported_until_it_succeeds(built: Engine, stage: str) -> None:
     assert stage_succeeded_for_projects(built, stage).metadata == {
         "projects": 2,
         "failed": 0,
@@ -28,7 +28,7 @@ def test_a_failed_stage_is_told_until_it_went_well(built: Engine, stage: str) ->
     assert not found.passed
     assert (found.metadata["projects"], found.metadata["failed"]) == (2, 1)
     assert found.metadata["examples"][0].endswith("UTC: the folder\N{REPLACEMENT CHARACTER} is away")
-    assert stage_succeeded_for_projects(built, stage, ["sea"]).passed, "a run over another project is not its"
+    assert stage_succeeded_for_projects(built, stage, ["sea"]).passed, "the check of a run over another project passes"
     with built.begin() as connection:
         first = list_failures(connection)[0].since
         record_failure(connection, "zoo", stage, "still away", "run-2")
@@ -38,7 +38,7 @@ def test_a_failed_stage_is_told_until_it_went_well(built: Engine, stage: str) ->
     assert stage_succeeded_for_projects(built, stage).passed
 
 
-def test_what_was_not_read_for_long_is_stale_by_its_own_age(built: Engine) -> None:
+def test_a_project_is_stale_after_its_own_maximum_age(built: Engine) -> None:
     found = every_project_fresh(built, 36)
     assert found.passed
     assert (found.metadata["projects"], found.metadata["stale"]) == (2, 0)
@@ -56,7 +56,7 @@ def test_what_was_not_read_for_long_is_stale_by_its_own_age(built: Engine) -> No
     )
     assert every_project_fresh(built, 36).metadata["examples"] == ["zoo: last read never, wanted every 0.5 h"]
     change_database(built, """UPDATE rag.projects SET settings = '{"schedule": "never"}' WHERE name = 'zoo'""")
-    assert every_project_fresh(built, 36).metadata["projects"] == 1, "read by hand alone, it cannot be late"
+    assert every_project_fresh(built, 36).metadata["projects"] == 1, "a project without a schedule cannot be stale"
 
 
 def test_a_removed_project_is_neither_failed_nor_stale(built: Engine) -> None:

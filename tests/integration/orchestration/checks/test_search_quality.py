@@ -1,4 +1,4 @@
-"""The check of judged questions: per project, with trends, thresholds and the questions lost worst."""
+"""The check of search quality: metrics per project, thresholds, and the worst queries."""
 
 import json
 from pathlib import Path
@@ -16,8 +16,8 @@ FOUND = {"query": SHARED, "relevant": {"copy.txt": 2, "copy2.txt": 1}}
 LOST = {"query": "violin | winter", "relevant": {"gone.md": 1}}
 
 
-def ask(engine: Engine, folder: Path, project: str, questions: list[Any] | None, **thresholds: float) -> Path:
-    """Let the project have these questions; None names a file that is not there."""
+def set_queries(engine: Engine, folder: Path, project: str, questions: list[Any] | None, **thresholds: float) -> Path:
+    """Set the evaluation queries of the project; None names a file that does not exist."""
     file = folder / f"{project}.jsonl"
     if questions is not None:
         file.write_text("\n".join(map(json.dumps, questions)))
@@ -31,15 +31,15 @@ def ask(engine: Engine, folder: Path, project: str, questions: list[Any] | None,
     return file
 
 
-def test_without_question_files_the_check_says_so_and_asks_nothing(built: Engine) -> None:
+def test_the_check_runs_no_query_without_evaluation_queries(built: Engine) -> None:
     found = run_checks()
     assert failed_names(found) == set()
     assert check_metadata(found, "search_quality") == {"questions": 0, "note": "no project has a question file"}
     assert rows(built, "SELECT count(*) FROM rag.query_vectors") == [(0,)]
 
 
-def test_each_metric_is_a_number_under_the_name_of_its_project(built: Engine, tmp_path: Path) -> None:
-    ask(built, tmp_path, "zoo", [FOUND, LOST], ndcg_at_10=0.5)
+def test_each_project_has_its_metrics_as_numbers(built: Engine, tmp_path: Path) -> None:
+    set_queries(built, tmp_path, "zoo", [FOUND, LOST], ndcg_at_10=0.5)
     found = run_checks()
     assert failed_names(found) == set()
     figures = check_metadata(found, "search_quality")
@@ -53,21 +53,21 @@ def test_each_metric_is_a_number_under_the_name_of_its_project(built: Engine, tm
     table = found["search_quality"].metadata["worst_queries"]
     assert isinstance(table, dg.MarkdownMetadataValue)
     assert str(table.value).count("\n") == 2
-    # What would break the table is escaped.
+    # Characters that would break the table are escaped.
     assert r"| zoo | violin \| winter | 0.000 | gone.md |" in str(table.value)
 
 
-def test_a_missed_threshold_is_red_with_the_metric_and_both_values(built: Engine, tmp_path: Path) -> None:
-    ask(built, tmp_path, "zoo", [FOUND, LOST], ndcg_at_10=0.6, recall_at_100=0.4)
+def test_a_metric_below_its_threshold_fails_with_both_values(built: Engine, tmp_path: Path) -> None:
+    set_queries(built, tmp_path, "zoo", [FOUND, LOST], ndcg_at_10=0.6, recall_at_100=0.4)
     found = run_checks()
     assert failed_names(found) == {"search_quality"}
     assert found["search_quality"].description == "zoo: ndcg@10 is 0.500, not 0.6 or more"
     assert found["search_quality"].severity == dg.AssetCheckSeverity.ERROR
 
 
-def test_questions_that_cannot_be_read_are_red_and_hide_no_other_project(built: Engine, tmp_path: Path) -> None:
-    ask(built, tmp_path, "sea", None)
-    ask(built, tmp_path, "zoo", [FOUND])
+def test_unreadable_queries_fail_and_do_not_hide_other_projects(built: Engine, tmp_path: Path) -> None:
+    set_queries(built, tmp_path, "sea", None)
+    set_queries(built, tmp_path, "zoo", [FOUND])
     found = run_checks()
     assert failed_names(found) == {"search_quality"}
     assert "sea:" in (found["search_quality"].description or "")
@@ -76,8 +76,8 @@ def test_questions_that_cannot_be_read_are_red_and_hide_no_other_project(built: 
     assert "worst_queries" not in found["search_quality"].metadata
 
 
-def test_what_was_asked_before_is_not_embedded_again(built: Engine, tmp_path: Path) -> None:
-    ask(built, tmp_path, "zoo", [FOUND, LOST])
+def test_known_queries_are_not_embedded_again(built: Engine, tmp_path: Path) -> None:
+    set_queries(built, tmp_path, "zoo", [FOUND, LOST])
     run_checks()
     assert rows(built, "SELECT count(*) FROM rag.query_vectors") == [(2,)]
 
@@ -93,10 +93,10 @@ def test_what_was_asked_before_is_not_embedded_again(built: Engine, tmp_path: Pa
             encoder.fault = None
 
 
-def test_worse_answers_turn_a_check_red_that_was_green(built: Engine, tmp_path: Path) -> None:
-    ask(built, tmp_path, "zoo", [FOUND], mrr_at_10=1.0)
+def test_worse_answers_fail_a_check_that_passed(built: Engine, tmp_path: Path) -> None:
+    set_queries(built, tmp_path, "zoo", [FOUND], mrr_at_10=1.0)
     assert failed_names(run_checks()) == set()
-    # The vectors of two texts change places: what searches find shows it, and so do the checksums.
+    # Swap the vectors of two texts: it shows in the hits and in the checksums.
     change_database(
         built,
         "WITH one AS (SELECT content_hash, embedding FROM rag.embeddings JOIN rag.document_chunks USING (content_hash) "
@@ -112,11 +112,11 @@ def test_worse_answers_turn_a_check_red_that_was_green(built: Engine, tmp_path: 
     assert check_metadata(found, "search_quality")["zoo mrr@10"] < 1
 
 
-def test_a_run_over_one_project_asks_only_its_questions(built: Engine, tmp_path: Path) -> None:
+def test_a_run_over_one_project_runs_only_its_queries(built: Engine, tmp_path: Path) -> None:
     from tests.support.runs import run
 
-    ask(built, tmp_path, "zoo", [FOUND])
-    ask(built, tmp_path, "sea", [LOST], ndcg_at_10=1.0)
+    set_queries(built, tmp_path, "zoo", [FOUND])
+    set_queries(built, tmp_path, "sea", [LOST], ndcg_at_10=1.0)
     dg.DagsterInstance.get().add_dynamic_partitions("projects", ["sea", "zoo"])
     result = run(key="zoo", only=["live_space"])
     [quality] = [one for one in result.get_asset_check_evaluations() if one.check_name == "search_quality"]

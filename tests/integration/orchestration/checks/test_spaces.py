@@ -1,4 +1,4 @@
-"""Checks of vectors, index and pointer, on data that was broken behind the pipeline's back."""
+"""Checks of vectors, index and live space, on damaged data."""
 
 import pytest
 from sqlalchemy import Engine
@@ -11,19 +11,19 @@ ONE_VECTOR = "(SELECT content_hash FROM rag.embeddings ORDER BY content_hash LIM
 HNSW = "hnsw ((embedding::vector(384)) vector_cosine_ops)"
 
 
-def test_a_hundredth_of_the_vectors_missing_is_found_to_the_last_one(built: Engine) -> None:
+def test_missing_vectors_are_counted_exactly(built: Engine) -> None:
     [(vectors,)] = rows(built, "SELECT count(*) FROM rag.embeddings")
-    gone = change_database(
+    deleted = change_database(
         built,
         "DELETE FROM rag.embeddings WHERE content_hash IN "
         "(SELECT content_hash FROM rag.embeddings ORDER BY content_hash LIMIT ceil(:n * 0.01))",
         n=vectors,
     )
     found = run_checks()
-    assert gone == 2
+    assert deleted == 2
     assert failed_names(found) == {"texts_have_vectors", "serves_wanted_space"}
-    assert check_metadata(found, "texts_have_vectors")["missing"] == gone
-    assert found["texts_have_vectors"].description == f"{gone} of {vectors} distinct texts have no vector"
+    assert check_metadata(found, "texts_have_vectors")["missing"] == deleted
+    assert found["texts_have_vectors"].description == f"{deleted} of {vectors} distinct texts have no vector"
 
 
 def test_a_missing_vector_shows_why_its_text_was_set_aside(built: Engine) -> None:
@@ -98,7 +98,7 @@ def test_a_missing_index_is_found(built: Engine) -> None:
         pytest.param(f"{HNSW} WITH (m=8, ef_construction=64)", True, id="m"),
     ],
 )
-def test_an_index_that_is_not_the_wanted_one_is_found(built: Engine, definition: str, serves: bool) -> None:
+def test_an_index_of_another_definition_is_found(built: Engine, definition: str, serves: bool) -> None:
     change_database(built, f"DROP INDEX {INDEX}")
     change_database(built, f"CREATE INDEX ix_embeddings_1_hnsw ON rag.embeddings_1 USING {definition}")
     found = run_checks()
@@ -115,7 +115,7 @@ def test_an_invalid_index_is_found(built: Engine) -> None:
 
 
 def test_a_recall_below_its_threshold_is_found(built: Engine) -> None:
-    # Rows beside the graph: the index was built, then vectors came in that it cannot know of.
+    # The vectors change while the index is not maintained, so the graph lacks them.
     change_database(built, f"UPDATE pg_index SET indisready = false WHERE indexrelid = '{INDEX}'::regclass")
     change_database(
         built,
@@ -139,7 +139,7 @@ def test_a_latency_over_its_threshold_is_found(built: Engine, monkeypatch: pytes
     assert shown["threshold_ms"] == 0.01 < shown["p95_ms"]
 
 
-def test_a_lost_pointer_is_found(built: Engine) -> None:
+def test_a_missing_live_space_is_found(built: Engine) -> None:
     change_database(built, "UPDATE rag.embedding_spaces SET status = 'building'")
     found = run_checks()
     assert failed_names(found) == {"serves_wanted_space"}
@@ -153,16 +153,14 @@ def test_a_dropped_view_is_found(built: Engine) -> None:
     assert found["serves_wanted_space"].description == "the view rag.live_chunks is missing"
 
 
-def test_searches_in_another_space_than_the_wanted_one_are_found(
-    built: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_live_space_other_than_the_wanted_one_is_found(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAG_ASSETS_HNSW_M", "24")
     found = run_checks()
     assert failed_names(found) == {"serves_wanted_space"}
     assert check_metadata(found, "serves_wanted_space")["is_wanted"] is False
 
 
-def test_a_check_that_cannot_be_made_is_red_with_its_error_and_the_others_go_on(built: Engine) -> None:
+def test_an_error_in_a_check_fails_only_that_check(built: Engine) -> None:
     change_database(built, "ALTER TABLE rag.embedding_failures RENAME TO embedding_failures_away")
     found = run_checks()
     assert failed_names(found) == {"texts_have_vectors"}

@@ -1,4 +1,4 @@
-"""The IO manager: what any downstream asset gets by its annotation, and what the UI is told of each write."""
+"""The IO manager: loading by the annotation of a downstream asset, and the metadata of each write."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -43,11 +43,11 @@ def expected(engine: Engine, asset: str, keys: Sequence[str]) -> int:
 
 
 def load(instance: dg.DagsterInstance, annotation: Any, asset: str, keys: Sequence[str] | None) -> Any:
-    """What an asset defined here gets from `asset`; with keys None it is not partitioned and gets all of them."""
-    got: list[Any] = []
+    """Load `asset` in a downstream asset; with keys None it is not partitioned and loads all keys."""
+    loaded: list[Any] = []
 
     def body(value: Any) -> None:
-        got.append(value)
+        loaded.append(value)
 
     body.__annotations__ = {"value": annotation, "return": None}
     downstream = dg.asset(
@@ -68,7 +68,7 @@ def load(instance: dg.DagsterInstance, annotation: Any, asset: str, keys: Sequen
     )
     if not result.success:
         raise AssertionError(errors(result))
-    [value] = got
+    [value] = loaded
     return value
 
 
@@ -82,7 +82,7 @@ SIZE: dict[Any, Callable[[Any], int]] = {
 
 
 @pytest.mark.parametrize("annotation", list(SIZE), ids=lambda kind: f"{kind.__module__.split('.')[0]}.{kind.__name__}")
-def test_any_asset_loads_our_tables_as_the_type_that_it_asks_for(
+def test_an_asset_loads_tables_as_the_annotated_type(
     built: Engine, instance: dg.DagsterInstance, annotation: Any
 ) -> None:
     for asset in COUNTS:
@@ -95,7 +95,7 @@ def test_any_asset_loads_our_tables_as_the_type_that_it_asks_for(
     ("asset", "kind"), [("raw_documents", DocumentSlice), ("chunks", ChunkSlice), ("embeddings", EmbeddingSlice)]
 )
 @pytest.mark.parametrize("keys", [["sea"], list(PROJECTS), None], ids=["one-key", "range", "all-keys"])
-def test_a_stream_holds_the_rows_of_the_keys_that_were_asked_for(
+def test_a_stream_has_the_rows_of_the_requested_keys(
     built: Engine, instance: dg.DagsterInstance, asset: str, kind: Any, keys: list[str] | None
 ) -> None:
     stream = load(instance, kind, asset, keys)
@@ -107,7 +107,7 @@ def test_a_stream_holds_the_rows_of_the_keys_that_were_asked_for(
 
 
 @pytest.mark.parametrize("keys", [list(PROJECTS), None], ids=["range", "all-keys"])
-def test_data_frames_of_several_keys_hold_all_of_them(
+def test_data_frames_of_several_keys_have_the_rows_of_each(
     built: Engine, instance: dg.DagsterInstance, keys: list[str] | None
 ) -> None:
     frame = load(instance, pd.DataFrame, "chunks", keys)
@@ -115,7 +115,7 @@ def test_data_frames_of_several_keys_hold_all_of_them(
     assert load(instance, pl.DataFrame, "embeddings", keys).height == expected(built, "embeddings", PROJECTS)
 
 
-def test_values_come_through_as_they_are_stored(built: Engine, instance: dg.DagsterInstance) -> None:
+def test_loaded_values_equal_stored_values(built: Engine, instance: dg.DagsterInstance) -> None:
     chunks = load(instance, pa.Table, "chunks", None)
     stored = rows(
         built,
@@ -137,10 +137,10 @@ def test_values_come_through_as_they_are_stored(built: Engine, instance: dg.Dags
         assert vector == pytest.approx(by_hash[hash_], rel=1e-6)
 
 
-def test_a_key_without_rows_gives_an_empty_frame_with_its_columns(built: Engine, instance: dg.DagsterInstance) -> None:
-    instance.add_dynamic_partitions(str(projects.name), ["void"])
+def test_a_key_without_rows_loads_an_empty_frame_with_columns(built: Engine, instance: dg.DagsterInstance) -> None:
+    instance.add_dynamic_partitions(str(projects.name), ["empty"])
     for asset in COUNTS:
-        frame = load(instance, pl.DataFrame, asset, ["void"])
+        frame = load(instance, pl.DataFrame, asset, ["empty"])
         assert frame.height == 0
         assert frame.width > 1
 
@@ -150,7 +150,7 @@ def test_an_asset_without_annotation_gets_the_stream(built: Engine, instance: dg
 
 
 @pytest.mark.parametrize("annotation", [list, dict[str, Any], DocumentSlice], ids=["list", "dict", "another-stream"])
-def test_a_type_that_cannot_be_had_is_an_error_that_lists_those_that_can(
+def test_the_error_for_an_unsupported_type_lists_the_supported_ones(
     built: Engine, instance: dg.DagsterInstance, annotation: Any
 ) -> None:
     with pytest.raises(AssertionError) as raised:
@@ -160,7 +160,7 @@ def test_a_type_that_cannot_be_had_is_an_error_that_lists_those_that_can(
     assert "annotate the input with ChunkSlice, pandas.DataFrame, polars.DataFrame" in message
 
 
-def test_an_asset_that_gives_something_else_to_write_is_an_error_that_says_what(
+def test_the_error_for_an_asset_that_returns_no_stream_names_the_type(
     built: Engine, instance: dg.DagsterInstance
 ) -> None:
     @dg.asset(io_manager_key="tables", partitions_def=projects)
@@ -188,7 +188,7 @@ def metadata_by_key(instance: dg.DagsterInstance, asset: str) -> dict[str | None
     }
 
 
-def test_a_range_run_tells_each_key_its_own_figures(built: Engine) -> None:
+def test_a_run_over_a_range_reports_figures_per_key(built: Engine) -> None:
     instance = dg.DagsterInstance.get()
     instance.add_dynamic_partitions(str(projects.name), list(PROJECTS))
     # One new document in one of the two projects.
@@ -202,9 +202,9 @@ def test_a_range_run_tells_each_key_its_own_figures(built: Engine) -> None:
     assert errors(result) == []
     tables = {"raw_documents": "documents", "chunks": "document_chunks", "embeddings": "embeddings"}
     for asset, table in tables.items():
-        told = metadata_by_key(instance, asset)
-        assert told.keys() == set(PROJECTS)
-        for key, metadata in told.items():
+        materialized = metadata_by_key(instance, asset)
+        assert materialized.keys() == set(PROJECTS)
+        for key, metadata in materialized.items():
             assert isinstance(metadata["dagster/partition_row_count"], dg.IntMetadataValue)
             assert metadata["dagster/partition_row_count"].value == expected(built, asset, [str(key)])
             assert metadata["dagster/table_name"].value == f"{built.url.database}.rag.{table}"
@@ -215,12 +215,12 @@ def test_a_range_run_tells_each_key_its_own_figures(built: Engine) -> None:
             assert metadata["inserted"].value == (1 if key == "zoo" else 0)
             assert metadata["deleted"].value == 0
             assert metadata["seconds"].value >= 0
-    told = metadata_by_key(instance, "embeddings")
-    assert {key: metadata["embedded"].value for key, metadata in told.items()} == {"zoo": 1, "sea": 0}
-    assert told["zoo"]["reused"].value == told["zoo"]["distinct"].value - 1
+    materialized = metadata_by_key(instance, "embeddings")
+    assert {key: metadata["embedded"].value for key, metadata in materialized.items()} == {"zoo": 1, "sea": 0}
+    assert materialized["zoo"]["reused"].value == materialized["zoo"]["distinct"].value - 1
 
 
-def test_the_classes_names_of_version_0_1_are_served_with_a_warning() -> None:
+def test_class_names_of_version_0_1_work_with_a_warning() -> None:
     from rag_assets.orchestration.io import tables
 
     with pytest.warns(DeprecationWarning, match="Chunks is now ChunkSlice"):

@@ -1,4 +1,4 @@
-"""The columns that assets show: each says what it is, and what holds of it is what the database enforces."""
+"""The column schema of assets: each column is described, and constraints are those of the database."""
 
 import pytest
 from sqlalchemy import Engine
@@ -7,7 +7,7 @@ from rag_assets.orchestration.io.metadata import column_schema
 from tests.support.runs import rows
 
 TABLES = ["documents", "document_chunks", "embeddings"]
-# By kind (p, u, f, c): the columns, and the statement that makes it.
+# Constraint type (p, u, f, c), definition and columns.
 ENFORCED = """
 SELECT c.contype::text, pg_get_constraintdef(c.oid),
   ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY AS k(number, place)
@@ -17,14 +17,14 @@ FROM pg_constraint c WHERE c.conrelid = ('rag.' || :table)::regclass AND c.conty
 
 
 @pytest.mark.parametrize("table", [*TABLES, "live_chunks"])
-def test_every_column_says_in_one_sentence_what_it_is(table: str) -> None:
-    said = {column.name: column.description or "" for column in column_schema(table).columns}
-    assert {name for name, text in said.items() if not 10 < len(text) < 110 or not text.endswith(".")} == set()
-    assert len(set(said.values())) == len(said)
+def test_every_column_has_a_description_of_one_sentence(table: str) -> None:
+    descriptions = {column.name: column.description or "" for column in column_schema(table).columns}
+    assert {name for name, text in descriptions.items() if not 10 < len(text) < 110 or not text.endswith(".")} == set()
+    assert len(set(descriptions.values())) == len(descriptions)
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_constraints_of_columns_are_those_of_the_database(table: str, engine: Engine) -> None:
+def test_column_constraints_equal_those_of_the_database(table: str, engine: Engine) -> None:
     enforced = rows(engine, ENFORCED, table=table)
     keys = {name for kind, _, columns in enforced if kind == "p" for name in columns}
     alone = {columns[0] for kind, _, columns in enforced if kind in "pu" and len(columns) == 1}
@@ -34,9 +34,9 @@ def test_constraints_of_columns_are_those_of_the_database(table: str, engine: En
     assert pointing
     assert {name for name, of in shown.items() if "primary key" in of.other} == keys
     assert {name for name, of in shown.items() if of.unique} == alone
-    told = {name: one for name, of in shown.items() for one in of.other if one.startswith("references")}
-    assert told.keys() == pointing.keys()
-    for name, one in told.items():
+    references = {name: one for name, of in shown.items() for one in of.other if one.startswith("references")}
+    assert references.keys() == pointing.keys()
+    for name, one in references.items():
         target, _, ends = one.removeprefix("references ").partition(" on delete ")
         referred, _, key = target.rpartition(".")
         assert f"references {referred}({key})" in pointing[name]
@@ -44,7 +44,7 @@ def test_constraints_of_columns_are_those_of_the_database(table: str, engine: En
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_constraints_of_rows_are_those_of_the_database(table: str, engine: Engine) -> None:
+def test_table_constraints_equal_those_of_the_database(table: str, engine: Engine) -> None:
     enforced = rows(engine, ENFORCED, table=table)
     shown = column_schema(table).constraints
     unique = {f"unique ({', '.join(columns)})" for kind, _, columns in enforced if kind == "u" and len(columns) > 1}
@@ -54,6 +54,6 @@ def test_constraints_of_rows_are_those_of_the_database(table: str, engine: Engin
     assert len(shown.other) == len(unique) + checks
 
 
-def test_what_the_database_makes_itself_is_said() -> None:
+def test_generated_columns_are_marked() -> None:
     shown = {column.name: column.constraints.other for column in column_schema("document_chunks").columns}
     assert [name for name, other in shown.items() if "generated" in other] == ["tsv"]

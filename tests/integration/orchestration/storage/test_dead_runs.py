@@ -16,7 +16,7 @@ from rag_assets.orchestration.storage.dead_runs import PROCESS_TAG, close_dead_r
 from rag_assets.settings.settings import Settings
 
 
-def started(tags: dict[str, str]) -> dg.DagsterRun:
+def start_run(tags: dict[str, str]) -> dg.DagsterRun:
     return instance().create_run_for_job(defs.resolve_job_def("ingest"), tags=tags, status=dg.DagsterRunStatus.STARTED)
 
 
@@ -26,28 +26,28 @@ def status(run: dg.DagsterRun) -> dg.DagsterRunStatus:
     return found.status
 
 
-def gone() -> str:
-    """What the tag of a process says that is no more."""
+def tag_of_ended_process() -> str:
+    """The process tag of a process that has ended."""
     module = "rag_assets.orchestration.storage.dead_runs"
     code = f"from {module} import process_tag, PROCESS_TAG; print(process_tag()[PROCESS_TAG])"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_a_run_whose_process_is_gone_fails_and_frees_its_slot(settings: Settings) -> None:
-    run = started({PROCESS_TAG: gone()})
+def test_a_run_of_an_ended_process_fails_and_frees_its_slot(settings: Settings) -> None:
+    run = start_run({PROCESS_TAG: tag_of_ended_process()})
     storage = instance().event_log_storage
     storage.initialize_concurrency_limit_to_default("embedder")
     assert storage.claim_concurrency_slot("embedder", run.run_id, "embeddings").is_claimed
-    other = started(process_tag())
+    other = start_run(process_tag())
     assert not storage.claim_concurrency_slot("embedder", other.run_id, "embeddings").is_claimed
     close_dead_runs(instance())
     assert status(run) == dg.DagsterRunStatus.FAILURE
-    assert status(other) == dg.DagsterRunStatus.STARTED, "its process is this one"
+    assert status(other) == dg.DagsterRunStatus.STARTED, "its process is the test process"
     assert storage.claim_concurrency_slot("embedder", other.run_id, "embeddings").is_claimed
 
 
-def test_a_run_that_is_killed_while_it_is_cancelled_is_cancelled(settings: Settings) -> None:
-    run = started({PROCESS_TAG: gone()})
+def test_a_run_killed_during_cancellation_is_cancelled(settings: Settings) -> None:
+    run = start_run({PROCESS_TAG: tag_of_ended_process()})
     instance().report_run_canceling(run)
     close_dead_runs(instance())
     assert status(run) == dg.DagsterRunStatus.CANCELED
@@ -59,7 +59,7 @@ def test_a_run_that_is_killed_while_it_is_cancelled_is_cancelled(settings: Setti
     ids=["another machine", "another process of that id", "a run that the daemon launched"],
 )
 def test_only_runs_of_dead_processes_of_this_machine_are_closed(settings: Settings, tag: str) -> None:
-    run = started({PROCESS_TAG: tag} if tag else {})
+    run = start_run({PROCESS_TAG: tag} if tag else {})
     close_dead_runs(instance())
     reused = tag.startswith(socket.gethostname())
     assert status(run) == (dg.DagsterRunStatus.FAILURE if reused else dg.DagsterRunStatus.STARTED)
