@@ -24,8 +24,6 @@ DOCUMENTS = [
     ROOT / "CONTRIBUTING.md",
     *sorted(path for path in PAGES.rglob("*.md") if path.parent.name != "reference"),
 ]
-# SLOW pages run with the system tests; each page of OWN_TEST has its own test.
-SLOW = frozenset({"tutorial.md", "operations.md"})
 OWN_TEST = frozenset({"your_own_table.md"})
 # Languages whose blocks are run, and languages that are only shown. A block with a title is written as a file.
 RUN = frozenset({"python", "sh"})
@@ -100,8 +98,8 @@ def _install(pyproject: Path) -> None:
     sys.path.insert(0, str(info.parent))
 
 
-def pages_with_code(*, slow: bool) -> list[Path]:
-    paths = [path for path in DOCUMENTS if path.name not in OWN_TEST and (path.name in SLOW) == slow]
+def pages_with_code() -> list[Path]:
+    paths = [path for path in DOCUMENTS if path.name not in OWN_TEST]
     return [path for path in paths if any(block.is_run for block in read_blocks(path.read_text(encoding="utf-8")))]
 
 

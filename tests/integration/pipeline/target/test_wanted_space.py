@@ -7,7 +7,7 @@ import pytest
 
 from rag_assets.db.spaces.spaces import ensure_space
 from rag_assets.embedding.model import find_model
-from rag_assets.errors import IntegrityError, ServiceError, UsageError
+from rag_assets.errors import ServiceError, UsageError
 from rag_assets.pipeline.target import wanted_space
 from rag_assets.pipeline.target.wanted_space import space_to_check, storage_for, target_space
 from tests.support.runs import rows
@@ -131,29 +131,6 @@ def test_vectors_that_pgvector_cannot_store_are_a_usage_error() -> None:
 def test_space_to_check_without_a_space_names_the_command(steps: Steps) -> None:
     with pytest.raises(ServiceError, match="run rag-assets ingest first"):
         space_to_check(steps.engine, steps.target.definition)
-
-
-def test_a_space_is_not_promoted_before_it_has_every_project(
-    steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("one", "two"):
-        write(tmp_path / name / "a.md", f"The text of {name}.")
-        steps.project(name, tmp_path / name)
-    steps.all("one", "two")
-    steps.live()
-    monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "64")
-    steps.all("one")
-    with pytest.raises(IntegrityError, match=r"1 of 2 documents lack chunks.*Searches go on in space 1"):
-        steps.live()
-    assert rows(steps.engine, "SELECT status FROM rag.embedding_spaces ORDER BY id") == [("live",), ("building",)]
-    # The old space is kept up to date until the promotion.
-    write(tmp_path / "one" / "b.md", "A new text.")
-    steps.all("one")
-    assert rows(steps.engine, "SELECT count(*) FROM rag.live_chunks") == [(3,)]
-    steps.all("two")
-    assert steps.live()["promoted"]
-    assert rows(steps.engine, "SELECT status FROM rag.embedding_spaces ORDER BY id") == [("previous",), ("live",)]
-    assert rows(steps.engine, "SELECT count(*) FROM rag.live_chunks") == [(3,)]
 
 
 def test_reverting_a_setting_before_the_promotion_embeds_nothing(

@@ -1,4 +1,4 @@
-"""Run the code blocks of the slow pages in order, each page in one installation."""
+"""Run the code blocks of each page in order, each page in one installation."""
 
 from pathlib import Path
 
@@ -7,6 +7,6 @@ import pytest
 from tests.support.pages import Runner, pages_with_code
 
 
-@pytest.mark.parametrize("page", pages_with_code(slow=True), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", pages_with_code(), ids=lambda page: page.stem)
 def test_blocks_run(page: Path, runner: Runner) -> None:
     runner.run_page(page)

@@ -1,3 +1,0 @@
-from tests.support.page_runner import cli, ingested, runner
-
-__all__ = ["cli", "ingested", "runner"]
