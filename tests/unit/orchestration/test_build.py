@@ -32,7 +32,7 @@ PLAIN = {
 }
 
 
-def names(defs: dg.Definitions) -> dict[str, set[str]]:
+def names_by_type(defs: dg.Definitions) -> dict[str, set[str]]:
     specs = defs.resolve_all_asset_specs()
     return {
         "assets": {spec.key.to_user_string() for spec in specs},
@@ -62,12 +62,12 @@ OURS = dg.Definitions(assets=[catalogue], asset_checks=[catalogue_is_whole], exe
 
 def test_names_without_a_prefix_are_plain() -> None:
     defs = build_definitions()
-    assert names(defs) == PLAIN
+    assert names_by_type(defs) == PLAIN
     assert {spec.group_name for spec in defs.resolve_all_asset_specs()} == {"rag", "conversations", "pictures"}
 
 
 def test_every_name_has_the_prefix() -> None:
-    found = names(build_definitions(key_prefix="docs"))
+    found = names_by_type(build_definitions(key_prefix="docs"))
     assert found == {
         what: {f"docs/{name}" if what == "assets" else f"docs_{name}" for name in plain}
         for what, plain in PLAIN.items()
@@ -78,7 +78,7 @@ def test_several_pipelines_load_in_one_code_location() -> None:
     parts = [OURS, build_definitions(), *(build_definitions(key_prefix=prefix) for prefix in ("docs", ["a", "b"]))]
     defs = dg.Definitions.merge(*parts)
     dg.Definitions.validate_loadable(defs)
-    found = names(defs)
+    found = names_by_type(defs)
     assert found["assets"] >= {"catalogue", "chunks", "docs/chunks", "a/b/chunks"}
     assert found["jobs"] >= {"ingest", "docs_ingest", "a_b_ingest"}
     steps = [node.name for node in defs.get_repository_def().get_job("__ASSET_JOB").nodes]

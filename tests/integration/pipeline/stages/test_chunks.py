@@ -14,7 +14,7 @@ from tests.support.stages import Steps, write
 SECTIONS = [f"# Part {n}\n\n" + " ".join(f"Word{n} number {m} is here." for m in range(70)) + "\n" for n in range(6)]
 
 
-def stored(steps: Steps) -> dict[Any, Any]:
+def read_chunks(steps: Steps) -> dict[Any, Any]:
     """Chunks by id, with everything but their times."""
     found = rows(
         steps.engine,
@@ -29,7 +29,7 @@ def test_a_second_run_splits_nothing(steps: Steps, folder: Path) -> None:
     steps.project("zoo", folder)
     steps.documents("zoo")
     first = steps.chunks("zoo")
-    assert first["inserted"] == len(stored(steps)) >= 6
+    assert first["inserted"] == len(read_chunks(steps)) >= 6
     second = steps.chunks("zoo")
     assert (second["inserted"], second["updated"], second["deleted"], second["unchanged"]) == (0, 0, 0, 0)
 
@@ -39,11 +39,11 @@ def test_chunks_after_an_inserted_line_move_and_keep_their_ids(steps: Steps, fol
     steps.project("zoo", folder)
     steps.documents("zoo")
     steps.chunks("zoo")
-    before = stored(steps)
+    before = read_chunks(steps)
     write(folder / "a.md", "A line of its own.\n\n" + "".join(SECTIONS))
     steps.documents("zoo")
     figures = steps.chunks("zoo")
-    after = stored(steps)
+    after = read_chunks(steps)
     assert len(before.keys() & after.keys()) >= len(before) - 1
     assert figures["inserted"] <= 2
     texts = dict(rows(steps.engine, "SELECT id, content FROM rag.documents"))
@@ -56,11 +56,11 @@ def test_chunks_of_reordered_sections_keep_their_ids(steps: Steps, folder: Path)
     steps.project("zoo", folder)
     steps.documents("zoo")
     steps.chunks("zoo")
-    before = stored(steps)
+    before = read_chunks(steps)
     write(folder / "a.md", "".join(reversed(SECTIONS)))
     steps.documents("zoo")
     steps.chunks("zoo")
-    after = stored(steps)
+    after = read_chunks(steps)
     assert before.keys() == after.keys()
     assert {id_: row[3] for id_, row in before.items()} != {id_: row[3] for id_, row in after.items()}
 
@@ -74,7 +74,7 @@ def test_the_chunks_of_an_emptied_document_are_deleted(steps: Steps, folder: Pat
     write(folder / "a.md", " \n")
     steps.documents("zoo")
     assert steps.chunks("zoo")["deleted"] == 1
-    assert [row[4] for row in stored(steps).values()] == ["Other text."]
+    assert [row[4] for row in read_chunks(steps).values()] == ["Other text."]
     assert steps.chunks("zoo")["deleted"] == 0
 
 
@@ -87,7 +87,7 @@ def test_a_failed_document_keeps_its_chunks(steps: Steps, folder: Path) -> None:
     (folder / "a.md").symlink_to("nowhere")
     steps.documents("zoo")
     steps.chunks("zoo")
-    assert [row[4] for row in stored(steps).values()] == ["Some text."]
+    assert [row[4] for row in read_chunks(steps).values()] == ["Some text."]
 
 
 def test_deleted_chunks_are_restored_if_their_chunking_record_is_deleted(steps: Steps, folder: Path) -> None:
@@ -95,22 +95,22 @@ def test_deleted_chunks_are_restored_if_their_chunking_record_is_deleted(steps: 
     steps.project("zoo", folder)
     steps.documents("zoo")
     steps.chunks("zoo")
-    before = stored(steps)
+    before = read_chunks(steps)
     with steps.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM rag.document_chunks WHERE chunk_index > 1")
         connection.exec_driver_sql("DELETE FROM rag.document_chunkings")
     steps.chunks("zoo")
-    assert stored(steps) == before
+    assert read_chunks(steps) == before
 
 
 def test_a_changed_language_updates_only_the_language_of_chunks(steps: Steps, folder: Path) -> None:
     write(folder / "a.md", "Die alten Häuser.")
     steps.project("zoo", folder)
     steps.all("zoo")
-    before = stored(steps)
+    before = read_chunks(steps)
     steps.project("zoo", folder, language="german")
     assert steps.chunks("zoo")["updated"] == 1
-    assert stored(steps) == before
+    assert read_chunks(steps) == before
     assert rows(steps.engine, "SELECT tsv @@ to_tsquery('german', 'haus') FROM rag.document_chunks") == [(True,)]
     assert steps.chunks("zoo")["updated"] == 0
     steps.index()

@@ -62,12 +62,12 @@ def statuses(steps: Steps) -> dict[int, str]:
     return dict(rows(steps.engine, STATUS))
 
 
-def wanted(kind: Any) -> SpaceDefinition:
+def wanted_definition(kind: Any) -> SpaceDefinition:
     return target_space(load_settings(), kind).definition
 
 
 def promote(steps: Steps, space: int, *, force: bool = False) -> flip.Promotion:
-    return flip.promote_space(steps.engine, load_settings(), space, wanted, steps.encoder, force=force)
+    return flip.promote_space(steps.engine, load_settings(), space, wanted_definition, steps.encoder, force=force)
 
 
 def search(steps: Steps, query: str, **options: Any) -> tuple[int, list[str]]:
@@ -75,7 +75,7 @@ def search(steps: Steps, query: str, **options: Any) -> tuple[int, list[str]]:
     return answer.space, [hit.file_path for hit in answer.hits]
 
 
-def age(steps: Steps, space: int, days: int) -> None:
+def backdate_step_back(steps: Steps, space: int, days: int) -> None:
     with steps.engine.begin() as connection:
         connection.execute(
             text("UPDATE rag.embedding_spaces SET stepped_back_at = now() - :days * interval '1 day' WHERE id = :id"),
@@ -115,8 +115,8 @@ def test_runs_hold_a_rolled_back_space_until_it_is_promoted_manually(steps: Step
         assert (figures["space"], figures["promoted"], figures["held_back_space"]) == (1, False, 2)
     assert statuses(steps) == {1: "live", 2: "previous"}
     # The rollback was deliberate: the checks pass, and they check the live space.
-    assert space_to_check(steps.engine, wanted("chunks")).id == 1
-    check = serves_wanted_space(steps.engine, wanted("chunks").fingerprint)
+    assert space_to_check(steps.engine, wanted_definition("chunks")).id == 1
+    check = serves_wanted_space(steps.engine, wanted_definition("chunks").fingerprint)
     assert (check.passed, check.metadata["is_wanted"], check.metadata["held_back"]) == (True, False, 2)
     # The held-back space is kept up to date, so that it can be promoted immediately.
     write(promoted / "yak.md", "The yak came yesterday.")
@@ -170,10 +170,10 @@ def test_rollbacks_alternate_between_two_kept_spaces(steps: Steps, promoted: Pat
 
 
 def test_an_expired_previous_space_is_dropped_with_its_chunks(steps: Steps, promoted: Path) -> None:
-    age(steps, 1, 6)
+    backdate_step_back(steps, 1, 6)
     assert ingest(steps)["spaces_dropped"] == 0
     assert rows(steps.engine, CHUNKINGS) == [(2,)]
-    age(steps, 1, 8)
+    backdate_step_back(steps, 1, 8)
     assert ingest(steps)["spaces_dropped"] == 1
     assert statuses(steps) == {2: "live"}
     assert rows(steps.engine, CHUNKINGS) == [(1,)]
@@ -272,7 +272,7 @@ def test_a_space_that_a_run_writes_to_is_not_dropped(steps: Steps, promoted: Pat
     with hold_lock(steps.engine, "vectors of space 1", wait_s=1, shared=True):
         with pytest.raises(ServiceError, match="vectors of space 1 has been locked by"):
             flip.drop_space(steps.engine, settings, 1)
-        age(steps, 1, 8)
+        backdate_step_back(steps, 1, 8)
         # A run does not wait for the lock; the next run drops the space.
         with steps.engine.begin() as connection:
             assert get_previous_space(connection) is not None

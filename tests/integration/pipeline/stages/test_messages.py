@@ -37,7 +37,7 @@ def memories(settings: Settings) -> Target:
     return target_space(settings, "memories")
 
 
-def embedded(engine: Engine, kind: str) -> set[bytes]:
+def embedded_hashes(engine: Engine, kind: str) -> set[bytes]:
     return {hash_ for (hash_,) in rows(engine, HASHES, k=kind)}
 
 
@@ -79,7 +79,7 @@ def test_messages_are_embedded_by_day_and_each_text_once(
         return figures["inserted"]
 
     assert refresh_days(MONDAY) == 3
-    assert embedded(engine, "messages") == hashes("storm", "tide", "last of the day")
+    assert embedded_hashes(engine, "messages") == hashes("storm", "tide", "last of the day")
     assert refresh_days(MONDAY, TUESDAY) == 1
     assert refresh_days(MONDAY, TUESDAY) == 0
     assert sorted(encoder.embedded) == ["last of the day", "storm", "tide", "whale"]
@@ -103,7 +103,7 @@ def test_deleted_and_expired_texts_are_removed_by_the_next_run(
     assert refresh_indexes(engine, settings, messages)["orphans_removed"] == 1
     assert refresh_indexes(engine, settings, memories)["orphans_removed"] == 2
     for kind in ("messages", "memories"):
-        assert embedded(engine, kind) == hashes("kept")
+        assert embedded_hashes(engine, kind) == hashes("kept")
     # A kind reuses the vectors of another kind.
     assert sorted(encoder.embedded) == ["deleted", "expired", "forgotten", "kept"]
 

@@ -33,7 +33,7 @@ def three_projects(settings: Settings, engine: Engine, tmp_path: Path) -> Engine
     return engine
 
 
-def materialized(result: dg.ExecuteInProcessResult, asset: str) -> set[str | None]:
+def materialized_partitions(result: dg.ExecuteInProcessResult, asset: str) -> set[str | None]:
     events = result.get_asset_materialization_events()
     return {event.partition for event in events if event.asset_key == dg.AssetKey(asset)}
 
@@ -59,9 +59,9 @@ def test_one_failing_project_does_not_stop_the_others(three_projects: Engine, tm
     result = run(keys=PROJECTS)
     assert not result.success
     for asset in STAGES:
-        assert materialized(result, asset) == {"alpha", "gamma"}
+        assert materialized_partitions(result, asset) == {"alpha", "gamma"}
         assert partition_statuses(asset) == {"materialized": {"alpha", "gamma"}, "failed": {"broken"}}, asset
-    assert materialized(result, "live_space") == {None}, "the other projects are served"
+    assert materialized_partitions(result, "live_space") == {None}, "the other projects are served"
     assert rows(three_projects, "SELECT DISTINCT project FROM rag.live_chunks ORDER BY 1") == [("alpha",), ("gamma",)]
     found = {evaluation.check_name for evaluation in result.get_asset_check_evaluations() if not evaluation.passed}
     assert found == {"every_project_read", "every_project_chunked", "every_project_embedded"}
@@ -93,8 +93,10 @@ def test_a_failure_of_a_later_stage_keeps_earlier_stages_materialized(three_proj
     (tmp_path / "away").rename(tmp_path / "broken")
     add_project(three_projects, "broken", tmp_path / "broken", chunk_tokens=9_999)
     result = run(keys=PROJECTS, only=STAGES)
-    assert materialized(result, "raw_documents") == set(PROJECTS)
-    assert materialized(result, "chunks") == materialized(result, "embeddings") == {"alpha", "gamma"}
+    assert materialized_partitions(result, "raw_documents") == set(PROJECTS)
+    assert (
+        materialized_partitions(result, "chunks") == materialized_partitions(result, "embeddings") == {"alpha", "gamma"}
+    )
     assert partition_statuses("raw_documents") == {"materialized": set(PROJECTS), "failed": set()}
     assert partition_statuses("chunks")["failed"] == {"broken"}
     assert "the window of" in failed_checks(result)["every_project_chunked"]["examples"][0]
@@ -105,7 +107,7 @@ def test_a_stage_fails_if_all_projects_fail(three_projects: Engine, tmp_path: Pa
         (tmp_path / name).rename(tmp_path / f"{name} away")
     result = run(keys=PROJECTS, only=STAGES)
     assert not result.success
-    assert materialized(result, "raw_documents") == set()
+    assert materialized_partitions(result, "raw_documents") == set()
     assert "raw_documents failed for all 3 projects: alpha: " in errors(result)[0]
     assert partition_statuses("raw_documents") == {"materialized": set(), "failed": set(PROJECTS)}
 
@@ -117,7 +119,7 @@ def test_a_database_error_in_one_project_does_not_stop_the_others(three_projects
             "ALTER TABLE rag.documents ADD CONSTRAINT no_broken CHECK (strpos(content, 'broken') = 0)"
         )
     result = run(keys=PROJECTS, only=["raw_documents"])
-    assert materialized(result, "raw_documents") == {"alpha", "gamma"}
+    assert materialized_partitions(result, "raw_documents") == {"alpha", "gamma"}
     assert "no_broken" in failed_checks(result)["every_project_read"]["examples"][0]
 
 
@@ -129,5 +131,5 @@ def test_a_model_failure_in_one_project_does_not_stop_the_others(three_projects:
     (tmp_path / "away").rename(tmp_path / "broken")
     ENCODERS[1] = HashEncoder(fault=refuse)
     result = run(keys=PROJECTS, only=STAGES)
-    assert materialized(result, "embeddings") == {"alpha", "gamma"}
+    assert materialized_partitions(result, "embeddings") == {"alpha", "gamma"}
     assert "the tensor is cursed" in failed_checks(result)["every_project_embedded"]["examples"][0]

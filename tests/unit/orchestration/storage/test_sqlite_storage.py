@@ -65,7 +65,7 @@ def open_instance(home: Path, settings: str) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def materialized(instance: dg.DagsterInstance) -> list[str]:
+def materialized_run_ids(instance: dg.DagsterInstance) -> list[str]:
     records = instance.fetch_materializations(dg.AssetKey("counted"), limit=100).records
     return [record.run_id for record in records]
 
@@ -89,10 +89,10 @@ def test_both_storages_read_the_history_of_the_other(tmp_path: Path, monkeypatch
         first = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
     with open_instance(tmp_path, SHIPPED_CONFIG) as instance:
         assert isinstance(instance.event_log_storage, PooledEventLog)
-        assert materialized(instance) == [first]
+        assert materialized_run_ids(instance) == [first]
         second = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
     with open_instance(tmp_path, DEFAULT_CONFIG) as instance:
-        assert materialized(instance) == [second, first]
+        assert materialized_run_ids(instance) == [second, first]
         assert {run.run_id for run in instance.get_runs()} == {first, second}
         assert len(instance.all_logs(second)) == len(instance.all_logs(first))
         [check] = instance.event_log_storage.get_latest_asset_check_execution_by_key(
@@ -109,7 +109,7 @@ def test_the_number_of_open_files_is_limited_and_closing_closes_all(
     with open_instance(tmp_path, SHIPPED_CONFIG) as instance:
         for _ in range(MAX_OPEN + 3):
             JOB.execute_in_process(instance=instance, run_config=QUIET)
-        assert len(materialized(instance)) == MAX_OPEN + 3
+        assert len(materialized_run_ids(instance)) == MAX_OPEN + 3
         assert 2 <= len(open_files(tmp_path)) <= MAX_OPEN + 1
     assert not open_files(tmp_path)
 
@@ -120,11 +120,11 @@ def test_a_wiped_history_can_be_written_again(tmp_path: Path, monkeypatch: pytes
     with open_instance(tmp_path, SHIPPED_CONFIG) as instance:
         JOB.execute_in_process(instance=instance, run_config=QUIET)
         instance.wipe()
-        assert materialized(instance) == []
+        assert materialized_run_ids(instance) == []
         after = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
-        assert materialized(instance) == [after]
+        assert materialized_run_ids(instance) == [after]
     with open_instance(tmp_path, DEFAULT_CONFIG) as instance:
-        assert materialized(instance) == [after]
+        assert materialized_run_ids(instance) == [after]
 
 
 def summarize_partitions(instance: dg.DagsterInstance) -> dict[str, Any]:
@@ -233,7 +233,7 @@ def test_processes_that_write_concurrently_lose_nothing(tmp_path: Path, monkeypa
     writers = [subprocess.Popen([sys.executable, "-c", WRITER], env=environment) for _ in range(3)]
     assert [writer.wait() for writer in writers] == [0, 0, 0]
     with open_instance(tmp_path, SHIPPED_CONFIG) as instance:
-        assert len(set(materialized(instance))) == 12
+        assert len(set(materialized_run_ids(instance))) == 12
         assert len(instance.fetch_materializations(dg.AssetKey("partitioned"), limit=100).records) == 12 * 3
 
 
@@ -306,9 +306,9 @@ def test_an_untested_version_of_dagster_uses_its_own_storage_and_warns_once(
         with open_instance(tmp_path, SHIPPED_CONFIG) as instance:
             assert type(instance.event_log_storage) is SqliteEventLogStorage
             assert type(instance.run_storage) is SqliteRunStorage
-            assert first in materialized(instance)
+            assert first in materialized_run_ids(instance)
             second = JOB.execute_in_process(instance=instance, run_config=QUIET).run_id
-            assert second in materialized(instance)
+            assert second in materialized_run_ids(instance)
     [record] = [record for record in caplog.records if record.name == sqlite_storage.__name__]
     assert record.levelname == "WARNING"
     assert f"tested with Dagster {LOWEST} to {HIGHEST}, and Dagster 1.99.3 is installed" in record.getMessage()
