@@ -77,7 +77,7 @@ class Builder:
         assert not self._thread.is_alive()
 
 
-def backend(engine: Engine, other_than: int | None = None, phase: str = MIDDLE) -> int:
+def wait_for_build(engine: Engine, other_than: int | None = None, phase: str = MIDDLE) -> int:
     """Wait for the backend that is building, and return its process id."""
     end = time.monotonic() + 60
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -86,14 +86,14 @@ def backend(engine: Engine, other_than: int | None = None, phase: str = MIDDLE) 
             if pid is not None and pid != other_than:
                 return int(pid)
             time.sleep(0.01)
-    raise AssertionError("nobody builds")
+    raise AssertionError("no backend builds an index")
 
 
-def signalled(engine: Engine, statement: str, pid: int) -> None:
+def signal_backend(engine: Engine, statement: str, pid: int) -> None:
     assert rows(engine, statement, pid=pid) == [(True,)]
 
 
-def ends_in_one_valid_index(engine: Engine, space: EmbeddingSpace) -> None:
+def assert_one_valid_index(engine: Engine, space: EmbeddingSpace) -> None:
     assert ensure_index(engine, space, IndexBuildOptions(wait_s=60)) is IndexState.VALID
     assert list_indexes(engine, space) == [(index_name(space), True)]
 
@@ -101,9 +101,9 @@ def ends_in_one_valid_index(engine: Engine, space: EmbeddingSpace) -> None:
 @pytest.mark.parametrize("fault", [CANCEL, TERMINATE], ids=["statement-cancelled", "backend-killed"])
 def test_an_interrupted_build_is_retried(engine: Engine, space: EmbeddingSpace, fault: str) -> None:
     with Builder(engine, space) as builder:
-        signalled(engine, fault, backend(engine))
+        signal_backend(engine, fault, wait_for_build(engine))
     assert builder.outcome is IndexState.ABSENT
-    ends_in_one_valid_index(engine, space)
+    assert_one_valid_index(engine, space)
 
 
 def test_a_repeatedly_cancelled_build_is_an_error_and_leaves_nothing(engine: Engine, space: EmbeddingSpace) -> None:
@@ -111,23 +111,23 @@ def test_a_repeatedly_cancelled_build_is_an_error_and_leaves_nothing(engine: Eng
         last = None
         for _ in range(3):
             # A cancelled backend ends its session, so that each attempt has another backend.
-            last = backend(engine, other_than=last)
-            signalled(engine, CANCEL, last)
+            last = wait_for_build(engine, other_than=last)
+            signal_backend(engine, CANCEL, last)
     assert isinstance(builder.outcome, ServiceError)
     assert f"building the index {index_name(space)} was cancelled repeatedly" in str(builder.outcome)
     assert list_indexes(engine, space) == []
     assert ensure_index(engine, space) is IndexState.ABSENT
-    ends_in_one_valid_index(engine, space)
+    assert_one_valid_index(engine, space)
 
 
 def test_a_build_is_cancelled_with_its_run_and_leaves_nothing(engine: Engine, space: EmbeddingSpace) -> None:
-    with pytest.raises(Interrupted), interrupt_when(lambda: backend(engine)):
+    with pytest.raises(Interrupted), interrupt_when(lambda: wait_for_build(engine)):
         ensure_index(engine, space, IndexBuildOptions(wait_s=60))
     assert rows(engine, f"SELECT pid FROM pg_stat_progress_create_index WHERE datid = {THIS_DATABASE}") == []
     assert rows(engine, COUNT_ADVISORY_LOCKS) == [(0,)]
     assert list_indexes(engine, space) == []
     assert ensure_index(engine, space) is IndexState.ABSENT
-    ends_in_one_valid_index(engine, space)
+    assert_one_valid_index(engine, space)
 
 
 CLIENT = (
@@ -149,7 +149,7 @@ def test_after_a_killed_client_there_is_one_valid_index(engine: Engine, space: E
         assert index_state(engine, space) is IndexState.BUILDING
     # Its backend may have noticed that the client is gone, be building still, or have finished.
     ensure_index(engine, space, IndexBuildOptions(wait_s=60))
-    ends_in_one_valid_index(engine, space)
+    assert_one_valid_index(engine, space)
     assert rows(engine, "SELECT pid FROM pg_stat_activity WHERE pid = :pid", pid=pid) == []
 
 
@@ -168,7 +168,7 @@ def test_a_backend_whose_client_was_killed_ends_soon_and_the_next_build_removes_
         assert index_state(engine, space) is IndexState.INVALID
         writer.rollback()
     assert ensure_index(engine, space, IndexBuildOptions(wait_s=60)) is IndexState.INVALID
-    ends_in_one_valid_index(engine, space)
+    assert_one_valid_index(engine, space)
 
 
 @contextmanager
@@ -177,7 +177,7 @@ def killed_client(engine: Engine, database: URL, phase: str = MIDDLE) -> Iterato
     url = database.render_as_string(hide_password=False)
     client = subprocess.Popen([sys.executable, "-c", CLIENT, url], stderr=subprocess.PIPE)
     try:
-        yield backend(engine, phase=phase)
+        yield wait_for_build(engine, phase=phase)
     finally:
         client.send_signal(signal.SIGKILL)
         client.communicate()
@@ -188,7 +188,7 @@ def test_a_backend_that_builds_for_too_long_is_named(engine: Engine, space: Embe
         assert index_state(engine, space) is IndexState.BUILDING
         with pytest.raises(ServiceError, match=f"backend {pid} has been building .* for more than 0.5 s.*pg_terminate"):
             ensure_index(engine, space, IndexBuildOptions(wait_s=0.5))
-    ends_in_one_valid_index(engine, space)
+    assert_one_valid_index(engine, space)
 
 
 @contextmanager
@@ -226,14 +226,14 @@ def test_of_two_builders_at_once_the_second_finds_the_work_done(engine: Engine, 
 def test_a_session_that_waits_for_the_builder_does_not_block_it(engine: Engine, space: EmbeddingSpace) -> None:
     # A statement that waits for a lock holds a snapshot, and a concurrent build waits for snapshots: a deadlock.
     with Builder(engine, space), Builder(engine, space):
-        pid = backend(engine)
+        pid = wait_for_build(engine)
         time.sleep(0.5)
         waits = (
             "SELECT backend_xmin FROM pg_stat_activity "
             "WHERE datname = current_database() AND query ILIKE '%advisory%' AND pid <> pg_backend_pid()"
         )
         assert {xmin for (xmin,) in rows(engine, waits)} == {None}
-        assert backend(engine) == pid or index_state(engine, space) is IndexState.VALID
+        assert wait_for_build(engine) == pid or index_state(engine, space) is IndexState.VALID
     assert list_indexes(engine, space) == [(index_name(space), True)]
 
 
@@ -258,7 +258,7 @@ def test_a_lock_that_is_not_free_in_time_is_an_error_that_names_its_holder(engin
         writer.rollback()
     holder.dispose()
     assert ensure_index(engine, made, IndexBuildOptions(wait_s=10)) in (IndexState.ABSENT, IndexState.INVALID)
-    ends_in_one_valid_index(engine, made)
+    assert_one_valid_index(engine, made)
 
 
 def test_a_change_of_the_schema_and_a_vacuum_in_the_middle_of_a_build_both_succeed(
@@ -287,7 +287,7 @@ def test_a_change_of_the_schema_and_a_vacuum_in_the_middle_of_a_build_both_succe
                 done.append("vacuumed")
 
     with Builder(engine, space) as builder:
-        backend(engine)
+        wait_for_build(engine)
         others = [threading.Thread(target=work) for work in (change, vacuum)]
         for other in others:
             other.start()
@@ -296,7 +296,7 @@ def test_a_change_of_the_schema_and_a_vacuum_in_the_middle_of_a_build_both_succe
     patient.dispose()
     assert sorted(done) == ["changed", "vacuumed"]
     assert builder.outcome is IndexState.ABSENT
-    ends_in_one_valid_index(engine, space)
+    assert_one_valid_index(engine, space)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_with_an_old_extension_nothing_is_built_and_the_error_says_what_to_run(e
     assert list_indexes(engine, made) == []
     execute_statements(engine, f"UPDATE pg_extension SET extversion = '{version}' WHERE extname = 'vector'")
     assert ensure_index(engine, made) is IndexState.ABSENT
-    ends_in_one_valid_index(engine, made)
+    assert_one_valid_index(engine, made)
 
 
 def test_a_failed_build_gives_the_reason_and_leaves_neither_settings_nor_leftovers(engine: Engine) -> None:
@@ -390,14 +390,14 @@ def test_a_build_outlives_the_server(own_server: EmbeddedServer, how: str) -> No
     with own_engine(own_server) as engine:
         space = slow_space(engine)
         with Builder(engine, space) as builder:
-            pid = backend(engine)
+            pid = wait_for_build(engine)
             if how == "restarted":
                 restart(own_server)
             else:
                 # When one backend is killed, PostgreSQL terminates all others and recovers.
                 os.kill(pid, signal.SIGKILL)
         assert builder.outcome is IndexState.ABSENT
-        ends_in_one_valid_index(engine, space)
+        assert_one_valid_index(engine, space)
 
 
 @contextmanager
@@ -428,7 +428,7 @@ def test_shared_memory_that_is_too_small_makes_the_build_serial(own_server: Embe
         with files_at_most(own_server, 48 * MIB):
             assert ensure_index(engine, space, IndexBuildOptions(wait_s=60)) is IndexState.ABSENT
         assert "shared memory" in own_server.log.read_text()
-        ends_in_one_valid_index(engine, space)
+        assert_one_valid_index(engine, space)
 
 
 def test_a_full_disk_is_reported_its_space_is_freed_and_the_next_build_succeeds(own_server: EmbeddedServer) -> None:
@@ -441,4 +441,4 @@ def test_a_full_disk_is_reported_its_space_is_freed_and_the_next_build_succeeds(
         assert f"the server has no space for the index {index_name(space)}" in str(raised.value)
         assert list_indexes(engine, space) == []
         assert ensure_index(engine, space, IndexBuildOptions(wait_s=60)) is IndexState.ABSENT
-        ends_in_one_valid_index(engine, space)
+        assert_one_valid_index(engine, space)

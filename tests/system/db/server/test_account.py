@@ -25,7 +25,7 @@ pytestmark = [
 ORDINARY = "nobody"
 SYSTEM_PYTHON = "/usr/bin/python3"
 
-DO = """
+CALL_SERVER = """
 import sys
 from pathlib import Path
 from rag_assets.db.server.server import EmbeddedServer
@@ -56,7 +56,7 @@ def site() -> Iterator[Path]:
 
 
 @pytest.fixture
-def place() -> Iterator[Path]:
+def open_folder() -> Iterator[Path]:
     """A folder that every user may write to. Servers in it are stopped as their owners."""
     folder = Path(tempfile.mkdtemp(prefix="rag-tests-"))
     folder.chmod(0o777)
@@ -76,9 +76,9 @@ def place() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def _do(state_dir: Path, method: str, site: Path, *, prefix: tuple[str, ...] = ()) -> str:
+def _call_server(state_dir: Path, method: str, site: Path, *, prefix: tuple[str, ...] = ()) -> str:
     done = subprocess.run(
-        [*prefix, SYSTEM_PYTHON, "-W", "error", "-c", DO, str(state_dir), method],
+        [*prefix, SYSTEM_PYTHON, "-W", "error", "-c", CALL_SERVER, str(state_dir), method],
         env={"PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1", "PATH": os.environ["PATH"]},
         cwd="/",
         capture_output=True,
@@ -99,7 +99,7 @@ def _psql(url: str, sql: str, site: Path, *, prefix: tuple[str, ...] = ()) -> st
 AS_ORDINARY = ("setpriv", f"--reuid={ORDINARY}", "--regid=nogroup", "--clear-groups")
 
 
-def _without(*capabilities: str) -> tuple[str, ...]:
+def _drop_capabilities(*capabilities: str) -> tuple[str, ...]:
     dropped = ",".join(f"-{name}" for name in capabilities)
     return ("setpriv", f"--bounding-set={dropped}")
 
@@ -109,24 +109,24 @@ def _capabilities(pid: int) -> int:
     return int(next(line for line in status.splitlines() if line.startswith("CapEff")).split()[1], 16)
 
 
-def _running(state_dir: Path) -> int:
+def _server_pid(state_dir: Path) -> int:
     found = process.find_answering(state_dir.resolve() / "postgres" / "data")
     assert found is not None
     return found.pid
 
 
-def test_an_ordinary_user_runs_and_stops_a_server(site: Path, place: Path) -> None:
-    url = _do(place / "state", "ensure_running", site, prefix=AS_ORDINARY)
+def test_an_ordinary_user_runs_and_stops_a_server(site: Path, open_folder: Path) -> None:
+    url = _call_server(open_folder / "state", "ensure_running", site, prefix=AS_ORDINARY)
     assert _psql(url, "select current_user", site, prefix=AS_ORDINARY) == "rag_assets"
-    assert (place / "state/postgres/data").stat().st_uid == pwd.getpwnam(ORDINARY).pw_uid
-    assert _do(place / "state", "stop", site, prefix=AS_ORDINARY) == "True"
-    assert _do(place / "state", "is_running", site, prefix=AS_ORDINARY) == "False"
+    assert (open_folder / "state/postgres/data").stat().st_uid == pwd.getpwnam(ORDINARY).pw_uid
+    assert _call_server(open_folder / "state", "stop", site, prefix=AS_ORDINARY) == "True"
+    assert _call_server(open_folder / "state", "is_running", site, prefix=AS_ORDINARY) == "False"
 
 
-def test_roots_server_runs_unprivileged_where_its_user_has_access(site: Path, place: Path) -> None:
-    url = _do(place / "state", "ensure_running", site)
+def test_roots_server_runs_unprivileged_where_its_user_has_access(site: Path, open_folder: Path) -> None:
+    url = _call_server(open_folder / "state", "ensure_running", site)
     assert _psql(url, "select current_user", site) == "rag_assets"
-    pid = _running(place / "state")
+    pid = _server_pid(open_folder / "state")
     assert Path(f"/proc/{pid}").stat().st_uid != 0
     assert _capabilities(pid) == 0
 
@@ -134,85 +134,87 @@ def test_roots_server_runs_unprivileged_where_its_user_has_access(site: Path, pl
 @pytest.mark.parametrize(
     ("missing", "kept"), [((), 1 << 2), (("dac_read_search",), 1 << 1)], ids=["all rights", "Docker's rights"]
 )
-def test_roots_server_enters_closed_folders(site: Path, place: Path, missing: tuple[str, ...], kept: int) -> None:
-    (place / "closed").mkdir(mode=0o700)
-    state_dir = place / "closed" / "state"
-    url = _do(state_dir, "ensure_running", site, prefix=_without(*missing) if missing else ())
-    assert _capabilities(_running(state_dir)) == kept
+def test_roots_server_enters_closed_folders(site: Path, open_folder: Path, missing: tuple[str, ...], kept: int) -> None:
+    (open_folder / "closed").mkdir(mode=0o700)
+    state_dir = open_folder / "closed" / "state"
+    url = _call_server(state_dir, "ensure_running", site, prefix=_drop_capabilities(*missing) if missing else ())
+    assert _capabilities(_server_pid(state_dir)) == kept
     sql = "create extension vector; create table t as select generate_series(1, 1000) as n; copy t to '{}'"
     _psql(url, sql.format(state_dir / "postgres/data/copied"), site)
     parallel = "set debug_parallel_query = on; select count(*) from t"
     assert _psql(url, parallel, site).endswith("1000")
-    assert (place / "closed").stat().st_mode & 0o777 == 0o700
-    assert (place / "closed").stat().st_uid == 0
+    assert (open_folder / "closed").stat().st_mode & 0o777 == 0o700
+    assert (open_folder / "closed").stat().st_uid == 0
 
 
-def test_root_without_capabilities_gets_an_error_that_names_the_closed_folder(site: Path, place: Path) -> None:
-    (place / "closed").mkdir(mode=0o700)
-    limits = _without("dac_read_search", "setpcap")
-    answer = _do(place / "closed" / "state", "ensure_running", site, prefix=limits)
+def test_root_without_capabilities_gets_an_error_that_names_the_closed_folder(site: Path, open_folder: Path) -> None:
+    (open_folder / "closed").mkdir(mode=0o700)
+    limits = _drop_capabilities("dac_read_search", "setpcap")
+    answer = _call_server(open_folder / "closed" / "state", "ensure_running", site, prefix=limits)
     assert answer.startswith("UsageError")
-    assert f"chmod o+x {place / 'closed'}`" in answer
-    assert "http" not in _do(place / "open", "ensure_running", site, prefix=limits)
-    assert _capabilities(_running(place / "open")) == 0
+    assert f"chmod o+x {open_folder / 'closed'}`" in answer
+    assert "http" not in _call_server(open_folder / "open", "ensure_running", site, prefix=limits)
+    assert _capabilities(_server_pid(open_folder / "open")) == 0
 
 
-def test_root_that_may_not_change_user_gets_an_error(site: Path, place: Path) -> None:
-    answer = _do(place / "state", "ensure_running", site, prefix=_without("setuid", "setgid"))
+def test_root_that_may_not_change_user_gets_an_error(site: Path, open_folder: Path) -> None:
+    answer = _call_server(open_folder / "state", "ensure_running", site, prefix=_drop_capabilities("setuid", "setgid"))
     assert answer.startswith("ServiceError")
     assert "as user" in answer
-    assert not (place / "state/postgres/data").exists()
+    assert not (open_folder / "state/postgres/data").exists()
 
 
-def test_roots_folder_is_refused_to_an_ordinary_user_and_left_unchanged(site: Path, place: Path) -> None:
-    url = _do(place / "state", "ensure_running", site)
+def test_roots_folder_is_refused_to_an_ordinary_user_and_left_unchanged(site: Path, open_folder: Path) -> None:
+    url = _call_server(open_folder / "state", "ensure_running", site)
     for method in ("ensure_running", "url", "stop", "is_running", "status"):
-        answer = _do(place / "state", method, site, prefix=AS_ORDINARY)
+        answer = _call_server(open_folder / "state", method, site, prefix=AS_ORDINARY)
         assert answer.startswith("UsageError"), answer
         assert "RAG_ASSETS_STATE_DIR" in answer
     assert _psql(url, "select 1", site) == "1"
 
 
-def test_an_ordinary_users_folder_is_refused_to_root_and_left_unchanged(site: Path, place: Path) -> None:
-    url = _do(place / "state", "ensure_running", site, prefix=AS_ORDINARY)
-    server = EmbeddedServer.at(place / "state")
+def test_an_ordinary_users_folder_is_refused_to_root_and_left_unchanged(site: Path, open_folder: Path) -> None:
+    url = _call_server(open_folder / "state", "ensure_running", site, prefix=AS_ORDINARY)
+    server = EmbeddedServer.at(open_folder / "state")
     for method in (server.ensure_running, server.url, server.stop, server.is_running, server.status):
         with pytest.raises(UsageError, match="belongs to user"):
             method()
     assert _psql(url, "select 1", site, prefix=AS_ORDINARY) == "1"
 
 
-def test_a_user_without_a_name_gets_an_error(site: Path, place: Path) -> None:
+def test_a_user_without_a_name_gets_an_error(site: Path, open_folder: Path) -> None:
     prefix = ("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups")
-    answer = _do(place / "state", "ensure_running", site, prefix=prefix)
+    answer = _call_server(open_folder / "state", "ensure_running", site, prefix=prefix)
     assert answer.startswith("UsageError")
     assert "/etc/passwd" in answer
 
 
-def test_a_folder_that_may_not_be_written_is_named(site: Path, place: Path) -> None:
-    (place / "closed").mkdir(mode=0o555)
-    answer = _do(place / "closed" / "state", "ensure_running", site, prefix=AS_ORDINARY)
+def test_a_folder_that_may_not_be_written_is_named(site: Path, open_folder: Path) -> None:
+    (open_folder / "closed").mkdir(mode=0o555)
+    answer = _call_server(open_folder / "closed" / "state", "ensure_running", site, prefix=AS_ORDINARY)
     assert answer.startswith("ServiceError")
-    assert str(place / "closed") in answer
+    assert str(open_folder / "closed") in answer
 
 
-def test_a_full_disk_is_named_and_the_next_attempt_recovers(site: Path, place: Path) -> None:
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m,mode=755", "tmpfs", str(place)])
+def test_a_full_disk_is_named_and_the_next_attempt_recovers(site: Path, open_folder: Path) -> None:
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m,mode=755", "tmpfs", str(open_folder)])
     if mounted.returncode != 0:
         pytest.skip("this root may not mount a small disk")
     try:
-        answer = _do(place / "state", "ensure_running", site)
+        answer = _call_server(open_folder / "state", "ensure_running", site)
         assert answer.startswith("ServiceError"), answer
         assert "MB free: make room" in answer
-        subprocess.run(["mount", "-o", "remount,size=200m", str(place)], check=True)
-        assert _do(place / "state", "ensure_running", site).startswith("postgresql://")
-        assert _do(place / "state", "stop", site) == "True"
+        subprocess.run(["mount", "-o", "remount,size=200m", str(open_folder)], check=True)
+        assert _call_server(open_folder / "state", "ensure_running", site).startswith("postgresql://")
+        assert _call_server(open_folder / "state", "stop", site) == "True"
     finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
+        subprocess.run(["umount", "--lazy", str(open_folder)], check=True)
 
 
-def test_a_server_runs_from_the_current_venv(place: Path) -> None:
+def test_a_server_runs_from_the_current_venv(open_folder: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", DO, str(place / "state"), "ensure_running"], capture_output=True, text=True
+        [sys.executable, "-c", CALL_SERVER, str(open_folder / "state"), "ensure_running"],
+        capture_output=True,
+        text=True,
     )
     assert done.stdout.startswith("postgresql://"), done.stdout + done.stderr
