@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from psycopg import sql
 from sqlalchemy import URL, make_url, text
 
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.connections.urls import DRIVER
+from rag_assets.db.schema.ddl import execute_ddl
 from rag_assets.db.schema.migrations import upgrade
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ def temporary_database(server: str | URL | None = None) -> Iterator[str]:
     database = admin.url.set(database=name)
     try:
         with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
+            execute_ddl(connection, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         try:
             engine = make_engine(database)
             upgrade(engine)
@@ -94,7 +96,7 @@ def temporary_database(server: str | URL | None = None) -> Iterator[str]:
             yield database.render_as_string(hide_password=False)
         finally:
             with admin.connect() as connection:
-                connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+                execute_ddl(connection, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
     finally:
         admin.dispose()
 
@@ -110,7 +112,7 @@ def _temporary_server() -> Iterator[URL]:
         engine = make_engine(url).execution_options(isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             for setting in ("fsync", "full_page_writes", "synchronous_commit"):
-                connection.execute(text(f"ALTER SYSTEM SET {setting} TO off"))
+                execute_ddl(connection, sql.SQL("ALTER SYSTEM SET {} TO off").format(sql.Identifier(setting)))
             connection.execute(text("SELECT pg_reload_conf()"))
         engine.dispose()
         yield url

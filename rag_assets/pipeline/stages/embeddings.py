@@ -166,7 +166,7 @@ def _encode_into(batch: EmbeddingBatch, encoder: Encoder, space: EmbeddingSpace,
 
 
 def vector_fault(vector: "NDArray[np.float32]", dimensions: int, *, normalized: bool) -> str | None:
-    """What is wrong with a vector; None when nothing is."""
+    """The reason why a vector cannot be stored; None when it can."""
     import numpy as np
 
     if vector.shape != (dimensions,):

@@ -27,7 +27,7 @@ _STATISTICS = text(
 
 
 class CoverageCheck:
-    """What is known of one live space, shared by all searches of a retriever; none waits for another's check."""
+    """The coverage of one live space, shared by all searches of a retriever; no search waits for another's check."""
 
     def __init__(self, session: ReadSession) -> None:
         self._session = session
