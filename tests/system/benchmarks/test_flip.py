@@ -15,7 +15,7 @@ def test_nobody_notices_a_flip_or_the_way_back(
 ) -> None:
     # The proof measures searches at ten thousand vectors, which takes longer to build than all the rest.
     monkeypatch.setattr(latency, "MEASURED_VECTORS", 1_500)
-    found = measure(engine.url, tmp_path, vectors=1_000, dimensions=64, clients=2, seconds=0.5)
+    found = measure(engine.url, tmp_path, vectors=1_000, dimensions=64, clients=2, seconds=3)
     assert (found["errors"], found["mixed"], found["empty"], found["stale"]) == (0, 0, 0, 0), found
     assert min(found["by_space"].values()) > 20
     # Nearly every hit tells its space, or there would be nothing to see.

@@ -40,5 +40,5 @@ def test_revision_of_a_folder_follows_its_files(tiny_model: Path, tmp_path: Path
     assert folder_revision(copy) != folder_revision(tiny_model)
     # A space made with other files must not get vectors of this model.
     assert find_model(str(copy), folder_revision(copy)).revision == folder_revision(copy)
-    with pytest.raises(ServiceError, match="put the files back"):
+    with pytest.raises(ServiceError, match="restore the files"):
         find_model(str(copy), folder_revision(tiny_model))

@@ -88,6 +88,7 @@ def test_the_old_home_names_a_module_that_is_gone(old: Installation) -> None:
 
 
 def test_all_rows_are_there_and_nothing_is_embedded_again(old: Installation) -> None:
+    assert old.run("db", "upgrade").returncode == 0
     status = old.json("status")
     assert status["database"]["schema_revision"] == status["database"]["schema_head"]
     assert {project["name"]: project["documents"] for project in status["projects"]} == {"handbook": 5, "second": 2}
