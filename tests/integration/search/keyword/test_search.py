@@ -33,6 +33,12 @@ def ingest(engine: Engine, folder: Path) -> None:
     assert errors(run(key=folder.name, only=STEPS)) == []
 
 
+@pytest.fixture(scope="module", autouse=True)
+def model_library() -> None:
+    """Import the model's library before the tests: the first hybrid search would take seconds for it."""
+    import sentence_transformers  # noqa: F401
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("words") / "animals"
