@@ -200,7 +200,7 @@ class AsyncClient:
         return self._searching
 
     def _blocking(self) -> Client:
-        """For what works for minutes and would block the loop: the caller runs it in a thread."""
+        """A blocking client for long work, which the caller runs in a thread."""
         return Client(self.settings, reranker=self._reranker, encoder=self._encoder)
 
     def _evaluate(self, queries: str | Path, project: str | None, mode: "Mode | None") -> "EvaluationReport":
