@@ -11,7 +11,8 @@ from sqlalchemy import Engine
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.registered_tables import registered_kinds
 from rag_assets.errors import UsageError
-from rag_assets.search.analysis.aggregates import Aggregate, answer_aggregate, answer_centroid
+from rag_assets.search.analysis.aggregates import Aggregate, answer_aggregate
+from rag_assets.search.analysis.centroid import answer_centroid
 from rag_assets.search.analysis.chunk_selection import parse_chunk_id, parse_document_key
 from rag_assets.search.analysis.provenance import Provenance, answer_provenance
 from rag_assets.search.analysis.similar import answer_similar

@@ -25,14 +25,7 @@ from sqlalchemy import (
 from rag_assets.db.index.definition import OPERATORS
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.db.spaces.vector_codec import AnyVector
-from rag_assets.errors import UsageError
-from rag_assets.search.analysis.chunk_selection import (
-    average_vector,
-    check_projects,
-    find_document,
-    mean_vector,
-    select_vectors,
-)
+from rag_assets.search.analysis.chunk_selection import check_projects, mean_vector, select_vectors
 from rag_assets.search.execution.executor import SearchContext
 from rag_assets.search.filters.document_filters import NO_FILTERS, Filters
 from rag_assets.search.request import SearchRequest
@@ -86,27 +79,6 @@ class Aggregate:
     histogram: list[Bucket]
 
 
-def centroid(
-    connection: Connection, space: EmbeddingSpace, filters: Filters = NO_FILTERS, *, document_id: UUID | None = None
-) -> list[float]:
-    """The average vector of the chunks that pass the filters, or of one document's chunks; of length 1 for cosine.
-
-    Raises UsageError where no chunk passes, where the vectors cancel each other out, and for an unknown document.
-    """
-    vector = average_vector(connection, space, filters, document_id=document_id)
-    if vector is None:
-        raise UsageError(
-            f"space {space.id} has no vectors of these chunks to average; widen the filters, or ingest first."
-        )
-    return list(json.loads(vector))
-
-
-def answer_centroid(
-    space: EmbeddingSpace, context: SearchContext, request: SearchRequest, document: tuple[str, str] | None
-) -> list[float]:
-    return context.live.read(space, _centroid, request.filters, document, timeout_s=request.timeout_s)
-
-
 def answer_aggregate(
     space: EmbeddingSpace,
     context: SearchContext,
@@ -118,13 +90,6 @@ def answer_aggregate(
     """`reference`: the text or vector to measure distances to; None is the average."""
     to = None if reference is None else context.embedder.embed(space, reference, context.live)[0]
     return context.live.read(space, aggregate, request.filters, to, nearest, buckets, timeout_s=request.timeout_s)
-
-
-def _centroid(
-    connection: Connection, space: EmbeddingSpace, filters: Filters, document: tuple[str, str] | None
-) -> list[float]:
-    document_id = None if document is None else find_document(connection, *document)
-    return centroid(connection, space, filters, document_id=document_id)
 
 
 def aggregate(

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Engine
 
 from rag_assets.db.connections.engines import make_async_engine
-from rag_assets.search.analysis.aggregates import aggregate, centroid
+from rag_assets.search.analysis.aggregates import aggregate
+from rag_assets.search.analysis.centroid import centroid
 from rag_assets.search.analysis.chunk_selection import find_document
 from rag_assets.search.analysis.provenance import explain_chunk
 from rag_assets.search.analysis.similar import chunk_reference, document_reference

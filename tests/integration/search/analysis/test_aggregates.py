@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import Engine, event
 
 from rag_assets.errors import UsageError
-from rag_assets.search.analysis.aggregates import Aggregate, aggregate, centroid
+from rag_assets.search.analysis.aggregates import Aggregate, aggregate
+from rag_assets.search.analysis.centroid import centroid
 from rag_assets.search.filters.document_filters import Filters
 from tests.support.check_runs import change_database
 from tests.support.vectors import Corpus, StoredChunk, make_corpus
