@@ -18,9 +18,9 @@ from rag_assets.db.database import dispose_engines
 from rag_assets.db.schema import migrations
 from rag_assets.pipeline.audit import latency
 from rag_assets.settings.settings import Settings
-from tests.support.database_server import DatabaseServer, hash_files, running_server
+from tests.support.database.database_server import DatabaseServer, hash_files, running_server
 from tests.support.duration_limit import DurationLimit
-from tests.support.installations import PROBE_VECTORS, install
+from tests.support.installation.installations import PROBE_VECTORS, install
 from tests.support.paths import ROOT
 
 # Tests that start commands, servers and browsers take longest. They run first, so that no worker is last with one.
@@ -28,7 +28,7 @@ FIRST = ("launch", "packaging", "ui", "cli")
 SCHEMA_SOURCES = (ROOT / "migrations", ROOT / "rag_assets" / "db")
 CORPUS_SOURCES = (
     *(ROOT / "migrations", ROOT / "rag_assets"),
-    *(ROOT / "tests" / "support" / f"{name}.py" for name in ("corpus", "fakes", "runs")),
+    *(ROOT / "tests" / "support" / f"{name}.py" for name in ("data/corpus", "fakes", "pipeline/runs")),
 )
 
 # A developer's settings must not reach the tests, and no test may contact a model hub.
@@ -134,8 +134,8 @@ def corpus_digest(template: str) -> str:
 def built_template(
     databases: DatabaseServer, template: str, corpus_digest: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """The template with two projects that were ingested and passed all checks; see tests/support/corpus.py."""
-    from tests.support.corpus import build
+    """The template with two projects that were ingested and passed all checks; see tests/support/data/corpus.py."""
+    from tests.support.data.corpus import build
 
     def fill(url: URL, files: Path) -> None:
         with pytest.MonkeyPatch.context() as monkeypatch, DagsterInstance.ephemeral() as instance:

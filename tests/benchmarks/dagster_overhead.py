@@ -22,8 +22,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.support.dagster_homes import make_default_home
-from tests.support.dagster_servers import BIN, free_port
+from tests.support.orchestration.dagster_homes import make_default_home
+from tests.support.orchestration.dagster_servers import BIN, free_port
 
 RUN_EMPTY_ASSETS = """
 import dagster as dg

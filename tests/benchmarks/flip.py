@@ -42,8 +42,8 @@ from rag_assets.settings.settings import Settings
 from tests.benchmarks import synthetic
 from tests.benchmarks.clustered import Corpus
 from tests.benchmarks.timing import percentile
-from tests.support.runs import rows
-from tests.support.stages import write_batches
+from tests.support.pipeline.runs import rows
+from tests.support.pipeline.stages import write_batches
 
 K = 10
 QUESTIONS = 200

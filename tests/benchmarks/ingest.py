@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.support.dagster_homes import make_default_home
+from tests.support.orchestration.dagster_homes import make_default_home
 
 EMPTY_ASSETS = """
 import time

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from rag_assets.cli.main import app
-from tests.support.pages import PAGES, find_block
+from tests.support.documentation.pages import PAGES, find_block
 from tests.support.paths import ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -3,7 +3,7 @@
 import fcntl
 from pathlib import Path
 
-from tests.support.database_server import file_lock, hash_files, try_exclusive_lock
+from tests.support.database.database_server import file_lock, hash_files, try_exclusive_lock
 
 
 def test_the_digest_follows_names_and_content_and_ignores_compiled_files(tmp_path: Path) -> None:

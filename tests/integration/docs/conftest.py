@@ -1,5 +1,5 @@
 """Fixtures that run the code blocks of pages."""
 
-from tests.support.page_runner import cli, ingested, runner
+from tests.support.documentation.page_runner import cli, ingested, runner
 
 __all__ = ["cli", "ingested", "runner"]

@@ -5,8 +5,8 @@ import os
 from sqlalchemy import make_url
 
 from rag_assets.db.connections.engines import make_engine
-from tests.support.pages import PAGES, Runner
-from tests.support.runs import rows
+from tests.support.documentation.pages import PAGES, Runner
+from tests.support.pipeline.runs import rows
 
 
 def test_the_rows_of_the_page_are_hashed_embedded_and_found(runner: Runner) -> None:

@@ -12,8 +12,8 @@ from sqlalchemy import Engine, event, text
 
 from rag_assets.settings.settings import Settings
 from tests.support.fakes import ENCODERS, HashEncoder
-from tests.support.runs import COUNT_ADVISORY_LOCKS, add_project, encoder, errors, rows, run
-from tests.support.stages import write
+from tests.support.pipeline.runs import COUNT_ADVISORY_LOCKS, add_project, encoder, errors, rows, run
+from tests.support.pipeline.stages import write
 
 STAGES = ("raw_documents", "chunks", "embeddings")
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
-from tests.support.stages import Steps
+from tests.support.pipeline.stages import Steps
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from rag_assets.documents.parsing import parser
 from rag_assets.pipeline import estimate
 from rag_assets.pipeline.estimate import estimate_cost
 from rag_assets.settings.settings import load_settings
-from tests.support.conversations import MONDAY, add_conversation
+from tests.support.data.conversations import MONDAY, add_conversation
 from tests.support.fakes import HashEncoder
-from tests.support.runs import rows
-from tests.support.stages import Steps, write
+from tests.support.pipeline.runs import rows
+from tests.support.pipeline.stages import Steps, write
 
 # Counts of written rows per table; reading does not change them.
 WRITE_COUNTS = (

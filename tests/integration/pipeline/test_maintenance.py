@@ -14,9 +14,9 @@ from rag_assets.pipeline.target.wanted_space import target_space
 from rag_assets.repositories import SyncMemories, SyncSessions, SyncUsers
 from rag_assets.settings.settings import load_settings
 from tests.integration.search.execution.test_coverage import eventually
-from tests.support.check_runs import change_database, failed_names, run_checks
-from tests.support.damages import add_half_a_space
-from tests.support.runs import rows
+from tests.support.database.damages import add_half_a_space
+from tests.support.pipeline.check_runs import change_database, failed_names, run_checks
+from tests.support.pipeline.runs import rows
 
 INDEX = "rag.ix_embeddings_1_hnsw"
 

@@ -8,8 +8,8 @@ from sqlalchemy import URL, Engine
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.schema import migrations
 from rag_assets.pipeline.status import read_status
-from tests.support.check_runs import change_database
-from tests.support.runs import rows
+from tests.support.pipeline.check_runs import change_database
+from tests.support.pipeline.runs import rows
 
 
 def test_the_status_of_an_empty_database_is_empty(empty_database: URL) -> None:

@@ -19,7 +19,7 @@ from rag_assets.search.execution import coverage
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.retriever import Retriever
 from tests.support.fakes import HashEncoder
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 QUESTION = "whale in the winter storm"
 MODES = ("vector", "text", "hybrid")

@@ -14,9 +14,9 @@ from rag_assets.db.connections.options import EngineOptions
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.retriever import Retriever
-from tests.support.check_runs import change_database
 from tests.support.fakes import HashEncoder
-from tests.support.runs import rows
+from tests.support.pipeline.check_runs import change_database
+from tests.support.pipeline.runs import rows
 
 SHARED = "The keeper feeds the whale every morning before the storm."
 

@@ -16,7 +16,7 @@ from rag_assets.search.analysis.similar import chunk_reference, document_referen
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.ranking.mmr import diversify
 from rag_assets.search.ranking.neighbours import fetch_contexts
-from tests.support.vectors import make_corpus, search_similar
+from tests.support.data.vectors import make_corpus, search_similar
 
 
 def test_results_are_those_of_the_sync_functions(engine: Engine) -> None:

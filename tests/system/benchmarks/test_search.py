@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 from tests.benchmarks import synthetic
 from tests.benchmarks.clustered import Corpus
 from tests.benchmarks.search import Queries, measure
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 SIZE = 2_000
 

@@ -5,7 +5,7 @@ from sqlalchemy import Engine
 
 from tests.benchmarks.clustered import Corpus
 from tests.benchmarks.storage import KINDS, as_markdown, fill, measure, nearest_hashes
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 
 def test_every_kind_has_its_figures_over_the_same_rows(engine: Engine) -> None:

@@ -1,5 +1,5 @@
 """Fixtures that run commands in this process."""
 
-from tests.support.command_line import cli, folder
+from tests.support.installation.command_line import cli, folder
 
 __all__ = ["cli", "folder"]

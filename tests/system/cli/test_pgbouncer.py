@@ -9,10 +9,10 @@ from sqlalchemy import URL, Engine
 from rag_assets.db.database import shared_engine
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings, load_settings
-from tests.support.command_line import Cli
+from tests.support.database.pgbouncer import needs_pgbouncer, run_pgbouncer
 from tests.support.fakes import HashEncoder
-from tests.support.pgbouncer import needs_pgbouncer, run_pgbouncer
-from tests.support.runs import COUNT_ADVISORY_LOCKS, rows
+from tests.support.installation.command_line import Cli
+from tests.support.pipeline.runs import COUNT_ADVISORY_LOCKS, rows
 
 pytestmark = needs_pgbouncer
 

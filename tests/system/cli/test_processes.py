@@ -11,7 +11,7 @@ import pytest
 from rag_assets.db.server.server import EmbeddedServer
 from rag_assets.settings.settings import Settings
 from tests.support.json_shapes import INGEST, SEARCH, assert_shape
-from tests.support.stages import write
+from tests.support.pipeline.stages import write
 
 COMMAND = Path(sys.executable).with_name("rag-assets")
 

@@ -1,3 +1,3 @@
-from tests.support.page_runner import cli, ingested, runner
+from tests.support.documentation.page_runner import cli, ingested, runner
 
 __all__ = ["cli", "ingested", "runner"]

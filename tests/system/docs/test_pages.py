@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pages import Runner, pages_with_code
+from tests.support.documentation.pages import Runner, pages_with_code
 
 
 @pytest.mark.parametrize("page", pages_with_code(), ids=lambda page: page.stem)

@@ -5,9 +5,9 @@ import re
 import pytest
 from dagster import AssetCheckKey, DagsterInstance
 
-from tests.support.database_server import DatabaseServer
-from tests.support.pages import PAGES
-from tests.support.runs import fake_defs
+from tests.support.database.database_server import DatabaseServer
+from tests.support.documentation.pages import PAGES
+from tests.support.pipeline.runs import fake_defs
 
 
 def test_the_documented_severity_of_each_check_is_right(

@@ -10,8 +10,8 @@ from rag_assets.embedding.encoder import SentenceTransformerEncoder
 from rag_assets.embedding.model import find_model
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings
-from tests.support.runs import rows
-from tests.support.stages import Steps, write
+from tests.support.pipeline.runs import rows
+from tests.support.pipeline.stages import Steps, write
 from tests.system.embedding.conftest import DIMENSIONS
 
 
@@ -60,7 +60,7 @@ def test_another_model_is_built_beside_the_old_one_and_promoted(
 ) -> None:
     from rag_assets.embedding.encoder import get_space_encoder
     from rag_assets.pipeline import refresh
-    from tests.support.stages import write_batches
+    from tests.support.pipeline.stages import write_batches
 
     steps = Steps(engine, settings)
     for number in range(20):

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
-from tests.support.runs import add_project
-from tests.support.stages import write
+from tests.support.pipeline.runs import add_project
+from tests.support.pipeline.stages import write
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tests.support.dagster_servers import Server, run_server
-from tests.support.runs import add_project, rows
-from tests.support.stages import write
+from tests.support.orchestration.dagster_servers import Server, run_server
+from tests.support.pipeline.runs import add_project, rows
+from tests.support.pipeline.stages import write
 
 INGESTED = ["raw_documents", "chunks", "embeddings", "hnsw_index", "live_space"]
 

@@ -10,17 +10,17 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine
 
-from tests.support.dagster_servers import (
+from tests.support.fakes import ENCODERS
+from tests.support.orchestration.dagster_servers import (
     TERMINATE,
     Server,
     find_installation_processes,
     run_server,
     wait_until_processes_end,
 )
-from tests.support.fakes import ENCODERS
 from tests.support.paths import FILES
-from tests.support.runs import COUNT_ADVISORY_LOCKS, STAGES, THIS_DATABASE, add_project, encoder, rows, run
-from tests.support.stages import write
+from tests.support.pipeline.runs import COUNT_ADVISORY_LOCKS, STAGES, THIS_DATABASE, add_project, encoder, rows, run
+from tests.support.pipeline.stages import write
 
 # Far less than the cancelled work would have taken. On an idle machine, runs end within seconds.
 SOON_S = 30

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
-from tests.support.dagster_servers import BIN, ROOT
-from tests.support.runs import rows
+from tests.support.orchestration.dagster_servers import BIN, ROOT
+from tests.support.pipeline.runs import rows
 
 # Two of Dagster's commands read neither workspace.yaml nor [tool.dagster]: they need an option or a variable.
 DEFINITIONS = "rag_assets.definitions"

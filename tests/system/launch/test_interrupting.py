@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
-from tests.support.dagster_servers import BIN, TIMEOUT_S
-from tests.support.runs import COUNT_ADVISORY_LOCKS, STAGES, add_project, rows
-from tests.support.stages import write
+from tests.support.orchestration.dagster_servers import BIN, TIMEOUT_S
+from tests.support.pipeline.runs import COUNT_ADVISORY_LOCKS, STAGES, add_project, rows
+from tests.support.pipeline.stages import write
 from tests.system.launch.test_cancelling import WORKING
 
 MESSAGE = "rag-assets: interrupted; what was written stays, and the next run continues from there.\n"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tests.support.dagster_servers import BIN, DAEMONS, run_server
-from tests.support.runs import rows
+from tests.support.orchestration.dagster_servers import BIN, DAEMONS, run_server
+from tests.support.pipeline.runs import rows
 
 COMMANDS = [
     (("dagster", "dev"), signal.SIGINT),

@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets import Settings, build_definitions
-from tests.support.check_runs import change_database
 from tests.support.fakes import FakeEmbedder
-from tests.support.runs import errors, rows
+from tests.support.pipeline.check_runs import change_database
+from tests.support.pipeline.runs import errors, rows
 
 LIVE = "SELECT id FROM rag.embedding_spaces WHERE kind = 'chunks' AND status = 'live'"
 

@@ -15,10 +15,10 @@ from rag_assets import Settings, build_definitions
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.projects.store import save_project
 from rag_assets.repositories import NewMessage, SyncConversations
-from tests.support.database_server import DatabaseServer
+from tests.support.database.database_server import DatabaseServer
 from tests.support.fakes import FakeEmbedder
-from tests.support.runs import errors
-from tests.support.stages import write
+from tests.support.pipeline.runs import errors
+from tests.support.pipeline.stages import write
 
 TEXTS = {
     "docs": "# Tides\n\nThe harbour opens at high water.\n\n# Keys\n\nThe keys hang behind the door.\n",

@@ -6,7 +6,7 @@ from shutil import copytree
 
 import pytest
 
-from tests.support.wheel_install import ProjectFolder, build_wheel, install_wheel
+from tests.support.installation.wheel_install import ProjectFolder, build_wheel, install_wheel
 
 PROJECTS = Path(__file__).parent
 

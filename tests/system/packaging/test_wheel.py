@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from rag_assets.db.schema.migrations import head_revision
+from tests.support.installation.wheel_install import ProjectFolder
 from tests.support.paths import ROOT
-from tests.support.stages import write
-from tests.support.wheel_install import ProjectFolder
+from tests.support.pipeline.stages import write
 
-DRIVE = ROOT / "tests" / "support" / "wheel_drive.py"
+DRIVE = ROOT / "tests" / "support" / "installation" / "wheel_drive.py"
 TEXTS = {"docs": "# Tides\n\nThe harbour opens at high water.\n", "notes": "# Bees\n\nThe bees fly in the sun.\n"}
 
 # Only catches hangs: a slow machine must not reach it.

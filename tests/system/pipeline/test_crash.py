@@ -14,10 +14,10 @@ from sqlalchemy import Engine
 
 from rag_assets.db.locks import hold_lock
 from rag_assets.settings.settings import Settings
-from tests.support.crashes import ChildResult, ChildRun, Forker, materialize, start_forker
 from tests.support.fakes import ENCODERS
 from tests.support.paths import FILES
-from tests.support.runs import COUNT_ADVISORY_LOCKS, add_project, errors, rows
+from tests.support.pipeline.crashes import ChildResult, ChildRun, Forker, materialize, start_forker
+from tests.support.pipeline.runs import COUNT_ADVISORY_LOCKS, add_project, errors, rows
 
 # Rows by the name of the query that reads them.
 Content = dict[str, list[Any]]

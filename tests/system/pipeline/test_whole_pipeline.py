@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
 from tests.support.fakes import ENCODERS, HashEncoder
-from tests.support.runs import add_project, encoder, errors, failed_checks, metadata, rows, run
+from tests.support.pipeline.runs import add_project, encoder, errors, failed_checks, metadata, rows, run
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,9 @@ import pytest
 from sqlalchemy import Engine, text
 
 from rag_assets import Settings
+from tests.support.documentation.pages import PAGES, find_block
 from tests.support.fakes import HashEncoder
-from tests.support.pages import PAGES, find_block
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 PYTHON = os.environ.get("OUTSIDE_CLIENTS_PYTHON")
 needs_clients = pytest.mark.skipif(

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.orchestration.partitions import projects
-from tests.support.corpus import PROJECTS
+from tests.support.data.corpus import PROJECTS
 from tests.support.fakes import ENCODERS
-from tests.support.runs import STAGES, errors, metadata, rows, run
+from tests.support.pipeline.runs import STAGES, errors, metadata, rows, run
 
 ALL = (*STAGES, "live_space")
 CHUNKS_OF = (

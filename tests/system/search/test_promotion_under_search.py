@@ -23,10 +23,10 @@ from rag_assets.search.async_retriever import AsyncRetriever
 from rag_assets.search.execution import modes
 from rag_assets.search.results import Answer
 from rag_assets.search.retriever import Retriever
+from tests.support.data.vectors import DIMENSIONS, make_corpus
+from tests.support.database.rows import create_space, definition, document, split_document, unit_vectors
 from tests.support.fakes import HashEncoder
-from tests.support.rows import create_space, definition, document, split_document, unit_vectors
-from tests.support.runs import rows
-from tests.support.vectors import DIMENSIONS, make_corpus
+from tests.support.pipeline.runs import rows
 
 PROMOTIONS = 4
 QUESTION = "text 4"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.ui_process import RunningUI, run_ui
+from tests.support.orchestration.ui_process import RunningUI, run_ui
 
 if TYPE_CHECKING:
-    from tests.support.ui_pages import Pages
+    from tests.support.orchestration.ui_pages import Pages
 
 OWNER = "search"
 # Use an installed browser; Playwright's own browsers are never downloaded.
@@ -40,7 +40,7 @@ def served(browser_path: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def pages(browser_path: str, served: RunningUI, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Pages]":
     from playwright.sync_api import expect, sync_playwright
 
-    from tests.support.ui_pages import PAGE_MS, Pages
+    from tests.support.orchestration.ui_pages import PAGE_MS, Pages
 
     pictures = Path(os.environ.get("UI_PICTURES") or tmp_path_factory.mktemp("pictures"))
     pictures.mkdir(parents=True, exist_ok=True)

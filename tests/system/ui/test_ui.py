@@ -15,12 +15,12 @@ from sqlalchemy import Engine, make_url, text
 from rag_assets.db.connections.engines import DRIVER, make_engine
 from rag_assets.definitions import defs
 from rag_assets.orchestration.io.metadata import column_schema
-from tests.support.stages import write
-from tests.support.ui_process import RunningUI
+from tests.support.orchestration.ui_process import RunningUI
+from tests.support.pipeline.stages import write
 from tests.system.ui.conftest import OWNER
 
 if TYPE_CHECKING:
-    from tests.support.ui_pages import Pages
+    from tests.support.orchestration.ui_pages import Pages
 
 
 TOPICS = "python-topics"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pages import DOCUMENTS, PAGES, RUN, SHOWN, Block, read_blocks
+from tests.support.documentation.pages import DOCUMENTS, PAGES, RUN, SHOWN, Block, read_blocks
 from tests.support.paths import ROOT
 
 PUBLIC_MODULES = {"rag_assets", "rag_assets.tables", "rag_assets.testing"}

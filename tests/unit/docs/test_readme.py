@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.support.pages import PAGES
+from tests.support.documentation.pages import PAGES
 from tests.support.paths import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -6,9 +6,9 @@ import sys
 
 import rag_assets
 from rag_assets.settings.settings import Settings
-from tests.support.pages import PAGES
+from tests.support.documentation.pages import PAGES
 from tests.support.paths import ROOT
-from tests.support.runs import fake_defs
+from tests.support.pipeline.runs import fake_defs
 
 
 def read_page(name: str) -> str:

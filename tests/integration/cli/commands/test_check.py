@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
-from tests.support.command_line import Cli
+from tests.support.installation.command_line import Cli
 from tests.support.json_shapes import CHECKS, assert_shape
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 
 def test_passing_checks_exit_with_0_and_materialize_nothing(built: Engine, cli: Cli) -> None:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
-from tests.support.command_line import Cli
+from tests.support.installation.command_line import Cli
 from tests.support.json_shapes import assert_shape
 
 REPORT = {

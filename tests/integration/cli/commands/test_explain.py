@@ -5,9 +5,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine
 
-from tests.support.check_runs import change_database
-from tests.support.command_line import Cli
-from tests.support.runs import rows
+from tests.support.installation.command_line import Cli
+from tests.support.pipeline.check_runs import change_database
+from tests.support.pipeline.runs import rows
 
 
 @pytest.fixture

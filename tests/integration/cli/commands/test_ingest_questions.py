@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
-from tests.support.command_line import Cli, CommandResult
-from tests.support.runs import rows
+from tests.support.installation.command_line import Cli, CommandResult
+from tests.support.pipeline.runs import rows
 
 SHARED = "The keeper feeds the whale every morning before the storm."
 

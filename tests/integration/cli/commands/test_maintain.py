@@ -2,9 +2,9 @@
 
 from sqlalchemy import Engine
 
-from tests.support.check_runs import change_database
-from tests.support.command_line import Cli
+from tests.support.installation.command_line import Cli
 from tests.support.json_shapes import assert_shape
+from tests.support.pipeline.check_runs import change_database
 
 FIGURES = {
     **dict.fromkeys(

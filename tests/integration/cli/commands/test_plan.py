@@ -4,9 +4,9 @@ import pytest
 from sqlalchemy import URL, Engine
 
 from rag_assets.settings.settings import Settings
-from tests.support.command_line import Cli
+from tests.support.installation.command_line import Cli
 from tests.support.json_shapes import assert_shape
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 NUMBER = (float, int, type(None))
 PLAN = {

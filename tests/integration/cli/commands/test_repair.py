@@ -4,11 +4,11 @@ from sqlalchemy import Engine
 
 from rag_assets.db.models.embeddings import DEFAULT_EF_SEARCH
 from rag_assets.repositories import SyncMemories
-from tests.support.check_runs import change_database
-from tests.support.command_line import Cli
-from tests.support.damages import DAMAGES, add_half_a_space, pipeline_tables
+from tests.support.database.damages import DAMAGES, add_half_a_space, pipeline_tables
+from tests.support.installation.command_line import Cli
 from tests.support.json_shapes import REPAIR, assert_shape
-from tests.support.runs import rows
+from tests.support.pipeline.check_runs import change_database
+from tests.support.pipeline.runs import rows
 
 COMBINED_DAMAGES = (
     "half of the vectors deleted",

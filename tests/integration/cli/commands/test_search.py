@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
-from tests.support.command_line import Cli
+from tests.support.installation.command_line import Cli
 from tests.support.json_shapes import SEARCH, assert_shape
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 
 def test_json_has_the_promised_shape(built: Engine, cli: Cli) -> None:

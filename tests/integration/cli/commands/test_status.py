@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import URL, Engine, text
 
 from rag_assets.settings.settings import Settings
-from tests.support.command_line import Cli
+from tests.support.installation.command_line import Cli
 from tests.support.json_shapes import HEALTH, STATUS, assert_shape
 
 

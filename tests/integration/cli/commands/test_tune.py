@@ -5,9 +5,9 @@ from sqlalchemy import Engine
 
 from rag_assets.db.models.embeddings import DEFAULT_EF_SEARCH
 from rag_assets.settings.settings import Settings
-from tests.support.command_line import Cli
+from tests.support.installation.command_line import Cli
 from tests.support.json_shapes import assert_shape
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 REPORT = {
     "target_recall": float,

@@ -12,11 +12,11 @@ from sqlalchemy import URL, Engine
 from rag_assets.cli.commands import ui
 from rag_assets.orchestration.partitions import projects
 from rag_assets.settings.settings import Settings
-from tests.support.command_line import Cli, CommandResult
-from tests.support.dagster_servers import free_port
-from tests.support.installations import install
+from tests.support.installation.command_line import Cli, CommandResult
+from tests.support.installation.installations import install
+from tests.support.orchestration.dagster_servers import free_port
 from tests.support.paths import ROOT
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import URL, Engine
 
 from rag_assets.settings.settings import Settings
-from tests.support.command_line import Cli
+from tests.support.installation.command_line import Cli
 
 
 def test_the_schema_is_upgraded_downgraded_and_upgraded_again(

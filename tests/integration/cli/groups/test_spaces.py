@@ -5,11 +5,11 @@ from sqlalchemy import Engine, text
 
 from rag_assets.pipeline.audit import latency
 from rag_assets.settings.settings import load_settings
-from tests.support.command_line import Cli
-from tests.support.corpus import PROJECTS
+from tests.support.data.corpus import PROJECTS
+from tests.support.installation.command_line import Cli
 from tests.support.json_shapes import STATUS, assert_shape
-from tests.support.runs import rows
-from tests.support.stages import Steps
+from tests.support.pipeline.runs import rows
+from tests.support.pipeline.stages import Steps
 
 STATES = "SELECT id, status FROM rag.embedding_spaces ORDER BY id"
 

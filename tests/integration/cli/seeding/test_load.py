@@ -7,7 +7,7 @@ from rag_assets.cli.seeding.load import AddedRows, add_example_data
 from rag_assets.cli.seeding.plan import SIZES, planned_users
 from rag_assets.errors import UsageError
 from rag_assets.repositories import SyncConversations
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 TABLES = (
     *("users", "sessions", "specializations", "adapters", "projects"),

@@ -15,7 +15,7 @@ from rag_assets.db.connections.retry import run_read, run_write_async
 from rag_assets.db.database import dispose_engines
 from rag_assets.db.locks import hold_lock
 from rag_assets.errors import ServiceError, UsageError
-from tests.support.pgbouncer import needs_pgbouncer, run_pgbouncer
+from tests.support.database.pgbouncer import needs_pgbouncer, run_pgbouncer
 
 pytestmark = needs_pgbouncer
 

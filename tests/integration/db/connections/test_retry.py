@@ -17,7 +17,7 @@ from rag_assets.db.connections.retry import run_idempotent_write, run_read, run_
 from rag_assets.db.connections.urls import DRIVER
 from rag_assets.db.server.server import EmbeddedServer
 from rag_assets.errors import ServiceError
-from tests.support.interrupts import Interrupted, interrupt_when
+from tests.support.pipeline.interrupts import Interrupted, interrupt_when
 
 READER = EngineOptions(pre_ping=False, retry_s=10)
 

@@ -7,8 +7,8 @@ from sqlalchemy import Engine, text
 from rag_assets.db.index import build_resources
 from rag_assets.db.index.build import IndexBuildOptions, ensure_index
 from rag_assets.db.index.state import IndexState
-from tests.support.indexes import index_state, make_live
-from tests.support.rows import add_vectors, create_space, definition
+from tests.support.database.indexes import index_state, make_live
+from tests.support.database.rows import add_vectors, create_space, definition
 
 
 def test_progress_of_a_build_is_reported_in_blocks(engine: Engine) -> None:

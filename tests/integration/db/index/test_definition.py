@@ -9,8 +9,8 @@ from rag_assets.db.index.build import ensure_index
 from rag_assets.db.index.definition import create_index, index_definition, index_name, lists_for
 from rag_assets.db.index.state import IndexState, index_state
 from rag_assets.db.models import EmbeddingSpace
-from tests.support.rows import add_vectors, create_space, definition
-from tests.support.runs import rows
+from tests.support.database.rows import add_vectors, create_space, definition
+from tests.support.pipeline.runs import rows
 
 SHAPE = {
     "id": 7,

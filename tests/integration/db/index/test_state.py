@@ -14,10 +14,17 @@ from rag_assets.db.index.definition import index_name
 from rag_assets.db.index.state import ACTIONS, IndexAction, IndexState, IndexThresholds
 from rag_assets.db.models import EmbeddingSpace
 from tests.integration.db.index.test_definition import space as shape
-from tests.support.database_server import DatabaseServer
-from tests.support.indexes import execute_statements, get_oid, index_state, inspect_space_index, list_indexes, make_live
-from tests.support.rows import add_vectors, create_space, definition
-from tests.support.runs import rows
+from tests.support.database.database_server import DatabaseServer
+from tests.support.database.indexes import (
+    execute_statements,
+    get_oid,
+    index_state,
+    inspect_space_index,
+    list_indexes,
+    make_live,
+)
+from tests.support.database.rows import add_vectors, create_space, definition
+from tests.support.pipeline.runs import rows
 
 NAME = "ix_embeddings_1_hnsw"
 INVALID = f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'rag.{NAME}'::regclass"

@@ -9,8 +9,8 @@ from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.database import dispose_engines
 from rag_assets.db.reports.health import check_health
-from tests.support.check_runs import change_database
-from tests.support.runs import rows
+from tests.support.pipeline.check_runs import change_database
+from tests.support.pipeline.runs import rows
 
 INDEX = "rag.ix_embeddings_1_hnsw"
 

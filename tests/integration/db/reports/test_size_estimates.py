@@ -8,7 +8,7 @@ from rag_assets.db.index.definition import create_index
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.reports.size_estimates import estimate_index_bytes, estimate_table_bytes
 from rag_assets.db.schema.ddl import execute_ddl
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 ROWS = 400
 

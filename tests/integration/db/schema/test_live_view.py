@@ -9,8 +9,8 @@ from sqlalchemy import Engine, text
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.spaces import set_live_space
 from rag_assets.errors import IntegrityError
-from tests.support.rows import create_space, definition
-from tests.support.runs import rows
+from tests.support.database.rows import create_space, definition
+from tests.support.pipeline.runs import rows
 
 LIVE = "SELECT id FROM rag.embedding_spaces WHERE status = 'live'"
 GRANTED = (

@@ -8,7 +8,7 @@ from sqlalchemy import URL, Engine
 
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.schema import migrations as schema
-from tests.support.migration_lint import find_undeclared_locks, list_revisions, locked_tables
+from tests.support.database.migration_lint import find_undeclared_locks, list_revisions, locked_tables
 
 
 def test_each_migration_declares_the_tables_that_it_locks(empty_database: URL) -> None:

@@ -25,10 +25,10 @@ from rag_assets.repositories import (
     SyncSpecializations,
     SyncUsers,
 )
-from tests.support.check_runs import failed_names, run_checks
-from tests.support.packages import install_package
-from tests.support.rows import add_vectors, create_space, definition
-from tests.support.runs import rows, run
+from tests.support.database.rows import add_vectors, create_space, definition
+from tests.support.installation.packages import install_package
+from tests.support.pipeline.check_runs import failed_names, run_checks
+from tests.support.pipeline.runs import rows, run
 
 TABLES_AT = {
     "0001": {"documents", "projects"},
@@ -220,7 +220,7 @@ def test_a_run_after_a_downgrade_and_upgrade_rebuilds_everything(built: Engine) 
     import dagster as dg
 
     from rag_assets.orchestration.partitions import projects
-    from tests.support.corpus import PROJECTS
+    from tests.support.data.corpus import PROJECTS
 
     dg.DagsterInstance.get().add_dynamic_partitions(str(projects.name), list(PROJECTS))
     # The sources of the built installation have not changed: nothing is read again.

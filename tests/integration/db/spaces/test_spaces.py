@@ -20,8 +20,16 @@ from rag_assets.db.spaces.spaces import (
 from rag_assets.db.writes.upserts import write_chunks, write_embeddings
 from rag_assets.pipeline.target.wanted_space import target_space
 from rag_assets.settings.settings import Settings
-from tests.support.rows import DEFINITION, add_document, add_vectors, create_space, definition, document, split_document
-from tests.support.runs import rows
+from tests.support.database.rows import (
+    DEFINITION,
+    add_document,
+    add_vectors,
+    create_space,
+    definition,
+    document,
+    split_document,
+)
+from tests.support.pipeline.runs import rows
 
 STATUS = "SELECT id, status FROM rag.embedding_spaces ORDER BY id"
 SHOWN = "SELECT content, vector_dims(embedding) FROM rag.live_chunks ORDER BY 1"

@@ -9,7 +9,7 @@ from rag_assets.db.writes.prune import prune_space
 from rag_assets.db.writes.rows import EmbeddingFailureRow, EmbeddingRow
 from rag_assets.db.writes.upserts import delete_documents, write_chunks, write_embeddings
 from rag_assets.documents.text import content_hash
-from tests.support.rows import (
+from tests.support.database.rows import (
     add_document,
     add_vectors,
     create_space,
@@ -18,7 +18,7 @@ from tests.support.rows import (
     split_document,
     unit_vectors,
 )
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 
 def test_a_space_without_orphans_loses_nothing(engine: Engine) -> None:

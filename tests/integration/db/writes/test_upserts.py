@@ -20,8 +20,8 @@ from rag_assets.db.writes.upserts import (
 )
 from rag_assets.documents.text import content_hash
 from rag_assets.projects.store import save_project
-from tests.support.rows import add_document, create_space, document, split_document, unit_vectors
-from tests.support.runs import rows
+from tests.support.database.rows import add_document, create_space, document, split_document, unit_vectors
+from tests.support.pipeline.runs import rows
 
 CHUNKS = "SELECT chunk_index, chunk_text, char_start, char_end, heading_path FROM rag.document_chunks ORDER BY 1"
 

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 
 from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.pipeline.audit.corpus_map import map_corpus
-from tests.support.runs import fake_defs
+from tests.support.pipeline.runs import fake_defs
 
 
 def test_the_map_shows_each_distinct_text_once_under_a_project_that_has_it(built: Engine) -> None:

@@ -11,7 +11,7 @@ from rag_assets.documents.text import content_hash
 from rag_assets.orchestration.io.tables import MemorySlice, MessageSlice, load_slice
 from rag_assets.repositories import SyncConversations, SyncMemories
 from rag_assets.settings.settings import Settings
-from tests.support.conversations import (
+from tests.support.data.conversations import (
     FRIDAY,
     MONDAY,
     TUESDAY,
@@ -22,7 +22,7 @@ from tests.support.conversations import (
     materialize_without_checks,
 )
 from tests.support.fakes import ENCODERS, HashEncoder
-from tests.support.runs import errors, failed_checks, metadata, rows
+from tests.support.pipeline.runs import errors, failed_checks, metadata, rows
 
 CHECKS = {
     *("texts_have_vectors", "vectors_are_sound", "no_orphan_vectors", "index_valid", "index_used"),

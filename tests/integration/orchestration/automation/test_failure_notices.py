@@ -18,9 +18,9 @@ from rag_assets.orchestration.automation.failure_notices import FailureNotice, b
 from rag_assets.orchestration.scope import PipelineScope
 from rag_assets.orchestration.storage.pool_claims import PoolWaitingEventLog
 from rag_assets.settings.settings import Settings, load_settings
-from tests.support.dagster_homes import needs_custom_storage
-from tests.support.runs import SENSORS, add_project, run
-from tests.support.stages import write
+from tests.support.orchestration.dagster_homes import needs_custom_storage
+from tests.support.pipeline.runs import SENSORS, add_project, run
+from tests.support.pipeline.stages import write
 
 NOTICE = FailureNotice("ingest", "run-1", ["zoo"], {"raw_documents": "the folder is away"}, "Mend it.")
 

@@ -19,8 +19,8 @@ from rag_assets.orchestration.partitions import RANGE_END, RANGE_START
 from rag_assets.orchestration.resources.postgres import Postgres
 from rag_assets.projects.store import retire_project
 from rag_assets.settings.settings import Settings
-from tests.support.runs import SCHEDULES, SENSORS, add_project
-from tests.support.stages import write
+from tests.support.pipeline.runs import SCHEDULES, SENSORS, add_project
+from tests.support.pipeline.stages import write
 
 nightly_refresh = SCHEDULES["nightly_refresh"]
 own_schedules, changed_sources = SENSORS["own_schedules"], SENSORS["changed_sources"]

@@ -9,9 +9,9 @@ from sqlalchemy import Engine
 from rag_assets.definitions import defs
 from rag_assets.errors import UsageError
 from rag_assets.settings.settings import Settings, load_settings
-from tests.support.conversations import MONDAY, TUESDAY, add_conversation, embedded_hashes
+from tests.support.data.conversations import MONDAY, TUESDAY, add_conversation, embedded_hashes
 from tests.support.fakes import ENCODERS
-from tests.support.runs import SCHEDULES, errors, fake_defs
+from tests.support.pipeline.runs import SCHEDULES, errors, fake_defs
 
 yesterdays_messages, trailing_messages = SCHEDULES["yesterdays_messages"], SCHEDULES["trailing_messages"]
 weekly_maintenance = SCHEDULES["weekly_maintenance"]

@@ -11,10 +11,10 @@ from sqlalchemy import Engine
 from rag_assets.pipeline.audit.result import NOTHING_TO_CHECK
 from rag_assets.repositories import NewMessage, SyncConversations, SyncMemories
 from rag_assets.settings.settings import Settings
-from tests.support.check_runs import Evaluations, change_database, check_metadata, failed_names
-from tests.support.conversations import MONDAY, TUESDAY, add_conversation, materialize_without_checks
+from tests.support.data.conversations import MONDAY, TUESDAY, add_conversation, materialize_without_checks
 from tests.support.fakes import ENCODERS
-from tests.support.runs import run
+from tests.support.pipeline.check_runs import Evaluations, change_database, check_metadata, failed_names
+from tests.support.pipeline.runs import run
 
 KINDS = ("message", "memory")
 
@@ -50,13 +50,13 @@ def run_named_checks(*names: str) -> Evaluations:
 
 
 def _checks() -> list[dg.AssetChecksDefinition]:
-    from tests.support.runs import fake_defs
+    from tests.support.pipeline.runs import fake_defs
 
     return list(fake_defs.asset_checks or [])  # type: ignore[arg-type]
 
 
 def run_checks(keys: list[dg.AssetCheckKey]) -> dg.ExecuteInProcessResult:
-    from tests.support.runs import fake_defs
+    from tests.support.pipeline.runs import fake_defs
 
     defs = dg.Definitions(
         assets=fake_defs.assets,

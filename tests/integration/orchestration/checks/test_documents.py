@@ -4,8 +4,8 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine
 
-from tests.support.check_runs import change_database, check_metadata, failed_names, run_checks
-from tests.support.runs import rows
+from tests.support.pipeline.check_runs import change_database, check_metadata, failed_names, run_checks
+from tests.support.pipeline.runs import rows
 
 ONE_CHUNK = "(SELECT id FROM rag.document_chunks ORDER BY id LIMIT 1)"
 SHARED = "(SELECT content_hash FROM rag.document_chunks GROUP BY 1 HAVING count(*) > 1)"
@@ -142,7 +142,7 @@ def test_a_stored_token_count_over_the_window_is_found(built: Engine) -> None:
 def test_checks_without_a_space_name_the_command(settings: object) -> None:
     import dagster as dg
 
-    from tests.support.runs import errors, fake_defs
+    from tests.support.pipeline.runs import errors, fake_defs
 
     with dg.DagsterInstance.ephemeral() as instance:
         result = fake_defs.resolve_job_def("checks").execute_in_process(

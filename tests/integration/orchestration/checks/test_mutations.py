@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import Engine, func, text
 
 from rag_assets.db.index import knn
-from tests.support.check_runs import check_metadata, failed_names, run_checks
-from tests.support.damages import DAMAGES, add_half_a_space
+from tests.support.database.damages import DAMAGES, add_half_a_space
+from tests.support.pipeline.check_runs import check_metadata, failed_names, run_checks
 
 
 @pytest.mark.parametrize("name", DAMAGES)

@@ -3,8 +3,8 @@
 from sqlalchemy import Engine
 
 from rag_assets.pipeline.audit.result import NOTHING_TO_CHECK
-from tests.support.check_runs import check_metadata, failed_names, run_checks
-from tests.support.runs import fake_defs, rows
+from tests.support.pipeline.check_runs import check_metadata, failed_names, run_checks
+from tests.support.pipeline.runs import fake_defs, rows
 
 CHECKS = {
     "every_project_read",

@@ -10,7 +10,7 @@ from rag_assets.definitions import defs
 from rag_assets.pipeline.audit.projects import every_project_fresh, stage_succeeded_for_projects
 from rag_assets.projects.failures import list_failures, record_failure, record_success
 from rag_assets.projects.store import retire_project
-from tests.support.check_runs import change_database
+from tests.support.pipeline.check_runs import change_database
 
 
 @pytest.mark.parametrize("stage", ["raw_documents", "chunks", "embeddings"])

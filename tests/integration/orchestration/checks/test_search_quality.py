@@ -7,9 +7,9 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Engine
 
-from tests.support.check_runs import change_database, check_metadata, failed_names, run_checks
 from tests.support.fakes import ENCODERS
-from tests.support.runs import rows
+from tests.support.pipeline.check_runs import change_database, check_metadata, failed_names, run_checks
+from tests.support.pipeline.runs import rows
 
 SHARED = "The keeper feeds the whale every morning before the storm."
 FOUND = {"query": SHARED, "relevant": {"copy.txt": 2, "copy2.txt": 1}}
@@ -113,7 +113,7 @@ def test_worse_answers_fail_a_check_that_passed(built: Engine, tmp_path: Path) -
 
 
 def test_a_run_over_one_project_runs_only_its_queries(built: Engine, tmp_path: Path) -> None:
-    from tests.support.runs import run
+    from tests.support.pipeline.runs import run
 
     set_queries(built, tmp_path, "zoo", [FOUND])
     set_queries(built, tmp_path, "sea", [LOST], ndcg_at_10=1.0)

@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import Engine
 
-from tests.support.check_runs import change_database, check_metadata, failed_names, run_checks
-from tests.support.runs import rows
+from tests.support.pipeline.check_runs import change_database, check_metadata, failed_names, run_checks
+from tests.support.pipeline.runs import rows
 
 INDEX = "rag.ix_embeddings_1_hnsw"
 ONE_VECTOR = "(SELECT content_hash FROM rag.embeddings ORDER BY content_hash LIMIT 1)"

@@ -13,8 +13,8 @@ from sqlalchemy import Engine
 
 from rag_assets.orchestration.io.tables import ChunkSlice, DocumentSlice, EmbeddingSlice
 from rag_assets.orchestration.partitions import projects
-from tests.support.corpus import PROJECTS
-from tests.support.runs import errors, fake_defs, rows, run
+from tests.support.data.corpus import PROJECTS
+from tests.support.pipeline.runs import errors, fake_defs, rows, run
 
 COUNTS = {
     "raw_documents": "SELECT count(*) FROM rag.documents d JOIN rag.projects p ON p.id = d.project_id",

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.orchestration.io.metadata import column_schema
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 TABLES = ["documents", "document_chunks", "embeddings"]
 # Constraint type (p, u, f, c), definition and columns.

@@ -8,8 +8,8 @@ import pytest
 from rag_assets.db.spaces.pending import pending_documents
 from rag_assets.errors import UsageError
 from rag_assets.pipeline.stages.live_space import drop_space
-from tests.support.runs import rows
-from tests.support.stages import Steps, write
+from tests.support.pipeline.runs import rows
+from tests.support.pipeline.stages import Steps, write
 
 SECTIONS = [f"# Part {n}\n\n" + " ".join(f"Word{n} number {m} is here." for m in range(70)) + "\n" for n in range(6)]
 

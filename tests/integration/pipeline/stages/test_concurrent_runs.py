@@ -12,7 +12,7 @@ from rag_assets.db.spaces.spaces import ensure_space
 from rag_assets.errors import IntegrityError, ServiceError
 from rag_assets.pipeline.audit import latency
 from rag_assets.pipeline.stages import concurrent_runs
-from tests.support.stages import Steps, write
+from tests.support.pipeline.stages import Steps, write
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from rag_assets.documents.sources import SourceFile, open_source
 from rag_assets.errors import IntegrityError, ServiceError, SourceError, UsageError
 from rag_assets.pipeline.stages.documents import read_documents
 from rag_assets.pipeline.stages.project_isolation import load_project
-from tests.support.runs import COUNT_ADVISORY_LOCKS, rows
-from tests.support.stages import Steps, write, write_batches
+from tests.support.pipeline.runs import COUNT_ADVISORY_LOCKS, rows
+from tests.support.pipeline.stages import Steps, write, write_batches
 
 
 class CountingSource:

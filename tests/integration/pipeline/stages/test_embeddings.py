@@ -11,8 +11,8 @@ from rag_assets.db.spaces.spaces import ensure_space
 from rag_assets.errors import ServiceError
 from rag_assets.pipeline.audit import vectors as audit
 from tests.support.fakes import DIMENSIONS, HashEncoder
-from tests.support.runs import rows
-from tests.support.stages import Steps, write
+from tests.support.pipeline.runs import rows
+from tests.support.pipeline.stages import Steps, write
 
 SECTIONS = [f"# Part {n}\n\n" + " ".join(f"Word{n} number {m} is here." for m in range(70)) + "\n" for n in range(6)]
 

@@ -18,8 +18,8 @@ from rag_assets.pipeline.target.wanted_space import space_to_check, target_space
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import load_settings
 from tests.support.fakes import HashEncoder
-from tests.support.runs import rows
-from tests.support.stages import Steps, write
+from tests.support.pipeline.runs import rows
+from tests.support.pipeline.stages import Steps, write
 
 STATUS = "SELECT id, status FROM rag.embedding_spaces ORDER BY id"
 CHUNKINGS = "SELECT count(DISTINCT chunking) FROM rag.document_chunks"

@@ -13,8 +13,8 @@ from rag_assets.pipeline.target.wanted_space import WHOLE, Target, target_space
 from rag_assets.repositories import NewMessage, SyncConversations, SyncMemories, SyncUsers
 from rag_assets.settings.settings import Settings
 from tests.support.fakes import HashEncoder
-from tests.support.runs import rows
-from tests.support.stages import write_batches
+from tests.support.pipeline.runs import rows
+from tests.support.pipeline.stages import write_batches
 
 MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
 HASHES = (

@@ -10,8 +10,8 @@ from rag_assets.pipeline.audit.projects import stage_succeeded_for_projects
 from rag_assets.projects.failures import list_failures
 from rag_assets.settings.settings import Settings
 from tests.support.fakes import ENCODERS, HashEncoder
-from tests.support.runs import add_project, errors, failed_checks, rows, run
-from tests.support.stages import write
+from tests.support.pipeline.runs import add_project, errors, failed_checks, rows, run
+from tests.support.pipeline.stages import write
 
 PROJECTS = ("alpha", "broken", "gamma")
 STAGES = ("raw_documents", "chunks", "embeddings")

@@ -10,8 +10,8 @@ from rag_assets.pipeline.audit import latency
 from rag_assets.pipeline.estimate import estimate_cost
 from rag_assets.settings.settings import load_settings
 from tests.support.fakes import HashEncoder
-from tests.support.runs import rows
-from tests.support.stages import Steps, write
+from tests.support.pipeline.runs import rows
+from tests.support.pipeline.stages import Steps, write
 
 STORED = (
     "SELECT c.chunk_text, e.embedding::text FROM rag.embeddings_2 e JOIN rag.document_chunks c USING (content_hash)"

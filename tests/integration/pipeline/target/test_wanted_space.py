@@ -10,8 +10,8 @@ from rag_assets.embedding.model import find_model
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.pipeline.target import wanted_space
 from rag_assets.pipeline.target.wanted_space import space_to_check, storage_for, target_space
-from tests.support.runs import rows
-from tests.support.stages import Steps, write
+from tests.support.pipeline.runs import rows
+from tests.support.pipeline.stages import Steps, write
 
 
 def test_chunks_longer_than_the_window_are_refused(steps: Steps) -> None:

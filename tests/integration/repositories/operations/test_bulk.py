@@ -25,8 +25,8 @@ from rag_assets.documents.text import content_hash
 from rag_assets.errors import UsageError
 from rag_assets.repositories import Bulk, SyncBulk
 from tests.integration.repositories.conftest import InLoop
-from tests.support.rows import create_space, unit_vectors
-from tests.support.runs import rows
+from tests.support.database.rows import create_space, unit_vectors
+from tests.support.pipeline.runs import rows
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from rag_assets.db.models import User
 from rag_assets.errors import UsageError
 from rag_assets.repositories import Conversations, NewMessage, SyncConversations, SyncProjects, SyncUsers
 from tests.integration.repositories.conftest import InLoop
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 
 def test_a_new_conversation_is_empty(conversations: SyncConversations, ada: User) -> None:

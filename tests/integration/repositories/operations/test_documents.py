@@ -12,8 +12,8 @@ from rag_assets.errors import UsageError
 from rag_assets.orchestration import partitions
 from rag_assets.repositories import SyncDocuments, SyncProjects
 from rag_assets.repositories.operations.documents import _exact_glob
-from tests.support.check_runs import change_database
-from tests.support.runs import rows, run
+from tests.support.pipeline.check_runs import change_database
+from tests.support.pipeline.runs import rows, run
 
 
 @pytest.fixture

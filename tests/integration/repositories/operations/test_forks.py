@@ -16,8 +16,8 @@ from rag_assets.errors import UsageError
 from rag_assets.repositories import Conversations, PurgeCounts, SyncConversations, SyncUsers
 from tests.integration.repositories.conftest import InLoop
 from tests.integration.repositories.operations.test_messages import new_messages, texts
-from tests.support.rows import create_space, definition, unit_vectors
-from tests.support.runs import rows
+from tests.support.database.rows import create_space, definition, unit_vectors
+from tests.support.pipeline.runs import rows
 
 MESSAGES = "SELECT count(*) FROM rag.conversation_messages"
 

@@ -29,8 +29,8 @@ from rag_assets.repositories import (
     SyncUsers,
 )
 from tests.integration.repositories.conftest import InLoop
-from tests.support.rows import create_space, definition, unit_vectors
-from tests.support.runs import rows
+from tests.support.database.rows import create_space, definition, unit_vectors
+from tests.support.pipeline.runs import rows
 
 MEANING = RecallWeights(importance=0, recency=0)
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from rag_assets.errors import UsageError
 from rag_assets.repositories import Conversations, NewMessage, SyncConversations
 from tests.integration.repositories.conftest import InLoop
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 
 def new_messages(*texts: str, tokens: int = 1) -> list[NewMessage]:

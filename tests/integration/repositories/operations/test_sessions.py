@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from rag_assets.db.models import User
 from rag_assets.errors import SessionError, UsageError
 from rag_assets.repositories import SyncSessions
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 
 @pytest.fixture

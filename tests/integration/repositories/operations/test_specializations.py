@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from rag_assets.errors import UsageError
 from rag_assets.repositories import Adapters, SyncAdapters, SyncSpecializations
 from tests.integration.repositories.conftest import InLoop
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 FILE: dict[str, Any] = {"base_model": "base-8b", "uri": "s3://adapters/chef", "rank": 16, "alpha": 32}
 SHA = "ab" * 32

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from rag_assets.db.models import User
 from rag_assets.errors import SessionError, UsageError
 from rag_assets.repositories import NewMessage, SyncConversations, SyncMemories, SyncSessions, SyncUsers
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 
 def test_a_user_is_found_by_address_ignoring_case(users: SyncUsers) -> None:

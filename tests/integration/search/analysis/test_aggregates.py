@@ -12,8 +12,8 @@ from rag_assets.errors import UsageError
 from rag_assets.search.analysis.aggregates import Aggregate, aggregate
 from rag_assets.search.analysis.centroid import centroid
 from rag_assets.search.filters.document_filters import Filters
-from tests.support.check_runs import change_database
-from tests.support.vectors import Corpus, StoredChunk, make_corpus
+from tests.support.data.vectors import Corpus, StoredChunk, make_corpus
+from tests.support.pipeline.check_runs import change_database
 
 SPACES = [("cosine", "vector"), ("cosine", "halfvec"), ("l2", "vector"), ("ip", "vector"), ("cosine", "bit")]
 

@@ -9,9 +9,9 @@ from sqlalchemy import Engine
 from rag_assets.documents.text import content_hash
 from rag_assets.errors import UsageError
 from rag_assets.search.analysis.provenance import Provenance, explain_chunk
-from tests.support.check_runs import change_database
-from tests.support.runs import add_project, rows, run
-from tests.support.stages import write
+from tests.support.pipeline.check_runs import change_database
+from tests.support.pipeline.runs import add_project, rows, run
+from tests.support.pipeline.stages import write
 
 CHUNK = "SELECT c.id FROM rag.document_chunks c JOIN rag.documents d ON d.id = c.document_id WHERE d.file_path = :path"
 ONLY = ("raw_documents", "chunks")

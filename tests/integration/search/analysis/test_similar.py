@@ -17,9 +17,9 @@ from rag_assets.search.retriever import Retriever
 from rag_assets.search.vector import selectivity
 from rag_assets.search.vector.nearest import KnnResult
 from rag_assets.search.vector.searchables import CHUNK_ID_POSITION
-from tests.support.check_runs import change_database
-from tests.support.rows import add_document, document, split_document
-from tests.support.vectors import Corpus, StoredChunk, make_corpus, search_similar
+from tests.support.data.vectors import Corpus, StoredChunk, make_corpus, search_similar
+from tests.support.database.rows import add_document, document, split_document
+from tests.support.pipeline.check_runs import change_database
 
 SPACES = [("cosine", "vector"), ("cosine", "halfvec"), ("l2", "vector"), ("ip", "halfvec"), ("cosine", "bit")]
 # Half precision changes a distance by this much.

@@ -16,7 +16,7 @@ from rag_assets.search.evaluation.run import run_evaluation
 from rag_assets.search.results import Hit
 from rag_assets.search.retriever import Retriever
 from tests.support.fakes import HashEncoder
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 
 @dataclass

@@ -11,8 +11,8 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.spaces import get_live_space, set_live_space
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.evaluation.tuning import RecallCurve, SweepPoint, store_ef_search, sweep_ef_search
-from tests.support.rows import add_vectors, create_space, definition, unit_vectors
-from tests.support.runs import rows
+from tests.support.database.rows import add_vectors, create_space, definition, unit_vectors
+from tests.support.pipeline.runs import rows
 
 
 def build(engine: Engine, space: EmbeddingSpace) -> None:

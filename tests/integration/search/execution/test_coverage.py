@@ -15,11 +15,11 @@ from rag_assets.search.async_retriever import AsyncRetriever
 from rag_assets.search.execution import coverage
 from rag_assets.search.results import Degraded
 from rag_assets.search.retriever import Retriever
-from tests.support.check_runs import change_database
-from tests.support.command_line import Cli
-from tests.support.command_line import cli as cli
+from tests.support.installation.command_line import Cli
+from tests.support.installation.command_line import cli as cli
 from tests.support.json_shapes import STATUS, assert_shape
-from tests.support.runs import rows
+from tests.support.pipeline.check_runs import change_database
+from tests.support.pipeline.runs import rows
 
 VECTOR = [1.0] * 384
 HALF = "DELETE FROM rag.embeddings WHERE get_byte(content_hash, 0) % 2 = 0"

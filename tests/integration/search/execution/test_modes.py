@@ -13,10 +13,10 @@ from rag_assets.search.ranking.fusion import RRF_CONSTANT
 from rag_assets.search.request import FUSION_DEPTH
 from rag_assets.search.results import Answer
 from rag_assets.search.retriever import Retriever
-from tests.support.check_runs import change_database
-from tests.support.database_server import DatabaseServer
+from tests.support.database.database_server import DatabaseServer
 from tests.support.fakes import HashEncoder
-from tests.support.runs import rows
+from tests.support.pipeline.check_runs import change_database
+from tests.support.pipeline.runs import rows
 
 QUESTION = "whale in the winter storm"
 MODES = ("vector", "text", "hybrid")

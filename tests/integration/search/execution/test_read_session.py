@@ -17,9 +17,9 @@ from rag_assets.search.execution import coverage
 from rag_assets.search.execution.concurrency import Concurrency
 from rag_assets.search.execution.read_session import ReadSession
 from rag_assets.search.retriever import Retriever
-from tests.support.check_runs import change_database
 from tests.support.fakes import HashEncoder
-from tests.support.runs import rows
+from tests.support.pipeline.check_runs import change_database
+from tests.support.pipeline.runs import rows
 
 QUESTION = "whale in the winter storm"
 # Every kind of search: through the graph, exact, text, with post-processing, several at once.

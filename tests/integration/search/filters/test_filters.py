@@ -17,9 +17,9 @@ from rag_assets.db.writes.upserts import write_documents
 from rag_assets.errors import UsageError
 from rag_assets.projects.store import save_project
 from rag_assets.search.filters.document_filters import Filters
-from tests.support.database_server import DatabaseServer
-from tests.support.filters_in_python import ORDERED, matches, matches_glob
-from tests.support.rows import document
+from tests.support.data.filters_in_python import ORDERED, matches, matches_glob
+from tests.support.database.database_server import DatabaseServer
+from tests.support.database.rows import document
 
 INJECTION = 'a" ? (@ == 1) || true'
 KEYS = ["a", "b", "ü🦓", 'q"', "back\\slash", "", "0", INJECTION]

@@ -12,8 +12,8 @@ from rag_assets.db.writes.word_statistics import refresh_word_statistics
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.keyword import search as keyword_search
 from rag_assets.search.keyword.bm25 import K1, B
-from tests.support.keyword_corpus import search_paths, search_scores, write_corpus
-from tests.support.runs import rows
+from tests.support.data.keyword_corpus import search_paths, search_scores, write_corpus
+from tests.support.pipeline.runs import rows
 
 VOCABULARY = ["zebra", "lion", "river", "plain", "grass", "horn", "tail", "claw", "mane", "hoof", "fang", "paw"]
 

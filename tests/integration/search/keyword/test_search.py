@@ -13,9 +13,9 @@ from rag_assets.db.writes.word_statistics import refresh_word_statistics
 from rag_assets.errors import UsageError
 from rag_assets.search.keyword.bm25 import K1, B
 from rag_assets.search.retriever import Answer, Retriever
-from tests.support.database_server import DatabaseServer
-from tests.support.installations import install
-from tests.support.runs import add_project, errors, rows, run
+from tests.support.database.database_server import DatabaseServer
+from tests.support.installation.installations import install
+from tests.support.pipeline.runs import add_project, errors, rows, run
 
 DOCUMENTS = {
     "zebra.txt": "Zebras graze on the plain and zebras run.",

@@ -17,10 +17,10 @@ from rag_assets.search.kinds.messages import MessageHit
 from rag_assets.search.results import Hit
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings
+from tests.support.data.memories import create_memories
+from tests.support.data.messages import MessageCorpus, create_message_corpus
+from tests.support.data.vectors import make_corpus
 from tests.support.fakes import HashEncoder
-from tests.support.memories import create_memories
-from tests.support.messages import MessageCorpus, create_message_corpus
-from tests.support.vectors import make_corpus
 
 QUESTION = "whale in the coral reef"
 

@@ -12,8 +12,8 @@ from rag_assets.repositories import RecallWeights, SyncMemories
 from rag_assets.search.async_retriever import AsyncRetriever
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings
-from tests.support.memories import ENCODER, create_memories
-from tests.support.runs import rows
+from tests.support.data.memories import ENCODER, create_memories
+from tests.support.pipeline.runs import rows
 
 MEANING = RecallWeights(importance=0, recency=0)
 

@@ -16,8 +16,8 @@ from rag_assets.search.kinds.messages import MessageAnswer
 from rag_assets.search.retriever import Retriever
 from rag_assets.search.vector import selectivity
 from rag_assets.settings.settings import Settings
-from tests.support.messages import DAYS, MessageCorpus, StoredMessage, create_message_corpus
-from tests.support.runs import rows
+from tests.support.data.messages import DAYS, MessageCorpus, StoredMessage, create_message_corpus
+from tests.support.pipeline.runs import rows
 
 QUESTION = "whale in the coral reef"
 

@@ -18,8 +18,8 @@ from rag_assets.repositories import SyncBulk, SyncMemories
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings
 from tests.support.fakes import HashEncoder
-from tests.support.notes import create_notes, install_notes
-from tests.support.stages import write_batches
+from tests.support.installation.notes import create_notes, install_notes
+from tests.support.pipeline.stages import write_batches
 
 ENCODER = HashEncoder()
 NOTES = (

@@ -13,9 +13,9 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.errors import UsageError
 from rag_assets.search.ranking.mmr import diversify, fetch_chunk_vectors, mmr
-from tests.support.check_runs import change_database
-from tests.support.rows import unit_vectors
-from tests.support.runs import rows
+from tests.support.database.rows import unit_vectors
+from tests.support.pipeline.check_runs import change_database
+from tests.support.pipeline.runs import rows
 
 SHARED = "The keeper feeds the whale every morning before the storm."
 

@@ -12,8 +12,8 @@ from rag_assets.db.writes.upserts import write_chunks, write_documents
 from rag_assets.documents.text import content_hash
 from rag_assets.errors import UsageError
 from rag_assets.search.ranking.neighbours import ChunkContext, fetch_contexts
-from tests.support.rows import add_document, document
-from tests.support.runs import rows
+from tests.support.database.rows import add_document, document
+from tests.support.pipeline.runs import rows
 
 CONTENT = "🦓 one.\n\n  señal two\r three 海豚 four; fünf.\n\n\nsix 🦓🦓 end"
 

@@ -19,10 +19,10 @@ from rag_assets.search.evaluation.query_plans import force_index_scan, index_sea
 from rag_assets.search.evaluation.tuning import sweep_ef_search
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings
-from tests.support.database_server import DatabaseServer
+from tests.support.database.database_server import DatabaseServer
+from tests.support.database.rows import add_vectors, create_space, definition, unit_vectors
 from tests.support.fakes import HashEncoder
-from tests.support.rows import add_vectors, create_space, definition, unit_vectors
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 DIMENSIONS = 64
 VECTORS = 4_000

@@ -13,10 +13,10 @@ from rag_assets.errors import UsageError
 from rag_assets.search.results import Answer
 from rag_assets.search.retriever import Retriever
 from rag_assets.search.vector import selectivity
-from tests.support.check_runs import change_database
-from tests.support.database_server import DatabaseServer
+from tests.support.data.vectors import DIMENSIONS, SHARED, Corpus, StoredChunk, make_corpus
+from tests.support.database.database_server import DatabaseServer
 from tests.support.fakes import HashEncoder
-from tests.support.vectors import DIMENSIONS, SHARED, Corpus, StoredChunk, make_corpus
+from tests.support.pipeline.check_runs import change_database
 
 # Distance, storage, whether vectors have length 1, method.
 SPACES = [

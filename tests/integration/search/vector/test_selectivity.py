@@ -10,9 +10,9 @@ from rag_assets.db.connections.options import EngineOptions
 from rag_assets.search.execution import coverage
 from rag_assets.search.retriever import Retriever
 from rag_assets.search.vector import selectivity
-from tests.support.check_runs import change_database
+from tests.support.data.vectors import DIMENSIONS, Corpus, make_corpus
 from tests.support.fakes import HashEncoder
-from tests.support.vectors import DIMENSIONS, Corpus, make_corpus
+from tests.support.pipeline.check_runs import change_database
 
 
 @pytest.fixture

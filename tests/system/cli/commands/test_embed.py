@@ -7,10 +7,10 @@ from sqlalchemy import Engine, text
 from rag_assets.repositories import NewMessage, SyncConversations
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings
-from tests.support.command_line import Cli
 from tests.support.fakes import HashEncoder
+from tests.support.installation.command_line import Cli
 from tests.support.json_shapes import EMBED, assert_shape
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 
 def scalar(engine: Engine, statement: str) -> int:

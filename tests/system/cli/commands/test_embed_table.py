@@ -12,11 +12,11 @@ import rag_assets.definitions
 from rag_assets.db.spaces.registered_tables import load_table
 from rag_assets.orchestration.build import build_definitions
 from rag_assets.settings.settings import Settings
-from tests.support.command_line import Cli
 from tests.support.fakes import ENCODERS, FakeEmbedder
+from tests.support.installation.command_line import Cli
+from tests.support.installation.notes import create_notes, install_notes
 from tests.support.json_shapes import EMBED, assert_shape
-from tests.support.notes import create_notes, install_notes
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 CHECKS = {
     *("notes_texts_have_vectors", "notes_vectors_are_sound", "notes_no_orphan_vectors", "notes_index_valid"),

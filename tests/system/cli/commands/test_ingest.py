@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
-from tests.support.command_line import Cli
+from tests.support.installation.command_line import Cli
 from tests.support.json_shapes import INGEST, assert_shape
-from tests.support.runs import rows
-from tests.support.stages import write
+from tests.support.pipeline.runs import rows
+from tests.support.pipeline.stages import write
 
 
 def test_json_has_the_promised_shape_and_correct_figures(

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tests.support.check_runs import change_database, failed_names, run_checks
-from tests.support.command_line import Cli
-from tests.support.damages import DAMAGES, ONE_CHUNK, pipeline_tables
+from tests.support.database.damages import DAMAGES, ONE_CHUNK, pipeline_tables
+from tests.support.installation.command_line import Cli
 from tests.support.json_shapes import REPAIR, assert_shape
-from tests.support.runs import add_project
-from tests.support.stages import write
+from tests.support.pipeline.check_runs import change_database, failed_names, run_checks
+from tests.support.pipeline.runs import add_project
+from tests.support.pipeline.stages import write
 
 
 @pytest.mark.parametrize("name", DAMAGES)

@@ -5,8 +5,8 @@ import json
 from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
-from tests.support.command_line import Cli
-from tests.support.runs import rows
+from tests.support.installation.command_line import Cli
+from tests.support.pipeline.runs import rows
 
 
 def test_a_seed_counts_what_it_added_and_a_second_adds_nothing(cli: Cli, settings: Settings, engine: Engine) -> None:

@@ -14,10 +14,10 @@ from rag_assets.documents.sources.source_types import ENTRY_POINT_GROUP
 from rag_assets.orchestration.automation.project_refresh import listing_fingerprint
 from rag_assets.projects.settings import ProjectSettings
 from rag_assets.settings.settings import Settings
-from tests.support.command_line import Cli
-from tests.support.packages import install_package
+from tests.support.installation.command_line import Cli
+from tests.support.installation.packages import install_package
 from tests.support.paths import ROOT
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 GUIDE = ROOT / "docs" / "pages" / "guides" / "your_own_source.md"
 

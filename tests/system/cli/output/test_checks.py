@@ -8,8 +8,8 @@ from sqlalchemy import Engine
 from rag_assets.cli.output.checks import KEY_FIGURES, key_figures, print_checks
 from rag_assets.cli.runtime.run_job import CheckOutcome
 from rag_assets.repositories import NewMessage, SyncConversations, SyncMemories
-from tests.support.command_line import Cli
-from tests.support.runs import fake_defs
+from tests.support.installation.command_line import Cli
+from tests.support.pipeline.runs import fake_defs
 
 
 def base_name(check: str) -> str:

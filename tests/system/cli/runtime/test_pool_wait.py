@@ -17,8 +17,8 @@ from rag_assets.cli.runtime.installation import instance
 from rag_assets.definitions import defs
 from rag_assets.orchestration.storage.dead_runs import PROCESS_TAG, process_tag
 from rag_assets.settings.settings import Settings
-from tests.support.command_line import Cli
-from tests.support.runs import add_project, fake_defs
+from tests.support.installation.command_line import Cli
+from tests.support.pipeline.runs import add_project, fake_defs
 
 CODE = (
     "from rag_assets.orchestration.storage.dead_runs import *; print(process_tag()[PROCESS_TAG], flush=True); input()"

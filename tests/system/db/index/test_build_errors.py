@@ -28,10 +28,10 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.schema import migrations
 from rag_assets.db.server.server import EmbeddedServer
 from rag_assets.errors import ServiceError
-from tests.support.indexes import execute_statements, index_state, list_indexes, make_live
-from tests.support.interrupts import Interrupted, interrupt_when
-from tests.support.rows import add_vectors, create_space, definition
-from tests.support.runs import COUNT_ADVISORY_LOCKS, THIS_DATABASE, rows
+from tests.support.database.indexes import execute_statements, index_state, list_indexes, make_live
+from tests.support.database.rows import add_vectors, create_space, definition
+from tests.support.pipeline.interrupts import Interrupted, interrupt_when
+from tests.support.pipeline.runs import COUNT_ADVISORY_LOCKS, THIS_DATABASE, rows
 
 BUILDERS = text(f"SELECT pid FROM pg_stat_progress_create_index WHERE datid = {THIS_DATABASE} AND phase LIKE :phase")
 MIDDLE = "building index%"

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
-from tests.support.conversations import MONDAY, TUESDAY, add_conversation, materialize_without_checks
-from tests.support.crashes import ChildRun, Forker, start_forker
+from tests.support.data.conversations import MONDAY, TUESDAY, add_conversation, materialize_without_checks
 from tests.support.fakes import ENCODERS
-from tests.support.runs import rows
+from tests.support.pipeline.crashes import ChildRun, Forker, start_forker
+from tests.support.pipeline.runs import rows
 
 POINTS = {
     "space, half made": (r"CREATE TABLE IF NOT EXISTS .*PARTITION OF", 1, "after"),

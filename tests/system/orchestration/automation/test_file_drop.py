@@ -16,8 +16,8 @@ from rag_assets.errors import ServiceError
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings
 from tests.support.paths import ROOT
-from tests.support.runs import add_project
-from tests.support.stages import write
+from tests.support.pipeline.runs import add_project
+from tests.support.pipeline.stages import write
 
 # Only catches hangs: a slow machine must not reach it.
 TIMEOUT_S = 420

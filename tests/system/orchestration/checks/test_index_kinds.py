@@ -4,8 +4,8 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine
 
-from tests.support.check_runs import check_metadata, failed_names, run_checks
-from tests.support.runs import run
+from tests.support.pipeline.check_runs import check_metadata, failed_names, run_checks
+from tests.support.pipeline.runs import run
 
 
 @pytest.mark.parametrize("setting", ["STORAGE=bit", "METHOD=ivfflat"])

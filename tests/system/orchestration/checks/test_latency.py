@@ -11,8 +11,8 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.pipeline.audit import index
 from rag_assets.pipeline.audit.latency import LatencyMeasurement, measure_latency
 from rag_assets.settings.settings import Settings
-from tests.support.rows import add_vectors, create_space, definition
-from tests.support.runs import rows
+from tests.support.database.rows import add_vectors, create_space, definition
+from tests.support.pipeline.runs import rows
 
 
 @pytest.fixture

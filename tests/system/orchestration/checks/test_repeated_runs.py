@@ -2,7 +2,7 @@
 
 from sqlalchemy import Engine
 
-from tests.support.check_runs import failed_names, run_checks
+from tests.support.pipeline.check_runs import failed_names, run_checks
 
 
 def test_no_check_fails_in_fifty_clean_runs(built: Engine) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from rag_assets.errors import IntegrityError
-from tests.support.runs import rows
-from tests.support.stages import Steps, write
+from tests.support.pipeline.runs import rows
+from tests.support.pipeline.stages import Steps, write
 
 
 def test_a_space_is_not_promoted_before_it_has_every_project(

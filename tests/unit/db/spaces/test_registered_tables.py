@@ -8,8 +8,8 @@ import pytest
 from rag_assets.db.spaces.registered_tables import ENTRY_POINT_GROUP, load_table, registered_kinds
 from rag_assets.db.spaces.text_kinds import BUILT_IN_KINDS, check_kind, is_known_kind, list_kinds
 from rag_assets.errors import UsageError
-from tests.support.notes import install_notes
-from tests.support.packages import install_package
+from tests.support.installation.notes import install_notes
+from tests.support.installation.packages import install_package
 
 MODELS = """
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column

@@ -9,7 +9,7 @@ import pytest
 from rag_assets.documents.sources import Source, SourceFile, canonical_uri, open_source
 from rag_assets.documents.sources.source_types import ENTRY_POINT_GROUP
 from rag_assets.errors import DocumentError, SourceError, UsageError
-from tests.support.packages import install_package
+from tests.support.installation.packages import install_package
 
 CODE = """
 from rag_assets.documents.sources import SourceFile

@@ -15,7 +15,7 @@ from rag_assets.orchestration.automation.jobs import INGEST_ASSETS
 from rag_assets.orchestration.automation.run_requests import refresh_requests
 from rag_assets.orchestration.partitions import projects
 from rag_assets.orchestration.scope import PipelineScope
-from tests.support.dagster_homes import SHIPPED_CONFIG, needs_custom_storage
+from tests.support.orchestration.dagster_homes import SHIPPED_CONFIG, needs_custom_storage
 
 
 def _materialization_event(run: dg.DagsterRun, materialization: dg.AssetMaterialization) -> Any:

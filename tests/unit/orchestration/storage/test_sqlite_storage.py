@@ -19,7 +19,7 @@ from packaging.version import Version
 from rag_assets.orchestration.storage import sqlite_storage
 from rag_assets.orchestration.storage.event_log import PooledEventLog
 from rag_assets.orchestration.storage.open_files import MAX_OPEN
-from tests.support.dagster_homes import DEFAULT_CONFIG, SHIPPED_CONFIG
+from tests.support.orchestration.dagster_homes import DEFAULT_CONFIG, SHIPPED_CONFIG
 
 LOWEST, HIGHEST = sqlite_storage.TESTED_VERSIONS
 

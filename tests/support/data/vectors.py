@@ -20,7 +20,7 @@ from rag_assets.search.analysis.similar import ReferenceVector
 from rag_assets.search.filters.document_filters import NO_FILTERS, Filters
 from rag_assets.search.vector.nearest import KnnQuery, KnnResult, search_nearest
 from rag_assets.search.vector.selectivity import SelectivityCache
-from tests.support.rows import create_space, definition, document, split_document
+from tests.support.database.rows import create_space, definition, document, split_document
 
 DIMENSIONS = 8
 DOCUMENTS = 30

@@ -16,10 +16,10 @@ from rag_assets.pipeline.stages.index import refresh_indexes
 from rag_assets.pipeline.target.wanted_space import target_space
 from rag_assets.repositories import NewMessage, SyncConversations, SyncProjects, SyncUsers
 from rag_assets.settings.settings import Settings
-from tests.support.corpus import WORDS
+from tests.support.data.corpus import WORDS
 from tests.support.fakes import HashEncoder
-from tests.support.runs import rows
-from tests.support.stages import write_batches
+from tests.support.pipeline.runs import rows
+from tests.support.pipeline.stages import write_batches
 
 DAYS = [date(2026, 3, day) for day in (2, 3, 4)]
 ROLES: tuple[Literal["user"], Literal["assistant"]] = ("user", "assistant")

@@ -14,7 +14,7 @@ from rag_assets.projects.store import save_project
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.keyword.lexemes import analyze_query
 from rag_assets.search.keyword.search import search_keywords
-from tests.support.rows import document, split_document
+from tests.support.database.rows import document, split_document
 
 SPACE = EmbeddingSpace(chunking="c1")
 

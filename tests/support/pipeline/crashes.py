@@ -1,7 +1,7 @@
 """Processes that run the ingest job and are killed with SIGKILL at a chosen statement.
 
-`python -m tests.support.crashes` imports everything once, then forks a child for each line of JSON on stdin, and
-answers with the child's process id and exit status. No thread is ever started in the process that forks.
+`python -m tests.support.pipeline.crashes` imports everything once, then forks a child for each line of JSON on stdin,
+and answers with the child's process id and exit status. No thread is ever started in the process that forks.
 """
 
 import json
@@ -47,7 +47,7 @@ class Forker:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.crashes"],
+            [sys.executable, "-m", "tests.support.pipeline.crashes"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -85,7 +85,7 @@ def materialize(project: str, job: str) -> Any:
     """Run the assets in this process, without the checks, which take most of the time."""
     import dagster as dg
 
-    from tests.support.runs import STAGES, fake_defs, open_command_instance
+    from tests.support.pipeline.runs import STAGES, fake_defs, open_command_instance
 
     if job == "messages":
         return _materialize_messages(project)
@@ -107,7 +107,7 @@ def _materialize_messages(days: str) -> Any:
     """Same as `materialize`, for the messages of a range of days, `first...last`."""
     import dagster as dg
 
-    from tests.support.runs import fake_defs, open_command_instance
+    from tests.support.pipeline.runs import fake_defs, open_command_instance
 
     selection = dg.AssetSelection.assets("message_embeddings", "message_index") - dg.AssetSelection.all_asset_checks()
     defs = dg.Definitions(
@@ -125,7 +125,7 @@ def _materialize_messages(days: str) -> Any:
 
 
 def _serve() -> None:
-    import tests.support.runs  # noqa: F401  Imported once here, before the children are forked.
+    import tests.support.pipeline.runs  # noqa: F401  Imported once here, before the children are forked.
 
     for line in sys.stdin:
         request = json.loads(line)
@@ -175,7 +175,7 @@ def _run(child: ChildRun) -> None:
     import dagster as dg
 
     from tests.support import fakes
-    from tests.support.runs import errors
+    from tests.support.pipeline.runs import errors
 
     log = os.open(child.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 

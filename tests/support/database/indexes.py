@@ -8,7 +8,7 @@ from rag_assets.db.index.state import IndexInfo, IndexState, inspect_index
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.partitions import count_vectors, partition_name
 from rag_assets.db.spaces.spaces import set_live_space
-from tests.support.runs import rows
+from tests.support.pipeline.runs import rows
 
 
 def inspect_space_index(engine: Engine, space: EmbeddingSpace, **more: Any) -> IndexInfo:

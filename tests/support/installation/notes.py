@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from rag_assets.db.spaces.registered_tables import ENTRY_POINT_GROUP, create_missing_tables
-from tests.support.packages import install_package
+from tests.support.installation.packages import install_package
 
 CODE = """
 from uuid import UUID

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
 
-from tests.support.check_runs import change_database
-from tests.support.runs import rows
+from tests.support.pipeline.check_runs import change_database
+from tests.support.pipeline.runs import rows
 
 INDEX = "rag.ix_embeddings_1_hnsw"
 # Two vectors with different texts. The order of hashes is effectively random, so they are not alike.

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from rag_assets.orchestration.partitions import projects
 from rag_assets.projects.store import save_project
-from tests.support.runs import fake_defs
+from tests.support.pipeline.runs import fake_defs
 
 PROJECTS = ("sea", "zoo")
 WORDS = [

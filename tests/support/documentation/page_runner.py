@@ -15,12 +15,12 @@ from rag_assets.db.database import dispose_engines
 from rag_assets.documents.sources import TOPICS_NAME, TOPICS_URI
 from rag_assets.orchestration.build import build_definitions
 from rag_assets.pipeline.audit import latency
-from tests.support.command_line import Cli, cli
-from tests.support.database_server import DatabaseServer
+from tests.support.database.database_server import DatabaseServer
+from tests.support.documentation.pages import Runner
 from tests.support.fakes import FakeEmbedder
-from tests.support.installations import PROBE_VECTORS, install
-from tests.support.pages import Runner
-from tests.support.runs import add_project, run
+from tests.support.installation.command_line import Cli, cli
+from tests.support.installation.installations import PROBE_VECTORS, install
+from tests.support.pipeline.runs import add_project, run
 
 __all__ = ["cli", "ingested", "runner"]
 

@@ -9,7 +9,7 @@ import dagster as dg
 from sqlalchemy import Engine
 
 from rag_assets.repositories import NewMessage, SyncConversations
-from tests.support.runs import errors, fake_defs, open_command_instance, rows, run
+from tests.support.pipeline.runs import errors, fake_defs, open_command_instance, rows, run
 
 MONDAY, TUESDAY, FRIDAY = date(2026, 3, 2), date(2026, 3, 3), date(2026, 3, 6)
 HASHES_OF_KIND = (

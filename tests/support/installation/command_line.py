@@ -13,8 +13,8 @@ import rag_assets.definitions
 import rag_assets.search.execution.query_embedding
 from rag_assets.cli.main import main
 from tests.support.fakes import ENCODERS, HashEncoder
-from tests.support.runs import fake_defs
-from tests.support.stages import write
+from tests.support.pipeline.runs import fake_defs
+from tests.support.pipeline.stages import write
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from sqlalchemy import URL
 
-from tests.support.dagster_servers import free_port
+from tests.support.orchestration.dagster_servers import free_port
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 needs_pgbouncer = pytest.mark.skipif(

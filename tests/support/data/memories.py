@@ -10,7 +10,7 @@ from rag_assets.pipeline.target.wanted_space import target_space
 from rag_assets.repositories import SyncMemories, SyncUsers
 from rag_assets.settings.settings import Settings
 from tests.support.fakes import HashEncoder
-from tests.support.stages import write_batches
+from tests.support.pipeline.stages import write_batches
 
 ENCODER = HashEncoder()
 

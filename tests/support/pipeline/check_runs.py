@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Engine, text
 
-from tests.support.runs import fake_defs
+from tests.support.pipeline.runs import fake_defs
 
 Evaluations = dict[str, dg.AssetCheckEvaluation]
 

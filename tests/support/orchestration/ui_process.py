@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rag_assets.db.server.server import EmbeddedServer
-from tests.support.dagster_servers import free_port
+from tests.support.orchestration.dagster_servers import free_port
 from tests.support.paths import ROOT
 
 COMMAND = Path(sys.executable).with_name("rag-assets")

@@ -1,0 +1,1 @@
+"""Data with known answers, and what they are compared with."""

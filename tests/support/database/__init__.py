@@ -1,0 +1,1 @@
+"""The test server, and rows, damage and indexes made without the pipeline."""

@@ -1,0 +1,1 @@
+"""The pages of the documentation, and a runner of their code blocks."""

@@ -1,0 +1,1 @@
+"""Installations, commands in them, and packages installed for a test."""

@@ -1,0 +1,1 @@
+"""Dagster's homes, servers and pages."""

@@ -1,0 +1,1 @@
+"""Jobs and stages run in this process or in one that is killed."""
