@@ -2,11 +2,15 @@
 
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from typing import Final
 
-# Raise it when the same bytes give another text than before: documents are read again.
-READER_VERSION = 1
-# Raise it when the same text is split in other places than before: documents are split again.
-SPLITTER_VERSION = 1
+# By file type, 1 where it is not listed. Raise it when the same bytes give another text, metadata or report:
+# documents of this type are read again.
+READER_VERSIONS: Final[dict[str, int]] = {"csv": 2}
+# Raise it when the same text is split in other places or gets other headers than before: documents are split again.
+SPLITTER_VERSION = 2
+# The same for texts of the type "text": messages and memories are split as such, and a new number embeds them again.
+PLAIN_TEXT_SPLITTER_VERSION = 1
 
 
 @cache
@@ -18,6 +22,7 @@ def document_library_version() -> str:
 
 
 @cache
-def splitter_version() -> str:
+def splitter_version(*, plain_text: bool = False) -> str:
     libraries = ("semantic-text-splitter", "markdown-it-py")
-    return "-".join([str(SPLITTER_VERSION), *(version(name) for name in libraries)])
+    number = PLAIN_TEXT_SPLITTER_VERSION if plain_text else SPLITTER_VERSION
+    return "-".join([str(number), *(version(name) for name in libraries)])

@@ -196,7 +196,7 @@ def _split_sample(
         select(Document.content, Document.file_type).where(Document.id.in_(sampled), Document.content.is_not(None))
     )
     pieces = space_splitter(space, target.model).split_all([(content or "", kind) for content, kind in documents])
-    by_hash = {content_hash(piece.text): piece for pieces_ in pieces for piece in pieces_}
+    by_hash = {content_hash(piece.embedded_text): piece for pieces_ in pieces for piece in pieces_}
     tokens = {hash_: piece.token_count for hash_, piece in by_hash.items()}
     hashes = func.unnest(bindparam("hashes", list(tokens), ARRAY(LargeBinary))).column_valued("hash")
     counted = exists().where(DocumentChunk.content_hash == hashes, DocumentChunk.chunking == space.chunking, unchanged)
@@ -205,7 +205,7 @@ def _split_sample(
     return _Sample(
         documents=len(pending),
         tokens={hash_: tokens[hash_] for hash_, _ in found},
-        examples=[(by_hash[hash_].text, tokens[hash_]) for hash_ in sorted(new)[:CALIBRATION_TEXTS]],
+        examples=[(by_hash[hash_].embedded_text, tokens[hash_]) for hash_ in sorted(new)[:CALIBRATION_TEXTS]],
         without_vector=len(new),
         tokens_without_vector=sum(tokens[hash_] for hash_ in new),
         scale=sum(size for _, size in pending) / max(1, size_bytes),

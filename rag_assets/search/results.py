@@ -20,6 +20,8 @@ class Hit:
     - `text`: the chunk. `char_start` and `char_end` are character offsets into the text of the document as it was at
       `source_version`: `content[char_start:char_end] == text`.
     - `context`: with the search option `context`, the text of the chunk and its neighbours; else None.
+    - `header`: the names of the columns, where the chunk is a piece of a table; else None.
+    - `page`: the page, slide or chapter with most of the text, from 1; None for a document without pages.
     - `chunk_index`: position of the chunk in its document, from 0. `heading_path`: headings above it, outermost first.
     """
 
@@ -37,8 +39,15 @@ class Hit:
     document_id: UUID
     file_type: str
     source_version: str | None
+    header: str | None = None
+    page: int | None = None
     parts: dict[str, float] = field(default_factory=dict)
     context: str | None = None
+
+    @property
+    def embedded_text(self) -> str:
+        """What was embedded: the header and the text, or the text alone."""
+        return self.text if self.header is None else f"{self.header}\n{self.text}"
 
     def __repr__(self) -> str:
         place = f"{self.project}/{self.file_path}[{self.char_start}:{self.char_end}]"

@@ -82,7 +82,7 @@ def _parts(space: EmbeddingSpace, hashes: str) -> dict[str, sql.Composable]:
         ),
         "cited": sql.SQL(
             "p.name, d.file_path, d.title, c.id, c.chunk_index, c.heading_path, c.char_start, c.char_end, "
-            "c.chunk_text, d.id, d.file_type, d.source_version"
+            "c.chunk_text, d.id, d.file_type, d.source_version, c.header, c.page"
         ),
         "joined": sql.SQL(
             "JOIN {schema}.document_chunks c ON c.content_hash = {hashes}.content_hash "

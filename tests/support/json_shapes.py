@@ -37,6 +37,8 @@ SEARCH = {
             "document_id": str,
             "file_type": str,
             "source_version": (str, type(None)),
+            "header": (str, type(None)),
+            "page": (int, type(None)),
             "parts": dict,
             "context": (str, type(None)),
         }

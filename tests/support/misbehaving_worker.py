@@ -8,14 +8,15 @@ import sys
 import time
 from pathlib import Path
 
-from rag_assets.documents.parsing.subprocess_worker import Parsed, main
+from rag_assets.documents.parsing.parse_report import ConvertedDocument
+from rag_assets.documents.parsing.subprocess_worker import main
 
 
 class Panic(BaseException):
     """Like pyo3's PanicException, not an Exception."""
 
 
-def parse(kind: str, data: bytes) -> Parsed:
+def parse(kind: str, data: bytes) -> ConvertedDocument:
     match data.removeprefix(b"%PDF-").decode():
         case "hang":
             time.sleep(3600)
@@ -28,7 +29,7 @@ def parse(kind: str, data: bytes) -> Parsed:
                 eaten.append(b"x" * 2**20)
                 time.sleep(0.001)
         case "eat memory at once":
-            return None, "x" * 2**40, {}
+            return ConvertedDocument(None, "x" * 2**40)
         case "die":
             ctypes.string_at(0)
         case "abort":
@@ -46,21 +47,23 @@ def parse(kind: str, data: bytes) -> Parsed:
         case "chatter":
             print("noise on stdout" * 10_000, flush=True)
             os.write(1, b"\x00" * 100_000)
-            return None, f"read {sys.stdin.read()!r} from stdin", {}
+            return ConvertedDocument(None, f"read {sys.stdin.read()!r} from stdin")
         case "dirty":
-            return (
+            return ConvertedDocument(
                 "a\x00 title\nof two lines",
                 "\ufeffone\r\ntwo\x00\ud800",
                 {"nan": float("nan"), "who\x00": {1, 2}},
             )
         case "modules":
-            return None, " ".join(sorted(sys.modules)), {}
+            return ConvertedDocument(None, " ".join(sorted(sys.modules)))
         case "sockets":
             descriptors = [fd for fd in range(100) if Path(f"/proc/self/fd/{fd}").exists()]
-            return None, " ".join(str(fd) for fd in descriptors if stat.S_ISSOCK(os.fstat(fd).st_mode)), {}
+            return ConvertedDocument(
+                None, " ".join(str(fd) for fd in descriptors if stat.S_ISSOCK(os.fstat(fd).st_mode))
+            )
         case "huge":
-            return None, "x" * 50_000_000, {}
-    return None, f"pid {os.getpid()}: {data.decode()}", {}
+            return ConvertedDocument(None, "x" * 50_000_000)
+    return ConvertedDocument(None, f"pid {os.getpid()}: {data.decode()}")
 
 
 if __name__ == "__main__":

@@ -46,15 +46,19 @@ def _parse_id(value: str) -> "UUID":
 
 
 def _print_provenance(found: "Provenance") -> None:
-    from rag_assets.cli.output.console import print_line
+    from rag_assets.cli.output.console import PREVIEW_CHARS, print_line, shorten
 
     def line(name: str, value: object) -> None:
         print_line(f"{name:<9} {value}")
 
     line("chunk", f"{found.chunk_id}, {found.token_count:,} tokens, sha256 {found.content_hash}")
     line("document", f"{found.project}/{found.file_path} [{found.char_start}:{found.char_end}]")
+    if found.page is not None:
+        line("page", found.page)
     if found.heading_path:
         line("heading", " / ".join(found.heading_path))
+    if found.header is not None:
+        line("header", shorten(found.header, PREVIEW_CHARS))
     line("source", f"{found.source_uri}, version {found.source_version or 'unknown'}, read by {found.reader}")
     line(
         "written",

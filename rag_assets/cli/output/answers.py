@@ -6,24 +6,26 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 from rich.text import Text
 
-from rag_assets.cli.output.console import out, pluralize, shorten
+from rag_assets.cli.output.console import PREVIEW_CHARS, out, pluralize, shorten
 from rag_assets.cli.output.status import print_degraded_space
 
 if TYPE_CHECKING:
     from rag_assets.search.results import Answer
 
-PREVIEW_CHARS = 240
 # Lines under titles and around tables.
 _RULES = re.compile(r"([-=*~^#+_.`])\1{3,}")
 
 
 def print_answer(answer: "Answer") -> None:
     for hit in answer.hits:
-        where = f"{hit.project}/{hit.file_path} [{hit.char_start}:{hit.char_end}]"
+        page = "" if hit.page is None else f" page {hit.page}"
+        where = f"{hit.project}/{hit.file_path}{page} [{hit.char_start}:{hit.char_end}]"
         headings = " / ".join(hit.heading_path)
         out.print(
             Text.assemble((f"{hit.rank}. ", "bold"), f"{hit.score:.3f}  ", (where, "cyan"), (f"  {headings}", "dim"))
         )
+        if hit.header is not None:
+            _print_indented(shorten(hit.header, PREVIEW_CHARS))
         # The context around a hit was asked for, so it is shown in full.
         text = _RULES.sub(" ", hit.context or hit.text)
         _print_indented(" ".join(text.split()) if hit.context else shorten(text, PREVIEW_CHARS))

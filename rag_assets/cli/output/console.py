@@ -9,6 +9,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
+# Of a text that is printed in a line.
+PREVIEW_CHARS = 240
+
 # Soft wrap: lines that are piped into another program keep their length.
 out = Console(highlight=False, soft_wrap=True)
 

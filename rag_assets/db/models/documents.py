@@ -1,8 +1,10 @@
 """The documents: what was read, from which version of the source, by which reader."""
 
+from typing import Any
 from uuid import UUID, uuid5
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from rag_assets.db.models.base import Base, BigInt, Identified, Json, Timestamped
@@ -49,6 +51,9 @@ class Document(Identified, Timestamped, Base):
     reader: Mapped[str | None] = mapped_column(doc="Version of the reader; another version reads the file again.")
     doc_metadata: Mapped[Json] = mapped_column(
         "metadata", doc="Further metadata of the file; searches can filter by it."
+    )
+    parse_report: Mapped[dict[str, Any] | None] = mapped_column(
+        JSONB, doc="What reading found out: where pages begin, characters replaced, pages recognised, notes."
     )
     status: Mapped[str] = mapped_column(
         server_default="ok", doc="`ok`, or `failed` if the last attempt to read it failed."

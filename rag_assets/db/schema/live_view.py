@@ -11,12 +11,14 @@ LIVE_VIEW = sql.Identifier(SCHEMA, "live_chunks")
 # Name to (type, description).
 LIVE_COLUMNS = {
     "id": ("uuid", "Key of the chunk, the same after every rebuild."),
-    "content": ("text", "Text of the chunk."),
+    "content": ("text", "Text of the chunk, below its header where it has one: what was embedded."),
     "embedding": ("vector", "Vector of the chunk in the live space, in the type of that space's index."),
-    "metadata": ("jsonb", "Metadata of document and chunk, with title, heading_path and offsets."),
+    "metadata": ("jsonb", "Metadata of document and chunk, with title, heading_path, header, page and offsets."),
     "source": ("text", "Path of the document below its source."),
     "project": ("text", "Name of the project."),
     "document_id": ("uuid", "Key of the document."),
+    "header": ("text", "Names of the columns, for a piece of a table; else NULL."),
+    "page": ("integer", "Page of the document, from 1; NULL for a document without pages."),
 }
 
 _GRANTS = text(
@@ -30,10 +32,11 @@ def live_view_statement(space: EmbeddingSpace, partition: str) -> sql.Composed:
     """The statement that creates or replaces the view: all chunks of this space with their vectors."""
     return sql.SQL(
         "CREATE OR REPLACE VIEW {view} AS "
-        "SELECT c.id, c.chunk_text AS content, e.embedding::{type} AS embedding, "
+        "SELECT c.id, coalesce(c.header || E'\\n', '') || c.chunk_text AS content, e.embedding::{type} AS embedding, "
         "d.metadata || c.metadata || jsonb_build_object('title', d.title, 'heading_path', c.heading_path, "
+        "'header', c.header, 'page', c.page, "
         "'chunk_index', c.chunk_index, 'char_start', c.char_start, 'char_end', c.char_end) AS metadata, "
-        "d.file_path AS source, p.name AS project, c.document_id "
+        "d.file_path AS source, p.name AS project, c.document_id, c.header, c.page "
         "FROM {schema}.document_chunks c "
         "JOIN {schema}.documents d ON d.id = c.document_id "
         "JOIN {schema}.projects p ON p.id = d.project_id "

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, false, func, or_
 
 from rag_assets.db.models import Conversation, ConversationMessage, Document, DocumentChunk, EmbeddingSpace, Memory
+from rag_assets.db.models.chunks import EMBEDDED_TEXT
 from rag_assets.db.spaces.registered_tables import is_registered, load_table, registered_kinds
 from rag_assets.errors import UsageError
 
@@ -73,7 +74,7 @@ def _chunk_source(chunking: str) -> TextSource:
     return TextSource(
         table=DocumentChunk,
         content_hash=DocumentChunk.content_hash,
-        content=DocumentChunk.chunk_text.expression,
+        content=EMBEDDED_TEXT,
         token_count=DocumentChunk.token_count.expression,
         created_at=DocumentChunk.created_at,
         written_at=DocumentChunk.updated_at,

@@ -25,6 +25,7 @@ class DocumentRow:
     source_version: str
     reader: str
     metadata: dict[str, Any] = field(default_factory=dict)
+    parse_report: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -62,6 +63,8 @@ class ChunkRow:
     char_end: int
     token_count: int
     heading_path: list[str]
+    header: str | None = None
+    page: int | None = None
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Connection,
+    Table,
     Text,
     and_,
     cast,
@@ -51,6 +52,7 @@ def write_documents(connection: Connection, rows: Sequence[DocumentRow], run_id:
         return WriteCounts()
     columns = [_DOCUMENTS[name] for name in DocumentRow.__slots__]
     incoming = copy_rows(connection, "incoming_documents", columns, map(_values, rows))
+    _invalidate_moved_pages(connection, incoming)
     names = [*(c.name for c in columns), "run_id"]
     statement = insert(Document).from_select(names, select(incoming, literal(run_id, Text)))
     replaced = {name: statement.excluded[name] for name in names if name != "id"}
@@ -63,6 +65,17 @@ def write_documents(connection: Connection, rows: Sequence[DocumentRow], run_id:
     )
     counts.size_bytes = sum(row.size_bytes for row in rows)
     return counts
+
+
+def _invalidate_moved_pages(connection: Connection, incoming: Table) -> None:
+    """Documents whose text may be the same but whose pages begin elsewhere are split again: chunks have a page."""
+    stamp = DocumentChunking
+    moved = Document.parse_report["page_starts"].is_distinct_from(incoming.c.parse_report["page_starts"])
+    connection.execute(
+        update(stamp)
+        .where(stamp.document_id == Document.id, Document.id == incoming.c.id, moved)
+        .values(content_hash=b"")
+    )
 
 
 def write_source_versions(connection: Connection, rows: Sequence[SourceVersionRow]) -> None:

@@ -11,10 +11,11 @@ from typing import Any, Self
 
 from rag_assets.documents.parsing.encoding import declared_encoding, decode
 from rag_assets.documents.parsing.file_types import STRUCTURED_TEXT, VERBATIM, detect_type, file_type
+from rag_assets.documents.parsing.parse_report import ParseReport
 from rag_assets.documents.parsing.subprocess_pool import ParserProcess
 from rag_assets.documents.parsing.title import find_title
 from rag_assets.documents.text import clean, clean_title, clean_value
-from rag_assets.documents.versions import READER_VERSION, document_library_version
+from rag_assets.documents.versions import READER_VERSIONS, document_library_version
 from rag_assets.errors import DocumentError, UsageError
 
 __all__ = ["DocumentParser", "ParsedDocument", "file_type", "is_current_reader", "reader_version"]
@@ -32,6 +33,7 @@ class ParsedDocument:
     content: str
     file_type: str
     metadata: dict[str, Any] = field(default_factory=dict)
+    report: ParseReport = field(default_factory=ParseReport)
 
 
 def reader_version(file_path: str) -> str:
@@ -46,7 +48,7 @@ def is_current_reader(stored_version: str) -> bool:
 
 
 def _version_for(kind: str) -> str:
-    ours = f"{kind}-{READER_VERSION}"
+    ours = f"{kind}-{READER_VERSIONS.get(kind, 1)}"
     needs_library = kind not in VERBATIM and kind not in STRUCTURED_TEXT - {"html"}
     return f"{ours}+xberg-{document_library_version()}" if needs_library else ours
 
@@ -121,7 +123,8 @@ class DocumentParser:
             title = clean_title(find_title(content, "markdown"))
         metadata = clean_value(answer["metadata"])
         assert isinstance(metadata, dict)
-        return ParsedDocument(title, content, kind, metadata)
+        report = ParseReport.from_json(answer["report"]).after_cleaning(answer["content"])
+        return ParsedDocument(title, content, kind, metadata, report)
 
     def _parse_in_thread(self, kind: str, data: bytes) -> dict[str, Any]:
         process: ParserProcess | None = getattr(self._thread, "process", None)

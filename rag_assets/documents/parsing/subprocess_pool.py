@@ -41,7 +41,7 @@ class ParserProcess:
         self._closed = False
 
     def parse(self, kind: str, data: bytes) -> dict[str, Any]:
-        """The child's answer: {"title", "content", "metadata"}. Raises DocumentError."""
+        """The child's answer: {"title", "content", "metadata", "report"}. Raises DocumentError."""
         process = self._ensure_started()
         request = json.dumps({"kind": kind, "size": len(data)}).encode() + b"\n"
         reusable = False

@@ -11,12 +11,11 @@ import signal
 import struct
 import sys
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from rag_assets.documents.parsing.encoding import declared_encoding, decode
+from rag_assets.documents.parsing.parse_report import ConvertedDocument
 from rag_assets.errors import DocumentError
-
-Parsed = tuple[str | None, str, dict[str, Any]]
 
 LENGTHS = struct.Struct(">QQ")
 _PR_SET_PDEATHSIG = 1
@@ -25,36 +24,36 @@ _MIB = 1024 * 1024
 _ADDRESS_SPACE_MB = 1536
 
 
-def parse_document(kind: str, data: bytes) -> Parsed:
-    """Title, content and metadata of a document of this type."""
+def parse_document(kind: str, data: bytes) -> ConvertedDocument:
+    """Read a document of this type."""
     if kind == "html":
-        from rag_assets.documents.parsing.html_to_markdown import read_html
+        from rag_assets.documents.parsing.readers.html_to_markdown import read_html
 
-        return read_html(data)
+        return ConvertedDocument(*read_html(data))
     if kind == "email":
-        from rag_assets.documents.parsing.eml import read_email
+        from rag_assets.documents.parsing.readers.eml import read_email
 
-        return read_email(data)
+        return ConvertedDocument(*read_email(data))
     if kind in {"csv", "json", "jsonl", "notebook"}:
-        from rag_assets.documents.parsing import structured
+        from rag_assets.documents.parsing.readers import structured
+        from rag_assets.documents.parsing.readers.sheets.delimited import read_csv
 
         text = decode(data, declared_encoding(data, kind)).replace("\r\n", "\n")
         if not text.strip():
-            return None, "", {}
+            return ConvertedDocument(None, "")
         reader = {
-            "csv": structured.read_csv,
+            "csv": read_csv,
             "json": structured.read_json,
             "jsonl": structured.read_jsonl,
             "notebook": structured.read_notebook,
         }
-        return None, *reader[kind](text)
-    from rag_assets.documents.parsing.xberg import read_document
+        return ConvertedDocument(None, *reader[kind](text))
+    from rag_assets.documents.parsing.readers.xberg import read_document
 
-    document = read_document(data, kind)
-    return document.title, document.content, document.metadata
+    return read_document(data, kind)
 
 
-def main(parse: Callable[[str, bytes], Parsed] = parse_document) -> None:
+def main(parse: Callable[[str, bytes], ConvertedDocument] = parse_document) -> None:
     """Serve requests until stdin ends. Arguments: the parent's process id, the memory limit in MiB."""
     parent_pid, memory_mb = int(sys.argv[1]), int(sys.argv[2])
     _die_with_parent(parent_pid)
@@ -77,13 +76,13 @@ def main(parse: Callable[[str, bytes], Parsed] = parse_document) -> None:
     os._exit(0)
 
 
-def _answer(parse: Callable[[str, bytes], Parsed], kind: str, data: bytes) -> tuple[bytes, bytes, bool]:
+def _answer(parse: Callable[[str, bytes], ConvertedDocument], kind: str, data: bytes) -> tuple[bytes, bytes, bool]:
     """The answer, and whether this process can parse another document."""
     reason, reusable = "", True
     try:
-        title, content, metadata = parse(kind, data)
-        head = json.dumps({"title": title, "metadata": metadata}, default=str).encode()
-        return head, content.encode("utf-8", "surrogatepass"), True
+        found = parse(kind, data)
+        head = {"title": found.title, "metadata": found.metadata, "report": found.report.as_json()}
+        return json.dumps(head, default=str).encode(), found.content.encode("utf-8", "surrogatepass"), True
     except DocumentError as error:
         reason = str(error)
     except MemoryError:

@@ -3,11 +3,12 @@
 import zlib
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
 from rag_assets.documents.splitting.boundaries import Atoms, boundary_strength
 from rag_assets.documents.splitting.outline import Outline
+from rag_assets.documents.tables.blocks import TableIndex
 
 # WordPiece makes one [UNK] token of a run of more than 100 letters: a megabyte of base64 would be one token. English
 # and code have 3 to 5 characters per token, so only such runs and wide white space reach this limit.
@@ -19,6 +20,7 @@ AFTER_HEADING = -10
 PARAGRAPH = 4
 SMALL_REST_PENALTY = 2
 FENCE_PENALTY = 3
+ROW_PENALTY = 6
 
 
 class AtomPacker:
@@ -30,8 +32,22 @@ class AtomPacker:
     at the same place, and are the same from there on.
     """
 
-    def __init__(self, content: str, atoms: Atoms, token_counts: Sequence[int], outline: Outline, limit: int) -> None:
+    def __init__(
+        self,
+        content: str,
+        atoms: Atoms,
+        token_counts: Sequence[int],
+        outline: Outline,
+        tables: TableIndex,
+        *,
+        limit: int,
+        reserved: Callable[[int], int],
+    ) -> None:
+        # `reserved` gives the tokens to keep free beside a stretch that begins at a character.
         self.content = content
+        self.tables = tables
+        self._whole_limit = limit
+        self._reserved = reserved
         self.starts, self.ends = atoms.starts, atoms.ends
         self.outline = outline
         self.limit = limit
@@ -47,7 +63,12 @@ class AtomPacker:
 
     def _find_stop(self, first: int) -> int:
         """The atom before which the stretch that begins with atom `first` ends."""
+        self.limit = self._whole_limit - self._reserved(self.starts[first])
         furthest = self._furthest(first)
+        row_stop = self._row_stop(self.starts[first])
+        if row_stop is not None and row_stop <= furthest:
+            # The rest of a row that was cut stays alone: its header is of its own columns.
+            return row_stop
         own_level, next_heading = self._section(first, furthest)
         section_end = len(self.starts)
         for heading in self.outline.headings[next_heading : next_heading + furthest - first + 1]:
@@ -70,7 +91,26 @@ class AtomPacker:
             merit = self._merit(at, section_end)
             if cost >= self.limit / 2 or merit[0] >= PARAGRAPH:
                 merits[at] = merit
-        return max(merits, key=merits.__getitem__, default=furthest)
+        best = max(merits, key=merits.__getitem__, default=furthest)
+        return self._whole_rows(first, best) if self.tables and self._row_end(best) is not None else best
+
+    def _row_end(self, atom: int) -> int | None:
+        """Where the row ends inside of which this atom begins."""
+        return self.tables.row_end(self.starts[atom]) if self.tables and atom < len(self.starts) else None
+
+    def _row_stop(self, start: int) -> int | None:
+        """The first atom behind the row inside of which a stretch begins; None where it does not."""
+        end = self.tables.row_end(start) if self.tables else None
+        return None if end is None else bisect_left(self.starts, end)
+
+    def _whole_rows(self, first: int, stop: int) -> int:
+        """An earlier place between two rows, if the stretch is a quarter full there; else `stop`, inside a row."""
+        for at in range(stop - 1, first, -1):
+            if self._cost(first, at) < self.limit / 4:
+                break
+            if self._row_end(at) is None and self._merit(at, len(self.starts))[0] > AFTER_HEADING:
+                return at
+        return stop
 
     def _furthest(self, first: int) -> int:
         by_tokens = bisect_right(self._tokens_before, self._tokens_before[first] + self.limit, first + 1) - 1
@@ -95,7 +135,7 @@ class AtomPacker:
 
     def _merit(self, at: int, section_end: int) -> tuple[int, int, int]:
         start = self.starts[at]
-        if self._in_heading(at - 1):
+        if self._in_heading(at - 1) or self.tables.in_head(start):
             merit = AFTER_HEADING
         elif self._in_heading(at):
             merit = 2 * HEADING - self.outline.headings[self.outline.last_before(start)].level
@@ -103,6 +143,10 @@ class AtomPacker:
             merit = boundary_strength(self.content, start)
             if self.outline.in_fence(start):
                 merit -= FENCE_PENALTY
+            row_stop = self._row_stop(start)
+            if row_stop is not None:
+                merit -= ROW_PENALTY
+                section_end = row_stop
             if self._cost(at, section_end) < self.limit / 4:
                 merit -= SMALL_REST_PENALTY
         around = self.content[max(0, start - 32) : start + 32]

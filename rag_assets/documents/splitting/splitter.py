@@ -1,15 +1,17 @@
 """Splits the text of a document into chunks."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from tokenizers import Tokenizer
 
 from rag_assets.documents.splitting.boundaries import Atoms, boundary_strength, split_in_half
-from rag_assets.documents.splitting.outline import Outline, parse_outline
+from rag_assets.documents.splitting.outline import MARKDOWN_TYPES, Outline, parse_outline
 from rag_assets.documents.splitting.packing import CHARS_PER_TOKEN, AtomPacker
+from rag_assets.documents.splitting.table_headers import TableHeaders
 from rag_assets.documents.splitting.tokenizer import distinct_token_counts
+from rag_assets.documents.tables.blocks import DATA_TYPES, TableIndex, find_tables
 from rag_assets.documents.versions import splitter_version
 from rag_assets.errors import UsageError
 
@@ -20,13 +22,22 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One chunk's text: content[char_start:char_end] == text. `token_count` is without special tokens."""
+    """One chunk's text: content[char_start:char_end] == text.
+
+    `header` has the names of the columns where the piece lies within a table. `token_count` is that of the header and
+    the text, without special tokens.
+    """
 
     char_start: int
     char_end: int
     text: str
     token_count: int
     heading_path: tuple[str, ...]
+    header: str | None = None
+
+    @property
+    def embedded_text(self) -> str:
+        return self.text if self.header is None else f"{self.header}\n{self.text}"
 
 
 class Splitter:
@@ -51,7 +62,7 @@ class Splitter:
 
     @property
     def version(self) -> str:
-        """Changes exactly when the same text and settings are split in other places."""
+        """Changes exactly when the same text and settings are split in other places, or get other headers."""
         return splitter_version()
 
     def split(self, content: str, file_type: str) -> list[Piece]:
@@ -61,24 +72,63 @@ class Splitter:
         """The pieces of each (content, file type). Counting the tokens of many texts together is faster."""
         texts = [content for content, _ in contents]
         outlines = [parse_outline(content, file_type) for content, file_type in contents]
-        atoms = [Atoms(content, self.max_tokens) for content in texts]
+        tables = [_find_tables(*own, outline) for own, outline in zip(contents, outlines, strict=True)]
+        headers = [self._headers(*own) for own in zip(texts, tables, strict=True)]
+        atoms = [Atoms(content, self.max_tokens, found) for content, found in zip(texts, tables, strict=True)]
         limit = self.max_tokens - self.overlap_tokens
-        atom_counts = self._count_tokens(texts, atoms)
-        spans = [list(AtomPacker(*own, limit)) for own in zip(texts, atoms, atom_counts, outlines, strict=True)]
+        atom_counts = [
+            own_headers.weigh(own, own_counts, limit)
+            for own_headers, own, own_counts in zip(headers, atoms, self._count_tokens(texts, atoms), strict=True)
+        ]
+        spans = [
+            list(AtomPacker(*own, limit=limit, reserved=own_headers.reserved))
+            for *own, own_headers in zip(texts, atoms, atom_counts, outlines, tables, headers, strict=True)
+        ]
         counts = self._count_tokens(texts, spans)
         # Joined atoms can have more tokens than the sum of their counts, and a single atom can be too long.
         fitted = [
-            [span for pair in zip(own, own_counts, strict=True) for span in self._split_to_fit(content, *pair)]
-            for content, own, own_counts in zip(texts, spans, counts, strict=True)
+            [
+                span
+                for pair in zip(own, own_counts, strict=True)
+                for span in self._split_to_fit(content, *pair, own_headers.reserved)
+            ]
+            for content, own, own_counts, own_headers in zip(texts, spans, counts, headers, strict=True)
         ]
         if self.overlap_tokens:
-            fitted = [self._add_overlap(*own) for own in zip(texts, fitted, outlines, strict=True)]
+            fitted = [self._add_overlap(*own) for own in zip(texts, fitted, outlines, headers, strict=True)]
         return [
-            [
-                Piece(start, end, content[start:end], count, outline.body_path(content, start, end))
-                for (start, end), count in own
-            ]
-            for content, own, outline in zip(texts, fitted, outlines, strict=True)
+            self._add_headers(
+                [
+                    Piece(
+                        start,
+                        end,
+                        content[start:end],
+                        count,
+                        outline.body_path(content, start, end),
+                        own_headers.header(start, end, count),
+                    )
+                    for (start, end), count in own
+                ]
+            )
+            for content, own, outline, own_headers in zip(texts, fitted, outlines, headers, strict=True)
+        ]
+
+    def _headers(self, content: str, tables: TableIndex) -> TableHeaders:
+        return TableHeaders(content, tables, self._tokenizer, self.max_tokens)
+
+    def _add_headers(self, pieces: list[Piece]) -> list[Piece]:
+        """Count the tokens of pieces with their headers; a header that makes a piece too long is left out."""
+        texts = [piece.embedded_text for piece in pieces if piece.header is not None]
+        if not texts:
+            return pieces
+        counts = distinct_token_counts(self._tokenizer, texts)
+        return [
+            piece
+            if piece.header is None
+            else replace(piece, token_count=count)
+            if (count := counts[piece.embedded_text]) <= self.max_tokens
+            else replace(piece, header=None)
+            for piece in pieces
         ]
 
     def _count_tokens(self, texts: Sequence[str], spans: Sequence[Iterable[Span]]) -> list[list[int]]:
@@ -86,15 +136,19 @@ class Splitter:
         counts = distinct_token_counts(self._tokenizer, spanned)
         return [[counts[text[start:end]] for start, end in own] for text, own in zip(texts, spans, strict=True)]
 
-    def _split_to_fit(self, content: str, span: Span, count: int) -> Iterator[tuple[Span, int]]:
-        if count <= self.max_tokens or span[1] - span[0] == 1:
+    def _split_to_fit(
+        self, content: str, span: Span, count: int, reserved: Callable[[int], int]
+    ) -> Iterator[tuple[Span, int]]:
+        if count <= self.max_tokens - reserved(span[0]) or span[1] - span[0] == 1:
             yield span, count
             return
         parts = list(split_in_half(content, *span))
         for part, part_count in zip(parts, *self._count_tokens([content], [parts]), strict=True):
-            yield from self._split_to_fit(content, part, part_count)
+            yield from self._split_to_fit(content, part, part_count, reserved)
 
-    def _add_overlap(self, content: str, spans: list[tuple[Span, int]], outline: Outline) -> list[tuple[Span, int]]:
+    def _add_overlap(
+        self, content: str, spans: list[tuple[Span, int]], outline: Outline, headers: TableHeaders
+    ) -> list[tuple[Span, int]]:
         """Move the start of every piece that does not begin a section back into the piece before it."""
         wider = [span for span, _ in spans[:1]]
         for ((before, _), _), ((start, end), _) in pairwise(spans):
@@ -103,7 +157,10 @@ class Splitter:
             low = max(before + 1, section, start - self.overlap_tokens * CHARS_PER_TOKEN)
             wider.append((self._overlap_start(content, low, start) if low < start else start, end))
         counted = zip(wider, *self._count_tokens([content], [wider]), strict=True)
-        return [new if new[1] <= self.max_tokens else old for new, old in zip(counted, spans, strict=True)]
+        return [
+            new if new[1] <= self.max_tokens - headers.reserved(new[0][0]) else old
+            for new, old in zip(counted, spans, strict=True)
+        ]
 
     def _overlap_start(self, content: str, low: int, start: int) -> int:
         """The best place to begin a piece among the last `overlap_tokens` tokens before `start`."""
@@ -111,3 +168,9 @@ class Splitter:
         places = {low + begin for begin, _ in offsets[-self.overlap_tokens :]}
         places = {at for at in places if at < start and not content[at].isspace()}
         return max(places, key=lambda at: (boundary_strength(content, at), -at), default=start)
+
+
+def _find_tables(content: str, file_type: str, outline: Outline) -> TableIndex:
+    blocks = find_tables(content, file_type, piped=file_type in MARKDOWN_TYPES)
+    outside = [block for block in blocks if not outline.in_fence(block.char_start)]
+    return TableIndex(outside, always_headed=file_type in DATA_TYPES)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from rag_assets.documents.text import fingerprint
-from rag_assets.documents.versions import READER_VERSION, document_library_version, splitter_version
+from rag_assets.documents.versions import READER_VERSIONS, document_library_version, splitter_version
 from rag_assets.orchestration.assets.corpus_map import DRAWING
 from rag_assets.orchestration.assets.registered_tables import asset_names
 from rag_assets.orchestration.scope import PipelineScope
@@ -39,21 +39,21 @@ def code_versions(settings: Settings, registered_kinds: Sequence[str] = ()) -> M
     """
     model = (settings.model, settings.model_revision, settings.document_prompt)
     vectors = (*model, settings.dimensions, settings.normalize)
-    split = (*model, splitter_version())
+    split, whole = (*model, splitter_version()), (*model, splitter_version(plain_text=True))
     # IVFFlat has neither m nor ef_construction.
     graph = (settings.hnsw_m, settings.hnsw_ef_construction) if settings.index_method == "hnsw" else ()
     index = (settings.dimensions, settings.distance, settings.index_method, settings.index_storage, *graph)
     inputs = {
-        "raw_documents": (READER_VERSION, document_library_version(), settings.max_document_mb),
+        "raw_documents": (READER_VERSIONS, document_library_version(), settings.max_document_mb),
         "chunks": (*split, settings.chunk_tokens, settings.overlap_tokens),
         "embeddings": vectors,
-        "message_embeddings": (*vectors, *split),
-        "memory_embeddings": (*vectors, *split),
+        "message_embeddings": (*vectors, *whole),
+        "memory_embeddings": (*vectors, *whole),
         **dict.fromkeys(("hnsw_index", "message_index", "memory_index"), index),
         # Another query prompt asks for another space, with the same vectors.
         **dict.fromkeys(("live_space", "live_messages", "live_memories"), (settings.query_prompt,)),
         "corpus_map": (DRAWING,),
     }
     for kind in registered_kinds:
-        inputs |= dict(zip(asset_names(kind), ((*vectors, *split), index, (settings.query_prompt,)), strict=True))
+        inputs |= dict(zip(asset_names(kind), ((*vectors, *whole), index, (settings.query_prompt,)), strict=True))
     return {name: fingerprint(name, *parts) for name, parts in inputs.items()}

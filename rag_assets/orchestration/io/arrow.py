@@ -63,5 +63,5 @@ def _converter(type_: TypeEngine[Any]) -> Callable[[Any], Any]:
         case Uuid():
             return str
         case JSONB():
-            return lambda value: json.dumps(value, ensure_ascii=False)
+            return lambda value: None if value is None else json.dumps(value, ensure_ascii=False)
     return lambda value: value

@@ -5,23 +5,40 @@ from typing import Any
 
 import dagster as dg
 
-_FROM_TEXT = ("chunk_index", "chunk_text", "content_hash", "char_start", "char_end", "token_count", "heading_path")
+_FROM_TEXT = (
+    "chunk_index",
+    "chunk_text",
+    "content_hash",
+    "char_start",
+    "char_end",
+    "token_count",
+    "heading_path",
+    "header",
+)
 _TEXT = ("raw_documents", "content")
+_CHUNK_TEXT, _HEADER = ("chunks", "chunk_text"), ("chunks", "header")
 
 # {asset: {column: [(asset, column), ...]}}
 COLUMN_SOURCES: Mapping[str, Mapping[str, Sequence[tuple[str, str]]]] = {
-    "chunks": {"document_id": [("raw_documents", "id")], **{column: [_TEXT] for column in _FROM_TEXT}},
-    "embeddings": {"content_hash": [("chunks", "content_hash")], "embedding": [("chunks", "chunk_text")]},
+    "chunks": {
+        "document_id": [("raw_documents", "id")],
+        **{column: [_TEXT] for column in _FROM_TEXT},
+        "page": [("raw_documents", "parse_report")],
+    },
+    "embeddings": {"content_hash": [("chunks", "content_hash")], "embedding": [_CHUNK_TEXT, _HEADER]},
     "live_space": {
         "id": [("chunks", "id")],
-        "content": [("chunks", "chunk_text")],
+        "content": [_CHUNK_TEXT, _HEADER],
         "embedding": [("embeddings", "embedding")],
         "metadata": [
             *(("raw_documents", column) for column in ("metadata", "title")),
-            *(("chunks", column) for column in ("metadata", "heading_path", "chunk_index", "char_start", "char_end")),
+            *(("chunks", column) for column in ("metadata", "heading_path", "header", "page")),
+            *(("chunks", column) for column in ("chunk_index", "char_start", "char_end")),
         ],
         "source": [("raw_documents", "file_path")],
         "document_id": [("chunks", "document_id")],
+        "header": [_HEADER],
+        "page": [("chunks", "page")],
     },
 }
 

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import aliased
 
 from rag_assets.db.models import Document, DocumentChunk, Embedding, EmbeddingSpace, Project
+from rag_assets.db.models.chunks import EMBEDDED_TEXT
 from rag_assets.db.spaces.spaces import select_serving_space
 from rag_assets.db.spaces.text_kinds import Kind, created_on_day, text_source_of_kind
 
@@ -28,7 +29,7 @@ def select_rows(table: str, projects: tuple[str, ...]) -> Select[Any]:
             ]
             order = [Project.name, Document.file_path, DocumentChunk.chunk_index]
         case _:
-            columns = [*_columns(Embedding, "checksum"), DocumentChunk.chunk_text]
+            columns = [*_columns(Embedding, "checksum"), EMBEDDED_TEXT.label("chunk_text")]
             # One row for each text, even if several chunks have it.
             return (
                 _select_of_projects(table, projects, *columns)

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Engine, func, select, true
 
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, Project
+from rag_assets.db.models.chunks import EMBEDDED_TEXT
 from rag_assets.db.writes.batching import group_documents
 from rag_assets.documents.splitting.tokenizer import count_tokens
 from rag_assets.pipeline.audit.result import EXAMPLES, CheckResult
@@ -109,7 +110,10 @@ def documents_have_chunks(engine: Engine, chunking: str, projects: Sequence[str]
 
 
 def offsets_reproduce_text(engine: Engine, chunking: str, projects: Sequence[str] | None = None) -> CheckResult:
-    """`content[char_start:char_end] == chunk_text`, and the stored hashes match the texts; reads in bounded groups."""
+    """`content[char_start:char_end] == chunk_text`, and the stored hashes match what is embedded.
+
+    Reads in bounded groups.
+    """
     # Documents whose text is newer than their chunks are left out: documents_have_chunks reports them.
     split = (
         select(Document.id, func.octet_length(Document.content))
@@ -128,7 +132,7 @@ def offsets_reproduce_text(engine: Engine, chunking: str, projects: Sequence[str
         DocumentChunk.char_start,
         DocumentChunk.char_end,
         DocumentChunk.chunk_text,
-        func.sha256(func.convert_to(DocumentChunk.chunk_text, "UTF8")) == DocumentChunk.content_hash,
+        func.sha256(func.convert_to(EMBEDDED_TEXT, "UTF8")) == DocumentChunk.content_hash,
     ).where(DocumentChunk.chunking == chunking)
     hash_matches = func.sha256(func.convert_to(Document.content, "UTF8")) == Document.content_hash
     checked, wrong, changed = 0, [], []
@@ -171,7 +175,7 @@ def offsets_reproduce_text(engine: Engine, chunking: str, projects: Sequence[str
 
 def chunks_fit_window(engine: Engine, chunking: str, tokenizer: "Tokenizer", max_tokens: int) -> CheckResult:
     """No chunk is longer than the model's window; the longest ones are counted again with the model's tokenizer."""
-    chunks = select(DocumentChunk.chunk_text).where(DocumentChunk.chunking == chunking)
+    chunks = select(EMBEDDED_TEXT).where(DocumentChunk.chunking == chunking)
     with engine.connect() as connection:
         counted = connection.execute(
             select(DocumentChunk.token_count, func.count())
@@ -181,9 +185,7 @@ def chunks_fit_window(engine: Engine, chunking: str, tokenizer: "Tokenizer", max
         lengths = dict(iter(counted))
         texts = {
             *connection.scalars(chunks.order_by(DocumentChunk.token_count.desc()).limit(RECOUNTED_CHUNKS)),
-            *connection.scalars(
-                chunks.order_by(func.octet_length(DocumentChunk.chunk_text).desc()).limit(RECOUNTED_CHUNKS)
-            ),
+            *connection.scalars(chunks.order_by(func.octet_length(EMBEDDED_TEXT).desc()).limit(RECOUNTED_CHUNKS)),
         }
     counts = count_tokens(tokenizer, list(texts))
     most = max([0, *lengths, *counts])

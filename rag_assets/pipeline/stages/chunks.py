@@ -13,6 +13,7 @@ from rag_assets.db.schema.text_search import DEFAULT_LANGUAGE, check_language
 from rag_assets.db.spaces.pending import documents_with_text, pending_documents
 from rag_assets.db.writes.batching import group_documents
 from rag_assets.db.writes.rows import ChunkedDocument, ChunkRow
+from rag_assets.documents.parsing.parse_report import ParseReport
 from rag_assets.documents.splitting.splitter import Piece
 from rag_assets.documents.text import content_hash
 from rag_assets.embedding.model import find_model
@@ -22,7 +23,7 @@ from rag_assets.pipeline.stages.project_isolation import LoadedProject
 from rag_assets.pipeline.target.chunking import project_splitter
 from rag_assets.settings.settings import Settings
 
-_TEXTS = select(Document.id, Document.content, Document.content_hash, Document.file_type).where(
+_TEXTS = select(Document.id, Document.content, Document.content_hash, Document.file_type, Document.parse_report).where(
     Document.content.is_not(None)
 )
 
@@ -53,7 +54,9 @@ def split_documents(
                 chunking,
                 [
                     ChunkedDocument(
-                        document.id, document.content_hash or b"", list(_chunk_rows(document.id, chunking, pieces))
+                        document.id,
+                        document.content_hash or b"",
+                        list(_chunk_rows(document.id, chunking, pieces, ParseReport.from_json(document.parse_report))),
                     )
                     for document, pieces in zip(documents, split, strict=True)
                 ],
@@ -65,10 +68,10 @@ def split_documents(
             report_progress("chunks", done, len(pending), "documents")
 
 
-def _chunk_rows(document: UUID, chunking: str, pieces: Sequence[Piece]) -> Iterator[ChunkRow]:
+def _chunk_rows(document: UUID, chunking: str, pieces: Sequence[Piece], report: ParseReport) -> Iterator[ChunkRow]:
     occurrences: dict[bytes, int] = {}
     for index, piece in enumerate(pieces):
-        hash_ = content_hash(piece.text)
+        hash_ = content_hash(piece.embedded_text)
         occurrence = occurrences[hash_] = occurrences.get(hash_, -1) + 1
         yield ChunkRow(
             id=derive_chunk_id(document, chunking, hash_, occurrence),
@@ -81,4 +84,6 @@ def _chunk_rows(document: UUID, chunking: str, pieces: Sequence[Piece]) -> Itera
             char_end=piece.char_end,
             token_count=piece.token_count,
             heading_path=list(piece.heading_path),
+            header=piece.header,
+            page=report.page_of(piece.char_start, piece.char_end),
         )

@@ -150,6 +150,7 @@ class _FileReader:
             source_version=file.version,
             reader=reader,
             metadata=parsed.metadata,
+            parse_report=parsed.report.as_json() or None,
         )
         return row, stored
 

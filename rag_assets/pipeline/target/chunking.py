@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from rag_assets.documents.splitting.splitter import Splitter
 from rag_assets.documents.splitting.tokenizer import count_tokens, load_tokenizer, special_token_count
 from rag_assets.documents.text import fingerprint
+from rag_assets.documents.versions import splitter_version
 from rag_assets.embedding.model import Model, document_prompt
 from rag_assets.errors import UsageError
 from rag_assets.projects.settings import ProjectSettings
@@ -41,13 +42,19 @@ def chunk_splitting(settings: Settings, model: Model, tokenizer: Tokenizer, wind
     return splitting(tokenizer, max_tokens, settings.overlap_tokens)
 
 
-def splitting(tokenizer: Tokenizer, max_tokens: int, overlap_tokens: int) -> dict[str, Any]:
+def splitting(
+    tokenizer: Tokenizer, max_tokens: int, overlap_tokens: int, *, plain_text: bool = False
+) -> dict[str, Any]:
+    """How texts are split, as stored with a space; `plain_text` for texts that are no documents.
+
+    Raises UsageError for settings that no splitter takes.
+    """
     splitter = Splitter(tokenizer, max_tokens=max_tokens, overlap_tokens=overlap_tokens)
     return {
         "tokenizer": fingerprint(tokenizer.to_str()),
-        "splitter": splitter.version,
-        "max_tokens": max_tokens,
-        "overlap_tokens": overlap_tokens,
+        "splitter": splitter_version(plain_text=plain_text),
+        "max_tokens": splitter.max_tokens,
+        "overlap_tokens": splitter.overlap_tokens,
     }
 
 

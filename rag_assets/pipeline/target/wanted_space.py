@@ -52,7 +52,11 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
     tokenizer = model_tokenizer(model)
     window = content_window(model, tokenizer)
     whole = kind != "chunks"
-    split = splitting(tokenizer, window, 0) if whole else chunk_splitting(settings, model, tokenizer, window)
+    split = (
+        splitting(tokenizer, window, 0, plain_text=True)
+        if whole
+        else chunk_splitting(settings, model, tokenizer, window)
+    )
     embedder: dict[str, Any] = {
         "model": model.name,
         "revision": model.revision,

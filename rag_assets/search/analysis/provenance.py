@@ -48,6 +48,8 @@ class Provenance:
     content_hash: str
     token_count: int
     heading_path: list[str]
+    header: str | None
+    page: int | None
     document_id: UUID
     project: str
     source_uri: str
@@ -99,6 +101,8 @@ _CHUNK = (
         DocumentChunk.content_hash,
         DocumentChunk.token_count,
         DocumentChunk.heading_path,
+        DocumentChunk.header,
+        DocumentChunk.page,
         Document.id.label("document_id"),
         Project.name.label("project"),
         Project.source_uri,

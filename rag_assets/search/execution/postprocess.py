@@ -21,7 +21,7 @@ def rerank_hits(reranker: Reranker | None, request: SearchRequest, hits: Sequenc
             "no reranker is set; set RAG_ASSETS_RERANKER to a cross-encoder (its name on the hub, or a folder), "
             "or give the retriever one."
         )
-    reranked = rerank(reranker, request.text, hits, text_of=lambda hit: hit.text, limit=request.rerank)
+    reranked = rerank(reranker, request.text, hits, text_of=lambda hit: hit.embedded_text, limit=request.rerank)
     for score, hit in reranked:
         if score is not None:
             hit.score = hit.parts["rerank"] = round(score, SCORE_DIGITS)

@@ -23,6 +23,8 @@ CITATION_COLUMNS = (
     Document.id.label("document_id"),
     Document.file_type,
     Document.source_version,
+    DocumentChunk.header,
+    DocumentChunk.page,
 )
 # Where a row has its chunk's id: the distance comes first.
 CHUNK_ID_POSITION = 1 + [column.key for column in CITATION_COLUMNS].index("chunk_id")

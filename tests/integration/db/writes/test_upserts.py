@@ -5,10 +5,12 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import IntegrityError
 
+from rag_assets.db.models import Document
 from rag_assets.db.models.projects import derive_project_id
+from rag_assets.db.spaces.pending import pending_documents
 from rag_assets.db.writes.rows import DocumentFailureRow, EmbeddingFailureRow, EmbeddingRow, SourceVersionRow
 from rag_assets.db.writes.upserts import (
     delete_documents,
@@ -64,6 +66,26 @@ def test_documents_come_back_as_they_were_written(engine: Engine) -> None:
         "ok",
         None,
     )
+
+
+def test_pages_that_begin_elsewhere_in_the_same_text_make_its_chunks_pending(engine: Engine) -> None:
+    pending = pending_documents(derive_project_id("p"), "c1").with_only_columns(Document.file_path)
+    report: dict[str, object] = {"page_starts": [0, 4], "notes": ["a"]}
+    first = [document("a.md"), document("b.md", parse_report=report), document("c.md", parse_report=report)]
+    with engine.begin() as connection:
+        write_documents(connection, first)
+        write_chunks(connection, "c1", [split_document(row, ["one ", "two"]) for row in first])
+    moved = {"page_starts": [0, 3], "notes": ["a"]}
+    again = [
+        document("a.md"),
+        document("b.md", parse_report=report | {"notes": ["b"]}),
+        document("c.md", parse_report=moved),
+    ]
+    with engine.begin() as connection:
+        assert connection.scalars(pending).all() == []
+        write_documents(connection, again)
+        assert connection.scalars(pending).all() == ["c.md"]
+        assert connection.scalar(select(Document.parse_report).where(Document.file_path == "c.md")) == moved
 
 
 def test_a_document_written_again_is_updated_and_no_longer_failed(engine: Engine) -> None:

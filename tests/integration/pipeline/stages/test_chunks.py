@@ -7,6 +7,7 @@ import pytest
 
 from rag_assets.db.spaces.pending import pending_documents
 from rag_assets.errors import UsageError
+from rag_assets.pipeline.audit.documents import offsets_reproduce_text
 from rag_assets.pipeline.stages.live_space import drop_space
 from tests.support.pipeline.runs import rows
 from tests.support.pipeline.stages import Steps, write
@@ -76,6 +77,29 @@ def test_the_chunks_of_an_emptied_document_are_deleted(steps: Steps, folder: Pat
     assert steps.chunks("zoo")["deleted"] == 1
     assert [row[4] for row in read_chunks(steps).values()] == ["Other text."]
     assert steps.chunks("zoo")["deleted"] == 0
+
+
+def test_the_names_of_columns_are_embedded_and_shown_but_no_part_of_the_text(steps: Steps, folder: Path) -> None:
+    lines = [f"Country {n},{n}.4,{n}.5" for n in range(400)]
+    write(folder / "rates.csv", "Country,2021,2022\n" + "\n".join(lines))
+    write(folder / "a.md", "Some text.")
+    steps.project("zoo", folder)
+    steps.all("zoo")
+    header = "Country | 2021 | 2022"
+    found = rows(
+        steps.engine,
+        "SELECT c.header, c.chunk_text, c.content_hash = sha256(convert_to(coalesce(c.header || E'\\n', '') || "
+        "c.chunk_text, 'UTF8')), v.content, v.header, v.metadata->>'header', v.page, substr(d.content, char_start + 1, "
+        "char_end - char_start) FROM rag.document_chunks c JOIN rag.live_chunks v USING (id) "
+        "JOIN rag.documents d ON d.id = c.document_id ORDER BY file_path, chunk_index",
+    )
+    assert [row[:2] for row in found[:1]] == [(None, "Some text.")]
+    assert len(found) > 10
+    for stored, text, hash_matches, content, shown, metadata, page, slice_ in found[1:]:
+        assert (stored, shown, metadata, page, slice_) == (header, header, header, None, text)
+        assert (hash_matches, content) == (True, f"{header}\n{text}")
+    check = offsets_reproduce_text(steps.engine, steps.target.definition.chunking)
+    assert (check.passed, check.metadata["chunks"]) == (True, len(found))
 
 
 def test_a_failed_document_keeps_its_chunks(steps: Steps, folder: Path) -> None:

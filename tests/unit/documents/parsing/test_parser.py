@@ -220,7 +220,7 @@ def test_fifty_megabytes_of_json_on_one_line_are_parsed(parser: DocumentParser) 
 
 
 def test_csv_and_notebooks_use_their_readers(parser: DocumentParser) -> None:
-    assert parser.parse("a.csv", "näme;ort\nAna;Kiel\n".encode("cp1252")).content == "näme: Ana; ort: Kiel\n"
+    assert parser.parse("a.csv", "näme;ort\nAna;Kiel\n".encode("cp1252")).content.endswith("\n\nnäme: Ana; ort: Kiel\n")
     notebook = json.dumps({"cells": [{"cell_type": "markdown", "source": "# Analysis"}]})
     read = parser.parse("a.ipynb", notebook.encode())
     assert (read.title, read.content, read.file_type) == ("Analysis", "# Analysis\n", "notebook")

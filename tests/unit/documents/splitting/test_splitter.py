@@ -46,7 +46,7 @@ def assert_valid_pieces(content: str, pieces: list[Piece], tokenizer: Tokenizer,
         assert piece.text == piece.text.rstrip()
         assert piece.char_start > previous
         assert not content[covered : piece.char_start].strip()
-        assert piece.token_count == len(tokenizer.encode(piece.text, add_special_tokens=False))
+        assert piece.token_count == len(tokenizer.encode(piece.embedded_text, add_special_tokens=False))
         assert piece.token_count <= max_tokens or len(piece.text) == 1
         assert len(piece.text) <= max_tokens * CHARS_PER_TOKEN
         covered, previous = max(covered, piece.char_end), piece.char_start

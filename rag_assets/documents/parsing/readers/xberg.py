@@ -4,9 +4,9 @@ import asyncio
 import functools
 import json
 import re
-from dataclasses import dataclass
 from typing import Any
 
+from rag_assets.documents.parsing.parse_report import ConvertedDocument
 from rag_assets.errors import DocumentError
 
 MIME_TYPES = {
@@ -37,13 +37,6 @@ _PLACEHOLDERS = frozenset(
 )
 _METADATA_FIELDS = ("subject", "language", "keywords", "created_at", "modified_at")
 _FORMAT_FIELDS = ("page_count", "slide_count", "sheet_count", "sheet_names")
-
-
-@dataclass(frozen=True, slots=True)
-class ConvertedDocument:
-    title: str | None
-    content: str
-    metadata: dict[str, Any]
 
 
 def read_document(data: bytes, kind: str) -> ConvertedDocument:

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 from rag_assets.documents.parsing.encoding import declared_encoding, decode
-from rag_assets.documents.parsing.xberg import convert_to_markdown
+from rag_assets.documents.parsing.readers.xberg import convert_to_markdown
 
 # xberg 1.3.9 silently drops what is nested deeper than about 60 levels.
 _MAX_DEPTH = 48

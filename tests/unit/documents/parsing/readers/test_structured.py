@@ -2,32 +2,7 @@ import json
 
 import pytest
 
-from rag_assets.documents.parsing.structured import read_csv, read_json, read_jsonl, read_notebook
-
-
-def test_csv_rows_become_lines_of_named_values() -> None:
-    content, metadata = read_csv('name,quantity,note\napple,3,\n"pear, green",5,"two\nlines"\n')
-    assert content == "name: apple; quantity: 3\nname: pear, green; quantity: 5; note: two lines\n"
-    assert metadata == {"columns": ["name", "quantity", "note"], "row_count": 2}
-
-
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_the_delimiter_is_detected(delimiter: str) -> None:
-    content, _ = read_csv(delimiter.join("abc") + "\n" + delimiter.join("xyz") + "\n")
-    assert content == "a: x; b: y; c: z\n"
-
-
-@pytest.mark.parametrize("text", ["1,2,3\n4,5,6\n", "only one column\nvalue\n", "a,b\n", ",\n,\n", "a,a\n1,2\n", ""])
-def test_a_csv_without_a_header_or_rows_is_unchanged(text: str) -> None:
-    assert read_csv(text)[0] == text
-
-
-def test_rows_longer_or_shorter_than_the_header_keep_all_values() -> None:
-    assert read_csv("a,b\n1,2,extra\n3\n")[0] == "a: 1; b: 2; extra\na: 3\n"
-
-
-def test_a_field_of_a_million_characters_is_read() -> None:
-    assert len(read_csv("a,b\n" + "x" * 1_000_000 + ",y\n")[0]) > 1_000_000
+from rag_assets.documents.parsing.readers.structured import read_json, read_jsonl, read_notebook
 
 
 def test_json_becomes_an_indented_outline_of_decoded_text() -> None:

@@ -1,65 +1,11 @@
-"""CSV, JSON and notebooks as lines that make sense on their own, wherever the text is split into chunks."""
+"""JSON and notebooks as lines that make sense on their own, wherever the text is split into chunks."""
 
-import csv
-import io
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
-_NUMBER = re.compile(r"\s*[-+]?[\d.,\s]*\d[\d.,\s]*%?\s*")
 _MAX_INDENT = 8
 _MAX_OUTPUT_LINES = 1000  # of one output of a notebook
-
-
-def read_csv(text: str) -> tuple[str, dict[str, Any]]:
-    """Each row as a line of "column: value" pairs, so that a row makes sense without the header."""
-    csv.field_size_limit(len(text) + 1)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
-    try:
-        header = next((row for row in rows if any(cell.strip() for cell in row)), [])
-        if not _is_header(header):
-            return text, {}
-        names = [" ".join(name.split()) for name in header]
-        lines = []
-        for row in rows:
-            padded = names + [""] * (len(row) - len(names))
-            pairs = [_format_pair(name, cell) for name, cell in zip(padded, row, strict=False) if cell.strip()]
-            if pairs:
-                lines.append("; ".join(pairs))
-    except csv.Error:
-        return text, {}
-    # A header alone, or a single column, is better left as it is.
-    if not lines or len(names) < 2:
-        return text, {"columns": names, "row_count": len(lines)}
-    return "\n".join(lines) + "\n", {"columns": names, "row_count": len(lines)}
-
-
-def _delimiter(text: str) -> str:
-    """The separator that divides the first lines most evenly. csv.Sniffer can guess a letter."""
-    lines = [line for line in text[:16384].splitlines()[:20] if line.strip()]
-    if len(lines) > 1 and len(text) > 16384:
-        lines.pop()
-
-    def evenness(delimiter: str) -> tuple[int, int]:
-        counts = [len(row) for row in csv.reader(lines, delimiter=delimiter)]
-        common = max(set(counts), key=counts.count, default=0)
-        return (counts.count(common) if common > 1 else 0, common)
-
-    try:
-        return max(",;\t|", key=evenness)
-    except csv.Error:
-        return ","
-
-
-def _is_header(row: list[str]) -> bool:
-    filled = [cell.strip() for cell in row if cell.strip()]
-    return bool(filled) and len(set(filled)) == len(filled) and not any(_NUMBER.fullmatch(cell) for cell in filled)
-
-
-def _format_pair(name: str, cell: str) -> str:
-    value = " ".join(cell.split())
-    return f"{name}: {value}" if name else value
 
 
 def read_json(text: str) -> tuple[str, dict[str, Any]]:

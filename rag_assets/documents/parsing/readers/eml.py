@@ -7,7 +7,7 @@ from email.parser import BytesParser
 from typing import Any
 
 from rag_assets.documents.parsing.encoding import decode
-from rag_assets.documents.parsing.html_to_markdown import read_html
+from rag_assets.documents.parsing.readers.html_to_markdown import read_html
 
 _SHOWN_HEADERS = ("From", "To", "Cc", "Date")
 

@@ -1,0 +1,128 @@
+"""The header beside a chunk that is a piece of a table: the names of its columns, within the window."""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
+
+from tokenizers import Tokenizer
+
+from rag_assets.documents.splitting.boundaries import Atoms
+from rag_assets.documents.splitting.tokenizer import count_tokens
+from rag_assets.documents.tables.blocks import TableBlock, TableIndex
+from rag_assets.documents.tables.writing import format_names
+
+# Of a chunk's tokens: the most that names take, and what is kept free for the key of a row that is cut.
+NAMES_SHARE = 3
+KEY_SHARE = 8
+# A tokenizer may need a token or two more for two texts that are joined.
+_MARGIN = 4
+# Names that do not fit are shortened to the first of these that fits; then the last names are left out.
+_NAME_CHARS = (80, 40, 24)
+_ELLIPSIS = "…"
+
+
+class TableHeaders:
+    """The headers of the chunks of one text, and the room that they need beside it.
+
+    A row is cut only where it does not fit a chunk, between its fields. Each of its pieces then has a chunk of its own,
+    whose header has the key of the row (its first value) and the names of the columns of the piece.
+    """
+
+    def __init__(self, content: str, tables: TableIndex, tokenizer: Tokenizer, max_tokens: int) -> None:
+        self._content = content
+        self._tables = tables
+        self._tokenizer = tokenizer
+        self._max_tokens = max_tokens
+        self._cut_rows: set[int] = set()
+        self._counts: dict[str, int] = {}
+
+    def weigh(self, atoms: Atoms, counts: Sequence[int], limit: int) -> Sequence[int]:
+        """The token counts of the atoms, to which those of the names are added in Markdown rows that will be cut.
+
+        In lines of `name: value` pairs the names are in the text already.
+        """
+        if not self._tables:
+            return counts
+        before = array("q", accumulate(counts, initial=0))
+        weighed = list(counts)
+        for block in self._tables.blocks:
+            names = self._names_tokens(block)
+            for row, (start, end) in enumerate(zip(block.row_starts, block.row_ends, strict=True)):
+                first, stop = bisect_left(atoms.starts, start), bisect_left(atoms.starts, end)
+                if stop - first < 2 or before[stop] - before[first] + names <= limit:
+                    continue
+                self._cut_rows.add(start)
+                if block.piped:
+                    for at, column in block.fields(self._content, row):
+                        atom = bisect_left(atoms.starts, at)
+                        if atom < stop and column < len(block.names):
+                            weighed[atom] += self._count(block.names[column][: _NAME_CHARS[0]]) + 1
+        return weighed
+
+    def reserved(self, start: int) -> int:
+        """The tokens to keep free for the header of a chunk that begins here."""
+        block = self._tables.heading(start)
+        if block is None:
+            return 0
+        row = block.row_at(start)
+        if row < 0 or block.row_starts[row] not in self._cut_rows:
+            return self._names_tokens(block)
+        return self._max_tokens // KEY_SHARE + (0 if block.piped else self._names_tokens(block))
+
+    def header(self, start: int, end: int, text_tokens: int) -> str | None:
+        """The header of the chunk content[start:end]; None outside of tables and where the text has the names."""
+        block = self._tables.heading(start, end)
+        if block is None:
+            return None
+        key, names = self._parts(block, start, end)
+        return self._fit(key, names, self._max_tokens - text_tokens - _MARGIN)
+
+    def _parts(self, block: TableBlock, start: int, end: int) -> tuple[str, Sequence[str]]:
+        row = block.row_at(start)
+        if row < 0 or (start == block.row_starts[row] and end >= block.row_ends[row]):
+            return "", block.names
+        key = block.key(self._content, row) if start > block.row_starts[row] else ""
+        if end > block.row_ends[row]:
+            return key, block.names
+        fields = [(at, column) for at, column in block.fields(self._content, row) if at < end]
+        # A value that is longer than a chunk begins before some of its pieces.
+        first = max((index for index, (at, _) in enumerate(fields) if at <= start), default=0)
+        return key, [block.names[column] for _, column in fields[first:] if column < len(block.names)]
+
+    def _names_tokens(self, block: TableBlock) -> int:
+        names = format_names(_shorten(name, _NAME_CHARS[0]) for name in block.names)
+        return min(self._count(names) + _MARGIN, self._max_tokens // NAMES_SHARE) if names else 0
+
+    def _fit(self, key: str, names: Sequence[str], room: int) -> str | None:
+        """The longest header of at most `room` tokens; None if there is none."""
+        for chars in _NAME_CHARS:
+            header = _join(key, [_shorten(name, chars) for name in names])
+            if self._count(header) <= room:
+                return header or None
+        low, high = 0, len(names)
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if self._count(_abridge(key, names, middle)) <= room else (low, middle - 1)
+        if low:
+            return _abridge(key, names, low)
+        return key if key and self._count(key) <= room else None
+
+    def _count(self, text: str) -> int:
+        found = self._counts.get(text)
+        if found is None:
+            found = self._counts[text] = count_tokens(self._tokenizer, [text])[0]
+        return found
+
+
+def _abridge(key: str, names: Sequence[str], number: int) -> str:
+    return _join(key, [*(_shorten(name, _NAME_CHARS[-1]) for name in names[:number]), _ELLIPSIS])
+
+
+def _shorten(name: str, chars: int) -> str:
+    return name if len(name) <= chars else name[: chars - 1].rstrip() + _ELLIPSIS
+
+
+def _join(key: str, names: Sequence[str]) -> str:
+    columns = format_names(names)
+    return f"{key} | {columns}" if key and columns else key or columns
