@@ -135,7 +135,7 @@ class AtomPacker:
 
     def _merit(self, at: int, section_end: int) -> tuple[int, int, int]:
         start = self.starts[at]
-        if self._in_heading(at - 1) or self.tables.in_head(start):
+        if self._in_heading(at - 1) or self.tables.in_head(start, most_chars=self.limit):
             merit = AFTER_HEADING
         elif self._in_heading(at):
             merit = 2 * HEADING - self.outline.headings[self.outline.last_before(start)].level

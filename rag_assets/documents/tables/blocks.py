@@ -114,10 +114,11 @@ class TableIndex:
         block = self.blocks[index] if index >= 0 else None
         return block if block is not None and block.row_starts[0] <= at < block.char_end else None
 
-    def in_head(self, at: int) -> bool:
-        """Whether splitting here would part the header of a table from its first row."""
+    def in_head(self, at: int, most_chars: int) -> bool:
+        """Whether splitting here would part a header of at most so many characters from the first row of its table."""
         index = bisect_right(self._starts, at - 1) - 1
-        return index >= 0 and at <= self.blocks[index].row_starts[0]
+        block = self.blocks[index] if index >= 0 else None
+        return block is not None and at <= block.row_starts[0] <= block.char_start + most_chars
 
     def heading(self, start: int, end: int | None = None) -> TableBlock | None:
         """The table whose names stand beside a chunk that begins at `start` (and ends at `end`).

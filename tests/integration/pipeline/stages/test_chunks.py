@@ -85,6 +85,8 @@ def test_the_names_of_columns_are_embedded_and_shown_but_no_part_of_the_text(ste
     write(folder / "a.md", "Some text.")
     steps.project("zoo", folder)
     steps.all("zoo")
+    steps.index()
+    steps.live()
     header = "Country | 2021 | 2022"
     found = rows(
         steps.engine,
