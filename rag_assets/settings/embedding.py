@@ -19,6 +19,10 @@ class EmbeddingSettings(ConnectionSettings):
     max_document_mb: int = Field(
         100, ge=1, description="Largest document, in MB. A larger one is recorded as failed and not read."
     )
+    mail_attachments: bool = Field(
+        True,
+        description="Read the attachments of mails as documents of their own, named `mail.eml!/report.pdf`.",
+    )
 
     chunk_tokens: int | None = Field(
         None,

@@ -1,6 +1,10 @@
 """The type of a file: by its name, and by its content where that is unmistakable."""
 
+import os
+import re
 from typing import Final
+
+from rag_assets.errors import DocumentError
 
 _EXTENSIONS: Final[dict[str, str]] = {
     "markdown": "md markdown mdown mkd mkdn mdx qmd rmd",
@@ -19,7 +23,9 @@ _EXTENSIONS: Final[dict[str, str]] = {
     "ods": "ods",
     "rtf": "rtf",
     "epub": "epub",
-    "email": "eml",
+    "email": "eml emlx",
+    "mbox": "mbox mbx",
+    "mhtml": "mht mhtml",
     "msg": "msg",
     "csv": "csv tsv tab",
     "json": "json geojson jsonld",
@@ -65,6 +71,17 @@ _OLE_MARKERS: Final = {
     "xls": "Workbook".encode("utf-16-le"),
     "ppt": "PowerPoint Document".encode("utf-16-le"),
 }
+_LOOKS_LIKE_HTML: Final = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*(?:<!doctype html|<html[\s>])", re.IGNORECASE)
+_MAIL: Final = frozenset({"email", "mbox", "mhtml"})
+_MAYBE_MAIL: Final = frozenset({"unknown", "text", "doc", "html"})
+_MAILBOX: Final = re.compile(
+    rb"From [^\r\n]{0,300}?\d:\d\d[^\r\n]{0,80}\r?\n(?:>?From [^\r\n]{0,300}\r?\n)?[!-9;-~]{1,80}: ?"
+)
+_WEB_ARCHIVE: Final = re.compile(
+    rb"(?:\xef\xbb\xbf|\s){0,20}(?:[\w-]{1,80}:[^\n]{0,2000}\n(?:[ \t][^\n]{0,2000}\n){0,20}){0,20}?"
+    rb"Content-Type:\s*multipart/related\b[^\n]*(?:\n[ \t][^\n]*){0,5}text/html",
+    re.IGNORECASE,
+)
 _REFUSED_MAGIC: Final = (
     (b"\x7fELF", "an executable (ELF)"),
     (b"MZ\x90", "a Windows executable"),
@@ -143,3 +160,31 @@ def _ole_type(data: bytes, named: str) -> tuple[str | None, str | None]:
     if found is None:
         return (named, None) if named in _OLE_TYPES else (None, "an OLE container")
     return found, None
+
+
+def detect_kind(file_path: str, data: bytes) -> str:
+    """The type to read these bytes as: by content where that is unmistakable, else by name."""
+    named = file_type(file_path)
+    found, refused = detect_type(data, named)
+    if refused is not None:
+        raise DocumentError(f"its content is {refused}, which cannot be read as text; convert or exclude it")
+    if found is not None:
+        return found
+    is_text_by_name = named in VERBATIM or named in STRUCTURED_TEXT or named in _MAIL
+    if named in _MAYBE_MAIL and (mail := _mail_type(data[:16384])) is not None:
+        return mail
+    if (not is_text_by_name or named == "unknown") and _LOOKS_LIKE_HTML.match(data[:1024]):
+        return "html"
+    if not is_text_by_name and data.strip():
+        extension = os.path.splitext(file_path)[1]  # noqa: PTH122
+        raise DocumentError(
+            f"it is named {extension} but its content is not of that format; it may be damaged or misnamed"
+        )
+    return named
+
+
+def _mail_type(head: bytes) -> str | None:
+    """A mailbox or a saved web page under a name that does not tell: Thunderbird's have no extension, Word's .doc."""
+    if _MAILBOX.match(head):
+        return "mbox"
+    return "mhtml" if b"MIME-Version" in head and _WEB_ARCHIVE.match(head) else None

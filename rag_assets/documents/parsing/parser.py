@@ -1,8 +1,6 @@
 """The bytes of a file to clean text. Plain text is decoded here; other formats are parsed in child processes."""
 
 import functools
-import os
-import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rag_assets.documents.parsing.encoding import declared_encoding, decode
-from rag_assets.documents.parsing.file_types import STRUCTURED_TEXT, VERBATIM, detect_type, file_type
+from rag_assets.documents.parsing.file_types import STRUCTURED_TEXT, VERBATIM, detect_kind, file_type
 from rag_assets.documents.parsing.parse_report import ParseReport
 from rag_assets.documents.parsing.subprocess_pool import ParserProcess
 from rag_assets.documents.parsing.title import find_title
@@ -104,7 +102,7 @@ class DocumentParser:
         if len(data) > self._max_bytes:
             size_mb, limit_mb = len(data) / _MIB, self._max_bytes / _MIB
             raise DocumentError(f"it has {size_mb:.1f} MB, the limit is {limit_mb:g} MB; exclude it or raise the limit")
-        kind = _detect_kind(file_path, data)
+        kind = detect_kind(file_path, data)
         if not data or (len(data) < _MIB and not data.strip()):
             return ParsedDocument(None, "", kind, {})
         if kind in VERBATIM:
@@ -134,25 +132,3 @@ class DocumentParser:
             if self._closed:
                 process.close()
         return process.parse(kind, data)
-
-
-_LOOKS_LIKE_HTML = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*(?:<!doctype html|<html[\s>])", re.IGNORECASE)
-
-
-def _detect_kind(file_path: str, data: bytes) -> str:
-    """The type to read these bytes as: by content where that is unmistakable, else by name."""
-    named = file_type(file_path)
-    found, refused = detect_type(data, named)
-    if refused is not None:
-        raise DocumentError(f"its content is {refused}, which cannot be read as text; convert or exclude it")
-    if found is not None:
-        return found
-    is_text_by_name = named in VERBATIM or named in STRUCTURED_TEXT or named == "email"
-    if (not is_text_by_name or named == "unknown") and _LOOKS_LIKE_HTML.match(data[:1024]):
-        return "html"
-    if not is_text_by_name and data.strip():
-        extension = os.path.splitext(file_path)[1]  # noqa: PTH122
-        raise DocumentError(
-            f"it is named {extension} but its content is not of that format; it may be damaged or misnamed"
-        )
-    return named

@@ -1,0 +1,1 @@
+"""Bytes to characters, as the Encoding Standard of the WHATWG says."""

@@ -1,0 +1,1 @@
+"""Mail and what is stored like it: messages, mailboxes, web archives, Outlook's files, and their attachments."""

@@ -1,0 +1,52 @@
+"""Content-Transfer-Encodings, decoded as far as damaged or truncated data goes."""
+
+import binascii
+import quopri
+import re
+from email.message import Message
+
+_CLEAN_BASE64 = re.compile(rb"[A-Za-z0-9+/\r\n]*={0,2}\s*")
+_BASE64_LINE = re.compile(rb"[ \t]*[A-Za-z0-9+/]+={0,3}[ \t]*")
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]")
+
+
+def decode_base64(data: bytes) -> bytes:
+    """The bytes of base64 that may be cut, unpadded, joined of several pieces, or followed by other lines."""
+    if _CLEAN_BASE64.fullmatch(data):
+        kept = data
+    else:
+        lines = data.splitlines()
+        kept = b"".join(line for line in lines if _BASE64_LINE.fullmatch(line)) if len(lines) > 1 else data
+    pieces = _NOT_BASE64.sub(b"", kept).split(b"=")
+    return b"".join(map(_decode_piece, pieces))
+
+
+def is_cut_base64(data: bytes) -> bool:
+    """Whether base64 ends within a group of four characters."""
+    return len(_NOT_BASE64.sub(b"", data[-4096:] if len(data) % 4 == 0 else data)) % 4 != 0
+
+
+def _decode_piece(piece: bytes) -> bytes:
+    # A single character holds no whole byte.
+    whole = piece[: len(piece) - 1] if len(piece) % 4 == 1 else piece
+    return binascii.a2b_base64(whole + b"=" * (-len(whole) % 4))
+
+
+def decode_quoted(data: bytes) -> bytes:
+    return quopri.decodestring(data)
+
+
+def transfer_encoding(part: Message) -> str:
+    return re.sub("[^a-z0-9]", "", str(part.get("content-transfer-encoding", "")).lower())
+
+
+def part_bytes(part: Message) -> bytes:
+    """The decoded content of a part that is not a multipart."""
+    if transfer_encoding(part) == "base64":
+        payload = part.get_payload()
+        return decode_base64(payload.encode("ascii", "replace")) if isinstance(payload, str) else b""
+    try:
+        found = part.get_payload(decode=True)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return b""
+    return found if isinstance(found, bytes) else b""

@@ -1,0 +1,5 @@
+"""raw_documents: compare the source's listing with the stored documents, and read only what differs."""
+
+from rag_assets.pipeline.stages.documents.stage import read_documents
+
+__all__ = ["read_documents"]

@@ -1,0 +1,132 @@
+"""Read one listed file, with its attachments, as far as needed to know whether it changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from uuid import UUID
+
+from rag_assets.db.models.documents import derive_document_id
+from rag_assets.db.writes.rows import DocumentFailureRow, DocumentRow, SourceVersionRow
+from rag_assets.documents.parsing.parser import DocumentParser, ParsedDocument, file_type, reader_version
+from rag_assets.documents.sources import Source, SourceFile
+from rag_assets.documents.text import content_hash
+from rag_assets.errors import DocumentError
+from rag_assets.pipeline.stages.documents.attached import MOST_NESTED_FILES, AttachedDocuments, StoredDocument
+
+# None: the document is unchanged.
+ReadResult = DocumentRow | SourceVersionRow | DocumentFailureRow | None
+
+
+@dataclass(slots=True)
+class FileResult:
+    """The documents of one file by path: its own and those of its attachments; `gone` are those that it lost."""
+
+    documents: dict[str, tuple[ReadResult, StoredDocument | None]] = field(default_factory=dict)
+    gone: list[UUID] = field(default_factory=list)
+
+
+class FileReader:
+    """Called from several threads. `comparable` are the stored documents that need not be read again if unchanged."""
+
+    def __init__(
+        self,
+        project_id: UUID,
+        source: Source,
+        parser: DocumentParser,
+        stored: Mapping[str, StoredDocument],
+        comparable: Mapping[str, StoredDocument],
+        attached: AttachedDocuments,
+    ) -> None:
+        self._project_id = project_id
+        self._source = source
+        self._parser = parser
+        self._stored = stored
+        self._comparable = comparable
+        self._attached = attached
+
+    def __call__(self, file: SourceFile) -> FileResult:
+        result = FileResult()
+        stored = self._comparable.get(file.path)
+        if (
+            stored is not None
+            and file.version
+            and stored.source_version == file.version
+            and stored.reader == reader_version(file.path)
+            and self._attached.are_current(file.path, self._comparable)
+        ):
+            result.documents[file.path] = None, stored
+            self._keep_attached(file.path, result)
+        else:
+            self._read(file, stored, result)
+        held = self._attached.of_file(file.path)
+        result.gone = [self._stored[path].id for path in held if path not in result.documents]
+        return result
+
+    def _read(self, file: SourceFile, stored: StoredDocument | None, result: FileResult) -> None:
+        try:
+            data = self._source.read(file.path)
+        except DocumentError as error:
+            failure = self._failure(file.path, stored, error)
+            failure.size_bytes = file.size_bytes
+            result.documents[file.path] = failure, stored
+            self._keep_attached(file.path, result)
+            return
+        self._read_bytes(file.path, data, file.version, result, depth=0)
+
+    def _read_bytes(self, path: str, data: bytes, version: str, result: FileResult, depth: int) -> None:
+        """Read a file or an attachment, and the attachments in it."""
+        stored = self._comparable.get(path)
+        digest = sha256(data).hexdigest()
+        unchanged = stored is not None and stored.hash == digest and stored.reader == reader_version(path)
+        touch = SourceVersionRow(stored.id, version) if stored and unchanged and not depth else None
+        if unchanged and self._attached.are_current(path, self._comparable):
+            result.documents[path] = touch, stored
+            self._keep_attached(path, result)
+            return
+        try:
+            parsed = self._parser.parse(path, data)
+        except DocumentError as error:
+            failure = self._failure(path, stored, error)
+            failure.hash, failure.source_version, failure.size_bytes = digest, version, len(data)
+            result.documents[path] = failure, stored
+            self._keep_attached(path, result)
+            return
+        row = touch if unchanged else self._row(path, parsed, version, digest, len(data))
+        result.documents[path] = row, stored
+        for attachment in parsed.attachments if depth < MOST_NESTED_FILES else ():
+            below = self._attached.path(path, attachment.name)
+            if below is not None:
+                self._read_bytes(below, attachment.data, version, result, depth + 1)
+
+    def _keep_attached(self, holder: str, result: FileResult) -> None:
+        """The attachments of a file that is unchanged, or that cannot be read now, stay as they are."""
+        for path in self._attached.wanted(holder):
+            if (stored := self._stored.get(path)) is not None:
+                result.documents[path] = None, stored
+
+    def _row(self, path: str, parsed: ParsedDocument, version: str, digest: str, size_bytes: int) -> DocumentRow:
+        return DocumentRow(
+            id=derive_document_id(self._project_id, path),
+            project_id=self._project_id,
+            file_path=path,
+            title=parsed.title,
+            content=parsed.content,
+            content_hash=content_hash(parsed.content),
+            file_type=parsed.file_type,
+            size_bytes=size_bytes,
+            hash=digest,
+            source_version=version,
+            reader=reader_version(path),
+            metadata=parsed.metadata,
+            parse_report=parsed.report.as_json() or None,
+        )
+
+    def _failure(self, path: str, stored: StoredDocument | None, error: DocumentError) -> DocumentFailureRow:
+        return DocumentFailureRow(
+            id=stored.id if stored else derive_document_id(self._project_id, path),
+            project_id=self._project_id,
+            file_path=path,
+            file_type=file_type(path),
+            error=str(error),
+            reader=reader_version(path),
+        )
