@@ -6,7 +6,13 @@ from typing import Final
 
 # By file type, 1 where it is not listed. Raise it when the same bytes give another text, metadata or report:
 # documents of this type are read again.
-READER_VERSIONS: Final[dict[str, int]] = {"csv": 2}
+READER_VERSIONS: Final[dict[str, int]] = {
+    **dict.fromkeys(("markdown", "text", "rst", "python", "code", "unknown"), 2),
+    **dict.fromkeys(("html", "json", "jsonl", "notebook"), 2),
+    "csv": 3,
+    "email": 2,
+    "msg": 2,
+}
 # Raise it when the same text is split in other places or gets other headers than before: documents are split again.
 SPLITTER_VERSION = 2
 # The same for texts of the type "text": messages and memories are split as such, and a new number embeds them again.

@@ -77,6 +77,11 @@ def decode_text(data: bytes, declared: str | None = None) -> DecodedText:
     return _decode_legacy(data)
 
 
+def count_replaced(data: bytes, file_type: str) -> int:
+    """How many characters of a file's text stand for bytes that could not be read."""
+    return decode_text(data, declared_encoding(data, file_type)).replaced_characters
+
+
 def declared_encoding(data: bytes, file_type: str) -> str | None:
     """The label of the encoding that a page, an XML file, a module, a style sheet … declares in its first lines."""
     head = data[:4096]
@@ -128,7 +133,7 @@ def _is_mostly_good(text: str) -> bool:
 
 def _decode_wide(data: bytes, encoding: str) -> DecodedText | None:
     """UTF-16 or UTF-32 that is declared and without a mark; None where the declaration is wrong."""
-    if not data or data.isascii() and b"\x00" not in data:
+    if not data or (data.isascii() and b"\x00" not in data):
         return None
     whole = data[: len(data) - len(data) % _WIDE[encoding]]
     decoded = _decoded(whole, encoding)

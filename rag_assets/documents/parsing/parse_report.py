@@ -8,6 +8,9 @@ from typing import Any, Self
 
 from rag_assets.documents.text import clean
 
+# Between the path of a mail and the name of a file in it: `mail.eml!/report.pdf`.
+ATTACHMENT_SEPARATOR = "!/"
+
 
 @dataclass(frozen=True, slots=True)
 class ParseReport:
@@ -17,12 +20,14 @@ class ParseReport:
     - `replaced_characters`: U+FFFD in the text that stand for bytes which could not be decoded.
     - `recognised_pages`: pages, from 1, whose text was recognised in a picture.
     - `notes`: sentences for people, for example why the document is empty.
+    - `attachments`: files in it that are read as documents of their own, as paths below it.
     """
 
     page_starts: tuple[int, ...] = ()
     replaced_characters: int = 0
     recognised_pages: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    attachments: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any] | None) -> Self:
@@ -65,10 +70,22 @@ class ParseReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file in a mail; `name` is a relative path, unique in the mail and safe to store."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ConvertedDocument:
-    """What a reader makes of a document's bytes: its title, its text, metadata that users filter by, and the report."""
+    """What a reader makes of a document's bytes: its title, its text, metadata that users filter by, and the report.
+
+    `attachments` are the files that the report names.
+    """
 
     title: str | None
     content: str
     metadata: dict[str, Any] = field(default_factory=dict)
     report: ParseReport = field(default_factory=ParseReport)
+    attachments: tuple[Attachment, ...] = ()

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from rag_assets.documents.parsing.encoding import declared_encoding, decode
+from rag_assets.documents.parsing.encoding import declared_encoding, decode_text
 from rag_assets.documents.parsing.file_types import STRUCTURED_TEXT, VERBATIM, detect_kind, file_type
-from rag_assets.documents.parsing.parse_report import ParseReport
+from rag_assets.documents.parsing.parse_report import Attachment, ParseReport
 from rag_assets.documents.parsing.subprocess_pool import ParserProcess
 from rag_assets.documents.parsing.title import find_title
 from rag_assets.documents.text import clean, clean_title, clean_value
@@ -19,7 +19,7 @@ from rag_assets.errors import DocumentError, UsageError
 __all__ = ["DocumentParser", "ParsedDocument", "file_type", "is_current_reader", "reader_version"]
 
 # The first line of a table or a record is not a title, and the name of a sheet hardly ever is.
-_WITHOUT_HEADINGS = frozenset({"csv", "json", "jsonl", "xlsx", "xls", "ods"})
+_WITHOUT_HEADINGS = frozenset({"csv", "json", "jsonl", "xlsx", "xls", "ods", "mbox"})
 _MIB = 1024 * 1024
 
 
@@ -32,6 +32,7 @@ class ParsedDocument:
     file_type: str
     metadata: dict[str, Any] = field(default_factory=dict)
     report: ParseReport = field(default_factory=ParseReport)
+    attachments: tuple[Attachment, ...] = ()
 
 
 def reader_version(file_path: str) -> str:
@@ -106,8 +107,11 @@ class DocumentParser:
         if not data or (len(data) < _MIB and not data.strip()):
             return ParsedDocument(None, "", kind, {})
         if kind in VERBATIM:
-            content = clean(decode(data, declared_encoding(data, kind)))
-            return ParsedDocument(clean_title(find_title(content, kind)), content if content.strip() else "", kind, {})
+            decoded = decode_text(data, declared_encoding(data, kind))
+            content = clean(decoded.text)
+            title = clean_title(find_title(content, kind))
+            report = ParseReport(replaced_characters=decoded.replaced_characters)
+            return ParsedDocument(title, content if content.strip() else "", kind, {}, report)
         return self._parse_in_child(kind, data)
 
     def _parse_in_child(self, kind: str, data: bytes) -> ParsedDocument:
@@ -122,7 +126,7 @@ class DocumentParser:
         metadata = clean_value(answer["metadata"])
         assert isinstance(metadata, dict)
         report = ParseReport.from_json(answer["report"]).after_cleaning(answer["content"])
-        return ParsedDocument(title, content, kind, metadata, report)
+        return ParsedDocument(title, content, kind, metadata, report, tuple(answer["attachments"]))
 
     def _parse_in_thread(self, kind: str, data: bytes) -> dict[str, Any]:
         process: ParserProcess | None = getattr(self._thread, "process", None)

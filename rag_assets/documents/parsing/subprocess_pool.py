@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+from rag_assets.documents.parsing.parse_report import Attachment
 from rag_assets.documents.parsing.subprocess_worker import LENGTHS
 from rag_assets.errors import DocumentError
 
@@ -41,7 +42,7 @@ class ParserProcess:
         self._closed = False
 
     def parse(self, kind: str, data: bytes) -> dict[str, Any]:
-        """The child's answer: {"title", "content", "metadata", "report"}. Raises DocumentError."""
+        """The child's answer: {"title", "content", "metadata", "report", "attachments"}. Raises DocumentError."""
         process = self._ensure_started()
         request = json.dumps({"kind": kind, "size": len(data)}).encode() + b"\n"
         reusable = False
@@ -112,7 +113,7 @@ class ParserProcess:
         deadline = time.monotonic() + self._timeout_s
         pending = [memoryview(request), memoryview(data)]
         answer = bytearray()
-        wanted, head_end = LENGTHS.size, 0
+        wanted, head_end, content_end = LENGTHS.size, 0, 0
         poll = select.poll()
         poll.register(stdout, select.POLLIN)
         poll.register(stdin, select.POLLOUT)
@@ -125,17 +126,25 @@ class ParserProcess:
             if stdout in events:
                 answer += self._receive(stdout, wanted - len(answer))
                 if not head_end and len(answer) == wanted:
-                    head_bytes, content_bytes = LENGTHS.unpack(answer)
+                    head_bytes, content_bytes, attachment_bytes = LENGTHS.unpack(answer)
                     if content_bytes > self._max_bytes or head_bytes > 16 * _MIB:
                         raise DocumentError(f"its text is longer than {self._max_bytes / _MIB:g} MB")
+                    if attachment_bytes > self._max_bytes:
+                        raise DocumentError(f"its attachments have more than {self._max_bytes / _MIB:g} MB")
                     head_end = wanted + head_bytes
-                    wanted = head_end + content_bytes
+                    content_end = head_end + content_bytes
+                    wanted = content_end + attachment_bytes
             if _resident_bytes(process.pid) > self._memory_mb * _MIB:
                 raise DocumentError(self._too_much_memory())
             if time.monotonic() > deadline:
                 raise DocumentError(f"the parser did not finish within {self._timeout_s:g} s")
         found: dict[str, Any] = json.loads(answer[LENGTHS.size : head_end])
-        return found | {"content": answer[head_end:].decode("utf-8", "surrogatepass")}
+        attachments = []
+        for name, size in found.get("attachments", ()):
+            attachments.append(Attachment(name, bytes(answer[content_end : content_end + size])))
+            content_end += size
+        content = answer[head_end : len(answer) - sum(len(file.data) for file in attachments)]
+        return found | {"content": content.decode("utf-8", "surrogatepass"), "attachments": attachments}
 
     @staticmethod
     def _send(stdin: int, pending: list[memoryview]) -> list[memoryview]:

@@ -1,6 +1,7 @@
 """The child process that parses: reads requests from stdin, answers on stdout, and ends with its parent.
 
-A request is a line of JSON ({"kind", "size"}) and `size` bytes; an answer is two lengths, JSON and the content.
+A request is a line of JSON ({"kind", "size"}) and `size` bytes; an answer is three lengths, JSON, the content, and the
+bytes of the attachments that the JSON names.
 """
 
 import ctypes
@@ -11,13 +12,15 @@ import signal
 import struct
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import BinaryIO
 
-from rag_assets.documents.parsing.encoding import declared_encoding, decode
+from rag_assets.documents.parsing.encoding import count_replaced, declared_encoding, decode
+from rag_assets.documents.parsing.file_types import STRUCTURED_TEXT
 from rag_assets.documents.parsing.parse_report import ConvertedDocument
 from rag_assets.errors import DocumentError
 
-LENGTHS = struct.Struct(">QQ")
+LENGTHS = struct.Struct(">QQQ")
 _PR_SET_PDEATHSIG = 1
 _MIB = 1024 * 1024
 # Threads and mapped libraries take this much address space before anything is parsed; it is not used memory.
@@ -30,10 +33,10 @@ def parse_document(kind: str, data: bytes) -> ConvertedDocument:
         from rag_assets.documents.parsing.readers.html_to_markdown import read_html
 
         return ConvertedDocument(*read_html(data))
-    if kind == "email":
-        from rag_assets.documents.parsing.readers.eml import read_email
+    if kind in {"email", "mbox", "mhtml", "msg"}:
+        from rag_assets.documents.parsing.readers.mail import read_mail
 
-        return ConvertedDocument(*read_email(data))
+        return read_mail(kind, data)
     if kind in {"csv", "json", "jsonl", "notebook"}:
         from rag_assets.documents.parsing.readers import structured
         from rag_assets.documents.parsing.readers.sheets.delimited import read_csv
@@ -64,11 +67,13 @@ def main(parse: Callable[[str, bytes], ConvertedDocument] = parse_document) -> N
         data = requests.read(request["size"])
         if len(data) < request["size"]:
             break
-        head, content, reusable = _answer(parse, request["kind"], data)
+        head, content, attachments, reusable = _answer(parse, request["kind"], data)
         del data
-        answers.write(LENGTHS.pack(len(head), len(content)))
+        answers.write(LENGTHS.pack(len(head), len(content), sum(map(len, attachments))))
         answers.write(head)
         answers.write(content)
+        answers.writelines(attachments)
+        del head, content, attachments
         answers.flush()
         if not reusable:
             break
@@ -76,17 +81,24 @@ def main(parse: Callable[[str, bytes], ConvertedDocument] = parse_document) -> N
     os._exit(0)
 
 
-def _answer(parse: Callable[[str, bytes], ConvertedDocument], kind: str, data: bytes) -> tuple[bytes, bytes, bool]:
+def _answer(
+    parse: Callable[[str, bytes], ConvertedDocument], kind: str, data: bytes
+) -> tuple[bytes, bytes, list[bytes], bool]:
     """The answer, and whether this process can parse another document."""
     reason, reusable = "", True
     try:
         found = parse(kind, data)
-        head = {"title": found.title, "metadata": found.metadata, "report": found.report.as_json()}
-        return json.dumps(head, default=str).encode(), found.content.encode("utf-8", "surrogatepass"), True
+        report = found.report
+        if kind in STRUCTURED_TEXT and "\ufffd" in found.content:
+            report = replace(report, replaced_characters=count_replaced(data, kind))
+        files = [(attachment.name, len(attachment.data)) for attachment in found.attachments]
+        head = {"title": found.title, "metadata": found.metadata, "report": report.as_json(), "attachments": files}
+        content = found.content.encode("utf-8", "surrogatepass")
+        return json.dumps(head, default=str).encode(), content, [file.data for file in found.attachments], True
     except DocumentError as error:
         reason = str(error)
     except MemoryError:
-        return b'{"memory": true, "last": true}', b"", False
+        return b'{"memory": true, "last": true}', b"", [], False
     except RecursionError:
         reason = "it is nested too deeply to be parsed"
     except Exception as error:
@@ -95,7 +107,7 @@ def _answer(parse: Callable[[str, bytes], ConvertedDocument], kind: str, data: b
     except BaseException as error:
         # A Rust panic, or a parser that calls exit.
         reason, reusable = f"the parser gave up: {_describe(error)}", False
-    return json.dumps({"reason": reason, "last": not reusable}).encode(), b"", reusable
+    return json.dumps({"reason": reason, "last": not reusable}).encode(), b"", [], reusable
 
 
 def _describe(error: BaseException) -> str:

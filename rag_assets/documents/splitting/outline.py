@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # Readers turn all of these into Markdown.
 MARKDOWN_TYPES = frozenset(
     {"markdown", "html", "pdf", "docx", "doc", "odt", "rtf", "pptx", "ppt", "odp", "xlsx", "xls", "ods"}
-    | {"epub", "email", "msg", "notebook"}
+    | {"epub", "email", "mbox", "mhtml", "msg", "notebook"}
 )
 UNDERLINED_TYPES = frozenset({"rst", "text"})
 

@@ -120,7 +120,9 @@ def _decode_euc_jp(sequence: str) -> str | None:
     if not (0 <= row < 94 and 0 <= cell < 94):
         return None
     low = row % 2 * 94 + cell
-    return _decode_strictly(chr(row // 2 + (0x81 if row < 62 else 0xC1)) + chr(low + (0x40 if low < 63 else 0x41)), "cp932")
+    return _decode_strictly(
+        chr(row // 2 + (0x81 if row < 62 else 0xC1)) + chr(low + (0x40 if low < 63 else 0x41)), "cp932"
+    )
 
 
 def _tokens(pattern: str) -> "re.Pattern[str]":
@@ -195,7 +197,9 @@ def _decode_in_mode(piece: bytes, mode: bytes) -> str:
 
 def _decode_single(piece: bytes, mode: bytes) -> str:
     if mode == b"(I":
-        return "".join(chr(b + 0xFF40) if 0x21 <= b & 0x7F <= 0x5F else chr(b & 0x7F) for b in (c & 0x7F for c in piece))
+        return "".join(
+            chr(b + 0xFF40) if 0x21 <= b & 0x7F <= 0x5F else chr(b & 0x7F) for b in (c & 0x7F for c in piece)
+        )
     text = "".join(chr(b + 0xFEC0) if 0xA1 <= b <= 0xDF else chr(b) if b < 0x80 else REPLACEMENT for b in piece)
     return text.translate(_YEN_AND_OVERLINE) if mode in (b"(J", b"(H") else text
 

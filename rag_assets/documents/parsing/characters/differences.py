@@ -6,8 +6,8 @@ with the characters U+0000 to U+00FF.
 
 from typing import Final
 
-# The codec of Python, and the bytes that it reads otherwise. Windows' code pages have control characters where the codec
-# has nothing; that is a rule in `decoders`.
+# The codec of Python, and the bytes that it reads otherwise. Where Windows' code pages have nothing, the standard has
+# control characters: a rule in `decoders`.
 SINGLE_BYTE: Final[dict[str, tuple[str, dict[int, str]]]] = {
     "ibm866": ("cp866", {}),
     **{f"iso-8859-{part}": (f"iso8859_{part}", {}) for part in (2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 15, 16)},

@@ -11,9 +11,7 @@ _LABELS: Final = {
     "iso-8859-2": "csisolatin2 iso-8859-2 iso-ir-101 iso8859-2 iso88592 iso_8859-2 iso_8859-2:1987 l2 latin2",
     "iso-8859-3": "csisolatin3 iso-8859-3 iso-ir-109 iso8859-3 iso88593 iso_8859-3 iso_8859-3:1988 l3 latin3",
     "iso-8859-4": "csisolatin4 iso-8859-4 iso-ir-110 iso8859-4 iso88594 iso_8859-4 iso_8859-4:1988 l4 latin4",
-    "iso-8859-5": (
-        "csisolatincyrillic cyrillic iso-8859-5 iso-ir-144 iso8859-5 iso88595 iso_8859-5 iso_8859-5:1988"
-    ),
+    "iso-8859-5": ("csisolatincyrillic cyrillic iso-8859-5 iso-ir-144 iso8859-5 iso88595 iso_8859-5 iso_8859-5:1988"),
     "iso-8859-6": (
         "arabic asmo-708 csiso88596e csiso88596i csisolatinarabic ecma-114 iso-8859-6 iso-8859-6-e iso-8859-6-i "
         "iso-ir-127 iso8859-6 iso88596 iso_8859-6 iso_8859-6:1987"
@@ -87,9 +85,7 @@ _FURTHER_LABELS: Final = {
     "utf-32be": "utf-32be utf32be ucs-4be",
     "utf-32le": "utf-32 utf-32le utf32 utf32le ucs-4 iso-10646-ucs-4",
     "windows-874": "cp874 tis620 x-windows-874 tis620-2533 tis-620-2533",
-    "windows-1252": (
-        "latin-1 latin_1 iso-latin-1 iso_8859_1 iso8859_1 8859_1 ansi windows1252 win1252"
-    ),
+    "windows-1252": ("latin-1 latin_1 iso-latin-1 iso_8859_1 iso8859_1 8859_1 ansi windows1252 win1252"),
     "windows-1254": "latin-5 windows1254",
     "windows-1250": "windows1250 win1250",
     "windows-1251": "windows1251 win1251 win-1251",

@@ -8,7 +8,13 @@ import pytest
 from rag_assets.documents.parsing.parse_report import ParseReport
 from rag_assets.documents.text import clean
 
-FULL = ParseReport(page_starts=(0, 40, 90), replaced_characters=3, recognised_pages=(2,), notes=("Half is a picture.",))
+FULL = ParseReport(
+    page_starts=(0, 40, 90),
+    replaced_characters=3,
+    recognised_pages=(2,),
+    notes=("Half is a picture.",),
+    attachments=("report.pdf",),
+)
 
 
 def test_a_report_survives_json_and_an_empty_one_is_empty() -> None:

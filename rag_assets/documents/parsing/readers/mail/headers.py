@@ -8,7 +8,7 @@ from email.message import Message
 from rag_assets.documents.parsing.characters.decoders import REPLACEMENT, decode_as
 from rag_assets.documents.parsing.characters.labels import find_encoding
 from rag_assets.documents.parsing.encoding import decode
-from rag_assets.documents.parsing.mail.transfer import decode_base64, decode_quoted
+from rag_assets.documents.parsing.readers.mail.transfer import decode_base64, decode_quoted
 from rag_assets.errors import DocumentError
 
 _ENCODED_WORD = re.compile(r"=\?([^?*\s]{1,40})(?:\*[^?\s]{0,40})?\?([bBqQ])\?(.*?)\?=")

@@ -9,17 +9,23 @@ from email.parser import BytesParser
 from typing import Any
 
 from rag_assets.documents.parsing.encoding import declared_encoding, decode_text
-from rag_assets.documents.parsing.mail.attachments import SEPARATOR, Attachment, Attachments, folder_name
-from rag_assets.documents.parsing.mail.calendar import read_calendar
-from rag_assets.documents.parsing.mail.headers import (
+from rag_assets.documents.parsing.parse_report import ATTACHMENT_SEPARATOR, ConvertedDocument, ParseReport
+from rag_assets.documents.parsing.readers.mail.attachments import Attachments, folder_name
+from rag_assets.documents.parsing.readers.mail.calendar import read_calendar
+from rag_assets.documents.parsing.readers.mail.headers import (
     file_name,
     read_header,
     read_header_value,
     read_parameter,
     restore_raw_headers,
 )
-from rag_assets.documents.parsing.mail.smime import find_signed_content
-from rag_assets.documents.parsing.mail.transfer import decode_base64, decode_quoted, part_bytes, transfer_encoding
+from rag_assets.documents.parsing.readers.mail.smime import find_signed_content
+from rag_assets.documents.parsing.readers.mail.transfer import (
+    decode_base64,
+    decode_quoted,
+    part_bytes,
+    transfer_encoding,
+)
 from rag_assets.errors import DocumentError
 
 _SHOWN_HEADERS = ("From", "To", "Cc", "Date")
@@ -37,21 +43,12 @@ _BOUNDARY = re.compile(rb"^--([^\r\n]{1,200}?)[ \t]*\r?\n(?:[\w-]+:[^\n]*\n|[ \t
 _PGP = "-----BEGIN PGP MESSAGE-----"
 
 
-@dataclass(frozen=True, slots=True)
-class ReadMail:
-    """`content` is Markdown. `attachments` can be read as documents of their own."""
-
-    title: str | None
-    content: str
-    metadata: dict[str, Any]
-    notes: tuple[str, ...] = ()
-    replaced_characters: int = 0
-    attachments: tuple[Attachment, ...] = ()
-
-
-def read_email(data: bytes) -> ReadMail:
+def read_email(data: bytes) -> ConvertedDocument:
     """The text and the attachments of one mail."""
     message = parse_message(data)
+    if not list(message.raw_items()):
+        # No mail at all. Raises DocumentError for binary data.
+        decode_text(data)
     reader = MessageReader()
     subject, content = reader.section(message, level=1)
     return reader.result(subject, content, _metadata(message))
@@ -113,13 +110,16 @@ class MessageReader:
     replaced_characters: int = 0
     _depth: int = 0
 
-    def result(self, title: str | None, content: str, metadata: dict[str, Any]) -> ReadMail:
+    def result(self, title: str | None, content: str, metadata: dict[str, Any]) -> ConvertedDocument:
         if names := self.attachments.shown_names:
             metadata = metadata | {"attachments": names}
         notes = [*dict.fromkeys(self.notes), *self.attachments.all_notes()]
-        return ReadMail(
-            title, content, metadata, tuple(notes), self.replaced_characters, tuple(self.attachments.files)
+        report = ParseReport(
+            replaced_characters=self.replaced_characters,
+            notes=tuple(notes),
+            attachments=tuple(file.name for file in self.attachments.files),
         )
+        return ConvertedDocument(title, content, metadata, report, tuple(self.attachments.files))
 
     def section(self, message: Message, level: int, folder: str = "") -> tuple[str | None, str]:
         """The subject, and the text of a mail under a heading of this level."""
@@ -296,7 +296,7 @@ class MessageReader:
 
 def section_below(attachments: Attachments, name: str | None, folder: str) -> str:
     """The folder in which the attachments of a mail within a mail are named."""
-    return attachments.take_name(folder + folder_name(name or "message", "message/rfc822")) + SEPARATOR
+    return attachments.take_name(folder + folder_name(name or "message", "message/rfc822")) + ATTACHMENT_SEPARATOR
 
 
 def has_words(text: str) -> bool:
@@ -338,14 +338,14 @@ def _join(texts: Iterable[str]) -> str:
 
 
 def _html_text(text: str) -> str:
-    from rag_assets.documents.parsing.html_to_markdown import html_to_markdown
+    from rag_assets.documents.parsing.readers.html_to_markdown import html_to_markdown
 
     return html_to_markdown(_HTML_TITLE.sub("", text, count=1))
 
 
 def _rich_text(text: str, data: bytes) -> str:
     if data.lstrip().startswith(b"{\\rtf"):
-        from rag_assets.documents.parsing.xberg import convert_to_markdown
+        from rag_assets.documents.parsing.readers.xberg import convert_to_markdown
 
         return convert_to_markdown(data.strip(), "application/rtf").content
     # text/enriched: tags, and "<<" for a single bracket.

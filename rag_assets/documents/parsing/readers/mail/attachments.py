@@ -5,10 +5,9 @@ import unicodedata
 from dataclasses import dataclass, field
 
 from rag_assets.documents.parsing.file_types import detect_kind, file_type
+from rag_assets.documents.parsing.parse_report import Attachment
 from rag_assets.errors import DocumentError
 
-# Between the path of a mail and the name of a file in it: `mail.eml!/report.pdf`.
-SEPARATOR = "!/"
 _MOST_NAME_CHARS = 120
 _MOST_NOTES = 20
 _EXTENSIONS = {
@@ -38,14 +37,6 @@ _EXTENSIONS = {
     "text/vcard": ".vcf",
     "text/xml": ".xml",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """A file in a mail; `name` is a relative path, unique in the mail and safe to store."""
-
-    name: str
-    data: bytes
 
 
 @dataclass(slots=True)
@@ -103,7 +94,7 @@ def folder_name(name: str | None, content_type: str) -> str:
 def _safe_name(name: str | None, content_type: str) -> str:
     """A file name without folders, control characters and invisible ones, with an extension where the type has one."""
     last = re.split(r"[\\/]", unicodedata.normalize("NFC", name or ""))[-1]
-    kept = "".join("_" if c in "\ufffd:*?\"<>|" else c for c in last if unicodedata.category(c)[0] != "C")
+    kept = "".join("_" if c in '\ufffd:*?"<>|' else c for c in last if unicodedata.category(c)[0] != "C")
     safe = " ".join(kept.split()).rstrip(" .") or "attachment"
     if safe.startswith("."):
         safe = "attachment" + safe

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from rag_assets.documents.parsing.mail.message import MessageReader, ReadMail, parse_message
+from rag_assets.documents.parsing.parse_report import ConvertedDocument
+from rag_assets.documents.parsing.readers.mail.message import MessageReader, parse_message
 
 # A From_ line has a time, and a header follows. Where it does not follow an empty line, the mail before it is cut.
 _FROM_LINE = re.compile(
@@ -12,12 +13,10 @@ _FROM_LINE = re.compile(
 _QUOTED_FROM = re.compile(rb"^>(?=>*From )", re.MULTILINE)
 
 
-def read_mailbox(data: bytes) -> ReadMail:
+def read_mailbox(data: bytes) -> ConvertedDocument:
     """The mails of a mailbox one after the other; only one is parsed at a time."""
     reader = MessageReader()
-    sections = []
-    for mail in split_mailbox(data):
-        sections.append(reader.section(parse_message(mail), level=1)[1])
+    sections = [reader.section(parse_message(mail), level=1)[1] for mail in split_mailbox(data)]
     return reader.result("", "\n".join(sections), {"message_count": len(sections)})
 
 

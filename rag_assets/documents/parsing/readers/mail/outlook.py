@@ -8,12 +8,13 @@ from email.parser import Parser
 from typing import TYPE_CHECKING, Any
 
 from rag_assets.documents.parsing.encoding import declared_encoding, decode_text
-from rag_assets.documents.parsing.mail.headers import read_header, read_header_value
-from rag_assets.documents.parsing.mail.message import MessageReader, ReadMail, has_words, section_below
+from rag_assets.documents.parsing.parse_report import ConvertedDocument
+from rag_assets.documents.parsing.readers.mail.headers import read_header, read_header_value
+from rag_assets.documents.parsing.readers.mail.message import MessageReader, has_words, section_below
 from rag_assets.errors import DocumentError
 
 if TYPE_CHECKING:
-    from olefile import OleFileIO
+    from olefile import OleFileIO  # type: ignore[import-untyped]
 
 _SUBJECT, _SENDER, _SENDER_ADDRESS, _SENDER_SMTP = "0037", "0C1A", "0C1F", "5D01"
 _TO, _CC, _HEADERS = "0E04", "0E03", "007D"
@@ -23,13 +24,14 @@ _FILE_NAMES, _FILE_DATA, _FILE_TYPE, _EMBEDDED = ("3707", "3704", "3001"), "3701
 _MOST_NESTED = 10
 # The dictionary that compressed RTF begins with (MS-OXRTFCP).
 _RTF_DICTIONARY = (
-    rb"{\rtf1\ansi\mac\deff0\deftab720{\fonttbl;}{\f0\fnil \froman \fswiss \fmodern \fscript \fdecor MS Sans SerifSymbol"
-    rb"ArialTimes New RomanCourier{\colortbl\red0\green0\blue0" + b"\r\n" + rb"\par \pard\plain\f0\fs20\b\i\u\tab\tx"
+    b"{\\rtf1\\ansi\\mac\\deff0\\deftab720{\\fonttbl;}{\\f0\\fnil \\froman \\fswiss \\fmodern \\fscript \\fdecor "
+    b"MS Sans SerifSymbolArialTimes New RomanCourier{\\colortbl\\red0\\green0\\blue0\r\n\\par "
+    b"\\pard\\plain\\f0\\fs20\\b\\i\\u\\tab\\tx"
 )
 _MOST_RTF_BYTES = 64 * 1024 * 1024
 
 
-def read_outlook_message(data: bytes) -> ReadMail:
+def read_outlook_message(data: bytes) -> ConvertedDocument:
     """The mail as the one that was sent: headers, text, attachments. Raises DocumentError for a damaged container."""
     import olefile
 
@@ -79,7 +81,9 @@ class _Reader:
         found = {
             entry[len(at)]
             for entry in self._container.listdir()
-            if len(entry) > len(at) and tuple(entry[: len(at)]) == at and entry[len(at)].startswith("__attach_version1.0")
+            if len(entry) > len(at)
+            and tuple(entry[: len(at)]) == at
+            and entry[len(at)].startswith("__attach_version1.0")
         }
         return sorted(found)
 
@@ -157,7 +161,9 @@ class _Reader:
         if value is None:
             return None
         try:
-            return dt.datetime(1601, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=struct.unpack("<Q", value)[0] // 10)
+            return dt.datetime(1601, 1, 1, tzinfo=dt.UTC) + dt.timedelta(
+                microseconds=struct.unpack("<Q", value)[0] // 10
+            )
         except OverflowError:
             return None
 
@@ -170,7 +176,7 @@ class _Reader:
 
 
 def _rtf_text(data: bytes) -> str:
-    from rag_assets.documents.parsing.xberg import convert_to_markdown
+    from rag_assets.documents.parsing.readers.xberg import convert_to_markdown
 
     return convert_to_markdown(decompress_rtf(data), "application/rtf").content
 

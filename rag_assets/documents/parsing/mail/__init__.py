@@ -1,1 +1,0 @@
-"""Mail and what is stored like it: messages, mailboxes, web archives, Outlook's files, and their attachments."""
