@@ -10,6 +10,7 @@ READER_VERSIONS: Final[dict[str, int]] = {
     **dict.fromkeys(("markdown", "text", "rst", "python", "code", "unknown"), 2),
     **dict.fromkeys(("html", "json", "jsonl", "notebook"), 2),
     "csv": 3,
+    **dict.fromkeys(("xlsx", "ods", "xls"), 2),
     "email": 2,
     "msg": 2,
 }

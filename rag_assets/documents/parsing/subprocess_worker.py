@@ -51,6 +51,10 @@ def parse_document(kind: str, data: bytes) -> ConvertedDocument:
             "notebook": structured.read_notebook,
         }
         return ConvertedDocument(None, *reader[kind](text))
+    if kind in {"xlsx", "ods", "xls"}:
+        from rag_assets.documents.parsing.readers.sheets.workbook import read_workbook
+
+        return read_workbook(data, kind)
     from rag_assets.documents.parsing.readers.xberg import read_document
 
     return read_document(data, kind)

@@ -2,12 +2,10 @@
 
 import unicodedata
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
-
-from rag_assets.documents.tables.blocks import TableIndex
 
 if TYPE_CHECKING:
     from semantic_text_splitter import TextSplitter
@@ -24,21 +22,21 @@ SLAB_CHARS = 2048
 class Atoms:
     """The pieces that a text is never split inside of: atom i is content[starts[i]:ends[i]], and none is blank.
 
-    An atom is a line, or a sentence or a few words of a line that is longer than `size` characters; of such a row of a
-    table it is a field. Atoms are separated
-    by white space. Each line is divided on its own, so that a change in one does not affect the others.
+    An atom is a line, or a sentence or a few words of a line that is longer than `size` characters, or a field of a row
+    of a table: `fields` gives where those of the line between two characters begin, if it may be cut. Atoms are
+    separated by white space. Each line is divided on its own, so that a change in one does not affect the others.
     """
 
-    def __init__(self, content: str, size: int, tables: TableIndex | None = None) -> None:
+    def __init__(self, content: str, size: int, fields: Callable[[int, int], list[int]] | None = None) -> None:
         self.starts = array("q")
         self.ends = array("q")
         slabs: list[tuple[int, int]] = []
         for start, end in _lines(content):
-            if end - start <= size:
+            cuts = fields(start, end)[1:] if fields else []
+            if end - start <= size and not cuts:
                 self._add(content, start, end)
                 continue
-            fields = tables.field_starts(content, start) if tables else []
-            for part_start, part_end in pairwise([start, *fields[1:], end]):
+            for part_start, part_end in pairwise([start, *cuts, end]):
                 if part_end - part_start <= size:
                     self._add(content, part_start, part_end)
                 else:

@@ -74,7 +74,10 @@ class Splitter:
         outlines = [parse_outline(content, file_type) for content, file_type in contents]
         tables = [_find_tables(*own, outline) for own, outline in zip(contents, outlines, strict=True)]
         headers = [self._headers(*own) for own in zip(texts, tables, strict=True)]
-        atoms = [Atoms(content, self.max_tokens, found) for content, found in zip(texts, tables, strict=True)]
+        atoms = [
+            Atoms(content, self.max_tokens, own_headers.fields if found else None)
+            for content, found, own_headers in zip(texts, tables, headers, strict=True)
+        ]
         limit = self.max_tokens - self.overlap_tokens
         atom_counts = [
             own_headers.weigh(own, own_counts, limit)

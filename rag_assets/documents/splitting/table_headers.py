@@ -37,6 +37,14 @@ class TableHeaders:
         self._cut_rows: set[int] = set()
         self._counts: dict[str, int] = {}
 
+    def fields(self, start: int, end: int) -> list[int]:
+        """Where the fields of the row at this line begin, if it may have to be cut; else nothing."""
+        block = self._tables.holding(start)
+        if block is None or (end - start <= self._max_tokens and not self._is_wide(block)):
+            return []
+        row = block.row_at(start)
+        return [at for at, _ in block.fields(self._content, row)] if row >= 0 and block.row_starts[row] == start else []
+
     def weigh(self, atoms: Atoms, counts: Sequence[int], limit: int) -> Sequence[int]:
         """The token counts of the atoms, to which those of the names are added in Markdown rows that will be cut.
 
@@ -47,7 +55,7 @@ class TableHeaders:
         before = array("q", accumulate(counts, initial=0))
         weighed = list(counts)
         for block in self._tables.blocks:
-            names = self._names_tokens(block)
+            names = self._all_names_tokens(block) if block.piped else self._names_tokens(block)
             for row, (start, end) in enumerate(zip(block.row_starts, block.row_ends, strict=True)):
                 first, stop = bisect_left(atoms.starts, start), bisect_left(atoms.starts, end)
                 if stop - first < 2 or before[stop] - before[first] + names <= limit:
@@ -91,8 +99,15 @@ class TableHeaders:
         return key, [block.names[column] for _, column in fields[first:] if column < len(block.names)]
 
     def _names_tokens(self, block: TableBlock) -> int:
+        return min(self._all_names_tokens(block), self._max_tokens // NAMES_SHARE)
+
+    def _all_names_tokens(self, block: TableBlock) -> int:
         names = format_names(_shorten(name, _NAME_CHARS[0]) for name in block.names)
-        return min(self._count(names) + _MARGIN, self._max_tokens // NAMES_SHARE) if names else 0
+        return self._count(names) + _MARGIN if names else 0
+
+    def _is_wide(self, block: TableBlock) -> bool:
+        """Whether the names alone take more than their share, so that a whole row never fits beside them."""
+        return block.piped and self._all_names_tokens(block) > self._max_tokens // NAMES_SHARE
 
     def _fit(self, key: str, names: Sequence[str], room: int) -> str | None:
         """The longest header of at most `room` tokens; None if there is none."""

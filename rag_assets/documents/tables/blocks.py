@@ -5,6 +5,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from rag_assets.documents.tables.header_row import is_header
 from rag_assets.documents.tables.writing import COLUMNS_MARK, FIELD_SEPARATOR, parse_names
@@ -141,14 +142,6 @@ class TableIndex:
         row = block.row_at(at) if block is not None else -1
         return block.row_ends[row] if block is not None and row >= 0 and at > block.row_starts[row] else None
 
-    def field_starts(self, content: str, at: int) -> list[int]:
-        """Where the fields of the row that begins here begin; empty where no row begins."""
-        block = self.holding(at)
-        row = block.row_at(at) if block is not None else -1
-        if block is None or row < 0 or block.row_starts[row] != at:
-            return []
-        return [start for start, _ in block.fields(content, row)]
-
 
 def find_tables(content: str, file_type: str, *, piped: bool) -> list[TableBlock]:
     """The tables of a text; `piped` if it is Markdown, whose tables are made of `|`."""
@@ -199,10 +192,36 @@ def _piped_tables(content: str, *, written: bool) -> Iterator[TableBlock]:
         reached = at - 1
         if not block.row_starts:
             continue
-        rows = zip(block.row_starts[:_SAMPLE_ROWS], block.row_ends[:_SAMPLE_ROWS], strict=True)
-        if any(names) and (written or is_header(names, [split_cells(content[start:end]) for start, end in rows])):
-            block = TableBlock(head_start, tuple(names), True, block.row_starts, block.row_ends)
-        yield block
+        header_rows = 0
+        if not written:
+            places = zip(block.row_starts[:_SAMPLE_ROWS], block.row_ends[:_SAMPLE_ROWS], strict=True)
+            names, header_rows = _converted_header(names, [split_cells(content[start:end]) for start, end in places])
+        yield TableBlock(
+            head_start,
+            tuple(names) if any(names) else (),
+            True,
+            block.row_starts[header_rows:],
+            block.row_ends[header_rows:],
+        )
+
+
+def _converted_header(names: list[str], rows: list[list[str]]) -> tuple[list[str], int]:
+    """The names of the columns, and how many rows below the first belong to the header.
+
+    A converter gives the header of two rows as one row and a row of the table; the cells of the first that span
+    several columns are followed by empty ones.
+    """
+    filled = sum(map(bool, names))
+    below = rows[0] if rows else []
+    spans = any(before and not name for before, name in pairwise(names))
+    if spans and len(rows) > 1 and is_header(below, rows[1:]):
+        group, combined = "", []
+        for index, name in enumerate(names):
+            group = name or group
+            leaf = below[index] if index < len(below) else ""
+            combined.append(" ".join(dict.fromkeys(filter(None, (group if filled > 1 else "", leaf)))))
+        return combined, 1
+    return (names if is_header(names, rows) else []), 0
 
 
 def _listed_tables(content: str) -> Iterator[TableBlock]:

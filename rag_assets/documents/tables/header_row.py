@@ -10,6 +10,7 @@ from itertools import pairwise
 SAMPLE_ROWS = 50
 _MAX_PREAMBLE_ROWS = 30
 _LONG_TEXT_CHARS = 40
+_MANY_VALUES = 8
 # The least sum of signs: one word that names columns, or a column of numbers below a word.
 _ENOUGH = 1.0
 
@@ -66,16 +67,21 @@ def find_header(rows: Sequence[Sequence[str]]) -> HeaderRow:
         return HeaderRow(0, False)
     # The most common width; of equally common ones the widest.
     width = max(counts, key=lambda count: (counts[count], count))
-    first = next(
-        (
-            index
-            for index, row in enumerate(rows[:_MAX_PREAMBLE_ROWS])
-            if filled[index] > 1 and (_filled(row) * 2 > width or filled[index] >= width)
-        ),
-        0,
-    )
-    below = [row for row in rows[first + 1 : first + 1 + SAMPLE_ROWS] if _filled(row) > 0]
-    return HeaderRow(first, is_header(rows[first], below))
+    wide = [
+        index
+        for index, row in enumerate(rows[:_MAX_PREAMBLE_ROWS])
+        if filled[index] > 1 and (_filled(row) * 2 > width or filled[index] >= width)
+    ]
+    if not wide:
+        return HeaderRow(0, False)
+    # Above a table there may be pairs of a name and a value: a later row is its header if it alone is as wide.
+    complete = next((index for index in wide if filled[index] >= width), wide[0])
+    first = complete if _names_columns(rows, complete) else wide[0]
+    return HeaderRow(first, _names_columns(rows, first))
+
+
+def _names_columns(rows: Sequence[Sequence[str]], index: int) -> bool:
+    return is_header(rows[index], [row for row in rows[index + 1 : index + 1 + SAMPLE_ROWS] if _filled(row)])
 
 
 def is_header(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
@@ -119,6 +125,9 @@ def _sign(cell: str, values: Sequence[str], series: bool) -> float | None:
         common, number = Counter(map(_shape, values)).most_common(1)[0]
         if number * 10 >= len(values) * 8 and common != shape:
             sign += 2.0 if common in {"number", "date", "address", "code"} else 0.75
+        if len(values) >= _MANY_VALUES and len(set(values)) * 4 <= len(values) and cell not in values:
+            # Values that come again and again, and this is none of them.
+            sign += 1.0
         mean = sum(map(len, values)) / len(values)
         if mean >= _LONG_TEXT_CHARS and len(cell) * 2 < mean:
             sign += 1.0

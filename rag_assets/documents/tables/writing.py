@@ -12,7 +12,10 @@ _UNESCAPED_SEPARATOR = re.compile(r"(?<!\\) \| ")
 
 
 def unique_names(cells: Sequence[str]) -> list[str]:
-    """The cells of a header row as names: one line each, and `name (2)` for the second column of a name."""
+    """The cells of a header row as names: one line each, and `name (2)` for the second column of a name.
+
+    Empty cells at the end are left out.
+    """
     names: list[str] = []
     seen: set[str] = set()
     for cell in cells:
@@ -22,6 +25,8 @@ def unique_names(cells: Sequence[str]) -> list[str]:
             name, number = f"{plain} ({number})", number + 1
         seen.add(name)
         names.append(name)
+    while names and not names[-1]:
+        names.pop()
     return names
 
 
@@ -59,14 +64,16 @@ def pair_lines(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[
 
 
 def markdown_rows(names: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> Iterator[str]:
-    """The lines of a Markdown table; its first row is empty where there are no names."""
-    yield _markdown_row(names, width)
+    """The lines of a Markdown table of cells of one line; its first row is empty where there are no names."""
+    yield _markdown_row(names or [""], width)
     yield "|" + " --- |" * width
     for row in rows:
-        if any(row):
+        if row:
             yield _markdown_row(row, width)
 
 
 def _markdown_row(cells: Sequence[str], width: int) -> str:
-    text = " | ".join(" ".join(cell.split()).replace("|", "\\|") if cell else "" for cell in cells)
-    return f"| {text} |" if len(cells) >= width else f"| {text}{' | ' * (width - len(cells))} |"
+    text = " | ".join(cells)
+    if text.count("|") >= len(cells):
+        text = " | ".join(cell.replace("|", "\\|") for cell in cells)
+    return f"| {text}{' | ' * (width - len(cells))} |"

@@ -63,7 +63,7 @@ def convert_to_markdown(data: bytes, mime_type: str) -> ConvertedDocument:
     document = result.results[0]
     content = _DATA_LINK.sub(r"\1", _IMAGE.sub(r"\1", _EMPTY_LINK.sub("", document.content)))
     title = document.metadata.title or ""
-    return ConvertedDocument(title if _is_filled_in(title) else None, content, _metadata(document.metadata))
+    return ConvertedDocument(title if is_filled_in(title) else None, content, _metadata(document.metadata))
 
 
 async def _extract(source: Any) -> Any:
@@ -98,8 +98,8 @@ def _config() -> Any:
 
 
 def _metadata(found: Any) -> dict[str, Any]:
-    metadata = {name: value for name in _METADATA_FIELDS if _is_filled_in(value := getattr(found, name, None))}
-    if authors := ", ".join(str(author) for author in found.authors or () if _is_filled_in(author)):
+    metadata = {name: value for name in _METADATA_FIELDS if is_filled_in(value := getattr(found, name, None))}
+    if authors := ", ".join(str(author) for author in found.authors or () if is_filled_in(author)):
         metadata["author"] = authors
     # The fields of a format come as JSON.
     details = json.loads(str(found.format)) if found.format is not None else {}
@@ -107,7 +107,7 @@ def _metadata(found: Any) -> dict[str, Any]:
     return metadata
 
 
-def _is_filled_in(value: object) -> bool:
+def is_filled_in(value: object) -> bool:
     return bool(value) and str(value).strip(" ()").lower() not in _PLACEHOLDERS
 
 

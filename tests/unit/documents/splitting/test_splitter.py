@@ -49,6 +49,7 @@ def assert_valid_pieces(content: str, pieces: list[Piece], tokenizer: Tokenizer,
         assert piece.token_count == len(tokenizer.encode(piece.embedded_text, add_special_tokens=False))
         assert piece.token_count <= max_tokens or len(piece.text) == 1
         assert len(piece.text) <= max_tokens * CHARS_PER_TOKEN
+        assert piece.header is None or piece.header.strip()
         covered, previous = max(covered, piece.char_end), piece.char_start
     assert not content[covered:].strip()
 
@@ -65,7 +66,8 @@ def make_prose(words: int, seed: int = 0) -> str:
     return "".join(text)
 
 
-MARKUP = ["# ", "\n## ", "\n===\n", "\n---\n", "\n\n", "```\n", "\n- ", "| a |", "    ", "\r\n", "\t", ". ", "。"]
+TABLES = ["| a | b |\n| - | - |\n", "| a |", "Columns: a | b\n\n", "a: 1; b: "]
+MARKUP = ["# ", "\n## ", "\n===\n", "\n---\n", "\n\n", "```\n", "\n- ", "    ", "\r\n", "\t", ". ", "。", *TABLES]
 TEXTS = st.lists(
     st.one_of(
         st.text(max_size=40),
@@ -84,7 +86,7 @@ TEXTS = st.lists(
 @settings(suppress_health_check=list(HealthCheck))
 @given(
     content=TEXTS,
-    file_type=st.sampled_from(["markdown", "rst", "code"]),
+    file_type=st.sampled_from(["markdown", "rst", "code", "csv", "xlsx"]),
     sizes=st.sampled_from([(16, 0), (16, 7), (50, 20), (254, 0), (254, 100)]),
 )
 def test_pieces_cover_any_text_and_fit_the_limit(

@@ -1,104 +1,163 @@
 """The sheets of a workbook as Markdown: a heading and a table for each, with its rows as they are shown."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rag_assets.documents.tables.header_row import SAMPLE_ROWS, find_header
-from rag_assets.documents.tables.writing import columns_line, markdown_rows, one_line, pair_lines, unique_names
+from rag_assets.documents.tables.header_row import SAMPLE_ROWS, find_header, is_header
+from rag_assets.documents.tables.writing import columns_line, markdown_rows, pair_lines, unique_names
 
 Row = list[str]
-# Of a wide sheet, most cells are empty, and a row of a Markdown table is longer than a chunk.
+# Of a wider sheet most cells are empty, and a row of a Markdown table would be longer than a chunk.
 _MAX_MARKDOWN_COLUMNS = 30
+# Rows in which a header of several rows may begin.
+_MAX_ROWS_ABOVE = 10
 
 
 @dataclass(slots=True)
 class Sheet:
-    """One sheet. `header_row` is the index of a row that is known to name the columns.
+    """One sheet; each cell is one line, and rows have no empty cells at their end.
 
-    `merged` has (first row, first column, last row, last column) of merged cells.
+    `row_numbers` are those in the file, from 0, to which the other fields refer: rows that are known to be headers,
+    merged cells as (first row, first column, last row, last column), and comments by row and column.
     """
 
     name: str
     rows: list[Row]
-    header_row: int | None = None
+    row_numbers: list[int] = field(default_factory=list)
+    header_rows: set[int] = field(default_factory=set)
     merged: Sequence[tuple[int, int, int, int]] = ()
-    notes: list[str] = field(default_factory=list)
+    comments: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 def sheet_text(sheet: Sheet) -> str:
     """A heading with the sheet's name, then its tables; empty for a sheet without a value."""
-    _fill_merged(sheet)
-    parts = [part for block in _blocks(sheet) if (part := _block_text(*block))]
-    parts += [one_line(note) for note in sheet.notes if note.strip()]
-    if not parts:
-        return ""
-    return f"## {one_line(sheet.name)}\n\n" + "\n\n".join(parts) + "\n"
+    index_of = {number: index for index, number in enumerate(sheet.row_numbers)}
+    groups = _fill_merged(sheet, index_of)
+    known = {index_of[number] for number in sheet.header_rows if number in index_of}
+    for (number, column), comment in sorted(sheet.comments.items()):
+        _add_comment(sheet, index_of, number, column, comment)
+    rows = sheet.rows
+    parts = [
+        part
+        for start, stop in _blocks(rows, known)
+        if (part := _block_text(rows[start:stop], _within(known, start, stop), _within(groups, start, stop)))
+    ]
+    return f"## {sheet.name}\n\n" + "\n\n".join(parts) + "\n" if parts else ""
 
 
-def _blocks(sheet: Sheet) -> Iterator[tuple[list[Row], int | None]]:
-    """The tables of the sheet, one below the other: two empty rows, or an empty row and another width, part them."""
-    start, rows = 0, sheet.rows
+def _within(rows: set[int], start: int, stop: int) -> set[int]:
+    return {row - start for row in rows if start <= row < stop}
+
+
+def _add_comment(sheet: Sheet, index_of: Mapping[int, int], number: int, column: int, comment: str) -> None:
+    index = index_of.get(number)
+    if index is None:
+        sheet.rows.append([])
+        index = len(sheet.rows) - 1
+    row = sheet.rows[index]
+    row.extend([""] * (column + 1 - len(row)))
+    row[column] = f"{row[column]} [comment: {comment}]".strip()
+
+
+def _fill_merged(sheet: Sheet, index_of: Mapping[int, int]) -> set[int]:
+    """Give the value of a merged cell to each row and column that it labels; returns the rows that group columns.
+
+    A title across the whole table labels none, and stays where it is.
+    """
+    groups: set[int] = set()
+    for top, left, bottom, right in sheet.merged:
+        first = index_of.get(top)
+        if first is None or left >= len(sheet.rows[first]) or not (value := sheet.rows[first][left]):
+            continue
+        alone = sum(map(bool, sheet.rows[first])) == 1
+        if right > left and not alone:
+            groups.add(first)
+        for number in range(top, bottom + 1):
+            if (index := index_of.get(number)) is None:
+                continue
+            row = sheet.rows[index]
+            stop = left + 1 if alone and right > left else right + 1
+            row.extend([""] * (stop - len(row)))
+            row[left:stop] = [value] * (stop - left) if number == top or bottom > top else row[left:stop]
+    return groups
+
+
+def _without_empty_columns(rows: list[Row]) -> list[Row]:
+    width = max(map(len, rows), default=0)
+    used = [False] * width
+    left = width
+    for row in rows:
+        for index, cell in enumerate(row):
+            if cell and not used[index]:
+                used[index] = True
+                left -= 1
+        if not left:
+            return rows
+    kept = [index for index, is_used in enumerate(used) if is_used]
+    return [[row[index] for index in kept if index < len(row)] for row in rows]
+
+
+def _blocks(rows: Sequence[Row], known_headers: set[int]) -> Iterator[tuple[int, int]]:
+    """The tables of a sheet, one below the other, as (first row, row behind the last)."""
+    start = 0
     while start < len(rows):
-        if not any(rows[start]):
+        if not rows[start]:
             start += 1
             continue
         stop = start + 1
-        while stop < len(rows) and (any(rows[stop]) or not _ends_at(rows, start, stop)):
+        while stop < len(rows) and (rows[stop] or not _ends_at(rows, start, stop, known_headers)):
             stop += 1
-        header = sheet.header_row
-        yield rows[start:stop], header - start if header is not None and start <= header < stop else None
+        yield start, stop
         start = stop
 
 
-def _ends_at(rows: Sequence[Row], start: int, empty: int) -> bool:
-    """Whether the table that begins at `start` ends at this empty row."""
-    below = next((index for index in range(empty, len(rows)) if any(rows[index])), len(rows))
-    if below - empty >= 2 or below == len(rows):
+def _ends_at(rows: Sequence[Row], start: int, empty: int, known_headers: set[int]) -> bool:
+    """Whether the table that begins at `start` ends at this empty row.
+
+    It does above a second empty row and above another header; a sum or a note below an empty row belongs to it.
+    """
+    below = next((index for index in range(empty, len(rows)) if rows[index]), len(rows))
+    if below - empty >= 2 or below == len(rows) or below in known_headers:
         return True
-    # A table with another header below an empty row; a sum or a note below one belongs to the table above.
     following = rows[below : below + SAMPLE_ROWS]
-    stop = next((index for index, row in enumerate(following) if not any(row)), len(following))
+    stop = next((index for index, row in enumerate(following) if not row), len(following))
     header = find_header(following[:stop])
-    return empty - start >= 2 and stop >= 2 and header.found and header.first <= 1
+    # Lines above a table are no table.
+    return stop >= 2 and header.found and (header.first <= 1 or empty - start > 2)
 
 
-def _block_text(rows: list[Row], known_header: int | None) -> str:
-    width = max((_last_filled(row) for row in rows), default=0)
-    first_column = min((index for row in rows for index, cell in enumerate(row) if cell), default=0)
-    if not width:
-        return ""
-    rows = [row[first_column:width] for row in rows]
-    width -= first_column
-    if known_header is not None:
-        first, found = known_header, True
-    else:
-        header = find_header(rows[:SAMPLE_ROWS])
-        first, found = header.first, header.found
-    preamble = [" ".join(one_line(cell) for cell in row if cell) for row in rows[:first]]
-    parts = ["\n".join(line for line in preamble if line)]
-    names, body = (unique_names(rows[first]), rows[first + 1 :]) if found else ([], rows[first:])
-    if width == 1 and not found:
-        parts.append("\n".join(one_line(row[0]) for row in body if row and row[0]))
+def _block_text(rows: Sequence[Row], known_headers: set[int], groups: set[int]) -> str:
+    first, names = _header(rows, known_headers, groups)
+    preamble = [" ".join(filter(None, row)) for row in rows[:first]]
+    parts = ["\n".join(filter(None, preamble))]
+    [head, *body] = _without_empty_columns([names or [], *rows[first + (names is not None) :]])
+    names = head if names else None
+    width = max(map(len, [head, *body]))
+    if width == 1 and names is None:
+        parts.append("\n".join(row[0] for row in body if row))
     elif width > _MAX_MARKDOWN_COLUMNS:
-        parts.append((columns_line(names) if names else "") + "\n".join(pair_lines(names, body)))
+        parts.append((columns_line(names) if names else "") + "\n".join(pair_lines(names or [], body)))
     else:
-        parts.append("\n".join(markdown_rows(names, body, width)))
-    return "\n\n".join(part for part in parts if part)
+        parts.append("\n".join(markdown_rows(names or [], body, width)))
+    return "\n\n".join(filter(None, parts))
 
 
-def _fill_merged(sheet: Sheet) -> None:
-    """Each cell of a merged range has its value where that labels a row or a column; a wide banner has it once."""
-    for top, left, bottom, right in sheet.merged:
-        if top >= len(sheet.rows) or left >= len(sheet.rows[top]):
-            continue
-        value = sheet.rows[top][left]
-        if not value or (right > left and bottom > top):
-            continue
-        if bottom > top:
-            for row in sheet.rows[top : bottom + 1]:
-                row.extend([""] * (left + 1 - len(row)))
-                row[left] = value
+def _header(rows: Sequence[Row], known_headers: set[int], groups: set[int]) -> tuple[int, list[str] | None]:
+    """The row at which the table begins, and the names of its columns if that row has them.
 
-
-def _last_filled(row: Row) -> int:
-    return next((index for index in range(len(row), 0, -1) if row[index - 1]), 0)
+    Below rows that group columns by merged cells, the names are those of the group and of the column.
+    """
+    if known_headers:
+        return min(known_headers), unique_names(rows[min(known_headers)])
+    group = min(groups, default=_MAX_ROWS_ABOVE)
+    if group < _MAX_ROWS_ABOVE:
+        leaf = next((index for index in range(group, len(rows)) if index not in groups), len(rows))
+        if leaf < len(rows) and is_header(rows[leaf], rows[leaf + 1 : leaf + 1 + SAMPLE_ROWS]):
+            width = max(map(len, rows[group : leaf + 1]))
+            levels = [[*row, *[""] * (width - len(row))] for row in rows[group : leaf + 1]]
+            # The rows of the header become one: the last of them, which is then left out of the body.
+            return leaf, unique_names(
+                [" ".join(dict.fromkeys(filter(None, parts))) for parts in zip(*levels, strict=True)]
+            )
+    header = find_header(rows[:SAMPLE_ROWS])
+    return header.first, unique_names(rows[header.first]) if header.found else None
