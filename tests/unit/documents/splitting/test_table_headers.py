@@ -1,4 +1,4 @@
-"""Whoever reads a chunk of a table knows the names of its columns: they are in its text or in its header."""
+"""Every chunk of a table comes with the names of its columns: in its text or in its header."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
