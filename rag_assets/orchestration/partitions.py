@@ -64,3 +64,13 @@ def run_projects(
 def partition_days(context: dg.AssetExecutionContext) -> list[date]:
     """The days of a run over one key or several, sorted."""
     return [date.fromisoformat(key) for key in sorted(context.partition_keys)]
+
+
+def carry_materializations(instance: dg.DagsterInstance, assets: Sequence[dg.AssetKey], old: str, new: str) -> None:
+    """Report the assets as materialized for the new key as they were for the old one, so that nothing has to run."""
+    for asset in assets:
+        records = dg.AssetRecordsFilter(asset, asset_partitions=[old])
+        for record in instance.fetch_materializations(records, limit=1).records:
+            last = record.asset_materialization
+            if last is not None:
+                instance.report_runless_asset_event(last._replace(partition=new))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -83,8 +84,12 @@ def save_project(
     checked = dump_project_settings(parse_project_settings(check_project_name(name), settings))
     # Text from a form, a file or a command line may contain characters that the database cannot store.
     given = {"description": description and clean(description), "declared_in": declared_in}
+    # A renamed project keeps the id that belongs to its first name.
+    id_ = derive_project_id(name)
+    if connection.scalar(select(Project.name).where(Project.id == id_)) not in (None, name):
+        id_ = uuid4()
     statement = insert(Project).values(
-        id=derive_project_id(name), name=name, source_uri=source_uri, settings=checked, removed_at=None, **given
+        id=id_, name=name, source_uri=source_uri, settings=checked, removed_at=None, **given
     )
     kept = {column: value for column, value in given.items() if value is not None}
     connection.execute(

@@ -117,6 +117,7 @@ class Projects(Repository):
     get = async_method(projects.get, "read")
     list_all = async_method(projects.list_all, "read")
     update = async_method(projects.update)
+    rename = async_method(projects.rename)
     counts = async_method(projects.counts, "read")
     delete = async_method(projects.delete)
 

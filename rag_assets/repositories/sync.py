@@ -119,6 +119,7 @@ class SyncProjects(SyncRepository):
     get = sync_method(projects.get, "read")
     list_all = sync_method(projects.list_all, "read")
     update = sync_method(projects.update)
+    rename = sync_method(projects.rename)
     counts = sync_method(projects.counts, "read")
     delete = sync_method(projects.delete)
 

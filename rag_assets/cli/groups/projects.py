@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rag_assets.cli.options import JsonOption, SourceArgument
+from rag_assets.errors import UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -81,12 +82,40 @@ def list_projects(as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def rename(
+    name: NameArgument,
+    new_name: Annotated[str, typer.Argument(help="Its new name: 1 to 63 of a-z, 0-9, - and _.")],
+) -> None:
+    """Give a project another name. Nothing is read or embedded again, and its documents keep their ids."""
+    from rag_assets.cli.runtime import installation
+    from rag_assets.definitions import defs
+    from rag_assets.orchestration.partitions import carry_materializations, projects
+    from rag_assets.pipeline.project_changes import rename_project
+    from rag_assets.projects.store import check_project_name
+    from rag_assets.settings.settings import load_settings
+
+    engine, declarations, _ = enter()
+    check_project_name(new_name)
+    if declarations is not None and any(one.name == name for one in declarations.projects):
+        raise UsageError(
+            f"project {name} is declared in {declarations.origin}; change its name there, "
+            f"then run rag-assets projects rename {name} {new_name}."
+        )
+    rename_project(engine, load_settings(), name, new_name)
+    sync_partitions(engine)
+    graph = defs.resolve_asset_graph()
+    keys = [key for key in graph.materializable_asset_keys if graph.get(key).partitions_def == projects]
+    carry_materializations(installation.instance(), keys, name, new_name)
+    typer.echo(f"renamed {name} to {new_name}")
+
+
+@app.command()
 def remove(
     name: NameArgument,
     purge: Annotated[bool, typer.Option("--purge", help="Also delete its documents, chunks and vectors.")] = False,
 ) -> None:
     """Remove a project from all runs. Its documents stay and are found, unless they are purged."""
-    from rag_assets.pipeline.purge_project import purge_project
+    from rag_assets.pipeline.project_changes import purge_project
     from rag_assets.projects.reconcile import check_not_declared
     from rag_assets.projects.store import retire_project
     from rag_assets.settings.settings import load_settings

@@ -1,6 +1,8 @@
 """Which files of a source are documents: the user's globs, and the files that are left out by default."""
 
+import re
 import unicodedata
+import warnings
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
@@ -22,6 +24,43 @@ _SUFFIXES_WITHOUT_TEXT = """
     db h5 npy npz onnx parquet pickle pkl pt safetensors sqlite sqlite3
 """
 SKIPPED_SUFFIXES = frozenset(_SUFFIXES_WITHOUT_TEXT.split())
+
+
+# In the text of a regular expression: an escaped character, a bracket expression, the group that marks a folder.
+_REGEX_PARTS = re.compile(r"\\.|\[\^?\]?[^\]]*\]|\(\?P<\w+>", re.DOTALL)
+
+
+def glob_to_regex(glob: str) -> str:
+    """The regular expression that finds a glob in a path that `normalize_path` returned, for Python and PostgreSQL.
+
+    It is pathspec's, with which `Selection` matches. Raises UsageError for an invalid glob, and for one with `!`, which
+    takes back what an earlier glob matched.
+    """
+    [pattern] = _compile_globs([_check_glob(glob)]).patterns
+    if not pattern.include:
+        raise UsageError(
+            f"the glob {glob!r} begins with !, which takes back what an earlier glob matched; "
+            "write what to find, or \\! for the name of a file that begins with !."
+        )
+    return _REGEX_PARTS.sub(_to_common_syntax, pattern.regex.pattern)  # type: ignore[attr-defined]
+
+
+def _to_common_syntax(part: re.Match[str]) -> str:
+    text = part[0]
+    if text.startswith("\\"):
+        return text
+    if text.startswith("("):
+        # PostgreSQL has no named groups.
+        return "("
+    negation, body = re.fullmatch(r"\[(\^?)(.*)\]", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    # PostgreSQL knows classes like [:alpha:], and refuses a-c-e. A backslash in the body is escaped already.
+    ranges = re.findall(r"(\\\\|.)-(\\\\|.)|(\\\\|.)", body, re.DOTALL)
+    members = (f"{_escape_member(one)}" if one else f"{_escape_member(a)}-{_escape_member(z)}" for a, z, one in ranges)
+    return f"[{negation}{''.join(members)}]"
+
+
+def _escape_member(character: str) -> str:
+    return character if len(character) > 1 or character.isalnum() else re.escape(character)
 
 
 class Selection:
@@ -47,7 +86,7 @@ class Selection:
         """Whether a folder can hold selected files; `name` is the last part of `path`."""
         if name == STATE_FOLDER or ((_is_hidden(name) or name in SKIPPED_FOLDERS) and not self._spells(name)):
             return False
-        return not (self._exclude and self._skips_excluded_folders and self._exclude.match_file(_normalize(path) + "/"))
+        return not (self._exclude and self._skips_excluded_folders and self._exclude.match_file(normalize_path(path) + "/"))
 
     def includes_file(self, path: str, name: str) -> bool:
         """Whether a file of an included folder is selected; `name` is the last part of `path`."""
@@ -60,7 +99,7 @@ class Selection:
 
     def matches(self, path: str) -> bool:
         """Whether the user's globs select a path, whatever the defaults."""
-        normal = _normalize(path)
+        normal = normalize_path(path)
         if self._include and not self._include.match_file(normal):
             return False
         return not (self._exclude and self._exclude.match_file(normal))
@@ -89,7 +128,8 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".")
 
 
-def _normalize(path: str) -> str:
+def normalize_path(path: str) -> str:
+    """The path as globs are compared with it; search.filters.document_filters has the same in SQL."""
     # Globs are typed in composed form, and macOS decomposes names. pathspec's `.` does not match a newline.
     if path.isascii():
         return path.replace("\n", " ")
@@ -99,15 +139,22 @@ def _normalize(path: str) -> str:
 def _parse_globs(globs: Sequence[str]) -> GitIgnoreSpec:
     if isinstance(globs, str):
         raise UsageError(f"the globs must be a list, not the text {globs!r}")
-    return GitIgnoreSpec.from_lines([_check_glob(glob) for glob in globs])
+    return _compile_globs([_check_glob(glob) for glob in globs])
+
+
+def _compile_globs(lines: Sequence[str]) -> GitIgnoreSpec:
+    with warnings.catch_warnings():
+        # `re` warns that it may read a set in a set one day. `[[]` is an ordinary glob.
+        warnings.simplefilter("ignore", FutureWarning)
+        return GitIgnoreSpec.from_lines(lines)
 
 
 def _check_glob(glob: str) -> str:
-    line = unicodedata.normalize("NFC", glob).removeprefix("./")
+    line = normalize_path(glob).removeprefix("./")
     if line.startswith("#"):
         line = "\\" + line  # The name of a file here, not a comment.
     try:
-        pattern = GitIgnoreSpec.from_lines([line]).patterns
+        pattern = _compile_globs([line]).patterns
     except Exception as error:  # pathspec raises exceptions of several types, `re.error` among them.
         raise UsageError(
             f"the glob {glob!r} cannot be understood ({error}); write it like a line of .gitignore"

@@ -10,7 +10,7 @@ from rag_assets.db.models import Document, DocumentChunk, Project
 from rag_assets.db.reports.counts import ProjectCounts, count_project
 from rag_assets.errors import UsageError
 from rag_assets.projects.settings import dump_project_settings, parse_project_settings
-from rag_assets.projects.store import find_project, get_project, save_project
+from rag_assets.projects.store import check_project_name, find_project, get_project, save_project
 from rag_assets.repositories.core import entities
 from rag_assets.repositories.core.orphans import delete_orphaned_vectors
 
@@ -51,6 +51,26 @@ def update(connection: Connection, name: str, changes: Mapping[str, Any]) -> Pro
     return entities.update_row(connection, Project, get_project(connection, name).id, values)
 
 
+def rename(connection: Connection, name: str, new_name: str) -> Project:
+    """Give the project another name, and return it. Its documents, chunks and vectors stay as they are, with their ids.
+
+    Raises UsageError for an unknown project, for a name that is taken or no partition key, and for a declared project
+    until its declaration has the new name.
+    """
+    project, taken = get_project(connection, name), find_project(connection, check_project_name(new_name))
+    if taken is not None:
+        # A declaration with the new name has made a row for it, which has nothing yet.
+        if project.declared_in is None or taken.declared_in != project.declared_in or _has_documents(connection, taken):
+            raise UsageError(f"project {new_name!r} exists already; choose another name, or remove that project first.")
+        connection.execute(delete_rows(Project).where(Project.id == taken.id))
+    elif project.declared_in is not None:
+        raise UsageError(
+            f"project {name} is declared in {project.declared_in}; change its name there, "
+            f"then run rag-assets projects rename {name} {new_name}."
+        )
+    return entities.update_row(connection, Project, project.id, {"name": new_name})
+
+
 def counts(connection: Connection, name: str) -> ProjectCounts:
     """The numbers of rows stored for the project; raises UsageError for an unknown project."""
     get_project(connection, name)
@@ -69,3 +89,7 @@ def delete(connection: Connection, name: str) -> int:
     ).all()
     connection.execute(delete_rows(Project).where(Project.id == project.id))
     return delete_orphaned_vectors(connection, "chunks", hashes)
+
+
+def _has_documents(connection: Connection, project: Project) -> bool:
+    return bool(connection.scalar(select(select(Document.id).where(Document.project_id == project.id).exists())))

@@ -1,16 +1,16 @@
 """Filters on projects, documents and their metadata, as SQL conditions with bound values."""
 
-import re
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Text, any_, literal, select
+from sqlalchemy import ARRAY, Boolean, ColumnElement, Text, any_, case, func, literal, select
 
 from rag_assets.db.connections.compiled import Clauses
 from rag_assets.db.models import Document, Project
+from rag_assets.documents.sources.globs import glob_to_regex
 from rag_assets.documents.text import is_text
 from rag_assets.errors import UsageError
 from rag_assets.search.filters.metadata_filters import metadata_condition
@@ -37,13 +37,16 @@ class Filters:
 
     - `projects`, `file_types`: one name or a sequence of names. A file type is `Hit.file_type`, for example
       "markdown".
-    - `path_glob`: as in `--include`. `*.md` matches at any depth; a pattern with a slash starts at the top
-      ("docs/**/*.md"). `*` and `?` do not cross a slash, `**` does.
-    - `metadata`: a mapping that the document's metadata must contain (`{"author": "Ada", "tags": ["x"]}`). A mapping
-      of operators compares instead (`{"year": {"$gte": 2020, "$lt": 2025}}`; $eq $ne $gt $gte $lt $lte $in $nin
-      $exists $contains), and `$and`, `$or`, `$not` combine such mappings. A dot in a name goes deeper ("page.size").
-      A value of another type than the operand's does not match. A list matches $gt, $gte, $lt and $lte if one of its
-      elements does.
+    - `path_glob`: a glob as in `--include`, like a line of .gitignore. `*.md` matches at any depth; a glob with a slash
+      starts at the top ("docs/**/*.md"); one that names a folder matches all below it ("docs/"). `*`, `?` and
+      `[a-z]` do not cross a slash, `**` does. Composed and decomposed letters are the same.
+    - `metadata`: a mapping of fields to the values that they must have (`{"author": "Ada", "tags": ["x"]}`): the value,
+      or all of a list, or all fields of a mapping. A mapping of operators compares instead (`{"year": {"$gte": 2020,
+      "$lt": 2025}}`; $eq $ne $gt $gte $lt $lte $in $nin $exists $contains), and `$and`, `$or`, `$not` combine such
+      mappings. A dot in a name goes deeper ("page.size"). A value of another type than the operand's does not match.
+      One rule for lists: a list in the metadata, at the end of the name or on the way there, stands for its elements. A
+      condition holds for a list if it holds for one of them ($eq and $in also if the whole list is equal); $ne and
+      $nin hold where $eq and $in do not.
     - `created_from`, `created_to`, `updated_from`, `updated_to`: aware datetimes. A range includes its start and
       excludes its end.
 
@@ -124,7 +127,7 @@ class Filters:
         if self.file_types:
             yield is_any_of(Document.file_type, self.file_types)
         if self.path_glob is not None:
-            yield Document.file_path.op("~")(glob_to_regex(self.path_glob))
+            yield _path_matches(self.path_glob)
         if self.metadata is not None and (not isinstance(self.metadata, Mapping) or self.metadata):
             yield metadata_condition(self.metadata)
         for name, column in (("created", Document.created_at), ("updated", Document.updated_at)):
@@ -137,20 +140,13 @@ class Filters:
                 yield column < end
 
 
-def glob_to_regex(glob: str) -> str:
-    """The regular expression of a path glob, in PostgreSQL's syntax."""
+def _path_matches(glob: Any) -> ColumnElement[bool]:
     if not is_text(glob) or not glob or len(glob) > _MAX_GLOB_CHARS:
         raise UsageError(f"path_glob is {format_value(glob)}; write something like *.md or docs/**/*.rst.")
-    anchored = "/" in glob.rstrip("/")
-    pattern = "^" if anchored else "(^|/)"
-    for part in re.findall(r"\*\*/|\*+|\?|[^*?]+", glob.removeprefix("/")):
-        if part == "**/":
-            pattern += "(.*/)?"
-        elif part.startswith("**"):
-            pattern += ".*"
-        else:
-            pattern += {"*": "[^/]*", "?": "[^/]"}.get(part) or re.escape(part)
-    return pattern + (".*$" if glob.endswith("/") else "$")
+    path = Document.file_path
+    # `normalize_path` in SQL; most paths are ASCII, for which it has nothing to do.
+    composed = case((func.octet_length(path) == func.char_length(path), path), else_=func.normalize(path))
+    return func.translate(composed, "\n", " ").op("~", return_type=Boolean())(glob_to_regex(glob))
 
 
 def is_any_of(column: Any, names: Iterable[str]) -> ColumnElement[bool]:

@@ -1,11 +1,15 @@
-"""Filters on a document's metadata, as SQL conditions on its jsonb; all names and values are bound."""
+"""Filters on a document's metadata, as SQL conditions on its jsonb; all names and values are bound.
+
+A list stands for its elements, on the way to a field and at its end. In jsonpath's lax mode, which unwraps lists, that
+is what `$ ? (@."tags" == "a")` means; the index serves it whatever the number of lists.
+"""
 
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Text, and_, any_, cast, func, literal, not_, or_
+from sqlalchemy import ARRAY, Boolean, ColumnElement, Text, and_, any_, cast, func, literal, literal_column, not_, or_, select
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 
 from rag_assets.db.models import Document
@@ -15,6 +19,7 @@ from rag_assets.validation import format_value
 _COMPARISONS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _OPERATORS = ("$eq", "$ne", *_COMPARISONS, "$in", "$nin", "$exists", "$contains")
 _LOGICAL = ("$and", "$or", "$not")
+_IS_MAPPING = '@.type() == "object"'
 _MAX_DEPTH = 40
 _MAX_VALUES = 5_000
 _MAX_JSON_CHARS = 1_000_000
@@ -52,7 +57,7 @@ def _mapping_condition(wanted: Any) -> ColumnElement[bool]:
 
 def _field_condition(name: Any, value: Any) -> ColumnElement[bool]:
     if name == "$not":
-        return not_(func.coalesce(_mapping_condition(value), False))
+        return _negate(_mapping_condition(value))
     if name in ("$and", "$or"):
         if not isinstance(value, list | tuple) or not value:
             raise UsageError(f"{name} in a metadata filter is {format_value(value)}; give it a list of filters.")
@@ -69,7 +74,7 @@ def _field_condition(name: Any, value: Any) -> ColumnElement[bool]:
         )
     if isinstance(value, Mapping) and any(str(key).startswith("$") for key in value):
         return and_(*(_operator_condition(path, operator, operand) for operator, operand in value.items()))
-    return _contains(path, value)
+    return _has(path, value)
 
 
 def _operator_condition(path: list[str], operator: Any, operand: Any) -> ColumnElement[bool]:
@@ -77,65 +82,112 @@ def _operator_condition(path: list[str], operator: Any, operand: Any) -> ColumnE
     if operator in _COMPARISONS:
         if isinstance(operand, bool) or not isinstance(operand, int | float | str):
             raise UsageError(f"{operator} of {name} compares with {format_value(operand)}; give a number or a string.")
-        return _path_exists(path, f"? (@ {_COMPARISONS[operator]} $value)", operand)
+        return _holds(f"{_member(path)} {_COMPARISONS[operator]} {_as_json(operand)}")
     if operator in ("$eq", "$ne"):
         equal = _equals_any(path, [operand])
-        return equal if operator == "$eq" else not_(equal)
+        return equal if operator == "$eq" else _negate(equal)
     if operator == "$contains":
-        return _contains(path, list(operand) if isinstance(operand, list | tuple) else [operand])
+        return _has(path, list(operand) if isinstance(operand, list | tuple) else [operand])
     if operator in ("$in", "$nin"):
         if not isinstance(operand, list | tuple | set | frozenset) or not operand:
             raise UsageError(f"{operator} of {name} is {format_value(operand)}; give it a list of values.")
         is_among = _equals_any(path, list(operand))
-        return is_among if operator == "$in" else not_(is_among)
+        return is_among if operator == "$in" else _negate(is_among)
     if operator == "$exists":
         if not isinstance(operand, bool):
             raise UsageError(f"$exists of {name} is {format_value(operand)}; give true or false.")
-        exists = _path_exists(path, "", None)
-        return exists if operand else not_(exists)
+        exists = _holds(f"exists({_member(path)})")
+        return exists if operand else _negate(exists)
     raise UsageError(
         f"the metadata filter has no operator {format_value(operator)} (at {name}); "
         f"choose one of {', '.join(_OPERATORS)}."
     )
 
 
-def _contains(path: list[str], value: Any) -> ColumnElement[bool]:
-    return Document.doc_metadata.contains(cast(literal(_as_json(_nested(path, value)), Text), JSONB))
+def _has(path: list[str], wanted: Any) -> ColumnElement[bool]:
+    """The field has the value, or all values of a list, or all fields of a mapping."""
+    # Of a set or a foreign object, this raises the error.
+    as_json = _as_json(_nested(path, wanted))
+    condition = _holds(_has_value(_member(path), wanted))
+    if _has_list_in_list(wanted):
+        # jsonpath does not compare lists.
+        contained = Document.doc_metadata.contains(cast(literal(as_json, Text), JSONB))
+        return or_(contained, condition)
+    return condition
+
+
+def _has_value(field: str, wanted: Any, *, in_list: bool = False) -> str:
+    """The predicate of jsonpath for `_has`; false for a list in a list."""
+    if isinstance(wanted, Mapping):
+        fields = [_has_value(f"@{_accessor(name)}", value) for name, value in wanted.items()]
+        return f"exists({field} ? ({' && '.join(fields) or _IS_MAPPING}))"
+    if isinstance(wanted, list | tuple):
+        if in_list:
+            return "1 == 2"
+        values = [f"({_has_value(field, value, in_list=True)})" for value in wanted]
+        return " && ".join(values) or f"exists({field})"
+    return f"{field} == {_as_json(wanted)}"
+
+
+def _has_list_in_list(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_list_in_list, value.values()))
+    if not isinstance(value, list | tuple):
+        return False
+    return any(isinstance(one, list | tuple) or _has_list_in_list(one) for one in value)
 
 
 def _equals_any(path: list[str], values: list[Any]) -> ColumnElement[bool]:
-    # The first condition is served by the index, but also holds for lists and mappings that contain more.
-    containing = _array([_nested(path, value) for value in values])
-    value = Document.doc_metadata.op("#>", return_type=JSONB())(
-        cast(literal(_check_encodable(path), ARRAY(Text)), ARRAY(Text))
-    )
-    return and_(Document.doc_metadata.op("@>")(any_(containing)), value == any_(_array(values)))
+    scalars = [value for value in values if not isinstance(value, Mapping | list | tuple)]
+    others = [value for value in values if isinstance(value, Mapping | list | tuple)]
+    conditions = []
+    if scalars:
+        paths = [_filter(f"{_member(path)} == {_as_json(value)}") for value in scalars]
+        conditions.append(Document.doc_metadata.op("@?", return_type=Boolean())(any_(_array(paths, JSONPATH))))
+    if others:
+        # jsonpath does not compare lists and mappings: compare the values that it finds, then the elements of lists.
+        wanted = _array([_as_json(value) for value in others], JSONB)
+        for found_path in (f"${_accessors(path)}", f"${_accessors(path)}[*]"):
+            jsonpath = cast(literal(found_path, Text), JSONPATH)
+            found = func.jsonb_path_query(Document.doc_metadata, jsonpath, type_=JSONB()).column_valued("found")
+            conditions.append(select(literal_column("1")).where(found == any_(wanted)).exists())
+    return or_(*conditions)
 
 
-def _array(values: list[Any]) -> ColumnElement[Any]:
-    return cast(literal([_as_json(value) for value in values], ARRAY(Text)), ARRAY(JSONB))
+def _array(values: list[str], type_: Any) -> ColumnElement[Any]:
+    return cast(literal(values, ARRAY(Text)), ARRAY(type_))
 
 
-def _path_exists(path: list[str], condition: str, value: Any) -> ColumnElement[bool]:
-    # Names are quoted in the syntax of jsonpath, and the path is a bound value.
-    path_text = ".".join(["$", *(json.dumps(part) for part in _check_encodable(path))])
-    return func.jsonb_path_exists(
-        Document.doc_metadata,
-        cast(literal(f"{path_text} {condition}", Text), JSONPATH),
-        cast(literal(_as_json({"value": value}), Text), JSONB),
-        True,
-    )
+def _holds(predicate: str) -> ColumnElement[bool]:
+    jsonpath = cast(literal(_filter(predicate), Text), JSONPATH)
+    return Document.doc_metadata.op("@?", return_type=Boolean())(jsonpath)
+
+
+def _negate(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return not_(func.coalesce(condition, False))
+
+
+def _filter(predicate: str) -> str:
+    return f"$ ? ({predicate})"
+
+
+def _member(path: list[str]) -> str:
+    return f"@{_accessors(path)}"
+
+
+def _accessors(path: list[str]) -> str:
+    return "".join(map(_accessor, path))
+
+
+def _accessor(name: Any) -> str:
+    # Quoted in the syntax of jsonpath, which is that of JSON; the path is a bound value.
+    return f".{_as_json(str(name))}"
 
 
 def _nested(path: list[str], value: Any) -> Any:
     for part in reversed(path):
         value = {part: value}
     return value
-
-
-def _check_encodable(path: list[str]) -> list[str]:
-    _as_json(path)
-    return path
 
 
 def _as_json(value: Any) -> str:

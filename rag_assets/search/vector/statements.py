@@ -36,7 +36,7 @@ from sqlalchemy import (
     true,
     type_coerce,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.visitors import replacement_traverse
 
@@ -235,7 +235,7 @@ def _hide_json(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     """
 
     def hide(element: Any, **_: Any) -> Any:
-        if isinstance(element, Cast) and isinstance(element.type, JSONB):
+        if isinstance(element, Cast) and isinstance(element.type, JSONB | JSONPATH):
             return select(element).scalar_subquery()
         # Other elements are copied. Bound values must stay the same objects: their names are looked up by them.
         return element if isinstance(element, BindParameter) else None

@@ -1,4 +1,4 @@
-"""A reference implementation in Python of the filters on metadata and paths, to compare the database with."""
+"""A reference implementation in Python of the filters on metadata, to compare the database with."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,26 +23,40 @@ def contains(value: Any, wanted: Any) -> bool:
     return not isinstance(wanted, Mapping | list) and json_equal(value, wanted)
 
 
-def values_at(value: Any, path: list[str]) -> list[Any]:
-    """The value at the path as a list of one, or an empty list; does not look into lists."""
-    for key in path:
-        if not isinstance(value, Mapping) or key not in value:
-            return []
-        value = value[key]
-    return [value]
-
-
 def values_through_lists(value: Any, path: list[str]) -> list[Any]:
-    """The values at the path as jsonpath finds them: lists along the path are replaced by their elements."""
+    """The values at the path; lists along the path are replaced by their elements."""
     found = [value]
     for key in path:
-        inside = [one for each in found for one in (each if isinstance(each, list) else [each])]
-        found = [one[key] for one in inside if isinstance(one, Mapping) and key in one]
+        found = [one[key] for one in unwrap(found) if isinstance(one, Mapping) and key in one]
     return found
 
 
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+def unwrap(values: list[Any]) -> list[Any]:
+    """The values, with each list replaced by its elements."""
+    return [one for value in values for one in (value if isinstance(value, list) else [value])]
+
+
+def has(values: list[Any], wanted: Any) -> bool:
+    """Whether one of the values, or of the elements of lists among them, is as wanted; all of a list must be there."""
+    if isinstance(wanted, Mapping):
+        mappings = [one for one in unwrap(values) if isinstance(one, Mapping)]
+        return any(all(has(values_through_lists(one, [key]), wanted[key]) for key in wanted) for one in mappings)
+    if isinstance(wanted, list):
+        return bool(values) and all(not isinstance(one, list) and has(values, one) for one in wanted)
+    return any(json_equal(one, wanted) for one in unwrap(values))
+
+
+def nests_lists(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(nests_lists, value.values()))
+    return isinstance(value, list) and any(isinstance(one, list) or nests_lists(one) for one in value)
+
+
+def matches_value(metadata: Any, path: list[str], wanted: Any) -> bool:
+    nested = wanted
+    for key in reversed(path):
+        nested = {key: nested}
+    return has(values_through_lists(metadata, path), wanted) or (nests_lists(wanted) and contains(metadata, nested))
 
 
 def satisfies_order(value: Any, operator: str, operand: Any) -> bool:
@@ -51,24 +65,21 @@ def satisfies_order(value: Any, operator: str, operand: Any) -> bool:
 
 
 def matches_operator(metadata: Any, path: list[str], operator: str, operand: Any) -> bool:
+    found = values_through_lists(metadata, path)
     match operator:
         case "$eq":
-            return any(json_equal(one, operand) for one in values_at(metadata, path))
+            return any(json_equal(one, operand) for one in [*found, *unwrap(found)])
         case "$in":
-            return any(json_equal(one, other) for one in values_at(metadata, path) for other in operand)
+            return any(matches_operator(metadata, path, "$eq", one) for one in operand)
         case "$contains":
-            wanted = operand if isinstance(operand, list) else [operand]
-            return any(contains(one, wanted) for one in values_at(metadata, path))
+            return matches_value(metadata, path, operand if isinstance(operand, list) else [operand])
         case "$exists":
-            return bool(values_through_lists(metadata, path)) is operand
+            return bool(found) is operand
         case "$ne" | "$nin":
             return not matches_operator(metadata, path, {"$ne": "$eq", "$nin": "$in"}[operator], operand)
-    found = [one for each in values_through_lists(metadata, path) for one in as_list(each)]
-    # An element that is a list is searched too.
     return any(
         satisfies_order(float(one) if type(one) is int and type(operand) is float else one, operator, operand)
-        for each in found
-        for one in as_list(each)
+        for one in unwrap(found)
     )
 
 
@@ -81,29 +92,7 @@ def matches(metadata: Any, wanted: Mapping[str, Any]) -> bool:
         elif isinstance(value, Mapping) and any(key.startswith("$") for key in value):
             passed = all(matches_operator(metadata, name.split("."), *item) for item in value.items())
         else:
-            passed = any(contains(one, value) for one in values_at(metadata, name.split(".")))
+            passed = matches_value(metadata, name.split("."), value)
         if not passed:
             return False
     return True
-
-
-def matches_glob(glob: str, path: str) -> bool:
-    pattern = glob.removeprefix("/") + ("**" if glob.endswith("/") else "")
-    starts = [0] if "/" in glob.rstrip("/") else [0, *(n + 1 for n, letter in enumerate(path) if letter == "/")]
-    return any(matches_pattern(pattern, path[start:]) for start in starts)
-
-
-def matches_pattern(pattern: str, path: str) -> bool:
-    if not pattern:
-        return not path
-    stars = len(pattern) - len(pattern.lstrip("*"))
-    rest = pattern[stars:]
-    if stars == 2 and rest.startswith("/"):
-        return matches_pattern(rest[1:], path) or any(
-            one == "/" and matches_pattern(rest[1:], path[n + 1 :]) for n, one in enumerate(path)
-        )
-    if stars:
-        reach = len(path) if stars > 1 or "/" not in path else path.index("/")
-        return any(matches_pattern(rest, path[n:]) for n in range(reach + 1))
-    same = path[:1] == pattern[0] if pattern[0] != "?" else path[:1] not in ("", "/")
-    return same and matches_pattern(pattern[1:], path[1:])

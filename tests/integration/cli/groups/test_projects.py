@@ -112,3 +112,30 @@ def test_purge_waits_for_a_lock_on_the_project_and_names_the_holder(
         error = cli("projects", "remove", "zoo", "--purge").error(3)
     assert "chunks of zoo has been locked by rag_assets" in error
     assert rows(built, "SELECT count(*) FROM rag.projects") == [(2,)]
+
+
+def test_a_renamed_project_keeps_its_documents_and_partitions_follow(settings: Settings, folder: Path, cli: Cli) -> None:
+    assert cli("projects", "add", "zoo", folder).code == 0
+    instance, asset = dg.DagsterInstance.get(), dg.AssetKey("raw_documents")
+    instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition="zoo", metadata={"documents": 3}))
+    assert "exists already" in cli("projects", "rename", "zoo", "zoo").error(2)
+    assert "'Zoo 2' cannot be a project's name" in cli("projects", "rename", "zoo", "Zoo 2").error(2)
+    assert cli("projects", "rename", "zoo", "park").out == "renamed zoo to park\n"
+    assert list_projects(cli).keys() == partition_keys() == {"park"}
+    [record] = instance.fetch_materializations(dg.AssetRecordsFilter(asset, asset_partitions=["park"]), limit=5).records
+    assert record.asset_materialization is not None
+    assert record.asset_materialization.metadata["documents"].value == 3
+    # The first name is free for another project.
+    assert cli("projects", "add", "zoo", folder).code == 0
+    assert list_projects(cli).keys() == {"park", "zoo"}
+
+
+def test_a_declared_project_is_renamed_in_its_file_first(settings: Settings, folder: Path, cli: Cli) -> None:
+    file = write(settings.state_dir / "projects.yaml", f"projects:\n  zoo:\n    source: {folder}\n")
+    assert list_projects(cli).keys() == {"zoo"}
+    said = cli("projects", "rename", "zoo", "park").error(2)
+    assert f"project zoo is declared in {file}; change its name there" in said
+    write(file, f"projects:\n  park:\n    source: {folder}\n")
+    assert cli("projects", "rename", "zoo", "park").code == 0
+    assert list_projects(cli)["park"]["state"] == "active"
+    assert list_projects(cli).keys() == {"park"}

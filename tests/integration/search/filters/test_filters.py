@@ -1,6 +1,7 @@
 """Filters compared with a model of them in Python, over documents with random metadata; and wrong filters."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from random import Random
@@ -14,10 +15,11 @@ from sqlalchemy import Engine, select, text
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.models import Document, Project
 from rag_assets.db.writes.upserts import write_documents
+from rag_assets.documents.sources.globs import Selection, glob_to_regex, normalize_path
 from rag_assets.errors import UsageError
 from rag_assets.projects.store import save_project
 from rag_assets.search.filters.document_filters import Filters
-from tests.support.data.filters_in_python import ORDERED, matches, matches_glob
+from tests.support.data.filters_in_python import ORDERED, matches
 from tests.support.database.database_server import DatabaseServer
 from tests.support.database.rows import document
 
@@ -34,7 +36,17 @@ PATHS = [
     "docsx/a.md",
     "a.mdx",
     "é/ü ?.md",
+    "same1.md",
+    "same2.md",
+    "U\u0308bung.md",
 ]
+LISTS: dict[str, Any] = {
+    "list": {"tags": ["a", "b"]},
+    "lists": {"tags": [["a", "b"]]},
+    "text": {"tags": "b"},
+    "objects": {"tags": ["a"], "authors": [{"name": "Ada", "born": 1815}, {"name": "Alan", "born": 1912}]},
+    "none": {},
+}
 
 
 def random_value(random: Random, depth: int = 0) -> Any:
@@ -54,13 +66,14 @@ METADATA = [
 
 @pytest.fixture(scope="module")
 def documents(databases: DatabaseServer, template: str) -> Iterator[Engine]:
-    """Documents with METADATA in project p, documents with PATHS in project q."""
+    """Documents with METADATA in project p, with PATHS in project q, and LISTS."""
     with databases.copy(template) as url:
         engine = make_engine(url)
         rows = [document(f"{number}.md", metadata=metadata) for number, metadata in enumerate(METADATA)]
+        rows += [document(name, project="lists", metadata=metadata) for name, metadata in LISTS.items()]
         rows += [document(path, project="q", file_type=f"type {len(path) % 3}", metadata={}) for path in PATHS]
         with engine.begin() as connection:
-            for project in ("p", "q"):
+            for project in ("p", "q", "lists"):
                 save_project(connection, project, "/docs", {})
             write_documents(connection, rows)
             for number, path in enumerate(PATHS):
@@ -123,33 +136,48 @@ def test_metadata_filters_match_what_the_python_model_matches(documents: Engine,
 
 
 @given(
-    st.text("ab.*?/[]1", min_size=1, max_size=8)
-    | st.lists(st.sampled_from(["docs", "/", "**", "*", "a", ".md", "?"]), min_size=1, max_size=6).map("".join)
+    st.text("ab.*?/[]!^-\\1é\u0301 ", min_size=1, max_size=8)
+    | st.lists(
+        st.sampled_from(["docs", "/", "**", "*", "a", ".md", "?", "[12]", "[!a-c]", "[[:alpha:]]", "[a-b-c]"]),
+        min_size=1,
+        max_size=6,
+    ).map("".join)
 )
-def test_globs_match_what_the_python_model_matches(documents: Engine, glob: str) -> None:
-    assert matching(documents, Filters(projects=["q"], path_glob=glob)) == sorted(
-        p for p in PATHS if matches_glob(glob, p)
-    )
+def test_a_path_filter_finds_what_include_selects(documents: Engine, glob: str) -> None:
+    try:
+        filters = Filters(projects=["q"], path_glob=glob)
+    except UsageError:
+        return
+    selection = Selection([glob])
+    expression = re.compile(glob_to_regex(glob))
+    assert matching(documents, filters) == sorted(path for path in PATHS if selection.matches(path))
+    assert [path for path in PATHS if expression.search(normalize_path(path))] == [*filter(selection.matches, PATHS)]
 
 
 @pytest.mark.parametrize(
-    ("glob", "number"),
+    ("glob", "found"),
     [
-        ("*.md", 7),
+        ("*.md", 10),
         ("docs/*.md", 1),
         ("docs/**/*.md", 3),
         ("docs/**", 4),
         ("docs/", 4),
-        ("/*.md", 2),
-        ("a[1].md", 1),
+        ("docs", 4),
+        ("/*.md", 5),
+        ("./docs/*.rst", 1),
+        ("same[12].md", ["same1.md", "same2.md"]),
+        ("a[[]1].md", ["docs/b/c/a[1].md"]),
+        ("\u00dcbung.md", ["U\u0308bung.md"]),
+        ("U\u0308bung.md", ["U\u0308bung.md"]),
         ("ü ?.md", 1),
         ("a.md ' OR true --", 0),
         ("(.*", 0),
         ("***" + "a" * 900, 0),
     ],
 )
-def test_globs_match_as_in_a_shell(documents: Engine, glob: str, number: int) -> None:
-    assert len(matching(documents, Filters(projects=["q"], path_glob=glob))) == number
+def test_globs_are_lines_of_gitignore(documents: Engine, glob: str, found: int | list[str]) -> None:
+    paths = matching(documents, Filters(projects=["q"], path_glob=glob))
+    assert (paths if isinstance(found, list) else len(paths)) == found
 
 
 def test_adversarial_globs_are_not_slow(documents: Engine) -> None:
@@ -160,9 +188,9 @@ def test_adversarial_globs_are_not_slow(documents: Engine) -> None:
 
 
 def test_any_of_several_names_matches(documents: Engine) -> None:
-    everything = len(METADATA) + len(PATHS)
+    everything = len(METADATA) + len(PATHS) + len(LISTS)
     assert len(matching(documents, Filters())) == everything
-    assert len(matching(documents, Filters(projects=["p", "q", "nobody"]))) == everything
+    assert len(matching(documents, Filters(projects=["p", "q", "lists", "nobody"]))) == everything
     assert matching(documents, Filters(projects=["q"])) == sorted(PATHS)
     of_types = matching(documents, Filters(file_types=["type 1", "type 2"]))
     assert of_types == sorted(path for path in PATHS if len(path) % 3)
@@ -248,6 +276,34 @@ REFUSED_METADATA: list[tuple[Any, str]] = [
     ({"$or": [{"a": number} for number in range(100_000)]}, "more than 5000 values"),
     ({str(number): 1 for number in range(100_000)}, "more than 5000 values"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"tags": {"$in": ["a"]}}, "list objects"),
+        ({"tags": {"$nin": ["a"]}}, "lists none text"),
+        ({"tags": {"$eq": "b"}}, "list text"),
+        ({"tags": {"$eq": ["a", "b"]}}, "list lists"),
+        ({"tags": {"$ne": "b"}}, "lists none objects"),
+        ({"tags": {"$contains": "a"}}, "list objects"),
+        ({"tags": {"$contains": ["a", "b"]}}, "list"),
+        ({"tags": {"$gt": "a"}}, "list text"),
+        ({"tags": {"$exists": True}}, "list lists objects text"),
+        ({"tags": "b"}, "list text"),
+        ({"tags": ["b"]}, "list text"),
+        ({"tags": [["a", "b"]]}, "lists"),
+        ({"authors.name": "Ada"}, "objects"),
+        ({"authors.name": {"$in": ["Ada"]}}, "objects"),
+        ({"authors": {"name": "Ada", "born": 1815}}, "objects"),
+        ({"authors": {"name": "Ada", "born": 1912}}, ""),
+        ({"authors": {"$contains": {"name": "Alan"}}}, "objects"),
+    ],
+)
+def test_a_list_stands_for_its_elements(documents: Engine, wanted: Any, found: str) -> None:
+    names = sorted(found.split())
+    assert matching(documents, Filters(projects="lists", metadata=wanted)) == names
+    assert sorted(name for name, metadata in LISTS.items() if matches(metadata, wanted)) == names
 
 
 @pytest.mark.parametrize(("wanted", "message"), REFUSED_METADATA, ids=[str(n) for n in range(len(REFUSED_METADATA))])

@@ -1,6 +1,7 @@
-"""Delete a project for good, with everything that was derived from it."""
+"""Rename a project, or delete it for good with everything that was derived from it, while no run works on it."""
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from sqlalchemy import Engine, select
 
@@ -18,6 +19,23 @@ def purge_project(engine: Engine, settings: Settings, name: str) -> tuple[Projec
     Vectors that another project uses stay. Raises BusyError when a run works on the project for longer than
     RAG_ASSETS_LOCK_WAIT_S.
     """
+    with _exclude_runs(engine, settings, name), engine.begin() as connection:
+        counts = count_project(connection, name)
+        return counts, projects.delete(connection, name)
+
+
+def rename_project(engine: Engine, settings: Settings, name: str, new_name: str) -> None:
+    """Give the project another name; nothing is read, split or embedded again.
+
+    Raises BusyError as `purge_project` does.
+    """
+    with _exclude_runs(engine, settings, name), engine.begin() as connection:
+        projects.rename(connection, name, new_name)
+
+
+@contextmanager
+def _exclude_runs(engine: Engine, settings: Settings, name: str) -> Iterator[None]:
+    """Hold the locks of all stages of the project."""
     with engine.connect() as connection:
         get_project(connection, name)
         spaces = connection.scalars(select(EmbeddingSpace.id).where(EmbeddingSpace.kind == "chunks")).all()
@@ -28,6 +46,4 @@ def purge_project(engine: Engine, settings: Settings, name: str) -> tuple[Projec
     with ExitStack() as held:
         for lock in locks:
             held.enter_context(hold_lock(engine, lock, wait_s=settings.lock_wait_s))
-        with engine.begin() as connection:
-            counts = count_project(connection, name)
-            return counts, projects.delete(connection, name)
+        yield
