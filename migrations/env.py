@@ -51,8 +51,10 @@ def configure(**more: Any) -> None:
 def run(connection: Connection) -> None:
     with connection.begin():
         connection.execute(text(MIGRATION_LOCK))
+        # With IF NOT EXISTS too, PostgreSQL asks for the privilege to create a schema that exists.
+        if connection.scalar(text("SELECT to_regnamespace('rag')")) is None:
+            connection.execute(text("CREATE SCHEMA rag"))
         ensure_pgvector(connection)
-        connection.execute(text("CREATE SCHEMA IF NOT EXISTS rag"))
         configure(connection=connection)
         context.run_migrations()
 

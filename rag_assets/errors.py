@@ -49,6 +49,12 @@ class BusyError(ServiceError):
     transient = False
 
 
+class RefusedError(ServiceError):
+    """The database refuses something for as long as a privilege, a setting or its state stays as it is."""
+
+    transient = False
+
+
 class DocumentError(RagAssetsError):
     """One document cannot be read. The message is stored with its row as the reason."""
 

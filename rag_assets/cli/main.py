@@ -80,12 +80,12 @@ def main() -> None:
     except KeyboardInterrupt:
         exit_with(RunInterruptedError())
     except Exception as error:
-        from rag_assets.db.database import unavailable
+        from rag_assets.db.session.server_errors import explain_error
 
-        service = unavailable(error)
-        if service is None:
+        explained = explain_error(error)
+        if explained is None:
             raise
-        exit_with(service)
+        exit_with(explained)
     # typer returns this code for an interrupt, without a message.
     if code == RunInterruptedError.exit_code:
         exit_with(RunInterruptedError())

@@ -13,7 +13,8 @@ from rag_assets.client.base import GRACE_S, client_settings, database_place, enc
 from rag_assets.client.client import Client
 from rag_assets.db.connections.options import Role
 from rag_assets.db.connections.pool import PoolStatistics, pool_statistics
-from rag_assets.db.database import clear_connection_errors, close_async_engine, open_async_engine
+from rag_assets.db.database import close_async_engine, open_async_engine
+from rag_assets.db.session.server_errors import explained_errors
 from rag_assets.errors import UsageError
 from rag_assets.repositories import (
     Adapters,
@@ -87,7 +88,7 @@ class AsyncClient:
         refuse_closed(self._closed)
         for role in ("read", "write"):
             if role not in self._engines:
-                with clear_connection_errors():
+                with explained_errors():
                     self._engines[role] = await open_async_engine(self.settings, role)
 
     @overload

@@ -31,10 +31,10 @@ def database_place(settings: Settings) -> str:
     """Where the database is, without user and password."""
     if settings.database_url is None:
         return f"the embedded server in {settings.state_dir}"
-    from rag_assets.db.connections.urls import database_url
+    from rag_assets.db.connections.urls import database_url, format_address
 
     url = database_url(settings)
-    return f"{url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
+    return f"{format_address(url)}/{url.database or ''}"
 
 
 def refuse_closed(closed: bool) -> None:

@@ -12,7 +12,8 @@ from sqlalchemy import URL, Engine
 from rag_assets.client.base import GRACE_S, client_settings, database_place, encoder_factory, refuse_closed
 from rag_assets.db.connections.options import Role
 from rag_assets.db.connections.pool import PoolStatistics, pool_statistics
-from rag_assets.db.database import clear_connection_errors, close_engine, new_engine, open_engine
+from rag_assets.db.database import close_engine, new_engine, open_engine
+from rag_assets.db.session.server_errors import explained_errors
 from rag_assets.repositories import (
     SyncAdapters,
     SyncBulk,
@@ -241,6 +242,6 @@ class Client:
         with self._lock:
             refuse_closed(self._closed)
             if role not in self._engines:
-                with clear_connection_errors():
+                with explained_errors():
                     self._engines[role] = open_engine(self.settings, role)
             return self._engines[role]

@@ -4,14 +4,12 @@ A shared engine brings the schema up to date when it is first used.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import psycopg
 from sqlalchemy import URL, Connection, Engine
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from rag_assets.db.connections.engines import (
@@ -24,7 +22,6 @@ from rag_assets.db.connections.engines import (
 from rag_assets.db.connections.options import EngineOptions, Role
 from rag_assets.db.connections.pool import FairPool, open_connections, open_connections_async, pool_of
 from rag_assets.db.connections.urls import database_url
-from rag_assets.errors import ServiceError
 from rag_assets.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,24 +35,6 @@ _CANCEL_S = 2.0
 
 _upgraded: set[URL] = set()
 _async_engines: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[EngineKey, AsyncEngine]]" = WeakKeyDictionary()
-
-
-def unavailable(error: Exception) -> ServiceError | None:
-    """The error of a server that does not answer, as one sentence; None for any other error."""
-    # Dagster keeps its history in SQLite, whose errors are not our server's.
-    if not (isinstance(error, OperationalError) and type(error.orig).__module__.startswith("psycopg")):
-        return None
-    reason = str(error.orig).strip().splitlines()[0]
-    return ServiceError(f"the database does not answer: {reason}; look at `rag-assets status` and the server's log.")
-
-
-@contextmanager
-def clear_connection_errors() -> Iterator[None]:
-    """Raise ServiceError where the server does not answer."""
-    try:
-        yield
-    except OperationalError as error:
-        raise unavailable(error) or error from error
 
 
 def new_engine(settings: Settings, role: Role = "write") -> Engine:

@@ -10,8 +10,16 @@ from rag_assets.db.connections.engines import direct_engine
 from rag_assets.errors import BusyError
 
 _POLL_INTERVAL_S = 0.1
-_TRY = text("SELECT pg_try_advisory_lock(hashtextextended('rag_assets.' || CAST(:name AS text), 0))")
-_TRY_SHARED = text("SELECT pg_try_advisory_lock_shared(hashtextextended('rag_assets.' || CAST(:name AS text), 0))")
+# The class of the second lock that each session takes, shared, by which `pg_locks` tells ours from those of other
+# applications. ASCII codes of "rags".
+LOCK_CLASS = 0x72616773
+# Version 0.2.0 takes the first lock alone, so that alone excludes others.
+_LOCK = (
+    "SELECT CASE WHEN {function}(hashtextextended('rag_assets.' || CAST(:name AS text), 0)) "
+    f"THEN pg_try_advisory_lock_shared({LOCK_CLASS}, hashtext(CAST(:name AS text))) ELSE false END"
+)
+_TRY = text(_LOCK.format(function="pg_try_advisory_lock"))
+_TRY_SHARED = text(_LOCK.format(function="pg_try_advisory_lock_shared"))
 _RELEASE = text("SELECT pg_advisory_unlock_all()")
 _HOLDERS = text(
     "SELECT format('%s (backend %s, since %s)', a.application_name, a.pid, date_trunc('second', a.state_change)) "
@@ -21,9 +29,13 @@ _HOLDERS = text(
     "WHERE datname = current_database()) AND l.objsubid = 1 "
     "AND (l.classid::bigint << 32 | l.objid::bigint) = k.key"
 )
+# Sessions of version 0.2.0 are known by their names.
 _OTHERS = text(
-    "SELECT EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
-    "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.pid <> pg_backend_pid())"
+    "SELECT EXISTS (SELECT FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid) "
+    "WHERE l.locktype = 'advisory' AND l.granted AND pid <> pg_backend_pid() "
+    "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND (l.objsubid = 2 AND l.classid = CAST(:class AS oid) "
+    "OR l.objsubid = 1 AND starts_with(a.application_name, 'rag_assets')))"
 )
 
 
@@ -61,5 +73,5 @@ def _acquire(connection: Connection, name: str, *, wait_s: float, shared: bool) 
 
 
 def others_hold_locks(connection: Connection) -> bool:
-    """Whether another session holds an advisory lock of this database, as each stage does."""
-    return bool(connection.scalar(_OTHERS))
+    """Whether another session holds a lock of this package in this database, as each stage does."""
+    return bool(connection.scalar(_OTHERS, {"class": LOCK_CLASS}))

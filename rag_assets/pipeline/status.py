@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Engine, func, select, text
 from sqlalchemy.orm import Session
 
 from rag_assets.db.connections.pool import pool_statistics
+from rag_assets.db.connections.urls import format_url
 from rag_assets.db.index.state import inspect_index
 from rag_assets.db.models import SCHEMA, Document, EmbeddingSpace, Project
 from rag_assets.db.reports.counts import count_project
@@ -74,7 +75,7 @@ def _database(engine: Engine, revision: str | None) -> dict[str, Any]:
     with engine.connect() as connection:
         return {
             "name": engine.url.database,
-            "url": engine.url.set(drivername="postgresql").render_as_string(),
+            "url": format_url(engine.url),
             "server": connection.scalar(text("SELECT current_setting('server_version')")),
             "pgvector": pgvector_version(connection),
             "schema_revision": revision,

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from psycopg.errors import CardinalityViolation, CheckViolation, ForeignKeyViolation, NotNullViolation, UniqueViolation
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 
 from rag_assets.db.connections.retry import run_read, run_read_async, run_write, run_write_async
-from rag_assets.errors import UsageError
+from rag_assets.db.session.server_errors import explained_errors
+from rag_assets.errors import RagAssetsError, UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -84,14 +84,15 @@ def sync_method(
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raise UsageError where a value violates a constraint of its table; other errors pass unchanged."""
+    """Raise UsageError where a value violates a constraint of its table, and explain other errors of the database."""
     try:
-        yield
-    except DBAPIError as error:
-        message = _constraint_message(error.orig)
+        with explained_errors():
+            yield
+    except RagAssetsError as error:
+        message = _constraint_message(getattr(error.__cause__, "orig", None))
         if message is None:
             raise
-        raise UsageError(message) from error
+        raise UsageError(message) from error.__cause__
 
 
 def _constraint_message(error: BaseException | None) -> str | None:

@@ -20,6 +20,7 @@ PUBLIC = [
     "ProjectDeclaration",
     "RagAssetsError",
     "RagPipeline",
+    "RefusedError",
     "RunInterruptedError",
     "ServiceError",
     "SessionError",

@@ -10,7 +10,7 @@ from uuid import uuid4
 from rag_assets.cli.runtime.cancellation import cancel_on_interrupt
 from rag_assets.cli.runtime.installation import instance, quiet_run_config
 from rag_assets.cli.runtime.pool_wait import limit_pool_wait
-from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError
+from rag_assets.errors import RagAssetsError, RunInterruptedError
 from rag_assets.orchestration.storage.dead_runs import close_dead_runs, process_tag
 from rag_assets.pipeline.audit.result import NOTHING_TO_CHECK
 from rag_assets.settings.settings import load_settings
@@ -205,6 +205,10 @@ def _error_chain(error: "SerializableErrorInfo | None") -> list["SerializableErr
 
 def _to_package_error(error: "SerializableErrorInfo | None") -> RagAssetsError:
     """Restore an error of this package from the chain of causes that Dagster recorded."""
+    import psycopg.errors
+
+    from rag_assets.db.session.server_errors import explain_answer
+
     chain = _error_chain(error)
     for link in chain:
         name = link.cls_name or ""
@@ -214,9 +218,10 @@ def _to_package_error(error: "SerializableErrorInfo | None") -> RagAssetsError:
         if name == "DagsterExecutionInterruptedError":
             return RunInterruptedError()
     cause = chain[-1].message.strip() if chain else "the run ended without an error message"
-    if any(link.cls_name in ("OperationalError", "AdminShutdown") for link in chain):
-        reason = cause.splitlines()[0].partition(": ")[2] or cause
-        return ServiceError(f"the connection to the database broke: {reason}; run again when the database is back.")
+    for link in chain:
+        answer = getattr(psycopg.errors, link.cls_name or "", None)
+        if isinstance(answer, type) and issubclass(answer, psycopg.Error):
+            return explain_answer(answer.sqlstate, link.message.strip().partition(": ")[2] or cause)
     return RagAssetsError(f"{cause}; see the run's log in `rag-assets ui`.")
 
 

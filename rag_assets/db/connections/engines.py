@@ -12,6 +12,7 @@ from rag_assets.db.connections.pooler import ConnectionSetup, get_connection_set
 from rag_assets.db.connections.query_log import log_queries
 from rag_assets.db.connections.urls import DRIVER as DRIVER
 from rag_assets.db.connections.urls import database_url as database_url
+from rag_assets.db.connections.urls import format_address
 from rag_assets.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def direct_engine(engine: Engine, purpose: str) -> Engine:
         if not setup.is_pooled(engine):
             return engine
         raise UsageError(
-            f"{purpose} needs a session of its own, and {_address(engine.url)} is a pooler, which gives each "
+            f"{purpose} needs a session of its own, and {format_address(engine.url)} is a pooler, which gives each "
             "transaction another one; set RAG_ASSETS_DIRECT_DATABASE_URL to the server's own address "
             "(or RAG_ASSETS_POOLER=false if this pooler keeps sessions)."
         )
@@ -72,8 +73,8 @@ def direct_engine(engine: Engine, purpose: str) -> Engine:
     assert direct_setup is not None
     if direct_setup.is_pooled(direct):
         raise UsageError(
-            f"{purpose} needs a session of its own, and {_address(direct.url)}, which RAG_ASSETS_DIRECT_DATABASE_URL "
-            "names, is a pooler too; set it to the server's own address."
+            f"{purpose} needs a session of its own, and {format_address(direct.url)}, which "
+            "RAG_ASSETS_DIRECT_DATABASE_URL names, is a pooler too; set it to the server's own address."
         )
     return direct
 
@@ -81,10 +82,6 @@ def direct_engine(engine: Engine, purpose: str) -> Engine:
 def _with_application_name(options: EngineOptions | None, application_name: str | None) -> EngineOptions:
     options = options or EngineOptions()
     return options if application_name is None else replace(options, application_name=application_name)
-
-
-def _address(url: URL) -> str:
-    return f"{url.host or 'localhost'}:{url.port or 5432}"
 
 
 def _attach(engine: Engine, setup: ConnectionSetup) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from sqlalchemy import URL
 
 from rag_assets.db.connections.urls import direct_url
+from rag_assets.db.session.pinned_settings import REPORTED_SETTINGS
 from rag_assets.settings.settings import Settings
 
 # Readers and writers have pools of their own, so that searches never wait for writes; `direct` bypasses a pooler.
@@ -40,6 +41,8 @@ class EngineOptions:
     direct_url: URL | None = None
     # For reads alone: it saves the round trips that begin and end a transaction.
     autocommit: bool = False
+    # For work that takes its time: the limits of the role and the database do not apply.
+    unlimited: bool = False
     log_queries: bool = False
     slow_query_ms: float | None = None
     retry_s: float = 15
@@ -83,6 +86,7 @@ class EngineOptions:
             autocommit=False,
             statement_timeout_s=None,
             lock_timeout_s=None,
+            unlimited=True,
             pooler=False if self.pooler is False else None,
         )
 
@@ -101,11 +105,25 @@ class EngineOptions:
             "hide_parameters": True,
             "connect_args": {
                 "application_name": self.application_name,
+                "client_encoding": REPORTED_SETTINGS["client_encoding"],
                 "connect_timeout": self.connect_timeout_s,
                 **_TCP,
                 **dict(self.tls),
             },
         }
+
+    def startup_settings(self) -> dict[str, object]:
+        """The server settings of a session that this engine opens; the last ones win over PGOPTIONS."""
+        settings: dict[str, object] = dict(self.timeouts_ms())
+        if self.autocommit:
+            # JIT compilation of a statement takes longer than a search.
+            settings["jit"] = "off"
+        else:
+            # A session that holds a lock is idle while a model runs.
+            settings |= {"idle_session_timeout": 0, "idle_in_transaction_session_timeout": 0}
+        if self.unlimited:
+            settings |= {"statement_timeout": 0, "lock_timeout": 0}
+        return settings
 
     def timeouts_ms(self) -> dict[str, int]:
         """The server settings that limit a statement."""

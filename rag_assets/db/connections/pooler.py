@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 from psycopg import OperationalError
-from psycopg.pq import TransactionStatus
+from psycopg.pq import Conninfo, TransactionStatus
 from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -17,8 +17,22 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.connections.urls import looks_like_pooler
+from rag_assets.db.session.pinned_settings import (
+    REPORTED_SETTINGS,
+    SESSION_SETTINGS,
+    settings_to_correct,
+    startup_options,
+)
 
 _READ_ONLY = "25006"
+# Of pgbouncer, and of Amazon's RDS Proxy.
+_OPTIONS_REFUSED = ("unsupported startup parameter", "command-line options")
+# The process id; and the search path that the session needs: "" where it finds the extension, NULL where there is none.
+_LOOK = (
+    "SELECT pg_backend_pid(), (SELECT CASE WHEN n.nspname = ANY (current_schemas(true)) THEN '' "
+    "ELSE concat_ws(', ', nullif(current_setting('search_path'), ''), quote_ident(n.nspname)) END "
+    "FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector')"
+)
 _KEY = "rag_assets_connection_setup"
 # How long the request to cancel a statement may take.
 _CANCEL_S = 2.0
@@ -31,11 +45,13 @@ class ConnectionSetup:
         self.options = options
         self.pooled = looks_like_pooler(url) if options.pooler is None else options.pooler
         self.known = options.pooler is not None
-        timeouts = options.timeouts_ms()
-        # JIT compilation of a statement takes longer than a search.
-        at_start = timeouts | ({"jit": "off"} if options.autocommit else {})
-        self._at_start = " ".join(f"-c {name}={value}" for name, value in at_start.items())
-        self._in_transaction = "; ".join(f"SET LOCAL {name} = {value}" for name, value in timeouts.items())
+        pinned = {name: value for name, value in REPORTED_SETTINGS.items() if name != "client_encoding"}
+        self._at_start = startup_options(options.startup_settings())
+        self._pinned = startup_options(pinned | SESSION_SETTINGS)
+        limits = options.timeouts_ms().items()
+        self._in_transaction = "; ".join(f"SET LOCAL {name} = {value}" for name, value in limits)
+        # None until a connection has found the extension.
+        self._search_path: str | None = None
 
     def attach(self, engine: Engine) -> None:
         event.listen(engine, "do_connect", self._connect)
@@ -56,29 +72,42 @@ class ConnectionSetup:
     def _connect(self, dialect: Any, _record: ConnectionPoolEntry, args: Any, parameters: dict[str, Any]) -> Any:
         parameters.pop("pgbouncer", None)
         if not self.pooled:
-            given = parameters.get("options", "")
-            direct = {"options": f"{self._at_start} {given}".strip()} if self._at_start else {}
+            given = parameters.get("options") or _default_options()
             try:
-                return dialect.connect(*args, **parameters | direct)
+                return dialect.connect(*args, **parameters | {"options": f"{self._at_start} {given} {self._pinned}"})
             except OperationalError as error:
-                if self.known or "unsupported startup parameter" not in str(error):
+                if self.known or not any(words in str(error) for words in _OPTIONS_REFUSED):
                     raise
                 self.pooled = True
         return dialect.connect(*args, **parameters)
 
     def _detect(self, connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-        """Compare process ids: a pooler makes up the one that it sends to clients."""
+        """Look at the session once: whose it is, and whether it finds the extension; then set what differs.
+
+        A pooler makes up the process id that it sends to clients.
+        """
         driver = record.driver_connection
         assert driver is not None
-        if not self.known:
+        if not self.known or self._search_path is None:
             cursor = connection.cursor()
-            cursor.execute("SELECT pg_backend_pid()")
+            cursor.execute(_LOOK)
             row = cursor.fetchone()
             cursor.close()
             connection.rollback()
             assert row is not None
-            self.pooled |= row[0] != driver.info.backend_pid
-            self.known = True
+            backend_pid, self._search_path = row
+            if not self.known:
+                self.pooled |= backend_pid != driver.info.backend_pid
+                self.known = True
+        settings = settings_to_correct(driver.info.parameter_status)
+        if self._search_path and not self.pooled:
+            settings["search_path"] = self._search_path
+        if settings:
+            cursor = connection.cursor()
+            for name, value in settings.items():
+                cursor.execute("SELECT set_config(%s, %s, false)", (name, value))
+            cursor.close()
+            connection.commit()
         if self.pooled:
             # Also for connections that were opened before the pooler was detected.
             driver.prepare_threshold = None
@@ -96,6 +125,12 @@ def _treat_read_only_as_lost(context: ExceptionContext) -> None:
     """After a failover the old primary still answers, but refuses writes: connect again."""
     if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
         context.is_disconnect = True
+
+
+def _default_options() -> str:
+    """PGOPTIONS, or the options of the service that PGSERVICE names; an explicit value takes their place."""
+    found = (option.val for option in Conninfo.get_defaults() if option.keyword == b"options")
+    return (next(found, None) or b"").decode(errors="replace")
 
 
 def _cancel_unfinished(_connection: DBAPIConnection, record: ConnectionPoolEntry, _error: BaseException | None) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.connections.pooler import get_connection_setup
 from rag_assets.db.connections.sqlalchemy_internals import greenlet_spawn
+from rag_assets.db.session.server_errors import explain_error
 from rag_assets.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -136,6 +137,9 @@ class Attempts:
         pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (self._count - 1)) if self._count else 0.0
         self._count += 1
         if elapsed_s + pause_s > self._time_limit_s():
+            if getattr(error.orig, "sqlstate", None) is not None:
+                # It answers, but only reads, or is shutting down.
+                raise explain_error(error) or error from error
             raise ServiceError(
                 f"the database does not answer: {reason} ({self._count} attempts in {elapsed_s:.1f} s); "
                 "repeat the request when it is back."

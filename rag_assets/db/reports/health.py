@@ -15,6 +15,7 @@ from rag_assets.db.index.state import index_state
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.schema import migrations
 from rag_assets.db.schema.extension import MINIMUM_VERSION, pgvector_version
+from rag_assets.db.session.preconditions import read_facts
 from rag_assets.errors import RagAssetsError
 
 # Above this share of max_connections in use, new processes will soon get no connection.
@@ -34,8 +35,9 @@ class HealthCheck:
 
 
 def check_health(engine: Engine) -> list[HealthCheck]:
-    """Check connect, direct, extension, schema, index and pool; after a failed connect only the first two."""
+    """Check connect, direct, database, extension, schema, index and pool; after a failed connect only the first two."""
     checks: dict[str, Callable[[Connection], tuple[bool, str]]] = {
+        "database": _check_database,
         "extension": _check_extension,
         "schema": _check_schema,
         "index": _check_index,
@@ -78,6 +80,15 @@ def _check_direct(engine: Engine) -> list[HealthCheck]:
     except (SQLAlchemyError, RagAssetsError) as error:
         return [HealthCheck("direct", healthy=False, detail=_error_text(error))]
     return [HealthCheck("direct", healthy=True, detail="the server's own address answers")]
+
+
+def _check_database(connection: Connection) -> tuple[bool, str]:
+    """What the database, the role and the session allow; a standby need not allow writing."""
+    facts = read_facts(connection)
+    writing = () if facts.is_standby else facts.obstacles_to_upgrading()
+    obstacles = list(dict.fromkeys([*facts.obstacles_to_reading(), *writing]))
+    reads_only = ", a standby, which can only be searched" if facts.is_standby else ""
+    return not obstacles, " ".join(obstacles) or f"{facts.encoding}, role {facts.role} may use it{reads_only}"
 
 
 def _check_extension(connection: Connection) -> tuple[bool, str]:

@@ -42,7 +42,11 @@ def _create(connection: Connection) -> None:
         )
     try:
         with connection.begin_nested():
-            connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
+            # The search path may name no schema that exists.
+            where = "" if connection.scalar(text("SELECT current_schema()")) else " WITH SCHEMA rag"
+            connection.execute(text(f"CREATE EXTENSION IF NOT EXISTS vector{where}"))
+            if where:
+                connection.execute(text("SET LOCAL search_path = rag"))
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != "42501":
             raise

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
 from rag_assets.db.connections.engines import direct_engine
+from rag_assets.db.session.preconditions import read_facts, refuse
 from rag_assets.errors import UsageError
 
 # Of a command that the server cancelled to resolve a deadlock.
@@ -40,13 +41,25 @@ def read_revision(connection: Connection) -> str | None:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Upgrade the schema; costs one query if it is at the head already."""
-    if revision == "head" and current_revision(engine) == head_revision():
-        return
+    """Upgrade the schema; costs two queries if it is at the head already.
+
+    Raises RefusedError, before anything is written, where the database or the role does not allow it.
+    """
+    with engine.connect() as connection:
+        facts = read_facts(connection)
+        refuse(facts.obstacles_to_reading())
+        if revision == "head" and read_revision(connection) == head_revision():
+            return
+    refuse(facts.obstacles_to_upgrading())
     _run(engine, "upgrade", revision)
+    if facts.extension_schema is None:
+        # Open sessions were made without the extension, and may not find it.
+        engine.dispose()
 
 
 def downgrade(engine: Engine, revision: str) -> None:
+    with engine.connect() as connection:
+        refuse(read_facts(connection).obstacles_to_upgrading())
     _run(engine, "downgrade", revision)
 
 

@@ -86,7 +86,9 @@ class Selection:
         """Whether a folder can hold selected files; `name` is the last part of `path`."""
         if name == STATE_FOLDER or ((_is_hidden(name) or name in SKIPPED_FOLDERS) and not self._spells(name)):
             return False
-        return not (self._exclude and self._skips_excluded_folders and self._exclude.match_file(normalize_path(path) + "/"))
+        return not (
+            self._exclude and self._skips_excluded_folders and self._exclude.match_file(normalize_path(path) + "/")
+        )
 
     def includes_file(self, path: str, name: str) -> bool:
         """Whether a file of an included folder is selected; `name` is the last part of `path`."""

@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from rag_assets.db.connections.execute import StatementRunner
 from rag_assets.db.models import EmbeddingSpace, Project
+from rag_assets.db.session.server_errors import explain_error, explained_errors
 from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.errors import ServiceError
 from rag_assets.projects.store import get_project
@@ -40,7 +41,8 @@ class LiveSpaceCache:
         """
         lost: int | None = None
         for _ in range(MAX_ATTEMPTS):
-            space = self._space = self._space or self._session.read(self._look_up)
+            with explained_errors():
+                space = self._space = self._space or self._session.read(self._look_up)
             try:
                 return work(space, *args, **kwargs)
             except _SpaceReplaced:
@@ -48,7 +50,7 @@ class LiveSpaceCache:
             except DBAPIError as error:
                 # A space that is dropped takes its table of vectors along.
                 if getattr(error.orig, "sqlstate", None) != _UNDEFINED_TABLE:
-                    raise
+                    raise explain_error(error) or error from error
                 if space.id == lost:
                     raise ServiceError(
                         f"a table that searches need is gone: {str(error.orig).splitlines()[0]}; "

@@ -9,7 +9,21 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ARRAY, Boolean, ColumnElement, Text, and_, any_, cast, func, literal, literal_column, not_, or_, select
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    ColumnElement,
+    Text,
+    and_,
+    any_,
+    cast,
+    func,
+    literal,
+    literal_column,
+    not_,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 
 from rag_assets.db.models import Document

@@ -114,7 +114,9 @@ def test_purge_waits_for_a_lock_on_the_project_and_names_the_holder(
     assert rows(built, "SELECT count(*) FROM rag.projects") == [(2,)]
 
 
-def test_a_renamed_project_keeps_its_documents_and_partitions_follow(settings: Settings, folder: Path, cli: Cli) -> None:
+def test_a_renamed_project_keeps_its_documents_and_partitions_follow(
+    settings: Settings, folder: Path, cli: Cli
+) -> None:
     assert cli("projects", "add", "zoo", folder).code == 0
     instance, asset = dg.DagsterInstance.get(), dg.AssetKey("raw_documents")
     instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition="zoo", metadata={"documents": 3}))

@@ -21,7 +21,7 @@ def found(engine: Engine) -> dict[str, tuple[bool, str]]:
 
 def test_a_built_installation_is_healthy(built: Engine) -> None:
     checks = found(built)
-    assert list(checks) == ["connect", "extension", "schema", "index", "pool"]
+    assert list(checks) == ["connect", "database", "extension", "schema", "index", "pool"]
     assert all(healthy for healthy, _ in checks.values()), checks
     assert "valid, of 1 live space" in checks["index"][1]
     assert "1 of 5 in use, 0 waiting, 0 timed out" in checks["pool"][1]

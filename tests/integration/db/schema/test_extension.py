@@ -41,14 +41,18 @@ def test_a_missing_extension_is_created(empty_database: URL) -> None:
 
 
 def test_the_error_for_a_role_without_rights_has_the_statement_for_an_administrator(
-    restricted: Engine, plain_role: str, empty_database: URL
+    admin: Engine, restricted: Engine, plain_role: str, empty_database: URL
 ) -> None:
+    with admin.connect() as connection:
+        connection.execute(text(f"GRANT CREATE ON DATABASE {empty_database.database} TO {plain_role}"))
     with pytest.raises(ServiceError) as raised:
         migrations.upgrade(restricted)
     message = str(raised.value)
     assert message.startswith(f"role {plain_role} may not create the extension vector")
     assert f"in database {empty_database.database};" in message
     assert message.endswith("CREATE EXTENSION vector;")
+    with admin.connect() as connection:
+        connection.execute(text(f"REVOKE CREATE ON DATABASE {empty_database.database} FROM {plain_role}"))
 
 
 def test_a_plain_owner_of_a_database_can_use_the_extension_that_an_administrator_created(
