@@ -22,6 +22,7 @@ from rag_assets.db.connections.engines import (
 from rag_assets.db.connections.options import EngineOptions, Role
 from rag_assets.db.connections.pool import FairPool, open_connections, open_connections_async, pool_of
 from rag_assets.db.connections.urls import database_url
+from rag_assets.db.session.preconditions import read_facts, refuse
 from rag_assets.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _POLL_INTERVAL_S = 0.02
 _CANCEL_S = 2.0
 
 _upgraded: set[URL] = set()
+_writable: set[URL] = set()
 _async_engines: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[EngineKey, AsyncEngine]]" = WeakKeyDictionary()
 
 
@@ -76,6 +78,16 @@ def shared_engine(settings: Settings, role: Role = "write") -> Engine:
         return shared_engines[key]
 
 
+def writable_engine(settings: Settings) -> Engine:
+    """The shared engine for writes; raises RefusedError where the database or the role does not allow them."""
+    engine = shared_engine(settings)
+    if engine.url not in _writable:
+        with engine.connect() as connection:
+            refuse(read_facts(connection).obstacles_to_writing())
+        _writable.add(engine.url)
+    return engine
+
+
 async def shared_async_engine(settings: Settings, role: Role = "write") -> "AsyncEngine":
     """`shared_engine` for the running event loop; `close_async_engines` or `dispose_async_engines` closes it."""
     import asyncio
@@ -109,6 +121,7 @@ def detach_engines() -> list[Engine]:
     """Give up the shared engines to the caller, who closes them."""
     with shared_engines_lock:
         _upgraded.clear()
+        _writable.clear()
         engines = list(shared_engines.values())
         shared_engines.clear()
         return engines

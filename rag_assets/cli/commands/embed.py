@@ -29,7 +29,7 @@ def embed(
     from rag_assets.cli.output.runs import print_embed
     from rag_assets.cli.runtime import installation
     from rag_assets.cli.runtime.run_job import exit_on_failure, run_job
-    from rag_assets.db.database import shared_engine
+    from rag_assets.db.database import writable_engine
     from rag_assets.db.spaces.text_kinds import list_kinds
     from rag_assets.errors import UsageError
     from rag_assets.pipeline import refresh
@@ -40,7 +40,7 @@ def embed(
         raise UsageError(f"there is no {kind!r} to embed; choose one of {', '.join(kinds)}.")
     settings = installation.enter()
     target = target_space(settings, kind)
-    engine = shared_engine(settings)
+    engine = writable_engine(settings)
     days = None
     if kind == "messages":
         # With nothing to embed, vectors may have to be removed, which the run of any day does.

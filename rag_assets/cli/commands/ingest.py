@@ -60,7 +60,7 @@ def ingest(
     from rag_assets.cli.output.runs import print_ingest, print_sample_answer
     from rag_assets.cli.runtime import installation
     from rag_assets.cli.runtime.run_job import exit_on_failure, run_job
-    from rag_assets.db.database import shared_engine
+    from rag_assets.db.database import writable_engine
     from rag_assets.orchestration.partitions import projects
     from rag_assets.pipeline.target.wanted_space import target_space
 
@@ -68,7 +68,7 @@ def ingest(
     settings = installation.enter()
     # Fails on an invalid setting before a run is started.
     target_space(settings)
-    engine = shared_engine(settings)
+    engine = writable_engine(settings)
     name = prepare_project(engine, ProjectOptions(source, project, include, exclude, questions, threshold, language))
     installation.instance().add_dynamic_partitions(str(projects.name), [name])
     config = {"confirm_deletions": confirm_deletions, "retry_failed": retry_failed}

@@ -14,7 +14,7 @@ def maintain(
     from rag_assets.cli.output.console import print_json
     from rag_assets.cli.output.progress_bars import show_progress
     from rag_assets.cli.runtime import installation
-    from rag_assets.db.database import shared_engine
+    from rag_assets.db.database import writable_engine
     from rag_assets.db.spaces.text_kinds import list_kinds
     from rag_assets.pipeline import maintenance
     from rag_assets.pipeline.target.wanted_space import target_space
@@ -22,7 +22,7 @@ def maintain(
     settings = installation.enter()
     targets = {kind: target_space(settings, kind) for kind in list_kinds()}
     with show_progress(visible=not as_json):
-        figures = maintenance.run_maintenance(shared_engine(settings), settings, targets)
+        figures = maintenance.run_maintenance(writable_engine(settings), settings, targets)
     if as_json:
         print_json(figures)
     else:

@@ -33,14 +33,14 @@ def repair(
     from rag_assets.cli.output.progress_bars import show_progress
     from rag_assets.cli.runtime import installation
     from rag_assets.cli.runtime.run_job import exit_on_failure
-    from rag_assets.db.database import shared_engine
+    from rag_assets.db.database import writable_engine
     from rag_assets.db.spaces.text_kinds import list_kinds
     from rag_assets.pipeline.repair.repair import invalidate_damage, survey_installation
     from rag_assets.pipeline.target.wanted_space import target_space
 
     settings = installation.enter()
     targets: Targets = {kind: target_space(settings, kind) for kind in list_kinds()}
-    engine = shared_engine(settings)
+    engine = writable_engine(settings)
     found = list(survey_installation(engine, settings, targets))
     outcomes: list[RunOutcome] = []
     left = found

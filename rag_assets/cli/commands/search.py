@@ -24,7 +24,7 @@ def search(
         list[str] | None, typer.Option(help="Only files of this type, like markdown or pdf; repeatable.")
     ] = None,
     path: Annotated[
-        str | None, typer.Option(help="Only files whose path matches this glob, like *.md or docs/**.")
+        str | None, typer.Option(help="Only files whose path matches this glob, as for --include: *.md, docs/**.")
     ] = None,
     metadata: Annotated[
         str | None, typer.Option(help='Only documents with this metadata, a JSON object: {"year": {"$gte": 2020}}.')

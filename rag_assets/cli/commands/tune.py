@@ -20,13 +20,13 @@ def tune(
     """Measure recall and latency of the live index, and store the smallest ef_search that reaches the recall."""
     from rag_assets.cli.output.console import print_json
     from rag_assets.cli.runtime import installation
-    from rag_assets.db.database import shared_engine
+    from rag_assets.db.database import writable_engine
     from rag_assets.db.spaces.spaces import get_live_space
     from rag_assets.search.evaluation.tuning import check_target_recall, store_ef_search, sweep_ef_search
 
     check_target_recall(target_recall)
     settings = installation.enter()
-    engine = shared_engine(settings)
+    engine = writable_engine(settings)
     with engine.connect() as connection:
         space = get_live_space(connection)
     if space is None:

@@ -57,10 +57,10 @@ def check() -> None:
 def create_tables() -> None:
     """Create the tables that installed packages register and that do not exist; change no existing one."""
     from rag_assets.cli.runtime import installation
-    from rag_assets.db.database import shared_engine
+    from rag_assets.db.database import writable_engine
     from rag_assets.db.spaces.registered_tables import create_missing_tables
 
-    for table in create_missing_tables(shared_engine(installation.enter())):
+    for table in create_missing_tables(writable_engine(installation.enter())):
         typer.echo(f"created {table}")
 
 

@@ -136,13 +136,13 @@ def remove(
 def enter() -> "tuple[Engine, Declarations | None, ReconcileResult]":
     """Enter the installation and bring its projects to what is declared."""
     from rag_assets.cli.runtime import installation
-    from rag_assets.db.database import shared_engine
+    from rag_assets.db.database import writable_engine
     from rag_assets.projects.declarations import read_declarations
     from rag_assets.projects.reconcile import reconcile_projects
 
     settings = installation.enter()
     declarations = read_declarations(settings)
-    engine = shared_engine(settings)
+    engine = writable_engine(settings)
     with engine.begin() as connection:
         reconciled = reconcile_projects(connection, declarations)
     for name in reconciled.undeclared:

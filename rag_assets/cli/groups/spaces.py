@@ -40,7 +40,7 @@ def promote(
 ) -> None:
     """Make a space live if all its checks pass. The live space becomes the previous one."""
     from rag_assets.cli.runtime import installation
-    from rag_assets.db.database import shared_engine
+    from rag_assets.db.database import writable_engine
     from rag_assets.pipeline.stages import live_space
     from rag_assets.pipeline.target.wanted_space import target_space
 
@@ -49,7 +49,7 @@ def promote(
     def wanted(kind: str) -> "SpaceDefinition":
         return target_space(settings, kind).definition
 
-    done = live_space.promote_space(shared_engine(settings), settings, space, wanted, force=force)
+    done = live_space.promote_space(writable_engine(settings), settings, space, wanted, force=force)
     for name, reason in done.overridden.items():
         typer.echo(f"rag-assets: warning: {name} does not pass: {reason}; promoted because of --force.", err=True)
     _print_promotion(done)
@@ -87,11 +87,11 @@ def rollback(
 def retire(space: SpaceId) -> None:
     """Drop a space that is not live, with its vectors and index."""
     from rag_assets.cli.runtime import installation
-    from rag_assets.db.database import shared_engine
+    from rag_assets.db.database import writable_engine
     from rag_assets.pipeline.stages import live_space
 
     settings = installation.enter()
-    gone = live_space.drop_space(shared_engine(settings), settings, space)
+    gone = live_space.drop_space(writable_engine(settings), settings, space)
     typer.echo(f"space {gone.id} ({gone.model}, {gone.dimensions} dimensions) is retired; its vectors are gone")
 
 

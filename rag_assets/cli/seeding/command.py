@@ -25,13 +25,13 @@ def seed(
     from rag_assets.cli.runtime import installation
     from rag_assets.cli.seeding.load import add_example_data
     from rag_assets.cli.seeding.plan import SIZES
-    from rag_assets.db.database import shared_engine
+    from rag_assets.db.database import writable_engine
     from rag_assets.db.reports.counts import count_project
     from rag_assets.documents.sources import TOPICS_NAME
 
     if size not in SIZES:
         raise UsageError(f"--size is {size!r}; choose one of {', '.join(SIZES)}.")
-    engine = shared_engine(installation.enter())
+    engine = writable_engine(installation.enter())
     with show_progress(visible=not as_json):
         added = asdict(add_example_data(engine, size))
     if as_json:

@@ -25,7 +25,10 @@ _FACTS = text(
         quote_ident(pg_get_userbyid(documents.relowner)) AS table_owner,
         pg_has_role(documents.relowner, 'USAGE') AS owns_tables,
         has_table_privilege(documents.oid, 'SELECT') AS may_read,
-        has_table_privilege(documents.oid, 'INSERT') AS may_write
+        has_table_privilege(documents.oid, 'INSERT') AS may_write,
+        EXISTS (
+            SELECT FROM pg_class c WHERE c.relnamespace = ours.oid AND c.relname = 'embeddings'
+        ) AS has_vectors
     FROM pg_database d
     LEFT JOIN pg_extension e ON e.extname = 'vector'
     LEFT JOIN pg_namespace extension ON extension.oid = e.extnamespace
@@ -58,6 +61,7 @@ class DatabaseFacts:
     owns_tables: bool | None
     may_read: bool | None
     may_write: bool | None
+    has_vectors: bool
 
     def obstacles_to_reading(self) -> Iterator[str]:
         """One sentence for each, with the statement that helps."""
@@ -66,6 +70,11 @@ class DatabaseFacts:
             yield (
                 f"role {self.role} may not read schema rag of database {self.database}; let {owner} run: "
                 f"GRANT USAGE ON SCHEMA rag TO {self.role}; GRANT SELECT ON ALL TABLES IN SCHEMA rag TO {self.role};"
+            )
+        if self.extension_schema is None and self.has_vectors:
+            yield (
+                f"the extension vector is missing in database {self.database}, and with it all vectors; restore a "
+                "backup, or run rag-assets db downgrade base, rag-assets db upgrade and rag-assets ingest."
             )
         if self.may_use_extension is False:
             yield (

@@ -37,12 +37,12 @@ def glob_to_regex(glob: str) -> str:
     takes back what an earlier glob matched.
     """
     [pattern] = _compile_globs([_check_glob(glob)]).patterns
-    if not pattern.include:
+    if not pattern.include or pattern.regex is None:
         raise UsageError(
             f"the glob {glob!r} begins with !, which takes back what an earlier glob matched; "
             "write what to find, or \\! for the name of a file that begins with !."
         )
-    return _REGEX_PARTS.sub(_to_common_syntax, pattern.regex.pattern)  # type: ignore[attr-defined]
+    return _REGEX_PARTS.sub(_to_common_syntax, pattern.regex.pattern)
 
 
 def _to_common_syntax(part: re.Match[str]) -> str:

@@ -14,7 +14,7 @@ class Postgres(SettingsResource):
 
     @property
     def engine(self) -> "Engine":
-        from rag_assets.db.database import shared_engine
+        from rag_assets.db.database import writable_engine
 
         with fail_without_retries():
-            return shared_engine(self.settings)
+            return writable_engine(self.settings)

@@ -154,7 +154,7 @@ def _has_list_in_list(value: Any) -> bool:
 def _equals_any(path: list[str], values: list[Any]) -> ColumnElement[bool]:
     scalars = [value for value in values if not isinstance(value, Mapping | list | tuple)]
     others = [value for value in values if isinstance(value, Mapping | list | tuple)]
-    conditions = []
+    conditions: list[ColumnElement[bool]] = []
     if scalars:
         paths = [_filter(f"{_member(path)} == {_as_json(value)}") for value in scalars]
         conditions.append(Document.doc_metadata.op("@?", return_type=Boolean())(any_(_array(paths, JSONPATH))))

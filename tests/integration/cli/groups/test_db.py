@@ -1,5 +1,8 @@
 """rag-assets db: the schema and the server."""
 
+from pathlib import Path
+from typing import Any
+
 import psycopg
 import pytest
 from sqlalchemy import URL, Engine
@@ -47,3 +50,42 @@ def test_stop_does_not_stop_an_external_server(settings: Settings, engine: Engin
     assert "not ours to stop" in cli("db", "stop").out
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "commands", "said"),
+    [
+        (
+            "ALTER DATABASE {database} SET default_transaction_read_only = on",
+            (("ingest",), ("projects", "list"), ("repair",), ("maintain",)),
+            "ALTER DATABASE {database} RESET default_transaction_read_only;",
+        ),
+        ("DROP TABLE rag.projects CASCADE", (("projects", "list"), ("status",)), '"rag.projects"'),
+        (
+            'ALTER TABLE rag.projects RENAME COLUMN name TO "Name"',
+            (("projects", "list"), ("ingest",)),
+            "does not exist",
+        ),
+        (
+            "DROP EXTENSION vector CASCADE",
+            (("ingest",), ("search", "x")),
+            "the extension vector is missing",
+        ),
+    ],
+)
+def test_whatever_the_database_answers_is_one_line(
+    settings: Settings,
+    database: URL,
+    engine: Engine,
+    cli: Cli,
+    folder: Path,
+    statement: str,
+    commands: tuple[Any, ...],
+    said: str,
+) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql(statement.format(database=database.database))
+    engine.dispose()
+    for name, *arguments in commands:
+        command = name, *arguments, *([folder] if name == "ingest" else [])
+        assert said.format(database=database.database) in cli(*command).error(3), command

@@ -1,4 +1,4 @@
-"""Addresses of databases: as libpq and SQLAlchemy write them, with several hosts, with passwords as people paste them."""
+"""Addresses of databases: as libpq and SQLAlchemy write them, with several hosts, with pasted passwords."""
 
 import pytest
 
