@@ -18,6 +18,7 @@ from rag_assets.db.spaces.partitions import count_vectors, has_partition, partit
 from rag_assets.db.spaces.pending import count_pending_texts, count_texts
 from rag_assets.db.spaces.spaces import select_serving_space
 from rag_assets.db.spaces.text_kinds import Kind, is_known_kind, text_source_of_kind
+from rag_assets.pipeline.audit.documents import REPLACED_CHARACTERS
 from rag_assets.projects.store import project_names
 
 MOST_FAILED_DOCUMENTS = 100
@@ -40,6 +41,7 @@ def read_status(engine: Engine) -> dict[str, Any]:
         "memories_to_embed": _texts_to_embed(engine, "memories") if ready else 0,
     }
     found["failed_documents"] = _failed_documents(engine) if ready else []
+    found["undecoded_documents"] = _undecoded_documents(engine) if ready else []
     found["spaces"] = read_spaces(engine) if ready else []
     found["degraded"] = _degraded_spaces(engine) if ready else []
     return found
@@ -131,6 +133,19 @@ def _failed_documents(engine: Engine) -> list[dict[str, Any]]:
         select(Project.name.label("project"), Document.file_path, Document.error.label("reason"))
         .join(Project, Project.id == Document.project_id)
         .where(Document.status == "failed")
+        .order_by(Project.name, Document.file_path)
+        .limit(MOST_FAILED_DOCUMENTS)
+    )
+    with engine.connect() as connection:
+        return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def _undecoded_documents(engine: Engine) -> list[dict[str, Any]]:
+    """The documents in which U+FFFD stands for bytes that could not be decoded, and how often."""
+    statement = (
+        select(Project.name.label("project"), Document.file_path, REPLACED_CHARACTERS.label("replaced_characters"))
+        .join(Project, Project.id == Document.project_id)
+        .where(REPLACED_CHARACTERS > 0)
         .order_by(Project.name, Document.file_path)
         .limit(MOST_FAILED_DOCUMENTS)
     )

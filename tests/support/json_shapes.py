@@ -100,6 +100,7 @@ STATUS = {
     ],
     "pending": dict.fromkeys(("documents_to_chunk", "texts_to_embed", "messages_to_embed", "memories_to_embed"), int),
     "failed_documents": [{"project": str, "file_path": str, "reason": str}],
+    "undecoded_documents": [{"project": str, "file_path": str, "replaced_characters": int}],
     "spaces": [
         dict.fromkeys(("id", "dimensions", "vectors", "bytes", "index_bytes", "documents_left", "texts_left"), int)
         | dict.fromkeys(

@@ -24,7 +24,10 @@ def _search_quality(figures: Figures) -> str:
 
 # By the name of the check, without the prefix that those of messages, memories and registered tables have.
 KEY_FIGURES: dict[str, Callable[[Figures], str]] = {
-    "documents_readable": lambda f: f"{pluralize(f['documents'], 'document')}, {f['failed']:,} failed",
+    "documents_readable": lambda f: (
+        f"{pluralize(f['documents'], 'document')}, {f['failed']:,} failed"
+        + (f", {pluralize(f['replaced_characters'], 'character')} not decoded" if f.get("replaced_characters") else "")
+    ),
     "documents_have_chunks": lambda f: (
         f"{pluralize(f['documents'], 'document')}, {f['without_their_chunks']:,} incomplete"
     ),

@@ -39,6 +39,11 @@ def print_status(report: dict[str, Any]) -> None:
         print_degraded_space(one["space"], one["missing"], one["texts"])
     for document in report["failed_documents"]:
         print_line(f"failed: {document['project']}/{document['file_path']}: {document['reason']}")
+    for document in report["undecoded_documents"]:
+        print_line(
+            f"not decoded: {document['project']}/{document['file_path']}: "
+            f"{pluralize(document['replaced_characters'], 'character')} replaced by \ufffd; save the file as UTF-8"
+        )
 
 
 def _pending(pending: dict[str, int]) -> str:

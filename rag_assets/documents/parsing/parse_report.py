@@ -77,6 +77,12 @@ class Attachment:
     data: bytes
 
 
+def number_name(name: str, number: int) -> str:
+    """The name of the second, third … file of this name: `report (2).pdf`."""
+    stem, dot, extension = name.rpartition(".")
+    return f"{stem} ({number}).{extension}" if stem and dot and "/" not in extension else f"{name} ({number})"
+
+
 @dataclass(frozen=True, slots=True)
 class ConvertedDocument:
     """What a reader makes of a document's bytes: its title, its text, metadata that users filter by, and the report.

@@ -20,6 +20,8 @@ from rag_assets.pipeline.charts.markdown import table
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+# How many characters of a document stand for bytes that could not be decoded.
+REPLACED_CHARACTERS = Document.parse_report["replaced_characters"].as_integer()
 RECOUNTED_CHUNKS = 50
 MOST_FAILED_DOCUMENTS = 50
 
@@ -44,9 +46,16 @@ def documents_readable(engine: Engine, projects: Sequence[str] | None = None) ->
         .order_by(Document.size_bytes.desc().nulls_last(), Project.name, Document.file_path)
         .limit(EXAMPLES)
     )
+    replaced = (
+        select(Project.name, Document.file_path, REPLACED_CHARACTERS)
+        .join(Project, Project.id == Document.project_id)
+        .where(REPLACED_CHARACTERS > 0, _in_projects(projects))
+        .order_by(Project.name, Document.file_path)
+    )
     with engine.connect() as connection:
         counts = connection.execute(kinds).all()
         large = connection.execute(largest).all()
+        undecoded = connection.execute(replaced).all()
         number = sum(count for _, status, count in counts if status == "failed")
         rows = connection.execute(failed.limit(MOST_FAILED_DOCUMENTS)).all() if number else []
     total = sum(count for _, _, count in counts)
@@ -56,18 +65,29 @@ def documents_readable(engine: Engine, projects: Sequence[str] | None = None) ->
     tables: dict[str, Any] = {"chart": check_charts.documents_by_type(by_type)} if by_type else {}
     if rows:
         tables["failed_documents"] = table(("project", "document", "reason"), rows)
+    if undecoded:
+        tables["undecoded_documents"] = table(("project", "document", "characters"), undecoded[:MOST_FAILED_DOCUMENTS])
     if large:
         tables["largest_documents"] = table(("project", "document", "bytes"), large)
+    characters = sum(count for _, _, count in undecoded)
+    examples = [f"{project}/{path}: {error}" for project, path, error in rows]
+    examples += [f"{project}/{path}: {count} characters replaced" for project, path, count in undecoded]
+    reasons = [f"{number} of {total} documents could not be read"] if number or not undecoded else []
+    if undecoded:
+        reasons.append(
+            f"{len(undecoded)} of {total} documents have characters that could not be decoded ({characters})"
+        )
     return CheckResult(
-        number == 0,
+        number == 0 and not undecoded,
         {
             "documents": total,
             "failed": number,
+            "replaced_characters": characters,
             "threshold": 0,
-            "examples": [f"{project}/{path}: {error}" for project, path, error in rows[:EXAMPLES]],
+            "examples": examples[:EXAMPLES],
             **tables,
         },
-        f"{number} of {total} documents could not be read",
+        ", ".join(reasons),
     )
 
 

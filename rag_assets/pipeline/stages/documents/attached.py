@@ -1,10 +1,11 @@
 """The documents that were attachments: which of the stored ones belong to a file, and which should be there."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from uuid import UUID
 
-from rag_assets.documents.parsing.parse_report import ATTACHMENT_SEPARATOR
+from rag_assets.documents.parsing.parse_report import ATTACHMENT_SEPARATOR, number_name
 from rag_assets.documents.parsing.parser import reader_version
 from rag_assets.documents.sources.globs import Selection
 
@@ -61,21 +62,23 @@ class AttachedDocuments:
         """The paths of the stored documents that were attachments of this file, at any depth."""
         return self._by_file.get(file_path, [])
 
-    def path(self, holder: str, name: str) -> str | None:
-        """The path of an attachment's document; None where it should have none."""
-        found = f"{holder}{ATTACHMENT_SEPARATOR}{name}"
-        if not self._enabled or found in self._listed or (self._selection and not self._selection.matches(found)):
-            return None
-        return found
+    def paths(self, holder: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """The attachments that have a document, by name, with the paths of these documents."""
+        for name in names if self._enabled else ():
+            free, numbers = name, count(2)
+            # A file of the source can be named like an attachment.
+            while holder + ATTACHMENT_SEPARATOR + free in self._listed or (free != name and free in names):
+                free = number_name(name, next(numbers))
+            path = holder + ATTACHMENT_SEPARATOR + free
+            if self._selection is None or self._selection.matches(path):
+                yield name, path
 
     def wanted(self, holder: str, depth: int = 0) -> Iterator[str]:
         """The paths of all attachments that the stored document has according to its report, at any depth."""
         stored = self._stored.get(holder) if depth < MOST_NESTED_FILES else None
-        for name in stored.attachments if stored else ():
-            path = self.path(holder, name)
-            if path is not None:
-                yield path
-                yield from self.wanted(path, depth + 1)
+        for _, path in self.paths(holder, stored.attachments if stored else ()):
+            yield path
+            yield from self.wanted(path, depth + 1)
 
     def are_current(self, holder: str, comparable: Mapping[str, StoredDocument]) -> bool:
         """Whether every wanted document is stored, sound and read by the present version of its reader."""

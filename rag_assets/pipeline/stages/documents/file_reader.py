@@ -93,10 +93,10 @@ class FileReader:
             return
         row = touch if unchanged else self._row(path, parsed, version, digest, len(data))
         result.documents[path] = row, stored
-        for attachment in parsed.attachments if depth < MOST_NESTED_FILES else ():
-            below = self._attached.path(path, attachment.name)
-            if below is not None:
-                self._read_bytes(below, attachment.data, version, result, depth + 1)
+        if parsed.attachments and depth < MOST_NESTED_FILES:
+            files = {attachment.name: attachment.data for attachment in parsed.attachments}
+            for name, below in self._attached.paths(path, list(files)):
+                self._read_bytes(below, files[name], version, result, depth + 1)
 
     def _keep_attached(self, holder: str, result: FileResult) -> None:
         """The attachments of a file that is unchanged, or that cannot be read now, stay as they are."""

@@ -30,6 +30,19 @@ def test_unreadable_documents_are_a_warning_with_their_reasons(built: Engine) ->
     assert len(metadata["largest_documents"].splitlines()) == 7
 
 
+def test_characters_that_could_not_be_decoded_are_a_warning(built: Engine) -> None:
+    report = '{"replaced_characters": 3}'
+    change_database(built, f"UPDATE rag.documents SET parse_report = '{report}' WHERE file_path = 'page02.md'")
+    found = run_checks()
+    assert failed_names(found) == {"documents_readable"}
+    metadata = check_metadata(found, "documents_readable")
+    assert (metadata["failed"], metadata["replaced_characters"]) == (0, 6)
+    assert metadata["examples"] == [f"{p}/page02.md: 3 characters replaced" for p in ("sea", "zoo")]
+    assert found["documents_readable"].description == (
+        "2 of 29 documents have characters that could not be decoded (6)"
+    )
+
+
 def test_checks_show_charts_and_a_sample(built: Engine) -> None:
     found = run_checks()
     for check in ("documents_readable", "chunks_fit_window", "search_latency"):

@@ -5,11 +5,12 @@ import unicodedata
 from dataclasses import dataclass, field
 
 from rag_assets.documents.parsing.file_types import detect_kind, file_type
-from rag_assets.documents.parsing.parse_report import Attachment
+from rag_assets.documents.parsing.parse_report import Attachment, number_name
 from rag_assets.errors import DocumentError
 
 _MOST_NAME_CHARS = 120
 _MOST_NOTES = 20
+_MOST_FILES = 1000
 _EXTENSIONS = {
     "application/pdf": ".pdf",
     "application/msword": ".doc",
@@ -63,15 +64,17 @@ class Attachments:
         except DocumentError as error:
             self._note(f"the attachment {safe} was not read: {error}" if shown else "")
             return
+        if len(self.files) == _MOST_FILES:
+            self._left_out += 1
+            return
         self.files.append(Attachment(self.take_name(folder + safe), data))
 
     def take_name(self, wanted: str) -> str:
         """The name, numbered if the mail has another file of this name."""
         name, number = wanted, 1
-        stem, dot, extension = wanted.rpartition(".")
         while name in self._taken:
             number += 1
-            name = f"{stem} ({number}).{extension}" if dot and "/" not in extension else f"{wanted} ({number})"
+            name = number_name(wanted, number)
         self._taken.add(name)
         return name
 
