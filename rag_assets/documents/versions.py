@@ -11,6 +11,7 @@ READER_VERSIONS: Final[dict[str, int]] = {
     **dict.fromkeys(("html", "json", "jsonl", "notebook"), 2),
     "csv": 3,
     **dict.fromkeys(("xlsx", "ods", "xls"), 2),
+    "pdf": 2,
     "email": 2,
     "msg": 2,
 }
@@ -26,6 +27,24 @@ def document_library_version() -> str:
         return version("xberg")
     except PackageNotFoundError:
         return "missing"
+
+
+@cache
+def pdf_library_version() -> str:
+    try:
+        return version("pypdfium2")
+    except PackageNotFoundError:
+        return "missing"
+
+
+@cache
+def recognition_version() -> str | None:
+    """The version of the library that recognises text in pictures; None without the extra `ocr`."""
+    try:
+        version("onnxruntime")
+        return version("rapidocr")
+    except PackageNotFoundError:
+        return None
 
 
 @cache

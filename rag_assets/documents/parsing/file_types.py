@@ -4,6 +4,7 @@ import os
 import re
 from typing import Final
 
+from rag_assets.documents.versions import recognition_version
 from rag_assets.errors import DocumentError
 
 _EXTENSIONS: Final[dict[str, str]] = {
@@ -31,6 +32,7 @@ _EXTENSIONS: Final[dict[str, str]] = {
     "json": "json geojson jsonld",
     "jsonl": "jsonl ndjson",
     "notebook": "ipynb",
+    "image": "png jpg jpeg jpe tif tiff webp",
     "python": "py pyi pyw",
     "code": (
         "asm awk bash bat bzl c cc cfg clj cljs cmake cmd conf cpp cs css cu cxx dart diff edn el "
@@ -82,18 +84,22 @@ _WEB_ARCHIVE: Final = re.compile(
     rb"Content-Type:\s*multipart/related\b[^\n]*(?:\n[ \t][^\n]*){0,5}text/html",
     re.IGNORECASE,
 )
+# Read where the extra `ocr` is installed, with the sign behind the magic that tells WebP from sound and video.
+_IMAGE_MAGIC: Final = (
+    (b"\x89PNG\r\n", b"", "a PNG image"),
+    (b"\xff\xd8\xff", b"", "a JPEG image"),
+    (b"II*\x00", b"", "a TIFF image"),
+    (b"MM\x00*", b"", "a TIFF image"),
+    (b"RIFF", b"WEBP", "a WebP image"),
+)
 _REFUSED_MAGIC: Final = (
     (b"\x7fELF", "an executable (ELF)"),
     (b"MZ\x90", "a Windows executable"),
     (b"\xca\xfe\xba\xbe", "a Java class or a Mach-O executable"),
     (b"\xcf\xfa\xed\xfe", "an executable (Mach-O)"),
     (b"\x00asm", "a WebAssembly module"),
-    (b"\x89PNG\r\n", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
     (b"GIF87a", "a GIF image"),
     (b"GIF89a", "a GIF image"),
-    (b"II*\x00", "a TIFF image"),
-    (b"MM\x00*", "a TIFF image"),
     (b"\x00\x00\x01\x00", "an icon"),
     (b"RIFF", "a RIFF container (image, sound or video)"),
     (b"OggS", "an Ogg container"),
@@ -148,6 +154,9 @@ def detect_type(data: bytes, named: str) -> tuple[str | None, str | None]:
         return _ole_type(data, named)
     if head.startswith(b"{\\rtf"):
         return "rtf", None
+    for magic, sign, what in _IMAGE_MAGIC:
+        if head.startswith(magic) and head[8:12].startswith(sign):
+            return ("image", None) if recognition_version() else (None, what)
     if head[4:8] == b"ftyp":
         return None, "an MP4 or HEIF container"
     return None, next((what for magic, what in _REFUSED_MAGIC if head.startswith(magic)), None)
@@ -167,7 +176,10 @@ def detect_kind(file_path: str, data: bytes) -> str:
     named = file_type(file_path)
     found, refused = detect_type(data, named)
     if refused is not None:
-        raise DocumentError(f"its content is {refused}, which cannot be read as text; convert or exclude it")
+        help_ = "convert or exclude it"
+        if any(refused == what for _, _, what in _IMAGE_MAGIC):
+            help_ = "pip install 'rag_assets[ocr]' to have its text recognised, or exclude it"
+        raise DocumentError(f"its content is {refused}, which cannot be read as text; {help_}")
     if found is not None:
         return found
     is_text_by_name = named in VERBATIM or named in STRUCTURED_TEXT or named in _MAIL

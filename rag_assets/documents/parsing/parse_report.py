@@ -19,6 +19,7 @@ class ParseReport:
     - `page_starts`: the offset in the content at which each page begins, the first page first; empty without pages.
     - `replaced_characters`: U+FFFD in the text that stand for bytes which could not be decoded.
     - `recognised_pages`: pages, from 1, whose text was recognised in a picture.
+    - `unread_pages`: pages, from 1, that are pictures, or drawings of letters, in which no text was recognised.
     - `notes`: sentences for people, for example why the document is empty.
     - `attachments`: files in it that are read as documents of their own, as paths below it.
     """
@@ -26,6 +27,7 @@ class ParseReport:
     page_starts: tuple[int, ...] = ()
     replaced_characters: int = 0
     recognised_pages: tuple[int, ...] = ()
+    unread_pages: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     attachments: tuple[str, ...] = ()
 

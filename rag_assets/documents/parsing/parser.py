@@ -10,13 +10,23 @@ from typing import Any, Self
 from rag_assets.documents.parsing.encoding import declared_encoding, decode_text
 from rag_assets.documents.parsing.file_types import STRUCTURED_TEXT, VERBATIM, detect_kind, file_type
 from rag_assets.documents.parsing.parse_report import Attachment, ParseReport
+from rag_assets.documents.parsing.remarks import add_remarks
 from rag_assets.documents.parsing.subprocess_pool import ParserProcess
 from rag_assets.documents.parsing.title import find_title
 from rag_assets.documents.text import clean, clean_title, clean_value
-from rag_assets.documents.versions import READER_VERSIONS, document_library_version
+from rag_assets.documents.versions import (
+    READER_VERSIONS,
+    document_library_version,
+    pdf_library_version,
+    recognition_version,
+)
 from rag_assets.errors import DocumentError, UsageError
 
 __all__ = ["DocumentParser", "ParsedDocument", "file_type", "is_current_reader", "reader_version"]
+
+# After it, in the version of a document with pages that are pictures: what reads those. They alone are read again when
+# the extra `ocr` is installed.
+_RECOGNITION = "+ocr-"
 
 # The first line of a table or a record is not a title, and the name of a sheet hardly ever is.
 _WITHOUT_HEADINGS = frozenset({"csv", "json", "jsonl", "xlsx", "xls", "ods", "mbox"})
@@ -34,20 +44,35 @@ class ParsedDocument:
     report: ParseReport = field(default_factory=ParseReport)
     attachments: tuple[Attachment, ...] = ()
 
+    def reader_version(self, file_path: str) -> str:
+        """What this document of this name was read with: another version reads it again."""
+        version = reader_version(file_path)
+        if _RECOGNITION not in version and (self.report.recognised_pages or self.report.unread_pages):
+            return f"{version}{_RECOGNITION}{recognition_version() or 'missing'}"
+        return version
+
 
 def reader_version(file_path: str) -> str:
     """Identifies the code that reads files of this name. A document with another version stored is read again."""
     return _version_for(file_type(file_path))
 
 
-def is_current_reader(stored_version: str) -> bool:
-    """Whether this version, which `reader_version` once returned, still reads its type of files."""
-    kind = stored_version.partition("+")[0].rpartition("-")[0]
-    return stored_version == _version_for(kind)
+def is_current_reader(stored_version: str, file_path: str | None = None) -> bool:
+    """Whether this version, which a document was read with, still reads its type of files, or files of this name."""
+    version, _, recognition = stored_version.partition(_RECOGNITION)
+    if recognition and recognition != (recognition_version() or "missing"):
+        return False
+    kind = version.partition("+")[0].rpartition("-")[0]
+    return version == (_version_for(kind) if file_path is None else reader_version(file_path))
 
 
+@functools.cache
 def _version_for(kind: str) -> str:
     ours = f"{kind}-{READER_VERSIONS.get(kind, 1)}"
+    if kind == "pdf":
+        return f"{ours}+pdfium-{pdf_library_version()}"
+    if kind == "image":
+        return f"{ours}{_RECOGNITION}{recognition_version() or 'missing'}"
     needs_library = kind not in VERBATIM and kind not in STRUCTURED_TEXT - {"html"}
     return f"{ours}+xberg-{document_library_version()}" if needs_library else ours
 
@@ -105,13 +130,14 @@ class DocumentParser:
             raise DocumentError(f"it has {size_mb:.1f} MB, the limit is {limit_mb:g} MB; exclude it or raise the limit")
         kind = detect_kind(file_path, data)
         if not data or (len(data) < _MIB and not data.strip()):
-            return ParsedDocument(None, "", kind, {})
+            return ParsedDocument(None, "", kind, {}, add_remarks(kind, b"", "", ParseReport()))
         if kind in VERBATIM:
             decoded = decode_text(data, declared_encoding(data, kind))
             content = clean(decoded.text)
             title = clean_title(find_title(content, kind))
+            content = content if content.strip() else ""
             report = ParseReport(replaced_characters=decoded.replaced_characters)
-            return ParsedDocument(title, content if content.strip() else "", kind, {}, report)
+            return ParsedDocument(title, content, kind, {}, add_remarks(kind, data, content, report))
         return self._parse_in_child(kind, data)
 
     def _parse_in_child(self, kind: str, data: bytes) -> ParsedDocument:
@@ -126,6 +152,7 @@ class DocumentParser:
         metadata = clean_value(answer["metadata"])
         assert isinstance(metadata, dict)
         report = ParseReport.from_json(answer["report"]).after_cleaning(answer["content"])
+        report = add_remarks(kind, data, content, report)
         return ParsedDocument(title, content, kind, metadata, report, tuple(answer["attachments"]))
 
     def _parse_in_thread(self, kind: str, data: bytes) -> dict[str, Any]:

@@ -127,6 +127,11 @@ class ParserProcess:
                 answer += self._receive(stdout, wanted - len(answer))
                 if not head_end and len(answer) == wanted:
                     head_bytes, content_bytes, attachment_bytes = LENGTHS.unpack(answer)
+                    if not head_bytes:
+                        # A sign of life: the recognition of a page has its time, not that of the whole document.
+                        answer.clear()
+                        deadline = time.monotonic() + self._timeout_s
+                        continue
                     if content_bytes > self._max_bytes or head_bytes > 16 * _MIB:
                         raise DocumentError(f"its text is longer than {self._max_bytes / _MIB:g} MB")
                     if attachment_bytes > self._max_bytes:

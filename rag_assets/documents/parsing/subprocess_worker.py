@@ -1,7 +1,7 @@
 """The child process that parses: reads requests from stdin, answers on stdout, and ends with its parent.
 
 A request is a line of JSON ({"kind", "size"}) and `size` bytes; an answer is three lengths, JSON, the content, and the
-bytes of the attachments that the JSON names.
+bytes of the attachments that the JSON names. Three lengths of 0 before it are a sign of life.
 """
 
 import ctypes
@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from rag_assets.documents.parsing.encoding import count_replaced, declared_encoding, decode
 from rag_assets.documents.parsing.file_types import STRUCTURED_TEXT
+from rag_assets.documents.parsing.heartbeat import on_heartbeat
 from rag_assets.documents.parsing.parse_report import ConvertedDocument
 from rag_assets.errors import DocumentError
 
@@ -55,6 +56,14 @@ def parse_document(kind: str, data: bytes) -> ConvertedDocument:
         from rag_assets.documents.parsing.readers.sheets.workbook import read_workbook
 
         return read_workbook(data, kind)
+    if kind == "pdf":
+        from rag_assets.documents.parsing.readers.pdf.reader import read_pdf
+
+        return read_pdf(data)
+    if kind == "image":
+        from rag_assets.documents.parsing.readers.image import read_image
+
+        return read_image(data)
     from rag_assets.documents.parsing.readers.xberg import read_document
 
     return read_document(data, kind)
@@ -66,6 +75,12 @@ def main(parse: Callable[[str, bytes], ConvertedDocument] = parse_document) -> N
     _die_with_parent(parent_pid)
     _limit_resources(memory_mb)
     requests, answers = _take_over_pipes()
+
+    def send_heartbeat() -> None:
+        answers.write(LENGTHS.pack(0, 0, 0))
+        answers.flush()
+
+    on_heartbeat(send_heartbeat)
     while line := requests.readline():
         request = json.loads(line)
         data = requests.read(request["size"])

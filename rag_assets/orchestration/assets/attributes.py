@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from rag_assets.documents.text import fingerprint
-from rag_assets.documents.versions import READER_VERSIONS, document_library_version, splitter_version
+from rag_assets.documents.versions import (
+    READER_VERSIONS,
+    document_library_version,
+    pdf_library_version,
+    recognition_version,
+    splitter_version,
+)
 from rag_assets.orchestration.assets.corpus_map import DRAWING
 from rag_assets.orchestration.assets.registered_tables import asset_names
 from rag_assets.orchestration.scope import PipelineScope
@@ -44,7 +50,13 @@ def code_versions(settings: Settings, registered_kinds: Sequence[str] = ()) -> M
     graph = (settings.hnsw_m, settings.hnsw_ef_construction) if settings.index_method == "hnsw" else ()
     index = (settings.dimensions, settings.distance, settings.index_method, settings.index_storage, *graph)
     inputs = {
-        "raw_documents": (READER_VERSIONS, document_library_version(), settings.max_document_mb),
+        "raw_documents": (
+            READER_VERSIONS,
+            document_library_version(),
+            pdf_library_version(),
+            recognition_version(),
+            settings.max_document_mb,
+        ),
         "chunks": (*split, settings.chunk_tokens, settings.overlap_tokens),
         "embeddings": vectors,
         "message_embeddings": (*vectors, *whole),

@@ -6,7 +6,7 @@ from itertools import count
 from uuid import UUID
 
 from rag_assets.documents.parsing.parse_report import ATTACHMENT_SEPARATOR, number_name
-from rag_assets.documents.parsing.parser import reader_version
+from rag_assets.documents.parsing.parser import is_current_reader
 from rag_assets.documents.sources.globs import Selection
 
 # Mails in mails in mails: attachments below this depth are not read.
@@ -84,7 +84,9 @@ class AttachedDocuments:
         """Whether every wanted document is stored, sound and read by the present version of its reader."""
         for path in self.wanted(holder):
             stored = comparable.get(path)
-            if stored is None or stored.hash is None or stored.reader != reader_version(path):
+            if stored is None or stored.hash is None or stored.reader is None:
+                return False
+            if not is_current_reader(stored.reader, path):
                 return False
         return True
 

@@ -7,7 +7,13 @@ from uuid import UUID
 
 from rag_assets.db.models.documents import derive_document_id
 from rag_assets.db.writes.rows import DocumentFailureRow, DocumentRow, SourceVersionRow
-from rag_assets.documents.parsing.parser import DocumentParser, ParsedDocument, file_type, reader_version
+from rag_assets.documents.parsing.parser import (
+    DocumentParser,
+    ParsedDocument,
+    file_type,
+    is_current_reader,
+    reader_version,
+)
 from rag_assets.documents.sources import Source, SourceFile
 from rag_assets.documents.text import content_hash
 from rag_assets.errors import DocumentError
@@ -51,7 +57,8 @@ class FileReader:
             stored is not None
             and file.version
             and stored.source_version == file.version
-            and stored.reader == reader_version(file.path)
+            and stored.reader is not None
+            and is_current_reader(stored.reader, file.path)
             and self._attached.are_current(file.path, self._comparable)
         ):
             result.documents[file.path] = None, stored
@@ -77,7 +84,12 @@ class FileReader:
         """Read a file or an attachment, and the attachments in it."""
         stored = self._comparable.get(path)
         digest = sha256(data).hexdigest()
-        unchanged = stored is not None and stored.hash == digest and stored.reader == reader_version(path)
+        unchanged = (
+            stored is not None
+            and stored.hash == digest
+            and stored.reader is not None
+            and is_current_reader(stored.reader, path)
+        )
         touch = SourceVersionRow(stored.id, version) if stored and unchanged and not depth else None
         if unchanged and self._attached.are_current(path, self._comparable):
             result.documents[path] = touch, stored
@@ -116,7 +128,7 @@ class FileReader:
             size_bytes=size_bytes,
             hash=digest,
             source_version=version,
-            reader=reader_version(path),
+            reader=parsed.reader_version(path),
             metadata=parsed.metadata,
             parse_report=parsed.report.as_json() or None,
         )

@@ -12,6 +12,7 @@ FULL = ParseReport(
     page_starts=(0, 40, 90),
     replaced_characters=3,
     recognised_pages=(2,),
+    unread_pages=(3,),
     notes=("Half is a picture.",),
     attachments=("report.pdf",),
 )

@@ -278,7 +278,7 @@ def test_the_same_bytes_give_the_same_text_in_every_process(parser: DocumentPars
 
 def test_reader_version_imports_no_parser_library() -> None:
     assert reader_version("a.txt") == reader_version("b.txt") != reader_version("a.pdf")
-    assert re.fullmatch(r"pdf-\d+\+xberg-\d+\.\d+.*", reader_version("folder/a.PDF"))
+    assert re.fullmatch(r"pdf-\d+\+pdfium-\d+\.\d+.*", reader_version("folder/a.PDF"))
     script = """
 import sys
 from rag_assets.documents.parsing.parser import DocumentParser, reader_version

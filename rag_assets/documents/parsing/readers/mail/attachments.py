@@ -60,7 +60,8 @@ class Attachments:
             self._note(f"the attachment {safe} is empty" if shown else "")
             return
         try:
-            detect_kind(safe, data)
+            if detect_kind(safe, data) == "image" and not shown:
+                return
         except DocumentError as error:
             self._note(f"the attachment {safe} was not read: {error}" if shown else "")
             return

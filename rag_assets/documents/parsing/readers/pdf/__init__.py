@@ -1,0 +1,1 @@
+"""PDF to Markdown: PDFium reads the characters, `layout` finds lines, columns, tables and headings."""

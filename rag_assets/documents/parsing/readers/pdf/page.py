@@ -1,0 +1,134 @@
+"""One page of a PDF: its segments, what forms and comments add to them, and how much of it is pictures."""
+
+import ctypes
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from rag_assets.documents.parsing.readers.layout.geometry import Segment
+from rag_assets.documents.parsing.readers.layout.ruled_tables import find_ruled_tables
+from rag_assets.documents.parsing.readers.pdf.drawn_lines import drawn_boxes
+from rag_assets.documents.parsing.readers.pdf.page_words import make_segments, read_words
+
+# Less text than this on a page that pictures cover for the most part is a stamp on a scan.
+_FEW_CHARACTERS = 60
+_MOSTLY = 0.5
+_MAX_OBJECTS = 2_000
+
+
+@dataclass(slots=True)
+class ReadPage:
+    segments: list[Segment]
+    # Whether anything is drawn, and the share of the page that pictures cover.
+    has_objects: bool
+    picture_share: float
+
+    def is_picture(self) -> bool:
+        """Whether its text, if there is any, is in a picture; asked when running headers and stamps were removed."""
+        characters = sum(len(segment.text) for segment in self.segments)
+        if not characters:
+            return self.has_objects
+        return characters < _FEW_CHARACTERS and self.picture_share >= _MOSTLY
+
+
+def read_page(document: Any, number: int, forms: Any) -> ReadPage:
+    import pypdfium2
+    import pypdfium2.raw as pdfium
+
+    try:
+        page = document[number]
+    except pypdfium2.PdfiumError:
+        # A page whose objects are damaged; the others can be read.
+        return ReadPage([], False, 0.0)
+    notes: list[str] = []
+    if pdfium.FPDFPage_GetAnnotCount(page.raw) > 0:
+        notes = _annotations(page, forms)
+        # Makes the appearance of form fields and of text boxes a part of the page.
+        if pdfium.FPDFPage_Flatten(page.raw, pdfium.FLAT_NORMALDISPLAY) == pdfium.FLATTEN_SUCCESS:
+            page.close()
+            page = document[number]
+    textpage = page.get_textpage()
+    words = read_words(textpage)
+    tables = find_ruled_tables(words.placed, drawn_boxes(page, words.main_quarter)) if words.words else []
+    segments = make_segments(textpage, words, tables)
+    textpage.close()
+    _add_notes(segments, notes)
+    few = sum(len(segment.text) for segment in segments) < 10 * _FEW_CHARACTERS
+    objects = pdfium.FPDFPage_CountObjects(page.raw)
+    share = _picture_share(page) if few and objects else 0.0
+    page.close()
+    return ReadPage(segments, objects > 0, share)
+
+
+def _annotations(page: Any, forms: Any) -> list[str]:
+    """Values of form fields and comments, as far as they may not be drawn on the page."""
+    import pypdfium2.raw as pdfium
+
+    comments = {
+        pdfium.FPDF_ANNOT_TEXT,
+        pdfium.FPDF_ANNOT_HIGHLIGHT,
+        pdfium.FPDF_ANNOT_UNDERLINE,
+        pdfium.FPDF_ANNOT_SQUIGGLY,
+        pdfium.FPDF_ANNOT_STRIKEOUT,
+        pdfium.FPDF_ANNOT_FREETEXT,
+    }
+    found = []
+    for index in range(pdfium.FPDFPage_GetAnnotCount(page.raw)):
+        annotation = pdfium.FPDFPage_GetAnnot(page.raw, index)
+        kind = pdfium.FPDFAnnot_GetSubtype(annotation)
+        if kind in comments:
+            found.append(_string(pdfium.FPDFAnnot_GetStringValue, annotation, b"Contents"))
+        elif kind == pdfium.FPDF_ANNOT_WIDGET and forms is not None:
+            found.append(_field(forms.raw, annotation))
+        pdfium.FPDFPage_CloseAnnot(annotation)
+    return [text for text in found if text]
+
+
+def _field(forms: Any, annotation: Any) -> str:
+    """The name and the value of a field of a form that holds text; empty for others."""
+    import pypdfium2.raw as pdfium
+
+    texts = {pdfium.FPDF_FORMFIELD_TEXTFIELD, pdfium.FPDF_FORMFIELD_COMBOBOX, pdfium.FPDF_FORMFIELD_LISTBOX}
+    if pdfium.FPDFAnnot_GetFormFieldType(forms, annotation) not in texts:
+        return ""
+    value = _string(pdfium.FPDFAnnot_GetFormFieldValue, forms, annotation)
+    names = (
+        _string(function, forms, annotation)
+        for function in (pdfium.FPDFAnnot_GetFormFieldAlternateName, pdfium.FPDFAnnot_GetFormFieldName)
+    )
+    name = next(filter(None, names), "")
+    return f"{name}: {value}" if value and name else value
+
+
+def _string(function: Any, *arguments: Any) -> str:
+    import pypdfium2.raw as pdfium
+
+    size = function(*arguments, None, 0)
+    buffer = ctypes.create_string_buffer(size + 2)
+    function(*arguments, ctypes.cast(buffer, ctypes.POINTER(pdfium.FPDF_WCHAR)), size)
+    return " ".join(buffer.raw[:size].decode("utf-16-le", "replace").replace("\x00", "").split())
+
+
+def _add_notes(segments: list[Segment], notes: list[str]) -> None:
+    """Put what is not on the page already below it."""
+    if not notes:
+        return
+    text = "".join("".join(segment.text.split()) for segment in segments)
+    bottom = max((segment.bottom for segment in segments), default=0.0)
+    for note in notes:
+        value = note.partition(": ")[2] or note
+        if "".join(value.split()) not in text:
+            bottom += 40
+            segments.append(Segment(note, 0.0, bottom - 10, 500.0, bottom, 10.0))
+
+
+def _picture_share(page: Any) -> float:
+    import pypdfium2.raw as pdfium
+
+    width, height = page.get_size()
+    area: float = 0.0
+    images = page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE], max_depth=3)
+    for one in islice(images, _MAX_OBJECTS):
+        left, bottom, right, top = one.get_bounds()
+        area += max(0.0, right - left) * max(0.0, top - bottom)
+    return float(min(1.0, area / max(1.0, width * height)))
