@@ -1,0 +1,215 @@
+"""What a PDF becomes: words apart, in the order in which they are read, each on its page."""
+
+import textwrap
+
+import pytest
+
+from rag_assets.documents.parsing.readers.pdf.reader import read_pdf
+from rag_assets.errors import DocumentError
+from tests.support.data.pdf_file import Page, make_pdf
+from tests.support.paths import FILES
+
+HARBOUR = (
+    "The harbour master keeps a log of every ship that enters the bay. Each entry names the vessel, the hour and the "
+    "depth of the water at the quay. When the tide is low, pilots wait outside until the signal is given from the "
+    "tower. The fee is paid before the ropes are cast off, and a receipt is written in two copies."
+)
+GARDEN = (
+    "Gardeners in the old town grow herbs on the terraces above the river. Rosemary and thyme stand in clay pots that "
+    "are moved indoors during the winter. Water comes from a cistern under the square, which is filled by rain alone. "
+    "In spring the beds are dug over and fed with compost made from leaves and kitchen waste."
+)
+LEFT, RIGHT = textwrap.wrap(HARBOUR, 42), textwrap.wrap(GARDEN, 42)
+
+
+def text_of(*pages: Page) -> str:
+    return read_pdf(make_pdf(pages)).content
+
+
+def unwrapped(text: str) -> str:
+    return " ".join(text.split())
+
+
+def across(x: float) -> Page:
+    page = Page()
+    for number, pair in enumerate(zip(LEFT, RIGHT, strict=False)):
+        for place, line in zip((50, x), pair, strict=True):
+            page.text(place, 100 + 13 * number, line, 10)
+    return page
+
+
+def upwards() -> Page:
+    page = Page()
+    for x, lines in ((50, LEFT), (310, RIGHT)):
+        for number, line in reversed(list(enumerate(lines))):
+            page.text(x, 100 + 13 * number, line, 10)
+    return page
+
+
+def one_after_the_other() -> Page:
+    return Page().lines(50, 100, LEFT, 10).lines(310, 100, RIGHT, 10)
+
+
+@pytest.mark.parametrize("page", [across(310), across(285), upwards(), one_after_the_other()])
+def test_columns_are_read_one_after_the_other(page: Page) -> None:
+    count = min(len(LEFT), len(RIGHT))
+    left, right = (" ".join(lines[:count]) for lines in (LEFT, RIGHT))
+    text = unwrapped(text_of(page))
+    assert left in text
+    assert right in text
+    assert text.index(left) < text.index(right)
+
+
+def test_gaps_are_spaces_and_marks_of_footnotes_no_part_of_their_word() -> None:
+    page = Page()
+    lines = ["lengths as the basic retrieval units~3 and get", "passages, and each question is a subop-", "timal one."]
+    for number, line in enumerate(lines):
+        page.kerned(50, 100 + 13 * number, line).kerned(310, 100 + 13 * number, line)
+    text = unwrapped(text_of(page))
+    assert text.count("as the basic retrieval units 3 and get passages, and each question is a suboptimal one.") == 2
+
+
+def test_ligatures_and_divided_words_are_dissolved_and_real_hyphens_kept() -> None:
+    assert read_pdf((FILES / "ligatures.pdf").read_bytes()).content == (
+        "The efficient workflow of the office was described in the documentation of the transport ministry. "
+        "A well-known fact is the two-year plan. finally it ended.\n"
+    )
+
+
+def test_the_words_of_the_document_tell_which_hyphens_are_real() -> None:
+    lines = ["The door-keeper waits until the door-", "keeper of the next house has come, and the sun-", "light fades."]
+    assert text_of(Page().lines(50, 100, lines)) == (
+        "The door-keeper waits until the door-keeper of the next house has come, and the sunlight fades.\n"
+    )
+
+
+def report_page(number: int) -> Page:
+    page = Page().text(50, 30, "Annual report of the harbour board", 8).text(280, 815, f"Page {number} of 4", 8)
+    return page.text(50, 80, f"Chapter {number}", 18, "F2").lines(50, 120, [f"{word} {number}." for word in LEFT])
+
+
+def test_running_headers_stay_once_and_page_numbers_go() -> None:
+    read = read_pdf(make_pdf([report_page(number) for number in range(1, 5)]))
+    assert read.content.count("Annual report of the harbour board") == 1
+    assert "of 4" not in read.content
+    assert [f"# Chapter {number}" in read.content for number in range(1, 5)] == [True] * 4
+
+
+def test_each_page_begins_where_its_text_does() -> None:
+    read = read_pdf(make_pdf([report_page(number) for number in range(1, 5)]))
+    starts = read.report.page_starts
+    assert starts[0] == 0
+    assert [read.content[start:].split("\n")[0] for start in starts[1:]] == [f"# Chapter {n}" for n in (2, 3, 4)]
+    assert [read.report.page_of(read.content.index(f"# Chapter {n}"), len(read.content)) for n in (4,)] == [4]
+
+
+def test_a_sentence_goes_on_over_a_page_break_and_an_empty_page() -> None:
+    first = Page().lines(50, 100, ["The sentence that goes on to the next page is divid-"])
+    last = Page().lines(50, 100, ["ed there, and ends with this line."])
+    read = read_pdf(make_pdf([first, Page(), last]))
+    assert read.content == "The sentence that goes on to the next page is divided there, and ends with this line.\n"
+    start = read.content.index("ed there")
+    assert read.report.page_starts == (0, start, start)
+
+
+ROWS = [["Product", "Weight kg", "Price"], ["Copper kettle", "2.4", "89.00"], ["Iron trivet", "", "19.50"]]
+TABLE = """\
+| Product | Weight kg | Price |
+| --- | --- | --- |
+| Copper kettle | 2.4 | 89.00 |
+| Iron trivet |  | 19.50 |"""
+
+
+def test_a_ruled_table_has_rows_and_columns() -> None:
+    page = Page().text(50, 90, "Prices hold until March.").grid([50, 150, 250, 330], [110, 130, 150, 170], ROWS)
+    assert text_of(page.text(50, 200, "Shipping is free.")) == (
+        f"Prices hold until March.\n\n{TABLE}\n\nShipping is free.\n"
+    )
+
+
+@pytest.mark.parametrize("ys", [(110, 130, 170), (110, 130, 150, 170)])
+def test_a_table_with_rules_between_its_rows_alone_has_columns_too(ys: tuple[float, ...]) -> None:
+    page = Page().lines(50, 40, LEFT[:3])
+    for y in ys:
+        page.rule(50, y, 330, y)
+    for number, row in enumerate(ROWS):
+        for x, words in zip((54, 154, 254), row, strict=True):
+            page.text(x, 124 + 20 * number, words, 10)
+    assert TABLE in text_of(page.lines(50, 200, LEFT[3:]))
+
+
+def test_merged_cells_and_bars_and_turned_heads_stay_in_their_place() -> None:
+    page = Page().grid([50, 150, 250], [100, 160, 180], [[], ["a | b", "2"]])
+    text = text_of(page.text(54, 120, "Two").text(54, 135, "lines").upwards(200, 155, "Turned"))
+    assert text == "| Two lines | Turned |\n| --- | --- |\n| a \\| b | 2 |\n"
+
+
+def test_a_table_that_goes_on_on_the_next_page_is_one() -> None:
+    xs = [50, 150, 250, 330]
+    first = Page().text(50, 60, "Stock").grid(xs, [740, 760, 780], ROWS[:2])
+    second = Page().grid(xs, [60, 80, 100], [ROWS[0], ROWS[2]]).text(50, 140, "End.")
+    read = read_pdf(make_pdf([first, second]))
+    assert read.content == f"Stock\n\n{TABLE}\n\nEnd.\n"
+    assert read.report.page_starts == (0, read.content.index("| Iron"))
+
+
+def test_boxes_and_columns_of_prose_are_no_tables() -> None:
+    page = across(310)
+    for x in (45, 300, 555):
+        page.rule(x, 80, x, 300)
+    for y in (80, 300):
+        page.rule(45, y, 555, y)
+    text = unwrapped(text_of(page))
+    assert "|" not in text
+    assert LEFT[0] + " " + LEFT[1] in text
+
+
+@pytest.mark.parametrize("rotate", [0, 90, 180, 270])
+def test_turned_pages_are_read_upright(rotate: int) -> None:
+    page = Page(rotate)
+    for number, line in enumerate(LEFT):
+        page.upwards(100 + 14 * number, 700, line)
+    assert unwrapped(text_of(page)) == " ".join(LEFT)
+
+
+def test_text_in_the_margin_does_not_cut_the_lines_beside_it() -> None:
+    page = Page().lines(60, 100, LEFT).upwards(30, 400, "arXiv:2004.04906 30 Sep 2020")
+    assert unwrapped(text_of(page)) == f"{' '.join(LEFT)} arXiv:2004.04906 30 Sep 2020"
+
+
+def test_bookmarks_are_headings_and_large_or_bold_lines_are_without_them() -> None:
+    page = Page().text(50, 60, "A Guide", 22, "F2").text(50, 100, "Arrival").lines(50, 130, LEFT)
+    page.text(50, 300, "NOTE", 11, "F2").lines(50, 330, RIGHT)
+    marked = read_pdf(make_pdf([page], [("Arrival", 0), ("Note", 0)])).content
+    assert [line for line in marked.split("\n") if line.startswith("#")] == ["# A Guide", "## Arrival", "## NOTE"]
+    plain = read_pdf(make_pdf([page])).content
+    assert [line for line in plain.split("\n") if line.startswith("#")] == ["# A Guide", "## NOTE"]
+
+
+def test_code_keeps_its_lines_and_a_number_sign_is_no_heading() -> None:
+    page = Page().lines(50, 60, LEFT)
+    page.text(50, 200, "def f():", font="F3").text(76.4, 213.75, "return 1", font="F3")
+    page.lines(50, 240, ["# of ships: the number of ships in the bay."])
+    text = text_of(page)
+    assert "```\ndef f():\n    return 1\n```" in text
+    assert "\n\\# of ships" in text
+
+
+def test_fields_of_forms_and_comments_are_read() -> None:
+    text = text_of(Page().text(50, 100, "Application").field("Applicant", "Ana Mueller").comment("To be checked"))
+    assert "Ana Mueller" in text
+    assert "To be checked" in text
+
+
+GRAY = bytes(64) * 64
+
+
+def test_pages_that_are_pictures_are_named_and_blank_pages_are_not() -> None:
+    stamped = [Page().image(64, 64, GRAY).text(50, 30, "RECEIVED 12 MAY") for _ in range(3)]
+    read = read_pdf(make_pdf([Page().lines(50, 60, LEFT), Page(), *stamped]))
+    assert {*read.report.recognised_pages, *read.report.unread_pages} == {3, 4, 5}
+
+
+def test_a_damaged_page_tree_is_refused_with_a_reason() -> None:
+    with pytest.raises(DocumentError, match="the parser refused it"):
+        read_pdf(b"%PDF-1.7\nnothing more")
