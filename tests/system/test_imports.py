@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 LIBRARY = [
     *(
         "rag_assets.db.spaces.spaces",
@@ -52,3 +54,28 @@ def test_search_modules_do_not_import_numpy() -> None:
 def test_the_code_location_imports_neither_database_nor_model_libraries() -> None:
     heavy = {"sqlalchemy", "psycopg", "pgvector", "numpy", "torch", "sentence_transformers", "tokenizers"}
     assert import_in_new_process("rag_assets.definitions") & heavy == set()
+
+
+@pytest.mark.parametrize(
+    "name", ["Client", "AsyncClient", "Filters", "Answer", "Hit", "Settings", "SourceFile", "UsageError"]
+)
+def test_public_names_import_neither_dagster_nor_model_libraries(name: str) -> None:
+    heavy = ("dagster", "torch", "numpy", "sentence_transformers", "pyarrow", "pandas", "xberg")
+    code = f"import sys; from rag_assets import {name}; print([one for one in {heavy} if one in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[]\n"
+
+
+def test_imports_of_the_first_readme_work() -> None:
+    code = """
+from rag_assets.db.engine import shared_async_engine, shared_engine
+from rag_assets.db.pools import pool_statistics
+from rag_assets.db.repositories import SyncBulk
+from rag_assets.db.retry import reading_async, writing_async
+from rag_assets.db.shutdown import close_async_engines
+from rag_assets.search.retriever import Retriever
+from rag_assets.search.async_retriever import AsyncRetriever
+from rag_assets.settings import load_settings
+from rag_assets.history import SqliteHistory
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, capture_output=True, timeout=60)
