@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from rag_assets.documents.tables.header_row import SAMPLE_ROWS, find_header, is_header
 from rag_assets.documents.tables.writing import columns_line, markdown_rows, pair_lines, unique_names
@@ -127,37 +128,41 @@ def _ends_at(rows: Sequence[Row], start: int, empty: int, known_headers: set[int
 
 
 def _block_text(rows: Sequence[Row], known_headers: set[int], groups: set[int]) -> str:
-    first, names = _header(rows, known_headers, groups)
-    preamble = [" ".join(filter(None, row)) for row in rows[:first]]
+    header = _header(rows, known_headers, groups)
+    preamble = [" ".join(filter(None, row)) for row in rows[: header.start]]
     parts = ["\n".join(filter(None, preamble))]
-    [head, *body] = _without_empty_columns([names or [], *rows[first + (names is not None) :]])
-    names = head if names else None
+    [head, *body] = _without_empty_columns([header.names, *rows[header.body :]])
     width = max(map(len, [head, *body]))
-    if width == 1 and names is None:
+    if width == 1 and not head:
         parts.append("\n".join(row[0] for row in body if row))
     elif width > _MAX_MARKDOWN_COLUMNS:
-        parts.append((columns_line(names) if names else "") + "\n".join(pair_lines(names or [], body)))
+        parts.append((columns_line(head) if head else "") + "\n".join(pair_lines(head, body)))
     else:
-        parts.append("\n".join(markdown_rows(names or [], body, width)))
+        parts.append("\n".join(markdown_rows(head, body, width)))
     return "\n\n".join(filter(None, parts))
 
 
-def _header(rows: Sequence[Row], known_headers: set[int], groups: set[int]) -> tuple[int, list[str] | None]:
-    """The row at which the table begins, and the names of its columns if that row has them.
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """A table begins at the row `start`, and its rows of values at `body`; between them is what gives it its names."""
 
-    Below rows that group columns by merged cells, the names are those of the group and of the column.
-    """
+    start: int
+    body: int
+    names: Row
+
+
+def _header(rows: Sequence[Row], known_headers: set[int], groups: set[int]) -> _Header:
+    """Below rows that group columns by merged cells, the names are those of the group and of the column."""
     if known_headers:
-        return min(known_headers), unique_names(rows[min(known_headers)])
+        known = min(known_headers)
+        return _Header(known, known + 1, unique_names(rows[known]))
     group = min(groups, default=_MAX_ROWS_ABOVE)
     if group < _MAX_ROWS_ABOVE:
         leaf = next((index for index in range(group, len(rows)) if index not in groups), len(rows))
         if leaf < len(rows) and is_header(rows[leaf], rows[leaf + 1 : leaf + 1 + SAMPLE_ROWS]):
-            width = max(map(len, rows[group : leaf + 1]))
-            levels = [[*row, *[""] * (width - len(row))] for row in rows[group : leaf + 1]]
-            # The rows of the header become one: the last of them, which is then left out of the body.
-            return leaf, unique_names(
-                [" ".join(dict.fromkeys(filter(None, parts))) for parts in zip(*levels, strict=True)]
-            )
+            levels = zip_longest(*rows[group : leaf + 1], fillvalue="")
+            names = unique_names([" ".join(dict.fromkeys(filter(None, parts))) for parts in levels])
+            return _Header(group, leaf + 1, names)
     header = find_header(rows[:SAMPLE_ROWS])
-    return header.first, unique_names(rows[header.first]) if header.found else None
+    names = unique_names(rows[header.first]) if header.found else []
+    return _Header(header.first, header.first + header.found, names)

@@ -161,12 +161,15 @@ def _cells(workbook: _Workbook, row: Element) -> list[str]:
         at += 1
         kind, text = cell.get("t", "n"), None
         for part in cell:
-            if part.tag.endswith("}v") or part.tag == "v":
+            if part.tag.endswith("}v"):
                 text = part.text
             elif kind == "inlineStr" and part.tag.endswith("is"):
                 text = _string(part)
         if not text:
-            continue
+            text = _formula(cell)
+            if not text:
+                continue
+            kind = "str"
         if kind == "s":
             text = strings[int(text)]
         elif kind == "n":
@@ -182,6 +185,11 @@ def _cells(workbook: _Workbook, row: Element) -> list[str]:
             cells.extend([""] * (at - 1 - len(cells)))
         cells.append(text)
     return cells
+
+
+def _formula(cell: Element) -> str:
+    """The formula of a cell that no program has calculated yet."""
+    return next((f"={part.text}" for part in cell if part.tag.endswith("}f") and part.text), "")
 
 
 _columns: dict[str, int] = {}

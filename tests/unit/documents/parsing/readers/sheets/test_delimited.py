@@ -46,6 +46,28 @@ def test_lines_above_the_table_stay_and_equal_names_are_numbered() -> None:
     assert metadata["columns"] == ["item", "value", "value (2)"]
 
 
+def test_an_empty_row_above_another_header_begins_another_table() -> None:
+    content, metadata = read_csv("Item,Price\nbolt,1.5\n,\nnut,2.5\n\nPort,City,Depth\nA,Oslo,12\nB,Kiel,11\n")
+    assert content == (
+        "Columns: Item | Price\n\nItem: bolt; Price: 1.5\nItem: nut; Price: 2.5\n\n"
+        "Columns: Port | City | Depth\n\nPort: A; City: Oslo; Depth: 12\nPort: B; City: Kiel; Depth: 11\n"
+    )
+    assert metadata == {"row_count": 4, "columns": ["Item", "Price"]}
+
+
+def test_quotes_after_a_space_enclose_a_value_and_a_lone_one_does_not() -> None:
+    assert read_csv('name, text\nx, "a, b"\n')[0].endswith("name: x; text: a, b\n")
+    assert read_csv('size\tkind\n"5 pipe\tsteel\n6\tbrass\n')[0].endswith(
+        'size: "5 pipe; kind: steel\nsize: 6; kind: brass\n'
+    )
+
+
+def test_a_file_of_many_tables_takes_linear_time() -> None:
+    content, metadata = read_csv("a,b\n1,2\n\n" * 2_000)
+    assert metadata["row_count"] == 2_000
+    assert content.count("Columns: a | b") == 2_000
+
+
 @pytest.mark.parametrize("text", ["only one column\nvalue\n", "", "\n", "plain text without any table"])
 def test_what_is_no_table_is_unchanged(text: str) -> None:
     assert read_csv(text)[0] == text
