@@ -1,7 +1,7 @@
 """The header beside a chunk that is a piece of a table: the names of its columns, within the window."""
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from rag_assets.documents.splitting.boundaries import Atoms
 from rag_assets.documents.splitting.tokenizer import count_tokens
-from rag_assets.documents.tables.blocks import TableBlock, TableIndex
+from rag_assets.documents.tables.blocks import Field, TableBlock, TableIndex
 from rag_assets.documents.tables.writing import format_names
 
 # Of a chunk's tokens: the most that names take, and what is kept free for the key of a row that is cut.
@@ -36,6 +36,8 @@ class TableHeaders:
         self._max_tokens = max_tokens
         self._cut_rows: set[int] = set()
         self._counts: dict[str, int] = {}
+        # The fields of the row that was asked for last: a row of hundreds of columns has many pieces.
+        self._row_fields: tuple[int, Sequence[Field]] = (-1, ())
 
     def fields(self, start: int, end: int) -> list[int]:
         """Where the fields of the row at this line begin, if it may have to be cut; else nothing."""
@@ -43,7 +45,7 @@ class TableHeaders:
         if block is None or (end - start <= self._max_tokens and not self._is_wide(block)):
             return []
         row = block.row_at(start)
-        return [at for at, _ in block.fields(self._content, row)] if row >= 0 and block.row_starts[row] == start else []
+        return [at for at, _ in self._fields(block, row)] if row >= 0 and block.row_starts[row] == start else []
 
     def weigh(self, atoms: Atoms, counts: Sequence[int], limit: int) -> Sequence[int]:
         """The token counts of the atoms, to which those of the names are added in Markdown rows that will be cut.
@@ -62,7 +64,7 @@ class TableHeaders:
                     continue
                 self._cut_rows.add(start)
                 if block.piped:
-                    for at, column in block.fields(self._content, row):
+                    for at, column in self._fields(block, row):
                         atom = bisect_left(atoms.starts, at)
                         if atom < stop and column < len(block.names):
                             weighed[atom] += self._count(block.names[column][: _NAME_CHARS[0]]) + 1
@@ -90,20 +92,26 @@ class TableHeaders:
         row = block.row_at(start)
         if row < 0 or (start == block.row_starts[row] and end >= block.row_ends[row]):
             return "", block.names
-        key = block.key(self._content, row) if start > block.row_starts[row] else ""
+        fields = self._fields(block, row)
+        key = block.key(self._content, row, fields) if start > block.row_starts[row] else ""
         if end > block.row_ends[row]:
             return key, block.names
-        fields = [(at, column) for at, column in block.fields(self._content, row) if at < end]
         # A value that is longer than a chunk begins before some of its pieces.
-        first = max((index for index, (at, _) in enumerate(fields) if at <= start), default=0)
-        return key, [block.names[column] for _, column in fields[first:] if column < len(block.names)]
+        first = max(0, bisect_right(fields, start, key=_field_start) - 1)
+        stop = bisect_left(fields, end, key=_field_start)
+        return key, [block.names[column] for _, column in fields[first:stop] if column < len(block.names)]
+
+    def _fields(self, block: TableBlock, row: int) -> Sequence[Field]:
+        start = block.row_starts[row]
+        if self._row_fields[0] != start:
+            self._row_fields = start, block.fields(self._content, row)
+        return self._row_fields[1]
 
     def _names_tokens(self, block: TableBlock) -> int:
         return min(self._all_names_tokens(block), self._max_tokens // NAMES_SHARE)
 
     def _all_names_tokens(self, block: TableBlock) -> int:
-        names = format_names(_shorten(name, _NAME_CHARS[0]) for name in block.names)
-        return self._count(names) + _MARGIN if names else 0
+        return self._estimate(block.names, _NAME_CHARS[0]) + _MARGIN if block.names else 0
 
     def _is_wide(self, block: TableBlock) -> bool:
         """Whether the names alone take more than their share, so that a whole row never fits beside them."""
@@ -111,17 +119,24 @@ class TableHeaders:
 
     def _fit(self, key: str, names: Sequence[str], room: int) -> str | None:
         """The longest header of at most `room` tokens; None if there is none."""
+        room -= self._count(key) + 1 if key else 0
+        if room < 0:
+            return None
         for chars in _NAME_CHARS:
-            header = _join(key, [_shorten(name, chars) for name in names])
-            if self._count(header) <= room:
-                return header or None
-        low, high = 0, len(names)
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if self._count(_abridge(key, names, middle)) <= room else (low, middle - 1)
-        if low:
-            return _abridge(key, names, low)
-        return key if key and self._count(key) <= room else None
+            if self._estimate(names, chars) <= room:
+                return _join(key, [_shorten(name, chars) for name in names]) or None
+        shown: list[str] = []
+        room -= self._count(_ELLIPSIS)
+        for name in names:
+            room -= self._estimate([name], _NAME_CHARS[-1])
+            if room < 0:
+                break
+            shown.append(_shorten(name, _NAME_CHARS[-1]))
+        return _join(key, [*shown, _ELLIPSIS]) if shown else key or None
+
+    def _estimate(self, names: Sequence[str], chars: int) -> int:
+        """The tokens of these names with a sign between each two, added up."""
+        return sum(self._count(_shorten(name, chars)) + 1 for name in names)
 
     def _count(self, text: str) -> int:
         found = self._counts.get(text)
@@ -130,8 +145,8 @@ class TableHeaders:
         return found
 
 
-def _abridge(key: str, names: Sequence[str], number: int) -> str:
-    return _join(key, [*(_shorten(name, _NAME_CHARS[-1]) for name in names[:number]), _ELLIPSIS])
+def _field_start(field: Field) -> int:
+    return field[0]
 
 
 def _shorten(name: str, chars: int) -> str:

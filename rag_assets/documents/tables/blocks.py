@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TypeAlias
 
 from rag_assets.documents.tables.header_row import is_header
 from rag_assets.documents.tables.writing import COLUMNS_MARK, FIELD_SEPARATOR, parse_names
@@ -22,6 +23,9 @@ _EMPHASIS = re.compile(r"\*\*|__|`|<br\s*/?>", re.IGNORECASE)
 _LINE = re.compile(r"[^\n]+")
 _SAMPLE_ROWS = 20
 _MAX_KEY_CHARS = 60
+
+# Where a field of a row begins, and the number of its column.
+Field: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +50,21 @@ class TableBlock:
         row = bisect_right(self.row_starts, at) - 1
         return row if row >= 0 and at < self.row_ends[row] else -1
 
-    def fields(self, content: str, row: int) -> Iterator[tuple[int, int]]:
-        """Start and column of each field of the row, in order."""
+    def fields(self, content: str, row: int) -> list[Field]:
+        """The fields of the row, in order."""
         start, end = self.row_starts[row], self.row_ends[row]
         if not self.piped:
-            yield from self._named_fields(content, start, end)
-            return
+            return list(self._named_fields(content, start, end))
         first = content[start:end].lstrip()[:1] == "|"
         bars = [match.start() for match in _PIPE.finditer(content, start, end)]
         if bars and not content[bars[-1] + 1 : end].strip():
             bars.pop()
         starts = bars if first else [start, *bars]
-        yield from ((at, column) for column, at in enumerate(starts))
+        return [(at, column) for column, at in enumerate(starts)]
 
-    def key(self, content: str, row: int) -> str:
+    def key(self, content: str, row: int, fields: Sequence[Field]) -> str:
         """What identifies the row to a reader: its first value that is not empty, with the name of its column."""
-        places = list(self.fields(content, row))
-        ends = [at for at, _ in places[1:]] + [self.row_ends[row]]
-        for (start, column), end in zip(places, ends, strict=True):
+        for (start, column), (end, _) in pairwise([*fields, (self.row_ends[row], 0)]):
             value = content[start:end].strip()
             value = _unescape(value.strip("|")) if self.piped else value.removesuffix(FIELD_SEPARATOR.strip())
             if value:
@@ -72,14 +73,16 @@ class TableBlock:
                 return key if len(key) <= _MAX_KEY_CHARS else key[: _MAX_KEY_CHARS - 1].rstrip() + "…"
         return ""
 
-    def _named_fields(self, content: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-        columns = {name: column for column, name in enumerate(self.names)}
-        longest = max(map(len, self.names), default=0)
+    def _named_fields(self, content: str, start: int, end: int) -> Iterator[Field]:
+        columns = {name: column for column, name in enumerate(self.names) if name}
+        longest = max(map(len, columns), default=0)
         last, at = -1, start
         while at >= 0:
-            column = self._column_of(content, at, min(end, at + longest + 2), columns)
-            if not columns or column > last or at == start:
-                last = max(column, last + 1) if not columns else max(column, last)
+            if not columns:
+                last += 1
+                yield at, last
+            elif (column := self._column_of(content, at, min(end, at + longest + 2), columns)) > last or at == start:
+                last = max(last, column)
                 yield at, max(last, 0)
             found = content.find(FIELD_SEPARATOR, at, end)
             at = found + len(FIELD_SEPARATOR) if found >= 0 else -1

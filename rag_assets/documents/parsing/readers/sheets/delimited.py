@@ -5,11 +5,12 @@ import io
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from rag_assets.documents.tables.header_row import SAMPLE_ROWS, find_header
 from rag_assets.documents.tables.writing import columns_line, one_line, pair_lines, unique_names
 
+_Quoting = Literal[0, 3]
 _DELIMITERS = ",;\t|"
 _SAMPLE_CHARS = 64 * 1024
 _SAMPLE_RECORDS = 50
@@ -24,7 +25,7 @@ def read_csv(text: str) -> tuple[str, dict[str, Any]]:
     csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
     declared, body = _declared_delimiter(text)
     # In a well-formed file, quotes come in pairs; a lone one, such as an inch, would swallow all that follows.
-    quoting = csv.QUOTE_NONE if body.count('"') % 2 else csv.QUOTE_MINIMAL
+    quoting: _Quoting = csv.QUOTE_NONE if body.count('"') % 2 else csv.QUOTE_MINIMAL
     try:
         delimiter = declared or _delimiter(body, quoting)
         rows = _Rows(
@@ -114,7 +115,7 @@ def _preamble(rows: Sequence[Sequence[str]]) -> Iterator[str]:
             yield " ".join(filled)
 
 
-def _delimiter(text: str, quoting: Any) -> str:
+def _delimiter(text: str, quoting: _Quoting) -> str:
     """The separator that divides the first records most evenly. csv.Sniffer can guess a letter."""
     sample = text[:_SAMPLE_CHARS]
 
