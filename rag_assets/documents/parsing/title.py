@@ -2,6 +2,20 @@
 
 import re
 from itertools import pairwise
+from typing import Final
+
+from rag_assets.documents.markup.asciidoc import asciidoc_headings
+from rag_assets.documents.markup.heading import is_dashed_title, is_title
+from rag_assets.documents.markup.latex import latex_headings
+from rag_assets.documents.markup.mediawiki import mediawiki_headings
+from rag_assets.documents.markup.org import org_headings
+
+_HEADINGS: Final = {
+    "asciidoc": asciidoc_headings,
+    "latex": latex_headings,
+    "mediawiki": mediawiki_headings,
+    "org": org_headings,
+}
 
 # Patterns are matched line by line and within these bounds: over a whole hostile text they take quadratic time.
 _HEAD_CHARS = 64 * 1024
@@ -11,6 +25,7 @@ _SETEXT_LINE = re.compile(r"(?:=+|-{3,})[ \t]*")
 _NO_SETEXT_TEXT = re.compile(r"[\s#>|`*+=-]|$")
 _RST_LINE = re.compile(r"([=\-~^\"'`#*+.:_<>])\1{2,}[ \t]*")
 _FRONT_MATTER_TITLE = re.compile(r"title[ \t]*:[ \t]*(.+)")
+_LIST_MARK = re.compile(r" {0,3}(?:[-+*]|\d{1,9}[.)])[ \t]+(?=(?:```|~~~)[^\s`])")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _MARKUP = re.compile(r"\*\*|__|`|<[^>]{1,80}>|\{[#.][^}]*\}$")
 
@@ -21,6 +36,10 @@ def find_title(content: str, file_type: str) -> str | None:
         return _markdown_title(lines)
     if file_type == "rst":
         return _rst_title(lines)
+    if file_type in _HEADINGS:
+        headings, _ = _HEADINGS[file_type](content[:_HEAD_CHARS])
+        # The first heading of a page of MediaWiki is a section; its title is the page's name.
+        return next((found.title for found in headings if found.level == 1 or file_type != "mediawiki"), None)
     return None
 
 
@@ -31,17 +50,21 @@ def _markdown_title(lines: list[str]) -> str | None:
             if match := _FRONT_MATTER_TITLE.match(line):
                 return match[1].strip().strip("\"'")
         lines = lines[end + 1 :]
-    fence = ""
+    fence = above = ""
     for line, below in pairwise([*lines, ""]):
-        mark = line.lstrip()[:3]
+        mark = _LIST_MARK.sub("", line).lstrip()[:3]
         if mark in {"```", "~~~"} and fence in {"", mark}:
             fence = "" if fence else mark
         elif fence:
             continue
         elif match := _ATX.match(line):
-            return _strip_markup(match[1].rstrip().rstrip("#"))
-        elif _SETEXT_LINE.fullmatch(below) and not _NO_SETEXT_TEXT.match(line):
-            return _strip_markup(line)
+            if is_title(title := _strip_markup(match[1].rstrip().rstrip("#"))):
+                return title
+        elif _SETEXT_LINE.fullmatch(below) and not _NO_SETEXT_TEXT.match(line) and is_title(line):
+            is_alone = not above.strip() and is_dashed_title(line)
+            if is_alone or below[0] == "=":
+                return _strip_markup(line)
+        above = line
     return None
 
 

@@ -12,7 +12,7 @@ from rag_assets.errors import UsageError
 
 STATE_FOLDER = ".rag_assets"
 
-SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
+SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "__MACOSX", "$RECYCLE.BIN", "System Volume Information"})
 
 # Formats without text. Names that begin with a dot are left out too, by `_is_hidden`.
 _SUFFIXES_WITHOUT_TEXT = """
@@ -23,7 +23,12 @@ _SUFFIXES_WITHOUT_TEXT = """
     eot otf ttf woff woff2
     db h5 npy npz onnx parquet pickle pkl pt safetensors sqlite sqlite3
 """
-SKIPPED_SUFFIXES = frozenset(_SUFFIXES_WITHOUT_TEXT.split())
+# Copies that editors and downloads leave behind.
+_SUFFIXES_OF_COPIES = "bak swo swp tmp crdownload"
+SKIPPED_SUFFIXES = frozenset(f"{_SUFFIXES_WITHOUT_TEXT} {_SUFFIXES_OF_COPIES}".split())
+# How the names of lock files and backups begin and end: those of Microsoft Office, Emacs, Vim and others.
+_LOCKS_AND_BACKUPS = (("~$", ""), ("", "~"), ("#", "#"))
+_FILES_OF_SYSTEMS = frozenset({"desktop.ini", "thumbs.db", "ehthumbs.db"})
 
 
 # In the text of a regular expression: an escaped character, a bracket expression, the group that marks a folder.
@@ -70,8 +75,9 @@ class Selection:
     `docs`, `/*.md` at the top only; `!` takes back what an earlier glob matched. Case matters.
 
     Without an include glob, all files are selected except those left out by default: names that begin with a dot,
-    caches, formats without text. As in a shell, `*` does not match these; an include glob selects them by spelling them
-    (`.github/**`, `*.png`, `node_modules/**/README.md`). Exclude globs take precedence over include globs, and the
+    caches, formats without text, lock files (`~$report.docx`), backups (`notes.md~`, `notes.bak`) and files of the
+    system (`desktop.ini`). As in a shell, `*` does not match these; an include glob selects them by spelling them
+    (`.github/**`, `*.png`, `*.bak`, `node_modules/**/README.md`). Exclude globs take precedence over include globs, and the
     state folder `.rag_assets` is never selected. Raises UsageError for an invalid glob.
     """
 
@@ -96,6 +102,11 @@ class Selection:
         if name == STATE_FOLDER or (_is_hidden(name) and not self._spells(name)):
             return False
         if suffix in SKIPPED_SUFFIXES and "." in name and not self._spells_suffix(name, suffix):
+            return False
+        if name[0] in "~#" or name[-1] == "~":
+            if any(_has_ends(name, *ends) and not self._spells_ends(name, *ends) for ends in _LOCKS_AND_BACKUPS):
+                return False
+        elif name.lower() in _FILES_OF_SYSTEMS and not self._spells_name(name):
             return False
         return self.matches(path)
 
@@ -124,6 +135,17 @@ class Selection:
         return any(
             part.lower().endswith("." + suffix) and fnmatchcase(name.lower(), part.lower()) for part in self._spelled
         )
+
+
+    def _spells_ends(self, name: str, start: str, end: str) -> bool:
+        return any(_has_ends(part, start, end) and fnmatchcase(name, part) for part in self._spelled)
+
+    def _spells_name(self, name: str) -> bool:
+        return any(part.lower() == name.lower() for part in self._spelled)
+
+
+def _has_ends(name: str, start: str, end: str) -> bool:
+    return len(name) > len(start + end) and name.startswith(start) and name.endswith(end)
 
 
 def _is_hidden(name: str) -> bool:

@@ -2,11 +2,17 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from rag_assets.documents.markup.asciidoc import asciidoc_headings
+from rag_assets.documents.markup.heading import Heading, is_dashed_title, is_page_mark, is_title
+from rag_assets.documents.markup.latex import latex_headings
+from rag_assets.documents.markup.mediawiki import mediawiki_headings
+from rag_assets.documents.markup.org import org_headings
+from rag_assets.documents.markup.underlined import underlined_titles
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -16,24 +22,15 @@ MARKDOWN_TYPES = frozenset(
     {"markdown", "html", "pdf", "docx", "doc", "odt", "rtf", "pptx", "ppt", "odp", "xlsx", "xls", "ods"}
     | {"epub", "email", "mbox", "mhtml", "msg", "notebook"}
 )
-UNDERLINED_TYPES = frozenset({"rst", "text"})
 
-TITLE_LIMIT = 300  # characters; a longer "title" is a paragraph above a line of dashes
-UNDERLINE = re.compile(r"^([!-/:-@\[-`{-~])\1{2,}[ \t]*$", re.MULTILINE)
 FRONT_MATTER = re.compile(r"\A---[ \t\r]*\n(?:.*\n){0,200}?(?:---|\.\.\.)[ \t\r]*(?:\n|\Z)")
+# Levels and sizes of letters are guessed from the layout of these.
+LAID_OUT_TYPES = frozenset({"pdf"})
 CONTAINER_MARK = re.compile(r"^\s{0,3}(?:[-+*>]|\d{1,9}[.)])(?:\s|$)", re.MULTILINE)
 
+# A fence that opens beside the mark of a list item. A closing fence has nothing after it.
+FENCE_IN_ITEM = re.compile(r"^ {0,3}(?:[-+*]|\d{1,9}[.)])[ \t]+(?=(?:```|~~~)[^\s`])", re.MULTILINE)
 MARKUP = re.compile(r"[\\`*_\[\]<&!]")
-
-
-@dataclass(frozen=True, slots=True)
-class Heading:
-    """A title at content[char_start:char_end], with its underline and overline; level 1 is the highest."""
-
-    char_start: int
-    char_end: int
-    level: int
-    title: str
 
 
 class Outline:
@@ -44,22 +41,48 @@ class Outline:
         self.fences = fences
         self.starts = [heading.char_start for heading in headings]
         self._fence_starts = [start for start, _ in fences]
-        self._paths = list(_heading_paths(headings))
+        self._parents = list(_parents(headings))
+        self._paths: list[tuple[str, ...]] = []
+        for heading, parent in zip(headings, self._parents, strict=True):
+            self._paths.append((*(self._paths[parent] if parent >= 0 else ()), heading.title))
 
     def last_before(self, at: int) -> int:
         """The index of the last heading that begins at or before this character, or -1."""
         return bisect_right(self.starts, at) - 1
 
     def body_path(self, content: str, start: int, end: int) -> tuple[str, ...]:
-        """The headings above the first text of a stretch, including headings at its beginning."""
-        index = self.last_before(start)
-        text_start = max(start, self.headings[index].char_end) if index >= 0 else start
-        while index + 1 < len(self.headings) and self.starts[index + 1] < end:
-            if content[text_start : self.starts[index + 1]].strip():
-                break
+        """The headings above most of a stretch's text.
+
+        It is the innermost section, with its subsections, that has more than half of the text; where none has, the one
+        with the most text of its own.
+        """
+        first = self.last_before(start)
+        if first + 1 == len(self.headings) or self.starts[first + 1] >= end:
+            return self._paths[first] if first >= 0 else ()
+        sizes = {index: _text_size(content, *span) for index, span in self._bodies(first, start, end)}
+        total = sum(sizes.values())
+        if not total:
+            return self._paths[max(sizes)]  # Headings without text: the last one.
+        within: dict[int, int] = {}
+        for index, size in sizes.items():
+            while index >= 0:
+                within[index] = within.get(index, 0) + size
+                index = self._parents[index]
+        most = [index for index, size in within.items() if size * 2 > total]
+        if most:
+            return self._paths[max(most, key=lambda index: len(self._paths[index]))]
+        if sizes.get(-1, 0) * 2 > total:
+            return ()
+        return self._paths[max((index for index in sizes if index >= 0), key=lambda index: sizes[index])]
+
+    def _bodies(self, first: int, start: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:
+        """The text below each heading of a stretch, from heading `first` on; -1 is the text above all headings."""
+        index = first
+        while index < len(self.headings) and (index < 0 or self.starts[index] < end):
+            body = max(start, self.headings[index].char_end) if index >= 0 else start
+            below = self.starts[index + 1] if index + 1 < len(self.headings) else end
+            yield index, (body, max(body, min(below, end)))
             index += 1
-            text_start = self.headings[index].char_end
-        return self._paths[index] if index >= 0 else ()
 
     def in_fence(self, at: int) -> bool:
         index = bisect_right(self._fence_starts, at) - 1
@@ -67,21 +90,40 @@ class Outline:
 
 
 def parse_outline(content: str, file_type: str) -> Outline:
-    """The headings of Markdown or the underlined titles of reStructuredText and plain text; none of code and data."""
+    """The headings of a text in the markup of its type; code and data have none."""
     if file_type in MARKDOWN_TYPES:
-        return _parse_markdown(content)
-    if file_type in UNDERLINED_TYPES:
-        return Outline(list(_underlined_titles(content)), [])
+        return _parse_markdown(content, is_laid_out=file_type in LAID_OUT_TYPES)
+    if file_type in _MARKUP_TYPES:
+        return Outline(*_MARKUP_TYPES[file_type](content))
     return Outline([], [])
 
 
-def _heading_paths(headings: list[Heading]) -> Iterator[tuple[str, ...]]:
-    above: list[Heading] = []
-    for heading in headings:
-        while above and above[-1].level >= heading.level:
+def _underlined(content: str) -> tuple[list[Heading], list[tuple[int, int]]]:
+    return list(underlined_titles(content)), []
+
+
+_MARKUP_TYPES: Final[dict[str, Callable[[str], tuple[list[Heading], list[tuple[int, int]]]]]] = {
+    "rst": _underlined,
+    "text": _underlined,
+    "asciidoc": asciidoc_headings,
+    "org": org_headings,
+    "latex": latex_headings,
+    "mediawiki": mediawiki_headings,
+}
+
+
+def _parents(headings: list[Heading]) -> Iterator[int]:
+    """The index of the heading that each one stands under, or -1."""
+    above: list[int] = []
+    for index, heading in enumerate(headings):
+        while above and headings[above[-1]].level >= heading.level:
             above.pop()
-        above.append(heading)
-        yield tuple(part.title for part in above)
+        yield above[-1] if above else -1
+        above.append(index)
+
+
+def _text_size(content: str, start: int, end: int) -> int:
+    return sum(map(len, content[start:end].split()))
 
 
 @cache
@@ -94,18 +136,23 @@ def _markdown_parser() -> "MarkdownIt":
     return parser
 
 
-def _parse_markdown(content: str) -> Outline:
+def _parse_markdown(content: str, *, is_laid_out: bool) -> Outline:
     # Without this, front matter is parsed as a thematic break and a Setext heading.
     front = FRONT_MATTER.match(content)
     offset = front.end() if front else 0
     lines = [offset, *(m.end() for m in re.compile(r"\r\n?|\n").finditer(content, offset)), len(content)]
     headings: list[Heading] = []
-    tokens = _markdown_parser().parse(content[offset:])
+    # Since containers are not parsed, such a fence would only be seen where it closes.
+    tokens = _markdown_parser().parse(FENCE_IN_ITEM.sub(lambda match: " " * len(match[0]), content[offset:]))
     for token, inside in pairwise(tokens):
         if token.type == "heading_open" and token.map:
             title = inside.content
             # Since containers are not parsed, "- item" above a line of dashes is taken for a Setext heading.
-            if len(title) > TITLE_LIMIT or (token.markup in "=-" and CONTAINER_MARK.search(title)):
+            if token.markup in "=-" and CONTAINER_MARK.search(title):
+                continue
+            if not is_title(title) or (token.markup == "-" and not is_dashed_title(title)):
+                continue
+            if is_laid_out and is_page_mark(title):
                 continue
             start, end = (lines[min(line, len(lines) - 1)] for line in token.map)
             headings.append(Heading(start, end, int(token.tag[1:]), _strip_markup(title)))
@@ -127,23 +174,3 @@ def _strip_markup(markup: str) -> str:
     parsed = _inline_parser().parseInline(markup)[0].children or []
     text = "".join(" " if child.type.endswith("break") else child.content for child in parsed)
     return " ".join(text.split())
-
-
-def _underlined_titles(content: str) -> Iterator[Heading]:
-    """Titles above a line of one punctuation mark. Levels follow from the order in which the styles first appear."""
-    levels: dict[tuple[str, bool], int] = {}
-    for match in UNDERLINE.finditer(content):
-        title_start = content.rfind("\n", 0, max(match.start() - 1, 0)) + 1
-        title = content[title_start : max(match.start() - 1, 0)]
-        width = len(title.rstrip())
-        if not 0 < width <= min(len(match[0].rstrip()), TITLE_LIMIT) or UNDERLINE.match(title):
-            continue
-        above_start = content.rfind("\n", 0, max(title_start - 1, 0)) + 1
-        above = content[above_start : max(title_start - 1, 0)]
-        overlined = above.rstrip() == match[0].rstrip()
-        # A title has an empty line above it; with text there, this is a table or the end of a paragraph.
-        if not overlined and (above.strip() or title[0].isspace()):
-            continue
-        level = levels.setdefault((match[1], overlined), len(levels) + 1)
-        start = above_start if overlined else title_start
-        yield Heading(start, match.end(), level, " ".join(title.split()))

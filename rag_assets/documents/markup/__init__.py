@@ -1,0 +1,1 @@
+"""Text that people write with markup: its front matter and headings."""

@@ -1,0 +1,35 @@
+import re
+from dataclasses import dataclass
+from typing import Final
+
+TITLE_LIMIT: Final = 300  # characters; a longer "title" is a paragraph
+
+_CHECKBOX: Final = re.compile("[\N{BALLOT BOX}\N{BALLOT BOX WITH CHECK}\N{BALLOT BOX WITH X}]")
+_PAGE_MARK: Final = re.compile(r"(?:page|seite|p\.)?\s*\d+(?:\s*(?:of|von|/)\s*\d+)?|.*\|\s*\d+", re.IGNORECASE)
+# A sentence, or a row of a table, above a line of dashes that separates what follows.
+_NO_DASHED_TITLE: Final = re.compile(r"[|\n]|[.;,](?:[\"')*_]*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A title at content[char_start:char_end], with its underline and overline; level 1 is the highest."""
+
+    char_start: int
+    char_end: int
+    level: int
+    title: str
+
+
+def is_title(title: str) -> bool:
+    """Whether a line in the place of a heading can be one: it has words, and is no line of a form."""
+    return len(title) <= TITLE_LIMIT and any(map(str.isalnum, title)) and not _CHECKBOX.search(title)
+
+
+def is_page_mark(title: str) -> bool:
+    """Whether it is the number of a page, or a running header or footer that ends with one."""
+    return _PAGE_MARK.fullmatch(title) is not None
+
+
+def is_dashed_title(title: str) -> bool:
+    """Whether the paragraph above a line of dashes is a title, and the line no separator below a sentence."""
+    return not _NO_DASHED_TITLE.search(title.rstrip())

@@ -1,0 +1,118 @@
+import pytest
+
+from rag_assets.documents.parsing.readers.page_parts import strip_page
+
+TEXT = "Use the vault to rotate the signing keys every ninety days, then restart the gateway and check the audit log."
+MAIN = f"<main><h1>Rotate keys</h1><p>{TEXT}</p></main>"
+LINKS = "<ul><li><a href='/'>Linkhome</a></li><li><a href='/x'>Linkother</a></li></ul>"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        f"<nav>{LINKS}</nav>",
+        f"<div role=navigation>{LINKS}</div>",
+        f"<aside><h3>On this page</h3>{LINKS}</aside>",
+        f"<div class='docs-sidebar left'><h3>On this page</h3>{LINKS}</div>",
+        f"<ul id='breadcrumbs'><li><a href='/'>Linkhome</a></li></ul>",
+        "<footer><p>Copyright 2026 Linkhome Incorporated. All rights reserved.</p></footer>",
+        "<div id='footer'>Copyright 2026 Linkhome</div>",
+        "<div role=contentinfo>Linkhome</div>",
+        "<header><a href='/'>Linkhome</a> The best docs</header>",
+        "<div id='cookie-banner'>We use cookies, says Linkhome. <button>Accept all</button></div>",
+        "<div id='onetrust-consent-sdk'><div>Linkhome values your privacy <a href='#'>settings</a></div></div>",
+        "<div role=dialog aria-label='Cookie consent'>Linkhome cookies <button>OK</button></div>",
+        "<a class=skip href='#main'>Skip to Linkhome</a>",
+        "<form role=search>Linkhome <input></form>",
+        "<template><p>Linkhome</p></template>",
+    ],
+)
+def test_parts_beside_the_text_are_removed(part: str) -> None:
+    for page in (f"<body>{part}{MAIN}</body>", f"<body><div>{MAIN}</div>{part}</body>"):
+        stripped = strip_page(f"<html><head><title>T</title></head>{page}</html>").html
+        assert "Linkhome" not in stripped
+        assert TEXT in stripped
+        assert "Rotate keys" in stripped
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "<aside class=note>Mind the keepme word: it bites those who forget it in the dark.</aside>",
+        "<footer><p>By the author keepme, who has rotated keys since 1998.</p></footer>",
+        "<header><h2>keepme</h2></header>",
+        "<nav>Before you read on, keepme: this is a paragraph of prose, although it stands in a nav.</nav>",
+        "<details><summary>More</summary>keepme</details>",
+        "<dl><dt>keepme</dt><dd>kept</dd></dl>",
+        "<div class=cookie-consent>The API keepme sets a cookie.</div>",
+        "<div role=tabpanel hidden>keepme</div>",
+        "<p>See <a href='#a'>keepme</a></p>",
+        "<section id=menu><h2>Menu</h2><p>Soup keepme of the day, bread and butter</p></section>",
+    ],
+)
+def test_parts_of_the_main_text_stay(part: str) -> None:
+    page = f"<body><nav>{LINKS}</nav><main><h1>Rotate keys</h1><p>{TEXT}</p>{part}</main></body>"
+    stripped = strip_page(page).html
+    assert "keepme" in stripped
+    assert "Linkhome" not in stripped
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"<main><h1>Slogan</h1></main><div><p>{TEXT} keepme</p></div><footer>Linkhome</footer>",
+        f"<header><h1>keepme</h1></header><div><p>{TEXT}</p></div><footer>Linkhome</footer>",
+        f"<div id=content><p>{TEXT} keepme</p></div><div class=footer>Linkhome</div>",
+        f"<article><p>short</p></article><section><p>{TEXT} keepme</p></section><nav>{LINKS}</nav>",
+        f"<div><p>{TEXT}</p><aside>An aside keepme of a page without a main part, with words.</aside></div><nav>{LINKS}</nav>",
+        f"<nav>{LINKS}<main><p>{TEXT} keepme</p></main>",
+    ],
+)
+def test_text_outside_of_a_main_part_stays(body: str) -> None:
+    assert "keepme" in strip_page(f"<html><body>{body}</body></html>").html
+
+
+def test_a_page_that_is_a_list_of_links_stays() -> None:
+    page = f"<body><nav><h1>Index</h1>{LINKS * 20}</nav></body>"
+    assert strip_page(page).html == page
+    assert "Linkhome" in strip_page(f"<body><nav>{LINKS * 20}</nav><p>Index</p></body>").html
+
+
+def test_a_page_without_such_parts_is_unchanged() -> None:
+    page = f"<html><body><h1>T</h1><p>{TEXT}</p></body></html>"
+    assert strip_page(page).html is page
+
+
+def test_the_sign_beside_a_heading_is_removed() -> None:
+    page = f"<body><nav>{LINKS}</nav><h1 id=a>Keys<a class=headerlink href='#a'>¶</a></h1><p>{TEXT}</p></body>"
+    assert "¶" not in strip_page(page).html
+
+
+@pytest.mark.parametrize(
+    ("body", "needs_script"),
+    [
+        ("<div id=root></div><script src=app.js></script>", True),
+        ("<noscript>You need to enable JavaScript to run this app.</noscript><div id=app></div><script>x</script>", True),
+        ("<nav><a href=/>Home</a></nav><div id=app>Loading...</div><script src=app.js></script>", True),
+        (f"<p>{TEXT} {TEXT}</p><script src=app.js></script>", False),
+        ("<p>Short.</p>", False),
+    ],
+)
+def test_a_page_that_a_script_fills_is_known(body: str, needs_script: bool) -> None:
+    assert strip_page(f"<html><body>{body}</body></html>").needs_script is needs_script
+
+
+def test_empty_elements_of_xhtml_do_not_hold_the_rest() -> None:
+    page = f'<?xml version="1.0"?><html><head><script src="x"/></head><body><nav>{LINKS}</nav><p>{TEXT}</p></body></html>'
+    assert TEXT in strip_page(page).html
+
+
+def test_text_of_a_shadow_root_stays() -> None:
+    page = f"<body><nav>{LINKS}</nav><x-card><template shadowrootmode=open><p>{TEXT}</p></template></x-card></body>"
+    assert TEXT in strip_page(page).html
+
+
+@pytest.mark.parametrize("depth", [100, 20_000])
+def test_deep_pages_are_stripped(depth: int) -> None:
+    page = f"<body><nav>{LINKS}</nav>{'<div>' * depth}<p>{TEXT}</p>{'</div>' * depth}</body>"
+    assert TEXT in strip_page(page).html
