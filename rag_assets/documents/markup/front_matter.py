@@ -88,7 +88,7 @@ def _parse(language: str, parse: Callable[[str], Any], source: str, text: str, b
         if not _FIRST_KEY.match(source):
             return FrontMatter(text)
         reason = " ".join(str(error).split())[:200]
-        return FrontMatter(text, error=f"Its front matter is not valid {language} and was left in the text: {reason}.")
+        return FrontMatter(text, error=f"its front matter is not valid {language} and was left in the text: {reason}")
 
 
 def _normalize(value: dict[Any, Any]) -> dict[str, Any]:
@@ -125,7 +125,8 @@ def _plain(value: Any, key: str, budget: list[int], depth: int = 0) -> Any:
 def _yaml_error() -> type[Exception]:
     import yaml
 
-    return yaml.YAMLError
+    found: type[Exception] = yaml.YAMLError
+    return found
 
 
 def _load_yaml(source: str) -> Any:
@@ -147,11 +148,7 @@ def _yaml_loader() -> Any:
         "tag:yaml.org,2002:int": (r"[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+", "-+0123456789"),
     }
     resolvers = {
-        first: [
-            (tag, pattern)
-            for tag, pattern in own
-            if tag not in replaced and not (tag.endswith(":timestamp"))
-        ]
+        first: [(tag, pattern) for tag, pattern in own if tag not in replaced and not (tag.endswith(":timestamp"))]
         for first, own in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     FrontMatterLoader.yaml_implicit_resolvers = resolvers

@@ -28,7 +28,8 @@ _DROPPED: Final = re.compile(
     r"\\(?:label|footnote|footnotemark|thanks|index|cite[a-z]*|ref|eqref|pageref|vspace|hspace|protect|nobreak|centering"
     r"|thispagestyle|fontsize|color|phantomsection)\*?(?:\[[^\]]*\])?(?:\{(?:[^{}]|\{[^{}]*\})*\})?"
 )
-_TWO_FORMS: Final = re.compile(r"\\(?:texorpdfstring|href|textcolor)\{((?:[^{}]|\{[^{}]*\})*)\}\{((?:[^{}]|\{[^{}]*\})*)\}")
+_ARGUMENT: Final = r"\{((?:[^{}]|\{[^{}]*\})*)\}"
+_TWO_FORMS: Final = re.compile(r"\\(?:texorpdfstring|href|textcolor)" + _ARGUMENT + _ARGUMENT)
 _COMMAND: Final = re.compile(r"\\(?:[a-zA-Z]+\*?(?:\[[^\]]*\])?[ \t]*|\\(?:\[[^\]]*\])?)")
 _ESCAPED: Final = re.compile(r"\\([&%$#_{}])")
 # Accents that are letters need braces: `\\d x` is a command of mathematics as well.
@@ -37,7 +38,8 @@ _ACCENT: Final = re.compile(
 )
 _ACCENTS: Final = {
     '"': "\u0308", "'": "\u0301", "`": "\u0300", "^": "\u0302", "~": "\u0303", "=": "\u0304", ".": "\u0307",
-    "u": "\u0306", "v": "\u030c", "H": "\u030b", "c": "\u0327", "d": "\u0323", "b": "\u0331", "k": "\u0328", "r": "\u030a",
+    "u": "\u0306", "v": "\u030c", "H": "\u030b", "c": "\u0327", "d": "\u0323", "b": "\u0331",
+    "k": "\u0328", "r": "\u030a",
 }  # fmt: skip
 _LETTER: Final = re.compile(r"\\(ss|ae|AE|oe|OE|o|O|aa|AA|l|L|i|j|dh|DH|th|TH|dj|DJ|ng|NG)(?:\{\}|(?![a-zA-Z])[ ]?)")
 _LETTERS: Final = {
@@ -92,7 +94,13 @@ def strip_latex(source: str) -> str:
     text = _TWO_FORMS.sub(lambda match: match[2] if match[0].startswith(("\\href", "\\textcolor")) else match[1], text)
     text = resolve_accents(text)
     text = _COMMAND.sub(" ", _ESCAPED.sub(lambda match: f"\\{match[1]}" if match[1] in "{}" else match[1], text))
-    text = text.replace("---", "—").replace("--", "–").replace("``", "“").replace("''", "”").replace("~", " ")
+    text = (
+        text.replace("---", "\N{EM DASH}")
+        .replace("--", "\N{EN DASH}")
+        .replace("``", "“")
+        .replace("''", "”")
+        .replace("~", " ")
+    )
     return " ".join(re.sub(r"\\?[{}]|\\[,;:! /@-]?", "", text).split())
 
 

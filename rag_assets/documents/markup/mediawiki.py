@@ -7,7 +7,8 @@ from rag_assets.documents.markup.heading import TITLE_LIMIT, Heading
 
 _MARK: Final = re.compile(
     r"<!--.*?(?:-->|\Z)|<(?P<code>nowiki|pre|source|syntaxhighlight|math)\b[^>\n]{0,300}(?<!/)>"
-    r"|^(?P<level>={1,6})[ \t]*(?P<title>[^\n=](?:[^\n]*[^\n=])?)[ \t]*(?P=level)[ \t]*(?:<!--[^\n]*?-->[ \t]*)?(?:\n|\Z)"
+    r"|^(?P<level>={1,6})[ \t]*(?P<title>[^\n=](?:[^\n]*[^\n=])?)[ \t]*(?P=level)[ \t]*"
+    r"(?:<!--[^\n]*?-->[ \t]*)?(?:\n|\Z)"
     r"|\{\{DISPLAYTITLE:(?P<page>[^}\n]{1,300})\}\}",
     re.MULTILINE | re.DOTALL | re.IGNORECASE,
 )
@@ -17,7 +18,7 @@ _TEMPLATE: Final = re.compile(r"\{\{(?:[^{}|\n]*\|)?([^{}\n]*)\}\}")
 
 
 def mediawiki_headings(content: str) -> tuple[list[Heading], list[tuple[int, int]]]:
-    """`== Heading ==` and {{DISPLAYTITLE:...}}, and where code stands; nothing in comments and <nowiki> is a heading."""
+    """`== Heading ==` and {{DISPLAYTITLE:...}}, and where code stands; there are none in comments."""
     headings: list[Heading] = []
     blocks: list[tuple[int, int]] = []
     at = 0

@@ -1,5 +1,6 @@
 """The type of a file: by its name, and by its content where that is unmistakable."""
 
+import json
 import os
 import re
 from typing import Final
@@ -9,8 +10,13 @@ from rag_assets.errors import DocumentError
 
 _EXTENSIONS: Final[dict[str, str]] = {
     "markdown": "md markdown mdown mkd mkdn mdx qmd rmd",
-    "text": "txt text log asc adoc asciidoc org tex me nfo srt vtt",
+    "text": "txt text log me nfo",
     "rst": "rst rest",
+    "asciidoc": "adoc asciidoc asc ad",
+    "org": "org",
+    "latex": "tex ltx latex",
+    "mediawiki": "wiki mediawiki mw",
+    "subtitles": "srt vtt sbv ass ssa lrc",
     "html": "html htm xhtml shtml xht",
     "pdf": "pdf",
     "docx": "docx docm dotx dotm",
@@ -29,8 +35,8 @@ _EXTENSIONS: Final[dict[str, str]] = {
     "mhtml": "mht mhtml",
     "msg": "msg",
     "csv": "csv tsv tab",
-    "json": "json geojson jsonld",
-    "jsonl": "jsonl ndjson",
+    "json": "json geojson jsonld json5 jsonc hjson har webmanifest topojson",
+    "jsonl": "jsonl ndjson jsonlines",
     "notebook": "ipynb",
     "image": "png jpg jpeg jpe tif tiff webp",
     "python": "py pyi pyw",
@@ -52,9 +58,13 @@ _BY_NAME: Final = {
 _BY_FULL_NAME: Final = {name: kind for kind, names in _BY_NAME.items() for name in names.split()}
 
 # Decoded and otherwise left as they are. Every other type goes through a parser.
-VERBATIM: Final = frozenset({"markdown", "text", "rst", "python", "code", "unknown"})
+VERBATIM: Final = frozenset(
+    {"markdown", "text", "rst", "asciidoc", "org", "latex", "mediawiki", "python", "code", "unknown"}
+)
 # Text with a structure: decoded first, then parsed.
-STRUCTURED_TEXT: Final = frozenset({"html", "csv", "json", "jsonl", "notebook"})
+STRUCTURED_TEXT: Final = frozenset({"html", "csv", "json", "jsonl", "notebook", "subtitles"})
+
+_HEAD_BYTES: Final = 256 * 1024
 
 _ZIP_MARKERS: Final = {
     "docx": b"word/document.xml",
@@ -187,12 +197,26 @@ def detect_kind(file_path: str, data: bytes) -> str:
         return mail
     if (not is_text_by_name or named == "unknown") and _LOOKS_LIKE_HTML.match(data[:1024]):
         return "html"
+    if named in {"text", "unknown"} and _holds_json_lines(data):
+        return "jsonl"
     if not is_text_by_name and data.strip():
         extension = os.path.splitext(file_path)[1]  # noqa: PTH122
         raise DocumentError(
             f"it is named {extension} but its content is not of that format; it may be damaged or misnamed"
         )
     return named
+
+
+def _holds_json_lines(data: bytes) -> bool:
+    """Whether the first two lines are objects of JSON, as in logs and exports under any name."""
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"{":
+        return False
+    head = data[:_HEAD_BYTES].removeprefix(b"\xef\xbb\xbf")
+    lines = [line for line in head.splitlines() if line.strip()][:2]
+    try:
+        return len(lines) == 2 and all(isinstance(json.loads(line), dict) for line in lines)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _mail_type(head: bytes) -> str | None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from rag_assets.documents.parsing.encoding import declared_encoding, decode_text
 from rag_assets.documents.parsing.file_types import STRUCTURED_TEXT, VERBATIM, detect_kind, file_type
 from rag_assets.documents.parsing.parse_report import Attachment, ParseReport
 from rag_assets.documents.parsing.remarks import add_remarks
 from rag_assets.documents.parsing.subprocess_pool import ParserProcess
 from rag_assets.documents.parsing.title import find_title
+from rag_assets.documents.parsing.verbatim import read_verbatim
 from rag_assets.documents.text import clean, clean_title, clean_value
 from rag_assets.documents.versions import (
     READER_VERSIONS,
@@ -29,7 +29,7 @@ __all__ = ["DocumentParser", "ParsedDocument", "file_type", "is_current_reader",
 _RECOGNITION = "+ocr-"
 
 # The first line of a table or a record is not a title, and the name of a sheet hardly ever is.
-_WITHOUT_HEADINGS = frozenset({"csv", "json", "jsonl", "xlsx", "xls", "ods", "mbox"})
+_WITHOUT_HEADINGS = frozenset({"csv", "json", "jsonl", "xlsx", "xls", "ods", "mbox", "subtitles"})
 _MIB = 1024 * 1024
 
 
@@ -132,12 +132,12 @@ class DocumentParser:
         if not data or (len(data) < _MIB and not data.strip()):
             return ParsedDocument(None, "", kind, {}, add_remarks(kind, b"", "", ParseReport()))
         if kind in VERBATIM:
-            decoded = decode_text(data, declared_encoding(data, kind))
-            content = clean(decoded.text)
-            title = clean_title(find_title(content, kind))
-            content = content if content.strip() else ""
-            report = ParseReport(replaced_characters=decoded.replaced_characters)
-            return ParsedDocument(title, content, kind, {}, add_remarks(kind, data, content, report))
+            read = read_verbatim(data, kind)
+            content = read.content if read.content.strip() else ""
+            metadata = clean_value(read.metadata)
+            assert isinstance(metadata, dict)
+            report = add_remarks(kind, data, content, read.report)
+            return ParsedDocument(clean_title(read.title), content, kind, metadata, report)
         return self._parse_in_child(kind, data)
 
     def _parse_in_child(self, kind: str, data: bytes) -> ParsedDocument:

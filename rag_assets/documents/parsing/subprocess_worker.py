@@ -33,25 +33,20 @@ def parse_document(kind: str, data: bytes) -> ConvertedDocument:
     if kind == "html":
         from rag_assets.documents.parsing.readers.html_to_markdown import read_html
 
-        return ConvertedDocument(*read_html(data))
+        return read_html(data)
     if kind in {"email", "mbox", "mhtml", "msg"}:
         from rag_assets.documents.parsing.readers.mail import read_mail
 
         return read_mail(kind, data)
-    if kind in {"csv", "json", "jsonl", "notebook"}:
-        from rag_assets.documents.parsing.readers import structured
+    if kind in {"json", "jsonl", "notebook", "subtitles"}:
+        from rag_assets.documents.parsing.readers.structured import read_structured
+
+        return read_structured(kind, data)
+    if kind == "csv":
         from rag_assets.documents.parsing.readers.sheets.delimited import read_csv
 
         text = decode(data, declared_encoding(data, kind)).replace("\r\n", "\n")
-        if not text.strip():
-            return ConvertedDocument(None, "")
-        reader = {
-            "csv": read_csv,
-            "json": structured.read_json,
-            "jsonl": structured.read_jsonl,
-            "notebook": structured.read_notebook,
-        }
-        return ConvertedDocument(None, *reader[kind](text))
+        return ConvertedDocument(None, *read_csv(text)) if text.strip() else ConvertedDocument(None, "")
     if kind in {"xlsx", "ods", "xls"}:
         from rag_assets.documents.parsing.readers.sheets.workbook import read_workbook
 

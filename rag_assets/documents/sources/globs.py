@@ -77,8 +77,8 @@ class Selection:
     Without an include glob, all files are selected except those left out by default: names that begin with a dot,
     caches, formats without text, lock files (`~$report.docx`), backups (`notes.md~`, `notes.bak`) and files of the
     system (`desktop.ini`). As in a shell, `*` does not match these; an include glob selects them by spelling them
-    (`.github/**`, `*.png`, `*.bak`, `node_modules/**/README.md`). Exclude globs take precedence over include globs, and the
-    state folder `.rag_assets` is never selected. Raises UsageError for an invalid glob.
+    (`.github/**`, `*.png`, `*.bak`, `node_modules/**/README.md`). Exclude globs take precedence over include globs, and
+    the state folder `.rag_assets` is never selected. Raises UsageError for an invalid glob.
     """
 
     def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
@@ -135,7 +135,6 @@ class Selection:
         return any(
             part.lower().endswith("." + suffix) and fnmatchcase(name.lower(), part.lower()) for part in self._spelled
         )
-
 
     def _spells_ends(self, name: str, start: str, end: str) -> bool:
         return any(_has_ends(part, start, end) and fnmatchcase(name, part) for part in self._spelled)

@@ -5,7 +5,10 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
-from rag_assets.documents.parsing.encoding import declared_encoding, decode
+from rag_assets.documents.markup.front_matter import FrontMatter, read_front_matter
+from rag_assets.documents.parsing.encoding import declared_encoding, decode_text
+from rag_assets.documents.parsing.parse_report import ConvertedDocument, ParseReport
+from rag_assets.documents.parsing.readers.page_parts import strip_page
 from rag_assets.documents.parsing.readers.xberg import convert_to_markdown
 
 # xberg 1.3.9 silently drops what is nested deeper than about 60 levels.
@@ -24,11 +27,16 @@ _LANGUAGE = re.compile(r"<html[^>]{0,500}?\slang\s*=\s*[\"']?([\w-]{2,20})", re.
 _META_TAG = re.compile(r"<meta\s[^>]{0,500}?name\s*=\s*[\"']?(author|description)\b[^>]{0,2000}>", re.IGNORECASE)
 _META_CONTENT = re.compile(r"\scontent\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", re.IGNORECASE)
 _HEAD_CHARS = 64 * 1024
+_NEEDS_SCRIPT = "it has hardly any text of its own, a script fills the page; save it from a browser as shown there"
 
 
-def read_html(data: bytes, declared: str | None = None) -> tuple[str | None, str, dict[str, Any]]:
-    """The title, the Markdown and the metadata of a page."""
-    text = decode(data, declared or declared_encoding(data, "html"))
+def read_html(data: bytes, declared: str | None = None) -> ConvertedDocument:
+    """A page as Markdown, without its navigation, footer and cookie banner."""
+    decoded = decode_text(data, declared or declared_encoding(data, "html"))
+    text, front = decoded.text, FrontMatter("")
+    if text.startswith(("---", "+++")):
+        front = read_front_matter(text.replace("\r\n", "\n"))
+        text = front.body
     head = text[:_HEAD_CHARS]
     title = None
     if match := _TITLE.search(head):
@@ -41,7 +49,10 @@ def read_html(data: bytes, declared: str | None = None) -> tuple[str | None, str
     for match in _META_TAG.finditer(head):
         if value := _META_CONTENT.search(match[0]):
             metadata[match[1].lower()] = html.unescape(value[1] or value[2] or "")
-    return title, html_to_markdown(text), metadata
+    page = strip_page(text)
+    notes = tuple(note for note in (front.error, _NEEDS_SCRIPT if page.needs_script else None) if note is not None)
+    report = ParseReport(replaced_characters=decoded.replaced_characters, notes=notes)
+    return ConvertedDocument(front.title or title, html_to_markdown(page.html), metadata | front.values, report)
 
 
 def html_to_markdown(text: str) -> str:
@@ -57,11 +68,11 @@ def nesting_depth(text: str) -> int:
     """The greatest depth of nested elements; elements that are never closed count too."""
     deepest = depth = 0
     open_tags: dict[str, int] = {}
-    for match in _TAG.finditer(text):
-        tag = match[2].lower()
+    for is_end, name in _TAG.findall(text):
+        tag = name.lower()
         if tag in _UNNESTED:
             continue
-        if not match[1]:
+        if not is_end:
             open_tags[tag] = open_tags.get(tag, 0) + 1
             depth += 1
             deepest = max(deepest, depth)

@@ -180,7 +180,7 @@ def _complete_pptx(parts: _Parts) -> dict[str, str | None]:
     for name in parts.names:
         if not re.fullmatch(r"ppt/slides/[^/]+\.xml", name):
             continue
-        shapes = []
+        shapes: list[str] = []
         for kind, path in parts.related(name):
             if kind in _SLIDE_LABELS:
                 xml = parts.text(path)
@@ -209,7 +209,7 @@ def _slide_text(xml: str) -> str:
 def _shape(text: str, index: int) -> str:
     """A text box below all others of a slide."""
     return (
-        f'<p:sp><p:nvSpPr><p:cNvPr id="{90_000 + index}" name="Notes"/><p:cNvSpPr txBox="1"/><p:nvPr/></p:nvSpPr><p:spPr>'
-        f'<a:xfrm><a:off x="0" y="{900_000_000 + index}"/><a:ext cx="1" cy="1"/></a:xfrm></p:spPr><p:txBody><a:bodyPr/>'
-        f"<a:lstStyle/><a:p><a:r><a:t>{text}</a:t></a:r></a:p></p:txBody></p:sp>"
+        f'<p:sp><p:nvSpPr><p:cNvPr id="{90_000 + index}" name="Notes"/><p:cNvSpPr txBox="1"/><p:nvPr/></p:nvSpPr>'
+        f'<p:spPr><a:xfrm><a:off x="0" y="{900_000_000 + index}"/><a:ext cx="1" cy="1"/></a:xfrm></p:spPr>'
+        f"<p:txBody><a:bodyPr/><a:lstStyle/><a:p><a:r><a:t>{text}</a:t></a:r></a:p></p:txBody></p:sp>"
     )

@@ -3,17 +3,11 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-# Pages without any of these words are left alone.
-_WORTH_A_LOOK: Final = re.compile(
-    r"<(?:nav|aside|footer|header|noscript|template|menu)\b|role\s*=|cookie|consent|gdpr|sidebar|navbar|breadcrumb|footer"
-    r"|\bskip|headerlink|¶|\btoc\b|\bmenu\b",
-    re.IGNORECASE,
-)
 _NAVIGATION: Final = (
     "nav, [role=navigation], [role=search], [role=menu], [role=menubar], aside, [role=complementary], "
     "footer, [role=contentinfo], header, [role=banner]"
@@ -34,12 +28,25 @@ _BANNER_NAME: Final = re.compile(
     r"|cc-window|cc-banner|fc-consent|osano-cm|klaro|iubenda-cs|cmplz|borlabs",
     re.IGNORECASE,
 )
-_NAMED: Final = "div[class], div[id], ul[class], ul[id], ol[class], section[class], section[id], table[class], p[class]"
+# One of these is in every such name. Selecting by them is many times faster than looking at every element.
+_LAYOUT_NAMES: Final = ("nav", "menu", "side", "toc", "breadcrumb", "pag", "related-links", "footer", "colophon")
+_BANNER_NAMES: Final = (
+    *("cookie", "consent", "gdpr", "ccpa", "onetrust", "cybot", "didomi", "usercentrics", "truste", "qc-cmp2"),
+    *("cc-window", "cc-banner", "osano", "klaro", "iubenda", "cmplz", "borlabs"),
+)
+_LAYOUT: Final = ", ".join(f"[{name}*='{part}' i]" for part in _LAYOUT_NAMES for name in ("class", "id"))
+_BANNERS: Final = ", ".join(f"[{name}*='{part}' i]" for part in _BANNER_NAMES for name in ("class", "id"))
+_DIALOGS: Final = "[role=dialog], [role=alertdialog]"
 _ANCHOR_TEXT: Final = frozenset({"¶", "#", "§", "\N{LINK SYMBOL}"})
 _SKIP_TEXT: Final = re.compile(r"(?:skip|jump)(?: \w+)? to\b", re.IGNORECASE)
+_NO_PARTS: Final = frozenset(
+    {"html", "body", "main", "article", "li", "a", "b", "i", "em", "strong", "span", "code", "button", "svg"}
+)
 _LINKS_SHARE: Final = 0.5  # of the text outside of headings
 _LEAST_WORDS: Final = 25
-_SELF_CLOSED: Final = re.compile(r"<(script|style|iframe|textarea|noscript|template|a|div|span|i|b|p)\b([^<>]*)/>", re.IGNORECASE)
+_SELF_CLOSED: Final = re.compile(
+    r"<(script|style|iframe|textarea|noscript|template|a|div|span|i|b|p)\b([^<>]*)/>", re.IGNORECASE
+)
 _SHADOW_ROOT: Final = re.compile(r"<(/?)template\b([^>]*)>", re.IGNORECASE)
 
 
@@ -57,8 +64,6 @@ def strip_page(html: str) -> Page:
     Text that is in a page's main part, or that may be text of the page, always stays. Where nearly nothing else would
     be left, such as of a page that is a list of links, the page stays as it is.
     """
-    if not _WORTH_A_LOOK.search(html):
-        return Page(html, needs_script=_has_script(html) and _count_words(_tags_removed(html)) < _LEAST_WORDS)
     from selectolax.lexbor import LexborHTMLParser
 
     tree = LexborHTMLParser(_prepare(html))
@@ -68,26 +73,29 @@ def strip_page(html: str) -> Page:
     has_script = bool(tree.css("script"))
     fallback = [node.text(separator=" ") for node in tree.css("noscript")]
     has_template = bool(tree.css("template"))
-    for node in tree.css("script, style, template, noscript"):
+    for node in tree.css("script, style, template, noscript, svg:not(:has(text)), link, meta"):
         node.decompose()
-    before = _count_words(body.text(separator=" "))
+    text = body.text(separator=" ")
+    before = len(text.split())
     # The page's own words, and what it says to a browser without scripts.
-    needs_script = has_script and before < _LEAST_WORDS and before + sum(map(_count_words, fallback)) < 4 * _LEAST_WORDS
-    removed = list(_Parts(tree).find())
+    said = before + sum(len(words.split()) for words in fallback)
+    needs_script = has_script and before < _LEAST_WORDS and said < 4 * _LEAST_WORDS
+    removed = list(_Parts(tree, html, _without_blanks(text)).find())
     for node in removed:
         node.decompose()
-    after = _count_words(body.text(separator=" ")) if removed else before
+    after = len(body.text(separator=" ").split()) if removed else before
     if not (removed or has_template) or not after or (after < _LEAST_WORDS and after * 4 < before):
         return Page(html, needs_script)
     return Page(tree.html or html, needs_script)
 
 
 class _Parts:
-    def __init__(self, tree: "LexborHTMLParser") -> None:
+    def __init__(self, tree: "LexborHTMLParser", html: str, length: int) -> None:
         self._tree = tree
+        self._may_have_banner = any(word in html for word in ("ookie", "onsent", "privacy", "gdpr", "ccpa"))
         self._mains = {node.mem_id for node in tree.css(_MAIN)}
-        self._body_length = len(_text(tree.body)) if tree.body else 0
-        main_length = max((len(_text(node)) for node in tree.css(_MAIN)), default=0)
+        self._body_length = length
+        main_length = max(map(_length, tree.css(_MAIN)), default=0)
         # An empty <main>, or one with a slogan, says nothing of the rest.
         self._has_main = main_length * 4 > self._body_length or main_length > 2000
         self._removed: set[int] = set()
@@ -97,11 +105,11 @@ class _Parts:
         for node in self._tree.css(_NAVIGATION):
             if self._is_new(node) and self._is_outside_text(node):
                 yield self._take(node)
-        for node in self._tree.css(f"{_NAMED}, [role=dialog], [role=alertdialog]"):
-            if self._is_new(node) and self._is_named_part(node):
+        for node in self._tree.css(f"{_LAYOUT}, {_BANNERS}, {_DIALOGS}" if self._may_have_banner else _LAYOUT):
+            if self._is_named_part(node) and self._is_new(node):
                 yield self._take(node)
         for node in self._tree.css("a[href^='#']"):
-            if self._is_new(node) and _is_anchor(node):
+            if _is_anchor(node) and self._is_new(node):
                 yield self._take(node)
 
     def _take(self, node: "LexborNode") -> "LexborNode":
@@ -123,7 +131,7 @@ class _Parts:
         if self._holds_main(node):
             return False
         if role in _NAVIGATION_ROLES or (tag == "nav" and not role):
-            return not self._in_main(node) or _link_share(node) >= _LINKS_SHARE or not _text(node)
+            return not self._in_main(node) or _link_share(node) >= _LINKS_SHARE or not _length(node)
         if tag == "aside" or role == "complementary":
             return _link_share(node) >= _LINKS_SHARE or (self._has_main and not self._in_main(node))
         if tag == "footer" or role == "contentinfo":
@@ -134,6 +142,8 @@ class _Parts:
 
     def _is_named_part(self, node: "LexborNode") -> bool:
         """Whether a name says that an element is navigation, a footer or a cookie banner, and its text agrees."""
+        if node.tag in _NO_PARTS:
+            return False
         attributes = node.attributes
         name = f"{attributes.get('id') or ''} {attributes.get('class') or ''} {attributes.get('aria-label') or ''}"
         is_dialog = attributes.get("role") in {"dialog", "alertdialog"}
@@ -146,7 +156,7 @@ class _Parts:
         return False
 
     def _is_small(self, node: "LexborNode") -> bool:
-        return len(_text(node)) * 3 < self._body_length
+        return _length(node) * 3 < self._body_length
 
 
 def _is_anchor(node: "LexborNode") -> bool:
@@ -157,20 +167,21 @@ def _is_anchor(node: "LexborNode") -> bool:
 
 def _link_share(node: "LexborNode") -> float:
     """The share of links in an element's text, headings aside."""
-    headings = sum(len(_text(heading)) for heading in node.css("h1, h2, h3, h4, h5, h6, [role=heading], summary, label"))
+    headings = sum(_length(heading) for heading in node.css("h1, h2, h3, h4, h5, h6, [role=heading], summary, label"))
     links = sum(
-        len(_text(link)) for link in node.css("a, button, select, input") if not _is_within(link, {"h1", "h2", "h3", "h4"})
+        _length(link) for link in node.css("a, button, select, input") if not _is_within(link, {"h1", "h2", "h3", "h4"})
     )
-    length = len(_text(node)) - headings
+    length = _length(node) - headings
     return links / length if length > 0 else 1.0
 
 
-def _text(node: Any) -> str:
-    return "".join(str(node.text(deep=True)).split())
+def _length(node: "LexborNode") -> int:
+    """How long an element's text is, blanks aside."""
+    return _without_blanks(node.text(deep=True))
 
 
-def _count_words(text: str) -> int:
-    return len(re.findall(r"\w+", text))
+def _without_blanks(text: str) -> int:
+    return len(text) - text.count(" ") - text.count("\n")
 
 
 def _parents(node: "LexborNode") -> "Iterator[LexborNode]":
@@ -191,14 +202,3 @@ def _prepare(html: str) -> str:
     if "shadowroot" in html:
         html = _SHADOW_ROOT.sub(lambda match: f"<{match[1]}div>", html)
     return html
-
-
-def _has_script(html: str) -> bool:
-    return "<script" in html.lower()
-
-
-def _tags_removed(html: str) -> str:
-    if len(html) > 200_000:
-        return html
-    html = re.sub(r"<(script|style|head)\b.*?(?:</\1\s*>|\Z)", " ", html, flags=re.DOTALL | re.IGNORECASE)
-    return re.sub(r"<[^>]*>", " ", html)

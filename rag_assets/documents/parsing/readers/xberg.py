@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from rag_assets.documents.parsing.parse_report import ConvertedDocument
+from rag_assets.documents.parsing.readers.office_parts import complete_document
 from rag_assets.errors import DocumentError
 
 MIME_TYPES = {
@@ -41,7 +42,7 @@ _FORMAT_FIELDS = ("page_count", "slide_count", "sheet_count", "sheet_names")
 
 def read_document(data: bytes, kind: str) -> ConvertedDocument:
     """The Markdown of a PDF, an Office document or a book. Raises DocumentError with the library's reason."""
-    converted = convert_to_markdown(data, MIME_TYPES[kind])
+    converted = convert_to_markdown(complete_document(data, kind), MIME_TYPES[kind])
     content = _NEEDLESS_ESCAPE.sub(lambda match: match[1] or ".", converted.content)
     if kind == "pdf" and not content.strip():
         # No OCR: it is slow, needs models, and guesses.

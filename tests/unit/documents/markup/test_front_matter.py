@@ -83,7 +83,7 @@ def test_broken_front_matter_stays_text_and_is_said(text: str, language: str) ->
     front = read_front_matter(text)
     assert (front.body, front.values) == (text, {})
     assert front.error is not None
-    assert front.error.startswith(f"Its front matter is not valid {language}")
+    assert front.error.startswith(f"its front matter is not valid {language}")
 
 
 def test_an_alias_that_stands_for_a_billion_values_is_refused() -> None:

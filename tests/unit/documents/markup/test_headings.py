@@ -95,7 +95,12 @@ text = no == heading
         (
             "latex",
             LATEX,
-            [(1, "The Harbour of Zürich"), (4, "Arrival & tides"), (5, "Größe of the ships 2"), (4, "Costs: 5% of $x$")],
+            [
+                (1, "The Harbour of Zürich"),
+                (4, "Arrival & tides"),
+                (5, "Größe of the ships 2"),
+                (4, "Costs: 5% of $x$"),
+            ],
         ),
         ("mediawiki", MEDIAWIKI, [(1, "Harbour"), (2, "Arrival of ships"), (3, "Tides"), (2, "Departure")]),
     ],
@@ -113,8 +118,8 @@ def test_a_section_of_mediawiki_is_no_title() -> None:
 
 def test_hostile_markup_is_searched_in_linear_time() -> None:
     for file_type in ("asciidoc", "org", "latex", "mediawiki"):
-        for text in (r"\section{" * 20_000, "= " * 50_000, "* [[" * 30_000, "== " * 30_000, "<!--" * 30_000, "[[" * 50_000):
-            parse_outline(text, file_type)
+        for piece in (r"\section{", "= ", "* [[", "== ", "<!--", "[[", "{"):
+            parse_outline(piece * 30_000, file_type)
 
 
 def test_accents_of_latex_are_letters_but_for_code() -> None:

@@ -270,7 +270,7 @@ def test_a_file_over_the_size_limit_is_refused() -> None:
 
 def test_the_same_bytes_give_the_same_text_in_every_process(parser: DocumentParser) -> None:
     for path in FILES.iterdir():
-        if path.name != "locked.pdf":
+        if path.is_file() and path.name != "locked.pdf":
             data = path.read_bytes()
             with DocumentParser() as other:
                 assert other.parse(path.name, data) == parser.parse(path.name, data)
@@ -288,3 +288,83 @@ with DocumentParser() as parser:
 print(sorted({"xberg", "chardetng_py", "dagster", "torch", "numpy", "html.parser"} & set(sys.modules)))
 """
     assert subprocess.check_output([sys.executable, "-c", script], text=True) == "[]\n"
+
+
+CASES = FILES / "structure"
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "lost"),
+    [
+        (
+            "pptx_parts.pptx",
+            ["Notes: Speaker note: mention the Reykjavik pilot", "## Numbers", "Hidden slide obsidian"],
+            [],
+        ),
+        ("docx_tracked.docx", ["rent is 5200 euros payable"], ["4500", "courtyard.\n\nPets"]),
+        (
+            "docx_notes.docx",
+            ["Rent is due monthly.\n\nFootnote: Footnote on herons", "Endnote on gulls"],
+            ["[^", "[cmt"],
+        ),
+        (
+            "docx_notes.docx",
+            ["Comment (Eve): Comment about albatross", "Inside the text box"],
+            ["deleted row", "Deleted"],
+        ),
+        ("docx_notes.docx", ["Header of pelicans", "Footer of cranes", "Moved sentence"], ["Moved sentence\n\nMoved"]),
+    ],
+)
+def test_the_parts_of_an_office_file_are_found_once(
+    parser: DocumentParser, name: str, found: list[str], lost: list[str]
+) -> None:
+    content = parser.parse(name, (CASES / name).read_bytes()).content
+    assert [text for text in found if text not in content] == []
+    assert [text for text in lost if text in content] == []
+
+
+def test_front_matter_is_metadata_and_no_text(parser: DocumentParser) -> None:
+    read = parser.parse("a.md", b'+++\ntitle = "TOML titled page"\ndate = 2026-03-04\n+++\n\nIntro.\n\n## Section\n')
+    assert (read.title, read.content) == ("TOML titled page", "Intro.\n\n## Section\n")
+    assert read.metadata == {"title": "TOML titled page", "date": "2026-03-04"}
+    page = parser.parse("a.html", b"---\r\ntitle: Jekyll\r\ntags: [a]\r\n---\r\n<title>x</title><p>words</p>")
+    assert (page.title, page.content, page.metadata["tags"]) == ("Jekyll", "words\n", ["a"])
+    broken = parser.parse("a.md", b"---\ntitle: a: b\n---\n\ntext\n")
+    assert broken.content.startswith("---\ntitle: a: b\n---\n")
+    assert "front matter is not valid YAML" in broken.report.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "file_type", "content"),
+    [
+        ("a.json", b'{"q":"gro\\u00df"}\n{"q":"Z\\u00fcrich"}\n', "json", "q: gro\u00df\n\nq: Z\u00fcrich\n"),
+        ("app.log", b'{"m":"Z\\u00fcrich"}\n{"m":"b"}\n', "jsonl", "m: Z\u00fcrich\n\nm: b\n"),
+        (
+            "film.srt",
+            b"1\n00:00:01,000 --> 00:00:02,000\nThe tram\n\n2\n00:00:03,000 --> 00:00:04,000\nleaves.\n",
+            "subtitles",
+            "The tram leaves.\n",
+        ),
+        ("a.tex", b'\\title{Z{\\"u}rich}\n', "latex", "\\title{Z\u00fcrich}\n"),
+    ],
+)
+def test_text_with_a_structure_is_read_by_its_content(
+    parser: DocumentParser, name: str, data: bytes, file_type: str, content: str
+) -> None:
+    read = parser.parse(name, data)
+    assert (read.file_type, read.content) == (file_type, content)
+
+
+def test_a_page_has_no_navigation_and_says_when_a_script_fills_it(parser: DocumentParser) -> None:
+    sidebar = b"<aside><h3>On this page</h3><a href='#a'>Overview</a></aside>"
+    page = b"<title>Docs</title>" + sidebar + b"<main><h1>Rotate keys</h1><p>Use the vault.</p></main>"
+    read = parser.parse("a.html", page)
+    assert (read.content, read.report.notes) == ("# Rotate keys\n\nUse the vault.\n", ())
+    app = parser.parse("app.html", b"<title>App</title><div id=root></div><script src=app.js></script>")
+    assert "a script fills the page" in app.report.notes[0]
+
+
+def test_a_broken_notebook_says_so(parser: DocumentParser) -> None:
+    read = parser.parse("a.ipynb", b'{"cells": [{"cell_type": "markdown", "source": "st\\u00e4dte')
+    assert "st\u00e4dte" in read.content
+    assert read.report.notes == ("it is not a notebook; its text was read as JSON",)

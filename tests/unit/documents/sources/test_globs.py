@@ -117,3 +117,40 @@ def test_a_string_instead_of_a_list_of_globs_is_refused() -> None:
 
 def test_files_of_the_state_folder_are_never_selected() -> None:
     assert select([".rag_assets/**"], files=[".rag_assets/a.md", "x/.rag_assets/b.md"]) == []
+
+
+LEFT_BEHIND = [
+    *("~$report.docx", ".~lock.report.odt#", "notes.md~", "#notes.md#", ".#notes.md", ".notes.md.swp", "notes.md.swp"),
+    *("notes.bak", "notes.md.BAK", "~WRL0001.tmp", "page.html.crdownload", ".DS_Store", "Thumbs.db", "desktop.ini"),
+    *("Desktop.ini", "sub/~$book.xlsx", "__MACOSX/notes.md", "$RECYCLE.BIN/notes.md"),
+]
+
+
+@pytest.mark.parametrize("path", LEFT_BEHIND)
+def test_lock_files_backups_and_files_of_the_system_are_left_out(path: str) -> None:
+    assert not Selection().includes_path(path)
+    assert not Selection(["*"]).includes_path(path)
+    assert not Selection(["*.docx", "*.md", "sub/**"]).includes_path(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "glob"),
+    [
+        ("~$report.docx", "~$*.docx"),
+        ("notes.md~", "*~"),
+        ("#notes.md#", "#*#"),
+        ("notes.bak", "*.bak"),
+        ("desktop.ini", "desktop.ini"),
+        (".#notes.md", ".#*"),
+        ("__MACOSX/notes.md", "__MACOSX/**"),
+    ],
+)
+def test_a_glob_that_spells_such_a_name_selects_it(path: str, glob: str) -> None:
+    assert Selection([glob]).includes_path(path)
+
+
+@pytest.mark.parametrize(
+    "path", ["~notes.md", "notes~1.md", "#1 guide.md", "C#.md", "bak/notes.md", "tmp/notes.md", "ini.md"]
+)
+def test_names_that_only_resemble_those_are_documents(path: str) -> None:
+    assert Selection().includes_path(path)

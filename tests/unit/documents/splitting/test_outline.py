@@ -30,10 +30,31 @@ def test_heading_titles_have_no_markup() -> None:
         "---\ntitle: front matter\n---\n\ntext\n",
         "<!--\n# hidden\n-->\n",
         "word " * 200 + "\n---\n",
+        "#!/bin/sh\n\n#hashtag\n",
+        "**A line in bold**\n\ntext\n",
+        "# \N{BALLOT BOX} No \N{BALLOT BOX WITH X}\n",
+        "## ---\n\n# \N{BULLET}\n",
+        "A sentence that ends here.\n---\nand more\n",
+        "Two lines\nof a paragraph\n---\n",
+        "Year | Sum\n---\n",
+        "- ```sh\n  # a comment\n  ```\n",
+        "1. ```sh\n   # a comment\n   ```\n",
+        "<pre>\n# a comment\n</pre>\n",
     ],
 )
 def test_lines_that_only_resemble_markdown_headings_are_ignored(content: str) -> None:
     assert titles(content, "markdown") == []
+
+
+def test_text_after_a_fence_in_a_list_keeps_its_headings() -> None:
+    assert titles("- ```sh\n  # a comment\n  ```\n\n# After\n\n```sh\n# b\n```\n", "markdown") == [(1, "After")]
+
+
+def test_numbers_and_marks_of_pages_are_no_headings_of_a_pdf() -> None:
+    form = "## \N{BALLOT BOX} No \N{BALLOT BOX WITH X}"
+    content = "\n\n".join(["# Apple Inc.", form, "## 12", "## Page 3 of 9", "## Form 10-Q | 4", "## Note 2", ""])
+    assert titles(content, "pdf") == [(1, "Apple Inc."), (2, "Note 2")]
+    assert titles("## 2024\n", "markdown") == [(2, "2024")]
 
 
 def test_heading_offsets_count_front_matter_and_carriage_returns() -> None:
@@ -93,3 +114,24 @@ def test_body_path_includes_headings_at_the_start_of_the_span() -> None:
     outline = parse_outline(content, "markdown")
     assert outline.body_path(content, 0, len(content)) == ("A", "B")
     assert outline.body_path(content, 0, 3) == ("A",)
+
+
+def path_of(content: str, file_type: str = "markdown") -> tuple[str, ...]:
+    return parse_outline(content, file_type).body_path(content, 0, len(content))
+
+
+@pytest.mark.parametrize(
+    ("content", "path"),
+    [
+        ("intro\n\n# A\n\nmuch longer text below\n", ("A",)),
+        ("a long text above all headings\n\n# A\n\nshort\n", ()),
+        ("# A\n\nshort\n\n## B\n\nmuch longer text below\n", ("A", "B")),
+        ("# A\n\nmuch longer text here\n\n## B\n\nshort\n", ("A",)),
+        ("# A\n\n## B\n\nequal\n\n## C\n\nequal\n\n## D\n\nequal\n", ("A",)),
+        ("# B\n\nshort\n\n# C\n\nlonger\n\n# D\n\nshort\n", ("C",)),
+        ("front matter\n\n# A\n\nshort\n\n# B\n\nshort\n\n# C\n\nshorts\n", ("C",)),
+        ("# A\n\n## B\n", ("A", "B")),
+    ],
+)
+def test_the_path_of_a_stretch_is_where_most_of_its_text_stands(content: str, path: tuple[str, ...]) -> None:
+    assert path_of(content) == path

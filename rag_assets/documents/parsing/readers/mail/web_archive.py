@@ -24,8 +24,9 @@ def read_web_archive(data: bytes) -> ConvertedDocument:
         data = part_bytes(page)
         charset = read_parameter(page, "charset", "content-type") or declared_encoding(data, "html")
         decoded = decode_text(data, charset)
-        found, content, metadata = read_html(decoded.text.encode("utf-8", "replace"), "utf-8")
-        title, replaced = found or title, decoded.replaced_characters
+        read = read_html(decoded.text.encode("utf-8", "replace"), "utf-8")
+        content, metadata = read.content, read.metadata
+        title, replaced = read.title or title, decoded.replaced_characters
         if has_words(content):
             break
     address = next((found for part in (message, *pages) if (found := _address(part))), None)

@@ -5,11 +5,12 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from rag_assets.documents.parsing.readers.json_text import lenient_outline, outline, read_json
+from rag_assets.documents.parsing.readers.structured.json_text import lenient_outline, outline, read_json
 
 _MAX_OUTPUT_LINES: Final = 1000  # of one output
 _TERMINAL_CODE: Final = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
-_OVERWRITTEN: Final = re.compile(r"^[^\n]*\r(?=[^\r\n])", re.MULTILINE)  # A progress bar writes its line again and again.
+# A progress bar writes its line again and again.
+_OVERWRITTEN: Final = re.compile(r"^[^\n]*\r(?=[^\r\n])", re.MULTILINE)
 _EMBEDDED: Final = re.compile(r"data:[\w/+.;=-]{0,100};base64,(?:[A-Za-z0-9+/=]{40,}\n?)+")
 _BASE64: Final = re.compile(r"(?:[A-Za-z0-9+/]{60,}={0,2}(?:\\n|\s)*){2,}")
 _ATTACHED_IMAGE: Final = re.compile(r"!\[([^\]\n]{0,500})\]\((?:attachment:|data:)[^)]*\)")

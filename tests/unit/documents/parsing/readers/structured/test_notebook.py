@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from rag_assets.documents.parsing.readers.notebook import read_notebook
+from rag_assets.documents.parsing.readers.structured.notebook import read_notebook
 
 
 def read(notebook: dict[str, Any]) -> str:
@@ -43,7 +43,8 @@ def test_a_notebook_becomes_its_text_code_and_text_output() -> None:
 
 
 def test_an_error_has_its_name_and_message_without_colours() -> None:
-    trace = ["\x1b[0;31mZeroDivisionError\x1b[0m Traceback", "in reactor()", "\x1b[0;31mZeroDivisionError\x1b[0m: by zero"]
+    red = "\x1b[0;31mZeroDivisionError\x1b[0m"
+    trace = [f"{red} Traceback", "in reactor()", f"{red}: by zero"]
     error = {"output_type": "error", "ename": "ZeroDivisionError", "evalue": "by zero", "traceback": trace}
     assert read(code(error)).endswith(
         "```\nZeroDivisionError Traceback\nin reactor()\nZeroDivisionError: by zero\n```\n"
@@ -108,7 +109,8 @@ def test_json_that_is_not_a_notebook_is_read_as_json(text: str) -> None:
 
 
 def test_a_notebook_that_is_cut_off_keeps_its_words_but_no_images() -> None:
-    whole = json.dumps(code({"output_type": "display_data", "data": {"image/png": "iVBORw0KGgo" * 500}}, source="städte"))
+    image = {"output_type": "display_data", "data": {"image/png": "iVBORw0KGgo" * 500}}
+    whole = json.dumps(code(image, source="städte"))
     content, metadata = read_notebook(whole[:-8], str)
     assert "städte" in content
     assert "iVBORw0" not in content

@@ -1,6 +1,6 @@
 import pytest
 
-from rag_assets.documents.parsing.readers.subtitles import read_subtitles
+from rag_assets.documents.parsing.readers.structured.subtitles import read_subtitles
 
 SRT = """1
 00:00:01,000 --> 00:00:04,000 X1:10

@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
-_TIMES: Final = re.compile(
-    r"[ \t]*(?:\d+:)?\d{1,2}:\d{2}(?:[.,]\d{1,3})?[ \t]*(?:-->|,)[ \t]*(?:\d+:)?\d{1,2}:\d{2}(?:[.,]\d{1,3})?(?:[ \t].*)?"
-)
+_TIME: Final = r"(?:\d+:)?\d{1,2}:\d{2}(?:[.,]\d{1,3})?"
+_TIMES: Final = re.compile(rf"[ \t]*{_TIME}[ \t]*(?:-->|,)[ \t]*{_TIME}(?:[ \t].*)?")
 _HIDDEN_BLOCKS: Final = ("WEBVTT", "NOTE", "STYLE", "REGION", "X-TIMESTAMP-MAP", "Kind:", "Language:")
 _VOICE: Final = re.compile(r"<v(?:\.[^ >]{0,100})?[ \t]+([^>\n]{1,200})>")
-_TAG: Final = re.compile(r"</?[a-zA-Z][^<>\n]{0,200}>|<\d[\d:.]{4,20}>|\{\\[^{}\n]{0,500}\}|\{[YyFfSsCcPp]:[^{}\n]{0,100}\}")
+_TAG: Final = re.compile(
+    r"</?[a-zA-Z][^<>\n]{0,200}>|<\d[\d:.]{4,20}>|\{\\[^{}\n]{0,500}\}|\{[YyFfSsCcPp]:[^{}\n]{0,100}\}"
+)
 _LRC_TIME: Final = re.compile(r"(?:\[\d{1,3}:\d{2}(?:[.:]\d{1,3})?\])+|<\d{1,3}:\d{2}(?:\.\d{1,3})?>")
 _LRC_FIELD: Final = re.compile(r"\[(ti|ar|al|au|by|la|re|ve|length|offset|#):([^\]\n]*)\]")
 _ASS_FIELD_COUNT: Final = 10
 _SENTENCE_END: Final = re.compile(r"[.!?…。]['\"»”)\]♪]*$|♪$")
-_SPEAKER: Final = re.compile(r"(?:[-–—]\s*|>>\s*|[^\W\d_][^:.!?]{0,40}:\s)\S")
+_SPEAKER: Final = re.compile(r"(?:[-\u2013\u2014]\s*|>>\s*|[^\W\d_][^:.!?]{0,40}:\s)\S")
 
 
 def read_subtitles(text: str) -> str:
