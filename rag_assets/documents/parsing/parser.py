@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+from rag_assets.documents.markup.title import find_title
 from rag_assets.documents.parsing.file_types import STRUCTURED_TEXT, VERBATIM, detect_kind, file_type
 from rag_assets.documents.parsing.parse_report import Attachment, ParseReport
 from rag_assets.documents.parsing.remarks import add_remarks
 from rag_assets.documents.parsing.subprocess_pool import ParserProcess
-from rag_assets.documents.parsing.title import find_title
 from rag_assets.documents.parsing.verbatim import read_verbatim
 from rag_assets.documents.text import clean, clean_title, clean_value
 from rag_assets.documents.versions import (

@@ -2,9 +2,9 @@
 
 from rag_assets.documents.markup.front_matter import FRONT_MATTER_TYPES, FrontMatter, read_front_matter
 from rag_assets.documents.markup.latex import decode_latex
+from rag_assets.documents.markup.title import find_title
 from rag_assets.documents.parsing.encoding import declared_encoding, decode_text
 from rag_assets.documents.parsing.parse_report import ConvertedDocument, ParseReport
-from rag_assets.documents.parsing.title import find_title
 from rag_assets.documents.text import clean
 
 

@@ -13,6 +13,7 @@ from rag_assets.documents.parsing.readers.xberg import convert_to_markdown
 
 # xberg 1.3.9 silently drops what is nested deeper than about 60 levels.
 _MAX_DEPTH = 48
+_MAX_STRIPPED_DEPTH = 1000  # A search in the tree of a deeper page takes quadratic time.
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _UNNESTED_NAMES = "area base br col embed hr img input link meta param source track wbr p dt dd option html head body"
 _UNNESTED = frozenset(_UNNESTED_NAMES.split())
@@ -27,7 +28,6 @@ _LANGUAGE = re.compile(r"<html[^>]{0,500}?\slang\s*=\s*[\"']?([\w-]{2,20})", re.
 _META_TAG = re.compile(r"<meta\s[^>]{0,500}?name\s*=\s*[\"']?(author|description)\b[^>]{0,2000}>", re.IGNORECASE)
 _META_CONTENT = re.compile(r"\scontent\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", re.IGNORECASE)
 _HEAD_CHARS = 64 * 1024
-_NEEDS_SCRIPT = "it has hardly any text of its own, a script fills the page; save it from a browser as shown there"
 
 
 def read_html(data: bytes, declared: str | None = None) -> ConvertedDocument:
@@ -49,14 +49,23 @@ def read_html(data: bytes, declared: str | None = None) -> ConvertedDocument:
     for match in _META_TAG.finditer(head):
         if value := _META_CONTENT.search(match[0]):
             metadata[match[1].lower()] = html.unescape(value[1] or value[2] or "")
-    page = strip_page(text)
-    notes = tuple(note for note in (front.error, _NEEDS_SCRIPT if page.needs_script else None) if note is not None)
-    report = ParseReport(replaced_characters=decoded.replaced_characters, notes=notes)
-    return ConvertedDocument(front.title or title, html_to_markdown(page.html), metadata | front.values, report)
+    report = ParseReport(
+        replaced_characters=decoded.replaced_characters, notes=(front.error,) if front.error is not None else ()
+    )
+    return ConvertedDocument(front.title or title, _read_page(text), metadata | front.values, report)
+
+
+def _read_page(text: str) -> str:
+    depth = nesting_depth(text)
+    return _convert(strip_page(text) if depth <= _MAX_STRIPPED_DEPTH else text, depth)
 
 
 def html_to_markdown(text: str) -> str:
-    if nesting_depth(text) > _MAX_DEPTH:
+    return _convert(text, nesting_depth(text))
+
+
+def _convert(text: str, depth: int) -> str:
+    if depth > _MAX_DEPTH:
         converter = _FlatConverter()
         converter.feed(text)
         converter.close()

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -50,43 +49,32 @@ _SELF_CLOSED: Final = re.compile(
 _SHADOW_ROOT: Final = re.compile(r"<(/?)template\b([^>]*)>", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """`html` without the parts that are no text, and whether the page is filled by a script."""
+def strip_page(html: str) -> str:
+    """The page without navigation, sidebars of links, page footers and cookie banners, by its structure.
 
-    html: str
-    needs_script: bool = False
-
-
-def strip_page(html: str) -> Page:
-    """Remove navigation, sidebars of links, page footers and cookie banners, by structure.
-
-    Text that is in a page's main part, or that may be text of the page, always stays. Where nearly nothing else would
-    be left, such as of a page that is a list of links, the page stays as it is.
+    Text that is in the main part of a page, or that may be text of the page, always stays. Where nearly nothing else
+    would be left, such as of a page that is a list of links, the page stays as it is.
     """
     from selectolax.lexbor import LexborHTMLParser
 
     tree = LexborHTMLParser(_prepare(html))
     body = tree.body
     if body is None:
-        return Page(html)
-    has_script = bool(tree.css("script"))
-    fallback = [node.text(separator=" ") for node in tree.css("noscript")]
+        return html
     has_template = bool(tree.css("template"))
+    # Without these, the rest is converted faster.
     for node in tree.css("script, style, template, noscript, svg:not(:has(text)), link, meta"):
         node.decompose()
     text = body.text(separator=" ")
-    before = len(text.split())
-    # The page's own words, and what it says to a browser without scripts.
-    said = before + sum(len(words.split()) for words in fallback)
-    needs_script = has_script and before < _LEAST_WORDS and said < 4 * _LEAST_WORDS
     removed = list(_Parts(tree, html, _without_blanks(text)).find())
+    if not (removed or has_template):
+        return html
     for node in removed:
         node.decompose()
-    after = len(body.text(separator=" ").split()) if removed else before
-    if not (removed or has_template) or not after or (after < _LEAST_WORDS and after * 4 < before):
-        return Page(html, needs_script)
-    return Page(tree.html or html, needs_script)
+    before, after = len(text.split()), len(body.text(separator=" ").split())
+    if not after or (after < _LEAST_WORDS and after * 4 < before):
+        return html
+    return tree.html or html
 
 
 class _Parts:

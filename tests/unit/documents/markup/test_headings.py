@@ -3,7 +3,7 @@
 import pytest
 
 from rag_assets.documents.markup.latex import decode_latex
-from rag_assets.documents.parsing.title import find_title
+from rag_assets.documents.markup.title import find_title
 from rag_assets.documents.splitting.outline import parse_outline
 
 ASCIIDOC = """= The *Harbour* Guide

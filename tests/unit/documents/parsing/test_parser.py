@@ -355,13 +355,11 @@ def test_text_with_a_structure_is_read_by_its_content(
     assert (read.file_type, read.content) == (file_type, content)
 
 
-def test_a_page_has_no_navigation_and_says_when_a_script_fills_it(parser: DocumentParser) -> None:
+def test_a_page_has_no_navigation(parser: DocumentParser) -> None:
     sidebar = b"<aside><h3>On this page</h3><a href='#a'>Overview</a></aside>"
     page = b"<title>Docs</title>" + sidebar + b"<main><h1>Rotate keys</h1><p>Use the vault.</p></main>"
     read = parser.parse("a.html", page)
     assert (read.content, read.report.notes) == ("# Rotate keys\n\nUse the vault.\n", ())
-    app = parser.parse("app.html", b"<title>App</title><div id=root></div><script src=app.js></script>")
-    assert "a script fills the page" in app.report.notes[0]
 
 
 def test_a_broken_notebook_says_so(parser: DocumentParser) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from rag_assets.documents.parsing.title import find_title
+from rag_assets.documents.markup.title import find_title
 
 
 @pytest.mark.parametrize(
