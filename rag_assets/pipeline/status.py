@@ -11,6 +11,7 @@ from rag_assets.db.connections.urls import format_url
 from rag_assets.db.index.state import inspect_index
 from rag_assets.db.models import SCHEMA, Document, EmbeddingSpace, Project
 from rag_assets.db.reports.counts import count_project
+from rag_assets.db.reports.document_remarks import REPLACED_CHARACTERS, find_remarks
 from rag_assets.db.reports.remaining_work import remaining_work
 from rag_assets.db.schema import migrations
 from rag_assets.db.schema.extension import pgvector_version
@@ -18,7 +19,6 @@ from rag_assets.db.spaces.partitions import count_vectors, has_partition, partit
 from rag_assets.db.spaces.pending import count_pending_texts, count_texts
 from rag_assets.db.spaces.spaces import select_serving_space
 from rag_assets.db.spaces.text_kinds import Kind, is_known_kind, text_source_of_kind
-from rag_assets.pipeline.audit.documents import REPLACED_CHARACTERS
 from rag_assets.projects.store import project_names
 
 MOST_FAILED_DOCUMENTS = 100
@@ -42,6 +42,7 @@ def read_status(engine: Engine) -> dict[str, Any]:
     }
     found["failed_documents"] = _failed_documents(engine) if ready else []
     found["undecoded_documents"] = _undecoded_documents(engine) if ready else []
+    found["remarks"] = _remarks(engine) if ready else []
     found["spaces"] = read_spaces(engine) if ready else []
     found["degraded"] = _degraded_spaces(engine) if ready else []
     return found
@@ -151,6 +152,12 @@ def _undecoded_documents(engine: Engine) -> list[dict[str, Any]]:
     )
     with engine.connect() as connection:
         return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def _remarks(engine: Engine) -> list[dict[str, Any]]:
+    """The documents that were not read as a whole, with the reasons and what to do."""
+    with engine.connect() as connection:
+        return [asdict(remark) for remark in find_remarks(connection, limit=MOST_FAILED_DOCUMENTS)]
 
 
 def read_spaces(engine: Engine) -> list[dict[str, Any]]:

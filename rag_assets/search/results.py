@@ -22,6 +22,7 @@ class Hit:
     - `context`: with the search option `context`, the text of the chunk and its neighbours; else None.
     - `header`: the names of the columns, where the chunk is a piece of a table; else None.
     - `page`: the page, slide or chapter with most of the text, from 1; None for a document without pages.
+    - `recognised`: whether the text of the page was recognised in a picture, so that letters may be wrong.
     - `chunk_index`: position of the chunk in its document, from 0. `heading_path`: headings above it, outermost first.
     """
 
@@ -41,6 +42,7 @@ class Hit:
     source_version: str | None
     header: str | None = None
     page: int | None = None
+    recognised: bool = False
     parts: dict[str, float] = field(default_factory=dict)
     context: str | None = None
 

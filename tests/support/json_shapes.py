@@ -9,6 +9,7 @@ INGEST = {
     "chunks": dict.fromkeys(("total", "written", "deleted"), int),
     "texts": dict.fromkeys(("distinct", "embedded", "reused"), int),
     "vectors": int,
+    "remarks": [{"project": str, "file_path": str, "notes": [str]}],
     "seconds": dict.fromkeys(("total", "raw_documents", "chunks", "embeddings", "hnsw_index", "live_space"), float),
     "checks": [CHECK],
     "run_ids": [str],
@@ -39,6 +40,7 @@ SEARCH = {
             "source_version": (str, type(None)),
             "header": (str, type(None)),
             "page": (int, type(None)),
+            "recognised": bool,
             "parts": dict,
             "context": (str, type(None)),
         }
@@ -101,6 +103,7 @@ STATUS = {
     "pending": dict.fromkeys(("documents_to_chunk", "texts_to_embed", "messages_to_embed", "memories_to_embed"), int),
     "failed_documents": [{"project": str, "file_path": str, "reason": str}],
     "undecoded_documents": [{"project": str, "file_path": str, "replaced_characters": int}],
+    "remarks": [{"project": str, "file_path": str, "notes": [str]}],
     "spaces": [
         dict.fromkeys(("id", "dimensions", "vectors", "bytes", "index_bytes", "documents_left", "texts_left"), int)
         | dict.fromkeys(

@@ -1,7 +1,7 @@
 """rag-assets ingest: bring one project up to date in one run."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rag_assets.cli.runtime.run_job import RunOutcome
 
+MOST_REMARKS = 100
 STAGES = ("raw_documents", "chunks", "embeddings", "hnsw_index", "live_space")
 
 
@@ -141,10 +142,12 @@ def prepare_project(engine: "Engine", options: ProjectOptions) -> str:
 def _report(engine: "Engine", project: str, outcome: "RunOutcome", total_s: float) -> dict[str, Any]:
     """The object that --json prints. Figures of stages that did not run are 0."""
     from rag_assets.db.reports.counts import count_project
+    from rag_assets.db.reports.document_remarks import find_remarks
 
     documents, chunks, embeddings = (outcome.figures.get(stage, {}) for stage in STAGES[:3])
     with engine.connect() as connection:
         counts = count_project(connection, project)
+        remarks = find_remarks(connection, [project], limit=MOST_REMARKS)
     return {
         "project": project,
         "documents": {
@@ -166,6 +169,7 @@ def _report(engine: "Engine", project: str, outcome: "RunOutcome", total_s: floa
             "reused": int(embeddings.get("reused", 0)),
         },
         "vectors": counts.vectors,
+        "remarks": [asdict(remark) for remark in remarks],
         "seconds": {"total": round(total_s, 3)}
         | {stage: round(outcome.figures.get(stage, {}).get("seconds", 0.0), 3) for stage in STAGES},
         "checks": [check.as_json() for check in outcome.checks],

@@ -18,7 +18,7 @@ _RULES = re.compile(r"([-=*~^#+_.`])\1{3,}")
 
 def print_answer(answer: "Answer") -> None:
     for hit in answer.hits:
-        page = "" if hit.page is None else f" page {hit.page}"
+        page = ("" if hit.page is None else f" page {hit.page}") + (" recognised" if hit.recognised else "")
         where = f"{hit.project}/{hit.file_path}{page} [{hit.char_start}:{hit.char_end}]"
         headings = " / ".join(hit.heading_path)
         out.print(

@@ -27,6 +27,7 @@ KEY_FIGURES: dict[str, Callable[[Figures], str]] = {
     "documents_readable": lambda f: (
         f"{pluralize(f['documents'], 'document')}, {f['failed']:,} failed"
         + (f", {pluralize(f['replaced_characters'], 'character')} not decoded" if f.get("replaced_characters") else "")
+        + (f", {f['with_remarks']:,} not read as a whole" if f.get("with_remarks") else "")
     ),
     "documents_have_chunks": lambda f: (
         f"{pluralize(f['documents'], 'document')}, {f['without_their_chunks']:,} incomplete"

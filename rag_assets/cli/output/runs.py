@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 from rag_assets.cli.output.checks import print_checks
 from rag_assets.cli.output.console import format_duration, print_facts, print_line
+from rag_assets.cli.output.status import print_remark
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from rag_assets.cli.runtime.run_job import CheckOutcome
     from rag_assets.settings.settings import Settings
+
+
+MOST_REMARKS = 10
 
 
 def print_ingest(report: dict[str, Any], checks: "list[CheckOutcome]", *, verbose: bool) -> None:
@@ -25,6 +29,10 @@ def print_ingest(report: dict[str, Any], checks: "list[CheckOutcome]", *, verbos
     if verbose:
         facts += [(f"  {stage}", _format_seconds(stage_s)) for stage, stage_s in seconds.items()]
     print_facts(f"project {report['project']}", facts)
+    for remark in report["remarks"][:MOST_REMARKS]:
+        print_remark(remark)
+    if len(report["remarks"]) > MOST_REMARKS:
+        print_line("… and more documents with remarks: rag-assets status")
     print_line()
     print_checks(checks, verbose=verbose)
 

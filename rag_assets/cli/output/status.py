@@ -39,11 +39,12 @@ def print_status(report: dict[str, Any]) -> None:
         print_degraded_space(one["space"], one["missing"], one["texts"])
     for document in report["failed_documents"]:
         print_line(f"failed: {document['project']}/{document['file_path']}: {document['reason']}")
-    for document in report["undecoded_documents"]:
-        print_line(
-            f"not decoded: {document['project']}/{document['file_path']}: "
-            f"{pluralize(document['replaced_characters'], 'character')} replaced by \ufffd; save the file as UTF-8"
-        )
+    for remark in report["remarks"]:
+        print_remark(remark)
+
+
+def print_remark(remark: dict[str, Any]) -> None:
+    print_line(f"remark: {remark['project']}/{remark['file_path']}: {'; '.join(remark['notes'])}")
 
 
 def _pending(pending: dict[str, int]) -> str:

@@ -21,10 +21,10 @@ def document_checks(scope: PipelineScope) -> dg.AssetChecksDefinition:
             dg.AssetCheckSpec(
                 "documents_readable",
                 asset=scope.key("raw_documents"),
-                description="Every document of the source could be read, and its characters decoded. When it warns: "
-                "`rag-assets status` lists the documents with their reasons; fix or exclude them, save those with "
-                "characters replaced by U+FFFD as UTF-8, then ingest again (with --retry-failed where the file itself "
-                "is right).",
+                description="Every document of the source could be read, as a whole, and its characters decoded. When "
+                "it warns: `rag-assets status` lists the documents with their reasons; fix or exclude them, install "
+                "the extra `ocr` where pages are pictures, save those with characters replaced by U+FFFD as UTF-8, "
+                "then ingest again (with --retry-failed where the file itself is right).",
             ),
             dg.AssetCheckSpec(
                 "documents_have_chunks",

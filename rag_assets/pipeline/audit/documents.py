@@ -7,10 +7,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Engine, func, select, true
+from sqlalchemy import Engine, func, select
 
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, Project
 from rag_assets.db.models.chunks import EMBEDDED_TEXT
+from rag_assets.db.reports.document_remarks import (
+    REPLACED_CHARACTERS,
+    count_documents_with_notes,
+    find_remarks,
+    in_projects,
+)
 from rag_assets.db.writes.batching import group_documents
 from rag_assets.documents.splitting.tokenizer import count_tokens
 from rag_assets.pipeline.audit.result import EXAMPLES, CheckResult
@@ -20,8 +26,6 @@ from rag_assets.pipeline.charts.markdown import table
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# How many characters of a document stand for bytes that could not be decoded.
-REPLACED_CHARACTERS = Document.parse_report["replaced_characters"].as_integer()
 RECOUNTED_CHUNKS = 50
 MOST_FAILED_DOCUMENTS = 50
 
@@ -30,32 +34,34 @@ def documents_readable(engine: Engine, projects: Sequence[str] | None = None) ->
     failed = (
         select(Project.name, Document.file_path, Document.error)
         .join(Project, Project.id == Document.project_id)
-        .where(Document.status == "failed", _in_projects(projects))
+        .where(Document.status == "failed", in_projects(projects))
         .order_by(Project.name, Document.file_path)
     )
     kinds = (
         select(Document.file_type, Document.status, func.count())
-        .where(_in_projects(projects))
+        .where(in_projects(projects))
         .group_by(Document.file_type, Document.status)
         .order_by(func.count().desc(), Document.file_type, Document.status)
     )
     largest = (
         select(Project.name, Document.file_path, Document.size_bytes)
         .join(Project, Project.id == Document.project_id)
-        .where(_in_projects(projects))
+        .where(in_projects(projects))
         .order_by(Document.size_bytes.desc().nulls_last(), Project.name, Document.file_path)
         .limit(EXAMPLES)
     )
     replaced = (
         select(Project.name, Document.file_path, REPLACED_CHARACTERS)
         .join(Project, Project.id == Document.project_id)
-        .where(REPLACED_CHARACTERS > 0, _in_projects(projects))
+        .where(REPLACED_CHARACTERS > 0, in_projects(projects))
         .order_by(Project.name, Document.file_path)
     )
     with engine.connect() as connection:
         counts = connection.execute(kinds).all()
         large = connection.execute(largest).all()
         undecoded = connection.execute(replaced).all()
+        noted = count_documents_with_notes(connection, projects)
+        remarks = find_remarks(connection, projects, limit=MOST_FAILED_DOCUMENTS) if noted else []
         number = sum(count for _, status, count in counts if status == "failed")
         rows = connection.execute(failed.limit(MOST_FAILED_DOCUMENTS)).all() if number else []
     total = sum(count for _, _, count in counts)
@@ -72,17 +78,24 @@ def documents_readable(engine: Engine, projects: Sequence[str] | None = None) ->
     characters = sum(count for _, _, count in undecoded)
     examples = [f"{project}/{path}: {error}" for project, path, error in rows]
     examples += [f"{project}/{path}: {count} characters replaced" for project, path, count in undecoded]
-    reasons = [f"{number} of {total} documents could not be read"] if number or not undecoded else []
+    notes = [(one.project, one.file_path, note) for one in remarks for note in one.notes]
+    examples += [f"{project}/{path}: {note}" for project, path, note in notes]
+    if notes:
+        tables["remarks"] = table(("project", "document", "remark"), notes)
+    reasons = [f"{number} of {total} documents could not be read"] if number or not (undecoded or noted) else []
     if undecoded:
         reasons.append(
             f"{len(undecoded)} of {total} documents have characters that could not be decoded ({characters})"
         )
+    if noted:
+        reasons.append(f"{noted} of {total} documents were not read as a whole")
     return CheckResult(
-        number == 0 and not undecoded,
+        number == 0 and not undecoded and not noted,
         {
             "documents": total,
             "failed": number,
             "replaced_characters": characters,
+            "with_remarks": noted,
             "threshold": 0,
             "examples": examples[:EXAMPLES],
             **tables,
@@ -105,7 +118,7 @@ def documents_have_chunks(engine: Engine, chunking: str, projects: Sequence[str]
         .join(Project, Project.id == Document.project_id)
         .outerjoin(stamp, (stamp.document_id == Document.id) & (stamp.chunking == chunking))
         # A text of nothing but white space has no chunks.
-        .where(Document.content.op("~")(r"\S"), _in_projects(projects))
+        .where(Document.content.op("~")(r"\S"), in_projects(projects))
         .where(
             stamp.content_hash.is_distinct_from(Document.content_hash)
             | (chunks == 0)
@@ -116,7 +129,7 @@ def documents_have_chunks(engine: Engine, chunking: str, projects: Sequence[str]
     with engine.connect() as connection:
         rows = connection.execute(wrong.limit(EXAMPLES)).all()
         number = connection.scalar(select(func.count()).select_from(wrong.subquery())) or 0
-        total = connection.scalar(select(func.count()).select_from(Document).where(_in_projects(projects))) or 0
+        total = connection.scalar(select(func.count()).select_from(Document).where(in_projects(projects))) or 0
     return CheckResult(
         number == 0,
         {
@@ -143,7 +156,7 @@ def offsets_reproduce_text(engine: Engine, chunking: str, projects: Sequence[str
             & (DocumentChunking.chunking == chunking)
             & (DocumentChunking.content_hash == Document.content_hash),
         )
-        .where(_in_projects(projects))
+        .where(in_projects(projects))
         .order_by(Document.id)
     )
     chunks = select(
@@ -220,9 +233,3 @@ def chunks_fit_window(engine: Engine, chunking: str, tokenizer: "Tokenizer", max
         },
         f"a chunk has {most} tokens, more than the {max_tokens} of the model's window",
     )
-
-
-def _in_projects(projects: Sequence[str] | None) -> ColumnElement[bool]:
-    if projects is None:
-        return true()
-    return Document.project_id.in_(select(Project.id).where(Project.name.in_(projects)))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select
+from sqlalchemy import ColumnElement, Select, false, func
 
 from rag_assets.db.connections.compiled import text_literal
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
@@ -25,6 +25,10 @@ CITATION_COLUMNS = (
     Document.source_version,
     DocumentChunk.header,
     DocumentChunk.page,
+    # A picture has no pages, and counts as one.
+    func.coalesce(
+        Document.doc_metadata["recognised_pages"].contains(func.to_jsonb(func.coalesce(DocumentChunk.page, 1))), false()
+    ).label("recognised"),
 )
 # Where a row has its chunk's id: the distance comes first.
 CHUNK_ID_POSITION = 1 + [column.key for column in CITATION_COLUMNS].index("chunk_id")

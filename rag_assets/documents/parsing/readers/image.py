@@ -32,4 +32,4 @@ def read_image(data: bytes) -> ConvertedDocument:
     found = tuple(number for number, segments in enumerate(pages, start=1) if segments)
     left = tuple(number for number, segments in enumerate(pages, start=1) if not segments)
     report = ParseReport(page_starts=starts if len(pages) > 1 else (), recognised_pages=found, unread_pages=left)
-    return ConvertedDocument(None, content, {}, report)
+    return ConvertedDocument(None, content, {"recognised_pages": list(found)} if found else {}, report)

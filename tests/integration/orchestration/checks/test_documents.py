@@ -43,6 +43,19 @@ def test_characters_that_could_not_be_decoded_are_a_warning(built: Engine) -> No
     )
 
 
+def test_documents_that_were_not_read_as_a_whole_are_a_warning(built: Engine) -> None:
+    report = '{"notes": ["page 2 of 9 is a picture"]}'
+    change_database(built, f"UPDATE rag.documents SET parse_report = '{report}' WHERE file_path = 'page02.md'")
+    empty = '{"notes": ["the file is empty"]}'
+    change_database(built, f"UPDATE rag.documents SET parse_report = '{empty}' WHERE file_path = 'page01.md'")
+    found = run_checks()
+    assert failed_names(found) == {"documents_readable"}
+    metadata = check_metadata(found, "documents_readable")
+    assert (metadata["failed"], metadata["with_remarks"]) == (0, 2)
+    assert metadata["examples"] == [f"{p}/page02.md: page 2 of 9 is a picture" for p in ("sea", "zoo")]
+    assert found["documents_readable"].description == "2 of 29 documents were not read as a whole"
+
+
 def test_checks_show_charts_and_a_sample(built: Engine) -> None:
     found = run_checks()
     for check in ("documents_readable", "chunks_fit_window", "search_latency"):
