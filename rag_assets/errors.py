@@ -1,6 +1,14 @@
 """The exceptions of this package. A message says what happened, names the value, and says what to do next."""
 
+import re
 from collections.abc import Sequence
+
+# What a terminal or a log obeys or hides instead of showing it: C0 and C1 controls, zero-width characters, marks that
+# reverse the direction of text, tags, and lone surrogates, which no encoding can write.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff"
+    "\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 
 
 class RagAssetsError(Exception):
@@ -11,6 +19,9 @@ class RagAssetsError(Exception):
 
     exit_code = 1
     transient = False
+
+    def __str__(self) -> str:
+        return escape_controls(" ".join(super().__str__().split("\n")))
 
 
 class UsageError(RagAssetsError):
@@ -61,6 +72,11 @@ class DocumentError(RagAssetsError):
 
 class IntegrityError(RagAssetsError):
     """Going on would lose or damage stored data, so nothing was done."""
+
+
+def escape_controls(text: str) -> str:
+    """The text with its control and invisible characters written as escapes; tabs and newlines stay."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def unknown_name_message(name: str, known: Sequence[str], what: str = "setting") -> str:

@@ -24,7 +24,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Search for evaluation queries, and report metrics, latency and the worst answers."""
-    from rag_assets.cli.output.console import print_json
+    from rag_assets.cli.output.console import print_error, print_json
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import shared_engine
     from rag_assets.search.evaluation.queries import read_queries
@@ -38,10 +38,9 @@ def evaluate(
     report = run_evaluation(engine, retriever, queries, project=project, mode=mode, ef_search=settings.ef_search)
     if report.missing:
         examples = ", ".join(report.missing[:EXAMPLES]) + (", …" if len(report.missing) > EXAMPLES else "")
-        typer.echo(
+        print_error(
             f"rag-assets: warning: {len(report.missing)} of the relevant documents are not in the index and count as "
-            f"not found ({examples}); ingest them, or name the project that has them.",
-            err=True,
+            f"not found ({examples}); ingest them, or name the project that has them."
         )
     if as_json:
         print_json(report.as_json())

@@ -46,10 +46,10 @@ def _parse_id(value: str) -> "UUID":
 
 
 def _print_provenance(found: "Provenance") -> None:
-    from rag_assets.cli.output.console import PREVIEW_CHARS, print_line, shorten
+    from rag_assets.cli.output.console import PREVIEW_CHARS, on_one_line, print_line, shorten
 
     def line(name: str, value: object) -> None:
-        print_line(f"{name:<9} {value}")
+        print_line(f"{name:<9} {on_one_line(str(value))}")
 
     line("chunk", f"{found.chunk_id}, {found.token_count:,} tokens, sha256 {found.content_hash}")
     line("document", f"{found.project}/{found.file_path} [{found.char_start}:{found.char_end}]")

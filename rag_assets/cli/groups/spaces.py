@@ -39,6 +39,7 @@ def promote(
     ] = False,
 ) -> None:
     """Make a space live if all its checks pass. The live space becomes the previous one."""
+    from rag_assets.cli.output.console import print_error
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import writable_engine
     from rag_assets.pipeline.stages import live_space
@@ -51,7 +52,7 @@ def promote(
 
     done = live_space.promote_space(writable_engine(settings), settings, space, wanted, force=force)
     for name, reason in done.overridden.items():
-        typer.echo(f"rag-assets: warning: {name} does not pass: {reason}; promoted because of --force.", err=True)
+        print_error(f"rag-assets: warning: {name} does not pass: {reason}; promoted because of --force.")
     _print_promotion(done)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 from rich.text import Text
 
-from rag_assets.cli.output.console import PREVIEW_CHARS, out, pluralize, shorten
+from rag_assets.cli.output.console import PREVIEW_CHARS, on_one_line, out, pluralize, shorten
 from rag_assets.cli.output.status import print_degraded_space
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ _RULES = re.compile(r"([-=*~^#+_.`])\1{3,}")
 def print_answer(answer: "Answer") -> None:
     for hit in answer.hits:
         page = ("" if hit.page is None else f" page {hit.page}") + (" recognised" if hit.recognised else "")
-        where = f"{hit.project}/{hit.file_path}{page} [{hit.char_start}:{hit.char_end}]"
-        headings = " / ".join(hit.heading_path)
+        where = f"{hit.project}/{on_one_line(hit.file_path)}{page} [{hit.char_start}:{hit.char_end}]"
+        headings = on_one_line(" / ".join(hit.heading_path))
         out.print(
             Text.assemble((f"{hit.rank}. ", "bold"), f"{hit.score:.3f}  ", (where, "cyan"), (f"  {headings}", "dim"))
         )

@@ -6,14 +6,32 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Column, Table
+from rich.text import Text
+
+from rag_assets.errors import escape_controls
 
 # Of a text that is printed in a line.
 PREVIEW_CHARS = 240
 
+
+class SafeConsole(Console):
+    """A console on which no text of a document, name or title can act: control characters are shown as escapes."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        # Before it is measured, so that tables have room for the escapes.
+        return super().render_str(escape_controls(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control else Segment(escape_controls(text), style)
+
+
 # Soft wrap: lines that are piped into another program keep their length.
-out = Console(highlight=False, soft_wrap=True)
+out = SafeConsole(highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -22,6 +40,16 @@ def print_json(value: Any) -> None:
 
 def print_line(text: str = "") -> None:
     out.print(text, markup=False)
+
+
+def print_error(text: str) -> None:
+    """A line on stderr, which leaves stdout to results."""
+    sys.stderr.write(escape_controls(" ".join(text.split("\n"))) + "\n")
+
+
+def on_one_line(name: str) -> str:
+    """A name of a file, heading or project, which may hold anything, with its line breaks and tabs as escapes."""
+    return name.translate({9: "\\t", 10: "\\n"})
 
 
 def print_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:

@@ -6,7 +6,15 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Column
 
-from rag_assets.cli.output.console import format_duration, format_size, new_table, out, pluralize, print_line
+from rag_assets.cli.output.console import (
+    format_duration,
+    format_size,
+    new_table,
+    on_one_line,
+    out,
+    pluralize,
+    print_line,
+)
 
 
 def print_status(report: dict[str, Any]) -> None:
@@ -29,7 +37,7 @@ def print_status(report: dict[str, Any]) -> None:
     )
     _print_fact("pending", _pending(report["pending"]))
     for project in report["projects"]:
-        print_line(f"project {project['name']}: {project['source']}")
+        print_line(f"project {project['name']}: {on_one_line(project['source'])}")
         print_line(
             f"  {pluralize(project['documents'], 'document')}, {pluralize(project['chunks'], 'chunk')}, "
             f"{project['vectors']:,} of {pluralize(project['texts'], 'text')} embedded"
@@ -38,13 +46,13 @@ def print_status(report: dict[str, Any]) -> None:
     for one in report["degraded"]:
         print_degraded_space(one["space"], one["missing"], one["texts"])
     for document in report["failed_documents"]:
-        print_line(f"failed: {document['project']}/{document['file_path']}: {document['reason']}")
+        print_line(f"failed: {document['project']}/{on_one_line(document['file_path'])}: {document['reason']}")
     for remark in report["remarks"]:
         print_remark(remark)
 
 
 def print_remark(remark: dict[str, Any]) -> None:
-    print_line(f"remark: {remark['project']}/{remark['file_path']}: {'; '.join(remark['notes'])}")
+    print_line(f"remark: {remark['project']}/{on_one_line(remark['file_path'])}: {'; '.join(remark['notes'])}")
 
 
 def _pending(pending: dict[str, int]) -> str:

@@ -1,8 +1,13 @@
 """Markdown for Dagster's metadata: tables and pictures."""
 
+import re
 from collections.abc import Iterable, Sequence
 
+from rag_assets.errors import escape_controls
+
 LONGEST_CELL = 120
+# Names and texts of documents may hold tags, links and emphasis, which a page must show and not obey.
+_ACTIVE = re.compile(r"[\\`*_\[\]<>&|~]")
 
 
 class Markdown(str):
@@ -18,5 +23,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
 
 
 def _cell(text: str) -> str:
-    plain = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
-    return plain if len(plain) <= LONGEST_CELL else f"{plain[: LONGEST_CELL - 1]}…"
+    line = escape_controls(" ".join(text.split()))
+    line = line if len(line) <= LONGEST_CELL else f"{line[: LONGEST_CELL - 1]}…"
+    return _ACTIVE.sub(r"\\\g<0>", line)
