@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 
 from rag_assets.documents.parsing.characters.decoders import REPLACEMENT, decode_as
+from rag_assets.documents.parsing.characters.detection import detect_encoding
 from rag_assets.documents.parsing.characters.labels import find_encoding
 from rag_assets.errors import DocumentError
 
@@ -210,18 +211,4 @@ def _decode_legacy(data: bytes) -> DecodedText:
         return _decoded(data, "utf-8")
     if _is_binary(data[:_SAMPLE_BYTES].decode("latin-1")):
         raise DocumentError(_BINARY)
-    return _decoded(data, _detect(data))
-
-
-def _detect(data: bytes) -> str:
-    # Only lines with other characters than ASCII help, and a sample of them is enough and keeps this fast.
-    lines, size = [], 0
-    for line in data[: 64 * _SAMPLE_BYTES].splitlines(keepends=True):
-        if not line.isascii():
-            lines.append(line[:_SAMPLE_BYTES])
-            size += len(lines[-1])
-            if size > _SAMPLE_BYTES:
-                break
-    import chardetng_py  # type: ignore[import-untyped]
-
-    return find_encoding(chardetng_py.detect(b"".join(lines) or data)) or "windows-1252"
+    return _decoded(data, detect_encoding(data))

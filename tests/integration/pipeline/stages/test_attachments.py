@@ -39,6 +39,8 @@ def test_an_unchanged_mail_is_not_read_and_its_attachments_stay(steps: Steps, fo
     [(report,)] = rows(steps.engine, "SELECT parse_report FROM rag.documents WHERE file_path = 'sub/m.eml'")
     assert report["attachments"] == ["a.md", "a (2).md", "in.eml"]
     assert "x.zip was not read" in report["notes"][0]
+    [remark] = read_status(steps.engine)["remarks"]
+    assert (remark["file_path"], list(remark["notes"])) == ("sub/m.eml", report["notes"])
     assert failures(steps) == {}
 
     assert read_zoo(steps, folder) == ([], [])

@@ -1,9 +1,10 @@
+# ruff: noqa: RUF001
 import codecs
 import os
 
 import pytest
 
-from rag_assets.documents.parsing.encoding import declared_encoding, decode
+from rag_assets.documents.parsing.encoding import declared_encoding, decode, decode_text
 from rag_assets.errors import DocumentError
 
 GERMAN = "Grüße aus dem Hafen. Das Schiff ist spät, die Maße sind größer als üblich.\n"
@@ -12,6 +13,9 @@ RUSSIAN = "Привет, мир. Это простой текст на русс�
 GREEK = "Καλημέρα κόσμε. Αυτό είναι ένα απλό κείμενο στα ελληνικά.\n"
 JAPANESE = "これは日本語の文章です。\nエンコーディングを正しく検出する必要があります。\n"
 CHINESE = "这是一个简单的中文文本。\n需要正确检测编码。港口的船只很晚才到。\n"
+HUNGARIAN = "Árvíztűrő tükörfúrógép. Köszönöm szépen a levelét, holnap válaszolok.\n"
+ESTONIAN = "Tere, maailm. Õhtul läheme kõik koos žürii ees mängima, šokolaad on ka. Köögis pole midagi.\n"
+FRENCH = "À bientôt à l'école : le café est fermé, où êtes-vous passés ? Ça coûte cher.\n"
 KOREAN = "이것은 간단한 한국어 텍스트입니다. 올바르게 감지되어야 합니다.\n"
 
 
@@ -43,6 +47,16 @@ def test_a_big_endian_byte_order_mark_selects_the_encoding(bom_and_encoding: tup
         (JAPANESE, "iso2022_jp"),
         (CHINESE, "gb18030"),
         (KOREAN, "euc-kr"),
+        ("株式会社①髙橋商店㈱の案内です。連絡先は№5です。\n", "cp932"),
+        ("펲시콜라와 똠방각하는 한국어 문서에 나옵니다.\n", "cp949"),
+        ("這是一個簡單的中文文本。需要正確檢測編碼。\n", "big5"),
+        (HUNGARIAN, "cp1250"),
+        (ESTONIAN, "cp1257"),
+        (GERMAN, "cp850"),
+        (GERMAN, "mac_roman"),
+        (FRENCH, "cp850"),
+        (FRENCH, "cp1252"),
+        (POLISH, "cp852"),
     ],
 )
 def test_legacy_encodings_are_detected(text: str, encoding: str) -> None:
@@ -85,10 +99,44 @@ def test_binary_data_is_refused(data: bytes) -> None:
         (b"#!/usr/bin/python\n# -*- coding: latin-1 -*-\n", "python", "latin-1"),
         (b"x = 1\ny = 2\n# coding: latin-1\n", "python", None),
         (b"no declaration", "html", None),
+        (b'<!-- <meta charset="koi8-r"> --><meta charset=ks_c_5601-1987>', "html", "ks_c_5601-1987"),
+        (b'<meta charset="utf-16">', "html", "utf-8"),
+        (b'@charset "euc-jp";\nbody {}', "code", "euc-jp"),
+        (b'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=ISO-8859-2\\n"\n', "code", "ISO-8859-2"),
+        (b"\\documentclass{article}\n\\usepackage[ansinew]{inputenc}\n", "text", "windows-1252"),
+        (b"Notes -*- mode: org; coding: iso-2022-jp -*-\n", "text", "iso-2022-jp"),
     ],
 )
 def test_declared_encoding_is_found(data: bytes, kind: str, encoding: str | None) -> None:
     assert declared_encoding(data, kind) == encoding
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "declared"),
+    [
+        ("①㈱髙", "cp932", "Shift_JIS"),
+        ("“Güneş” – €5 ışık…", "cp1254", "iso-8859-9"),
+        ("ไทย…", "cp874", "tis-620"),
+        ("똠방", "cp949", "euc-kr"),
+        ("처자", "cp949", "ks_c_5601-1987"),
+        ("日本", "utf-16-le", "utf-16"),
+        ("日本語", "utf-16-be", "utf-16be"),
+        ("①ｱｲｳ", "iso2022_jp_ext", "iso-2022-jp"),
+        ("汉字 abc", "hz", "hz-gb-2312"),
+        ("한국어", "iso2022_kr", "iso-2022-kr"),
+        ("Grüße", "utf-7", "utf-7"),
+        ("ÄÖ", "cp437", "cp437"),
+    ],
+)
+def test_short_texts_are_decoded_as_they_declare(text: str, encoding: str, declared: str) -> None:
+    data = b"\x1b$B-!\x1b(I123\x1b(B" if encoding == "iso2022_jp_ext" else text.encode(encoding)
+    assert decode(data, declared) == text
+
+
+def test_characters_that_stand_for_undecodable_bytes_are_counted() -> None:
+    assert decode_text(("größer " * 50).encode() + b"\xff \xef\xbf\xbd").replaced_characters == 1
+    assert decode_text(("日本語" * 50).encode("cp932") + b"\xfd", "shift_jis").replaced_characters == 1
+    assert decode_text("\ufffd".encode("utf-16")).replaced_characters == 0
 
 
 def test_a_declared_encoding_overrides_detection_but_not_valid_utf8() -> None:

@@ -56,6 +56,10 @@ class Attachments:
         safe = _safe_name(name, content_type)
         if shown:
             self.shown_names.append(name or safe)
+        if safe.lower().endswith(".svg"):
+            # Text by its bytes; as a file it is left out too.
+            self._note(f"the attachment {safe} was not read: it is a picture" if shown else "")
+            return
         if not data.strip():
             self._note(f"the attachment {safe} is empty" if shown else "")
             return

@@ -2,7 +2,7 @@
 
 import re
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.message import Message
 
 from rag_assets.documents.parsing.characters.decoders import REPLACEMENT, decode_as
@@ -18,15 +18,17 @@ _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060
 _RAW = ("ascii", "surrogateescape")
 
 
-def restore_raw_headers(message: Message, charset: str | None) -> None:
+def restore_raw_headers(message: Message, body_charset: Callable[[Message], str | None]) -> None:
     """Replace the values of headers that hold bytes above 0x7f, against the rules, by their text.
 
-    They are decoded as UTF-8, else in the `charset` of the body, else in the encoding that their letters suggest.
+    They are decoded as UTF-8, else in the charset of the body, else in the encoding that their letters suggest.
     """
+    charset: str | None = None
     for part in message.walk():
         found = list(part.raw_items())
         if not any(isinstance(value, str) and _SURROGATE.search(value) for _, value in found):
             continue
+        charset = charset or body_charset(message)
         for name in {name for name, _ in found}:
             del part[name]
         for name, value in found:

@@ -62,7 +62,7 @@ def parse_message(data: bytes) -> Message:
     except RecursionError:
         message = BytesParser(policy=policy.compat32).parsebytes(data, headersonly=True)
         message.set_type("text/plain")
-    restore_raw_headers(message, _body_charset(message))
+    restore_raw_headers(message, _body_charset)
     return message
 
 
@@ -291,7 +291,7 @@ class MessageReader:
             return _rich_text(text, data)
         if _PGP in text:
             self.notes.append(_encrypted("PGP"))
-        return _UNDERLINE.sub("\n\n", text)
+        return _UNDERLINE.sub("\n\n", text) if "\n-" in text or "\n=" in text else text
 
 
 def section_below(attachments: Attachments, name: str | None, folder: str) -> str:

@@ -13,17 +13,15 @@ _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]")
 def decode_base64(data: bytes) -> bytes:
     """The bytes of base64 that may be cut, unpadded, joined of several pieces, or followed by other lines."""
     if _CLEAN_BASE64.fullmatch(data):
-        kept = data
+        try:
+            return binascii.a2b_base64(data)
+        except binascii.Error:
+            kept = data
     else:
         lines = data.splitlines()
         kept = b"".join(line for line in lines if _BASE64_LINE.fullmatch(line)) if len(lines) > 1 else data
     pieces = _NOT_BASE64.sub(b"", kept).split(b"=")
     return b"".join(map(_decode_piece, pieces))
-
-
-def is_cut_base64(data: bytes) -> bool:
-    """Whether base64 ends within a group of four characters."""
-    return len(_NOT_BASE64.sub(b"", data[-4096:] if len(data) % 4 == 0 else data)) % 4 != 0
 
 
 def _decode_piece(piece: bytes) -> bytes:
