@@ -1,8 +1,10 @@
 """A worker whose parser hangs, crashes, or returns bad data on request; started through `_worker_module`."""
 
 import ctypes
+import json
 import os
 import re
+import socket
 import stat
 import sys
 import time
@@ -61,6 +63,17 @@ def parse(kind: str, data: bytes) -> ConvertedDocument:
             return ConvertedDocument(
                 None, " ".join(str(fd) for fd in descriptors if stat.S_ISSOCK(os.fstat(fd).st_mode))
             )
+        case "environment":
+            folder = Path.cwd()
+            (folder / "left behind").write_text("x")
+            shown = {"names": sorted(os.environ), "folder": str(folder), "home": os.environ["HOME"]}
+            return ConvertedDocument(None, json.dumps(shown))
+        case connect if connect.startswith("connect to "):
+            try:
+                socket.create_connection(("127.0.0.1", int(connect.rpartition(" ")[2])), timeout=5).close()
+            except OSError as error:
+                return ConvertedDocument(None, f"refused: {error}")
+            return ConvertedDocument(None, "connected")
         case "huge":
             return ConvertedDocument(None, "x" * 50_000_000)
     return ConvertedDocument(None, f"pid {os.getpid()}: {data.decode()}")

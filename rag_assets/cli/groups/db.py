@@ -74,6 +74,19 @@ def url() -> None:
     typer.echo(address.render_as_string(hide_password=False))
 
 
+@app.command(context_settings={"ignore_unknown_options": True})
+def psql(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="Arguments of psql, like -c 'SELECT 1' or -f FILE.", show_default=False)
+    ] = None,
+) -> None:
+    """Open psql on the database. Its password is not in the list of processes, unlike with `psql "$(… db url)"`."""
+    from rag_assets.cli.runtime import installation
+    from rag_assets.cli.runtime.psql import run_psql
+
+    raise typer.Exit(run_psql(installation.enter(), arguments or []))
+
+
 @app.command()
 def stop() -> None:
     """Stop the embedded server."""

@@ -26,7 +26,10 @@ def enter() -> Settings:
     os.environ["RAG_ASSETS_STATE_DIR"] = str(state)
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(state / "dagster_home")))
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The history has names and reasons of documents. A folder elsewhere may be shared on purpose.
+        if home.parent == state and home.stat().st_mode & 0o077:
+            home.chmod(0o700)
         _write_dagster_yaml(home / "dagster.yaml")
     except OSError as error:
         raise ServiceError(

@@ -22,6 +22,11 @@ _MIB = 1024 * 1024
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
+# Where programs and libraries are, the locale, the number of threads; and what measures coverage.
+_PASSED_ON = frozenset({"PATH", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT"})
+_PASSED_ON_PREFIXES = ("LC_", "PYTHON", "OMP_", "COVERAGE_", "COV_CORE_")
+
+
 class _PipeClosed(Exception):  # noqa: N818
     """The child closed its end of a pipe."""
 
@@ -39,6 +44,7 @@ class ParserProcess:
         self._module = module
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._closed = False
 
     def parse(self, kind: str, data: bytes) -> dict[str, Any]:
@@ -72,6 +78,8 @@ class ParserProcess:
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def close(self) -> None:
         """Stop for good; may be called from another thread while a document is being parsed."""
@@ -85,13 +93,15 @@ class ParserProcess:
             return self._process
         self.stop()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
+        self._folder = tempfile.TemporaryDirectory(prefix="rag-assets-parser-", ignore_cleanup_errors=True)
         self._process = subprocess.Popen(  # noqa: S603
             # -P keeps files in the working directory from shadowing modules.
             [sys.executable, "-P", "-m", self._module, str(os.getpid()), str(self._memory_mb)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env=_environment(),
+            env=_environment(self._folder.name),
+            cwd=self._folder.name,
             start_new_session=True,
             bufsize=0,
         )
@@ -198,11 +208,15 @@ class ParserProcess:
         return " ".join(self._stderr.read().decode("utf-8", "replace").split())[-300:]
 
 
-def _environment() -> dict[str, str]:
-    """The parent's environment and module path, without Python's warnings."""
-    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    return os.environ | {
-        "PYTHONPATH": path,
+def _environment(folder: str) -> dict[str, str]:
+    """What a parser needs, and nothing that a hostile document could want: no address, no token, no home."""
+    passed_on = {
+        name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+    }
+    return passed_on | {
+        "HOME": folder,
+        "TMPDIR": folder,
+        "PYTHONPATH": os.pathsep.join(str(Path(entry or ".").absolute()) for entry in sys.path),
         "PYTHONUTF8": "1",
         "PYTHONWARNINGS": "ignore",
         # Without it, each thread reserves 64 MiB of the limited address space.

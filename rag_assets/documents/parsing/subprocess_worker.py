@@ -23,6 +23,8 @@ from rag_assets.errors import DocumentError
 
 LENGTHS = struct.Struct(">QQQ")
 _PR_SET_PDEATHSIG = 1
+_CLONE_NEWUSER = 0x10000000
+_CLONE_NEWNET = 0x40000000
 _MIB = 1024 * 1024
 # Threads and mapped libraries take this much address space before anything is parsed; it is not used memory.
 _ADDRESS_SPACE_MB = 1536
@@ -67,6 +69,7 @@ def parse_document(kind: str, data: bytes) -> ConvertedDocument:
 def main(parse: Callable[[str, bytes], ConvertedDocument] = parse_document) -> None:
     """Serve requests until stdin ends. Arguments: the parent's process id, the memory limit in MiB."""
     parent_pid, memory_mb = int(sys.argv[1]), int(sys.argv[2])
+    _leave_network()
     _die_with_parent(parent_pid)
     _limit_resources(memory_mb)
     requests, answers = _take_over_pipes()
@@ -126,6 +129,15 @@ def _answer(
 
 def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".rstrip(": ")
+
+
+def _leave_network() -> None:
+    """Enter a network namespace without any interface, where the system allows it: no parser has to reach anything."""
+    if sys.platform == "linux":
+        unshare = ctypes.CDLL(None, use_errno=True).unshare
+        if unshare(_CLONE_NEWNET) != 0:
+            # Without the privilege, it takes a user namespace of its own, which some systems forbid.
+            unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
 
 
 def _die_with_parent(parent_pid: int) -> None:

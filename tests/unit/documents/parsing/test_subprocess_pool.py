@@ -1,5 +1,6 @@
 """Parsers that hang, use too much memory, crash or print, in real child processes."""
 
+import json
 import os
 import signal
 import socket
@@ -206,3 +207,22 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_parser_has_an_environment_and_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", "postgresql://u:secret@host/db")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with DocumentParser(_worker_module=WORKER) as parser:
+        found = json.loads(parse_command(parser, "environment"))
+        folder = Path(found["folder"])
+        assert (folder / "left behind").exists()
+    assert not folder.exists()
+    assert found["home"] == found["folder"] != str(Path.cwd())
+    allowed = ("LC_", "PYTHON", "OMP_", "COV", "LANG", "DYLD_", "LD_", "HOME", "PATH", "TMPDIR", "TZ", "MALLOC_")
+    assert [name for name in found["names"] if not name.startswith(allowed)] == []
+
+
+@pytest.mark.skipif(subprocess.run(["unshare", "-n", "true"], check=False).returncode != 0, reason="not allowed here")
+def test_a_parser_reaches_no_network(parser: DocumentParser) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert parse_command(parser, f"connect to {listener.getsockname()[1]}").startswith("refused: ")
