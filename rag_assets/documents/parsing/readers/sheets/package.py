@@ -25,15 +25,10 @@ _METADATA = {
 
 
 def read_part(archive: ZipFile, path: str) -> bytes:
-    check_part_size(archive, path)
-    return archive.read(path)
-
-
-def check_part_size(archive: ZipFile, path: str) -> None:
-    """Raises DocumentError for a part that unpacks to more than a gigabyte."""
     size = archive.getinfo(path).file_size
     if size > MAX_PART_BYTES:
         raise DocumentError(f"its part {path} unpacks to {size >> 20:,} MB, the limit is {MAX_PART_BYTES >> 20:,} MB")
+    return archive.read(path)
 
 
 def parse_part(archive: ZipFile, path: str) -> Element:

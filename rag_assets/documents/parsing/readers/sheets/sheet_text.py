@@ -26,8 +26,8 @@ class Sheet:
     rows: list[Row]
     row_numbers: list[int] = field(default_factory=list)
     header_rows: set[int] = field(default_factory=set)
-    merged: Sequence[tuple[int, int, int, int]] = ()
-    comments: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    merged: list[tuple[int, int, int, int]] = field(default_factory=list)
+    comments: dict[tuple[int, int], str] = field(default_factory=dict)
 
 
 def sheet_text(sheet: Sheet) -> str:

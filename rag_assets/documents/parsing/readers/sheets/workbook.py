@@ -1,6 +1,7 @@
 """Workbooks (XLSX, ODS, XLS) as Markdown, by our own readers; where these do not understand a file, by xberg."""
 
 import io
+from contextlib import suppress
 from typing import Any
 from zipfile import ZipFile
 
@@ -25,6 +26,10 @@ def read_workbook(data: bytes, kind: str) -> ConvertedDocument:
     except Exception:
         # Damaged, or of a kind that is not known here: xberg reads it, or says why it cannot be read.
         return read_document(data, kind)
+    if not texts:
+        # Perhaps the values are in parts that only xberg knows.
+        with suppress(DocumentError):
+            return read_document(data, kind)
     return ConvertedDocument(title, "\n".join(texts), metadata)
 
 

@@ -15,7 +15,7 @@ from rag_assets.documents.tables.number_formats import BUILT_IN, general, number
 from rag_assets.documents.tables.writing import one_line
 
 # Rows are parsed in blocks of so many bytes of XML: a tree of the whole sheet takes many times its size.
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 16
 # An empty row parts two tables; more of them say nothing.
 _MAX_EMPTY_ROWS = 2
 
@@ -24,6 +24,7 @@ _ROOT = re.compile(rb"<(?:\w+:)?worksheet\b[^>]*>")
 _NAMESPACE = re.compile(rb"""xmlns(?::\w+)?\s*=\s*(?:"[^"]*"|'[^']*')""")
 _MERGED = re.compile(rb"""<(?:\w+:)?mergeCell\s[^>]*?ref\s*=\s*["']([A-Z]+)(\d+):([A-Z]+)(\d+)["']""")
 _RANGE = re.compile(r"\$?([A-Z]+)\$?(\d+)(?::|$)")
+_ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 _DIGITS = "0123456789"
 
 
@@ -180,7 +181,7 @@ def _cells(workbook: _Workbook, row: Element) -> list[str]:
         elif kind == "b":
             text = "TRUE" if text == "1" else "FALSE"
         elif kind == "str":
-            text = one_line(text)
+            text = _unescape(text)
         if len(cells) < at - 1:
             cells.extend([""] * (at - 1 - len(cells)))
         cells.append(text)
@@ -209,14 +210,21 @@ def _column(letters: str) -> int:
 def _string(item: Element) -> str:
     """The text of a shared or inline string, without the reading aid above Asian characters."""
     if len(item) == 1 and len(item[0]) == 0:
-        return one_line(item[0].text or "")
+        return _unescape(item[0].text or "")
     parts = []
     for part in item:
         if _local(part) == "t":
             parts.append(part.text or "")
         elif _local(part) == "r":
             parts += [text.text or "" for text in part if _local(text) == "t"]
-    return one_line("".join(parts))
+    return _unescape("".join(parts))
+
+
+def _unescape(text: str) -> str:
+    """One line of text; Excel writes characters that XML does not allow as `_x000D_`."""
+    if "_x" in text:
+        text = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+    return one_line(text)
 
 
 def _comments(part: Element) -> Iterator[tuple[tuple[int, int], str]]:
@@ -225,7 +233,7 @@ def _comments(part: Element) -> Iterator[tuple[tuple[int, int], str]]:
     for one in part.iter():
         if _local(one) in {"comment", "threadedComment"} and (reference := one.get("ref")):
             texts = [piece.text or "" for piece in one.iter() if _local(piece) in {"t", "text"}]
-            found.setdefault(reference, []).append(one_line("".join(texts)))
+            found.setdefault(reference, []).append(_unescape("".join(texts)))
     for reference, comments in found.items():
         if place := _RANGE.match(reference):
             yield (int(place[2]) - 1, _column(place[1])), " / ".join(filter(None, comments))
