@@ -1,5 +1,6 @@
 """XLS, the workbooks of Excel 97 to 2003: values as Excel shows them, with comments, by xlrd."""
 
+import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ def read_xls(data: bytes) -> tuple[None, list[Sheet], dict[str, Any]]:
     """The sheets and the metadata of a workbook; it has no title that xlrd reads."""
     import xlrd
 
-    with xlrd.open_workbook(file_contents=data, formatting_info=True) as book:
+    with xlrd.open_workbook(file_contents=data, formatting_info=True, logfile=io.StringIO()) as book:
         formatters = [_formatter(book, style) for style in book.xf_list]
         sheets = [_sheet(found, formatters) for found in book.sheets()]
         names = list(book.sheet_names())
