@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Connection, func, literal, or_, select, tr
 from sqlalchemy.dialects.postgresql import JSONB
 
 from rag_assets.db.models import Document, Project
+from rag_assets.documents.parsing.file_types import STRUCTURED_TEXT, VERBATIM
 from rag_assets.documents.parsing.remarks import EMPTY_FILE
 
 # How many characters of a document stand for bytes that could not be decoded.
@@ -36,15 +37,15 @@ def count_documents_with_notes(connection: Connection, projects: Sequence[str] |
 def find_remarks(connection: Connection, projects: Sequence[str] | None = None, *, limit: int) -> list[DocumentRemark]:
     """The first documents with notes or with characters that could not be decoded, in the order of their paths."""
     statement = (
-        select(Project.name, Document.file_path, _NOTES, func.coalesce(REPLACED_CHARACTERS, 0))
+        select(Project.name, Document.file_path, Document.file_type, _NOTES, func.coalesce(REPLACED_CHARACTERS, 0))
         .join(Project, Project.id == Document.project_id)
         .where(Document.parse_report.is_not(None), or_(has_notes(), REPLACED_CHARACTERS > 0), in_projects(projects))
         .order_by(Project.name, Document.file_path)
         .limit(limit)
     )
     return [
-        DocumentRemark(project, path, tuple(_sentences(notes or (), replaced)))
-        for project, path, notes, replaced in connection.execute(statement)
+        DocumentRemark(project, path, tuple(_sentences(file_type, notes or (), replaced)))
+        for project, path, file_type, notes, replaced in connection.execute(statement)
     ]
 
 
@@ -54,8 +55,9 @@ def in_projects(projects: Sequence[str] | None) -> ColumnElement[bool]:
     return Document.project_id.in_(select(Project.id).where(Project.name.in_(projects)))
 
 
-def _sentences(notes: Sequence[str], replaced: int) -> list[str]:
+def _sentences(file_type: str, notes: Sequence[str], replaced: int) -> list[str]:
     if not replaced:
         return list(notes)
     characters = "1 character" if replaced == 1 else f"{replaced} characters"
-    return [*notes, f"{characters} could not be decoded and became U+FFFD; save the file as UTF-8"]
+    advice = "; save the file as UTF-8" if file_type in VERBATIM | STRUCTURED_TEXT else ""
+    return [*notes, f"{characters} could not be decoded and became U+FFFD{advice}"]

@@ -95,6 +95,7 @@ _WEB_ARCHIVE: Final = re.compile(
     re.IGNORECASE,
 )
 # Read where the extra `ocr` is installed, with the sign behind the magic that tells WebP from sound and video.
+OCR_HINT: Final = "pip install 'rag_assets[ocr]'"
 _IMAGE_MAGIC: Final = (
     (b"\x89PNG\r\n", b"", "a PNG image"),
     (b"\xff\xd8\xff", b"", "a JPEG image"),
@@ -188,7 +189,7 @@ def detect_kind(file_path: str, data: bytes) -> str:
     if refused is not None:
         help_ = "convert or exclude it"
         if any(refused == what for _, _, what in _IMAGE_MAGIC):
-            help_ = "pip install 'rag_assets[ocr]' to have its text recognised, or exclude it"
+            help_ = f"{OCR_HINT} to have its text recognised, or exclude it"
         raise DocumentError(f"its content is {refused}, which cannot be read as text; {help_}")
     if found is not None:
         return found

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rag_assets.documents.markup.title import find_title
-from rag_assets.documents.parsing.file_types import STRUCTURED_TEXT, VERBATIM, detect_kind, file_type
+from rag_assets.documents.parsing.file_types import OCR_HINT, STRUCTURED_TEXT, VERBATIM, detect_kind, file_type
 from rag_assets.documents.parsing.parse_report import Attachment, ParseReport
 from rag_assets.documents.parsing.remarks import add_remarks
 from rag_assets.documents.parsing.subprocess_pool import ParserProcess
@@ -47,7 +47,8 @@ class ParsedDocument:
     def reader_version(self, file_path: str) -> str:
         """What this document of this name was read with: another version reads it again."""
         version = reader_version(file_path)
-        if _RECOGNITION not in version and (self.report.recognised_pages or self.report.unread_pages):
+        waits = self.report.recognised_pages or self.report.unread_pages or OCR_HINT in " ".join(self.report.notes)
+        if _RECOGNITION not in version and waits:
             return f"{version}{_RECOGNITION}{recognition_version() or 'missing'}"
         return version
 

@@ -26,6 +26,8 @@ _PR_SET_PDEATHSIG = 1
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
 _MIB = 1024 * 1024
+# Formats that are not Unicode within: U+FFFD in their text was not written there.
+_WITH_ENCODINGS = frozenset({"pdf", "doc", "xls", "ppt", "rtf"})
 # Threads and mapped libraries take this much address space before anything is parsed; it is not used memory.
 _ADDRESS_SPACE_MB = 1536
 
@@ -108,6 +110,8 @@ def _answer(
         report = found.report
         if kind in STRUCTURED_TEXT and "\ufffd" in found.content:
             report = replace(report, replaced_characters=count_replaced(data, kind))
+        elif kind in _WITH_ENCODINGS and not report.replaced_characters:
+            report = replace(report, replaced_characters=found.content.count("\ufffd"))
         files = [(attachment.name, len(attachment.data)) for attachment in found.attachments]
         head = {"title": found.title, "metadata": found.metadata, "report": report.as_json(), "attachments": files}
         content = found.content.encode("utf-8", "surrogatepass")

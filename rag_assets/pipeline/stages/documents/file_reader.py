@@ -78,9 +78,11 @@ class FileReader:
             result.documents[file.path] = failure, stored
             self._keep_attached(file.path, result)
             return
-        self._read_bytes(file.path, data, file.version, result, depth=0)
+        self._read_bytes(file.path, data, file.version, result)
 
-    def _read_bytes(self, path: str, data: bytes, version: str, result: FileResult, depth: int) -> None:
+    def _read_bytes(
+        self, path: str, data: bytes, version: str, result: FileResult, depth: int = 0, holder: str = ""
+    ) -> None:
         """Read a file or an attachment, and the attachments in it."""
         stored = self._comparable.get(path)
         digest = sha256(data).hexdigest()
@@ -104,11 +106,13 @@ class FileReader:
             self._keep_attached(path, result)
             return
         row = touch if unchanged else self._row(path, parsed, version, digest, len(data))
+        if isinstance(row, DocumentRow) and holder:
+            row.metadata = row.metadata | {"attached_to": holder}
         result.documents[path] = row, stored
         if parsed.attachments and depth < MOST_NESTED_FILES:
             files = {attachment.name: attachment.data for attachment in parsed.attachments}
             for name, below in self._attached.paths(path, list(files)):
-                self._read_bytes(below, files[name], version, result, depth + 1)
+                self._read_bytes(below, files[name], version, result, depth + 1, path)
 
     def _keep_attached(self, holder: str, result: FileResult) -> None:
         """The attachments of a file that is unchanged, or that cannot be read now, stay as they are."""

@@ -4,6 +4,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from rag_assets.pipeline.status import read_status
+from rag_assets.repositories.operations import documents
 from tests.integration.pipeline.stages.test_documents import contents, failures, read_zoo
 from tests.support.pipeline.runs import rows
 from tests.support.pipeline.stages import Steps, write
@@ -62,6 +63,19 @@ def test_of_a_changed_mail_only_what_differs_is_read(steps: Steps, folder: Path)
         connection.exec_driver_sql("DELETE FROM rag.documents WHERE file_path = 'm.eml!/a.md'")
     assert read_zoo(steps, folder) == (["m.eml"], ["m.eml", "m.eml!/a.md"])
     assert attached(steps)["m.eml!/a.md"] == "a"
+
+
+def test_an_attachment_that_was_deleted_by_an_application_stays_away(steps: Steps, folder: Path) -> None:
+    write(folder / "m.eml", mail(("a b!.md", "a"), ("b.md", "b")))
+    steps.project("zoo", folder)
+    steps.documents("zoo")
+    [(id_, metadata)] = rows(steps.engine, "SELECT id, metadata FROM rag.documents WHERE file_path = 'm.eml!/a b!.md'")
+    assert metadata["attached_to"] == "m.eml"
+    with steps.engine.begin() as connection:
+        documents.delete(connection, id_)
+    assert steps.documents("zoo")["inserted"] == 0
+    assert read_zoo(steps, folder) == ([], [])
+    assert attached(steps) == {"m.eml!/b.md": "b"}
 
 
 def test_attachments_go_with_their_mail_without_confirmation(steps: Steps, folder: Path) -> None:

@@ -51,23 +51,21 @@ class Attachments:
     _taken: set[str] = field(default_factory=set)
     _left_out: int = 0
 
-    def add(self, name: str | None, content_type: str, data: bytes, folder: str = "", *, shown: bool = True) -> None:
-        """Keep a file that can be read, else note why it cannot; `shown` is False for pictures within the text."""
+    def add(self, name: str | None, content_type: str, data: bytes, folder: str = "") -> None:
+        """Keep a file that can be read, else note why it cannot."""
         safe = _safe_name(name, content_type)
-        if shown:
-            self.shown_names.append(name or safe)
+        self.shown_names.append(name or safe)
         if safe.lower().endswith(".svg"):
             # Text by its bytes; as a file it is left out too.
-            self._note(f"the attachment {safe} was not read: it is a picture" if shown else "")
+            self._note(f"the attachment {safe} was not read: it is a picture")
             return
         if not data.strip():
-            self._note(f"the attachment {safe} is empty" if shown else "")
+            self._note(f"the attachment {safe} is empty")
             return
         try:
-            if detect_kind(safe, data) == "image" and not shown:
-                return
+            detect_kind(safe, data)
         except DocumentError as error:
-            self._note(f"the attachment {safe} was not read: {error}" if shown else "")
+            self._note(f"the attachment {safe} was not read: {error}")
             return
         if len(self.files) == _MOST_FILES:
             self._left_out += 1
@@ -88,9 +86,9 @@ class Attachments:
         return [*self.notes, more] if more else self.notes
 
     def _note(self, sentence: str) -> None:
-        if sentence and len(self.notes) < _MOST_NOTES:
+        if len(self.notes) < _MOST_NOTES:
             self.notes.append(sentence)
-        elif sentence:
+        else:
             self._left_out += 1
 
 

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 
 from rag_assets.documents.parsing.parse_report import ConvertedDocument
-from rag_assets.documents.parsing.readers.mail.message import MessageReader, parse_message
+from rag_assets.documents.parsing.readers.mail.message import MessageReader
+from rag_assets.documents.parsing.readers.mail.parsing import parse_message
 
 # A From_ line has a time, and a header follows. Where it does not follow an empty line, the mail before it is cut.
 _FROM_LINE = re.compile(

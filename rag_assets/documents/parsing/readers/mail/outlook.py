@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rag_assets.documents.parsing.encoding import declared_encoding, decode_text
 from rag_assets.documents.parsing.parse_report import ConvertedDocument
 from rag_assets.documents.parsing.readers.mail.headers import read_header, read_header_value
-from rag_assets.documents.parsing.readers.mail.message import MessageReader, has_words, section_below
+from rag_assets.documents.parsing.readers.mail.message import MessageReader, section_below
+from rag_assets.documents.parsing.readers.mail.texts import has_words, html_text
 from rag_assets.errors import DocumentError
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ _SUBJECT, _SENDER, _SENDER_ADDRESS, _SENDER_SMTP = "0037", "0C1A", "0C1F", "5D01
 _TO, _CC, _HEADERS = "0E04", "0E03", "007D"
 _BODY, _HTML, _RTF = "1000", "1013", "1009"
 _SUBMITTED, _DELIVERED, _CODEPAGE, _MESSAGE_CODEPAGE = 0x0039, 0x0E06, 0x3FDE, 0x3FFD
-_FILE_NAMES, _FILE_DATA, _FILE_TYPE, _EMBEDDED = ("3707", "3704", "3001"), "3701", "370E", "__substg1.0_3701000D"
+_FILE_NAMES, _FILE_DATA, _FILE_TYPE, _CONTENT_ID = ("3707", "3704", "3001"), "3701", "370E", "3712"
+_EMBEDDED = "__substg1.0_3701000D"
 _MOST_NESTED = 10
 # The dictionary that compressed RTF begins with (MS-OXRTFCP).
 _RTF_DICTIONARY = (
@@ -64,17 +66,18 @@ class _Reader:
         sections: list[str] = []
         for storage in self._attachments(at):
             name = next((found for prop in _FILE_NAMES if (found := self._text((*at, storage), prop))), None)
-            names.append(name or "attachment")
             inner = (*at, storage, _EMBEDDED)
             if self._container.exists([*inner, "__properties_version1.0"]):
                 if len(at) < 2 * _MOST_NESTED:
                     below = section_below(self.mails.attachments, name or self._text(inner, _SUBJECT), folder)
                     sections.append(self.section(inner, level + 1, below)[1])
+                    names.append(name or "attachment")
                 continue
             kind = self._text((*at, storage), _FILE_TYPE) or ""
             content = self._binary((*at, storage), _FILE_DATA)
-            picture = kind.startswith("image/") and self._text((*at, storage), "3712") is not None
-            self.mails.attachments.add(name, kind, content or b"", folder, shown=not picture)
+            if not (kind.startswith("image/") and self._text((*at, storage), _CONTENT_ID)):
+                names.append(name or "attachment")
+                self.mails.attachments.add(name, kind, content or b"", folder)
         return subject, self.mails.format_section(subject, self._headers(at), text, level, sections, names)
 
     def _attachments(self, at: tuple[str, ...]) -> list[str]:
@@ -112,11 +115,11 @@ class _Reader:
         page = self._binary(at, _HTML)
         if page is None and (written := self._text(at, _HTML, lines=True)):
             page = written.encode("utf-8", "replace")
-            return self.mails.html_text(written, level)
+            return html_text(written, level)
         if page:
             decoded = decode_text(page, declared_encoding(page, "html") or self._codepage(at))
             self.mails.replaced_characters += decoded.replaced_characters
-            return self.mails.html_text(decoded.text, level)
+            return html_text(decoded.text, level)
         rtf = self._binary(at, _RTF)
         return _rtf_text(rtf) if rtf else text
 

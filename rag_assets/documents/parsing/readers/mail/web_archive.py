@@ -6,7 +6,8 @@ from typing import Any
 from rag_assets.documents.parsing.encoding import declared_encoding, decode_text
 from rag_assets.documents.parsing.parse_report import ConvertedDocument, ParseReport
 from rag_assets.documents.parsing.readers.mail.headers import read_header, read_parameter
-from rag_assets.documents.parsing.readers.mail.message import has_words, parse_message
+from rag_assets.documents.parsing.readers.mail.parsing import parse_message
+from rag_assets.documents.parsing.readers.mail.texts import has_words
 from rag_assets.documents.parsing.readers.mail.transfer import part_bytes
 
 

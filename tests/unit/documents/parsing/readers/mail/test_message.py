@@ -38,7 +38,10 @@ HTML = b"Content-Type: text/html; charset=utf-8\n\n"
         (multipart(TEXT + b"one", b"Content-Type: image/png\n\nx", TEXT + b"two"), "one\n\ntwo"),
         (multipart(TEXT + "\u00a0\u200b\ufeff \n".encode(), HTML + b"<p>plums</p>", kind=b"alternative"), "plums"),
         (multipart(TEXT + b"plain", HTML + b"<p>page</p>", kind=b"alternative"), "plain"),
+        (multipart(TEXT + b"View as a page.", HTML + b"<p>w x</p>" * 9, kind=b"alternative"), "w x\n\n" * 8 + "w x"),
         (multipart(HTML + b"<h1>Top</h1><p>page</p>"), "## Top\n\npage"),
+        (multipart(b"\nSubject: One\n\nfirst", b"\nSubject: Two\n\nsecond", kind=b"digest"),
+         "## One\n\nfirst\n\n## Two\n\nsecond"),
         (b"Content-Type: text/enriched\n\n<bold>fat</bold> <<b", "fat <b"),
         (b"Content-Type: text/x-anything\n\nwords", "words"),
         (multipart(b"Content-Type: message/rfc822\n\nSubject: Inner\nFrom: c@x.org\n\ngooseberry"),
@@ -201,6 +204,19 @@ def test_a_signed_mail_that_is_wrapped_is_unwrapped() -> None:
 def test_parts_in_parts_are_read_at_any_depth(depth: int) -> None:
     nested = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (at, at) for at in range(depth))
     assert "deep words" in read(HEAD + nested + TEXT + b"deep words\n").content
+
+
+@pytest.mark.parametrize(
+    ("date", "created_at"),
+    [
+        ("Tue, 03 Mar 2026 10:00:00 +0100", "2026-03-03T09:00:00+00:00"),
+        ("3 Mar 2026 10:00", "2026-03-03T10:00:00+00:00"),
+        ("never", None),
+        ("Tue, 03 Mar 99999 10:00:00 +0100", None),
+    ],
+)
+def test_the_date_is_metadata_that_filters_can_compare(date: str, created_at: str | None) -> None:
+    assert read(f"Subject: x\nDate: {date}\n\nbody".encode()).metadata.get("created_at") == created_at
 
 
 def test_a_binary_file_is_no_mail() -> None:

@@ -1,0 +1,79 @@
+"""The parts of a mail by Python's parser, also where boundaries or encodings break the rules."""
+
+import re
+from email import policy
+from email.message import Message
+from email.parser import BytesParser
+
+from rag_assets.documents.parsing.encoding import decode_text
+from rag_assets.documents.parsing.readers.mail.headers import read_parameter, restore_raw_headers
+from rag_assets.documents.parsing.readers.mail.transfer import decode_base64, decode_quoted, part_bytes
+from rag_assets.errors import DocumentError
+
+_BOUNDARY = re.compile(rb"^--([^\r\n]{1,200}?)[ \t]*\r?\n(?:[\w-]+:[^\n]*\n|[ \t][^\n]*\n)*?Content-", re.MULTILINE)
+
+
+def parse_message(data: bytes) -> Message:
+    """The parsed mail; whatever its bytes are, they are a mail, if only one without headers."""
+    data = _strip_envelope(data)
+    try:
+        message = BytesParser(policy=policy.compat32).parsebytes(data)
+    except RecursionError:
+        message = BytesParser(policy=policy.compat32).parsebytes(data, headersonly=True)
+        message.set_type("text/plain")
+    restore_raw_headers(message, _body_charset)
+    return message
+
+
+def _strip_envelope(data: bytes) -> bytes:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        data = decode_text(data).text.encode("utf-8", "replace")
+    data = data.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
+    # Apple Mail's .emlx: the length of the mail, the mail, and a property list.
+    length, _, rest = data[:20].partition(b"\n")
+    if length.strip().isdigit() and rest:
+        start = len(length) + 1
+        data = data[start : start + int(length)]
+    return data
+
+
+def _body_charset(message: Message) -> str | None:
+    """The charset of the first text, declared or found: that of header bytes that declare none."""
+    for part in message.walk():
+        if part.get_content_maintype() != "text" or part.is_multipart():
+            continue
+        declared = read_parameter(part, "charset", "content-type")
+        if declared is not None and declared.lower() not in {"us-ascii", "ascii"}:
+            return declared
+        body = part_bytes(part)
+        if not body.isascii():
+            try:
+                return decode_text(body, declared).encoding
+            except DocumentError:
+                return None
+    return None
+
+
+def split_parts(part: Message) -> list[Message] | None:
+    """The parts of a multipart; also where its boundary is missing or another than the header says."""
+    payload = part.get_payload()
+    if isinstance(payload, list):
+        return [child for child in payload if isinstance(child, Message)]
+    data = part_bytes(part)
+    match = _BOUNDARY.search(data)
+    if match is None:
+        return None
+    boundary = match[1].decode("latin-1").replace('"', "").replace("\\", "")
+    header = f'Content-Type: multipart/mixed; boundary="{boundary}"\n\n'.encode("latin-1")
+    found = BytesParser(policy=policy.compat32).parsebytes(header + data).get_payload()
+    children = [child for child in found if isinstance(child, Message)] if isinstance(found, list) else []
+    return children or None
+
+
+def decode_message(message: Message, encoding: str) -> Message:
+    """A mail within a mail that was encoded, which the standard forbids and some servers do."""
+    payload = message.get_payload()
+    if not isinstance(payload, str) or list(message.raw_items()):
+        return message
+    data = payload.encode("ascii", "replace")
+    return parse_message(decode_base64(data) if encoding == "base64" else decode_quoted(data))

@@ -1,0 +1,70 @@
+"""The text of one part of a mail as Markdown."""
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+_HEADING = re.compile(r"^(#{1,6})(?= )", re.MULTILINE)
+_FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
+# Markdown takes the line above for a heading.
+_UNDERLINE = re.compile(r"(?<=[^\n])\n(?=(?:-+|=+)[ \t]*(?:\n|\Z))")
+_HTML_TITLE = re.compile(r"<title[^>]*>.*?</title[^>]*>", re.IGNORECASE | re.DOTALL)
+_WORD = re.compile(r"[^\W_]+")
+_TAG = re.compile(r"</?[A-Za-z][^<>]{0,100}>")
+
+
+def has_words(text: str) -> bool:
+    """Whether there is anything to read; spaces of all kinds and invisible characters are nothing."""
+    return any(character.isalnum() for character in text)
+
+
+def count_words(text: str, most: int) -> int:
+    return sum(1 for _ in islice(_WORD.finditer(text), most + 1))
+
+
+def join_texts(texts: Iterable[str]) -> str:
+    """The texts that have any, with an empty line between two."""
+    return "\n\n".join(stripped for text in texts if (stripped := text.strip("\n")).strip())
+
+
+def plain_text(text: str) -> str:
+    return _UNDERLINE.sub("\n\n", text) if "\n-" in text or "\n=" in text else text
+
+
+def html_text(text: str, level: int) -> str:
+    """The Markdown of a page, with its headings below that of its mail."""
+    from rag_assets.documents.parsing.readers.html_to_markdown import html_to_markdown
+
+    return _below(html_to_markdown(_HTML_TITLE.sub("", text, count=1)), level)
+
+
+def rich_text(text: str, data: bytes) -> str:
+    if data.lstrip().startswith(b"{\\rtf"):
+        from rag_assets.documents.parsing.readers.xberg import convert_to_markdown
+
+        return convert_to_markdown(data.strip(), "application/rtf").content
+    # text/enriched: tags, and "<<" for a single bracket.
+    return "<".join(_TAG.sub("", piece) for piece in text.split("<<"))
+
+
+def _below(markdown: str, level: int) -> str:
+    """The text with its headings below the heading of its mail."""
+    pieces = list(_split_at_fences(markdown))
+    levels = [len(match[1]) for piece, fenced in pieces if not fenced for match in _HEADING.finditer(piece)]
+    shift = level + 1 - min(levels, default=level + 1)
+    if shift <= 0:
+        return markdown
+
+    def lower(match: "re.Match[str]") -> str:
+        return "#" * min(6, len(match[1]) + shift)
+
+    return "".join(piece if fenced else _HEADING.sub(lower, piece) for piece, fenced in pieces)
+
+
+def _split_at_fences(markdown: str) -> Iterator[tuple[str, bool]]:
+    at = 0
+    for match in _FENCE.finditer(markdown):
+        yield markdown[at : match.start()], False
+        yield match[0], True
+        at = match.end()
+    yield markdown[at:], False
