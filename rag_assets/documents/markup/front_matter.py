@@ -31,7 +31,7 @@ class FrontMatter:
 
     @property
     def title(self) -> str | None:
-        title = self.values.get("title")
+        title = self.values.get("title", self.values.get("Title"))
         return str(title) if isinstance(title, str | int | float) and not isinstance(title, bool) else None
 
 

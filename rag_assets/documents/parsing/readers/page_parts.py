@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -15,10 +16,11 @@ _NAVIGATION_ROLES: Final = frozenset({"navigation", "search", "menu", "menubar"}
 _MAIN: Final = "main, [role=main], article, [role=article]"
 # Names of classes and ids of parts that have no element or role of their own.
 _LINKS_NAME: Final = re.compile(
-    r"(?:^|[\s_-])(?:nav|navbar|navigation|menu|sidebar|side-bar|toc|breadcrumbs?|pagination|pager|related-links|sphinxsidebar)"
-    r"(?:$|[\s_-])",
+    r"(?:^|[\s_-])(?:nav|navbar|navigation|menu|sidebar|side-bar|sidenav|side-nav|subnav|topnav|toc|table-of-contents"
+    r"|on-this-page|breadcrumbs?|pagination|pager|related-links|sphinxsidebar)(?:$|[\s_-])",
     re.IGNORECASE,
 )
+_ASIDE_NAME: Final = re.compile(r"sidebar|newsletter|subscri|promo|related|share|social|advert|widget", re.IGNORECASE)
 _FOOTER_NAME: Final = re.compile(r"(?:^|\s)(?:site-?|page-?|global-?)?(?:footer|colophon)(?:$|\s)", re.IGNORECASE)
 _BANNER_NAME: Final = re.compile(
     r"cookie[_-]?(?:banner|consent|notice|bar|popup|message|overlay|modal|law|dialog|info|alert|warning)"
@@ -36,6 +38,14 @@ _BANNER_NAMES: Final = (
 _LAYOUT: Final = ", ".join(f"[{name}*='{part}' i]" for part in _LAYOUT_NAMES for name in ("class", "id"))
 _BANNERS: Final = ", ".join(f"[{name}*='{part}' i]" for part in _BANNER_NAMES for name in ("class", "id"))
 _DIALOGS: Final = "[role=dialog], [role=alertdialog]"
+_CONSENT: Final = re.compile(
+    r"\b(?:accept|agree|allow|got it|ok\b|understand|akzeptier|zustimmen|einverstanden|annehmen|accepter|aceptar|aceit"
+    r"|accett|akceptuj|godkänn|tillad)|同意",
+    re.IGNORECASE,
+)
+_BANNER_CHARS: Final = 1500
+_BUTTON_CHARS: Final = 60
+_SHORT_HEADER_CHARS: Final = 60
 _ANCHOR_TEXT: Final = frozenset({"¶", "#", "§", "\N{LINK SYMBOL}"})
 _SKIP_TEXT: Final = re.compile(r"(?:skip|jump)(?: \w+)? to\b", re.IGNORECASE)
 _NO_PARTS: Final = frozenset(
@@ -96,6 +106,9 @@ class _Parts:
         for node in self._tree.css(f"{_LAYOUT}, {_BANNERS}, {_DIALOGS}" if self._may_have_banner else _LAYOUT):
             if self._is_named_part(node) and self._is_new(node):
                 yield self._take(node)
+        for node in self._cookie_banners() if self._may_have_banner else ():
+            if self._is_new(node):
+                yield self._take(node)
         for node in self._tree.css("a[href^='#']"):
             if _is_anchor(node) and self._is_new(node):
                 yield self._take(node)
@@ -121,20 +134,21 @@ class _Parts:
         if role in _NAVIGATION_ROLES or (tag == "nav" and not role):
             return not self._in_main(node) or _link_share(node) >= _LINKS_SHARE or not _length(node)
         if tag == "aside" or role == "complementary":
-            return _link_share(node) >= _LINKS_SHARE or (self._has_main and not self._in_main(node))
+            is_beside = self._has_main and not self._in_main(node) and bool(_ASIDE_NAME.search(_name(node)))
+            return is_beside or _link_share(node) >= _LINKS_SHARE
         if tag == "footer" or role == "contentinfo":
             is_of_page = not self._in_main(node) and not _is_within(node, {"section", "blockquote", "figure", "aside"})
             return is_of_page or _link_share(node) >= _LINKS_SHARE
         # The header of the page, unless its title stands there.
-        return self._has_main and not self._in_main(node) and not _is_within(node, {"section"})
+        is_of_page = self._has_main and not self._in_main(node) and not _is_within(node, {"section"})
+        return is_of_page and (_length(node) < _SHORT_HEADER_CHARS or _link_share(node) >= _LINKS_SHARE)
 
     def _is_named_part(self, node: "LexborNode") -> bool:
         """Whether a name says that an element is navigation, a footer or a cookie banner, and its text agrees."""
         if node.tag in _NO_PARTS:
             return False
-        attributes = node.attributes
-        name = f"{attributes.get('id') or ''} {attributes.get('class') or ''} {attributes.get('aria-label') or ''}"
-        is_dialog = attributes.get("role") in {"dialog", "alertdialog"}
+        name = _name(node)
+        is_dialog = node.attributes.get("role") in {"dialog", "alertdialog"}
         if _BANNER_NAME.search(name) or (is_dialog and re.search(r"cookie|consent", name, re.IGNORECASE)):
             return not self._in_main(node) and not self._holds_main(node) and self._is_small(node)
         if _LINKS_NAME.search(name):
@@ -143,8 +157,27 @@ class _Parts:
             return not self._in_main(node) and not self._holds_main(node) and self._is_small(node)
         return False
 
+    def _cookie_banners(self) -> "Iterator[LexborNode]":
+        """The smallest part around a button of consent that speaks of cookies, whatever it is called."""
+        for button in self._tree.css("button, [role=button], input[type=submit], input[type=button]"):
+            label = (button.text(deep=True) or button.attributes.get("value") or "").strip()
+            if len(label) > _BUTTON_CHARS or not _CONSENT.search(label):
+                continue
+            for part in islice(_parents(button), 5):
+                if part.tag in _NO_PARTS or self._holds_main(part) or _length(part) > _BANNER_CHARS:
+                    break
+                if "cookie" in part.text(deep=True).lower():
+                    if not self._in_main(part) and self._is_small(part):
+                        yield part
+                    break
+
     def _is_small(self, node: "LexborNode") -> bool:
         return _length(node) * 3 < self._body_length
+
+
+def _name(node: "LexborNode") -> str:
+    attributes = node.attributes
+    return " ".join(attributes.get(key) or "" for key in ("id", "class", "aria-label"))
 
 
 def _is_anchor(node: "LexborNode") -> bool:

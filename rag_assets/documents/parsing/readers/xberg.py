@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from rag_assets.documents.parsing.parse_report import ConvertedDocument
-from rag_assets.documents.parsing.readers.office_parts import complete_document
+from rag_assets.documents.parsing.readers.office import complete_document
 from rag_assets.errors import DocumentError
 
 MIME_TYPES = {

@@ -22,6 +22,9 @@ LINKS = "<ul><li><a href='/'>Linkhome</a></li><li><a href='/x'>Linkother</a></li
         "<div id='cookie-banner'>We use cookies, says Linkhome. <button>Accept all</button></div>",
         "<div id='onetrust-consent-sdk'><div>Linkhome values your privacy <a href='#'>settings</a></div></div>",
         "<div role=dialog aria-label='Cookie consent'>Linkhome cookies <button>OK</button></div>",
+        "<div class=layer><p>Wir verwenden Cookies von Linkhome.</p><div><button>Alle akzeptieren</button></div></div>",
+        "<aside class=newsletter><p>Subscribe to the letter of Linkhome, once a week, for free.</p></aside>",
+        f"<div class=on-this-page><b>On this page</b>{LINKS}</div>",
         "<a class=skip href='#main'>Skip to Linkhome</a>",
         "<form role=search>Linkhome <input></form>",
         "<template><p>Linkhome</p></template>",
@@ -66,6 +69,9 @@ def test_parts_of_the_main_text_stay(part: str) -> None:
         f"<article><p>short</p></article><section><p>{TEXT} keepme</p></section><nav>{LINKS}</nav>",
         f"<div><p>{TEXT}</p><aside>An aside keepme of a page without a main.</aside></div><nav>{LINKS}</nav>",
         f"<nav>{LINKS}<main><p>{TEXT} keepme</p></main>",
+        f"<main><p>{TEXT}</p></main><aside><p>An aside of prose beside the main part, keepme.</p></aside>",
+        f"<header><p>keepme {TEXT}</p></header><main><p>{TEXT}</p></main>",
+        f"<div><p>keepme: cookies are sweet. {TEXT}</p><form><button>Accept</button></form></div>",
     ],
 )
 def test_text_outside_of_a_main_part_stays(body: str) -> None:

@@ -1,0 +1,51 @@
+"""PowerPoint: the notes, comments and diagrams of slides."""
+
+import re
+from typing import Final
+
+from rag_assets.documents.parsing.readers.office.package import PackageParts, join_text
+
+_SLIDE_TEXT: Final = re.compile(r"<a:t(?:\s[^>]*)?>([^<]*)</a:t>|<a:br\b[^>]*/?>|(</a:p>)|<p:text>([^<]*)</p:text>")
+_SHAPE: Final = re.compile(r"<p:sp>.*?</p:sp>", re.DOTALL)
+_NO_NOTES_SHAPE: Final = re.compile(r"<p:ph\b[^>]*\stype=[\"'](?:sldImg|sldNum|hdr|ftr|dt)[\"']")
+_SLIDE_LABELS: Final = {"notesSlide": "Notes", "comments": "Comment", "comment": "Comment", "diagramData": ""}
+
+
+def complete_slides(parts: PackageParts) -> dict[str, str | None]:
+    changed: dict[str, str | None] = {}
+    for name in parts.names:
+        if not re.fullmatch(r"ppt/slides/[^/]+\.xml", name):
+            continue
+        shapes: list[str] = []
+        for kind, path in parts.related(name):
+            if kind in _SLIDE_LABELS:
+                xml = parts.text(path)
+                text = _notes_text(xml) if kind == "notesSlide" else _slide_text(xml)
+                if text:
+                    label = _SLIDE_LABELS[kind]
+                    shapes.append(_shape(f"{label}: {text}" if label else text, len(shapes)))
+        slide = parts.text(name) if shapes else ""
+        at = slide.rfind("</p:spTree>")
+        if at > 0:
+            changed[name] = slide[:at] + "".join(shapes) + slide[at:]
+    return changed
+
+
+def _notes_text(xml: str) -> str:
+    """The text of a slide's notes, without the slide's picture, number, date, header and footer."""
+    shapes = (match[0] for match in _SHAPE.finditer(xml) if not _NO_NOTES_SHAPE.search(match[0]))
+    return " ".join(filter(None, map(_slide_text, shapes)))
+
+
+def _slide_text(xml: str) -> str:
+    xml = re.sub(r"<a:fld\b[^>]*\stype=\"slidenum\".*?</a:fld>", "", xml, flags=re.DOTALL)
+    return join_text(_SLIDE_TEXT.finditer(xml), lambda match: match[1] or match[3], 2)
+
+
+def _shape(text: str, index: int) -> str:
+    """A text box below all others of a slide."""
+    return (
+        f'<p:sp><p:nvSpPr><p:cNvPr id="{90_000 + index}" name="Notes"/><p:cNvSpPr txBox="1"/><p:nvPr/></p:nvSpPr>'
+        f'<p:spPr><a:xfrm><a:off x="0" y="{900_000_000 + index}"/><a:ext cx="1" cy="1"/></a:xfrm></p:spPr>'
+        f"<p:txBody><a:bodyPr/><a:lstStyle/><a:p><a:r><a:t>{text}</a:t></a:r></a:p></p:txBody></p:sp>"
+    )

@@ -1,0 +1,78 @@
+"""Office files are read by xberg, after their notes and comments were brought into their text."""
+
+import io
+import zipfile
+
+import pytest
+
+from rag_assets.documents.parsing.readers.office import complete_document
+from rag_assets.documents.parsing.readers.xberg import read_document
+
+NAMESPACES = " ".join(
+    f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{uri}:1.0"'
+    for name, uri in [
+        *(("office", "office"), ("text", "text"), ("draw", "drawing"), ("presentation", "presentation")),
+        *(("style", "style"), ("table", "table")),
+    ]
+) + ' xmlns:dc="http://purl.org/dc/elements/1.1/"'  # fmt: skip
+
+
+def open_document(kind: str, body: str, styles: str = "") -> bytes:
+    mime_type = f"application/vnd.oasis.opendocument.{kind}"
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as package:
+        package.writestr("mimetype", mime_type)
+        package.writestr(
+            "content.xml",
+            f'<?xml version="1.0"?><office:document-content {NAMESPACES}><office:body>{body}</office:body>'
+            "</office:document-content>",
+        )
+        if styles:
+            package.writestr("styles.xml", f"<office:document-styles {NAMESPACES}>{styles}</office:document-styles>")
+    return written.getvalue()
+
+
+TEXT = """<office:text><text:tracked-changes><text:changed-region><text:deletion><text:p>deleted words</text:p>
+</text:deletion></text:changed-region></text:tracked-changes><text:h text:outline-level="1">Lease</text:h>
+<text:p>Rent<text:note text:id="f1" text:note-class="footnote">
+<text:note-citation>1</text:note-citation>
+<text:note-body><text:p>On herons</text:p></text:note-body>
+</text:note> is due<office:annotation><dc:creator>Eve</dc:creator>
+<dc:date>2026-01-01T00:00:00</dc:date><text:p>Why &amp; when?</text:p></office:annotation> monthly.<text:s/>Always.
+</text:p>
+<text:p><draw:frame><draw:text-box><text:p>boxed words</text:p></draw:text-box></draw:frame></text:p></office:text>"""
+RUNNING = """<office:master-styles><style:master-page><style:header><text:p>Harbour Inc.</text:p></style:header>
+<style:footer><text:p><text:page-number>1</text:page-number></text:p></style:footer></style:master-page>
+</office:master-styles>"""
+SLIDES = """<office:presentation><draw:page draw:name="page1"><draw:frame presentation:class="title"><draw:text-box>
+<text:p>Rollout &amp; tides</text:p></draw:text-box></draw:frame><draw:frame><draw:text-box><text:p>Body words</text:p>
+</draw:text-box></draw:frame><presentation:notes><draw:frame presentation:class="notes"><draw:text-box>
+<text:p>On lynx</text:p>
+</draw:text-box></draw:frame></presentation:notes></draw:page><draw:page draw:name="Named"><draw:frame><draw:text-box>
+<text:p>more</text:p></draw:text-box></draw:frame></draw:page></office:presentation>"""
+
+
+def test_an_open_document_text_has_its_notes_comments_and_boxes_once() -> None:
+    content = read_document(open_document("text", TEXT, RUNNING), "odt").content
+    assert [line for line in content.split("\n") if line] == [
+        *(
+            "Harbour Inc.",
+            "# Lease",
+            "Rent is due monthly. Always.",
+            "Footnote: On herons",
+            "Comment (Eve): Why & when?",
+        ),
+        "boxed words",
+    ]
+
+
+def test_an_open_document_presentation_has_its_titles_and_notes() -> None:
+    content = read_document(open_document("presentation", SLIDES), "odp").content
+    lines = [line for line in content.split("\n") if line.strip("-")]
+    assert lines == ["## Rollout & tides", "Body words", "Notes: On lynx", "## Named", "more"]
+
+
+@pytest.mark.parametrize("kind", ["docx", "pptx", "odt", "odp", "pdf"])
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04 cut off", open_document("text", "<office:text/>")])
+def test_a_package_without_such_parts_or_that_is_broken_is_unchanged(kind: str, data: bytes) -> None:
+    assert complete_document(data, kind) is data
