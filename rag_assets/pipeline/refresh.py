@@ -49,6 +49,7 @@ def refresh_documents(
             exclude=[*project.settings.exclude, *project.settings.forgotten],
             max_bytes=max_bytes,
             state_dir=settings.state_dir,
+            follow_links=settings.follow_links,
         )
         with closing(source):
             yield from read_documents(

@@ -19,6 +19,11 @@ class EmbeddingSettings(ConnectionSettings):
     max_document_mb: int = Field(
         100, ge=1, description="Largest document, in MB. A larger one is recorded as failed and not read."
     )
+    follow_links: bool = Field(
+        False,
+        description="Read symbolic links to files that are outside of their source. Otherwise, the document of such a "
+        "link is empty, and `status` gives the reason.",
+    )
     mail_attachments: bool = Field(
         True,
         description="Read the attachments of mails as documents of their own, named `mail.eml!/report.pdf`.",

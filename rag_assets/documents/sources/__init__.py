@@ -20,6 +20,7 @@ def open_source(
     exclude: Sequence[str] = (),
     max_bytes: int | None = None,
     state_dir: Path | None = None,
+    follow_links: bool | None = None,
 ) -> Source:
     """Open a folder, a file, a URL or TOPICS_URI.
 
@@ -27,7 +28,8 @@ def open_source(
     Globs are written like lines of .gitignore: `*.md` at any depth, `docs/**`, `/only-at-the-top.md`. Names that begin
     with a dot, caches and formats without text are left out unless an include glob spells them (see Selection).
     A file of more than `max_bytes` is listed, but reading it raises DocumentError. Files below `state_dir` (unset: that
-    of the settings) are not listed.
+    of the settings) are not listed. With `follow_links` (unset: that of the settings), links to files outside of a
+    folder are read; without it, reading one raises WithheldError.
 
     Raises UsageError for an unknown protocol, a missing package, an invalid glob or credentials in the address, and
     SourceError for a local path that does not exist.
@@ -41,17 +43,19 @@ def open_source(
         return TopicsSource(selection, max_bytes)
     if is_local(canonical):
         from rag_assets.documents.sources.local import open_local
+        from rag_assets.settings.settings import load_settings
 
         as_written = canonical + os.sep if os.fspath(uri).endswith(os.sep) else canonical
-        return open_local(as_written, selection, max_bytes, _state_folder(state_dir))
+        settings = load_settings()
+        return open_local(
+            as_written,
+            selection,
+            max_bytes,
+            os.path.abspath(state_dir or settings.state_dir),  # noqa: PTH100
+            follow_links=settings.follow_links if follow_links is None else follow_links,
+        )
     for protocol in url_protocols(canonical):
         check_protocol(protocol)
     from rag_assets.documents.sources.remote import RemoteSource
 
     return RemoteSource(canonical, selection, max_bytes)
-
-
-def _state_folder(state_dir: Path | None) -> str:
-    from rag_assets.settings.settings import load_settings
-
-    return os.path.abspath(state_dir or load_settings().state_dir)  # noqa: PTH100

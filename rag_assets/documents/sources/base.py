@@ -8,6 +8,10 @@ from typing import Protocol
 from rag_assets.errors import DocumentError
 
 
+class WithheldError(DocumentError):
+    """A source lists the document and must not read it. Its text becomes empty, with the message as its note."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceFile:
     """One document of a source.

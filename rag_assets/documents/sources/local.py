@@ -1,6 +1,6 @@
 """Documents in a local folder, or one local file."""
 
-# ruff: noqa: PTH114, PTH116, PTH118, PTH123
+# ruff: noqa: PTH110, PTH114, PTH116, PTH118, PTH123
 # A Path object for each file would cost more than listing it.
 
 import os
@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 
-from rag_assets.documents.sources.base import SourceFile, check_size, escape_name, unescape_name
+from rag_assets.documents.sources.base import SourceFile, WithheldError, check_size, escape_name, unescape_name
 from rag_assets.documents.sources.globs import Selection
 from rag_assets.errors import DocumentError, SourceError
 
+# The version of a link that must not be followed: its document is read again when that changes.
+_WITHHELD = "outside"
 _Entry = tuple[str, "os.DirEntry[str]", bool]  # path (a folder's ends with "/"), entry, whether it is a folder
 
 
@@ -21,16 +23,17 @@ _Entry = tuple[str, "os.DirEntry[str]", bool]  # path (a folder's ends with "/")
 class FolderSource:
     """All documents below a folder.
 
-    Links to files are followed, links to folders are not: a target inside the folder is listed under its own path
-    already, and a target outside would leave the source (a link to `/` would read the machine). A broken link is
-    listed, and reading it gives the reason: its target may be on a disk that is not mounted. Pipes, sockets and devices
-    are left out.
+    Links to files in the folder are followed, links to folders are not: a target inside is listed under its own path
+    already, and a target outside would leave the source (a link to `/` would read the machine). A link to a file
+    outside is listed, and reading it raises WithheldError unless `follow_links`. A broken link is listed, and reading
+    it gives the reason: its target may be on a disk that is not mounted. Pipes, sockets and devices are left out.
     """
 
     uri: str
     selection: Selection
     max_bytes: int | None = None
     state_folder: str | None = None
+    follow_links: bool = False
 
     def list(self) -> Iterator[SourceFile]:
         # os.scandir with a stack of its own, not fsspec's walk, which leaves out folders that it cannot list. The
@@ -41,7 +44,7 @@ class FolderSource:
                 if is_folder:
                     pending.append(iter(_scan_folder(self, path, entry.path)))
                     break
-                file = _to_source_file(path, entry)
+                file = _to_source_file(self, path, entry)
                 if file is not None:
                     yield file
             else:
@@ -50,7 +53,19 @@ class FolderSource:
     def read(self, path: str) -> bytes:
         if ".." in path.split("/"):
             raise DocumentError(f"{path!r} is not a path of {self.uri}")
-        return _read(os.path.join(unescape_name(self.uri), unescape_name(path)), path, self.max_bytes)
+        full_path = os.path.join(unescape_name(self.uri), unescape_name(path))
+        if os.path.islink(full_path) and self.leaves(full_path):
+            raise WithheldError(
+                "it is a link to a file outside of its source; copy the file, or set RAG_ASSETS_FOLLOW_LINKS=true"
+            )
+        return _read(full_path, path, self.max_bytes)
+
+    def leaves(self, link: str) -> bool:
+        """Whether a link points to a file outside of the folder, and must not be followed."""
+        if self.follow_links:
+            return False
+        target, folder = os.path.realpath(link), os.path.realpath(unescape_name(self.uri))
+        return os.path.exists(target) and not target.startswith(folder.rstrip(os.sep) + os.sep)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -83,7 +98,7 @@ class FileSource:
 
 
 def open_local(
-    uri: str, selection: Selection, max_bytes: int | None, state_folder: str | None
+    uri: str, selection: Selection, max_bytes: int | None, state_folder: str | None, *, follow_links: bool = False
 ) -> FolderSource | FileSource:
     """Open a folder or a regular file; an address that ends with `/` can only be a folder.
 
@@ -96,7 +111,7 @@ def open_local(
         raise SourceError(f"the folder or file {uri!r} cannot be opened ({reason}); check the path") from error
     uri = uri.rstrip(os.sep) or os.sep
     if stat.S_ISDIR(mode):
-        return FolderSource(uri, selection, max_bytes, state_folder)
+        return FolderSource(uri, selection, max_bytes, state_folder, follow_links)
     if stat.S_ISREG(mode):
         return FileSource(uri, selection, max_bytes)
     raise SourceError(f"{uri!r} is neither a folder nor a regular file; name a folder of documents")
@@ -124,14 +139,18 @@ def _scan_folder(source: FolderSource, prefix: str, folder: str) -> list[_Entry]
     return entries
 
 
-def _to_source_file(path: str, entry: "os.DirEntry[str]") -> SourceFile | None:
+def _to_source_file(source: FolderSource, path: str, entry: "os.DirEntry[str]") -> SourceFile | None:
     try:
         status = entry.stat()
     except FileNotFoundError:
         return SourceFile(path, "", None) if entry.is_symlink() else None
     except OSError:
         return SourceFile(path, "", None)  # The file exists; reading it gives the reason.
-    return SourceFile(path, _version(status), status.st_size) if stat.S_ISREG(status.st_mode) else None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    if entry.is_symlink() and source.leaves(entry.path):
+        return SourceFile(path, _WITHHELD, None)
+    return SourceFile(path, _version(status), status.st_size)
 
 
 def _version(status: os.stat_result) -> str:

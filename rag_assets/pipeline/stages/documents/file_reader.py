@@ -7,6 +7,7 @@ from uuid import UUID
 
 from rag_assets.db.models.documents import derive_document_id
 from rag_assets.db.writes.rows import DocumentFailureRow, DocumentRow, SourceVersionRow
+from rag_assets.documents.parsing.parse_report import ParseReport
 from rag_assets.documents.parsing.parser import (
     DocumentParser,
     ParsedDocument,
@@ -15,6 +16,7 @@ from rag_assets.documents.parsing.parser import (
     reader_version,
 )
 from rag_assets.documents.sources import Source, SourceFile
+from rag_assets.documents.sources.base import WithheldError
 from rag_assets.documents.text import content_hash
 from rag_assets.errors import DocumentError
 from rag_assets.pipeline.stages.documents.attached import MOST_NESTED_FILES, AttachedDocuments, StoredDocument
@@ -72,6 +74,12 @@ class FileReader:
     def _read(self, file: SourceFile, stored: StoredDocument | None, result: FileResult) -> None:
         try:
             data = self._source.read(file.path)
+        except WithheldError as error:
+            # Not a failure, which would keep the text that was read while this was allowed.
+            kind = file_type(file.path)
+            parsed = ParsedDocument(None, "", kind, {}, ParseReport(notes=(str(error),)))
+            result.documents[file.path] = self._row(file.path, parsed, file.version, sha256().hexdigest(), 0), stored
+            return
         except DocumentError as error:
             failure = self._failure(file.path, stored, error)
             failure.size_bytes = file.size_bytes

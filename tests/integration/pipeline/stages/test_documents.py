@@ -271,3 +271,22 @@ def test_the_error_of_a_concurrent_run_names_the_lock_holder(steps: Steps, folde
         steps.documents("zoo")
     steps.documents("zoo")
     assert rows(steps.engine, COUNT_ADVISORY_LOCKS) == [(0,)]
+
+
+def test_a_link_that_leads_outside_is_listed_and_what_was_read_through_it_is_gone(
+    steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "zoo" / "a.md", "Inside.")
+    write(tmp_path / "secret.md", "The password of the zoo.")
+    (tmp_path / "zoo" / "link.md").symlink_to(tmp_path / "secret.md")
+    steps.project("zoo", tmp_path / "zoo")
+    steps.settings = steps.settings.model_copy(update={"follow_links": True})
+    steps.documents("zoo")
+    assert contents(steps) == {"a.md": "Inside.", "link.md": "The password of the zoo."}
+    steps.settings = steps.settings.model_copy(update={"follow_links": False})
+    assert steps.documents("zoo")["seen"] == 2
+    assert contents(steps) == {"a.md": "Inside.", "link.md": ""}
+    note = "SELECT parse_report->'notes'->>0 FROM rag.documents WHERE file_path = 'link.md'"
+    [(reason,)] = rows(steps.engine, note)
+    assert "a link to a file outside of its source" in reason
+    assert steps.documents("zoo")["unchanged"] == 2

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from rag_assets.documents.sources import SourceFile, canonical_uri, open_source
+from rag_assets.documents.sources.base import WithheldError
 from rag_assets.errors import DocumentError, SourceError
 
 NOBODY = 65534
@@ -138,7 +139,10 @@ def test_a_folder_name_that_is_not_utf8_becomes_a_valid_uri(tmp_path: Path) -> N
     assert source.read("a.md").endswith(b"a.md")
 
 
-def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("follow_links", [False, True])
+def test_links_to_files_in_the_source_are_followed_and_links_to_folders_are_not(
+    tmp_path: Path, follow_links: bool
+) -> None:
     write(tmp_path, "in/a.md", "in/deep/b.md")
     outside = write(tmp_path, "out/secret.md") / "out"
     (tmp_path / "in/loop").symlink_to("..")
@@ -147,10 +151,18 @@ def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path: Path
     (tmp_path / "in/everything").symlink_to("/")
     (tmp_path / "in/outside").symlink_to(outside)
     (tmp_path / "in/link.md").symlink_to(outside / "secret.md")
+    (tmp_path / "in/inside.md").symlink_to("deep/../a.md")
     (tmp_path / "in/eats-itself.md").symlink_to("eats-itself.md")
-    source = open_source(tmp_path / "in")
-    assert [file.path for file in source.list()] == ["a.md", "deep/b.md", "eats-itself.md", "link.md"]
-    assert source.read("link.md") == b"out/secret.md"
+    source = open_source(tmp_path / "in", follow_links=follow_links)
+    files = {file.path: file.version for file in source.list()}
+    assert list(files) == ["a.md", "deep/b.md", "eats-itself.md", "inside.md", "link.md"]
+    assert source.read("inside.md") == b"in/a.md"
+    assert (files["link.md"] == "outside") is not follow_links
+    if follow_links:
+        assert source.read("link.md") == b"out/secret.md"
+    else:
+        with pytest.raises(WithheldError, match="a link to a file outside of its source"):
+            source.read("link.md")
     with pytest.raises(DocumentError, match=r"eats-itself\.md"):
         source.read("eats-itself.md")
 
