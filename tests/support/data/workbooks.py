@@ -19,10 +19,16 @@ def xlsx(
     formats: Sequence[str] = (),
     tail: str = "",
     comments: Mapping[str, str] | None = None,
+    thread: str = "",
+    table: str = "",
     hidden: Sequence[str] = (),
     title: str = "",
 ) -> bytes:
-    """A workbook; `formats` are the number formats of styles 1, 2 …; `tail` and `comments` go to the first sheet."""
+    """A workbook; `formats` are the number formats of styles 1, 2 ….
+
+    `tail` (XML below the rows), `comments`, `thread` (a part of threaded comments) and `table` (its range) are of the
+    first sheet.
+    """
     parts = {
         "[Content_Types].xml": '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>',
         "_rels/.rels": _relations({"rId1": ("officeDocument", "xl/workbook.xml")}),
@@ -40,13 +46,18 @@ def xlsx(
         parts[f"xl/worksheets/sheet{number}.xml"] = (
             f'<worksheet xmlns="{_MAIN}" xmlns:r="{_RELATIONS}"><sheetData>{cells}</sheetData>{end}</worksheet>'
         )
-    if comments:
-        parts["xl/worksheets/_rels/sheet1.xml.rels"] = _relations({"rId1": ("comments", "../comments1.xml")})
-        notes = "".join(
-            f'<comment ref="{place}" authorId="0"><text><r><t>{escape(text)}</t></r></text></comment>'
-            for place, text in comments.items()
-        )
-        parts["xl/comments1.xml"] = f'<comments xmlns="{_MAIN}"><commentList>{notes}</commentList></comments>'
+    notes = "".join(
+        f'<comment ref="{place}" authorId="0"><text><r><t>{escape(text)}</t></r></text></comment>'
+        for place, text in (comments or {}).items()
+    )
+    beside = {
+        "comments": f'<comments xmlns="{_MAIN}"><commentList>{notes}</commentList></comments>' if notes else "",
+        "threadedComment": thread,
+        "table": f'<table xmlns="{_MAIN}" ref="{table}"/>' if table else "",
+    }
+    used = {kind: content for kind, content in beside.items() if content}
+    parts["xl/worksheets/_rels/sheet1.xml.rels"] = _relations({kind: (kind, f"../{kind}1.xml") for kind in used})
+    parts |= {f"xl/{kind}1.xml": content for kind, content in used.items()}
     parts["xl/workbook.xml"] = (
         f'<workbook xmlns="{_MAIN}" xmlns:r="{_RELATIONS}"><sheets>{"".join(listed)}</sheets></workbook>'
     )
@@ -76,6 +87,8 @@ def _cell(place: str, cell: Cell) -> str:
     match cell:
         case None | "":
             return ""
+        case str() if cell.startswith("="):
+            return f'<c r="{place}"><f>{escape(cell[1:])}</f></c>'
         case str():
             return f'<c r="{place}" t="inlineStr"><is><t>{escape(cell)}</t></is></c>'
         case (value, style):

@@ -15,8 +15,13 @@ from rag_assets.documents.parsing.readers.xberg import convert_to_markdown
 _MAX_DEPTH = 48
 _MAX_STRIPPED_DEPTH = 1000  # A search in the tree of a deeper page takes quadratic time.
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
-_UNNESTED_NAMES = "area base br col embed hr img input link meta param source track wbr p dt dd option html head body"
+_UNNESTED_NAMES = (
+    "area base br col embed hr img input link meta param source track wbr p dt dd option html head body "
+    "li tr td th thead tbody tfoot colgroup caption"
+)
 _UNNESTED = frozenset(_UNNESTED_NAMES.split())
+# Rows, cells and items end by themselves, and pages leave out their end tags: they count with the element around them.
+_LEVELS = {"table": 4, "ul": 2, "ol": 2}
 _BLOCK_NAMES = (
     "p div section article header footer main aside nav ul ol dl dt dd table tr blockquote pre form fieldset "
     "address figure figcaption br hr"
@@ -83,11 +88,11 @@ def nesting_depth(text: str) -> int:
             continue
         if not is_end:
             open_tags[tag] = open_tags.get(tag, 0) + 1
-            depth += 1
+            depth += _LEVELS.get(tag, 1)
             deepest = max(deepest, depth)
         elif open_tags.get(tag):
             open_tags[tag] -= 1
-            depth -= 1
+            depth -= _LEVELS.get(tag, 1)
     return deepest
 
 

@@ -36,6 +36,7 @@ _DATA_LINK = re.compile(r"\[([^\]]{0,2000})\]\(data:[^)]*\)")
 _PLACEHOLDERS = frozenset(
     {"untitled", "unspecified", "anonymous", "no title", "powerpoint presentation", "python-docx", "openpyxl"}
 )
+_MAX_TABLE_CELLS = 10_000_000
 _METADATA_FIELDS = ("subject", "language", "keywords", "created_at", "modified_at")
 _FORMAT_FIELDS = ("page_count", "slide_count", "sheet_count", "sheet_names")
 
@@ -89,6 +90,8 @@ def _config() -> Any:
         output_format="markdown",
         escape_markdown=False,
         concurrency=xberg.ConcurrencyConfig(max_threads=1),
+        # Memory and time have limits of their own here, and a page or a report may hold a long table.
+        security_limits=xberg.SecurityLimits(max_table_cells=_MAX_TABLE_CELLS),
         # xberg's table detection takes headings and lists of a PDF for tables.
         pdf_options=xberg.PdfConfig(extract_tables=False),
         # xberg's clean-up removes a page's <header>, and with it the title that many pages have only there.

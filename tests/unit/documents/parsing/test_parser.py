@@ -197,6 +197,23 @@ def test_the_title_of_a_page_without_a_head_is_not_in_its_content(parser: Docume
     assert (read.file_type, read.title, read.content) == ("html", "Harbour", "words\n")
 
 
+def test_rows_and_items_without_end_tags_are_not_nested(parser: DocumentParser) -> None:
+    rows = "".join(f"<tr><td>Port {n}<td>{n}" for n in range(100))
+    page = f"<h1>Ports</h1><table><tr><th>Name<th>Depth{rows}</table><ul>{'<li>item' * 100}</ul>"
+    content = parser.parse("ports.html", page.encode()).content
+    assert "| Port 99 | 99" in content
+    assert content.count("- item") == 100
+    nested = "<table><tbody><tr><td>" * 30 + "deep words" + "</td></tr></tbody></table>" * 30
+    assert "deep words" in parser.parse("deep.html", nested.encode()).content
+
+
+def test_a_table_of_a_hundred_thousand_cells_is_read(parser: DocumentParser) -> None:
+    rows = f"<tr>{'<td>1' * 100}</tr>" * 1_010
+    content = parser.parse("long.html", f"<h1>Long</h1><table>{rows}<tr><td>last</table>".encode()).content
+    assert content.count("| 1 ") > 100_000
+    assert "| last " in content
+
+
 @pytest.mark.parametrize("depth", [30, 60, 100, 1000, 100_000])
 def test_deeply_nested_html_keeps_its_text(parser: DocumentParser, depth: int) -> None:
     page = "<title>Deep</title><h1>Top</h1>" + "<div>" * depth + "<p>deep words</p>" + "</div>" * depth + "<p>after</p>"

@@ -77,6 +77,24 @@ def test_a_wide_sheet_is_lines_of_names_and_values() -> None:
     assert content.endswith("\n\nField 0: Oslo; Field 39: 7\nField 0: Oslo; Field 39: 7\n")
 
 
+def test_a_threaded_comment_replaces_the_remark_for_old_programs_and_has_its_answers() -> None:
+    thread = (
+        '<ThreadedComments xmlns="http://schemas.microsoft.com/office/spreadsheetml/2018/threadedcomments">'
+        '<threadedComment ref="A2"><text>Is it ours?</text></threadedComment>'
+        '<threadedComment ref="A2"><text>Yes_x000D_, since May.</text></threadedComment></ThreadedComments>'
+    )
+    data = xlsx(
+        {"S": [["Item", "Units"], ["Crane", 5]]}, comments={"A2": "[Threaded comment] Update Excel"}, thread=thread
+    )
+    assert "| Crane [comment: Is it ours? / Yes , since May.] | 5 |" in read_workbook(data, "xlsx").content
+
+
+def test_a_formula_without_a_value_and_a_table_that_excel_knows() -> None:
+    rows = [["Esme", "Riga"], ["Otto", "=A2&B2"]]
+    data = xlsx({"S": rows}, table="A1:B2")
+    assert read_workbook(data, "xlsx").content == "## S\n\n| Esme | Riga |\n| --- | --- |\n| Otto | =A2&B2 |\n"
+
+
 ODS_TABLE = """
 <table:table table:name="Ports"><table:table-header-rows><table:table-row>
 <table:table-cell><text:p>Port</text:p></table:table-cell><table:table-cell><text:p>Esme</text:p></table:table-cell>
