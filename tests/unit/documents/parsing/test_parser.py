@@ -121,6 +121,12 @@ def test_a_truncated_document_is_refused(parser: DocumentParser, kept_bytes: int
         parser.parse("cut.docx", (FILES / "harbour.docx").read_bytes()[:kept_bytes])
 
 
+@pytest.mark.parametrize("name", ["book.xlsx", "book.xls"])
+def test_a_truncated_workbook_is_refused(parser: DocumentParser, name: str) -> None:
+    with pytest.raises(DocumentError, match="refused it: "):
+        parser.parse(name, (FILES / name).read_bytes()[:3_000])
+
+
 def test_a_document_with_the_wrong_extension_is_parsed_by_its_content(parser: DocumentParser) -> None:
     read = parser.parse("really-a-pdf.docx", (FILES / "harbour.pdf").read_bytes())
     assert (read.file_type, read.title) == ("pdf", "The Harbour Guide")
