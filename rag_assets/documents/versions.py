@@ -9,7 +9,7 @@ from typing import Final
 READER_VERSIONS: Final[dict[str, int]] = {
     **dict.fromkeys(("markdown", "text", "rst", "python", "code", "unknown"), 2),
     **dict.fromkeys(("html", "json", "jsonl", "notebook"), 2),
-    **dict.fromkeys(("docx", "pptx", "odt", "odp"), 2),
+    **dict.fromkeys(("docx", "epub", "pptx", "odt", "odp"), 2),
     "csv": 3,
     **dict.fromkeys(("xlsx", "ods", "xls"), 2),
     "pdf": 2,

@@ -60,7 +60,7 @@ def parse_document(kind: str, data: bytes) -> ConvertedDocument:
 
         return read_pdf(data)
     if kind == "image":
-        from rag_assets.documents.parsing.readers.image import read_image
+        from rag_assets.documents.parsing.readers.pictures.image import read_image
 
         return read_image(data)
     from rag_assets.documents.parsing.readers.xberg import read_document

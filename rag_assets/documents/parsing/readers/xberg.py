@@ -4,9 +4,11 @@ import asyncio
 import functools
 import json
 import re
+from itertools import accumulate
 from typing import Any
 
-from rag_assets.documents.parsing.parse_report import ConvertedDocument
+from rag_assets.documents.parsing.parse_report import ConvertedDocument, ParseReport
+from rag_assets.documents.parsing.readers.chapters import chapter_starts
 from rag_assets.documents.parsing.readers.office import complete_document
 from rag_assets.errors import DocumentError
 
@@ -43,15 +45,25 @@ _FORMAT_FIELDS = ("page_count", "slide_count", "sheet_count", "sheet_names")
 
 def read_document(data: bytes, kind: str) -> ConvertedDocument:
     """The Markdown of a PDF, an Office document or a book. Raises DocumentError with the library's reason."""
-    converted = convert_to_markdown(complete_document(data, kind), MIME_TYPES[kind])
-    content = _NEEDLESS_ESCAPE.sub(lambda match: match[1] or ".", converted.content)
-    if kind == "pdf" and not content.strip():
-        # No OCR: it is slow, needs models, and guesses.
-        return ConvertedDocument(converted.title, "", converted.metadata | {"note": "no text layer (scanned pages?)"})
-    return ConvertedDocument(converted.title, content, converted.metadata)
+    document = _convert(complete_document(data, kind), MIME_TYPES[kind])
+    converted = _converted(document, document.content)
+    if kind == "pptx" and document.pages:
+        parts = [_unescape(_converted(document, page.content).content).strip("\n") for page in document.pages]
+        starts = [0, *accumulate(len(part) + 2 if part else 0 for part in parts[:-1])]
+        content = "\n\n".join(filter(None, parts)) + "\n"
+        report = ParseReport(page_starts=tuple(min(start, len(content)) for start in starts))
+    else:
+        content = _unescape(converted.content)
+        report = ParseReport(page_starts=chapter_starts(data, content) if kind == "epub" else ())
+    return ConvertedDocument(converted.title, content, converted.metadata, report)
 
 
 def convert_to_markdown(data: bytes, mime_type: str) -> ConvertedDocument:
+    document = _convert(data, mime_type)
+    return _converted(document, document.content)
+
+
+def _convert(data: bytes, mime_type: str) -> Any:
     import xberg
 
     source = xberg.ExtractInput(kind=xberg.ExtractInputKind.BYTES, bytes=data, mime_type=mime_type)
@@ -62,8 +74,15 @@ def convert_to_markdown(data: bytes, mime_type: str) -> ConvertedDocument:
     if not result.results:
         reason = "; ".join(error.message for error in result.errors) or "it found no document in it"
         raise DocumentError(_reason(reason))
-    document = result.results[0]
-    content = _DATA_LINK.sub(r"\1", _IMAGE.sub(r"\1", _EMPTY_LINK.sub("", document.content)))
+    return result.results[0]
+
+
+def _unescape(content: str) -> str:
+    return _NEEDLESS_ESCAPE.sub(lambda match: match[1] or ".", content)
+
+
+def _converted(document: Any, content: str) -> ConvertedDocument:
+    content = _DATA_LINK.sub(r"\1", _IMAGE.sub(r"\1", _EMPTY_LINK.sub("", content)))
     title = document.metadata.title or ""
     return ConvertedDocument(title if is_filled_in(title) else None, content, _metadata(document.metadata))
 
@@ -93,6 +112,8 @@ def _config() -> Any:
         # Memory and time have limits of their own here, and a page or a report may hold a long table.
         security_limits=xberg.SecurityLimits(max_table_cells=_MAX_TABLE_CELLS),
         # xberg's table detection takes headings and lists of a PDF for tables.
+        # The slides of a presentation.
+        pages=xberg.PageConfig(extract_pages=True),
         pdf_options=xberg.PdfConfig(extract_tables=False),
         # xberg's clean-up removes a page's <header>, and with it the title that many pages have only there.
         html_options=xberg.ConversionOptions(

@@ -10,7 +10,7 @@ from rag_assets.documents.parsing.readers.layout.reading_order import reading_or
 from rag_assets.documents.parsing.readers.layout.running_lines import remove_running_lines
 from rag_assets.documents.parsing.readers.pdf.information import read_information
 from rag_assets.documents.parsing.readers.pdf.page import ReadPage, read_page
-from rag_assets.documents.parsing.readers.recognition import recognise_page
+from rag_assets.documents.parsing.readers.pictures.recognition import recognise_page
 from rag_assets.documents.versions import recognition_version
 from rag_assets.errors import DocumentError
 

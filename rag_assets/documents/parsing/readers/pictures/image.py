@@ -6,7 +6,7 @@ from rag_assets.documents.parsing.parse_report import ConvertedDocument, ParseRe
 from rag_assets.documents.parsing.readers.layout.assembly import assemble
 from rag_assets.documents.parsing.readers.layout.geometry import Segment
 from rag_assets.documents.parsing.readers.layout.reading_order import reading_order
-from rag_assets.documents.parsing.readers.recognition import recognise_picture
+from rag_assets.documents.parsing.readers.pictures.recognition import recognise_picture
 from rag_assets.errors import DocumentError
 
 _MAX_SIDE = 4_000

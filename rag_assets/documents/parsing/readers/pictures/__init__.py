@@ -1,0 +1,1 @@
+"""Text in pictures: scanned pages and pictures as documents, with the extra `ocr`."""
