@@ -61,6 +61,11 @@ class Segment:
         return bool(self.table_columns)
 
 
+def union(one: Box, other: Box) -> Box:
+    """The box around both, of a page whose y grows in either direction."""
+    return min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
+
+
 def on_one_row(one: Word | Segment, other: Word | Segment) -> bool:
     shared = min(one.bottom, other.bottom) - max(one.top, other.top)
     low, high = one.bottom - one.top, other.bottom - other.top

@@ -4,7 +4,7 @@ import ctypes
 from collections.abc import Iterator
 from typing import Any
 
-from rag_assets.documents.parsing.readers.layout.geometry import Box, upright
+from rag_assets.documents.parsing.readers.layout.geometry import Box
 
 # A page with more objects, or a path with more points, is a map or a drawing.
 _MAX_OBJECTS = 20_000
@@ -17,21 +17,18 @@ _THIN = 3.0
 Matrix = tuple[float, float, float, float, float, float]
 
 
-def drawn_boxes(page: Any, main_quarter: int) -> Iterator[Box]:
-    """The boxes of lines and rectangles, in the coordinates of the page's words (see `upright`)."""
+def drawn_boxes(page: Any) -> list[Box]:
+    """(left, bottom, right, top) of lines and rectangles, on a page whose y grows upwards."""
     import pypdfium2.raw as pdfium
 
     count = pdfium.FPDFPage_CountObjects(page.raw)
     if count > _MAX_OBJECTS:
-        return
-    turn = upright(main_quarter)
-    objects = (pdfium.FPDFPage_GetObject(page.raw, index) for index in range(count))
-    for box in _boxes(objects, (), 0):
-        yield turn(*box)
+        return []
+    return list(_boxes((pdfium.FPDFPage_GetObject(page.raw, index) for index in range(count)), (), 0))
 
 
 def _boxes(objects: Iterator[Any], matrices: tuple[Matrix, ...], depth: int) -> Iterator[Box]:
-    """(left, bottom, right, top) of each; `matrices` are those of the forms around, innermost first."""
+    """`matrices` are those of the forms around, innermost first."""
     import pypdfium2.raw as pdfium
 
     for one in objects:

@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from rag_assets.documents.parsing.readers.layout.geometry import Segment
+from rag_assets.documents.parsing.readers.layout.geometry import Segment, upright
 from rag_assets.documents.parsing.readers.layout.ruled_tables import find_ruled_tables
 from rag_assets.documents.parsing.readers.pdf.drawn_lines import drawn_boxes
-from rag_assets.documents.parsing.readers.pdf.page_words import make_segments, read_words
+from rag_assets.documents.parsing.readers.pdf.page_words import read_words
+from rag_assets.documents.parsing.readers.pdf.segments import make_segments
 
 # Less text than this on a page that pictures cover for the most part is a stamp on a scan.
 _FEW_CHARACTERS = 60
 _MOSTLY = 0.5
 _MAX_OBJECTS = 2_000
+# Lines and rectangles that make the smallest table.
+_FEWEST_OF_A_TABLE = 3
 
 
 @dataclass(slots=True)
@@ -40,16 +43,16 @@ def read_page(document: Any, number: int, forms: Any) -> ReadPage:
     except pypdfium2.PdfiumError:
         # A page whose objects are damaged; the others can be read.
         return ReadPage([], False, 0.0)
-    notes: list[str] = []
-    if pdfium.FPDFPage_GetAnnotCount(page.raw) > 0:
-        notes = _annotations(page, forms)
-        # Makes the appearance of form fields and of text boxes a part of the page.
-        if pdfium.FPDFPage_Flatten(page.raw, pdfium.FLAT_NORMALDISPLAY) == pdfium.FLATTEN_SUCCESS:
-            page.close()
-            page = document[number]
+    notes, drawn = _annotations(page, forms)
+    # Flattening makes the appearance of fields, text boxes and stamps a part of the page.
+    if drawn and pdfium.FPDFPage_Flatten(page.raw, pdfium.FLAT_NORMALDISPLAY) == pdfium.FLATTEN_SUCCESS:
+        page.close()
+        page = document[number]
     textpage = page.get_textpage()
-    words = read_words(textpage)
-    tables = find_ruled_tables(words.placed, drawn_boxes(page, words.main_quarter)) if words.words else []
+    boxes = drawn_boxes(page)
+    words = read_words(textpage, whole_lines=len(boxes) < _FEWEST_OF_A_TABLE)
+    turn = upright(words.main_quarter)
+    tables = find_ruled_tables(words.placed, [turn(*box) for box in boxes]) if words.words else []
     segments = make_segments(textpage, words, tables)
     textpage.close()
     _add_notes(segments, notes)
@@ -60,8 +63,8 @@ def read_page(document: Any, number: int, forms: Any) -> ReadPage:
     return ReadPage(segments, objects > 0, share)
 
 
-def _annotations(page: Any, forms: Any) -> list[str]:
-    """Values of form fields and comments, as far as they may not be drawn on the page."""
+def _annotations(page: Any, forms: Any) -> tuple[list[str], bool]:
+    """Comments, and values of form fields; and whether some of them, or other text, are drawn beside the page."""
     import pypdfium2.raw as pdfium
 
     comments = {
@@ -72,16 +75,18 @@ def _annotations(page: Any, forms: Any) -> list[str]:
         pdfium.FPDF_ANNOT_STRIKEOUT,
         pdfium.FPDF_ANNOT_FREETEXT,
     }
-    found = []
+    visible = {pdfium.FPDF_ANNOT_WIDGET, pdfium.FPDF_ANNOT_FREETEXT, pdfium.FPDF_ANNOT_STAMP}
+    found, drawn = [], False
     for index in range(pdfium.FPDFPage_GetAnnotCount(page.raw)):
         annotation = pdfium.FPDFPage_GetAnnot(page.raw, index)
         kind = pdfium.FPDFAnnot_GetSubtype(annotation)
+        drawn = drawn or kind in visible
         if kind in comments:
             found.append(_string(pdfium.FPDFAnnot_GetStringValue, annotation, b"Contents"))
         elif kind == pdfium.FPDF_ANNOT_WIDGET and forms is not None:
             found.append(_field(forms.raw, annotation))
         pdfium.FPDFPage_CloseAnnot(annotation)
-    return [text for text in found if text]
+    return [text for text in found if text], drawn
 
 
 def _field(forms: Any, annotation: Any) -> str:

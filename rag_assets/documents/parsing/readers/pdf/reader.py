@@ -26,7 +26,8 @@ def read_pdf(data: bytes) -> ConvertedDocument:
         if getattr(error, "err_code", None) in {pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY}:
             raise DocumentError("it is protected by a password; store it without one, or exclude it") from None
         return _read_damaged(data)
-    document.init_forms()
+    if document.get_formtype():
+        document.init_forms()
     forms = document.formenv
     pages = [read_page(document, number, forms) for number in range(len(document))]
     segments = [page.segments for page in pages]
