@@ -2,10 +2,10 @@
 
 Prints one JSON object with a key for each format: `mb` read, `seconds_per_mb` of processor time, `start_s` before the
 first file, `peak_mb` of the parser's process (0 where none is needed), `memory_per_mb` (how much larger it is than
-after the smallest file, for each MB of the largest), `agreement` (the share of another reader's words that ours finds too)
-and `ours_alone` (the share of our words that the other reader does not find; for tables, the names of columns are among
-them). The other reader is xberg for PDF, and for all others one that takes the text between the tags, the values, or
-the decoded file.
+after the smallest file, for each MB of the largest), `agreement` (the share of another reader's words that ours finds
+too) and `ours_alone` (the share of our words that the other reader does not find; for tables, the names of columns
+are among them). The other reader is xberg for PDF, and for all others one that takes the text between the tags, the
+values, or the decoded file.
 
 The files are Python's documentation topics, written in each format; with FOLDER, the files in it. What is measured is
 `DocumentParser` with its process, so that an older checkout can be measured with this module too.
