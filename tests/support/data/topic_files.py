@@ -132,7 +132,7 @@ def _pdf(texts: Mapping[str, str]) -> bytes:
         for index, part in enumerate([name, *_paragraphs(text)])
         for line in textwrap.wrap(part, 90)
     ]
-    pages = []
+    pages: list[Page] = []
     for start in range(0, len(lines), _LINES_OF_A_PAGE):
         page = Page().text(50, 30, "Topics", 8).text(290, 820, str(len(pages) + 1), 8)
         for number, (line, font) in enumerate(lines[start : start + _LINES_OF_A_PAGE]):
