@@ -58,6 +58,10 @@ class Options(TypedDict, total=False):
     """How to search; all optional, and None is as if unset.
 
     - `k`: hits wanted, 1 to 1000 (10). Filters never cost hits: k come back whenever k chunks pass.
+    - `offset`: hits to skip (0), for the next page: `offset` and `k` reach the first 1000 hits. Pages of the same `k`
+      follow each other without gap or repetition while nothing is written.
+    - `distinct`: of chunks with the same text, as in copies of a document, only the first is a hit, and its `copies`
+      names the others (True). Case and white space make no difference.
     - `filters`: a `Filters`, instead of the single options `project`, `file_type` (one name or several), `path_glob`,
       `metadata`, `created_from`, `created_to`, `updated_from`, `updated_to`; see `Filters`.
     - `min_score`: return no hit below it. Its scale is that of the mode's score, see `Hit`.
@@ -76,6 +80,8 @@ class Options(TypedDict, total=False):
     """
 
     k: int
+    offset: int
+    distinct: bool
     project: str | Sequence[str] | None
     file_type: str | Sequence[str] | None
     path_glob: str | None
@@ -111,6 +117,8 @@ class SearchRequest:
     mode: Mode
     filters: Filters
     k: int = 10
+    offset: int = 0
+    distinct: bool = False
     min_score: float | None = None
     weights: tuple[float, float] = (1.0, 1.0)
     rrf_constant: float = RRF_CONSTANT
@@ -124,11 +132,16 @@ class SearchRequest:
 
     @property
     def depth(self) -> int:
-        """How many hits the search must find: reranking and MMR choose from more than `k`."""
+        """How many hits the first page must find: reranking and MMR choose from more than `k`."""
         depth = max(self.k, self.rerank)
         if self.mmr is not None and self.mmr < 1:
             depth = max(depth, CANDIDATES_PER_HIT * self.k)
         return min(MAX_HITS, depth)
+
+    @property
+    def reach(self) -> int:
+        """The number of the last hit that may be returned."""
+        return max(self.depth, self.offset + self.k)
 
     @property
     def ranking_depth(self) -> int:
@@ -138,6 +151,7 @@ class SearchRequest:
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "k": lambda value: check_integer("k", value, 1, MAX_HITS),
+    "offset": lambda value: check_integer("offset", value, 0, MAX_HITS - 1),
     "min_score": lambda value: check_number("min_score", value, -1e300, 1e300),
     "weights": check_weights,
     "rrf_constant": lambda value: RRF_CONSTANT if value is None else check_number("rrf_constant", value, 0, 1e6),
@@ -163,6 +177,13 @@ def make_request(query: Any, options: Mapping[str, Any]) -> SearchRequest:
     if vector is not None and mode != "vector":
         raise UsageError(f"mode is {mode!r}, but the query is a vector, which has no words; give a text.")
     request = _make_request(text, vector, mode, options)
+    distinct = options.get("distinct")
+    request.distinct = distinct is None or check_flag("distinct", distinct)
+    if request.offset + request.k > MAX_HITS:
+        raise UsageError(
+            f"offset {request.offset} and k {request.k} end at hit {request.offset + request.k:,}, and a search "
+            f"reaches the first {MAX_HITS:,}; narrow it by filters, or ask more precisely."
+        )
     if request.rerank and not text:
         raise UsageError("rerank needs the words of a query, but the query is a vector; give a text.")
     return request

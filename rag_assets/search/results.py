@@ -7,12 +7,22 @@ from uuid import UUID
 Mode = Literal["vector", "text", "hybrid"]
 
 
+@dataclass(frozen=True, slots=True)
+class ChunkCopy:
+    """Another chunk with the text of a hit."""
+
+    project: str
+    file_path: str
+    document_id: UUID
+    chunk_id: UUID
+
+
 # Not frozen: making ten frozen hits would be a considerable part of what a search costs its client.
 @dataclass(slots=True)
 class Hit:
     """One chunk that a search found.
 
-    - `rank`: from 1, the best hit.
+    - `rank`: from 1, the best hit; the first of a page is `offset` + 1.
     - `score`: higher is better. By mode: `vector`, 1 - cosine distance, or the negative distance for l2 and l1, or the
       inner product; `text`, the BM25 score; `hybrid`, the reciprocal rank sum. A reranker's score replaces it. Scores
       of different modes, distances and rerankers are on different scales.
@@ -23,6 +33,7 @@ class Hit:
     - `header`: the names of the columns, where the chunk is a piece of a table; else None.
     - `page`: the page, slide or chapter with most of the text, from 1; None for a document without pages.
     - `recognised`: whether the text of the page was recognised in a picture, so that letters may be wrong.
+    - `copies`: the other chunks with this text that pass the filters; see the search option `distinct`.
     - `chunk_index`: position of the chunk in its document, from 0. `heading_path`: headings above it, outermost first.
     """
 
@@ -45,6 +56,7 @@ class Hit:
     recognised: bool = False
     parts: dict[str, float] = field(default_factory=dict)
     context: str | None = None
+    copies: list[ChunkCopy] = field(default_factory=list)
 
     @property
     def embedded_text(self) -> str:

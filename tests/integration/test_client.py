@@ -51,7 +51,7 @@ def test_evaluation_and_health_are_reported(client: Client, tmp_path: Path) -> N
     file.write_text(json.dumps({"query": SHARED, "relevant": {"copy.txt": 1}}) + "\n")
     report = client.evaluate(file, project="sea")
     assert report.evaluation.metrics["ndcg@10"] == 1
-    assert [check.name for check in client.health()] == ["connect", "extension", "schema", "index", "pool"]
+    assert [check.name for check in client.health()] == ["connect", "database", "extension", "schema", "index", "pool"]
     assert all(check.healthy for check in client.health())
     client.search("whale")
     assert client.pool_statistics()["read"].served > 0

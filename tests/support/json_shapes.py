@@ -43,6 +43,7 @@ SEARCH = {
             "recognised": bool,
             "parts": dict,
             "context": (str, type(None)),
+            "copies": list,
         }
     ],
     "embedding_ms": float,

@@ -17,6 +17,10 @@ def search(
     query: Annotated[str, typer.Argument(help="The question, or keywords.")],
     project: Annotated[list[str] | None, typer.Option(help="Search this project only; repeatable.")] = None,
     k: Annotated[int, typer.Option("-k", help="Number of hits.")] = 10,
+    offset: Annotated[int, typer.Option(help="Number of hits to skip, for the next page.")] = 0,
+    distinct: Annotated[
+        bool, typer.Option(help="Of chunks with the same text, show one, with the places of the others.")
+    ] = True,
     mode: Annotated[
         Mode | None, typer.Option(help="Vector search, keyword search (text), or both (hybrid). Without it: hybrid.")
     ] = None,
@@ -59,6 +63,8 @@ def search(
     answer = retriever.search(
         query,
         k=k,
+        offset=offset,
+        distinct=distinct,
         project=project or None,
         mode=mode,
         file_type=file_type or None,

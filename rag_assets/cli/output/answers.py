@@ -12,6 +12,7 @@ from rag_assets.cli.output.status import print_degraded_space
 if TYPE_CHECKING:
     from rag_assets.search.results import Answer
 
+COPIES_SHOWN = 5
 # Lines under titles and around tables.
 _RULES = re.compile(r"([-=*~^#+_.`])\1{3,}")
 
@@ -24,6 +25,10 @@ def print_answer(answer: "Answer") -> None:
         out.print(
             Text.assemble((f"{hit.rank}. ", "bold"), f"{hit.score:.3f}  ", (where, "cyan"), (f"  {headings}", "dim"))
         )
+        if hit.copies:
+            places = [f"{copy.project}/{copy.file_path}" for copy in hit.copies]
+            more = f" and {len(places) - COPIES_SHOWN:,} more" if len(places) > COPIES_SHOWN else ""
+            _print_indented(f"also in: {', '.join(places[:COPIES_SHOWN])}{more}")
         if hit.header is not None:
             _print_indented(shorten(hit.header, PREVIEW_CHARS))
         # The context around a hit was asked for, so it is shown in full.

@@ -81,7 +81,8 @@ def project_search(
 ) -> tuple[Callable[[str, int], TimedAnswer], Mode]:
     """The retriever's search of this project, None for all, in this mode; and the mode."""
     chosen = mode or DEFAULT_MODE
-    return lambda query, k: retriever.search(query, k=k, project=project, mode=chosen), chosen
+    # A copy of a judged document is judged too, or not, under its own name.
+    return lambda query, k: retriever.search(query, k=k, project=project, mode=chosen, distinct=False), chosen
 
 
 def _searched_documents(

@@ -12,7 +12,7 @@ from rag_assets.search.execution.concurrency import Concurrency
 from rag_assets.search.execution.coverage import CoverageCheck
 from rag_assets.search.execution.live_space import LiveSpaceCache
 from rag_assets.search.execution.modes import EmbeddedRequest, ModeResult, search_in_mode, search_vectors
-from rag_assets.search.execution.postprocess import diversify_hits, rerank_hits
+from rag_assets.search.execution.postprocess import complete_page, rerank_hits
 from rag_assets.search.execution.query_embedding import QueryEmbedder
 from rag_assets.search.execution.read_session import ReadSession
 from rag_assets.search.ranking.rerank import Reranker
@@ -56,6 +56,7 @@ class SearchContext:
             request.exact,
             request.filters if filters is None else filters,
             searchable=searchable,
+            one_per_text=request.distinct and searchable is CHUNKS,
         )
 
 
@@ -78,7 +79,8 @@ class SearchExecutor:
         embedded = [self._embed(space, request) for request in requests]
         started = time.perf_counter()
         # The other modes send statements that belong together, and a time limit needs a transaction.
-        if not first.exact and first.timeout_s is None and all(request.mode == "vector" for request in requests):
+        is_single = first.offset == 0 and not first.exact and first.timeout_s is None
+        if is_single and all(request.mode == "vector" for request in requests):
             results = session.read_statements(self._search, space, embedded)
         else:
             results = session.read(self._search, space, embedded, timeout_s=first.timeout_s, transaction=True)
@@ -90,7 +92,7 @@ class SearchExecutor:
 
     def finish(self, embedded: EmbeddedRequest, space: EmbeddingSpace, result: ModeResult, took_ms: float) -> Answer:
         """Post-process the hits and rank them."""
-        request, hits = embedded.request, result.hits
+        request, hits = embedded.request, result.hits[: embedded.request.reach]
         rerank_ms = 0.0
         if request.min_score is not None:
             hits = [hit for hit in hits if hit.score >= request.min_score]
@@ -98,14 +100,17 @@ class SearchExecutor:
             started = time.perf_counter()
             hits = self._concurrency.run_blocking(rerank_hits, self._reranker, request, hits)
             rerank_ms = (time.perf_counter() - started) * 1000
-        if request.mmr is not None or request.context:
+        page = slice(request.offset, request.offset + request.k)
+        copies = result.copies
+        if request.mmr is not None or request.context or (copies and any(hit.chunk_id in copies for hit in hits[page])):
             started = time.perf_counter()
             hits = self.context.session.read(
-                diversify_hits, space, request, hits, timeout_s=request.timeout_s, transaction=True
+                complete_page, space, request, hits, copies, timeout_s=request.timeout_s, transaction=True
             )
             took_ms += (time.perf_counter() - started) * 1000
-        hits = hits[: request.k]
-        for rank, hit in enumerate(hits, start=1):
+        else:
+            hits = hits[page]
+        for rank, hit in enumerate(hits, start=request.offset + 1):
             hit.rank = rank
         return Answer(
             query=request.text,

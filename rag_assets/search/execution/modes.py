@@ -1,7 +1,7 @@
 """The three modes of a search in one space: vector, text (keyword) and hybrid."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -11,26 +11,41 @@ from sqlalchemy import Connection
 from rag_assets.db.connections.compiled import CompiledStatement, compile_statement
 from rag_assets.db.connections.execute import StatementRunner, run_compiled
 from rag_assets.db.models import EmbeddingSpace
+from rag_assets.search.execution.copies import FoundCopies, drop_copies, merge_copies
 from rag_assets.search.keyword.lexemes import analyze_query, exclusion_conditions
 from rag_assets.search.keyword.search import search_keywords
 from rag_assets.search.ranking.fusion import reciprocal_rank_fusion
 from rag_assets.search.request import SearchRequest
 from rag_assets.search.results import Hit
-from rag_assets.search.vector.nearest import KnnQuery, KnnResult, search_nearest, search_nearest_to_each
+from rag_assets.search.vector.nearest import (
+    KnnQuery,
+    KnnResult,
+    deeper_queries,
+    search_nearest,
+    search_nearest_to_each,
+)
 from rag_assets.search.vector.searchables import CHUNK_ID_POSITION, CHUNK_IDS
 from rag_assets.search.vector.selectivity import SelectivityCache
 from rag_assets.search.vector.statements import select_chunks
 
 SCORE_DIGITS = 6
+# After the first page, keyword search and both rankings of hybrid search go on to these depths.
+TEXT_DEPTHS = (200, 1_000, 5_000, 20_000)
+HYBRID_DEPTHS = (200, 1_000)
 
 
 @dataclass(slots=True)
 class ModeResult:
-    """Hits, best first, not ranked yet since some may be dropped; `plan` and `considered` as in `Answer`."""
+    """Hits, best first, not ranked yet since some may be dropped; `plan` and `considered` as in `Answer`.
+
+    `copies`: the hits that have copies, by chunk. `is_last`: no search can find more.
+    """
 
     hits: list[Hit]
     plan: str
     considered: int
+    copies: FoundCopies = field(default_factory=dict)
+    is_last: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +60,38 @@ class EmbeddedRequest:
 def search_in_mode(
     connection: StatementRunner, space: EmbeddingSpace, embedded: EmbeddedRequest, selectivity: SelectivityCache
 ) -> ModeResult:
-    """The best hits in the request's mode, as many as the request's `depth`."""
+    """The best hits in the request's mode, as many as it reaches."""
     request, query = embedded.request, embedded.query
     if request.mode == "vector" and query:
-        return vector_hits(query, search_nearest(connection, query, selectivity))
+        return collect_hits(_search_vectors(connection, request, query, selectivity), request)
     # The other modes send several statements, in one transaction.
     assert isinstance(connection, Connection)
     if query:
-        return _search_hybrid(connection, request, query, selectivity)
-    return _search_text(connection, space, request)
+        return collect_hits(_search_hybrid(connection, request, query, selectivity), request)
+    return collect_hits(_search_text(connection, space, request), request)
+
+
+def collect_hits(results: Iterable[ModeResult], request: SearchRequest) -> ModeResult:
+    """The hits of these results, one after the other, each once, until the request's reach.
+
+    The first result is that of the first page, and the next ones do not depend on the offset either: that is why pages
+    follow each other. Distinct hits may need a further result, too.
+    """
+    hits: list[Hit] = []
+    copies: dict[UUID, Sequence[UUID]] = {}
+    plan, considered = "", 0
+    for result in results:
+        seen = {hit.chunk_id for hit in hits}
+        hits += [hit for hit in result.hits if hit.chunk_id not in seen] if seen else result.hits
+        plan, considered = plan or result.plan, considered + result.considered
+        copies |= dict.fromkeys(result.copies.keys() - copies.keys(), ())
+        if request.distinct:
+            hits, dropped = drop_copies(hits)
+            for id_, others in dropped.items():
+                copies[id_] = [*copies.get(id_, ()), *others]
+        if len(hits) >= request.reach or result.is_last:
+            break
+    return ModeResult(hits, plan, considered, copies)
 
 
 def search_vectors(connection: StatementRunner, embedded: Sequence[EmbeddedRequest]) -> list[ModeResult] | None:
@@ -61,59 +99,97 @@ def search_vectors(connection: StatementRunner, embedded: Sequence[EmbeddedReque
 
     The requests differ in their vectors alone.
     """
-    queries = [one.query for one in embedded if one.query and one.request.mode == "vector"]
+    queries = [one.query for one in embedded if one.query and one.request.mode == "vector" and not one.request.offset]
     results = search_nearest_to_each(connection, queries) if len(queries) == len(embedded) else None
-    return None if results is None else list(map(vector_hits, queries, results))
+    if results is None:
+        return None
+    found = [
+        collect_hits([vector_hits(query, result)], one.request)
+        for one, query, result in zip(embedded, queries, results, strict=True)
+    ]
+    return (
+        found if all(len(one.hits) >= other.request.reach for one, other in zip(found, embedded, strict=True)) else None
+    )
 
 
-def _search_text(connection: Connection, space: EmbeddingSpace, request: SearchRequest) -> ModeResult:
+def _search_vectors(
+    connection: StatementRunner, request: SearchRequest, query: KnnQuery, selectivity: SelectivityCache
+) -> Iterator[ModeResult]:
+    result = search_nearest(connection, query, selectivity)
+    is_last = len(result.rows) < query.k
+    yield vector_hits(query, result, is_last=is_last)
+    for deeper in deeper_queries(query, request.reach):
+        result = search_nearest(connection, deeper, selectivity)
+        # The graph may miss some, so only a comparison of all rows tells that there are no more.
+        yield vector_hits(deeper, result, is_last=deeper.exact and len(result.rows) < deeper.k)
+
+
+def _search_text(connection: Connection, space: EmbeddingSpace, request: SearchRequest) -> Iterator[ModeResult]:
     parsed = analyze_query(connection, space, request.text)
-    found = search_keywords(connection, space, parsed, k=request.depth, filters=request.filters)
-    rows = _rows(connection, space, [id_ for id_, _ in found.chunks])
-    scores = [(id_, round(score, SCORE_DIGITS)) for id_, score in found.chunks if id_ in rows]
-    hits = [Hit(0, score, *rows[id_][1:], {"text": score}) for id_, score in scores]  # type: ignore[call-arg]
-    return ModeResult(hits, "words", found.considered)
+    # One more than is wanted shows whether the last one has a copy.
+    first = request.depth + request.distinct
+    for depth in (first, *(depth for depth in TEXT_DEPTHS if depth > first)):
+        found = search_keywords(connection, space, parsed, k=depth, filters=request.filters)
+        rows = _rows(connection, space, [id_ for id_, _ in found.chunks])
+        scores = [(id_, round(score, SCORE_DIGITS)) for id_, score in found.chunks if id_ in rows]
+        hits = [Hit(0, score, *rows[id_][1:], {"text": score}) for id_, score in scores]  # type: ignore[call-arg]
+        yield ModeResult(hits, "words", found.considered, is_last=len(found.chunks) < depth)
 
 
 def _search_hybrid(
     connection: Connection, request: SearchRequest, query: KnnQuery, selectivity: SelectivityCache
-) -> ModeResult:
+) -> Iterator[ModeResult]:
     """Both rankings, fused by reciprocal rank."""
     space = query.space
     parsed = analyze_query(connection, space, request.text)
     # Ids alone: most rows of the two rankings are not among the hits.
     query = replace(query, searchable=CHUNK_IDS, excluded=exclusion_conditions(parsed))
-    nearest = search_nearest(connection, query, selectivity)
-    found = search_keywords(connection, space, parsed, k=query.k, filters=request.filters)
-    vector_scores = dict(zip([id_ for _, id_ in nearest.rows], similarity_scores(query, nearest), strict=True))
-    text_scores = dict(found.chunks)
-    fused = reciprocal_rank_fusion(
-        [list(vector_scores), list(text_scores)],
-        lambda id_: id_,
-        weights=request.weights,
-        constant=request.rrf_constant,
-    )
-    # A chunk that only a ranking with weight 0 has scores 0, and is no hit.
-    best = [one for one in fused if one[0] > 0][: request.depth]
-    rows = _rows(connection, space, [id_ for _, id_ in best])
-    hits = []
-    for fused_score, id_ in best:
-        score = round(fused_score, SCORE_DIGITS)
-        parts = {"fused": score}
-        if id_ in vector_scores:
-            parts["vector"] = vector_scores[id_]
-        if id_ in text_scores:
-            parts["text"] = round(text_scores[id_], SCORE_DIGITS)
-        if id_ in rows:
-            hits.append(Hit(0, score, *rows[id_][1:], parts))  # type: ignore[call-arg]
-    return ModeResult(hits, f"{nearest.plan}, words", nearest.considered + found.considered)
+    for depth in (query.k, *(depth for depth in HYBRID_DEPTHS if depth > query.k)):
+        deeper = replace(query, k=depth, ef_search=max(depth, query.ef_search))
+        nearest = search_nearest(connection, deeper, selectivity)
+        found = search_keywords(connection, space, parsed, k=depth, filters=request.filters)
+        vector_scores = dict(zip([id_ for _, id_ in nearest.rows], similarity_scores(deeper, nearest), strict=True))
+        copied = [id_ for (_, id_), count in zip(nearest.rows, nearest.copies, strict=False) if count > 1]
+        text_scores = dict(found.chunks)
+        if request.distinct:
+            text_scores = merge_copies(connection, text_scores, copied)
+        fused = reciprocal_rank_fusion(
+            [list(vector_scores), list(text_scores)],
+            lambda id_: id_,
+            weights=request.weights,
+            constant=request.rrf_constant,
+        )
+        # A chunk that only a ranking with weight 0 has scores 0, and is no hit.
+        best = [one for one in fused if one[0] > 0]
+        is_last = len(nearest.rows) < depth and len(found.chunks) < depth
+        considered = nearest.considered + found.considered
+        # The rows of the others are read if the first are not enough.
+        reach = request.reach + request.distinct
+        for part in filter(None, (best[:reach], best[reach:])):
+            rows = _rows(connection, space, [id_ for _, id_ in part])
+            hits = []
+            for fused_score, id_ in part:
+                score = round(fused_score, SCORE_DIGITS)
+                parts = {"fused": score}
+                if id_ in vector_scores:
+                    parts["vector"] = vector_scores[id_]
+                if id_ in text_scores:
+                    parts["text"] = round(text_scores[id_], SCORE_DIGITS)
+                if id_ in rows:
+                    hits.append(Hit(0, score, *rows[id_][1:], parts))  # type: ignore[call-arg]
+            is_end = part[-1] is best[-1]
+            yield ModeResult(hits, f"{nearest.plan}, words", considered, dict.fromkeys(copied, ()), is_last and is_end)
+            considered = 0
+        if not best:
+            yield ModeResult([], f"{nearest.plan}, words", considered)
 
 
-def vector_hits(query: KnnQuery, result: KnnResult) -> ModeResult:
+def vector_hits(query: KnnQuery, result: KnnResult, *, is_last: bool = True) -> ModeResult:
     # A row's columns after its distance are a hit's fields after its score, in the same order.
     pairs = zip(result.rows, similarity_scores(query, result), strict=True)
     hits = [Hit(0, score, *row[1:], {"vector": score}) for row, score in pairs]  # type: ignore[call-arg]
-    return ModeResult(hits, result.plan, result.considered)
+    copied = {hit.chunk_id: () for hit, count in zip(hits, result.copies, strict=False) if count > 1}
+    return ModeResult(hits, result.plan, result.considered, copied, is_last)
 
 
 def similarity_scores(query: KnnQuery, result: KnnResult) -> list[float]:

@@ -1,4 +1,4 @@
-"""Post-processing of hits: reranking, MMR, and the text around them."""
+"""Post-processing of hits: reranking, MMR, their copies, and the text around them."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.errors import UsageError
+from rag_assets.search.execution.copies import FoundCopies, add_copies
 from rag_assets.search.execution.modes import SCORE_DIGITS
 from rag_assets.search.ranking.mmr import diversify
 from rag_assets.search.ranking.neighbours import fetch_contexts
@@ -28,20 +29,22 @@ def rerank_hits(reranker: Reranker | None, request: SearchRequest, hits: Sequenc
     return [hit for _, hit in reranked]
 
 
-def diversify_hits(
-    connection: Connection, space: EmbeddingSpace, request: SearchRequest, hits: Sequence[Hit]
+def complete_page(
+    connection: Connection, space: EmbeddingSpace, request: SearchRequest, hits: Sequence[Hit], copies: FoundCopies
 ) -> list[Hit]:
-    """The `k` hits that remain after MMR, where it was asked for, each with its context, where that was asked for."""
+    """The `k` hits from `offset` on, after MMR where it was asked for, each with its copies and its context."""
     chosen = list(hits)
+    end = request.offset + request.k
     if request.mmr is not None:
         # A reranker's scores are on another scale than those of the hits that it did not score.
-        scored = request.rerank or len(hits)
+        scored = request.rerank or request.depth
         candidates = [(hit.score, hit) for hit in hits[:scored]]
         diverse = diversify(
-            connection, space, candidates, k=request.k, balance=request.mmr, chunk_id=lambda hit: hit.chunk_id
+            connection, space, candidates, k=end, balance=request.mmr, chunk_id=lambda hit: hit.chunk_id
         )
         chosen = [*(hit for _, hit in diverse), *hits[scored:]]
-    chosen = chosen[: request.k]
+    chosen = chosen[request.offset : end]
+    add_copies(connection, space, request.filters, chosen, copies)
     if request.context:
         found = fetch_contexts(connection, [hit.chunk_id for hit in chosen], request.context)
         for hit in chosen:

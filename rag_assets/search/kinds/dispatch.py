@@ -50,6 +50,8 @@ def search_kinds(
         return searches[wanted[0]](**options)
     known = dict.fromkeys(name for kind in wanted for name in _options_of(kind))
     check_options(f"a search of {' and '.join(wanted)}", options, known)
+    if options.get("offset"):
+        raise UsageError("offset pages through one kind of texts; search the kinds one by one.")
     answers = {
         kind: searches[kind](**{name: value for name, value in options.items() if name in _options_of(kind)})
         for kind in wanted

@@ -1,8 +1,8 @@
 """Vector search: through the graph, or by comparing all rows that pass, whichever is expected to cost less."""
 
 import math
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Protocol, overload
 
@@ -17,7 +17,7 @@ from rag_assets.db.connections.compiled import (
     compile_with_clauses,
 )
 from rag_assets.db.connections.execute import StatementRunner, run_compiled
-from rag_assets.db.index.knn import MAX_SCAN_TUPLES, rescored_candidates, statement_values
+from rag_assets.db.index.knn import MAX_EF_SEARCH, MAX_SCAN_TUPLES, rescored_candidates, statement_values
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.vector_codec import PackedVector, PackedVectors
 from rag_assets.search.filters.document_filters import NO_FILTERS
@@ -32,6 +32,7 @@ from rag_assets.search.vector.statements import (
 
 # For vectors of length 1 these give the same order, and each can be computed from another.
 _SAME_ORDER = {"cosine", "l2", "ip"}
+_STEP = 50
 
 
 class RowFilters(Protocol):
@@ -53,7 +54,8 @@ class KnnQuery:
     """A nearest-neighbour search with every choice made; it goes whole from the executor to the SQL.
 
     `k`: rows wanted. `ef_search`: candidates that the graph keeps, at least `k`. `distance`: that of the result, which
-    need not be the index's. `excluded`: further conditions, which nearly all rows meet.
+    need not be the index's. `excluded`: further conditions, which nearly all rows meet. `one_per_text`: the first row
+    of each text alone.
     """
 
     space: EmbeddingSpace
@@ -65,18 +67,21 @@ class KnnQuery:
     filters: RowFilters = NO_FILTERS
     excluded: Sequence[ColumnElement[bool]] = ()
     searchable: Searchable = CHUNKS
+    one_per_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class KnnResult:
     """Rows, nearest first: the distance, then the columns of the searchable.
 
-    `plan` is `index` or `exact`; `considered` is the number of candidates or comparisons.
+    `plan` is `index` or `exact`; `considered` is the number of candidates or comparisons. `copies`: how many rows have
+    the text of each, where the query asked for one of each.
     """
 
     rows: Sequence[tuple[Any, ...]]
     plan: str
     considered: int
+    copies: Sequence[int] = ()
 
 
 def search_nearest(connection: StatementRunner, query: KnnQuery, selectivity: SelectivityCache) -> KnnResult:
@@ -89,7 +94,8 @@ def search_nearest(connection: StatementRunner, query: KnnQuery, selectivity: Se
         return _compare(connection, query, clauses)
     candidates = rescored_candidates(space, k, query.ef_search)
     if not clauses:
-        result = _walk_graph(connection, query, _unfiltered(space, k, searchable, candidates), clauses)
+        unfiltered = _unfiltered(space, k, searchable, candidates, query.one_per_text)
+        result = _walk_graph(connection, query, unfiltered, clauses)
         if result is not None:
             return result
     # Without a filter: there are fewer than k rows, or vectors that no row has any more took their places.
@@ -101,7 +107,7 @@ def search_nearest(connection: StatementRunner, query: KnnQuery, selectivity: Se
         if query.filters.key is not None:
             selectivity.note_broad(key)
     scan_tuples = selectivity.scan_tuples(connection, space, candidates or k)
-    statement = _filtered(space, k, searchable, clauses, candidates)
+    statement = _filtered(space, k, searchable, clauses, candidates, query.one_per_text)
     return _walk_graph(connection, query, statement, clauses, scan_tuples) or _compare(connection, query, clauses)
 
 
@@ -116,16 +122,14 @@ def search_nearest_to_each(connection: StatementRunner, queries: Sequence[KnnQue
         return None
     vectors = PackedVectors.of([query.vector for query in queries])
     values = statement_values("", first.ef_search) | {"queries": vectors}
-    statement = _unfiltered_to_each(space, k, rescored_candidates(space, k, first.ef_search))
+    candidates = rescored_candidates(space, k, first.ef_search)
+    statement = _unfiltered_to_each(space, k, candidates, first.one_per_text)
     rows: list[list[tuple[Any, ...]]] = [[] for _ in queries]
     for row in run_compiled(connection, statement, values):
         rows[row[0] - 1].append(row[1:])
     if any(len(one) < k for one in rows):
         return None
-    return [
-        KnnResult(_convert_distances(one[:k], query), "index", query.ef_search)
-        for one, query in zip(rows, queries, strict=True)
-    ]
+    return [_result(one[:k], query, "index", query.ef_search) for one, query in zip(rows, queries, strict=True)]
 
 
 def _walk_graph(
@@ -140,7 +144,16 @@ def _walk_graph(
     rows = run_compiled(connection, statement.statement, statement.values(clauses, values))
     if len(rows) != query.k:
         return None
-    return KnnResult(_convert_distances(rows, query), "index", query.ef_search)
+    return _result(rows, query, "index", query.ef_search)
+
+
+def _result(rows: Sequence[tuple[Any, ...]], query: KnnQuery, plan: str, considered: int) -> KnnResult:
+    """The result of rows as the index gives them."""
+    copies: Sequence[int] = ()
+    if query.one_per_text:
+        copies = [row[-1] for row in rows]
+        rows = [row[:-1] for row in rows]
+    return KnnResult(_convert_distances(rows, query), plan, considered, copies)
 
 
 @overload
@@ -153,7 +166,7 @@ def _compare(
     connection: StatementRunner, query: KnnQuery, clauses: Clauses, limit: int | None = None
 ) -> KnnResult | None:
     """All rows that pass, compared exactly; None where more than `limit` pass."""
-    statement = _exact(query.space, query.k, query.distance, query.searchable, clauses, limit)
+    statement = _exact(query.space, query.k, query.distance, query.searchable, clauses, limit, query.one_per_text)
     values = statement.values(clauses, statement_values(query.vector, query.ef_search))
     found = run_compiled(connection, statement.statement, values)
     # There is no row at all once another space is live.
@@ -161,8 +174,24 @@ def _compare(
     if limit is not None and qualifying > limit:
         return None
     # A stored vector of zeros has no cosine (NaN), which sorts last.
-    rows = [row[:-2] for row in found if row[0] is not None and not math.isnan(row[0])]
-    return KnnResult(rows, "exact", compared)
+    found = [row for row in found if row[0] is not None and not math.isnan(row[0])]
+    if query.one_per_text:
+        return KnnResult([row[:-3] for row in found], "exact", compared, [row[-3] for row in found])
+    return KnnResult([row[:-2] for row in found], "exact", compared)
+
+
+def deeper_queries(query: KnnQuery, reach: int) -> Iterator[KnnQuery]:
+    """The searches that go on after the first `k` rows, each in the same order for every `reach`.
+
+    First what the graph has kept anyway, then all rows compared exactly. What one of them has found again is skipped.
+    """
+    space = query.space
+    in_strict_order = (space.method, space.storage) == ("hnsw", "vector") and not (query.filters.clauses or query.exact)
+    if in_strict_order and _index_serves(query) and query.ef_search > query.k:
+        yield replace(query, k=query.ef_search)
+    # In steps, since each `k` is a statement of its own.
+    yield replace(query, k=min(MAX_EF_SEARCH, -(-reach // _STEP) * _STEP), exact=True)
+    yield replace(query, k=MAX_EF_SEARCH, exact=True)
 
 
 def _index_serves(query: KnnQuery) -> bool:
@@ -196,24 +225,40 @@ def _convert_distance(value: float, known: str, wanted: str, length: float) -> f
 
 # Building a statement takes longer than the search; one serves for all filters of the same form.
 @lru_cache(maxsize=256)
-def _unfiltered(space: EmbeddingSpace, k: int, searchable: Searchable, candidates: int | None) -> CompiledWithClauses:
-    return compile_with_clauses(select_nearest(space, k, searchable, candidates), NO_CLAUSES)
+def _unfiltered(
+    space: EmbeddingSpace, k: int, searchable: Searchable, candidates: int | None, one_per_text: bool
+) -> CompiledWithClauses:
+    statement = select_nearest(space, k, searchable, candidates, one_per_text=one_per_text)
+    return compile_with_clauses(statement, NO_CLAUSES)
 
 
 @lru_cache(maxsize=256)
 def _filtered(
-    space: EmbeddingSpace, k: int, searchable: Searchable, clauses: Clauses, candidates: int | None
+    space: EmbeddingSpace,
+    k: int,
+    searchable: Searchable,
+    clauses: Clauses,
+    candidates: int | None,
+    one_per_text: bool,
 ) -> CompiledWithClauses:
-    return compile_with_clauses(select_nearest_filtered(space, k, clauses.clauses, searchable, candidates), clauses)
+    statement = select_nearest_filtered(space, k, clauses.clauses, searchable, candidates, one_per_text=one_per_text)
+    return compile_with_clauses(statement, clauses)
 
 
 @lru_cache(maxsize=256)
 def _exact(
-    space: EmbeddingSpace, k: int, distance: str, searchable: Searchable, clauses: Clauses, limit: int | None
+    space: EmbeddingSpace,
+    k: int,
+    distance: str,
+    searchable: Searchable,
+    clauses: Clauses,
+    limit: int | None,
+    one_per_text: bool,
 ) -> CompiledWithClauses:
-    return compile_with_clauses(select_exactly(space, k, clauses.clauses, distance, searchable, limit), clauses)
+    statement = select_exactly(space, k, clauses.clauses, distance, searchable, limit, one_per_text=one_per_text)
+    return compile_with_clauses(statement, clauses)
 
 
 @lru_cache(maxsize=256)
-def _unfiltered_to_each(space: EmbeddingSpace, k: int, candidates: int | None) -> CompiledStatement:
-    return compile_statement(select_nearest_to_each(space, k, candidates))
+def _unfiltered_to_each(space: EmbeddingSpace, k: int, candidates: int | None, one_per_text: bool) -> CompiledStatement:
+    return compile_statement(select_nearest_to_each(space, k, candidates, one_per_text=one_per_text))

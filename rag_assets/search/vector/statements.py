@@ -56,18 +56,28 @@ from rag_assets.db.models import DocumentChunk, EmbeddingSpace
 from rag_assets.db.spaces.partitions import partition
 from rag_assets.search.vector.searchables import CHUNKS, CITATION_COLUMNS, Searchable
 
-_ONE = literal_column("1", Integer)
+_ZERO, _ONE = literal_column("0", Integer), literal_column("1", Integer)
 
 
 def select_nearest(
-    space: EmbeddingSpace, k: int, searchable: Searchable = CHUNKS, candidates: int | None = None
+    space: EmbeddingSpace,
+    k: int,
+    searchable: Searchable = CHUNKS,
+    candidates: int | None = None,
+    *,
+    one_per_text: bool = False,
 ) -> Select[Any]:
-    """The `k` nearest rows of all, through the index."""
+    """The `k` nearest rows of all, through the index.
+
+    `one_per_text`, here and below: the first row of each text, with the number of rows that have it as a last column.
+    """
     nearest = nearest_texts(space, partition(space.id), k, candidates=candidates)
-    return _select_rows(space, nearest.cte("nearest"), k, searchable=searchable)
+    return _select_rows(space, nearest.cte("nearest"), k, searchable=searchable, one_per_text=one_per_text)
 
 
-def select_nearest_to_each(space: EmbeddingSpace, k: int, candidates: int | None = None) -> Select[Any]:
+def select_nearest_to_each(
+    space: EmbeddingSpace, k: int, candidates: int | None = None, *, one_per_text: bool = False
+) -> Select[Any]:
     """The `k` nearest chunks of all to each of `queries`, through the index: (number of the query from 1, row).
 
     `queries` is one real[] with one vector after the other.
@@ -85,7 +95,7 @@ def select_nearest_to_each(space: EmbeddingSpace, k: int, candidates: int | None
     nearest = lateral(nearest_texts_per_query(space, vectors, k, queries, candidates), "nearest")
     texts = select(queries.c.number, nearest.c.content_hash, nearest.c.distance).select_from(queries)
     each = texts.join(nearest, true()).cte("each")
-    rows = _select_rows(space, each, None)
+    rows = _select_rows(space, each, None, one_per_text=one_per_text)
     return rows.with_only_columns(each.c.number, *rows.selected_columns)
 
 
@@ -110,6 +120,8 @@ def select_nearest_filtered(
     conditions: Sequence[ColumnElement[bool]],
     searchable: Searchable = CHUNKS,
     candidates: int | None = None,
+    *,
+    one_per_text: bool = False,
 ) -> Select[Any]:
     """The `k` nearest rows that meet the conditions, through the index, which goes on until it has scanned
     `scan_tuples`.
@@ -123,7 +135,7 @@ def select_nearest_filtered(
         .limit(_ONE)
     )
     nearest = nearest_texts(space, table, k, candidates=candidates, qualifies=lateral(qualifying, "qualifying"))
-    return _select_rows(space, nearest.cte("nearest"), k, conditions, searchable)
+    return _select_rows(space, nearest.cte("nearest"), k, conditions, searchable, one_per_text=one_per_text)
 
 
 def select_exactly(
@@ -133,6 +145,8 @@ def select_exactly(
     distance: str | None = None,
     searchable: Searchable = CHUNKS,
     limit: int | None = None,
+    *,
+    one_per_text: bool = False,
 ) -> Select[Any]:
     """The `k` nearest rows that meet the conditions, by comparing each of them: (row, compared, qualifying).
 
@@ -161,8 +175,10 @@ def select_exactly(
     numbers = select(
         select(func.count()).select_from(distances).scalar_subquery().label("compared"), qualifying.label("qualifying")
     ).cte("numbers")
-    nearest = select(distances).order_by(distances.c.distance).limit(literal_integer(k)).cte("nearest")
-    return _select_rows(space, nearest, k, conditions, searchable, beside=numbers)
+    # The same order for every `k`, also of texts at the same distance: pages follow each other.
+    order = distances.c.distance, distances.c.content_hash
+    nearest = select(distances).order_by(*order).limit(literal_integer(k)).cte("nearest")
+    return _select_rows(space, nearest, k, conditions, searchable, beside=numbers, one_per_text=one_per_text)
 
 
 def select_chunks(space: EmbeddingSpace) -> Select[Any]:
@@ -190,6 +206,8 @@ def _select_rows(
     conditions: Sequence[ColumnElement[bool]] = (),
     searchable: Searchable = CHUNKS,
     beside: CTE | None = None,
+    *,
+    one_per_text: bool = False,
 ) -> Select[Any]:
     """The rows of the nearest texts with the columns of the searchable; equal texts in a stable order.
 
@@ -199,24 +217,22 @@ def _select_rows(
     column_count = len(searchable.columns)
     ordering = [_direction(one) for one in searchable.tie_order]
     columns: Any = select(*searchable.columns, *(by.label(f"order_{place}") for place, (by, _) in enumerate(ordering)))
+    if one_per_text:
+        columns = columns.add_columns(func.count().over().label("copies"))
     joined = searchable.column_joins(searchable.joins(columns.select_from(searchable.table)))
-    # OFFSET 0 is an optimization fence: rows are looked up for these few texts, not for all that qualify.
-    rows = lateral(
-        joined.where(
-            searchable.content_hash == nearest.c.content_hash, searchable.is_current(space), *conditions
-        ).offset(literal_column("0", Integer)),
-        "rows",
-    )
+    joined = joined.where(searchable.content_hash == nearest.c.content_hash, searchable.is_current(space), *conditions)
+    # An optimization fence, either way: rows are looked up for these few texts, not for all that qualify.
+    fenced = joined.order_by(*searchable.tie_order).limit(_ONE) if one_per_text else joined.offset(_ZERO)
+    rows = lateral(fenced, "rows")
+    copies = [rows.c.copies] if one_per_text else []
     source: FromClause = nearest.join(rows, true())
     if beside is not None:
         source = beside.outerjoin(source, true())
     statement = (
-        select(nearest.c.distance, *list(rows.c)[:column_count], *(beside.c if beside is not None else ()))
+        select(nearest.c.distance, *list(rows.c)[:column_count], *copies, *(beside.c if beside is not None else ()))
         .select_from(source)
         .where(is_live(space))
-        .order_by(
-            nearest.c.distance, *(way(by) for by, (_, way) in zip(list(rows.c)[column_count:], ordering, strict=True))
-        )
+        .order_by(nearest.c.distance, *(way(rows.c[f"order_{place}"]) for place, (_, way) in enumerate(ordering)))
     )
     return statement if k is None else statement.limit(literal_integer(k))
 

@@ -97,7 +97,7 @@ def test_a_query_that_is_neither_text_nor_vector_is_refused(query: Any, message:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"limit": 5}, "a search has no option limit; it has k, project"),
+        ({"limit": 5}, "a search has no option limit; it has k, offset"),
         ({"k": 0}, "k is 0; choose 1 to 1000"),
         ({"k": 1001}, "k is 1001"),
         ({"k": -(10**5000)}, "k is int; choose"),

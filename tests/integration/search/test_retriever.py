@@ -81,7 +81,7 @@ def test_hits_are_those_of_an_exact_scan(
     built: Engine, retriever: Retriever, encoder: Counting, k: int, project: str | None, plan: str
 ) -> None:
     question = "violin in the winter forest"
-    answer = retriever.search(question, k=k, project=project, mode="vector")
+    answer = retriever.search(question, k=k, project=project, mode="vector", distinct=False)
     expected = best_by_hand(built, encoder, question, k, [project] if project else ["sea", "zoo"])
     assert answer.plan == plan
     assert [hit.score for hit in answer.hits] == pytest.approx(expected, abs=1e-5)
@@ -94,21 +94,22 @@ def test_filtered_hits_through_the_graph_are_those_of_an_exact_scan(
     monkeypatch.setattr("rag_assets.search.vector.selectivity.ALWAYS_EXACT_ROWS", 0)
     monkeypatch.setattr("rag_assets.search.vector.selectivity.CANDIDATE_COST", 0)
     question = "violin in the winter forest"
-    answer = retriever.search(question, k=20, project="zoo", mode="vector")
+    answer = retriever.search(question, k=20, project="zoo", mode="vector", distinct=False)
     assert answer.plan == "index"
     expected = best_by_hand(built, encoder, question, 20, ["zoo"])
     assert [hit.score for hit in answer.hits] == pytest.approx(expected, abs=1e-5)
 
 
 def test_equal_texts_are_all_found_and_always_in_the_same_order(retriever: Retriever) -> None:
-    answers = [retriever.search(SHARED, k=3).hits for _ in range(3)]
+    answers = [retriever.search(SHARED, k=3, distinct=False).hits for _ in range(3)]
     assert [(hit.project, hit.file_path) for hit in answers[0]] == [
         ("sea", "copy.txt"),
         ("zoo", "copy.txt"),
         ("zoo", "copy2.txt"),
     ]
     assert answers[1] == answers[2] == answers[0]
-    assert [hit.file_path for hit in retriever.search(SHARED, k=2, project="zoo").hits] == ["copy.txt", "copy2.txt"]
+    of_zoo = retriever.search(SHARED, k=2, project="zoo", distinct=False)
+    assert [hit.file_path for hit in of_zoo.hits] == ["copy.txt", "copy2.txt"]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_texts_and_vectors_can_be_searched_together_also_without_transactions(bu
 
 def test_k_above_the_number_of_chunks_returns_all(built: Engine, retriever: Retriever) -> None:
     [(chunks,)] = rows(built, "SELECT count(*) FROM rag.document_chunks")
-    assert len(retriever.search("storm", k=1000).hits) == chunks
+    assert len(retriever.search("storm", k=1000, distinct=False).hits) == chunks
 
 
 def test_a_text_is_embedded_once_for_all_processes(built: Engine, encoder: Counting) -> None:
