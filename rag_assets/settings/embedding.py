@@ -63,6 +63,11 @@ class EmbeddingSettings(ConnectionSettings):
         None, description="Distance between vectors. Unset: the one that the model names, else cosine."
     )
     device: str | None = Field(None, description="Device of the model: cpu, cuda or mps. Unset: the fastest available.")
+    allow_pickle: bool = Field(
+        False,
+        description="Load models whose weights are pickles (`pytorch_model.bin` without a safetensors file). "
+        "A pickle can run any code when it is loaded.",
+    )
     batch_tokens: int = Field(
         2048, ge=64, description="Most tokens of a batch through the model, padding included. It bounds the memory."
     )

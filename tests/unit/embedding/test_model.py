@@ -1,11 +1,14 @@
 """Properties of a model as read from its files."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from rag_assets.embedding.model import BUNDLED_MODELS, find_model
-from rag_assets.errors import ServiceError
+from rag_assets.embedding.encoder import SentenceTransformerEncoder
+from rag_assets.embedding.model import BUNDLED_MODELS, check_weights, find_model
+from rag_assets.errors import ServiceError, UsageError
+from rag_assets.search.ranking.rerank import CrossEncoderReranker
 
 NAME = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -33,3 +36,27 @@ def test_the_error_for_a_missing_model_names_the_setting(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ServiceError, match="set RAG_ASSETS_MODEL"):
         find_model(name)
+
+
+def test_pickled_weights_are_refused_unless_the_settings_allow_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "2_Dense").mkdir()
+    (tmp_path / "model.safetensors").touch()
+    (tmp_path / "pytorch_model.bin").touch()
+    check_weights(tmp_path)
+    (tmp_path / "2_Dense" / "pytorch_model.bin").touch()
+    with pytest.raises(UsageError, match=r"2_Dense/pytorch_model\.bin are a pickle.*RAG_ASSETS_ALLOW_PICKLE=true"):
+        check_weights(tmp_path)
+    monkeypatch.setenv("RAG_ASSETS_ALLOW_PICKLE", "true")
+    check_weights(tmp_path)
+
+
+def test_loading_a_model_looks_at_its_weights(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(find_model(NAME).path, folder)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(UsageError, match="are a pickle"):
+        SentenceTransformerEncoder(find_model(str(folder))).load()
+    with pytest.raises(UsageError, match="are a pickle"):
+        CrossEncoderReranker(str(folder)).score("q", ["a"])
