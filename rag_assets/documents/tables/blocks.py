@@ -13,8 +13,9 @@ from rag_assets.documents.tables.writing import COLUMNS_MARK, FIELD_SEPARATOR, p
 
 # Spreadsheets: their chunks have a header even where the names are in the text too, so that a client can rely on it.
 DATA_TYPES = frozenset({"csv", "xlsx", "xls", "ods"})
-# Somebody wrote the first row of these tables as a header. Converters take any first row for one.
-WRITTEN_TYPES = frozenset({"markdown", "notebook", *DATA_TYPES})
+# In these, a first row with words is a header: somebody wrote it, or our readers have looked. In others, a converter has
+# taken any first row for one.
+HEADED_TYPES = frozenset({"markdown", "notebook", "html", *DATA_TYPES})
 
 _RULE = re.compile(r"^[ \t]*[|:-][|: \t-]*$", re.MULTILINE)
 _RULE_CELL = re.compile(r":?-+:?")
@@ -148,7 +149,7 @@ class TableIndex:
 
 def find_tables(content: str, file_type: str, *, piped: bool) -> list[TableBlock]:
     """The tables of a text; `piped` if it is Markdown, whose tables are made of `|`."""
-    blocks = list(_piped_tables(content, written=file_type in WRITTEN_TYPES)) if piped else []
+    blocks = list(_piped_tables(content, file_type)) if piped else []
     if file_type in DATA_TYPES:
         blocks += _listed_tables(content)
         blocks.sort(key=lambda block: block.char_start)
@@ -171,7 +172,7 @@ def _unescape(cell: str) -> str:
     return " ".join(_EMPHASIS.sub(" " if "<" in cell else "", cell.replace("\\|", "|")).split())
 
 
-def _piped_tables(content: str, *, written: bool) -> Iterator[TableBlock]:
+def _piped_tables(content: str, file_type: str) -> Iterator[TableBlock]:
     reached = 0
     for match in _RULE.finditer(content):
         rule = match[0]
@@ -196,9 +197,10 @@ def _piped_tables(content: str, *, written: bool) -> Iterator[TableBlock]:
         if not block.row_starts:
             continue
         header_rows = 0
-        if not written:
+        if file_type == "html" or file_type not in HEADED_TYPES:
             places = zip(block.row_starts[:_SAMPLE_ROWS], block.row_ends[:_SAMPLE_ROWS], strict=True)
-            names, header_rows = _converted_header(names, [split_cells(content[start:end]) for start, end in places])
+            rows = [split_cells(content[start:end]) for start, end in places]
+            names, header_rows = _converted_header(names, rows, headed=file_type in HEADED_TYPES)
         yield TableBlock(
             head_start,
             tuple(names) if any(names) else (),
@@ -208,7 +210,7 @@ def _piped_tables(content: str, *, written: bool) -> Iterator[TableBlock]:
         )
 
 
-def _converted_header(names: list[str], rows: list[list[str]]) -> tuple[list[str], int]:
+def _converted_header(names: list[str], rows: list[list[str]], *, headed: bool) -> tuple[list[str], int]:
     """The names of the columns, and how many rows below the first belong to the header.
 
     A converter gives the header of two rows as one row and a row of the table; the cells of the first that span
@@ -224,7 +226,7 @@ def _converted_header(names: list[str], rows: list[list[str]]) -> tuple[list[str
             leaf = below[index] if index < len(below) else ""
             combined.append(" ".join(dict.fromkeys(filter(None, (group if filled > 1 else "", leaf)))))
         return combined, 1
-    return (names if is_header(names, rows) else []), 0
+    return (names if headed or is_header(names, rows) else []), 0
 
 
 def _listed_tables(content: str) -> Iterator[TableBlock]:
