@@ -13,8 +13,8 @@ from rag_assets.documents.tables.writing import COLUMNS_MARK, FIELD_SEPARATOR, p
 
 # Spreadsheets: their chunks have a header even where the names are in the text too, so that a client can rely on it.
 DATA_TYPES = frozenset({"csv", "xlsx", "xls", "ods"})
-# In these, a first row with words is a header: somebody wrote it, or our readers have looked. In others, a converter has
-# taken any first row for one.
+# In these, a first row with words is a header: somebody wrote it, or our readers have looked. In others, a converter
+# has taken any first row for one.
 HEADED_TYPES = frozenset({"markdown", "notebook", "html", *DATA_TYPES})
 
 _RULE = re.compile(r"^[ \t]*[|:-][|: \t-]*$", re.MULTILINE)

@@ -53,6 +53,8 @@ def _nameless_tables(page: str) -> Iterator[tuple[int, int]]:
 def _cells(row: str) -> list[str]:
     """The text of each cell of a row; a cell over several columns is followed by empty ones."""
     found = list(_CELL.finditer(row))
+    if not found:
+        return []
     ends = [*(cell.start() for cell in found[1:]), len(row)]
     cells = []
     for cell, end in zip(found, ends, strict=True):

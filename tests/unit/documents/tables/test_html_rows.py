@@ -32,6 +32,8 @@ def test_a_table_of_data_gets_an_empty_header(table: str) -> None:
         f"<table>{rows('Name,City', 'Otto,Riga', 'Esme,Kiel')}</table>",
         f"<table>{rows('<b>Port</b>,2021', 'Oslo,5.5', 'Kiel,7')}</table>",
         f"<table>{rows('one row,alone')}</table>",
+        "<table><tr></tr><tr></tr></table>",
+        f"<table>{rows('Name,City', *['Otto,Riga'] * 200)}</table>",
         f"<table>{rows('one', 'column')}</table>",
         f"<table><tr><td><table>{rows('Name,City', 'Otto,Riga')}</table></td><td>x</td></tr>{rows('y,z')}</table>",
         "<table>",
