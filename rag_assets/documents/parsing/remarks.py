@@ -59,10 +59,10 @@ def _unread(kind: str, report: ParseReport) -> str:
     total = max(len(report.page_starts), 1)
     one = len(report.unread_pages) == 1
     which = f"page {_ranges(report.unread_pages)}" if one else f"pages {_ranges(report.unread_pages)}"
-    subject = f"{which} of {total} {'is a picture' if one else 'are pictures'} without text"
+    subject = f"{which} of {total} {'has' if one else 'have'} no text layer that can be read (a scan?)"
     if recognition_version() is None:
         return f"{subject}; to have it recognised: pip install 'rag_assets[ocr]', then ingest again"
-    return f"{subject}, and none was recognised there; if there is some, scan it at a higher resolution"
+    return f"{subject}, and no text was recognised; if there is some, scan it at a higher resolution"
 
 
 def _ranges(pages: Sequence[int]) -> str:

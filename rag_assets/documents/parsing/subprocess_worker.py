@@ -51,6 +51,10 @@ def parse_document(kind: str, data: bytes) -> ConvertedDocument:
 
         text = decode(data, declared_encoding(data, kind)).replace("\r\n", "\n")
         return ConvertedDocument(None, *read_csv(text)) if text.strip() else ConvertedDocument(None, "")
+    if kind in {"doc", "ppt", "xls"}:
+        from rag_assets.documents.parsing.readers.office.protection import refuse_encrypted
+
+        refuse_encrypted(data, kind)
     if kind in {"xlsx", "ods", "xls"}:
         from rag_assets.documents.parsing.readers.sheets.workbook import read_workbook
 

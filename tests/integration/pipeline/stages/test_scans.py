@@ -27,7 +27,7 @@ def test_a_scan_is_listed_and_read_again_when_the_extra_comes(
     assert (report["unread_pages"], len(report["page_starts"])) == ([1], 2)
     [remark] = read_status(steps.engine)["remarks"]
     assert (remark["project"], remark["file_path"]) == ("zoo", "scan.pdf")
-    assert remark["notes"][0].startswith("page 1 of 2 is a picture without text")
+    assert remark["notes"][0].startswith("page 1 of 2 has no text layer that can be read")
 
     assert read_zoo(steps, folder) == ([], [])
     monkeypatch.setattr(parser_module, "recognition_version", lambda: "9.9")

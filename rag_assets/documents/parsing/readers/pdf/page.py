@@ -53,7 +53,7 @@ def read_page(document: Any, number: int, forms: Any) -> ReadPage:
     words = read_words(textpage, whole_lines=len(boxes) < _FEWEST_OF_A_TABLE)
     turn = upright(words.main_quarter)
     tables = find_ruled_tables(words.placed, [turn(*box) for box in boxes]) if words.words else []
-    segments = make_segments(textpage, words, tables)
+    segments = [] if words.is_garbled else make_segments(textpage, words, tables)
     textpage.close()
     _add_notes(segments, notes)
     few = sum(len(segment.text) for segment in segments) < 10 * _FEW_CHARACTERS

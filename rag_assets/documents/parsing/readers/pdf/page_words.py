@@ -3,7 +3,10 @@
 import ctypes
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import nlargest
+from itertools import pairwise
 from typing import Any
 
 from rag_assets.documents.parsing.readers.layout.geometry import Box, Word, median, union, upright
@@ -17,8 +20,17 @@ _LIGATURES = {0xFB00 + index: text for index, text in enumerate(("ff", "fi", "fl
 _REPLACED = str.maketrans(
     _LIGATURES | {0xFFFE: "-"} | dict.fromkeys((0xF0B7, 0xF0A7, 0xF076, 0xF0D8, 0xF06C, 0xF0FC), "•")
 )
+# What stands for glyphs of which a font does not tell the letter: private use, but for symbol fonts, and controls.
+_UNKNOWN = re.compile("[\ufffd\ue000-\uefff\uf100-\uf8ff\x01-\x08\x0e-\x1f]")
+_MOST_UNKNOWN = 0.3
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SOFT_HYPHEN = re.compile("\u00ad(?!$)")
+# PDFium does not part words whose gap is less than 0.17 of their size. Therefore the gaps within the longest words of a
+# page are measured: where one is so much wider than usual, in sizes, in several of them, all words of the page are.
+_LETTERS = re.compile(r"[^\W\d_]{10,}")
+_MEASURED_WORDS = 4
+_GLUED_WORDS = 2
+_WORD_GAP = 0.045
 # A line this much wider than others, for each of its letters, may have a gap between columns in it.
 _WIDER = 1.12
 
@@ -33,6 +45,8 @@ class PageWords:
     quarters: list[int | None]
     # The direction of most words, which the coordinates of the page are turned by.
     main_quarter: int
+    # Whether the fonts of the page do not tell which letters they draw.
+    is_garbled: bool
 
 
 def read_words(textpage: Any, *, whole_lines: bool) -> PageWords:
@@ -51,7 +65,7 @@ def read_words(textpage: Any, *, whole_lines: bool) -> PageWords:
             # Text in another direction is upright in coordinates of its own, but stands in a cell of a table as it is.
             placed[-1] = Word(one.text, one.left, one.top, one.right, one.bottom)
             one.left, one.top, one.right, one.bottom = upright(quarter)(*box_on_page)
-    return PageWords(reader.words, placed, reader.characters, reader.quarters, main)
+    return PageWords(reader.words, placed, reader.characters, reader.quarters, main, reader.is_garbled())
 
 
 class _WordReader:
@@ -70,6 +84,7 @@ class _WordReader:
         self._box = (ctypes.c_float * 4)()
         self._reference = ctypes.cast(self._box, ctypes.POINTER(pdfium.FS_RECTF))
         self._read_box = pdfium.FPDFText_GetLooseCharBox
+        self._glued = self._is_glued()
 
     def read(self, *, whole_lines: bool) -> None:
         import pypdfium2.raw as pdfium
@@ -86,7 +101,8 @@ class _WordReader:
                 continue
             quarter = _quarter(pdfium.FPDFText_GetCharAngle(self._handle, start))
             if quarter == 0:
-                lines.append((start, end, self._whole_line(start, end) if whole_lines else None))
+                whole = whole_lines and not self._glued
+                lines.append((start, end, self._whole_line(start, end) if whole else None))
             else:
                 turned += [(*word.span(), quarter) for word in _WORD.finditer(self._text, start, end)]
         usual = median([_width(box) / (end - start) for start, end, box in lines if box is not None])
@@ -97,6 +113,17 @@ class _WordReader:
                 self._read_line(start, end)
         for start, word, box, quarter in read_turned_words(self._textpage, self._text, turned):
             self._add(start, word, box, quarter)
+
+    def is_garbled(self) -> bool:
+        unknown = 0 if self._text.isascii() and self._text.isprintable() else len(_UNKNOWN.findall(self._text))
+        return unknown > _MOST_UNKNOWN * len(self._text)
+
+    def _is_glued(self) -> bool:
+        longest = nlargest(
+            _MEASURED_WORDS, _LETTERS.finditer(self._text), key=lambda match: match.end() - match.start()
+        )
+        parted = sum(len(list(_part_glued(self._handle, match[0], match.start()))) > 1 for match in longest)
+        return parted >= min(_GLUED_WORDS, len(longest)) > 0
 
     def _add(self, start: int, word: str, box: Box, quarter: int | None = 0) -> None:
         self.words.append(Word(word if word.isascii() else _fold(word), *box))
@@ -122,6 +149,10 @@ class _WordReader:
         read_box, handle, reference = self._read_box, self._handle, self._reference
         for match in _WORD.finditer(self._text, start, end):
             first, stop = match.span()
+            if self._glued:
+                for part_start, part, part_box in _part_glued(handle, match[0], first):
+                    self._add(part_start, part, part_box)
+                continue
             if not read_box(handle, first, reference):
                 continue
             left, top, right, bottom = self._box
@@ -152,15 +183,35 @@ def _fold(word: str) -> str:
     return _SOFT_HYPHEN.sub("", text)
 
 
-def _part_raised(handle: Any, text: str, start: int) -> list[tuple[int, str, Box]]:
-    """The parts of a word whose mark of a footnote, or exponent, PDFium does not part from it."""
+def _part_glued(handle: Any, text: str, start: int) -> Iterator[tuple[int, str, Box]]:
+    """The words in a run of letters, by the gaps between them."""
+    boxes = _letter_boxes(handle, text, start)
+    gaps = [other[0] - one[2] for one, other in pairwise(boxes)]
+    usual, size = median(gaps), boxes[0][3] - boxes[0][1]
+    first, box = 0, boxes[0]
+    for index, gap in enumerate(gaps, start=1):
+        if gap - usual > _WORD_GAP * size:
+            yield start + first, text[first:index], box
+            first, box = index, boxes[index]
+        else:
+            box = union(box, boxes[index])
+    yield start + first, text[first:], box
+
+
+def _letter_boxes(handle: Any, text: str, start: int) -> list[Box]:
     import pypdfium2.raw as pdfium
 
     box = pdfium.FS_RECTF()
-    letters: list[tuple[str, Box]] = []
-    for index, letter in enumerate(text, start):
+    boxes = []
+    for index in range(start, start + len(text)):
         pdfium.FPDFText_GetLooseCharBox(handle, index, ctypes.byref(box))
-        letters.append((letter, (box.left, box.bottom, box.right, box.top)))
+        boxes.append((box.left, box.bottom, box.right, box.top))
+    return boxes
+
+
+def _part_raised(handle: Any, text: str, start: int) -> list[tuple[int, str, Box]]:
+    """The parts of a word whose mark of a footnote, or exponent, PDFium does not part from it."""
+    letters = list(zip(text, _letter_boxes(handle, text, start), strict=True))
     tallest = max((bounds for _, bounds in letters), key=lambda bounds: bounds[3] - bounds[1])
     parts: list[tuple[int, str, Box]] = []
     above = False

@@ -69,6 +69,21 @@ def test_gaps_are_spaces_and_marks_of_footnotes_no_part_of_their_word() -> None:
     assert text.count("as the basic retrieval units 3 and get passages, and each question is a suboptimal one.") == 2
 
 
+@pytest.mark.parametrize("gap", [0.8, 1.4, 1.8])
+def test_words_that_stand_close_together_are_parted(gap: float) -> None:
+    page = Page()
+    for number, line in enumerate(LEFT):
+        words = f"{-gap / 11 * 1000:.0f} ".join(f"({word}) " for word in line.split())
+        page.parts.append(f"BT /F1 11 Tf 1 0 0 1 50 {700 - 14 * number} Tm [{words}] TJ ET".encode())
+    assert unwrapped(text_of(page)) == " ".join(LEFT)
+
+
+def test_letters_that_stand_apart_are_words() -> None:
+    page = Page()
+    page.parts.append(b"BT /F1 11 Tf 1.5 Tc 1 0 0 1 50 700 Tm (The internationalization of documentation) Tj ET")
+    assert text_of(page) == "The internationalization of documentation\n"
+
+
 def test_ligatures_and_divided_words_are_dissolved_and_real_hyphens_kept() -> None:
     assert read_pdf((FILES / "ligatures.pdf").read_bytes()).content == (
         "The efficient workflow of the office was described in the documentation of the transport ministry. "
@@ -213,3 +228,11 @@ def test_pages_that_are_pictures_are_named_and_blank_pages_are_not() -> None:
 def test_a_damaged_page_tree_is_refused_with_a_reason() -> None:
     with pytest.raises(DocumentError, match="the parser refused it"):
         read_pdf(b"%PDF-1.7\nnothing more")
+
+
+def test_letters_that_no_program_can_read_are_no_text() -> None:
+    page = Page()
+    page.parts.append(b"BT /F1 11 Tf 1 0 0 1 50 700 Tm <0102030405060708090102030405> Tj ET")
+    read = read_pdf(make_pdf([page]))
+    assert read.content == ""
+    assert {*read.report.recognised_pages, *read.report.unread_pages} == {1}
