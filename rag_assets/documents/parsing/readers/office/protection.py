@@ -2,12 +2,9 @@
 
 import io
 import struct
-from typing import TYPE_CHECKING
+from typing import Any
 
 from rag_assets.errors import DocumentError
-
-if TYPE_CHECKING:
-    import olefile
 
 _ENCRYPTED_WORD = 0x0100
 _ENCRYPTED_SLIDES = 0xF3D1C4DF
@@ -30,17 +27,17 @@ def refuse_encrypted(data: bytes, kind: str) -> None:
         raise DocumentError("it is protected by a password; store it without one, or exclude it")
 
 
-def _is_encrypted_word(file: "olefile.OleFileIO") -> bool:
+def _is_encrypted_word(file: Any) -> bool:
     (flags,) = struct.unpack_from("<H", file.openstream("WordDocument").read(12), 10)
     return bool(flags & _ENCRYPTED_WORD)
 
 
-def _are_encrypted_slides(file: "olefile.OleFileIO") -> bool:
+def _are_encrypted_slides(file: Any) -> bool:
     (token,) = struct.unpack_from("<I", file.openstream("Current User").read(16), 12)
     return bool(token == _ENCRYPTED_SLIDES)
 
 
-def _is_encrypted_book(file: "olefile.OleFileIO") -> bool:
+def _is_encrypted_book(file: Any) -> bool:
     stream = file.openstream("Workbook" if file.exists("Workbook") else "Book")
     for _ in range(_RECORDS):
         kind, length = struct.unpack("<HH", stream.read(4))
