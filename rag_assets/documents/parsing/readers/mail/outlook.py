@@ -15,7 +15,7 @@ from rag_assets.documents.parsing.readers.mail.texts import has_words, html_text
 from rag_assets.errors import DocumentError
 
 if TYPE_CHECKING:
-    from olefile import OleFileIO  # type: ignore[import-untyped]
+    from olefile import OleFileIO
 
 _SUBJECT, _SENDER, _SENDER_ADDRESS, _SENDER_SMTP = "0037", "0C1A", "0C1F", "5D01"
 _TO, _CC, _HEADERS = "0E04", "0E03", "007D"
