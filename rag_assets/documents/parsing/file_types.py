@@ -30,6 +30,7 @@ _EXTENSIONS: Final[dict[str, str]] = {
     "ods": "ods",
     "rtf": "rtf",
     "epub": "epub",
+    "calendar": "ics ifb",
     "email": "eml emlx",
     "mbox": "mbox mbx",
     "mhtml": "mht mhtml",
@@ -62,7 +63,7 @@ VERBATIM: Final = frozenset(
     {"markdown", "text", "rst", "asciidoc", "org", "latex", "mediawiki", "python", "code", "unknown"}
 )
 # Text with a structure: decoded first, then parsed.
-STRUCTURED_TEXT: Final = frozenset({"html", "csv", "json", "jsonl", "notebook", "subtitles"})
+STRUCTURED_TEXT: Final = frozenset({"html", "csv", "json", "jsonl", "notebook", "subtitles", "calendar"})
 
 _HEAD_BYTES: Final = 256 * 1024
 

@@ -29,7 +29,7 @@ __all__ = ["DocumentParser", "ParsedDocument", "file_type", "is_current_reader",
 _RECOGNITION = "+ocr-"
 
 # The first line of a table or a record is not a title, and the name of a sheet hardly ever is.
-_WITHOUT_HEADINGS = frozenset({"csv", "json", "jsonl", "xlsx", "xls", "ods", "mbox", "subtitles"})
+_WITHOUT_HEADINGS = frozenset({"csv", "json", "jsonl", "xlsx", "xls", "ods", "mbox", "subtitles", "calendar"})
 _MIB = 1024 * 1024
 
 

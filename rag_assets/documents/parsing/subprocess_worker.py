@@ -42,7 +42,7 @@ def parse_document(kind: str, data: bytes) -> ConvertedDocument:
         from rag_assets.documents.parsing.readers.mail import read_mail
 
         return read_mail(kind, data)
-    if kind in {"json", "jsonl", "notebook", "subtitles"}:
+    if kind in {"json", "jsonl", "notebook", "subtitles", "calendar"}:
         from rag_assets.documents.parsing.readers.structured import read_structured
 
         return read_structured(kind, data)

@@ -1,5 +1,6 @@
 """raw_documents: attachments of mails are documents of their own, under the laws of files."""
 
+import zipfile
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -76,6 +77,21 @@ def test_an_attachment_that_was_deleted_by_an_application_stays_away(steps: Step
     assert steps.documents("zoo")["inserted"] == 0
     assert read_zoo(steps, folder) == ([], [])
     assert attached(steps) == {"m.eml!/b.md": "b"}
+
+
+def test_attachments_of_mails_in_an_archive_are_documents(steps: Steps, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "mails.zip", "w") as archive:
+        archive.writestr("in/m.eml", mail(("a.md", "a"), ("invite.ics", "BEGIN:VEVENT\nSUMMARY:Talk\nEND:VEVENT\n")))
+        archive.writestr("in/box.mbox", b"From a Mon Nov 30 10:00:00 2026\n" + mail(("a.md", "of a mailbox")))
+    steps.project("zoo", f"zip://::{tmp_path / 'mails.zip'}")
+    steps.documents("zoo")
+    assert attached(steps) == {
+        "in/m.eml!/a.md": "a",
+        "in/m.eml!/invite.ics": "Event: Talk\n",
+        "in/box.mbox!/a.md": "of a mailbox",
+    }
+    again = steps.documents("zoo")
+    assert (again["unchanged"], again["inserted"], again["deleted"]) == (5, 0, 0)
 
 
 def test_attachments_go_with_their_mail_without_confirmation(steps: Steps, folder: Path) -> None:

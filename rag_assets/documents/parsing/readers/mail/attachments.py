@@ -10,7 +10,7 @@ from rag_assets.errors import DocumentError
 
 _MOST_NAME_CHARS = 120
 _MOST_NOTES = 20
-_MOST_FILES = 1000
+_MOST_FILES = 10_000
 _EXTENSIONS = {
     "application/pdf": ".pdf",
     "application/msword": ".doc",
@@ -48,7 +48,8 @@ class Attachments:
     # As the sender wrote them, of all files.
     shown_names: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    _taken: set[str] = field(default_factory=set)
+    # Of each name, the number that its last file got.
+    _taken: dict[str, int] = field(default_factory=dict)
     _left_out: int = 0
 
     def add(self, name: str | None, content_type: str, data: bytes, folder: str = "") -> None:
@@ -74,11 +75,11 @@ class Attachments:
 
     def take_name(self, wanted: str) -> str:
         """The name, numbered if the mail has another file of this name."""
-        name, number = wanted, 1
+        name = wanted
         while name in self._taken:
-            number += 1
-            name = number_name(wanted, number)
-        self._taken.add(name)
+            self._taken[wanted] += 1
+            name = number_name(wanted, self._taken[wanted])
+        self._taken[name] = 1
         return name
 
     def all_notes(self) -> list[str]:

@@ -11,7 +11,7 @@ from rag_assets.documents.parsing.encoding import decode
 from rag_assets.documents.parsing.readers.mail.transfer import decode_base64, decode_quoted
 from rag_assets.errors import DocumentError
 
-_ENCODED_WORD = re.compile(r"=\?([^?*\s]{1,40})(?:\*[^?\s]{0,40})?\?([bBqQ])\?(.*?)\?=")
+_ENCODED_WORD = re.compile(r"=\?([^?*\s]{1,40})(?:\*[^?\s]{0,40})?\?([bBqQ])\?(.{0,4000}?)\?=")
 _SURROGATE = re.compile("[\udc80-\udcff]")
 _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 # Python's parser marks bytes above 0x7f as lone surrogates.

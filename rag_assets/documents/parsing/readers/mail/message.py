@@ -11,7 +11,6 @@ from rag_assets.documents.parsing.encoding import declared_encoding, decode_text
 from rag_assets.documents.parsing.file_types import file_type
 from rag_assets.documents.parsing.parse_report import ATTACHMENT_SEPARATOR, ConvertedDocument, ParseReport
 from rag_assets.documents.parsing.readers.mail.attachments import Attachments, folder_name
-from rag_assets.documents.parsing.readers.mail.calendar import read_calendar
 from rag_assets.documents.parsing.readers.mail.headers import (
     file_name,
     read_header,
@@ -31,6 +30,7 @@ from rag_assets.documents.parsing.readers.mail.transfer import (
     part_bytes,
     transfer_encoding,
 )
+from rag_assets.documents.parsing.readers.structured.calendar import read_calendar
 from rag_assets.errors import DocumentError
 
 _SHOWN_HEADERS = ("From", "To", "Cc", "Date")

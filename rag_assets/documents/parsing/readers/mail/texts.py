@@ -9,6 +9,7 @@ _FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
 # Markdown takes the line above for a heading.
 _UNDERLINE = re.compile(r"(?<=[^\n])\n(?=(?:-+|=+)[ \t]*(?:\n|\Z))")
 _HTML_TITLE = re.compile(r"<title[^>]*>.*?</title[^>]*>", re.IGNORECASE | re.DOTALL)
+_HEAD_CHARS = 64 * 1024
 _WORD = re.compile(r"[^\W_]+")
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,100}>")
 
@@ -35,7 +36,8 @@ def html_text(text: str, level: int) -> str:
     """The Markdown of a page, with its headings below that of its mail."""
     from rag_assets.documents.parsing.readers.html_to_markdown import html_to_markdown
 
-    return _below(html_to_markdown(_HTML_TITLE.sub("", text, count=1)), level)
+    head, rest = text[:_HEAD_CHARS], text[_HEAD_CHARS:]
+    return _below(html_to_markdown(_HTML_TITLE.sub("", head, count=1) + rest), level)
 
 
 def rich_text(text: str, data: bytes) -> str:

@@ -1,11 +1,11 @@
-"""Text with a structure of its own: JSON, notebooks, subtitles."""
+"""Text with a structure of its own: JSON, notebooks, subtitles, calendars."""
 
 from rag_assets.documents.parsing.encoding import declared_encoding, decode_text
 from rag_assets.documents.parsing.parse_report import ConvertedDocument, ParseReport
 
 
 def read_structured(kind: str, data: bytes) -> ConvertedDocument:
-    """Read a file of the type json, jsonl, notebook or subtitles."""
+    """Read a file of the type json, jsonl, notebook, subtitles or calendar."""
     decoded = decode_text(data, declared_encoding(data, kind))
     text = decoded.text.replace("\r\n", "\n")
     if not text.strip():
@@ -22,6 +22,10 @@ def _read(kind: str, text: str) -> tuple[str, dict[str, object]]:
         from rag_assets.documents.parsing.readers.structured.notebook import read_notebook
 
         return read_notebook(text, html_to_markdown)
+    if kind == "calendar":
+        from rag_assets.documents.parsing.readers.structured.calendar import read_calendar
+
+        return read_calendar(text), {}
     if kind == "subtitles":
         from rag_assets.documents.parsing.readers.structured.subtitles import read_subtitles
 

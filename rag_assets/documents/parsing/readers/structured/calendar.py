@@ -28,7 +28,8 @@ _ESCAPED = re.compile(r"\\([nN,;\\])")
 
 def read_calendar(text: str) -> str:
     """One paragraph for each event or task; the text itself where it holds none."""
-    return "\n\n".join(_components(text)) or text
+    paragraphs = list(_components(text))
+    return "\n\n".join(paragraphs) + "\n" if paragraphs else text
 
 
 def _components(text: str) -> Iterator[str]:
