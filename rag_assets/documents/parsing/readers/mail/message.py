@@ -21,12 +21,15 @@ from rag_assets.documents.parsing.readers.mail.parsing import decode_message, pa
 from rag_assets.documents.parsing.readers.mail.smime import find_signed_content
 from rag_assets.documents.parsing.readers.mail.texts import (
     count_words,
+    has_words,
     html_text,
     join_texts,
     plain_text,
     rich_text,
 )
+from rag_assets.documents.parsing.readers.mail.tnef import read_tnef
 from rag_assets.documents.parsing.readers.mail.transfer import (
+    decompress_rtf,
     part_bytes,
     transfer_encoding,
 )
@@ -77,6 +80,8 @@ class MessageReader:
     attachments: Attachments = field(default_factory=Attachments)
     notes: list[str] = field(default_factory=list)
     replaced_characters: int = 0
+    # Texts that are read only where a mail has no other.
+    _spare_texts: list[str] = field(default_factory=list)
     _depth: int = 0
 
     def result(self, title: str | None, content: str, metadata: dict[str, Any]) -> ConvertedDocument:
@@ -96,6 +101,9 @@ class MessageReader:
         headers = {name: value for name in _SHOWN_HEADERS if (value := read_header(message, name))}
         named, noted = len(self.attachments.shown_names), len(self.notes)
         text = self._part_text(message, level, folder).strip("\n")
+        if not has_words(text) and self._spare_texts:
+            text = join_texts([text, *self._spare_texts])
+        self._spare_texts.clear()
         names = self.attachments.shown_names[named:]
         if not text.strip() and len(self.notes) == noted and not names:
             self.notes.append(f"the mail {subject!r} has no text" if subject else "the mail has no text")
@@ -230,13 +238,29 @@ class MessageReader:
     def _attach(self, part: Message, kind: str, folder: str) -> None:
         name = file_name(part)
         if kind in ("application/ms-tnef", "application/vnd.ms-tnef") or (name or "").lower() == "winmail.dat":
-            self.attachments.shown_names.append(name or "winmail.dat")
-            self.notes.append(f"{name or 'winmail.dat'} was not read: Outlook's own format (TNEF); it may hold files")
+            self._unwrap(name or "winmail.dat", part_bytes(part), folder)
             return
         shows_media = kind.partition("/")[0] in ("image", "audio", "video") or file_type(name or "") == "image"
         if shows_media and part.get_content_disposition() != "attachment":
             return  # A picture within the text, mostly a logo.
         self.attachments.add(name, kind, part_bytes(part), folder)
+
+    def _unwrap(self, name: str, data: bytes, folder: str) -> None:
+        """Keep the files that Outlook wraps in its own format, and the text, for a mail that has no other."""
+        found = read_tnef(data)
+        if found is None:
+            self.attachments.shown_names.append(name)
+            self.notes.append(f"{name} was not read: it is not in Outlook's format (TNEF), or is damaged")
+            return
+        for file, content in found.files:
+            self.attachments.add(file, "", content, folder)
+        if has_words(found.text):
+            self._spare_texts.append(found.text.replace("\r\n", "\n"))
+        elif found.html:
+            page = decode_text(found.html, declared_encoding(found.html, "html")).text
+            self._spare_texts.append(html_text(page, level=1))
+        elif found.compressed_rtf:
+            self._spare_texts.append(rich_text("", decompress_rtf(found.compressed_rtf)))
 
     def _text(self, part: Message, kind: str, level: int) -> str:
         data = part_bytes(part)

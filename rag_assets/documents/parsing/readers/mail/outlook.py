@@ -12,6 +12,7 @@ from rag_assets.documents.parsing.parse_report import ConvertedDocument
 from rag_assets.documents.parsing.readers.mail.headers import read_header, read_header_value
 from rag_assets.documents.parsing.readers.mail.message import MessageReader, section_below
 from rag_assets.documents.parsing.readers.mail.texts import has_words, html_text
+from rag_assets.documents.parsing.readers.mail.transfer import decompress_rtf
 from rag_assets.errors import DocumentError
 
 if TYPE_CHECKING:
@@ -24,13 +25,6 @@ _SUBMITTED, _DELIVERED, _CODEPAGE, _MESSAGE_CODEPAGE = 0x0039, 0x0E06, 0x3FDE, 0
 _FILE_NAMES, _FILE_DATA, _FILE_TYPE, _CONTENT_ID = ("3707", "3704", "3001"), "3701", "370E", "3712"
 _EMBEDDED = "__substg1.0_3701000D"
 _MOST_NESTED = 10
-# The dictionary that compressed RTF begins with (MS-OXRTFCP).
-_RTF_DICTIONARY = (
-    b"{\\rtf1\\ansi\\mac\\deff0\\deftab720{\\fonttbl;}{\\f0\\fnil \\froman \\fswiss \\fmodern \\fscript \\fdecor "
-    b"MS Sans SerifSymbolArialTimes New RomanCourier{\\colortbl\\red0\\green0\\blue0\r\n\\par "
-    b"\\pard\\plain\\f0\\fs20\\b\\i\\u\\tab\\tx"
-)
-_MOST_RTF_BYTES = 64 * 1024 * 1024
 
 
 def read_outlook_message(data: bytes) -> ConvertedDocument:
@@ -182,33 +176,3 @@ def _rtf_text(data: bytes) -> str:
     from rag_assets.documents.parsing.readers.xberg import convert_to_markdown
 
     return convert_to_markdown(decompress_rtf(data), "application/rtf").content
-
-
-def decompress_rtf(data: bytes) -> bytes:
-    """The RTF that Outlook stores compressed (MS-OXRTFCP), as far as it goes."""
-    size, kind = struct.unpack_from("<4xI4s4x", data)
-    if kind == b"MELA":
-        return data[16 : 16 + size]
-    window = bytearray(_RTF_DICTIONARY.ljust(4096, b"\0"))
-    write, at, output = len(_RTF_DICTIONARY), 16, bytearray()
-    while at < len(data) and len(output) < min(size, _MOST_RTF_BYTES):
-        control, at = data[at], at + 1
-        for bit in range(8):
-            if at + (control >> bit & 1) >= len(data):
-                return bytes(output)
-            if not control >> bit & 1:
-                piece, at = data[at : at + 1], at + 1
-            else:
-                reference, at = int.from_bytes(data[at : at + 2], "big"), at + 2
-                start, length = reference >> 4, (reference & 15) + 2
-                if start == write % 4096:
-                    return bytes(output)
-                piece = b""
-                for offset in range(length):
-                    piece += bytes([window[(start + offset) % 4096]])
-                    window[(write + offset) % 4096] = piece[-1]
-            for byte in piece:
-                window[write % 4096] = byte
-                write += 1
-            output += piece
-    return bytes(output[:size])

@@ -9,7 +9,7 @@ import pytest
 from rag_assets.documents.parsing.file_types import detect_kind
 from rag_assets.documents.parsing.readers.mail import read_mail
 from rag_assets.documents.parsing.readers.mail.mailbox import split_mailbox
-from rag_assets.documents.parsing.readers.mail.outlook import decompress_rtf
+from rag_assets.documents.parsing.readers.mail.transfer import decompress_rtf
 from rag_assets.errors import DocumentError
 from tests.support.data.compound_file import Tree, compound_file
 

@@ -1,6 +1,7 @@
 """Mails as their readers see them, also those that break the rules."""
 
 import base64
+import struct
 from email.message import EmailMessage
 
 import pytest
@@ -186,6 +187,42 @@ def test_a_calendar_is_read_as_lines_beside_the_text() -> None:
 )
 def test_what_cannot_be_read_is_said(data: bytes, note: str) -> None:
     assert note in " ".join(read(HEAD + data).report.notes)
+
+
+def tnef(*attributes: tuple[int, bytes]) -> bytes:
+    """A TNEF file; checksums are not verified by readers."""
+    head = b"\x78\x9f\x3e\x22\x01\x00"
+    return head + b"".join(struct.pack("<BII", 1, number, len(data)) + data + b"\0\0" for number, data in attributes)
+
+
+def tnef_properties(*properties: tuple[int, int, bytes]) -> bytes:
+    packed = struct.pack("<I", len(properties))
+    for kind, number, value in properties:
+        padded = value.ljust(-(-len(value) // 4) * 4, b"\0")
+        packed += struct.pack("<HHII", kind, number, 1, len(value)) + padded
+    return packed
+
+
+@pytest.mark.parametrize("text", ["", "Written text."])
+def test_the_text_and_the_files_of_winmail_dat_are_read(text: str) -> None:
+    inner = b"\0" * 16 + tnef((0x9002, b""), (0x8010, b"deep.csv\0"), (0x800F, b"a;b\n1;2\n"))
+    data = tnef(
+        (0x9007, struct.pack("<II", 1252, 0)),
+        (0x9003, tnef_properties((0x1F, 0x1000, "Wrapped Größe\0".encode("utf-16-le")))),
+        (0x9002, b""),
+        (0x8010, b"M\xe4rz~1.PDF\0"),
+        (0x800F, PDF),
+        (0x9005, tnef_properties((0x1F, 0x3707, "März 2026.pdf\0".encode("utf-16-le")))),
+        (0x9002, b""),
+        (0x9005, tnef_properties((0x0D, 0x3701, inner))),
+    )
+    mail = EmailMessage()
+    mail["Subject"] = "Wrapped"
+    mail.set_content(text)
+    mail.add_attachment(data, maintype="application", subtype="ms-tnef", filename="winmail.dat")
+    found = read(bytes(mail))
+    assert [(one.name, one.data) for one in found.attachments] == [("März 2026.pdf", PDF), ("deep.csv", b"a;b\n1;2\n")]
+    assert found.content == f"# Wrapped\nAttachments: März 2026.pdf, deep.csv\n\n{text or 'Wrapped Größe'}\n"
 
 
 def test_a_signed_mail_that_is_wrapped_is_unwrapped() -> None:
