@@ -3,7 +3,10 @@
 import re
 import urllib.parse
 from collections.abc import Callable, Iterator
+from datetime import UTC
 from email.message import Message
+from email.utils import parsedate_to_datetime
+from typing import Any
 
 from rag_assets.documents.parsing.characters.decoders import REPLACEMENT, decode_as
 from rag_assets.documents.parsing.characters.labels import find_encoding
@@ -11,6 +14,7 @@ from rag_assets.documents.parsing.encoding import decode
 from rag_assets.documents.parsing.readers.mail.transfer import decode_base64, decode_quoted
 from rag_assets.errors import DocumentError
 
+SHOWN_HEADERS = ("From", "To", "Cc", "Date")
 _ENCODED_WORD = re.compile(r"=\?([^?*\s]{1,40})(?:\*[^?\s]{0,40})?\?([bBqQ])\?(.{0,4000}?)\?=")
 _SURROGATE = re.compile("[\udc80-\udcff]")
 _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -34,6 +38,22 @@ def restore_raw_headers(message: Message, body_charset: Callable[[Message], str 
         for name, value in found:
             # Under this policy, a value that is set is kept as it is.
             part[name] = _decode_raw(value, charset)
+
+
+def read_metadata(message: Message) -> dict[str, Any]:
+    """What users filter mails by."""
+    headers = {name.lower(): value for name in SHOWN_HEADERS if (value := read_header(message, name))}
+    further = {"subject": read_header(message, "Subject"), "created_at": _sent_at(headers.get("date", ""))}
+    return headers | {name: value for name, value in further.items() if value}
+
+
+def _sent_at(date: str) -> str | None:
+    """The time of a Date header in ISO 8601, which filters can compare."""
+    try:
+        moment = parsedate_to_datetime(date)
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC).isoformat()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
 
 
 def read_header(message: Message, name: str) -> str | None:

@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC
 from email.message import Message
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from rag_assets.documents.parsing.encoding import declared_encoding, decode_text
@@ -12,9 +10,11 @@ from rag_assets.documents.parsing.file_types import file_type
 from rag_assets.documents.parsing.parse_report import ATTACHMENT_SEPARATOR, ConvertedDocument, ParseReport
 from rag_assets.documents.parsing.readers.mail.attachments import Attachments, folder_name
 from rag_assets.documents.parsing.readers.mail.headers import (
+    SHOWN_HEADERS,
     file_name,
     read_header,
     read_header_value,
+    read_metadata,
     read_parameter,
 )
 from rag_assets.documents.parsing.readers.mail.parsing import decode_message, parse_message, split_parts
@@ -29,14 +29,12 @@ from rag_assets.documents.parsing.readers.mail.texts import (
 )
 from rag_assets.documents.parsing.readers.mail.tnef import read_tnef
 from rag_assets.documents.parsing.readers.mail.transfer import (
-    decompress_rtf,
     part_bytes,
     transfer_encoding,
 )
 from rag_assets.documents.parsing.readers.structured.calendar import read_calendar
 from rag_assets.errors import DocumentError
 
-_SHOWN_HEADERS = ("From", "To", "Cc", "Date")
 _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
 _SIGNATURES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature"})
 _SMIME = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
@@ -55,22 +53,7 @@ def read_email(data: bytes) -> ConvertedDocument:
         decode_text(data)
     reader = MessageReader()
     subject, content = reader.section(message, level=1)
-    return reader.result(subject, content, _metadata(message))
-
-
-def _metadata(message: Message) -> dict[str, Any]:
-    headers = {name.lower(): value for name in _SHOWN_HEADERS if (value := read_header(message, name))}
-    further = {"subject": read_header(message, "Subject"), "created_at": _sent_at(headers.get("date", ""))}
-    return headers | {name: value for name, value in further.items() if value}
-
-
-def _sent_at(date: str) -> str | None:
-    """The time of a Date header in ISO 8601, which filters can compare."""
-    try:
-        moment = parsedate_to_datetime(date)
-        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC).isoformat()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
+    return reader.result(subject, content, read_metadata(message))
 
 
 @dataclass(slots=True)
@@ -98,7 +81,7 @@ class MessageReader:
     def section(self, message: Message, level: int, folder: str = "") -> tuple[str | None, str]:
         """The subject, and the text of a mail under a heading of this level."""
         subject = read_header(message, "Subject")
-        headers = {name: value for name in _SHOWN_HEADERS if (value := read_header(message, name))}
+        headers = {name: value for name in SHOWN_HEADERS if (value := read_header(message, name))}
         named, noted = len(self.attachments.shown_names), len(self.notes)
         text = self._part_text(message, level, folder).strip("\n")
         if not has_words(text) and self._spare_texts:
@@ -133,6 +116,9 @@ class MessageReader:
         self._depth += 1
         try:
             return self._read_part(part, level, folder)
+        except DocumentError as error:
+            self.notes.append(f"a part of type {part.get_content_type()} was not read: {error}")
+            return ""
         finally:
             self._depth -= 1
 
@@ -254,13 +240,7 @@ class MessageReader:
             return
         for file, content in found.files:
             self.attachments.add(file, "", content, folder)
-        if has_words(found.text):
-            self._spare_texts.append(found.text.replace("\r\n", "\n"))
-        elif found.html:
-            page = decode_text(found.html, declared_encoding(found.html, "html")).text
-            self._spare_texts.append(html_text(page, level=1))
-        elif found.compressed_rtf:
-            self._spare_texts.append(rich_text("", decompress_rtf(found.compressed_rtf)))
+        self._spare_texts.append(found.as_text())
 
     def _text(self, part: Message, kind: str, level: int) -> str:
         data = part_bytes(part)
@@ -269,11 +249,7 @@ class MessageReader:
         charset = read_parameter(part, "charset", "content-type")
         if kind == "text/html" and charset is None:
             charset = declared_encoding(data, "html")
-        try:
-            decoded = decode_text(data, charset)
-        except DocumentError as error:
-            self.notes.append(f"a part of type {kind} was not read: {error}")
-            return ""
+        decoded = decode_text(data, charset)
         self.replaced_characters += decoded.replaced_characters
         text = decoded.text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
         if kind == "text/html":

@@ -55,7 +55,11 @@ class _Reader:
 
     def section(self, at: tuple[str, ...], level: int, folder: str = "") -> tuple[str | None, str]:
         subject = self._text(at, _SUBJECT)
-        text = self._body(at, level)
+        try:
+            text = self._body(at, level)
+        except DocumentError as error:
+            self.mails.notes.append(f"its text was not read: {error}")
+            text = ""
         names: list[str] = []
         sections: list[str] = []
         for storage in self._attachments(at):

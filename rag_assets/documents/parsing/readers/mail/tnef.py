@@ -4,7 +4,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from rag_assets.documents.parsing.encoding import decode_text
+from rag_assets.documents.parsing.encoding import declared_encoding, decode_text
+from rag_assets.documents.parsing.readers.mail.texts import has_words, html_text, rich_text
+from rag_assets.documents.parsing.readers.mail.transfer import decompress_rtf
 from rag_assets.errors import DocumentError
 
 _SIGNATURE = b"\x78\x9f\x3e\x22"
@@ -24,6 +26,14 @@ class TransportFile:
     html: bytes = b""
     compressed_rtf: bytes = b""
     files: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def as_text(self) -> str:
+        """The text in the simplest format that has words. Raises DocumentError where it cannot be read."""
+        if has_words(self.text) or not (self.html or self.compressed_rtf):
+            return self.text.replace("\r\n", "\n")
+        if self.html:
+            return html_text(decode_text(self.html, declared_encoding(self.html, "html")).text, level=1)
+        return rich_text("", decompress_rtf(self.compressed_rtf))
 
 
 def read_tnef(data: bytes, depth: int = 0) -> TransportFile | None:

@@ -60,6 +60,8 @@ def part_bytes(part: Message) -> bytes:
 
 def decompress_rtf(data: bytes) -> bytes:
     """The RTF that Outlook stores compressed (MS-OXRTFCP), as far as it goes."""
+    if len(data) < 16:
+        return b""
     size, kind = struct.unpack_from("<4xI4s4x", data)
     if kind == b"MELA":
         return data[16 : 16 + size]
