@@ -10,7 +10,7 @@ from rag_assets.db.spaces.vector_codec import PackedVector
 from rag_assets.documents.text import clean
 from rag_assets.errors import UsageError
 from rag_assets.search.filters.document_filters import NO_FILTERS, Filters
-from rag_assets.search.keyword.query_syntax import MAX_QUERY_CHARS
+from rag_assets.search.keyword.query_syntax import MAX_QUERY_CHARS, Operators
 from rag_assets.search.ranking.fusion import RRF_CONSTANT
 from rag_assets.search.ranking.mmr import CANDIDATES_PER_HIT
 from rag_assets.search.results import Mode
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODE: Mode = "hybrid"
 Distance = Literal["cosine", "l2", "ip", "l1"]
-_MODES, _DISTANCES = get_args(Mode), get_args(Distance)
+_MODES, _DISTANCES, _OPERATORS = get_args(Mode), get_args(Distance), get_args(Operators)
 MAX_HITS = 1_000
 MAX_CONTEXT = 10
 # How many rows of each of two rankings are fused, at least.
@@ -65,10 +65,12 @@ class Options(TypedDict, total=False):
     - `filters`: a `Filters`, instead of the single options `project`, `file_type` (one name or several), `path_glob`,
       `metadata`, `created_from`, `created_to`, `updated_from`, `updated_to`; see `Filters`.
     - `min_score`: return no hit below it. Its scale is that of the mode's score, see `Hit`.
-    - `mode`: `vector`; `text` (BM25 keyword search: chunks must contain "quoted phrases" and no -word); `hybrid`, both,
-      fused by reciprocal rank with `weights` (vector, text; 1 and 1) and `rrf_constant` (5): no hit contains a
-      -word, and keyword search finds only chunks with the "phrase". Unset: hybrid for a text, vector for a vector.
-      Only `text` needs no model.
+    - `mode`: `vector`; `text` (BM25 keyword search: chunks must contain "quoted phrases" and no -"excluded phrase");
+      `hybrid`, both, fused by reciprocal rank with `weights` (vector, text; 1 and 1) and `rrf_constant` (5): no hit
+      contains a -"phrase", and keyword search finds only chunks with the "phrase". Unset: hybrid for a text, vector for
+      a vector. Only `text` needs no model.
+    - `operators`: `quoted` (the default): of keyword search, a minus excludes only before a quote, as a bare -word may
+      be the option of a program; `all`: also before a word; `none`: quotes and minus signs mean nothing.
     - `distance`: `cosine`, `l2`, `ip` or `l1`; unset, the space's own. A distance that the index does not serve is
       compared exactly.
     - `exact`: compare all vectors instead of walking the graph.
@@ -93,6 +95,7 @@ class Options(TypedDict, total=False):
     filters: Filters | None
     min_score: float | None
     mode: Mode | None
+    operators: Operators | None
     weights: tuple[float, float]
     rrf_constant: float
     distance: Distance | None
@@ -120,6 +123,7 @@ class SearchRequest:
     offset: int = 0
     distinct: bool = False
     min_score: float | None = None
+    operators: Operators = "quoted"
     weights: tuple[float, float] = (1.0, 1.0)
     rrf_constant: float = RRF_CONSTANT
     distance: Distance | None = None
@@ -153,6 +157,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "k": lambda value: check_integer("k", value, 1, MAX_HITS),
     "offset": lambda value: check_integer("offset", value, 0, MAX_HITS - 1),
     "min_score": lambda value: check_number("min_score", value, -1e300, 1e300),
+    "operators": lambda value: "quoted" if value is None else _check_operators(value),
     "weights": check_weights,
     "rrf_constant": lambda value: RRF_CONSTANT if value is None else check_number("rrf_constant", value, 0, 1e6),
     "distance": lambda value: _check_distance(value),
@@ -242,6 +247,12 @@ def _read_query(query: Any) -> tuple[str, tuple[float, ...] | PackedVector | Non
 def _check_distance(value: Any) -> Distance | None:
     if value is not None and not (isinstance(value, str) and value in _DISTANCES):
         raise UsageError(f"distance is {format_value(value)}; choose cosine, l2, ip or l1.")
+    return value  # type: ignore[return-value]
+
+
+def _check_operators(value: Any) -> Operators:
+    if not (isinstance(value, str) and value in _OPERATORS):
+        raise UsageError(f"operators is {format_value(value)}; choose quoted, all or none.")
     return value  # type: ignore[return-value]
 
 

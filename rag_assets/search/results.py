@@ -87,6 +87,9 @@ class Answer:
     - `considered`: rows that were compared exactly or scored by BM25, and the candidates of the graph.
     - `ef_search`: candidates that the graph kept; None where the graph was not used.
     - `degraded`: None while the space has all its vectors. Else `rag-assets repair` restores them.
+    - `excluded`: the words and phrases that no hit of keyword search may contain; see the option `operators`.
+    - `corrected`: a word of the query that no text has, with the similar words that keyword search looked for instead
+      because it had found nothing; empty where it found something.
     """
 
     query: str
@@ -100,6 +103,8 @@ class Answer:
     considered: int
     ef_search: int | None
     degraded: Degraded | None = None
+    excluded: list[str] = field(default_factory=list)
+    corrected: dict[str, list[str]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         hits = f"{len(self.hits)} hit{'' if len(self.hits) == 1 else 's'}"

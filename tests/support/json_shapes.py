@@ -53,6 +53,8 @@ SEARCH = {
     "considered": int,
     "ef_search": (int, type(None)),
     "degraded": (dict, type(None)),
+    "excluded": [str],
+    "corrected": dict,
 }
 EMBED = {
     "kind": str,

@@ -11,6 +11,7 @@ from rag_assets.cli.options import JsonOption
 from rag_assets.errors import UsageError
 
 Mode = Literal["vector", "text", "hybrid"]
+Operators = Literal["quoted", "all", "none"]
 
 
 def search(
@@ -24,6 +25,10 @@ def search(
     mode: Annotated[
         Mode | None, typer.Option(help="Vector search, keyword search (text), or both (hybrid). Without it: hybrid.")
     ] = None,
+    operators: Annotated[
+        Operators,
+        typer.Option(help='What excludes in keyword search: -"quoted" phrases; all, -words as well; none, nothing.'),
+    ] = "quoted",
     file_type: Annotated[
         list[str] | None, typer.Option(help="Only files of this type, like markdown or pdf; repeatable.")
     ] = None,
@@ -67,6 +72,7 @@ def search(
         distinct=distinct,
         project=project or None,
         mode=mode,
+        operators=operators,
         file_type=file_type or None,
         path_glob=path,
         metadata=metadata_filter,

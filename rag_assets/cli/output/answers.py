@@ -34,6 +34,10 @@ def print_answer(answer: "Answer") -> None:
         # The context around a hit was asked for, so it is shown in full.
         text = _RULES.sub(" ", hit.context or hit.text)
         _print_indented(" ".join(text.split()) if hit.context else shorten(text, PREVIEW_CHARS))
+    if answer.excluded:
+        out.print(f"Left out: chunks with {', '.join(answer.excluded)}.", markup=False, style="dim")
+    for word, found in answer.corrected.items():
+        out.print(f"No text has {word}; searched for {', '.join(found)} instead.", markup=False, style="dim")
     if answer.degraded is not None:
         print_degraded_space(answer.space, answer.degraded.missing, answer.degraded.texts)
     out.print(

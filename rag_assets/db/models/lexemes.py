@@ -1,5 +1,6 @@
 """How common words are, per chunking and language: BM25 weights words by it."""
 
+from sqlalchemy import Text
 from sqlalchemy.dialects.postgresql import REGCONFIG
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -13,7 +14,8 @@ class Lexeme(Base):
 
     chunking: Mapped[str] = mapped_column(primary_key=True)
     language: Mapped[str] = mapped_column(REGCONFIG, primary_key=True)
-    lexeme: Mapped[str] = mapped_column(primary_key=True)
+    # In the order of code points, its index serves prefixes.
+    lexeme: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
     documents: Mapped[int]
 
 

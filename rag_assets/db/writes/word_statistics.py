@@ -9,6 +9,12 @@ from rag_assets.db.models import DocumentChunk, DocumentChunking, Lexeme, WordSt
 ALWAYS_RECOUNT_BELOW = 5_000
 RECOUNT_SHARE = 0.02
 
+# Another version of PostgreSQL, or a database restored elsewhere, may make other words of the same texts.
+_PARSER = text(
+    "SELECT md5(rag.word_vector('english', :sample)\\:\\:text || rag.word_vector('simple', :sample)\\:\\:text)"
+)
+_SAMPLE = "ČESKÝ résumé Żółw ΟΔΟΣ ЁЛКА हिन्दी ไทย 全文検索 한국어 “quoted” a_b c.d e/f -x 1.2.3 <T> C++ fooBar running"
+
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('rag_assets.words'))")
 _COUNT_CHUNKS = text(
     "INSERT INTO rag.word_statistics (chunking, language, chunks, mean_tokens, counted) "
@@ -28,7 +34,7 @@ def refresh_word_statistics(engine: Engine, chunking: str) -> bool:
     """Count again if enough chunks were written or deleted since the last count; returns whether it counted."""
     with engine.begin() as connection:
         connection.execute(_LOCK)
-        state = _state(connection, chunking)
+        state = f"{_state(connection, chunking)} {connection.scalar(_PARSER, {'sample': _SAMPLE})}"
         if not _is_outdated(connection, chunking, state):
             return False
         delete_word_statistics(connection, chunking)
@@ -55,8 +61,12 @@ def _is_outdated(connection: Connection, chunking: str, state: str) -> bool:
     now = int(state.split(" ")[0])
     if not counted:
         return now > 0
-    if counted[0].counted == state:
+    then_state = counted[0].counted
+    if then_state == state:
         return False
+    # Empty where a migration has counted them.
+    if then_state and then_state.split(" ")[-1] != state.split(" ")[-1]:
+        return True
     languages = select(DocumentChunking.language).where(
         DocumentChunking.chunking == chunking, DocumentChunking.chunk_count > 0
     )

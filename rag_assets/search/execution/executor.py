@@ -124,6 +124,8 @@ class SearchExecutor:
             considered=result.considered,
             ef_search=embedded.query.ef_search if embedded.query and "index" in result.plan else None,
             degraded=self._coverage.degraded(space),
+            excluded=list(result.excluded),
+            corrected=dict(result.corrected),
         )
 
     def _embed(self, space: EmbeddingSpace, request: SearchRequest) -> EmbeddedRequest:

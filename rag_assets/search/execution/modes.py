@@ -1,6 +1,6 @@
 """The three modes of a search in one space: vector, text (keyword) and hybrid."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -12,8 +12,8 @@ from rag_assets.db.connections.compiled import CompiledStatement, compile_statem
 from rag_assets.db.connections.execute import StatementRunner, run_compiled
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.search.execution.copies import FoundCopies, drop_copies, merge_copies
-from rag_assets.search.keyword.lexemes import analyze_query, exclusion_conditions
-from rag_assets.search.keyword.search import search_keywords
+from rag_assets.search.keyword.lexemes import exclusion_conditions
+from rag_assets.search.keyword.word_search import WordSearch
 from rag_assets.search.ranking.fusion import reciprocal_rank_fusion
 from rag_assets.search.request import SearchRequest
 from rag_assets.search.results import Hit
@@ -36,7 +36,7 @@ HYBRID_DEPTHS = (200, 1_000)
 
 @dataclass(slots=True)
 class ModeResult:
-    """Hits, best first, not ranked yet since some may be dropped; `plan` and `considered` as in `Answer`.
+    """Hits, best first, not ranked yet since some may be dropped; other fields as in `Answer`.
 
     `copies`: the hits that have copies, by chunk. `is_last`: no search can find more.
     """
@@ -46,6 +46,8 @@ class ModeResult:
     considered: int
     copies: FoundCopies = field(default_factory=dict)
     is_last: bool = True
+    excluded: Sequence[str] = ()
+    corrected: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,13 @@ def collect_hits(results: Iterable[ModeResult], request: SearchRequest) -> ModeR
     hits: list[Hit] = []
     copies: dict[UUID, Sequence[UUID]] = {}
     plan, considered = "", 0
+    excluded: Sequence[str] = ()
+    corrected: Mapping[str, list[str]] = {}
     for result in results:
         seen = {hit.chunk_id for hit in hits}
         hits += [hit for hit in result.hits if hit.chunk_id not in seen] if seen else result.hits
         plan, considered = plan or result.plan, considered + result.considered
+        excluded, corrected = result.excluded, result.corrected
         copies |= dict.fromkeys(result.copies.keys() - copies.keys(), ())
         if request.distinct:
             hits, dropped = drop_copies(hits)
@@ -91,7 +96,7 @@ def collect_hits(results: Iterable[ModeResult], request: SearchRequest) -> ModeR
                 copies[id_] = [*copies.get(id_, ()), *others]
         if len(hits) >= request.reach or result.is_last:
             break
-    return ModeResult(hits, plan, considered, copies)
+    return ModeResult(hits, plan, considered, copies, excluded=excluded, corrected=corrected)
 
 
 def search_vectors(connection: StatementRunner, embedded: Sequence[EmbeddedRequest]) -> list[ModeResult] | None:
@@ -125,15 +130,16 @@ def _search_vectors(
 
 
 def _search_text(connection: Connection, space: EmbeddingSpace, request: SearchRequest) -> Iterator[ModeResult]:
-    parsed = analyze_query(connection, space, request.text)
+    words = WordSearch(connection, space, request.text, request.operators, request.filters)
     # One more than is wanted shows whether the last one has a copy.
     first = request.depth + request.distinct
     for depth in (first, *(depth for depth in TEXT_DEPTHS if depth > first)):
-        found = search_keywords(connection, space, parsed, k=depth, filters=request.filters)
+        found = words.search(depth)
         rows = _rows(connection, space, [id_ for id_, _ in found.chunks])
         scores = [(id_, round(score, SCORE_DIGITS)) for id_, score in found.chunks if id_ in rows]
         hits = [Hit(0, score, *rows[id_][1:], {"text": score}) for id_, score in scores]  # type: ignore[call-arg]
-        yield ModeResult(hits, "words", found.considered, is_last=len(found.chunks) < depth)
+        is_last = len(found.chunks) < depth
+        yield ModeResult(hits, "words", found.considered, {}, is_last, words.excluded, words.corrected)
 
 
 def _search_hybrid(
@@ -141,13 +147,13 @@ def _search_hybrid(
 ) -> Iterator[ModeResult]:
     """Both rankings, fused by reciprocal rank."""
     space = query.space
-    parsed = analyze_query(connection, space, request.text)
+    words = WordSearch(connection, space, request.text, request.operators, request.filters)
     # Ids alone: most rows of the two rankings are not among the hits.
-    query = replace(query, searchable=CHUNK_IDS, excluded=exclusion_conditions(parsed))
+    query = replace(query, searchable=CHUNK_IDS, excluded=exclusion_conditions(words.queries))
     for depth in (query.k, *(depth for depth in HYBRID_DEPTHS if depth > query.k)):
         deeper = replace(query, k=depth, ef_search=max(depth, query.ef_search))
         nearest = search_nearest(connection, deeper, selectivity)
-        found = search_keywords(connection, space, parsed, k=depth, filters=request.filters)
+        found = words.search(depth)
         vector_scores = dict(zip([id_ for _, id_ in nearest.rows], similarity_scores(deeper, nearest), strict=True))
         copied = [id_ for (_, id_), count in zip(nearest.rows, nearest.copies, strict=False) if count > 1]
         text_scores = dict(found.chunks)
@@ -177,11 +183,13 @@ def _search_hybrid(
                     parts["text"] = round(text_scores[id_], SCORE_DIGITS)
                 if id_ in rows:
                     hits.append(Hit(0, score, *rows[id_][1:], parts))  # type: ignore[call-arg]
-            is_end = part[-1] is best[-1]
-            yield ModeResult(hits, f"{nearest.plan}, words", considered, dict.fromkeys(copied, ()), is_last and is_end)
+            is_end = is_last and part[-1] is best[-1]
+            plan = f"{nearest.plan}, words"
+            copies: FoundCopies = dict.fromkeys(copied, ())
+            yield ModeResult(hits, plan, considered, copies, is_end, words.excluded, words.corrected)
             considered = 0
         if not best:
-            yield ModeResult([], f"{nearest.plan}, words", considered)
+            yield ModeResult([], f"{nearest.plan}, words", considered, excluded=words.excluded)
 
 
 def vector_hits(query: KnnQuery, result: KnnResult, *, is_last: bool = True) -> ModeResult:

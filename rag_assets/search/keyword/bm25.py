@@ -21,6 +21,7 @@ from sqlalchemy import (
     cast,
     func,
     literal_column,
+    not_,
     select,
     true,
     union_all,
@@ -30,8 +31,10 @@ from sqlalchemy.dialects.postgresql import ARRAY, REGCONFIG, TSQUERY
 from rag_assets.db.connections.compiled import CompiledStatement, compile_statement
 from rag_assets.db.connections.execute import run_compiled
 from rag_assets.db.models import Document, DocumentChunk, Project
+from rag_assets.db.models.chunks import EMBEDDED_TEXT
 from rag_assets.search.keyword.lexemes import LanguageQuery, verbatim_conditions
 from rag_assets.search.keyword.term_selection import candidate_tsquery
+from rag_assets.search.keyword.verbatim import raw_pattern
 
 K1 = 1.2
 B = 0.75
@@ -86,6 +89,25 @@ def top_chunks_of_documents(
     return [ScoredChunk(*row) for row in connection.execute(statement, values)]
 
 
+def top_chunks_with_phrases(
+    connection: Connection,
+    queries: Sequence[LanguageQuery],
+    conditions: Sequence[ColumnElement[bool]],
+    k: int,
+    most: int,
+) -> list[ScoredChunk]:
+    """The `k` best of at most `most` chunks with the phrases of queries that have only stop words.
+
+    No index has these: the texts of all chunks are read.
+    """
+    values: dict[str, Any] = {}
+    for index, query in enumerate(queries):
+        values |= {f"chunking_{index}": query.chunking, f"language_{index}": query.language}
+        values |= {f"least_{index}": K1 * (1 - B), f"per_token_{index}": K1 * B / query.mean_tokens}
+    parts = [_score_phrases(index, query, conditions, most) for index, query in enumerate(queries)]
+    return [ScoredChunk(*row) for row in connection.execute(_top(parts, k), values)]
+
+
 @lru_cache(maxsize=256)
 def _compiled_index_statement(limits: tuple[int | None, ...], k: int) -> CompiledStatement:
     # Building the statement can take longer than the search.
@@ -97,7 +119,8 @@ def _bind_values(queries: Sequence[LanguageQuery], most: int | None) -> dict[str
     values: dict[str, Any] = {}
     for index, query in enumerate(queries):
         candidates = candidate_tsquery(query.terms, query.chunks, query.max_matching_chunks if most is None else most)
-        parts = [candidates, *query.phrases, *(f"!({part})" for part in query.excluded)]
+        preferred = [query.preferred] if query.preferred else []
+        parts = [candidates, *preferred, *query.phrases, *(f"!({part})" for part in query.excluded)]
         of_language = {
             "chunking": query.chunking,
             "language": query.language,
@@ -130,17 +153,41 @@ def _score_index_candidates(
     ).where(*_language_conditions(index), DocumentChunk.tsv.op("@@")(_tsquery(index)), *verbatim)
     found = chosen.limit(limit).subquery("found")
     scored = select(found.c.id, found.c.document_id, found.c.chunk_index, _bm25_score(index, found))
-    if conditions:
-        # Fenced, to look up each candidate: otherwise the planner evaluates the conditions for all documents.
-        passing = (
-            select(Document.id)
-            .join(Project, Project.id == Document.project_id)
-            .where(Document.id == found.c.document_id, *conditions)
-            .offset(_FENCE)
-            .lateral("passing")
-        )
-        scored = scored.join(passing, true())
-    return scored
+    return _where_passing(scored, found, conditions)
+
+
+def _where_passing(scored: Select[Any], found: Subquery, conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    if not conditions:
+        return scored
+    # Fenced, to look up each candidate: otherwise the planner evaluates the conditions for all documents.
+    passing = (
+        select(Document.id)
+        .join(Project, Project.id == Document.project_id)
+        .where(Document.id == found.c.document_id, *conditions)
+        .offset(_FENCE)
+        .lateral("passing")
+    )
+    return scored.join(passing, true())
+
+
+def _score_phrases(
+    index: int, query: LanguageQuery, conditions: Sequence[ColumnElement[bool]], most: int
+) -> Select[Any]:
+    """The formula of BM25 for a phrase as if it were a term."""
+    chunk = DocumentChunk
+    excluded = [not_(chunk.tsv.bool_op("@@")(cast(part, TSQUERY))) for part in query.excluded]
+    times = func.regexp_count(EMBEDDED_TEXT, raw_pattern(query.verbatim), 1, "i")
+    matching = select(chunk.id, chunk.document_id, chunk.chunk_index, chunk.token_count, times.label("times")).where(
+        *_language_conditions(index), *verbatim_conditions(query), *excluded
+    )
+    found = matching.limit(most).subquery("found")
+    having = cast(func.count().over(), Double)
+    idf = func.ln(1 + (query.chunks - func.least(having, query.chunks) + 0.5) / (having + 0.5))
+    length = _bound("least", index, Double) + _bound("per_token", index, Double) * found.c.token_count
+    count = cast(func.greatest(found.c.times, 1), Double)
+    score = idf * count * (K1 + 1) / (count + length)
+    scored = select(found.c.id, found.c.document_id, found.c.chunk_index, score.label("score"))
+    return _where_passing(scored, found, conditions)
 
 
 def _score_documents(index: int, verbatim: Sequence[ColumnElement[bool]]) -> Select[Any]:

@@ -1,47 +1,71 @@
 """Analyze a query in each language of the chunks: its lexemes, phrases and exclusions."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, literal, not_, or_, text
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY
 
 from rag_assets.db.models import DocumentChunk, EmbeddingSpace
-from rag_assets.search.keyword.query_syntax import parse_query
-from rag_assets.search.keyword.term_selection import Term
+from rag_assets.search.keyword.accents import MARK, make_terms
+from rag_assets.search.keyword.query_syntax import ParsedQuery
+from rag_assets.search.keyword.term_selection import Term, quote_lexeme
+from rag_assets.search.keyword.unspaced import find_words, is_letter, is_pair
+from rag_assets.search.keyword.verbatim import contains_any_phrase
 
 # When a whole page is pasted as a query, its rarest terms characterize it.
 MAX_TERMS = 64
+# How many pairs of letters are searched for a single letter of a script without spaces.
+MAX_PAIRS = 50
 
-_ANALYZE_QUERY = text(
-    "SELECT s.language\\:\\:text AS language, s.chunks, s.mean_tokens, w.lexemes, w.documents, p.phrases, p.excluded, "
-    "p.verbatim, p.excluded_verbatim, "
+# As in `rag.normalize_words`.
+_CAMEL_CASE = re.compile(
+    "[A-Za-z0-9]*(?:[a-z0-9][A-Z][a-z]|[a-z][a-z][A-Z]|[A-Z][A-Z][a-z][a-z])[A-Za-z0-9]*", re.ASCII
+)
+_ANALYZE_WORDS = text(
+    "SELECT s.language\\:\\:text AS language, s.chunks, s.mean_tokens, w.lexemes, w.documents, w.others, "
     # A search takes milliseconds: JIT compilation of its statement would take many times that.
     "set_config('jit', 'off', true) FROM rag.word_statistics s CROSS JOIN LATERAL ("
-    "SELECT array_agg(q.lexeme ORDER BY coalesce(l.documents, 0), q.lexeme) AS lexemes, "
-    "array_agg(coalesce(l.documents, 0) ORDER BY coalesce(l.documents, 0), q.lexeme) AS documents "
-    "FROM unnest(tsvector_to_array(to_tsvector(s.language, rag.hyphenated(:words)))) AS q(lexeme) "
-    "LEFT JOIN rag.lexemes l ON (l.chunking, l.language, l.lexeme) = (s.chunking, s.language, q.lexeme)) w "
-    "CROSS JOIN LATERAL (SELECT array_agg(g.lexemes) FILTER (WHERE g.of = 'phrase' AND g.found) AS phrases, "
+    "SELECT array_agg(q.lexeme) AS lexemes, "
+    # Subqueries, each of which is one look into the index: for a join the planner may read all lexemes.
+    "array_agg(coalesce((SELECT l.documents FROM rag.lexemes l "
+    "WHERE (l.chunking, l.language, l.lexeme) = (s.chunking, s.language, q.lexeme)), 0)) AS documents, "
+    # The accent-free form of a word, or the word of an accent-free form.
+    "array_agg(coalesce((SELECT o.documents FROM rag.lexemes o "
+    "WHERE (o.chunking, o.language, o.lexeme) = (s.chunking, s.language, "
+    "CASE WHEN left(q.lexeme, 1) = :mark THEN substr(q.lexeme, 2) ELSE :mark || q.lexeme END)), 0)) AS others "
+    "FROM unnest(tsvector_to_array(rag.word_vector(s.language, :words))) AS q(lexeme)) w "
+    "WHERE s.chunking = :chunking"
+)
+# Apart from that of the words, since most queries have no phrases and planning takes longer than the rest.
+_ANALYZE_PHRASES = text(
+    "SELECT s.language\\:\\:text AS language, "
+    "array_agg(g.lexemes) FILTER (WHERE g.of = 'phrase' AND g.found) AS phrases, "
     "array_agg(g.lexemes) FILTER (WHERE g.of = 'excluded' AND g.found AND NOT g.has_stop_words) AS excluded, "
-    "array_agg(g.pattern) FILTER (WHERE g.of = 'phrase' AND g.has_stop_words) AS verbatim, "
-    # One pattern: the server caches about thirty compiled patterns, and would recompile more for each chunk.
-    "string_agg(g.pattern, '|') FILTER (WHERE g.of = 'excluded' AND g.has_stop_words) AS excluded_verbatim FROM ("
+    "array_agg(g.words) FILTER (WHERE g.of = 'phrase' AND g.has_stop_words) AS verbatim, "
+    "array_agg(g.words) FILTER (WHERE g.of = 'excluded' AND g.has_stop_words) AS excluded_verbatim "
+    "FROM rag.word_statistics s CROSS JOIN LATERAL ("
     # A hyphenated name is indexed as one lexeme followed by its parts: as a phrase it is found in either form.
-    "SELECT f.of, f.whole\\:\\:text || ' | ' || f.parts\\:\\:text AS lexemes, "
+    "SELECT f.of, f.words, f.whole\\:\\:text || ' | ' || f.parts\\:\\:text AS lexemes, "
     # A phrase of stop words has no lexemes.
     "numnode(f.whole) > 0 AND numnode(f.parts) > 0 AS found, "
     # Stop words are not indexed, so a phrase with stop words is also matched in the text: otherwise "out of memory"
     # would match any memory.
-    "numnode(f.every_word) > greatest(numnode(f.whole), 1) AS has_stop_words, "
-    "'(^|\\W)' || regexp_replace(regexp_replace(f.text, '^\\W+|\\W+$', '', 'g'), '\\W+', '\\\\W+', 'g') || '(\\W|$)' "
-    "AS pattern FROM (SELECT x.of, x.text, phraseto_tsquery(s.language, h.words) AS whole, "
+    "numnode(f.every_word) > greatest(numnode(f.whole), 1) AS has_stop_words "
+    "FROM (SELECT x.of, h.words, phraseto_tsquery(s.language, h.words) AS whole, "
     "phraseto_tsquery(s.language, translate(h.words, '-', ' ')) AS parts, "
     "phraseto_tsquery('simple', h.words) AS every_word FROM ("
     "SELECT 'phrase' AS of, unnest(CAST(:phrases AS text[])) AS text UNION ALL "
     "SELECT 'excluded', unnest(CAST(:excluded AS text[]))) x "
-    "CROSS JOIN LATERAL (SELECT rag.hyphenated(x.text) AS words) h) f) g) p "
-    "WHERE s.chunking = :chunking"
+    "CROSS JOIN LATERAL (SELECT rag.plain_words(x.text) AS words OFFSET 0) h) f) g "
+    "WHERE s.chunking = :chunking GROUP BY s.language"
+)
+_PAIRS = text(
+    "SELECT l.lexeme, l.documents FROM rag.lexemes l WHERE l.chunking = :chunking "
+    "AND l.language = CAST(CAST(:language AS text) AS regconfig) AND l.lexeme >= :letter AND l.lexeme < :after "
+    "ORDER BY l.documents DESC, l.lexeme LIMIT :most"
 )
 
 
@@ -49,8 +73,9 @@ _ANALYZE_QUERY = text(
 class LanguageQuery:
     """A query in one language of the chunks, and the statistics of the chunks in that language.
 
-    `terms` are sorted, the rarest first. `phrases` and `excluded` are in `tsquery` syntax. `verbatim` and
-    `excluded_verbatim` are regular expressions for the text of a chunk, for phrases with stop words.
+    `terms` are sorted, the rarest first. `phrases`, `excluded` and `preferred` are in `tsquery` syntax. `verbatim` and
+    `excluded_verbatim` are phrases with stop words. Chunks without what is `preferred` are searched when no others
+    are found.
     """
 
     chunking: str
@@ -58,10 +83,11 @@ class LanguageQuery:
     chunks: int
     mean_tokens: float
     terms: Sequence[Term]
-    phrases: Sequence[str]
-    excluded: Sequence[str]
-    verbatim: Sequence[str]
-    excluded_verbatim: str | None
+    phrases: Sequence[str] = ()
+    excluded: Sequence[str] = ()
+    verbatim: Sequence[str] = ()
+    excluded_verbatim: Sequence[str] = ()
+    preferred: str | None = None
 
     @property
     def max_matching_chunks(self) -> int:
@@ -69,39 +95,88 @@ class LanguageQuery:
         return sum(term.documents for term in self.terms)
 
 
-def analyze_query(connection: Connection, space: EmbeddingSpace, text: str) -> list[LanguageQuery]:
+def analyze_query(connection: Connection, space: EmbeddingSpace, parsed: ParsedQuery) -> list[LanguageQuery]:
     """The query in each language of the space's chunks; `terms` are empty where it has only stop words."""
-    parsed = parse_query(text)
-    values = {
-        "words": parsed.words,
-        "phrases": list(parsed.phrases),
-        "excluded": list(parsed.excluded),
-        "chunking": space.chunking,
-    }
-    return [
-        LanguageQuery(
-            space.chunking,
-            row.language,
-            row.chunks,
-            max(row.mean_tokens, 1.0),
-            [Term(*pair) for pair in zip(row.lexemes or [], row.documents or [], strict=True)][:MAX_TERMS],
-            row.phrases or [],
-            row.excluded or [],
-            row.verbatim or [],
-            row.excluded_verbatim,
-        )
-        for row in connection.execute(_ANALYZE_QUERY, values)
-    ]
+    whole = _CAMEL_CASE.sub(lambda name: name[0].lower(), parsed.words)
+    values: dict[str, Any] = {"words": whole, "chunking": space.chunking, "mark": MARK}
+    rows = connection.execute(_ANALYZE_WORDS, values).all()
+    if whole != parsed.words and any(0 in (row.documents or []) for row in rows):
+        # The parts of a name that texts have as a whole would find too much.
+        rows = connection.execute(_ANALYZE_WORDS, values | {"words": parsed.words}).all()
+    phrases: dict[str, Any] = {}
+    if parsed.phrases or parsed.excluded:
+        values = {"phrases": [*parsed.phrases], "excluded": [*parsed.excluded], "chunking": space.chunking}
+        phrases = {row.language: row for row in connection.execute(_ANALYZE_PHRASES, values)}
+    words = [] if parsed.words.isascii() else find_words(parsed.words)
+    queries = [_language_query(connection, space.chunking, row, words) for row in rows]
+    return [_with_phrases(query, phrases[query.language]) if phrases else query for query in queries]
+
+
+def _language_query(connection: Connection, chunking: str, row: Any, words: Sequence[Sequence[str]]) -> LanguageQuery:
+    found = dict(zip(row.lexemes or [], zip(row.documents or [], row.others or [], strict=True), strict=True))
+    if any(not lexeme.isascii() for lexeme in found):
+        found = _without_last_letters(found)
+    terms = make_terms(found)
+    if terms and all(is_letter(term.lexeme) for term in terms):
+        terms = [pair for term in terms for pair in _find_pairs(connection, chunking, row.language, term)]
+    terms.sort(key=lambda term: (term.documents, term.lexeme))
+    return LanguageQuery(
+        chunking,
+        row.language,
+        row.chunks,
+        max(row.mean_tokens, 1.0),
+        terms[:MAX_TERMS],
+        preferred=_prefer_words(terms, words),
+    )
+
+
+def _with_phrases(query: LanguageQuery, row: Any) -> LanguageQuery:
+    return replace(
+        query,
+        phrases=[_with_prefixes(phrase) for phrase in row.phrases or []],
+        excluded=[_with_prefixes(phrase) for phrase in row.excluded or []],
+        verbatim=row.verbatim or [],
+        excluded_verbatim=row.excluded_verbatim or [],
+    )
+
+
+def _without_last_letters(found: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    """A text's last letter is a lexeme of its own; a query has it in the last pair already."""
+    last = {lexeme[at:] for lexeme in found if is_pair(lexeme) for at in range(1, len(lexeme))}
+    return {lexeme: counts for lexeme, counts in found.items() if not (lexeme in last and is_letter(lexeme))}
+
+
+def _find_pairs(connection: Connection, chunking: str, language: str, letter: Term) -> list[Term]:
+    """The lexemes that begin with this letter; texts of scripts without spaces are indexed in pairs of letters."""
+    after = letter.lexeme + "\U0010ffff"
+    values = {"chunking": chunking, "language": language, "letter": letter.lexeme, "after": after, "most": MAX_PAIRS}
+    rows = connection.execute(_PAIRS, values).all()
+    documents = max((row.documents for row in rows), default=0)
+    return [Term(row.lexeme, row.documents, weighed_by=documents) for row in rows] or [letter]
+
+
+def _prefer_words(terms: Sequence[Term], words: Sequence[Sequence[str]]) -> str | None:
+    """A condition that the pairs of each probable word stand together, or another term occurs."""
+    if not words:
+        return None
+    in_words = {pair for word in words for pair in word}
+    parts = [f"({' <-> '.join(map(quote_lexeme, word))})" for word in words]
+    return " | ".join([*parts, *(quote_lexeme(term.lexeme) for term in terms if term.lexeme not in in_words)])
+
+
+def _with_prefixes(phrase: str) -> str:
+    """A single letter of a script without spaces is the beginning of a lexeme."""
+    return re.sub(r"'(\w+)'", lambda lexeme: f"{lexeme[0]}:*" if is_letter(lexeme[1]) else lexeme[0], phrase)
 
 
 def verbatim_conditions(query: LanguageQuery) -> list[ColumnElement[bool]]:
     """Conditions on the text of a chunk, for phrases with stop words; usually none."""
-    excluded = [not_(_matches(query.excluded_verbatim))] if query.excluded_verbatim else []
-    return [*map(_matches, query.verbatim), *excluded]
+    excluded = [not_(contains_any_phrase(query.excluded_verbatim))] if query.excluded_verbatim else []
+    return [*(contains_any_phrase([phrase]) for phrase in query.verbatim), *excluded]
 
 
 def exclusion_conditions(queries: Sequence[LanguageQuery]) -> list[ColumnElement[bool]]:
-    """Conditions that are true for chunks without the query's -words and -"phrases"; empty where it has none."""
+    """Conditions that are true for chunks without the query's exclusions; empty where it has none."""
     conditions = []
     for query in queries:
         contains_excluded: list[ColumnElement[bool]] = []
@@ -109,12 +184,8 @@ def exclusion_conditions(queries: Sequence[LanguageQuery]) -> list[ColumnElement
             any_excluded = cast(literal(" | ".join(f"({part})" for part in query.excluded), Text), TSQUERY)
             contains_excluded.append(DocumentChunk.tsv.op("@@")(any_excluded))
         if query.excluded_verbatim:
-            contains_excluded.append(_matches(query.excluded_verbatim))
+            contains_excluded.append(contains_any_phrase(query.excluded_verbatim))
         if contains_excluded:
             in_language = DocumentChunk.language == cast(literal(query.language, Text), REGCONFIG)
             conditions.append(not_(and_(in_language, or_(*contains_excluded))))
     return conditions
-
-
-def _matches(pattern: str) -> ColumnElement[bool]:
-    return DocumentChunk.chunk_text.regexp_match(pattern, flags="i")

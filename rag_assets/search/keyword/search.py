@@ -1,7 +1,7 @@
 """Keyword search: BM25 over the lexemes of the chunks, in the database, each chunk in its own language."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, select
 
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.search.filters.document_filters import Filters
-from rag_assets.search.keyword.bm25 import top_chunks_by_index, top_chunks_of_documents
+from rag_assets.search.keyword.bm25 import top_chunks_by_index, top_chunks_of_documents, top_chunks_with_phrases
 from rag_assets.search.keyword.lexemes import LanguageQuery
 
 # About this many candidates are scored: CANDIDATES_PER_HIT for each hit wanted, within these bounds.
@@ -40,13 +40,28 @@ def search_keywords(
 ) -> KeywordResult:
     """The `k` best chunks that share a term with the query, contain its phrases and none of its exclusions.
 
-    Fewer only where fewer exist; none for a query of stop words. Equal scores are sorted by project, file and position.
-    In a large corpus, chunks that share only the more common terms with the query may not be scored.
+    Fewer only where fewer exist; none for a query of stop words, unless they are a phrase. Equal scores are sorted by
+    project, file and position. In a large corpus, chunks that share only the more common terms with the query may not
+    be scored.
     """
-    queries = [query for query in queries if query.terms]
-    if not queries:
-        return KeywordResult([], 0)
     filters = filters or Filters()
+    with_terms = [query for query in queries if query.terms]
+    of_stop_words = [query for query in queries if query.verbatim and not query.terms]
+    result = KeywordResult([], 0)
+    if with_terms:
+        result = _search_terms(connection, space, with_terms, k, filters)
+        if not result.chunks and any(query.preferred for query in with_terms):
+            relaxed = [replace(query, preferred=None) for query in with_terms]
+            result = _search_terms(connection, space, relaxed, k, filters)
+    if of_stop_words and not result.chunks:
+        rows = top_chunks_with_phrases(connection, of_stop_words, filters.conditions(), k, MAX_CANDIDATES)
+        result = _top(rows, k)
+    return result
+
+
+def _search_terms(
+    connection: Connection, space: EmbeddingSpace, queries: Sequence[LanguageQuery], k: int, filters: Filters
+) -> KeywordResult:
     most = max(MIN_CANDIDATES, min(CANDIDATES_PER_HIT * k, MAX_CANDIDATES), 3 * k)
     conditions = filters.conditions()
     max_matching = sum(query.max_matching_chunks for query in queries)

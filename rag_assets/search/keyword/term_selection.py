@@ -16,15 +16,22 @@ MAX_DECIDING_TERMS = 7
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A lexeme of the query, and the number of chunks that contain it (its document frequency)."""
+    """A lexeme of the query, and the number of chunks that contain it (its document frequency).
+
+    Other forms of a word have a `share` of its weight, and may be weighed by another frequency than their own. All
+    chunks with an `implied` term have another one of the query as well, of more weight.
+    """
 
     lexeme: str
     documents: int
+    share: float = 1.0
+    weighed_by: int | None = None
+    is_implied: bool = False
 
     def idf(self, chunks: int) -> float:
         """Inverse document frequency among `chunks` chunks, by Lucene's formula, which is never negative."""
-        documents = min(self.documents, chunks)
-        return math.log(1 + (chunks - documents + 0.5) / (documents + 0.5))
+        documents = min(self.documents if self.weighed_by is None else self.weighed_by, chunks)
+        return self.share * math.log(1 + (chunks - documents + 0.5) / (documents + 0.5))
 
 
 def candidate_tsquery(terms: Sequence[Term], chunks: int, most: int) -> str:
@@ -32,6 +39,7 @@ def candidate_tsquery(terms: Sequence[Term], chunks: int, most: int) -> str:
 
     `terms` are sorted, the rarest first. Where at most `most` chunks contain any of them, one term is enough.
     """
+    terms = [term for term in terms if not term.is_implied]
     if sum(term.documents for term in terms) <= most:
         return " | ".join(quote_lexeme(term.lexeme) for term in terms)
     deciding = terms[:MAX_DECIDING_TERMS]

@@ -13,6 +13,7 @@ from rag_assets.db.writes.word_statistics import refresh_word_statistics
 from rag_assets.projects.store import save_project
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.keyword.lexemes import analyze_query
+from rag_assets.search.keyword.query_syntax import Operators, parse_query
 from rag_assets.search.keyword.search import search_keywords
 from tests.support.database.rows import document, split_document
 
@@ -37,15 +38,18 @@ def write_corpus(engine: Engine, texts: Mapping[str, str], *, project: str = "p"
 
 
 def search_scores(
-    engine: Engine, query: str, *, k: int = 10, filters: Filters | None = None
+    engine: Engine, query: str, *, k: int = 10, filters: Filters | None = None, operators: Operators = "quoted"
 ) -> list[tuple[str, float]]:
     """(path, score), best first."""
     with engine.connect() as connection:
-        found = search_keywords(connection, SPACE, analyze_query(connection, SPACE, query), k=k, filters=filters)
+        queries = analyze_query(connection, SPACE, parse_query(query, operators))
+        found = search_keywords(connection, SPACE, queries, k=k, filters=filters)
         statement = "SELECT c.id, d.file_path FROM rag.document_chunks c JOIN rag.documents d ON d.id = c.document_id"
         path_of = {row.id: row.file_path for row in connection.exec_driver_sql(statement)}
     return [(path_of[chunk], score) for chunk, score in found.chunks]
 
 
-def search_paths(engine: Engine, query: str, *, k: int = 10, filters: Filters | None = None) -> list[str]:
-    return [path for path, _ in search_scores(engine, query, k=k, filters=filters)]
+def search_paths(
+    engine: Engine, query: str, *, k: int = 10, filters: Filters | None = None, operators: Operators = "quoted"
+) -> list[str]:
+    return [path for path, _ in search_scores(engine, query, k=k, filters=filters, operators=operators)]

@@ -86,8 +86,12 @@ class DatabaseServer:
         self._folder = folder
 
     @contextmanager
-    def template(self, kind: str, digest: str, fill: Callable[[URL, Path], None], *, of: str) -> Iterator[str]:
+    def template(
+        self, kind: str, digest: str, fill: Callable[[URL, Path], None], *, of: str, locale: str | None = None
+    ) -> Iterator[str]:
         """Yield the name of a template database, made by `fill` from a copy of `of` unless it exists already.
+
+        With a `locale`, that of libc, `of` is template0.
 
         Templates are kept by kind and digest. `fill` may write files into a folder, which is kept too (see `files`).
         The template cannot be removed within the context.
@@ -97,7 +101,7 @@ class DatabaseServer:
             with file_lock(self._folder / f"{kind}.lock", fcntl.LOCK_EX):
                 if not self._exists(name):
                     self._remove_old(kind)
-                    self._make(name, fill, of=of)
+                    self._make(name, fill, of=of, locale=locale)
                 os.utime(self._folder / f"{name}.lock")
             yield name
 
@@ -124,13 +128,14 @@ class DatabaseServer:
             for role in connection.scalars(text(roles)).all():
                 connection.execute(text(f"DROP ROLE {role}"))
 
-    def _make(self, name: str, fill: Callable[[URL, Path], None], *, of: str) -> None:
+    def _make(self, name: str, fill: Callable[[URL, Path], None], *, of: str, locale: str | None) -> None:
         # It gets its name only when it is complete: the test run may be killed while it fills the database.
         partial = f"partial_{name}"
         shutil.rmtree(self.files(name), ignore_errors=True)
         self.files(name).mkdir()
         self._execute(f"DROP DATABASE IF EXISTS {partial} WITH (FORCE)")
-        self._execute(f"CREATE DATABASE {partial} TEMPLATE {of} STRATEGY file_copy")
+        options = f"LOCALE_PROVIDER libc LOCALE '{locale}'" if locale else ""
+        self._execute(f"CREATE DATABASE {partial} TEMPLATE {of} STRATEGY file_copy {options}")
         fill(self.url.set(database=partial), self.files(name))
         self._execute(f"ALTER DATABASE {partial} RENAME TO {name}")
 

@@ -99,15 +99,41 @@ def test_a_phrase_of_common_words_finds_its_chunks(engine: Engine) -> None:
     write_corpus(engine, texts | {"phrase.txt": "the plain river of the long day"})
     assert search_paths(engine, '"plain river"') == ["phrase.txt"]
     assert search_paths(engine, 'long -"plain river"', k=100) == sorted(texts)
-    assert search_paths(engine, '"plain river" -day') == []
+    assert search_paths(engine, '"plain river" -day', operators="all") == []
+    assert search_paths(engine, '"plain river" -"day"') == []
+    assert search_paths(engine, '"plain river" -day') == ["phrase.txt"]
 
 
 def test_stop_words_find_nothing_and_exclude_nothing(engine: Engine) -> None:
     write_corpus(engine, {"a.txt": "to be or not to be by the river", "b.txt": "a plain"})
-    for query in ("to be or not to be", '"to be or not to be"', "-river", '-"the river"', "", "!!!"):
-        assert search_paths(engine, query) == []
+    for query in ("to be or not to be", '"the"', "-river", '-"the river"', "", "!!!"):
+        assert search_paths(engine, query, operators="all") == []
     assert search_paths(engine, '"to be" river') == ["a.txt"]
-    assert search_paths(engine, "river -the") == ["a.txt"]
+    assert search_paths(engine, "river -the", operators="all") == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ('"to be or not to be"', ["twice.txt", "once.txt"]),
+        ('"To be, or NOT"', ["twice.txt", "once.txt"]),
+        ('"to be or not to be" -"river"', ["twice.txt"]),
+        ('"not or"', []),
+        ('"the who"', ["curly.txt"]),
+        ('"who the"', []),
+    ],
+)
+def test_a_phrase_of_stop_words_alone_finds_its_chunks(engine: Engine, query: str, found: list[str]) -> None:
+    texts = {
+        "once.txt": "To be or not to be by the river",
+        "twice.txt": "to be or not to be; to be or not to be: a plain",
+        "curly.txt": "“The Who” played",
+    }
+    write_corpus(engine, texts)
+    assert search_paths(engine, query) == found
+    for filters in (Filters(projects=["p"]), Filters(path_glob="*.txt")):
+        assert search_paths(engine, query, filters=filters) == found
+    assert search_paths(engine, query, filters=Filters(path_glob="*.md")) == []
 
 
 @pytest.mark.parametrize(
@@ -159,6 +185,22 @@ def test_a_new_language_is_always_counted(engine: Engine, monkeypatch: pytest.Mo
     write_corpus(engine, {f"{n:03}.txt": "the river" for n in range(200)})
     write_corpus(engine, {"de.txt": "die Häuser"}, project="de", language="german")
     assert search_paths(engine, "Haus") == ["de.txt"]
+
+
+def test_words_are_counted_again_where_the_parser_makes_others(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a restore into another version of PostgreSQL."""
+    monkeypatch.setattr("rag_assets.db.writes.word_statistics.ALWAYS_RECOUNT_BELOW", 1)
+    write_corpus(engine, {f"{n}.txt": "the river" for n in range(100)})
+    assert refresh_word_statistics(engine, "c1") is False
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE rag.lexemes SET documents = 1")
+        connection.exec_driver_sql(
+            "CREATE OR REPLACE FUNCTION rag.plain_words(given text) RETURNS text LANGUAGE sql IMMUTABLE STRICT "
+            "RETURN lower(translate(given, '+', ' '))"
+        )
+    assert refresh_word_statistics(engine, "c1") is True
+    assert rows(engine, "SELECT documents FROM rag.lexemes WHERE lexeme = 'river'") == [(100,)]
+    assert refresh_word_statistics(engine, "c1") is False
 
 
 def test_nothing_is_counted_twice(engine: Engine) -> None:

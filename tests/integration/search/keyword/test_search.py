@@ -87,7 +87,16 @@ def test_the_score_is_bm25(animals: Engine) -> None:
 def test_phrases_are_required_and_exclusions_forbidden(animals: Engine) -> None:
     assert set(paths(ask(animals, "plain river"))) == {"zebra.txt", "lion.txt", "error.txt"}
     assert paths(ask(animals, '"river station" plain')) == ["error.txt"]
-    assert set(paths(ask(animals, "plain river -zebra"))) == {"lion.txt", "error.txt"}
+    every = {"zebra.txt", "lion.txt", "error.txt"}
+    for query, options, excluded in (
+        ('plain river -"zebra"', {}, ["zebra"]),
+        ("plain river -zebra", {"operators": "all"}, ["zebra"]),
+        ("plain river -zebra", {}, []),
+        ('plain river -"zebra"', {"operators": "none"}, []),
+    ):
+        answer = ask(animals, query, **options)
+        assert answer.excluded == excluded
+        assert set(paths(answer)) == (every - {"zebra.txt"} if excluded else every)
 
 
 def test_stop_words_of_a_phrase_are_required_too(animals: Engine) -> None:
@@ -113,12 +122,33 @@ def test_an_excluded_phrase_includes_its_stop_words(animals: Engine, mode: str, 
     assert found('zebra lion river horse -"on the plain" -"another name"') == {"error.txt"}
     # A phrase in no chunk, of words that some chunks have; and a word in nearly all chunks.
     assert found('zebra lion river horse -"on the river"') == every
-    assert found("zebra lion river horse -the") == every
+    assert found('zebra lion river horse -"the"') == every
 
 
 def test_a_query_without_a_known_term_finds_nothing(animals: Engine) -> None:
-    assert paths(ask(animals, "the of and")) == []
-    assert paths(ask(animals, "quasar")) == []
+    for query in ("the of and", "quasar", "zxq", '"zebrra"'):
+        answer = ask(animals, query)
+        assert (answer.hits, answer.corrected) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("query", "path", "corrected"),
+    [
+        ("Zebrra", "zebra.txt", {"Zebrra": ["zebras"]}),
+        ("zbera?", "zebra.txt", {"zbera": ["zebras"]}),
+        ("a strip", "hidden.txt", {"strip": ["striped"]}),
+        ("statoin qqq", "error.txt", {"statoin": ["station"]}),
+        ("e123", "error.txt", {"e123": ["e1234"]}),
+    ],
+)
+def test_a_word_that_no_text_has_is_replaced_by_a_similar_one(
+    animals: Engine, query: str, path: str, corrected: dict[str, list[str]]
+) -> None:
+    answer = ask(animals, query)
+    assert paths(answer) == [path]
+    assert answer.corrected == corrected
+    assert ask(animals, f"river {query}").corrected == {}, "the rest of the query finds something"
+    assert Retriever(animals).search(query, mode="hybrid").hits[0].file_path == path
 
 
 @pytest.mark.parametrize(
@@ -146,7 +176,7 @@ def test_hybrid_finds_the_hits_of_both_rankings(animals: Engine) -> None:
 @pytest.mark.parametrize("options", [{}, {"exact": True}, {"file_type": "text"}, {"k": 1}])
 @pytest.mark.parametrize("query", ["plain river -zebra", 'plain river -"striped zebra" -zebras', "-zebra"])
 def test_vector_search_respects_exclusions(animals: Engine, query: str, options: dict[str, object]) -> None:
-    answer = Retriever(animals).search(query, mode="hybrid", **options)  # type: ignore[arg-type]
+    answer = Retriever(animals).search(query, mode="hybrid", operators="all", **options)  # type: ignore[arg-type]
     others = {"lion.txt", "error.txt", "hidden.txt"}
     assert set(paths(answer)) <= others
     assert len(answer.hits) == options.get("k", len(others))

@@ -1,0 +1,124 @@
+"""Other words for a query that finds nothing: words that begin with its own, or differ from it by a typo."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from rag_assets.search.keyword.accents import MARK
+from rag_assets.search.keyword.lexemes import LanguageQuery
+from rag_assets.search.keyword.term_selection import Term
+from rag_assets.search.keyword.unspaced import is_unspaced
+
+# Shorter words have too many neighbours.
+MIN_PREFIX_CHARS, MIN_TYPO_CHARS, MIN_TWO_TYPOS_CHARS = 3, 4, 8
+# How many words replace one.
+MAX_REPLACEMENTS = 5
+# Reading a million lexemes takes a fifth of a second; comparing these, less.
+_MAX_COMPARED = 5_000
+
+_SIMILAR = text(
+    "SELECT lexeme, documents FROM rag.lexemes WHERE chunking = :chunking "
+    "AND language = CAST(CAST(:language AS text) AS regconfig) AND (starts_with(lexeme, :word) OR "
+    "char_length(lexeme) BETWEEN :least AND :most "
+    "AND (left(lexeme, 1) IN (:first, :second) OR right(lexeme, :ending) = right(:word, :ending))) "
+    "ORDER BY starts_with(lexeme, :word) DESC, documents DESC, lexeme LIMIT :compared"
+)
+_AS_WRITTEN = text(
+    "SELECT word FROM regexp_split_to_table(:words, '\\s+') AS word "
+    "WHERE :lexeme = ANY (tsvector_to_array(rag.word_vector(CAST(CAST(:language AS text) AS regconfig), word))) LIMIT 1"
+)
+_IN_CHUNK = text(
+    "SELECT DISTINCT t.token FROM rag.document_chunks c, "
+    "ts_parse('default', rag.plain_words(coalesce(c.header, '') || ' ' || c.chunk_text)) t "
+    "WHERE c.id = :chunk AND tsvector_to_array(to_tsvector(c.language, t.token)) && CAST(:lexemes AS text[]) "
+    "ORDER BY t.token"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """`queries` with other lexemes in place of `lexeme`, the rarest of the query; `word` is how the query wrote it."""
+
+    word: str
+    lexemes: Sequence[str]
+    queries: Sequence[LanguageQuery]
+
+    def found_words(self, connection: Connection, chunk: UUID) -> list[str]:
+        """The words of a chunk that have these lexemes; else the lexemes."""
+        found = connection.scalars(_IN_CHUNK, {"chunk": chunk, "lexemes": list(self.lexemes)}).all()
+        return list(found) or list(self.lexemes)
+
+
+def correct_rarest_word(connection: Connection, queries: Sequence[LanguageQuery], words: str) -> Correction | None:
+    """Replace the rarest word of the query where no chunk has it and others have a similar one."""
+    for query in queries:
+        unknown = [term.lexeme for term in query.terms if not term.documents and _is_correctable(term.lexeme)]
+        if query.phrases or query.verbatim or not unknown:
+            continue
+        # Of words that are equally rare, the longest says most.
+        rarest = max(unknown, key=len)
+        if similar := _similar_terms(connection, query, rarest):
+            values = {"words": words, "lexeme": rarest, "language": query.language}
+            kept = [term for term in query.terms if term.lexeme not in (rarest, MARK + rarest)]
+            terms = sorted([*kept, *similar], key=lambda term: term.documents)
+            others = [other for other in queries if other is not query]
+            written = connection.scalar(_AS_WRITTEN, values) or rarest
+            return Correction(
+                written.strip(".,;:!?()'\""), [term.lexeme for term in similar], [replace(query, terms=terms), *others]
+            )
+    return None
+
+
+def _is_correctable(lexeme: str) -> bool:
+    return lexeme.isalnum() and not lexeme.isdecimal() and lexeme[0] != MARK and not is_unspaced(lexeme)
+
+
+def _similar_terms(connection: Connection, query: LanguageQuery, word: str) -> list[Term]:
+    """Lexemes that begin with the word; else those with the fewest typos. The most common first."""
+    if len(word) < MIN_PREFIX_CHARS:
+        return []
+    # Another number is another thing.
+    has_typos = word.isalpha() and len(word) >= MIN_TYPO_CHARS
+    typos = 0 if not has_typos else 1 if len(word) < MIN_TWO_TYPOS_CHARS else 2
+    values = {
+        "chunking": query.chunking,
+        "language": query.language,
+        "word": word,
+        "least": len(word) - typos,
+        "most": len(word) + typos,
+        # A typo may be in the first letter.
+        "first": word[0],
+        "second": word[1],
+        "ending": max(3, len(word) // 2),
+        "compared": _MAX_COMPARED,
+    }
+    rows = connection.execute(_SIMILAR, values).all()
+    similar = [row for row in rows if row.lexeme.startswith(word) and row.lexeme != word]
+    if not similar and typos:
+        distances = [(count_typos(word, row.lexeme, typos), row) for row in rows]
+        least = min((distance for distance, _ in distances), default=typos + 1)
+        similar = [row for distance, row in distances if distance == least <= typos]
+    return [Term(row.lexeme, row.documents) for row in similar[:MAX_REPLACEMENTS]]
+
+
+def count_typos(one: str, other: str, most: int) -> int:
+    """Letters inserted, left out or replaced, and neighbours exchanged; more than `most` where it would be more.
+
+    The "optimal string alignment" distance.
+    """
+    if abs(len(one) - len(other)) > most:
+        return most + 1
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for at, letter in enumerate(one, start=1):
+        earlier, before, row = before, row, [at]
+        for place, against in enumerate(other, start=1):
+            cost = min(before[place] + 1, row[-1] + 1, before[place - 1] + (letter != against))
+            if at > 1 and place > 1 and letter == other[place - 2] and one[at - 2] == against:
+                cost = min(cost, earlier[place - 2] + 1)
+            row.append(cost)
+        if min(row) > most:
+            return most + 1
+    return row[-1]
