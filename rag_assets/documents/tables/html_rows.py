@@ -1,64 +1,121 @@
-"""Tables of HTML: Markdown's first row is a header, so a table without one gets an empty first row."""
+"""Tables of HTML, prepared for Markdown: its first row is a header, and a cell is in one row."""
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from rag_assets.documents.tables.header_row import SAMPLE_ROWS, is_header
 
 _TABLE = re.compile(r"<table\b", re.IGNORECASE)
 _TABLE_END = re.compile(r"</table\b", re.IGNORECASE)
 _ROW = re.compile(r"<tr\b[^>]*>", re.IGNORECASE)
+_ROW_END = re.compile(r"</(?:tr|thead|tbody|tfoot)\b|<(?:tbody|tfoot)\b", re.IGNORECASE)
 _CELL = re.compile(r"<(t[hd])\b([^>]*)>", re.IGNORECASE)
-_SPAN = re.compile(r"\bcolspan\s*=\s*[\"']?(\d{1,3})", re.IGNORECASE)
+_COLUMNS = re.compile(r"\bcolspan\s*=\s*[\"']?(\d{1,3})", re.IGNORECASE)
+_ROWS = re.compile(r"\browspan\s*=\s*[\"']?(\d{1,4})", re.IGNORECASE)
+_ROWS_ATTRIBUTE = re.compile(r"(<t[hd]\b[^>]*?\s)rowspan(?=\s*=)", re.IGNORECASE)
 _ANY_TAG = re.compile(r"<[^>]*>")
+# A copy of a cell is of its text, and of so much of it: a page may ask for thousands.
+_MAX_COPIED_CHARS = 200
+_MAX_SPANNED_COLUMNS = 100
 
 
-def mark_nameless_tables(page: str) -> str:
-    """The page with an empty row of header cells above each table whose first row is data.
+class _Cell(NamedTuple):
+    """A cell of a row; `start` is that of its tag. It takes `columns` and `rows`."""
+
+    start: int
+    tag: str
+    text: str
+    columns: int
+    rows: int
+
+
+def prepare_tables(page: str) -> str:
+    """The page with each cell in all rows that it spans, and an empty row of header cells above each table of data.
 
     A first row of nothing but `<th>` is a header; of any other, the rows below decide. Tables that hold other tables
     lay out the page, and stay as they are.
     """
     if not _TABLE.search(page):
         return page
+    if _ROWS.search(page):
+        copies = [copy for rows in _tables(page) for copy in _spanned_cells(page, rows)]
+        page = _ROWS_ATTRIBUTE.sub(r"\1data-rows", _insert(page, copies)) if copies else page
+    return _insert(page, (header for rows in _tables(page) for header in _empty_header(page, rows)))
+
+
+def _insert(page: str, insertions: Iterable[tuple[int, str]]) -> str:
     parts, reached = [], 0
-    for at, columns in _nameless_tables(page):
-        parts += [page[reached:at], f"<tr>{'<th></th>' * columns}</tr>"]
+    for at, text in insertions:
+        parts += [page[reached:at], text]
         reached = at
     return "".join([*parts, page[reached:]])
 
 
-def _nameless_tables(page: str) -> Iterator[tuple[int, int]]:
-    """Where the first row of each table without a header begins, and how many columns it has."""
+def _tables(page: str) -> Iterator[list[tuple[int, int]]]:
+    """Start and end of each row, of each table that holds no other."""
     starts = [match.start() for match in _TABLE.finditer(page)]
     for start, following in zip(starts, [*starts[1:], len(page)], strict=True):
         end = _TABLE_END.search(page, start, following)
-        rows = []
-        for row in _ROW.finditer(page, start, end.start() if end else start):
-            rows.append(row)
-            if len(rows) > SAMPLE_ROWS:
-                break
-        if len(rows) < 2:
-            continue
-        stop = end.start() if end else len(page)
-        ends = [*(row.start() for row in rows[1:]), stop if len(rows) <= SAMPLE_ROWS else rows[-1].end()]
-        sample = [page[row.end() : row_end] for row, row_end in zip(rows, ends, strict=True)]
-        tags = {match[1].lower() for match in _CELL.finditer(sample[0])}
-        first = _cells(sample[0])
-        if len(first) > 1 and tags != {"th"} and not is_header(first, [_cells(row) for row in sample[1:]]):
-            yield rows[0].start(), len(first)
+        rows = [match.start() for match in _ROW.finditer(page, start, end.start())] if end else []
+        if end and rows:
+            yield list(zip(rows, [*rows[1:], end.start()], strict=True))
 
 
-def _cells(row: str) -> list[str]:
-    """The text of each cell of a row; a cell over several columns is followed by empty ones."""
-    found = list(_CELL.finditer(row))
-    if not found:
-        return []
-    ends = [*(cell.start() for cell in found[1:]), len(row)]
-    cells = []
-    for cell, end in zip(found, ends, strict=True):
-        cells.append(" ".join(html.unescape(_ANY_TAG.sub(" ", row[cell.end() : end])).split()))
-        if span := _SPAN.search(cell[2]):
-            cells += [""] * (int(span[1]) - 1)
-    return cells
+def _cells(page: str, start: int, end: int) -> Iterator[_Cell]:
+    row_end = _ROW_END.search(page, start, end)
+    stop = row_end.start() if row_end else end
+    found = list(_CELL.finditer(page, start, stop))
+    ends = [*(cell.start() for cell in found[1:]), stop]
+    for cell, cell_end in zip(found, ends[: len(found)], strict=True):
+        text = " ".join(html.unescape(_ANY_TAG.sub(" ", page[cell.end() : cell_end])).split())
+        yield _Cell(cell.start(), cell[1].lower(), text, _number(_COLUMNS, cell[2]), _number(_ROWS, cell[2]))
+
+
+def _number(attribute: re.Pattern[str], attributes: str) -> int:
+    found = attribute.search(attributes)
+    return max(1, int(found[1])) if found else 1
+
+
+def _empty_header(page: str, rows: Sequence[tuple[int, int]]) -> Iterator[tuple[int, str]]:
+    """An empty row of header cells above a first row of data."""
+    if len(rows) < 2:
+        return
+    first, *below = (list(_cells(page, *row)) for row in rows[: SAMPLE_ROWS + 1])
+    width = sum(cell.columns for cell in first)
+    if width > 1 and any(cell.tag == "td" for cell in first) and not is_header(_texts(first), list(map(_texts, below))):
+        yield rows[0][0], f"<tr>{'<th></th>' * width}</tr>"
+
+
+def _texts(cells: Iterable[_Cell]) -> list[str]:
+    """The texts of a row's cells; one over several columns is followed by empty ones."""
+    return [text for cell in cells for text in (cell.text, *[""] * (cell.columns - 1))]
+
+
+def _spanned_cells(page: str, rows: Sequence[tuple[int, int]]) -> Iterator[tuple[int, str]]:
+    """Copies of each cell that spans several rows, for the rows below its first."""
+    # By column: the copy, how many columns it takes, and in how many rows it is missing.
+    missing: dict[int, tuple[str, int, int]] = {}
+    for start, end in rows:
+        still: dict[int, tuple[str, int, int]] = {}
+        column = 0
+        for cell in _cells(page, start, end):
+            while column in missing:
+                copy, columns, times = missing.pop(column)
+                yield cell.start, copy
+                still |= {column: (copy, columns, times - 1)} if times > 1 else {}
+                column += columns
+            if cell.rows > 1 and column < _MAX_SPANNED_COLUMNS:
+                text = html.escape(cell.text[:_MAX_COPIED_CHARS])
+                still[column] = (
+                    f'<{cell.tag} colspan="{cell.columns}">{text}</{cell.tag}>',
+                    cell.columns,
+                    cell.rows - 1,
+                )
+            column += cell.columns
+        row_end = _ROW_END.search(page, start, end)
+        for column, (copy, columns, times) in sorted(missing.items()):
+            yield row_end.start() if row_end else end, copy
+            still |= {column: (copy, columns, times - 1)} if times > 1 else {}
+        missing = still

@@ -10,7 +10,7 @@ from rag_assets.documents.parsing.encoding import declared_encoding, decode_text
 from rag_assets.documents.parsing.parse_report import ConvertedDocument, ParseReport
 from rag_assets.documents.parsing.readers.page_parts import strip_page
 from rag_assets.documents.parsing.readers.xberg import convert_to_markdown
-from rag_assets.documents.tables.html_rows import mark_nameless_tables
+from rag_assets.documents.tables.html_rows import prepare_tables
 
 # xberg 1.3.9 silently drops what is nested deeper than about 60 levels.
 _MAX_DEPTH = 48
@@ -76,7 +76,7 @@ def _convert(text: str, depth: int) -> str:
         converter.feed(text)
         converter.close()
         return converter.markdown()
-    return convert_to_markdown(mark_nameless_tables(text).encode("utf-8", "replace"), "text/html").content
+    return convert_to_markdown(prepare_tables(text).encode("utf-8", "replace"), "text/html").content
 
 
 def nesting_depth(text: str) -> int:

@@ -1,8 +1,8 @@
-"""Tables of HTML whose first row is data."""
+"""Tables of HTML whose first row is data, or whose cells span several rows."""
 
 import pytest
 
-from rag_assets.documents.tables.html_rows import mark_nameless_tables
+from rag_assets.documents.tables.html_rows import prepare_tables
 
 EMPTY = "<tr><th></th><th></th></tr>"
 
@@ -22,7 +22,7 @@ def rows(*lines: str, tag: str = "td") -> str:
 )
 def test_a_table_of_data_gets_an_empty_header(table: str) -> None:
     at = table.lower().index("<tr")
-    assert mark_nameless_tables(f"<p>x{table}y") == f"<p>x{table[:at]}{EMPTY}{table[at:]}y"
+    assert prepare_tables(f"<p>x{table}y") == f"<p>x{table[:at]}{EMPTY}{table[at:]}y"
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,21 @@ def test_a_table_of_data_gets_an_empty_header(table: str) -> None:
     ],
 )
 def test_other_tables_stay_as_they_are(table: str) -> None:
-    assert mark_nameless_tables(table) == table
+    assert prepare_tables(table) == table
+
+
+def test_a_cell_is_in_all_rows_that_it_spans() -> None:
+    page = (
+        "<table><tr><th rowspan=2>Country<th colspan=2>2021</tr><tr><th>Sales<th>Cost</tr>"
+        "<tr><td ROWSPAN='3'>Norway &amp; sea<td>1<td>2</tr><tr><td>3<td rowspan=2>4<tr><td>5</table> rowspan=7"
+    )
+    norway = '<td colspan="1">Norway &amp; sea</td>'
+    assert prepare_tables(page) == (
+        "<table><tr><th data-rows=2>Country<th colspan=2>2021</tr>"
+        '<tr><th colspan="1">Country</th><th>Sales<th>Cost</tr>'
+        f"<tr><td data-rows='3'>Norway &amp; sea<td>1<td>2</tr><tr>{norway}<td>3<td data-rows=2>4"
+        f'<tr>{norway}<td>5<td colspan="1">4</td></table> rowspan=7'
+    )
 
 
 def test_hostile_pages_take_linear_time() -> None:
@@ -51,4 +65,4 @@ def test_hostile_pages_take_linear_time() -> None:
         "<table><tr><td" * 30_000,
         "<table>" + "<tr><td>1<td>2" * 100_000,
     ):
-        mark_nameless_tables(page)
+        prepare_tables(page)
