@@ -1,8 +1,9 @@
-"""PowerPoint: the notes, comments and diagrams of slides."""
+"""PowerPoint: the notes, comments, diagrams and merged cells of slides."""
 
 import re
 from typing import Final
 
+from rag_assets.documents.parsing.readers.office.merged_cells import fill_merged_cells
 from rag_assets.documents.parsing.readers.office.package import PackageParts, join_text
 
 _SLIDE_TEXT: Final = re.compile(r"<a:t(?:\s[^>]*)?>([^<]*)</a:t>|<a:br\b[^>]*/?>|(</a:p>)|<p:text>([^<]*)</p:text>")
@@ -24,10 +25,13 @@ def complete_slides(parts: PackageParts) -> dict[str, str | None]:
                 if text:
                     label = _SLIDE_LABELS[kind]
                     shapes.append(_shape(f"{label}: {text}" if label else text, len(shapes)))
-        slide = parts.text(name) if shapes else ""
+        before = parts.text(name)
+        slide = fill_merged_cells(before, "a")
         at = slide.rfind("</p:spTree>")
-        if at > 0:
-            changed[name] = slide[:at] + "".join(shapes) + slide[at:]
+        if shapes and at > 0:
+            slide = slide[:at] + "".join(shapes) + slide[at:]
+        if slide != before:
+            changed[name] = slide
     return changed
 
 

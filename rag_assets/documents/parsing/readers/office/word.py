@@ -1,8 +1,9 @@
-"""Word: deleted and moved text, notes, comments, headers and footers."""
+"""Word: deleted and moved text, merged cells, notes, comments, headers and footers."""
 
 import re
 from typing import Final
 
+from rag_assets.documents.parsing.readers.office.merged_cells import fill_merged_cells
 from rag_assets.documents.parsing.readers.office.package import PackageParts, attribute, join_text
 
 _WORD_TEXT: Final = re.compile(r"<w:t(?:\s[^>]*)?>([^<]*)</w:t>|<w:(?:tab|br|cr)\b[^>]*/>|(</w:p>)")
@@ -27,6 +28,7 @@ def complete_word(parts: PackageParts) -> dict[str, str | None]:
     document = _GONE.sub("", document) if "<w:moveFrom" in document or "<w:del" in document else document
     if _DELETED_ROW.search(document):
         document = _without_deleted_rows(document)
+    document = fill_merged_cells(document, "w")
     related = list(dict.fromkeys(parts.related(main)))
     sources = {path: parts.text(path) for kind, path in related if kind in _NOTE_PARTS}
     notes = {
