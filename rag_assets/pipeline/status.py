@@ -13,6 +13,7 @@ from rag_assets.db.models import SCHEMA, Document, EmbeddingSpace, Project
 from rag_assets.db.reports.counts import count_project
 from rag_assets.db.reports.document_remarks import REPLACED_CHARACTERS, find_remarks
 from rag_assets.db.reports.remaining_work import remaining_work
+from rag_assets.db.reports.unknown_alphabets import searched_unknown_alphabets
 from rag_assets.db.schema import migrations
 from rag_assets.db.schema.extension import pgvector_version
 from rag_assets.db.spaces.partitions import count_vectors, has_partition, partition_name
@@ -43,6 +44,7 @@ def read_status(engine: Engine) -> dict[str, Any]:
     found["failed_documents"] = _failed_documents(engine) if ready else []
     found["undecoded_documents"] = _undecoded_documents(engine) if ready else []
     found["remarks"] = _remarks(engine) if ready else []
+    found["unknown_alphabets"] = _unknown_alphabets(engine) if ready else []
     found["spaces"] = read_spaces(engine) if ready else []
     found["degraded"] = _degraded_spaces(engine) if ready else []
     return found
@@ -158,6 +160,14 @@ def _remarks(engine: Engine) -> list[dict[str, Any]]:
     """The documents that were not read as a whole, with the reasons and what to do."""
     with engine.connect() as connection:
         return [asdict(remark) for remark in find_remarks(connection, limit=MOST_FAILED_DOCUMENTS)]
+
+
+def _unknown_alphabets(engine: Engine) -> list[dict[str, Any]]:
+    """The documents in letters that the model of a live space mostly does not know."""
+    with engine.connect() as connection:
+        rows = connection.execute(searched_unknown_alphabets().limit(MOST_FAILED_DOCUMENTS)).all()
+    names = ("project", "file_path", "unknown_share", "model")
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def read_spaces(engine: Engine) -> list[dict[str, Any]]:

@@ -105,6 +105,7 @@ STATUS = {
     ],
     "pending": dict.fromkeys(("documents_to_chunk", "texts_to_embed", "messages_to_embed", "memories_to_embed"), int),
     "failed_documents": [{"project": str, "file_path": str, "reason": str}],
+    "unknown_alphabets": [{"project": str, "file_path": str, "unknown_share": float, "model": str}],
     "undecoded_documents": [{"project": str, "file_path": str, "replaced_characters": int}],
     "remarks": [{"project": str, "file_path": str, "notes": [str]}],
     "spaces": [

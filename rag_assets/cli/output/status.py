@@ -15,6 +15,7 @@ from rag_assets.cli.output.console import (
     pluralize,
     print_line,
 )
+from rag_assets.db.reports.unknown_alphabets import ADVICE
 
 
 def print_status(report: dict[str, Any]) -> None:
@@ -47,6 +48,11 @@ def print_status(report: dict[str, Any]) -> None:
         print_degraded_space(one["space"], one["missing"], one["texts"])
     for document in report["failed_documents"]:
         print_line(f"failed: {document['project']}/{on_one_line(document['file_path'])}: {document['reason']}")
+    for document in report["unknown_alphabets"]:
+        name = f"{document['project']}/{on_one_line(document['file_path'])}"
+        print_line(
+            f"unknown letters: {name}: {document['unknown_share']:.0%} are unknown to {document['model']}; {ADVICE}"
+        )
     for remark in report["remarks"]:
         print_remark(remark)
 

@@ -5,6 +5,7 @@ from uuid import UUID, uuid5
 
 from sqlalchemy import (
     ARRAY,
+    REAL,
     CheckConstraint,
     ColumnElement,
     Computed,
@@ -89,6 +90,9 @@ class DocumentChunking(Timestamped, Base):
     chunking: Mapped[str] = mapped_column(primary_key=True)
     content_hash: Mapped[bytes] = mapped_column(LargeBinary)
     chunk_count: Mapped[int]
+    unknown_share: Mapped[float | None] = mapped_column(
+        REAL, doc="Share of the letters, 0 to 1, in words that the model's tokenizer does not know."
+    )
     language: Mapped[str] = mapped_column(REGCONFIG, server_default=text("'english'::regconfig"))
     chunk_tokens: Mapped[int | None]
     overlap_tokens: Mapped[int | None]

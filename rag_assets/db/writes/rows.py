@@ -74,6 +74,7 @@ class ChunkedDocument:
     document_id: UUID
     content_hash: bytes
     chunks: list[ChunkRow]
+    unknown_share: float = 0.0
 
 
 @dataclass(slots=True)

@@ -172,8 +172,11 @@ def _stamp_chunkings(
     own: Mapping[str, int | None],
     language: ColumnElement[str],
 ) -> None:
-    names = ("document_id", "chunking", "content_hash", "chunk_count", "run_id", *own)
-    stamps = [(d.document_id, chunking, d.content_hash, len(d.chunks), run_id, *own.values()) for d in documents]
+    names = ("document_id", "chunking", "content_hash", "chunk_count", "unknown_share", "run_id", *own)
+    stamps = [
+        (d.document_id, chunking, d.content_hash, len(d.chunks), d.unknown_share, run_id, *own.values())
+        for d in documents
+    ]
     incoming = copy_rows(connection, "incoming_chunkings", [_CHUNKINGS[name] for name in names], stamps)
     present = select(incoming, language).where(exists().where(Document.id == incoming.c.document_id))
     statement = insert(DocumentChunking).from_select([*names, "language"], present)

@@ -8,12 +8,14 @@ from typing import Final
 from tokenizers import Encoding, Tokenizer
 
 # A text is looked at when a fifth of its letters are not Latin; for any other, this costs one scan.
-_NOT_LATIN: Final = re.compile("[^\x00-\u024f\u1e00-\u1eff\u2000-\u2bff\u3000-\u303f\ufe00-\ufe0f\uff00-\uffef]")
+_NOT_LATIN: Final = re.compile(
+    "[^\x00-\u024f\u1e00-\u1eff\u2000-\u2bff\u3000-\u303f\ufe00-\ufe0f\uff00-\uffef\U0001f000-\U0001faff]"
+)
 _LEAST_SHARE: Final = 0.2
 _SAMPLED_TEXTS: Final = 16
 _SAMPLED_CHARS: Final = 2000  # of each text
 _UNKNOWN_TOKENS: Final = ("[UNK]", "<unk>", "<UNK>", "[unk]")
-_LEAST_WORD: Final = 3
+_LEAST_WORD: Final = 2
 # A word that is spelled letter by letter. Tokenizers that know a language need a token for two letters or more.
 _TOKENS_PER_LETTER: Final = 0.75
 

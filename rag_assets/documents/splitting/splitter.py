@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from tokenizers import Tokenizer
 
+from rag_assets.documents.splitting.alphabet import unknown_share
 from rag_assets.documents.splitting.boundaries import Atoms, boundary_strength, split_in_half
 from rag_assets.documents.splitting.outline import MARKDOWN_TYPES, Outline, parse_outline
 from rag_assets.documents.splitting.packing import CHARS_PER_TOKEN, AtomPacker
@@ -67,6 +68,10 @@ class Splitter:
 
     def split(self, content: str, file_type: str) -> list[Piece]:
         return self.split_all([(content, file_type)])[0]
+
+    def unknown_share(self, content: str, pieces: Sequence[Piece]) -> float:
+        """The share of a document's letters in words that the tokenizer does not know, from 0 to 1."""
+        return unknown_share(self._tokenizer, content, [piece.text for piece in pieces])
 
     def split_all(self, contents: Sequence[tuple[str, str]]) -> list[list[Piece]]:
         """The pieces of each (content, file type). Counting the tokens of many texts together is faster."""

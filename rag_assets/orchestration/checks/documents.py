@@ -49,6 +49,13 @@ def document_checks(scope: PipelineScope) -> dg.AssetChecksDefinition:
                 "When it fails: set RAG_ASSETS_CHUNK_TOKENS to the threshold or less, then materialize chunks.",
                 blocking=True,
             ),
+            dg.AssetCheckSpec(
+                "model_knows_alphabet",
+                asset=scope.key("chunks"),
+                description="The model's tokenizer knows the letters of every document. When it warns: vector search "
+                "cannot find the documents named, since the model sees no words in them; take a multilingual model, or "
+                "one of their language, by RAG_ASSETS_MODEL, and ingest again.",
+            ),
         ],
         required_resource_keys={scope.postgres_key, scope.embedder_key},
         can_subset=True,
@@ -78,8 +85,11 @@ def document_checks(scope: PipelineScope) -> dg.AssetChecksDefinition:
                 "documents_have_chunks": lambda: documents.documents_have_chunks(engine, space().chunking, projects),
                 "offsets_reproduce_text": lambda: documents.offsets_reproduce_text(engine, space().chunking, projects),
                 "chunks_fit_window": chunks_fit_window,
+                "model_knows_alphabet": lambda: documents.model_knows_alphabet(
+                    engine, space().chunking, space().model, projects
+                ),
             },
-            severity={"documents_readable": dg.AssetCheckSeverity.WARN},
+            severity=dict.fromkeys(("documents_readable", "model_knows_alphabet"), dg.AssetCheckSeverity.WARN),
         )
 
     return document_checks

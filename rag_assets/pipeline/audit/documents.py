@@ -17,6 +17,7 @@ from rag_assets.db.reports.document_remarks import (
     find_remarks,
     in_projects,
 )
+from rag_assets.db.reports.unknown_alphabets import ADVICE, MOST_UNKNOWN_SHARE, unknown_alphabets
 from rag_assets.db.writes.batching import group_documents
 from rag_assets.documents.splitting.tokenizer import count_tokens
 from rag_assets.pipeline.audit.result import EXAMPLES, CheckResult
@@ -101,6 +102,28 @@ def documents_readable(engine: Engine, projects: Sequence[str] | None = None) ->
             **tables,
         },
         ", ".join(reasons),
+    )
+
+
+def model_knows_alphabet(
+    engine: Engine, chunking: str, model: str, projects: Sequence[str] | None = None
+) -> CheckResult:
+    """No document is in letters that the model's tokenizer mostly does not know."""
+    unknown = unknown_alphabets(chunking).where(in_projects(projects))
+    with engine.connect() as connection:
+        rows = connection.execute(unknown).all()
+        total = connection.scalar(select(func.count()).select_from(Document).where(in_projects(projects))) or 0
+    shown = [(project, path, f"{share:.0%}") for project, path, share in rows[:MOST_FAILED_DOCUMENTS]]
+    return CheckResult(
+        not rows,
+        {
+            "documents": total,
+            "unknown": len(rows),
+            "threshold": MOST_UNKNOWN_SHARE,
+            "examples": [f"{project}/{path}: {share} unknown" for project, path, share in shown[:EXAMPLES]],
+            **({"unknown_documents": table(("project", "document", "unknown"), shown)} if shown else {}),
+        },
+        f"{len(rows)} of {total} documents are in letters that {model} mostly does not know; {ADVICE}",
     )
 
 

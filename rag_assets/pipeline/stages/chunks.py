@@ -57,6 +57,7 @@ def split_documents(
                         document.id,
                         document.content_hash or b"",
                         list(_chunk_rows(document.id, chunking, pieces, ParseReport.from_json(document.parse_report))),
+                        splitter.unknown_share(document.content or "", pieces),
                     )
                     for document, pieces in zip(documents, split, strict=True)
                 ],

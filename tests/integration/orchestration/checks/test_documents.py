@@ -4,6 +4,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine
 
+from rag_assets.pipeline.status import read_status
 from tests.support.pipeline.check_runs import change_database, check_metadata, failed_names, run_checks
 from tests.support.pipeline.runs import rows
 
@@ -54,6 +55,23 @@ def test_documents_that_were_not_read_as_a_whole_are_a_warning(built: Engine) ->
     assert (metadata["failed"], metadata["with_remarks"]) == (0, 2)
     assert metadata["examples"] == [f"{p}/page02.md: page 2 of 9 is a picture" for p in ("sea", "zoo")]
     assert found["documents_readable"].description == "2 of 29 documents were not read as a whole"
+
+
+def test_documents_in_letters_that_the_model_does_not_know_are_a_warning(built: Engine) -> None:
+    change_database(
+        built,
+        "UPDATE rag.document_chunkings SET unknown_share = 0.97 "
+        "WHERE document_id IN (SELECT id FROM rag.documents WHERE file_path = 'page02.md')",
+    )
+    found = run_checks()
+    assert failed_names(found) == {"model_knows_alphabet"}
+    assert found["model_knows_alphabet"].severity.value == "WARN"
+    metadata = check_metadata(found, "model_knows_alphabet")
+    assert metadata.items() >= {"documents": 29, "unknown": 2}.items()
+    assert metadata["examples"] == [f"{p}/page02.md: 97% unknown" for p in ("sea", "zoo")]
+    assert "take a multilingual model" in (found["model_knows_alphabet"].description or "")
+    unknown = read_status(built)["unknown_alphabets"]
+    assert [(one["project"], round(one["unknown_share"], 2)) for one in unknown] == [("sea", 0.97), ("zoo", 0.97)]
 
 
 def test_checks_show_charts_and_a_sample(built: Engine) -> None:

@@ -15,6 +15,7 @@ CHECKS = {
     "documents_have_chunks",
     "offsets_reproduce_text",
     "chunks_fit_window",
+    "model_knows_alphabet",
     "texts_have_vectors",
     "vectors_are_sound",
     "no_orphan_vectors",
@@ -61,6 +62,12 @@ def test_every_check_description_says_what_to_do_on_failure() -> None:
     for spec in specs.values():
         assert "When it " in (spec.description or ""), spec.name
     # The checks that guard the promotion block the run; the others only report.
-    not_blocking = {"documents_readable", "serves_wanted_space", "settings_agree", "search_quality"}
+    not_blocking = {
+        "documents_readable",
+        "model_knows_alphabet",
+        "serves_wanted_space",
+        "settings_agree",
+        "search_quality",
+    }
     not_blocking |= {"every_project_read", "every_project_chunked", "every_project_embedded", "every_project_fresh"}
     assert {name for name, spec in specs.items() if not spec.blocking} == not_blocking
