@@ -87,7 +87,7 @@ def _parse(language: str, parse: Callable[[str], Any], source: str, text: str, b
     except (ValueError, RecursionError, _yaml_error()) as error:
         if not _FIRST_KEY.match(source):
             return FrontMatter(text)
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).replace(' in "<unicode string>"', "").split())[:200]
         return FrontMatter(text, error=f"its front matter is not valid {language} and was left in the text: {reason}")
 
 

@@ -66,6 +66,7 @@ VERBATIM: Final = frozenset(
 STRUCTURED_TEXT: Final = frozenset({"html", "csv", "json", "jsonl", "notebook", "subtitles", "calendar"})
 
 _HEAD_BYTES: Final = 256 * 1024
+_MAX_GUESSED_BYTES: Final = 4 * 1024 * 1024
 
 _ZIP_MARKERS: Final = {
     "docx": b"word/document.xml",
@@ -201,6 +202,8 @@ def detect_kind(file_path: str, data: bytes) -> str:
         return "html"
     if named in {"text", "unknown"} and _holds_json_lines(data):
         return "jsonl"
+    if named == "unknown" and _holds_json(data):
+        return "json"
     if not is_text_by_name and data.strip():
         extension = os.path.splitext(file_path)[1]  # noqa: PTH122
         raise DocumentError(
@@ -217,6 +220,16 @@ def _holds_json_lines(data: bytes) -> bool:
     lines = [line for line in head.splitlines() if line.strip()][:2]
     try:
         return len(lines) == 2 and all(isinstance(json.loads(line), dict) for line in lines)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _holds_json(data: bytes) -> bool:
+    """Whether a file whose name tells nothing holds an object or array of JSON."""
+    if len(data) > _MAX_GUESSED_BYTES or data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"{", b"["):
+        return False
+    try:
+        return isinstance(json.loads(data.removeprefix(b"\xef\xbb\xbf")), dict | list)
     except (ValueError, RecursionError):
         return False
 

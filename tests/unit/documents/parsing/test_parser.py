@@ -361,6 +361,7 @@ def test_front_matter_is_metadata_and_no_text(parser: DocumentParser) -> None:
     ("name", "data", "file_type", "content"),
     [
         ("a.json", b'{"q":"gro\\u00df"}\n{"q":"Z\\u00fcrich"}\n', "json", "q: gro\u00df\n\nq: Z\u00fcrich\n"),
+        ("unnamed", b'{"m": ["Z\\u00fcrich"]}', "json", "m: Z\u00fcrich\n"),
         ("app.log", b'{"m":"Z\\u00fcrich"}\n{"m":"b"}\n', "jsonl", "m: Z\u00fcrich\n\nm: b\n"),
         (
             "film.srt",

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 _MAX_INDENT: Final = 8
 _MAX_INLINE_CHARS: Final = 200  # of a list of scalars that stays on one line
-_SPACE: Final = re.compile(r"[\s\x1e]*")  # RFC 7464 begins each record with a record separator.
+# RFC 7464 begins each record with a record separator; an array without its brackets has commas.
+_SPACE: Final = re.compile(r"[\s\x1e,]*")
 _MAX_DEPTH: Final = 1000  # of nearly JSON
 
 
@@ -19,7 +20,7 @@ def read_json(text: str) -> tuple[str, dict[str, Any]]:
     """
     text = text.lstrip("\ufeff")
     try:
-        return "\n".join(outline(json.loads(text))) + "\n", {}
+        return "\n".join(outline(json.loads(text, strict=False))) + "\n", {}
     except (ValueError, RecursionError):
         pass
     records = list(_records(text))
@@ -39,7 +40,7 @@ def read_jsonl(text: str) -> tuple[str, dict[str, Any]]:
 
 def _records(text: str) -> Iterator[tuple[str, bool]]:
     """The values that follow each other, as outlines; from the first broken one on, each line is a record."""
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(strict=False)
     at = _skip_space(text, 0)
     while at < len(text):
         try:
@@ -52,10 +53,10 @@ def _records(text: str) -> Iterator[tuple[str, bool]]:
         at = _skip_space(text, end)
     # Searching the next value from every bracket on would take quadratic time.
     for line in text[at:].split("\n"):
-        if not line.strip():
+        if not line.strip(" \t\r,"):
             continue
         try:
-            value = json.loads(line)
+            value = json.loads(line.strip(" \t\r,"))
         except (ValueError, RecursionError):
             value = None
         if isinstance(value, dict | list | str):
@@ -161,7 +162,7 @@ def _lenient_lines(text: str) -> Iterator[str]:
         if kind == "string":
             pending = _ESCAPE.sub(_unescape, match[0][1:].removesuffix(match[0][0]))
         elif kind == "bare":
-            pending = match[0].rstrip()
+            pending = _UNICODE_ESCAPE.sub(_unescape, match[0].rstrip())
         elif kind == "comment":
             lines.extend(_lines("  " * min(max(0, len(opened) - 1), _MAX_INDENT), "", match[0]))
         elif kind == "open":

@@ -31,6 +31,7 @@ LINES = [
     '{"q":"Wie gro\\u00df?","a":"Sehr"}\r\n\r\n{"q":"Wo?","a":"Z\\u00fcrich"}',
     '{\n "q": "Wie gro\\u00df?",\n "a": "Sehr"\n}\n{\n "q": "Wo?",\n "a": "Z\\u00fcrich"\n}\n',
     '{"q":"Wie gro\\u00df?","a":"Sehr"} {"q":"Wo?","a":"Z\\u00fcrich"}',
+    '{"q":"Wie gro\\u00df?","a":"Sehr"},\n{"q":"Wo?","a":"Z\\u00fcrich"},\n',
     '\x1e{"q":"Wie gro\\u00df?","a":"Sehr"}\n\x1e{"q":"Wo?","a":"Z\\u00fcrich"}\n',
 ]
 
@@ -66,6 +67,10 @@ def test_nearly_json_keeps_all_its_words(text: str, expected: str | None) -> Non
     else:
         assert {"city: Zürich", "hex: 0xFF", "on: true"} <= {line.strip() for line in content.split("\n")}
         assert "/* why */" in content
+
+
+def test_a_string_over_two_lines_is_one_value() -> None:
+    assert read_json('{"a": "one\ntwo", "b": 1}') == ("a: one\n  two\nb: 1\n", {})
 
 
 def test_escapes_are_resolved_where_nothing_else_is_json() -> None:
