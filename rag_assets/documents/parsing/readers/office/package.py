@@ -8,6 +8,10 @@ from posixpath import dirname, join, normpath
 from typing import Final
 
 _RELATION: Final = re.compile(r"<Relationship\s[^>]*>")
+# xberg needs none of these, and copying them takes time.
+_WITHOUT_TEXT: Final = re.compile(
+    r"/theme/|/printerSettings/|thumbnail|/(?:fontTable|webSettings|stylesWithEffects)\.xml"
+)
 ATTRIBUTE: Final = re.compile(r"([\w:-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
 
 
@@ -36,7 +40,7 @@ def write_package(package: zipfile.ZipFile, changed: dict[str, str | None]) -> b
     with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as target:
         for name in package.namelist():
             new = changed.get(name, "")
-            if new is not None:
+            if new is not None and not _WITHOUT_TEXT.search(name):
                 target.writestr(name, new or package.read(name))
     return written.getvalue()
 

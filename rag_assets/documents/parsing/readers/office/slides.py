@@ -9,11 +9,14 @@ from rag_assets.documents.parsing.readers.office.package import PackageParts, jo
 _SLIDE_TEXT: Final = re.compile(r"<a:t(?:\s[^>]*)?>([^<]*)</a:t>|<a:br\b[^>]*/?>|(</a:p>)|<p:text>([^<]*)</p:text>")
 _SHAPE: Final = re.compile(r"<p:sp>.*?</p:sp>", re.DOTALL)
 _NO_NOTES_SHAPE: Final = re.compile(r"<p:ph\b[^>]*\stype=[\"'](?:sldImg|sldNum|hdr|ftr|dt)[\"']")
+_BESIDE_SLIDES: Final = re.compile(r"ppt/(?:notesSlides|comments|diagrams)/")
 _SLIDE_LABELS: Final = {"notesSlide": "Notes", "comments": "Comment", "comment": "Comment", "diagramData": ""}
 
 
 def complete_slides(parts: PackageParts) -> dict[str, str | None]:
     changed: dict[str, str | None] = {}
+    if not any(_BESIDE_SLIDES.match(name) for name in parts.names):
+        return changed
     for name in parts.names:
         if not re.fullmatch(r"ppt/slides/[^/]+\.xml", name):
             continue

@@ -34,7 +34,8 @@ def complete_word(parts: PackageParts) -> dict[str, str | None]:
     notes = {
         (match[1], attribute(match[2], "w:id")): match for text in sources.values() for match in _NOTE.finditer(text)
     }
-    document = _insert_notes(document, {key: _note_text(match) for key, match in notes.items()})
+    # Each file of Word has notes for the lines above notes, which have no text.
+    document = _insert_notes(document, {key: text for key, match in notes.items() if (text := _note_text(match))})
     for kind, place in (("header", _after_body_start), ("footer", _before_body_end)):
         texts = dict.fromkeys(_word_text(parts.text(path)) for found, path in related if found == kind)
         for text in texts:
