@@ -6,8 +6,9 @@ TITLE_LIMIT: Final = 300  # characters; a longer "title" is a paragraph
 
 _CHECKBOX: Final = re.compile("[\N{BALLOT BOX}\N{BALLOT BOX WITH CHECK}\N{BALLOT BOX WITH X}]")
 _PAGE_MARK: Final = re.compile(r"(?:page|seite|p\.)?\s*\d+(?:\s*(?:of|von|/)\s*\d+)?|.*\|\s*\d+", re.IGNORECASE)
-# A sentence, or a row of a table, above a line of dashes that separates what follows.
-_NO_DASHED_TITLE: Final = re.compile(r"[|\n]|[.;,](?:[\"')*_]*)$")
+# A sentence, or a line of metadata, above a line of dashes that separates what follows.
+_SENTENCE: Final = re.compile(r"[.;,][\"')*_]*$|^[A-Za-z_][\w-]*:\s")
+_UNDERLINE_SHARE: Final = 0.7  # of the title's length
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ def is_page_mark(title: str) -> bool:
     return _PAGE_MARK.fullmatch(title) is not None
 
 
-def is_dashed_title(title: str) -> bool:
-    """Whether the paragraph above a line of dashes is a title, and the line no separator below a sentence."""
-    return not _NO_DASHED_TITLE.search(title.rstrip())
+def is_dashed_title(title: str, dashes: int) -> bool:
+    """Whether the paragraph above a line of so many dashes is a title, and the line does not separate what follows."""
+    if "|" in title or "\n" in title:
+        return False
+    return dashes >= _UNDERLINE_SHARE * len(title) or not _SENTENCE.search(title.rstrip())

@@ -1,5 +1,6 @@
 """The title of a text: its first heading, or the title in its front matter."""
 
+import html
 import re
 from itertools import pairwise
 from typing import Final
@@ -21,6 +22,7 @@ _HEADINGS: Final = {
 _HEAD_CHARS = 64 * 1024
 _MAX_LINE_CHARS = 600
 _ATX = re.compile(r" {0,3}#{1,6}[ \t]+(\S.*)")
+_HTML_HEADING = re.compile(r"\s{0,3}<h[1-6](?:\s[^>]{0,500})?>(.{1,500}?)</h[1-6]\s*>", re.IGNORECASE)
 _SETEXT_LINE = re.compile(r"(?:=+|-{3,})[ \t]*")
 _NO_SETEXT_TEXT = re.compile(r"[\s#>|`*+=-]|$")
 _RST_LINE = re.compile(r"([=\-~^\"'`#*+.:_<>])\1{2,}[ \t]*")
@@ -51,7 +53,11 @@ def _markdown_title(lines: list[str]) -> str | None:
                 return match[1].strip().strip("\"'")
         lines = lines[end + 1 :]
     fence = above = ""
+    in_comment = False
     for line, below in pairwise([*lines, ""]):
+        if in_comment or line.lstrip().startswith("<!--"):
+            in_comment = "-->" not in line
+            continue
         mark = _LIST_MARK.sub("", line).lstrip()[:3]
         if mark in {"```", "~~~"} and fence in {"", mark}:
             fence = "" if fence else mark
@@ -60,8 +66,10 @@ def _markdown_title(lines: list[str]) -> str | None:
         elif match := _ATX.match(line):
             if is_title(title := _strip_markup(match[1].rstrip().rstrip("#"))):
                 return title
+        elif (match := _HTML_HEADING.match(line)) and is_title(title := _strip_markup(html.unescape(match[1]))):
+            return title
         elif _SETEXT_LINE.fullmatch(below) and not _NO_SETEXT_TEXT.match(line) and is_title(line):
-            is_alone = not above.strip() and is_dashed_title(line)
+            is_alone = not above.strip() and is_dashed_title(line, len(below.rstrip()))
             if is_alone or below[0] == "=":
                 return _strip_markup(line)
         above = line

@@ -1,5 +1,6 @@
 """The headings of a document, and the fenced code in it."""
 
+import html
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
@@ -30,6 +31,10 @@ CONTAINER_MARK = re.compile(r"^\s{0,3}(?:[-+*>]|\d{1,9}[.)])(?:\s|$)", re.MULTIL
 
 # A fence that opens beside the mark of a list item. A closing fence has nothing after it.
 FENCE_IN_ITEM = re.compile(r"^ {0,3}(?:[-+*]|\d{1,9}[.)])[ \t]+(?=(?:```|~~~)[^\s`])", re.MULTILINE)
+HTML_HEADING = re.compile(r"<h([1-6])(?:\s[^>]{0,500})?>(.{1,2000}?)</h\1\s*>", re.IGNORECASE | re.DOTALL)
+HTML_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)|<(pre|script|style)\b.*?(?:</\1|\Z)", re.IGNORECASE | re.DOTALL)
+HTML_TAG = re.compile(r"<[^>]*>")
+ATTRIBUTES = re.compile(r"\s*\{:?\s*[#.][^}]*\}$")
 MARKUP = re.compile(r"[\\`*_\[\]<&!]")
 
 
@@ -144,13 +149,17 @@ def _parse_markdown(content: str, *, is_laid_out: bool) -> Outline:
     headings: list[Heading] = []
     # Since containers are not parsed, such a fence would only be seen where it closes.
     tokens = _markdown_parser().parse(FENCE_IN_ITEM.sub(lambda match: " " * len(match[0]), content[offset:]))
-    for token, inside in pairwise(tokens):
+    for token, inside in pairwise([*tokens, *tokens[:1]]):
+        if token.type == "html_block" and token.map:
+            headings.extend(_html_headings(token.content, lines[token.map[0]]))
         if token.type == "heading_open" and token.map:
             title = inside.content
             # Since containers are not parsed, "- item" above a line of dashes is taken for a Setext heading.
             if token.markup in "=-" and CONTAINER_MARK.search(title):
                 continue
-            if not is_title(title) or (token.markup == "-" and not is_dashed_title(title)):
+            if not is_title(title):
+                continue
+            if token.markup == "-" and not is_dashed_title(title, _last_line_length(content, lines, token.map[1])):
                 continue
             if is_laid_out and is_page_mark(title):
                 continue
@@ -158,6 +167,18 @@ def _parse_markdown(content: str, *, is_laid_out: bool) -> Outline:
             headings.append(Heading(start, end, int(token.tag[1:]), _strip_markup(title)))
     fences = [token.map for token in tokens if token.type == "fence" and token.map]
     return Outline(headings, [(lines[first], lines[min(stop, len(lines) - 1)]) for first, stop in fences])
+
+
+def _last_line_length(content: str, lines: list[int], stop: int) -> int:
+    return len(content[lines[stop - 1] : lines[min(stop, len(lines) - 1)]].strip())
+
+
+def _html_headings(block: str, start: int) -> Iterator[Heading]:
+    """Headings of HTML within Markdown, as the first of many READMEs is."""
+    for match in HTML_HEADING.finditer(HTML_COMMENT.sub(lambda comment: " " * len(comment[0]), block)):
+        title = " ".join(html.unescape(HTML_TAG.sub("", match[2])).split())
+        if is_title(title):
+            yield Heading(start + match.start(), start + match.end(), int(match[1]), title)
 
 
 @cache
@@ -168,9 +189,12 @@ def _inline_parser() -> "MarkdownIt":
 
 
 def _strip_markup(markup: str) -> str:
-    """The text of a title without markup: `[text](url)` becomes "text"."""
+    """The text of a title without markup: `[text](url)` becomes "text", and `{#anchor}` goes."""
+    markup = ATTRIBUTES.sub("", markup)
     if not MARKUP.search(markup):
         return " ".join(markup.split())
     parsed = _inline_parser().parseInline(markup)[0].children or []
-    text = "".join(" " if child.type.endswith("break") else child.content for child in parsed)
+    text = "".join(
+        " " if child.type.endswith("break") else child.content for child in parsed if child.type != "html_inline"
+    )
     return " ".join(text.split())

@@ -15,6 +15,8 @@ from rag_assets.documents.markup.title import find_title
         ("# The **bold** [link](http://x) `code`\n", "The bold link code"),
         ("#hashtag, no heading\n", None),
         ("- item\n---\n", None),
+        ("<!--\n# A comment\n-->\n# Real\n", "Real"),
+        ('<h1 align="center">My <b>Project</b></h1>\n\n## Two\n', "My Project"),
         ("", None),
     ],
 )

@@ -46,6 +46,15 @@ def test_lines_that_only_resemble_markdown_headings_are_ignored(content: str) ->
     assert titles(content, "markdown") == []
 
 
+def test_headings_of_html_and_anchors_in_markdown() -> None:
+    html = '<h1 align="center">\n  My <b>Project</b> &amp; more\n</h1>\n\n<pre><h2>no</h2></pre>\n\n'
+    content = html + '## Install <a name="x"></a>\n\n## Usage {#usage}\n'
+    assert titles(content, "markdown") == [(1, "My Project & more"), (2, "Install"), (2, "Usage")]
+    heading = parse_outline(content, "markdown").headings[0]
+    assert content[heading.char_start : heading.char_end].startswith("<h1")
+    assert titles("Section 1.\n----------\n\nNote: this\n---\n", "markdown") == [(2, "Section 1.")]
+
+
 def test_text_after_a_fence_in_a_list_keeps_its_headings() -> None:
     assert titles("- ```sh\n  # a comment\n  ```\n\n# After\n\n```sh\n# b\n```\n", "markdown") == [(1, "After")]
 
