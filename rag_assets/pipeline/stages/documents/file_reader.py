@@ -61,14 +61,15 @@ class FileReader:
             and stored.source_version == file.version
             and stored.reader is not None
             and is_current_reader(stored.reader, file.path)
-            and self._attached.are_current(file.path, self._comparable)
+            and (not stored.attachments or self._attached.are_current(file.path, self._comparable))
         ):
             result.documents[file.path] = None, stored
-            self._keep_attached(file.path, result)
+            if stored.attachments:
+                self._keep_attached(file.path, result)
         else:
             self._read(file, stored, result)
-        held = self._attached.of_file(file.path)
-        result.gone = [self._stored[path].id for path in held if path not in result.documents]
+        if held := self._attached.of_file(file.path):
+            result.gone = [self._stored[path].id for path in held if path not in result.documents]
         return result
 
     def _read(self, file: SourceFile, stored: StoredDocument | None, result: FileResult) -> None:

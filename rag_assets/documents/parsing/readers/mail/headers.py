@@ -64,6 +64,9 @@ def read_header(message: Message, name: str) -> str | None:
 
 def read_header_value(value: str) -> str | None:
     text = "".join(_decode_words(value)) if "=?" in value else value
+    if "\x1b$" in text:
+        # ISO-2022-JP, which is seven-bit, as it is.
+        text = decode_as(text.encode("ascii", "ignore"), "iso-2022-jp")
     return " ".join(_INVISIBLE.sub("", text).split()) or None
 
 

@@ -26,6 +26,7 @@ from rag_assets.documents.parsing.readers.mail.texts import (
     join_texts,
     plain_text,
     rich_text,
+    without_blocks,
 )
 from rag_assets.documents.parsing.readers.mail.tnef import read_tnef
 from rag_assets.documents.parsing.readers.mail.transfer import (
@@ -135,13 +136,13 @@ class MessageReader:
         if not kind.startswith("text/") or part.get_content_disposition() == "attachment":
             self._attach(part, kind, folder)
             return ""
-        return self._text(part, kind, level)
+        return self._text(part, kind, level, folder)
 
     def _multipart(self, part: Message, kind: str, level: int, folder: str) -> str:
         children = split_parts(part)
         if children is None:
             # No boundary was found: what there is, is text.
-            return self._text(part, "text/plain", level)
+            return self._text(part, "text/plain", level, folder)
         if kind == "multipart/encrypted":
             self.notes.append(_encrypted("PGP" if "pgp" in str(part.get("content-type", "")).lower() else "its sender"))
             return ""
@@ -242,7 +243,7 @@ class MessageReader:
             self.attachments.add(file, "", content, folder)
         self._spare_texts.append(found.as_text())
 
-    def _text(self, part: Message, kind: str, level: int) -> str:
+    def _text(self, part: Message, kind: str, level: int, folder: str) -> str:
         data = part_bytes(part)
         if not data.strip():
             return ""
@@ -260,6 +261,9 @@ class MessageReader:
             return rich_text(text, data)
         if _PGP in text:
             self.notes.append(_encrypted("PGP"))
+        text, files = without_blocks(text)
+        for name, content in files:
+            self.attachments.add(name, "", content, folder)
         return plain_text(text)
 
 

@@ -1,5 +1,7 @@
 """The text of one part of a mail as Markdown."""
 
+import binascii
+import contextlib
 import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -10,6 +12,15 @@ _FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
 _UNDERLINE = re.compile(r"(?<=[^\n])\n(?=(?:-+|=+)[ \t]*(?:\n|\Z))")
 _HTML_TITLE = re.compile(r"<title[^>]*>.*?</title[^>]*>", re.IGNORECASE | re.DOTALL)
 _HEAD_CHARS = 64 * 1024
+_PGP = "-----BEGIN PGP "
+_PGP_HEAD = re.compile(r"^-----BEGIN PGP SIGNED MESSAGE-----\n(?:Hash: [^\n]*\n)*\n?", re.MULTILINE)
+_PGP_BLOCK = re.compile(
+    r"^-----BEGIN PGP (MESSAGE|SIGNATURE)-----$.*?(?:^-----END PGP \1-----[ \t]*\n?|\Z)", re.MULTILINE | re.DOTALL
+)
+_UU_BEGINNING = "begin "
+_UU_FILE = re.compile(
+    r"^begin [0-7]{3,4} ([^\n]{1,200})\n((?:[!-`][ -`]{0,61}\n)+)[ `]?\n?end[ \t]*(?:\n|\Z)", re.MULTILINE
+)
 _WORD = re.compile(r"[^\W_]+")
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,100}>")
 
@@ -26,6 +37,29 @@ def count_words(text: str, most: int) -> int:
 def join_texts(texts: Iterable[str]) -> str:
     """The texts that have any, with an empty line between two."""
     return "\n\n".join(stripped for text in texts if (stripped := text.strip("\n")).strip())
+
+
+def without_blocks(text: str) -> tuple[str, list[tuple[str, bytes]]]:
+    """Plain text without what is no text: signatures and encrypted blocks of PGP, and files in uuencode, by name."""
+    if _PGP in text:
+        text = _PGP_BLOCK.sub("", _PGP_HEAD.sub("", text))
+    files: list[tuple[str, bytes]] = []
+    if _UU_BEGINNING in text:
+
+        def keep(match: "re.Match[str]") -> str:
+            files.append((match[1].strip(), _decode_uu(match[2])))
+            return ""
+
+        text = _UU_FILE.sub(keep, text)
+    return text, files
+
+
+def _decode_uu(lines: str) -> bytes:
+    decoded = b""
+    for line in lines.encode("ascii", "replace").splitlines():
+        with contextlib.suppress(binascii.Error):
+            decoded += binascii.a2b_uu(line)
+    return decoded
 
 
 def plain_text(text: str) -> str:

@@ -1,6 +1,7 @@
 """Mails as their readers see them, also those that break the rules."""
 
 import base64
+import binascii
 import struct
 from email.message import EmailMessage
 
@@ -67,6 +68,8 @@ HTML = b"Content-Type: text/html; charset=utf-8\n\n"
          + base64.encodebytes("Grüße".encode("utf-16-le")), "Grüße"),
         (b"Content-Type: text/html\n\n<meta charset=iso-8859-2><p>P\xf8\xedli\xb9</p>", "Příliš"),
         (b"\nThanks\n-- \nAda", "Thanks\n\n-- \nAda"),
+        ((b"\n-----BEGIN PGP SIGNED MESSAGE-----\nHash: X\n\nSigned words.\n-----BEGIN PGP SIGNATURE-----\n\niQ==\n"
+         b"-----END PGP SIGNATURE-----\n"), "Signed words."),
     ],
 )  # fmt: skip
 def test_the_parts_that_a_reader_sees_are_read_in_order(data: bytes, expected: str) -> None:
@@ -82,6 +85,7 @@ def test_the_parts_that_a_reader_sees_are_read_in_order(data: bytes, expected: s
         (b"=?utf-8?B?R3LD?= =?utf-8?B?tsOfZQ==?=", "Größe"),
         (b"=?utf-8?Q?Gr=C3=B6?=\n =?iso-8859-1?Q?=DFe_x?= y", "Größe x y"),
         (b"=?ISO-2022-JP?B?GyRCLWolSBsoQg==?=", "㈱ト"),
+        (b"\x1b$B-jF|K\\\x1b(B", "㈱日本"),
         (b"=?x-no-such?Q?Gr=C3=B6=C3=9Fe?=", "Größe"),
         (b"=?utf-8?Q?Gr=F6=DFe_und_Ma=DF?=", "Größe und Maß"),
         (b"=?utf-8?Q?broken", "=?utf-8?Q?broken"),
@@ -132,6 +136,13 @@ def test_names_of_attachments_in_every_notation_are_read() -> None:
     )
     names = ["€ a.pdf", "€b.pdf", "ä.pdf", "ö.pdf", "report.pdf"]
     assert [one.name for one in read(HEAD + mail).attachments] == names
+
+
+def test_files_in_uuencode_are_attachments() -> None:
+    lines = b"begin 644 old.csv\n" + binascii.b2a_uu(b"a;b\n1;2\n") + b"`\nend\n"
+    found = read(HEAD + b"\nbegin with this\n\n" + lines + b"after\n")
+    assert [(one.name, one.data) for one in found.attachments] == [("old.csv", b"a;b\n1;2\n")]
+    assert found.content == "# s\nFrom: a@x.org\nAttachments: old.csv\n\nbegin with this\n\nafter\n"
 
 
 def test_pictures_in_the_text_are_not_named_and_other_alternatives_keep_their_files() -> None:
