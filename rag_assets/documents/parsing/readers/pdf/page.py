@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 from rag_assets.documents.parsing.readers.layout.geometry import Segment, upright
-from rag_assets.documents.parsing.readers.layout.ruled_tables import find_ruled_tables
+from rag_assets.documents.parsing.readers.layout.tables.ruled_tables import find_ruled_tables
 from rag_assets.documents.parsing.readers.pdf.drawn_lines import drawn_boxes
 from rag_assets.documents.parsing.readers.pdf.page_words import read_words
 from rag_assets.documents.parsing.readers.pdf.segments import make_segments

@@ -1,0 +1,1 @@
+"""The ruled tables of a page."""
