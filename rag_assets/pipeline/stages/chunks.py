@@ -1,9 +1,11 @@
 """chunks: split the documents whose stored chunks were made of another text, language or chunking."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice, pairwise
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Row, select
 
 from rag_assets.db.database import autocommit_connection
 from rag_assets.db.locks import hold_lock
@@ -14,7 +16,8 @@ from rag_assets.db.spaces.pending import documents_with_text, pending_documents
 from rag_assets.db.writes.batching import group_documents
 from rag_assets.db.writes.rows import ChunkedDocument, ChunkRow
 from rag_assets.documents.parsing.parse_report import ParseReport
-from rag_assets.documents.splitting.splitter import Piece
+from rag_assets.documents.splitting.slides import join_pieces, slide_starts
+from rag_assets.documents.splitting.splitter import Piece, Splitter
 from rag_assets.documents.text import content_hash
 from rag_assets.embedding.model import find_model
 from rag_assets.pipeline.progress import report_progress
@@ -48,7 +51,8 @@ def split_documents(
         for group in group_documents((id_, size) for id_, size in pending):
             with engine.connect() as connection:
                 documents = connection.execute(_TEXTS.where(Document.id.in_(group))).all()
-            split = splitter.split_all([(document.content or "", document.file_type) for document in documents])
+            reports = [ParseReport.from_json(document.parse_report) for document in documents]
+            split = _split(splitter, documents, reports)
             yield ChunkBatch(
                 project.name,
                 chunking,
@@ -56,10 +60,10 @@ def split_documents(
                     ChunkedDocument(
                         document.id,
                         document.content_hash or b"",
-                        list(_chunk_rows(document.id, chunking, pieces, ParseReport.from_json(document.parse_report))),
+                        list(_chunk_rows(document.id, chunking, pieces, report)),
                         splitter.unknown_share(document.content or "", pieces),
                     )
-                    for document, pieces in zip(documents, split, strict=True)
+                    for document, pieces, report in zip(documents, split, reports, strict=True)
                 ],
                 language=language,
                 chunk_tokens=own.chunk_tokens,
@@ -67,6 +71,25 @@ def split_documents(
             )
             done += len(group)
             report_progress("chunks", done, len(pending), "documents")
+
+
+def _split(splitter: Splitter, documents: Sequence[Row[Any]], reports: Sequence[ParseReport]) -> Iterator[list[Piece]]:
+    """The pieces of each document, all counted together."""
+    starts = [
+        slide_starts(document.content or "", document.file_type, report.page_starts)
+        for document, report in zip(documents, reports, strict=True)
+    ]
+    parts = iter(
+        splitter.split_all(
+            [
+                (document.content[start:end] if document.content else "", document.file_type)
+                for document, own in zip(documents, starts, strict=True)
+                for start, end in pairwise([*own, None])
+            ]
+        )
+    )
+    for own in starts:
+        yield join_pieces(own, list(islice(parts, len(own))))
 
 
 def _chunk_rows(document: UUID, chunking: str, pieces: Sequence[Piece], report: ParseReport) -> Iterator[ChunkRow]:
