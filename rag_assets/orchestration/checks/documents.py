@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from rag_assets.orchestration.checks.results import projects_to_check, run_checks
+from rag_assets.orchestration.checks.results import projects_to_check, repeat_when_connections_break, run_checks
 from rag_assets.orchestration.scope import PipelineScope
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def document_checks(scope: PipelineScope) -> dg.AssetChecksDefinition:
         required_resource_keys={scope.postgres_key, scope.embedder_key},
         can_subset=True,
     )
+    @repeat_when_connections_break
     def document_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         from rag_assets.embedding.model import find_model
         from rag_assets.pipeline.audit import documents

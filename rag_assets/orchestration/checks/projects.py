@@ -5,7 +5,7 @@ from functools import partial
 
 import dagster as dg
 
-from rag_assets.orchestration.checks.results import run_checks
+from rag_assets.orchestration.checks.results import repeat_when_connections_break, run_checks
 from rag_assets.orchestration.partitions import run_projects
 from rag_assets.orchestration.scope import PipelineScope
 
@@ -42,6 +42,7 @@ def project_checks(scope: PipelineScope) -> dg.AssetChecksDefinition:
         required_resource_keys={scope.postgres_key},
         can_subset=True,
     )
+    @repeat_when_connections_break
     def project_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         from rag_assets.pipeline.audit import projects as audit
         from rag_assets.projects.failures import list_failures

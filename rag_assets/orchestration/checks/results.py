@@ -1,6 +1,8 @@
 """Run the checks of an asset in one step, and turn their results into Dagster's."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -10,6 +12,11 @@ from rag_assets.orchestration.scope import PipelineScope
 
 if TYPE_CHECKING:
     from rag_assets.pipeline.audit.result import CheckResult
+
+RunChecks = Callable[[dg.AssetCheckExecutionContext], Iterator[dg.AssetCheckResult]]
+
+_FIRST_PAUSE_S = 0.25
+_LONGEST_PAUSE_S = 2.0
 
 
 def only_project(context: dg.AssetCheckExecutionContext, scope: PipelineScope) -> str | None:
@@ -50,9 +57,10 @@ def run_checks(
             result = prefixed[key.name]()
             passed, metadata, reason = result.passed, result.metadata, result.reason
         except Exception as error:
+            if _broke_connection(error):
+                raise  # See repeat_when_connections_break.
             context.log.exception("the check %s could not be run", key.name)
-            reason = f"the check could not be run: {type(error).__name__}: {error}"
-            passed, metadata = False, {}
+            passed, metadata, reason = False, {}, _reason(error)
         yield dg.AssetCheckResult(
             passed=passed,
             check_name=key.name,
@@ -61,6 +69,56 @@ def run_checks(
             metadata={name: _metadata_value(value) for name, value in metadata.items()},
             description=None if passed else reason,
         )
+
+
+def repeat_when_connections_break(run: RunChecks) -> RunChecks:
+    """Run the checks again that had no result when a connection broke, for RAG_ASSETS_RETRY_S.
+
+    Not by a retry policy of Dagster, which would also repeat a step whose blocking checks failed.
+    """
+
+    @wraps(run)
+    def run_repeatedly(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        from rag_assets.settings.settings import load_settings
+
+        done: set[str | None] = set()
+        pause_s, end = _FIRST_PAUSE_S, time.monotonic() + load_settings().retry_s
+        while True:
+            try:
+                for result in run(context):
+                    if result.check_name not in done:
+                        done.add(result.check_name)
+                        yield result
+                return
+            except Exception as error:
+                if not _broke_connection(error):
+                    raise
+                if time.monotonic() + pause_s > end:
+                    left = [key for key in context.selected_asset_check_keys if key.name not in done]
+                    for key in sorted(left, key=lambda key: key.name):
+                        yield dg.AssetCheckResult(
+                            passed=False, check_name=key.name, asset_key=key.asset_key, description=_reason(error)
+                        )
+                    return
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    return run_repeatedly
+
+
+def _reason(error: Exception) -> str:
+    return f"the check could not be run: {type(error).__name__}: {error}"
+
+
+def _broke_connection(error: BaseException | None) -> bool:
+    """Whether a broken connection is the error or what led to it."""
+    from sqlalchemy.exc import DBAPIError
+
+    from rag_assets.db.connections.retry import is_lost
+
+    while error is not None and not isinstance(error, DBAPIError):
+        error = error.__cause__
+    return error is not None and is_lost(error)
 
 
 def nothing_to_check(context: dg.AssetCheckExecutionContext, reason: str) -> Iterator[dg.AssetCheckResult]:

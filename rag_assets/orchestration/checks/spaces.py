@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from rag_assets.db.spaces.registered_tables import is_registered
-from rag_assets.orchestration.checks.results import nothing_to_check, only_project, projects_to_check, run_checks
+from rag_assets.orchestration.checks.results import (
+    nothing_to_check,
+    only_project,
+    projects_to_check,
+    repeat_when_connections_break,
+    run_checks,
+)
 from rag_assets.orchestration.checks.run_times import expected_texts, last_run_time
 from rag_assets.orchestration.io.metadata import last_promotion
 from rag_assets.orchestration.scope import PipelineScope
@@ -69,6 +75,7 @@ def embeddings_checks(scope: PipelineScope, of: TextKindChecks) -> dg.AssetCheck
         required_resource_keys={scope.postgres_key, scope.embedder_key},
         can_subset=True,
     )
+    @repeat_when_connections_break
     def embeddings_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         from rag_assets.pipeline.audit import vectors
         from rag_assets.pipeline.audit.expected_texts import of_projects
@@ -138,6 +145,7 @@ def index_checks(scope: PipelineScope, of: TextKindChecks) -> dg.AssetChecksDefi
         required_resource_keys={scope.postgres_key, scope.embedder_key},
         can_subset=True,
     )
+    @repeat_when_connections_break
     def index_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         from rag_assets.pipeline.audit import index, vectors
 
@@ -203,6 +211,7 @@ def live_space_checks(scope: PipelineScope) -> dg.AssetChecksDefinition:
         required_resource_keys={scope.postgres_key, scope.embedder_key},
         can_subset=True,
     )
+    @repeat_when_connections_break
     def live_space_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         from rag_assets.pipeline.audit import promotion, search_quality
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event, text
 
 from rag_assets.settings.settings import Settings
 from tests.support.fakes import ENCODERS, HashEncoder
-from tests.support.pipeline.runs import COUNT_ADVISORY_LOCKS, add_project, encoder, errors, rows, run
+from tests.support.pipeline.runs import COUNT_ADVISORY_LOCKS, add_project, encoder, errors, failed_checks, rows, run
 from tests.support.pipeline.stages import write
 
 STAGES = ("raw_documents", "chunks", "embeddings")
@@ -124,3 +124,24 @@ def test_an_interrupted_run_does_not_retry_its_step(zoo: Engine) -> None:
     assert rows(zoo, COUNT_ADVISORY_LOCKS) == [(0,)]
     assert errors(run(key="zoo", only=STAGES)) == []
     assert rows(zoo, "SELECT count(*) FROM rag.embeddings") == [(4,)]
+
+
+@pytest.mark.parametrize("statement", ["SELECT count(", "SELECT rag.embedding_spaces", "SELECT rag.projects"])
+def test_checks_are_repeated_after_a_broken_connection(
+    built: Engine, statement_to_break: list[str], statement: str
+) -> None:
+    statement_to_break.append(statement)
+    result = run("checks")
+    assert statement_to_break == []
+    assert (errors(result), failed_checks(result)) == ([], {})
+
+
+def test_checks_report_a_connection_that_does_not_come_back(
+    built: Engine, statement_to_break: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAG_ASSETS_RETRY_S", "0")
+    statement_to_break.append("SELECT rag.embedding_spaces")
+    result = run("checks")
+    failed = [found for found in result.get_asset_check_evaluations() if not found.passed]
+    assert failed
+    assert all("could not be run" in (found.description or "") for found in failed)
