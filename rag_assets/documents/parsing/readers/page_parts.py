@@ -17,7 +17,7 @@ _MAIN: Final = "main, [role=main], article, [role=article]"
 # Names of classes and ids of parts that have no element or role of their own.
 _LINKS_NAME: Final = re.compile(
     r"(?:^|[\s_-])(?:nav|navbar|navigation|menu|sidebar|side-bar|sidenav|side-nav|subnav|topnav|toc|table-of-contents"
-    r"|on-this-page|breadcrumbs?|pagination|pager|related-links|sphinxsidebar)(?:$|[\s_-])",
+    r"|on-this-page|toccollapsible|breadcrumbs?|pagination|pager|related-links|sphinxsidebar)(?:$|[\s_-])",
     re.IGNORECASE,
 )
 _ASIDE_NAME: Final = re.compile(r"sidebar|newsletter|subscri|promo|related|share|social|advert|widget", re.IGNORECASE)
@@ -37,7 +37,14 @@ _BANNER_NAMES: Final = (
 )
 _LAYOUT: Final = ", ".join(f"[{name}*='{part}' i]" for part in _LAYOUT_NAMES for name in ("class", "id"))
 _BANNERS: Final = ", ".join(f"[{name}*='{part}' i]" for part in _BANNER_NAMES for name in ("class", "id"))
-_DIALOGS: Final = "[role=dialog], [role=alertdialog]"
+_DIALOGS: Final = "dialog, [role=dialog], [role=alertdialog]"
+# The links to edit a section, and the second form of a formula.
+_DOUBLES: Final = "template, .mw-editsection, .katex-html"
+_HIDDEN: Final = "[hidden], [style*='display:none' i], [style*='display: none' i]"
+_PANEL_NAME: Final = re.compile(
+    r"tab(?!le)|accord|collaps|panel|answer|toggle|expand|fold|read-?more|faq|spoiler|details", re.IGNORECASE
+)
+_NOSCRIPT: Final = re.compile(r"<(/?)noscript\b[^>]*>", re.IGNORECASE)
 _CONSENT: Final = re.compile(
     r"\b(?:accept|agree|allow|got it|ok\b|understand|akzeptier|zustimmen|einverstanden|annehmen|accepter|aceptar|aceit"
     r"|accett|akceptuj|godkänn|tillad)|同意",
@@ -71,13 +78,16 @@ def strip_page(html: str) -> str:
     body = tree.body
     if body is None:
         return html
-    has_template = bool(tree.css("template"))
+    fallback = sum(len(node.text(deep=True).split()) for node in tree.css("noscript"))
+    is_changed = bool(tree.css(_DOUBLES)) | _reveal(tree) | _space_controls(tree)
     # Without these, the rest is converted faster.
-    for node in tree.css("script, style, template, noscript, svg:not(:has(text)), link, meta"):
+    for node in tree.css(f"script, style, noscript, svg:not(:has(text)), link, meta, {_DOUBLES}"):
         node.decompose()
     text = body.text(separator=" ")
+    if len(text.split()) < _LEAST_WORDS <= fallback:
+        return _NOSCRIPT.sub(lambda match: f"<{match[1]}div>", html)
     removed = list(_Parts(tree, html, _without_blanks(text)).find())
-    if not (removed or has_template):
+    if not (removed or is_changed):
         return html
     for node in removed:
         node.decompose()
@@ -87,10 +97,37 @@ def strip_page(html: str) -> str:
     return tree.html or html
 
 
+def _reveal(tree: "LexborHTMLParser") -> bool:
+    """Show the panels of tabs, accordions and the like, which xberg would leave out with all that is hidden."""
+    hidden = tree.css(_HIDDEN)
+    controlled = {node.attributes.get("aria-controls") for node in tree.css("[aria-controls]")} if hidden else set()
+    is_changed = False
+    for node in hidden:
+        attributes = node.attributes
+        is_panel = attributes.get("role") in {"tabpanel", "region"} or attributes.get("hidden") == "until-found"
+        if is_panel or attributes.get("id") in controlled - {None} or _PANEL_NAME.search(_name(node)):
+            is_changed = True
+            if "hidden" in attributes:
+                del node.attrs["hidden"]
+            if "style" in attributes:
+                del node.attrs["style"]
+    return is_changed
+
+
+def _space_controls(tree: "LexborHTMLParser") -> bool:
+    """Put blanks around buttons and options, whose texts would become one word."""
+    controls = tree.css("button, option")
+    for node in controls:
+        node.insert_before(" ")
+        node.insert_after(" ")
+    return bool(controls)
+
+
 class _Parts:
     def __init__(self, tree: "LexborHTMLParser", html: str, length: int) -> None:
         self._tree = tree
         self._may_have_banner = any(word in html for word in ("ookie", "onsent", "privacy", "gdpr", "ccpa"))
+        self._banners = f", {_BANNERS}" if self._may_have_banner else ""
         self._mains = {node.mem_id for node in tree.css(_MAIN)}
         self._body_length = length
         main_length = max(map(_length, tree.css(_MAIN)), default=0)
@@ -103,7 +140,7 @@ class _Parts:
         for node in self._tree.css(_NAVIGATION):
             if self._is_new(node) and self._is_outside_text(node):
                 yield self._take(node)
-        for node in self._tree.css(f"{_LAYOUT}, {_BANNERS}, {_DIALOGS}" if self._may_have_banner else _LAYOUT):
+        for node in self._tree.css(f"{_LAYOUT}, {_DIALOGS}{self._banners}"):
             if self._is_named_part(node) and self._is_new(node):
                 yield self._take(node)
         for node in self._cookie_banners() if self._may_have_banner else ():
@@ -132,6 +169,8 @@ class _Parts:
         if self._holds_main(node):
             return False
         if role in _NAVIGATION_ROLES or (tag == "nav" and not role):
+            if "breadcrumb" in _name(node).lower():
+                return True
             return not self._in_main(node) or _link_share(node) >= _LINKS_SHARE or not _length(node)
         if tag == "aside" or role == "complementary":
             is_beside = self._has_main and not self._in_main(node) and bool(_ASIDE_NAME.search(_name(node)))
@@ -148,7 +187,9 @@ class _Parts:
         if node.tag in _NO_PARTS:
             return False
         name = _name(node)
-        is_dialog = node.attributes.get("role") in {"dialog", "alertdialog"}
+        is_dialog = node.attributes.get("role") in {"dialog", "alertdialog"} or node.tag == "dialog"
+        if is_dialog and self._has_main:
+            return not self._in_main(node) and not self._holds_main(node) and self._is_small(node)
         if _BANNER_NAME.search(name) or (is_dialog and re.search(r"cookie|consent", name, re.IGNORECASE)):
             return not self._in_main(node) and not self._holds_main(node) and self._is_small(node)
         if _LINKS_NAME.search(name):

@@ -25,6 +25,8 @@ LINKS = "<ul><li><a href='/'>Linkhome</a></li><li><a href='/x'>Linkother</a></li
         "<div class=layer><p>Wir verwenden Cookies von Linkhome.</p><div><button>Alle akzeptieren</button></div></div>",
         "<aside class=newsletter><p>Subscribe to the letter of Linkhome, once a week, for free.</p></aside>",
         f"<div class=on-this-page><b>On this page</b>{LINKS}</div>",
+        "<dialog>Search in Linkhome</dialog>",
+        "<div role=dialog class=modal>Choose a region of Linkhome</div>",
         "<a class=skip href='#main'>Skip to Linkhome</a>",
         "<form role=search>Linkhome <input></form>",
         "<template><p>Linkhome</p></template>",
@@ -49,6 +51,8 @@ def test_parts_beside_the_text_are_removed(part: str) -> None:
         "<dl><dt>keepme</dt><dd>kept</dd></dl>",
         "<div class=cookie-consent>The API keepme sets a cookie.</div>",
         "<div role=tabpanel hidden>keepme</div>",
+        "<button aria-controls=x>More</button><div id=x style='display: none'>keepme</div>",
+        "<div class=accordion-body style='display:none'>keepme</div>",
         "<p>See <a href='#a'>keepme</a></p>",
         "<section id=menu><h2>Menu</h2><p>Soup keepme of the day, bread and butter</p></section>",
     ],
@@ -108,3 +112,22 @@ def test_text_of_a_shadow_root_stays() -> None:
 def test_deep_pages_are_stripped(depth: int) -> None:
     page = f"<body><nav>{LINKS}</nav>{'<div>' * depth}<p>{TEXT}</p>{'</div>' * depth}</body>"
     assert TEXT in strip_page(page)
+
+
+def test_hidden_panels_are_shown_and_other_hidden_text_is_not() -> None:
+    page = f"<main><p>{TEXT}</p><div role=tabpanel hidden>npm</div><p hidden>draft</p></main>"
+    stripped = strip_page(page)
+    assert '<div role="tabpanel">npm</div>' in stripped
+    assert "<p hidden" in stripped
+
+
+def test_what_stands_twice_or_beside_a_heading_is_removed() -> None:
+    page = f"<main><h2>Growth<span class=mw-editsection>[edit]</span></h2><p>{TEXT}</p></main>"
+    assert "[edit]" not in strip_page(page)
+    assert strip_page("<p>a</p><button>Go</button><button>Now</button>").count("> <button") == 1
+
+
+def test_the_text_for_browsers_without_scripts_is_read_where_there_is_no_other() -> None:
+    page = f"<body><noscript><p>{TEXT} {TEXT}</p></noscript><div id=app></div><script src=x.js></script></body>"
+    assert f"<div><p>{TEXT}" in strip_page(page)
+    assert TEXT not in strip_page(f"<body><nav>{LINKS}</nav><p>{'words ' * 30}</p><noscript>{TEXT}</noscript></body>")
