@@ -81,7 +81,8 @@ def strip_page(html: str) -> str:
     fallback = sum(len(node.text(deep=True).split()) for node in tree.css("noscript"))
     is_changed = bool(tree.css(_DOUBLES)) | _reveal(tree) | _space_controls(tree)
     # Without these, the rest is converted faster.
-    for node in tree.css(f"script, style, noscript, svg:not(:has(text)), link, meta, {_DOUBLES}"):
+    # The last one first: a node within one that was freed must not be touched.
+    for node in reversed(tree.css(f"script, style, noscript, svg:not(:has(text)), link, meta, {_DOUBLES}")):
         node.decompose()
     text = body.text(separator=" ")
     if len(text.split()) < _LEAST_WORDS <= fallback:
@@ -136,7 +137,7 @@ class _Parts:
         self._removed: set[int] = set()
 
     def find(self) -> "Iterator[LexborNode]":
-        """The nodes to remove, outermost first."""
+        """The nodes to remove, each once, and none after one that it stands in."""
         for node in self._tree.css(_NAVIGATION):
             if self._is_new(node) and self._is_outside_text(node):
                 yield self._take(node)
@@ -155,7 +156,7 @@ class _Parts:
         return node
 
     def _is_new(self, node: "LexborNode") -> bool:
-        return not any(parent.mem_id in self._removed for parent in _parents(node))
+        return not any(part.mem_id in self._removed for part in (node, *_parents(node)))
 
     def _in_main(self, node: "LexborNode") -> bool:
         return any(parent.mem_id in self._mains for parent in _parents(node))

@@ -131,3 +131,10 @@ def test_the_text_for_browsers_without_scripts_is_read_where_there_is_no_other()
     page = f"<body><noscript><p>{TEXT} {TEXT}</p></noscript><div id=app></div><script src=x.js></script></body>"
     assert f"<div><p>{TEXT}" in strip_page(page)
     assert TEXT not in strip_page(f"<body><nav>{LINKS}</nav><p>{'words ' * 30}</p><noscript>{TEXT}</noscript></body>")
+
+
+def test_nested_parts_are_freed_once() -> None:
+    nested = "<noscript><style>x</style><div><svg></svg><template><script>y</script></template></div></noscript>"
+    both = f"<div class=sidebar role=navigation><nav class=navbar>{LINKS}</nav><aside class=toc>{LINKS}</aside></div>"
+    for _ in range(200):
+        assert TEXT in strip_page(f"<body>{nested}{both}<main><p>{TEXT}</p>{nested}</main>{both}</body>")
