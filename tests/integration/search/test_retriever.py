@@ -12,6 +12,7 @@ from sqlalchemy import URL, Engine, text
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.connections.options import EngineOptions
 from rag_assets.errors import ServiceError, UsageError
+from rag_assets.search.analysis.provenance import explain_chunk
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.retriever import Retriever
 from tests.support.fakes import HashEncoder
@@ -73,6 +74,18 @@ def test_a_text_finds_itself_first_with_all_that_a_citation_needs(built: Engine,
     assert first.score == pytest.approx(1, abs=1e-5)
     assert answer.took_ms > 0
     assert [hit.rank for hit in answer.hits] == [1, 2, 3]
+
+
+def test_hits_and_provenance_have_header_and_page_in_each_mode(built: Engine, retriever: Retriever) -> None:
+    assert {(hit.header, hit.page) for hit in retriever.search(SHARED).hits} == {(None, None)}
+    change_database(built, "UPDATE rag.document_chunks SET header = 'Port | Depth', page = 3")
+    for mode in ("vector", "text", "hybrid"):
+        hits = retriever.search(SHARED, mode=mode).hits
+        assert {(hit.header, hit.page) for hit in hits} == {("Port | Depth", 3)}
+        assert hits[0].embedded_text == f"Port | Depth\n{hits[0].text}"
+        with built.connect() as connection:
+            origin = explain_chunk(connection, hits[0].chunk_id)
+        assert (origin.header, origin.page) == ("Port | Depth", 3)
 
 
 @pytest.mark.parametrize(("project", "plan"), [(None, "index"), ("zoo", "exact")])
