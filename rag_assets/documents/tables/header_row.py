@@ -119,6 +119,8 @@ def _sign(cell: str, values: Sequence[str], series: bool) -> float | None:
             return None
     # Two columns of the same words, such as yes and no, have no name above them.
     sign = -2.0 if cell in values else 0.0
+    if cell.endswith(("?", ":")) and not any(value.endswith(cell[-1]) for value in values):
+        sign += 1.0
     if _is_label(cell) and sum(map(_is_label, values)) * 5 < max(1, len(values)):
         sign += 2.0
     if values:

@@ -92,7 +92,7 @@ class _Section:
 def number_formatter(code: str, *, epoch_1904: bool = False) -> Formatter:
     """The function that writes a number as this format shows it; as a plain number where it is not understood."""
     sections = [_parse(part) for part in _sections(code)]
-    if all(section.holds("general") or not section.tokens for section in sections[:1]) and len(sections) == 1:
+    if len(sections) == 1 and all(kind == "general" for kind, _ in sections[0].tokens):
         return general
     if len(sections) == 1 and (simple := _SIMPLE.fullmatch(code)):
         return _simple_formatter(simple)
