@@ -76,8 +76,9 @@ def find_header(rows: Sequence[Sequence[str]]) -> HeaderRow:
         return HeaderRow(0, False)
     # Above a table there may be pairs of a name and a value: a later row is its header if it alone is as wide.
     complete = next((index for index in wide if filled[index] >= width), wide[0])
-    first = complete if _names_columns(rows, complete) else wide[0]
-    return HeaderRow(first, _names_columns(rows, first))
+    if _names_columns(rows, complete):
+        return HeaderRow(complete, True)
+    return HeaderRow(wide[0], wide[0] != complete and _names_columns(rows, wide[0]))
 
 
 def _names_columns(rows: Sequence[Sequence[str]], index: int) -> bool:
