@@ -24,9 +24,10 @@ _MOST_RANGES = 10
 def add_remarks(kind: str, data: bytes, content: str, report: ParseReport) -> ParseReport:
     """The report with a note about pages that were not read, and about a text that is missing or too short."""
     notes = list(report.notes)
-    if report.unread_pages:
-        notes.append(_unread(kind, report))
     words = sum(1 for _ in islice(_WORD.finditer(content), _FEW_WORDS))
+    # A page of a text on which no word was recognised is a picture, as that of a cover.
+    if report.unread_pages and (recognition_version() is None or words < _FEW_WORDS):
+        notes.append(_unread(kind, report))
     if not data.strip():
         notes.append(EMPTY_FILE)
     elif words == 0 and not notes:

@@ -51,6 +51,8 @@ def test_unread_pages_are_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(remarks, "recognition_version", lambda: "3.10.0")
     [note] = add_remarks("pdf", b"%PDF", "", ParseReport(page_starts=(0,), unread_pages=(1,))).notes
     assert note.startswith("page 1 of 1 has no text layer that can be read (a scan?), and no text was recognised")
+    # The cover of a book.
+    assert add_remarks("pdf", b"%PDF", "word " * 30, report) == report
 
 
 def test_a_reason_that_a_reader_gives_stands_alone() -> None:

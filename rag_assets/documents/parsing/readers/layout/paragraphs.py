@@ -17,9 +17,15 @@ _MARKS = "•●▪■◦○‣∙·➢➤✓❖"
 _ITEM = re.compile(rf"(?:[{_MARKS}]|[\u2013\u2014*-](?= |$)|\(?(?:\d{{1,3}}|[a-zA-Z]|[ivx]{{1,5}})[.)](?= |$))\s*")
 _BULLET = re.compile(rf"[{_MARKS}]\s*")
 _DIVIDED = re.compile("[^\\W\\d][-\u2010\u00ad]$")
+# Of an item or a heading.
+_NUMBER = re.compile(rf"[{_MARKS}\u2013\u2014*-]|\(?(?:[A-Z]?\d{{1,3}}(?:\.\d{{1,3}})*|[a-zA-Z]|[IVXivx]{{1,5}})[.):]?")
+# Of an entry in a table of contents.
+_DOT_LEADER = re.compile(r"(?:[.·…]\s?){5}")
 # In heights of a line.
 _CELL_GAP = 2.0
-_MAX_NUMBER_CHARS = 6
+# A block narrower than this share of the widest line, and than so many points, may be a list of short lines.
+_NARROW = 0.6
+_NARROW_POINTS = 220
 _MORE_THAN_USUAL = 0.35
 _INDENT = 0.8
 _SAME_SIZE = 0.08
@@ -41,7 +47,7 @@ class TextLine:
         # Cells beside each other, not a sentence; the number of an item or heading is no cell.
         self.is_row = any(
             max(other.left - one.right, one.left - other.right) > _CELL_GAP * one.height
-            and (index > 0 or len(one.text) > _MAX_NUMBER_CHARS)
+            and not (index == 0 and _NUMBER.fullmatch(one.text))
             for index, (one, other) in enumerate(pairwise(segments))
         )
         self.text = ("  " if self.is_row else " ").join([segment.text for segment in segments])
@@ -56,6 +62,7 @@ class TextBlock:
     page: int
     table: Segment | None = None
     level: int = 0  # of a heading
+    keeps_lines: bool = False
 
     @property
     def size(self) -> float:
@@ -78,7 +85,19 @@ def make_blocks(segments: Sequence[Segment], page: int) -> list[TextBlock]:
             blocks[-1].lines.append(line)
         else:
             blocks.append(TextBlock("rows" if line.is_row else "code" if line.monospaced else "text", [line], page))
+    widest = max((line.right - line.left for line in lines), default=0.0)
+    for block in blocks:
+        block.keeps_lines = _is_list(block, min(_NARROW * widest, _NARROW_POINTS))
     return blocks
+
+
+def _is_list(block: TextBlock, narrow: float) -> bool:
+    """Short lines of which none continues a sentence: an address, the lines of a form."""
+    return (
+        max(line.right for line in block.lines) - min(line.left for line in block.lines) < narrow
+        and not any(line.text[0].islower() for line in block.lines[1:] if line.text)
+        and not any(_DIVIDED.search(line.text) for line in block.lines)
+    )
 
 
 def paragraphs(block: TextBlock) -> Iterator[list[TextLine]]:
@@ -86,7 +105,7 @@ def paragraphs(block: TextBlock) -> Iterator[list[TextLine]]:
     left, right = min(line.left for line in block.lines), max(line.right for line in block.lines)
     current: list[TextLine] = []
     for line in block.lines:
-        if current and _starts_paragraph(current, line, left, right):
+        if current and (block.keeps_lines or _starts_paragraph(current, line, left, right)):
             yield current
             current = []
         current.append(line)
@@ -97,7 +116,7 @@ def _starts_paragraph(current: Sequence[TextLine], line: TextLine, left: float, 
     above = current[-1]
     if _DIVIDED.search(above.text) and line.text[0].islower():
         return False
-    if _ITEM.match(line.text):
+    if _ITEM.match(line.text) or _DOT_LEADER.search(above.text):
         return True
     hangs = bool(_ITEM.match(current[0].text))
     if not hangs and line.left - left > _INDENT * line.height and above.left - left < _INDENT / 2 * line.height:

@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from rag_assets.documents.parsing.readers.layout.geometry import Box
@@ -25,6 +26,18 @@ def drawn_boxes(page: Any) -> list[Box]:
     if count > _MAX_OBJECTS:
         return []
     return list(_boxes((pdfium.FPDFPage_GetObject(page.raw, index) for index in range(count)), (), 0))
+
+
+def has_drawing(page: Any, points: int) -> bool:
+    """Whether visible lines and areas with so many points in all are drawn: letters that are no text, for example."""
+    import pypdfium2.raw as pdfium
+
+    left = points
+    for path in islice(page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_PATH], max_depth=_MAX_DEPTH), _MAX_OBJECTS):
+        left -= pdfium.FPDFPath_CountSegments(path.raw) if _is_visible(path.raw) else 0
+        if left <= 0:
+            return True
+    return False
 
 
 def _boxes(objects: Iterator[Any], matrices: tuple[Matrix, ...], depth: int) -> Iterator[Box]:

@@ -7,13 +7,16 @@ from typing import Any
 
 from rag_assets.documents.parsing.readers.layout.geometry import Segment, upright
 from rag_assets.documents.parsing.readers.layout.tables.ruled_tables import find_ruled_tables
-from rag_assets.documents.parsing.readers.pdf.drawn_lines import drawn_boxes
+from rag_assets.documents.parsing.readers.pdf.drawn_lines import drawn_boxes, has_drawing
 from rag_assets.documents.parsing.readers.pdf.page_words import read_words
 from rag_assets.documents.parsing.readers.pdf.segments import make_segments
 
 # Less text than this on a page that pictures cover for the most part is a stamp on a scan.
 _FEW_CHARACTERS = 60
 _MOSTLY = 0.5
+# Smaller pictures on a page without text are decoration, and so are drawings of fewer points.
+_SMALL = 0.02
+_MANY_POINTS = 60
 _MAX_OBJECTS = 2_000
 # Lines and rectangles that make the smallest table.
 _FEWEST_OF_A_TABLE = 3
@@ -22,15 +25,15 @@ _FEWEST_OF_A_TABLE = 3
 @dataclass(slots=True)
 class ReadPage:
     segments: list[Segment]
-    # Whether anything is drawn, and the share of the page that pictures cover.
-    has_objects: bool
+    # The share of the page that pictures cover, and whether lines are drawn that may be letters.
     picture_share: float
+    has_drawing: bool
 
     def is_picture(self) -> bool:
         """Whether its text, if there is any, is in a picture; asked when running headers and stamps were removed."""
         characters = sum(len(segment.text) for segment in self.segments)
         if not characters:
-            return self.has_objects
+            return self.has_drawing or self.picture_share >= _SMALL
         return characters < _FEW_CHARACTERS and self.picture_share >= _MOSTLY
 
 
@@ -42,7 +45,7 @@ def read_page(document: Any, number: int, forms: Any) -> ReadPage:
         page = document[number]
     except pypdfium2.PdfiumError:
         # A page whose objects are damaged; the others can be read.
-        return ReadPage([], False, 0.0)
+        return ReadPage([], 0.0, has_drawing=False)
     notes, drawn = _annotations(page, forms)
     # Flattening makes the appearance of fields, text boxes and stamps a part of the page.
     if drawn and pdfium.FPDFPage_Flatten(page.raw, pdfium.FLAT_NORMALDISPLAY) == pdfium.FLATTEN_SUCCESS:
@@ -56,11 +59,15 @@ def read_page(document: Any, number: int, forms: Any) -> ReadPage:
     segments = [] if words.is_garbled else make_segments(textpage, words, tables)
     textpage.close()
     _add_notes(segments, notes)
+    # Stamps and headers among them are removed later.
     few = sum(len(segment.text) for segment in segments) < 10 * _FEW_CHARACTERS
-    objects = pdfium.FPDFPage_CountObjects(page.raw)
-    share = _picture_share(page) if few and objects else 0.0
+    result = ReadPage(
+        segments,
+        _picture_share(page) if few else 0.0,
+        has_drawing=words.is_garbled or (few and has_drawing(page, _MANY_POINTS)),
+    )
     page.close()
-    return ReadPage(segments, objects > 0, share)
+    return result
 
 
 def _annotations(page: Any, forms: Any) -> tuple[list[str], bool]:

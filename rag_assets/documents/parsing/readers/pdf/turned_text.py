@@ -7,8 +7,9 @@ from typing import Any
 from rag_assets.documents.parsing.readers.layout.geometry import Box, union, upright
 from rag_assets.documents.parsing.readers.pdf.fonts import read_font
 
-# The widest gap within a word, in sizes of its letters.
+# The widest gap within a word, in sizes of its letters, and within a number, whose digits are equally wide.
 _MAX_LETTER_GAP = 0.2
+_MAX_DIGIT_GAP = 0.4
 
 
 def read_turned_words(
@@ -27,7 +28,8 @@ def read_turned_words(
             pdfium.FPDFText_GetCharBox(textpage.raw, index, *references)
             left, right, bottom, top = (value.value for value in values)
             bounds = left, bottom, right, top
-            near = _distance(last_bounds, bounds, quarter) < _MAX_LETTER_GAP * size
+            widest = _MAX_DIGIT_GAP if text[index].isdigit() and text[last].isdigit() else _MAX_LETTER_GAP
+            near = _distance(last_bounds, bounds, quarter) < widest * size
             if begun and begun[3] == quarter and near and not _has_space(textpage.raw, last, index):
                 begun = begun[0], begun[1] + text[index], union(begun[2], bounds), quarter
             else:

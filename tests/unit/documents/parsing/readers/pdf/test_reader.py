@@ -221,7 +221,8 @@ GRAY = bytes(64) * 64
 
 def test_pages_that_are_pictures_are_named_and_blank_pages_are_not() -> None:
     stamped = [Page().image(64, 64, GRAY).text(50, 30, "RECEIVED 12 MAY") for _ in range(3)]
-    read = read_pdf(make_pdf([Page().lines(50, 60, LEFT), Page(), *stamped]))
+    blank = Page().rule(50, 50, 500, 50)
+    read = read_pdf(make_pdf([Page().lines(50, 60, LEFT), blank, *stamped]))
     assert {*read.report.recognised_pages, *read.report.unread_pages} == {3, 4, 5}
 
 
