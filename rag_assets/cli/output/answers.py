@@ -26,7 +26,7 @@ def print_answer(answer: "Answer") -> None:
             Text.assemble((f"{hit.rank}. ", "bold"), f"{hit.score:.3f}  ", (where, "cyan"), (f"  {headings}", "dim"))
         )
         if hit.copies:
-            places = [f"{copy.project}/{copy.file_path}" for copy in hit.copies]
+            places = [f"{copy.project}/{on_one_line(copy.file_path)}" for copy in hit.copies]
             more = f" and {len(places) - COPIES_SHOWN:,} more" if len(places) > COPIES_SHOWN else ""
             _print_indented(f"also in: {', '.join(places[:COPIES_SHOWN])}{more}")
         if hit.header is not None:

@@ -1,13 +1,15 @@
 """Chunks with the same text, as in copies of a document: one of them is a hit, and names the others."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TypeAlias
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Connection, Uuid, any_, bindparam, select
 from sqlalchemy.orm import aliased
 
+from rag_assets.db.connections.compiled import CompiledStatement, compile_statement
+from rag_assets.db.connections.execute import run_compiled
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.results import ChunkCopy, Hit
@@ -30,20 +32,14 @@ def drop_copies(hits: Sequence[Hit]) -> tuple[list[Hit], dict[UUID, list[UUID]]]
 
 
 def merge_copies(connection: Connection, scores: Mapping[UUID, float], copied: Sequence[UUID]) -> dict[UUID, float]:
-    """A ranking, best first, with the first chunk of each text: that of `copied` where it has one.
+    """A ranking, best first, with each text once: as the chunk of `copied` that has it, where there is one.
 
-    Copies have equal scores, so the texts are compared only where there are some.
+    Other copies are dropped with the rows of the hits. Looking up the texts of all chunks would cost each search time.
     """
-    scored = Counter(scores.values())
-    tied = [id_ for id_, score in scores.items() if scored[score] > 1]
-    if not tied and not copied:
+    if not copied:
         return dict(scores)
-    chunks = [*copied, *(tied if not copied else scores)]
-    statement = select(DocumentChunk.id, DocumentChunk.content_hash)
-    found = connection.execute(
-        statement.where(DocumentChunk.id == any_(bindparam("chunks", type_=ARRAY(Uuid)))), {"chunks": chunks}
-    )
-    texts = {row.id: row.content_hash for row in found}
+    chunks = [*copied, *scores]
+    texts = dict(run_compiled(connection, _compiled_texts(), {"chunks": chunks}))
     first: dict[bytes, UUID] = {}
     for id_ in chunks:
         if id_ in texts:
@@ -95,3 +91,9 @@ def _may_have_copies(hits: Sequence[Hit]) -> bool:
         if len(set(values)) < len(values):
             return True
     return False
+
+
+@cache
+def _compiled_texts() -> CompiledStatement:
+    chosen = DocumentChunk.id == any_(bindparam("chunks", type_=ARRAY(Uuid)))
+    return compile_statement(select(DocumentChunk.id, DocumentChunk.content_hash).where(chosen))

@@ -56,7 +56,7 @@ class SearchContext:
             request.exact,
             request.filters if filters is None else filters,
             searchable=searchable,
-            one_per_text=request.distinct and searchable is CHUNKS,
+            rows_per_text="spare" if request.distinct and searchable is CHUNKS else "all",
         )
 
 

@@ -21,6 +21,7 @@ from rag_assets.search.vector.nearest import (
     KnnQuery,
     KnnResult,
     deeper_queries,
+    search_distinct,
     search_nearest,
     search_nearest_to_each,
 )
@@ -106,25 +107,25 @@ def search_vectors(connection: StatementRunner, embedded: Sequence[EmbeddedReque
     """
     queries = [one.query for one in embedded if one.query and one.request.mode == "vector" and not one.request.offset]
     results = search_nearest_to_each(connection, queries) if len(queries) == len(embedded) else None
-    if results is None:
+    if results is None or any(len(result.rows) > query.k for query, result in zip(queries, results, strict=True)):
         return None
     found = [
         collect_hits([vector_hits(query, result)], one.request)
         for one, query, result in zip(embedded, queries, results, strict=True)
     ]
-    return (
-        found if all(len(one.hits) >= other.request.reach for one, other in zip(found, embedded, strict=True)) else None
-    )
+    is_enough = all(len(one.hits) >= other.request.reach for one, other in zip(found, embedded, strict=True))
+    return found if is_enough else None
 
 
 def _search_vectors(
     connection: StatementRunner, request: SearchRequest, query: KnnQuery, selectivity: SelectivityCache
 ) -> Iterator[ModeResult]:
-    result = search_nearest(connection, query, selectivity)
+    search = search_distinct if request.distinct else search_nearest
+    result = search(connection, query, selectivity)
     is_last = len(result.rows) < query.k
     yield vector_hits(query, result, is_last=is_last)
     for deeper in deeper_queries(query, request.reach):
-        result = search_nearest(connection, deeper, selectivity)
+        result = search(connection, deeper, selectivity)
         # The graph may miss some, so only a comparison of all rows tells that there are no more.
         yield vector_hits(deeper, result, is_last=deeper.exact and len(result.rows) < deeper.k)
 
@@ -148,11 +149,12 @@ def _search_hybrid(
     """Both rankings, fused by reciprocal rank."""
     space = query.space
     words = WordSearch(connection, space, request.text, request.operators, request.filters)
+    search = search_distinct if request.distinct else search_nearest
     # Ids alone: most rows of the two rankings are not among the hits.
     query = replace(query, searchable=CHUNK_IDS, excluded=exclusion_conditions(words.queries))
     for depth in (query.k, *(depth for depth in HYBRID_DEPTHS if depth > query.k)):
         deeper = replace(query, k=depth, ef_search=max(depth, query.ef_search))
-        nearest = search_nearest(connection, deeper, selectivity)
+        nearest = search(connection, deeper, selectivity)
         found = words.search(depth)
         vector_scores = dict(zip([id_ for _, id_ in nearest.rows], similarity_scores(deeper, nearest), strict=True))
         copied = [id_ for (_, id_), count in zip(nearest.rows, nearest.copies, strict=False) if count > 1]

@@ -24,6 +24,7 @@ from rag_assets.search.filters.document_filters import NO_FILTERS
 from rag_assets.search.vector.searchables import CHUNKS, Searchable
 from rag_assets.search.vector.selectivity import SelectivityCache
 from rag_assets.search.vector.statements import (
+    RowsPerText,
     select_exactly,
     select_nearest,
     select_nearest_filtered,
@@ -54,8 +55,8 @@ class KnnQuery:
     """A nearest-neighbour search with every choice made; it goes whole from the executor to the SQL.
 
     `k`: rows wanted. `ef_search`: candidates that the graph keeps, at least `k`. `distance`: that of the result, which
-    need not be the index's. `excluded`: further conditions, which nearly all rows meet. `one_per_text`: the first row
-    of each text alone.
+    need not be the index's. `excluded`: further conditions, which nearly all rows meet. `rows_per_text`: see
+    `search.vector.statements`.
     """
 
     space: EmbeddingSpace
@@ -67,7 +68,7 @@ class KnnQuery:
     filters: RowFilters = NO_FILTERS
     excluded: Sequence[ColumnElement[bool]] = ()
     searchable: Searchable = CHUNKS
-    one_per_text: bool = False
+    rows_per_text: RowsPerText = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def search_nearest(connection: StatementRunner, query: KnnQuery, selectivity: Se
         return _compare(connection, query, clauses)
     candidates = rescored_candidates(space, k, query.ef_search)
     if not clauses:
-        unfiltered = _unfiltered(space, k, searchable, candidates, query.one_per_text)
+        unfiltered = _unfiltered(space, k, searchable, candidates, query.rows_per_text)
         result = _walk_graph(connection, query, unfiltered, clauses)
         if result is not None:
             return result
@@ -107,8 +108,19 @@ def search_nearest(connection: StatementRunner, query: KnnQuery, selectivity: Se
         if query.filters.key is not None:
             selectivity.note_broad(key)
     scan_tuples = selectivity.scan_tuples(connection, space, candidates or k)
-    statement = _filtered(space, k, searchable, clauses, candidates, query.one_per_text)
+    statement = _filtered(space, k, searchable, clauses, candidates, query.rows_per_text)
     return _walk_graph(connection, query, statement, clauses, scan_tuples) or _compare(connection, query, clauses)
+
+
+def search_distinct(connection: StatementRunner, query: KnnQuery, selectivity: SelectivityCache) -> KnnResult:
+    """The `k` nearest texts, each once: one row of each, or all their rows if those are no more than `k`.
+
+    Most texts have one row, and picking the first of each costs time.
+    """
+    result = search_nearest(connection, replace(query, rows_per_text="spare"), selectivity)
+    if len(result.rows) <= query.k:
+        return result
+    return search_nearest(connection, replace(query, rows_per_text="one"), selectivity)
 
 
 def search_nearest_to_each(connection: StatementRunner, queries: Sequence[KnnQuery]) -> list[KnnResult] | None:
@@ -123,13 +135,16 @@ def search_nearest_to_each(connection: StatementRunner, queries: Sequence[KnnQue
     vectors = PackedVectors.of([query.vector for query in queries])
     values = statement_values("", first.ef_search) | {"queries": vectors}
     candidates = rescored_candidates(space, k, first.ef_search)
-    statement = _unfiltered_to_each(space, k, candidates, first.one_per_text)
+    statement = _unfiltered_to_each(space, k, candidates, first.rows_per_text)
     rows: list[list[tuple[Any, ...]]] = [[] for _ in queries]
     for row in run_compiled(connection, statement, values):
         rows[row[0] - 1].append(row[1:])
     if any(len(one) < k for one in rows):
         return None
-    return [_result(one[:k], query, "index", query.ef_search) for one, query in zip(rows, queries, strict=True)]
+    return [
+        _result(one[: k + (query.rows_per_text == "spare")], query, "index", query.ef_search)
+        for one, query in zip(rows, queries, strict=True)
+    ]
 
 
 def _walk_graph(
@@ -142,7 +157,7 @@ def _walk_graph(
     """None where the graph gives fewer than `k` rows."""
     values = statement_values(query.vector, query.ef_search, scan_tuples)
     rows = run_compiled(connection, statement.statement, statement.values(clauses, values))
-    if len(rows) != query.k:
+    if len(rows) < query.k:
         return None
     return _result(rows, query, "index", query.ef_search)
 
@@ -150,7 +165,7 @@ def _walk_graph(
 def _result(rows: Sequence[tuple[Any, ...]], query: KnnQuery, plan: str, considered: int) -> KnnResult:
     """The result of rows as the index gives them."""
     copies: Sequence[int] = ()
-    if query.one_per_text:
+    if query.rows_per_text == "one":
         copies = [row[-1] for row in rows]
         rows = [row[:-1] for row in rows]
     return KnnResult(_convert_distances(rows, query), plan, considered, copies)
@@ -166,7 +181,7 @@ def _compare(
     connection: StatementRunner, query: KnnQuery, clauses: Clauses, limit: int | None = None
 ) -> KnnResult | None:
     """All rows that pass, compared exactly; None where more than `limit` pass."""
-    statement = _exact(query.space, query.k, query.distance, query.searchable, clauses, limit, query.one_per_text)
+    statement = _exact(query.space, query.k, query.distance, query.searchable, clauses, limit, query.rows_per_text)
     values = statement.values(clauses, statement_values(query.vector, query.ef_search))
     found = run_compiled(connection, statement.statement, values)
     # There is no row at all once another space is live.
@@ -175,7 +190,7 @@ def _compare(
         return None
     # A stored vector of zeros has no cosine (NaN), which sorts last.
     found = [row for row in found if row[0] is not None and not math.isnan(row[0])]
-    if query.one_per_text:
+    if query.rows_per_text == "one":
         return KnnResult([row[:-3] for row in found], "exact", compared, [row[-3] for row in found])
     return KnnResult([row[:-2] for row in found], "exact", compared)
 
@@ -226,9 +241,9 @@ def _convert_distance(value: float, known: str, wanted: str, length: float) -> f
 # Building a statement takes longer than the search; one serves for all filters of the same form.
 @lru_cache(maxsize=256)
 def _unfiltered(
-    space: EmbeddingSpace, k: int, searchable: Searchable, candidates: int | None, one_per_text: bool
+    space: EmbeddingSpace, k: int, searchable: Searchable, candidates: int | None, rows_per_text: RowsPerText
 ) -> CompiledWithClauses:
-    statement = select_nearest(space, k, searchable, candidates, one_per_text=one_per_text)
+    statement = select_nearest(space, k, searchable, candidates, rows_per_text=rows_per_text)
     return compile_with_clauses(statement, NO_CLAUSES)
 
 
@@ -239,9 +254,9 @@ def _filtered(
     searchable: Searchable,
     clauses: Clauses,
     candidates: int | None,
-    one_per_text: bool,
+    rows_per_text: RowsPerText,
 ) -> CompiledWithClauses:
-    statement = select_nearest_filtered(space, k, clauses.clauses, searchable, candidates, one_per_text=one_per_text)
+    statement = select_nearest_filtered(space, k, clauses.clauses, searchable, candidates, rows_per_text=rows_per_text)
     return compile_with_clauses(statement, clauses)
 
 
@@ -253,12 +268,14 @@ def _exact(
     searchable: Searchable,
     clauses: Clauses,
     limit: int | None,
-    one_per_text: bool,
+    rows_per_text: RowsPerText,
 ) -> CompiledWithClauses:
-    statement = select_exactly(space, k, clauses.clauses, distance, searchable, limit, one_per_text=one_per_text)
+    statement = select_exactly(space, k, clauses.clauses, distance, searchable, limit, rows_per_text=rows_per_text)
     return compile_with_clauses(statement, clauses)
 
 
 @lru_cache(maxsize=256)
-def _unfiltered_to_each(space: EmbeddingSpace, k: int, candidates: int | None, one_per_text: bool) -> CompiledStatement:
-    return compile_statement(select_nearest_to_each(space, k, candidates, one_per_text=one_per_text))
+def _unfiltered_to_each(
+    space: EmbeddingSpace, k: int, candidates: int | None, rows_per_text: RowsPerText
+) -> CompiledStatement:
+    return compile_statement(select_nearest_to_each(space, k, candidates, rows_per_text=rows_per_text))

@@ -5,7 +5,7 @@ the query's vector.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import (
@@ -56,6 +56,10 @@ from rag_assets.db.models import DocumentChunk, EmbeddingSpace
 from rag_assets.db.spaces.partitions import partition
 from rag_assets.search.vector.searchables import CHUNKS, CITATION_COLUMNS, Searchable
 
+# Which rows of the `k` nearest texts are returned: the first `k` of all; one more, which shows that texts have several
+# rows; or the first of each text, with the number of its rows as a last column.
+RowsPerText: TypeAlias = Literal["all", "spare", "one"]
+
 _ZERO, _ONE = literal_column("0", Integer), literal_column("1", Integer)
 
 
@@ -65,18 +69,15 @@ def select_nearest(
     searchable: Searchable = CHUNKS,
     candidates: int | None = None,
     *,
-    one_per_text: bool = False,
+    rows_per_text: RowsPerText = "all",
 ) -> Select[Any]:
-    """The `k` nearest rows of all, through the index.
-
-    `one_per_text`, here and below: the first row of each text, with the number of rows that have it as a last column.
-    """
+    """The `k` nearest rows of all, through the index."""
     nearest = nearest_texts(space, partition(space.id), k, candidates=candidates)
-    return _select_rows(space, nearest.cte("nearest"), k, searchable=searchable, one_per_text=one_per_text)
+    return _select_rows(space, nearest.cte("nearest"), k, searchable=searchable, rows_per_text=rows_per_text)
 
 
 def select_nearest_to_each(
-    space: EmbeddingSpace, k: int, candidates: int | None = None, *, one_per_text: bool = False
+    space: EmbeddingSpace, k: int, candidates: int | None = None, *, rows_per_text: RowsPerText = "all"
 ) -> Select[Any]:
     """The `k` nearest chunks of all to each of `queries`, through the index: (number of the query from 1, row).
 
@@ -95,7 +96,7 @@ def select_nearest_to_each(
     nearest = lateral(nearest_texts_per_query(space, vectors, k, queries, candidates), "nearest")
     texts = select(queries.c.number, nearest.c.content_hash, nearest.c.distance).select_from(queries)
     each = texts.join(nearest, true()).cte("each")
-    rows = _select_rows(space, each, None, one_per_text=one_per_text)
+    rows = _select_rows(space, each, None, rows_per_text=rows_per_text)
     return rows.with_only_columns(each.c.number, *rows.selected_columns)
 
 
@@ -121,7 +122,7 @@ def select_nearest_filtered(
     searchable: Searchable = CHUNKS,
     candidates: int | None = None,
     *,
-    one_per_text: bool = False,
+    rows_per_text: RowsPerText = "all",
 ) -> Select[Any]:
     """The `k` nearest rows that meet the conditions, through the index, which goes on until it has scanned
     `scan_tuples`.
@@ -135,7 +136,7 @@ def select_nearest_filtered(
         .limit(_ONE)
     )
     nearest = nearest_texts(space, table, k, candidates=candidates, qualifies=lateral(qualifying, "qualifying"))
-    return _select_rows(space, nearest.cte("nearest"), k, conditions, searchable, one_per_text=one_per_text)
+    return _select_rows(space, nearest.cte("nearest"), k, conditions, searchable, rows_per_text=rows_per_text)
 
 
 def select_exactly(
@@ -146,7 +147,7 @@ def select_exactly(
     searchable: Searchable = CHUNKS,
     limit: int | None = None,
     *,
-    one_per_text: bool = False,
+    rows_per_text: RowsPerText = "all",
 ) -> Select[Any]:
     """The `k` nearest rows that meet the conditions, by comparing each of them: (row, compared, qualifying).
 
@@ -178,7 +179,7 @@ def select_exactly(
     # The same order for every `k`, also of texts at the same distance: pages follow each other.
     order = distances.c.distance, distances.c.content_hash
     nearest = select(distances).order_by(*order).limit(literal_integer(k)).cte("nearest")
-    return _select_rows(space, nearest, k, conditions, searchable, beside=numbers, one_per_text=one_per_text)
+    return _select_rows(space, nearest, k, conditions, searchable, beside=numbers, rows_per_text=rows_per_text)
 
 
 def select_chunks(space: EmbeddingSpace) -> Select[Any]:
@@ -207,7 +208,7 @@ def _select_rows(
     searchable: Searchable = CHUNKS,
     beside: CTE | None = None,
     *,
-    one_per_text: bool = False,
+    rows_per_text: RowsPerText = "all",
 ) -> Select[Any]:
     """The rows of the nearest texts with the columns of the searchable; equal texts in a stable order.
 
@@ -217,14 +218,14 @@ def _select_rows(
     column_count = len(searchable.columns)
     ordering = [_direction(one) for one in searchable.tie_order]
     columns: Any = select(*searchable.columns, *(by.label(f"order_{place}") for place, (by, _) in enumerate(ordering)))
-    if one_per_text:
+    if rows_per_text == "one":
         columns = columns.add_columns(func.count().over().label("copies"))
     joined = searchable.column_joins(searchable.joins(columns.select_from(searchable.table)))
     joined = joined.where(searchable.content_hash == nearest.c.content_hash, searchable.is_current(space), *conditions)
     # An optimization fence, either way: rows are looked up for these few texts, not for all that qualify.
-    fenced = joined.order_by(*searchable.tie_order).limit(_ONE) if one_per_text else joined.offset(_ZERO)
+    fenced = joined.order_by(*searchable.tie_order).limit(_ONE) if rows_per_text == "one" else joined.offset(_ZERO)
     rows = lateral(fenced, "rows")
-    copies = [rows.c.copies] if one_per_text else []
+    copies = [rows.c.copies] if rows_per_text == "one" else []
     source: FromClause = nearest.join(rows, true())
     if beside is not None:
         source = beside.outerjoin(source, true())
@@ -234,7 +235,7 @@ def _select_rows(
         .where(is_live(space))
         .order_by(nearest.c.distance, *(way(rows.c[f"order_{place}"]) for place, (_, way) in enumerate(ordering)))
     )
-    return statement if k is None else statement.limit(literal_integer(k))
+    return statement if k is None else statement.limit(literal_integer(k + (rows_per_text == "spare")))
 
 
 def _join_tables(
