@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, Engine, text
 
-from rag_assets import AsyncClient, Client, ServiceError, Settings, UsageError
+from rag_assets import AsyncClient, Client, RefusedError, ServiceError, Settings, UsageError
 from rag_assets.repositories import NewMessage
 from rag_assets.testing import HashEncoder, temporary_database
 
@@ -55,6 +55,18 @@ def test_evaluation_and_health_are_reported(client: Client, tmp_path: Path) -> N
     assert all(check.healthy for check in client.health())
     client.search("whale")
     assert client.pool_statistics()["read"].served > 0
+
+
+def test_whatever_the_database_answers_is_an_error_of_this_package(client: Client, built: Engine) -> None:
+    client.search("whale")
+    with built.begin() as connection:
+        connection.execute(text("DROP TABLE rag.users CASCADE; ALTER TABLE rag.documents RENAME COLUMN title TO name"))
+    with pytest.raises(RefusedError, match=r"something that a statement names is missing or differs: .*rag\.users"):
+        client.users.find_by_email("a@b.c")
+    with pytest.raises(RefusedError, match="title"):
+        client.search(SHARED)
+    with pytest.raises(RefusedError, match="title"):
+        client.similar(document=("zoo", "copy.txt"))
 
 
 def test_health_of_a_database_that_is_away_is_an_answer(tmp_path: Path) -> None:

@@ -27,9 +27,11 @@ from rag_assets.db.session.pinned_settings import (
 _READ_ONLY = "25006"
 # Of pgbouncer, and of Amazon's RDS Proxy.
 _OPTIONS_REFUSED = ("unsupported startup parameter", "command-line options")
-# The process id; and the search path that the session needs: "" where it finds the extension, NULL where there is none.
+# The process id; the limit of transactions, which servers have since 17; and the search path that the session needs: ""
+# where it finds the extension, NULL where there is none.
 _LOOK = (
-    "SELECT pg_backend_pid(), (SELECT CASE WHEN n.nspname = ANY (current_schemas(true)) THEN '' "
+    "SELECT pg_backend_pid(), current_setting('transaction_timeout', true), "
+    "(SELECT CASE WHEN n.nspname = ANY (current_schemas(true)) THEN '' "
     "ELSE concat_ws(', ', nullif(current_setting('search_path'), ''), quote_ident(n.nspname)) END "
     "FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector')"
 )
@@ -52,6 +54,7 @@ class ConnectionSetup:
         self._in_transaction = "; ".join(f"SET LOCAL {name} = {value}" for name, value in limits)
         # None until a connection has found the extension.
         self._search_path: str | None = None
+        self._limits_transactions = False
 
     def attach(self, engine: Engine) -> None:
         event.listen(engine, "do_connect", self._connect)
@@ -95,13 +98,17 @@ class ConnectionSetup:
             cursor.close()
             connection.rollback()
             assert row is not None
-            backend_pid, self._search_path = row
+            backend_pid, transaction_timeout, self._search_path = row
+            self._limits_transactions = transaction_timeout not in (None, "0")
             if not self.known:
                 self.pooled |= backend_pid != driver.info.backend_pid
                 self.known = True
         settings = settings_to_correct(driver.info.parameter_status)
         if self._search_path and not self.pooled:
             settings["search_path"] = self._search_path
+        if self._limits_transactions and not self.pooled and not self.options.autocommit:
+            # Servers before 17 refuse this setting at the start.
+            settings["transaction_timeout"] = "0"
         if settings:
             cursor = connection.cursor()
             for name, value in settings.items():

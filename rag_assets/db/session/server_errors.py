@@ -64,6 +64,7 @@ _CONNECTING = {
     "shutting down": "57P03",
     "recovery": "57P03",
     "FATAL": "28000",
+    "invalid ": "28000",
     "connect": "08000",
     "server": "08000",
 }

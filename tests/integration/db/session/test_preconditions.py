@@ -30,6 +30,9 @@ SETTINGS = {
     "default_transaction_isolation": "serializable",
     "gin_fuzzy_search_limit": "1",
     "quote_all_identifiers": "on",
+    "statement_timeout": "1h",
+    "idle_session_timeout": "1h",
+    "transaction_timeout": "1h",
 }
 
 
@@ -92,6 +95,8 @@ def test_settings_of_the_database_do_not_reach_a_session(empty_database: URL, ad
         with engine.connect() as connection:
             found = {name: connection.scalar(text(f"SHOW {name}")) for name in SESSION_SETTINGS}
             assert found == SESSION_SETTINGS
+            limits = ("transaction_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout")
+            assert {connection.scalar(text(f"SHOW {name}")) for name in limits} == {"0"}
     with opened(empty_database, EngineOptions(pooler=True)) as pooled, pooled.connect() as connection:
         # Poolers pass these on.
         assert connection.scalar(text("SELECT timestamptz '2024-02-29 12:00+00'")) == datetime(
@@ -177,6 +182,25 @@ def test_a_schema_that_an_administrator_made_for_the_role_will_do(
         assert_works(engine)
         run(superuser, f"DROP OWNED BY {role}")
     superuser.dispose()
+
+
+def test_names_that_need_quotes_are_quoted(server: URL, admin: Engine) -> None:
+    name, owner = f"test_My Base {uuid4().hex[:8]}", f'The "Role" {uuid4().hex[:8]}'
+    quoted = '"' + owner.replace('"', '""') + '"'
+    run(admin, f'CREATE DATABASE "{name}"', f"CREATE ROLE {quoted} LOGIN PASSWORD 'p@ss/w?rd#%'")
+    try:
+        with opened(server.set(database=name)) as superuser:
+            run(superuser, 'CREATE SCHEMA "My Extensions"', 'CREATE EXTENSION vector SCHEMA "My Extensions"')
+            with opened(server.set(database=name, username=owner, password="p@ss/w?rd#%")) as engine:
+                for privilege in ("USAGE ON SCHEMA", "CREATE ON DATABASE"):
+                    said = refusal_of_reading(engine)
+                    helps = said.partition("run: ")[2]
+                    assert helps.startswith(f"GRANT {privilege} ")
+                    run(superuser, helps)
+                assert_works(engine)
+            run(superuser, f"DROP OWNED BY {quoted}")
+    finally:
+        run(admin, f'DROP DATABASE "{name}" WITH (FORCE)', f"DROP ROLE {quoted}")
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JP"])

@@ -58,6 +58,7 @@ def test_what_can_pass_is_told_from_what_stays(sqlstate: str, kind: type[RagAsse
         (psycopg.OperationalError("connection failed: FATAL: password authentication failed"), "correct the address"),
         (psycopg.OperationalError("connection failed: Connection refused"), "the database does not answer"),
         (psycopg.OperationalError("connection failed: FATAL: sorry, too many clients already"), "max_connections"),
+        (psycopg.OperationalError('connection failed: invalid sslmode value: "no"'), "correct the address"),
         (psycopg.ProgrammingError('invalid connection option "foo"'), "in the address of the database; correct it"),
         (psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes"), "the database refuses"),
         (psycopg.NotSupportedError("x"), "the database refuses"),
