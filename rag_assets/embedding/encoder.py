@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rag_assets.embedding.model import QUERY_PROMPT, Model, check_weights, document_prompt, find_model
+from rag_assets.embedding.model import QUERY_PROMPT, Model, document_prompt, find_model, refuse_pickles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -125,7 +125,7 @@ def token_batches(counts: Sequence[int], budget: int) -> Iterator[slice]:
 def _load(model: Model, device: str | None) -> Any:
     import logging
 
-    check_weights(model.path)
+    refuse_pickles(model.path)
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 

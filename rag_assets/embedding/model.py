@@ -86,7 +86,7 @@ def read_model(name: str, revision: str, path: Path) -> Model:
     )
 
 
-def check_weights(path: Path) -> None:
+def refuse_pickles(path: Path) -> None:
     """Raise UsageError for a model whose weights are pickles, which can run any code, unless the settings allow it."""
     pickled = next(
         (file for file in sorted(path.rglob("pytorch_model*.bin")) if not _has_safetensors(file.parent)), None

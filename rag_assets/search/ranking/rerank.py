@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from rag_assets.embedding.model import check_weights, download_model
+from rag_assets.embedding.model import download_model, refuse_pickles
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.settings.settings import Settings
 from rag_assets.validation import format_value
@@ -106,7 +106,7 @@ def reranker_from_settings(settings: Settings) -> Reranker:
 def _load_cross_encoder(name: str, revision: str | None, device: str | None) -> Any:
     folder = Path(name).expanduser()
     path = folder if folder.is_dir() else download_model(name, revision, instead=_ADVICE)
-    check_weights(path)
+    refuse_pickles(path)
     try:
         kinds = json.loads((path / "config.json").read_text("utf-8")).get("architectures") or ["unknown"]
         model = _open_cross_encoder(path, device) if kinds[0].endswith(_SCORING) else None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rag_assets.embedding.encoder import SentenceTransformerEncoder
-from rag_assets.embedding.model import BUNDLED_MODELS, check_weights, find_model
+from rag_assets.embedding.model import BUNDLED_MODELS, find_model, refuse_pickles
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.ranking.rerank import CrossEncoderReranker
 
@@ -44,12 +44,12 @@ def test_pickled_weights_are_refused_unless_the_settings_allow_them(
     (tmp_path / "2_Dense").mkdir()
     (tmp_path / "model.safetensors").touch()
     (tmp_path / "pytorch_model.bin").touch()
-    check_weights(tmp_path)
+    refuse_pickles(tmp_path)
     (tmp_path / "2_Dense" / "pytorch_model.bin").touch()
     with pytest.raises(UsageError, match=r"2_Dense/pytorch_model\.bin are a pickle.*RAG_ASSETS_ALLOW_PICKLE=true"):
-        check_weights(tmp_path)
+        refuse_pickles(tmp_path)
     monkeypatch.setenv("RAG_ASSETS_ALLOW_PICKLE", "true")
-    check_weights(tmp_path)
+    refuse_pickles(tmp_path)
 
 
 def test_loading_a_model_looks_at_its_weights(tmp_path: Path) -> None:
