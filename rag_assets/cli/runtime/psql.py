@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rag_assets.db.connections.engines import database_url
 from rag_assets.errors import UsageError
@@ -17,13 +18,8 @@ def run_psql(settings: Settings, arguments: Sequence[str]) -> int:
     """Run psql on the database in use; returns its exit code."""
     program = _find_psql(settings)
     url = database_url(settings)
-    values = {
-        "host": url.host,
-        "port": url.port,
-        "dbname": url.database,
-        "user": url.username,
-        "password": url.password,
-    }
+    values: dict[str, Any] = {"host": url.host, "port": url.port, "dbname": url.database, "user": url.username}
+    values |= {"password": url.password, **url.query}
     lines = [f"{name}={value}" for name, value in values.items() if value is not None]
     with tempfile.TemporaryDirectory(prefix="rag-assets-psql-") as folder:
         file = Path(folder) / "service.conf"
