@@ -17,6 +17,8 @@ MIN_PREFIX_CHARS, MIN_TYPO_CHARS, MIN_TWO_TYPOS_CHARS = 3, 4, 8
 MAX_REPLACEMENTS = 5
 # Reading a million lexemes takes a fifth of a second; comparing these, less.
 _MAX_COMPARED = 5_000
+# Words of one query that similar ones are looked for.
+_MAX_TRIED = 3
 
 _SIMILAR = text(
     "SELECT lexeme, documents FROM rag.lexemes WHERE chunking = :chunking "
@@ -27,7 +29,8 @@ _SIMILAR = text(
 )
 _AS_WRITTEN = text(
     "SELECT word FROM regexp_split_to_table(:words, '\\s+') AS word "
-    "WHERE :lexeme = ANY (tsvector_to_array(rag.word_vector(CAST(CAST(:language AS text) AS regconfig), word))) LIMIT 1"
+    "WHERE tsvector_to_array(rag.word_vector(CAST(CAST(:language AS text) AS regconfig), word)) "
+    "&& CAST(:forms AS text[]) LIMIT 1"
 )
 _IN_CHUNK = text(
     "SELECT DISTINCT t.token FROM rag.document_chunks c, "
@@ -57,17 +60,15 @@ def correct_rarest_word(connection: Connection, queries: Sequence[LanguageQuery]
         unknown = [term.lexeme for term in query.terms if not term.documents and _is_correctable(term.lexeme)]
         if query.phrases or query.verbatim or not unknown:
             continue
-        # Of words that are equally rare, the longest says most.
-        rarest = max(unknown, key=len)
-        if similar := _similar_terms(connection, query, rarest):
-            values = {"words": words, "lexeme": rarest, "language": query.language}
-            kept = [term for term in query.terms if term.lexeme not in (rarest, MARK + rarest)]
-            terms = sorted([*kept, *similar], key=lambda term: term.documents)
-            others = [other for other in queries if other is not query]
-            written = connection.scalar(_AS_WRITTEN, values) or rarest
-            return Correction(
-                written.strip(".,;:!?()'\""), [term.lexeme for term in similar], [replace(query, terms=terms), *others]
-            )
+        # Of words that are equally rare, the longest says most; one with accents is also there without them.
+        for rarest in sorted(unknown, key=len, reverse=True)[:_MAX_TRIED]:
+            if similar := _similar_terms(connection, query, rarest):
+                values = {"words": words, "forms": [rarest, MARK + rarest], "language": query.language}
+                kept = [term for term in query.terms if term.lexeme not in (rarest, MARK + rarest)]
+                terms = sorted([*kept, *similar], key=lambda term: term.documents)
+                others = [other for other in queries if other is not query]
+                written = (connection.scalar(_AS_WRITTEN, values) or rarest).strip(".,;:!?()'\"")
+                return Correction(written, [term.lexeme for term in similar], [replace(query, terms=terms), *others])
     return None
 
 

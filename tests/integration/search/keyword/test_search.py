@@ -139,6 +139,8 @@ def test_a_query_without_a_known_term_finds_nothing(animals: Engine) -> None:
         ("a strip", "hidden.txt", {"strip": ["striped"]}),
         ("statoin qqq", "error.txt", {"statoin": ["station"]}),
         ("e123", "error.txt", {"e123": ["e1234"]}),
+        # Three terms are unknown: two forms of one word with an accent, and a longer word.
+        ("zébrra quasarquasar", "zebra.txt", {"zébrra": ["zebras"]}),
     ],
 )
 def test_a_word_that_no_text_has_is_replaced_by_a_similar_one(
