@@ -131,6 +131,9 @@ BEGIN
         folded := regexp_replace(folded, '(?<![A-Za-z0-9\u0080-\U0010ffff])[\u0300-\u036f\u3099\u309a]+', '', 'g');
     END IF;
     capitals := regexp_replace(folded, '[^<capitals>]+', '', 'g');
+    IF char_length(capitals) > 100 THEN
+        capitals := (SELECT string_agg(DISTINCT letter, '') FROM unnest(string_to_array(capitals, NULL)) AS letter);
+    END IF;
     IF capitals <> '' THEN
         folded := translate(folded, capitals, translate(capitals, '<upper>', '<lower>'));
     END IF;
@@ -212,12 +215,14 @@ DECLARE
 BEGIN
     IF source ~ '[a-z0-9][A-Z][a-z]|[a-z][a-z][A-Z]|[A-Z][A-Z][a-z][a-z]' THEN
         more := (
-            SELECT string_agg(regexp_replace(camel[1],
+            SELECT string_agg(regexp_replace(name[1],
                 '(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z][a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z][a-z])', ' ', 'g'), ' ')
-            FROM regexp_matches(source,
-                '[A-Za-z0-9]*(?:[a-z0-9][A-Z][a-z]|[a-z][a-z][A-Z]|[A-Z][A-Z][a-z][a-z])[A-Za-z0-9]*', 'g') AS camel
+            FROM regexp_matches(source, '[A-Za-z0-9]+', 'g') AS name
+            -- A longer one is encoded data.
+            WHERE char_length(name[1]) <= 80
+                AND name[1] ~ '[a-z0-9][A-Z][a-z]|[a-z][a-z][A-Z]|[A-Z][A-Z][a-z][a-z]'
         );
-        words := words || ' ' || lower(more);
+        words := words || coalesce(' ' || lower(more), '');
     END IF;
     IF source ~ '(^|[^A-Za-z0-9)_-])[-\u2212][0-9]' THEN
         -- -4 is found as 4, and before it by -4.

@@ -103,10 +103,11 @@ class Client:
     def search(self, query: Query, *, kinds: Any = "chunks", **options: Any) -> Any:
         """The best hits for a query (a text, or a vector of the live space's model), best first.
 
-        Options: `k`, `offset`, `distinct`, `mode` (vector, text, hybrid), `filters` or the single filters (`project`,
-        `file_type`, `path_glob`, `metadata`, `created_from` …), `min_score`, `weights`, `rrf_constant`, `distance`,
-        `exact`, `ef_search`, `rerank`, `mmr`, `context`, `timeout_s`. `kinds` may name `messages`, `memories` or a
-        table that another package registers (whose options are `TableOptions`), or several.
+        Options: `k`, `offset`, `distinct`, `mode` (vector, text, hybrid), `operators` (quoted, all, none), `filters` or
+        the single filters (`project`, `file_type`, `path_glob`, `metadata`, `created_from` …), `min_score`, `weights`,
+        `rrf_constant`, `distance`, `exact`, `ef_search`, `rerank`, `mmr`, `context`, `timeout_s`. `kinds` may name
+        `messages`, `memories` or a table that another package registers (whose options are `TableOptions`), or
+        several.
 
         Raises UsageError for a query or an option that cannot be, ServiceError while the database or the model is
         away, while no space is live, or when the search took longer than `timeout_s`.

@@ -15,16 +15,19 @@ from rag_assets.search.keyword.unspaced import is_unspaced
 MIN_PREFIX_CHARS, MIN_TYPO_CHARS, MIN_TWO_TYPOS_CHARS = 3, 4, 8
 # How many words replace one.
 MAX_REPLACEMENTS = 5
-# Reading a million lexemes takes a fifth of a second; comparing these, less.
+# Reading a million lexemes takes half a second: of so many, only those with one of the first two letters are compared.
+MAX_READ = 300_000
 _MAX_COMPARED = 5_000
 # Words of one query that similar ones are looked for.
 _MAX_TRIED = 3
 
+_SIZE = text("SELECT reltuples FROM pg_class WHERE oid = to_regclass('rag.lexemes')")
 _SIMILAR = text(
     "SELECT lexeme, documents FROM rag.lexemes WHERE chunking = :chunking "
-    "AND language = CAST(CAST(:language AS text) AS regconfig) AND (starts_with(lexeme, :word) OR "
-    "char_length(lexeme) BETWEEN :least AND :most "
-    "AND (left(lexeme, 1) IN (:first, :second) OR right(lexeme, :ending) = right(:word, :ending))) "
+    "AND language = CAST(CAST(:language AS text) AS regconfig) AND (starts_with(lexeme, :word) "
+    "OR char_length(lexeme) BETWEEN :least AND :most) "
+    "AND (lexeme >= :first AND lexeme < :after_first OR lexeme >= :second AND lexeme < :after_second "
+    "OR :is_small AND right(lexeme, :ending) = right(:word, :ending)) "
     "ORDER BY starts_with(lexeme, :word) DESC, documents DESC, lexeme LIMIT :compared"
 )
 _AS_WRITTEN = text(
@@ -91,7 +94,10 @@ def _similar_terms(connection: Connection, query: LanguageQuery, word: str) -> l
         "most": len(word) + typos,
         # A typo may be in the first letter.
         "first": word[0],
+        "after_first": chr(ord(word[0]) + 1),
         "second": word[1],
+        "after_second": chr(ord(word[1]) + 1),
+        "is_small": (connection.scalar(_SIZE) or 0) <= MAX_READ,
         "ending": max(3, len(word) // 2),
         "compared": _MAX_COMPARED,
     }
