@@ -26,10 +26,9 @@ _MOST_UNKNOWN = 0.3
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SOFT_HYPHEN = re.compile("\u00ad(?!$)")
 # PDFium does not part words whose gap is less than 0.17 of their size. Therefore the gaps within the longest words of a
-# page are measured: where one is so much wider than usual, in sizes, in several of them, all words of the page are.
+# page are measured: where one is so much wider than usual, in sizes, all words of the page are measured.
 _LETTERS = re.compile(r"[^\W\d_]{10,}")
 _MEASURED_WORDS = 4
-_GLUED_WORDS = 2
 _WORD_GAP = 0.045
 # A line this much wider than others, for each of its letters, may have a gap between columns in it.
 _WIDER = 1.12
@@ -122,8 +121,7 @@ class _WordReader:
         longest = nlargest(
             _MEASURED_WORDS, _LETTERS.finditer(self._text), key=lambda match: match.end() - match.start()
         )
-        parted = sum(len(list(_part_glued(self._handle, match[0], match.start()))) > 1 for match in longest)
-        return parted >= min(_GLUED_WORDS, len(longest)) > 0
+        return any(len(list(_part_glued(self._handle, match[0], match.start()))) > 1 for match in longest)
 
     def _add(self, start: int, word: str, box: Box, quarter: int | None = 0) -> None:
         self.words.append(Word(word if word.isascii() else _fold(word), *box))
