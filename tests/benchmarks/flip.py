@@ -108,12 +108,14 @@ class LookupEncoder:
         return shorten(self._known.vectors[[self._known.place[text] for text in texts]], self.dimensions)
 
     def encode_query(self, text: str) -> Vectors:
-        return shorten(self._asked[text][None], self.dimensions)[0]
+        vector: Vectors = shorten(self._asked[text][None], self.dimensions)[0]
+        return vector
 
 
 def shorten(vectors: Vectors, dimensions: int) -> Vectors:
     cut = vectors[:, :dimensions].astype(np.float32)
-    return cut / np.linalg.norm(cut, axis=1, keepdims=True)
+    unit: Vectors = cut / np.linalg.norm(cut, axis=1, keepdims=True)
+    return unit
 
 
 def run_client(url: str, folder: str, number: int, dimensions: dict[int, int], stop: Any, found: Any) -> None:
@@ -181,7 +183,7 @@ def measure(url: URL, folder: Path, *, vectors: int, dimensions: int, clients: i
     searches = [search for _ in processes for search in found.get(timeout=120)]
     for process in processes:
         process.join(timeout=60)
-    live = (back.live_before and back.live_before.id, back.space.id)
+    live = (back.live_before.id if back.live_before else None, back.space.id)
     engine.dispose()
     return summarize(searches, marks, live) | {"vectors": vectors, "clients": clients, "dimensions": [384, dimensions]}
 

@@ -83,7 +83,8 @@ def measure_in_child(environment: dict[str, str], folder: str | None) -> dict[st
     """Measure in a child process, so that its peak memory is that of one ingest."""
     command = [sys.executable, "-m", "tests.benchmarks.ingest", "--measure", *([folder] if folder else [])]
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def measure(folder: str | None) -> dict[str, float]:
@@ -156,8 +157,13 @@ def measure_second_run(environment: dict[str, str], folder: str | None) -> dict[
     """The command with nothing changed and Dagster with five empty assets: medians of five whole processes."""
     # A home with Dagster's own storage instead of ours.
     home = make_default_home(Path(environment["RAG_ASSETS_STATE_DIR"]) / "empty_home")
-    ours = [Path(sys.executable).with_name("rag-assets"), "ingest", *([folder] if folder else []), "--json"]
-    empty = [sys.executable, "-c", EMPTY_ASSETS]
+    ours: list[str | Path] = [
+        Path(sys.executable).with_name("rag-assets"),
+        "ingest",
+        *([folder] if folder else []),
+        "--json",
+    ]
+    empty: list[str | Path] = [sys.executable, "-c", EMPTY_ASSETS]
     times: dict[str, list[float]] = {"ours": [], "empty": []}
     for _ in range(5):
         for name, command in (("empty", empty), ("ours", ours)):

@@ -214,7 +214,9 @@ def compare_with_stored(url: URL, acknowledged: Sequence[tuple[UUID, int, str]])
     engine = make_engine(url)
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT conversation_id, version, content FROM rag.conversation_messages")).all()
-        latest = dict(connection.execute(text("SELECT id, latest_version FROM rag.conversations")).all())
+        latest: dict[UUID, int] = dict(
+            connection.execute(text("SELECT id, latest_version FROM rag.conversations")).tuples()
+        )
     engine.dispose()
     copies = Counter(tuple(row) for row in rows)
     versions = Counter((row.conversation_id, row.version) for row in rows)

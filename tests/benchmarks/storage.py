@@ -130,7 +130,8 @@ def measure(engine: Engine, space: EmbeddingSpace, corpus: Corpus, kinds: Sequen
 
 def nearest_hashes(corpus: Corpus, questions: NDArray[np.float32]) -> list[list[bytes]]:
     """The hashes of the `OVERSAMPLING_K` nearest texts of each query by an exact scan, nearest first."""
-    hashes, scores = [], []
+    hashes: list[bytes] = []
+    scores = []
     for block in corpus.blocks():
         hashes += map(content_hash, block.texts)
         scores.append(questions @ block.vectors.T)

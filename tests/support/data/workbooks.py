@@ -11,6 +11,7 @@ _PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
 
 # A text, a number in the style with this index, or raw XML of a cell's inside.
 Cell = str | float | tuple[float, int] | None
+Rows = list[Sequence[Cell]]
 
 
 def xlsx(

@@ -143,12 +143,12 @@ def test_each_pipeline_uses_its_own_settings() -> None:
         chunk_tokens=100,
     )
     docs, plain = build_definitions(key_prefix="docs", settings=settings), build_definitions()
-    schedules = {schedule.name: schedule for schedule in docs.schedules or []}
+    schedules: dict[str, Any] = {schedule.name: schedule for schedule in docs.schedules or []}
     nightly = schedules["docs_nightly_refresh"]
     assert (nightly.cron_schedule, nightly.execution_timezone) == ("30 4 * * 1-5", "Europe/Berlin")
     assert schedules["docs_weekly_maintenance"].cron_schedule == "0 5 * * 6"
-    assert {schedule.default_status.value for schedule in docs.schedules or []} == {"RUNNING"}  # type: ignore[union-attr]
-    assert {sensor.default_status.value for sensor in docs.sensors or []} == {"RUNNING"}  # type: ignore[union-attr]
+    assert {schedule.default_status.value for schedule in docs.schedules or []} == {"RUNNING"}
+    assert {sensor.default_status.value for sensor in docs.sensors or []} == {"RUNNING"}
     ours = {spec.key.path[-1]: spec for spec in docs.resolve_all_asset_specs()}
     theirs = {spec.key.path[-1]: spec for spec in plain.resolve_all_asset_specs()}
     assert ours["raw_documents"].freshness_policy == dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=12))
@@ -169,6 +169,7 @@ def test_settings_of_the_environment_are_read_on_use(monkeypatch: pytest.MonkeyP
 def test_a_mapping_of_settings_is_completed_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAG_ASSETS_REFRESH_CRON", "0 7 * * *")
     defs = build_definitions(key_prefix="docs", settings={"time_zone": "Asia/Tokyo"})
+    nightly: Any
     [nightly] = [schedule for schedule in defs.schedules or [] if schedule.name == "docs_nightly_refresh"]
     assert (nightly.cron_schedule, nightly.execution_timezone) == ("0 7 * * *", "Asia/Tokyo")
 

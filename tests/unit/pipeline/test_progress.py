@@ -2,7 +2,6 @@
 
 import pytest
 
-from rag_assets.pipeline import progress
 from rag_assets.pipeline.progress import ProgressLog, progress_listener, report_progress
 
 
@@ -10,7 +9,7 @@ from rag_assets.pipeline.progress import ProgressLog, progress_listener, report_
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The monotonic time in seconds; tests set its only item."""
     time = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: time[0])
+    monkeypatch.setattr("time.monotonic", lambda: time[0])
     return time
 
 

@@ -107,7 +107,7 @@ def test_globs_match_names_in_either_unicode_form_and_with_newlines() -> None:
 @pytest.mark.parametrize("option", ["include", "exclude"])
 def test_an_invalid_glob_is_refused(tmp_path: Path, glob: str, option: str) -> None:
     with pytest.raises(UsageError, match=r"\.gitignore"):
-        open_source(tmp_path, **{option: [glob]})
+        open_source(tmp_path, **{option: [glob]})  # type: ignore[arg-type]
 
 
 def test_a_string_instead_of_a_list_of_globs_is_refused() -> None:

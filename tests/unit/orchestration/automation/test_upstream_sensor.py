@@ -24,7 +24,9 @@ def _materialization_event(run: dg.DagsterRun, materialization: dg.AssetMaterial
 
     kind = DagsterEventType.ASSET_MATERIALIZATION.value
     event = DagsterEvent(kind, run.job_name, event_specific_data=StepMaterializationData(materialization))
-    return EventLogEntry(None, "info", "", run.run_id, time.time(), job_name=run.job_name, dagster_event=event)
+    return EventLogEntry(  # type: ignore[no-untyped-call]
+        None, "info", "", run.run_id, time.time(), job_name=run.job_name, dagster_event=event
+    )
 
 
 def _success_event(run: dg.DagsterRun) -> Any:
@@ -32,7 +34,9 @@ def _success_event(run: dg.DagsterRun) -> Any:
     from dagster._core.events.log import EventLogEntry
 
     event = DagsterEvent(DagsterEventType.RUN_SUCCESS.value, run.job_name)
-    return EventLogEntry(None, "info", "", run.run_id, time.time(), job_name=run.job_name, dagster_event=event)
+    return EventLogEntry(  # type: ignore[no-untyped-call]
+        None, "info", "", run.run_id, time.time(), job_name=run.job_name, dagster_event=event
+    )
 
 
 PROJECTS = ["alpha", "broken", "gamma"]

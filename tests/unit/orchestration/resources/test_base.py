@@ -26,7 +26,7 @@ def test_a_resource_without_a_pipeline_uses_the_environment(monkeypatch: pytest.
 
 
 def test_a_resource_shared_by_two_pipelines_uses_the_settings_of_each() -> None:
-    shared = StatefulEmbedder()
+    shared = StatefulEmbedder()  # type: ignore[call-arg]
     docs = shared.with_settings(DOCS)
     notes = docs.with_settings(NOTES)
     assert (docs.settings, notes.settings) == (DOCS, NOTES)

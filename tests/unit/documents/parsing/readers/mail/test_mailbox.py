@@ -2,7 +2,6 @@
 
 import datetime as dt
 import struct
-from typing import Any
 
 import pytest
 
@@ -57,7 +56,7 @@ def test_a_web_archive_is_read_as_the_page_it_holds(name: str) -> None:
     assert found.metadata["url"] == "https://x.org/p"
 
 
-def outlook_message(subject: str, text: str, *, head_bytes: int = 32, **further: Any) -> Tree:
+def outlook_message(subject: str, text: str, further: Tree | None = None, *, head_bytes: int = 32) -> Tree:
     sent = int((dt.datetime(2026, 11, 30, 10, tzinfo=dt.UTC) - dt.datetime(1601, 1, 1, tzinfo=dt.UTC)).total_seconds())
     time = struct.pack("<HHIQ", 0x40, 0x39, 6, sent * 10**7)
     return {
@@ -66,7 +65,7 @@ def outlook_message(subject: str, text: str, *, head_bytes: int = 32, **further:
         "__substg1.0_0C1A001F": "Ada Müller".encode("utf-16-le"),
         "__substg1.0_0C1F001F": "ada@x.org".encode("utf-16-le"),
         "__substg1.0_1000001F": text.encode("utf-16-le"),
-        **further,
+        **(further or {}),
     }
 
 
@@ -80,13 +79,13 @@ def attached(name: str, data: bytes) -> Tree:
 
 def test_an_outlook_message_has_its_subject_as_title_and_its_attachments() -> None:
     inner = outlook_message(
-        "Inner", "deep words", head_bytes=24, **{"__attach_version1.0_#00000000": attached("c.csv", b"a;b\n1;2\n")}
+        "Inner", "deep words", {"__attach_version1.0_#00000000": attached("c.csv", b"a;b\n1;2\n")}, head_bytes=24
     )
     files: Tree = {
         "__attach_version1.0_#00000000": attached("Bericht.pdf", b"%PDF-1.4 " + b"x" * 5000),
         "__attach_version1.0_#00000001": {"__properties_version1.0": b"\0" * 8, "__substg1.0_3701000D": inner},
     }
-    data = compound_file(outlook_message("Größe", "Text über Dachse.\r\n", **files))
+    data = compound_file(outlook_message("Größe", "Text über Dachse.\r\n", files))
     assert detect_kind("a.msg", data) == "msg"
     found = read_mail("msg", data)
     assert found.title == "Größe"
@@ -100,7 +99,7 @@ def test_an_outlook_message_has_its_subject_as_title_and_its_attachments() -> No
 
 def test_an_outlook_message_of_html_alone_is_read() -> None:
     page = "<html><body><h1>Offer</h1><p>Größe</p></body></html>".encode()
-    data = compound_file(outlook_message("Page", " ", **{"__substg1.0_10130102": page}))
+    data = compound_file(outlook_message("Page", " ", {"__substg1.0_10130102": page}))
     assert read_mail("msg", data).content.endswith("## Offer\n\nGröße\n")
 
 

@@ -1,14 +1,14 @@
 """Workbooks as Markdown: values as they are shown, comments, headers, merged cells."""
 
 from rag_assets.documents.parsing.readers.sheets.workbook import read_workbook
-from tests.support.data.workbooks import ods, xlsx
+from tests.support.data.workbooks import Rows, ods, xlsx
 from tests.support.paths import FILES
 
 FORMATS = ("0.0%", '#,##0.00 "EUR"', "dd.mm.yyyy")
 
 
 def test_values_are_those_that_excel_shows_and_comments_stand_beside_them() -> None:
-    rows = [
+    rows: Rows = [
         ["Item", "Share", "Amount", "Date", "Account"],
         ["Crane", (0.125, 1), (1234567.5, 2), (46095, 3), "00420"],
         ["Fuel|oil", None, -99.90000000000001],
@@ -29,7 +29,7 @@ def test_values_are_those_that_excel_shows_and_comments_stand_beside_them() -> N
 
 
 def test_each_sheet_with_a_value_has_its_heading_and_hidden_ones_say_so() -> None:
-    sheets = {"One": [["a", "b"], [1, 2]], "Empty": [], "Two": [["Esme", "Riga"], ["Otto", "Kiel"]]}
+    sheets: dict[str, Rows] = {"One": [["a", "b"], [1, 2]], "Empty": [], "Two": [["Esme", "Riga"], ["Otto", "Kiel"]]}
     content = read_workbook(xlsx(sheets, hidden=["Two"]), "xlsx").content
     assert content == (
         "## One\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n\n"
@@ -38,7 +38,15 @@ def test_each_sheet_with_a_value_has_its_heading_and_hidden_ones_say_so() -> Non
 
 
 def test_lines_above_a_table_empty_columns_and_a_second_table() -> None:
-    rows = [["Sales 2026"], [], [None, "Item", None, "Units"], [None, "Bolt", None, 5], [None, "Sum", None, 5], [], []]
+    rows: Rows = [
+        ["Sales 2026"],
+        [],
+        [None, "Item", None, "Units"],
+        [None, "Bolt", None, 5],
+        [None, "Sum", None, 5],
+        [],
+        [],
+    ]
     rows += [["Port", "Depth"], ["Oslo", 12]]
     assert read_workbook(xlsx({"S": rows}), "xlsx").content == (
         "## S\n\nSales 2026\n\n| Item | Units |\n| --- | --- |\n| Bolt | 5 |\n| Sum | 5 |\n\n"
@@ -47,7 +55,7 @@ def test_lines_above_a_table_empty_columns_and_a_second_table() -> None:
 
 
 def test_merged_cells_label_all_rows_and_columns_that_they_cover() -> None:
-    rows = [
+    rows: Rows = [
         ["Banner", None, None, None, None],
         ["Country", 2021, None, 2022, None],
         [None, "Sales", "Cost", "Sales", "Cost"],
@@ -87,7 +95,7 @@ def test_a_threaded_comment_replaces_the_remark_for_old_programs_and_has_its_ans
 
 
 def test_a_formula_without_a_value_and_a_table_that_excel_knows() -> None:
-    rows = [["Esme", "Riga"], ["Otto", "=A2&B2"]]
+    rows: Rows = [["Esme", "Riga"], ["Otto", "=A2&B2"]]
     data = xlsx({"S": rows}, table="A1:B2")
     assert read_workbook(data, "xlsx").content == "## S\n\n| Esme | Riga |\n| --- | --- |\n| Otto | =A2&B2 |\n"
 
