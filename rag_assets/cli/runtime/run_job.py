@@ -219,7 +219,8 @@ def _to_package_error(error: "SerializableErrorInfo | None") -> RagAssetsError:
         if name == "DagsterExecutionInterruptedError":
             return RunInterruptedError()
     cause = chain[-1].message.strip() if chain else "the run ended without an error message"
-    for link in chain:
+    # SQLAlchemy's errors have psycopg's as their causes, some under the same names.
+    for link in reversed(chain):
         answer = getattr(psycopg.errors, link.cls_name or "", None)
         if isinstance(answer, type) and issubclass(answer, psycopg.Error):
             return explain_answer(answer.sqlstate, link.message.strip().partition(": ")[2] or cause)

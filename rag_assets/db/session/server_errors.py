@@ -15,6 +15,7 @@ _SCHEMA = "run rag-assets status --health, which compares the tables with this v
 # By SQLSTATE or its class, the longest match first: the class of the error, what it is about, what to do.
 _ANSWERS: dict[str, tuple[type[RagAssetsError], str, str]] = {
     "": (RefusedError, "the database refuses a statement", _LOG),
+    "08001": (ServiceError, "the database cannot be found", "correct the host in its address, or the network"),
     "08": (ServiceError, "the database does not answer", _LATER),
     "0A": (RefusedError, "the database lacks a feature", "use PostgreSQL 15 or newer with pgvector 0.8.4 or newer"),
     "22021": (
@@ -65,6 +66,8 @@ _CONNECTING = {
     "recovery": "57P03",
     "FATAL": "28000",
     "invalid ": "28000",
+    "resolve host": "08001",
+    "translate host": "08001",
     "connect": "08000",
     "server": "08000",
 }

@@ -144,9 +144,11 @@ def _path_matches(glob: Any) -> ColumnElement[bool]:
     if not is_text(glob) or not glob or len(glob) > _MAX_GLOB_CHARS:
         raise UsageError(f"path_glob is {format_value(glob)}; write something like *.md or docs/**/*.rst.")
     path = Document.file_path
-    # `normalize_path` in SQL; most paths are ASCII, for which it has nothing to do.
+    # `normalize_path` in SQL. Most paths are ASCII, which it does not change; a newline matters where a space does.
     composed = case((func.octet_length(path) == func.char_length(path), path), else_=func.normalize(path))
-    return func.translate(composed, "\n", " ").op("~", return_type=Boolean())(glob_to_regex(glob))
+    expression = glob_to_regex(glob)
+    normal = func.translate(composed, "\n", " ") if " " in expression else composed
+    return normal.op("~", return_type=Boolean())(expression)
 
 
 def is_any_of(column: Any, names: Iterable[str]) -> ColumnElement[bool]:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import URL, Engine, text
 
 from rag_assets.db.connections.engines import make_engine
-from rag_assets.db.locks import hold_lock
+from rag_assets.db.locks import hold_lock, others_hold_locks
 from rag_assets.errors import ServiceError
 
 HOLD = (
@@ -133,3 +133,26 @@ def test_no_transaction_is_open_while_a_lock_is_held(engine: Engine, admin: Engi
             text("SELECT state FROM pg_stat_activity WHERE datname = :name"), {"name": engine.url.database}
         ).all()
     assert states == ["idle"]
+
+
+def test_locks_of_other_applications_are_not_taken_for_ours(engine: Engine, database: URL) -> None:
+    foreign = make_engine(database, application_name="another application")
+    earlier = make_engine(database, application_name="rag_assets direct")
+    ours = "SELECT pg_advisory_lock(hashtextextended('rag_assets.chunks of zoo', 0))"
+    with engine.connect() as connection:
+        with foreign.connect() as other:
+            other.execute(text("SELECT pg_advisory_lock(42), pg_advisory_lock(1, 2), pg_advisory_lock_shared(3)"))
+            assert not others_hold_locks(connection)
+            with hold_lock(foreign, "chunks of zoo", wait_s=1):
+                assert others_hold_locks(connection)
+            assert not others_hold_locks(connection)
+            other.invalidate()
+        # Version 0.2.0 takes the first of the two locks alone.
+        with earlier.connect() as other:
+            other.execute(text(ours))
+            assert others_hold_locks(connection)
+            with pytest.raises(ServiceError, match="rag_assets direct"), hold_lock(engine, "chunks of zoo", wait_s=0):
+                pass
+            other.invalidate()
+    for used in (foreign, earlier):
+        used.dispose()

@@ -167,3 +167,16 @@ def test_many_tasks_share_the_few_sessions_of_the_pooler(through: URL, engine: E
     asyncio.run(use())
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT n FROM counters")) == 100
+
+
+def test_what_reading_depends_on_is_fixed_through_a_pooler_too(through: URL, admin: Engine) -> None:
+    settings = {"datestyle": "German", "intervalstyle": "sql_standard", "timezone": "Asia/Kathmandu"}
+    for name, value in settings.items():
+        with admin.connect() as connection:
+            connection.execute(text(f"ALTER DATABASE {through.database} SET {name} = '{value}'"))
+    engine = make_engine(through, options=LIMITED)
+    for _ in range(3):
+        with engine.connect() as connection:
+            moment, span = connection.execute(text("SELECT timestamptz '2024-02-29 12:00+00', interval '1 day'")).one()
+            assert (moment.isoformat(), span.days) == ("2024-02-29T12:00:00+00:00", 1)
+    engine.dispose()

@@ -56,6 +56,7 @@ def test_what_can_pass_is_told_from_what_stays(sqlstate: str, kind: type[RagAsse
     ("error", "said"),
     [
         (psycopg.OperationalError("connection failed: FATAL: password authentication failed"), "correct the address"),
+        (psycopg.OperationalError("failed to resolve host 'x': [Errno -2]"), "correct the host in its address"),
         (psycopg.OperationalError("connection failed: Connection refused"), "the database does not answer"),
         (psycopg.OperationalError("connection failed: FATAL: sorry, too many clients already"), "max_connections"),
         (psycopg.OperationalError('connection failed: invalid sslmode value: "no"'), "correct the address"),
