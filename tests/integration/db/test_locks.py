@@ -139,20 +139,25 @@ def test_locks_of_other_applications_are_not_taken_for_ours(engine: Engine, data
     foreign = make_engine(database, application_name="another application")
     earlier = make_engine(database, application_name="rag_assets direct")
     ours = "SELECT pg_advisory_lock(hashtextextended('rag_assets.chunks of zoo', 0))"
-    with engine.connect() as connection:
-        with foreign.connect() as other:
-            other.execute(text("SELECT pg_advisory_lock(42), pg_advisory_lock(1, 2), pg_advisory_lock_shared(3)"))
-            assert not others_hold_locks(connection)
-            with hold_lock(foreign, "chunks of zoo", wait_s=1):
-                assert others_hold_locks(connection)
-            assert not others_hold_locks(connection)
-            other.invalidate()
-        # Version 0.2.0 takes the first of the two locks alone.
-        with earlier.connect() as other:
-            other.execute(text(ours))
-            assert others_hold_locks(connection)
-            with pytest.raises(ServiceError, match="rag_assets direct"), hold_lock(engine, "chunks of zoo", wait_s=0):
-                pass
-            other.invalidate()
+
+    def is_ours() -> bool:
+        # The activity of sessions is read once in a transaction.
+        with engine.connect() as connection:
+            return others_hold_locks(connection)
+
+    with foreign.connect() as other:
+        other.execute(text("SELECT pg_advisory_lock(42), pg_advisory_lock(1, 2), pg_advisory_lock_shared(3)"))
+        assert not is_ours()
+        with hold_lock(foreign, "chunks of zoo", wait_s=1):
+            assert is_ours()
+        assert not is_ours()
+        other.invalidate()
+    # Version 0.2.0 takes the first of the two locks alone.
+    with earlier.connect() as other:
+        other.execute(text(ours))
+        assert is_ours()
+        with pytest.raises(ServiceError, match="rag_assets direct"), hold_lock(engine, "chunks of zoo", wait_s=0):
+            pass
+        other.invalidate()
     for used in (foreign, earlier):
         used.dispose()

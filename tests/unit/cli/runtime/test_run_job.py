@@ -1,5 +1,7 @@
 """Errors of a run, as Dagster records them, become errors of this package again."""
 
+import sys
+
 import psycopg
 import pytest
 from dagster._utils.error import serializable_error_info_from_exc_info
@@ -12,8 +14,8 @@ from rag_assets.errors import RagAssetsError, RefusedError, ServiceError
 def recorded(error: Exception) -> RagAssetsError:
     try:
         raise error
-    except Exception as raised:
-        return _to_package_error(serializable_error_info_from_exc_info((type(raised), raised, raised.__traceback__)))
+    except Exception:
+        return _to_package_error(serializable_error_info_from_exc_info(sys.exc_info()))
 
 
 def raised_from(cause: Exception) -> Exception:
