@@ -122,8 +122,9 @@ def _sign(cell: str, values: Sequence[str], series: bool) -> float | None:
     sign = -2.0 if cell in values else 0.0
     if cell.endswith(("?", ":")) and not any(value.endswith(cell[-1]) for value in values):
         sign += 1.0
-    if _is_label(cell) and sum(map(_is_label, values)) * 5 < max(1, len(values)):
-        sign += 2.0
+    if (share := _label_share(cell)) >= 0.5 and sum(map(_is_label, values)) * 5 < max(1, len(values)):
+        # One such word of two may well be in a value.
+        sign += 2.0 if share == 1 else 0.5
     if values:
         common, number = Counter(map(_shape, values)).most_common(1)[0]
         if number * 10 >= len(values) * 8 and common != shape:
@@ -137,13 +138,18 @@ def _sign(cell: str, values: Sequence[str], series: bool) -> float | None:
     return sign
 
 
-def _is_label(cell: str) -> bool:
+def _label_share(cell: str) -> float:
+    """The share of words that name columns in general; an identifier such as `order_id` is one as a whole."""
     if len(cell) > _LONG_TEXT_CHARS:
-        return False
+        return 0.0
     if _IDENTIFIER.fullmatch(cell):
-        return True
+        return 1.0
     words = _WORD.findall(_CAMEL_HUMP.sub(" ", cell).lower())
-    return bool(words) and sum(word in _LABELS for word in words) * 2 >= len(words)
+    return sum(word in _LABELS for word in words) / len(words) if words else 0.0
+
+
+def _is_label(cell: str) -> bool:
+    return _label_share(cell) >= 0.5
 
 
 def _is_series(cells: Sequence[str]) -> bool:
