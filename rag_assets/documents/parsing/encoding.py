@@ -95,7 +95,7 @@ def declared_encoding(data: bytes, file_type: str) -> str | None:
         lines = head.split(b"\n", 2)[:2]
         match = next((found for line in lines if (found := _CODING_LINE.match(line))), None)
         match = match or _CSS_CHARSET.match(head) or _GETTEXT_CHARSET.search(head)
-    elif file_type in {"text", "markdown", "rst"}:
+    else:
         match = _EMACS_LINE.match(head) or _LATEX_ENCODING.search(head)
     if match is None:
         return None

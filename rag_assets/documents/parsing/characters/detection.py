@@ -7,6 +7,7 @@ from rag_assets.documents.parsing.characters.decoders import decode_as
 from rag_assets.documents.parsing.characters.labels import find_encoding
 
 _SAMPLE_BYTES = 32 * 1024
+_SHORT_BYTES = 2000
 _SEARCHED_BYTES = 64 * _SAMPLE_BYTES
 # Bytes that stand within words in the encodings of DOS and old Macs, and in those of Windows as capitals and signs.
 _FOREIGN_IN_WORDS = re.compile(rb"(?<=[a-z])[\x80-\x84\x86-\x90\x98\x9b\x9d\x9f](?=[a-z])")
@@ -17,6 +18,12 @@ _OLD_LETTERS: Final = {
     "macintosh": frozenset("äöüßéèêëàâçñóáíúìòùãõåæøïîôû"),
     "cp852": frozenset("ąćęłńóśźżáčďéěíňřšťúůýžőűäöü"),
 }
+# Text in which all that is not ASCII is kana, kanji of the first level, symbols, or the characters of NEC and IBM, and
+# none of it touches a Latin letter: quotes and dashes of Windows' encodings have these bytes too, beside letters.
+_SHORT_SHIFT_JIS = re.compile(
+    rb"(?:(?:[\x81-\x84\x87-\x97\xed\xee\xfa-\xfc][\x40-\x7e\x80-\xfc]|\x98[\x40-\x72])++(?![A-Za-z])"
+    rb"|[A-Za-z]++(?![\x80-\xff])|[\x00-\x40\x5b-\x60\x7b-\x7f]++)*+"
+)
 # A guess is another encoding where the text has one of the first bytes and all of the second, and none of the third.
 _CORRECTIONS: Final = (
     # Hungarian, whose ő and ű are õ and û in the Western encoding; languages with those have others of its letters too.
@@ -35,6 +42,8 @@ def detect_encoding(data: bytes) -> str:
 
     sample = _sample(data)
     found = find_encoding(chardetng_py.detect(sample)) or "windows-1252"
+    if found.startswith(("windows-125", "iso-8859-")) and _SHORT_SHIFT_JIS.fullmatch(sample[:_SHORT_BYTES]):
+        return "shift_jis"
     for guess, some, every, none, right in _CORRECTIONS:
         if (
             found == guess

@@ -1,6 +1,7 @@
 # ruff: noqa: RUF001
 import codecs
 import os
+import time
 
 import pytest
 
@@ -48,6 +49,9 @@ def test_a_big_endian_byte_order_mark_selects_the_encoding(bom_and_encoding: tup
         (CHINESE, "gb18030"),
         (KOREAN, "euc-kr"),
         ("株式会社①髙橋商店㈱の案内です。連絡先は№5です。\n", "cp932"),
+        ("名前,値\n①㈱,1\n髙橋,2\n", "cp932"),
+        ("時間", "cp932"),
+        ("It’s “fine” – l’été…", "cp1252"),
         ("펲시콜라와 똠방각하는 한국어 문서에 나옵니다.\n", "cp949"),
         ("這是一個簡單的中文文本。需要正確檢測編碼。\n", "big5"),
         (HUNGARIAN, "cp1250"),
@@ -131,6 +135,15 @@ def test_declared_encoding_is_found(data: bytes, kind: str, encoding: str | None
 def test_short_texts_are_decoded_as_they_declare(text: str, encoding: str, declared: str) -> None:
     data = b"\x1b$B-!\x1b(I123\x1b(B" if encoding == "iso2022_jp_ext" else text.encode(encoding)
     assert decode(data, declared) == text
+
+
+@pytest.mark.parametrize(
+    "data", [b"words and " * 100_000 + b"\xe4", b"\x82\xa0" * 100_000 + b"a", b"a" * 100_000 + b"\xff"]
+)
+def test_detection_takes_no_time(data: bytes) -> None:
+    started = time.process_time()
+    decode(data)
+    assert time.process_time() - started < 1
 
 
 def test_characters_that_stand_for_undecodable_bytes_are_counted() -> None:
