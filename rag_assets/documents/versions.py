@@ -1,7 +1,6 @@
 """Versions of the code and libraries that make the text of documents and chunks."""
 
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 # By file type, 1 where it is not listed. Raise it when the same bytes give another text, metadata or report:
@@ -24,26 +23,26 @@ PLAIN_TEXT_SPLITTER_VERSION = 1
 
 @cache
 def document_library_version() -> str:
-    try:
-        return version("xberg")
-    except PackageNotFoundError:
-        return "missing"
+    return _installed_version("xberg") or "missing"
 
 
 @cache
 def pdf_library_version() -> str:
-    try:
-        return version("pypdfium2")
-    except PackageNotFoundError:
-        return "missing"
+    return _installed_version("pypdfium2") or "missing"
 
 
 @cache
 def recognition_version() -> str | None:
     """The version of the library that recognises text in pictures; None without the extra `ocr`."""
+    return _installed_version("rapidocr") if _installed_version("onnxruntime") else None
+
+
+def _installed_version(package: str) -> str | None:
+    # Loading it takes 0.05 s, which each parser's process would wait for.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
-        version("onnxruntime")
-        return version("rapidocr")
+        return version(package)
     except PackageNotFoundError:
         return None
 
@@ -52,4 +51,4 @@ def recognition_version() -> str | None:
 def splitter_version(*, plain_text: bool = False) -> str:
     libraries = ("semantic-text-splitter", "markdown-it-py")
     number = PLAIN_TEXT_SPLITTER_VERSION if plain_text else SPLITTER_VERSION
-    return "-".join([str(number), *(version(name) for name in libraries)])
+    return "-".join([str(number), *(_installed_version(name) or "missing" for name in libraries)])

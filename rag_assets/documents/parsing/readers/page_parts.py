@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+# A page without any of these is only text.
+_WORTH_A_LOOK: Final = re.compile(
+    r"<(?:nav|aside|footer|header|noscript|template|dialog|menu|button|option"
+    r"|[a-zA-Z][a-zA-Z0-9]*\s(?:[^<>]{0,1000}\s)?(?:class|id|role|hidden|style|href\s*=\s*[\"']?#))",
+    re.IGNORECASE,
+)
 _NAVIGATION: Final = (
     "nav, [role=navigation], [role=search], [role=menu], [role=menubar], aside, [role=complementary], "
     "footer, [role=contentinfo], header, [role=banner]"
@@ -72,6 +78,8 @@ def strip_page(html: str) -> str:
     Text that is in the main part of a page, or that may be text of the page, always stays. Where nearly nothing else
     would be left, such as of a page that is a list of links, the page stays as it is.
     """
+    if not _WORTH_A_LOOK.search(html):
+        return html
     from selectolax.lexbor import LexborHTMLParser
 
     tree = LexborHTMLParser(_prepare(html))
@@ -85,14 +93,15 @@ def strip_page(html: str) -> str:
     for node in reversed(tree.css(f"script, style, noscript, svg:not(:has(text)), link, meta, {_DOUBLES}")):
         node.decompose()
     text = body.text(separator=" ")
-    if len(text.split()) < _LEAST_WORDS <= fallback:
+    before = _count_words(text)
+    if before < _LEAST_WORDS <= fallback:
         return _NOSCRIPT.sub(lambda match: f"<{match[1]}div>", html)
-    removed = list(_Parts(tree, html, _without_blanks(text)).find())
+    removed = list(_Parts(tree, _without_blanks(text)).find())
     if not (removed or is_changed):
         return html
     for node in removed:
         node.decompose()
-    before, after = len(text.split()), len(body.text(separator=" ").split())
+    after = _count_words(body.text(separator=" "))
     if not after or (after < _LEAST_WORDS and after * 4 < before):
         return html
     return tree.html or html
@@ -125,10 +134,8 @@ def _space_controls(tree: "LexborHTMLParser") -> bool:
 
 
 class _Parts:
-    def __init__(self, tree: "LexborHTMLParser", html: str, length: int) -> None:
+    def __init__(self, tree: "LexborHTMLParser", length: int) -> None:
         self._tree = tree
-        self._may_have_banner = any(word in html for word in ("ookie", "onsent", "privacy", "gdpr", "ccpa"))
-        self._banners = f", {_BANNERS}" if self._may_have_banner else ""
         self._mains = {node.mem_id for node in tree.css(_MAIN)}
         self._body_length = length
         main_length = max(map(_length, tree.css(_MAIN)), default=0)
@@ -141,10 +148,10 @@ class _Parts:
         for node in self._tree.css(_NAVIGATION):
             if self._is_new(node) and self._is_outside_text(node):
                 yield self._take(node)
-        for node in self._tree.css(f"{_LAYOUT}, {_DIALOGS}{self._banners}"):
+        for node in self._tree.css(f"{_LAYOUT}, {_DIALOGS}, {_BANNERS}"):
             if self._is_named_part(node) and self._is_new(node):
                 yield self._take(node)
-        for node in self._cookie_banners() if self._may_have_banner else ():
+        for node in self._cookie_banners():
             if self._is_new(node):
                 yield self._take(node)
         for node in self._tree.css("a[href^='#']"):
@@ -243,8 +250,13 @@ def _length(node: "LexborNode") -> int:
     return _without_blanks(node.text(deep=True))
 
 
+def _count_words(text: str) -> int:
+    """The number of words, up to as many as matter here: splitting a long text takes longer than parsing it."""
+    return len(text.split(None, 4 * _LEAST_WORDS))
+
+
 def _without_blanks(text: str) -> int:
-    return len(text) - text.count(" ") - text.count("\n")
+    return len(text) - text.count(" ")
 
 
 def _parents(node: "LexborNode") -> "Iterator[LexborNode]":

@@ -11,9 +11,8 @@ _WORD_TEXT: Final = re.compile(r"<w:t(?:\s[^>]*)?>([^<]*)</w:t>|<w:(?:tab|br|cr)
 _GONE: Final = re.compile(r"<w:(moveFrom|del)(?:\s[^>]*)?(?<!/)>.*?</w:\1>", re.DOTALL)
 _DELETED_ROW: Final = re.compile(r"<w:trPr(?:\s[^>]*)?>(?:(?!</w:trPr>).)*?<w:del\b", re.DOTALL)
 _ROW_TAG: Final = re.compile(r"<w:tr(?:\s[^>]*)?>|</w:tr>")
-_REFERENCE: Final = re.compile(
-    r"<w:(footnote|endnote|comment)Reference\b[^>]*?\sw:id=[\"'](-?\d+)[\"'][^>]*/>|<w:p(?:\s[^>]*)?(?<!/)>|</w:p>"
-)
+_REFERENCE: Final = re.compile(r"<w:(footnote|endnote|comment)Reference\b[^>]*?\sw:id=[\"'](-?\d+)[\"'][^>]*/>")
+_PARAGRAPH_TAG: Final = re.compile(r"<w:p(?:\s[^>]*)?(?<!/)>|</w:p>")
 _NOTE: Final = re.compile(r"<w:(footnote|endnote|comment)\s([^>]*)>(.*?)</w:\1>", re.DOTALL)
 _NO_NOTE: Final = re.compile(r"w:type=[\"'](?:separator|continuation)")
 _NOTE_PARTS: Final = ("footnotes", "endnotes", "comments")
@@ -51,24 +50,32 @@ def _insert_notes(document: str, notes: dict[tuple[str, str], str]) -> str:
     if not notes:
         return document
     left = dict(notes)
+    inserted: dict[int, list[str]] = {}
+    references = list(_REFERENCE.finditer(document))
+    for match in references:
+        if text := left.pop((match[1], match[2]), ""):
+            inserted.setdefault(_paragraph_end(document, match.end()), []).append(_word_paragraph(text))
+    edits = [(match.start(), match.end(), "") for match in references]
+    edits += [(end, end, "".join(paragraphs)) for end, paragraphs in inserted.items()]
     pieces: list[str] = []
-    waiting: list[str] = []
-    at = depth = 0
-    for match in _REFERENCE.finditer(document):
-        if match[1]:
-            pieces.append(document[at : match.start()])
-            at = match.end()
-            waiting.append(left.pop((match[1], match[2]), ""))
-            continue
-        depth += -1 if match[0] == "</w:p>" else 1
-        if depth <= 0 and waiting:
-            pieces += [document[at : match.end()], *map(_word_paragraph, filter(None, waiting))]
-            at = match.end()
-            waiting = []
+    at = 0
+    for start, end, text in sorted(edits):
+        pieces += [document[at:start], text]
+        at = end
     document = "".join([*pieces, document[at:]])
-    for text in filter(None, left.values()):
+    for text in left.values():
         document = _before_body_end(document, text)
     return document
+
+
+def _paragraph_end(document: str, at: int) -> int:
+    """Where the paragraph around a place ends."""
+    depth = 1
+    for match in _PARAGRAPH_TAG.finditer(document, at):
+        depth += -1 if match[0] == "</w:p>" else 1
+        if depth == 0:
+            return match.end()
+    return at
 
 
 def _note_text(match: re.Match[str]) -> str:

@@ -18,10 +18,9 @@ def read_structured(kind: str, data: bytes) -> ConvertedDocument:
 
 def _read(kind: str, text: str) -> tuple[str, dict[str, object]]:
     if kind == "notebook":
-        from rag_assets.documents.parsing.readers.html_to_markdown import html_to_markdown
         from rag_assets.documents.parsing.readers.structured.notebook import read_notebook
 
-        return read_notebook(text, html_to_markdown)
+        return read_notebook(text, _convert_html)
     if kind == "calendar":
         from rag_assets.documents.parsing.readers.structured.calendar import read_calendar
 
@@ -33,3 +32,10 @@ def _read(kind: str, text: str) -> tuple[str, dict[str, object]]:
     from rag_assets.documents.parsing.readers.structured.json_text import read_json, read_jsonl
 
     return read_jsonl(text) if kind == "jsonl" else read_json(text)
+
+
+def _convert_html(text: str) -> str:
+    # Only a notebook with such output needs the library, which takes 0.1 s to load.
+    from rag_assets.documents.parsing.readers.html_to_markdown import html_to_markdown
+
+    return html_to_markdown(text)
