@@ -119,13 +119,16 @@ def _language_query(connection: Connection, chunking: str, row: Any, words: Sequ
     terms = make_terms(found)
     if terms and all(is_letter(term.lexeme) for term in terms):
         terms = [pair for term in terms for pair in _find_pairs(connection, chunking, row.language, term)]
+    if len(terms) > MAX_TERMS:
+        # A page of another text has many words that no chunk has.
+        terms = sorted(terms, key=lambda term: (not term.documents, term.documents, term.lexeme))[:MAX_TERMS]
     terms.sort(key=lambda term: (term.documents, term.lexeme))
     return LanguageQuery(
         chunking,
         row.language,
         row.chunks,
         max(row.mean_tokens, 1.0),
-        terms[:MAX_TERMS],
+        terms,
         preferred=_prefer_words(terms, words),
     )
 

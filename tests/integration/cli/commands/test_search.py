@@ -46,6 +46,17 @@ def test_text_output_shows_rank_path_and_text(built: Engine, cli: Cli) -> None:
     assert "ms" in result.out
 
 
+def test_what_was_left_out_or_corrected_is_said(built: Engine, cli: Cli) -> None:
+    whale = ("search", "--mode", "text", "--json")
+    assert cli(*whale, "whale -storm").json["excluded"] == []
+    assert cli(*whale, "whale -storm", "--operators", "all").json["excluded"] == ["storm"]
+    assert cli(*whale, 'whale -"storm"', "--operators", "none").json["excluded"] == []
+    assert cli(*whale, "whalle").json["corrected"] == {"whalle": ["whale"]}
+    said = cli("search", "--mode", "text", 'whale -"in the storm" -"zebra"').out
+    assert "Left out: chunks with in the storm, zebra." in said
+    assert "No text has whalle; searched for whale instead." in cli("search", "--mode", "text", "whalle").out
+
+
 def test_text_output_shows_the_context_of_a_hit_on_request(built: Engine, cli: Cli) -> None:
     arguments = ("search", "keeper whale storm", "-k", "1", "--project", "sea", "--mode", "text", "--context", "2")
     [hit] = cli(*arguments, "--json").json["hits"]
@@ -58,6 +69,7 @@ def test_text_output_shows_the_context_of_a_hit_on_request(built: Engine, cli: C
     ("arguments", "words"),
     [
         (["  "], "the query is empty"),
+        (["whale", "--operators", "some"], "quoted"),
         (["whale", "-k", "0"], "k is 0"),
         (["whale", "-k", "1001"], "k is 1001"),
         (["whale", "--project", "nope"], "no project 'nope' (known: sea, zoo)"),

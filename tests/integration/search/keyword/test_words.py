@@ -209,6 +209,15 @@ def test_a_name_that_texts_have_is_not_searched_by_its_parts(engine: Engine) -> 
     assert search_paths(engine, "ReadTextFile") == ["snake.md"]
 
 
+@pytest.mark.parametrize(
+    "unknown", [" ".join(f"unknown{n}" for n in range(200)), "".join(map(chr, range(0x4E00, 0x4F00)))]
+)
+def test_a_page_as_a_query_finds_what_it_shares_with_texts(engine: Engine, unknown: str) -> None:
+    write_corpus(engine, {"a.md": "a quokka", "b.md": "全文检索", "c.md": "a river"})
+    assert search_paths(engine, f"{unknown} quokka") == ["a.md"]
+    assert search_paths(engine, f"{unknown}，检索") == ["b.md"]
+
+
 def test_a_negative_number_ranks_before_the_positive_one(engine: Engine) -> None:
     write_corpus(engine, {"a.md": "it is 42", "b.md": "it is -42", "c.md": "it is 42"})
     assert search_paths(engine, "-42")[0] == "b.md"
