@@ -12,8 +12,8 @@ depends_on = None
 LOCKS = {"document_chunks": "rewritten with other word vectors, while nothing searches or ingests"}
 
 # Code points in hexadecimal, from Unicode 14: uppercase letters with the distance to their lowercase (`/2`: every other
-# one), and punctuation, symbols, spaces and control characters. `lower` and the character classes of the database would
-# depend on its locale.
+# one); punctuation, symbols, spaces and control characters; marks on letters. `lower` and the character classes of the
+# database would depend on its locale.
 UPPERCASE = """
 c0-d6+32 d8-de+32 100-12e/2+1 134-136/2+1 139-13d/2+1 141-147/2+1 14a-176/2+1 178-121 179-17d/2+1 181+210
 182-184/2+1 186+206 187+1 189-18a+205 18b+1 18e+79 18f+202 190+203 191+1 193+205 194+207 196+211 197+209 198+1
@@ -57,6 +57,29 @@ fe30-fe6b feff-ff0f ff1a-ff20 ff3b-ff40 ff5b-ff65 ffe0-fffd 10100-1013f 10175-10
 1d16a-1d16c 1d173-1d17a 1d183-1d184 1d18c-1d1a9 1d1ae-1d241 1d245-1d378 1d6c1 1d6db 1d6fb 1d715 1d735 1d74f
 1d76f 1d789 1d7a9 1d7c3 1d800-1d9ff 1da37-1da3a 1da6d-1da74 1da76-1da83 1da85-1da8b 1e14f 1e2ff 1e8c7-1e8cf
 1e95e-1ed3d 1eef0-1f0f5 1f10b-1fbca
+"""
+MARKS = """
+300-36f 483-489 591-5bd 5bf 5c1-5c2 5c4-5c5 5c7 610-61a 64b-65f 670 6d6-6dc 6df-6e4 6e7-6e8 6ea-6ed 711
+730-74a 7a6-7b0 7eb-7f3 7fd 816-819 81b-823 825-827 829-82d 859-85b 898-89f 8ca-8e1 8e3-903 93a-93c 93e-94f
+951-957 962-963 981-983 9bc 9be-9cd 9d7 9e2-9e3 9fe-a03 a3c-a51 a70-a71 a75 a81-a83 abc abe-acd ae2-ae3
+afa-b03 b3c b3e-b57 b62-b63 b82 bbe-bcd bd7 c00-c04 c3c c3e-c56 c62-c63 c81-c83 cbc cbe-cd6 ce2-ce3 d00-d03
+d3b-d3c d3e-d4d d57 d62-d63 d81-d83 dca-ddf df2-df3 e31 e34-e3a e47-e4e eb1 eb4-ebc ec8-ecd f18-f19 f35 f37
+f39 f3e-f3f f71-f84 f86-f87 f8d-fbc fc6 102b-103e 1056-1059 105e-1060 1062-1064 1067-106d 1071-1074 1082-108d
+108f 109a-109d 135d-135f 1712-1715 1732-1734 1752-1753 1772-1773 17b4-17d3 17dd 180b-180d 180f 1885-1886 18a9
+1920-193b 1a17-1a1b 1a55-1a7f 1ab0-1b04 1b34-1b44 1b6b-1b73 1b80-1b82 1ba1-1bad 1be6-1bf3 1c24-1c37 1cd0-1cd2
+1cd4-1ce8 1ced 1cf4 1cf7-1cf9 1dc0-1dff 20d0-20f0 2cef-2cf1 2d7f 2de0-2dff 302a-302f 3099-309a a66f-a672
+a674-a67d a69e-a69f a6f0-a6f1 a802 a806 a80b a823-a827 a82c a880-a881 a8b4-a8c5 a8e0-a8f1 a8ff a926-a92d
+a947-a953 a980-a983 a9b3-a9c0 a9e5 aa29-aa36 aa43 aa4c-aa4d aa7b-aa7d aab0 aab2-aab4 aab7-aab8 aabe-aabf aac1
+aaeb-aaef aaf5-aaf6 abe3-abea abec-abed fb1e fe00-fe0f fe20-fe2f 101fd 102e0 10376-1037a 10a01-10a0f
+10a38-10a3f 10ae5-10ae6 10d24-10d27 10eab-10eac 10f46-10f50 10f82-10f85 11000-11002 11038-11046 11070
+11073-11074 1107f-11082 110b0-110ba 110c2 11100-11102 11127-11134 11145-11146 11173 11180-11182 111b3-111c0
+111c9-111cc 111ce-111cf 1122c-11237 1123e 112df-112ea 11300-11303 1133b-1133c 1133e-1134d 11357 11362-11374
+11435-11446 1145e 114b0-114c3 115af-115c0 115dc-115dd 11630-11640 116ab-116b7 1171d-1172b 1182c-1183a
+11930-1193e 11940 11942-11943 119d1-119e0 119e4 11a01-11a0a 11a33-11a39 11a3b-11a3e 11a47 11a51-11a5b
+11a8a-11a99 11c2f-11c3f 11c92-11cb6 11d31-11d45 11d47 11d8a-11d97 11ef3-11ef6 16af0-16af4 16b30-16b36 16f4f
+16f51-16f92 16fe4-16ff1 1bc9d-1bc9e 1cf00-1cf46 1d165-1d169 1d16d-1d172 1d17b-1d182 1d185-1d18b 1d1aa-1d1ad
+1d242-1d244 1da00-1da36 1da3b-1da6c 1da75 1da84 1da9b-1daaf 1e000-1e02a 1e130-1e136 1e2ae 1e2ec-1e2ef
+1e8d0-1e8d6 1e944-1e94a
 """
 
 # Soft hyphens, zero-width characters, directions and variation selectors; Hebrew points and Arabic vowel signs, which
@@ -126,10 +149,6 @@ BEGIN
         folded, '([\u00b2\u00b3\u00b9\u2070\u2074-\u2079\u00bc-\u00be\u2150-\u215f\u2189]+)', ' \1', 'g'
     );
     folded := translate(normalize(folded, NFKC), U&'\2044\2215\00b7\02bc', '    ');
-    IF folded ~ '[\u0300-\u036f\u3099\u309a]' THEN
-        -- Marks without a letter, which each locale would read in another way.
-        folded := regexp_replace(folded, '(?<![A-Za-z0-9\u0080-\U0010ffff])[\u0300-\u036f\u3099\u309a]+', '', 'g');
-    END IF;
     capitals := regexp_replace(folded, '[^<capitals>]+', '', 'g');
     IF char_length(capitals) > 100 THEN
         capitals := (SELECT string_agg(DISTINCT letter, '') FROM unnest(string_to_array(capitals, NULL)) AS letter);
@@ -145,7 +164,8 @@ BEGIN
             folded, '(?<=[<unspaced>])([<letters>](?:[<stacking>][<letters>]|[<marks>])*)(?=[<letters>])', '\1 \1', 'g'
         );
     END IF;
-    RETURN folded;
+    -- Marks without a letter, which each locale would read in another way.
+    RETURN regexp_replace(folded, '(?<![A-Za-z0-9\u0080-\U0010ffff])[<all_marks>]+', '', 'g');
 END $$
 """
 
@@ -300,6 +320,7 @@ def upgrade() -> None:
         "lower": "".join(map(chr, uppercase.values())),
         "letters": _regex_class(UNSPACED_LETTERS),
         "marks": _regex_class(UNSPACED_MARKS),
+        "all_marks": _regex_class(MARKS),
         "stacking": _regex_class(STACKING),
         "unspaced": _regex_class(f"{UNSPACED_LETTERS} {UNSPACED_MARKS} {STACKING}"),
         "accented": _regex_class(ACCENTED),

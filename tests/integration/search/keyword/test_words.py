@@ -225,12 +225,15 @@ def test_a_negative_number_ranks_before_the_positive_one(engine: Engine) -> None
 
 
 def test_every_character_makes_the_same_words(engines: dict[str, Engine]) -> None:
-    """Between two letters, each character joins or separates them in the same way, whatever the locale."""
+    """Between letters and alone, each character joins or separates in the same way, whatever the locale."""
     # Of the many ideographs and syllables, some.
     points = {*range(33, 0x20000)} - {*range(0x3400, 0xA000)} - {*range(0xAC00, 0xD7A4)} - {*range(0x12000, 0x1B000)}
     points |= {*range(0x3400, 0x20000, 97)}
     known = sorted(point for point in points if unicodedata.category(chr(point)) not in ("Cn", "Cs"))
-    texts = [" ".join(f"a{chr(point)}b{point}" for point in known[at : at + 500]) for at in range(0, len(known), 500)]
+    texts = [
+        " ".join(f"a{chr(point)}b{point} {chr(point)} 全{chr(point)}文" for point in known[at : at + 500])
+        for at in range(0, len(known), 500)
+    ]
     statement = text(
         "SELECT rag.word_vector('simple', given)::text FROM unnest(CAST(:texts AS text[])) WITH ORDINALITY "
         "AS texts (given, number) ORDER BY number"
