@@ -15,7 +15,7 @@ from rag_assets.documents.parsing.readers.pdf.segments import make_segments
 _FEW_CHARACTERS = 60
 _MOSTLY = 0.5
 # Smaller pictures on a page without text are decoration, and so are drawings of fewer points.
-_SMALL = 0.02
+SMALL_PICTURE = 0.02
 _MANY_POINTS = 60
 _MAX_OBJECTS = 2_000
 # Lines and rectangles that make the smallest table.
@@ -29,11 +29,11 @@ class ReadPage:
     picture_share: float
     has_drawing: bool
 
-    def is_picture(self) -> bool:
+    def is_picture(self, smallest: float) -> bool:
         """Whether its text, if there is any, is in a picture; asked when running headers and stamps were removed."""
         characters = sum(len(segment.text) for segment in self.segments)
         if not characters:
-            return self.has_drawing or self.picture_share >= _SMALL
+            return self.has_drawing or self.picture_share > smallest
         return characters < _FEW_CHARACTERS and self.picture_share >= _MOSTLY
 
 

@@ -9,7 +9,7 @@ from rag_assets.documents.parsing.readers.layout.headings import Bookmark
 from rag_assets.documents.parsing.readers.layout.reading_order import reading_order
 from rag_assets.documents.parsing.readers.layout.running_lines import remove_running_lines
 from rag_assets.documents.parsing.readers.pdf.information import read_information
-from rag_assets.documents.parsing.readers.pdf.page import ReadPage, read_page
+from rag_assets.documents.parsing.readers.pdf.page import SMALL_PICTURE, ReadPage, read_page
 from rag_assets.documents.parsing.readers.pictures.recognition import recognise_page
 from rag_assets.documents.versions import recognition_version
 from rag_assets.errors import DocumentError
@@ -32,7 +32,9 @@ def read_pdf(data: bytes) -> ConvertedDocument:
     pages = [read_page(document, number, forms) for number in range(len(document))]
     segments = [page.segments for page in pages]
     remove_running_lines(segments)
-    pictures = [number for number, page in enumerate(pages) if page.is_picture()]
+    # In a document without any text, small pictures count too.
+    smallest = SMALL_PICTURE if any(segments) else 0.0
+    pictures = [number for number, page in enumerate(pages) if page.is_picture(smallest)]
     recognised = _recognise(document, pages, pictures)
     content, starts = assemble([reading_order(page.segments) for page in pages], _bookmarks(document))
     title, metadata = read_information(document)
