@@ -11,7 +11,9 @@ from email.message import EmailMessage
 
 import pytest
 
-from rag_assets.documents.parsing.parser import DocumentParser, reader_version
+from rag_assets.documents.parsing import parser as parser_module
+from rag_assets.documents.parsing.parse_report import ParseReport
+from rag_assets.documents.parsing.parser import DocumentParser, ParsedDocument, is_current_reader, reader_version
 from rag_assets.errors import DocumentError
 from tests.support.paths import FILES
 
@@ -390,3 +392,16 @@ def test_a_broken_notebook_says_so(parser: DocumentParser) -> None:
     read = parser.parse("a.ipynb", b'{"cells": [{"cell_type": "markdown", "source": "st\\u00e4dte')
     assert "st\u00e4dte" in read.content
     assert read.report.notes == ("it is not a notebook; its text was read as JSON",)
+
+
+def test_only_documents_with_pictures_depend_on_what_recognises_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, picture = (ParsedDocument(None, "", "pdf", {}, ParseReport(unread_pages=pages)) for pages in ((), (2,)))
+    monkeypatch.setattr(parser_module, "recognition_version", lambda: None)
+    before = plain.reader_version("a.pdf"), picture.reader_version("a.pdf")
+    assert before == (reader_version("a.pdf"), reader_version("a.pdf") + "+ocr-missing")
+    assert all(is_current_reader(version) and is_current_reader(version, "a.pdf") for version in before)
+    monkeypatch.setattr(parser_module, "recognition_version", lambda: "9.9")
+    assert [is_current_reader(version) for version in before] == [True, False]
+    assert picture.reader_version("a.pdf").endswith("+ocr-9.9")
+    # Read as a PDF, whatever its name is.
+    assert not is_current_reader(before[0], "a.docx")
