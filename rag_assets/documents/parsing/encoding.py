@@ -4,7 +4,7 @@ import codecs
 import re
 from dataclasses import dataclass
 
-from rag_assets.documents.parsing.characters.decoders import REPLACEMENT, decode_as
+from rag_assets.documents.parsing.characters.decoders import PYTHON_NAMES, REPLACEMENT, decode_as
 from rag_assets.documents.parsing.characters.detection import detect_encoding
 from rag_assets.documents.parsing.characters.labels import find_encoding
 from rag_assets.errors import DocumentError
@@ -111,11 +111,16 @@ def declared_encoding(data: bytes, file_type: str) -> str | None:
 
 
 def _decoded(data: bytes, encoding: str) -> DecodedText:
+    if encoding.startswith("utf"):
+        try:
+            return DecodedText(data.decode(PYTHON_NAMES.get(encoding, encoding)), encoding)
+        except UnicodeDecodeError:
+            pass
     text = decode_as(data, encoding)
     replaced = text.count(REPLACEMENT)
     if replaced and (encoding.startswith("utf") or encoding == "gb18030"):
         # The character itself may have been written.
-        python_name = {"utf-16le": "utf-16-le", "utf-16be": "utf-16-be"}.get(encoding, encoding)
+        python_name = PYTHON_NAMES.get(encoding, encoding)
         replaced = max(0, replaced - data.count(REPLACEMENT.encode(python_name)))
     return DecodedText(text, encoding, replaced)
 
@@ -188,7 +193,7 @@ def _score_wide(data: bytes, encoding: str) -> float:
     if len(data) % _WIDE[encoding]:
         return 0.0
     sample = data[:_SAMPLE_BYTES]
-    python_name = {"utf-16le": "utf-16-le", "utf-16be": "utf-16-be"}.get(encoding, encoding)
+    python_name = PYTHON_NAMES.get(encoding, encoding)
     try:
         # The sample may end within a surrogate pair.
         text = codecs.getincrementaldecoder(python_name)().decode(sample)

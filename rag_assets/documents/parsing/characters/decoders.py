@@ -14,7 +14,7 @@ from rag_assets.documents.parsing.characters.differences import BIG5, EUC_JP, GB
 
 REPLACEMENT = "\ufffd"
 _MOST_KNOWN_SEQUENCES = 100_000
-_PYTHON_NAMES = {"utf-16le": "utf-16-le", "utf-16be": "utf-16-be", "utf-32le": "utf-32-le", "utf-32be": "utf-32-be"}
+PYTHON_NAMES = {"utf-16le": "utf-16-le", "utf-16be": "utf-16-be", "utf-32le": "utf-32-le", "utf-32be": "utf-32-be"}
 
 
 def decode_as(data: bytes, encoding: str) -> str:
@@ -27,7 +27,7 @@ def decode_as(data: bytes, encoding: str) -> str:
         return _decode_iso_2022_jp(data)
     if encoding == "x-user-defined":
         return "".join(chr(byte if byte < 0x80 else 0xF700 + byte) for byte in data)
-    return data.decode(_PYTHON_NAMES.get(encoding, encoding), "replace")
+    return data.decode(PYTHON_NAMES.get(encoding, encoding), "replace")
 
 
 @cache

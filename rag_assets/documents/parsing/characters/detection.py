@@ -8,6 +8,7 @@ from rag_assets.documents.parsing.characters.labels import find_encoding
 
 _SAMPLE_BYTES = 32 * 1024
 _SHORT_BYTES = 2000
+_OLD_BYTES = 8 * 1024
 _SEARCHED_BYTES = 64 * _SAMPLE_BYTES
 # Bytes that stand within words in the encodings of DOS and old Macs, and in those of Windows as capitals and signs.
 _FOREIGN_IN_WORDS = re.compile(rb"(?<=[a-z])[\x80-\x84\x86-\x90\x98\x9b\x9d\x9f](?=[a-z])")
@@ -52,7 +53,7 @@ def detect_encoding(data: bytes) -> str:
             and not any(byte in sample for byte in none)
         ):
             return right
-    if found.startswith(("windows-12", "iso-8859-2")) and (old := _detect_old(sample, found)) is not None:
+    if found.startswith(("windows-12", "iso-8859-2")) and (old := _detect_old(sample[:_OLD_BYTES], found)) is not None:
         return old
     return found
 
