@@ -57,6 +57,20 @@ def test_evaluation_and_health_are_reported(client: Client, tmp_path: Path) -> N
     assert client.pool_statistics()["read"].served > 0
 
 
+def test_a_renamed_project_is_searched_under_its_new_name(client: Client) -> None:
+    before = client.search(SHARED, project="zoo")
+    project = client.projects.rename("zoo", "park")
+    assert (project.name, project.id) == ("park", client.projects.get("park").id)
+    after = client.search(SHARED, project="park")
+    assert [hit.chunk_id for hit in after.hits] == [hit.chunk_id for hit in before.hits]
+    for wrong, said in (("sea", "exists already"), ("Park 2", "cannot be a project's name")):
+        with pytest.raises(UsageError, match=said):
+            client.projects.rename("park", wrong)
+    with pytest.raises(UsageError, match="there is no project 'zoo'"):
+        client.search(SHARED, project="zoo")
+    assert client.projects.create("zoo", "/docs").id != project.id
+
+
 def test_whatever_the_database_answers_is_an_error_of_this_package(client: Client, built: Engine) -> None:
     client.search("whale")
     with built.begin() as connection:

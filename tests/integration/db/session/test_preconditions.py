@@ -10,11 +10,13 @@ from sqlalchemy import URL, Engine, select, text
 
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.connections.options import EngineOptions
+from rag_assets.db.connections.urls import parse_database_url
 from rag_assets.db.models import Project
 from rag_assets.db.reports.health import check_health
 from rag_assets.db.schema import migrations
 from rag_assets.db.session.pinned_settings import SESSION_SETTINGS
-from rag_assets.errors import RefusedError
+from rag_assets.db.session.server_errors import explained_errors
+from rag_assets.errors import RefusedError, ServiceError
 from rag_assets.projects.store import save_project
 from tests.support.database.database_server import DatabaseServer
 
@@ -182,6 +184,22 @@ def test_a_schema_that_an_administrator_made_for_the_role_will_do(
         assert_works(engine)
         run(superuser, f"DROP OWNED BY {role}")
     superuser.dispose()
+
+
+def test_several_hosts_are_tried_in_order(server: URL) -> None:
+    place, port = str(server.query["host"]).replace("/", "%2F"), server.query["port"]
+    password = "" if server.password is None else f":{server.password}"
+    address = f"postgresql://{server.username}{password}@%2Fnowhere:1,{place}:{port}/{server.database}"
+    with opened(parse_database_url("URL", address)) as engine, engine.connect() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+    with opened(
+        parse_database_url("URL", f"postgresql://u:hidden@%2Fnowhere,%2Felsewhere/{server.database}")
+    ) as engine:
+        with pytest.raises(ServiceError, match="the database does not answer: .*nowhere.*elsewhere") as raised:
+            with explained_errors():
+                engine.connect()
+        assert "hidden" not in str(raised.value)
+        assert "\n" not in str(raised.value)
 
 
 def test_names_that_need_quotes_are_quoted(server: URL, admin: Engine) -> None:
