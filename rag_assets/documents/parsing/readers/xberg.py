@@ -29,6 +29,8 @@ MIME_TYPES = {
 }
 # xberg escapes characters that could be Markdown; a search for "a > b" or "AT&T" must find them.
 _NEEDLESS_ESCAPE = re.compile(r"(?<!\\)\\([<>&!])|(?<=\d)\\\.")
+# A link to a bookmark of the same file, as in a table of contents; Word makes up the names.
+_BOOKMARK_LINK = re.compile(r"(?<!!)\[([^\[\]\n]{1,2000})\]\(#_[^)\s]*\)")
 # The anchors of headings, lines of code and footnotes.
 _EMPTY_LINK = re.compile(r"(?<!!)\[\s*\]\(#[^)\s]*\)")
 # The words of an image stay; its address, which may be the image itself in base64, goes.
@@ -78,7 +80,7 @@ def _convert(data: bytes, mime_type: str) -> Any:
 
 
 def _unescape(content: str) -> str:
-    return _NEEDLESS_ESCAPE.sub(lambda match: match[1] or ".", content)
+    return _NEEDLESS_ESCAPE.sub(lambda match: match[1] or ".", _BOOKMARK_LINK.sub(r"\1", content))
 
 
 def _converted(document: Any, content: str) -> ConvertedDocument:

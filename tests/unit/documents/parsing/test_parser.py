@@ -101,6 +101,11 @@ def test_xml_entities_in_word_documents_are_decoded(parser: DocumentParser) -> N
     assert parser.parse("x.docx", docx([paragraph])).content.startswith("AT&T: if a > b && c < 5, été\n")
 
 
+def test_links_to_bookmarks_of_word_are_their_text(parser: DocumentParser) -> None:
+    link = b'<w:p><w:hyperlink w:anchor="_Toc1"><w:r><w:t>Arrival 3</w:t></w:r></w:hyperlink></w:p>'
+    assert "Arrival 3\n" in parser.parse("x.docx", docx([link])).content.split("\n\n")[0] + "\n"
+
+
 def test_a_zip_bomb_is_refused(parser: DocumentParser) -> None:
     filler = b"<w:p><w:r><w:t>" + b"A" * 100_000 + b"</w:t></w:r></w:p>"
     with pytest.raises(DocumentError, match="limit"):
