@@ -155,7 +155,8 @@ def main() -> None:
     first: list[float] = []
     for name, (retriever, mode, options) in make_variants(engine, wanted).items():
         scores = [
-            measure_ndcg(asked, retriever, mode, {"project": project} | options) for project, asked in sets.items()
+            measure_ndcg(asked, retriever, mode, {"project": project, "distinct": False} | options)
+            for project, asked in sets.items()
         ]
         first = first or scores
         gain = sum(scores) / len(scores) - sum(first) / len(first)

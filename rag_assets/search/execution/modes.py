@@ -127,7 +127,7 @@ def _search_vectors(
     for deeper in deeper_queries(query, request.reach):
         result = search(connection, deeper, selectivity)
         # The graph may miss some, so only a comparison of all rows tells that there are no more.
-        yield vector_hits(deeper, result, is_last=deeper.exact and len(result.rows) < deeper.k)
+        yield vector_hits(deeper, result, is_last=result.plan == "exact" and len(result.rows) < deeper.k)
 
 
 def _search_text(connection: Connection, space: EmbeddingSpace, request: SearchRequest) -> Iterator[ModeResult]:

@@ -46,6 +46,17 @@ def test_text_output_shows_rank_path_and_text(built: Engine, cli: Cli) -> None:
     assert "ms" in result.out
 
 
+def test_copies_are_named_and_hits_have_pages(built: Engine, cli: Cli) -> None:
+    shared = "The keeper feeds the whale every morning before the storm."
+    assert "   also in: zoo/copy.txt, zoo/copy2.txt\n" in cli("search", shared, "-k", "1").out
+    every = cli("search", shared, "-k", "3", "--no-distinct", "--json").json["hits"]
+    assert {hit["text"] for hit in every} == {shared}
+    pages = [cli("search", shared, "-k", "2", "--offset", str(offset), "--json").json["hits"] for offset in (0, 2)]
+    assert [hit["rank"] for page in pages for hit in page] == [1, 2, 3, 4]
+    assert [copy["file_path"] for copy in pages[0][0]["copies"]] == ["copy.txt", "copy2.txt"]
+    assert "reaches the first 1,000" in cli("search", shared, "--offset", "999").error(2)
+
+
 def test_what_was_left_out_or_corrected_is_said(built: Engine, cli: Cli) -> None:
     whale = ("search", "--mode", "text", "--json")
     assert cli(*whale, "whale -storm").json["excluded"] == []
