@@ -1,5 +1,6 @@
 """The labels of encodings, as the Encoding Standard (WHATWG) lists them."""
 
+import re
 from functools import cache, lru_cache
 from typing import Final
 
@@ -95,8 +96,12 @@ _FURTHER_LABELS: Final = {
 
 def find_encoding(label: str) -> str | None:
     """The encoding that a label names: one of the standard's names, or the name of a codec of Python; None: unknown."""
-    name = label.strip("\t\n\f\r \"'").lower()
-    return _by_label().get(name) or _python_codec(name)
+    name = label.strip("\t\n\f\r \"';").lower()
+    if found := _by_label().get(name) or _python_codec(name):
+        return found
+    # As some programs write them: "ISO-8859-1//TRANSLIT", "windows 1252", "x-utf-8".
+    plain = re.sub("[ _]", "-", name.partition("//")[0].strip()).removeprefix("x-")
+    return (_by_label().get(plain) or _python_codec(plain)) if plain != name else None
 
 
 @cache

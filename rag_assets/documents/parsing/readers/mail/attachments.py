@@ -4,12 +4,14 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
-from rag_assets.documents.parsing.file_types import detect_kind, file_type
+from rag_assets.documents.parsing.encoding import decode_text
+from rag_assets.documents.parsing.file_types import VERBATIM, detect_kind, file_type
 from rag_assets.documents.parsing.parse_report import Attachment, number_name
 from rag_assets.errors import DocumentError
 
 _MOST_NAME_CHARS = 120
 _MOST_NOTES = 20
+_SAMPLE_BYTES = 64 * 1024
 _MOST_FILES = 10_000
 _EXTENSIONS = {
     "application/pdf": ".pdf",
@@ -64,7 +66,8 @@ class Attachments:
             self._note(f"the attachment {safe} is empty")
             return
         try:
-            detect_kind(safe, data)
+            if detect_kind(safe, data) in VERBATIM:
+                decode_text(data[:_SAMPLE_BYTES])
         except DocumentError as error:
             self._note(f"the attachment {safe} was not read: {error}")
             return

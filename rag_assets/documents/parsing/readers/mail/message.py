@@ -132,7 +132,7 @@ class MessageReader:
         if kind in _SIGNATURES:
             return ""
         if kind in _SMIME or (file_name(part) or "").lower().endswith(".p7m"):
-            return self._smime(part, level, folder)
+            return self.signed_text(part_bytes(part), level, folder)
         if not kind.startswith("text/") or part.get_content_disposition() == "attachment":
             self._attach(part, kind, folder)
             return ""
@@ -205,8 +205,8 @@ class MessageReader:
                 lines.append(self._part_text(message, level, folder))
         return join_texts(lines)
 
-    def _smime(self, part: Message, level: int, folder: str) -> str:
-        data = part_bytes(part)
+    def signed_text(self, data: bytes, level: int, folder: str) -> str:
+        """The text of a mail that S/MIME wraps; empty, with a note, where it is encrypted."""
         signed = find_signed_content(data)
         if signed is not None:
             message = parse_message(signed)
@@ -230,7 +230,12 @@ class MessageReader:
         shows_media = kind.partition("/")[0] in ("image", "audio", "video") or file_type(name or "") == "image"
         if shows_media and part.get_content_disposition() != "attachment":
             return  # A picture within the text, mostly a logo.
-        self.attachments.add(name, kind, part_bytes(part), folder)
+        data = part_bytes(part)
+        charset = read_parameter(part, "charset", "content-type") if kind.startswith("text/") else None
+        if charset is not None and not data.isascii():
+            # The file alone no longer says which encoding the mail declares for it.
+            data = decode_text(data, charset).text.encode("utf-8", "replace")
+        self.attachments.add(name, kind, data, folder)
 
     def _unwrap(self, name: str, data: bytes, folder: str) -> None:
         """Keep the files that Outlook wraps in its own format, and the text, for a mail that has no other."""

@@ -73,7 +73,9 @@ class _Reader:
                 continue
             kind = self._text((*at, storage), _FILE_TYPE) or ""
             content = self._binary((*at, storage), _FILE_DATA)
-            if not (kind.startswith("image/") and self._text((*at, storage), _CONTENT_ID)):
+            if (name or "").lower().endswith(".p7m"):
+                text = self.mails.signed_text(content or b"", level, folder) or text
+            elif not (kind.startswith("image/") and self._text((*at, storage), _CONTENT_ID)):
                 names.append(name or "attachment")
                 self.mails.attachments.add(name, kind, content or b"", folder)
         return subject, self.mails.format_section(subject, self._headers(at), text, level, sections, names)

@@ -28,6 +28,8 @@ from rag_assets.documents.parsing.characters.labels import find_encoding
         ("unicode", "utf-16le"),
         ("logical", "iso-8859-8"),
         ("cp850", "cp850"),
+        ("ISO-8859-2//TRANSLIT", "iso-8859-2"),
+        ("windows 1251", "windows-1251"),
         ("hex", None),
         ("idna", None),
         ("no-such-charset", None),

@@ -103,6 +103,13 @@ def test_an_outlook_message_of_html_alone_is_read() -> None:
     assert read_mail("msg", data).content.endswith("## Offer\n\nGröße\n")
 
 
+def test_an_encrypted_outlook_message_is_said_to_be_so() -> None:
+    files: Tree = {"__attach_version1.0_#00000000": attached("smime.p7m", b"\x30\x82\x01")}
+    found = read_mail("msg", compound_file(outlook_message("Secret", "", files)))
+    assert found.attachments == ()
+    assert "encrypted (S/MIME)" in found.report.notes[0]
+
+
 def test_a_damaged_outlook_message_is_refused_with_its_reason() -> None:
     with pytest.raises(DocumentError, match="damaged"):
         read_mail("msg", compound_file(outlook_message("x", "y"))[:700])

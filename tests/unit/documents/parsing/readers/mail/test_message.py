@@ -107,6 +107,7 @@ def test_attachments_get_safe_names_and_the_others_are_said() -> None:
     mail.set_content("See below.")
     for name in ("../../etc/Grö ße.pdf", "Grö ße.pdf", "C:\\x\\b.pdf", ".."):
         mail.add_attachment(PDF, maintype="application", subtype="pdf", filename=name)
+    mail.add_attachment(bytes(range(256)) * 9, maintype="application", subtype="octet-stream", filename="a.dwg")
     mail.add_attachment(b"MZ\x90\x00", maintype="application", subtype="octet-stream", filename="a.exe")
     mail.add_attachment(b"", maintype="application", subtype="octet-stream", filename="nothing.txt")
     inner = EmailMessage()
@@ -121,6 +122,7 @@ def test_attachments_get_safe_names_and_the_others_are_said() -> None:
     notes = " ".join(found.report.notes)
     assert "a.exe was not read: its content is a Windows executable" in notes
     assert "nothing.txt is empty" in notes
+    assert "a.dwg was not read: its content is binary" in notes
     assert "Attachments: ../../etc/Grö ße.pdf, " in found.content
     assert found.content.endswith("## Inner: one\nAttachments: deep.pdf\n\nDeep.\n")
 
@@ -136,6 +138,12 @@ def test_names_of_attachments_in_every_notation_are_read() -> None:
     )
     names = ["€ a.pdf", "€b.pdf", "ä.pdf", "ö.pdf", "report.pdf"]
     assert [one.name for one in read(HEAD + mail).attachments] == names
+
+
+def test_a_text_that_is_attached_is_decoded_as_the_mail_declares() -> None:
+    part = b"Content-Type: text/plain; charset=koi8-r; name=a.txt\nContent-Disposition: attachment\n\n"
+    [found] = read(HEAD + multipart(part + "Мир".encode("koi8-r"))).attachments
+    assert found.data.decode() == "Мир"
 
 
 def test_files_in_uuencode_are_attachments() -> None:
