@@ -10,6 +10,7 @@ _MAX_INLINE_CHARS: Final = 200  # of a list of scalars that stays on one line
 # RFC 7464 begins each record with a record separator; an array without its brackets has commas.
 _SPACE: Final = re.compile(r"[\s\x1e,]*")
 _MAX_DEPTH: Final = 1000  # of nearly JSON
+_MAX_LENIENT_CHARS: Final = 16_000_000  # A text of this length takes some ten seconds.
 
 
 def read_json(text: str) -> tuple[str, dict[str, Any]]:
@@ -129,7 +130,8 @@ def lenient_outline(text: str) -> str:
     It holds every word of the text, comments too. Text without keys stays as it is, but for its \\u escapes.
     """
     start = _skip_space(text, 0)
-    lines = list(_lenient_lines(text)) if text[start : start + 1] in {"{", "[", "/"} else []
+    is_near = len(text) <= _MAX_LENIENT_CHARS and text[start : start + 1] in {"{", "[", "/"}
+    lines = list(_lenient_lines(text)) if is_near else []
     if not lines:
         return _UNICODE_ESCAPE.sub(_unescape, text)
     return "\n".join(lines) + "\n"
