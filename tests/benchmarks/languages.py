@@ -26,6 +26,7 @@ from sqlalchemy import Engine, text
 
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.schema import migrations
+from rag_assets.search.keyword.unspaced import split_letters
 from tests.benchmarks.judged import MANUALS, MAX_CHARS, EvaluationDocument, hash_name
 from tests.support.data.keyword_corpus import search_paths, write_corpus
 from tests.support.database.database_server import DatabaseServer, running_server
@@ -43,7 +44,9 @@ MIN_DOCUMENTS = 20
 MAX_DOCUMENTS = 300
 # A message is long enough to have a part that is a query, and short enough to have one subject.
 MIN_MESSAGE_CHARS, MAX_MESSAGE_CHARS = 40, 600
-QUERY_CHARS = 10
+QUERY_LETTERS = 6
+# A run of letters of the languages above.
+UNSPACED = re.compile(r"[\u0e01-\u0e4e\u0e81-\u0edf\u1780-\u17dd\u3005-\u3007\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3]+")
 PARSER_ALONE = (
     "CREATE OR REPLACE FUNCTION rag.word_vector(language regconfig, given text) RETURNS tsvector LANGUAGE sql "
     "IMMUTABLE STRICT RETURN to_tsvector(language, given)"
@@ -51,19 +54,23 @@ PARSER_ALONE = (
 
 
 def main() -> None:
+    sets = list(collect_sets())
+    if not sets:
+        return
     with running_server() as server:
-        for language, locales in LANGUAGES.items():
-            for name, documents in (
-                ("man", list(manual_pages(locales))),
-                ("messages", list(messages(locales))),
-            ):
-                if len(documents) < MIN_DOCUMENTS:
-                    print(f"{language}: {len(documents)} texts of {name} on this machine, left out", file=sys.stderr)
-                    continue
-                figures = measure(server, documents)
-                print(
-                    json.dumps({"language": language, "set": name, "documents": len(documents), **figures}), flush=True
-                )
+        for language, name, documents in sets:
+            figures = {"language": language, "set": name, "documents": len(documents), **measure(server, documents)}
+            print(json.dumps(figures), flush=True)
+
+
+def collect_sets() -> Iterator[tuple[str, str, list[EvaluationDocument]]]:
+    for language, locales in LANGUAGES.items():
+        for name, read in (("man", manual_pages), ("messages", messages)):
+            documents = list(read(locales))
+            if len(documents) >= MIN_DOCUMENTS:
+                yield language, name, documents
+            else:
+                print(f"{language}: {len(documents)} texts of {name} on this machine, left out", file=sys.stderr)
 
 
 def manual_pages(locales: tuple[str, ...]) -> Iterator[EvaluationDocument]:
@@ -85,12 +92,11 @@ def messages(locales: tuple[str, ...]) -> Iterator[EvaluationDocument]:
     for locale in locales[:1]:
         for file in sorted((CATALOGS / locale / "LC_MESSAGES").glob("*.mo")):
             for message in read_messages(file):
-                words = re.findall(r"[^\W\d_a-zA-Z\u00c0-\u024f][^\s\d!-~\u3000-\u3002\uff01-\uff20]*", message)
-                longest = max(words, key=len, default="")
-                if MIN_MESSAGE_CHARS <= len(message) <= MAX_MESSAGE_CHARS and len(longest) > QUERY_CHARS:
+                letters = max((split_letters(run) for run in UNSPACED.findall(message)), key=len, default=[])
+                if MIN_MESSAGE_CHARS <= len(message) <= MAX_MESSAGE_CHARS and len(letters) > QUERY_LETTERS:
                     # From its middle, so that the query begins within a run without spaces.
-                    middle = (len(longest) - QUERY_CHARS) // 2
-                    query = longest[middle : middle + QUERY_CHARS]
+                    middle = (len(letters) - QUERY_LETTERS) // 2
+                    query = "".join(letters[middle : middle + QUERY_LETTERS])
                     name = hash_name(message).hex()[:12]
                     found[name] = EvaluationDocument(name, message, query)
     yield from [found[name] for name in sorted(found)][:MAX_DOCUMENTS]

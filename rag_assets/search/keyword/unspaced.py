@@ -23,6 +23,11 @@ _LETTER = re.compile(f"[{_ALL}](?:[\u17d2\u1039][{_ALL}]|[{_MARKS}\u3099\u309a])
 _WORDS = re.compile(f"[{_HAN}]{{3,4}}|[{_KATAKANA}]{{3,12}}|[{_THAI_TO_KHMER}]{{3,16}}")
 
 
+def split_letters(run: str) -> list[str]:
+    """The letters of a text in these scripts, each with its marks."""
+    return _LETTER.findall(run)
+
+
 def is_unspaced(lexeme: str) -> bool:
     return bool(_RUN.fullmatch(lexeme))
 
@@ -33,11 +38,11 @@ def is_letter(lexeme: str) -> bool:
 
 
 def is_pair(lexeme: str) -> bool:
-    return bool(_RUN.fullmatch(lexeme)) and len(_LETTER.findall(lexeme)) == 2
+    return bool(_RUN.fullmatch(lexeme)) and len(split_letters(lexeme)) == 2
 
 
 def find_words(query: str) -> list[list[str]]:
     """The pairs of letters of each run in the query that is probably one word, so that it must occur as a whole."""
     runs = _RUN.findall(unicodedata.normalize("NFKC", query))
-    letters = [_LETTER.findall(run) for run in runs if _WORDS.fullmatch(run)]
+    letters = [split_letters(run) for run in runs if _WORDS.fullmatch(run)]
     return [[first + second for first, second in pairwise(one)] for one in letters if len(one) > 2]
