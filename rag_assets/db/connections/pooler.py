@@ -55,6 +55,7 @@ class ConnectionSetup:
         # None until a connection has found the extension.
         self._search_path: str | None = None
         self._limits_transactions = False
+        self._is_pinned = False
 
     def attach(self, engine: Engine) -> None:
         event.listen(engine, "do_connect", self._connect)
@@ -63,8 +64,7 @@ class ConnectionSetup:
         if not self.options.autocommit:
             event.listen(engine, "handle_error", _treat_read_only_as_lost)
         event.listen(engine, "invalidate", _cancel_unfinished)
-        if self._in_transaction:
-            event.listen(engine, "begin", self._set_timeouts)
+        event.listen(engine, "begin", self._set_in_transaction)
 
     def is_pooled(self, engine: Engine) -> bool:
         """Whether connections go through a pooler; connects to find out, if need be."""
@@ -103,6 +103,8 @@ class ConnectionSetup:
             if not self.known:
                 self.pooled |= backend_pid != driver.info.backend_pid
                 self.known = True
+        if self.pooled and not self._is_pinned:
+            self._pin_in_transactions(connection)
         settings = settings_to_correct(driver.info.parameter_status)
         if self._search_path and not self.pooled:
             settings["search_path"] = self._search_path
@@ -119,10 +121,22 @@ class ConnectionSetup:
             # Also for connections that were opened before the pooler was detected.
             driver.prepare_threshold = None
 
-    def _set_timeouts(self, connection: Connection) -> None:
+    def _pin_in_transactions(self, connection: DBAPIConnection) -> None:
+        """Set what poolers do not know of, and the database or the role sets otherwise, in each transaction."""
+        cursor = connection.cursor()
+        cursor.execute("SELECT name, setting FROM pg_settings WHERE name = ANY (%s)", ([*SESSION_SETTINGS],))
+        found = dict(cursor.fetchall())
+        cursor.close()
+        connection.rollback()
+        differing = {name: value for name, value in SESSION_SETTINGS.items() if found[name] != value}
+        pinned = (f"SET LOCAL {name} = '{value}'" for name, value in differing.items())
+        self._in_transaction = "; ".join(filter(None, (self._in_transaction, *pinned)))
+        self._is_pinned = True
+
+    def _set_in_transaction(self, connection: Connection) -> None:
         driver = connection.connection
         # SET LOCAL has no effect outside a transaction.
-        if self.pooled and not driver.dbapi_connection.autocommit:  # type: ignore[union-attr]
+        if self.pooled and self._in_transaction and not driver.dbapi_connection.autocommit:  # type: ignore[union-attr]
             cursor = driver.cursor()
             cursor.execute(self._in_transaction)
             cursor.close()

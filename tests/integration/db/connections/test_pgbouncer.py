@@ -170,7 +170,13 @@ def test_many_tasks_share_the_few_sessions_of_the_pooler(through: URL, engine: E
 
 
 def test_what_reading_depends_on_is_fixed_through_a_pooler_too(through: URL, admin: Engine) -> None:
-    settings = {"datestyle": "German", "intervalstyle": "sql_standard", "timezone": "Asia/Kathmandu"}
+    settings = {
+        "datestyle": "German",
+        "intervalstyle": "sql_standard",
+        "timezone": "Asia/Kathmandu",
+        "extra_float_digits": "-15",
+        "transform_null_equals": "on",
+    }
     for name, value in settings.items():
         with admin.connect() as connection:
             connection.execute(text(f"ALTER DATABASE {through.database} SET {name} = '{value}'"))
@@ -179,4 +185,5 @@ def test_what_reading_depends_on_is_fixed_through_a_pooler_too(through: URL, adm
         with engine.connect() as connection:
             moment, span = connection.execute(text("SELECT timestamptz '2024-02-29 12:00+00', interval '1 day'")).one()
             assert (moment.isoformat(), span.days) == ("2024-02-29T12:00:00+00:00", 1)
+            assert connection.execute(text("SELECT 0.1::float8 + 0.2, 1 = NULL")).one() == (0.1 + 0.2, None)
     engine.dispose()
