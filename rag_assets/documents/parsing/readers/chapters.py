@@ -6,14 +6,18 @@ import posixpath
 import re
 import zipfile
 from collections.abc import Iterator
+from itertools import islice
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
 _LEFT_OUT = re.compile(r"<!--.*?-->|<(head|script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _MOST_CHAPTERS = 5_000
 _MOST_BYTES = 64 * 1024 * 1024
-# Letters that tell a chapter's beginning, and how far behind the last one it is looked for first.
-_LENGTHS = (60, 20)
+_MOST_CHARS = (800, 50_000)
+# First words of a chapter that are looked for.
+_COUNTS = (5, 3)
+_WORD = re.compile(r"[^\W_]+")
+_BETWEEN = r"[\W_]+"
 
 
 def chapter_starts(data: bytes, content: str) -> tuple[int, ...]:
@@ -24,24 +28,20 @@ def chapter_starts(data: bytes, content: str) -> tuple[int, ...]:
     except (zipfile.BadZipFile, ElementTree.ParseError, KeyError, OSError, ValueError, RuntimeError):
         # The text is read all the same.
         return ()
-    # Only letters and digits are compared: the text of the book is Markdown.
-    places = [index for index, character in enumerate(content) if character.isalnum()]
-    letters = "".join(content[index] for index in places).lower()
-    if len(letters) != len(places):
-        return ()
     starts: list[int] = []
     at = 0
-    for chapter in chapters:
-        found = next((hit for length in _LENGTHS if (hit := letters.find(chapter[:length], at)) >= 0), -1)
-        if not chapter or found < 0:
-            continue
-        starts.append(_line_start(content, places[found]))
-        at = found + 1
+    for words in chapters:
+        # Between the words of the book stand the marks of Markdown.
+        patterns = (re.compile(_BETWEEN.join(map(re.escape, words[:count]))) for count in _COUNTS)
+        match = next((hit for pattern in patterns if (hit := pattern.search(content, at))), None) if words else None
+        if match is not None:
+            starts.append(_line_start(content, match.start()))
+            at = match.end()
     return (0, *starts[1:]) if len(starts) > 1 else ()
 
 
-def _chapters(book: zipfile.ZipFile) -> Iterator[str]:
-    """The letters and digits of each chapter's beginning."""
+def _chapters(book: zipfile.ZipFile) -> Iterator[list[str]]:
+    """The first words of each chapter."""
     container = ElementTree.fromstring(_read(book, "META-INF/container.xml"))  # noqa: S314
     package_path = next(one.attrib["full-path"] for one in container.iter() if one.tag.rpartition("}")[2] == "rootfile")
     package = ElementTree.fromstring(_read(book, package_path))  # noqa: S314
@@ -59,8 +59,14 @@ def _chapters(book: zipfile.ZipFile) -> Iterator[str]:
         path = posixpath.normpath(posixpath.join(posixpath.dirname(package_path), unquote(files[reference])))
         text = _read(book, path, left).decode("utf-8", "replace")
         left -= len(text)
-        plain = html.unescape(_LEFT_OUT.sub(" ", text[:200_000]))
-        yield "".join(character for character in plain if character.isalnum())[: 2 * _LENGTHS[0]].lower()
+        body = text[max(0, text.find("<body")) :]
+        words: list[str] = []
+        for most in _MOST_CHARS:
+            plain = html.unescape(_LEFT_OUT.sub(" ", body[:most]))
+            words = [match[0] for match in islice(_WORD.finditer(plain), _COUNTS[0])]
+            if len(words) == _COUNTS[0] or len(body) <= most:
+                break
+        yield words
 
 
 def _read(book: zipfile.ZipFile, path: str, limit: int = _MOST_BYTES) -> bytes:
