@@ -376,6 +376,7 @@ def test_front_matter_is_metadata_and_no_text(parser: DocumentParser) -> None:
             "subtitles",
             "The tram leaves.\n",
         ),
+        ("a.md", b"A ![quay](data:image/png;base64," + b"QUJD" * 99 + b") end\n", "markdown", "A ![quay]() end\n"),
         ("a.tex", b'\\title{Z{\\"u}rich}\n', "latex", "\\title{Z\u00fcrich}\n"),
     ],
 )

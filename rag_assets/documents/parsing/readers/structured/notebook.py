@@ -5,13 +5,13 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from rag_assets.documents.markup.embedded_data import without_embedded_data
 from rag_assets.documents.parsing.readers.structured.json_text import lenient_outline, outline, read_json
 
 _MAX_OUTPUT_LINES: Final = 1000  # of one output
 _TERMINAL_CODE: Final = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 # A progress bar writes its line again and again.
 _OVERWRITTEN: Final = re.compile(r"^[^\n]*\r(?=[^\r\n])", re.MULTILINE)
-_EMBEDDED: Final = re.compile(r"data:[\w/+.;=-]{0,100};base64,(?:[A-Za-z0-9+/=]{40,}\n?)+")
 _BASE64: Final = re.compile(r"(?:[A-Za-z0-9+/]{60,}={0,2}(?:\\n|\s)*){2,}")
 _ATTACHED_IMAGE: Final = re.compile(r"!\[([^\]\n]{0,500})\]\((?:attachment:|data:)[^)]*\)")
 _REPRESENTATION: Final = re.compile(r"\s*<[^<>]*(?:<[^<>]*>[^<>]*)*>\s*")  # such as <Figure size 640x480 with 1 Axes>
@@ -77,9 +77,9 @@ class _Cell:
         if kind == "heading":
             yield f"{'#' * int(cell.get('level', 1))} {' '.join(source.split())}"
         elif kind != "code":
-            yield _EMBEDDED.sub("", _ATTACHED_IMAGE.sub(r"\1", source))
+            yield without_embedded_data(_ATTACHED_IMAGE.sub(r"\1", source))
         elif source.strip():
-            yield _fence(_EMBEDDED.sub("", source), self._code_language(source))
+            yield _fence(without_embedded_data(source), self._code_language(source))
         for output in cell.get("outputs") or []:
             yield from self._output(output)
 
@@ -110,7 +110,7 @@ class _Cell:
         if plain.strip() and not _REPRESENTATION.fullmatch(plain) and "<table" not in html:
             return _output_fence(plain)
         if markdown := _join(data.get("text/markdown") or "").strip("\n"):
-            return _EMBEDDED.sub("", _ATTACHED_IMAGE.sub(r"\1", markdown))
+            return without_embedded_data(_ATTACHED_IMAGE.sub(r"\1", markdown))
         if html.strip() and (converted := self._html_to_markdown(html).strip()):
             return converted
         if latex := _join(data.get("text/latex") or "").strip():
@@ -121,7 +121,7 @@ class _Cell:
 
 
 def _output_fence(text: str) -> str:
-    lines = _EMBEDDED.sub("", _clean_terminal(text)).strip("\n").split("\n")
+    lines = without_embedded_data(_clean_terminal(text)).strip("\n").split("\n")
     text = "\n".join(lines[:_MAX_OUTPUT_LINES])
     return _fence(text, "") if text.strip() else ""
 
