@@ -63,17 +63,19 @@ def ingest(
     from rag_assets.cli.runtime.run_job import exit_on_failure, run_job
     from rag_assets.db.database import writable_engine
     from rag_assets.orchestration.partitions import projects
-    from rag_assets.pipeline.target.wanted_space import target_space
+    from rag_assets.pipeline.target.wanted_space import asks_for_other_chunks, target_space
 
     started = time.perf_counter()
     settings = installation.enter()
     # Fails on an invalid setting before a run is started.
-    target_space(settings)
+    target = target_space(settings)
     engine = writable_engine(settings)
     name = prepare_project(engine, ProjectOptions(source, project, include, exclude, questions, threshold, language))
     installation.instance().add_dynamic_partitions(str(projects.name), [name])
     config = {"confirm_deletions": confirm_deletions, "retry_failed": retry_failed}
     with show_progress(visible=not as_json):
+        if asks_for_other_chunks(engine, target):
+            _split_other_projects(engine, name)
         outcome = run_job("ingest", partition_key=name, config={"ops": {"raw_documents": {"config": config}}})
     report = _report(engine, name, outcome, time.perf_counter() - started)
     if as_json:
@@ -137,6 +139,20 @@ def prepare_project(engine: "Engine", options: ProjectOptions) -> str:
             check_not_declared(declarations, name)
             save_project(connection, name, uri, settings)
     return name
+
+
+def _split_other_projects(engine: "Engine", project: str) -> None:
+    """Split and embed the stored documents of all other projects: the new space serves when it has every project."""
+    from rag_assets.cli.output.console import print_error
+    from rag_assets.cli.runtime.project_ranges import project_ranges
+    from rag_assets.cli.runtime.run_job import run_job
+
+    others = project_ranges(engine, {project})
+    if others:
+        print_error("rag-assets: documents are split in another way than before; all projects are split again")
+    for keys in others:
+        # What fails here keeps the new space from serving, and the run that follows says why.
+        run_job("ingest", partition_range=keys, only=("chunks", "embeddings"))
 
 
 def _report(engine: "Engine", project: str, outcome: "RunOutcome", total_s: float) -> dict[str, Any]:

@@ -74,6 +74,7 @@ def _runs(
     engine: "Engine", settings: "Settings", targets: "Targets", found: "Sequence[Damage]"
 ) -> "Iterator[RunOutcome]":
     """The runs that rebuild what was invalidated, one kind of texts after the other."""
+    from rag_assets.cli.runtime.project_ranges import project_ranges
     from rag_assets.cli.runtime.run_job import run_job
     from rag_assets.pipeline.refresh import pending_days
 
@@ -83,32 +84,13 @@ def _runs(
         # With an unreadable source, all documents are read first: the checks of later assets look at all projects.
         for only in (None,) if not unreadable else (("raw_documents",), WITHOUT_SOURCE):
             excluded = unreadable if only == ("raw_documents",) else set()
-            for keys in _project_ranges(engine, excluded):
+            for keys in project_ranges(engine, excluded):
                 yield run_job("ingest", partition_range=keys, only=only)
     if "messages" in kinds:
         days = pending_days(engine, settings, targets["messages"]) or [datetime.now(UTC).date()]
         yield run_job("embed_messages", partition_range=(days[0].isoformat(), days[-1].isoformat()))
     for kind in sorted(kinds - {"chunks", "messages"}):
         yield run_job(f"embed_{kind}")
-
-
-def _project_ranges(engine: "Engine", excluded: set[str]) -> list[tuple[str, str]]:
-    """The projects as ranges of partition keys, in Dagster's order of the keys, to make few runs."""
-    from rag_assets.cli.runtime import installation
-    from rag_assets.orchestration.partitions import projects
-    from rag_assets.projects.store import partition_names
-
-    with engine.connect() as connection:
-        names = list(partition_names(connection))
-    installation.instance().add_dynamic_partitions(str(projects.name), names)
-    wanted = set(names) - excluded
-    ranges: list[tuple[str, str]] = []
-    continues = False
-    for key in installation.instance().get_dynamic_partitions(str(projects.name)):
-        if key in wanted:
-            ranges = [*ranges[:-1], (ranges[-1][0], key)] if continues else [*ranges, (key, key)]
-        continues = key in wanted
-    return ranges
 
 
 def _print_report(report: dict[str, Any], outcomes: "Sequence[RunOutcome]") -> None:

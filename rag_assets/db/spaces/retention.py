@@ -65,3 +65,12 @@ def expired_spaces(connection: Connection, wanted: EmbeddingSpace, keep_days: fl
     )
     found = select(EmbeddingSpace.id).where(EmbeddingSpace.kind == wanted.kind, expired)
     return list(connection.scalars(found.order_by(EmbeddingSpace.id)))
+
+
+def find_held_back(connection: Connection, fingerprint: str) -> int | None:
+    """The space of this fingerprint if people rolled back from it, so that no run promotes it."""
+    return connection.scalar(
+        select(EmbeddingSpace.id).where(
+            EmbeddingSpace.fingerprint == fingerprint, EmbeddingSpace.rolled_back_at.is_not(None)
+        )
+    )

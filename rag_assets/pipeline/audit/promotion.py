@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, Select, func, select, table
+from sqlalchemy import Engine, func, select, table
 from sqlalchemy.orm import Session
 
 from rag_assets.db.models import SCHEMA, DocumentChunk, EmbeddingSpace
+from rag_assets.db.spaces.retention import find_held_back
 from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.pipeline.audit.documents import documents_have_chunks
 from rag_assets.pipeline.audit.index import index_used, index_valid, recall_at_10, search_latency
@@ -64,7 +65,7 @@ def serves_wanted_space(engine: Engine, fingerprint: str) -> CheckResult:
         )
         shown = connection.scalar(select(func.count()).select_from(view)) or 0
         is_wanted = space.fingerprint == fingerprint
-        held_back = None if is_wanted else connection.scalar(_held_back(fingerprint))
+        held_back = None if is_wanted else find_held_back(connection, fingerprint)
     return CheckResult(
         (is_wanted or held_back is not None) and shown == chunks,
         {"space": space.id, "is_wanted": is_wanted, "chunks": chunks, "chunks_shown": shown}
@@ -94,10 +95,4 @@ def settings_agree(
         other is None,
         {"space": live and live.id, "last_promoted": last_promoted, "foreign_space": other},
         f"space {other} took the place of space {last_promoted}, and these settings never asked for it",
-    )
-
-
-def _held_back(fingerprint: str) -> Select[int]:
-    return select(EmbeddingSpace.id).where(
-        EmbeddingSpace.fingerprint == fingerprint, EmbeddingSpace.rolled_back_at.is_not(None)
     )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine, and_, or_, select
 from sqlalchemy.orm import Session
 
-from rag_assets.db.spaces.spaces import SpaceDefinition
+from rag_assets.db.spaces.retention import find_held_back
+from rag_assets.db.spaces.spaces import SpaceDefinition, get_live_space
 from rag_assets.db.spaces.text_kinds import Kind
 from rag_assets.documents.text import fingerprint
 from rag_assets.embedding.model import DOCUMENT_PROMPTS, QUERY_PROMPT, Model, find_model
@@ -98,6 +99,20 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
         **graph,
     )
     return Target(definition, model)
+
+
+def asks_for_other_chunks(engine: Engine, target: Target) -> bool:
+    """Whether the wanted space differs from the live one in where texts are split, and not in who embeds them.
+
+    Most of its texts have vectors then, which it takes over.
+    """
+    wanted = target.definition
+    with engine.connect() as connection:
+        live = get_live_space(connection, wanted.kind)
+        held_back = find_held_back(connection, wanted.fingerprint)
+    if live is None or held_back is not None or live.chunking == wanted.chunking:
+        return False
+    return (live.model, live.revision, live.prompts) == (wanted.model, wanted.revision, wanted.prompts)
 
 
 def _with_prompts(model: Model, settings: Settings) -> Model:
