@@ -36,6 +36,7 @@ class TableHeaders:
         self._max_tokens = max_tokens
         self._cut_rows: set[int] = set()
         self._counts: dict[str, int] = {}
+        self._names_counts: dict[int, int] = {}
         # The fields of the row that was asked for last: a row of hundreds of columns has many pieces.
         self._row_fields: tuple[int, Sequence[Field]] = (-1, ())
 
@@ -111,7 +112,12 @@ class TableHeaders:
         return min(self._all_names_tokens(block), self._max_tokens // NAMES_SHARE)
 
     def _all_names_tokens(self, block: TableBlock) -> int:
-        return self._estimate(block.names, _NAME_CHARS[0]) + _MARGIN if block.names else 0
+        if not block.names:
+            return 0
+        found = self._names_counts.get(block.char_start)
+        if found is None:
+            found = self._names_counts[block.char_start] = self._estimate(block.names, _NAME_CHARS[0]) + _MARGIN
+        return found
 
     def _is_wide(self, block: TableBlock) -> bool:
         """Whether the names alone take more than their share, so that a whole row never fits beside them."""
@@ -122,7 +128,8 @@ class TableHeaders:
         room -= self._count(key) + 1 if key else 0
         if room < 0:
             return None
-        for chars in _NAME_CHARS:
+        # Each name takes a token at least, and so does the sign behind it.
+        for chars in _NAME_CHARS if len(names) * 2 <= room else ():
             if self._estimate(names, chars) <= room:
                 return _join(key, [_shorten(name, chars) for name in names]) or None
         shown: list[str] = []

@@ -65,7 +65,8 @@ class TableBlock:
 
     def key(self, content: str, row: int, fields: Sequence[Field]) -> str:
         """What identifies the row to a reader: its first value that is not empty, with the name of its column."""
-        for (start, column), (end, _) in pairwise([*fields, (self.row_ends[row], 0)]):
+        for index, (start, column) in enumerate(fields):
+            end = fields[index + 1][0] if index + 1 < len(fields) else self.row_ends[row]
             value = content[start:end].strip()
             value = _unescape(value.strip("|")) if self.piped else value.removesuffix(FIELD_SEPARATOR.strip())
             if value:

@@ -11,6 +11,8 @@ SAMPLE_ROWS = 50
 _MAX_PREAMBLE_ROWS = 30
 _LONG_TEXT_CHARS = 40
 _MANY_VALUES = 8
+# Columns that are looked at, of those of a row.
+_MAX_COLUMNS = 200
 # The least sum of signs: one word that names columns, or a column of numbers below a word.
 _ENOUGH = 1.0
 
@@ -91,7 +93,7 @@ def is_header(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     Numbers and dates name nothing, but for years, dates and running numbers above other values. Words do if they look
     unlike the values below them, or are words that name columns in general. Without such signs the row is data.
     """
-    cells = [cell.strip() for cell in row]
+    cells = [cell.strip() for cell in row[:_MAX_COLUMNS]]
     if not below or not any(cells):
         return False
     series = _is_series(cells)

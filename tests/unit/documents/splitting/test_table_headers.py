@@ -84,6 +84,13 @@ def test_a_long_row_of_markdown_has_the_names_of_just_the_columns_of_its_pieces(
         assert piece.header == " | ".join([key, *expected])
 
 
+def test_a_table_of_thousands_of_columns_takes_linear_time() -> None:
+    names = ",".join(f"col{n}" for n in range(2_000))
+    content, _ = read_csv(f"{names}\n" + "\n".join(",".join(str(n % 97) for n in range(2_000)) for _ in range(2)))
+    pieces = split(content, "csv")
+    assert all(piece.header for piece in pieces)
+
+
 def test_names_that_do_not_fit_are_shortened_and_then_left_out() -> None:
     rows = [[n, n] for n in range(200)]
     long = markdown_table(["name of the first column " * 12, "value"], rows)
