@@ -40,9 +40,10 @@ _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
 _SIGNATURES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature"})
 _SMIME = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _MOST_NESTED = 100
-# A text of fewer words gives way to an alternative that has so many times as many.
+# A text of fewer words gives way to a page of at least so many, and of so many times as many.
 _STUB_WORDS = 40
-_STUB_SHARE = 3
+_PAGE_WORDS = 60
+_PAGE_SHARE = 3
 _PGP = "-----BEGIN PGP MESSAGE-----"
 
 
@@ -162,7 +163,8 @@ class MessageReader:
             elif words < _STUB_WORDS:
                 found = self._part_text(child, level, folder)
                 # A few words above a page are a note that the mail program should show the page.
-                if not chosen.strip() or count_words(found, _STUB_SHARE * _STUB_WORDS) > _STUB_SHARE * words:
+                many = max(_PAGE_WORDS, _PAGE_SHARE * words) if words else 1
+                if not chosen.strip() or count_words(found, many) >= many:
                     chosen = found
             else:
                 self._attach_all(child, folder)
