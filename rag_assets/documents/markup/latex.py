@@ -17,6 +17,7 @@ _LEVELS: Final = {
     "paragraph": 7,
     "subparagraph": 8,
 }
+_MAX_NESTING: Final = 12  # of braces in a title
 _VERBATIM: Final = r"verbatim\*?|lstlisting|minted|Verbatim|comment|alltt|filecontents\*?"
 _MARK: Final = re.compile(
     r"(?<!\\)%[^\n]*|\\begin\{(?P<code>" + _VERBATIM + r")\}"
@@ -85,6 +86,8 @@ def _closing_brace(content: str, at: int) -> int:
         depth += (match[0] == "{") - (match[0] == "}")
         if depth == 0:
             return match.end()
+        if depth > _MAX_NESTING:
+            break
     return at
 
 

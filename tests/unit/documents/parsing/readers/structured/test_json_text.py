@@ -78,7 +78,7 @@ def test_escapes_are_resolved_where_nothing_else_is_json() -> None:
 
 
 def test_broken_json_of_megabytes_takes_linear_time() -> None:
-    broken = "[\n" + '{"a": [{"b": "c"}]},\n' * 50_000
-    assert read_json(broken)[0].count("b: c") == 50_000
-    assert read_json('{"a": "' + "\\u00fc" * 200_000)[0].endswith("üüü\n")
-    assert read_json('{"a": ' + '"' * 100_000)[1] == {"parsed": False}
+    broken = "[\n" + '{"a": [{"b": "c"}]},\n' * 10_000
+    assert read_json(broken)[0].count("b: c") == 10_000
+    assert read_json('{"a": "' + "\\u00fc" * 50_000)[0].endswith("üüü\n")
+    assert read_json('{"a": ' + '"' * 30_000)[1] == {"parsed": False}
