@@ -33,7 +33,7 @@ def make_terms(found: Mapping[str, tuple[int, int]]) -> list[Term]:
             terms[lexeme] = Term(lexeme, documents, OTHER_FORM, weighed_by)
             if others or not documents:
                 terms[lexeme[1:]] = Term(lexeme[1:], others, OTHER_FORM, max(weighed_by, others))
-        elif MARK + without_accents(lexeme) in found and not lexeme.isascii():
+        elif not lexeme.isascii() and MARK + without_accents(lexeme) in found:
             terms[lexeme] = Term(lexeme, documents, 1 - OTHER_FORM, is_implied=True)
         else:
             terms.setdefault(lexeme, Term(lexeme, documents))
