@@ -10,6 +10,9 @@ from rag_assets.documents.parsing.readers.layout.paragraphs import TextBlock
 
 _MAX_CHARS = 150
 _MAX_LINES = 3
+# Letters by which lines are told from titles at first sight, and characters in which these letters are.
+_BEGINNING = 2
+_BEGINNING_CHARS = 30
 # In sizes of the body's letters.
 _LARGER = 1.12
 _SMALLEST = 0.94
@@ -109,9 +112,9 @@ def _levels(sizes: Sequence[float]) -> dict[float, int]:
 
 
 def _match_bookmarks(blocks: Sequence[TextBlock], bookmarks: Sequence[Bookmark]) -> tuple[list[TextBlock], int]:
-    wanted: dict[int, list[Bookmark]] = defaultdict(list)
+    wanted: dict[int, list[tuple[Bookmark, set[str]]]] = defaultdict(list)
     for bookmark in bookmarks:
-        wanted[bookmark.page].append(bookmark)
+        wanted[bookmark.page].append((bookmark, _names(bookmark.title)))
     found: list[TextBlock] = []
     matched = 0
     for block in blocks:
@@ -121,7 +124,7 @@ def _match_bookmarks(blocks: Sequence[TextBlock], bookmarks: Sequence[Bookmark])
             if hit is None:
                 break
             bookmark, start, end = hit
-            wanted[block.page].remove(bookmark)
+            wanted[block.page] = [pair for pair in wanted[block.page] if pair[0] is not bookmark]
             matched += 1
             if start:
                 found.append(TextBlock(rest.kind, rest.lines[:start], block.page))
@@ -134,29 +137,30 @@ def _match_bookmarks(blocks: Sequence[TextBlock], bookmarks: Sequence[Bookmark])
     return found, matched
 
 
-def _find_bookmark(block: TextBlock, bookmarks: Sequence[Bookmark]) -> tuple[Bookmark, int, int] | None:
+def _find_bookmark(block: TextBlock, titles: Sequence[tuple[Bookmark, set[str]]]) -> tuple[Bookmark, int, int] | None:
     """The first lines of the block that are the title of a bookmark."""
-    titles = [
-        (bookmark, {_plain(bookmark.title), _plain(_NUMBERING.sub("", bookmark.title))} - {""})
-        for bookmark in bookmarks
-    ]
-    if not titles:
-        return None
-    for start in range(len(block.lines)):
+    # Most lines begin like no title.
+    beginnings = {name[:_BEGINNING] for _, names in titles for name in names}
+    for start, line in enumerate(block.lines if titles else ()):
+        if not any(name[:_BEGINNING] in beginnings for name in _names(line.text[:_BEGINNING_CHARS])):
+            continue
         text = ""
         for end in range(start + 1, min(start + _MAX_LINES, len(block.lines)) + 1):
             text = f"{text} {block.lines[end - 1].text}".strip()
             if len(text) > 2 * _MAX_CHARS:
                 break
-            plain = {_plain(text), _plain(_NUMBERING.sub("", text))} - {""}
-            for bookmark, names in titles:
-                if plain & names:
+            names = _names(text)
+            for bookmark, wanted in titles:
+                if names & wanted:
                     return bookmark, start, end
     return None
 
 
-def _plain(text: str) -> str:
-    return _LETTERS.sub("", text).casefold()
+def _names(title: str) -> set[str]:
+    """The letters of a title, with its number and without it."""
+    plain = _LETTERS.sub("", title).casefold()
+    bare = _LETTERS.sub("", _NUMBERING.sub("", title)).casefold()
+    return {plain, bare} - {""}
 
 
 def _mark_title(blocks: Sequence[TextBlock], by_size: Sequence[TextBlock], body: float) -> None:

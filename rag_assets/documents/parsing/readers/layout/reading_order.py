@@ -1,8 +1,9 @@
 """The order in which the segments of a page are read.
 
 A PDF draws its text in any order. Most programs draw it in reading order, also in columns and side bars, which no
-geometry tells for certain. So the drawn order stays unless another one lets clearly more lines continue the line above
-them: columns that are drawn across, line by line, and pages that are drawn upwards or piecemeal.
+geometry tells for certain. So the drawn order stays, but for what stands above text drawn before it, unless another one
+lets clearly more lines continue the line above them: columns that are drawn across, line by line, and pages that are
+drawn upwards or piecemeal.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,11 @@ from rag_assets.documents.parsing.readers.layout.geometry import (
 _MIN_LINES = 3
 _MIN_FILL = 0.6
 _MIN_SMALL_STARTS = 0.35
+# In heights of a line: what is farther below is another block.
+_FAR = 1.5
+# Blocks may overlap by so many points, and stand above each other if they share so much of the narrower one's width.
+_TOUCHING = 2.0
+_SHARED = 0.3
 # The arranged order has to let so many more of all lines continue the line above.
 _MARGIN = 0.2
 
@@ -31,9 +37,51 @@ def reading_order(segments: Sequence[Segment]) -> list[Segment]:
 
 def _upright_order(drawn: list[Segment]) -> list[Segment]:
     if _continued(drawn) >= (1 - _MARGIN) * len(drawn):
-        return drawn
+        return _move_up(drawn)
     arranged = _arrange(drawn)
-    return arranged if _continued(arranged) > _continued(drawn) + _MARGIN * len(drawn) else drawn
+    return arranged if _continued(arranged) > _continued(drawn) + _MARGIN * len(drawn) else _move_up(drawn)
+
+
+def _move_up(drawn: list[Segment]) -> list[Segment]:
+    """What stands above text that was drawn before it is read first, as a title that is drawn last."""
+    if all(below.top >= above.top - _TOUCHING for above, below in pairwise(drawn)):
+        return drawn
+    blocks: list[_DrawnBlock] = []
+    for segment in drawn:
+        if not blocks or not blocks[-1].add(segment):
+            blocks.append(_DrawnBlock(segment))
+    ordered: list[_DrawnBlock] = []
+    for block in blocks:
+        at = len(ordered)
+        # Most blocks stand below the one drawn before them.
+        if ordered and block.top < ordered[-1].top:
+            at = next((index for index, other in enumerate(ordered) if block.is_above(other)), at)
+        ordered.insert(at, block)
+    return [segment for block in ordered for segment in block.segments]
+
+
+class _DrawnBlock:
+    """Segments that are drawn one after the other and stand below or beside each other."""
+
+    def __init__(self, first: Segment) -> None:
+        self.segments = [first]
+        self.left, self.right, self.top, self.bottom = first.left, first.right, first.top, first.bottom
+
+    def add(self, segment: Segment) -> bool:
+        last = self.segments[-1]
+        beside = on_one_row(last, segment) and segment.left >= last.left
+        below = segment.top >= last.top and overlap_in_x(last, segment) > 0
+        if not (beside or below) or segment.top - last.bottom > _FAR * max(last.height, segment.height):
+            return False
+        self.segments.append(segment)
+        self.left, self.right = min(self.left, segment.left), max(self.right, segment.right)
+        self.top, self.bottom = min(self.top, segment.top), max(self.bottom, segment.bottom)
+        return True
+
+    def is_above(self, other: "_DrawnBlock") -> bool:
+        shared = min(self.right, other.right) - max(self.left, other.left)
+        narrower = min(self.right - self.left, other.right - other.left)
+        return self.bottom <= other.top + _TOUCHING and shared > _SHARED * narrower
 
 
 def _continued(segments: Sequence[Segment]) -> int:

@@ -26,9 +26,10 @@ _MOST_UNKNOWN = 0.3
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SOFT_HYPHEN = re.compile("\u00ad(?!$)")
 # PDFium does not part words whose gap is less than 0.17 of their size. Therefore the gaps within the longest words of a
-# page are measured: where one is so much wider than usual, in sizes, all words of the page are measured.
+# page are measured: where one is so much wider than usual, in sizes, more words are, and then all of the page.
 _LETTERS = re.compile(r"[^\W\d_]{10,}")
 _MEASURED_WORDS = 4
+_MOST_MEASURED = 12
 _WORD_GAP = 0.045
 # A line this much wider than others, for each of its letters, may have a gap between columns in it.
 _WIDER = 1.12
@@ -118,10 +119,15 @@ class _WordReader:
         return unknown > _MOST_UNKNOWN * len(self._text)
 
     def _is_glued(self) -> bool:
-        longest = nlargest(
-            _MEASURED_WORDS, _LETTERS.finditer(self._text), key=lambda match: match.end() - match.start()
-        )
-        return any(len(list(_part_glued(self._handle, match[0], match.start()))) > 1 for match in longest)
+        found = _LETTERS.finditer(self._text)
+        longest = nlargest(_MOST_MEASURED, found, key=lambda match: match.end() - match.start())
+        glued = 0
+        for number, match in enumerate(longest, start=1):
+            glued += len(list(_part_glued(self._handle, match[0], match.start()))) > 1
+            # One alone may be an odd pair of letters.
+            if glued > 1 or (number == _MEASURED_WORDS and not glued):
+                break
+        return glued > 1 or 0 < glued == len(longest)
 
     def _add(self, start: int, word: str, box: Box, quarter: int | None = 0) -> None:
         self.words.append(Word(word if word.isascii() else _fold(word), *box))
@@ -144,7 +150,8 @@ class _WordReader:
 
     def _read_line(self, start: int, end: int) -> None:
         """The words of a line, by the boxes of their first and last characters: all would take five times as long."""
-        read_box, handle, reference = self._read_box, self._handle, self._reference
+        read_box, handle, reference, bounds = self._read_box, self._handle, self._reference, self._box
+        words, characters, quarters = self.words, self.characters, self.quarters
         for match in _WORD.finditer(self._text, start, end):
             first, stop = match.span()
             if self._glued:
@@ -153,20 +160,25 @@ class _WordReader:
                 continue
             if not read_box(handle, first, reference):
                 continue
-            left, top, right, bottom = self._box
-            box = left, bottom, right, top
+            left, top, right, bottom = bounds
             if stop - first > 1 and read_box(handle, stop - 1, reference):
-                last_left, last_top, last_right, last_bottom = self._box
-                if bottom == last_bottom and top == last_top:
-                    box = (left, bottom, last_right, top) if last_right > right else (last_left, bottom, right, top)
-                else:
-                    last = last_left, last_bottom, last_right, last_top
+                last_left, last_top, last_right, last_bottom = bounds
+                if bottom != last_bottom or top != last_top:
+                    box, last = (left, bottom, right, top), (last_left, last_bottom, last_right, last_top)
                     if _is_raised(box, last) or _is_raised(last, box):
                         for part_start, part, part_box in _part_raised(handle, match[0], first):
                             self._add(part_start, part, part_box)
                         continue
-                    box = union(box, last)
-            self._add(first, match[0], box)
+                    left, bottom, right, top = union(box, last)
+                elif last_right > right:
+                    right = last_right
+                else:
+                    left = last_left
+            # As `_add` does, without the time of a call for each word.
+            word = match[0]
+            words.append(Word(word if word.isascii() else _fold(word), left, bottom, right, top))
+            characters.append(first)
+            quarters.append(0)
 
 
 def _width(box: Box) -> float:

@@ -35,11 +35,11 @@ def fill_stack(words: Sequence[Word], rules: Sequence[Rule]) -> tuple[Segment, l
         if top <= (word.top + word.bottom) / 2 < bottom and left <= (word.left + word.right) / 2 <= right
     ]
     rows = _word_rows(words, inside)
-    if len(rows) < 2 or not _is_filled(rules, [words[row[0]] for row in rows]):
+    heads = sum((words[row[0]].top + words[row[0]].bottom) / 2 < rules[1].at for row in rows)
+    if len(rows) < 2 or heads > _MAX_HEAD_ROWS or not _is_filled(rules, [words[row[0]] for row in rows]):
         return None
     xs = [left, *_gutters(words, rows), right]
     grid: list[list[str]] = []
-    heads = sum((words[row[0]].top + words[row[0]].bottom) / 2 < rules[1].at for row in rows)
     for number, row in enumerate(rows):
         cells: dict[int, list[Word]] = defaultdict(list)
         for index in row:
@@ -51,7 +51,7 @@ def fill_stack(words: Sequence[Word], rules: Sequence[Rule]) -> tuple[Segment, l
             grid.append(texts)
     filled = [cell for line in grid for cell in line if cell]
     several = sum(sum(map(bool, line)) > 1 for line in grid)
-    if heads > _MAX_HEAD_ROWS or several < _MIN_SHARE_OF_ROWS * len(grid):
+    if several < _MIN_SHARE_OF_ROWS * len(grid):
         return None
     if not filled or sum(map(len, filled)) / len(filled) > _MAX_MEAN_CELL_CHARS:
         return None

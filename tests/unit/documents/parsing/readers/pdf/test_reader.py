@@ -60,6 +60,15 @@ def test_columns_are_read_one_after_the_other(page: Page) -> None:
     assert text.index(left) < text.index(right)
 
 
+def test_a_title_that_is_drawn_last_and_a_footnote_that_is_drawn_first_stand_in_their_place() -> None:
+    page = Page().text(50, 780, "1 A note at the bottom of the page.", 8).lines(50, 100, LEFT, 10)
+    page.lines(310, 100, RIGHT, 10).text(50, 60, "Two stories", 20)
+    text = unwrapped(text_of(page))
+    title, left, right, note = (text.index(words) for words in ("Two stories", LEFT[0], RIGHT[0], "1 A note"))
+    assert title < left < note
+    assert left < right
+
+
 def test_gaps_are_spaces_and_marks_of_footnotes_no_part_of_their_word() -> None:
     page = Page()
     lines = ["lengths as the basic retrieval units~3 and get", "passages, and each question is a subop-", "timal one."]
