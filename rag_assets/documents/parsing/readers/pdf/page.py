@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from rag_assets.documents.parsing.readers.layout.geometry import Segment, upright
+from rag_assets.documents.parsing.readers.layout.geometry import Box, Segment, upright
 from rag_assets.documents.parsing.readers.layout.tables.ruled_tables import find_ruled_tables
 from rag_assets.documents.parsing.readers.pdf.drawn_lines import drawn_boxes, has_drawing
 from rag_assets.documents.parsing.readers.pdf.page_words import read_words
@@ -25,6 +25,8 @@ _FEWEST_OF_A_TABLE = 3
 @dataclass(slots=True)
 class ReadPage:
     segments: list[Segment]
+    # That of the page, in the coordinates of the segments.
+    box: Box
     # The share of the page that pictures cover, and whether lines are drawn that may be letters.
     picture_share: float
     has_drawing: bool
@@ -45,7 +47,7 @@ def read_page(document: Any, number: int, forms: Any) -> ReadPage:
         page = document[number]
     except pypdfium2.PdfiumError:
         # A page whose objects are damaged; the others can be read.
-        return ReadPage([], 0.0, has_drawing=False)
+        return ReadPage([], (0.0, 0.0, 0.0, 0.0), 0.0, has_drawing=False)
     notes, drawn = _annotations(page, forms)
     # Flattening makes the appearance of fields, text boxes and stamps a part of the page.
     if drawn and pdfium.FPDFPage_Flatten(page.raw, pdfium.FLAT_NORMALDISPLAY) == pdfium.FLATTEN_SUCCESS:
@@ -63,6 +65,7 @@ def read_page(document: Any, number: int, forms: Any) -> ReadPage:
     few = sum(len(segment.text) for segment in segments) < 10 * _FEW_CHARACTERS
     result = ReadPage(
         segments,
+        turn(*page.get_cropbox()),
         _picture_share(page) if few else 0.0,
         has_drawing=words.is_garbled or (few and has_drawing(page, _MANY_POINTS)),
     )

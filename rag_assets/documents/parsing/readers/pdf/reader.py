@@ -31,7 +31,7 @@ def read_pdf(data: bytes) -> ConvertedDocument:
     forms = document.formenv
     pages = [read_page(document, number, forms) for number in range(len(document))]
     segments = [page.segments for page in pages]
-    remove_running_lines(segments)
+    remove_running_lines(segments, [page.box for page in pages])
     # In a document without any text, small pictures count too.
     smallest = SMALL_PICTURE if any(segments) else 0.0
     pictures = [number for number, page in enumerate(pages) if page.is_picture(smallest)]

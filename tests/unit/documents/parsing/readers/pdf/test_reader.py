@@ -119,6 +119,13 @@ def test_running_headers_stay_once_and_page_numbers_go() -> None:
     assert [f"# Chapter {number}" in read.content for number in range(1, 5)] == [True] * 4
 
 
+def test_lines_that_slides_share_are_no_running_lines() -> None:
+    slides = [
+        Page().text(50, 60, f"Lesson {n}", 24).lines(50, 300, ["The same point", "and another"]) for n in (1, 2, 3)
+    ]
+    assert text_of(*slides).count("The same point") == 3
+
+
 def test_each_page_begins_where_its_text_does() -> None:
     read = read_pdf(make_pdf([report_page(number) for number in range(1, 5)]))
     starts = read.report.page_starts
