@@ -33,6 +33,7 @@ KEY_FIGURES: dict[str, Callable[[Figures], str]] = {
         f"{pluralize(f['documents'], 'document')}, {f['without_their_chunks']:,} incomplete"
     ),
     "offsets_reproduce_text": lambda f: f"{pluralize(f['chunks'], 'chunk')}, {f['wrong']:,} wrong",
+    "model_knows_alphabet": lambda f: f"{pluralize(f['documents'], 'document')}, {f['unknown']:,} in unknown letters",
     "chunks_fit_window": lambda f: f"longest {f['longest_tokens']:,} of {f['threshold']:,} tokens",
     "texts_have_vectors": lambda f: f"{pluralize(f['texts'], 'text')}, {f['missing']:,} without a vector",
     "vectors_are_sound": lambda f: f"{pluralize(f['vectors'], 'vector')} of {f['dimensions']:,} dimensions",

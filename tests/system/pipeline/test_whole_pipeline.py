@@ -33,7 +33,7 @@ def test_the_first_run_writes_all_tables_and_passes_all_checks(
     result = run(key="zoo")
     assert errors(result) == []
     assert failed_checks(result) == {}
-    assert len(result.get_asset_check_evaluations()) == 18
+    assert len(result.get_asset_check_evaluations()) == 19
     assert rows(engine, "SELECT file_path FROM rag.documents ORDER BY 1") == [
         ("notes.txt",),
         ("whale.md",),

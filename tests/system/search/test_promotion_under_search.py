@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from rag_assets.db.writes.word_statistics import refresh_word_statistics
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.async_retriever import AsyncRetriever
 from rag_assets.search.execution import modes
+from rag_assets.search.keyword import word_search
 from rag_assets.search.results import Answer
 from rag_assets.search.retriever import Retriever
 from tests.support.data.vectors import DIMENSIONS, make_corpus
@@ -32,7 +34,7 @@ PROMOTIONS = 4
 QUESTION = "text 4"
 OPTIONS: list[dict[str, Any]] = [
     {"mode": "vector"},
-    {"mode": "vector", "k": 1000},
+    {"mode": "vector", "k": 1000, "distinct": False},
     {"mode": "vector", "project": "q"},
     {"mode": "text"},
     {"mode": "hybrid", "k": 7},
@@ -200,9 +202,11 @@ def test_searches_in_an_event_loop_are_not_disturbed_by_promotions(spaces: Space
     saw_each_in_turn(asyncio.run(use()))
 
 
-def promote_after(monkeypatch: pytest.MonkeyPatch, name: str, promote: Callable[[], Any]) -> list[str]:
+def promote_after(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, promote: Callable[[], Any]
+) -> list[str]:
     """Replace the space right after the first call of this step of a search."""
-    step = getattr(modes, name)
+    step = getattr(module, name)
     promoted: list[str] = []
 
     def once(connection: Connection, *given: Any, **options: Any) -> Any:
@@ -212,25 +216,31 @@ def promote_after(monkeypatch: pytest.MonkeyPatch, name: str, promote: Callable[
             promote()
         return found
 
-    monkeypatch.setattr(modes, name, once)
+    monkeypatch.setattr(module, name, once)
     return promoted
 
 
 @pytest.mark.parametrize(
-    ("step", "options"),
+    ("module", "step", "options"),
     [
-        ("search_nearest", {"mode": "hybrid", "k": 40}),
-        ("search_keywords", {"mode": "hybrid", "k": 40}),
-        ("search_keywords", {"mode": "text", "k": 40}),
-        ("search_nearest", {"mode": "vector", "k": 5}),
+        (modes, "search_nearest", {"mode": "hybrid", "k": 40, "distinct": False}),
+        (modes, "search_distinct", {"mode": "hybrid", "k": 40}),
+        (word_search, "search_keywords", {"mode": "hybrid", "k": 40}),
+        (word_search, "search_keywords", {"mode": "text", "k": 40}),
+        (modes, "search_distinct", {"mode": "vector", "k": 5}),
     ],
 )
 def test_a_promotion_between_two_statements_of_a_search_does_not_mix_spaces(
-    spaces: Spaces, engine: Engine, monkeypatch: pytest.MonkeyPatch, step: str, options: dict[str, Any]
+    spaces: Spaces,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+    step: str,
+    options: dict[str, Any],
 ) -> None:
     retriever = Retriever(engine, encoder=encoder)
     expected = retriever.search(QUESTION, **options)
-    promoted = promote_after(monkeypatch, step, lambda: spaces.next(drop=False))
+    promoted = promote_after(monkeypatch, module, step, lambda: spaces.next(drop=False))
     answer = retriever.search(QUESTION, **options)
     assert promoted == [step]
     # All statements of the search saw the same snapshot.

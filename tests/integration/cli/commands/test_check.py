@@ -17,7 +17,7 @@ def test_passing_checks_exit_with_0_and_materialize_nothing(built: Engine, cli: 
     result = cli("check", "--json")
     assert result.code == 0, result.err
     assert_shape(result.json, CHECKS)
-    assert len(result.json["checks"]) == 18
+    assert len(result.json["checks"]) == 19
     assert rows(built, "SELECT max(updated_at), count(*) FROM rag.documents") == before
 
 

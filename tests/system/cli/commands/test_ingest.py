@@ -26,7 +26,7 @@ def test_json_has_the_promised_shape_and_correct_figures(
     assert first["chunks"] == {"total": 3, "written": 3, "deleted": 0}
     assert first["texts"] == {"distinct": 3, "embedded": 3, "reused": 0}
     assert first["vectors"] == 3
-    assert len(first["checks"]) == 18
+    assert len(first["checks"]) == 19
     assert all(check["passed"] for check in first["checks"])
     assert len(first["run_ids"]) == 1
 
@@ -63,7 +63,7 @@ def test_text_output_has_tables_checks_and_an_answer(settings: Settings, folder:
         "distinct texts 3 (3 embedded)",
     ]
     assert "documents_readable passed 3 documents, 0 failed" in lines
-    assert "18 checks: 18 passed" in lines
+    assert "19 checks: 19 passed" in lines
     assert "my-zoo-2024/" in result.out, "the answer to the sample query names its sources"
     assert "raw_documents" not in result.out
 
