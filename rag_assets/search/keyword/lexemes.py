@@ -21,8 +21,9 @@ MAX_TERMS = 64
 MAX_PAIRS = 50
 
 # As in `rag.normalize_words`.
+# Tried at the start of each word alone: the time would grow with the square of a word's length.
 _CAMEL_CASE = re.compile(
-    "[A-Za-z0-9]*(?:[a-z0-9][A-Z][a-z]|[a-z][a-z][A-Z]|[A-Z][A-Z][a-z][a-z])[A-Za-z0-9]*", re.ASCII
+    "(?<![A-Za-z0-9])[A-Za-z0-9]*(?:[a-z0-9][A-Z][a-z]|[a-z][a-z][A-Z]|[A-Z][A-Z][a-z][a-z])[A-Za-z0-9]*", re.ASCII
 )
 _ANALYZE_WORDS = text(
     "SELECT s.language\\:\\:text AS language, s.chunks, s.mean_tokens, w.lexemes, w.documents, w.others, "

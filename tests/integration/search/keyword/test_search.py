@@ -14,6 +14,7 @@ from rag_assets.errors import UsageError
 from rag_assets.search.keyword.bm25 import K1, B
 from rag_assets.search.retriever import Answer, Retriever
 from tests.support.database.database_server import DatabaseServer
+from tests.support.fakes import HashEncoder
 from tests.support.installation.installations import install
 from tests.support.pipeline.runs import add_project, errors, rows, run
 
@@ -31,12 +32,6 @@ STEPS = ["raw_documents", "chunks", "embeddings", "hnsw_index", "live_space"]
 def ingest(engine: Engine, folder: Path) -> None:
     add_project(engine, folder.name, folder)
     assert errors(run(key=folder.name, only=STEPS)) == []
-
-
-@pytest.fixture(scope="module", autouse=True)
-def model_library() -> None:
-    """Import the model's library before the tests: the first hybrid search would take seconds for it."""
-    import sentence_transformers  # noqa: F401
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +54,12 @@ def animals(databases: DatabaseServer, template: str, folder: Path) -> Iterator[
         engine.dispose()
 
 
+def retriever_of(engine: Engine) -> Retriever:
+    return Retriever(engine, encoder=lambda space: HashEncoder(space.dimensions))
+
+
 def ask(engine: Engine, query: str, **options: object) -> Answer:
-    return Retriever(engine).search(query, mode="text", **options)  # type: ignore[arg-type]
+    return retriever_of(engine).search(query, mode="text", **options)  # type: ignore[arg-type]
 
 
 def paths(answer: Answer) -> list[str]:
@@ -113,7 +112,7 @@ def test_stop_words_of_a_phrase_are_required_too(animals: Engine) -> None:
 @pytest.mark.parametrize("mode", ["text", "hybrid"])
 def test_an_excluded_phrase_includes_its_stop_words(animals: Engine, mode: str, options: dict[str, object]) -> None:
     def found(query: str) -> set[str]:
-        return set(paths(Retriever(animals).search(query, mode=mode, **options)))  # type: ignore[arg-type]
+        return set(paths(retriever_of(animals).search(query, mode=mode, **options)))  # type: ignore[arg-type]
 
     every = found("zebra lion river horse")
     assert every == set(DOCUMENTS)
@@ -150,7 +149,7 @@ def test_a_word_that_no_text_has_is_replaced_by_a_similar_one(
     assert paths(answer) == [path]
     assert answer.corrected == corrected
     assert ask(animals, f"river {query}").corrected == {}, "the rest of the query finds something"
-    assert Retriever(animals).search(query, mode="hybrid").hits[0].file_path == path
+    assert retriever_of(animals).search(query, mode="hybrid").hits[0].file_path == path
 
 
 @pytest.mark.parametrize(
@@ -170,7 +169,7 @@ def test_tsquery_and_sql_syntax_in_a_query_is_data(animals: Engine, query: str) 
 
 
 def test_hybrid_finds_the_hits_of_both_rankings(animals: Engine) -> None:
-    hits = Retriever(animals).search("E1234 striped horse", k=4, mode="hybrid").hits
+    hits = retriever_of(animals).search("E1234 striped horse", k=4, mode="hybrid").hits
     assert {hit.file_path for hit in hits[:2]} == {"error.txt", "hidden.txt"}
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
@@ -178,7 +177,7 @@ def test_hybrid_finds_the_hits_of_both_rankings(animals: Engine) -> None:
 @pytest.mark.parametrize("options", [{}, {"exact": True}, {"file_type": "text"}, {"k": 1}])
 @pytest.mark.parametrize("query", ["plain river -zebra", 'plain river -"striped zebra" -zebras', "-zebra"])
 def test_vector_search_respects_exclusions(animals: Engine, query: str, options: dict[str, object]) -> None:
-    answer = Retriever(animals).search(query, mode="hybrid", operators="all", **options)  # type: ignore[arg-type]
+    answer = retriever_of(animals).search(query, mode="hybrid", operators="all", **options)  # type: ignore[arg-type]
     others = {"lion.txt", "error.txt", "hidden.txt"}
     assert set(paths(answer)) <= others
     assert len(answer.hits) == options.get("k", len(others))
