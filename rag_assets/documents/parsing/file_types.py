@@ -167,12 +167,17 @@ def detect_type(data: bytes, named: str) -> tuple[str | None, str | None]:
         return _ole_type(data, named)
     if head.startswith(b"{\\rtf"):
         return "rtf", None
-    for magic, sign, what in _IMAGE_MAGIC:
-        if head.startswith(magic) and head[8:12].startswith(sign):
-            return ("image", None) if recognition_version() else (None, what)
+    if (image := image_type(head)) is not None:
+        return ("image", None) if recognition_version() else (None, image)
     if head[4:8] == b"ftyp":
         return None, "an MP4 or HEIF container"
     return None, next((what for magic, what in _REFUSED_MAGIC if head.startswith(magic)), None)
+
+
+def image_type(data: bytes) -> str | None:
+    """What kind of picture these bytes are, by their magic; None for anything else."""
+    found = (what for magic, sign, what in _IMAGE_MAGIC if data.startswith(magic) and data[8:12].startswith(sign))
+    return next(found, None)
 
 
 def _ole_type(data: bytes, named: str) -> tuple[str | None, str | None]:

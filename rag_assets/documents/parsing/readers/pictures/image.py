@@ -2,6 +2,7 @@
 
 import io
 
+from rag_assets.documents.parsing.file_types import image_type
 from rag_assets.documents.parsing.parse_report import ConvertedDocument, ParseReport
 from rag_assets.documents.parsing.readers.layout.assembly import assemble
 from rag_assets.documents.parsing.readers.layout.geometry import Segment
@@ -27,7 +28,10 @@ def read_image(data: bytes) -> ConvertedDocument:
                 upright.thumbnail((_MAX_SIDE, _MAX_SIDE))
                 pages.append(recognise_picture(numpy.asarray(upright)[:, :, ::-1], _PIXELS_PER_POINT))
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise DocumentError(f"the picture cannot be opened: {' '.join(str(error).split())[:200]}") from error
+        # Pillow's message about a file that it does not know names an object in memory.
+        reason = "it is damaged" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())[:200]
+        what = image_type(data) or "a picture"
+        raise DocumentError(f"it is {what} that cannot be opened ({reason}); restore it, or exclude it") from error
     content, starts = assemble([reading_order(segments) for segments in pages], ())
     found = tuple(number for number, segments in enumerate(pages, start=1) if segments)
     left = tuple(number for number, segments in enumerate(pages, start=1) if not segments)
