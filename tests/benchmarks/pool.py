@@ -214,9 +214,8 @@ def compare_with_stored(url: URL, acknowledged: Sequence[tuple[UUID, int, str]])
     engine = make_engine(url)
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT conversation_id, version, content FROM rag.conversation_messages")).all()
-        latest: dict[UUID, int] = dict(
-            connection.execute(text("SELECT id, latest_version FROM rag.conversations")).tuples()
-        )
+        conversations = connection.execute(text("SELECT id, latest_version FROM rag.conversations"))
+        latest: dict[UUID, int] = {row.id: row.latest_version for row in conversations}
     engine.dispose()
     copies = Counter(tuple(row) for row in rows)
     versions = Counter((row.conversation_id, row.version) for row in rows)

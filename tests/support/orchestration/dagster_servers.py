@@ -17,6 +17,7 @@ from typing import Any
 from tests.support.paths import ROOT
 
 BIN = Path(sys.executable).parent
+PARSER = "rag_assets.documents.parsing.subprocess_worker"
 # Only catches hangs: a slow machine must not reach it.
 TIMEOUT_S = 240
 
@@ -165,15 +166,24 @@ def run_server(
 
 
 def find_installation_processes() -> dict[int, str]:
-    """The processes whose DAGSTER_HOME is the current one: process id and command."""
+    """The processes whose DAGSTER_HOME is the current one, and their parsers: process id and command."""
     mark = f"DAGSTER_HOME={os.environ['DAGSTER_HOME']}\0".encode()
     found: dict[int, str] = {}
+    parsers: dict[int, list[str]] = {}
     for folder in Path("/proc").iterdir():
         with suppress(OSError):
-            if folder.name.isdigit() and mark in (folder / "environ").read_bytes():
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                # A zombie, which has ended and was not waited for yet, has no command line.
-                found |= {int(folder.name): command} if command else {}
+            # A zombie, which has ended and was not waited for yet, has no command line.
+            if folder.name.isdigit() and (command := (folder / "cmdline").read_text(errors="replace")):
+                words = command.rstrip("\0").split("\0")
+                if mark in (folder / "environ").read_bytes():
+                    found[int(folder.name)] = " ".join(words)
+                elif PARSER in words:
+                    parsers[int(folder.name)] = words
+    # A parser has an environment of its own, and names its parent in its arguments.
+    for pid, words in parsers.items():
+        parent = words[words.index(PARSER) + 1]
+        if int(parent) in found or not Path("/proc", parent).exists():
+            found[pid] = " ".join(words)
     return found
 
 

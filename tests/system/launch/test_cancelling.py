@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from tests.support.fakes import ENCODERS
 from tests.support.orchestration.dagster_servers import (
+    PARSER,
     TERMINATE,
     Server,
     find_installation_processes,
@@ -123,11 +124,7 @@ def test_a_run_with_hanging_parsers_is_cancelled(zoo: Engine, tmp_path: Path, ui
 
 def find_parsers() -> list[int]:
     """The processes that parse documents for this installation."""
-    return [
-        pid
-        for pid, command in find_installation_processes().items()
-        if "rag_assets.documents.parsing.subprocess_worker" in command
-    ]
+    return [pid for pid, command in find_installation_processes().items() if PARSER in command]
 
 
 def suspend(pid: int) -> bool:
