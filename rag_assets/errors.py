@@ -21,7 +21,7 @@ class RagAssetsError(Exception):
     transient = False
 
     def __str__(self) -> str:
-        return escape_controls(" ".join(super().__str__().split("\n")))
+        return escape_line(super().__str__())
 
 
 class UsageError(RagAssetsError):
@@ -77,6 +77,11 @@ class IntegrityError(RagAssetsError):
 def escape_controls(text: str) -> str:
     """The text with its control and invisible characters written as escapes; tabs and newlines stay."""
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def escape_line(text: str) -> str:
+    """The text on one line of a terminal or a log, with its control characters as escapes."""
+    return escape_controls(text.replace("\n", " "))
 
 
 def unknown_name_message(name: str, known: Sequence[str], what: str = "setting") -> str:

@@ -11,7 +11,7 @@ from rich.segment import Segment
 from rich.table import Column, Table
 from rich.text import Text
 
-from rag_assets.errors import escape_controls
+from rag_assets.errors import escape_controls, escape_line
 
 # Of a text that is printed in a line.
 PREVIEW_CHARS = 240
@@ -44,7 +44,7 @@ def print_line(text: str = "") -> None:
 
 def print_error(text: str) -> None:
     """A line on stderr, which leaves stdout to results."""
-    sys.stderr.write(escape_controls(" ".join(text.split("\n"))) + "\n")
+    sys.stderr.write(escape_line(text) + "\n")
 
 
 def on_one_line(name: str) -> str:

@@ -10,7 +10,7 @@ from uuid import uuid4
 from rag_assets.cli.runtime.cancellation import cancel_on_interrupt
 from rag_assets.cli.runtime.installation import instance, quiet_run_config
 from rag_assets.cli.runtime.pool_wait import limit_pool_wait
-from rag_assets.errors import RagAssetsError, RunInterruptedError, escape_controls
+from rag_assets.errors import RagAssetsError, RunInterruptedError, escape_line
 from rag_assets.orchestration.storage.dead_runs import close_dead_runs, process_tag
 from rag_assets.pipeline.audit.result import NOTHING_TO_CHECK
 from rag_assets.settings.settings import load_settings
@@ -137,7 +137,7 @@ def print_failed_checks(outcome: RunOutcome) -> bool:
     for check in failed:
         reason = (check.description or "").rstrip(".")
         line = f"rag-assets: check {check.asset}/{check.name} failed: {reason}{_remedy(check)}"
-        typer.echo(escape_controls(" ".join(line.split("\n"))), err=True)
+        typer.echo(escape_line(line), err=True)
     return bool(failed)
 
 
