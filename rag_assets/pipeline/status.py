@@ -11,7 +11,7 @@ from rag_assets.db.connections.urls import format_url
 from rag_assets.db.index.state import inspect_index
 from rag_assets.db.models import SCHEMA, Document, EmbeddingSpace, Project
 from rag_assets.db.reports.counts import count_project
-from rag_assets.db.reports.document_remarks import REPLACED_CHARACTERS, find_remarks
+from rag_assets.db.reports.document_remarks import find_remarks, undecoded_documents
 from rag_assets.db.reports.remaining_work import remaining_work
 from rag_assets.db.reports.unknown_alphabets import searched_unknown_alphabets
 from rag_assets.db.schema import migrations
@@ -144,16 +144,9 @@ def _failed_documents(engine: Engine) -> list[dict[str, Any]]:
 
 
 def _undecoded_documents(engine: Engine) -> list[dict[str, Any]]:
-    """The documents in which U+FFFD stands for bytes that could not be decoded, and how often."""
-    statement = (
-        select(Project.name.label("project"), Document.file_path, REPLACED_CHARACTERS.label("replaced_characters"))
-        .join(Project, Project.id == Document.project_id)
-        .where(REPLACED_CHARACTERS > 0)
-        .order_by(Project.name, Document.file_path)
-        .limit(MOST_FAILED_DOCUMENTS)
-    )
     with engine.connect() as connection:
-        return [dict(row) for row in connection.execute(statement).mappings()]
+        rows = connection.execute(undecoded_documents().limit(MOST_FAILED_DOCUMENTS))
+        return [dict(row) for row in rows.mappings()]
 
 
 def _remarks(engine: Engine) -> list[dict[str, Any]]:

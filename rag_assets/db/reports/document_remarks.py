@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, func, literal, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Select, func, literal, or_, select, true
 from sqlalchemy.dialects.postgresql import JSONB
 
 from rag_assets.db.models import Document, Project
@@ -47,6 +47,16 @@ def find_remarks(connection: Connection, projects: Sequence[str] | None = None, 
         DocumentRemark(project, path, tuple(_sentences(file_type, notes or (), replaced)))
         for project, path, file_type, notes, replaced in connection.execute(statement)
     ]
+
+
+def undecoded_documents(projects: Sequence[str] | None = None) -> Select[str, str, int]:
+    """The documents in which U+FFFD stands for bytes that could not be decoded, and how often."""
+    return (
+        select(Project.name.label("project"), Document.file_path, REPLACED_CHARACTERS.label("replaced_characters"))
+        .join(Project, Project.id == Document.project_id)
+        .where(REPLACED_CHARACTERS > 0, in_projects(projects))
+        .order_by(Project.name, Document.file_path)
+    )
 
 
 def in_projects(projects: Sequence[str] | None) -> ColumnElement[bool]:

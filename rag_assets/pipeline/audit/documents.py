@@ -12,10 +12,10 @@ from sqlalchemy import Engine, func, select
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, Project
 from rag_assets.db.models.chunks import EMBEDDED_TEXT
 from rag_assets.db.reports.document_remarks import (
-    REPLACED_CHARACTERS,
     count_documents_with_notes,
     find_remarks,
     in_projects,
+    undecoded_documents,
 )
 from rag_assets.db.reports.unknown_alphabets import ADVICE, MOST_UNKNOWN_SHARE, unknown_alphabets
 from rag_assets.db.writes.batching import group_documents
@@ -51,16 +51,10 @@ def documents_readable(engine: Engine, projects: Sequence[str] | None = None) ->
         .order_by(Document.size_bytes.desc().nulls_last(), Project.name, Document.file_path)
         .limit(EXAMPLES)
     )
-    replaced = (
-        select(Project.name, Document.file_path, REPLACED_CHARACTERS)
-        .join(Project, Project.id == Document.project_id)
-        .where(REPLACED_CHARACTERS > 0, in_projects(projects))
-        .order_by(Project.name, Document.file_path)
-    )
     with engine.connect() as connection:
         counts = connection.execute(kinds).all()
         large = connection.execute(largest).all()
-        undecoded = connection.execute(replaced).all()
+        undecoded = connection.execute(undecoded_documents(projects)).all()
         noted = count_documents_with_notes(connection, projects)
         remarks = find_remarks(connection, projects, limit=MOST_FAILED_DOCUMENTS) if noted else []
         number = sum(count for _, status, count in counts if status == "failed")
