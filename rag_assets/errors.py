@@ -61,7 +61,7 @@ class BusyError(ServiceError):
 
 
 class RefusedError(ServiceError):
-    """The database refuses something for as long as a privilege, a setting or its state stays as it is."""
+    """The database, or an embedding server, refuses something as long as a privilege, a setting or its state stays."""
 
     transient = False
 

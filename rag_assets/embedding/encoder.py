@@ -1,11 +1,15 @@
 """Encoders: texts to vectors. A model is loaded at its first text, not before."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rag_assets.embedding.batches import BatchLimits
 from rag_assets.embedding.model import QUERY_PROMPT, Model, document_prompt, find_model, refuse_pickles
+from rag_assets.embedding.remote.endpoint import Endpoint, resolve_endpoint
+from rag_assets.embedding.remote.names import is_remote, split_name
+from rag_assets.settings.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,33 +102,52 @@ def get_encoder(
     )
 
 
-def get_space_encoder(space: "EmbeddingSpace", device: str | None = None) -> Encoder:
-    """The encoder of this space's vectors, and of queries to it."""
+def get_space_encoder(space: "EmbeddingSpace", settings: Settings | None = None) -> Encoder:
+    """The encoder of this space's vectors, and of queries to it.
+
+    `settings`, by default those of the environment, have the device, or the address and the key of a model over HTTP.
+    """
+    settings = settings or load_settings()
+    prompts = frozenset(space.prompts.items())
+    if is_remote(space.model):
+        endpoint = resolve_endpoint(split_name(space.model)[0], settings)
+        return _get_remote_encoder(space.model, endpoint, space.dimensions, prompts, normalize=space.normalize)
     return get_encoder(
         space.model,
         space.revision,
         normalize=space.normalize,
-        device=device,
+        device=settings.device,
         dimensions=space.dimensions,
-        prompts=frozenset(space.prompts.items()),
+        prompts=prompts,
     )
 
 
-def token_batches(counts: Sequence[int], budget: int) -> Iterator[slice]:
-    """Split texts, ordered by length, into batches of at most `budget` tokens: longest text times number of texts."""
-    start, longest = 0, 0
-    for index, count in enumerate(counts):
-        longest = max(longest, count)
-        if index > start and longest * (index + 1 - start) > budget:
-            yield slice(start, index)
-            start, longest = index, count
-    if start < len(counts):
-        yield slice(start, len(counts))
+@cache
+def _get_remote_encoder(
+    name: str, endpoint: Endpoint, dimensions: int, prompts: frozenset[tuple[str, str]], *, normalize: bool
+) -> Encoder:
+    from rag_assets.embedding.remote.encoder import RemoteEncoder
+
+    return RemoteEncoder(name, endpoint, dimensions=dimensions, prompts=dict(prompts), normalize=normalize)
+
+
+def encode_query_within(encoder: Encoder, text: str, timeout_s: float | None) -> "NDArray[np.float32]":
+    """The vector of a query; a model over HTTP may take at most so long."""
+    from rag_assets.embedding.remote.encoder import RemoteEncoder
+
+    return encoder.encode_query(text, timeout_s) if isinstance(encoder, RemoteEncoder) else encoder.encode_query(text)
+
+
+def get_batch_limits(encoder: Encoder, batch_tokens: int) -> BatchLimits:
+    """How large the batches for this encoder are; `batch_tokens` for one that does not say."""
+    limits = getattr(encoder, "batch_limits", None)
+    return limits if isinstance(limits, BatchLimits) else BatchLimits(batch_tokens)
 
 
 def _load(model: Model, device: str | None) -> Any:
     import logging
 
+    assert model.path is not None
     refuse_pickles(model.path)
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rag_assets.embedding.encoder import Encoder, token_batches
+from rag_assets.embedding.batches import PartlyEncodedError, token_batches
+from rag_assets.embedding.encoder import Encoder, get_batch_limits
+from rag_assets.errors import RagAssetsError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +25,7 @@ class PiecewiseEncoder:
         self.dimensions = encoder.dimensions
         self._encoder = encoder
         self._splitter = splitter
-        self._batch_tokens = batch_tokens
+        self.batch_limits = get_batch_limits(encoder, batch_tokens)
         self._normalize = normalize
 
     def encode(self, texts: Sequence[str]) -> "NDArray[np.float32]":
@@ -32,12 +34,15 @@ class PiecewiseEncoder:
         split = self._split(texts)
         if all(len(pieces) == 1 for pieces in split):
             return self._encoder.encode(texts)
-        vectors = self._encode_pieces([piece for pieces in split for piece in pieces])
+        try:
+            vectors = self._encode_pieces([piece for pieces in split for piece in pieces])
+        except PartlyEncodedError as error:
+            raise self._partly_encoded(texts, split, error) from None
         result, start = np.empty((len(split), vectors.shape[1]), dtype=np.float32), 0
         for row, pieces in enumerate(split):
             own = vectors[start : start + len(pieces)]
             start += len(pieces)
-            result[row] = own[0] if len(pieces) == 1 else self._mean(own, [tokens for _, tokens in pieces])
+            result[row] = self._combine(pieces, own)
         return result
 
     def encode_query(self, text: str) -> "NDArray[np.float32]":
@@ -57,8 +62,44 @@ class PiecewiseEncoder:
         """Encode pieces in batches: a text can have thousands, and they share the token budget of whole texts."""
         import numpy as np
 
-        batches = token_batches([tokens for _, tokens in pieces], self._batch_tokens)
-        return np.concatenate([self._encoder.encode([text for text, _ in pieces[batch]]) for batch in batches])
+        found: dict[str, NDArray[np.float32]] = {}
+        refused: dict[str, str] = {}
+        stopped: RagAssetsError | None = None
+        vectors = []
+        limits = self.batch_limits
+        for batch in token_batches([tokens for _, tokens in pieces], limits.tokens, limits.texts):
+            texts = [text for text, _ in pieces[batch]]
+            try:
+                vectors.append(self._encoder.encode(texts))
+                found.update(zip(texts, vectors[-1], strict=True))
+            except PartlyEncodedError as error:
+                found.update(error.vectors)
+                refused.update(error.reasons)
+                stopped = error.stopped
+                if stopped is not None:
+                    break
+        if refused or stopped is not None:
+            raise PartlyEncodedError(found, refused, stopped)
+        return np.concatenate(vectors)
+
+    def _partly_encoded(
+        self, texts: Sequence[str], split: Sequence[Sequence[tuple[str, int]]], error: PartlyEncodedError
+    ) -> PartlyEncodedError:
+        """The error for whole texts, from that for their pieces."""
+        import numpy as np
+
+        vectors: dict[str, NDArray[np.float32]] = {}
+        reasons: dict[str, str] = {}
+        for text, pieces in zip(texts, split, strict=True):
+            reason = next((error.reasons[piece] for piece, _ in pieces if piece in error.reasons), None)
+            if reason is not None:
+                reasons[text] = reason
+            elif all(piece in error.vectors for piece, _ in pieces):
+                vectors[text] = self._combine(pieces, np.stack([error.vectors[piece] for piece, _ in pieces]))
+        return PartlyEncodedError(vectors, reasons, error.stopped)
+
+    def _combine(self, pieces: Sequence[tuple[str, int]], vectors: "NDArray[np.float32]") -> "NDArray[np.float32]":
+        return vectors[0] if len(pieces) == 1 else self._mean(vectors, [tokens for _, tokens in pieces])
 
     def _mean(self, vectors: "NDArray[np.float32]", weights: Sequence[int]) -> "NDArray[np.float32]":
         import numpy as np

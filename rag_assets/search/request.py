@@ -78,7 +78,8 @@ class Options(TypedDict, total=False):
     - `rerank`: how many of the best hits the retriever's cross-encoder scores again (0).
     - `mmr`: weight of relevance against diversity, 0 to 1 (1: relevance alone).
     - `context`: chunks before and after each hit to add as `Hit.context`, 0 to 10 (0).
-    - `timeout_s`: the most seconds that one statement of the search may take in the database.
+    - `timeout_s`: the most seconds that one statement of the search may take in the database, and that a model over
+      HTTP may take to embed the query.
     """
 
     k: int

@@ -70,7 +70,7 @@ class Retriever:
             ef_search = ef_search or settings.ef_search
             reranker = reranker or (reranker_from_settings(settings) if settings.reranker else None)
         session = ReadSession(engine, concurrency)
-        embedder = QueryEmbedder(session, concurrency, encoder)
+        embedder = QueryEmbedder(session, concurrency, encoder, settings)
         chunks = LiveSpaceCache(session, space=space)
         self._context = SearchContext(session, chunks, embedder, SelectivityCache(), ef_search)
         self._messages = replace(self._context, live=LiveSpaceCache(session, "messages"))

@@ -5,10 +5,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from rag_assets.settings.connection import ConnectionSettings
+from rag_assets.settings.remote_embedding import RemoteEmbeddingSettings
 
 
-class EmbeddingSettings(ConnectionSettings):
+class EmbeddingSettings(RemoteEmbeddingSettings):
     state_dir: Path = Field(
         Path(".rag_assets"),
         description="Folder of the installation: data of the embedded server, DAGSTER_HOME, caches.",
@@ -44,13 +44,19 @@ class EmbeddingSettings(ConnectionSettings):
 
     model: str = Field(
         "sentence-transformers/all-MiniLM-L6-v2",
-        description="The embedding model, of sentence-transformers: its name on the hub, or a folder.",
+        description="The embedding model. Of sentence-transformers: its name on the hub, or a folder. Over HTTP: "
+        "`openai:NAME`, `voyage:NAME` or `cohere:NAME`.",
     )
-    model_revision: str | None = Field(None, description="Commit of the model on the hub. Unset: the newest one.")
+    model_revision: str | None = Field(
+        None,
+        description="Commit of the model on the hub. Unset: the newest one. Over HTTP: any name of yours; another one "
+        "asks for another space.",
+    )
     dimensions: int | None = Field(
         None,
         ge=1,
-        description="Leading dimensions of each vector to keep, for models trained for it (Matryoshka). Unset: all.",
+        description="Leading dimensions of each vector to keep, for models trained for it (Matryoshka). Unset: all. "
+        "Over HTTP: the dimensions of the model's vectors, needed for a model that is not known.",
     )
     document_prompt: str | None = Field(
         None, description="Text put before each text that is embedded. Unset: the model's own prompt. `-`: none."

@@ -99,7 +99,7 @@ def measure(folder: str | None) -> dict[str, float]:
     settings = home.enter()
     engine = shared_engine(settings)
     # The encoder that the run will use, loaded before the clock starts.
-    encoder: Any = get_space_encoder(target_space(settings).definition, settings.device)  # type: ignore[arg-type]
+    encoder: Any = get_space_encoder(target_space(settings).definition, settings)  # type: ignore[arg-type]
     model = encoder.load()
     model.encode(["warm"])
     name = prepare_project(engine, ProjectOptions(source=folder))

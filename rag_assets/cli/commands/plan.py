@@ -35,7 +35,7 @@ def plan(
     try:
         if migrations.current_revision(engine) != migrations.head_revision():
             raise ServiceError("the schema is not up to date; run rag-assets db upgrade, then plan again.")
-        encoder = (lambda space: get_space_encoder(space, settings.device)) if calibrate else None
+        encoder = (lambda space: get_space_encoder(space, settings)) if calibrate else None
         plans = [
             estimate_cost(engine, settings, kind, calibrate=encoder) for kind in list_kinds() if _exists(engine, kind)
         ]

@@ -62,7 +62,7 @@ def document_checks(scope: PipelineScope) -> dg.AssetChecksDefinition:
     )
     @repeat_when_connections_break
     def document_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        from rag_assets.embedding.model import find_model
+        from rag_assets.embedding.model import find_space_model
         from rag_assets.pipeline.audit import documents
         from rag_assets.pipeline.target.chunking import model_tokenizer
         from rag_assets.pipeline.target.wanted_space import space_to_check
@@ -76,7 +76,7 @@ def document_checks(scope: PipelineScope) -> dg.AssetChecksDefinition:
             return space_to_check(engine, embedder.target().definition)
 
         def chunks_fit_window() -> "CheckResult":
-            tokenizer = model_tokenizer(find_model(space().model, space().revision))
+            tokenizer = model_tokenizer(find_space_model(space()))
             return documents.chunks_fit_window(engine, space().chunking, tokenizer, space().max_tokens)
 
         yield from run_checks(

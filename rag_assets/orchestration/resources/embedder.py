@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Embedder(SettingsResource):
-    """Embeds with sentence-transformers; replace it with a subclass to embed with something else."""
+    """Embeds with sentence-transformers, or over HTTP; replace it with a subclass to embed with something else."""
 
     def target(self, kind: "Kind" = "chunks") -> "Target":
         """The embedding space that the settings ask for, for texts of this kind."""
@@ -26,4 +26,4 @@ class Embedder(SettingsResource):
         """The encoder that makes the vectors of this space; one per process."""
         from rag_assets.embedding.encoder import get_space_encoder
 
-        return get_space_encoder(space, self.settings.device)
+        return get_space_encoder(space, self.settings)

@@ -8,7 +8,7 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.retention import get_previous_space
 from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.db.spaces.text_kinds import Kind
-from rag_assets.embedding.model import find_model
+from rag_assets.embedding.model import find_space_model
 from rag_assets.errors import ServiceError
 from rag_assets.pipeline.repair.damage import Damage
 from rag_assets.pipeline.repair.survey_documents import survey_chunks, survey_documents
@@ -28,7 +28,7 @@ def survey_installation(engine: Engine, settings: Settings, targets: Mapping[Kin
         spaces = _maintained_spaces(engine, kind, target)
         for space in spaces:
             try:
-                find_model(space.model, space.revision)
+                find_space_model(space)
             except ServiceError as error:
                 yield Damage(kind, "model_missing", f"space {space.id}", 0, [str(error)], mendable=False)
                 continue

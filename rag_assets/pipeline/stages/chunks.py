@@ -19,7 +19,7 @@ from rag_assets.documents.parsing.parse_report import ParseReport
 from rag_assets.documents.splitting.slides import join_pieces, slide_starts
 from rag_assets.documents.splitting.splitter import Piece, Splitter
 from rag_assets.documents.text import content_hash
-from rag_assets.embedding.model import find_model
+from rag_assets.embedding.model import find_space_model
 from rag_assets.pipeline.progress import report_progress
 from rag_assets.pipeline.stages.batches import ChunkBatch
 from rag_assets.pipeline.stages.project_isolation import LoadedProject
@@ -41,7 +41,7 @@ def split_documents(
     """
     own, chunking = project.settings, space.chunking
     language = own.language or DEFAULT_LANGUAGE
-    splitter = project_splitter(space, find_model(space.model, space.revision), project.name, own)
+    splitter = project_splitter(space, find_space_model(space), project.name, own)
     with hold_lock(engine, f"chunks of {project.name}", wait_s=settings.lock_wait_s):
         with autocommit_connection(engine) as connection:
             check_language(connection, language)

@@ -17,8 +17,9 @@ from rag_assets.db.reports.throughput import embedding_work
 from rag_assets.db.spaces.checksums import LENGTH_TOLERANCE
 from rag_assets.db.spaces.pending import count_pending_texts, count_texts, pending_texts
 from rag_assets.db.writes.rows import EmbeddingFailureRow, EmbeddingRow
-from rag_assets.embedding.encoder import Encoder, token_batches
-from rag_assets.errors import ServiceError
+from rag_assets.embedding.batches import PartlyEncodedError, token_batches
+from rag_assets.embedding.encoder import Encoder, get_batch_limits
+from rag_assets.errors import RagAssetsError, ServiceError
 from rag_assets.pipeline.progress import report_progress
 from rag_assets.pipeline.stages.batches import EmbeddingBatch
 from rag_assets.pipeline.stages.vector_reuse import reuse_vectors
@@ -85,8 +86,10 @@ def embed_texts(
         for page in _pending_pages(engine, space, texts):
             if count_tokens is not None:
                 page = _count_tokens(page, count_tokens)
-            for part in token_batches([min(tokens, space.max_tokens) for _, _, tokens in page], settings.batch_tokens):
-                batch = _embed(key, space, encoder, page[part])
+            limits = get_batch_limits(encoder, settings.batch_tokens)
+            counts_in_window = [min(tokens, space.max_tokens) for _, _, tokens in page]
+            for part in token_batches(counts_in_window, limits.tokens, limits.texts):
+                batch, stopped = _embed(key, space, encoder, page[part])
                 if done:
                     # The first batch is left out of the rate: it also loads the model.
                     tokens += batch.figures["tokens"]
@@ -95,6 +98,8 @@ def embed_texts(
                 faults = 0 if batch.rows else faults + len(batch.faults)
                 report_progress("embeddings", done, pending, "texts")
                 yield batch
+                if stopped is not None:
+                    raise stopped
                 # Texts that the model refuses are set aside; a model that refuses all of them is itself broken.
                 if faults >= MOST_FAULTS_IN_A_ROW or (faults == pending == distinct):
                     raise ServiceError(
@@ -128,10 +133,13 @@ def _count_tokens(texts: Sequence[Text], count_tokens: CountTokens) -> list[Text
     return sorted(counted, key=lambda text: text[2], reverse=True)
 
 
-def _embed(key: str, space: EmbeddingSpace, encoder: Encoder, texts: Sequence[Text]) -> EmbeddingBatch:
+def _embed(
+    key: str, space: EmbeddingSpace, encoder: Encoder, texts: Sequence[Text]
+) -> tuple[EmbeddingBatch, RagAssetsError | None]:
+    """The batch, and the error after which no further text may be tried."""
     started = time.perf_counter()
     batch = EmbeddingBatch(key, space.id)
-    _encode_into(batch, encoder, space, texts)
+    stopped = _encode_into(batch, encoder, space, texts)
     batch.figures = {
         "embedded": len(batch.rows),
         "tokens": sum(tokens for _, _, tokens in texts),
@@ -140,29 +148,47 @@ def _embed(key: str, space: EmbeddingSpace, encoder: Encoder, texts: Sequence[Te
     too_long = sum(tokens > space.max_tokens for _, _, tokens in texts)
     if too_long:
         batch.figures["longer_than_window"] = too_long
-    return batch
+    return batch, stopped
 
 
-def _encode_into(batch: EmbeddingBatch, encoder: Encoder, space: EmbeddingSpace, texts: Sequence[Text]) -> None:
-    """Add the texts' vectors to the batch. When the model raises, halve the texts until the culprit is alone."""
+def _encode_into(
+    batch: EmbeddingBatch, encoder: Encoder, space: EmbeddingSpace, texts: Sequence[Text]
+) -> RagAssetsError | None:
+    """Add the texts' vectors to the batch. When the model raises, halve the texts until the culprit is alone.
+
+    Returns the error that says that the model cannot be used at all.
+    """
     try:
         vectors = encoder.encode([text for _, text, _ in texts])
         if len(vectors) != len(texts):
             raise ValueError(f"the model gave {len(vectors)} vectors for {len(texts)} texts")
+    except PartlyEncodedError as error:
+        for text in texts:
+            if text[1] in error.reasons:
+                batch.faults.append(_fault(text, error.reasons[text[1]]))
+            elif text[1] in error.vectors:
+                _add(batch, space, text, error.vectors[text[1]])
+        return error.stopped
+    except RagAssetsError as error:
+        return error
     except Exception as error:
         if len(texts) == 1:
             batch.faults.append(_fault(texts[0], f"{type(error).__name__}: {error}"))
-            return
+            return None
         middle = len(texts) // 2
-        _encode_into(batch, encoder, space, texts[:middle])
-        _encode_into(batch, encoder, space, texts[middle:])
-        return
+        stopped = _encode_into(batch, encoder, space, texts[:middle])
+        return stopped or _encode_into(batch, encoder, space, texts[middle:])
     for text, vector in zip(texts, vectors, strict=True):
-        reason = vector_fault(vector, space.dimensions, normalized=space.normalize)
-        if reason:
-            batch.faults.append(_fault(text, reason))
-        else:
-            batch.rows.append(EmbeddingRow(text[0], vector))
+        _add(batch, space, text, vector)
+    return None
+
+
+def _add(batch: EmbeddingBatch, space: EmbeddingSpace, text: Text, vector: "NDArray[np.float32]") -> None:
+    reason = vector_fault(vector, space.dimensions, normalized=space.normalize)
+    if reason:
+        batch.faults.append(_fault(text, reason))
+    else:
+        batch.rows.append(EmbeddingRow(text[0], vector))
 
 
 def vector_fault(vector: "NDArray[np.float32]", dimensions: int, *, normalized: bool) -> str | None:

@@ -12,6 +12,7 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.checksums import checksum
 from rag_assets.db.spaces.partitions import partition
 from rag_assets.embedding.model import document_prompt
+from rag_assets.embedding.remote.names import DOCUMENT_TYPE
 
 
 def reuse_vectors(connection: Connection, space: EmbeddingSpace, pending: Select[Any]) -> None:
@@ -52,8 +53,9 @@ def _can_reuse(space: EmbeddingSpace, other: EmbeddingSpace) -> bool:
     return "chunks" not in (space.kind, other.kind) and same_pieces and _same_vectors(space, other)
 
 
-def _document_encoding(space: EmbeddingSpace) -> tuple[str, str, int, str]:
-    return space.model, space.revision, space.max_tokens, document_prompt(space.prompts)
+def _document_encoding(space: EmbeddingSpace) -> tuple[Any, ...]:
+    prompts = space.prompts
+    return space.model, space.revision, space.max_tokens, document_prompt(prompts), prompts.get(DOCUMENT_TYPE)
 
 
 def _same_vectors(space: EmbeddingSpace, other: EmbeddingSpace) -> bool:

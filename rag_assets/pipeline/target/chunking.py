@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 
+from rag_assets.documents.splitting.estimated_tokenizer import estimated_tokenizer
 from rag_assets.documents.splitting.splitter import Splitter
 from rag_assets.documents.splitting.tokenizer import count_tokens, load_tokenizer, special_token_count
 from rag_assets.documents.text import fingerprint
 from rag_assets.documents.versions import splitter_version
 from rag_assets.embedding.model import Model, document_prompt
+from rag_assets.embedding.remote.names import is_remote
 from rag_assets.errors import UsageError
 from rag_assets.projects.settings import ProjectSettings
 from rag_assets.settings.settings import Settings
@@ -32,7 +34,7 @@ def chunk_splitting(settings: Settings, model: Model, tokenizer: Tokenizer, wind
     if max_tokens > window:
         raise UsageError(
             f"RAG_ASSETS_CHUNK_TOKENS is {max_tokens}, but the window of {model.name} holds {window} tokens; "
-            f"set it to {window} or less."
+            f"set it to {window} or less{', or RAG_ASSETS_MODEL_WINDOW to more' if is_remote(model.name) else ''}."
         )
     if settings.overlap_tokens * 2 >= max_tokens:
         raise UsageError(
@@ -64,8 +66,8 @@ def _tokenizer_at(path: Path) -> Tokenizer:
 
 
 def model_tokenizer(model: Model) -> Tokenizer:
-    """The model's tokenizer; its large file is read once per process."""
-    return _tokenizer_at(model.path)
+    """The model's tokenizer, or an estimate of one; a large file is read once per process."""
+    return estimated_tokenizer() if model.path is None else _tokenizer_at(model.path)
 
 
 def content_window(model: Model, tokenizer: Tokenizer) -> int:

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces import spaces
-from rag_assets.embedding.model import find_model
+from rag_assets.embedding.model import find_space_model
 from rag_assets.errors import ServiceError
 from rag_assets.pipeline.target.wanted_space import Target
 
@@ -31,7 +31,7 @@ def maintained_spaces_wanted_last(engine: Engine, target: Target) -> Sequence[Em
 
 def _has_model(space: EmbeddingSpace) -> bool:
     try:
-        find_model(space.model, space.revision)
+        find_space_model(space)
     except ServiceError as error:
         _log.warning("the %s space %s is not kept up to date: %s", space.status, space.id, error)
         return False

@@ -13,6 +13,7 @@ from rag_assets.db.spaces.spaces import SpaceDefinition, get_live_space
 from rag_assets.db.spaces.text_kinds import Kind
 from rag_assets.documents.text import fingerprint
 from rag_assets.embedding.model import DOCUMENT_PROMPTS, QUERY_PROMPT, Model, find_model
+from rag_assets.embedding.remote.names import is_remote
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.pipeline.target.chunking import chunk_splitting, content_window, model_tokenizer, splitting
 from rag_assets.settings.settings import Settings
@@ -48,7 +49,7 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
 
     Raises UsageError when the model has a smaller window than the wanted chunks, or fewer dimensions than wanted.
     """
-    model = _with_prompts(find_model(settings.model, settings.model_revision), settings)
+    model = _with_prompts(_find_wanted_model(settings), settings)
     dimensions = _dimensions(settings, model)
     tokenizer = model_tokenizer(model)
     window = content_window(model, tokenizer)
@@ -86,7 +87,8 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
         kind=kind,
         fingerprint=fingerprint(kind, chunking, embedder, index | shape),
         chunking=chunking,
-        chunking_settings=split,
+        # Not part of the fingerprint: the tokenizer itself is, wherever its files are.
+        chunking_settings=split | ({"tokenizer_source": model.tokenizer_source} if model.tokenizer_source else {}),
         model=model.name,
         revision=model.revision,
         dimensions=dimensions,
@@ -99,6 +101,14 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
         **graph,
     )
     return Target(definition, model)
+
+
+def _find_wanted_model(settings: Settings) -> Model:
+    if is_remote(settings.model):
+        from rag_assets.embedding.remote.model import find_remote_model
+
+        return find_remote_model(settings)
+    return find_model(settings.model, settings.model_revision)
 
 
 def asks_for_other_chunks(engine: Engine, target: Target) -> bool:

@@ -12,12 +12,13 @@ from sqlalchemy.dialects.postgresql import insert
 
 from rag_assets.db.models import EmbeddingSpace, QueryVector
 from rag_assets.db.spaces.vector_codec import PackedVector
-from rag_assets.embedding.encoder import Encoder, get_space_encoder
+from rag_assets.embedding.encoder import Encoder, encode_query_within, get_space_encoder
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.execution.concurrency import Concurrency
 from rag_assets.search.execution.live_space import LiveSpaceCache
 from rag_assets.search.execution.read_session import ReadSession
 from rag_assets.search.request import SearchRequest
+from rag_assets.settings.settings import Settings
 
 MAX_CACHED = 1_000
 
@@ -27,10 +28,16 @@ MakeEncoder = Callable[[EmbeddingSpace], Encoder]
 class QueryEmbedder:
     """Embeds each text at most once for a space; a space's model is loaded by the first text that needs it."""
 
-    def __init__(self, session: ReadSession, concurrency: Concurrency, make_encoder: MakeEncoder | None) -> None:
+    def __init__(
+        self,
+        session: ReadSession,
+        concurrency: Concurrency,
+        make_encoder: MakeEncoder | None,
+        settings: Settings | None = None,
+    ) -> None:
         self._session = session
         self._concurrency = concurrency
-        self._make_encoder = make_encoder or get_space_encoder
+        self._make_encoder = make_encoder or (lambda space: get_space_encoder(space, settings))
         self._encoders: dict[int, Encoder] = {}
         self._cache: OrderedDict[tuple[int, str], PackedVector] = OrderedDict()
         # False once the database has refused to store a vector.
@@ -49,7 +56,7 @@ class QueryEmbedder:
         text = request.text
         vector = self._cache.get((space.id, text)) or self._session.read(self._load, space, text)
         if vector is None:
-            vector = self._concurrency.run_blocking(self._encode, space, text)
+            vector = self._concurrency.run_blocking(self._encode, space, text, request.timeout_s)
             if self._stores:
                 self._stores = self._session.attempt(self._store, space, text, vector)
         return vector, (time.perf_counter() - started) * 1000
@@ -62,9 +69,9 @@ class QueryEmbedder:
         vector = connection.scalar(stored)
         return None if vector is None else self._remember(space, text, PackedVector.of(vector))
 
-    def _encode(self, space: EmbeddingSpace, text: str) -> PackedVector:
+    def _encode(self, space: EmbeddingSpace, text: str, timeout_s: float | None) -> PackedVector:
         encoder = self._encoders.get(space.id) or self._encoders.setdefault(space.id, self._make_encoder(space))
-        numbers = encoder.encode_query(text).tolist()
+        numbers = encode_query_within(encoder, text, timeout_s).tolist()
         try:
             vector = pack_vector(space, numbers, space.distance)
         except UsageError as error:

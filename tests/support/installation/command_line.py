@@ -43,7 +43,9 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     ENCODERS.clear()
     monkeypatch.setattr(rag_assets.definitions, "defs", fake_defs)
     monkeypatch.setattr(
-        rag_assets.search.execution.query_embedding, "get_space_encoder", lambda space: HashEncoder(space.dimensions)
+        rag_assets.search.execution.query_embedding,
+        "get_space_encoder",
+        lambda space, _settings=None: HashEncoder(space.dimensions),
     )
 
     def run_command(*arguments: str | Path) -> CommandResult:

@@ -78,7 +78,7 @@ def test_another_model_is_built_beside_the_old_one_and_promoted(
             settings,
             ["zoo"],
             steps.target,
-            lambda space: get_space_encoder(space, "cpu"),
+            lambda space: get_space_encoder(space, Settings(device="cpu")),
         ),
     )
     steps.index()

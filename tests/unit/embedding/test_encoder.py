@@ -2,7 +2,8 @@
 
 import pytest
 
-from rag_assets.embedding.encoder import SentenceTransformerEncoder, token_batches
+from rag_assets.embedding.batches import token_batches
+from rag_assets.embedding.encoder import SentenceTransformerEncoder
 from rag_assets.embedding.model import find_model
 
 

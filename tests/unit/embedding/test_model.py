@@ -19,6 +19,7 @@ def test_bundled_model_is_the_published_revision() -> None:
     model = find_model(NAME)
     assert (model.name, model.revision) == (NAME, BUNDLED_MODELS[NAME][1])
     assert (model.dimensions, model.window, model.normalizes, model.prompts) == (384, 256, True, {})
+    assert model.path is not None
     weights = sha256((model.path / "model.safetensors").read_bytes()).hexdigest()
     assert weights == "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
     assert find_model(NAME, BUNDLED_MODELS[NAME][1]) == model
@@ -54,7 +55,9 @@ def test_pickled_weights_are_refused_unless_the_settings_allow_them(
 
 def test_loading_a_model_looks_at_its_weights(tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    shutil.copytree(find_model(NAME).path, folder)
+    path = find_model(NAME).path
+    assert path is not None
+    shutil.copytree(path, folder)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(UsageError, match="are a pickle"):
         SentenceTransformerEncoder(find_model(str(folder))).load()

@@ -1,0 +1,1 @@
+"""An embedding server on this machine that behaves, or misbehaves, as told."""
