@@ -18,6 +18,7 @@ FOLDER = Path(__file__).parent / "pages" / "reference"
 SETTING_GROUPS = {
     "database_url": "Database",
     "pool_min": "Connection pools, timeouts and retries",
+    "embedding_url": "Models over HTTP",
     "state_dir": "Installation and parsing",
     "chunk_tokens": "Chunks and embeddings",
     "index_build_memory_mb": "Index",

@@ -52,8 +52,9 @@ def print_embed(report: dict[str, Any], checks: "list[CheckOutcome]", *, verbose
 
 
 def print_sample_answer(engine: "Engine", settings: "Settings", project: str) -> None:
-    """Search for a query that the project's own documents suggest."""
+    """Search for a query that the project's own documents suggest; a model that costs money is not asked."""
     from rag_assets.cli.output.answers import print_answer
+    from rag_assets.embedding.remote.names import is_remote
     from rag_assets.search.evaluation.sample_query import sample_query
     from rag_assets.search.retriever import Retriever
 
@@ -61,7 +62,8 @@ def print_sample_answer(engine: "Engine", settings: "Settings", project: str) ->
     if query is None:
         return
     print_line(f"Try it: rag-assets search {shlex.quote(query)}")
-    print_answer(Retriever(engine, settings).search(query, k=3, project=project))
+    if not is_remote(settings.model):
+        print_answer(Retriever(engine, settings).search(query, k=3, project=project))
 
 
 def _counts(total: int, figures: dict[str, Any], *names: str) -> str:

@@ -22,7 +22,7 @@ _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 20.0
 _CONNECT_S = 10.0
 # A server that never answered is more likely a wrong address than an overloaded one.
-_NEVER_ANSWERED_S = 15.0
+_NEVER_ANSWERED_S = 5.0
 # Of an answer for each number of a vector, and beyond its vectors: more is no answer.
 _BYTES_PER_NUMBER = 64
 _MOST_DIMENSIONS = 4_096

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from rag_assets.db.models import EmbeddingSpace, QueryVector
 from rag_assets.db.spaces.vector_codec import PackedVector
 from rag_assets.embedding.encoder import Encoder, encode_query_within, get_space_encoder
+from rag_assets.embedding.remote.names import is_remote
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.execution.concurrency import Concurrency
 from rag_assets.search.execution.live_space import LiveSpaceCache
@@ -21,6 +22,8 @@ from rag_assets.search.request import SearchRequest
 from rag_assets.settings.settings import Settings
 
 MAX_CACHED = 1_000
+# What a query's vector depends on.
+_QUERY_ENCODING = ("model", "revision", "dimensions", "normalize", "prompts")
 
 MakeEncoder = Callable[[EmbeddingSpace], Encoder]
 
@@ -63,9 +66,13 @@ class QueryEmbedder:
 
     def _load(self, connection: Connection, space: EmbeddingSpace, text: str) -> PackedVector | None:
         """The vector of a text that some process searched for before."""
-        stored = select(QueryVector.embedding).where(
-            QueryVector.space_id == space.id, QueryVector.query_hash == _hash(text)
-        )
+        stored = select(QueryVector.embedding).where(QueryVector.query_hash == _hash(text))
+        if is_remote(space.model):
+            # Each query is paid once: spaces that embed it alike share its vector.
+            alike = [getattr(EmbeddingSpace, name) == getattr(space, name) for name in _QUERY_ENCODING]
+            stored = stored.join(EmbeddingSpace, EmbeddingSpace.id == QueryVector.space_id).where(*alike).limit(1)
+        else:
+            stored = stored.where(QueryVector.space_id == space.id)
         vector = connection.scalar(stored)
         return None if vector is None else self._remember(space, text, PackedVector.of(vector))
 

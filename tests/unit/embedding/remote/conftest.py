@@ -28,7 +28,7 @@ def make_encoder(server: EmbeddingServer) -> MakeEncoder:
     def make(
         name: str = "openai:some-model", *, prompts: dict[str, str] | None = None, **settings: Any
     ) -> RemoteEncoder:
-        own = {"embedding_url": server.url, "embedding_api_key": KEY, "embedding_retry_s": 5} | settings
+        own: dict[str, Any] = {"embedding_url": server.url, "embedding_api_key": KEY, "embedding_retry_s": 5} | settings
         endpoint = resolve_endpoint(split_name(name)[0], Settings(**own))
         return RemoteEncoder(name, endpoint, dimensions=server.dimensions, prompts=prompts or {})
 
