@@ -69,8 +69,13 @@ def parse(kind: str, data: bytes) -> ConvertedDocument:
             shown = {"names": sorted(os.environ), "folder": str(folder), "home": os.environ["HOME"]}
             return ConvertedDocument(None, json.dumps(shown))
         case connect if connect.startswith("connect to "):
+            target = connect.removeprefix("connect to ")
+            family, address = (
+                (socket.AF_INET, ("127.0.0.1", int(target))) if target.isdigit() else (socket.AF_UNIX, target)
+            )
             try:
-                socket.create_connection(("127.0.0.1", int(connect.rpartition(" ")[2])), timeout=5).close()
+                with socket.socket(family) as client:
+                    client.connect(address)
             except OSError as error:
                 return ConvertedDocument(None, f"refused: {error}")
             return ConvertedDocument(None, "connected")

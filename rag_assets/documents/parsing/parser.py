@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+from rag_assets.documents.markup.embedded_data import without_embedded_data
+from rag_assets.documents.markup.front_matter import FRONT_MATTER_TYPES, FrontMatter, read_front_matter
+from rag_assets.documents.markup.header_fields import read_header_fields
+from rag_assets.documents.markup.latex import decode_latex
 from rag_assets.documents.markup.title import find_title
+from rag_assets.documents.parsing.encoding import declared_encoding, decode_text
 from rag_assets.documents.parsing.file_types import OCR_HINT, STRUCTURED_TEXT, VERBATIM, detect_kind, file_type
-from rag_assets.documents.parsing.parse_report import Attachment, ParseReport
+from rag_assets.documents.parsing.parse_report import Attachment, ConvertedDocument, ParseReport
 from rag_assets.documents.parsing.remarks import add_remarks
 from rag_assets.documents.parsing.subprocess_pool import ParserProcess
-from rag_assets.documents.parsing.verbatim import read_verbatim
 from rag_assets.documents.text import clean, clean_title, clean_value
 from rag_assets.documents.versions import (
     READER_VERSIONS,
@@ -133,7 +137,7 @@ class DocumentParser:
         if not data or (len(data) < _MIB and not data.strip()):
             return ParsedDocument(None, "", kind, {}, add_remarks(kind, b"", "", ParseReport()))
         if kind in VERBATIM:
-            read = read_verbatim(data, kind)
+            read = _read_verbatim(data, kind)
             content = read.content if read.content.strip() else ""
             metadata = clean_value(read.metadata)
             assert isinstance(metadata, dict)
@@ -164,3 +168,20 @@ class DocumentParser:
             if self._closed:
                 process.close()
         return process.parse(kind, data)
+
+
+def _read_verbatim(data: bytes, kind: str) -> ConvertedDocument:
+    """Text that is decoded and otherwise left as it is, but for its front matter."""
+    decoded = decode_text(data, declared_encoding(data, kind))
+    text = clean(decoded.text)
+    front = read_front_matter(text) if kind in FRONT_MATTER_TYPES else FrontMatter(text)
+    content = front.body
+    if kind == "latex":
+        content = decode_latex(content)
+    elif kind == "markdown":
+        content = without_embedded_data(content)
+    metadata = read_header_fields(content, kind) | front.values
+    report = ParseReport(
+        replaced_characters=decoded.replaced_characters, notes=(front.error,) if front.error is not None else ()
+    )
+    return ConvertedDocument(front.title or find_title(content, kind), content, metadata, report)

@@ -4,11 +4,8 @@ A request is a line of JSON ({"kind", "size"}) and `size` bytes; an answer is th
 bytes of the attachments that the JSON names. Three lengths of 0 before it are a sign of life.
 """
 
-import ctypes
 import json
 import os
-import resource
-import signal
 import struct
 import sys
 from collections.abc import Callable
@@ -18,18 +15,13 @@ from typing import BinaryIO
 from rag_assets.documents.parsing.encoding import count_replaced, declared_encoding, decode
 from rag_assets.documents.parsing.file_types import STRUCTURED_TEXT
 from rag_assets.documents.parsing.heartbeat import on_heartbeat
+from rag_assets.documents.parsing.isolation import isolate
 from rag_assets.documents.parsing.parse_report import ConvertedDocument
 from rag_assets.errors import DocumentError
 
 LENGTHS = struct.Struct(">QQQ")
-_PR_SET_PDEATHSIG = 1
-_CLONE_NEWUSER = 0x10000000
-_CLONE_NEWNET = 0x40000000
-_MIB = 1024 * 1024
 # Formats that are not Unicode within: U+FFFD in their text was not written there.
 _WITH_ENCODINGS = frozenset({"pdf", "doc", "xls", "ppt", "rtf"})
-# Threads and mapped libraries take this much address space before anything is parsed; it is not used memory.
-_ADDRESS_SPACE_MB = 1536
 
 
 def parse_document(kind: str, data: bytes) -> ConvertedDocument:
@@ -55,6 +47,10 @@ def parse_document(kind: str, data: bytes) -> ConvertedDocument:
         from rag_assets.documents.parsing.readers.office.protection import refuse_encrypted
 
         refuse_encrypted(data, kind)
+    if kind in {"docx", "pptx", "xlsx", "odt", "odp", "ods", "epub"}:
+        from rag_assets.documents.parsing.readers.office.protection import refuse_package
+
+        refuse_package(data, kind)
     if kind in {"xlsx", "ods", "xls"}:
         from rag_assets.documents.parsing.readers.sheets.workbook import read_workbook
 
@@ -75,9 +71,7 @@ def parse_document(kind: str, data: bytes) -> ConvertedDocument:
 def main(parse: Callable[[str, bytes], ConvertedDocument] = parse_document) -> None:
     """Serve requests until stdin ends. Arguments: the parent's process id, the memory limit in MiB."""
     parent_pid, memory_mb = int(sys.argv[1]), int(sys.argv[2])
-    _leave_network()
-    _die_with_parent(parent_pid)
-    _limit_resources(memory_mb)
+    isolate(parent_pid, memory_mb)
     requests, answers = _take_over_pipes()
 
     def send_heartbeat() -> None:
@@ -137,42 +131,6 @@ def _answer(
 
 def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".rstrip(": ")
-
-
-def _leave_network() -> None:
-    """Enter a network namespace without any interface, where the system allows it: no parser has to reach anything."""
-    if sys.platform == "linux":
-        unshare = ctypes.CDLL(None, use_errno=True).unshare
-        if unshare(_CLONE_NEWNET) != 0:
-            # Without the privilege, it takes a user namespace of its own, which some systems forbid.
-            unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
-
-
-def _die_with_parent(parent_pid: int) -> None:
-    """Die when the parent dies, even of SIGKILL, even inside native code that never returns."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The parent may have died before prctl was called. On other systems the child ends at the end of stdin.
-    if os.getppid() != parent_pid:
-        os._exit(0)
-
-
-def _limit_resources(memory_mb: int) -> None:
-    """A second line of defence: the parent watches the used memory, but an allocation can be faster."""
-    for which, value in (
-        (resource.RLIMIT_AS, (memory_mb + _ADDRESS_SPACE_MB) * _MIB),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 16 * _MIB),
-    ):
-        _, hard = resource.getrlimit(which)
-        resource.setrlimit(which, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
-    try:
-        # When the machine runs out of memory, this process is killed before the run and the database.
-        with open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123
-            score.write("1000")
-    except OSError:
-        pass
 
 
 def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:

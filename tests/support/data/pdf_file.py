@@ -77,7 +77,9 @@ class Page:
         return self
 
 
-def make_pdf(pages: Sequence[Page], bookmarks: Sequence[tuple[str, int]] = (), title: str = "") -> bytes:
+def make_pdf(
+    pages: Sequence[Page], bookmarks: Sequence[tuple[str, int]] = (), title: str = "", catalog_entries: str = ""
+) -> bytes:
     """`bookmarks` are titles with their page, from 0."""
     objects: list[bytes] = []
 
@@ -96,9 +98,9 @@ def make_pdf(pages: Sequence[Page], bookmarks: Sequence[tuple[str, int]] = (), t
         if page.picture is not None:
             width, height, gray = page.picture
             head = f"/Type /XObject /Subtype /Image /Width {width} /Height {height} /ColorSpace /DeviceGray "
-            picture = add(_stream(gray, f"{head}/BitsPerComponent 8".encode()))
+            picture = add(pdf_stream(gray, f"{head}/BitsPerComponent 8".encode()))
             resources += f" /XObject << /Im {picture} 0 R >>".encode()
-        content = add(_stream(b"\n".join(page.parts)))
+        content = add(pdf_stream(b"\n".join(page.parts)))
         annotations = [add(b"<< " + body + b" >>") for body in page.annotations]
         fields += [number for number, body in zip(annotations, page.annotations, strict=True) if b"/Widget" in body]
         listed = " ".join(f"{number} 0 R" for number in annotations).encode()
@@ -115,14 +117,14 @@ def make_pdf(pages: Sequence[Page], bookmarks: Sequence[tuple[str, int]] = (), t
         )
     kids = " ".join(f"{number} 0 R" for number in numbers)
     objects[tree - 1] = f"<< /Type /Pages /Count {len(numbers)} /Kids [{kids}] >>".encode()
-    root = f"<< /Type /Catalog /Pages {tree} 0 R"
+    root = f"<< /Type /Catalog /Pages {tree} 0 R {catalog_entries}"
     if bookmarks:
         root += f" /Outlines {_add_bookmarks(objects, bookmarks, numbers)} 0 R"
     if fields:
         root += f" /AcroForm << /Fields [{' '.join(f'{number} 0 R' for number in fields)}] >>"
     objects[catalog - 1] = f"{root} >>".encode()
     info = add(f"<< /Title ({title}) >>".encode())
-    return _file(objects, catalog, info)
+    return pdf_from_objects(objects, catalog, info)
 
 
 def _add_bookmarks(objects: list[bytes], bookmarks: Sequence[tuple[str, int]], pages: Sequence[int]) -> int:
@@ -139,13 +141,13 @@ def _add_bookmarks(objects: list[bytes], bookmarks: Sequence[tuple[str, int]], p
     return outline
 
 
-def _stream(data: bytes, entries: bytes = b"") -> bytes:
+def pdf_stream(data: bytes, entries: bytes = b"") -> bytes:
     packed = zlib.compress(data)
     head = b"<< /Filter /FlateDecode " + entries + f" /Length {len(packed)} >>".encode()
     return head + b"\nstream\n" + packed + b"\nendstream"
 
 
-def _file(objects: Sequence[bytes], catalog: int, info: int) -> bytes:
+def pdf_from_objects(objects: Sequence[bytes], catalog: int, info: int) -> bytes:
     out = bytearray(b"%PDF-1.7\n")
     offsets = []
     for number, body in enumerate(objects, start=1):

@@ -15,6 +15,8 @@ from rag_assets.documents.parsing.readers.mail.transfer import decode_base64, de
 from rag_assets.errors import DocumentError
 
 SHOWN_HEADERS = ("From", "To", "Cc", "Date")
+# Python's parser of parameters takes quadratic time.
+_MOST_HEADER_CHARS = 20_000
 _ENCODED_WORD = re.compile(r"=\?([^?*\s]{1,40})(?:\*[^?\s]{0,40})?\?([bBqQ])\?(.{0,4000}?)\?=")
 _SURROGATE = re.compile("[\udc80-\udcff]")
 _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -72,6 +74,8 @@ def read_header_value(value: str) -> str | None:
 
 def read_parameter(part: Message, name: str, header: str) -> str | None:
     """A parameter of a structured header, for example the charset of Content-Type."""
+    if len(str(part.get(header, ""))) > _MOST_HEADER_CHARS:
+        return None
     try:
         value = part.get_param(name, header=header)
     except (ValueError, TypeError, IndexError, AttributeError, LookupError):

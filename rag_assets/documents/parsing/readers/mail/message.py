@@ -17,7 +17,12 @@ from rag_assets.documents.parsing.readers.mail.headers import (
     read_metadata,
     read_parameter,
 )
-from rag_assets.documents.parsing.readers.mail.parsing import decode_message, parse_message, split_parts
+from rag_assets.documents.parsing.readers.mail.parsing import (
+    NestedTooDeeplyDefect,
+    decode_message,
+    parse_message,
+    split_parts,
+)
 from rag_assets.documents.parsing.readers.mail.smime import find_signed_content
 from rag_assets.documents.parsing.readers.mail.texts import (
     count_words,
@@ -83,6 +88,8 @@ class MessageReader:
     def section(self, message: Message, level: int, folder: str = "") -> tuple[str | None, str]:
         """The subject, and the text of a mail under a heading of this level."""
         subject = read_header(message, "Subject")
+        if any(isinstance(defect, NestedTooDeeplyDefect) for defect in message.defects):
+            self.notes.append("its parts are nested too deeply to be told apart: it was read as plain text")
         headers = {name: value for name in SHOWN_HEADERS if (value := read_header(message, name))}
         named, noted = len(self.attachments.shown_names), len(self.notes)
         text = self._part_text(message, level, folder).strip("\n")

@@ -2,6 +2,7 @@
 
 import re
 from email import policy
+from email.errors import MessageDefect
 from email.message import Message
 from email.parser import BytesParser
 
@@ -13,14 +14,22 @@ from rag_assets.errors import DocumentError
 _BOUNDARY = re.compile(rb"^--([^\r\n]{1,200}?)[ \t]*\r?\n(?:[\w-]+:[^\n]*\n|[ \t][^\n]*\n)*?Content-", re.MULTILINE)
 
 
+class NestedTooDeeplyDefect(MessageDefect):
+    """The parts of the mail were not told apart: its text is that of its source."""
+
+
 def parse_message(data: bytes) -> Message:
-    """The parsed mail; whatever its bytes are, they are a mail, if only one without headers."""
+    """The parsed mail; whatever its bytes are, they are a mail, if only one without headers.
+
+    One that is nested too deeply is a single text, and has a NestedTooDeeplyDefect.
+    """
     data = _strip_envelope(data)
     try:
         message = BytesParser(policy=policy.compat32).parsebytes(data)
     except RecursionError:
         message = BytesParser(policy=policy.compat32).parsebytes(data, headersonly=True)
         message.set_type("text/plain")
+        message.defects.append(NestedTooDeeplyDefect())
     restore_raw_headers(message, _body_charset)
     return message
 

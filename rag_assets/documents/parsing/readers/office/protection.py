@@ -1,7 +1,10 @@
-"""Old Office files that a password encrypts: their bytes would be read as letters, or as nothing."""
+"""Files of offices and books that are encrypted, or declare entities: they would be read as nonsense, or as nothing."""
 
 import io
+import re
 import struct
+import zipfile
+import zlib
 from typing import Any
 
 from rag_assets.errors import DocumentError
@@ -11,6 +14,11 @@ _ENCRYPTED_SLIDES = 0xF3D1C4DF
 _FILE_PASS = 0x002F
 # Of a workbook: the record is among the first.
 _RECORDS = 5
+_LOCKED = "it is protected by a password; store it without one, or exclude it"
+# A declaration stands before the first element.
+_HEAD_BYTES = 4096
+_MANIFEST_BYTES = 1 << 20
+_ENCRYPTED_PAGE = re.compile(rb"CipherReference[^>]*URI\s*=\s*[\"'][^\"']*\.x?html?[\"']", re.IGNORECASE)
 
 
 def refuse_encrypted(data: bytes, kind: str) -> None:
@@ -24,7 +32,43 @@ def refuse_encrypted(data: bytes, kind: str) -> None:
         # A damaged file, of which the reader tells more.
         return
     if encrypted:
-        raise DocumentError("it is protected by a password; store it without one, or exclude it")
+        raise DocumentError(_LOCKED)
+
+
+def refuse_package(data: bytes, kind: str) -> None:
+    """Raises DocumentError for a package that is encrypted, or whose XML declares entities.
+
+    No program writes entities into Office files. They may be a bomb, and readers leave out the text that has them.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if any(info.flag_bits & 1 for info in archive.infolist()):
+                raise DocumentError(_LOCKED)
+            if b"encryption-data" in _read_head(archive, "META-INF/manifest.xml", _MANIFEST_BYTES):
+                raise DocumentError(_LOCKED)
+            if _ENCRYPTED_PAGE.search(_read_head(archive, "META-INF/encryption.xml", _MANIFEST_BYTES)):
+                raise DocumentError("its pages are encrypted by its seller (DRM); exclude it")
+            if kind != "epub" and (part := _part_with_entities(archive)) is not None:
+                raise DocumentError(
+                    f"its part {part} declares entities, as files that unpack without end do; save it again with its "
+                    "program, or exclude it"
+                )
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zlib.error):
+        # A damaged file, of which the reader tells more.
+        return
+
+
+def _part_with_entities(archive: zipfile.ZipFile) -> str | None:
+    parts = (name for name in archive.namelist() if name.endswith((".xml", ".rels")))
+    # In UTF-16, every second byte is NUL.
+    return next((name for name in parts if b"<!ENTITY" in _read_head(archive, name).replace(b"\0", b"")), None)
+
+
+def _read_head(archive: zipfile.ZipFile, name: str, size: int = _HEAD_BYTES) -> bytes:
+    if name not in archive.NameToInfo:
+        return b""
+    with archive.open(name) as part:
+        return part.read(size)
 
 
 def _is_encrypted_word(file: Any) -> bool:

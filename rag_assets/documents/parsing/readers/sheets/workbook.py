@@ -2,6 +2,7 @@
 
 import io
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from zipfile import ZipFile
 
@@ -13,6 +14,7 @@ from rag_assets.documents.parsing.readers.sheets.xlsx import read_xlsx
 from rag_assets.documents.parsing.readers.xberg import read_document
 from rag_assets.errors import DocumentError
 
+_DAMAGED = "it breaks the rules of its format, so sheets may be missing; save it again with its program"
 WORKBOOK_TYPES = frozenset({"xlsx", "ods", "xls"})
 
 
@@ -25,7 +27,8 @@ def read_workbook(data: bytes, kind: str) -> ConvertedDocument:
         raise
     except Exception:
         # Damaged, or of a kind that is not known here: xberg reads it, or says why it cannot be read.
-        return read_document(data, kind)
+        found = read_document(data, kind)
+        return replace(found, report=replace(found.report, notes=(*found.report.notes, _DAMAGED)))
     if not texts:
         # Perhaps the values are in parts that only xberg knows.
         with suppress(DocumentError):
