@@ -45,6 +45,11 @@ class PiecewiseEncoder:
             result[row] = self._combine(pieces, own)
         return result
 
+    def take_billed_tokens(self) -> int:
+        """The tokens that were billed since the last call; 0 for a model that bills none."""
+        take = getattr(self._encoder, "take_billed_tokens", None)
+        return take() if take is not None else 0
+
     def encode_query(self, text: str) -> "NDArray[np.float32]":
         return self._encoder.encode_query(text)
 

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from rag_assets.db.index.state import index_state
 from rag_assets.db.models import SCHEMA, Document, DocumentChunk, Embedding, EmbeddingSpace
+from rag_assets.db.reports.costs import spent_this_month
 from rag_assets.db.reports.size_estimates import estimate_index_bytes, estimate_table_bytes
 from rag_assets.db.reports.throughput import embedding_work, estimate_seconds, index_amount, index_work
 from rag_assets.db.spaces.partitions import has_partition, partition_name
@@ -32,6 +33,7 @@ from rag_assets.documents.parsing.parser import is_current_reader
 from rag_assets.documents.text import content_hash
 from rag_assets.embedding.batches import token_batches
 from rag_assets.embedding.encoder import Encoder, get_batch_limits
+from rag_assets.pipeline.stages.budget import TOKENS_PER_PRICE
 from rag_assets.pipeline.stages.vector_reuse import reusable_spaces
 from rag_assets.pipeline.target.chunking import space_splitter
 from rag_assets.pipeline.target.wanted_space import Target, target_space
@@ -40,6 +42,7 @@ from rag_assets.settings.settings import Settings
 # Of the documents that would be split again, so many bytes are split to count their chunks; that takes seconds.
 SAMPLE_BYTES = 4_000_000
 CALIBRATION_TEXTS = 48
+_OF_MONEY = ("cost", "spent_this_month")
 _COMPARED = (
     *("model", "revision", "dimensions", "prompts", "normalize", "distance"),
     *("method", "storage", "m", "ef_construction", "chunking_settings"),
@@ -53,9 +56,10 @@ class CostEstimate:
     `live` and `space` are the numbers of the live and of the wanted space, None while they do not exist. `changes` has
     what differs between them. `texts` counts all distinct texts, `texts_to_embed` those whose vectors no space has.
     `estimated` says that only a part of the documents was split, or that tokens were derived from lengths of texts.
-    Minutes are None when no run has measured that work. Bytes are those of the complete space; `bytes_there` of them
-    exist already. `documents_to_read` were read by another version of their parser, and the next run reads them again;
-    the other figures are of the text that is stored.
+    Minutes are None when no run has measured that work, and `cost` is None where RAG_ASSETS_EMBEDDING_PRICE does not
+    name the model; `spent_this_month` is what all runs have cost since the first of the month (UTC). Bytes are those of
+    the complete space; `bytes_there` of them exist already. `documents_to_read` were read by another version of their
+    parser, and the next run reads them again; the other figures are of the text that is stored.
     """
 
     kind: Kind
@@ -71,12 +75,16 @@ class CostEstimate:
     embedding_minutes: float | None
     index_minutes: float | None
     minutes: float | None
+    cost: float | None
+    spent_this_month: float
     table_bytes: int
     index_bytes: int
     bytes_there: int
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """The fields; those of money only where a price is set."""
+        found = asdict(self)
+        return found if self.cost is not None else {k: v for k, v in found.items() if k not in _OF_MONEY}
 
 
 def estimate_cost(
@@ -100,8 +108,10 @@ def estimate_cost(
         indexed = space.id is not None and not new and index_state(connection, space).serves
         index_s = estimate_seconds(connection, index_work(space), 0.0 if indexed else index_amount(space, texts))
         bytes_there = _bytes_there(connection, space)
+        spent = spent_this_month(connection)
         to_read = _documents_to_read(connection) if kind == "chunks" else 0
         examples = sample.examples or (_example_texts(connection, stored) if embedding_s is None else [])
+    price = settings.price_of(space.model)
     if embedding_s is None and examples and calibrate is not None:
         embedding_s = tokens * _seconds_per_token(calibrate(space), examples, settings.batch_tokens)
     return CostEstimate(
@@ -118,6 +128,8 @@ def estimate_cost(
         embedding_minutes=_minutes(embedding_s),
         index_minutes=_minutes(index_s),
         minutes=None if embedding_s is None or index_s is None else _minutes(embedding_s + index_s),
+        cost=None if price is None else tokens * price / TOKENS_PER_PRICE,
+        spent_this_month=spent,
         table_bytes=estimate_table_bytes(space.dimensions, texts),
         index_bytes=estimate_index_bytes(space, texts),
         bytes_there=bytes_there,

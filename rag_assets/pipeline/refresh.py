@@ -95,18 +95,29 @@ def refresh_embeddings(
     yield from isolated.exclude_failed_upstream()
     wanted, *others = maintained_spaces(engine, target)
     for space in (wanted, *others):
-        batches = isolated.run_each(partial(_embed_project, engine, settings, space, encoder))
+        batches = isolated.run_each(partial(_embed_project, engine, settings, space, encoder, run_id))
         yield from batches if space is wanted else _as_other_space(batches)
 
 
 def _embed_project(
-    engine: Engine, settings: Settings, space: EmbeddingSpace, encoder: "MakeEncoder", project: LoadedProject
+    engine: Engine,
+    settings: Settings,
+    space: EmbeddingSpace,
+    encoder: "MakeEncoder",
+    run_id: str | None,
+    project: LoadedProject,
 ) -> Iterator[EmbeddingBatch]:
-    return embed_texts(engine, settings, space, TextSlice(project.name, project.id), encoder(space))
+    texts = TextSlice(project.name, project.id)
+    return embed_texts(engine, settings, space, texts, encoder(space), run_id=run_id)
 
 
 def refresh_message_embeddings(
-    engine: Engine, settings: Settings, days: Sequence[date], target: Target, encoder: "MakeEncoder"
+    engine: Engine,
+    settings: Settings,
+    days: Sequence[date],
+    target: Target,
+    encoder: "MakeEncoder",
+    run_id: str | None = None,
 ) -> Iterator[EmbeddingBatch | FailedProject]:
     """Vectors of the messages that were made on these days (UTC); `target` is that of messages."""
     *_, wanted = spaces = maintained_spaces_wanted_last(engine, target)
@@ -116,7 +127,7 @@ def refresh_message_embeddings(
         for day in days:
             key = day.isoformat()
             if day in days_with_messages:
-                batches = _embed_whole_texts(engine, settings, space, TextSlice(key, day=day), encoder)
+                batches = _embed_whole_texts(engine, settings, space, TextSlice(key, day=day), encoder, run_id)
                 yield from batches if space is wanted else _as_other_space(batches)
             else:
                 yield EmbeddingBatch(key, space.id, figures={"distinct": 0, "reused": 0, "embedded": 0, "tokens": 0})
@@ -134,17 +145,17 @@ def pending_days(engine: Engine, settings: Settings, target: Target) -> list[dat
 
 
 def refresh_memory_embeddings(
-    engine: Engine, settings: Settings, target: Target, encoder: "MakeEncoder"
+    engine: Engine, settings: Settings, target: Target, encoder: "MakeEncoder", run_id: str | None = None
 ) -> Iterator[EmbeddingBatch | FailedProject]:
     """Vectors of all memories that are neither forgotten nor expired; `target` is that of memories."""
     *_, wanted = spaces = maintained_spaces_wanted_last(engine, target)
     for space in spaces:
-        batches = _embed_whole_texts(engine, settings, space, TextSlice(), encoder)
+        batches = _embed_whole_texts(engine, settings, space, TextSlice(), encoder, run_id)
         yield from batches if space is wanted else _as_other_space(batches)
 
 
 def refresh_registered_table_embeddings(
-    engine: Engine, settings: Settings, target: Target, encoder: "MakeEncoder"
+    engine: Engine, settings: Settings, target: Target, encoder: "MakeEncoder", run_id: str | None = None
 ) -> Iterator[EmbeddingBatch | FailedProject]:
     """Vectors of all rows in use of a registered table; `target` is that of its kind.
 
@@ -152,11 +163,16 @@ def refresh_registered_table_embeddings(
     """
     with engine.connect() as connection:
         check_table_exists(connection, target.definition.kind)
-    yield from refresh_memory_embeddings(engine, settings, target, encoder)
+    yield from refresh_memory_embeddings(engine, settings, target, encoder, run_id)
 
 
 def _embed_whole_texts(
-    engine: Engine, settings: Settings, space: EmbeddingSpace, texts: TextSlice, encoder: "MakeEncoder"
+    engine: Engine,
+    settings: Settings,
+    space: EmbeddingSpace,
+    texts: TextSlice,
+    encoder: "MakeEncoder",
+    run_id: str | None,
 ) -> Iterator[EmbeddingBatch]:
     model = find_space_model(space)
     piecewise = PiecewiseEncoder(
@@ -165,7 +181,8 @@ def _embed_whole_texts(
         batch_tokens=settings.batch_tokens,
         normalize=space.normalize,
     )
-    return embed_texts(engine, settings, space, texts, piecewise, partial(count_tokens, model_tokenizer(model)))
+    counter = partial(count_tokens, model_tokenizer(model))
+    return embed_texts(engine, settings, space, texts, piecewise, counter, run_id)
 
 
 def _as_other_space(

@@ -7,6 +7,21 @@ from pydantic import Field, SecretStr, field_validator
 from rag_assets.settings.connection import ConnectionSettings
 
 
+def parse_prices(value: str | float | None) -> dict[str, float]:
+    """Prices by model, "" for a price without one; raises ValueError for what is no price."""
+    prices = {}
+    for entry in filter(None, map(str.strip, ("" if value is None else str(value)).split(","))):
+        model, _, number = entry.rpartition("=")
+        try:
+            price = float(number)
+        except ValueError:
+            price = -1.0
+        if not 0 <= price < float("inf"):
+            raise ValueError(f"{number.strip()!r} is no price of a million tokens, like 0.02 or openai:NAME=0.02")
+        prices[model.strip()] = price
+    return prices
+
+
 class RemoteEmbeddingSettings(ConnectionSettings):
     embedding_url: SecretStr | None = Field(
         None,
@@ -53,6 +68,39 @@ class RemoteEmbeddingSettings(ConnectionSettings):
         description="Seconds for which requests are repeated while the embedding server is overloaded or does not "
         "answer, counted from its last good answer. What it asks to wait (Retry-After) is obeyed.",
     )
+
+    embedding_price: str | float | None = Field(
+        None,
+        description="Price of a million tokens, in any currency, of the model over HTTP; of several models "
+        "`openai:text-embedding-3-small=0.02,openai:text-embedding-3-large=0.13`.",
+    )
+    budget_run: float | None = Field(
+        None,
+        ge=0,
+        description="The most that one run may spend on embedding, in the currency of EMBEDDING_PRICE. What it does "
+        "not embed stays pending. Unset: no limit.",
+    )
+    budget_month: float | None = Field(
+        None,
+        ge=0,
+        description="The most that all runs of a calendar month (UTC) may spend on embedding. Unset: no limit.",
+    )
+
+    def price_of(self, model: str) -> float | None:
+        """The price of a million tokens of this model, None if it is not set."""
+        prices = parse_prices(self.embedding_price)
+        return prices.get(model, prices.get("") if model == self._priced_model else None)
+
+    @property
+    def _priced_model(self) -> str:
+        """The model that a price without a name is for."""
+        return str(getattr(self, "model", ""))
+
+    @field_validator("embedding_price")
+    @classmethod
+    def _check_embedding_price(cls, value: str | float | None) -> str | float | None:
+        parse_prices(value)
+        return value
 
     @field_validator("embedding_url")
     @classmethod

@@ -184,6 +184,7 @@ def _report(engine: "Engine", project: str, outcome: "RunOutcome", total_s: floa
             "embedded": int(embeddings.get("embedded", 0)),
             "reused": int(embeddings.get("reused", 0)),
         },
+        **{name: embeddings[name] for name in ("billed_tokens", "cost") if name in embeddings},
         "vectors": counts.vectors,
         "remarks": [asdict(remark) for remark in remarks],
         "seconds": {"total": round(total_s, 3)}

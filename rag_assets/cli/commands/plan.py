@@ -19,7 +19,7 @@ def plan(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Estimate what the settings would change: texts and tokens to embed, time and disk space. Changes nothing."""
+    """Estimate what the settings would change: texts and tokens to embed, time, money, disk space. Changes nothing."""
     from rag_assets.cli.output.console import print_json
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import new_engine
@@ -79,10 +79,22 @@ def _print_plan(plan: "CostEstimate") -> None:
         f"  to split: {pluralize(plan.documents_to_cut, 'document')}",
         f"  to embed: {about}{plan.texts_to_embed:,} of {plan.texts:,} texts, {about}{plan.tokens_to_embed:,} tokens",
         f"  time: {embedding_time} to embed, {index_time} to build the index",
+        *((f"  money: {about}{_format_money(plan)}",) if plan.cost is not None else ()),
         f"  size: {vectors} of vectors, {index} of index; {format_size(plan.bytes_there)} stored now",
     )
     for line in lines:
         print_line(line)
+
+
+def _format_money(plan: "CostEstimate") -> str:
+    from rag_assets.settings.settings import load_settings
+
+    settings = load_settings()
+    limits = {"run": settings.budget_run, "month": settings.budget_month}
+    budgets = ", ".join(f"{limit:g} a {name}" for name, limit in limits.items() if limit is not None)
+    return f"{plan.cost:,.4g}; {plan.spent_this_month:,.4g} spent this month" + (
+        f"; budget {budgets}" if budgets else ""
+    )
 
 
 def _change(name: str, live: Any, wanted: Any) -> str:

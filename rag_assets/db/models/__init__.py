@@ -3,6 +3,7 @@
 from rag_assets.db.models.base import SCHEMA, Base
 from rag_assets.db.models.chunks import DocumentChunk, DocumentChunking
 from rag_assets.db.models.conversations import Conversation, ConversationMessage
+from rag_assets.db.models.costs import EmbeddingCost
 from rag_assets.db.models.documents import Document
 from rag_assets.db.models.embeddings import Embedding, EmbeddingFailure, EmbeddingSpace, QueryVector
 from rag_assets.db.models.lexemes import Lexeme, WordStatistics
@@ -26,6 +27,7 @@ __all__ = [
     "DocumentChunk",
     "DocumentChunking",
     "Embedding",
+    "EmbeddingCost",
     "EmbeddingFailure",
     "EmbeddingSpace",
     "Lexeme",

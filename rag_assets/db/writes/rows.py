@@ -91,6 +91,17 @@ class EmbeddingFailureRow:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class EmbeddingCostRow:
+    """What a batch has cost; with `paused`, why a budget stopped the run instead."""
+
+    id: UUID
+    model: str
+    tokens: int
+    cost: float | None
+    paused: str | None = None
+
+
 @dataclass(slots=True)
 class WriteCounts:
     """Rows that a write inserted, updated, deleted …; `size_bytes` is the size of the text or vectors that it sent."""

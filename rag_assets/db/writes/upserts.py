@@ -23,7 +23,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import REGCONFIG, Insert, insert
 
-from rag_assets.db.models import SCHEMA, Base, Document, DocumentChunk, DocumentChunking, EmbeddingFailure
+from rag_assets.db.models import (
+    SCHEMA,
+    Base,
+    Document,
+    DocumentChunk,
+    DocumentChunking,
+    EmbeddingCost,
+    EmbeddingFailure,
+)
 from rag_assets.db.schema.text_search import DEFAULT_LANGUAGE
 from rag_assets.db.spaces.checksums import checksum
 from rag_assets.db.spaces.partitions import partition
@@ -33,6 +41,7 @@ from rag_assets.db.writes.rows import (
     ChunkRow,
     DocumentFailureRow,
     DocumentRow,
+    EmbeddingCostRow,
     EmbeddingFailureRow,
     EmbeddingRow,
     SourceVersionRow,
@@ -228,6 +237,13 @@ def write_embeddings(
             )
         )
     return counts
+
+
+def write_embedding_cost(connection: Connection, space_id: int, cost: EmbeddingCostRow, run_id: str | None) -> None:
+    """Record what a batch has cost; recording it twice counts once."""
+    values = {name: getattr(cost, name) for name in EmbeddingCostRow.__slots__}
+    statement = insert(EmbeddingCost).values(space_id=space_id, run_id=run_id, **values)
+    connection.execute(statement.on_conflict_do_nothing())
 
 
 def _upsert(connection: Connection, statement: Insert) -> WriteCounts:

@@ -28,7 +28,7 @@ def memory_embeddings_asset(scope: PipelineScope) -> dg.AssetsDefinition:
 
         postgres, embedder = scope.postgres(context), scope.embedder(context)
         batches = refresh_memory_embeddings(
-            postgres.engine, postgres.settings, embedder.target("memories"), embedder.encoder
+            postgres.engine, postgres.settings, embedder.target("memories"), embedder.encoder, context.run.run_id
         )
         return BatchStream(batches)
 

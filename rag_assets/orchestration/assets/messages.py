@@ -35,6 +35,7 @@ def message_embeddings_asset(scope: PipelineScope) -> dg.AssetsDefinition:
             partition_days(context),
             embedder.target("messages"),
             embedder.encoder,
+            context.run.run_id,
         )
         return BatchStream(batches)
 

@@ -37,7 +37,7 @@ def table_assets(scope: PipelineScope, kind: str) -> list[dg.AssetsDefinition]:
 
         postgres, embedder = scope.postgres(context), scope.embedder(context)
         batches = refresh_registered_table_embeddings(
-            postgres.engine, postgres.settings, embedder.target(kind), embedder.encoder
+            postgres.engine, postgres.settings, embedder.target(kind), embedder.encoder, context.run.run_id
         )
         return BatchStream(batches)
 

@@ -83,7 +83,7 @@ def slice_metadata(
         "bytes": written.size_bytes,
     }
     for name, value in figures.items():
-        counted[name] = counted.get(name, 0) + (round(value, 3) if isinstance(value, float) else value)
+        counted[name] = counted.get(name, 0) + _rounded(name, value)
     if figures.get("model_s"):
         counted["tokens_per_second"] = round(figures["tokens"] / figures["model_s"], 1)
     return {
@@ -91,6 +91,11 @@ def slice_metadata(
         **table_metadata(database, table),
         **counted,
     }
+
+
+def _rounded(name: str, value: float) -> float:
+    # A text costs as little as a millionth.
+    return round(value, 9 if name == "cost" else 3) if isinstance(value, float) else value
 
 
 def table_metadata(database: str, table: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, exists, func, select
 
 from rag_assets.db.models import EmbeddingFailure, EmbeddingSpace
+from rag_assets.db.reports.costs import find_pause
 from rag_assets.db.spaces.checksums import unsound_conditions
 from rag_assets.db.spaces.partitions import partition
 from rag_assets.db.spaces.pending import count_pending_texts, count_texts, has_text_in_use
@@ -35,10 +36,12 @@ def texts_have_vectors(
             for count in (count_texts(space), count_pending_texts(space))
         )
         set_aside = connection.scalars(reasons).all()
+        paused = find_pause(connection, space.id) if missing else None
     return CheckResult(
         missing == 0,
-        {"space": space.id, "texts": texts, "missing": missing, "threshold": 0, "set_aside": list(set_aside)},
-        f"{missing} of {texts} distinct texts have no vector",
+        {"space": space.id, "texts": texts, "missing": missing, "threshold": 0, "set_aside": list(set_aside)}
+        | ({"paused": paused} if paused is not None else {}),
+        f"{missing} of {texts} distinct texts have no vector" + (f": {paused}" if paused is not None else ""),
     )
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
         ChunkedDocument,
         DocumentFailureRow,
         DocumentRow,
+        EmbeddingCostRow,
         EmbeddingFailureRow,
         EmbeddingRow,
         SourceVersionRow,
@@ -52,6 +53,7 @@ class EmbeddingBatch:
     figures: dict[str, float] = field(default_factory=dict)
     # The kind of work, its amount and its seconds: what later estimates go by.
     throughput: tuple[str, float, float] | None = None
+    cost: "EmbeddingCostRow | None" = None
 
 
 @dataclass(frozen=True, slots=True)

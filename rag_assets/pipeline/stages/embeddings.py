@@ -16,12 +16,13 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.reports.throughput import embedding_work
 from rag_assets.db.spaces.checksums import LENGTH_TOLERANCE
 from rag_assets.db.spaces.pending import count_pending_texts, count_texts, pending_texts
-from rag_assets.db.writes.rows import EmbeddingFailureRow, EmbeddingRow
+from rag_assets.db.writes.rows import EmbeddingCostRow, EmbeddingFailureRow, EmbeddingRow
 from rag_assets.embedding.batches import PartlyEncodedError, token_batches
 from rag_assets.embedding.encoder import Encoder, get_batch_limits
 from rag_assets.errors import RagAssetsError, ServiceError
 from rag_assets.pipeline.progress import report_progress
 from rag_assets.pipeline.stages.batches import EmbeddingBatch
+from rag_assets.pipeline.stages.budget import Budget
 from rag_assets.pipeline.stages.vector_reuse import reuse_vectors
 from rag_assets.settings.settings import Settings
 
@@ -53,10 +54,12 @@ def embed_texts(
     texts: TextSlice,
     encoder: Encoder,
     count_tokens: CountTokens | None = None,
+    run_id: str | None = None,
 ) -> Iterator[EmbeddingBatch]:
     """Stream vectors for the slice's texts that have none in this space; does not load the model when there are none.
 
     Without `count_tokens`, texts are batched by the token counts that are stored with them.
+    Stops, with the reason in its last batch, where a budget of the settings is spent; `run_id` is that of the budget.
     Raises ServiceError when the model fails on one text after another, or on every text of the slice.
     """
     key, wait_s = texts.key, settings.lock_wait_s
@@ -81,6 +84,7 @@ def embed_texts(
         yield EmbeddingBatch(key, space.id, figures=figures)
         if not pending:
             return
+        budget = Budget(engine, settings, space, run_id)
         done = faults = 0
         tokens = seconds = 0.0
         for page in _pending_pages(engine, space, texts):
@@ -89,17 +93,27 @@ def embed_texts(
             limits = get_batch_limits(encoder, settings.batch_tokens)
             counts_in_window = [min(tokens, space.max_tokens) for _, _, tokens in page]
             for part in token_batches(counts_in_window, limits.tokens, limits.texts):
-                batch, stopped = _embed(key, space, encoder, page[part])
+                affordable = budget.affordable([tokens for _, _, tokens in page[part]])
+                chosen = page[part][:affordable]
+                if not chosen:
+                    yield EmbeddingBatch(key, space.id, cost=budget.pause(pending - done), figures={"paused": 1})
+                    return
+                batch, stopped = _embed(key, space, encoder, chosen)
+                batch.cost = budget.bill(int(batch.figures["tokens"]), encoder)
+                batch.figures |= _cost_figures(batch.cost)
                 if done:
                     # The first batch is left out of the rate: it also loads the model.
                     tokens += batch.figures["tokens"]
                     seconds += batch.figures["model_s"]
-                done += len(page[part])
+                done += len(chosen)
                 faults = 0 if batch.rows else faults + len(batch.faults)
                 report_progress("embeddings", done, pending, "texts")
                 yield batch
                 if stopped is not None:
                     raise stopped
+                if affordable < len(page[part]):
+                    yield EmbeddingBatch(key, space.id, cost=budget.pause(pending - done), figures={"paused": 1})
+                    return
                 # Texts that the model refuses are set aside; a model that refuses all of them is itself broken.
                 if faults >= MOST_FAULTS_IN_A_ROW or (faults == pending == distinct):
                     raise ServiceError(
@@ -109,6 +123,11 @@ def embed_texts(
         if tokens:
             work = embedding_work(space.model, space.revision)
             yield EmbeddingBatch(key, space.id, throughput=(work, tokens, seconds))
+
+
+def _cost_figures(cost: EmbeddingCostRow | None) -> dict[str, float]:
+    figures: dict[str, float] = {} if cost is None else {"billed_tokens": cost.tokens}
+    return figures if cost is None or cost.cost is None else figures | {"cost": cost.cost}
 
 
 def _pending_pages(engine: Engine, space: EmbeddingSpace, texts: TextSlice) -> Iterator[list[Text]]:

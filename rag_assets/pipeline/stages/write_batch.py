@@ -9,7 +9,7 @@ from rag_assets.pipeline.stages.batches import Batch, ChunkBatch, DocumentBatch,
 
 
 def write_batch(connection: Connection, batch: Batch, run_id: str | None = None) -> WriteCounts:
-    """Write the batch inside the caller's transaction; documents and chunks keep the id of the run.
+    """Write the batch inside the caller's transaction; documents, chunks and costs keep the id of the run.
 
     Raises the error of a FailedProject.
     """
@@ -33,5 +33,7 @@ def write_batch(connection: Connection, batch: Batch, run_id: str | None = None)
         case EmbeddingBatch():
             if batch.throughput is not None:
                 record_throughput(connection, *batch.throughput)
+            if batch.cost is not None:
+                upserts.write_embedding_cost(connection, batch.space_id, batch.cost, run_id)
             return upserts.write_embeddings(connection, batch.space_id, batch.rows, batch.faults)
     raise batch.error
