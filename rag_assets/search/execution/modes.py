@@ -162,13 +162,14 @@ def _search_hybrid(
         if request.distinct:
             text_scores = merge_copies(connection, text_scores, copied)
         fused = reciprocal_rank_fusion(
-            [list(vector_scores), list(text_scores)],
-            lambda id_: id_,
+            [list(vector_scores.items()), list(text_scores.items())],
+            lambda row: row[0],
+            score=lambda row: round(row[1], SCORE_DIGITS),
             weights=request.weights,
             constant=request.rrf_constant,
         )
         # A chunk that only a ranking with weight 0 has scores 0, and is no hit.
-        best = [one for one in fused if one[0] > 0]
+        best = [(score, id_) for score, (id_, _) in fused if score > 0]
         is_last = len(nearest.rows) < depth and len(found.chunks) < depth
         considered = nearest.considered + found.considered
         # The rows of the others are read if the first are not enough.

@@ -17,8 +17,8 @@ _LIGATURES = {ord("ß"): "ss", ord("æ"): "ae", ord("œ"): "oe", ord("þ"): "th"
 _WITHOUT_ACCENT = str.maketrans("øłđħıŧðſ\x01", "oldhitdsй") | _LIGATURES
 
 
-def make_terms(found: Mapping[str, tuple[int, int]]) -> list[Term]:
-    """The terms of a query.
+def make_terms(found: Mapping[str, tuple[int, int]], *, is_ascii: bool = False) -> list[Term]:
+    """The terms of a query; `is_ascii` for one without accents.
 
     `found` has each of its lexemes with two numbers of chunks: with the lexeme, and with its other form, which is the
     unmarked one of a marked lexeme and the marked one of another.
@@ -26,7 +26,11 @@ def make_terms(found: Mapping[str, tuple[int, int]]) -> list[Term]:
     terms: dict[str, Term] = {}
     accented = {MARK + without_accents(lexeme): lexeme for lexeme in found if not lexeme.isascii()}
     for lexeme, (documents, others) in found.items():
-        if lexeme.startswith(MARK):
+        if lexeme.startswith(MARK) and is_ascii:
+            # The joined form of a compound, which the chunks with the compound have as well.
+            if others or not documents:
+                terms.setdefault(lexeme[1:], Term(lexeme[1:], others, OTHER_FORM, max(documents, others)))
+        elif lexeme.startswith(MARK):
             word = accented.get(lexeme)
             weighed_by = documents if word is None else found[word][0]
             # A chunk with the word has the marked form as well: both together have the weight of the word.

@@ -9,11 +9,12 @@ from sqlalchemy import ColumnElement, Connection, Text, and_, cast, literal, not
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY
 
 from rag_assets.db.models import DocumentChunk, EmbeddingSpace
-from rag_assets.search.keyword.accents import MARK, make_terms
+from rag_assets.search.keyword.accents import MARK, OTHER_FORM, make_terms, without_accents
+from rag_assets.search.keyword.compounds import weigh_compounds
 from rag_assets.search.keyword.query_syntax import ParsedQuery
 from rag_assets.search.keyword.term_selection import Term, quote_lexeme
 from rag_assets.search.keyword.unspaced import find_words, is_letter, is_pair
-from rag_assets.search.keyword.verbatim import contains_any_phrase
+from rag_assets.search.keyword.verbatim import contains_any_phrase, contains_without_accents
 
 # When a whole page is pasted as a query, its rarest terms characterize it.
 MAX_TERMS = 64
@@ -25,11 +26,15 @@ MAX_PAIRS = 50
 _CAMEL_CASE = re.compile(
     "(?<![A-Za-z0-9])[A-Za-z0-9]*(?:[a-z0-9][A-Z][a-z]|[a-z][a-z][A-Z]|[A-Z][A-Z][a-z][a-z])[A-Za-z0-9]*", re.ASCII
 )
+_GROUPED = re.compile(
+    "(?<![0-9])(?<![0-9][.,])([0-9]{1,3}(?:(?:,[0-9]{3})+|(?:\\.[0-9]{3})+|(?:['\u2019][0-9]{3})+|"
+    "(?:[\u00a0\u202f\u2009][0-9]{3})+))(?:[.,]([0-9]+))?(?![0-9]|[.,][0-9])"
+)
 _ANALYZE_WORDS = text(
-    "SELECT s.language\\:\\:text AS language, s.chunks, s.mean_tokens, w.lexemes, w.documents, w.others, "
+    "SELECT s.language\\:\\:text AS language, s.chunks, s.mean_tokens, w.lexemes, w.positions, w.documents, w.others, "
     # A search takes milliseconds: JIT compilation of its statement would take many times that.
     "set_config('jit', 'off', true) FROM rag.word_statistics s CROSS JOIN LATERAL ("
-    "SELECT array_agg(q.lexeme) AS lexemes, "
+    "SELECT array_agg(q.lexeme) AS lexemes, array_agg(array_to_string(q.positions, ' ')) AS positions, "
     # Subqueries, each of which is one look into the index: for a join the planner may read all lexemes.
     "array_agg(coalesce((SELECT l.documents FROM rag.lexemes l "
     "WHERE (l.chunking, l.language, l.lexeme) = (s.chunking, s.language, q.lexeme)), 0)) AS documents, "
@@ -37,13 +42,16 @@ _ANALYZE_WORDS = text(
     "array_agg(coalesce((SELECT o.documents FROM rag.lexemes o "
     "WHERE (o.chunking, o.language, o.lexeme) = (s.chunking, s.language, "
     "CASE WHEN left(q.lexeme, 1) = :mark THEN substr(q.lexeme, 2) ELSE :mark || q.lexeme END)), 0)) AS others "
-    "FROM unnest(tsvector_to_array(rag.word_vector(s.language, :words))) AS q(lexeme)) w "
+    "FROM unnest(rag.word_vector(s.language, :words)) AS q(lexeme, positions, weights)) w "
     "WHERE s.chunking = :chunking"
 )
 # Apart from that of the words, since most queries have no phrases and planning takes longer than the rest.
 _ANALYZE_PHRASES = text(
     "SELECT s.language\\:\\:text AS language, "
     "array_agg(g.lexemes) FILTER (WHERE g.of = 'phrase' AND g.found) AS phrases, "
+    "array_agg(g.words) FILTER (WHERE g.of = 'phrase' AND g.found) AS phrase_words, "
+    "array_agg(array_to_string(tsvector_to_array(rag.word_vector(s.language, g.words)), ' ')) "
+    "FILTER (WHERE g.of = 'phrase' AND g.found) AS phrase_lexemes, "
     "array_agg(g.lexemes) FILTER (WHERE g.of = 'excluded' AND g.found AND NOT g.has_stop_words) AS excluded, "
     "array_agg(g.words) FILTER (WHERE g.of = 'phrase' AND g.has_stop_words) AS verbatim, "
     "array_agg(g.words) FILTER (WHERE g.of = 'excluded' AND g.has_stop_words) AS excluded_verbatim "
@@ -76,7 +84,8 @@ class LanguageQuery:
 
     `terms` are sorted, the rarest first. `phrases`, `excluded` and `preferred` are in `tsquery` syntax. `verbatim` and
     `excluded_verbatim` are phrases with stop words. Chunks without what is `preferred` are searched when no others
-    are found.
+    are found. `accent_free` are phrases of `phrases`, each in `tsquery` syntax and as words, whose words have other
+    forms with or without accents: `phrases` has only their words, in any form.
     """
 
     chunking: str
@@ -89,6 +98,7 @@ class LanguageQuery:
     verbatim: Sequence[str] = ()
     excluded_verbatim: Sequence[str] = ()
     preferred: str | None = None
+    accent_free: Sequence[tuple[str, str]] = ()
 
     @property
     def max_matching_chunks(self) -> int:
@@ -98,26 +108,38 @@ class LanguageQuery:
 
 def analyze_query(connection: Connection, space: EmbeddingSpace, parsed: ParsedQuery) -> list[LanguageQuery]:
     """The query in each language of the space's chunks; `terms` are empty where it has only stop words."""
-    whole = _CAMEL_CASE.sub(lambda name: name[0].lower(), parsed.words)
+    whole = _GROUPED.sub(_without_grouping, _CAMEL_CASE.sub(lambda name: name[0].lower(), parsed.words))
     values: dict[str, Any] = {"words": whole, "chunking": space.chunking, "mark": MARK}
     rows = connection.execute(_ANALYZE_WORDS, values).all()
     if whole != parsed.words and any(0 in (row.documents or []) for row in rows):
-        # The parts of a name that texts have as a whole would find too much.
+        # The parts of a name or number that texts have as a whole would find too much.
         rows = connection.execute(_ANALYZE_WORDS, values | {"words": parsed.words}).all()
     phrases: dict[str, Any] = {}
     if parsed.phrases or parsed.excluded:
         values = {"phrases": [*parsed.phrases], "excluded": [*parsed.excluded], "chunking": space.chunking}
         phrases = {row.language: row for row in connection.execute(_ANALYZE_PHRASES, values)}
-    words = [] if parsed.words.isascii() else find_words(parsed.words)
-    queries = [_language_query(connection, space.chunking, row, words) for row in rows]
+    queries = [_language_query(connection, space.chunking, row, parsed.words) for row in rows]
     return [_with_phrases(query, phrases[query.language]) if phrases else query for query in queries]
 
 
-def _language_query(connection: Connection, chunking: str, row: Any, words: Sequence[Sequence[str]]) -> LanguageQuery:
+def _without_grouping(number: re.Match[str]) -> str:
+    """1,234.56 as 1234.56; 1.234 may be a version."""
+    if number[2] is None and number[1].count(".") == 1:
+        return number[0]
+    return ".".join(filter(None, [re.sub("[^0-9]", "", number[1]), number[2]]))
+
+
+def _language_query(connection: Connection, chunking: str, row: Any, words: str) -> LanguageQuery:
     found = dict(zip(row.lexemes or [], zip(row.documents or [], row.others or [], strict=True), strict=True))
     if any(not lexeme.isascii() for lexeme in found):
         found = _without_last_letters(found)
-    terms = make_terms(found)
+    terms = make_terms(found, is_ascii=words.isascii())
+    if any("-" in lexeme for lexeme in found):
+        places = {
+            lexeme: [int(at) for at in at_words.split()]
+            for lexeme, at_words in zip(row.lexemes, row.positions, strict=True)
+        }
+        terms = weigh_compounds(terms, places, row.chunks)
     if terms and all(is_letter(term.lexeme) for term in terms):
         terms = [pair for term in terms for pair in _find_pairs(connection, chunking, row.language, term)]
     if len(terms) > MAX_TERMS:
@@ -130,18 +152,40 @@ def _language_query(connection: Connection, chunking: str, row: Any, words: Sequ
         row.chunks,
         max(row.mean_tokens, 1.0),
         terms,
-        preferred=_prefer_words(terms, words),
+        preferred=None if words.isascii() else _prefer_words(terms, find_words(words)),
     )
 
 
 def _with_phrases(query: LanguageQuery, row: Any) -> LanguageQuery:
+    phrases = [_with_prefixes(phrase) for phrase in row.phrases or []]
+    accent_free = []
+    if any(term.share == OTHER_FORM and term.documents for term in query.terms):
+        words = zip(phrases, row.phrase_words or [], row.phrase_lexemes or [], strict=True)
+        for at, (phrase, written, lexemes) in enumerate(words):
+            if any_form := _in_any_form(query.terms, lexemes.split()):
+                phrases[at] = any_form
+                accent_free.append((phrase, written))
     return replace(
         query,
-        phrases=[_with_prefixes(phrase) for phrase in row.phrases or []],
+        phrases=phrases,
         excluded=[_with_prefixes(phrase) for phrase in row.excluded or []],
         verbatim=row.verbatim or [],
         excluded_verbatim=row.excluded_verbatim or [],
+        accent_free=accent_free,
     )
+
+
+def _in_any_form(terms: Sequence[Term], lexemes: Sequence[str]) -> str:
+    """A condition that all these lexemes occur, with or without accents; empty where they have one form."""
+    known = {term.lexeme for term in terms}
+    parts = []
+    for lexeme in lexemes:
+        bare = without_accents(lexeme)
+        if lexeme in known and not lexeme.startswith(MARK):
+            parts.append([lexeme, *({MARK + bare, bare} & known - {lexeme})])
+    if all(len(forms) == 1 for forms in parts):
+        return ""
+    return " & ".join(f"({' | '.join(map(quote_lexeme, forms))})" for forms in parts)
 
 
 def _without_last_letters(found: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
@@ -174,9 +218,20 @@ def _with_prefixes(phrase: str) -> str:
 
 
 def verbatim_conditions(query: LanguageQuery) -> list[ColumnElement[bool]]:
-    """Conditions on the text of a chunk, for phrases with stop words; usually none."""
+    """Conditions on the text of a chunk, for phrases with stop words or accents; usually none."""
     excluded = [not_(contains_any_phrase(query.excluded_verbatim))] if query.excluded_verbatim else []
-    return [*(contains_any_phrase([phrase]) for phrase in query.verbatim), *excluded]
+    without = [contains_without_accents(without_accents(words)) for _, words in query.accent_free]
+    exact = [DocumentChunk.tsv.bool_op("@@")(cast(literal(phrase, Text), TSQUERY)) for phrase, _ in query.accent_free]
+    return [
+        *(or_(*conditions) for conditions in zip(exact, without, strict=True)),
+        *(_contains_verbatim(query, phrase) for phrase in query.verbatim),
+        *excluded,
+    ]
+
+
+def _contains_verbatim(query: LanguageQuery, phrase: str) -> ColumnElement[bool]:
+    condition = contains_any_phrase([phrase])
+    return or_(condition, contains_without_accents(without_accents(phrase))) if query.accent_free else condition
 
 
 def exclusion_conditions(queries: Sequence[LanguageQuery]) -> list[ColumnElement[bool]]:

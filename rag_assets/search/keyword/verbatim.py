@@ -23,6 +23,11 @@ def contains_any_phrase(phrases: Sequence[str]) -> ColumnElement[bool]:
     return or_(fast, and_(EMBEDDED_TEXT.regexp_match(_IS_UNUSUAL), slow))
 
 
+def contains_without_accents(phrase: str) -> ColumnElement[bool]:
+    """Whether the text of a chunk has the phrase, which has no accents, with any accents."""
+    return func.rag.without_accents(func.rag.plain_words(EMBEDDED_TEXT)).regexp_match(_pattern(phrase, "[ \n-]+"))
+
+
 def raw_pattern(phrases: Sequence[str]) -> str:
     """A regular expression that finds the phrases in most texts as they are."""
     return "|".join(_pattern(phrase, _BETWEEN) for phrase in phrases)

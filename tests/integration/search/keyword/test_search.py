@@ -5,14 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from rag_assets.db.connections.engines import make_engine
+from rag_assets.db.models import Document, DocumentChunk
 from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.db.writes.word_statistics import refresh_word_statistics
 from rag_assets.errors import UsageError
+from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.keyword.bm25 import K1, B
+from rag_assets.search.keyword.word_search import WordSearch
 from rag_assets.search.retriever import Answer, Retriever
+from tests.support.data.keyword_corpus import SPACE, write_corpus
 from tests.support.database.database_server import DatabaseServer
 from tests.support.fakes import HashEncoder
 from tests.support.installation.installations import install
@@ -150,6 +154,26 @@ def test_a_word_that_no_text_has_is_replaced_by_a_similar_one(
     assert answer.corrected == corrected
     assert ask(animals, f"river {query}").corrected == {}, "the rest of the query finds something"
     assert retriever_of(animals).search(query, mode="hybrid").hits[0].file_path == path
+
+
+def test_the_locale_changes_no_result(locale_engine: Engine) -> None:
+    write_corpus(locale_engine, DOCUMENTS)
+    for query, expected in {
+        "plain river": {"zebra.txt", "lion.txt", "error.txt"},
+        '"river station" plain': {"error.txt"},
+        'plain river -"zebra"': {"lion.txt", "error.txt"},
+        '"on the plain" lion zebra': {"lion.txt", "zebra.txt"},
+        '"Near  (the) *River*"': {"lion.txt"},
+        '"by the river"': set(),
+        "Zebrra": {"zebra.txt"},
+        "zébrra quasarquasar": {"zebra.txt"},
+        "e123": {"error.txt"},
+    }.items():
+        with locale_engine.connect() as connection:
+            found = WordSearch(connection, SPACE, query, "quoted", Filters()).search(10)
+            ids = [chunk for chunk, _ in found.chunks]
+            statement = select(Document.file_path).join(DocumentChunk).where(DocumentChunk.id.in_(ids))
+            assert set(connection.scalars(statement)) == expected, query
 
 
 @pytest.mark.parametrize(

@@ -3,20 +3,14 @@
 
 import unicodedata
 from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import hypothesis
 import pytest
-from sqlalchemy import URL, Connection, Engine, text
+from sqlalchemy import Connection, Engine, text
 
-from rag_assets.db.connections.engines import make_engine
-from rag_assets.db.schema import migrations
-from tests.conftest import SCHEMA_SOURCES
+from tests.integration.search.keyword.conftest import LOCALES
 from tests.support.data.keyword_corpus import search_paths, search_scores, write_corpus
-from tests.support.database.database_server import DatabaseServer, hash_files
 
-LOCALES = {"embedded": None, "c_utf8": "C.UTF-8", "libc_c": "C"}
 # Text, and queries that find it before all others.
 CASES: dict[str, tuple[str, list[str]]] = {
     "curly.md": (
@@ -74,6 +68,13 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "pdfs",
         ],
     ),
+    "joined.md": ("An e-mail to the co-operative about a web-site", ["email", "e-mail", "cooperative", "website"]),
+    "apart.md": ("A microservice and a database", ["micro-service", "data-base", "microservice"]),
+    "names.md": ("Call getUserName or set_host_name here.", ["username", "user name", "hostname", "getUserName"]),
+    "grouped.md": (
+        "It costs 1,234.56 or 7.654.321,99 or 8\u202f765,43 or 12'345'678 or 2,718,281",
+        ["1234.56", "7654321.99", "7,654,321.99", "8765.43", "12345678", "2718281", "1,234.56"],
+    ),
     "signed.md": ("It raises 10**−271 to -272, or 273", ["271", "-271", "-272", "272", "273"]),
     "broken.md": ("A formatter's func\u2010\n   tions", ["functions"]),
     "versions.md": (
@@ -114,32 +115,17 @@ CASES: dict[str, tuple[str, list[str]]] = {
 
 
 @pytest.fixture(scope="module")
-def engines(databases: DatabaseServer, template: str) -> Iterator[dict[str, Engine]]:
-    """A database of each locale with all texts."""
-
-    def fill(url: URL, _files: Path) -> None:
-        engine = make_engine(url)
-        migrations.upgrade(engine)
-        engine.dispose()
-
-    with ExitStack() as stack:
-        made = {}
-        for name, locale in LOCALES.items():
-            source = template
-            if locale:
-                digest = hash_files(SCHEMA_SOURCES)
-                source = stack.enter_context(databases.template(name, digest, fill, of="template0", locale=locale))
-            made[name] = make_engine(stack.enter_context(databases.copy(source)))
-            write_corpus(made[name], {path: written for path, (written, _) in CASES.items()})
-        yield made
-        for engine in made.values():
-            engine.dispose()
-
-
-@pytest.fixture(scope="module")
 def words_connection(engines: dict[str, Engine]) -> Iterator[Connection]:
     with engines["embedded"].connect() as connection:
         yield connection
+
+
+@pytest.fixture(scope="module")
+def engines(locale_engines: dict[str, Engine]) -> dict[str, Engine]:
+    """A database of each locale with all texts."""
+    for engine in locale_engines.values():
+        write_corpus(engine, {path: written for path, (written, _) in CASES.items()})
+    return locale_engines
 
 
 @pytest.fixture(params=LOCALES)
@@ -177,6 +163,21 @@ def test_an_accent_free_form_ranks_behind_the_exact_one(engine: Engine) -> None:
     for query, exact, other in (("jalapeño", "with.md", "without.md"), ("JALAPENO", "without.md", "with.md")):
         scores = dict(search_scores(engine, query))
         assert scores[exact] > scores[other] > 0
+
+
+def test_a_phrase_is_found_with_and_without_its_accents(locale_engine: Engine) -> None:
+    texts = {
+        "with.md": "le café noir",
+        "without.md": "le cafe noir",
+        "apart.md": "un noir café, cafe",
+        "one.md": "The Élan of the crowd",
+    }
+    write_corpus(locale_engine, texts)
+    assert search_paths(locale_engine, '"café noir"') == ["with.md", "without.md"]
+    assert search_paths(locale_engine, '"CAFE noir"') == ["without.md", "with.md"]
+    assert search_paths(locale_engine, '"the elan of the"') == ["one.md"]
+    assert search_paths(locale_engine, 'noir -"cafe noir"') == ["with.md", "apart.md"]
+    assert search_paths(locale_engine, '"noir cafe"') == ["apart.md"]
 
 
 def test_the_score_of_a_word_with_accents_is_bm25(engine: Engine) -> None:

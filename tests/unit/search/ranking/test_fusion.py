@@ -34,3 +34,12 @@ def test_a_first_rank_in_one_ranking_beats_middle_ranks_in_both_but_not_second_r
     assert [row for _, row in fuse(vector, keyword)][:4] == ["b", "x", "y", "m"]
     # With the paper's constant, only being in both rankings matters.
     assert [row for _, row in fuse(vector, keyword, constant=60)][:3] == ["b", "m", "x"]
+
+
+def test_rows_with_the_same_score_share_their_ranks() -> None:
+    assert fuse("Aabc", "", constant=1, score=lambda row: ord(row.lower())) == [
+        (pytest.approx(1 / 2.5), "A"),
+        (pytest.approx(1 / 2.5), "a"),
+        (pytest.approx(1 / 4), "b"),
+        (pytest.approx(1 / 5), "c"),
+    ]
