@@ -23,6 +23,7 @@ SETTING_GROUPS = {
     "chunk_tokens": "Chunks and embeddings",
     "index_build_memory_mb": "Index",
     "reranker": "Reranking",
+    "serve_anonymous": "Serving",
     "owners": "Checks and promotion",
     "maintenance_cron": "Maintenance",
     "messages_since": "Messages",

@@ -39,6 +39,10 @@ class RunInterruptedError(RagAssetsError):
         super().__init__("interrupted; what was written stays, and the next run continues from there.")
 
 
+class NotFoundError(UsageError):
+    """A project, a document, a chunk or a row that the request names does not exist."""
+
+
 class SourceError(UsageError):
     """A source of documents cannot be opened or listed."""
 

@@ -22,8 +22,9 @@ from rag_assets.cli.commands import (
     tune,
     ui,
 )
-from rag_assets.cli.groups import db, projects, spaces
+from rag_assets.cli.groups import db, keys, projects, spaces
 from rag_assets.cli.seeding import command
+from rag_assets.cli.serving import serve
 from rag_assets.errors import RagAssetsError, RunInterruptedError, UsageError
 
 app = typer.Typer(
@@ -42,10 +43,12 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("explain")(explain.explain)
 app.command("plan")(plan.plan)
 app.command("seed")(command.seed)
+app.command("serve")(serve.serve)
 app.command("status")(status.status)
 app.command("tune")(tune.tune)
 app.command("ui")(ui.ui)
 app.add_typer(projects.app, name="projects")
+app.add_typer(keys.app, name="keys")
 app.add_typer(db.app, name="db")
 app.add_typer(spaces.app, name="spaces")
 

@@ -134,6 +134,9 @@ class AsyncClient:
     async def explain(self, chunk_id: UUID) -> "Provenance":
         return await self._retriever.explain_hit(chunk_id)
 
+    async def warm_up(self) -> None:
+        await self._retriever.warm_up()
+
     async def evaluate(
         self, queries: str | Path, *, project: str | None = None, mode: "Mode | None" = None
     ) -> "EvaluationReport":
@@ -153,43 +156,43 @@ class AsyncClient:
 
     @property
     def users(self) -> Users:
-        return self._repository(Users)
+        return self.repository(Users)
 
     @property
     def sessions(self) -> Sessions:
-        return self._repository(Sessions)
+        return self.repository(Sessions)
 
     @property
     def conversations(self) -> Conversations:
-        return self._repository(Conversations)
+        return self.repository(Conversations)
 
     @property
     def messages(self) -> Messages:
-        return self._repository(Messages)
+        return self.repository(Messages)
 
     @property
     def memories(self) -> Memories:
-        return self._repository(Memories)
+        return self.repository(Memories)
 
     @property
     def documents(self) -> Documents:
-        return self._repository(Documents)
+        return self.repository(Documents)
 
     @property
     def projects(self) -> Projects:
-        return self._repository(Projects)
+        return self.repository(Projects)
 
     @property
     def specializations(self) -> Specializations:
-        return self._repository(Specializations)
+        return self.repository(Specializations)
 
     @property
     def adapters(self) -> Adapters:
-        return self._repository(Adapters)
+        return self.repository(Adapters)
 
     @property
     def bulk(self) -> Bulk:
-        return self._repository(Bulk)
+        return self.repository(Bulk)
 
     @property
     def _retriever(self) -> AsyncRetriever:
@@ -208,7 +211,8 @@ class AsyncClient:
         with self._blocking() as client:
             return client.evaluate(queries, project=project, mode=mode)
 
-    def _repository(self, kind: Callable[..., R]) -> R:
+    def repository(self, kind: Callable[..., R]) -> R:
+        """An instance of a `Repository` class, also one of your own, on the pools of this client."""
         return kind(self._engine("write"), reader=self._engine("read"))
 
     def _engine(self, role: Role) -> "AsyncEngine":

@@ -146,6 +146,13 @@ class Client:
         """Where a hit comes from: source and version, offsets, space, model, and the runs that wrote it."""
         return self._retriever.explain_hit(chunk_id)
 
+    def warm_up(self) -> None:
+        """Load the live space's model now, so that the first search does not wait for it.
+
+        Raises ServiceError while no space is live, and where the model cannot be loaded.
+        """
+        self._retriever.warm_up()
+
     def evaluate(
         self, queries: str | Path, *, project: str | None = None, mode: "Mode | None" = None
     ) -> "EvaluationReport":
@@ -189,43 +196,43 @@ class Client:
 
     @property
     def users(self) -> SyncUsers:
-        return self._repository(SyncUsers)
+        return self.repository(SyncUsers)
 
     @property
     def sessions(self) -> SyncSessions:
-        return self._repository(SyncSessions)
+        return self.repository(SyncSessions)
 
     @property
     def conversations(self) -> SyncConversations:
-        return self._repository(SyncConversations)
+        return self.repository(SyncConversations)
 
     @property
     def messages(self) -> SyncMessages:
-        return self._repository(SyncMessages)
+        return self.repository(SyncMessages)
 
     @property
     def memories(self) -> SyncMemories:
-        return self._repository(SyncMemories)
+        return self.repository(SyncMemories)
 
     @property
     def documents(self) -> SyncDocuments:
-        return self._repository(SyncDocuments)
+        return self.repository(SyncDocuments)
 
     @property
     def projects(self) -> SyncProjects:
-        return self._repository(SyncProjects)
+        return self.repository(SyncProjects)
 
     @property
     def specializations(self) -> SyncSpecializations:
-        return self._repository(SyncSpecializations)
+        return self.repository(SyncSpecializations)
 
     @property
     def adapters(self) -> SyncAdapters:
-        return self._repository(SyncAdapters)
+        return self.repository(SyncAdapters)
 
     @property
     def bulk(self) -> SyncBulk:
-        return self._repository(SyncBulk)
+        return self.repository(SyncBulk)
 
     @property
     def _retriever(self) -> Retriever:
@@ -236,7 +243,8 @@ class Client:
             )
         return self._searching
 
-    def _repository(self, kind: Callable[..., R]) -> R:
+    def repository(self, kind: Callable[..., R]) -> R:
+        """An instance of a `SyncRepository` class, also one of your own, on the pools of this client."""
         return kind(self._engine("write"), reader=self._engine("read"))
 
     def _engine(self, role: Role) -> Engine:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from rag_assets.db.models import Project
 from rag_assets.db.models.projects import derive_project_id
 from rag_assets.documents.text import clean
-from rag_assets.errors import UsageError
+from rag_assets.errors import NotFoundError, UsageError
 from rag_assets.projects.settings import dump_project_settings, parse_project_settings
 
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
@@ -41,14 +41,14 @@ def find_project(connection: Connection, name: str) -> Project | None:
 
 
 def get_project(connection: Connection, name: str) -> Project:
-    """The project of this name; raises UsageError that lists the known ones, where there is none."""
+    """The project of this name; raises NotFoundError that lists the known ones, where there is none."""
     project = find_project(connection, name)
     if project is None:
         names = project_names(connection)
         more = f" and {len(names) - _MAX_NAMES_SHOWN:,} more" if len(names) > _MAX_NAMES_SHOWN else ""
         known = (", ".join(names[:_MAX_NAMES_SHOWN]) or "none yet") + more
         wanted = repr(name) if len(name) <= 100 else repr(name[:100]) + "…"
-        raise UsageError(f"there is no project {wanted} (known: {known}); make it with: rag-assets ingest SOURCE.")
+        raise NotFoundError(f"there is no project {wanted} (known: {known}); make it with: rag-assets ingest SOURCE.")
     return project
 
 

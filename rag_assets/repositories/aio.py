@@ -78,6 +78,7 @@ class Memories(Repository):
     """What an assistant remembers of a user, recalled by relevance, importance and recency."""
 
     remember = async_method(memories.remember)
+    record_recall = async_method(recall.record_recall)
     recall = async_method(recall.recall)
     get = async_method(memories.get, "read")
     list_by_user = async_method(memories.list_by_user, "read")

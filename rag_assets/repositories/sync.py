@@ -80,6 +80,7 @@ class SyncMemories(SyncRepository):
     """What an assistant remembers of a user, recalled by relevance, importance and recency."""
 
     remember = sync_method(memories.remember)
+    record_recall = sync_method(recall.record_recall)
     recall = sync_method(recall.recall)
     get = sync_method(memories.get, "read")
     list_by_user = sync_method(memories.list_by_user, "read")

@@ -93,6 +93,9 @@ class AsyncRetriever:
     ) -> Aggregate:
         return await greenlet_spawn(self._retriever.aggregate, to=to, nearest=nearest, buckets=buckets, **options)
 
+    async def warm_up(self) -> None:
+        await greenlet_spawn(self._retriever.warm_up)
+
     async def search_messages(self, query: Query, **options: Unpack["MessageOptions"]) -> "MessageAnswer":
         return await greenlet_spawn(self._retriever.search_messages, query, **options)
 

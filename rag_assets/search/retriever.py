@@ -178,6 +178,13 @@ class Retriever:
         """
         return self._context.live.run(answer_provenance, self._context.session, parse_chunk_id(chunk_id))
 
+    def warm_up(self) -> None:
+        """Load the live space's model now, so that the first search does not wait for it.
+
+        Raises ServiceError while no space is live, and where the model cannot be loaded.
+        """
+        self._context.live.run(self._context.embedder.warm_up)
+
     def search_messages(self, query: Query, **options: Unpack["MessageOptions"]) -> "MessageAnswer":
         """The messages nearest to a text or a vector, best first; see `MessageOptions`.
 

@@ -14,14 +14,14 @@ from pydantic_settings import NoDecode
 
 from rag_assets.errors import UsageError, pydantic_message, unknown_name_message
 from rag_assets.settings.cron import check_cron, check_time_zone
-from rag_assets.settings.embedding import EmbeddingSettings
+from rag_assets.settings.serve import ServeSettings
 
 _NOTIFY_TARGET = re.compile(r"https?://\S+|[\w.]+:\w+")
 # The owners that Dagster accepts.
 _OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 
 
-class Settings(EmbeddingSettings):
+class Settings(ServeSettings):
     """All settings; each field is the environment variable RAG_ASSETS_<NAME>."""
 
     owners: Annotated[tuple[str, ...], NoDecode] = Field(

@@ -14,6 +14,7 @@ PUBLIC = [
     "Filters",
     "Hit",
     "IntegrityError",
+    "NotFoundError",
     "ProjectDeclaration",
     "RagAssetsError",
     "RagPipeline",

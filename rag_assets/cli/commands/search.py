@@ -3,12 +3,17 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from rag_assets.cli.options import JsonOption
 from rag_assets.errors import UsageError
+
+if TYPE_CHECKING:
+    from rag_assets.search.request import Options
+    from rag_assets.search.results import Answer
+    from rag_assets.settings.settings import Settings
 
 Mode = Literal["vector", "text", "hybrid"]
 Operators = Literal["quoted", "all", "none"]
@@ -54,39 +59,45 @@ def search(
     from rag_assets.cli.output.answers import print_answer
     from rag_assets.cli.output.console import print_json
     from rag_assets.cli.runtime import installation
-    from rag_assets.db.database import shared_engine
-    from rag_assets.search.ranking.rerank import reranker_from_settings
-    from rag_assets.search.retriever import Retriever
+    from rag_assets.serve.running import ask_running_server
 
     metadata_filter = None if metadata is None else _parse_metadata(metadata)
     settings = installation.enter()
-    retriever = Retriever(
-        shared_engine(settings, "read"),
-        ef_search=settings.ef_search,
-        reranker=reranker_from_settings(settings) if rerank else None,
-    )
-    answer = retriever.search(
-        query,
-        k=k,
-        offset=offset,
-        distinct=distinct,
-        project=project or None,
-        mode=mode,
-        operators=operators,
-        file_type=file_type or None,
-        path_glob=path,
-        metadata=metadata_filter,
-        min_score=min_score,
-        exact=exact,
-        rerank=settings.rerank_candidates if rerank else 0,
-        mmr=mmr,
-        context=context,
-        timeout_s=timeout_s,
-    )
+    options: Options = {
+        "k": k,
+        "offset": offset,
+        "distinct": distinct,
+        "project": project or None,
+        "mode": mode,
+        "operators": operators,
+        "file_type": file_type or None,
+        "path_glob": path,
+        "metadata": metadata_filter,
+        "min_score": min_score,
+        "exact": exact,
+        "rerank": settings.rerank_candidates if rerank else 0,
+        "mmr": mmr,
+        "context": context,
+        "timeout_s": timeout_s,
+    }
+    answer = ask_running_server(settings, query, options) or _search(settings, query, options)
     if as_json:
         print_json(asdict(answer))
     else:
         print_answer(answer)
+
+
+def _search(settings: "Settings", query: str, options: "Options") -> "Answer":
+    from rag_assets.db.database import shared_engine
+    from rag_assets.search.ranking.rerank import reranker_from_settings
+    from rag_assets.search.retriever import Retriever
+
+    retriever = Retriever(
+        shared_engine(settings, "read"),
+        ef_search=settings.ef_search,
+        reranker=reranker_from_settings(settings) if options["rerank"] else None,
+    )
+    return retriever.search(query, **options)
 
 
 def _parse_metadata(text: str) -> Mapping[str, Any]:

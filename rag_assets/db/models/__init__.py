@@ -11,7 +11,7 @@ from rag_assets.db.models.memories import Memory
 from rag_assets.db.models.projects import Project, ProjectFailure
 from rag_assets.db.models.specializations import Adapter, Specialization
 from rag_assets.db.models.throughput import WorkRate
-from rag_assets.db.models.users import User, UserSession
+from rag_assets.db.models.users import ApiKey, ApiKeyProject, User, UserSession
 
 # The tables of this package. Other packages can add theirs to the same metadata.
 OWN_TABLES = frozenset(Base.metadata.tables)
@@ -20,6 +20,8 @@ __all__ = [
     "OWN_TABLES",
     "SCHEMA",
     "Adapter",
+    "ApiKey",
+    "ApiKeyProject",
     "Base",
     "Conversation",
     "ConversationMessage",

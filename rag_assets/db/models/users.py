@@ -1,8 +1,9 @@
-"""Users and their sessions."""
+"""Who may come in: users with their sessions, and the keys of callers of `rag-assets serve`."""
 
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, func
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, func, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from rag_assets.db.models.base import Base, Identified, Name, SoftDeleted, Timestamp, Timestamped
@@ -38,3 +39,35 @@ class UserSession(Identified, Base):
     last_seen_at: Mapped[Timestamp] = mapped_column(server_default=func.now())
     expires_at: Mapped[Timestamp] = mapped_column(index=True)
     revoked_at: Mapped[Timestamp | None]
+
+
+class ApiKey(Identified, Base):
+    """A key by the hash of its token, which is not stored. Two keys share a name only where one of them is revoked."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        CheckConstraint("name <> ''", name="name_not_empty"),
+        CheckConstraint("octet_length(token_hash) = 32", name="token_hash_is_sha256"),
+        Index("uq_api_keys_name", "name", unique=True, postgresql_where=text("revoked_at IS NULL")),
+    )
+
+    name: Mapped[Name]
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    groups: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    # A column of its own: a key whose last project is deleted reads nothing, not everything.
+    all_projects: Mapped[bool]
+    may_write: Mapped[bool]
+    created_at: Mapped[Timestamp] = mapped_column(server_default=func.now())
+    expires_at: Mapped[Timestamp | None]
+    revoked_at: Mapped[Timestamp | None]
+
+
+class ApiKeyProject(Base):
+    """A project that a key may read, by its id: a renamed project stays readable, a new one of its name is not."""
+
+    __tablename__ = "api_key_projects"
+
+    api_key_id: Mapped[UUID] = mapped_column(ForeignKey("rag.api_keys.id", ondelete="CASCADE"), primary_key=True)
+    project_id: Mapped[UUID] = mapped_column(
+        ForeignKey("rag.projects.id", ondelete="CASCADE"), primary_key=True, index=True
+    )

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, delete, func, insert, inspect, tuple_
 from sqlalchemy.orm import Session
 
 from rag_assets.db.models import Base
-from rag_assets.errors import UsageError
+from rag_assets.errors import NotFoundError, UsageError
 from rag_assets.repositories.core.values import parse_id, table_of, validate_row
 
 M = TypeVar("M", bound=Base)
@@ -54,12 +54,12 @@ def require_row(model: type[M], id_: UUID, row: M | None) -> M:
     if row is None:
         raise missing_row(model, id_)
     if getattr(row, "deleted_at", None) is not None:
-        raise UsageError(f"the row {id_} of {table_of(model).name} is deleted; restore it first.")
+        raise NotFoundError(f"the row {id_} of {table_of(model).name} is deleted; restore it first.")
     return row
 
 
-def missing_row(model: type[Base], id_: UUID) -> UsageError:
-    return UsageError(f"{table_of(model).name} has no row with the id {id_}; list the rows to find it.")
+def missing_row(model: type[Base], id_: UUID) -> NotFoundError:
+    return NotFoundError(f"{table_of(model).name} has no row with the id {id_}; list the rows to find it.")
 
 
 def create_row(connection: Connection, model: type[M], values: Mapping[str, Any]) -> M:

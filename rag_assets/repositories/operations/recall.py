@@ -102,7 +102,7 @@ def recall(
         raise ServiceError("no space of memories is live yet; embed the memories first, then recall.")
     owner = {"user_id": user_id, "project_id": project_id, "specialization_id": specialization_id}
     found = score_memories(connection, space, format_vector(space, vector), owner, k=k, weights=weights)
-    recalled = {memory.id: memory for memory in _record_recall(connection, [one.memory_id for one in found])}
+    recalled = {memory.id: memory for memory in record_recall(connection, [one.memory_id for one in found])}
     return [
         RecalledMemory(recalled[one.memory_id], one.score, one.relevance, one.importance, one.recency)
         for one in found
@@ -210,8 +210,11 @@ def _score_parts(space: EmbeddingSpace, distances: CTE, weights: RecallWeights) 
     return {"relevance": similarity, "importance": Memory.importance, "recency": decay}
 
 
-def _record_recall(connection: Connection, ids: Sequence[UUID]) -> list[Memory]:
-    """Count the recall. Memories are locked in the order of their ids, so that two recalls cannot deadlock."""
+def record_recall(connection: Connection, ids: Sequence[UUID]) -> list[Memory]:
+    """Count a recall on each of these memories, as `recall` does; returns those that are not forgotten.
+
+    Memories are locked in the order of their ids, so that two recalls cannot deadlock.
+    """
     wanted = Memory.id.in_(ids)
     connection.execute(select(Memory.id).where(wanted).order_by(Memory.id).with_for_update(key_share=True))
     return entities.fetch_all(

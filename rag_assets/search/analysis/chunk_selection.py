@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Text, and_, cast, func
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.db.spaces.partitions import partition
 from rag_assets.documents.text import clean
-from rag_assets.errors import UsageError
+from rag_assets.errors import NotFoundError, UsageError
 from rag_assets.projects.store import get_project
 from rag_assets.search.filters.document_filters import NO_FILTERS, Filters
 from rag_assets.validation import format_value
@@ -46,7 +46,7 @@ def average_vector(
     chosen = select_vectors(space, filters)
     if document_id is not None:
         if connection.scalar(select(Document.id).where(Document.id == document_id)) is None:
-            raise UsageError(f"there is no document {document_id}: it was deleted since it was found; search again.")
+            raise NotFoundError(f"there is no document {document_id}: it was deleted since it was found; search again.")
         chosen = chosen.where(DocumentChunk.document_id == document_id)
     vectors = chosen.subquery()
     mean = select(mean_vector(space, vectors.c.embedding).label("mean")).subquery()
@@ -81,7 +81,7 @@ def find_document(connection: Connection, project: str, file_path: str) -> UUID:
     # PostgreSQL does not even accept characters that no stored path has.
     document_id = connection.scalar(with_path) if clean(file_path) == file_path else None
     if document_id is None:
-        raise UsageError(
+        raise NotFoundError(
             f"project {project!r} has no document {file_path!r}; write its path as `rag-assets search` shows it."
         )
     return document_id

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, bindparam, exists, select
 
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, Embedding, EmbeddingSpace, Project
-from rag_assets.errors import UsageError
+from rag_assets.errors import NotFoundError
 from rag_assets.search.execution.read_session import ReadSession
 
 
@@ -75,11 +75,11 @@ def answer_provenance(_: EmbeddingSpace, session: ReadSession, chunk_id: UUID) -
 def explain_chunk(connection: Connection, chunk_id: UUID) -> Provenance:
     """The provenance of a chunk, also of one that is no longer served.
 
-    Raises UsageError for an id that no stored chunk has.
+    Raises NotFoundError for an id that no stored chunk has.
     """
     chunk = connection.execute(_CHUNK, {"chunk": chunk_id}).one_or_none()
     if chunk is None:
-        raise UsageError(
+        raise NotFoundError(
             f"there is no chunk {chunk_id}: its text was changed, split again or deleted since it was found; "
             "search again."
         )

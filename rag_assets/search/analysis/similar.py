@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Text, and_, cast, select
 from rag_assets.db.models import DocumentChunk, EmbeddingSpace
 from rag_assets.db.spaces.partitions import partition
 from rag_assets.db.spaces.vector_codec import PackedVector
-from rag_assets.errors import UsageError
+from rag_assets.errors import NotFoundError, UsageError
 from rag_assets.search.analysis.chunk_selection import average_vector, check_projects, find_document
 from rag_assets.search.execution.executor import SearchContext, SearchExecutor
 from rag_assets.search.execution.modes import EmbeddedRequest, vector_hits
@@ -59,7 +59,9 @@ def chunk_reference(
         .where(DocumentChunk.id == chunk_id)
     ).one_or_none()
     if chunk is None:
-        raise UsageError(f"there is no chunk {chunk_id}: it was changed or deleted since it was found; search again.")
+        raise NotFoundError(
+            f"there is no chunk {chunk_id}: it was changed or deleted since it was found; search again."
+        )
     if chunk.vector is None:
         raise UsageError(
             f"the text of chunk {chunk_id} has no vector in space {space.id}, the one that is searched; search again."

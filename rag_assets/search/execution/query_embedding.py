@@ -24,6 +24,7 @@ from rag_assets.settings.settings import Settings
 MAX_CACHED = 1_000
 # What a query's vector depends on.
 _QUERY_ENCODING = ("model", "revision", "dimensions", "normalize", "prompts")
+WARM_UP_TEXT = "warm up"
 
 MakeEncoder = Callable[[EmbeddingSpace], Encoder]
 
@@ -63,6 +64,11 @@ class QueryEmbedder:
             if self._stores:
                 self._stores = self._session.attempt(self._store, space, text, vector)
         return vector, (time.perf_counter() - started) * 1000
+
+    def warm_up(self, space: EmbeddingSpace) -> None:
+        """Load the model, and embed a text that is not stored in the database. Nothing is asked of a model by HTTP."""
+        if not is_remote(space.model) and (space.id, WARM_UP_TEXT) not in self._cache:
+            self._concurrency.run_blocking(self._encode, space, WARM_UP_TEXT)
 
     def _load(self, connection: Connection, space: EmbeddingSpace, text: str) -> PackedVector | None:
         """The vector of a text that some process searched for before."""

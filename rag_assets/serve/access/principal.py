@@ -1,0 +1,73 @@
+"""The principal: who asks, and what they may read and write."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from rag_assets.errors import NotFoundError, UsageError
+
+_MAX_NAMES_SHOWN = 20
+
+
+class UnauthenticatedError(UsageError):
+    """A caller without a key, or with one that is unknown, revoked or expired."""
+
+
+class ForbiddenError(UsageError):
+    """A caller who is known, and may not do this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks; it travels with each request.
+
+    - `id`: of the key, for limits by caller. `name`: of the key, for logs.
+    - `groups`: the groups that the key was given.
+    - `projects`: the projects that it may read, by name; None for all. `may_write`: conversations and memories, there.
+    """
+
+    id: str
+    name: str
+    groups: tuple[str, ...] = ()
+    projects: Mapping[str, UUID] | None = None
+    may_write: bool = False
+
+    def narrow(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options of a search, limited to the projects of this principal.
+
+        Raises NotFoundError for another project, whether it exists or not.
+        """
+        if self.projects is None:
+            return options
+        wanted = options.get("project")
+        if wanted is not None:
+            self.check_projects([wanted] if isinstance(wanted, str) else wanted)
+            if wanted:
+                return options
+        if not self.projects:
+            raise ForbiddenError("the projects of this key are deleted; ask for a key of others.")
+        return options | {"project": list(self.projects)}
+
+    def check_projects(self, names: Iterable[object]) -> None:
+        """Raises NotFoundError for a project that this principal may not read, whether it exists or not."""
+        if self.projects is None:
+            return
+        for name in names:
+            if not isinstance(name, str) or name not in self.projects:
+                known = sorted(self.projects)
+                more = f" and {len(known) - _MAX_NAMES_SHOWN:,} more" if len(known) > _MAX_NAMES_SHOWN else ""
+                shown = ", ".join(known[:_MAX_NAMES_SHOWN]) or "none"
+                raise NotFoundError(f"there is no project {_shorten(name)} (known: {shown}{more}); name one of these.")
+
+    def may_read(self, project_id: UUID | None) -> bool:
+        """Whether it may read what belongs to this project; what belongs to none is for principals of all projects."""
+        return self.projects is None or project_id in self.projects.values()
+
+    def check_write(self) -> None:
+        if not self.may_write:
+            raise ForbiddenError("this key may only read; make one that may write: rag-assets keys add NAME --write.")
+
+
+def _shorten(name: object) -> str:
+    return repr(name) if not isinstance(name, str) or len(name) <= 100 else repr(name[:100]) + "…"

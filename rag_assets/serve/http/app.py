@@ -1,0 +1,70 @@
+"""The application: routes behind the gate, over one client."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.responses import Response
+
+from rag_assets.client import AsyncClient
+from rag_assets.errors import pydantic_message
+from rag_assets.serve.access.authentication import Authenticator
+from rag_assets.serve.access.keys import ApiKeys
+from rag_assets.serve.core.conversations import Dialogues
+from rag_assets.serve.core.knowledge import Knowledge
+from rag_assets.serve.http.admission import Admission
+from rag_assets.serve.http.bodies import BodyError
+from rag_assets.serve.http.conversation_routes import conversation_router
+from rag_assets.serve.http.gate import Gate, Limits
+from rag_assets.serve.http.health_routes import Readiness, health_router
+from rag_assets.serve.http.openapi import describe
+from rag_assets.serve.http.responses import add_error_handlers, problem
+from rag_assets.serve.http.search_routes import search_router
+
+
+def make_app(client: AsyncClient, *, owner_token: str = "") -> Gate:
+    """The ASGI application over an open client, which the caller closes; its lifespan loads the model.
+
+    `owner_token`: with it, and without a key in the database, everything may be read and written.
+    """
+    settings = client.settings
+    limits = Limits.of(settings)
+    readiness = Readiness(client)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(readiness.warm_up())
+        try:
+            yield
+        finally:
+            warming.cancel()
+
+    app = FastAPI(lifespan=lifespan, openapi_url="/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.include_router(health_router(readiness))
+    app.include_router(search_router(Knowledge(client), limits))
+    app.include_router(conversation_router(Dialogues(client)))
+    add_error_handlers(app)
+    app.add_exception_handler(RequestValidationError, _on_invalid_parameters)
+    app.add_exception_handler(BodyError, _on_body_error)
+    describe(app)
+    admission = Admission(
+        running=settings.serve_running, queue=settings.serve_queue, per_caller=settings.serve_per_caller
+    )
+    authenticator = Authenticator(client.repository(ApiKeys), owner_token, anonymous=settings.serve_anonymous)
+    return Gate(app, authenticator, admission, limits)
+
+
+async def _on_body_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, BodyError)
+    return error.response
+
+
+async def _on_invalid_parameters(_: Request, error: Exception) -> Response:
+    """Parameters of the path and the address."""
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        {"pointer": "/".join(map(str, one["loc"])), "detail": pydantic_message(one["msg"])} for one in error.errors()
+    ]
+    return problem(422, f"{errors[0]['pointer']}: {errors[0]['detail']}; correct it.", errors=errors)
