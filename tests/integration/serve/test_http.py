@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
+from rag_assets.serve.http import health_routes
 from tests.integration.serve.conftest import OWNER_TOKEN, Asker
 from tests.support.json_shapes import SEARCH, assert_shape
 
@@ -73,13 +74,18 @@ def test_documents_chunks_and_projects(asker: Asker) -> None:
     assert asker.get("/readyz", key=None).status_code == 503
 
 
-def test_it_is_ready_when_the_model_is_loaded(asker: Asker) -> None:
-    async def readiness() -> list[int]:
-        async with asker.app._app.router.lifespan_context(asker.app._app):  # type: ignore[attr-defined]
-            await asyncio.sleep(0.2)
-            return [(await asker.http.get("/readyz")).status_code]
-
-    assert asker.runner.run(readiness()) == [200]
+def test_it_is_ready_when_the_model_is_loaded_and_a_space_is_live(
+    asker: Asker, built: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_routes, "READY_CACHED_S", 0)
+    readiness = health_routes.Readiness(asker.client)
+    run = asker.runner.run
+    assert not run(readiness.is_ready())
+    run(readiness.warm_up())
+    assert run(readiness.is_ready())
+    with built.begin() as connection:
+        connection.execute(text("UPDATE rag.embedding_spaces SET status = 'building' WHERE status = 'live'"))
+    assert not run(readiness.is_ready())
 
 
 @pytest.mark.parametrize(
