@@ -68,7 +68,7 @@ class QueryEmbedder:
     def warm_up(self, space: EmbeddingSpace) -> None:
         """Load the model, and embed a text that is not stored in the database. Nothing is asked of a model by HTTP."""
         if not is_remote(space.model) and (space.id, WARM_UP_TEXT) not in self._cache:
-            self._concurrency.run_blocking(self._encode, space, WARM_UP_TEXT)
+            self._concurrency.run_blocking(self._encode, space, WARM_UP_TEXT, None)
 
     def _load(self, connection: Connection, space: EmbeddingSpace, text: str) -> PackedVector | None:
         """The vector of a text that some process searched for before."""
