@@ -7,7 +7,7 @@ from types import ModuleType
 from alembic import op
 
 revision = "0025"
-down_revision = "0021"
+down_revision = "0026"
 branch_labels = None
 depends_on = None
 
