@@ -6,8 +6,8 @@ from types import ModuleType
 
 from alembic import op
 
-revision = "0025"
-down_revision = "0026"
+revision = "0023"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
 
