@@ -13,6 +13,7 @@ from rag_assets.db.connections.query_log import log_queries
 from rag_assets.db.connections.urls import DRIVER as DRIVER
 from rag_assets.db.connections.urls import database_url as database_url
 from rag_assets.db.connections.urls import format_address
+from rag_assets.db.session.server_errors import leave_out_values_of
 from rag_assets.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,4 +88,5 @@ def _with_application_name(options: EngineOptions | None, application_name: str 
 def _attach(engine: Engine, setup: ConnectionSetup) -> None:
     setup.attach(engine)
     count_opened(engine)
+    leave_out_values_of(engine)
     log_queries(engine, setup.options)

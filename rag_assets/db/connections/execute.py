@@ -17,6 +17,7 @@ from rag_assets.db.connections.sqlalchemy_internals import (
     may_have_listeners,
     pings_before_use,
 )
+from rag_assets.db.session.server_errors import leave_out_values
 
 
 class AutocommitRunner:
@@ -113,6 +114,7 @@ async def _send_async(
 
 
 def _to_sqlalchemy_error(error: psycopg.Error, statement: CompiledStatement, *, is_disconnect: bool) -> DBAPIError:
+    leave_out_values(error)
     wrapped = DBAPIError.instance(
         statement.sql, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=is_disconnect
     )

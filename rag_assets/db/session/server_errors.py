@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+from sqlalchemy import Engine, ExceptionContext, event
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 
 from rag_assets.errors import RagAssetsError, RefusedError, ServiceError
@@ -71,6 +72,8 @@ _CONNECTING = {
     "connect": "08000",
     "server": "08000",
 }
+# Classes of errors whose details are values: "Failing row contains (…)", "Key (…)=(…) already exists".
+_ABOUT_VALUES = ("22", "23")
 _PRIVILEGE = re.compile(r"permission denied to create temporary tables in database \"(?P<database>.*)\"")
 
 
@@ -108,6 +111,27 @@ def explain_answer(sqlstate: str | None, reason: str) -> RagAssetsError:
     key = next(sqlstate[:length] for length in (5, 2, 0) if sqlstate[:length] in _ANSWERS)
     kind, what, advice = _ANSWERS[key]
     return kind(f"{what}: {reason}; {advice}.")
+
+
+def leave_out_values(error: psycopg.Error) -> None:
+    """Reduce the message of an error about a value or a row to its first line: the rest quotes the row."""
+    first = error.diag.message_primary
+    if first and (error.sqlstate or "")[:2] in _ABOUT_VALUES:
+        error.args = (first,)
+
+
+def leave_out_values_of(engine: Engine) -> None:
+    """Do so for every error of this engine's connections, also in the message that SQLAlchemy makes of it."""
+
+    def handle(context: ExceptionContext) -> None:
+        error, wrapped = context.original_exception, context.sqlalchemy_exception
+        if isinstance(error, psycopg.Error):
+            before = str(error)
+            leave_out_values(error)
+            if wrapped is not None:
+                wrapped.args = tuple(str(one).replace(before, str(error)) for one in wrapped.args)
+
+    event.listen(engine, "handle_error", handle)
 
 
 @contextmanager

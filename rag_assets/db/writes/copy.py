@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection, Error, sql
 from psycopg.types.json import Jsonb
 from sqlalchemy import Column, Connection, MetaData, Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
 from rag_assets.db.connections.sqlalchemy_internals import await_
+from rag_assets.db.session.server_errors import leave_out_values
 from rag_assets.db.spaces.vector_codec import register_vector_type, vector_cursor
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -33,17 +34,22 @@ def copy_rows(
     )
     copy_from = sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(sql.Identifier(name))
     driver = connection.connection.driver_connection
-    if isinstance(driver, AsyncConnection):
-        # Called inside `run_sync`: the event loop does other work while this waits for the server.
-        await_(_copy_async(driver, create, copy_from, types, rows))
-        return incoming
-    assert driver is not None
-    with vector_cursor(driver) if "vector" in types else driver.cursor() as cursor:
-        cursor.execute(create)
-        with cursor.copy(copy_from) as copy:
-            copy.set_types(types)
-            for row in rows:
-                copy.write_row(_adapt_row(row))
+    try:
+        if isinstance(driver, AsyncConnection):
+            # Called inside `run_sync`: the event loop does other work while this waits for the server.
+            await_(_copy_async(driver, create, copy_from, types, rows))
+            return incoming
+        assert driver is not None
+        with vector_cursor(driver) if "vector" in types else driver.cursor() as cursor:
+            cursor.execute(create)
+            with cursor.copy(copy_from) as copy:
+                copy.set_types(types)
+                for row in rows:
+                    copy.write_row(_adapt_row(row))
+    except Error as error:
+        # SQLAlchemy's event for errors does not see this one.
+        leave_out_values(error)
+        raise
     return incoming
 
 

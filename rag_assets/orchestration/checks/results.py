@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from rag_assets.errors import escape_line
 from rag_assets.orchestration.partitions import run_projects
 from rag_assets.orchestration.scope import PipelineScope
 
@@ -107,7 +108,7 @@ def repeat_when_connections_break(run: RunChecks) -> RunChecks:
 
 
 def _reason(error: Exception) -> str:
-    return f"the check could not be run: {type(error).__name__}: {error}"
+    return escape_line(f"the check could not be run: {type(error).__name__}: {error}")
 
 
 def _broke_connection(error: BaseException | None) -> bool:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from rag_assets.errors import RagAssetsError
+from rag_assets.errors import RagAssetsError, escape_line
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -80,4 +80,4 @@ class SliceWriter:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, RagAssetsError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, RagAssetsError) else escape_line(f"{type(error).__name__}: {error}")

@@ -5,8 +5,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, exists, func, select
 
-from rag_assets.db.models import EmbeddingFailure, EmbeddingSpace
+from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.reports.costs import find_pause
+from rag_assets.db.reports.set_aside_texts import find_texts_set_aside
 from rag_assets.db.spaces.checksums import unsound_conditions
 from rag_assets.db.spaces.partitions import partition
 from rag_assets.db.spaces.pending import count_pending_texts, count_texts, has_text_in_use
@@ -24,22 +25,16 @@ def texts_have_vectors(
 
     `expected` is a condition on the texts that must have one: those of some projects, or that arrived before a run.
     """
-    reasons = (
-        select(EmbeddingFailure.error)
-        .where(EmbeddingFailure.space_id == space.id)
-        .where(has_text_in_use(space, EmbeddingFailure.content_hash))
-        .limit(EXAMPLES)
-    )
     with engine.connect() as connection:
         texts, missing = (
             connection.scalar(count if expected is None else count.where(expected)) or 0
             for count in (count_texts(space), count_pending_texts(space))
         )
-        set_aside = connection.scalars(reasons).all()
+        set_aside = find_texts_set_aside(connection, space, limit=EXAMPLES)
         paused = find_pause(connection, space.id) if missing else None
     return CheckResult(
         missing == 0,
-        {"space": space.id, "texts": texts, "missing": missing, "threshold": 0, "set_aside": list(set_aside)}
+        {"space": space.id, "texts": texts, "missing": missing, "threshold": 0, "set_aside": set_aside}
         | ({"paused": paused} if paused is not None else {}),
         f"{missing} of {texts} distinct texts have no vector" + (f": {paused}" if paused is not None else ""),
     )

@@ -19,6 +19,7 @@ from rag_assets.db.spaces.pending import count_pending_texts, count_texts, pendi
 from rag_assets.db.writes.rows import EmbeddingCostRow, EmbeddingFailureRow, EmbeddingRow
 from rag_assets.embedding.batches import PartlyEncodedError, token_batches
 from rag_assets.embedding.encoder import Encoder, get_batch_limits
+from rag_assets.embedding.faults import describe_fault, is_fault, withhold_words
 from rag_assets.errors import RagAssetsError, ServiceError
 from rag_assets.pipeline.progress import report_progress
 from rag_assets.pipeline.stages.batches import EmbeddingBatch
@@ -184,15 +185,18 @@ def _encode_into(
     except PartlyEncodedError as error:
         for text in texts:
             if text[1] in error.reasons:
-                batch.faults.append(_fault(text, error.reasons[text[1]]))
+                batch.faults.append(EmbeddingFailureRow(text[0], withhold_words(error.reasons[text[1]], [text[1]])))
             elif text[1] in error.vectors:
                 _add(batch, space, text, error.vectors[text[1]])
         return error.stopped
     except RagAssetsError as error:
         return error
-    except Exception as error:
+    except BaseException as error:
+        if not is_fault(error):
+            raise
         if len(texts) == 1:
-            batch.faults.append(_fault(texts[0], f"{type(error).__name__}: {error}"))
+            hash_, text, _ = texts[0]
+            batch.faults.append(EmbeddingFailureRow(hash_, describe_fault(error, [text])))
             return None
         middle = len(texts) // 2
         stopped = _encode_into(batch, encoder, space, texts[:middle])
@@ -205,7 +209,7 @@ def _encode_into(
 def _add(batch: EmbeddingBatch, space: EmbeddingSpace, text: Text, vector: "NDArray[np.float32]") -> None:
     reason = vector_fault(vector, space.dimensions, normalized=space.normalize)
     if reason:
-        batch.faults.append(_fault(text, reason))
+        batch.faults.append(EmbeddingFailureRow(text[0], reason))
     else:
         batch.rows.append(EmbeddingRow(text[0], vector))
 
@@ -225,8 +229,3 @@ def vector_fault(vector: "NDArray[np.float32]", dimensions: int, *, normalized: 
     if normalized and abs(length - 1) > LENGTH_TOLERANCE:
         return f"the vector has length {length:.3g}, not 1"
     return None
-
-
-def _fault(text: Text, reason: str) -> EmbeddingFailureRow:
-    excerpt = text[1] if len(text[1]) <= 80 else text[1][:79] + "…"
-    return EmbeddingFailureRow(text[0], f"text {excerpt!r}: {reason}")

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from rag_assets.embedding.faults import describe_fault, is_fault
 from rag_assets.embedding.model import download_model, refuse_pickles
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.settings.settings import Settings
@@ -75,7 +76,8 @@ class CrossEncoderReranker:
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """The score of each text.
 
-        Raises ServiceError where the model cannot be loaded, UsageError where it is no cross-encoder with one score.
+        Raises ServiceError where the model cannot be loaded or fails, UsageError where it is no cross-encoder with one
+        score.
         """
         if not texts:
             return []
@@ -84,7 +86,14 @@ class CrossEncoderReranker:
             if self._loaded is None:
                 self._loaded = _load_cross_encoder(self.name, self._revision, self._device)
             pairs = [(query, text) for text in texts]
-            scores = self._loaded.predict(pairs, batch_size=BATCH_TEXTS, show_progress_bar=False)
+            try:
+                scores = self._loaded.predict(pairs, batch_size=BATCH_TEXTS, show_progress_bar=False)
+            except BaseException as error:
+                if not is_fault(error):
+                    raise
+                reason = describe_fault(error, [query, *texts])
+                # Without its cause, whose message and traceback may quote the texts.
+                raise ServiceError(f"the reranker {self.name!r} failed: {reason}; {_ADVICE}") from None
         return [float(score) for score in scores]
 
 

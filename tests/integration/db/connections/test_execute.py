@@ -3,11 +3,13 @@
 import asyncio
 import signal
 import threading
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
-from sqlalchemy import Engine, event, select, text
+from sqlalchemy import Column, Engine, Text, event, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ManagesConnection
 
@@ -17,6 +19,7 @@ from rag_assets.db.connections.execute import AutocommitRunner, run_compiled
 from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.connections.pool import pool_statistics
 from rag_assets.db.connections.sqlalchemy_internals import greenlet_spawn
+from rag_assets.db.writes.copy import copy_rows
 
 _OPTIONS = EngineOptions(autocommit=True, pre_ping=False, pool_size=1, pool_overflow=0, pool_timeout_s=5)
 _BACKEND = compile_statement(select(text("pg_backend_pid()")))
@@ -148,3 +151,23 @@ def test_engines_with_listeners_or_pings_are_not_supported(engine: Engine) -> No
     event.listen(heard.pool, "checkout", lambda *_: None)
     assert not AutocommitRunner.supports(heard)
     assert not AutocommitRunner.supports(make_engine(engine.url, options=EngineOptions(autocommit=True, pre_ping=True)))
+
+
+@pytest.mark.parametrize("way", ["execute", "copy", "run_compiled"])
+def test_an_error_about_a_row_does_not_quote_it(engine: Engine, way: str) -> None:
+    table = "CREATE TEMPORARY TABLE secrets (words text PRIMARY KEY CHECK (length(words) < 20))"
+    insert = "INSERT INTO secrets SELECT 'the secret words ' || repeat('of mine', 5)"
+    with pytest.raises((DBAPIError, psycopg.Error)) as caught, engine.begin() as connection:
+        connection.execute(text(table))
+        match way:
+            case "execute":
+                connection.execute(text(insert))
+            case "copy":
+                copy_rows(connection, "incoming", [Column("words", Text)], [("secret \0 words",)])
+            case "run_compiled":
+                run_compiled(connection, compile_statement(select(text("('secret ' || 'words')::int"))), {})
+    said = "".join(traceback.format_exception(caught.value))
+    assert "DETAIL" not in said
+    assert "CONTEXT" not in said
+    assert "of mineof mine" not in said
+    assert {"execute": "violates check", "copy": "0x00", "run_compiled": "invalid input"}[way] in said
