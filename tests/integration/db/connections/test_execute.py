@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Column, Engine, Text, event, select, text
+from sqlalchemy import Column, Connection, Engine, Text, event, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ManagesConnection
 
@@ -153,21 +153,23 @@ def test_engines_with_listeners_or_pings_are_not_supported(engine: Engine) -> No
     assert not AutocommitRunner.supports(make_engine(engine.url, options=EngineOptions(autocommit=True, pre_ping=True)))
 
 
-@pytest.mark.parametrize("way", ["execute", "copy", "run_compiled"])
-def test_an_error_about_a_row_does_not_quote_it(engine: Engine, way: str) -> None:
-    table = "CREATE TEMPORARY TABLE secrets (words text PRIMARY KEY CHECK (length(words) < 20))"
-    insert = "INSERT INTO secrets SELECT 'the secret words ' || repeat('of mine', 5)"
-    with pytest.raises((DBAPIError, psycopg.Error)) as caught, engine.begin() as connection:
-        connection.execute(text(table))
-        match way:
-            case "execute":
-                connection.execute(text(insert))
-            case "copy":
-                copy_rows(connection, "incoming", [Column("words", Text)], [("secret \0 words",)])
-            case "run_compiled":
-                run_compiled(connection, compile_statement(select(text("('secret ' || 'words')::int"))), {})
+def fail_on_a_row(way: str, connection: Connection) -> None:
+    if way == "execute":
+        connection.execute(text("CREATE TEMPORARY TABLE secrets (words text PRIMARY KEY CHECK (length(words) < 20))"))
+        connection.execute(text("INSERT INTO secrets SELECT 'the secret words ' || repeat('of mine', 5)"))
+    elif way == "copy":
+        copy_rows(connection, "incoming", [Column("words", Text)], [("secret \0 words",)])
+    else:
+        run_compiled(connection, compile_statement(select(text("('secret ' || 'words')::int"))), {})
+
+
+@pytest.mark.parametrize(
+    ("way", "reason"), [("execute", "violates check"), ("copy", "0x00"), ("run_compiled", "invalid input")]
+)
+def test_an_error_about_a_row_does_not_quote_it(engine: Engine, way: str, reason: str) -> None:
+    with engine.connect() as connection, pytest.raises((DBAPIError, psycopg.Error)) as caught:
+        fail_on_a_row(way, connection)
     said = "".join(traceback.format_exception(caught.value))
-    assert "DETAIL" not in said
-    assert "CONTEXT" not in said
-    assert "of mineof mine" not in said
-    assert {"execute": "violates check", "copy": "0x00", "run_compiled": "invalid input"}[way] in said
+    assert reason in said
+    for quoted in ("DETAIL", "CONTEXT", "of mineof mine"):
+        assert quoted not in said
