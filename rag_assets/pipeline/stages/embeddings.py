@@ -195,8 +195,8 @@ def _encode_into(
         if not is_fault(error):
             raise
         if len(texts) == 1:
-            hash_, text, _ = texts[0]
-            batch.faults.append(EmbeddingFailureRow(hash_, describe_fault(error, [text])))
+            hash_, words, _ = texts[0]
+            batch.faults.append(EmbeddingFailureRow(hash_, describe_fault(error, [words])))
             return None
         middle = len(texts) // 2
         stopped = _encode_into(batch, encoder, space, texts[:middle])
