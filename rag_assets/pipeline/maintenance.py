@@ -1,7 +1,8 @@
-"""maintenance: remove expired and orphaned rows, vacuum, rebuild degraded indexes, keep the live ones in memory."""
+"""maintenance: remove expired and orphaned rows, vacuum, rebuild degraded indexes, prewarm them, check every row."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Engine, select
@@ -15,11 +16,15 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.schema.vacuum import tables_to_vacuum, vacuum_tables
 from rag_assets.db.spaces.partitions import count_vectors, has_partition, partition_name
 from rag_assets.db.spaces.text_kinds import Kind, is_known_kind
+from rag_assets.db.writes.check_progress import forget_progress, prune_changes
 from rag_assets.db.writes.prune import prune_space
+from rag_assets.embedding.model import find_space_model
 from rag_assets.errors import ServiceError
 from rag_assets.pipeline.audit import index_recall
+from rag_assets.pipeline.audit.incremental import CHECKS_OF_RUNS, Reading, RowChecks
 from rag_assets.pipeline.progress import report_progress
 from rag_assets.pipeline.stages.live_space import drop_expired_spaces
+from rag_assets.pipeline.target.chunking import model_tokenizer
 from rag_assets.pipeline.target.wanted_space import Target, current_space
 from rag_assets.repositories.operations import memories, sessions
 from rag_assets.settings.settings import Settings
@@ -42,7 +47,34 @@ def run_maintenance(engine: Engine, settings: Settings, targets: Mapping[Kind, T
     needy = sorted({*tables_to_vacuum(engine, settings.vacuum_dead_share_limit), *emptied})
     figures["vacuumed"] = vacuum_tables(engine, needy, wait_s=settings.lock_wait_s)
     figures["prewarmed_blocks"] = _prewarm(engine, spaces)
+    figures["failed_checks"] = _check_all_rows(engine, [space for space in spaces if space.status == "live"])
     return figures | {"seconds": round(time.perf_counter() - started, 3)}
+
+
+def _check_all_rows(engine: Engine, live: Sequence[EmbeddingSpace]) -> list[dict[str, str]]:
+    """The checks that fail over all rows, with their reasons; they read all rows in the next run again, and fail.
+
+    Checks of what a run makes, which may be under way, read all rows in the next run instead.
+    """
+    failed = []
+    for space in live:
+        rows = RowChecks(Reading(engine), space)
+        results = {"vectors_are_sound": rows.vectors_are_sound()}
+        if space.kind == "chunks":
+            results["offsets_reproduce_text"] = rows.offsets_reproduce_text()
+            # The model of a live space may be gone from this machine, while its vectors are still searched.
+            with suppress(ServiceError):
+                tokenizer = model_tokenizer(find_space_model(space))
+                results["chunks_fit_window"] = rows.chunks_fit_window(tokenizer)
+        failed += [
+            {"check": f"{name} of {space.kind}", "reason": found.reason}
+            for name, found in results.items()
+            if not found.passed
+        ]
+    with engine.begin() as connection:
+        forget_progress(connection, CHECKS_OF_RUNS)
+        prune_changes(connection)
+    return failed
 
 
 def _remove_expired(engine: Engine, settings: Settings) -> dict[str, int]:

@@ -35,6 +35,13 @@ class Settings(ServeSettings):
         0.95, gt=0, le=1, description="The check recall_at_10 fails when the mean recall@10 of the index is below it."
     )
 
+    check_rotation_runs: int = Field(
+        10,
+        ge=1,
+        le=1_000,
+        description="Runs within which the checks of ingests read every row again: each run reads what changed, and "
+        "the next part of the rest. 1 reads everything in each run, as `rag-assets check --full` does.",
+    )
     previous_space_days: float = Field(
         7,
         ge=0,

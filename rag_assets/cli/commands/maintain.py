@@ -10,12 +10,16 @@ from rag_assets.cli.options import JsonOption
 def maintain(
     as_json: JsonOption = False,
 ) -> None:
-    """Delete expired and unused rows, vacuum tables, rebuild damaged indexes, read live indexes into memory."""
+    """Delete expired and unused rows, vacuum tables, rebuild damaged indexes, prewarm live ones, check every row.
+
+    The exit code is 1 when a check over all rows fails; the next ingest reports it as well.
+    """
     from rag_assets.cli.output.console import print_json
     from rag_assets.cli.output.progress_bars import show_progress
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import writable_engine
     from rag_assets.db.spaces.text_kinds import list_kinds
+    from rag_assets.errors import escape_line
     from rag_assets.pipeline import maintenance
     from rag_assets.pipeline.target.wanted_space import target_space
 
@@ -27,6 +31,11 @@ def maintain(
         print_json(figures)
     else:
         _print_figures(figures)
+    for failed in figures["failed_checks"]:
+        line = f"rag-assets: check {failed['check']} failed: {failed['reason']}; run `rag-assets repair`."
+        typer.echo(escape_line(line), err=True)
+    if figures["failed_checks"]:
+        raise typer.Exit(1)
 
 
 def _print_figures(figures: dict[str, Any]) -> None:

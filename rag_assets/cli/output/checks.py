@@ -90,9 +90,18 @@ def key_figures(check: "CheckOutcome") -> str:
     names = (name for name in KEY_FIGURES if check.name == name or check.name.endswith(f"_{name}"))
     summary = KEY_FIGURES.get(next(names, ""), _first_figures)
     try:
-        return summary(check.metadata)
+        return summary(check.metadata) + _describe_rest(check.metadata)
     except (KeyError, TypeError, ValueError):
         return _first_figures(check.metadata)
+
+
+def _describe_rest(figures: Figures) -> str:
+    """What a check of changes did not read or measure in this run."""
+    if left := figures.get("rows_left"):
+        return f"; read {figures['rows_read']:,} rows, {left:,} left to later runs"
+    if runs := figures.get("measured_runs_ago"):
+        return f"; measured {pluralize(runs, 'run')} ago"
+    return ""
 
 
 def _first_figures(figures: Figures) -> str:

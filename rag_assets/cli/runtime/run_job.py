@@ -64,11 +64,12 @@ def run_job(
     partition_range: tuple[str, str] | None = None,
     config: Mapping[str, Any] | None = None,
     only: Sequence[str] | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> RunOutcome:
     """Run a job to its end, for one partition key or a range of keys.
 
-    `only` names the assets to materialize, with their checks. The error of a step is in the outcome, not raised. Raises
-    RunInterruptedError when the user interrupts the run.
+    `only` names the assets to materialize, with their checks, and `tags` are added to those of the run. The error of a
+    step is in the outcome, not raised. Raises RunInterruptedError when the user interrupts the run.
     """
     import dagster as dg
 
@@ -90,7 +91,7 @@ def run_job(
             instance=instance(),
             run_id=run_id,
             partition_key=partition_key,
-            tags=process_tag() | job_tags | partition_tags,
+            tags=process_tag() | job_tags | partition_tags | dict(tags or {}),
             run_config={**quiet_run_config(), **(config or {})},
             asset_selection=None if only is None else [dg.AssetKey(name) for name in only],
             raise_on_error=False,

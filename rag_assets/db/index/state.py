@@ -86,6 +86,13 @@ class IndexInfo:
     builder: int | None = None
 
 
+def index_identity(connection: Connection, space: EmbeddingSpace) -> str:
+    """The name and the file of the index in use: another one after each build."""
+    name = used_index_name(connection, space)
+    statement = text("SELECT pg_relation_filenode(to_regclass(:name))")
+    return f"{name} {connection.scalar(statement, {'name': f'{SCHEMA}.{name}'})}"
+
+
 def inspect_index(
     connection: Connection,
     space: EmbeddingSpace,

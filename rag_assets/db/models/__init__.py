@@ -1,6 +1,7 @@
 """The tables of the schema `rag`, one module for each subject."""
 
 from rag_assets.db.models.base import SCHEMA, Base
+from rag_assets.db.models.check_progress import CheckWatermark, RowChange
 from rag_assets.db.models.chunks import DocumentChunk, DocumentChunking
 from rag_assets.db.models.conversations import Conversation, ConversationMessage
 from rag_assets.db.models.costs import EmbeddingCost
@@ -23,6 +24,7 @@ __all__ = [
     "ApiKey",
     "ApiKeyProject",
     "Base",
+    "CheckWatermark",
     "Conversation",
     "ConversationMessage",
     "Document",
@@ -37,6 +39,7 @@ __all__ = [
     "Project",
     "ProjectFailure",
     "QueryVector",
+    "RowChange",
     "Specialization",
     "User",
     "UserSession",

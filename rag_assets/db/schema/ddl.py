@@ -20,6 +20,13 @@ def create_partition(connection: Connection, table: str, space_id: int) -> None:
             sql.Identifier(SCHEMA, table), sql.Identifier(SCHEMA, "embeddings"), sql.Literal(space_id)
         ),
     )
+    # A partition does not inherit triggers for statements.
+    execute_ddl(
+        connection,
+        sql.SQL("SELECT {}({}, 'record_vector_changes')").format(
+            sql.Identifier(SCHEMA, "record_changes_of"), sql.Literal(f"{SCHEMA}.{table}")
+        ),
+    )
 
 
 def drop_table(connection: Connection, table: str) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pgvector.sqlalchemy import VECTOR
-from sqlalchemy import ColumnElement, Float, Table, and_, case, cast, false, func, or_, select
+from sqlalchemy import ColumnElement, Float, FromClause, and_, case, cast, false, func, or_, select
 from sqlalchemy.dialects.postgresql import REAL, aggregate_order_by
 
 from rag_assets.db.models import EmbeddingSpace
@@ -29,7 +29,7 @@ def checksum(content_hash: Any, embedding: Any, dimensions: int) -> ColumnElemen
     return func.inner_product(embedding, direction) + of_text
 
 
-def unsound_conditions(space: EmbeddingSpace, vectors: Table) -> dict[str, ColumnElement[bool]]:
+def unsound_conditions(space: EmbeddingSpace, vectors: FromClause) -> dict[str, ColumnElement[bool]]:
     """Each kind of damage to a vector of the space, by name, as a condition on its partition; at most one is true."""
     stored = vectors.c
     norm = func.vector_norm(stored.embedding)
@@ -51,5 +51,5 @@ def unsound_conditions(space: EmbeddingSpace, vectors: Table) -> dict[str, Colum
     }
 
 
-def is_unsound(space: EmbeddingSpace, vectors: Table) -> ColumnElement[bool]:
+def is_unsound(space: EmbeddingSpace, vectors: FromClause) -> ColumnElement[bool]:
     return or_(*unsound_conditions(space, vectors).values())

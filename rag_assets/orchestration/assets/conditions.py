@@ -7,6 +7,8 @@ Condition = dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]
 # The tag of runs that materialize everything from documents to live space. Dagster itself only sees this for the last
 # partition that a run materialized, and for none when a whole job was requested, and would request all others again.
 MAKES_ALL = {"rag_assets/makes": "all"}
+# A tag of runs whose checks read what changed, and a part of the rest; those of all other runs read every row.
+READS_CHANGES = {"rag_assets/checks": "changed"}
 
 _UPDATED_ALONE: dg.AutomationCondition[dg.AssetKey] = (
     dg.AutomationCondition.newly_updated()

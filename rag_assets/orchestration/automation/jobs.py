@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from rag_assets.orchestration.assets.conditions import READS_CHANGES
 from rag_assets.orchestration.assets.registered_tables import asset_names
 from rag_assets.orchestration.automation.maintenance_job import build_maintenance_job
 from rag_assets.orchestration.scope import PipelineScope
@@ -46,6 +47,7 @@ def build_jobs(scope: PipelineScope) -> Jobs:
             scope.name(name),
             selection=selection,
             description=description,
+            tags=READS_CHANGES if name != "checks" else None,
             # Each step waits for the one before it. A process for each would only cost: some two seconds to start,
             # and the model loaded again.
             executor_def=dg.in_process_executor,
@@ -70,7 +72,7 @@ def build_jobs(scope: PipelineScope) -> Jobs:
         checks=job(
             "checks",
             dg.AssetSelection.checks_for_assets(*scope.keys(all_assets(scope))),
-            "Run all checks; materialize nothing.",
+            "Run all checks, over all rows; materialize nothing.",
         ),
         maintenance=build_maintenance_job(scope),
         embed_tables={

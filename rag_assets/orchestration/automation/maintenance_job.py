@@ -6,7 +6,8 @@ from rag_assets.orchestration.scope import PipelineScope
 from rag_assets.pipeline.progress import ProgressLog, progress_listener
 
 _DESCRIPTION = (
-    "Remove expired and orphaned rows, vacuum, rebuild degraded indexes, and load the live indexes into memory."
+    "Remove expired and orphaned rows, vacuum, rebuild degraded indexes, load the live indexes into memory, and check "
+    "every row."
 )
 
 
@@ -24,6 +25,8 @@ def build_maintenance_job(scope: PipelineScope) -> dg.JobDefinition:
         targets = {kind: embedder.target(kind) for kind in list_kinds()}
         with progress_listener(ProgressLog(context.log.info)):
             figures = run_maintenance(postgres.engine, postgres.settings, targets)
+        for failed in figures["failed_checks"]:
+            context.log.error("%s failed: %s", failed["check"], failed["reason"])
         context.log.info("maintenance done: %s", figures)
         context.add_output_metadata(figures)
 

@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from rag_assets.orchestration.checks.results import projects_to_check, repeat_when_connections_break, run_checks
+from rag_assets.orchestration.checks.results import (
+    projects_to_check,
+    repeat_when_connections_break,
+    rows_to_read,
+    run_checks,
+)
 from rag_assets.orchestration.scope import PipelineScope
 
 if TYPE_CHECKING:
-    from rag_assets.db.models import EmbeddingSpace
+    from rag_assets.pipeline.audit.incremental import RowChecks
     from rag_assets.pipeline.audit.result import CheckResult
 
 
@@ -64,6 +69,7 @@ def document_checks(scope: PipelineScope) -> dg.AssetChecksDefinition:
     def document_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         from rag_assets.embedding.model import find_space_model
         from rag_assets.pipeline.audit import documents
+        from rag_assets.pipeline.audit.incremental import RowChecks
         from rag_assets.pipeline.target.chunking import model_tokenizer
         from rag_assets.pipeline.target.wanted_space import space_to_check
 
@@ -72,22 +78,21 @@ def document_checks(scope: PipelineScope) -> dg.AssetChecksDefinition:
 
         # Only when a check asks for it: documents can be checked before there is a space.
         @cache
-        def space() -> "EmbeddingSpace":
-            return space_to_check(engine, embedder.target().definition)
+        def rows() -> "RowChecks":
+            return RowChecks(rows_to_read(context, scope), space_to_check(engine, embedder.target().definition))
 
         def chunks_fit_window() -> "CheckResult":
-            tokenizer = model_tokenizer(find_space_model(space()))
-            return documents.chunks_fit_window(engine, space().chunking, tokenizer, space().max_tokens)
+            return rows().chunks_fit_window(model_tokenizer(find_space_model(rows().space)))
 
         yield from run_checks(
             context,
             {
                 "documents_readable": lambda: documents.documents_readable(engine, projects),
-                "documents_have_chunks": lambda: documents.documents_have_chunks(engine, space().chunking, projects),
-                "offsets_reproduce_text": lambda: documents.offsets_reproduce_text(engine, space().chunking, projects),
+                "documents_have_chunks": lambda: rows().documents_have_chunks(projects),
+                "offsets_reproduce_text": lambda: rows().offsets_reproduce_text(projects),
                 "chunks_fit_window": chunks_fit_window,
                 "model_knows_alphabet": lambda: documents.model_knows_alphabet(
-                    engine, space().chunking, space().model, projects
+                    engine, rows().space.chunking, rows().space.model, projects
                 ),
             },
             severity=dict.fromkeys(("documents_readable", "model_knows_alphabet"), dg.AssetCheckSeverity.WARN),

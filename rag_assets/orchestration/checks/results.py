@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from rag_assets.errors import escape_line
+from rag_assets.orchestration.assets.conditions import READS_CHANGES
 from rag_assets.orchestration.partitions import run_projects
 from rag_assets.orchestration.scope import PipelineScope
 
 if TYPE_CHECKING:
+    from rag_assets.pipeline.audit.incremental import Reading
     from rag_assets.pipeline.audit.result import CheckResult
 
 RunChecks = Callable[[dg.AssetCheckExecutionContext], Iterator[dg.AssetCheckResult]]
@@ -39,6 +41,15 @@ def projects_to_check(context: dg.AssetCheckExecutionContext, scope: PipelineSco
     with scope.postgres(context).engine.connect() as connection:
         failed = {failure.project for failure in list_failures(connection, run_id=context.run.run_id)}
     return [project for project in projects if project not in failed]
+
+
+def rows_to_read(context: dg.AssetCheckExecutionContext, scope: PipelineScope) -> "Reading":
+    """How much the checks of this run read."""
+    from rag_assets.pipeline.audit.incremental import Reading
+
+    postgres = scope.postgres(context)
+    incremental = READS_CHANGES.items() <= context.run.tags.items()
+    return Reading(postgres.engine, postgres.settings.check_rotation_runs if incremental else None)
 
 
 def run_checks(

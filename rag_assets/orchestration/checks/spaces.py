@@ -12,6 +12,7 @@ from rag_assets.orchestration.checks.results import (
     only_project,
     projects_to_check,
     repeat_when_connections_break,
+    rows_to_read,
     run_checks,
 )
 from rag_assets.orchestration.checks.run_times import expected_texts, last_run_time
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rag_assets.db.models import EmbeddingSpace
     from rag_assets.db.spaces.text_kinds import Kind
     from rag_assets.orchestration.resources.embedder import Embedder
+    from rag_assets.pipeline.audit.result import CheckResult
     from rag_assets.search.retriever import Retriever
 
 
@@ -78,7 +80,7 @@ def embeddings_checks(scope: PipelineScope, of: TextKindChecks) -> dg.AssetCheck
     @repeat_when_connections_break
     def embeddings_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         from rag_assets.pipeline.audit import vectors
-        from rag_assets.pipeline.audit.expected_texts import of_projects
+        from rag_assets.pipeline.audit.incremental import RowChecks
 
         postgres = scope.postgres(context)
         engine = postgres.engine
@@ -86,16 +88,17 @@ def embeddings_checks(scope: PipelineScope, of: TextKindChecks) -> dg.AssetCheck
         if space is None:
             yield from nothing_to_check(context, f"no {of.text} was ever embedded")
             return
-        if of.kind == "chunks":
-            expected = of_projects(projects_to_check(context, scope))
-        else:
+        rows = RowChecks(rows_to_read(context, scope), space)
+
+        def texts_have_vectors() -> "CheckResult":
+            if of.kind == "chunks":
+                return rows.chunks_have_vectors(projects_to_check(context, scope))
             expected = expected_texts(context, of.kind, asset, postgres.settings.messages_since)
+            return vectors.texts_have_vectors(engine, space, expected=expected)
+
         yield from run_checks(
             context,
-            {
-                "texts_have_vectors": lambda: vectors.texts_have_vectors(engine, space, expected=expected),
-                "vectors_are_sound": lambda: vectors.vectors_are_sound(engine, space),
-            },
+            {"texts_have_vectors": texts_have_vectors, "vectors_are_sound": rows.vectors_are_sound},
             prefix=of.prefix,
         )
 
@@ -147,7 +150,8 @@ def index_checks(scope: PipelineScope, of: TextKindChecks) -> dg.AssetChecksDefi
     )
     @repeat_when_connections_break
     def index_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        from rag_assets.pipeline.audit import index, vectors
+        from rag_assets.pipeline.audit import index
+        from rag_assets.pipeline.audit.incremental import RowChecks
 
         postgres = scope.postgres(context)
         engine, settings = postgres.engine, postgres.settings
@@ -155,15 +159,16 @@ def index_checks(scope: PipelineScope, of: TextKindChecks) -> dg.AssetChecksDefi
         if space is None:
             yield from nothing_to_check(context, f"no {of.text} was ever embedded")
             return
+        rows = RowChecks(rows_to_read(context, scope), space)
         at = None if of.kind == "chunks" else last_run_time(context, asset)
         yield from run_checks(
             context,
             {
-                "no_orphan_vectors": lambda: vectors.no_orphan_vectors(engine, space, at=at),
+                "no_orphan_vectors": lambda: rows.no_orphan_vectors(at),
                 "index_valid": lambda: index.index_valid(engine, space),
                 "index_used": lambda: index.index_used(engine, space),
-                "search_latency": lambda: index.search_latency(engine, space, settings),
-                "recall_at_10": lambda: index.recall_at_10(engine, space, settings),
+                "search_latency": lambda: rows.search_latency(settings),
+                "recall_at_10": lambda: rows.recall_at_10(settings),
             },
             # Applications change and delete rows of their tables between runs; the next run removes the orphans.
             severity={f"{of.prefix}no_orphan_vectors": dg.AssetCheckSeverity.WARN} if is_registered(of.kind) else None,
@@ -213,7 +218,9 @@ def live_space_checks(scope: PipelineScope) -> dg.AssetChecksDefinition:
     )
     @repeat_when_connections_break
     def live_space_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        from rag_assets.db.spaces.spaces import get_live_space
         from rag_assets.pipeline.audit import promotion, search_quality
+        from rag_assets.pipeline.audit.incremental import RowChecks
 
         postgres, embedder = scope.postgres(context), scope.embedder(context)
         engine, ef_search = postgres.engine, postgres.settings.ef_search
@@ -225,10 +232,17 @@ def live_space_checks(scope: PipelineScope) -> dg.AssetChecksDefinition:
 
             return Retriever(engine, ef_search=ef_search, encoder=embedder.encoder)
 
+        def serves_wanted_space() -> "CheckResult":
+            with engine.connect() as connection:
+                live = get_live_space(connection)
+            if live is None:
+                return promotion.serves_wanted_space(engine, wanted)
+            return RowChecks(rows_to_read(context, scope), live).serves_wanted_space(wanted)
+
         yield from run_checks(
             context,
             {
-                "serves_wanted_space": lambda: promotion.serves_wanted_space(engine, wanted),
+                "serves_wanted_space": serves_wanted_space,
                 "settings_agree": lambda: promotion.settings_agree(
                     engine, wanted, last.space, last.taken_back_from_space
                 ),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, case, func, select, true
 
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, Project
 from rag_assets.db.models.chunks import EMBEDDED_TEXT
@@ -19,8 +19,9 @@ from rag_assets.db.reports.document_remarks import (
 )
 from rag_assets.db.reports.unknown_alphabets import ADVICE, MOST_UNKNOWN_SHARE, unknown_alphabets
 from rag_assets.db.writes.batching import group_documents
+from rag_assets.db.writes.invalidate import id_in
 from rag_assets.documents.splitting.tokenizer import count_tokens
-from rag_assets.pipeline.audit.result import EXAMPLES, CheckResult
+from rag_assets.pipeline.audit.result import EXAMPLES, CheckResult, rows_read
 from rag_assets.pipeline.charts import check_charts
 from rag_assets.pipeline.charts.markdown import table
 
@@ -121,45 +122,58 @@ def model_knows_alphabet(
     )
 
 
-def documents_have_chunks(engine: Engine, chunking: str, projects: Sequence[str] | None = None) -> CheckResult:
-    """Every document with text has all chunks of this chunking, made of its current text."""
+def documents_have_chunks(
+    engine: Engine,
+    chunking: str,
+    projects: Sequence[str] | None = None,
+    part: Sequence[UUID] | None = None,
+) -> CheckResult:
+    """Every document with text has all chunks of this chunking, made of its current text.
+
+    `part` are the documents whose chunks are counted, here and in the checks below; with None, all.
+    """
     chunks = (
-        select(func.count())
-        .select_from(DocumentChunk)
-        .where(DocumentChunk.document_id == Document.id, DocumentChunk.chunking == chunking)
-        .scalar_subquery()
+        select(DocumentChunk.document_id, func.count().label("number"))
+        .where(DocumentChunk.chunking == chunking, _in_part(DocumentChunk.document_id, part))
+        .group_by(DocumentChunk.document_id)
+        .subquery("chunks")
     )
     stamp = DocumentChunking
+    number_of_chunks = func.coalesce(chunks.c.number, 0)
     wrong = (
         select(Project.name, Document.file_path)
         .join(Project, Project.id == Document.project_id)
         .outerjoin(stamp, (stamp.document_id == Document.id) & (stamp.chunking == chunking))
-        # A text of nothing but white space has no chunks.
-        .where(Document.content.op("~")(r"\S"), in_projects(projects))
+        .outerjoin(chunks, chunks.c.document_id == Document.id)
+        .where(in_projects(projects), _in_part(Document.id, part))
         .where(
             stamp.content_hash.is_distinct_from(Document.content_hash)
-            | (chunks == 0)
-            | (chunks != func.coalesce(stamp.chunk_count, 0))
+            | (number_of_chunks == 0)
+            | (number_of_chunks != func.coalesce(stamp.chunk_count, 0))
         )
+        # A text of nothing but white space has no chunks. Last, since it reads the text.
+        .where(case((Document.content.is_(None), False), else_=Document.content.op("~")(r"\S")))
         .order_by(Project.name, Document.file_path)
     )
     with engine.connect() as connection:
-        rows = connection.execute(wrong.limit(EXAMPLES)).all()
-        number = connection.scalar(select(func.count()).select_from(wrong.subquery())) or 0
+        rows = connection.execute(wrong).all()
         total = connection.scalar(select(func.count()).select_from(Document).where(in_projects(projects))) or 0
     return CheckResult(
-        number == 0,
+        not rows,
         {
             "documents": total,
-            "without_their_chunks": number,
+            "without_their_chunks": len(rows),
             "threshold": 0,
-            "examples": [f"{project}/{path}" for project, path in rows],
+            "examples": [f"{project}/{path}" for project, path in rows[:EXAMPLES]],
+            **rows_read(total if part is None else len(part), total),
         },
-        f"{number} of {total} documents lack chunks of their text",
+        f"{len(rows)} of {total} documents lack chunks of their text",
     )
 
 
-def offsets_reproduce_text(engine: Engine, chunking: str, projects: Sequence[str] | None = None) -> CheckResult:
+def offsets_reproduce_text(
+    engine: Engine, chunking: str, projects: Sequence[str] | None = None, part: Sequence[UUID] | None = None
+) -> CheckResult:
     """`content[char_start:char_end] == chunk_text`, and the stored hashes match what is embedded.
 
     Reads in bounded groups.
@@ -173,7 +187,7 @@ def offsets_reproduce_text(engine: Engine, chunking: str, projects: Sequence[str
             & (DocumentChunking.chunking == chunking)
             & (DocumentChunking.content_hash == Document.content_hash),
         )
-        .where(in_projects(projects))
+        .where(in_projects(projects), _in_part(Document.id, part))
         .order_by(Document.id)
     )
     chunks = select(
@@ -207,15 +221,17 @@ def offsets_reproduce_text(engine: Engine, chunking: str, projects: Sequence[str
                     sample.setdefault(id_, (path, index, text))
                 if content[start:end] != text or not matches:
                     wrong.append(f"{path} chunk {index} [{start}:{end}]")
+        total = checked if part is None else count_stamped_chunks(connection, chunking, projects)
     examples = sorted(wrong)[:EXAMPLES] or sorted(changed)[:EXAMPLES]
     return CheckResult(
         not wrong and not changed,
         {
-            "chunks": checked,
+            "chunks": total,
             "wrong": len(wrong),
             "documents_changed": len(changed),
             "threshold": 0,
             "examples": examples,
+            **rows_read(checked, total),
             **({"sample": table(("document", "chunk", "text"), list(sample.values()))} if sample else {}),
         },
         f"{len(wrong)} of {checked} chunks differ from the text at their offsets, "
@@ -223,30 +239,46 @@ def offsets_reproduce_text(engine: Engine, chunking: str, projects: Sequence[str
     )
 
 
-def chunks_fit_window(engine: Engine, chunking: str, tokenizer: "Tokenizer", max_tokens: int) -> CheckResult:
+def chunks_fit_window(
+    engine: Engine, chunking: str, tokenizer: "Tokenizer", max_tokens: int, part: Sequence[UUID] | None = None
+) -> CheckResult:
     """No chunk is longer than the model's window; the longest ones are counted again with the model's tokenizer."""
-    chunks = select(EMBEDDED_TEXT).where(DocumentChunk.chunking == chunking)
+    read = (DocumentChunk.chunking == chunking) & _in_part(DocumentChunk.document_id, part)
+    chunks = select(EMBEDDED_TEXT).where(read)
     with engine.connect() as connection:
         counted = connection.execute(
-            select(DocumentChunk.token_count, func.count())
-            .where(DocumentChunk.chunking == chunking)
-            .group_by(DocumentChunk.token_count)
+            select(DocumentChunk.token_count, func.count()).where(read).group_by(DocumentChunk.token_count)
         )
         lengths = dict(iter(counted))
         texts = {
             *connection.scalars(chunks.order_by(DocumentChunk.token_count.desc()).limit(RECOUNTED_CHUNKS)),
             *connection.scalars(chunks.order_by(func.octet_length(EMBEDDED_TEXT).desc()).limit(RECOUNTED_CHUNKS)),
         }
+        checked = sum(lengths.values())
+        total = checked if part is None else count_stamped_chunks(connection, chunking)
     counts = count_tokens(tokenizer, list(texts))
     most = max([0, *lengths, *counts])
     return CheckResult(
         most <= max_tokens,
         {
-            "chunks": sum(lengths.values()),
+            "chunks": total,
             "longest_tokens": most,
             "threshold": max_tokens,
             "counted_again": len(counts),
+            **rows_read(checked, total),
             **({"chart": check_charts.chunk_lengths(lengths, max_tokens)} if lengths else {}),
         },
         f"a chunk has {most} tokens, more than the {max_tokens} of the model's window",
     )
+
+
+def _in_part(column: Any, part: Sequence[UUID] | None) -> ColumnElement[bool]:
+    return true() if part is None else id_in(column, part)
+
+
+def count_stamped_chunks(connection: Connection, chunking: str, projects: Sequence[str] | None = None) -> int:
+    """The number of chunks by the stamps of their documents: one narrow row for each."""
+    statement = select(func.sum(DocumentChunking.chunk_count)).where(DocumentChunking.chunking == chunking)
+    if projects is not None:
+        statement = statement.join(Document, Document.id == DocumentChunking.document_id).where(in_projects(projects))
+    return int(connection.scalar(statement) or 0)

@@ -17,6 +17,12 @@ from rag_assets.search.evaluation.query_plans import (
 )
 from rag_assets.settings.settings import Settings
 
+# What a measurement found that is shown until it is taken again: no chart, which is large.
+KEPT_FIGURES = (
+    *("space", "threshold_ms", "threshold", "p50_ms", "p95_ms", "p99_ms", "vectors", "topped_up", "searches"),
+    *("planner_used_index", "least_ef_search", "recall_mean", "recall_min", "questions", "ef_search"),
+)
+
 
 def index_valid(engine: Engine, space: EmbeddingSpace) -> CheckResult:
     """The index exists, is valid, and has the wanted operator class and parameters."""

@@ -1,16 +1,19 @@
 """Checks before a space may be promoted, and checks that the right space is live."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from uuid import UUID
 
-from sqlalchemy import Engine, func, select, table
+from sqlalchemy import Engine, Uuid, column, func, select, table
 from sqlalchemy.orm import Session
 
 from rag_assets.db.models import SCHEMA, DocumentChunk, EmbeddingSpace
 from rag_assets.db.spaces.retention import find_held_back
 from rag_assets.db.spaces.spaces import get_live_space
-from rag_assets.pipeline.audit.documents import documents_have_chunks
+from rag_assets.db.writes.invalidate import id_in
+from rag_assets.pipeline.audit.documents import count_stamped_chunks, documents_have_chunks
 from rag_assets.pipeline.audit.index import index_used, index_valid, recall_at_10, search_latency
-from rag_assets.pipeline.audit.result import CheckResult
+from rag_assets.pipeline.audit.result import CheckResult, rows_read
 from rag_assets.pipeline.audit.vectors import no_orphan_vectors, nothing_is_lost, texts_have_vectors, vectors_are_sound
 from rag_assets.settings.settings import Settings
 
@@ -45,30 +48,32 @@ def promotion_checks(
     return results
 
 
-def serves_wanted_space(engine: Engine, fingerprint: str) -> CheckResult:
+def serves_wanted_space(engine: Engine, fingerprint: str, part: Sequence[UUID] | None = None) -> CheckResult:
     """The live space is the wanted one, and the view shows all of its chunks.
 
-    After a rollback from the wanted space, the space that was rolled back to is the right one.
+    After a rollback from the wanted space, the space that was rolled back to is the right one. `part` are the documents
+    whose chunks are looked for in the view; with None, all.
     """
-    view = table("live_chunks", schema=SCHEMA)
+    view = table("live_chunks", column("document_id", Uuid), schema=SCHEMA)
     with engine.connect() as connection:
         space = get_live_space(connection)
         if space is None:
             return CheckResult(False, {"space": None}, "no space is live")
         if connection.scalar(select(func.to_regclass(f"{SCHEMA}.live_chunks"))) is None:
             return CheckResult(False, {"space": space.id}, "the view rag.live_chunks is missing")
-        chunks = (
-            connection.scalar(
-                select(func.count()).select_from(DocumentChunk).where(DocumentChunk.chunking == space.chunking)
-            )
-            or 0
-        )
-        shown = connection.scalar(select(func.count()).select_from(view)) or 0
+        stored = select(func.count()).select_from(DocumentChunk).where(DocumentChunk.chunking == space.chunking)
+        visible = select(func.count()).select_from(view)
+        if part is not None:
+            stored = stored.where(id_in(DocumentChunk.document_id, part))
+            visible = visible.where(id_in(view.c.document_id, part))
+        read, shown = (connection.scalar(statement) or 0 for statement in (stored, visible))
+        chunks = read if part is None else count_stamped_chunks(connection, space.chunking)
+        shown += chunks - read
         is_wanted = space.fingerprint == fingerprint
         held_back = None if is_wanted else find_held_back(connection, fingerprint)
     return CheckResult(
         (is_wanted or held_back is not None) and shown == chunks,
-        {"space": space.id, "is_wanted": is_wanted, "chunks": chunks, "chunks_shown": shown}
+        {"space": space.id, "is_wanted": is_wanted, "chunks": chunks, "chunks_shown": shown, **rows_read(read, chunks)}
         | ({"held_back": held_back} if held_back is not None else {}),
         f"rag.live_chunks shows {shown} of {chunks} chunks"
         if is_wanted or held_back is not None

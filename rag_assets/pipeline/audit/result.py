@@ -15,3 +15,8 @@ class CheckResult:
     passed: bool
     metadata: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
+
+
+def rows_read(read: int, total: int) -> dict[str, int]:
+    """The figures that say how many rows a check read, and how many it left to later runs."""
+    return {"rows_read": read, "rows_left": max(0, total - read)}

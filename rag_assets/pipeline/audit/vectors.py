@@ -1,30 +1,43 @@
 """Checks of a space's vectors: complete, without orphans, sound."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Engine, exists, func, select
+from sqlalchemy import ColumnElement, Engine, FromClause, and_, exists, func, select, true
 
-from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.models import DocumentChunk, EmbeddingSpace
 from rag_assets.db.reports.costs import find_pause
 from rag_assets.db.reports.set_aside_texts import find_texts_set_aside
 from rag_assets.db.spaces.checksums import unsound_conditions
-from rag_assets.db.spaces.partitions import partition
+from rag_assets.db.spaces.partitions import count_vectors, partition
 from rag_assets.db.spaces.pending import count_pending_texts, count_texts, has_text_in_use
 from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.db.spaces.text_kinds import text_source
-from rag_assets.pipeline.audit.result import EXAMPLES, CheckResult
+from rag_assets.db.writes.invalidate import id_in
+from rag_assets.pipeline.audit.documents import count_stamped_chunks
+from rag_assets.pipeline.audit.result import EXAMPLES, CheckResult, rows_read
 
 _SINGULAR = {"chunks": "chunk", "messages": "message", "memories": "memory"}
 
 
 def texts_have_vectors(
-    engine: Engine, space: EmbeddingSpace, *, expected: ColumnElement[bool] | None = None
+    engine: Engine,
+    space: EmbeddingSpace,
+    *,
+    expected: ColumnElement[bool] | None = None,
+    projects: Sequence[str] | None = None,
+    part: Sequence[UUID] | None = None,
 ) -> CheckResult:
     """Every distinct text has a vector; the primary key allows only one.
 
     `expected` is a condition on the texts that must have one: those of some projects, or that arrived before a run.
+    `part` are the documents of `projects` whose texts are read; with None, all.
     """
+    if part is not None:
+        of_part = id_in(DocumentChunk.document_id, part)
+        expected = and_(of_part, true() if expected is None else expected)
     with engine.connect() as connection:
         texts, missing = (
             connection.scalar(count if expected is None else count.where(expected)) or 0
@@ -32,9 +45,23 @@ def texts_have_vectors(
         )
         set_aside = find_texts_set_aside(connection, space, limit=EXAMPLES)
         paused = find_pause(connection, space.id) if missing else None
+        if part is None:
+            read = total = texts
+        else:
+            # Chunks, since counting the distinct texts of all would read all.
+            chunks = select(func.count(DocumentChunk.id)).where(DocumentChunk.chunking == space.chunking)
+            read = connection.scalar(chunks.where(id_in(DocumentChunk.document_id, part))) or 0
+            total = count_stamped_chunks(connection, space.chunking, projects)
     return CheckResult(
         missing == 0,
-        {"space": space.id, "texts": texts, "missing": missing, "threshold": 0, "set_aside": set_aside}
+        {
+            "space": space.id,
+            "texts": texts,
+            "missing": missing,
+            "threshold": 0,
+            "set_aside": set_aside,
+            **rows_read(read, total),
+        }
         | ({"paused": paused} if paused is not None else {}),
         f"{missing} of {texts} distinct texts have no vector" + (f": {paused}" if paused is not None else ""),
     )
@@ -59,31 +86,43 @@ def nothing_is_lost(engine: Engine, space: EmbeddingSpace) -> CheckResult:
     )
 
 
-def no_orphan_vectors(engine: Engine, space: EmbeddingSpace, *, at: datetime | None = None) -> CheckResult:
-    """Every vector belongs to a text in use; with `at`, also to a text that was in use at that time."""
-    stored = partition(space.id)
+def no_orphan_vectors(
+    engine: Engine, space: EmbeddingSpace, *, at: datetime | None = None, part: FromClause | None = None
+) -> CheckResult:
+    """Every vector belongs to a text in use; with `at`, also to a text that was in use at that time.
+
+    `part` are the rows of the partition that are read; with None, all.
+    """
+    read = partition(space.id) if part is None else part
+    is_orphan = ~has_text_in_use(space, read.c.content_hash, at)
     with engine.connect() as connection:
-        texts = connection.scalar(count_texts(space)) or 0
-        vectors = connection.scalar(select(func.count()).select_from(stored)) or 0
-        orphans = (
-            connection.scalar(
-                select(func.count()).select_from(stored).where(~has_text_in_use(space, stored.c.content_hash, at))
-            )
-            or 0
-        )
+        vectors = count_vectors(connection, space)
+        checked, orphans = connection.execute(
+            select(func.count(), func.count().filter(is_orphan)).select_from(read)
+        ).one()
+        # Where there is no orphan, and texts_have_vectors passed, it is the number of vectors.
+        texts = connection.scalar(count_texts(space)) or 0 if part is None else vectors
     return CheckResult(
         orphans == 0,
-        {"space": space.id, "texts": texts, "vectors": vectors, "orphans": orphans, "threshold": 0},
+        {
+            "space": space.id,
+            "texts": texts,
+            "vectors": vectors,
+            "orphans": orphans,
+            "threshold": 0,
+            **rows_read(checked, vectors),
+        },
         f"{orphans} of {vectors} vectors belong to no {_SINGULAR.get(space.kind, f'row of {space.kind}')}",
     )
 
 
-def vectors_are_sound(engine: Engine, space: EmbeddingSpace) -> CheckResult:
+def vectors_are_sound(engine: Engine, space: EmbeddingSpace, *, part: FromClause | None = None) -> CheckResult:
     """Right dimensions, no NaN, not zero, length 1 if the space normalizes, and still the vector stored for its text.
 
     `without_checksum` counts vectors stored before there were checksums; the last point is not checked for them.
+    `part` are the rows of the partition that are read; with None, all.
     """
-    stored = partition(space.id)
+    stored = partition(space.id) if part is None else part
     norm = func.vector_norm(stored.c.embedding)
     faults = unsound_conditions(space, stored)
     counts = [func.count().filter(condition).label(name) for name, condition in faults.items()]
@@ -97,20 +136,22 @@ def vectors_are_sound(engine: Engine, space: EmbeddingSpace) -> CheckResult:
                 *counts,
             ).select_from(stored)
         ).one()
+        total = row.vectors if part is None else count_vectors(connection, space)
     wrong = sum(getattr(row, name) for name in faults)
     numbers: dict[str, Any] = {name: getattr(row, name) for name in faults}
     return CheckResult(
         wrong == 0,
         {
             "space": space.id,
-            "vectors": row.vectors,
+            "vectors": total,
             "dimensions": space.dimensions,
             "norm_min": row.norm_min,
             "norm_max": row.norm_max,
             "without_checksum": row.without_checksum,
             "threshold": 0,
             **numbers,
+            **rows_read(row.vectors, total),
         },
-        f"{wrong} of {row.vectors} vectors are not sound "
+        f"{wrong} of {total} vectors are not sound "
         f"({', '.join(f'{number} {name}' for name, number in numbers.items() if number)})",
     )

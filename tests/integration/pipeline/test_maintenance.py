@@ -38,7 +38,17 @@ def test_an_intact_installation_is_not_changed(built: Engine) -> None:
     [index] = figures["indexes"]
     assert (index["found"], index["recall"] >= 0.95) == ("valid", True)
     assert index_oid(built) == before
-    assert failed_names(run_checks()) == set()
+    assert figures["failed_checks"] == []
+    assert failed_names(run_checks(full=False)) == set()
+
+
+def test_a_damage_that_no_trigger_saw_is_found(built: Engine) -> None:
+    with built.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(text("UPDATE rag.document_chunks SET chunk_text = chunk_text || '!'"))
+    [failed] = run(built)["failed_checks"]
+    assert failed["check"] == "offsets_reproduce_text of chunks"
+    assert "differ from the text at their offsets" in failed["reason"]
 
 
 def test_orphan_vectors_are_removed_and_vacuumed(built: Engine) -> None:

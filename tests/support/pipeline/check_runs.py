@@ -5,16 +5,21 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Engine, text
 
+from rag_assets.orchestration.assets.conditions import READS_CHANGES
 from tests.support.pipeline.runs import fake_defs
 
 Evaluations = dict[str, dg.AssetCheckEvaluation]
 
 
-def run_checks() -> Evaluations:
-    """Run all checks against the database of the environment; return the evaluations by check name."""
+def run_checks(*, full: bool = True) -> Evaluations:
+    """Run all checks against the database of the environment; return the evaluations by check name.
+
+    Without `full`, as in an ingest: they read what changed, and a part of the rest.
+    """
     with dg.DagsterInstance.ephemeral() as instance:
         result = fake_defs.resolve_job_def("checks").execute_in_process(
             instance=instance,
+            tags={} if full else READS_CHANGES,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )

@@ -20,6 +20,7 @@ FIGURES = {
     ),
     "indexes": [{"space": int, "status": str, "found": str, "recall": float, "dead_share": (float, type(None))}],
     "vacuumed": [str],
+    "failed_checks": [{"check": str, "reason": str}],
     "seconds": float,
 }
 
@@ -39,3 +40,12 @@ def test_figures_are_printed_as_text_and_as_json(built: Engine, cli: Cli) -> Non
     assert "orphans removed: 0" in result.out
     assert "index of space 1: valid, recall@10 " in result.out
     assert "vacuumed: " in result.out
+
+
+def test_a_check_that_fails_over_all_rows_is_named_and_ends_the_command_with_code_1(built: Engine, cli: Cli) -> None:
+    change_database(built, "UPDATE rag.embeddings SET embedding = array_fill(0, ARRAY[384])::vector")
+    result = cli("maintain", "--json")
+    assert result.code == 1
+    assert_shape(result.json, FIGURES)
+    assert "rag-assets: check vectors_are_sound of chunks failed: " in result.err
+    assert "run `rag-assets repair`" in result.err
