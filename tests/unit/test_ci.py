@@ -55,8 +55,9 @@ def test_makefile_and_readme_have_the_commands_of_ci() -> None:
             recipe = rf"^([a-z-]+):[^\n]*\n(?:\t.*\n)*\t{re.escape(line)}\n"
             target = re.findall(recipe, MAKEFILE, flags=re.MULTILINE)[0]
             assert f"\n{line}\n" in script or re.search(rf"^make .*\b{target}\b", script, flags=re.MULTILINE), line
-    # The job that tries other versions of Dagster installs without constraints.txt, which the README must not.
-    pinned = {"jobs": {name: job for name, job in load_workflow()["jobs"].items() if name != "dagster"}}
+    # The job that tries other versions of Dagster installs without constraints.txt, which the README must not, and the
+    # audit has tools of its own.
+    pinned = {"jobs": {name: job for name, job in load_workflow()["jobs"].items() if name not in ("dagster", "audit")}}
     installs = {line for line in run_commands(pinned) if line.startswith("pip")}
     assert all(line in README for line in installs), installs
 
@@ -98,4 +99,14 @@ def test_ci_runs_on_forks_with_both_databases() -> None:
     assert images["service"].startswith("pgvector/pgvector:pg")
     assert ingest["services"]["postgres"]["image"] == "${{ matrix.image }}"
     # YAML 1.1 reads `on` as true.
-    assert set(found[True]) == {"push", "pull_request"}
+    assert set(found[True]) == {"push", "pull_request", "schedule"}
+
+
+def test_the_pins_are_audited_and_a_release_has_an_sbom() -> None:
+    [audit] = [line for line in run_commands(load_workflow()) if line.startswith("pip-audit")]
+    assert "--requirement constraints.txt" in audit
+    [sbom] = [line for line in run_commands(load_workflow("release")) if "cyclonedx-py environment" in line]
+    # Of the environment in which the wheel was tried, not of the tools that build it.
+    assert sbom.rstrip().endswith('"$RUNNER_TEMP/wheel/bin/python"')
+    steps = load_workflow("release")["jobs"]["build"]["steps"]
+    assert "*.cdx.json" in [step.get("with", {}).get("path") for step in steps]
