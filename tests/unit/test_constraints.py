@@ -1,4 +1,4 @@
-"""constraints.txt pins everything that any extra installs, so that CI, a release and its SBOM have the same versions."""
+"""constraints.txt pins everything that any extra installs: CI, a release and its SBOM have the same versions."""
 
 import re
 import tomllib
