@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rag_assets.embedding.batches import BatchLimits
 from rag_assets.embedding.model import QUERY_PROMPT, Model, document_prompt, find_model, refuse_pickles
-from rag_assets.embedding.remote.endpoint import Endpoint, resolve_endpoint
-from rag_assets.embedding.remote.names import is_remote, split_name
+from rag_assets.embedding.remote.endpoint import Endpoint
+from rag_assets.embedding.remote.names import is_remote
 from rag_assets.settings.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -110,7 +110,9 @@ def get_space_encoder(space: "EmbeddingSpace", settings: Settings | None = None)
     settings = settings or load_settings()
     prompts = frozenset(space.prompts.items())
     if is_remote(space.model):
-        endpoint = resolve_endpoint(split_name(space.model)[0], settings)
+        from rag_assets.embedding.remote.servers import resolve_space_endpoint
+
+        endpoint = resolve_space_endpoint(space, settings)
         return _get_remote_encoder(space.model, endpoint, space.dimensions, prompts, normalize=space.normalize)
     return get_encoder(
         space.model,

@@ -21,6 +21,7 @@ from rag_assets.pipeline.stages.batches import ChunkBatch, DocumentBatch, Embedd
 from rag_assets.pipeline.stages.chunks import split_documents
 from rag_assets.pipeline.stages.documents import read_documents
 from rag_assets.pipeline.stages.embeddings import TextSlice, embed_texts
+from rag_assets.pipeline.stages.other_servers import allow_missing_server, check_same_vectors, is_by_other_server
 from rag_assets.pipeline.stages.prefetch import on_stop
 from rag_assets.pipeline.stages.project_isolation import IsolatedProjects, LoadedProject
 from rag_assets.pipeline.target.chunking import model_tokenizer, space_splitter
@@ -95,7 +96,8 @@ def refresh_embeddings(
     yield from isolated.exclude_failed_upstream()
     wanted, *others = maintained_spaces(engine, target)
     for space in (wanted, *others):
-        batches = isolated.run_each(partial(_embed_project, engine, settings, space, encoder, run_id))
+        embed = _embed_by_other_server if is_by_other_server(space, wanted) else _embed_project
+        batches = isolated.run_each(partial(embed, engine, settings, space, encoder, run_id))
         yield from batches if space is wanted else _as_other_space(batches)
 
 
@@ -109,6 +111,21 @@ def _embed_project(
 ) -> Iterator[EmbeddingBatch]:
     texts = TextSlice(project.name, project.id)
     return embed_texts(engine, settings, space, texts, encoder(space), run_id=run_id)
+
+
+def _embed_by_other_server(
+    engine: Engine,
+    settings: Settings,
+    space: EmbeddingSpace,
+    encoder: "MakeEncoder",
+    run_id: str | None,
+    project: LoadedProject,
+) -> Iterator[EmbeddingBatch]:
+    texts = TextSlice(project.name, project.id)
+    with allow_missing_server(space):
+        own = encoder(space)
+        check = partial(check_same_vectors, engine, space, own)
+        yield from embed_texts(engine, settings, space, texts, own, run_id=run_id, check_encoder=check)
 
 
 def refresh_message_embeddings(
@@ -127,8 +144,8 @@ def refresh_message_embeddings(
         for day in days:
             key = day.isoformat()
             if day in days_with_messages:
-                batches = _embed_whole_texts(engine, settings, space, TextSlice(key, day=day), encoder, run_id)
-                yield from batches if space is wanted else _as_other_space(batches)
+                texts = TextSlice(key, day=day)
+                yield from _embed_whole_texts(engine, settings, space, texts, encoder, run_id, wanted)
             else:
                 yield EmbeddingBatch(key, space.id, figures={"distinct": 0, "reused": 0, "embedded": 0, "tokens": 0})
 
@@ -150,8 +167,8 @@ def refresh_memory_embeddings(
     """Vectors of all memories that are neither forgotten nor expired; `target` is that of memories."""
     *_, wanted = spaces = maintained_spaces_wanted_last(engine, target)
     for space in spaces:
-        batches = _embed_whole_texts(engine, settings, space, TextSlice(), encoder, run_id)
-        yield from batches if space is wanted else _as_other_space(batches)
+        texts = TextSlice()
+        yield from _embed_whole_texts(engine, settings, space, texts, encoder, run_id, wanted)
 
 
 def refresh_registered_table_embeddings(
@@ -173,6 +190,25 @@ def _embed_whole_texts(
     texts: TextSlice,
     encoder: "MakeEncoder",
     run_id: str | None,
+    wanted: EmbeddingSpace,
+) -> Iterator[EmbeddingBatch | FailedProject]:
+    if not is_by_other_server(space, wanted):
+        batches = _embed_pieces(engine, settings, space, texts, encoder, run_id)
+        yield from batches if space is wanted else _as_other_space(batches)
+        return
+    with allow_missing_server(space):
+        yield from _as_other_space(_embed_pieces(engine, settings, space, texts, encoder, run_id, proved=False))
+
+
+def _embed_pieces(
+    engine: Engine,
+    settings: Settings,
+    space: EmbeddingSpace,
+    texts: TextSlice,
+    encoder: "MakeEncoder",
+    run_id: str | None,
+    *,
+    proved: bool = True,
 ) -> Iterator[EmbeddingBatch]:
     model = find_space_model(space)
     piecewise = PiecewiseEncoder(
@@ -182,7 +218,8 @@ def _embed_whole_texts(
         normalize=space.normalize,
     )
     counter = partial(count_tokens, model_tokenizer(model))
-    return embed_texts(engine, settings, space, texts, piecewise, counter, run_id)
+    check = None if proved else partial(check_same_vectors, engine, space, piecewise)
+    return embed_texts(engine, settings, space, texts, piecewise, counter, run_id, check)
 
 
 def _as_other_space(

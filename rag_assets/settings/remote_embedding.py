@@ -31,6 +31,12 @@ class RemoteEmbeddingSettings(ConnectionSettings):
     embedding_api_key_file: Path | None = Field(
         None, description="File with the key of the embedding server, read when the first text is sent."
     )
+    previous_embedding_url: SecretStr | None = Field(
+        None,
+        description="Address of the server of the model that was set before, for the live space until the new one is "
+        "promoted, and for rollbacks. Needed only where another server answers now.",
+    )
+    previous_embedding_api_key: SecretStr | None = Field(None, description="Key of that server.")
     model_window: int | None = Field(
         None,
         ge=16,
@@ -54,10 +60,10 @@ class RemoteEmbeddingSettings(ConnectionSettings):
     embedding_request_texts: int | None = Field(
         None, ge=1, description="Most texts of one request. Unset: 32 for openai, 128 for voyage, 96 for cohere."
     )
-    embedding_request_tokens: int = Field(16_384, ge=64, description="Most tokens of one request.")
+    embedding_request_tokens: int = Field(8_192, ge=64, description="Most tokens of one request.")
     embedding_concurrency: int = Field(4, ge=1, le=64, description="Requests to the embedding server at a time.")
     embedding_timeout_s: float = Field(
-        60, gt=0, description="Longest time that the embedding server may take for one request, in seconds."
+        120, gt=0, description="Longest time that the embedding server may take for one request, in seconds."
     )
     embedding_query_timeout_s: float = Field(
         10, gt=0, description="Longest time to embed a query, in seconds, repeated requests included."
@@ -102,9 +108,9 @@ class RemoteEmbeddingSettings(ConnectionSettings):
         parse_prices(value)
         return value
 
-    @field_validator("embedding_url")
+    @field_validator("embedding_url", "previous_embedding_url")
     @classmethod
     def _check_embedding_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().lower().startswith(("http://", "https://")):
+        if value is not None and not value.get_secret_value().strip().lower().startswith(("http://", "https://")):
             raise ValueError("no address that begins with http:// or https://")
         return value

@@ -63,6 +63,9 @@ def ensure_space(connection: Connection, definition: SpaceDefinition) -> Embeddi
             space.status = "building"
         if space.oversampling != definition.oversampling:
             space.oversampling = definition.oversampling
+        if space.chunking_settings != definition.chunking_settings:
+            # With an equal fingerprint, only where the tokenizer and the server of a model over HTTP are.
+            space.chunking_settings = definition.chunking_settings
         session.commit()
     if space.status != "retired" and not has_partition(connection, space.id):
         create_partition(connection, partition_name(space.id), space.id)

@@ -98,7 +98,7 @@ class EmbeddingClient:
             end = max(started, self._last_good or 0.0) + patience
         if time.monotonic() + seconds > end:
             raise ServiceError(
-                f"{self.endpoint.shown} cannot embed now ({why.reason}; next attempt in {seconds:.0f} s); "
+                f"{self.endpoint.shown} cannot embed now ({why.reason}{_again(seconds)}); "
                 "run again later, or see to the server."
             )
         if stop.wait(seconds):
@@ -124,7 +124,7 @@ class EmbeddingClient:
             raise UnavailableError("cannot connect to it in time", connecting=True) from None
         except httpx2.TimeoutException:
             # Fewer texts take less time.
-            raise UnavailableError(f"no answer within {timeout_s:g} s", attempts=1 if number > 1 else None) from None
+            raise UnavailableError(f"no answer within {timeout_s:.3g} s", attempts=1 if number > 1 else None) from None
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
             raise UsageError(f"RAG_ASSETS_EMBEDDING_URL cannot be used ({error}); correct it.") from None
         except httpx2.DecodingError:
@@ -164,3 +164,7 @@ class EmbeddingClient:
                 # An encoder lives as long as its process, or as whoever made it.
                 weakref.finalize(self, self._http.close)
             return self._http
+
+
+def _again(seconds: float) -> str:
+    return f"; next attempt in {seconds:.0f} s" if seconds >= 1 else ""

@@ -67,22 +67,12 @@ def resolve_endpoint(dialect_name: str, settings: RemoteEmbeddingSettings) -> En
     """Raises UsageError for a wrong address, and for a provider's own address without a key."""
     dialect = DIALECTS[dialect_name]
     key = _key(settings)
-    given = settings.embedding_url.get_secret_value() if settings.embedding_url is not None else dialect.url
+    url, user = find_address(dialect, settings)
     if settings.embedding_url is None and key is None:
         raise UsageError(
             f"{urlsplit(dialect.url).netloc} needs a key; set RAG_ASSETS_EMBEDDING_API_KEY, or "
             "RAG_ASSETS_EMBEDDING_URL to the address of another server."
         )
-    try:
-        parts = urlsplit(given.strip())
-        host = parts.hostname
-        _ = parts.port  # Raises for one that is no number.
-    except ValueError:
-        host, parts = None, SplitResult("", "", "", "", "")
-    if not host:
-        raise UsageError("RAG_ASSETS_EMBEDDING_URL is no address; make it one like http://localhost:8080/v1.")
-    user, _, netloc = parts.netloc.rpartition("@")
-    url = parts._replace(netloc=netloc, path=_request_path(parts.path, dialect), fragment="")
     return Endpoint(
         dialect=dialect_name,
         url=url.geturl(),
@@ -98,6 +88,21 @@ def resolve_endpoint(dialect_name: str, settings: RemoteEmbeddingSettings) -> En
         key=key,
         user=SecretStr(user) if user else None,
     )
+
+
+def find_address(dialect: OpenAIDialect, settings: RemoteEmbeddingSettings) -> tuple[SplitResult, str]:
+    """The address of requests, and the credentials that the settings' address had. Raises UsageError for none."""
+    given = settings.embedding_url.get_secret_value() if settings.embedding_url is not None else dialect.url
+    try:
+        parts = urlsplit(given.strip())
+        host = parts.hostname
+        _ = parts.port  # Raises for one that is no number.
+    except ValueError:
+        host, parts = None, SplitResult("", "", "", "", "")
+    if not host:
+        raise UsageError("RAG_ASSETS_EMBEDDING_URL is no address; make it one like http://localhost:8080/v1.")
+    user, _, netloc = parts.netloc.rpartition("@")
+    return parts._replace(netloc=netloc, path=_request_path(parts.path, dialect), fragment=""), user
 
 
 def _request_path(path: str, dialect: OpenAIDialect) -> str:

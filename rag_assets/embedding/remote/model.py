@@ -6,7 +6,7 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.embedding.model import BUNDLED_MODELS, Model, download_model, find_bundled_model
 from rag_assets.embedding.remote.dialects import DIALECTS
 from rag_assets.embedding.remote.known_models import DEFAULT_WINDOW, KNOWN_MODELS
-from rag_assets.embedding.remote.names import DOCUMENT_TYPE, QUERY_TYPE, split_name
+from rag_assets.embedding.remote.names import DOCUMENT_TYPE, QUERY_TYPE, TOKENIZER_SOURCE, split_name
 from rag_assets.errors import UsageError
 from rag_assets.settings.settings import Settings
 
@@ -44,7 +44,7 @@ def find_remote_model(settings: Settings) -> Model:
 
 def remote_model_of(space: EmbeddingSpace) -> Model:
     """The model of a space, with the tokenizer that its texts were split by."""
-    source = space.chunking_settings.get("tokenizer_source")
+    source = space.chunking_settings.get(TOKENIZER_SOURCE)
     return Model(
         name=space.model,
         revision=space.revision,

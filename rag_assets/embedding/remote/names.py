@@ -5,6 +5,9 @@ from rag_assets.errors import UsageError
 
 # The names under which a space's prompts keep the `input_type` of documents and of queries.
 DOCUMENT_TYPE, QUERY_TYPE = "document_type", "query_type"
+# The names under which a space's chunking settings keep where its tokenizer is, and the mark of its server's address.
+# They are not part of its fingerprint: both can move.
+TOKENIZER_SOURCE, SERVER = "tokenizer_source", "server"
 
 
 def is_remote(name: str) -> bool:

@@ -56,11 +56,13 @@ def embed_texts(
     encoder: Encoder,
     count_tokens: CountTokens | None = None,
     run_id: str | None = None,
+    check_encoder: Callable[[], None] | None = None,
 ) -> Iterator[EmbeddingBatch]:
     """Stream vectors for the slice's texts that have none in this space; does not load the model when there are none.
 
     Without `count_tokens`, texts are batched by the token counts that are stored with them.
     Stops, with the reason in its last batch, where a budget of the settings is spent; `run_id` is that of the budget.
+    `check_encoder` is called before the first text is embedded.
     Raises ServiceError when the model fails on one text after another, or on every text of the slice.
     """
     key, wait_s = texts.key, settings.lock_wait_s
@@ -85,6 +87,8 @@ def embed_texts(
         yield EmbeddingBatch(key, space.id, figures=figures)
         if not pending:
             return
+        if check_encoder is not None:
+            check_encoder()
         budget = Budget(engine, settings, space, run_id)
         done = faults = 0
         tokens = seconds = 0.0

@@ -12,7 +12,7 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.checksums import checksum
 from rag_assets.db.spaces.partitions import partition
 from rag_assets.embedding.model import document_prompt
-from rag_assets.embedding.remote.names import DOCUMENT_TYPE
+from rag_assets.embedding.remote.names import DOCUMENT_TYPE, SERVER, TOKENIZER_SOURCE
 
 
 def reuse_vectors(connection: Connection, space: EmbeddingSpace, pending: Select[Any]) -> None:
@@ -49,8 +49,12 @@ def _can_reuse(space: EmbeddingSpace, other: EmbeddingSpace) -> bool:
     if space.kind == other.kind == "chunks":
         return other.dimensions >= space.dimensions and (space.normalize or not other.normalize)
     # A text that is embedded whole may have the mean of its pieces' vectors, which cannot be shortened afterwards.
-    same_pieces = space.chunking_settings == other.chunking_settings
+    same_pieces = _splitting(space) == _splitting(other)
     return "chunks" not in (space.kind, other.kind) and same_pieces and _same_vectors(space, other)
+
+
+def _splitting(space: EmbeddingSpace) -> dict[str, Any]:
+    return {name: value for name, value in space.chunking_settings.items() if name not in (TOKENIZER_SOURCE, SERVER)}
 
 
 def _document_encoding(space: EmbeddingSpace) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from rag_assets.db.spaces.spaces import SpaceDefinition, get_live_space
 from rag_assets.db.spaces.text_kinds import Kind
 from rag_assets.documents.text import fingerprint
 from rag_assets.embedding.model import DOCUMENT_PROMPTS, QUERY_PROMPT, Model, find_model
-from rag_assets.embedding.remote.names import is_remote
+from rag_assets.embedding.remote.names import SERVER, TOKENIZER_SOURCE, is_remote, split_name
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.pipeline.target.chunking import chunk_splitting, content_window, model_tokenizer, splitting
 from rag_assets.settings.settings import Settings
@@ -87,8 +87,7 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
         kind=kind,
         fingerprint=fingerprint(kind, chunking, embedder, index | shape),
         chunking=chunking,
-        # Not part of the fingerprint: the tokenizer itself is, wherever its files are.
-        chunking_settings=split | ({"tokenizer_source": model.tokenizer_source} if model.tokenizer_source else {}),
+        chunking_settings=split | _places(settings, model),
         model=model.name,
         revision=model.revision,
         dimensions=dimensions,
@@ -109,6 +108,19 @@ def _find_wanted_model(settings: Settings) -> Model:
 
         return find_remote_model(settings)
     return find_model(settings.model, settings.model_revision)
+
+
+def _places(settings: Settings, model: Model) -> dict[str, Any]:
+    """Where the tokenizer and the server of a model over HTTP are."""
+    if not is_remote(model.name):
+        return {}
+    from rag_assets.embedding.remote.dialects import DIALECTS
+    from rag_assets.embedding.remote.endpoint import find_address
+    from rag_assets.embedding.remote.servers import mark_server
+
+    url, _ = find_address(DIALECTS[split_name(model.name)[0]], settings)
+    source = {} if model.tokenizer_source is None else {TOKENIZER_SOURCE: model.tokenizer_source}
+    return source | {SERVER: mark_server(url.geturl())}
 
 
 def asks_for_other_chunks(engine: Engine, target: Target) -> bool:
