@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from rag_assets.db.index.build import IndexBuildOptions, ensure_index
+from rag_assets.db.index.pending_entries import merge_pending_entries
 from rag_assets.db.index.prewarm import prewarm_index
 from rag_assets.db.index.state import IndexState, index_bytes
 from rag_assets.db.locks import hold_lock
@@ -39,6 +40,7 @@ def refresh_indexes(engine: Engine, settings: Settings, target: Target) -> dict[
 def _refresh_index(engine: Engine, settings: Settings, space: EmbeddingSpace) -> dict[str, Any]:
     with hold_lock(engine, f"vectors of space {space.id}", wait_s=settings.lock_wait_s):
         removed = prune_space(engine, space)
+    merge_pending_entries(engine)
     if space.kind == "chunks":
         refresh_word_statistics(engine, space.chunking)
     building = IndexBuildOptions.from_settings(

@@ -156,8 +156,7 @@ def _equals_any(path: list[str], values: list[Any]) -> ColumnElement[bool]:
     others = [value for value in values if isinstance(value, Mapping | list | tuple)]
     conditions: list[ColumnElement[bool]] = []
     if scalars:
-        paths = [_filter(f"{_member(path)} == {_as_json(value)}") for value in scalars]
-        conditions.append(Document.doc_metadata.op("@?", return_type=Boolean())(any_(_array(paths, JSONPATH))))
+        conditions.append(_holds(_join_any([f"{_member(path)} == {_as_json(value)}" for value in scalars])))
     if others:
         # jsonpath does not compare lists and mappings: compare the values that it finds, then the elements of lists.
         wanted = _array([_as_json(value) for value in others], JSONB)
@@ -166,6 +165,17 @@ def _equals_any(path: list[str], values: list[Any]) -> ColumnElement[bool]:
             found = func.jsonb_path_query(Document.doc_metadata, jsonpath, type_=JSONB()).column_valued("found")
             conditions.append(select(literal_column("1")).where(found == any_(wanted)).exists())
     return or_(*conditions)
+
+
+def _join_any(predicates: list[str]) -> str:
+    """One predicate, which the index serves; it does not serve `@? ANY` of several paths.
+
+    Joined in pairs: as a chain, thousands of values would nest as deep.
+    """
+    if len(predicates) == 1:
+        return predicates[0]
+    middle = len(predicates) // 2
+    return f"({_join_any(predicates[:middle])} || {_join_any(predicates[middle:])})"
 
 
 def _array(values: list[str], type_: Any) -> ColumnElement[Any]:
