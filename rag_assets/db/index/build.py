@@ -114,7 +114,8 @@ def _wait_for_builder(engine: Engine, space: EmbeddingSpace, options: IndexBuild
     """Inspect the index once no other backend builds it; a backend whose client is gone stops by itself."""
     end = time.monotonic() + options.wait_s
     while True:
-        with engine.connect() as connection:
+        # In autocommit: measuring the recall takes seconds, and no transaction may be idle meanwhile.
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             rows = count_vectors(connection, space)
             found = inspect_index(connection, space, rows=rows, thresholds=options.thresholds)
             if found.state is IndexState.VALID and options.recall is not None:

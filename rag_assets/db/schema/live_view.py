@@ -4,10 +4,11 @@ from psycopg import errors, sql
 from sqlalchemy import Connection, text
 
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
-from rag_assets.db.schema.ddl import execute_ddl, vector_type
+from rag_assets.db.schema.ddl import execute_ddl, execute_exclusive_ddl, vector_type
 from rag_assets.errors import IntegrityError
 
 LIVE_VIEW = sql.Identifier(SCHEMA, "live_chunks")
+_NAME = f"{SCHEMA}.live_chunks"
 # Name to (type, description).
 LIVE_COLUMNS = {
     "id": ("uuid", "Key of the chunk, the same after every rebuild."),
@@ -58,16 +59,14 @@ def replace_live_view(connection: Connection, space: EmbeddingSpace, partition: 
     change the type of a column that another view uses.
     """
     try:
-        with connection.begin_nested():
-            execute_ddl(connection, live_view_statement(space, partition))
+        execute_exclusive_ddl(connection, live_view_statement(space, partition), _NAME)
         return
     except errors.InvalidTableDefinition:
         # The type of the vectors changes, or an older version had other columns: drop the view and create it again.
         pass
-    grants = connection.execute(_GRANTS, {"view": f"{SCHEMA}.live_chunks"}).all()
+    grants = connection.execute(_GRANTS, {"view": _NAME}).all()
     try:
-        with connection.begin_nested():
-            execute_ddl(connection, sql.SQL("DROP VIEW {}").format(LIVE_VIEW))
+        execute_exclusive_ddl(connection, sql.SQL("DROP VIEW {}").format(LIVE_VIEW), _NAME)
     except errors.DependentObjectsStillExist as error:
         others = "; ".join((error.diag.message_detail or "").splitlines())
         raise IntegrityError(

@@ -106,11 +106,15 @@ def _ensure_probe(engine: Engine, space: EmbeddingSpace, vectors: int) -> Table:
     name = probe_name(space.id)
     columns = [Column("content_hash", LargeBinary), Column("embedding", partition(space.id).c.embedding.type)]
     probe = Table(name, MetaData(schema=SCHEMA), *columns)
+    with engine.connect() as connection:
+        if _is_current(connection, space, vectors):
+            return probe
+        originals = sample_stored_vectors(connection, partition(space.id), SAMPLED_VECTORS)
+    filling = jitter_vectors(originals, MEASURED_VECTORS - vectors, seed=3)
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('rag_assets.latency_probe'))"))
+        # Another run may have built it meanwhile.
         if not _is_current(connection, space, vectors):
-            originals = sample_stored_vectors(connection, partition(space.id), SAMPLED_VECTORS)
-            filling = jitter_vectors(originals, MEASURED_VECTORS - vectors, seed=3)
             _build_probe(connection, space, probe, vectors, filling)
     return probe
 

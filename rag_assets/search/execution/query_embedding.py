@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 from pgvector.sqlalchemy import VECTOR
-from sqlalchemy import Connection, Text, cast, literal, select
+from sqlalchemy import Connection, Text, cast, func, literal, select, true
 from sqlalchemy.dialects.postgresql import insert
 
+from rag_assets.db.index.knn import materialize
 from rag_assets.db.models import EmbeddingSpace, QueryVector
 from rag_assets.db.spaces.vector_codec import PackedVector
 from rag_assets.embedding.encoder import Encoder, encode_query_within, get_space_encoder
@@ -93,9 +94,12 @@ class QueryEmbedder:
 
     def _store(self, connection: Connection, space: EmbeddingSpace, text: str, vector: PackedVector) -> None:
         """Store the vector for other processes; of the text only its hash is stored."""
+        # A lost vector is embedded again, and the disk may take seconds while an index is built.
+        unsynced = select(func.set_config("synchronous_commit", "off", true())).cte("unsynced")
         embedding = cast(literal(str(vector), Text), VECTOR())
-        row = insert(QueryVector).values(space_id=space.id, query_hash=_hash(text), embedding=embedding)
-        connection.execute(row.on_conflict_do_nothing())
+        row = select(literal(space.id), literal(_hash(text)), embedding).select_from(materialize(unsynced))
+        statement = insert(QueryVector).from_select(["space_id", "query_hash", "embedding"], row)
+        connection.execute(statement.on_conflict_do_nothing())
 
     def _remember(self, space: EmbeddingSpace, text: str, vector: PackedVector) -> PackedVector:
         self._cache[(space.id, text)] = vector

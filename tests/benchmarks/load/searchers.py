@@ -90,7 +90,8 @@ class Asked:
         return {"errors": self.error_count, "messages": self.errors, "longest_stall_s": round(self.longest_stall_s, 3)}
 
 
-def search_in_threads(folder: Path, name: str, searchers: int, chunks: int, stop: Any, found: Any) -> None:
+def search_in_threads(folder: Path, name: str, searchers: int, chunks: int, warm: Any, stop: Any, found: Any) -> None:
+    """`warm` is released by each searcher that has asked in every mode."""
     asked = Asked(folder, name, chunks)
     with Client() as client:
 
@@ -99,6 +100,8 @@ def search_in_threads(folder: Path, name: str, searchers: int, chunks: int, stop
             while not stop.is_set():
                 mode, text, options = asked.next(searcher, number)
                 number += 1
+                if number == len(MODES) + 1:
+                    warm.release()
                 began = time.monotonic()
                 try:
                     answer = client.search(text, **options)
@@ -117,7 +120,7 @@ def search_in_threads(folder: Path, name: str, searchers: int, chunks: int, stop
     found.put((name, asked.close() | {"pools": pools}))
 
 
-def search_in_a_loop(folder: Path, name: str, searchers: int, chunks: int, stop: Any, found: Any) -> None:
+def search_in_a_loop(folder: Path, name: str, searchers: int, chunks: int, warm: Any, stop: Any, found: Any) -> None:
     asked = Asked(folder, name, chunks)
 
     async def search(client: AsyncClient, searcher: int) -> None:
@@ -125,6 +128,8 @@ def search_in_a_loop(folder: Path, name: str, searchers: int, chunks: int, stop:
         while not stop.is_set():
             mode, text, options = asked.next(searcher, number)
             number += 1
+            if number == len(MODES) + 1:
+                warm.release()
             began = time.monotonic()
             try:
                 answer = await client.search(text, **options)

@@ -406,3 +406,15 @@ def test_a_foreign_mapping_is_read_when_the_filters_are_made(documents: Engine) 
     wanted.value = "10"
     assert before == matching(documents, Filters(metadata={"a": "x"}))
     assert matching(documents, Filters(metadata=wanted)) == matching(documents, Filters(metadata={"a": "10"})) != before
+
+
+@pytest.mark.parametrize("operator", ["$in", "$eq"])
+def test_the_index_serves_a_list_of_values(engine: Engine, operator: str) -> None:
+    filters = Filters(metadata={"number": {operator: list(range(4_000)) if operator == "$in" else 7}})
+    statement = select(Document.id).where(*filters.conditions())
+    with engine.begin() as connection:
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        compiled = statement.compile(dialect=connection.dialect)
+        plan = connection.exec_driver_sql(f"EXPLAIN {compiled}", compiled.params).scalars().all()
+        assert connection.execute(statement).all() == []
+    assert any("ix_documents_metadata" in line for line in plan), plan
