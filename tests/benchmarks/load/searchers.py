@@ -94,6 +94,7 @@ def search_in_threads(folder: Path, name: str, searchers: int, chunks: int, warm
     """`warm` is released by each searcher that has asked in every mode."""
     asked = Asked(folder, name, chunks)
     with Client() as client:
+        client.warm_up()
 
         def search(searcher: int) -> None:
             number = 0
@@ -140,6 +141,7 @@ def search_in_a_loop(folder: Path, name: str, searchers: int, chunks: int, warm:
 
     async def search_all() -> dict[str, Any]:
         async with AsyncClient() as client:
+            await client.warm_up()
             with asked.watch_stalls():
                 await asyncio.gather(*(search(client, number) for number in range(searchers)))
             return {role: asdict(one) for role, one in client.pool_statistics().items()}
