@@ -16,7 +16,7 @@ READER_VERSIONS: Final[dict[str, int]] = {
     "msg": 2,
 }
 # Raise it when the same text is split in other places or gets other headers than before: documents are split again.
-SPLITTER_VERSION = 2
+SPLITTER_VERSION = 3
 # The same for texts of the type "text": messages and memories are split as such, and a new number embeds them again.
 PLAIN_TEXT_SPLITTER_VERSION = 1
 

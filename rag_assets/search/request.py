@@ -31,6 +31,8 @@ DEFAULT_MODE: Mode = "hybrid"
 Distance = Literal["cosine", "l2", "ip", "l1"]
 _MODES, _DISTANCES, _OPERATORS = get_args(Mode), get_args(Distance), get_args(Operators)
 MAX_HITS = 1_000
+# The last hit that pages reach: deeper ones need a comparison with all vectors.
+MAX_REACH = 10_000
 MAX_CONTEXT = 10
 # How many rows of each of two rankings are fused, at least.
 FUSION_DEPTH = 50
@@ -58,7 +60,7 @@ class Options(TypedDict, total=False):
     """How to search; all optional, and None is as if unset.
 
     - `k`: hits wanted, 1 to 1000 (10). Filters never cost hits: k come back whenever k chunks pass.
-    - `offset`: hits to skip (0), for the next page: `offset` and `k` reach the first 1000 hits. Pages of the same `k`
+    - `offset`: hits to skip (0), for the next page: `offset` and `k` reach the first 10000 hits. Pages of the same `k`
       follow each other without gap or repetition while nothing is written.
     - `distinct`: of chunks with the same text, as in copies of a document, only the first is a hit, and its `copies`
       names the others (True). Case and white space make no difference.
@@ -156,7 +158,7 @@ class SearchRequest:
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "k": lambda value: check_integer("k", value, 1, MAX_HITS),
-    "offset": lambda value: check_integer("offset", value, 0, MAX_HITS - 1),
+    "offset": lambda value: check_integer("offset", value, 0, MAX_REACH - 1),
     "min_score": lambda value: check_number("min_score", value, -1e300, 1e300),
     "operators": lambda value: "quoted" if value is None else _check_operators(value),
     "weights": check_weights,
@@ -185,10 +187,10 @@ def make_request(query: Any, options: Mapping[str, Any]) -> SearchRequest:
     request = _make_request(text, vector, mode, options)
     distinct = options.get("distinct")
     request.distinct = distinct is None or check_flag("distinct", distinct)
-    if request.offset + request.k > MAX_HITS:
+    if request.offset + request.k > MAX_REACH:
         raise UsageError(
             f"offset {request.offset} and k {request.k} end at hit {request.offset + request.k:,}, and a search "
-            f"reaches the first {MAX_HITS:,}; narrow it by filters, or ask more precisely."
+            f"reaches the first {MAX_REACH:,}; narrow it by filters, or ask more precisely."
         )
     if request.rerank and not text:
         raise UsageError("rerank needs the words of a query, but the query is a vector; give a text.")

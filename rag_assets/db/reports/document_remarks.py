@@ -49,6 +49,14 @@ def find_remarks(connection: Connection, projects: Sequence[str] | None = None, 
     ]
 
 
+def count_undecoded_documents(connection: Connection, projects: Sequence[str] | None = None) -> tuple[int, int]:
+    """The number of documents with characters that could not be decoded, and of these characters."""
+    replaced = func.coalesce(func.sum(REPLACED_CHARACTERS), 0)
+    statement = select(func.count(), replaced).where(REPLACED_CHARACTERS > 0, in_projects(projects))
+    documents, characters = connection.execute(statement.select_from(Document)).one()
+    return documents, characters
+
+
 def undecoded_documents(projects: Sequence[str] | None = None) -> Select[str, str, int]:
     """The documents in which U+FFFD stands for bytes that could not be decoded, and how often."""
     return (

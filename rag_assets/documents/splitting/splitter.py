@@ -13,6 +13,7 @@ from rag_assets.documents.splitting.packing import CHARS_PER_TOKEN, AtomPacker
 from rag_assets.documents.splitting.table_headers import TableHeaders
 from rag_assets.documents.splitting.tokenizer import distinct_token_counts
 from rag_assets.documents.tables.blocks import DATA_TYPES, TableIndex, find_tables
+from rag_assets.documents.tables.markup_tables import find_markup_tables
 from rag_assets.documents.versions import splitter_version
 from rag_assets.errors import UsageError
 
@@ -180,5 +181,6 @@ class Splitter:
 
 def _find_tables(content: str, file_type: str, outline: Outline) -> TableIndex:
     blocks = find_tables(content, file_type, piped=file_type in MARKDOWN_TYPES)
+    blocks += find_markup_tables(content, file_type)
     outside = [block for block in blocks if not outline.in_fence(block.char_start)]
     return TableIndex(outside, always_headed=file_type in DATA_TYPES)

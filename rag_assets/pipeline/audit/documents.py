@@ -13,6 +13,7 @@ from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, Proj
 from rag_assets.db.models.chunks import EMBEDDED_TEXT
 from rag_assets.db.reports.document_remarks import (
     count_documents_with_notes,
+    count_undecoded_documents,
     find_remarks,
     in_projects,
     undecoded_documents,
@@ -55,7 +56,12 @@ def documents_readable(engine: Engine, projects: Sequence[str] | None = None) ->
     with engine.connect() as connection:
         counts = connection.execute(kinds).all()
         large = connection.execute(largest).all()
-        undecoded = connection.execute(undecoded_documents(projects)).all()
+        number_undecoded, characters = count_undecoded_documents(connection, projects)
+        undecoded = (
+            connection.execute(undecoded_documents(projects).limit(MOST_FAILED_DOCUMENTS)).all()
+            if number_undecoded
+            else []
+        )
         noted = count_documents_with_notes(connection, projects)
         remarks = find_remarks(connection, projects, limit=MOST_FAILED_DOCUMENTS) if noted else []
         number = sum(count for _, status, count in counts if status == "failed")
@@ -68,12 +74,17 @@ def documents_readable(engine: Engine, projects: Sequence[str] | None = None) ->
     if rows:
         tables["failed_documents"] = table(("project", "document", "reason"), rows)
     if undecoded:
-        tables["undecoded_documents"] = table(("project", "document", "characters"), undecoded[:MOST_FAILED_DOCUMENTS])
+        tables["undecoded_documents"] = table(("project", "document", "characters"), undecoded)
     if large:
         tables["largest_documents"] = table(("project", "document", "bytes"), large)
-    characters = sum(count for _, _, count in undecoded)
     examples = [f"{project}/{path}: {error}" for project, path, error in rows]
-    examples += [f"{project}/{path}: {count} characters replaced" for project, path, count in undecoded]
+    # The remarks say it of theirs.
+    remarked = {(one.project, one.file_path) for one in remarks}
+    examples += [
+        f"{project}/{path}: {count} characters replaced"
+        for project, path, count in undecoded
+        if (project, path) not in remarked
+    ]
     notes = [(one.project, one.file_path, note) for one in remarks for note in one.notes]
     examples += [f"{project}/{path}: {note}" for project, path, note in notes]
     if notes:
@@ -81,7 +92,7 @@ def documents_readable(engine: Engine, projects: Sequence[str] | None = None) ->
     reasons = [f"{number} of {total} documents could not be read"] if number or not (undecoded or noted) else []
     if undecoded:
         reasons.append(
-            f"{len(undecoded)} of {total} documents have characters that could not be decoded ({characters})"
+            f"{number_undecoded} of {total} documents have characters that could not be decoded ({characters})"
         )
     if noted:
         reasons.append(f"{noted} of {total} documents were not read as a whole")

@@ -15,7 +15,7 @@ from rag_assets.search.execution.copies import FoundCopies, drop_copies, merge_c
 from rag_assets.search.keyword.lexemes import exclusion_conditions
 from rag_assets.search.keyword.word_search import WordSearch
 from rag_assets.search.ranking.fusion import reciprocal_rank_fusion
-from rag_assets.search.request import SearchRequest
+from rag_assets.search.request import MAX_HITS, MAX_REACH, SearchRequest
 from rag_assets.search.results import Hit
 from rag_assets.search.vector.nearest import (
     KnnQuery,
@@ -32,7 +32,7 @@ from rag_assets.search.vector.statements import select_chunks
 SCORE_DIGITS = 6
 # After the first page, keyword search and both rankings of hybrid search go on to these depths.
 TEXT_DEPTHS = (200, 1_000, 5_000, 20_000)
-HYBRID_DEPTHS = (200, 1_000)
+HYBRID_DEPTHS = (200, MAX_HITS, MAX_REACH)
 
 
 @dataclass(slots=True)
@@ -153,7 +153,9 @@ def _search_hybrid(
     # Ids alone: most rows of the two rankings are not among the hits.
     query = replace(query, searchable=CHUNK_IDS, excluded=exclusion_conditions(words.queries))
     for depth in (query.k, *(depth for depth in HYBRID_DEPTHS if depth > query.k)):
-        deeper = replace(query, k=depth, ef_search=max(depth, query.ef_search))
+        # The graph gives no more than MAX_HITS.
+        is_exact = query.exact or depth > MAX_HITS
+        deeper = replace(query, k=depth, ef_search=max(min(depth, MAX_HITS), query.ef_search), exact=is_exact)
         nearest = search(connection, deeper, selectivity)
         found = words.search(depth)
         vector_scores = dict(zip([id_ for _, id_ in nearest.rows], similarity_scores(deeper, nearest), strict=True))

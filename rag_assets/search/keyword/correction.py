@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from rag_assets.search.keyword.accents import MARK
 from rag_assets.search.keyword.lexemes import LanguageQuery
-from rag_assets.search.keyword.term_selection import Term
+from rag_assets.search.keyword.term_selection import Term, quote_lexeme
 from rag_assets.search.keyword.unspaced import is_unspaced
 
 # Shorter words have too many neighbours.
@@ -20,6 +21,10 @@ MAX_READ = 300_000
 _MAX_COMPARED = 5_000
 # Words of one query that similar ones are looked for.
 _MAX_TRIED = 3
+# A stemmer removes up to so many letters, and not always the same ones of a word with a typo.
+_MAX_ENDING = 5
+# Stems whose words are compared.
+_MAX_STEMS = 10
 
 _SIZE = text("SELECT reltuples FROM pg_class WHERE oid = to_regclass('rag.lexemes')")
 _SIMILAR = text(
@@ -40,6 +45,12 @@ _IN_CHUNK = text(
     "ts_parse('default', rag.plain_words(coalesce(c.header, '') || ' ' || c.chunk_text)) t "
     "WHERE c.id = :chunk AND tsvector_to_array(to_tsvector(c.language, t.token)) && CAST(:lexemes AS text[]) "
     "ORDER BY t.token"
+)
+_WITH_STEM = text(
+    "SELECT DISTINCT t.token FROM (SELECT header, chunk_text FROM rag.document_chunks WHERE chunking = :chunking "
+    "AND language = CAST(CAST(:language AS text) AS regconfig) AND tsv @@ CAST(:quoted AS tsquery) LIMIT 1) c, "
+    "ts_parse('default', rag.plain_words(coalesce(c.header, '') || ' ' || c.chunk_text)) t WHERE t.token <> '' "
+    "AND :lexeme = ANY (tsvector_to_array(to_tsvector(CAST(CAST(:language AS text) AS regconfig), t.token)))"
 )
 
 
@@ -65,8 +76,11 @@ def correct_rarest_word(connection: Connection, queries: Sequence[LanguageQuery]
             continue
         # Of words that are equally rare, the longest says most; one with accents is also there without them.
         for rarest in sorted(unknown, key=len, reverse=True)[:_MAX_TRIED]:
-            if similar := _similar_terms(connection, query, rarest):
-                values = {"words": words, "forms": [rarest, MARK + rarest], "language": query.language}
+            values = {"words": words, "forms": [rarest, MARK + rarest], "language": query.language}
+            similar = _similar_terms(connection, query, rarest)
+            if not similar and (written := connection.scalar(_AS_WRITTEN, values)):
+                similar = _similar_by_word(connection, query, written.lower().strip(".,;:!?()'\""))
+            if similar:
                 kept = [term for term in query.terms if term.lexeme not in (rarest, MARK + rarest)]
                 terms = sorted([*kept, *similar], key=lambda term: term.documents)
                 others = [other for other in queries if other is not query]
@@ -86,12 +100,23 @@ def _similar_terms(connection: Connection, query: LanguageQuery, word: str) -> l
     # Another number is another thing.
     has_typos = word.isalpha() and len(word) >= MIN_TYPO_CHARS
     typos = 0 if not has_typos else 1 if len(word) < MIN_TWO_TYPOS_CHARS else 2
-    values = {
+    values = _values(connection, query, word, len(word) - typos, len(word) + typos)
+    rows = connection.execute(_SIMILAR, values).all()
+    similar = [row for row in rows if row.lexeme.startswith(word) and row.lexeme != word]
+    if not similar and typos:
+        distances = [(count_typos(word, row.lexeme, typos), row) for row in rows]
+        least = min((distance for distance, _ in distances), default=typos + 1)
+        similar = [row for distance, row in distances if distance == least <= typos]
+    return [Term(row.lexeme, row.documents) for row in similar[:MAX_REPLACEMENTS]]
+
+
+def _values(connection: Connection, query: LanguageQuery, word: str, least: int, most: int) -> dict[str, Any]:
+    return {
         "chunking": query.chunking,
         "language": query.language,
         "word": word,
-        "least": len(word) - typos,
-        "most": len(word) + typos,
+        "least": least,
+        "most": most,
         # A typo may be in the first letter.
         "first": word[0],
         "after_first": chr(ord(word[0]) + 1),
@@ -101,13 +126,31 @@ def _similar_terms(connection: Connection, query: LanguageQuery, word: str) -> l
         "ending": max(3, len(word) // 2),
         "compared": _MAX_COMPARED,
     }
-    rows = connection.execute(_SIMILAR, values).all()
-    similar = [row for row in rows if row.lexeme.startswith(word) and row.lexeme != word]
-    if not similar and typos:
-        distances = [(count_typos(word, row.lexeme, typos), row) for row in rows]
-        least = min((distance for distance, _ in distances), default=typos + 1)
-        similar = [row for distance, row in distances if distance == least <= typos]
-    return [Term(row.lexeme, row.documents) for row in similar[:MAX_REPLACEMENTS]]
+
+
+def _similar_by_word(connection: Connection, query: LanguageQuery, word: str) -> list[Term]:
+    """Lexemes of words with the fewest typos: a typo may make the stem of a word quite another one."""
+    if not word.isalpha() or len(word) < MIN_TYPO_CHARS:
+        return []
+    typos = 1 if len(word) < MIN_TWO_TYPOS_CHARS else 2
+    rows = connection.execute(_SIMILAR, _values(connection, query, word, len(word) - _MAX_ENDING, len(word))).all()
+    stems = sorted((_count_typos_of_stem(word, row.lexeme, typos), -row.documents, row.lexeme) for row in rows)
+    found: list[tuple[int, Term]] = []
+    for distance, documents, lexeme in stems[:_MAX_STEMS]:
+        if distance > typos:
+            break
+        values = {"chunking": query.chunking, "language": query.language, "lexeme": lexeme}
+        words = connection.scalars(_WITH_STEM, values | {"quoted": quote_lexeme(lexeme)})
+        found += [(count_typos(word, one, typos), Term(lexeme, -documents)) for one in words]
+    least = min((distance for distance, _ in found), default=typos + 1)
+    similar = [term for distance, term in found if distance == least <= typos]
+    return list(dict.fromkeys(similar))[:MAX_REPLACEMENTS]
+
+
+def _count_typos_of_stem(word: str, stem: str, most: int) -> int:
+    """The least number of typos in the beginning of a word that may have this stem."""
+    lengths = range(max(MIN_TYPO_CHARS, len(stem) - most), min(len(word), len(stem) + most) + 1)
+    return min((count_typos(word[:length], stem, most) for length in lengths), default=most + 1)
 
 
 def count_typos(one: str, other: str, most: int) -> int:

@@ -34,6 +34,8 @@ from rag_assets.search.vector.statements import (
 # For vectors of length 1 these give the same order, and each can be computed from another.
 _SAME_ORDER = {"cosine", "l2", "ip"}
 _STEP = 50
+# Of the deepest page, with as many copies.
+_MOST_ROWS = 20_000
 
 
 class RowFilters(Protocol):
@@ -205,8 +207,9 @@ def deeper_queries(query: KnnQuery, reach: int) -> Iterator[KnnQuery]:
     if in_strict_order and _index_serves(query) and query.ef_search > query.k:
         yield replace(query, k=query.ef_search)
     # In steps, since each `k` is a statement of its own.
-    yield replace(query, k=min(MAX_EF_SEARCH, -(-reach // _STEP) * _STEP), exact=True)
-    yield replace(query, k=MAX_EF_SEARCH, exact=True)
+    most = MAX_EF_SEARCH if reach <= MAX_EF_SEARCH else _MOST_ROWS
+    yield replace(query, k=min(most, -(-reach // _STEP) * _STEP), exact=True)
+    yield replace(query, k=most, exact=True)
 
 
 def _index_serves(query: KnnQuery) -> bool:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from rag_assets.errors import UsageError, pydantic_message
 from rag_assets.search.keyword.query_syntax import MAX_QUERY_CHARS, Operators
-from rag_assets.search.request import MAX_CONTEXT, MAX_DIMENSIONS, MAX_HITS, Distance
+from rag_assets.search.request import MAX_CONTEXT, MAX_DIMENSIONS, MAX_HITS, MAX_REACH, Distance
 from rag_assets.search.results import Mode
 from rag_assets.serve.http.responses import problem
 
@@ -62,7 +62,7 @@ class SelectionBody(Body):
 
 
 class SearchOptionsBody(SelectionBody):
-    offset: int = Field(0, ge=0, lt=MAX_HITS)
+    offset: int = Field(0, ge=0, lt=MAX_REACH)
     """Hits to skip, for the next page."""
     distinct: bool = True
     """Of chunks with the same text, return the first, with the places of the others."""

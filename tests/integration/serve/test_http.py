@@ -109,7 +109,7 @@ def test_it_is_ready_when_the_model_is_loaded_and_a_space_is_live(
         ("search", {"query": "x", "project": "none"}, 404, "there is no project 'none'"),
         ("search", {"query": "x", "metadata": {"$bad": 1}}, 422, "$bad"),
         ("search", {"query": "x", "rerank": 5}, 422, "no reranker is set"),
-        ("search", {"query": "x", "offset": 999, "k": 9}, 422, "offset 999 and k 9 end at hit 1,008"),
+        ("search", {"query": "x", "offset": 9999, "k": 9}, 422, "offset 9999 and k 9 end at hit 10,008"),
         ("similar", {}, 422, "similar takes a chunk's id"),
         ("similar", {"chunk_id": str(uuid4())}, 404, "there is no chunk"),
         ("similar", {"document": {"project": "zoo", "file_path": "\x00"}}, 404, "there is no document"),

@@ -52,6 +52,16 @@ def test_a_picture_is_a_document(parser: DocumentParser) -> None:
     assert read.file_type == "image"
 
 
+def test_a_picture_that_lies_on_its_side_is_read_in_its_order(parser: DocumentParser) -> None:
+    from PIL import Image
+
+    width, height, pixels = picture()
+    written = io.BytesIO()
+    Image.frombytes("L", (width, height), pixels).rotate(90, expand=True).save(written, "PNG")
+    content = parser.parse("fax.png", written.getvalue()).content
+    assert 0 < content.find("harbour") < content.find("every ship")
+
+
 def test_a_page_without_letters_stays_unread(parser: DocumentParser) -> None:
     read = parser.parse("blank.pdf", make_pdf([Page().image(200, 280, bytes([200]) * 200 * 280)]))
     assert (read.content, read.report.unread_pages) == ("", (1,))

@@ -54,7 +54,7 @@ def test_copies_are_named_and_hits_have_pages(built: Engine, cli: Cli) -> None:
     pages = [cli("search", shared, "-k", "2", "--offset", str(offset), "--json").json["hits"] for offset in (0, 2)]
     assert [hit["rank"] for page in pages for hit in page] == [1, 2, 3, 4]
     assert [copy["file_path"] for copy in pages[0][0]["copies"]] == ["copy.txt", "copy2.txt"]
-    assert "reaches the first 1,000" in cli("search", shared, "--offset", "999").error(2)
+    assert "reaches the first 10,000" in cli("search", shared, "--offset", "9999").error(2)
 
 
 def test_what_was_left_out_or_corrected_is_said(built: Engine, cli: Cli) -> None:

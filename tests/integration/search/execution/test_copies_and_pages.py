@@ -9,9 +9,11 @@ from sqlalchemy import Engine
 
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.errors import UsageError
+from rag_assets.search.execution import modes
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.results import Answer, Hit
 from rag_assets.search.retriever import Retriever
+from rag_assets.search.vector import nearest
 from tests.support.database.database_server import DatabaseServer
 from tests.support.fakes import HashEncoder
 from tests.support.pipeline.check_runs import change_database
@@ -114,6 +116,25 @@ def test_pages_follow_each_other(retriever: Retriever, mode: Any, options: dict[
         assert {hit.chunk_id for hit in page(1_000)} == set(found)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_pages_go_on_after_what_the_graph_gives(
+    retriever: Retriever, monkeypatch: pytest.MonkeyPatch, mode: Any
+) -> None:
+    def pages() -> list[UUID]:
+        found: list[UUID] = []
+        while answer := ids(retriever.search(QUESTION, mode=mode, k=7, offset=len(found), distinct=False)):
+            found += answer
+        return found
+
+    everything = pages()
+    for module, name, value in ((nearest, "MAX_EF_SEARCH", 20), (modes, "MAX_HITS", 20)):
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(modes, "HYBRID_DEPTHS", (20, 10_000))
+    found = pages()
+    assert len(found) == len(set(found)) > 50
+    assert set(found) == set(everything)
+
+
 def test_every_chunk_is_on_one_page(retriever: Retriever) -> None:
     count = retriever.search(QUESTION, mode="vector", k=1_000, distinct=False, exact=True)
     found: list[UUID] = []
@@ -130,8 +151,8 @@ def test_other_options_have_pages_too(retriever: Retriever, more: dict[str, Any]
 
 def test_pages_that_are_too_deep_are_refused(retriever: Retriever) -> None:
     for options, said in (
-        ({"offset": 995}, "offset 995 and k 10 end at hit 1,005, and a search reaches the first 1,000"),
-        ({"offset": -1}, "offset is -1; choose 0 to 999"),
+        ({"offset": 9_995}, "offset 9995 and k 10 end at hit 10,005, and a search reaches the first 10,000"),
+        ({"offset": -1}, "offset is -1; choose 0 to 9999"),
         ({"offset": "5"}, "offset is '5'"),
         ({"distinct": "no"}, "distinct is 'no'; choose True or False"),
     ):

@@ -157,7 +157,7 @@ def test_a_word_that_no_text_has_is_replaced_by_a_similar_one(
 
 
 def test_the_locale_changes_no_result(locale_engine: Engine) -> None:
-    write_corpus(locale_engine, DOCUMENTS)
+    write_corpus(locale_engine, DOCUMENTS | {"drive.txt": "A hyperdrive, hyperactive and hypertensive"})
     for query, expected in {
         "plain river": {"zebra.txt", "lion.txt", "error.txt"},
         '"river station" plain': {"error.txt"},
@@ -168,6 +168,9 @@ def test_the_locale_changes_no_result(locale_engine: Engine) -> None:
         "Zebrra": {"zebra.txt"},
         "zébrra quasarquasar": {"zebra.txt"},
         "e123": {"error.txt"},
+        # The stems differ in more letters than the words do.
+        "hyprdrive": {"drive.txt"},
+        "hyperdrve": {"drive.txt"},
     }.items():
         with locale_engine.connect() as connection:
             found = WordSearch(connection, SPACE, query, "quoted", Filters()).search(10)
