@@ -24,7 +24,7 @@ from rag_assets.cli.commands import (
 )
 from rag_assets.cli.groups import db, keys, projects, spaces
 from rag_assets.cli.seeding import command
-from rag_assets.cli.serving import serve
+from rag_assets.cli.serving import mcp, serve
 from rag_assets.errors import RagAssetsError, RunInterruptedError, UsageError
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("explain")(explain.explain)
 app.command("plan")(plan.plan)
 app.command("seed")(command.seed)
+app.command("mcp")(mcp.mcp)
 app.command("serve")(serve.serve)
 app.command("status")(status.status)
 app.command("tune")(tune.tune)

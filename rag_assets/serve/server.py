@@ -14,7 +14,7 @@ from rag_assets.client import AsyncClient
 from rag_assets.errors import UsageError
 from rag_assets.serve.access.keys import ApiKeys
 from rag_assets.serve.address import ServerAddress
-from rag_assets.serve.http.app import make_app
+from rag_assets.serve.app import make_app
 from rag_assets.settings.settings import Settings
 
 # Open connections, with those that are idle; more are answered 503.
@@ -63,7 +63,7 @@ async def _serve(
         if not settings.serve_anonymous and not await client.repository(ApiKeys).has_keys():
             say("no key yet; make one for a caller: rag-assets keys add NAME")
         config = uvicorn.Config(
-            make_app(client, owner_token=token),
+            make_app(client, owner_token=token, host=host),
             log_config=None,
             access_log=False,
             server_header=False,

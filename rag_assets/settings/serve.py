@@ -22,6 +22,9 @@ class ServeSettings(EmbeddingSettings):
     serve_per_caller: int = Field(
         64, ge=1, description="Requests of one caller at a time, with those that wait. Further ones are answered 429."
     )
+    serve_project_tools: bool = Field(
+        False, description="Give agents a tool `search_PROJECT` for each project, beside `search`."
+    )
     serve_ui_url: str | None = Field(
         None,
         description="Address of the Dagster UI that the search page links to, like http://127.0.0.1:3000. "

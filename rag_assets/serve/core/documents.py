@@ -1,5 +1,6 @@
 """Reads of documents, chunks and projects that a principal may see."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,6 +33,14 @@ class ServedDocument:
     char_start: int
     char_end: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedDocument:
+    id: UUID
+    project: str
+    file_path: str
+    title: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,19 @@ def read_served_document(
     return values[0], ServedDocument(*values[1:])
 
 
+def list_documents(
+    connection: Connection, projects: Sequence[UUID] | None, after: UUID | None, limit: int
+) -> list[ListedDocument]:
+    """Documents of these projects, or of all, in the order of their ids."""
+    statement = select(Document.id, Project.name, Document.file_path, Document.title).join(Project)
+    if projects is not None:
+        statement = statement.where(Document.project_id.in_(projects))
+    if after is not None:
+        statement = statement.where(Document.id > after)
+    rows = connection.execute(statement.order_by(Document.id).limit(limit))
+    return [ListedDocument(id_, project, file_path, title) for id_, project, file_path, title in rows]
+
+
 def find_document_id(connection: Connection, project: str, file_path: str) -> UUID | None:
     by_path = select(Document.id).join(Project).where(Project.name == project, Document.file_path == file_path)
     return connection.scalar(by_path)
@@ -99,6 +121,7 @@ class ServedDocuments(Repository):
     """Reads for the server."""
 
     read_served_document = async_method(read_served_document, "read")
+    list_documents = async_method(list_documents, "read")
     find_document_id = async_method(find_document_id, "read")
     project_of_chunk = async_method(project_of_chunk, "read")
     list_projects = async_method(list_projects, "read")

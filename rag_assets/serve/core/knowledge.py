@@ -11,7 +11,7 @@ from rag_assets.search.analysis.provenance import Provenance
 from rag_assets.search.request import Query
 from rag_assets.search.results import Answer
 from rag_assets.serve.access.principal import Principal
-from rag_assets.serve.core.documents import ServedDocument, ServedDocuments, ServedProject
+from rag_assets.serve.core.documents import ListedDocument, ServedDocument, ServedDocuments, ServedProject
 
 MAX_DOCUMENT_CHARS = 1_000_000
 
@@ -94,6 +94,11 @@ class Knowledge:
         if document_id is None:
             raise _missing_document(f"{project}/{file_path}")
         return await self.document(principal, document_id, char_start, char_end)
+
+    async def documents(self, principal: Principal, after: UUID | None, limit: int) -> list[ListedDocument]:
+        """Documents in the order of their ids, from the one after `after` on."""
+        projects = None if principal.projects is None else list(principal.projects.values())
+        return await self._documents.list_documents(projects, after, limit)
 
     async def projects(self, principal: Principal) -> list[ServedProject]:
         return [project for id_, project in await self._documents.list_projects() if principal.may_read(id_)]

@@ -233,10 +233,16 @@ def _body_error(error: ValidationError) -> BodyError:
     if found[0]["type"] == "json_invalid":
         detail = f"the body is no JSON: {found[0]['msg'].removeprefix('Invalid JSON: ')}; send a JSON object."
         return BodyError(detail, problem(HTTPStatus.BAD_REQUEST, detail))
-    errors = [{"pointer": _pointer(one["loc"]), "detail": pydantic_message(one["msg"])} for one in found[:20]]
+    errors = body_errors(error)
     first = errors[0]
     detail = f"{first['pointer'] or 'the body'}: {first['detail']}; correct it."
     return BodyError(detail, problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors))
+
+
+def body_errors(error: ValidationError) -> list[dict[str, str]]:
+    """What is wrong, each with its JSON pointer."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [{"pointer": _pointer(one["loc"]), "detail": pydantic_message(one["msg"])} for one in found[:20]]
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:

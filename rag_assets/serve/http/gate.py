@@ -4,7 +4,7 @@ A plain ASGI application: middleware classes of frameworks cost more than a shor
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,11 @@ class Limits:
 
 
 class Gate:
-    """`streams`: the paths whose application reads the body itself, and answers as long as its client listens."""
+    """`streams`: the applications, by path, that read bodies themselves and answer as long as their clients listen.
+
+    `local`: whether only browsers of this machine are meant, so that a page of another host must not reach it by a name
+    that leads here.
+    """
 
     def __init__(
         self,
@@ -50,27 +54,38 @@ class Gate:
         authenticator: Authenticator,
         admission: Admission,
         limits: Limits,
-        streams: frozenset[str] = frozenset(),
+        streams: Mapping[str, App] | None = None,
+        *,
+        local: bool = False,
     ) -> None:
         self._app = app
         self._authenticator = authenticator
         self._admission = admission
         self._limits = limits
-        self._streams = streams
+        self._streams = streams or {}
+        self._local = local
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
+        if self._local and not _is_local(headers.get(b"host", b"")):
+            detail = "only this machine may ask this server, by 127.0.0.1 or localhost; use that name."
+            await problem(421, detail)(scope, receive, send)
+            return
+        if scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
         try:
             principal = await self._authenticator.authenticate(headers.get(b"authorization"))
         except RagAssetsError as error:
             await problem_of(error)(scope, receive, send)
             return
         scope["principal"] = principal
-        if scope["path"] in self._streams:
-            await self._app(scope, receive, send)
+        stream = self._streams.get(scope["path"])
+        if stream is not None:
+            await stream(scope, receive, send)
             return
         body = await self._read_body(headers, receive)
         if body is None:
@@ -159,3 +174,8 @@ class Gate:
         finally:
             is_done = True
             watcher.cancel()
+
+
+def _is_local(host: bytes) -> bool:
+    name = host.rpartition(b":")[0] if host.rpartition(b":")[2].isdigit() else host
+    return name in (b"127.0.0.1", b"localhost", b"[::1]")

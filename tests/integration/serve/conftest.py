@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from rag_assets import AsyncClient
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.serve.access.keys import add_key
-from rag_assets.serve.http.app import make_app
+from rag_assets.serve.app import make_app
 from rag_assets.settings.settings import load_settings
 from rag_assets.testing import HashEncoder
 from tests.support.database.database_server import DatabaseServer

@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.responses import Response
 
 from rag_assets.client import AsyncClient
 from rag_assets.errors import pydantic_message
 from rag_assets.serve.access.authentication import Authenticator
 from rag_assets.serve.access.keys import ApiKeys
+from rag_assets.serve.agents.mcp_server import AgentTools, make_mcp_server
 from rag_assets.serve.core.conversations import Dialogues
 from rag_assets.serve.core.knowledge import Knowledge
 from rag_assets.serve.http.admission import Admission
@@ -23,37 +26,53 @@ from rag_assets.serve.http.openapi import describe
 from rag_assets.serve.http.responses import add_error_handlers, problem
 from rag_assets.serve.http.search_routes import search_router
 
+MCP_PATH = "/mcp"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
-def make_app(client: AsyncClient, *, owner_token: str = "") -> Gate:
+
+def make_app(client: AsyncClient, *, owner_token: str = "", host: str = "127.0.0.1") -> Gate:
     """The ASGI application over an open client, which the caller closes; its lifespan loads the model.
 
-    `owner_token`: with it, and without a key in the database, everything may be read and written.
+    `owner_token`: with it, and without a key in the database, everything may be read and written. `host`: the
+    address that it is served at.
     """
     settings = client.settings
     limits = Limits.of(settings)
-    readiness = Readiness(client)
+    readiness, knowledge = Readiness(client), Knowledge(client)
+    admission = Admission(
+        running=settings.serve_running, queue=settings.serve_queue, per_caller=settings.serve_per_caller
+    )
+    tools = AgentTools(
+        knowledge,
+        admission,
+        limits,
+        lambda request: request.scope["principal"],
+        project_tools=settings.serve_project_tools,
+    )
+    sessions = StreamableHTTPSessionManager(
+        make_mcp_server(tools, version("rag_assets")), max_request_body_size=limits.body_bytes
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         warming = asyncio.create_task(readiness.warm_up())
         try:
-            yield
+            async with sessions.run():
+                yield
         finally:
             warming.cancel()
 
     app = FastAPI(lifespan=lifespan, openapi_url="/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False)
     app.include_router(health_router(readiness))
-    app.include_router(search_router(Knowledge(client), limits))
+    app.include_router(search_router(knowledge, limits))
     app.include_router(conversation_router(Dialogues(client)))
     add_error_handlers(app)
     app.add_exception_handler(RequestValidationError, _on_invalid_parameters)
     app.add_exception_handler(BodyError, _on_body_error)
     describe(app)
-    admission = Admission(
-        running=settings.serve_running, queue=settings.serve_queue, per_caller=settings.serve_per_caller
-    )
     authenticator = Authenticator(client.repository(ApiKeys), owner_token, anonymous=settings.serve_anonymous)
-    return Gate(app, authenticator, admission, limits)
+    local = settings.serve_anonymous and host in LOOPBACK
+    return Gate(app, authenticator, admission, limits, {MCP_PATH: sessions.handle_request}, local=local)
 
 
 async def _on_body_error(_: Request, error: Exception) -> Response:

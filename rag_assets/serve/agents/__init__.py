@@ -1,0 +1,1 @@
+"""The MCP interface: tools and resources for agents, over HTTP and stdio."""
