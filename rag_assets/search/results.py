@@ -27,6 +27,8 @@ class Hit:
       inner product; `text`, the BM25 score; `hybrid`, the reciprocal rank sum. A reranker's score replaces it. Scores
       of different modes, distances and rerankers are on different scales.
     - `parts`: the scores that it was made from, rounded to 6 digits: `vector`, `text`, `fused`, `rerank`.
+    - `ranks`: in mode hybrid, the ranks that it has in the two rankings, from 1: `vector`, `text`; one is missing where
+      it was not among the best of it.
     - `text`: the chunk. `char_start` and `char_end` are character offsets into the text of the document as it was at
       `source_version`: `content[char_start:char_end] == text`.
     - `context`: with the search option `context`, the text of the chunk and its neighbours; else None.
@@ -57,6 +59,7 @@ class Hit:
     parts: dict[str, float] = field(default_factory=dict)
     context: str | None = None
     copies: list[ChunkCopy] = field(default_factory=list)
+    ranks: dict[str, int] = field(default_factory=dict)
 
     @property
     def embedded_text(self) -> str:

@@ -23,6 +23,7 @@ from rag_assets.serve.http.conversation_routes import conversation_router
 from rag_assets.serve.http.gate import Gate, Limits
 from rag_assets.serve.http.health_routes import Readiness, health_router
 from rag_assets.serve.http.openapi import describe
+from rag_assets.serve.http.page_routes import page_router
 from rag_assets.serve.http.responses import add_error_handlers, problem
 from rag_assets.serve.http.search_routes import search_router
 
@@ -63,6 +64,7 @@ def make_app(client: AsyncClient, *, owner_token: str = "", host: str = "127.0.0
             warming.cancel()
 
     app = FastAPI(lifespan=lifespan, openapi_url="/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.include_router(page_router(limits, settings.serve_ui_url))
     app.include_router(health_router(readiness))
     app.include_router(search_router(knowledge, limits))
     app.include_router(conversation_router(Dialogues(client)))

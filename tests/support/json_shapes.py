@@ -44,6 +44,7 @@ SEARCH = {
             "parts": dict,
             "context": (str, type(None)),
             "copies": list,
+            "ranks": dict,
         }
     ],
     "embedding_ms": float,

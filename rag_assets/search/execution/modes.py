@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -159,7 +160,7 @@ def _search_hybrid(
         nearest = search(connection, deeper, selectivity)
         found = words.search(depth)
         vector_scores = dict(zip([id_ for _, id_ in nearest.rows], similarity_scores(deeper, nearest), strict=True))
-        copied = [id_ for (_, id_), count in zip(nearest.rows, nearest.copies, strict=False) if count > 1]
+        copied = [id_ for (_, id_), rows in zip(nearest.rows, nearest.copies, strict=False) if rows > 1]
         text_scores = dict(found.chunks)
         if request.distinct:
             text_scores = merge_copies(connection, text_scores, copied)
@@ -170,6 +171,8 @@ def _search_hybrid(
             weights=request.weights,
             constant=request.rrf_constant,
         )
+        vector_ranks = dict(zip(vector_scores, count(1), strict=False))
+        text_ranks = dict(zip(text_scores, count(1), strict=False))
         # A chunk that only a ranking with weight 0 has scores 0, and is no hit.
         best = [(score, id_) for score, (id_, _) in fused if score > 0]
         is_last = len(nearest.rows) < depth and len(found.chunks) < depth
@@ -181,13 +184,13 @@ def _search_hybrid(
             hits = []
             for fused_score, id_ in part:
                 score = round(fused_score, SCORE_DIGITS)
-                parts = {"fused": score}
+                parts, ranks = {"fused": score}, {}
                 if id_ in vector_scores:
-                    parts["vector"] = vector_scores[id_]
+                    parts["vector"], ranks["vector"] = vector_scores[id_], vector_ranks[id_]
                 if id_ in text_scores:
-                    parts["text"] = round(text_scores[id_], SCORE_DIGITS)
+                    parts["text"], ranks["text"] = round(text_scores[id_], SCORE_DIGITS), text_ranks[id_]
                 if id_ in rows:
-                    hits.append(Hit(0, score, *rows[id_][1:], parts))  # type: ignore[call-arg]
+                    hits.append(Hit(0, score, *rows[id_][1:], parts, ranks=ranks))  # type: ignore[misc]
             is_end = is_last and part[-1] is best[-1]
             plan = f"{nearest.plan}, words"
             copies: FoundCopies = dict.fromkeys(copied, ())
@@ -201,7 +204,7 @@ def vector_hits(query: KnnQuery, result: KnnResult, *, is_last: bool = True) -> 
     # A row's columns after its distance are a hit's fields after its score, in the same order.
     pairs = zip(result.rows, similarity_scores(query, result), strict=True)
     hits = [Hit(0, score, *row[1:], {"vector": score}) for row, score in pairs]  # type: ignore[call-arg]
-    copied = {hit.chunk_id: () for hit, count in zip(hits, result.copies, strict=False) if count > 1}
+    copied = {hit.chunk_id: () for hit, rows in zip(hits, result.copies, strict=False) if rows > 1}
     return ModeResult(hits, result.plan, result.considered, copied, is_last)
 
 
