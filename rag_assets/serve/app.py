@@ -20,7 +20,7 @@ from rag_assets.serve.core.knowledge import Knowledge
 from rag_assets.serve.http.admission import Admission
 from rag_assets.serve.http.bodies import BodyError
 from rag_assets.serve.http.conversation_routes import conversation_router
-from rag_assets.serve.http.gate import Gate, Limits
+from rag_assets.serve.http.gate import Gate, RequestLimits
 from rag_assets.serve.http.health_routes import Readiness, health_router
 from rag_assets.serve.http.openapi import describe
 from rag_assets.serve.http.page_routes import page_router
@@ -38,7 +38,7 @@ def make_app(client: AsyncClient, *, owner_token: str = "", host: str = "127.0.0
     address that it is served at.
     """
     settings = client.settings
-    limits = Limits.of(settings)
+    limits = RequestLimits.of(settings)
     readiness, knowledge = Readiness(client), Knowledge(client)
     admission = Admission(
         running=settings.serve_running, queue=settings.serve_queue, per_caller=settings.serve_per_caller

@@ -28,14 +28,14 @@ BODY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     body_bytes: int
     timeout_s: float
     max_k: int
     max_queries: int
 
     @classmethod
-    def of(cls, settings: Settings) -> "Limits":
+    def of(cls, settings: Settings) -> "RequestLimits":
         return cls(
             settings.serve_body_kb * 1024, settings.serve_timeout_s, settings.serve_max_k, settings.serve_max_queries
         )
@@ -53,7 +53,7 @@ class Gate:
         app: App,
         authenticator: Authenticator,
         admission: Admission,
-        limits: Limits,
+        limits: RequestLimits,
         streams: Mapping[str, App] | None = None,
         *,
         local: bool = False,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.serve.access.keys import add_key
@@ -29,6 +29,8 @@ def installation(
         install(url, root, monkeypatch)
         engine = make_engine(url)
         with engine.begin() as connection:
+            # Shown on the page.
+            connection.execute(text("UPDATE rag.projects SET source_uri = '/srv/documents/' || name"))
             key = add_key(connection, "tests", may_write=True).token
         with running_web_server(root) as server:
             yield ServedInstallation(server, engine, key)
