@@ -190,7 +190,9 @@ def _search_hybrid(
                 if id_ in text_scores:
                     parts["text"], ranks["text"] = round(text_scores[id_], SCORE_DIGITS), text_ranks[id_]
                 if id_ in rows:
-                    hits.append(Hit(0, score, *rows[id_][1:], parts, ranks=ranks))  # type: ignore[call-arg]
+                    hit = Hit(0, score, *rows[id_][1:], parts)  # type: ignore[call-arg]
+                    hit.ranks = ranks
+                    hits.append(hit)
             is_end = is_last and part[-1] is best[-1]
             plan = f"{nearest.plan}, words"
             copies: FoundCopies = dict.fromkeys(copied, ())
