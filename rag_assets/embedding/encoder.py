@@ -9,6 +9,7 @@ from rag_assets.embedding.batches import BatchLimits
 from rag_assets.embedding.model import QUERY_PROMPT, Model, document_prompt, find_model, refuse_pickles
 from rag_assets.embedding.remote.endpoint import Endpoint
 from rag_assets.embedding.remote.names import is_remote
+from rag_assets.errors import ServiceError
 from rag_assets.settings.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -156,5 +157,13 @@ def _load(model: Model, device: str | None) -> Any:
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
-    # All files are on disk by now: no request to the hub.
-    return SentenceTransformer(str(model.path), device=device, local_files_only=True)
+    try:
+        # All files are on disk by now: no request to the hub. Code that comes with a model is never run.
+        return SentenceTransformer(str(model.path), device=device, local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        # Each library raises its own exceptions, also for a model that wants code of its own to be run.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ServiceError(
+            f"the model {model.name!r} cannot be loaded: {reason}; set RAG_ASSETS_MODEL to one that "
+            "sentence-transformers loads without trust_remote_code."
+        ) from error

@@ -30,6 +30,9 @@ BUNDLED_MODELS = {
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 QUERY_PROMPT = "query"
 
+# Weights of models and of adapters that are loaded with them; the state of an optimizer, for example, is never read.
+_PICKLES = ("pytorch_model*.bin", "adapter_model*.bin", "*.pkl", "*.pickle", "*.ckpt")
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -115,9 +118,8 @@ def read_model(name: str, revision: str, path: Path) -> Model:
 
 def refuse_pickles(path: Path) -> None:
     """Raise UsageError for a model whose weights are pickles, which can run any code, unless the settings allow it."""
-    pickled = next(
-        (file for file in sorted(path.rglob("pytorch_model*.bin")) if not _has_safetensors(file.parent)), None
-    )
+    pickles = (file for pattern in _PICKLES for file in sorted(path.rglob(pattern)))
+    pickled = next((file for file in pickles if not _has_safetensors(file)), None)
     if pickled is not None and not load_settings().allow_pickle:
         raise UsageError(
             f"the weights {pickled} are a pickle, which can run any code when it is loaded, and have no "
@@ -126,8 +128,10 @@ def refuse_pickles(path: Path) -> None:
         )
 
 
-def _has_safetensors(folder: Path) -> bool:
-    return any(folder.glob("*.safetensors"))
+def _has_safetensors(file: Path) -> bool:
+    # An adapter has weights of its own: those of the model beside it are no substitute.
+    pattern = "adapter_model*.safetensors" if file.name.startswith("adapter_") else "*.safetensors"
+    return any(file.parent.glob(pattern))
 
 
 def document_prompt(prompts: Mapping[str, str]) -> str:

@@ -138,5 +138,5 @@ def _open_cross_encoder(path: Path, device: str | None) -> Any:
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
-    # All files are on disk by now: do not ask the hub again.
-    return CrossEncoder(str(path), device=device, local_files_only=True)
+    # All files are on disk by now: do not ask the hub again. Code that comes with a model is never run.
+    return CrossEncoder(str(path), device=device, local_files_only=True, trust_remote_code=False)

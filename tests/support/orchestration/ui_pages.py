@@ -119,11 +119,17 @@ class Pages:
 
     def chart(self, key: str, title: str) -> Locator:
         """Open the Markdown of this metadata key and return the picture with this title in it."""
-        row = self.page.get_by_role("row").filter(has_text=key)
-        row.get_by_text("[Show Markdown]").first.click()
-        picture = self.page.get_by_role("dialog").get_by_role("img", name=title)
+        picture = self.markdown(key).get_by_role("img", name=title)
         expect(picture).to_be_visible()
         return picture
+
+    def markdown(self, key: str) -> Locator:
+        """Open the Markdown of this metadata key."""
+        row = self.page.get_by_role("row").filter(has_text=key)
+        row.get_by_text("[Show Markdown]").first.click()
+        dialog = self.page.get_by_role("dialog")
+        expect(dialog).to_be_visible()
+        return dialog
 
     def partition(self, asset: str, key: str) -> dict[str, str]:
         """The metadata of the latest materialization of one partition, as the page shows it."""

@@ -1,6 +1,11 @@
 """Encoding with a real, small model."""
 
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +13,8 @@ from sqlalchemy import Engine
 
 from rag_assets.embedding.encoder import SentenceTransformerEncoder
 from rag_assets.embedding.model import find_model
+from rag_assets.errors import ServiceError, UsageError
+from rag_assets.search.ranking.rerank import CrossEncoderReranker
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings
 from tests.support.pipeline.runs import rows
@@ -95,3 +102,29 @@ def test_another_model_is_built_beside_the_old_one_and_promoted(
     new = Retriever(engine).search("Animal number 7 eats 7 leaves.", k=20)
     assert new.space == 2
     assert len(new.hits) == 20
+
+
+@pytest.mark.parametrize("way", ["auto_map", "told to trust", "module"])
+def test_code_that_comes_with_a_model_is_not_run(tiny_model: Path, tmp_path: Path, way: str) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    ran = tmp_path / "ran"
+    code = f"open({str(ran)!r}, 'w').close()\nfrom transformers import BertModel\nclass Own(BertModel): pass\n"
+    (folder / "own.py").write_text(code)
+    trusting = {"trust_remote_code": True}
+    if way == "module":
+        _change(folder / "modules.json", lambda found: [*found, {"idx": 9, "name": "9", "path": "", "type": "own.Own"}])
+    else:
+        _change(folder / "config.json", lambda found: found | {"auto_map": {"AutoModel": "own.Own"}})
+    if way == "told to trust":
+        names = ("model_args", "model_kwargs", "config_args", "config_kwargs", "tokenizer_args", "processor_kwargs")
+        _change(folder / "sentence_bert_config.json", lambda found: found | trusting | dict.fromkeys(names, trusting))
+    with suppress(ServiceError):
+        SentenceTransformerEncoder(find_model(str(folder)), device="cpu").encode(["A text."])
+    with suppress(ServiceError, UsageError):
+        CrossEncoderReranker(str(folder)).score("A query.", ["A text."])
+    assert not ran.exists()
+
+
+def _change(file: Path, change: Callable[[Any], Any]) -> None:
+    file.write_text(json.dumps(change(json.loads(file.read_text()))))

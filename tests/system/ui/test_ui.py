@@ -160,3 +160,35 @@ def test_backfill_of_all_projects_is_right_for_each(
     for asset in ("raw_documents", "chunks", "embeddings"):
         pages.open(f"/assets/{asset}?view=partitions")
         pages.page.get_by_text("Materialized (3)").wait_for()
+
+
+HOSTILE_NAMES = (
+    "<img src=x onerror=window.ran=1>.pdf",
+    "[click](javascript:window.ran=1).pdf",
+    "![x](http:x).pdf",
+    "a|b.pdf",
+    "`code` **bold** _it_ ~~gone~~.pdf",
+    "&lt;b&gt;.pdf",
+    "<script>window.ran=1<:script>.pdf",
+    "two\nlines.pdf",
+)
+
+
+def test_names_are_shown_literally_and_run_nothing(pages: "Pages", served: RunningUI, tmp_path: Path) -> None:
+    for name in HOSTILE_NAMES:
+        # No PDF: each is listed with its name, as one that could not be read.
+        write(tmp_path / "names" / name, "words")
+    served.run_command("projects", "add", "names", tmp_path / "names")
+    requests: list[str] = []
+    pages.page.on("request", lambda request: requests.append(request.url))
+    pages.wait_for_run(pages.materialize("ingest", "names"))
+    pages.asset("raw_documents")
+    pages.check("raw_documents", "documents_readable")
+    listed = pages.markdown("failed_documents")
+    shown = listed.get_by_role("cell").all_inner_texts()
+    pages.picture("hostile_names")
+    for name in HOSTILE_NAMES:
+        assert name.replace("\n", " ") in shown
+    assert listed.locator("img, script, a[href^=javascript], strong, em, code, del").count() == 0
+    assert pages.page.evaluate("window.ran") is None
+    assert [url for url in requests if not url.startswith((served.address, "data:", "blob:"))] == []

@@ -49,6 +49,12 @@ def test_pickled_weights_are_refused_unless_the_settings_allow_them(
     (tmp_path / "2_Dense" / "pytorch_model.bin").touch()
     with pytest.raises(UsageError, match=r"2_Dense/pytorch_model\.bin are a pickle.*RAG_ASSETS_ALLOW_PICKLE=true"):
         refuse_pickles(tmp_path)
+    (tmp_path / "2_Dense" / "model.safetensors").touch()
+    (tmp_path / "optimizer.pt").touch()
+    refuse_pickles(tmp_path)
+    (tmp_path / "adapter_model.bin").touch()
+    with pytest.raises(UsageError, match=r"adapter_model\.bin are a pickle"):
+        refuse_pickles(tmp_path)
     monkeypatch.setenv("RAG_ASSETS_ALLOW_PICKLE", "true")
     refuse_pickles(tmp_path)
 
