@@ -25,6 +25,7 @@ from rag_assets.cli.commands import (
 from rag_assets.cli.groups import db, keys, projects, spaces
 from rag_assets.cli.seeding import command
 from rag_assets.cli.serving import mcp, serve
+from rag_assets.cli.trial.command import try_command
 from rag_assets.errors import RagAssetsError, RunInterruptedError, UsageError
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ app.command("seed")(command.seed)
 app.command("mcp")(mcp.mcp)
 app.command("serve")(serve.serve)
 app.command("status")(status.status)
+app.command("try")(try_command)
 app.command("tune")(tune.tune)
 app.command("ui")(ui.ui)
 app.add_typer(projects.app, name="projects")
