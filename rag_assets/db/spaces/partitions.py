@@ -1,6 +1,7 @@
 """Tables that the pipeline creates at run time: of each space its partition of `rag.embeddings` and a latency probe."""
 
 import re
+from functools import lru_cache
 
 from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import Column, Connection, Double, Integer, LargeBinary, MetaData, Table, func, select
@@ -29,6 +30,8 @@ def has_partition(connection: Connection, space_id: int) -> bool:
     return connection.scalar(select(func.to_regclass(f"{SCHEMA}.{partition_name(space_id)}"))) is not None
 
 
+# SQLAlchemy keeps compiled statements by the identity of their tables.
+@lru_cache(maxsize=1_000)
 def partition(space_id: int) -> Table:
     """The partition of a space as a table: a query of it has a simpler plan than one of the partitioned table."""
     return Table(

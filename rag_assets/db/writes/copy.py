@@ -1,6 +1,7 @@
 """Binary COPY of rows into a temporary table, from which set-based statements read them."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from psycopg import AsyncConnection, Error, sql
@@ -23,7 +24,7 @@ def copy_rows(
 
     Use a `name` once per transaction.
     """
-    incoming = Table(name, MetaData(), *(Column(column.name, column.type) for column in columns))
+    incoming = _incoming_table(name, tuple(columns))
     types = [_type_name(column.type) for column in columns]
     create = sql.SQL("CREATE TEMPORARY TABLE {} ({}) ON COMMIT DROP").format(
         sql.Identifier(name),
@@ -51,6 +52,12 @@ def copy_rows(
         leave_out_values(error)
         raise
     return incoming
+
+
+# A statement over a new Table would be compiled again, and kept, for each batch.
+@lru_cache(maxsize=256)
+def _incoming_table(name: str, columns: tuple[Column[Any], ...]) -> Table:
+    return Table(name, MetaData(), *(Column(column.name, column.type) for column in columns))
 
 
 async def _copy_async(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
-from psycopg import sql
+from psycopg import errors, sql
 from sqlalchemy import Column, Connection, Engine, LargeBinary, MetaData, Table, func, insert, select, text
 
 from rag_assets.db.connections.compiled import CompiledStatement, compile_statement
@@ -146,14 +146,14 @@ def _build_probe(
     connection.execute(insert(probe).from_select(["content_hash", "embedding"], real))
     incoming = copy_rows(connection, "incoming_probe", [probe.c.embedding], ([vector] for vector in filling))
     connection.execute(insert(probe).from_select(["embedding"], select(incoming)))
-    # Serial: a parallel build needs as much shared memory, and containers have little of it.
-    connection.execute(
-        text(
-            "SELECT set_config('maintenance_work_mem', '128MB', true), "
-            "set_config('max_parallel_maintenance_workers', '0', true)"
-        )
-    )
-    execute_ddl(connection, create_index(space, probe.name, _probe_index(space), rows=MEASURED_VECTORS))
+    connection.execute(text("SELECT set_config('maintenance_work_mem', '128MB', true)"))
+    try:
+        with connection.begin_nested():
+            execute_ddl(connection, create_index(space, probe.name, _probe_index(space), rows=MEASURED_VECTORS))
+    except (errors.DiskFull, errors.OutOfMemory):
+        # A parallel build needs as much shared memory, and containers have little of it.
+        connection.execute(text("SELECT set_config('max_parallel_maintenance_workers', '0', true)"))
+        execute_ddl(connection, create_index(space, probe.name, _probe_index(space), rows=MEASURED_VECTORS))
     execute_ddl(connection, sql.SQL("ANALYZE {}").format(name))
     note = {"index": _probe_definition(space), "vectors": vectors, "rows": vectors + len(filling)}
     execute_ddl(connection, sql.SQL("COMMENT ON TABLE {} IS {}").format(name, sql.Literal(json.dumps(note))))
