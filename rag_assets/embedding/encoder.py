@@ -141,6 +141,17 @@ def encode_query_within(encoder: Encoder, text: str, timeout_s: float | None) ->
     return encoder.encode_query(text, timeout_s) if isinstance(encoder, RemoteEncoder) else encoder.encode_query(text)
 
 
+def encode_queries_within(encoder: Encoder, texts: Sequence[str], timeout_s: float | None) -> "NDArray[np.float32]":
+    """The vectors of several queries; a model over HTTP is asked for them together, and may take at most so long."""
+    import numpy as np
+
+    from rag_assets.embedding.remote.encoder import RemoteEncoder
+
+    if isinstance(encoder, RemoteEncoder):
+        return encoder.encode_queries(texts, timeout_s)
+    return np.stack([encoder.encode_query(text) for text in texts])
+
+
 def get_batch_limits(encoder: Encoder, batch_tokens: int) -> BatchLimits:
     """How large the batches for this encoder are; `batch_tokens` for one that does not say."""
     limits = getattr(encoder, "batch_limits", None)

@@ -1,7 +1,9 @@
 """The encoder of a model over HTTP: requests side by side, refused texts found by halving, over-long ones split."""
 
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from rag_assets.documents.splitting.boundaries import split_in_half
@@ -57,6 +59,7 @@ class RemoteEncoder:
         self._broken = 0
         self._fits = False
         self._tokens = 0
+        self._asked: dict[str, Future[NDArray[np.float32]]] = {}
 
     @property
     def batch_limits(self) -> BatchLimits:
@@ -73,32 +76,76 @@ class RemoteEncoder:
         import numpy as np
 
         work = _Work(list(self._requests(list(dict.fromkeys(texts)))))
-        others = [
-            threading.Thread(target=self._work_off, args=(work,), name="embed", daemon=True)
-            for _ in range(min(self._endpoint.limits.concurrency, len(work.requests)) - 1)
-        ]
-        for thread in others:
-            thread.start()
-        self._work_off(work)
-        for thread in others:
-            thread.join()
+        self._work_side_by_side(work, self._document_prompt, self._document_type)
         if work.reasons or work.stopped is not None:
             raise PartlyEncodedError(work.vectors, work.reasons, work.stopped)
         return np.stack([work.vectors[text] for text in texts])
 
     def encode_query(self, text: str, timeout_s: float | None = None) -> "NDArray[np.float32]":
-        """The vector of a query; raises ServiceError where it takes longer than allowed."""
-        limit = self._endpoint.limits.query_timeout_s
-        work = _Work([], within_s=limit if timeout_s is None else min(limit, timeout_s))
+        """The vector of a query; raises ServiceError where it takes longer than allowed.
+
+        Threads that ask for the same text at the same time share one request.
+        """
+        within_s = self._query_time(timeout_s)
+        end = time.monotonic() + within_s
+        while True:
+            with self._lock:
+                asked = self._asked.get(text)
+                own = self._asked.setdefault(text, Future()) if asked is None else None
+            if own is not None:
+                return self._answer(own, text, max(0.001, end - time.monotonic()))
+            assert asked is not None
+            try:
+                return asked.result(max(0.001, end - time.monotonic()))
+            except (ServiceError, TimeoutError):
+                # The other thread may have had less time.
+                if time.monotonic() >= end:
+                    raise ServiceError(f"the query could not be embedded within {within_s:.3g} s.") from None
+
+    def encode_queries(self, texts: Sequence[str], timeout_s: float | None = None) -> "NDArray[np.float32]":
+        """The vectors of several queries, in as few requests as fit, under the limits of one query."""
+        import numpy as np
+
+        work = _Work(list(self._requests(list(dict.fromkeys(texts)))), within_s=self._query_time(timeout_s))
+        self._work_side_by_side(work, self._query_prompt, self._query_type)
+        if work.stopped is not None:
+            raise _query_error(work.stopped, work.within_s)
+        for reason in work.reasons.values():
+            raise _query_refusal(reason)
+        return np.stack([work.vectors[text] for text in texts])
+
+    def _answer(self, own: "Future[NDArray[np.float32]]", text: str, within_s: float) -> "NDArray[np.float32]":
+        """Embed the query for this thread and those that wait for it."""
         try:
+            work = _Work([], within_s=within_s)
             self._embed(work, [text], self._query_prompt, self._query_type)
-        except ServiceError as error:
-            if isinstance(error, RefusedError):
-                raise
-            raise ServiceError(f"the query could not be embedded within {work.within_s:g} s: {error}") from None
-        if work.reasons:
-            raise UsageError(f"the query cannot be embedded: {work.reasons[text]}; ask with other words.")
-        return work.vectors[text]
+            if work.reasons:
+                raise _query_refusal(work.reasons[text])
+        except BaseException as error:
+            raised = _query_error(error, within_s) if isinstance(error, RagAssetsError) else error
+            own.set_exception(raised)
+            raise raised from None
+        else:
+            own.set_result(work.vectors[text])
+            return work.vectors[text]
+        finally:
+            with self._lock:
+                del self._asked[text]
+
+    def _query_time(self, timeout_s: float | None) -> float:
+        limit = self._endpoint.limits.query_timeout_s
+        return limit if timeout_s is None else min(limit, timeout_s)
+
+    def _work_side_by_side(self, work: "_Work", prompt: str, input_type: str | None) -> None:
+        others = [
+            threading.Thread(target=self._work_off, args=(work, prompt, input_type), name="embed", daemon=True)
+            for _ in range(min(self._endpoint.limits.concurrency, len(work.requests)) - 1)
+        ]
+        for thread in others:
+            thread.start()
+        self._work_off(work, prompt, input_type)
+        for thread in others:
+            thread.join()
 
     def _requests(self, texts: Sequence[str]) -> Iterator[list[str]]:
         request: list[str] = []
@@ -113,13 +160,13 @@ class RemoteEncoder:
         if request:
             yield request
 
-    def _work_off(self, work: "_Work") -> None:
+    def _work_off(self, work: "_Work", prompt: str, input_type: str | None) -> None:
         while (request := work.take()) is not None:
             try:
                 # The limit may have been found to be lower since the request was made up.
                 most = self._request_texts
                 for start in range(0, len(request), most):
-                    self._embed(work, request[start : start + most], self._document_prompt, self._document_type)
+                    self._embed(work, request[start : start + most], prompt, input_type)
             except RagAssetsError as error:
                 work.fail(error)
             except Exception as error:
@@ -242,6 +289,16 @@ class _Work:
             # The first error is the cause; the others gave up because of it.
             self.stopped = self.stopped or error
         self.stop.set()
+
+
+def _query_error(error: RagAssetsError, within_s: float | None) -> RagAssetsError:
+    if not isinstance(error, ServiceError) or isinstance(error, RefusedError):
+        return error
+    return ServiceError(f"the query could not be embedded within {within_s:.3g} s: {error}")
+
+
+def _query_refusal(reason: str) -> UsageError:
+    return UsageError(f"the query cannot be embedded: {reason}; ask with other words.")
 
 
 def _rough_tokens(text: str) -> int:

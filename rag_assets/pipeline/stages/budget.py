@@ -24,12 +24,18 @@ class Budget:
     Raises UsageError for a budget without a price of the space's model.
     """
 
-    def __init__(self, engine: Engine, settings: Settings, space: EmbeddingSpace, run_id: str | None) -> None:
+    def __init__(
+        self, engine: Engine, settings: Settings, space: EmbeddingSpace, encoder: Encoder, run_id: str | None
+    ) -> None:
         self._engine = engine
         self._settings = settings
         self._space = space
         self._run_id = run_id
         self._is_billed = is_remote(space.model)
+        self._take_billed = getattr(encoder, "take_billed_tokens", None)
+        if self._take_billed is not None:
+            # Those of queries before.
+            self._take_billed()
         self.price = settings.price_of(space.model)
         if self._is_billed and self.price is None and self._limits:
             raise UsageError(
@@ -59,12 +65,11 @@ class Budget:
         tokens = left / self.price * TOKENS_PER_PRICE / factor
         return sum(total <= tokens for total in accumulate(counts))
 
-    def bill(self, counted: int, encoder: Encoder) -> EmbeddingCostRow | None:
+    def bill(self, counted: int) -> EmbeddingCostRow | None:
         """The row of a batch, by the tokens that the server billed; None for a model that nobody bills."""
-        take = getattr(encoder, "take_billed_tokens", None)
-        tokens = take() if take is not None else counted
         if not self._is_billed and self.price is None:
             return None
+        tokens = self._take_billed() if self._is_billed and self._take_billed is not None else counted
         self._counted += counted
         self._billed += tokens
         cost = None if self.price is None else tokens * self.price / TOKENS_PER_PRICE

@@ -89,7 +89,7 @@ def embed_texts(
             return
         if check_encoder is not None:
             check_encoder()
-        budget = Budget(engine, settings, space, run_id)
+        budget = Budget(engine, settings, space, encoder, run_id)
         done = faults = 0
         tokens = seconds = 0.0
         for page in _pending_pages(engine, space, texts):
@@ -104,7 +104,7 @@ def embed_texts(
                     yield EmbeddingBatch(key, space.id, cost=budget.pause(pending - done), figures={"paused": 1})
                     return
                 batch, stopped = _embed(key, space, encoder, chosen)
-                batch.cost = budget.bill(int(batch.figures["tokens"]), encoder)
+                batch.cost = budget.bill(int(batch.figures["tokens"]))
                 batch.figures |= _cost_figures(batch.cost)
                 if done:
                     # The first batch is left out of the rate: it also loads the model.

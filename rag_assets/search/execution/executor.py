@@ -76,6 +76,7 @@ class SearchExecutor:
         projects = first.filters.projects or ()
         if projects and not live.has_projects(projects):
             session.read(live.check_projects, projects)
+        self.context.embedder.embed_ahead(space, requests)
         embedded = [self._embed(space, request) for request in requests]
         started = time.perf_counter()
         # The other modes send statements that belong together, and a time limit needs a transaction.

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from rag_assets.db.index.knn import materialize
 from rag_assets.db.models import EmbeddingSpace, QueryVector
 from rag_assets.db.spaces.vector_codec import PackedVector
-from rag_assets.embedding.encoder import Encoder, encode_query_within, get_space_encoder
+from rag_assets.embedding.encoder import Encoder, encode_queries_within, encode_query_within, get_space_encoder
 from rag_assets.embedding.remote.names import is_remote
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.execution.concurrency import Concurrency
@@ -61,10 +61,28 @@ class QueryEmbedder:
         text = request.text
         vector = self._cache.get((space.id, text)) or self._session.read(self._load, space, text)
         if vector is None:
-            vector = self._concurrency.run_blocking(self._encode, space, text, request.timeout_s)
+            run = self._concurrency.run_waiting if is_remote(space.model) else self._concurrency.run_blocking
+            vector = run(self._encode, space, text, request.timeout_s)
             if self._stores:
                 self._stores = self._session.attempt(self._store, space, text, vector)
         return vector, (time.perf_counter() - started) * 1000
+
+    def embed_ahead(self, space: EmbeddingSpace, requests: Sequence[SearchRequest]) -> None:
+        """Embed the texts of several requests together, where each of them would be a round trip to a model."""
+        if len(requests) < 2 or not is_remote(space.model):
+            return
+        texts = dict.fromkeys(one.text for one in requests if one.vector is None and one.mode != "text")
+        new = [
+            text
+            for text in list(texts)[:MAX_CACHED]
+            if (space.id, text) not in self._cache and self._session.read(self._load, space, text) is None
+        ]
+        if len(new) < 2:
+            return
+        vectors = self._concurrency.run_waiting(self._encode_all, space, new, requests[0].timeout_s)
+        for text, vector in zip(new, vectors, strict=True):
+            if self._stores:
+                self._stores = self._session.attempt(self._store, space, text, vector)
 
     def warm_up(self, space: EmbeddingSpace) -> None:
         """Load the model, and embed a text that is not stored in the database. Nothing is asked of a model by HTTP."""
@@ -84,8 +102,16 @@ class QueryEmbedder:
         return None if vector is None else self._remember(space, text, PackedVector.of(vector))
 
     def _encode(self, space: EmbeddingSpace, text: str, timeout_s: float | None) -> PackedVector:
-        encoder = self._encoders.get(space.id) or self._encoders.setdefault(space.id, self._make_encoder(space))
-        numbers = encode_query_within(encoder, text, timeout_s).tolist()
+        return self._pack(space, text, encode_query_within(self._encoder(space), text, timeout_s).tolist())
+
+    def _encode_all(self, space: EmbeddingSpace, texts: Sequence[str], timeout_s: float | None) -> list[PackedVector]:
+        vectors = encode_queries_within(self._encoder(space), texts, timeout_s).tolist()
+        return [self._pack(space, text, numbers) for text, numbers in zip(texts, vectors, strict=True)]
+
+    def _encoder(self, space: EmbeddingSpace) -> Encoder:
+        return self._encoders.get(space.id) or self._encoders.setdefault(space.id, self._make_encoder(space))
+
+    def _pack(self, space: EmbeddingSpace, text: str, numbers: list[float]) -> PackedVector:
         try:
             vector = pack_vector(space, numbers, space.distance)
         except UsageError as error:

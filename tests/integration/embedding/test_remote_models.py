@@ -117,6 +117,9 @@ def test_searches_wait_for_the_server_only_as_long_as_they_may(
     assert asyncio.run(_search_many_at_once(settings)) == [4] * 8
     assert embedding_server.most_at_once > 1
     with Client(settings) as client:
+        asked = len(embedding_server.requests)
+        assert len(client.search_many([f"many {number}" for number in range(9)])) == 9
+        assert len(embedding_server.requests) == asked + 1
         with pytest.raises(ServiceError, match=r"the query could not be embedded within 0.05 s"):
             client.search("slow", timeout_s=0.05)
         assert client.search("slow but right").hits

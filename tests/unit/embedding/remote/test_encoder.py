@@ -2,6 +2,7 @@
 
 import base64
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -315,3 +316,36 @@ def test_nothing_listens(server: EmbeddingServer, make_encoder: MakeEncoder) -> 
     with pytest.raises(PartlyEncodedError) as caught:
         make_encoder(embedding_url="http://127.0.0.1:9/v1", embedding_retry_s=0.2).encode(["one"])
     assert "cannot connect to it" in str(caught.value.stopped)
+
+
+def test_equal_queries_at_the_same_time_share_one_request(server: EmbeddingServer, make_encoder: MakeEncoder) -> None:
+    encoder = make_encoder()
+    server.misbehave(delay(0.2))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(encoder.encode_query, ["one query"] * 8))
+    assert server.accepted == ["one query"]
+    np.testing.assert_allclose(found, expected(["one query"] * 8), atol=1e-6)
+
+
+def test_a_query_outlasts_one_that_has_less_time(server: EmbeddingServer, make_encoder: MakeEncoder) -> None:
+    encoder = make_encoder()
+    server.misbehave(lambda request: delay(0.3)(request) if len(server.requests) == 1 else None)
+    with ThreadPoolExecutor(2) as pool:
+        hasty = pool.submit(encoder.encode_query, "one query", 0.1)
+        time.sleep(0.03)
+        patient = pool.submit(encoder.encode_query, "one query")
+        with pytest.raises(ServiceError, match=r"within 0\.\d+ s"):
+            hasty.result()
+        assert patient.result().shape == (DIMENSIONS,)
+
+
+def test_several_queries_are_asked_together(server: EmbeddingServer, make_encoder: MakeEncoder) -> None:
+    encoder = make_encoder(prompts={"query_type": "query"})
+    np.testing.assert_allclose(encoder.encode_queries(TEXTS[:20]), expected(TEXTS[:20]), atol=1e-6)
+    assert [request.body["input_type"] for request in server.requests] == ["query"]
+    server.misbehave(refuse("bad"))
+    with pytest.raises(UsageError, match="ask with other words"):
+        encoder.encode_queries(["good", "bad"])
+    server.misbehave(fail(429, Retry_After="30"))
+    with pytest.raises(ServiceError, match=r"could not be embedded within 0.5 s"):
+        encoder.encode_queries(["new", "newer"], 0.5)
