@@ -1,0 +1,196 @@
+"""The places where commands are struck, and how the server tells that a command is there."""
+
+from dataclasses import dataclass, field
+
+PROJECT = "zoo"
+# The sessions of the victim; PAUSE stands for a statement that is held in the middle, its rows written.
+_SESSIONS = (
+    "SELECT pid, concat_ws(' | ', application_name, state, wait_event, left(regexp_replace(query, '\\s+', ' ', 'g'), 90)) "
+    "FROM pg_stat_activity WHERE datname = current_database() AND application_name <> 'torture' AND "
+)
+_PAUSED = f"{_SESSIONS} wait_event = 'PgSleep' AND query ~* %(pattern)s"
+_PAUSE_S = 0.4
+_PAUSE = (
+    "CREATE SCHEMA torture",
+    "CREATE FUNCTION torture.pause() RETURNS trigger LANGUAGE plpgsql AS $$ "
+    f"BEGIN PERFORM pg_sleep({_PAUSE_S}); RETURN NULL; END $$",
+    "CREATE FUNCTION torture.pause_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ "
+    f"BEGIN PERFORM pg_sleep({_PAUSE_S}); END $$",
+    "GRANT USAGE ON SCHEMA torture TO PUBLIC",
+)
+# Nothing that holds a statement is left when the command runs again.
+_SET_IN_DATABASE = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {}', current_database()); END $$"
+_SLOW_VACUUM = tuple(
+    _SET_IN_DATABASE.format(f"SET {name} = {value}")
+    for name, value in (("vacuum_cost_delay", "20"), ("vacuum_cost_limit", "1"), ("vacuum_cost_page_hit", "10"))
+)
+END_PAUSES = ("DROP SCHEMA IF EXISTS torture CASCADE", _SET_IN_DATABASE.format("RESET ALL"))
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment of a command: `aim` finds the session that is there, `pauses` make the server stay there for a while."""
+
+    name: str
+    aim: str
+    pattern: str = ""
+    pauses: tuple[str, ...] = ()
+    encode_s: float = 0.0
+    copy_row_s: float = 0.0
+    read_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """A command on a copy of the database `state`, changed by `prepare`; the moments are taken in turn."""
+
+    name: str
+    state: str
+    command: tuple[str, ...]
+    moments: tuple[Moment, ...]
+    prepare: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+
+
+def _paused(name: str, pattern: str, *pauses: str) -> Moment:
+    return Moment(name, _PAUSED, pattern, (*_PAUSE, *pauses))
+
+
+def _after(table: str, event: str, when: str = "") -> str:
+    scope = f"ROW WHEN ({when})" if when else "STATEMENT"
+    return f"CREATE TRIGGER torture AFTER {event} ON rag.{table} FOR EACH {scope} EXECUTE FUNCTION torture.pause()"
+
+
+def _after_ddl(tag: str) -> str:
+    return (
+        f"CREATE EVENT TRIGGER torture ON ddl_command_end WHEN TAG IN ('{tag}') EXECUTE FUNCTION torture.pause_ddl()"
+    )
+
+
+def _holding(name: str, lock: str, condition: str = "true", **slow: float) -> Moment:
+    """The session that holds this lock of ours, idle, while its client works."""
+    key = f"hashtextextended('rag_assets.{lock}', 0)"
+    holder = (
+        "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
+        f"AND (classid::bigint << 32 | objid::bigint) = {key}) AND state = 'idle' AND {condition}"
+    )
+    return Moment(name, f"{_SESSIONS} {holder}", **slow)
+
+
+def _building(command: str) -> Moment:
+    return Moment(
+        "building the graph",
+        "SELECT pid, concat_ws(' | ', command, phase, blocks_done || ' of ' || blocks_total || ' blocks') "
+        f"FROM pg_stat_progress_create_index WHERE datname = current_database() AND command = '{command}' "
+        "AND phase LIKE 'building index%%'",
+    )
+
+
+_INGEST = ("ingest", "--project", PROJECT)
+_BECOMES_LIVE = "NEW.status = 'live' AND OLD.status <> 'live'"
+_IN_VACUUM = (
+    "SELECT pid, concat_ws(' | ', 'VACUUM', relid::regclass, phase) FROM pg_stat_progress_vacuum "
+    "WHERE datname = current_database()"
+)
+
+PLACES = (
+    Place(
+        "reading",
+        "empty",
+        _INGEST,
+        (_holding("between two documents", f"raw_documents of {PROJECT}", read_s=0.01),),
+        prepare=("UPDATE rag.projects SET source_uri = source_uri || '_to_parse'",),
+    ),
+    Place(
+        "COPY",
+        "empty",
+        _INGEST,
+        tuple(
+            Moment(
+                name,
+                "SELECT pid, concat_ws(' | ', p.command, p.type, left(a.query, 60)) FROM pg_stat_progress_copy p "
+                "JOIN pg_stat_activity a USING (pid) WHERE p.datname = current_database() AND a.query ~ %(pattern)s",
+                name,
+                copy_row_s=0.004,
+            )
+            for name in ("incoming_documents", "incoming_chunks", "incoming_embeddings")
+        ),
+    ),
+    Place(
+        "merge",
+        "empty",
+        _INGEST,
+        (
+            _paused("documents written", "^INSERT INTO rag.documents", _after("documents", "INSERT")),
+            _paused("chunks written", "^INSERT INTO rag.document_chunks", _after("document_chunks", "INSERT")),
+            _paused("chunks stamped", "^INSERT INTO rag.document_chunkings", _after("document_chunkings", "INSERT")),
+        ),
+    ),
+    Place(
+        "embedding",
+        "empty",
+        _INGEST,
+        (
+            _holding(
+                "some texts embedded",
+                f"embeddings of {PROJECT} in space 1",
+                "(SELECT count(*) FROM rag.embeddings) >= 100",
+                encode_s=0.03,
+            ),
+        ),
+    ),
+    Place("index build (first)", "empty", _INGEST, (_building("CREATE INDEX"),)),
+    Place(
+        "index build (concurrent)",
+        "ingested",
+        _INGEST,
+        (_building("CREATE INDEX CONCURRENTLY"),),
+        prepare=("DROP INDEX rag.ix_embeddings_1_hnsw",),
+    ),
+    Place(
+        "flip",
+        "two spaces",
+        ("spaces", "promote", "1"),
+        (
+            _paused("space marked", "^UPDATE rag.embedding_spaces", _after("embedding_spaces", "UPDATE", _BECOMES_LIVE)),
+            _paused("view replaced", "^CREATE (OR REPLACE )?VIEW", _after_ddl("CREATE VIEW")),
+        ),
+    ),
+    Place(
+        "retirement",
+        "two spaces",
+        ("spaces", "retire", "1"),
+        (
+            _paused("partition dropped", "^DROP TABLE", _after_ddl("DROP TABLE")),
+            _paused("chunks of the old chunking", "^DELETE FROM rag.document_chunks", _after("document_chunks", "DELETE")),
+        ),
+    ),
+    Place(
+        "maintenance",
+        "worn",
+        ("maintain",),
+        (
+            Moment("VACUUM", _IN_VACUUM, pauses=_SLOW_VACUUM),
+            _paused("orphans deleted", "^DELETE FROM rag.embeddings_1", _after("embeddings_1", "DELETE")),
+            _building("CREATE INDEX CONCURRENTLY"),
+        ),
+    ),
+    Place(
+        "migration",
+        "old",
+        ("db", "upgrade"),
+        (
+            Moment("table rewritten", f"{_SESSIONS} state = 'active' AND query ~ %(pattern)s", "DROP COLUMN tsv, ADD"),
+            Moment("words counted", f"{_SESSIONS} state = 'active' AND query ~ %(pattern)s", "INSERT INTO rag.lexemes"),
+        ),
+    ),
+    Place(
+        "checks",
+        "ingested",
+        ("check",),
+        (
+            Moment("of rows", f"{_SESSIONS} state = 'active' AND query ~ %(pattern)s", "rag.document_chunks"),
+            Moment("of the index", f"{_SESSIONS} state = 'active' AND query ~ %(pattern)s", "rag.(embeddings_1|probe)"),
+        ),
+    ),
+)
