@@ -1,11 +1,15 @@
-"""Which errors Dagster's retry policy may try again."""
+"""Which errors Dagster's retry policy may try again, and when."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from rag_assets.errors import RagAssetsError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 
 @contextmanager
@@ -17,3 +21,23 @@ def fail_without_retries() -> Iterator[None]:
         if error.transient:
             raise
         raise dg.Failure(str(error), allow_retries=False) from error
+
+
+@contextmanager
+def wait_for_lost_database(engine: "Engine") -> Iterator[None]:
+    """Let a step that lost its connection fail only once the database answers again, so that its retry finds it.
+
+    Dagster's own pauses are short. After RAG_ASSETS_RETRY_S the error that says so takes its place.
+    """
+    try:
+        yield
+    except Exception as error:
+        import psycopg
+        from sqlalchemy import select
+        from sqlalchemy.exc import DBAPIError
+
+        from rag_assets.db.connections.retry import is_lost, run_read
+
+        if isinstance(error, DBAPIError | psycopg.Error) and is_lost(error):
+            run_read(engine, lambda connection: connection.scalar(select(1)))
+        raise

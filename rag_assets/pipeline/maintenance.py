@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from rag_assets.db.connections.retry import run_repeatable
 from rag_assets.db.index.build import IndexBuildOptions, ensure_index
 from rag_assets.db.index.prewarm import prewarm_index
 from rag_assets.db.index.state import inspect_index
@@ -33,21 +34,27 @@ DAY_S = 24 * 60 * 60
 
 
 def run_maintenance(engine: Engine, settings: Settings, targets: Mapping[Kind, Target]) -> dict[str, Any]:
-    """Do the maintenance that is due, while searches and ingests go on; returns figures."""
+    """Do the maintenance that is due, while searches and ingests go on; returns figures.
+
+    A step whose connection breaks is repeated for RAG_ASSETS_RETRY_S.
+    """
     started = time.perf_counter()
-    figures: dict[str, Any] = _remove_expired(engine, settings)
-    figures["spaces_dropped"] = _drop_expired_spaces(engine, settings, targets)
-    spaces = _spaces_in_use(engine)
-    removed = {space.id: _remove_orphans(engine, space) for space in spaces}
+    figures: dict[str, Any] = run_repeatable(engine, _remove_expired, engine, settings)
+    figures["spaces_dropped"] = run_repeatable(engine, _drop_expired_spaces, engine, settings, targets)
+    spaces = run_repeatable(engine, _spaces_in_use, engine)
+    removed = {space.id: run_repeatable(engine, _remove_orphans, engine, space) for space in spaces}
     figures["orphans_removed"] = sum(removed.values())
     # Before VACUUM, which would otherwise repair the graph of an index that is about to be replaced.
-    figures["indexes"] = [_rebuild_index_if_degraded(engine, settings, space) for space in spaces]
+    figures["indexes"] = [
+        run_repeatable(engine, _rebuild_index_if_degraded, engine, settings, space) for space in spaces
+    ]
     # The server's statistics do not count the rows just deleted yet, so their tables are vacuumed in any case.
     emptied = {partition_name(id_) for id_, gone in removed.items() if gone}
-    needy = sorted({*tables_to_vacuum(engine, settings.vacuum_dead_share_limit), *emptied})
-    figures["vacuumed"] = vacuum_tables(engine, needy, wait_s=settings.lock_wait_s)
-    figures["prewarmed_blocks"] = _prewarm(engine, spaces)
-    figures["failed_checks"] = _check_all_rows(engine, [space for space in spaces if space.status == "live"])
+    needy = sorted({*run_repeatable(engine, tables_to_vacuum, engine, settings.vacuum_dead_share_limit), *emptied})
+    figures["vacuumed"] = run_repeatable(engine, vacuum_tables, engine, needy, wait_s=settings.lock_wait_s)
+    figures["prewarmed_blocks"] = run_repeatable(engine, _prewarm, engine, spaces)
+    live = [space for space in spaces if space.status == "live"]
+    figures["failed_checks"] = run_repeatable(engine, _check_all_rows, engine, live)
     return figures | {"seconds": round(time.perf_counter() - started, 3)}
 
 

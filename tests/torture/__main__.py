@@ -42,8 +42,11 @@ def main() -> int:
         forker.close()
         if not options.keep:
             shutil.rmtree(work, ignore_errors=True)
-    report = {"places": _summarise(places, rounds), "rounds": [asdict(one) for one in rounds]}
-    report["seconds"] = round(time.monotonic() - began, 1)
+    report = {
+        "places": _summarise(places, rounds),
+        "rounds": [asdict(one) for one in rounds],
+        "seconds": round(time.monotonic() - began, 1),
+    }
     if options.json:
         print(json.dumps(report, indent=2))
     else:
@@ -81,7 +84,9 @@ def _plan(places: Sequence[Place], options: argparse.Namespace) -> Iterator[tupl
 
 def _describe(one: Round) -> str:
     outcome = "; ".join(one.misses) or "ok"
-    return f"{one.place}, {one.moment} [{one.aimed_at}]: {one.fault}, ended with {one.code}: {outcome} ({one.seconds} s)"
+    return (
+        f"{one.place}, {one.moment} [{one.aimed_at}]: {one.fault}, ended with {one.code}: {outcome} ({one.seconds} s)"
+    )
 
 
 def _summarise(places: Sequence[Place], rounds: Sequence[Round]) -> list[dict[str, Any]]:

@@ -12,18 +12,22 @@ from psycopg import sql
 from tests.torture.server import Server
 
 # Columns that hold a time or the id of a run, and tables of measured times.
-VARYING = ["created_at", "updated_at", "run_id", "promoted_at", "stepped_back_at", "rolled_back_at", "refreshed_at", "counted"]
+VARYING = [
+    *("created_at", "updated_at", "promoted_at", "stepped_back_at", "rolled_back_at", "refreshed_at"),
+    *("run_id", "counted"),
+]
 MEASURED = ("work_rates", "query_vectors")
 SETTLE_S = 10.0
 
 _TABLES = (
     "SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'rag'::regnamespace AND c.relkind IN ('r', 'p') "
-    "AND NOT c.relispartition AND c.relname !~ '^probe' AND c.relname <> ALL (%s) ORDER BY 1"
+    "AND NOT c.relispartition AND c.relname !~ '^latency_probe' AND c.relname <> ALL (%s) ORDER BY 1"
 )
 _DEFINITIONS = {
     "(columns)": "SELECT concat_ws(' ', table_name, column_name, data_type, is_nullable, column_default, "
-    "generation_expression) FROM information_schema.columns WHERE table_schema = 'rag' AND table_name !~ '^probe'",
-    "(indexes)": "SELECT indexdef FROM pg_indexes WHERE schemaname = 'rag' AND tablename !~ '^probe'",
+    "generation_expression) FROM information_schema.columns WHERE table_schema = 'rag' "
+    "AND table_name !~ '^latency_probe'",
+    "(indexes)": "SELECT indexdef FROM pg_indexes WHERE schemaname = 'rag' AND tablename !~ '^latency_probe'",
     "(views)": "SELECT concat_ws(' ', viewname, definition) FROM pg_views WHERE schemaname = 'rag'",
     "(functions)": "SELECT concat_ws(' ', proname, md5(prosrc)) FROM pg_proc WHERE pronamespace = 'rag'::regnamespace",
 }

@@ -1,28 +1,29 @@
 """The places where commands are struck, and how the server tells that a command is there."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 PROJECT = "zoo"
-# The sessions of the victim; PAUSE stands for a statement that is held in the middle, its rows written.
+# The sessions of the command.
 _SESSIONS = (
-    "SELECT pid, concat_ws(' | ', application_name, state, wait_event, left(regexp_replace(query, '\\s+', ' ', 'g'), 90)) "
+    "SELECT pid, concat_ws(' | ', application_name, state, wait_event, "
+    "left(regexp_replace(query, '\\s+', ' ', 'g'), 90)) "
     "FROM pg_stat_activity WHERE datname = current_database() AND application_name <> 'torture' AND "
 )
+# A statement that is held in the middle, its rows written.
 _PAUSED = f"{_SESSIONS} wait_event = 'PgSleep' AND query ~* %(pattern)s"
 _PAUSE_S = 0.4
+_FUNCTION = "CREATE FUNCTION torture.{} RETURNS {} LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep({}); {}END $$"
 _PAUSE = (
     "CREATE SCHEMA torture",
-    "CREATE FUNCTION torture.pause() RETURNS trigger LANGUAGE plpgsql AS $$ "
-    f"BEGIN PERFORM pg_sleep({_PAUSE_S}); RETURN NULL; END $$",
-    "CREATE FUNCTION torture.pause_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ "
-    f"BEGIN PERFORM pg_sleep({_PAUSE_S}); END $$",
+    _FUNCTION.format("pause()", "trigger", _PAUSE_S, "RETURN NULL; "),
+    _FUNCTION.format("pause_ddl()", "event_trigger", _PAUSE_S, ""),
     "GRANT USAGE ON SCHEMA torture TO PUBLIC",
 )
-# Nothing that holds a statement is left when the command runs again.
+# Once the blow has fallen, nothing holds a statement any more.
 _SET_IN_DATABASE = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {}', current_database()); END $$"
 _SLOW_VACUUM = tuple(
     _SET_IN_DATABASE.format(f"SET {name} = {value}")
-    for name, value in (("vacuum_cost_delay", "20"), ("vacuum_cost_limit", "1"), ("vacuum_cost_page_hit", "10"))
+    for name, value in (("vacuum_cost_delay", "10"), ("vacuum_cost_limit", "10"), ("vacuum_cost_page_hit", "10"))
 )
 END_PAUSES = ("DROP SCHEMA IF EXISTS torture CASCADE", _SET_IN_DATABASE.format("RESET ALL"))
 
@@ -42,14 +43,17 @@ class Moment:
 
 @dataclass(frozen=True)
 class Place:
-    """A command on a copy of the database `state`, changed by `prepare`; the moments are taken in turn."""
+    """A command on a copy of the database `state`, changed by `prepare`; the moments are taken in turn.
+
+    `when_done` is the exit code of the command where its work is done already.
+    """
 
     name: str
     state: str
     command: tuple[str, ...]
     moments: tuple[Moment, ...]
     prepare: tuple[str, ...] = ()
-    env: dict[str, str] = field(default_factory=dict)
+    when_done: int = 0
 
 
 def _paused(name: str, pattern: str, *pauses: str) -> Moment:
@@ -62,19 +66,17 @@ def _after(table: str, event: str, when: str = "") -> str:
 
 
 def _after_ddl(tag: str) -> str:
-    return (
-        f"CREATE EVENT TRIGGER torture ON ddl_command_end WHEN TAG IN ('{tag}') EXECUTE FUNCTION torture.pause_ddl()"
-    )
+    return f"CREATE EVENT TRIGGER torture ON ddl_command_end WHEN TAG IN ('{tag}') EXECUTE FUNCTION torture.pause_ddl()"
 
 
-def _holding(name: str, lock: str, condition: str = "true", **slow: float) -> Moment:
+def _holding(name: str, lock: str, condition: str = "true", *, encode_s: float = 0.0, read_s: float = 0.0) -> Moment:
     """The session that holds this lock of ours, idle, while its client works."""
     key = f"hashtextextended('rag_assets.{lock}', 0)"
     holder = (
         "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
         f"AND (classid::bigint << 32 | objid::bigint) = {key}) AND state = 'idle' AND {condition}"
     )
-    return Moment(name, f"{_SESSIONS} {holder}", **slow)
+    return Moment(name, f"{_SESSIONS} {holder}", encode_s=encode_s, read_s=read_s)
 
 
 def _building(command: str) -> Moment:
@@ -152,7 +154,9 @@ PLACES = (
         "two spaces",
         ("spaces", "promote", "1"),
         (
-            _paused("space marked", "^UPDATE rag.embedding_spaces", _after("embedding_spaces", "UPDATE", _BECOMES_LIVE)),
+            _paused(
+                "space marked", "^UPDATE rag.embedding_spaces", _after("embedding_spaces", "UPDATE", _BECOMES_LIVE)
+            ),
             _paused("view replaced", "^CREATE (OR REPLACE )?VIEW", _after_ddl("CREATE VIEW")),
         ),
     ),
@@ -162,8 +166,12 @@ PLACES = (
         ("spaces", "retire", "1"),
         (
             _paused("partition dropped", "^DROP TABLE", _after_ddl("DROP TABLE")),
-            _paused("chunks of the old chunking", "^DELETE FROM rag.document_chunks", _after("document_chunks", "DELETE")),
+            _paused(
+                "chunks of the old chunking", "^DELETE FROM rag.document_chunks", _after("document_chunks", "DELETE")
+            ),
         ),
+        # There is no space 1 any more.
+        when_done=2,
     ),
     Place(
         "maintenance",
@@ -180,8 +188,9 @@ PLACES = (
         "old",
         ("db", "upgrade"),
         (
-            Moment("table rewritten", f"{_SESSIONS} state = 'active' AND query ~ %(pattern)s", "DROP COLUMN tsv, ADD"),
-            Moment("words counted", f"{_SESSIONS} state = 'active' AND query ~ %(pattern)s", "INSERT INTO rag.lexemes"),
+            _paused("table rewritten", "DROP COLUMN tsv, ADD COLUMN tsv", _after_ddl("ALTER TABLE")),
+            _paused("index of words built", "CREATE INDEX ix_document_chunks_tsv", _after_ddl("CREATE INDEX")),
+            _paused("words counted", "INSERT INTO rag.lexemes", _after("lexemes", "INSERT")),
         ),
     ),
     Place(
@@ -190,7 +199,7 @@ PLACES = (
         ("check",),
         (
             Moment("of rows", f"{_SESSIONS} state = 'active' AND query ~ %(pattern)s", "rag.document_chunks"),
-            Moment("of the index", f"{_SESSIONS} state = 'active' AND query ~ %(pattern)s", "rag.(embeddings_1|probe)"),
+            Moment("of vectors", f"{_SESSIONS} state = 'active' AND query ~ %(pattern)s", "rag.(embeddings_1|probe)"),
         ),
     ),
 )

@@ -77,7 +77,7 @@ def build_states(server: Server, forker: Forker, work: Path) -> Installation:
     run("db", "downgrade", OLD_REVISION)
     keep("old")
     server.copy("ingested", "building")
-    server.execute("building", "DELETE FROM rag.documents WHERE file_path < '30'")
+    server.execute("building", "DELETE FROM rag.documents WHERE file_path < '42'")
     keep("worn")
     server.copy("ingested", "building")
     run("ingest", "--project", PROJECT, env={"RAG_ASSETS_CHUNK_TOKENS": "64"})

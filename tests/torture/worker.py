@@ -4,6 +4,7 @@
 that a command starts in milliseconds. No thread is ever started in the process that forks.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 # Enough for the plans and the latency check; 10,000 would take most of the time.
 MEASURED_VECTORS = 1_000
+IMPORTED = (
+    *("rag_assets.cli.main", "rag_assets.definitions", "rag_assets.documents.parsing.parser"),
+    *("rag_assets.pipeline.refresh", "rag_assets.pipeline.stages.live_space", "rag_assets.search.retriever"),
+    *("alembic.command", "numpy", "psycopg", "pyarrow", "rich.progress", "rich.table"),
+)
 
 
 @dataclass(frozen=True)
@@ -132,19 +138,8 @@ def _serve() -> None:
 
 
 def _import_everything() -> None:
-    import alembic.command
-    import numpy
-    import psycopg
-    import pyarrow
-    import rich.progress
-    import rich.table
-
-    import rag_assets.cli.main
-    import rag_assets.definitions
-    import rag_assets.documents.parsing.parser
-    import rag_assets.pipeline.refresh
-    import rag_assets.pipeline.stages.live_space  # noqa: F401
-    import rag_assets.search.retriever  # noqa: F401
+    for name in IMPORTED:
+        importlib.import_module(name)
 
 
 def _fork(command: Command) -> int:
@@ -217,7 +212,7 @@ def _use_counting_encoder(log: Path, encode_s: float) -> None:
         return CountingEncoder(space.dimensions)
 
     Embedder.encoder = encoder  # type: ignore[method-assign, assignment]
-    query_embedding.get_space_encoder = lambda space, *_: HashEncoder(space.dimensions)  # type: ignore[assignment]
+    query_embedding.get_space_encoder = lambda space, *_: HashEncoder(space.dimensions)  # type: ignore[attr-defined]
     latency.MEASURED_VECTORS = MEASURED_VECTORS
 
 

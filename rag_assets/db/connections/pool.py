@@ -1,9 +1,11 @@
 """Connection pools that serve waiting clients first come, first served, count what happens, and can be closed."""
 
+import logging
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from sqlalchemy import Engine, event
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
@@ -55,6 +57,7 @@ class FairPool(ExtensiblePool[FairQueue], queue=FairQueue):
         super().__init__(*args, **options)
         self.history = PoolHistory()
         self._is_disposed = False
+        self.logger.addFilter(_is_news)
 
     def recreate(self) -> "FairPool":
         pool = super().recreate()
@@ -142,6 +145,12 @@ class FairPool(ExtensiblePool[FairQueue], queue=FairQueue):
                         f"all {self.maximum} connections of the pool were in use for {timeout_s:g} s; "
                         "raise RAG_ASSETS_POOL_SIZE, or send fewer queries at a time."
                     ) from None
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for the traceback of a broken connection that comes back: whoever used it got the error already."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, psycopg.OperationalError) and error.sqlstate is None)
 
 
 class AsyncFairPool(FairPool, AsyncAdaptedQueuePool, queue=AsyncFairQueue):

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
 from rag_assets.db.connections.engines import direct_engine
+from rag_assets.db.connections.retry import run_repeatable
 from rag_assets.db.session.preconditions import read_facts, refuse
 from rag_assets.errors import UsageError
 
@@ -43,7 +44,8 @@ def read_revision(connection: Connection) -> str | None:
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Upgrade the schema; costs two queries if it is at the head already.
 
-    Raises RefusedError, before anything is written, where the database or the role does not allow it.
+    Raises RefusedError, before anything is written, where the database or the role does not allow it. An upgrade whose
+    connection breaks is repeated for RAG_ASSETS_RETRY_S: what it had not committed was rolled back.
     """
     with engine.connect() as connection:
         facts = read_facts(connection)
@@ -51,7 +53,11 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
         if revision == "head" and read_revision(connection) == head_revision():
             return
     refuse(facts.obstacles_to_upgrading())
-    _run(engine, "upgrade", revision)
+    if revision.startswith(("+", "-")):
+        # Repeated, it would go further.
+        _run(engine, "upgrade", revision)
+    else:
+        run_repeatable(engine, _run, engine, "upgrade", revision)
     if facts.extension_schema is None:
         # Open sessions were made without the extension, and may not find it.
         engine.dispose()

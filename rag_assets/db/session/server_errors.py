@@ -11,12 +11,17 @@ from sqlalchemy.exc import SQLAlchemyError, StatementError
 from rag_assets.errors import RagAssetsError, RefusedError, ServiceError
 
 _LATER = "run again when it is back"
+_NOT_OPENED = ("connection failed", "connection is bad", "connection timeout")
 _LOG = "look at the server's log"
 _SCHEMA = "run rag-assets status --health, which compares the tables with this version"
 # By SQLSTATE or its class, the longest match first: the class of the error, what it is about, what to do.
 _ANSWERS: dict[str, tuple[type[RagAssetsError], str, str]] = {
     "": (RefusedError, "the database refuses a statement", _LOG),
-    "08001": (ServiceError, "the database cannot be found", "correct the host in its address, or the network"),
+    "08001": (
+        ServiceError,
+        "the database cannot be found",
+        "correct the host in RAG_ASSETS_DATABASE_URL, or the network",
+    ),
     "08": (ServiceError, "the database does not answer", _LATER),
     "0A": (RefusedError, "the database lacks a feature", "use PostgreSQL 15 or newer with pgvector 0.8.4 or newer"),
     "22021": (
@@ -33,8 +38,12 @@ _ANSWERS: dict[str, tuple[type[RagAssetsError], str, str]] = {
     "23": (RefusedError, "the database refuses a row", "correct it, or run again if another run wrote it meanwhile"),
     "25006": (RefusedError, "the database only reads here", "see rag-assets status --health"),
     "25": (ServiceError, "a transaction was in the wrong state", "run again"),
-    "28": (RefusedError, "the database refuses the connection", "correct the address, the user or the password"),
-    "3D": (RefusedError, "the database is not there", "correct its name in its address"),
+    "28": (
+        RefusedError,
+        "the database refuses the connection",
+        "correct the address, the user or the password in RAG_ASSETS_DATABASE_URL",
+    ),
+    "3D": (RefusedError, "the database is not there", "correct its name in RAG_ASSETS_DATABASE_URL"),
     "3F": (RefusedError, "a schema is missing", _SCHEMA),
     "40": (ServiceError, "another transaction was in the way", "run again"),
     "42501": (RefusedError, "the role lacks a privilege", "use the role that owns schema rag, or grant the privilege"),
@@ -74,6 +83,10 @@ _CONNECTING = {
 }
 # Classes of errors whose details are values: "Failing row contains (…)", "Key (…)=(…) already exists".
 _ABOUT_VALUES = ("22", "23")
+# A limit of their own, which max_connections does not change.
+_LIMITED = re.compile(r"too many connections for (?P<what>role|database) (?P<name>\".*\")")
+# The place of an error in a statement, which PostgreSQL prints below it.
+_PLACE = re.compile(r"\nLINE \d+: .*", re.DOTALL)
 _PRIVILEGE = re.compile(r"permission denied to create temporary tables in database \"(?P<database>.*)\"")
 
 
@@ -101,7 +114,13 @@ def explain_answer(sqlstate: str | None, reason: str) -> RagAssetsError:
     """The error for what the server answered; without a SQLSTATE, it did not answer or refused the connection."""
     reason = _one_line(reason)
     if reason.startswith("invalid connection option"):
-        return RefusedError(f"{reason} in the address of the database; correct it.")
+        return RefusedError(f"{reason} in the address of the database; correct RAG_ASSETS_DATABASE_URL.")
+    limited = _LIMITED.search(reason)
+    if limited is not None:
+        return ServiceError(
+            f"the database has no connection left: {reason}; run less at a time, or raise the limit: "
+            f"ALTER {limited['what'].upper()} {limited['name']} CONNECTION LIMIT …;"
+        )
     sqlstate = sqlstate or next((state for words, state in _CONNECTING.items() if words in reason), "")
     missing = _PRIVILEGE.fullmatch(reason)
     if missing is not None:
@@ -110,6 +129,8 @@ def explain_answer(sqlstate: str | None, reason: str) -> RagAssetsError:
         )
     key = next(sqlstate[:length] for length in (5, 2, 0) if sqlstate[:length] in _ANSWERS)
     kind, what, advice = _ANSWERS[key]
+    if advice is _LATER and reason.startswith(_NOT_OPENED):
+        advice = f"{_LATER}, or correct its address in RAG_ASSETS_DATABASE_URL"
     return kind(f"{what}: {reason}; {advice}.")
 
 
@@ -145,5 +166,5 @@ def explained_errors() -> Iterator[None]:
 
 def _one_line(text: str) -> str:
     # SQLAlchemy appends the statement and a link.
-    lines = [line.strip() for line in text.partition("\n[SQL:")[0].splitlines()]
+    lines = [line.strip() for line in _PLACE.sub("", text.partition("\n[SQL:")[0]).splitlines()]
     return " ".join(filter(None, lines)).removesuffix(".")

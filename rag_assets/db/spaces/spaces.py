@@ -21,6 +21,7 @@ from rag_assets.db.models.embeddings import DEFAULT_EF_SEARCH_BIT, DEFAULT_OVERS
 from rag_assets.db.schema.ddl import create_partition, drop_table
 from rag_assets.db.schema.live_view import replace_live_view
 from rag_assets.db.spaces.partitions import has_partition, partition_name, probe_name
+from rag_assets.errors import IntegrityError
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,13 @@ def set_live_space(connection: Connection, space: EmbeddingSpace) -> bool:
     """Make this the live space, in the caller's transaction; returns False if it already was.
 
     The live space becomes the previous one, and the previous one is retired. A rollback from this space no longer
-    excludes it from promotion.
+    excludes it from promotion. Raises IntegrityError when the space was retired meanwhile: its chunks and vectors are
+    being removed.
     """
     lock_spaces(connection)
+    status = connection.scalar(select(EmbeddingSpace.status).where(EmbeddingSpace.id == space.id))
+    if status in (None, "retired"):
+        raise IntegrityError(f"space {space.id} was retired meanwhile; run rag-assets ingest to build it again.")
     live = get_live_space(connection, space.kind)
     if live is not None and live.id == space.id and (space.kind != "chunks" or _has_live_view(connection)):
         return False

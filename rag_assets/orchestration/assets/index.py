@@ -9,7 +9,7 @@ from rag_assets.orchestration.assets.conditions import FOLLOWS_PARTITIONS, FOLLO
 from rag_assets.orchestration.assets.policies import INDEX_POOL, RETRY_POLICY, freshness_policy
 from rag_assets.orchestration.io.column_lineage import lineage_metadata
 from rag_assets.orchestration.io.metadata import figures_metadata, last_promotion, table_metadata
-from rag_assets.orchestration.retries import fail_without_retries
+from rag_assets.orchestration.retries import fail_without_retries, wait_for_lost_database
 from rag_assets.orchestration.scope import PipelineScope
 from rag_assets.pipeline.progress import ProgressLog, progress_listener
 
@@ -88,7 +88,11 @@ def materialize_index(
     from rag_assets.pipeline.stages.index import refresh_indexes
 
     postgres, target = scope.postgres(context), scope.embedder(context).target(kind)
-    with fail_without_retries(), progress_listener(ProgressLog(context.log.info)):
+    with (
+        fail_without_retries(),
+        wait_for_lost_database(postgres.engine),
+        progress_listener(ProgressLog(context.log.info)),
+    ):
         figures = refresh_indexes(postgres.engine, postgres.settings, target)
     table = table_metadata(postgres.engine.url.database or "", "embeddings")
     return dg.MaterializeResult(metadata={**table, **figures_metadata(figures)})
@@ -102,7 +106,7 @@ def materialize_live_space(
     from rag_assets.pipeline.stages.live_space import promote_wanted_space
 
     postgres, embedder = scope.postgres(context), scope.embedder(context)
-    with fail_without_retries():
+    with fail_without_retries(), wait_for_lost_database(postgres.engine):
         figures = promote_wanted_space(postgres.engine, postgres.settings, embedder.target(kind), embedder.encoder)
     replaced = figures.pop("replaced_space", None)
     if replaced is not None and last_promotion(context.instance, context.asset_key).space == figures["space"]:

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from rag_assets.errors import escape_line
+from rag_assets.errors import RagAssetsError, escape_line
 from rag_assets.orchestration.assets.conditions import READS_CHANGES
 from rag_assets.orchestration.partitions import run_projects
 from rag_assets.orchestration.scope import PipelineScope
 
 if TYPE_CHECKING:
+    import psycopg
+    from sqlalchemy.exc import DBAPIError
+
     from rag_assets.pipeline.audit.incremental import Reading
     from rag_assets.pipeline.audit.result import CheckResult
 
 RunChecks = Callable[[dg.AssetCheckExecutionContext], Iterator[dg.AssetCheckResult]]
-
-_FIRST_PAUSE_S = 0.25
-_LONGEST_PAUSE_S = 2.0
 
 
 def only_project(context: dg.AssetCheckExecutionContext, scope: PipelineScope) -> str | None:
@@ -69,7 +69,7 @@ def run_checks(
             result = prefixed[key.name]()
             passed, metadata, reason = result.passed, result.metadata, result.reason
         except Exception as error:
-            if _broke_connection(error):
+            if _lost_connection(error):
                 raise  # See repeat_when_connections_break.
             context.log.exception("the check %s could not be run", key.name)
             passed, metadata, reason = False, {}, _reason(error)
@@ -91,10 +91,11 @@ def repeat_when_connections_break(run: RunChecks) -> RunChecks:
 
     @wraps(run)
     def run_repeatedly(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        from rag_assets.db.connections.retry import Attempts
         from rag_assets.settings.settings import load_settings
 
         done: set[str | None] = set()
-        pause_s, end = _FIRST_PAUSE_S, time.monotonic() + load_settings().retry_s
+        attempts = Attempts(load_settings().retry_s)
         while True:
             try:
                 for result in run(context):
@@ -103,34 +104,41 @@ def repeat_when_connections_break(run: RunChecks) -> RunChecks:
                         yield result
                 return
             except Exception as error:
-                if not _broke_connection(error):
+                lost = _lost_connection(error)
+                if lost is None:
                     raise
-                if time.monotonic() + pause_s > end:
+                try:
+                    pause_s = attempts.pause_s(lost)
+                except RagAssetsError as away:
                     left = [key for key in context.selected_asset_check_keys if key.name not in done]
                     for key in sorted(left, key=lambda key: key.name):
                         yield dg.AssetCheckResult(
-                            passed=False, check_name=key.name, asset_key=key.asset_key, description=_reason(error)
+                            passed=False, check_name=key.name, asset_key=key.asset_key, description=_reason(away)
                         )
                     return
             time.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     return run_repeatedly
 
 
 def _reason(error: Exception) -> str:
-    return escape_line(f"the check could not be run: {type(error).__name__}: {error}")
+    from rag_assets.db.session.server_errors import explain_error
+
+    explained = explain_error(error)
+    reason = f"{type(error).__name__}: {error}" if explained is None else str(explained)
+    return escape_line(f"the check could not be run: {reason}")
 
 
-def _broke_connection(error: BaseException | None) -> bool:
-    """Whether a broken connection is the error or what led to it."""
+def _lost_connection(error: BaseException | None) -> "DBAPIError | psycopg.Error | None":
+    """The broken connection that is the error or led to it, if any."""
+    import psycopg
     from sqlalchemy.exc import DBAPIError
 
     from rag_assets.db.connections.retry import is_lost
 
-    while error is not None and not isinstance(error, DBAPIError):
+    while error is not None and not isinstance(error, DBAPIError | psycopg.Error):
         error = error.__cause__
-    return error is not None and is_lost(error)
+    return error if error is not None and is_lost(error) else None
 
 
 def nothing_to_check(context: dg.AssetCheckExecutionContext, reason: str) -> Iterator[dg.AssetCheckResult]:

@@ -10,7 +10,7 @@ from rag_assets.orchestration.io.slice_writer import SliceWriter
 from rag_assets.orchestration.io.tables import load_slice, slice_of_asset
 from rag_assets.orchestration.partitions import slice_keys
 from rag_assets.orchestration.resources.postgres import Postgres
-from rag_assets.orchestration.retries import fail_without_retries
+from rag_assets.orchestration.retries import fail_without_retries, wait_for_lost_database
 from rag_assets.orchestration.scope import PipelineScope
 from rag_assets.orchestration.storage.dagster_internals import add_partition_metadata, keep_partitions
 from rag_assets.pipeline.progress import ProgressLog, progress_listener
@@ -42,7 +42,11 @@ class TableIOManager(dg.IOManager):
             )
         engine, asset = self.postgres.engine, context.asset_key.path[-1]
         writer = SliceWriter(engine, asset, context.run_id, log=lambda text: context.log.error(text))
-        with fail_without_retries(), progress_listener(ProgressLog(context.log.info)):
+        with (
+            fail_without_retries(),
+            wait_for_lost_database(engine),
+            progress_listener(ProgressLog(context.log.info)),
+        ):
             for batch in prefetch(iter(obj)):
                 writer.write(batch)
             done = writer.finish(slice_keys(context))

@@ -80,4 +80,7 @@ class SliceWriter:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, RagAssetsError) else escape_line(f"{type(error).__name__}: {error}")
+    from rag_assets.db.session.server_errors import explain_error
+
+    explained = explain_error(error)
+    return escape_line(f"{type(error).__name__}: {error}") if explained is None else str(explained)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.orm import Session
 
+from rag_assets.db.connections.retry import run_idempotent_write, run_repeatable
 from rag_assets.db.index.state import index_state
 from rag_assets.db.locks import hold_lock
 from rag_assets.db.models import EmbeddingSpace
@@ -88,10 +89,7 @@ def drop_expired_spaces(engine: Engine, settings: Settings, wanted: EmbeddingSpa
     """Drop the spaces of the wanted one's kind that were kept long enough; returns how many."""
     with engine.connect() as connection:
         expired = retention.expired_spaces(connection, wanted, settings.previous_space_days)
-    dropped = sum(_drop_unless_busy(engine, space_id) for space_id in expired)
-    if dropped and wanted.kind == "chunks":
-        prune_chunkings(engine)
-    return dropped
+    return sum(_drop_unless_busy(engine, space_id, wanted.kind) for space_id in expired)
 
 
 def failed_promotion_checks(
@@ -132,6 +130,18 @@ def promote_space(
     `definition_of` gives the space that the settings ask for, by kind: it is held back when it makes way for another.
     Raises IntegrityError that names the failed checks.
     """
+    return run_repeatable(engine, _promote_space, engine, settings, space_id, definition_of, encoder, force=force)
+
+
+def _promote_space(
+    engine: Engine,
+    settings: Settings,
+    space_id: int,
+    definition_of: Callable[[Kind], spaces.SpaceDefinition],
+    encoder: "MakeEncoder | None",
+    *,
+    force: bool,
+) -> Promotion:
     space = find_space(engine, space_id)
     with engine.connect() as connection:
         before = spaces.get_live_space(connection, space.kind)
@@ -160,6 +170,10 @@ def roll_back(engine: Engine, kind: str = "chunks") -> Promotion:
 
     Raises UsageError when no previous space is kept, and IntegrityError when its index cannot serve searches.
     """
+    return _make_live(engine, run_repeatable(engine, _space_to_return_to, engine, kind), hold_back=True)
+
+
+def _space_to_return_to(engine: Engine, kind: str) -> EmbeddingSpace:
     with engine.connect() as connection:
         space, live = retention.get_previous_space(connection, kind), spaces.get_live_space(connection, kind)
         if space is None or live is None:
@@ -173,7 +187,7 @@ def roll_back(engine: Engine, kind: str = "chunks") -> Promotion:
             f"the index of space {space.id} is {state.value}, so searches stay in space {live.id}; "
             "run rag-assets ingest, which builds it, then roll back again."
         )
-    return _make_live(engine, space, hold_back=True)
+    return space
 
 
 def drop_space(engine: Engine, settings: Settings, space_id: int) -> EmbeddingSpace:
@@ -181,14 +195,12 @@ def drop_space(engine: Engine, settings: Settings, space_id: int) -> EmbeddingSp
 
     Raises UsageError for the live space, and ServiceError while a run is writing to it.
     """
-    space = find_space(engine, space_id)
+    space = run_repeatable(engine, find_space, engine, space_id)
     if space.status == "live":
         raise UsageError(
             f"space {space.id} is live, and searches need it; promote another one first (rag-assets spaces promote)."
         )
-    _drop(engine, space.id, wait_s=settings.lock_wait_s)
-    if space.kind == "chunks":
-        prune_chunkings(engine)
+    run_repeatable(engine, _drop, engine, space.id, space.kind, wait_s=settings.lock_wait_s)
     return space
 
 
@@ -207,11 +219,15 @@ def _make_live(
     engine: Engine, space: EmbeddingSpace, *, hold_back: bool, overridden: dict[str, str] | None = None
 ) -> Promotion:
     started = time.perf_counter()
-    with engine.begin() as connection:
+
+    def flip(connection: Connection) -> tuple[EmbeddingSpace | None, bool]:
         before = _lock_live_space(connection, space.kind)
         promoted = spaces.set_live_space(connection, space)
         if hold_back and before is not None and before.id != space.id:
             retention.block_promotion(connection, before.id)
+        return before, promoted
+
+    before, promoted = run_idempotent_write(engine, flip)
     return Promotion(space, before, promoted, time.perf_counter() - started, overridden or {})
 
 
@@ -226,16 +242,25 @@ def _has_vectors(engine: Engine, space: EmbeddingSpace) -> bool:
         return count_vectors(connection, space) > 0
 
 
-def _drop(engine: Engine, space_id: int, *, wait_s: float) -> int:
-    with hold_lock(engine, f"vectors of space {space_id}", wait_s=wait_s), engine.begin() as connection:
-        retention.retire_space(connection, space_id)
-        return spaces.drop_retired_spaces(connection, space_id=space_id)
+def _drop(engine: Engine, space_id: int, kind: str, *, wait_s: float) -> int:
+    """Retire the space, remove what it alone used, then the space: killed in between, it is still there to be dropped.
+
+    Its chunks are removed in a transaction of their own: there may be many, and no promotion should wait for that.
+    """
+    with hold_lock(engine, f"vectors of space {space_id}", wait_s=wait_s):
+        with engine.begin() as connection:
+            retention.retire_space(connection, space_id)
+        if kind == "chunks":
+            prune_chunkings(engine)
+        with engine.begin() as connection:
+            spaces.lock_spaces(connection)
+            return spaces.drop_retired_spaces(connection, space_id=space_id)
 
 
-def _drop_unless_busy(engine: Engine, space_id: int) -> int:
+def _drop_unless_busy(engine: Engine, space_id: int, kind: str) -> int:
     """Drop the space, unless a run is writing to it: then the next promotion or maintenance does."""
     try:
-        return _drop(engine, space_id, wait_s=0)
+        return _drop(engine, space_id, kind, wait_s=0)
     except ServiceError:
         return 0
 

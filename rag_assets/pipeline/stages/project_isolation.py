@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
@@ -64,7 +65,7 @@ class IsolatedProjects:
                 yield from stage(load_project(self.engine, name))
             except Exception as error:
                 # A lost database is lost for all of them.
-                if isinstance(error, DBAPIError) and is_lost(error):
+                if isinstance(error, DBAPIError | psycopg.Error) and is_lost(error):
                     raise
                 yield self._exclude(name, error)
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from rag_assets.db.connections.execute import AutocommitRunner, StatementRunner
 from rag_assets.db.connections.pooler import get_connection_setup
-from rag_assets.db.connections.retry import Attempts
+from rag_assets.db.connections.retry import Attempts, retry_limit_s
 from rag_assets.db.spaces.vector_codec import register_packed_vectors
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.search.execution.concurrency import Concurrency
@@ -54,7 +54,7 @@ class ReadSession:
         Raises ServiceError where the database does not answer or takes longer than allowed, and UsageError for what
         is beyond the server's limits.
         """
-        attempts = Attempts(self._engine, timeout_s)
+        attempts = Attempts(retry_limit_s(self._engine, timeout_s))
         while True:
             try:
                 if timeout_s is None and not transaction:
@@ -72,7 +72,7 @@ class ReadSession:
         """Like `read`, for short statements that each stand for themselves."""
         if self._autocommit_setup is None or not AutocommitRunner.supports(self._engine):
             return self.read(work, *args)
-        attempts = Attempts(self._engine, None)
+        attempts = Attempts(retry_limit_s(self._engine))
         while True:
             try:
                 return work(self._single, *args)
