@@ -12,19 +12,21 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from tests.torture.places import PLACES, Place
-from tests.torture.rounds import FAULTS, Fault, Round, Torturer
+from tests.torture.faults import FAULTS, KILL, SERVER_FAULTS, Fault
+from tests.torture.pairs import PAIRS
+from tests.torture.places import PLACES, Moment, Place
+from tests.torture.rounds import Round, Torturer
 from tests.torture.server import running_server
 from tests.torture.states import build_states
 from tests.torture.worker import Forker
 
 ROUNDS = 10
-KILL, *SERVER_FAULTS = FAULTS
 
 
 def main() -> int:
     options = _parse_options()
-    places = [place for place in PLACES if not options.place or any(name in place.name for name in options.place)]
+    places = [place for place in PLACES if _is_chosen(place.name, options.place)]
+    pairs = [pair for pair in PAIRS if _is_chosen(pair.name, options.place) and not options.fault]
     work = Path(tempfile.mkdtemp(prefix="rag-torture-"))
     # Under root the server runs as another user, who must be able to enter.
     work.chmod(0o711)
@@ -36,14 +38,17 @@ def main() -> int:
             torturer = Torturer(server, forker, build_states(server, forker, work), work)
             _say(options, f"made the databases in {time.monotonic() - began:.0f} s")
             for place, moment, fault in _plan(places, options):
-                rounds.append(torturer.play(place, moment, fault))
+                rounds.append(torturer.strike(place, moment, fault))
+                _say(options, _describe(rounds[-1]))
+            for pair in pairs:
+                rounds.append(torturer.run_beside(pair))
                 _say(options, _describe(rounds[-1]))
     finally:
         forker.close()
         if not options.keep:
             shutil.rmtree(work, ignore_errors=True)
     report = {
-        "places": _summarise(places, rounds),
+        "places": _summarise(rounds),
         "rounds": [asdict(one) for one in rounds],
         "seconds": round(time.monotonic() - began, 1),
     }
@@ -65,7 +70,11 @@ def _parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _plan(places: Sequence[Place], options: argparse.Namespace) -> Iterator[tuple[Place, Any, Fault]]:
+def _is_chosen(name: str, wanted: Sequence[str] | None) -> bool:
+    return not wanted or any(part in name for part in wanted)
+
+
+def _plan(places: Sequence[Place], options: argparse.Namespace) -> Iterator[tuple[Place, Moment, Fault]]:
     """The faults in turn in each place, and the moments of a place in turn.
 
     In the quick part a place is struck by SIGKILL and by one fault of the server, another one in each place.
@@ -74,7 +83,7 @@ def _plan(places: Sequence[Place], options: argparse.Namespace) -> Iterator[tupl
         faults: Sequence[Fault] = FAULTS
         rounds = options.rounds or ROUNDS
         if options.fault:
-            faults = [fault for fault in FAULTS if any(name in fault.name for name in options.fault)]
+            faults = [fault for fault in FAULTS if _is_chosen(fault.name, options.fault)]
         elif options.quick:
             faults, rounds = (KILL, SERVER_FAULTS[number % len(SERVER_FAULTS)]), options.rounds or 2
         for turn, step in zip(range(rounds), count()):
@@ -85,17 +94,17 @@ def _plan(places: Sequence[Place], options: argparse.Namespace) -> Iterator[tupl
 def _describe(one: Round) -> str:
     outcome = "; ".join(one.misses) or "ok"
     return (
-        f"{one.place}, {one.moment} [{one.aimed_at}]: {one.fault}, ended with {one.code}: {outcome} ({one.seconds} s)"
+        f"{one.where}, {one.moment} [{one.aimed_at}]: {one.fault}, ended with {one.code}: {outcome} ({one.seconds} s)"
     )
 
 
-def _summarise(places: Sequence[Place], rounds: Sequence[Round]) -> list[dict[str, Any]]:
+def _summarise(rounds: Sequence[Round]) -> list[dict[str, Any]]:
     summary = []
-    for place in places:
-        own = [one for one in rounds if one.place == place.name]
+    for where in dict.fromkeys(one.where for one in rounds):
+        own = [one for one in rounds if one.where == where]
         summary.append(
             {
-                "where": place.name,
+                "where": where,
                 "rounds": len(own),
                 "struck": sum(one.aimed_at is not None for one in own),
                 "ended_well": sum(one.code == 0 for one in own),
@@ -115,7 +124,7 @@ def _print_table(report: dict[str, Any]) -> None:
         print(f"{line['where']:26}" + "".join(f"{line[name]:>18}" for name in names))
     for one in report["rounds"]:
         for miss in one["misses"]:
-            print(f"MISS {one['place']}, {one['moment']}, {one['fault']}: {miss}")
+            print(f"MISS {one['where']}, {one['moment']}, {one['fault']}: {miss}")
     print(f"{report['seconds']:.0f} s")
 
 

@@ -80,7 +80,7 @@ def find_leftovers(server: Server, database: str, folder: Path, home: Path, chil
         if not left or time.monotonic() > deadline:
             break
         time.sleep(0.05)
-    left += [f"temporary file {path.name}" for path in (folder / "tmp").glob("*")]
+    left += [f"temporary file {path.name}" for path in folder.glob("*/tmp/*")]
     left += [f"temporary file {name} of the server" for name in server.temporary_files()]
     left += [f"run {status}" for status in _unfinished_runs(home)]
     return left

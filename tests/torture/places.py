@@ -88,7 +88,7 @@ def _building(command: str) -> Moment:
     )
 
 
-_INGEST = ("ingest", "--project", PROJECT)
+INGEST = ("ingest", "--project", PROJECT)
 _BECOMES_LIVE = "NEW.status = 'live' AND OLD.status <> 'live'"
 _IN_VACUUM = (
     "SELECT pid, concat_ws(' | ', 'VACUUM', relid::regclass, phase) FROM pg_stat_progress_vacuum "
@@ -99,14 +99,14 @@ PLACES = (
     Place(
         "reading",
         "empty",
-        _INGEST,
+        INGEST,
         (_holding("between two documents", f"raw_documents of {PROJECT}", read_s=0.01),),
         prepare=("UPDATE rag.projects SET source_uri = source_uri || '_to_parse'",),
     ),
     Place(
         "COPY",
         "empty",
-        _INGEST,
+        INGEST,
         tuple(
             Moment(
                 name,
@@ -121,7 +121,7 @@ PLACES = (
     Place(
         "merge",
         "empty",
-        _INGEST,
+        INGEST,
         (
             _paused("documents written", "^INSERT INTO rag.documents", _after("documents", "INSERT")),
             _paused("chunks written", "^INSERT INTO rag.document_chunks", _after("document_chunks", "INSERT")),
@@ -131,7 +131,7 @@ PLACES = (
     Place(
         "embedding",
         "empty",
-        _INGEST,
+        INGEST,
         (
             _holding(
                 "some texts embedded",
@@ -141,11 +141,11 @@ PLACES = (
             ),
         ),
     ),
-    Place("index build (first)", "empty", _INGEST, (_building("CREATE INDEX"),)),
+    Place("index build (first)", "empty", INGEST, (_building("CREATE INDEX"),)),
     Place(
         "index build (concurrent)",
         "ingested",
-        _INGEST,
+        INGEST,
         (_building("CREATE INDEX CONCURRENTLY"),),
         prepare=("DROP INDEX rag.ix_embeddings_1_hnsw",),
     ),

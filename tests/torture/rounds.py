@@ -3,15 +3,15 @@
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from tests.torture.aftermath import Content, count_differences, find_leftovers, read_content
+from tests.torture.faults import KILL, Fault
+from tests.torture.pairs import Pair
 from tests.torture.places import END_PAUSES, Moment, Place
 from tests.torture.server import Server
 from tests.torture.states import Installation
@@ -21,50 +21,15 @@ AIM_S = 60.0
 AIM_INTERVAL_S = 0.002
 # A killed command loses the batch that is written, the one that waits and the one in the model.
 BATCHES_AT_RISK = 3
-# With the exit codes that a command may end with when the server was away for longer than RAG_ASSETS_RETRY_S.
-DOCUMENTED_FAILURES = (1, 3)
-
-Strike = Callable[[Server, Running, int], None]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """`survived`: a command that is struck goes on by itself and ends well."""
-
-    name: str
-    strike: Strike
-    survived: bool = True
-
-
-def _kill(_server: Server, victim: Running, _backend: int) -> None:
-    victim.kill()
-
-
-def _terminate(server: Server, _victim: Running, backend: int) -> None:
-    server.execute("postgres", sql.SQL("SELECT pg_terminate_backend({})").format(backend))
-
-
-def _restart(stop: Callable[[Server], None], away_s: float) -> Strike:
-    def strike(server: Server, _victim: Running, _backend: int) -> None:
-        stop(server)
-        time.sleep(away_s)
-        server.start()
-
-    return strike
-
-
-FAULTS = (
-    Fault("SIGKILL", _kill, survived=False),
-    Fault("backend terminated", _terminate),
-    Fault("immediate stop", _restart(Server.stop_immediately, 0)),
-    Fault("down 1 s", _restart(Server.stop_fast, 1)),
-    Fault("down 20 s", _restart(Server.stop_immediately, 20), survived=False),
-)
+# The exit codes of commands that end with one sentence (docs/pages/reference/cli.md).
+DOCUMENTED = (1, 2, 3)
 
 
 @dataclass
 class Round:
-    place: str
+    """What was seen; `code` and `again` are the exit codes of the struck command and of the next run."""
+
+    where: str
     moment: str
     fault: str
     aimed_at: str | None = None
@@ -84,119 +49,197 @@ class Torturer:
         self._undisturbed: dict[str, Content] = {}
         self._number = 0
 
-    def undisturbed(self, place: Place) -> Content:
-        """The rows after an undisturbed run of the place's command."""
-        if place.name not in self._undisturbed:
-            folder, database = self._prepare(place)
-            ended = self._start(place, folder, database).wait()
-            assert ended.code == 0, f"{place.name}, undisturbed: {ended}"
-            batches = Counter(text for batch in embedded_batches(folder) for text in batch)
-            assert all(count == 1 for count in batches.values()), f"{place.name}, undisturbed: embedded twice"
-            self._undisturbed[place.name] = read_content(self._server, database)
-            self._discard(folder, database)
-        return self._undisturbed[place.name]
-
-    def play(self, place: Place, moment: Moment, fault: Fault) -> Round:
-        expected = self.undisturbed(place)
+    def strike(self, place: Place, moment: Moment, fault: Fault) -> Round:
+        """Strike the place's command at the moment, and run it again."""
+        expected = self._undisturbed_content(place)
         began = time.monotonic()
-        folder, database = self._prepare(place)
-        if moment.pauses:
-            self._server.execute(database, *moment.pauses)
+        arena = self._prepare(place)
         round_ = Round(place.name, moment.name, fault.name)
-        victim = self._start(place, folder, database, moment)
-        children = self._strike(round_, victim, database, moment, fault)
+        victim = arena.start(place.command, moment)
+        children: list[int] = []
+        backend = self._aim(round_, victim, arena, moment)
+        if backend is not None:
+            children = victim.children()
+            fault.strike(self._server, victim, backend)
+        arena.end_pauses()
         ended = victim.wait()
         round_.code = ended.code
-        round_.misses += _judge_end(ended, fault)
-        second = self._start(place, folder, database)
-        again = second.wait()
-        round_.again = again.code
-        if again.code != 0 and (again.code, ended.code) != (place.when_done, 0):
-            round_.misses.append(f"the next run ended with {again.code}: {_last_line(again.err)}")
-        batches = embedded_batches(folder)
-        counts = Counter(text for batch in batches for text in batch)
-        round_.embedded_twice = sum(count - 1 for count in counts.values())
-        if round_.embedded_twice > BATCHES_AT_RISK * max(map(len, batches), default=0):
-            round_.misses.append(f"{round_.embedded_twice} texts were embedded twice")
-        round_.differing = count_differences(read_content(self._server, database), expected)
-        home = folder / "state" / "dagster_home"
-        round_.leftovers = find_leftovers(self._server, database, folder, home, [*children, *second.children()])
-        round_.misses += [f"{rows} rows of {table} differ" for table, rows in round_.differing.items()]
-        round_.misses += round_.leftovers
-        round_.err = ended.err if round_.misses else ""
+        round_.misses += _judge_struck(ended, fault)
+        self._look_back(round_, arena, expected, [ended], children, when_done=place.when_done)
         round_.seconds = round(time.monotonic() - began, 2)
-        if not round_.misses:
-            self._discard(folder, database)
         return round_
 
-    def _strike(self, round_: Round, victim: Running, database: str, moment: Moment, fault: Fault) -> list[int]:
-        found = self._aim(victim, database, moment)
-        if found is None:
-            round_.misses.append("the moment was never seen")
-            return []
-        backend, round_.aimed_at = found
-        children = victim.children()
-        fault.strike(self._server, victim, backend)
-        self._end_pauses(database)
-        return children
+    def run_beside(self, pair: Pair) -> Round:
+        """Two commands at once, then the first again: the rows of the same commands one after the other."""
+        arena = self._prepare(pair.place)
+        for command in (pair.place.command, pair.second, pair.place.command):
+            if command:
+                _assert_undisturbed(arena.start(command).wait())
+        expected = arena.read_content()
+        arena.discard()
+        began = time.monotonic()
+        arena = self._prepare(pair.place)
+        round_ = Round(pair.name, pair.moment.name, "another command")
+        running = [arena.start(pair.place.command, pair.moment)]
+        self._aim(round_, running[0], arena, pair.moment)
+        if pair.second:
+            running.append(arena.start(pair.second, name="second"))
+        self._server.execute(arena.database, *pair.statements)
+        children = [child for one in running for child in one.children()]
+        ended = [one.wait() for one in running]
+        arena.end_pauses()
+        round_.code = ended[0].code
+        round_.misses += [miss for one in ended for miss in _judge_failure(one)]
+        self._look_back(round_, arena, expected, ended, children)
+        round_.seconds = round(time.monotonic() - began, 2)
+        return round_
 
-    def _end_pauses(self, database: str) -> None:
-        """Remove what held the server; a transaction of the command may hold its tables for a moment."""
-        while True:
-            try:
-                self._server.execute(database, *END_PAUSES)
-            except psycopg.errors.DeadlockDetected:
-                continue
-            return
+    def _undisturbed_content(self, place: Place) -> Content:
+        """The rows after an undisturbed run of the place's command."""
+        if place.name not in self._undisturbed:
+            arena = self._prepare(place)
+            _assert_undisturbed(arena.start(place.command).wait())
+            assert arena.count_embedded_twice() == 0, place.name
+            self._undisturbed[place.name] = arena.read_content()
+            arena.discard()
+        return self._undisturbed[place.name]
 
-    def _aim(self, victim: Running, database: str, moment: Moment) -> tuple[int, str] | None:
-        """Wait until the server says that the command is there; returns its session and what the server said."""
+    def _aim(self, round_: Round, victim: Running, arena: "Arena", moment: Moment) -> int | None:
+        """Wait until the server says that the command is there; returns its session."""
         deadline = time.monotonic() + AIM_S
-        with self._server.connect(database) as connection:
+        with self._server.connect(arena.database) as connection:
             while time.monotonic() < deadline and not victim.has_ended():
                 try:
                     row = connection.execute(moment.aim, {"pattern": moment.pattern}).fetchone()
                 except psycopg.errors.UndefinedTable:
                     row = None
                 if row is not None:
-                    return row[0], row[1]
+                    backend, round_.aimed_at = row
+                    return int(backend)
                 time.sleep(AIM_INTERVAL_S)
+        round_.misses.append("the moment was never seen")
         return None
 
-    def _prepare(self, place: Place) -> tuple[Path, str]:
+    def _look_back(
+        self,
+        round_: Round,
+        arena: "Arena",
+        expected: Content,
+        ended: Sequence[Ended],
+        children: list[int],
+        *,
+        when_done: int = 0,
+    ) -> None:
+        """Run the command again, and compare what there is then with what there should be."""
+        again = arena.start(arena.place.command)
+        end = again.wait()
+        round_.again = end.code
+        if end.code != 0 and (end.code, round_.code) != (when_done, 0):
+            round_.misses.append(f"the next run ended with {end.code}: {_last_line(end.err)}")
+        round_.embedded_twice = arena.count_embedded_twice()
+        if round_.embedded_twice > BATCHES_AT_RISK * arena.largest_batch():
+            round_.misses.append(f"{round_.embedded_twice} texts were embedded twice")
+        round_.differing = count_differences(arena.read_content(), expected)
+        round_.leftovers = find_leftovers(
+            self._server, arena.database, arena.folder, arena.home, [*children, *again.children()]
+        )
+        round_.misses += [f"{rows} rows of {table} differ" for table, rows in round_.differing.items()]
+        round_.misses += round_.leftovers
+        if round_.misses:
+            round_.err = "".join(one.err for one in [*ended, end])
+        else:
+            arena.discard()
+
+    def _prepare(self, place: Place) -> "Arena":
         self._number += 1
-        folder, database = self._work / f"round{self._number}", f"round{self._number}"
-        folder.mkdir()
-        shutil.copytree(self._installation.homes[place.state], folder / "state" / "dagster_home")
-        self._server.copy(place.state, database)
-        self._server.execute(database, *place.prepare)
-        return folder, database
-
-    def _start(self, place: Place, folder: Path, database: str, moment: Moment | None = None) -> Running:
-        slow: dict[str, Any] = {}
-        if moment is not None:
-            slow = {"encode_s": moment.encode_s, "copy_row_s": moment.copy_row_s, "read_s": moment.read_s}
-        env = self._installation.environment(folder, self._server.url(database))
-        return self._forker.start(Command(place.command, env, str(folder), **slow))
-
-    def _discard(self, folder: Path, database: str) -> None:
-        self._server.drop(database)
-        shutil.rmtree(folder)
+        arena = Arena(self._server, self._forker, self._installation, place, self._work / f"round{self._number}")
+        arena.make()
+        return arena
 
 
-def _judge_end(ended: Ended, fault: Fault) -> list[str]:
+@dataclass(frozen=True)
+class Arena:
+    """The database and the folders of one round."""
+
+    server: Server
+    forker: Forker
+    installation: Installation
+    place: Place
+    folder: Path
+
+    @property
+    def database(self) -> str:
+        return self.folder.name
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "state" / "dagster_home"
+
+    def make(self) -> None:
+        shutil.copytree(self.installation.homes[self.place.state], self.home)
+        self.server.copy(self.place.state, self.database)
+        self.server.execute(self.database, *self.place.prepare)
+
+    def start(self, arguments: tuple[str, ...], moment: Moment | None = None, *, name: str = "first") -> Running:
+        """Start a command; with a moment, so slowly that it stays there for a while."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        env = self.installation.environment(self.folder, self.server.url(self.database))
+        if moment is None:
+            return self.forker.start(Command(arguments, env, str(folder)))
+        self.server.execute(self.database, *moment.pauses)
+        slow = Command(arguments, env, str(folder), moment.encode_s, moment.copy_row_s, moment.read_s)
+        return self.forker.start(slow)
+
+    def end_pauses(self) -> None:
+        """Remove what holds the server; a transaction of the command may need its tables for a moment."""
+        while True:
+            try:
+                self.server.execute(self.database, *END_PAUSES)
+            except psycopg.errors.DeadlockDetected:
+                continue
+            return
+
+    def read_content(self) -> Content:
+        return read_content(self.server, self.database)
+
+    def count_embedded_twice(self) -> int:
+        counts = Counter(text for batch in self._batches() for text in batch)
+        return sum(count - 1 for count in counts.values())
+
+    def largest_batch(self) -> int:
+        return max(map(len, self._batches()), default=0)
+
+    def discard(self) -> None:
+        self.server.drop(self.database)
+        shutil.rmtree(self.folder)
+
+    def _batches(self) -> list[list[str]]:
+        return [batch for log in self.folder.glob("*/embedded") for batch in embedded_batches(log)]
+
+
+def _assert_undisturbed(ended: Ended) -> None:
+    assert ended.code == 0, f"undisturbed, a command ended with {ended.code}: {ended.err}"
+
+
+def _judge_struck(ended: Ended, fault: Fault) -> list[str]:
     """What is wrong with the way in which the struck command ended."""
+    if fault is KILL and ended.code == -9:
+        return []
+    if fault.survived and ended.code is not None and ended.code != 0:
+        return [f"the struck command ended with {ended.code}: {_last_line(ended.err)}"]
+    return _judge_failure(ended)
+
+
+def _judge_failure(ended: Ended) -> list[str]:
+    """A command ends well, or with a documented exit code and a sentence, and never with a traceback."""
     if ended.code is None:
-        return ["the struck command never ended"]
+        return ["a command never ended"]
     if "Traceback" in ended.err or "Traceback" in ended.out:
         return [f"a traceback was printed, ending in {_last_line(ended.err)}"]
-    if ended.code == 0 or (fault.name == "SIGKILL" and ended.code == -9):
-        return []
-    lines = [line for line in ended.err.splitlines() if line.startswith("rag-assets: ")]
-    if fault.survived:
-        return [f"the struck command ended with {ended.code}: {_last_line(ended.err)}"]
-    if ended.code not in DOCUMENTED_FAILURES or not lines:
-        return [f"the struck command ended with {ended.code} and no sentence: {_last_line(ended.err)}"]
+    said = [line for line in ended.err.splitlines() if line.startswith("rag-assets: ")]
+    if ended.code != 0 and (ended.code not in DOCUMENTED or not said):
+        return [f"a command ended with {ended.code} and no sentence: {_last_line(ended.err)}"]
     return []
 
 

@@ -119,10 +119,9 @@ class Running:
         return found
 
 
-def embedded_batches(folder: Path) -> list[list[str]]:
-    """The texts that commands of this folder have embedded, batch by batch."""
-    log = folder / "embedded"
-    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+def embedded_batches(log: Path) -> list[list[str]]:
+    """The texts that the commands of a folder have embedded, batch by batch, from the file `embedded` in it."""
+    return [json.loads(line) for line in log.read_text().splitlines()]
 
 
 def _serve() -> None:

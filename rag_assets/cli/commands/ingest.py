@@ -82,7 +82,7 @@ def ingest(
         print_json(report)
     elif outcome.figures:
         print_ingest(report, outcome.checks, verbose=verbose)
-        if outcome.success or outcome.error is None:
+        if outcome.success:
             print_sample_answer(engine, settings, name)
     exit_on_failure(outcome)
 

@@ -10,6 +10,8 @@ from rag_assets.errors import RagAssetsError, ServiceError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from rag_assets.settings.settings import Settings
+
 
 def status(
     health: Annotated[
@@ -22,12 +24,13 @@ def status(
     from rag_assets.cli.output.status import print_health, print_status
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import dispose_engines, new_engine
+    from rag_assets.db.reports.health import check_disk
 
     settings = installation.enter()
     try:
         engine = new_engine(settings)
         try:
-            report = _check_health(engine) if health else _read_status(engine)
+            report = _check_health(engine, settings) if health else _read_status(engine)
         finally:
             engine.dispose()
             dispose_engines()
@@ -35,7 +38,8 @@ def status(
         # The embedded server may fail to start.
         if not (health and isinstance(error, ServiceError)):
             raise
-        report = {"healthy": False, "checks": [{"name": "connect", "healthy": False, "detail": str(error)}]}
+        unreachable = {"name": "connect", "healthy": False, "detail": str(error)}
+        report = {"healthy": False, "checks": [unreachable, check_disk(settings.state_dir).as_json()]}
     if as_json:
         print_json(report)
     elif health:
@@ -46,10 +50,10 @@ def status(
         raise typer.Exit(ServiceError.exit_code)
 
 
-def _check_health(engine: "Engine") -> dict[str, Any]:
-    from rag_assets.db.reports.health import check_health
+def _check_health(engine: "Engine", settings: "Settings") -> dict[str, Any]:
+    from rag_assets.db.reports.health import check_disk, check_health
 
-    checks = [check.as_json() for check in check_health(engine)]
+    checks = [check.as_json() for check in (*check_health(engine), check_disk(settings.state_dir))]
     return {"healthy": all(check["healthy"] for check in checks), "checks": checks}
 
 

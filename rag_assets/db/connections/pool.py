@@ -57,7 +57,8 @@ class FairPool(ExtensiblePool[FairQueue], queue=FairQueue):
         super().__init__(*args, **options)
         self.history = PoolHistory()
         self._is_disposed = False
-        self.logger.addFilter(_is_news)
+        if isinstance(self.logger, logging.Logger):
+            self.logger.addFilter(_is_news)
 
     def recreate(self) -> "FairPool":
         pool = super().recreate()

@@ -1,8 +1,11 @@
 """Health checks of an installation, for load balancers, containers and operators."""
 
+import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select, text
@@ -20,6 +23,9 @@ from rag_assets.errors import RagAssetsError
 
 # Above this share of max_connections in use, new processes will soon get no connection.
 MAX_CONNECTIONS_SHARE = 0.9
+# With less, the next index build or the next large run may fill the disk.
+MIN_FREE_BYTES = 500 * 1000**2
+MIN_FREE_FILES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,23 @@ def check_health(engine: Engine) -> list[HealthCheck]:
     }
     results = [_check_connect(engine), *_check_direct(engine)]
     return results + [_run_check(engine, name, check) for name, check in checks.items() if results[0].healthy]
+
+
+def check_disk(folder: Path) -> HealthCheck:
+    """The disk of the state folder has room: it holds the history, and the data of the embedded server.
+
+    The disk of another server cannot be seen from here; hosts make a database read-only when it is full.
+    """
+    present = next(one for one in (folder, *folder.parents) if one.exists())
+    free, counts = shutil.disk_usage(present).free, os.statvfs(present)
+    detail = f"{free / 1000**3:,.1f} GB free for {folder}"
+    if free < MIN_FREE_BYTES:
+        return HealthCheck("disk", healthy=False, detail=f"{detail}: make room there")
+    if counts.f_files and counts.f_favail < MIN_FREE_FILES:
+        return HealthCheck(
+            "disk", healthy=False, detail=f"{detail}, but only {counts.f_favail} files: delete some there"
+        )
+    return HealthCheck("disk", healthy=True, detail=detail)
 
 
 def _run_check(engine: Engine, name: str, check: Callable[[Connection], tuple[bool, str]]) -> HealthCheck:

@@ -29,8 +29,12 @@ def head_revision() -> str:
 
 
 def current_revision(engine: Engine) -> str | None:
-    """The revision of the database, or None if it has no schema yet."""
+    """The revision of the database, or None if it has no schema yet.
+
+    Raises RefusedError where the role may not read the schema.
+    """
     with engine.connect() as connection:
+        refuse(read_facts(connection).obstacles_to_reading())
         return read_revision(connection)
 
 

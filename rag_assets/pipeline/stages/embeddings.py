@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Engine, select
 
 from rag_assets.db.connections.engines import direct_engine
@@ -145,10 +147,15 @@ def _pending_pages(engine: Engine, space: EmbeddingSpace, texts: TextSlice) -> I
     with direct.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         driver = connection.connection.driver_connection
         assert driver is not None
-        with driver.cursor("pending_texts", withhold=True) as cursor:
+        cursor = driver.cursor("pending_texts", withhold=True)
+        try:
             cursor.execute(str(query), query.params)
             while page := cursor.fetchmany(PAGE_TEXTS):
                 yield page
+        finally:
+            # A lost session has taken its cursor along.
+            with suppress(psycopg.OperationalError):
+                cursor.close()
 
 
 def _count_tokens(texts: Sequence[Text], count_tokens: CountTokens) -> list[Text]:

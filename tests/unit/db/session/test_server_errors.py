@@ -56,11 +56,27 @@ def test_what_can_pass_is_told_from_what_stays(sqlstate: str, kind: type[RagAsse
     ("error", "said"),
     [
         (psycopg.OperationalError("connection failed: FATAL: password authentication failed"), "correct the address"),
-        (psycopg.OperationalError("failed to resolve host 'x': [Errno -2]"), "correct the host in its address"),
-        (psycopg.OperationalError("connection failed: Connection refused"), "the database does not answer"),
+        (psycopg.OperationalError("failed to resolve host 'x': [Errno -2]"), "the host in RAG_ASSETS_DATABASE_URL"),
+        (
+            psycopg.OperationalError("connection failed: Connection refused"),
+            "correct its address in RAG_ASSETS_DATABASE",
+        ),
+        (psycopg.OperationalError("the connection is lost"), "; run again when it is back."),
+        (
+            psycopg.OperationalError('connection failed: FATAL: too many connections for role "Ann Lee"'),
+            'ALTER ROLE "Ann Lee" CONNECTION LIMIT',
+        ),
+        (
+            psycopg.OperationalError('connection failed: FATAL: too many connections for database "x"'),
+            'ALTER DATABASE "x" CONNECTION LIMIT',
+        ),
+        (
+            errors.UndefinedTable('relation "x" does not exist\nLINE 2: FROM x\n   ^'),
+            'relation "x" does not exist; run',
+        ),
         (psycopg.OperationalError("connection failed: FATAL: sorry, too many clients already"), "max_connections"),
         (psycopg.OperationalError('connection failed: invalid sslmode value: "no"'), "correct the address"),
-        (psycopg.ProgrammingError('invalid connection option "foo"'), "in the address of the database; correct it"),
+        (psycopg.ProgrammingError('invalid connection option "foo"'), "in the address of the database; correct RAG"),
         (psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes"), "the database refuses"),
         (psycopg.NotSupportedError("x"), "the database refuses"),
         (exc.InvalidRequestError("x"), "cannot be sent"),
