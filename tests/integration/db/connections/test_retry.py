@@ -8,12 +8,19 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, Connection, Engine, make_url, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from rag_assets.db.connections.engines import make_async_engine, make_engine
 from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.connections.pool import pool_statistics
-from rag_assets.db.connections.retry import run_idempotent_write, run_read, run_read_async, run_write, run_write_async
+from rag_assets.db.connections.retry import (
+    run_idempotent_write,
+    run_read,
+    run_read_async,
+    run_repeatable,
+    run_write,
+    run_write_async,
+)
 from rag_assets.db.connections.urls import DRIVER
 from rag_assets.db.server.server import EmbeddedServer
 from rag_assets.errors import ServiceError
@@ -84,6 +91,27 @@ def test_a_read_is_repeated_when_its_connection_is_killed(reader: Engine) -> Non
 def test_a_write_is_repeated_when_its_connection_breaks_before_commit(engine: Engine) -> None:
     assert run_write(engine, Breaking(2, lambda connection: add_project(connection, "zoo"))) == 1
     assert run_read(engine, count_projects) == 1
+
+
+def test_work_on_connections_of_its_own_is_repeated(engine: Engine, admin: Engine, database: URL) -> None:
+    attempts: list[str] = []
+
+    def work(name: str) -> int:
+        with engine.connect() as connection:
+            attempts.append(name)
+            if len(attempts) < 3:
+                kill(admin, database)
+            if len(attempts) < 2:
+                # The driver's own error, without SQLAlchemy.
+                driver = connection.connection.driver_connection
+                assert driver is not None
+                driver.execute("SELECT 1")
+            return count_projects(connection)
+
+    assert run_repeatable(engine, work, "zoo") == 0
+    assert attempts == ["zoo"] * 3
+    with engine.connect() as connection, pytest.raises(ProgrammingError):
+        run_repeatable(engine, connection.execute, text("SELECT nothing"))
 
 
 def test_a_write_is_repeated_after_a_conflict(engine: Engine) -> None:

@@ -56,7 +56,7 @@ def test_what_can_pass_is_told_from_what_stays(sqlstate: str, kind: type[RagAsse
     ("error", "said"),
     [
         (psycopg.OperationalError("connection failed: FATAL: password authentication failed"), "correct the address"),
-        (psycopg.OperationalError("failed to resolve host 'x': [Errno -2]"), "the host in RAG_ASSETS_DATABASE_URL"),
+        (psycopg.OperationalError("failed to resolve host 'x': [Errno -2]"), "host in RAG_ASSETS_DATABASE_URL"),
         (
             psycopg.OperationalError("connection failed: Connection refused"),
             "correct its address in RAG_ASSETS_DATABASE",
