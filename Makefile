@@ -1,6 +1,6 @@
 # The commands that people and CI share. `.ci/run` runs all of them in fresh virtual environments.
 .DEFAULT_GOAL := help
-.PHONY: help install lint format types definitions test test-system docs reference
+.PHONY: help install lint format types definitions test test-system torture docs reference
 
 # Material for MkDocs announces its successor on every build.
 export NO_MKDOCS_2_WARNING := 1
@@ -33,6 +33,9 @@ test:  ## unit and integration tests; an embedded PostgreSQL is started for them
 
 test-system:  ## tests of processes, kills, UI and wheel; slow
 	pytest tests/system
+
+torture:  ## strike commands and their server at aimed moments; takes some 20 minutes
+	python -m tests.torture
 
 docs:  ## build the documentation into build/docs
 	mkdocs build --quiet --strict -f docs/mkdocs.yml
