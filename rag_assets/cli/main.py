@@ -1,5 +1,6 @@
 """The command line `rag-assets`. Each command is a module."""
 
+import errno
 import gc
 import logging
 import os
@@ -26,7 +27,10 @@ from rag_assets.cli.groups import db, keys, projects, spaces
 from rag_assets.cli.seeding import command
 from rag_assets.cli.serving import mcp, serve
 from rag_assets.cli.trial.command import try_command
-from rag_assets.errors import RagAssetsError, RunInterruptedError, UsageError
+from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError, UsageError
+
+# The disk is full, or only reads.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 app = typer.Typer(
     help="Keep documents searchable in PostgreSQL, and check that they are.",
@@ -85,6 +89,10 @@ def main() -> None:
         _exit_with_usage(error)
     except KeyboardInterrupt:
         exit_with(RunInterruptedError())
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        exit_with(ServiceError(f"a file cannot be written: {error}; make room or allow writing, then run again."))
     except Exception as error:
         from rag_assets.db.session.server_errors import explain_error
 
@@ -108,5 +116,19 @@ def _exit_with_usage(error: typer.TyperException) -> Any:
 
 
 def exit_with(error: RagAssetsError) -> Any:
-    print(f"rag-assets: {error}", file=sys.stderr)  # noqa: T201
+    print(f"rag-assets: {error}{_disk_hint(error)}", file=sys.stderr)  # noqa: T201
     sys.exit(error.exit_code)
+
+
+def _disk_hint(error: RagAssetsError) -> str:
+    """A server or a history that cannot be used may not say that its disk is full."""
+    if not isinstance(error, ServiceError) or "make room" in str(error):
+        return ""
+    from rag_assets.db.reports.health import describe_full_disk
+    from rag_assets.settings.settings import load_settings
+
+    try:
+        found = describe_full_disk(load_settings().state_dir.expanduser().absolute())
+    except (RagAssetsError, OSError):
+        return ""
+    return f" ({found})" if found else ""

@@ -83,6 +83,7 @@ def run_job(
     close_dead_runs(instance())
     wait_s = load_settings().lock_wait_s
     with (
+        _kept_output(),
         _events_in_batches(),
         cancel_on_interrupt(instance(), run_id),
         limit_pool_wait(instance(), run_id, wait_s=wait_s),
@@ -164,6 +165,22 @@ def _figures(result: "dg.ExecuteInProcessResult") -> dict[str, dict[str, Any]]:
             known = figures.get(name)
             figures[name] = known + value if isinstance(known, int | float) else value
     return found
+
+
+@contextmanager
+def _kept_output() -> Iterator[None]:
+    """Put stdout and stderr back in their places.
+
+    Dagster redirects them into files of its history, and leaves them there when the disk is full: nothing that the
+    command says afterwards would be seen.
+    """
+    copies = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
+    try:
+        yield
+    finally:
+        for descriptor, copied in copies.items():
+            os.dup2(copied, descriptor)
+            os.close(copied)
 
 
 @contextmanager

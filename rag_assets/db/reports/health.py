@@ -26,6 +26,8 @@ MAX_CONNECTIONS_SHARE = 0.9
 # With less, the next index build or the next large run may fill the disk.
 MIN_FREE_BYTES = 500 * 1000**2
 MIN_FREE_FILES = 1_000
+# What the server may ask for at one time: two segments of its log, and the growth of tables.
+FULL_BYTES = 64 * 1000**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,18 @@ def check_health(engine: Engine) -> list[HealthCheck]:
     return results + [_run_check(engine, name, check) for name, check in checks.items() if results[0].healthy]
 
 
+def describe_full_disk(folder: Path) -> str | None:
+    """How little room the disk of this folder has, where that can be why something failed."""
+    free = shutil.disk_usage(_existing(folder)).free
+    return f"only {free / 1000**2:,.0f} MB are free for {folder}; make room there" if free < FULL_BYTES else None
+
+
 def check_disk(folder: Path) -> HealthCheck:
     """The disk of the state folder has room: it holds the history, and the data of the embedded server.
 
     The disk of another server cannot be seen from here; hosts make a database read-only when it is full.
     """
-    present = next(one for one in (folder, *folder.parents) if one.exists())
+    present = _existing(folder)
     free, counts = shutil.disk_usage(present).free, os.statvfs(present)
     detail = f"{free / 1000**3:,.1f} GB free for {folder}"
     if free < MIN_FREE_BYTES:
@@ -68,6 +76,10 @@ def check_disk(folder: Path) -> HealthCheck:
             "disk", healthy=False, detail=f"{detail}, but only {counts.f_favail} files: delete some there"
         )
     return HealthCheck("disk", healthy=True, detail=detail)
+
+
+def _existing(folder: Path) -> Path:
+    return next(one for one in (folder, *folder.parents) if one.exists())
 
 
 def _run_check(engine: Engine, name: str, check: Callable[[Connection], tuple[bool, str]]) -> HealthCheck:

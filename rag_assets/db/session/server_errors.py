@@ -85,8 +85,8 @@ _CONNECTING = {
 _ABOUT_VALUES = ("22", "23")
 # A limit of their own, which max_connections does not change.
 _LIMITED = re.compile(r"too many connections for (?P<what>role|database) (?P<name>\".*\")")
-# The place of an error in a statement, which PostgreSQL prints below it.
-_PLACE = re.compile(r"\nLINE \d+: .*", re.DOTALL)
+# What PostgreSQL prints below an error: its place in the statement, and what it was doing.
+_PLACE = re.compile(r"\n(LINE \d+|HINT|CONTEXT): .*", re.DOTALL)
 _PRIVILEGE = re.compile(r"permission denied to create temporary tables in database \"(?P<database>.*)\"")
 
 
