@@ -14,7 +14,7 @@ REQUEST_PATHS = ("/embeddings", "/embed")
 
 
 @dataclass(frozen=True, slots=True)
-class RequestLimits:
+class EndpointLimits:
     """`timeout_s` of one request, `query_timeout_s` of a query in all, `retry_s` without a good answer."""
 
     request_texts: int
@@ -32,7 +32,7 @@ class Endpoint:
     dialect: str
     url: str
     shown: str
-    limits: RequestLimits
+    limits: EndpointLimits
     key: SecretStr | None = None
     user: SecretStr | None = field(default=None, repr=False)
 
@@ -77,7 +77,7 @@ def resolve_endpoint(dialect_name: str, settings: RemoteEmbeddingSettings) -> En
         dialect=dialect_name,
         url=url.geturl(),
         shown=url._replace(query="").geturl(),
-        limits=RequestLimits(
+        limits=EndpointLimits(
             request_texts=settings.embedding_request_texts or dialect.request_texts,
             request_tokens=settings.embedding_request_tokens,
             concurrency=settings.embedding_concurrency,
