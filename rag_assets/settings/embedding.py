@@ -29,6 +29,13 @@ class EmbeddingSettings(RemoteEmbeddingSettings):
         description="Read the attachments of mails as documents of their own, named `mail.eml!/report.pdf`.",
     )
 
+    max_chunks: int = Field(
+        30_000,
+        ge=1000,
+        multiple_of=1000,
+        description="Most chunks of one document, in thousands: some 30 MB of prose, or 15 MB of a table. The text "
+        "beyond them is not searchable, and `status` names the document.",
+    )
     chunk_tokens: int | None = Field(
         None,
         ge=16,

@@ -1,12 +1,15 @@
 """What people should know of documents that were read: the one place that lists it, for checks, ingest and status."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, literal, or_, select, true
 from sqlalchemy.dialects.postgresql import JSONB
 
-from rag_assets.db.models import Document, Project
+from rag_assets.db.models import Document, DocumentChunking, Project
+from rag_assets.db.spaces.chunk_limit import LIMIT_STEP, end_of_chunks, is_cut_short
 from rag_assets.documents.parsing.file_types import STRUCTURED_TEXT, VERBATIM
 from rag_assets.documents.parsing.remarks import EMPTY_FILE
 
@@ -30,23 +33,52 @@ def has_notes() -> ColumnElement[bool]:
 
 
 def count_documents_with_notes(connection: Connection, projects: Sequence[str] | None = None) -> int:
-    statement = select(func.count()).select_from(Document).where(has_notes(), in_projects(projects))
+    """How many were not read as a whole, or not split as a whole."""
+    statement = select(func.count()).select_from(Document).where(or_(has_notes(), _is_cut()), in_projects(projects))
     return connection.scalar(statement) or 0
 
 
 def find_remarks(connection: Connection, projects: Sequence[str] | None = None, *, limit: int) -> list[DocumentRemark]:
     """The first documents with notes or with characters that could not be decoded, in the order of their paths."""
+    reported = and_(Document.parse_report.is_not(None), or_(has_notes(), REPLACED_CHARACTERS > 0))
     statement = (
-        select(Project.name, Document.file_path, Document.file_type, _NOTES, func.coalesce(REPLACED_CHARACTERS, 0))
+        select(Document.id, Project.name, Document.file_path, Document.file_type)
+        .add_columns(_NOTES, func.coalesce(REPLACED_CHARACTERS, 0))
         .join(Project, Project.id == Document.project_id)
-        .where(Document.parse_report.is_not(None), or_(has_notes(), REPLACED_CHARACTERS > 0), in_projects(projects))
+        .where(or_(reported, _is_cut()), in_projects(projects))
         .order_by(Project.name, Document.file_path)
         .limit(limit)
     )
+    cut = _describe_cuts(connection)
     return [
-        DocumentRemark(project, path, tuple(_sentences(file_type, notes or (), replaced)))
-        for project, path, file_type, notes, replaced in connection.execute(statement)
+        DocumentRemark(project, path, (*_sentences(file_type, notes or (), replaced), *cut.get(id_, ())))
+        for id_, project, path, file_type, notes, replaced in connection.execute(statement)
     ]
+
+
+def _is_cut() -> ColumnElement[bool]:
+    stamp = DocumentChunking
+    maybe = select(stamp.document_id).where(stamp.chunk_count >= LIMIT_STEP, stamp.chunk_count % LIMIT_STEP == 0)
+    return and_(Document.id.in_(maybe), exists().where(stamp.document_id == Document.id, is_cut_short(stamp)))
+
+
+def _describe_cuts(connection: Connection) -> dict[UUID, tuple[str]]:
+    """By document, what RAG_ASSETS_MAX_CHUNKS left out; the chunking with the most text counts."""
+    stamp = DocumentChunking
+    statement = (
+        select(Document.id, stamp.chunk_count, end_of_chunks(stamp).label("end"), func.length(Document.content))
+        .join_from(stamp, Document, Document.id == stamp.document_id)
+        .where(is_cut_short(stamp))
+        .order_by("end")
+    )
+    return {id_: (_cut_sentence(count, end / length),) for id_, count, end, length in connection.execute(statement)}
+
+
+def _cut_sentence(chunks: int, share: float) -> str:
+    return (
+        f"only its first {chunks:,} chunks are searchable, {math.floor(100 * share)}% of its text; split the file, "
+        "exclude it, or raise RAG_ASSETS_MAX_CHUNKS"
+    )
 
 
 def count_undecoded_documents(connection: Connection, projects: Sequence[str] | None = None) -> tuple[int, int]:

@@ -10,12 +10,18 @@ from sqlalchemy.orm import aliased
 
 from rag_assets.db.models import Document, DocumentChunking, EmbeddingSpace, Project
 from rag_assets.db.schema.text_search import DEFAULT_LANGUAGE
+from rag_assets.db.spaces.chunk_limit import has_other_limit
 from rag_assets.db.spaces.partitions import partition
 from rag_assets.db.spaces.text_kinds import created_on_day, text_source, utc_midnight
+from rag_assets.settings.settings import load_settings
 
 
-def pending_documents(project_id: UUID | None, chunking: str) -> Select[UUID, int]:
-    """Documents of one or all projects whose text, chunking, language or chunk size changed: (id, bytes of text)."""
+def pending_documents(project_id: UUID | None, chunking: str, *, max_chunks: int | None = None) -> Select[UUID, int]:
+    """Documents of one or all projects whose text, chunking, language or chunk size changed: (id, bytes of text).
+
+    So are those that `max_chunks` treats otherwise than they were; None means that of the settings.
+    """
+    limit = load_settings().max_chunks if max_chunks is None else max_chunks
     stamp = aliased(DocumentChunking)
     chunk_tokens, overlap_tokens = (
         cast(Project.settings[name].astext, Integer) for name in ("chunk_tokens", "overlap_tokens")
@@ -33,6 +39,7 @@ def pending_documents(project_id: UUID | None, chunking: str) -> Select[UUID, in
                 cast(stamp.language, Text).is_distinct_from(language),
                 stamp.chunk_tokens.is_distinct_from(chunk_tokens),
                 stamp.overlap_tokens.is_distinct_from(overlap_tokens),
+                has_other_limit(stamp, limit),
             ),
         )
         .order_by(Document.id)

@@ -16,6 +16,7 @@ from rag_assets.db.spaces.pending import documents_with_text, pending_documents
 from rag_assets.db.writes.batching import group_documents
 from rag_assets.db.writes.rows import ChunkedDocument, ChunkRow
 from rag_assets.documents.parsing.parse_report import ParseReport
+from rag_assets.documents.splitting.chunk_limit import first_pieces, is_long
 from rag_assets.documents.splitting.slides import join_pieces, slide_starts
 from rag_assets.documents.splitting.splitter import Piece, Splitter
 from rag_assets.documents.text import content_hash
@@ -45,14 +46,18 @@ def split_documents(
     with hold_lock(engine, f"chunks of {project.name}", wait_s=settings.lock_wait_s):
         with autocommit_connection(engine) as connection:
             check_language(connection, language)
-            wanted = documents_with_text(project.id) if everything else pending_documents(project.id, chunking)
+            wanted = (
+                documents_with_text(project.id)
+                if everything
+                else pending_documents(project.id, chunking, max_chunks=settings.max_chunks)
+            )
             pending = connection.execute(wanted).all()
         done = 0
         for group in group_documents((id_, size) for id_, size in pending):
             with engine.connect() as connection:
                 documents = connection.execute(_TEXTS.where(Document.id.in_(group))).all()
             reports = [ParseReport.from_json(document.parse_report) for document in documents]
-            split = _split(splitter, documents, reports)
+            split = _split(splitter, documents, reports, settings.max_chunks)
             yield ChunkBatch(
                 project.name,
                 chunking,
@@ -73,23 +78,38 @@ def split_documents(
             report_progress("chunks", done, len(pending), "documents")
 
 
-def _split(splitter: Splitter, documents: Sequence[Row[Any]], reports: Sequence[ParseReport]) -> Iterator[list[Piece]]:
-    """The pieces of each document, all counted together."""
+def _split(
+    splitter: Splitter, documents: Sequence[Row[Any]], reports: Sequence[ParseReport], max_chunks: int
+) -> Iterator[list[Piece]]:
+    """At most `max_chunks` pieces of each document; those of shorter texts are counted together, which is faster."""
+    long = [is_long(len(document.content or ""), max_chunks) for document in documents]
     starts = [
-        slide_starts(document.content or "", document.file_type, report.page_starts)
-        for document, report in zip(documents, reports, strict=True)
+        [] if own_long else slide_starts(document.content or "", document.file_type, report.page_starts)
+        for document, report, own_long in zip(documents, reports, long, strict=True)
     ]
-    parts = iter(
-        splitter.split_all(
-            [
-                (document.content[start:end] if document.content else "", document.file_type)
-                for document, own in zip(documents, starts, strict=True)
-                for start, end in pairwise([*own, None])
-            ]
-        )
-    )
-    for own in starts:
-        yield join_pieces(own, list(islice(parts, len(own))))
+    parts = iter(splitter.split_all([part for one in zip(documents, starts, strict=True) for part in _parts(*one)]))
+    for document, report, own, own_long in zip(documents, reports, starts, long, strict=True):
+        if own_long:
+            yield _split_long(splitter, document, report, max_chunks)
+        else:
+            yield join_pieces(own, list(islice(parts, len(own))))[:max_chunks]
+
+
+def _split_long(splitter: Splitter, document: Row[Any], report: ParseReport, max_chunks: int) -> list[Piece]:
+    content: str = document.content
+    starts = slide_starts(content, document.file_type, report.page_starts)
+
+    def split_prefix(end: int) -> list[Piece]:
+        own = [start for start in starts if start < end]
+        return join_pieces(own, splitter.split_all(list(_parts(document, own, end))))
+
+    return first_pieces(len(content), split_prefix, max_chunks)
+
+
+def _parts(document: Row[Any], starts: Sequence[int], stop: int | None = None) -> Iterator[tuple[str, str]]:
+    """The texts between these places, with the type of the file."""
+    for start, end in pairwise([*starts, stop]):
+        yield (document.content or "")[start:end], document.file_type
 
 
 def _chunk_rows(document: UUID, chunking: str, pieces: Sequence[Piece], report: ParseReport) -> Iterator[ChunkRow]:

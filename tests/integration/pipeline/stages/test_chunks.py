@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from rag_assets.db.reports.document_remarks import find_remarks
 from rag_assets.db.spaces.pending import pending_documents
 from rag_assets.errors import UsageError
-from rag_assets.pipeline.audit.documents import offsets_reproduce_text
+from rag_assets.pipeline.audit.documents import documents_have_chunks, documents_readable, offsets_reproduce_text
 from rag_assets.pipeline.stages.live_space import drop_space
 from tests.support.pipeline.runs import rows
 from tests.support.pipeline.stages import Steps, write
@@ -33,6 +34,44 @@ def test_a_second_run_splits_nothing(steps: Steps, folder: Path) -> None:
     assert first["inserted"] == len(read_chunks(steps)) >= 6
     second = steps.chunks("zoo")
     assert (second["inserted"], second["updated"], second["deleted"], second["unchanged"]) == (0, 0, 0, 0)
+
+
+def test_a_document_has_at_most_so_many_chunks_and_says_so(
+    steps: Steps, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder / "short.md", "A short text.")
+    write(folder / "long.md", " ".join(f"w{number}" for number in range(4_500)) + "\n\n")
+    steps.project("zoo", folder, chunk_tokens=16)
+    steps.documents("zoo")
+    count = "SELECT chunk_count FROM rag.document_chunkings ORDER BY 1 DESC LIMIT 1"
+
+    def chunks(limit: int) -> int:
+        monkeypatch.setattr(steps, "settings", steps.settings.model_copy(update={"max_chunks": limit}))
+        steps.chunks("zoo")
+        [(stamped,)] = rows(steps.engine, count)
+        assert stamped == len(read_chunks(steps)) - 1
+        return int(stamped)
+
+    whole = chunks(30_000)
+    assert 1_000 < whole < 2_000
+    assert find_remarks_of(steps) == []
+    for limit in (1_000, 1_000):
+        assert chunks(limit) == 1_000
+    [said] = find_remarks_of(steps)
+    assert said.startswith("long.md: only its first 1,000 chunks are searchable, ")
+    assert said.endswith("% of its text; split the file, exclude it, or raise RAG_ASSETS_MAX_CHUNKS")
+    found = documents_readable(steps.engine)
+    assert (found.passed, found.metadata["with_remarks"]) == (False, 1)
+    assert documents_have_chunks(
+        steps.engine, rows(steps.engine, "SELECT chunking FROM rag.embedding_spaces")[0][0]
+    ).passed
+    assert chunks(2_000) == whole
+    assert find_remarks_of(steps) == []
+
+
+def find_remarks_of(steps: Steps) -> list[str]:
+    with steps.engine.connect() as connection:
+        return [f"{one.file_path}: {note}" for one in find_remarks(connection, limit=9) for note in one.notes]
 
 
 def test_chunks_after_an_inserted_line_move_and_keep_their_ids(steps: Steps, folder: Path) -> None:
