@@ -54,18 +54,24 @@ class FolderSource:
         if ".." in path.split("/"):
             raise DocumentError(f"{path!r} is not a path of {self.uri}")
         full_path = os.path.join(unescape_name(self.uri), unescape_name(path))
-        if os.path.islink(full_path) and self.leaves(full_path):
+        # A folder above it may have become a link since it was listed.
+        if self.leaves(full_path):
             raise WithheldError(
                 "it is a link to a file outside of its source; copy the file, or set RAG_ASSETS_FOLLOW_LINKS=true"
             )
         return _read(full_path, path, self.max_bytes)
 
-    def leaves(self, link: str) -> bool:
-        """Whether a link points to a file outside of the folder, and must not be followed."""
+    def leaves(self, path: str) -> bool:
+        """Whether links lead to a file outside of the folder, or into the state folder, which must not be followed."""
         if self.follow_links:
             return False
-        target, folder = os.path.realpath(link), os.path.realpath(unescape_name(self.uri))
-        return os.path.exists(target) and not target.startswith(folder.rstrip(os.sep) + os.sep)
+        target, folder = os.path.realpath(path), os.path.realpath(unescape_name(self.uri))
+        if not os.path.exists(target):
+            return False
+        state = None if self.state_folder is None else os.path.realpath(self.state_folder)
+        return not _is_below(target, folder) or (
+            state is not None and _is_below(target, state) and not _is_below(folder + os.sep, state)
+        )
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -151,6 +157,10 @@ def _to_source_file(source: FolderSource, path: str, entry: "os.DirEntry[str]") 
     if entry.is_symlink() and source.leaves(entry.path):
         return SourceFile(path, _WITHHELD, None)
     return SourceFile(path, _version(status), status.st_size)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def _version(status: os.stat_result) -> str:

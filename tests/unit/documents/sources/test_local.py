@@ -14,6 +14,8 @@ import pytest
 
 from rag_assets.documents.sources import SourceFile, canonical_uri, open_source
 from rag_assets.documents.sources.base import WithheldError
+from rag_assets.documents.sources.globs import Selection
+from rag_assets.documents.sources.local import open_local
 from rag_assets.errors import DocumentError, SourceError
 
 NOBODY = 65534
@@ -307,6 +309,20 @@ def test_a_single_file_is_one_document_with_any_name(tmp_path: Path) -> None:
     assert source.read(".hidden.png") == b".hidden.png"
     with pytest.raises(DocumentError, match="not a path of"):
         source.read("other.md")
+
+
+def test_links_into_the_state_folder_and_folders_that_became_links_are_not_followed(tmp_path: Path) -> None:
+    write(tmp_path, "out/secret.md", "in/below/secret.md", "in/state/own.md", "in/state/secret.md")
+    (tmp_path / "in/link.md").symlink_to(tmp_path / "in/state/secret.md")
+    source = open_local(str(tmp_path / "in"), Selection(), None, str(tmp_path / "in/state"))
+    assert source.read("below/secret.md")
+    (tmp_path / "in/below").rename(tmp_path / "in/was")
+    (tmp_path / "in/below").symlink_to(tmp_path / "out")
+    for path in ("link.md", "below/secret.md"):
+        with pytest.raises(WithheldError):
+            source.read(path)
+    # A source in the state folder is nobody else's.
+    assert open_local(str(tmp_path / "in/state"), Selection(), None, str(tmp_path / "in/state")).read("own.md")
 
 
 def test_a_path_outside_the_folder_is_refused(tmp_path: Path) -> None:
