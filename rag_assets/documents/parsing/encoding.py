@@ -127,14 +127,17 @@ def _decoded(data: bytes, encoding: str) -> DecodedText:
 
 def _is_convincing(text: str) -> bool:
     """Whether text that is valid UTF-8 is hardly by chance so: two bytes of a multi-byte encoding often are."""
-    beyond = sum(not character.isascii() for character in text[:_SAMPLE_BYTES])
+    beyond = _count_beyond_ascii(text[:_SAMPLE_BYTES])
     return beyond == 0 or beyond >= 4
 
 
 def _is_mostly_good(text: str) -> bool:
     bad = text.count(REPLACEMENT)
-    good = sum(not character.isascii() for character in text) - bad
-    return good > 4 * bad
+    return _count_beyond_ascii(text) - bad > 4 * bad
+
+
+def _count_beyond_ascii(text: str) -> int:
+    return len(text) - len(text.encode("ascii", "ignore"))
 
 
 def _decode_wide(data: bytes, encoding: str) -> DecodedText | None:

@@ -80,11 +80,19 @@ def _convert(data: bytes, mime_type: str) -> Any:
 
 
 def _unescape(content: str) -> str:
-    return _NEEDLESS_ESCAPE.sub(lambda match: match[1] or ".", _BOOKMARK_LINK.sub(r"\1", content))
+    # Looking for what they begin with takes a tenth of the time of these patterns.
+    if "](#_" in content:
+        content = _BOOKMARK_LINK.sub(r"\1", content)
+    return _NEEDLESS_ESCAPE.sub(lambda match: match[1] or ".", content) if "\\" in content else content
 
 
 def _converted(document: Any, content: str) -> ConvertedDocument:
-    content = _DATA_LINK.sub(r"\1", _IMAGE.sub(r"\1", _EMPTY_LINK.sub("", content)))
+    if "](#" in content:
+        content = _EMPTY_LINK.sub("", content)
+    if "![" in content:
+        content = _IMAGE.sub(r"\1", content)
+    if "](data:" in content:
+        content = _DATA_LINK.sub(r"\1", content)
     title = document.metadata.title or ""
     return ConvertedDocument(title if is_filled_in(title) else None, content, _metadata(document.metadata))
 

@@ -1,6 +1,7 @@
 """The parts of a mail by Python's parser, also where boundaries or encodings break the rules."""
 
 import re
+from collections.abc import Iterator, Mapping
 from email import policy
 from email.errors import MessageDefect
 from email.message import Message
@@ -8,10 +9,20 @@ from email.parser import BytesParser
 
 from rag_assets.documents.parsing.encoding import decode_text
 from rag_assets.documents.parsing.readers.mail.headers import read_parameter, restore_raw_headers
-from rag_assets.documents.parsing.readers.mail.transfer import decode_base64, decode_quoted, part_bytes
+from rag_assets.documents.parsing.readers.mail.transfer import (
+    decode_base64,
+    decode_quoted,
+    is_clean_base64,
+    part_bytes,
+)
 from rag_assets.errors import DocumentError
 
 _BOUNDARY = re.compile(rb"^--([^\r\n]{1,200}?)[ \t]*\r?\n(?:[\w-]+:[^\n]*\n|[ \t][^\n]*\n)*?Content-", re.MULTILINE)
+_BASE64 = (b"ase64", b"ASE64")
+_ENCODING = re.compile(rb"content-transfer-encoding:[ \t]*b", re.IGNORECASE)
+_HEAD_END = re.compile(rb"\n\r?\n")
+_LEAST_HELD_BYTES = 64 * 1024
+_HELD = b"held-base64-"
 
 
 class NestedTooDeeplyDefect(MessageDefect):
@@ -23,15 +34,52 @@ def parse_message(data: bytes) -> Message:
 
     One that is nested too deeply is a single text, and has a NestedTooDeeplyDefect.
     """
-    data = _strip_envelope(data)
+    data, held = _hold_attachments(_strip_envelope(data))
     try:
         message = BytesParser(policy=policy.compat32).parsebytes(data)
     except RecursionError:
         message = BytesParser(policy=policy.compat32).parsebytes(data, headersonly=True)
         message.set_type("text/plain")
         message.defects.append(NestedTooDeeplyDefect())
+    if held:
+        _put_back(message, held)
     restore_raw_headers(message, _body_charset)
     return message
+
+
+def _hold_attachments(data: bytes) -> tuple[bytes, dict[str, str]]:
+    """The mail with a line in place of each long piece of base64, by that line: Python's parser looks at each line."""
+    held: dict[str, str] = {}
+    if len(data) < _LEAST_HELD_BYTES or _HELD in data:
+        return data, held
+    pieces, reached = [], 0
+    for at in sorted(at for name in _BASE64 for at in _find_all(data, name)):
+        if not _ENCODING.fullmatch(data, data.rfind(b"\n", 0, at) + 1, at):
+            continue
+        head_end = _HEAD_END.search(data, at)
+        start = head_end.end() if head_end else len(data)
+        end = data.find(b"\n--", start)
+        block = data[start : end if end >= 0 else len(data)].removesuffix(b"\r")
+        if start >= reached and len(block) >= _LEAST_HELD_BYTES and is_clean_base64(block):
+            line = _HELD + str(len(held)).encode()
+            held[line.decode()] = block.decode()
+            pieces += [data[reached:start], line]
+            reached = start + len(block)
+    return b"".join([*pieces, data[reached:]]), held
+
+
+def _find_all(data: bytes, name: bytes) -> Iterator[int]:
+    at = data.find(name)
+    while at >= 0:
+        yield at
+        at = data.find(name, at + len(name))
+
+
+def _put_back(message: Message, held: Mapping[str, str]) -> None:
+    for part in message.walk():
+        payload = part.get_payload()
+        if isinstance(payload, str) and (line := payload.strip()) in held:
+            part.set_payload(payload.replace(line, held[line]))
 
 
 def _strip_envelope(data: bytes) -> bytes:

@@ -4,12 +4,12 @@ import binascii
 import contextlib
 import re
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import islice, pairwise
 
 _HEADING = re.compile(r"^(#{1,6})(?= )", re.MULTILINE)
 _FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
 # Markdown takes the line above for a heading.
-_UNDERLINE = re.compile(r"(?<=[^\n])\n(?=(?:-+|=+)[ \t]*(?:\n|\Z))")
+_UNDERLINE = re.compile(r"\n(?:-+|=+)[ \t]*(?:\n|\Z)")
 _HTML_TITLE = re.compile(r"<title[^>]*>.*?</title[^>]*>", re.IGNORECASE | re.DOTALL)
 _HEAD_CHARS = 64 * 1024
 _PGP = "-----BEGIN PGP "
@@ -44,14 +44,23 @@ def without_blocks(text: str) -> tuple[str, list[tuple[str, bytes]]]:
     if _PGP in text:
         text = _PGP_BLOCK.sub("", _PGP_HEAD.sub("", text))
     files: list[tuple[str, bytes]] = []
-    if _UU_BEGINNING in text:
-
-        def keep(match: "re.Match[str]") -> str:
+    pieces, end = [], 0
+    for at in _find_lines(text, _UU_BEGINNING):
+        if at >= end and (match := _UU_FILE.match(text, at)):
             files.append((match[1].strip(), _decode_uu(match[2])))
-            return ""
+            pieces.append(text[end:at])
+            end = match.end()
+    return "".join([*pieces, text[end:]]), files
 
-        text = _UU_FILE.sub(keep, text)
-    return text, files
+
+def _find_lines(text: str, beginning: str) -> Iterator[int]:
+    """Where lines begin with this: a pattern that is tried at each line would take most of the time of a mail."""
+    if text.startswith(beginning):
+        yield 0
+    at = text.find("\n" + beginning)
+    while at >= 0:
+        yield at + 1
+        at = text.find("\n" + beginning, at + 1)
 
 
 def _decode_uu(lines: str) -> bytes:
@@ -63,7 +72,10 @@ def _decode_uu(lines: str) -> bytes:
 
 
 def plain_text(text: str) -> str:
-    return _UNDERLINE.sub("\n\n", text) if "\n-" in text or "\n=" in text else text
+    lines = (at for sign in "-=" for at in _find_lines(text, sign))
+    places = [at - 1 for at in lines if at > 1 and text[at - 2] != "\n" and _UNDERLINE.match(text, at - 1)]
+    pieces = [text[start:end] for start, end in pairwise([0, *sorted(places), len(text)])]
+    return "\n".join(pieces)
 
 
 def html_text(text: str, level: int) -> str:
