@@ -145,6 +145,9 @@ class AsyncClient:
     async def health(self) -> "list[HealthCheck]":
         return await asyncio.to_thread(self._blocking().health)
 
+    def query_vectors(self) -> dict[str, int]:
+        return self._retriever.query_vectors()
+
     def pool_statistics(self) -> dict[Role, PoolStatistics]:
         return {role: pool_statistics(engine) for role, engine in self._engines.items()}
 

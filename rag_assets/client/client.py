@@ -181,6 +181,10 @@ class Client:
             if opened is None:
                 engine.dispose()
 
+    def query_vectors(self) -> dict[str, int]:
+        """How many vectors of query texts came from memory, from the database, and from the model."""
+        return self._retriever.query_vectors()
+
     def pool_statistics(self) -> dict[Role, PoolStatistics]:
         """The pools of readers and writers: size, in use, waiting, timeouts; those that were opened so far."""
         with self._lock:

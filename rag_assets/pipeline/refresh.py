@@ -28,11 +28,13 @@ from rag_assets.pipeline.target.chunking import model_tokenizer, space_splitter
 from rag_assets.pipeline.target.maintained_spaces import maintained_spaces, maintained_spaces_wanted_last
 from rag_assets.pipeline.target.wanted_space import Target
 from rag_assets.settings.settings import Settings
+from rag_assets.tracing import traced_stage
 
 if TYPE_CHECKING:
     from rag_assets.search.execution.query_embedding import MakeEncoder
 
 
+@traced_stage("raw_documents")
 def refresh_documents(
     engine: Engine,
     settings: Settings,
@@ -75,6 +77,7 @@ def refresh_documents(
         yield from IsolatedProjects(engine, projects).run_each(read_project)
 
 
+@traced_stage("chunks")
 def refresh_chunks(
     engine: Engine, settings: Settings, projects: Sequence[str], target: Target, run_id: str | None = None
 ) -> Iterator[ChunkBatch | FailedProject]:
@@ -84,6 +87,7 @@ def refresh_chunks(
         yield from isolated.run_each(partial(split_documents, engine, settings, space))
 
 
+@traced_stage("embeddings")
 def refresh_embeddings(
     engine: Engine,
     settings: Settings,
@@ -128,6 +132,7 @@ def _embed_by_other_server(
         yield from embed_texts(engine, settings, space, texts, own, run_id=run_id, check_encoder=check)
 
 
+@traced_stage("message_embeddings")
 def refresh_message_embeddings(
     engine: Engine,
     settings: Settings,
@@ -161,6 +166,7 @@ def pending_days(engine: Engine, settings: Settings, target: Target) -> list[dat
     return sorted(days)
 
 
+@traced_stage("memory_embeddings")
 def refresh_memory_embeddings(
     engine: Engine, settings: Settings, target: Target, encoder: "MakeEncoder", run_id: str | None = None
 ) -> Iterator[EmbeddingBatch | FailedProject]:
@@ -171,6 +177,7 @@ def refresh_memory_embeddings(
         yield from _embed_whole_texts(engine, settings, space, texts, encoder, run_id, wanted)
 
 
+@traced_stage("registered_table_embeddings")
 def refresh_registered_table_embeddings(
     engine: Engine, settings: Settings, target: Target, encoder: "MakeEncoder", run_id: str | None = None
 ) -> Iterator[EmbeddingBatch | FailedProject]:

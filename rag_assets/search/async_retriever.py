@@ -96,6 +96,9 @@ class AsyncRetriever:
     async def warm_up(self) -> None:
         await greenlet_spawn(self._retriever.warm_up)
 
+    def query_vectors(self) -> dict[str, int]:
+        return self._retriever.query_vectors()
+
     async def search_messages(self, query: Query, **options: Unpack["MessageOptions"]) -> "MessageAnswer":
         return await greenlet_spawn(self._retriever.search_messages, query, **options)
 

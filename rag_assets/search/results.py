@@ -91,6 +91,8 @@ class Answer:
     - `ef_search`: candidates that the graph kept; None where the graph was not used.
     - `degraded`: None while the space has all its vectors. Else `rag-assets repair` restores them.
     - `excluded`: the words and phrases that no hit of keyword search may contain; see the option `operators`.
+    - `timings`: milliseconds of the steps that were taken: `embed`, `vector`, `keyword`, `fuse`, `rerank`, `finish`.
+      The spans of OpenTelemetry have these names after `rag_assets.`.
     - `corrected`: a word of the query that no text has, with the similar words that keyword search looked for instead
       because it had found nothing; empty where it found something.
     """
@@ -108,6 +110,7 @@ class Answer:
     degraded: Degraded | None = None
     excluded: list[str] = field(default_factory=list)
     corrected: dict[str, list[str]] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         hits = f"{len(self.hits)} hit{'' if len(self.hits) == 1 else 's'}"

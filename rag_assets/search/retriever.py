@@ -185,6 +185,10 @@ class Retriever:
         """
         self._context.live.run(self._context.embedder.warm_up)
 
+    def query_vectors(self) -> dict[str, int]:
+        """How many vectors of query texts came from memory, from the database, and from the model."""
+        return dict(self._context.embedder.sources)
+
     def search_messages(self, query: Query, **options: Unpack["MessageOptions"]) -> "MessageAnswer":
         """The messages nearest to a text or a vector, best first; see `MessageOptions`.
 

@@ -20,8 +20,9 @@ from rag_assets.serve.core.knowledge import Knowledge
 from rag_assets.serve.http.admission import Admission
 from rag_assets.serve.http.bodies import BodyError
 from rag_assets.serve.http.conversation_routes import conversation_router
-from rag_assets.serve.http.gate import Gate, RequestLimits
+from rag_assets.serve.http.gate import Gate, GateLimits
 from rag_assets.serve.http.health_routes import Readiness, health_router
+from rag_assets.serve.http.metrics import Metrics, metrics_router
 from rag_assets.serve.http.openapi import describe
 from rag_assets.serve.http.page_routes import page_router
 from rag_assets.serve.http.responses import add_error_handlers, problem
@@ -38,11 +39,13 @@ def make_app(client: AsyncClient, *, owner_token: str = "", host: str = "127.0.0
     address that it is served at.
     """
     settings = client.settings
-    limits = RequestLimits.of(settings)
-    readiness, knowledge = Readiness(client), Knowledge(client)
+    limits = GateLimits.of(settings)
+    readiness = Readiness(client)
     admission = Admission(
         running=settings.serve_running, queue=settings.serve_queue, per_caller=settings.serve_per_caller
     )
+    metrics = Metrics(client, admission)
+    knowledge = Knowledge(client, metrics.count_search)
     tools = AgentTools(
         knowledge,
         admission,
@@ -66,6 +69,7 @@ def make_app(client: AsyncClient, *, owner_token: str = "", host: str = "127.0.0
     app = FastAPI(lifespan=lifespan, openapi_url="/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False)
     app.include_router(page_router(limits, settings.serve_ui_url))
     app.include_router(health_router(readiness))
+    app.include_router(metrics_router(metrics))
     app.include_router(search_router(knowledge, limits))
     app.include_router(conversation_router(Dialogues(client)))
     add_error_handlers(app)
@@ -74,7 +78,15 @@ def make_app(client: AsyncClient, *, owner_token: str = "", host: str = "127.0.0
     describe(app)
     authenticator = Authenticator(client.repository(ApiKeys), owner_token, anonymous=settings.serve_anonymous)
     local = settings.serve_anonymous and host in LOOPBACK
-    return Gate(app, authenticator, admission, limits, {MCP_PATH: sessions.handle_request}, local=local)
+    return Gate(
+        app,
+        authenticator,
+        admission,
+        limits,
+        {MCP_PATH: sessions.handle_request},
+        local=local,
+        on_answer=metrics.count_request,
+    )
 
 
 async def _on_body_error(_: Request, error: Exception) -> Response:

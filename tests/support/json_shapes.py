@@ -48,6 +48,7 @@ SEARCH = {
         }
     ],
     "embedding_ms": float,
+    "timings": dict,
     "rerank_ms": float,
     "mode": str,
     "plan": str,

@@ -22,10 +22,16 @@ from rag_assets.pipeline.progress import report_progress
 from rag_assets.pipeline.target.maintained_spaces import maintained_spaces
 from rag_assets.pipeline.target.wanted_space import Target
 from rag_assets.settings.settings import Settings
+from rag_assets.tracing import span
 
 
 def refresh_indexes(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
     """Remove each maintained space's orphan vectors, then make its index valid; returns the wanted space's figures."""
+    with span("hnsw_index"):
+        return _refresh_indexes(engine, settings, target)
+
+
+def _refresh_indexes(engine: Engine, settings: Settings, target: Target) -> dict[str, Any]:
     started = time.perf_counter()
     maintained = maintained_spaces(engine, target)
     figures: dict[str, Any] = {}

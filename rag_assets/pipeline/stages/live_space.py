@@ -20,6 +20,7 @@ from rag_assets.errors import IntegrityError, ServiceError, UsageError
 from rag_assets.pipeline.stages.concurrent_runs import TRANSIENT_FAILURES, wait_for_concurrent_runs
 from rag_assets.pipeline.target.wanted_space import Target
 from rag_assets.settings.settings import Settings
+from rag_assets.tracing import span
 
 if TYPE_CHECKING:
     from rag_assets.search.execution.query_embedding import MakeEncoder
@@ -50,6 +51,13 @@ def promote_wanted_space(
 
     A space that was rolled back from stays held back. Raises IntegrityError when a check of the wanted space fails.
     """
+    with span("live_space"):
+        return _promote_wanted_space(engine, settings, target, encoder)
+
+
+def _promote_wanted_space(
+    engine: Engine, settings: Settings, target: Target, encoder: "MakeEncoder | None"
+) -> dict[str, Any]:
     started = time.perf_counter()
     with engine.begin() as connection:
         wanted = spaces.ensure_space(connection, target.definition)

@@ -41,7 +41,9 @@ def answer_similar(
         space, _search_similar, executor.context, request, target, equal_texts, timeout_s=request.timeout_s
     )
     took_ms = (time.perf_counter() - started) * 1000
-    return executor.finish(EmbeddedRequest(request, query), space, vector_hits(query, result), took_ms)
+    return executor.finish(
+        EmbeddedRequest(request, query, timings={"vector": took_ms}), space, vector_hits(query, result), took_ms
+    )
 
 
 def chunk_reference(

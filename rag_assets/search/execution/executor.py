@@ -21,6 +21,7 @@ from rag_assets.search.results import Answer
 from rag_assets.search.vector.nearest import KnnQuery, RowFilters
 from rag_assets.search.vector.searchables import CHUNKS, Searchable
 from rag_assets.search.vector.selectivity import SelectivityCache
+from rag_assets.tracing import Step, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,10 @@ class SearchExecutor:
 
     def answer(self, space: EmbeddingSpace, requests: Sequence[SearchRequest]) -> list[Answer]:
         """In the order of the requests, which differ in their queries alone."""
+        with span("search", mode=requests[0].mode, k=requests[0].k, queries=len(requests)):
+            return self._answer(space, requests)
+
+    def _answer(self, space: EmbeddingSpace, requests: Sequence[SearchRequest]) -> list[Answer]:
         session, live = self.context.session, self.context.live
         first = requests[0]
         projects = first.filters.projects or ()
@@ -93,22 +98,23 @@ class SearchExecutor:
 
     def finish(self, embedded: EmbeddedRequest, space: EmbeddingSpace, result: ModeResult, took_ms: float) -> Answer:
         """Post-process the hits and rank them."""
-        request, hits = embedded.request, result.hits[: embedded.request.reach]
+        request, timings = embedded.request, embedded.timings
+        hits = result.hits[: request.reach]
         rerank_ms = 0.0
         if request.min_score is not None:
             hits = [hit for hit in hits if hit.score >= request.min_score]
         if request.rerank:
-            started = time.perf_counter()
-            hits = self._concurrency.run_blocking(rerank_hits, self._reranker, request, hits)
-            rerank_ms = (time.perf_counter() - started) * 1000
+            with Step(timings, "rerank"):
+                hits = self._concurrency.run_blocking(rerank_hits, self._reranker, request, hits)
+            rerank_ms = timings["rerank"]
         page = slice(request.offset, request.offset + request.k)
         copies = result.copies
         if request.mmr is not None or request.context or (copies and any(hit.chunk_id in copies for hit in hits[page])):
-            started = time.perf_counter()
-            hits = self.context.session.read(
-                complete_page, space, request, hits, copies, timeout_s=request.timeout_s, transaction=True
-            )
-            took_ms += (time.perf_counter() - started) * 1000
+            with Step(timings, "finish"):
+                hits = self.context.session.read(
+                    complete_page, space, request, hits, copies, timeout_s=request.timeout_s, transaction=True
+                )
+            took_ms += timings["finish"]
         else:
             hits = hits[page]
         for rank, hit in enumerate(hits, start=request.offset + 1):
@@ -127,14 +133,17 @@ class SearchExecutor:
             degraded=self._coverage.degraded(space),
             excluded=list(result.excluded),
             corrected=dict(result.corrected),
+            timings={name: round(taken_ms, 3) for name, taken_ms in timings.items()},
         )
 
     def _embed(self, space: EmbeddingSpace, request: SearchRequest) -> EmbeddedRequest:
         if request.mode == "text":
             return EmbeddedRequest(request, None)
         context = self.context
-        vector, embedding_ms = context.embedder.embed(space, request, context.live)
-        return EmbeddedRequest(request, context.knn_query(space, request, vector), embedding_ms)
+        with span("embed"):
+            vector, embedding_ms = context.embedder.embed(space, request, context.live)
+        query = context.knn_query(space, request, vector)
+        return EmbeddedRequest(request, query, embedding_ms, {"embed": embedding_ms})
 
     def _search(
         self, connection: StatementRunner, space: EmbeddingSpace, embedded: Sequence[EmbeddedRequest]

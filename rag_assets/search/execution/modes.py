@@ -29,6 +29,7 @@ from rag_assets.search.vector.nearest import (
 from rag_assets.search.vector.searchables import CHUNK_ID_POSITION, CHUNK_IDS
 from rag_assets.search.vector.selectivity import SelectivityCache
 from rag_assets.search.vector.statements import select_chunks
+from rag_assets.tracing import Step
 
 SCORE_DIGITS = 6
 # After the first page, keyword search and both rankings of hybrid search go on to these depths.
@@ -54,11 +55,12 @@ class ModeResult:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedRequest:
-    """A request and its vector search, which mode `text` does not have."""
+    """A request, its vector search, which mode `text` does not have, and the milliseconds of its steps so far."""
 
     request: SearchRequest
     query: KnnQuery | None = None
     embedding_ms: float = 0.0
+    timings: dict[str, float] = field(default_factory=dict)
 
 
 def search_in_mode(
@@ -67,12 +69,12 @@ def search_in_mode(
     """The best hits in the request's mode, as many as it reaches."""
     request, query = embedded.request, embedded.query
     if request.mode == "vector" and query:
-        return collect_hits(_search_vectors(connection, request, query, selectivity), request)
+        return collect_hits(_search_vectors(connection, embedded, query, selectivity), request)
     # The other modes send several statements, in one transaction.
     assert isinstance(connection, Connection)
     if query:
-        return collect_hits(_search_hybrid(connection, request, query, selectivity), request)
-    return collect_hits(_search_text(connection, space, request), request)
+        return collect_hits(_search_hybrid(connection, embedded, query, selectivity), request)
+    return collect_hits(_search_text(connection, space, embedded), request)
 
 
 def collect_hits(results: Iterable[ModeResult], request: SearchRequest) -> ModeResult:
@@ -107,36 +109,45 @@ def search_vectors(connection: StatementRunner, embedded: Sequence[EmbeddedReque
     The requests differ in their vectors alone.
     """
     queries = [one.query for one in embedded if one.query and one.request.mode == "vector" and not one.request.offset]
-    results = search_nearest_to_each(connection, queries) if len(queries) == len(embedded) else None
+    timings: dict[str, float] = {}
+    with Step(timings, "vector"):
+        results = search_nearest_to_each(connection, queries) if len(queries) == len(embedded) else None
     if results is None or any(len(result.rows) > query.k for query, result in zip(queries, results, strict=True)):
         return None
     found = [
         collect_hits([vector_hits(query, result)], one.request)
         for one, query, result in zip(embedded, queries, results, strict=True)
     ]
+    for one in embedded:
+        one.timings["vector"] = timings["vector"] / len(embedded)
     is_enough = all(len(one.hits) >= other.request.reach for one, other in zip(found, embedded, strict=True))
     return found if is_enough else None
 
 
 def _search_vectors(
-    connection: StatementRunner, request: SearchRequest, query: KnnQuery, selectivity: SelectivityCache
+    connection: StatementRunner, embedded: EmbeddedRequest, query: KnnQuery, selectivity: SelectivityCache
 ) -> Iterator[ModeResult]:
+    request = embedded.request
     search = search_distinct if request.distinct else search_nearest
-    result = search(connection, query, selectivity)
+    with Step(embedded.timings, "vector"):
+        result = search(connection, query, selectivity)
     is_last = len(result.rows) < query.k
     yield vector_hits(query, result, is_last=is_last)
     for deeper in deeper_queries(query, request.reach):
-        result = search(connection, deeper, selectivity)
+        with Step(embedded.timings, "vector"):
+            result = search(connection, deeper, selectivity)
         # The graph may miss some, so only a comparison of all rows tells that there are no more.
         yield vector_hits(deeper, result, is_last=result.plan == "exact" and len(result.rows) < deeper.k)
 
 
-def _search_text(connection: Connection, space: EmbeddingSpace, request: SearchRequest) -> Iterator[ModeResult]:
+def _search_text(connection: Connection, space: EmbeddingSpace, embedded: EmbeddedRequest) -> Iterator[ModeResult]:
+    request = embedded.request
     words = WordSearch(connection, space, request.text, request.operators, request.filters)
     # One more than is wanted shows whether the last one has a copy.
     first = request.depth + request.distinct
     for depth in (first, *(depth for depth in TEXT_DEPTHS if depth > first)):
-        found = words.search(depth)
+        with Step(embedded.timings, "keyword"):
+            found = words.search(depth)
         rows = _rows(connection, space, [id_ for id_, _ in found.chunks])
         scores = [(id_, round(score, SCORE_DIGITS)) for id_, score in found.chunks if id_ in rows]
         hits = [Hit(0, score, *rows[id_][1:], {"text": score}) for id_, score in scores]  # type: ignore[call-arg]
@@ -145,10 +156,10 @@ def _search_text(connection: Connection, space: EmbeddingSpace, request: SearchR
 
 
 def _search_hybrid(
-    connection: Connection, request: SearchRequest, query: KnnQuery, selectivity: SelectivityCache
+    connection: Connection, embedded: EmbeddedRequest, query: KnnQuery, selectivity: SelectivityCache
 ) -> Iterator[ModeResult]:
     """Both rankings, fused by reciprocal rank."""
-    space = query.space
+    space, request, timings = query.space, embedded.request, embedded.timings
     words = WordSearch(connection, space, request.text, request.operators, request.filters)
     search = search_distinct if request.distinct else search_nearest
     # Ids alone: most rows of the two rankings are not among the hits.
@@ -157,20 +168,23 @@ def _search_hybrid(
         # The graph gives no more than MAX_HITS.
         is_exact = query.exact or depth > MAX_HITS
         deeper = replace(query, k=depth, ef_search=max(min(depth, MAX_HITS), query.ef_search), exact=is_exact)
-        nearest = search(connection, deeper, selectivity)
-        found = words.search(depth)
+        with Step(timings, "vector"):
+            nearest = search(connection, deeper, selectivity)
+        with Step(timings, "keyword"):
+            found = words.search(depth)
         vector_scores = dict(zip([id_ for _, id_ in nearest.rows], similarity_scores(deeper, nearest), strict=True))
         copied = [id_ for (_, id_), rows in zip(nearest.rows, nearest.copies, strict=False) if rows > 1]
         text_scores = dict(found.chunks)
         if request.distinct:
             text_scores = merge_copies(connection, text_scores, copied)
-        fused = reciprocal_rank_fusion(
-            [list(vector_scores.items()), list(text_scores.items())],
-            lambda row: row[0],
-            score=lambda row: round(row[1], SCORE_DIGITS),
-            weights=request.weights,
-            constant=request.rrf_constant,
-        )
+        with Step(timings, "fuse"):
+            fused = reciprocal_rank_fusion(
+                [list(vector_scores.items()), list(text_scores.items())],
+                lambda row: row[0],
+                score=lambda row: round(row[1], SCORE_DIGITS),
+                weights=request.weights,
+                constant=request.rrf_constant,
+            )
         vector_ranks = dict(zip(vector_scores, count(1), strict=False))
         text_ranks = dict(zip(text_scores, count(1), strict=False))
         # A chunk that only a ranking with weight 0 has scores 0, and is no hit.

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 
@@ -44,6 +44,8 @@ class QueryEmbedder:
         self._concurrency = concurrency
         self._make_encoder = make_encoder or (lambda space: get_space_encoder(space, settings))
         self._encoders: dict[int, Encoder] = {}
+        # How many vectors of texts came from where.
+        self.sources: Counter[str] = Counter()
         self._cache: OrderedDict[tuple[int, str], PackedVector] = OrderedDict()
         # False once the database has refused to store a vector.
         self._stores = True
@@ -59,12 +61,16 @@ class QueryEmbedder:
                 raise
         started = time.perf_counter()
         text = request.text
-        vector = self._cache.get((space.id, text)) or self._session.read(self._load, space, text)
+        vector, source = self._cache.get((space.id, text)), "memory"
         if vector is None:
+            vector, source = self._session.read(self._load, space, text), "database"
+        if vector is None:
+            source = "model"
             run = self._concurrency.run_waiting if is_remote(space.model) else self._concurrency.run_blocking
             vector = run(self._encode, space, text, request.timeout_s)
             if self._stores:
                 self._stores = self._session.attempt(self._store, space, text, vector)
+        self.sources[source] += 1
         return vector, (time.perf_counter() - started) * 1000
 
     def embed_ahead(self, space: EmbeddingSpace, requests: Sequence[SearchRequest]) -> None:
@@ -80,6 +86,7 @@ class QueryEmbedder:
         if len(new) < 2:
             return
         vectors = self._concurrency.run_waiting(self._encode_all, space, new, requests[0].timeout_s)
+        self.sources["model"] += len(new)
         for text, vector in zip(new, vectors, strict=True):
             if self._stores:
                 self._stores = self._session.attempt(self._store, space, text, vector)

@@ -46,7 +46,7 @@ from rag_assets.serve.core.documents import ServedDocument, ServedProject
 from rag_assets.serve.core.knowledge import Knowledge
 from rag_assets.serve.http.admission import Admission
 from rag_assets.serve.http.bodies import Body, body_errors
-from rag_assets.serve.http.gate import RequestLimits
+from rag_assets.serve.http.gate import GateLimits
 
 INSTRUCTIONS = (
     "Search the documents of an organisation and cite what you use: each hit names its project, file, page, headings "
@@ -75,7 +75,7 @@ class AgentTools:
         self,
         knowledge: Knowledge,
         admission: Admission,
-        limits: RequestLimits,
+        limits: GateLimits,
         principal_of: Callable[[Any], Principal],
         *,
         project_tools: bool,

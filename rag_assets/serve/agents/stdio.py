@@ -12,7 +12,7 @@ from rag_assets.serve.access.authentication import OWNER
 from rag_assets.serve.agents.mcp_server import AgentTools, make_mcp_server
 from rag_assets.serve.core.knowledge import Knowledge
 from rag_assets.serve.http.admission import Admission
-from rag_assets.serve.http.gate import RequestLimits
+from rag_assets.serve.http.gate import GateLimits
 from rag_assets.settings.settings import Settings
 
 
@@ -33,7 +33,7 @@ async def _serve(settings: Settings, projects: Sequence[str]) -> None:
         tools = AgentTools(
             Knowledge(client),
             admission,
-            RequestLimits.of(settings),
+            GateLimits.of(settings),
             lambda _: principal,
             project_tools=settings.serve_project_tools,
         )

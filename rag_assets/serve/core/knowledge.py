@@ -1,6 +1,7 @@
 """Search, documents and projects, as a principal may see them."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -19,18 +20,26 @@ MAX_DOCUMENT_CHARS = 1_000_000
 class Knowledge:
     """The reads of a client, each for a principal."""
 
-    def __init__(self, client: AsyncClient) -> None:
+    def __init__(self, client: AsyncClient, on_search: Callable[[Answer, float], None] | None = None) -> None:
+        """`on_search` is told each answer of a search, with its seconds."""
         self._client = client
+        self._on_search = on_search or _ignore
         self._documents = client.repository(ServedDocuments)
 
     async def search(self, principal: Principal, query: Query, options: dict[str, Any]) -> Answer:
+        started = time.perf_counter()
         answer: Answer = await self._client.search(query, **principal.narrow(options))
+        self._on_search(answer, time.perf_counter() - started)
         return answer
 
     async def search_many(
         self, principal: Principal, queries: Sequence[Query], options: dict[str, Any]
     ) -> list[Answer]:
-        return await self._client.search_many(queries, **principal.narrow(options))
+        started = time.perf_counter()
+        answers = await self._client.search_many(queries, **principal.narrow(options))
+        for answer in answers:
+            self._on_search(answer, (time.perf_counter() - started) / len(answers))
+        return answers
 
     async def similar(
         self,
@@ -110,3 +119,7 @@ def _missing_chunk(chunk_id: UUID) -> NotFoundError:
 
 def _missing_document(name: str) -> NotFoundError:
     return NotFoundError(f"there is no document {name!r}; take the document_id, or project and file_path, of a hit.")
+
+
+def _ignore(_answer: Answer, _seconds: float) -> None:
+    """Nobody wants to know."""

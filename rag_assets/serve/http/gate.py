@@ -28,14 +28,14 @@ BODY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class RequestLimits:
+class GateLimits:
     body_bytes: int
     timeout_s: float
     max_k: int
     max_queries: int
 
     @classmethod
-    def of(cls, settings: Settings) -> "RequestLimits":
+    def of(cls, settings: Settings) -> "GateLimits":
         return cls(
             settings.serve_body_kb * 1024, settings.serve_timeout_s, settings.serve_max_k, settings.serve_max_queries
         )
@@ -45,7 +45,7 @@ class Gate:
     """`streams`: the applications, by path, that read bodies themselves and answer as long as their clients listen.
 
     `local`: whether only browsers of this machine are meant, so that a page of another host must not reach it by a name
-    that leads here.
+    that leads here. `on_answer` is told the scope and the status of each answer.
     """
 
     def __init__(
@@ -53,10 +53,11 @@ class Gate:
         app: App,
         authenticator: Authenticator,
         admission: Admission,
-        limits: RequestLimits,
+        limits: GateLimits,
         streams: Mapping[str, App] | None = None,
         *,
         local: bool = False,
+        on_answer: Callable[[Any, int], None] | None = None,
     ) -> None:
         self._app = app
         self._authenticator = authenticator
@@ -64,6 +65,7 @@ class Gate:
         self._limits = limits
         self._streams = streams or {}
         self._local = local
+        self._on_answer = on_answer
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -141,6 +143,8 @@ class Gate:
 
         async def write(message: Message) -> None:
             nonlocal started
+            if not started and self._on_answer is not None:
+                self._on_answer(scope, message["status"])
             started = True
             await send(message)
 
@@ -163,14 +167,14 @@ class Gate:
             task.uncancel()
             # Unless its client is gone, the server has waited for it as long as it may.
             if not gone.done() and not started:
-                await problem(503, "the server is stopping; send the request again.")(scope, read, send)
+                await problem(503, "the server is stopping; send the request again.")(scope, read, write)
         except TimeoutError:
             if not started:
                 detail = f"the request took longer than {self._limits.timeout_s:g} s; ask for less, or again later."
-                await problem(504, detail)(scope, read, send)
+                await problem(504, detail)(scope, read, write)
         except RagAssetsError as error:
             if not started:
-                await problem_of(error)(scope, read, send)
+                await problem_of(error)(scope, read, write)
         finally:
             is_done = True
             watcher.cancel()

@@ -6,7 +6,7 @@ from pathlib import Path
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from rag_assets.serve.http.gate import RequestLimits
+from rag_assets.serve.http.gate import GateLimits
 from rag_assets.serve.http.responses import json_response
 
 PAGE = Path(__file__).parents[1] / "page"
@@ -24,7 +24,7 @@ _FILES = {
 }
 
 
-def page_router(limits: RequestLimits, ui_url: str | None) -> APIRouter:
+def page_router(limits: GateLimits, ui_url: str | None) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     for path, (name, media_type) in _FILES.items():
         router.add_api_route(path, _file_route((PAGE / name).read_bytes(), media_type), methods=["GET"])

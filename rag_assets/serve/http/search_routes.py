@@ -15,7 +15,7 @@ from rag_assets.serve.access.principal import Principal
 from rag_assets.serve.core.documents import ServedDocument, ServedProject
 from rag_assets.serve.core.knowledge import MAX_DOCUMENT_CHARS, Knowledge
 from rag_assets.serve.http.bodies import BatchBody, SearchBody, SelectionBody, SimilarBody, body_schema, parse_body
-from rag_assets.serve.http.gate import RequestLimits
+from rag_assets.serve.http.gate import GateLimits
 from rag_assets.serve.http.openapi import answer_schema
 from rag_assets.serve.http.responses import json_response, problem_of
 
@@ -24,7 +24,7 @@ NDJSON = "application/x-ndjson"
 STREAMED_QUERIES = 16
 
 
-def search_router(knowledge: Knowledge, limits: RequestLimits) -> APIRouter:
+def search_router(knowledge: Knowledge, limits: GateLimits) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["search"])
 
     @router.post("/search", responses=answer_schema(Answer), openapi_extra=dict(body_schema(SearchBody)))
@@ -96,7 +96,7 @@ def principal_of(request: Request) -> Principal:
     return found
 
 
-def _options(body: SelectionBody, limits: RequestLimits, *without: str) -> dict[str, Any]:
+def _options(body: SelectionBody, limits: GateLimits, *without: str) -> dict[str, Any]:
     if body.k > limits.max_k:
         raise UsageError(f"k is {body.k}; this server gives {limits.max_k} hits at most.")
     options = body.given(*without)

@@ -122,10 +122,15 @@ def test_a_renamed_project_stays_readable_and_a_deleted_one_opens_nothing(asker:
 
 def test_anonymous_callers_read_where_a_setting_says_so(limited: Callable[..., Asker]) -> None:
     asker = limited(serve_anonymous=True)
-    assert asker.post("/v1/search", {"query": "whale"}, None).status_code == 200
-    assert asker.post("/v1/conversations", {"name": "Mine"}, None).status_code == 403
+    here = {"host": "localhost:8000"}
+    assert asker.post("/v1/search", {"query": "whale"}, None, headers=here).status_code == 200
+    assert asker.post("/v1/conversations", {"name": "Mine"}, None, headers=here).status_code == 403
     # A key that is wrong is not nobody's.
-    assert asker.post("/v1/search", {"query": "whale"}, "rag_wrong").status_code == 401
+    assert asker.post("/v1/search", {"query": "whale"}, "rag_wrong", headers=here).status_code == 401
+    # A page of another host whose name leads here.
+    for host in ("evil.example", "127.0.0.1.evil.example:8000", "localhost.evil", ""):
+        assert asker.post("/v1/search", {"query": "whale"}, None, headers={"host": host}).status_code == 421
+        assert asker.get("/", None, headers={"host": host}).status_code == 421
 
 
 def test_keys_are_listed_without_their_tokens(built: Engine) -> None:

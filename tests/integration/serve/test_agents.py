@@ -13,7 +13,7 @@ from rag_assets.serve.access.principal import Principal
 from rag_assets.serve.agents.mcp_server import AgentTools, make_mcp_server
 from rag_assets.serve.core.knowledge import Knowledge
 from rag_assets.serve.http.admission import Admission
-from rag_assets.serve.http.gate import RequestLimits
+from rag_assets.serve.http.gate import GateLimits
 from tests.integration.serve.conftest import Asker
 from tests.integration.serve.test_http import running_searches
 
@@ -21,7 +21,7 @@ SHARED = "The keeper feeds the whale every morning before the storm."
 
 
 def agent(asker: Asker, principal: Principal = OWNER, **options: Any) -> Client:
-    limits = RequestLimits.of(asker.client.settings)
+    limits = GateLimits.of(asker.client.settings)
     admission = Admission(running=4, queue=4, per_caller=4)
     options = {"project_tools": False} | options
     tools = AgentTools(Knowledge(asker.client), admission, limits, lambda _: principal, **options)
