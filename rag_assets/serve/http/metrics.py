@@ -73,7 +73,7 @@ class Metrics:
         self._requests = Counter(
             "rag_assets_requests", "Requests by route and status.", ["route", "status"], registry=self.registry
         )
-        self.registry.register(self)  # type: ignore[arg-type]
+        self.registry.register(self)
 
     def count_search(self, answer: Answer, seconds: float) -> None:
         self._searches.labels(answer.mode).observe(seconds)
