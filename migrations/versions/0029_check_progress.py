@@ -15,10 +15,8 @@ _DOCUMENTS = """
 CREATE FUNCTION rag.record_document_changes() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF TG_OP = 'INSERT' THEN
+    IF TG_OP <> 'DELETE' THEN
         INSERT INTO rag.row_changes (document_id) SELECT id FROM new_rows;
-    ELSE
-        INSERT INTO rag.row_changes (document_id) SELECT id FROM old_rows;
     END IF;
     RETURN NULL;
 END $$
@@ -103,9 +101,11 @@ def upgrade() -> None:
         sa.Column("document_id", sa.Uuid(), nullable=True),
         sa.Column("space_id", sa.Integer(), nullable=True),
         sa.Column("content_hash", sa.LargeBinary(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_row_changes")),
         schema="rag",
     )
+    # Without a key, so that the rows of a dump can be added to those that triggers write while it is restored. A server
+    # that publishes all tables refuses to delete rows that it cannot identify.
+    op.execute("ALTER TABLE rag.row_changes REPLICA IDENTITY FULL")
     op.create_table(
         "check_watermarks",
         sa.Column("check_name", sa.Text(), nullable=False),

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Identity, LargeBinary, text
+from sqlalchemy import CheckConstraint, LargeBinary, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -18,11 +18,13 @@ class RowChange(Base):
 
     __tablename__ = "row_changes"
 
-    id: Mapped[BigInt] = mapped_column(Identity(always=True), primary_key=True)
     xid: Mapped[BigInt] = mapped_column(server_default=text("pg_current_xact_id()::text::bigint"))
     document_id: Mapped[UUID | None]
     space_id: Mapped[int | None]
     content_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+    # The table has no key; the mapper wants one.
+    __mapper_args__ = {"primary_key": [xid]}  # noqa: RUF012
 
 
 class CheckWatermark(Timestamped, Base):

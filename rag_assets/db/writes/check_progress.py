@@ -38,8 +38,10 @@ from rag_assets.db.models import CheckWatermark, Document, DocumentChunk, Embedd
 # Document ids and hashes begin with 32 bits that are as good as random: a rotation is over these.
 POSITIONS = 2**32
 SPACE = UUID(int=0)
-# A watermark that no run has moved for so long is dropped, with the changes that are kept for it alone.
+# A watermark that no run has moved for so long is dropped, with the changes that are kept for it alone; where there are
+# more changes than `MOST_CHANGES`, after a day.
 MAX_AGE_DAYS = 30
+MOST_CHANGES = 100_000
 
 _PRUNE = text(
     "DELETE FROM rag.row_changes WHERE xid < coalesce("
@@ -154,10 +156,21 @@ def forget_progress(connection: Connection, checks: Sequence[str]) -> None:
 
 
 def prune_changes(connection: Connection) -> None:
-    """Delete the changes that every watermark has seen, and watermarks that were not moved for long."""
-    too_old = func.now() - func.make_interval(0, 0, 0, MAX_AGE_DAYS)
-    connection.execute(delete(CheckWatermark).where(CheckWatermark.updated_at < too_old))
+    """Delete the changes that every watermark has seen, and watermarks that are moved no more, or only after long."""
+    mark = CheckWatermark
+    project_is_gone = (mark.project_id != SPACE) & mark.project_id.not_in(select(Project.id))
+    spaces = select(func.concat("space ", EmbeddingSpace.id)).where(EmbeddingSpace.status != "retired")
+    space_is_gone = mark.scope.startswith("space ") & mark.scope.not_in(spaces)
+    connection.execute(delete(mark).where(project_is_gone | space_is_gone | _is_older(MAX_AGE_DAYS)))
     connection.execute(_PRUNE)
+    some = select(RowChange.xid).limit(MOST_CHANGES + 1).subquery()
+    if (connection.scalar(select(func.count()).select_from(some)) or 0) > MOST_CHANGES:
+        connection.execute(delete(mark).where(_is_older(1)))
+        connection.execute(_PRUNE)
+
+
+def _is_older(days: int) -> ColumnElement[bool]:
+    return CheckWatermark.updated_at < func.now() - func.make_interval(0, 0, 0, days)
 
 
 def select_documents_to_read(
@@ -172,7 +185,8 @@ def select_documents_to_read(
             literal([one.project_id for one in watermarks], ARRAY(Uuid)),
             literal([one.seen for one in watermarks], ARRAY(Text)),
             literal([one.position for one in watermarks], ARRAY(BigInteger)),
-            literal([one.next_position(runs) for one in watermarks], ARRAY(BigInteger)),
+            # Of a project that was never read, all documents.
+            literal([one.next_position(runs) if one.seen else POSITIONS for one in watermarks], ARRAY(BigInteger)),
         )
         .table_valued(column("project_id"), column("seen"), column("first"), column("last"), name="marks")
         .render_derived()

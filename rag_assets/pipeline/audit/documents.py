@@ -143,24 +143,24 @@ def documents_have_chunks(
 
     `part` are the documents whose chunks are counted, here and in the checks below; with None, all.
     """
+    # For each document by the index: right after a first load, the server knows too little to join whole tables well.
     chunks = (
-        select(DocumentChunk.document_id, func.count().label("number"))
-        .where(DocumentChunk.chunking == chunking, _in_part(DocumentChunk.document_id, part))
-        .group_by(DocumentChunk.document_id)
-        .subquery("chunks")
+        select(func.count().label("number"))
+        .select_from(DocumentChunk)
+        .where(DocumentChunk.document_id == Document.id, DocumentChunk.chunking == chunking)
+        .lateral("chunks")
     )
     stamp = DocumentChunking
-    number_of_chunks = func.coalesce(chunks.c.number, 0)
     wrong = (
         select(Project.name, Document.file_path)
         .join(Project, Project.id == Document.project_id)
         .outerjoin(stamp, (stamp.document_id == Document.id) & (stamp.chunking == chunking))
-        .outerjoin(chunks, chunks.c.document_id == Document.id)
+        .join(chunks, true())
         .where(in_projects(projects), _in_part(Document.id, part))
         .where(
             stamp.content_hash.is_distinct_from(Document.content_hash)
-            | (number_of_chunks == 0)
-            | (number_of_chunks != func.coalesce(stamp.chunk_count, 0))
+            | (chunks.c.number == 0)
+            | (chunks.c.number != func.coalesce(stamp.chunk_count, 0))
         )
         # A text of nothing but white space has no chunks. Last, since it reads the text.
         .where(case((Document.content.is_(None), False), else_=Document.content.op("~")(r"\S")))

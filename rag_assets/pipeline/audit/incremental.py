@@ -60,7 +60,7 @@ class Reading:
             seen = current_snapshot(connection)
             marks = scope.of_projects(connection, projects)
             part: Sequence[UUID] | None = None
-            if self.rotation_runs is not None and all(mark.seen for mark in marks):
+            if self.rotation_runs is not None and any(mark.seen for mark in marks):
                 wanted = select_documents_to_read(marks, self.rotation_runs, vectors_of=vectors_of)
                 part = connection.scalars(wanted).all()
                 all_documents = select(func.count()).select_from(Document).where(in_projects(projects))
@@ -204,7 +204,9 @@ class RowChecks:
 
 
 def _moved(mark: Watermark, seen: str, runs: int | None) -> Watermark:
-    return replace(mark, seen=seen, position=mark.position if runs is None else mark.next_position(runs))
+    if runs is None or mark.seen is None:
+        return replace(mark, seen=seen)
+    return replace(mark, seen=seen, position=mark.next_position(runs))
 
 
 def _vectors_to_read(space: EmbeddingSpace, mark: Watermark, runs: int) -> FromClause:

@@ -8,6 +8,7 @@ from sqlalchemy import Engine, text
 
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.spaces import get_live_space
+from rag_assets.db.writes import check_progress
 from rag_assets.db.writes.check_progress import POSITIONS, CheckScope, current_snapshot, prune_changes
 from rag_assets.pipeline.audit.incremental import Reading, RowChecks
 from rag_assets.pipeline.audit.result import CheckResult
@@ -154,6 +155,9 @@ def test_changes_are_kept_until_every_watermark_has_seen_them(built: Engine) -> 
     def changes() -> int:
         return int(rows(built, "SELECT count(*) FROM rag.row_changes")[0][0])
 
+    def scopes() -> set[str]:
+        return {scope for (scope,) in rows(built, "SELECT scope FROM rag.check_watermarks")}
+
     with built.begin() as connection:
         connection.execute(text("DELETE FROM rag.check_watermarks"))
         prune_changes(connection)
@@ -168,11 +172,47 @@ def test_changes_are_kept_until_every_watermark_has_seen_them(built: Engine) -> 
     assert changes() == recorded
     checks["no_orphan_vectors"]()
     assert changes() == 0
-    # A watermark that no run moves any more keeps nothing.
-    change_database(built, "UPDATE rag.check_watermarks SET updated_at = now() - interval '31 days'")
+    assert scopes() == {"space 1"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "most_changes"),
+    [
+        pytest.param("UPDATE rag.check_watermarks SET updated_at = now() - interval '31 days'", 1_000, id="old"),
+        pytest.param("UPDATE rag.check_watermarks SET updated_at = now() - interval '2 days'", 0, id="many changes"),
+        pytest.param("UPDATE rag.embedding_spaces SET status = 'retired'", 1_000, id="space retired"),
+        pytest.param("UPDATE rag.check_watermarks SET project_id = gen_random_uuid()", 1_000, id="project gone"),
+    ],
+)
+def test_a_watermark_that_no_run_moves_any_more_keeps_no_changes(
+    built: Engine, monkeypatch: pytest.MonkeyPatch, statement: str, most_changes: int
+) -> None:
+    checks_of(built, RUNS)["vectors_are_sound"]()
+    change_database(built, "DELETE FROM rag.check_watermarks WHERE check_name <> 'vectors_are_sound'")
+    change_database(built, "UPDATE rag.embeddings SET embedding = embedding")
+    change_database(built, statement)
+    monkeypatch.setattr(check_progress, "MOST_CHANGES", most_changes)
     with built.begin() as connection:
         prune_changes(connection)
     assert rows(built, "SELECT count(*) FROM rag.check_watermarks") == [(0,)]
+    assert rows(built, "SELECT count(*) FROM rag.row_changes") == [(0,)]
+
+
+def test_of_a_new_project_everything_is_read_and_of_the_others_a_part(built: Engine) -> None:
+    checks = RowChecks(Reading(built, RUNS), live_space(built))
+    assert RowChecks(Reading(built), live_space(built)).offsets_reproduce_text().passed
+    change_database(
+        built,
+        "DELETE FROM rag.check_watermarks w USING rag.projects p WHERE p.id = w.project_id AND p.name = 'zoo'",
+    )
+    [(zoo, both)] = rows(
+        built,
+        "SELECT count(*) FILTER (WHERE p.name = 'zoo'), count(*) FROM rag.document_chunks c "
+        "JOIN rag.documents d ON d.id = c.document_id JOIN rag.projects p ON p.id = d.project_id",
+    )
+    read = [checks.offsets_reproduce_text().metadata["rows_read"] for _ in range(RUNS)]
+    assert zoo <= read[0] < both
+    assert sum(read[1:]) < both
 
 
 def test_projects_have_rotations_of_their_own(built: Engine) -> None:
