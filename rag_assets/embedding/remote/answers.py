@@ -61,9 +61,11 @@ def read_answer(endpoint: Endpoint, status: int, headers: Mapping[str, str], con
     """The vectors; raises TextsRefusedError, UnavailableError, or RefusedError for what the settings must change."""
     kind = headers.get("content-type", "").lower()
     answer = _parse(content)
-    if status == 200 and isinstance(answer, Mapping) and answer.get("error") and not answer.get("data"):
+    if 200 < status < 300:
+        status = 200
+    if status == 200 and isinstance(answer, Mapping) and not (answer.get("data") or answer.get("embeddings")):
         # Some providers report an error, such as a rate limit, under status 200.
-        status = _hidden_status(answer["error"])
+        status = _hidden_status(answer, headers)
     if status == 200:
         if answer is None and ("html" in kind or content.lstrip()[:1] == b"<"):
             raise RefusedError(
@@ -128,15 +130,22 @@ def _parse(content: bytes) -> Any:
         return None
 
 
-def _hidden_status(error: Any) -> int:
-    """The status that an error under status 200 stands for."""
-    found = error if isinstance(error, Mapping) else {}
-    for name in ("code", "status", "status_code", "http_status"):
-        value = found.get(name)
-        if isinstance(value, str) and value.isdigit():
-            value = int(value)
-        if isinstance(value, int) and not isinstance(value, bool) and 300 <= value < 600:
-            return value
+def _hidden_status(answer: Mapping[str, Any], headers: Mapping[str, str]) -> int:
+    """The status that an answer without vectors under status 200 stands for; 200 for one that names no error."""
+    error = answer.get("error") or answer.get("errors")
+    for found in (error, answer):
+        fields = found if isinstance(found, Mapping) else {}
+        for name in ("code", "status", "status_code", "statusCode", "http_status"):
+            value = fields.get(name)
+            if isinstance(value, str) and value.isascii() and value.isdigit():
+                value = int(value)
+            if isinstance(value, int) and not isinstance(value, bool) and 300 <= value < 600:
+                return value
+    if "retry-after" in headers or "retry-after-ms" in headers:
+        return 429
+    error = error or answer.get("message") or answer.get("detail")
+    if not error:
+        return 200
     text = json.dumps(error)
     if _NO_CREDIT.search(text) and not _RATE_LIMIT.search(text):
         return 402

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,17 @@ from pydantic import SecretStr
 
 from rag_assets import AsyncClient, Client
 from rag_assets.errors import RefusedError, ServiceError
+from rag_assets.pipeline import refresh
 from rag_assets.pipeline.audit.search_quality import search_quality
+from rag_assets.pipeline.target.wanted_space import target_space
+from rag_assets.repositories import SyncMemories
 from rag_assets.search.retriever import Retriever
 from rag_assets.settings.settings import Settings, load_settings
 from tests.integration.embedding.conftest import KEY, RemoteSteps
 from tests.support.embedding_server.behaviours import delay, fail, refuse
 from tests.support.embedding_server.server import DIMENSIONS, EmbeddingServer
 from tests.support.pipeline.runs import rows
-from tests.support.pipeline.stages import write
+from tests.support.pipeline.stages import write, write_batches
 
 
 def write_animals(folder: Path, number: int = 40) -> None:
@@ -90,6 +94,33 @@ def test_what_was_embedded_before_the_server_failed_is_kept(
     embedding_server.behaviours.clear()
     assert remote.embeddings("zoo")["embedded"] == 16
     assert len(embedding_server.accepted) == len(set(embedding_server.accepted)) == 40
+
+
+def test_memories_beyond_the_window_are_sent_in_pieces(remote: RemoteSteps, embedding_server: EmbeddingServer) -> None:
+    memories = SyncMemories(remote.engine)
+    long = " ".join(f"The heron number {number} stands in the reeds." for number in range(200))
+    refused = " ".join(f"The otter number {number} is bad." for number in range(200))
+    for content in ("short", long, refused):
+        memories.remember(content)
+    embedding_server.misbehave(refuse("bad"))
+
+    def embed() -> Counter[str]:
+        target = target_space(remote.settings, "memories")
+        return write_batches(
+            remote.engine, refresh.refresh_memory_embeddings(remote.engine, remote.settings, target, remote.encoder)
+        )
+
+    figures = embed()
+    assert (figures["embedded"], figures["failed"], figures["longer_than_window"]) == (2, 1, 2)
+    assert figures["billed_tokens"] == sum(len(text.split()) for text in embedding_server.accepted)
+    pieces = [text for text in embedding_server.accepted if "heron" in text]
+    assert len(pieces) > 1
+    assert sum(text.count("The heron") for text in pieces) == 200
+    assert len(set(embedding_server.accepted)) == len(embedding_server.accepted)
+    accepted = len(embedding_server.accepted)
+    embedding_server.behaviours.clear()
+    assert embed()["embedded"] == 1
+    assert all("otter" in text for text in embedding_server.accepted[accepted:])
 
 
 async def _search_many_at_once(settings: Settings) -> list[int]:

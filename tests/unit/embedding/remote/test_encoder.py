@@ -101,6 +101,28 @@ def test_vectors_follow_their_index_and_may_be_base64(server: EmbeddingServer, m
     np.testing.assert_allclose(make_encoder().encode(TEXTS), expected(TEXTS), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"error": {"code": 429}},
+        {"error": "Too many requests, please try again in 200ms"},
+        {"code": "429", "message": "slow down"},
+        {"detail": "rate limit of this tier"},
+        {"data": [], "errors": [{"message": "Rate limit"}]},
+        {"object": "error", "status": 429, "data": None},
+        {},
+    ],
+)
+def test_a_rate_limit_may_hide_in_a_good_status(
+    server: EmbeddingServer, make_encoder: MakeEncoder, content: dict[str, Any]
+) -> None:
+    server.misbehave(lambda _: Answer(200, content, {"Retry-After": "0.2"}), times=1)
+    started = time.monotonic()
+    make_encoder().encode(TEXTS[:3])
+    assert time.monotonic() - started >= 0.2
+    assert server.accepted == TEXTS[:3]
+
+
 @pytest.mark.parametrize("hidden", [False, True])
 @pytest.mark.parametrize(
     "headers", [{"Retry_After": "0.2"}, {"retry_after_ms": "200"}, {}], ids=["seconds", "milliseconds", "message"]
