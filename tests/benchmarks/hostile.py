@@ -5,8 +5,9 @@ in the parser's process as an ingest does. Then one line of many megabytes witho
 splitting and embedding, with vectors by hash instead of a model's.
 
 Prints one JSON object: `files`, `read`, `refused`, `without_reason` (documents without text and without a note),
-`crashes` (errors that are no sentence about the file), `slowest` (seconds and names), and for the line its chunks, its
-seconds of processor time and the peak of memory. Exits with 1 where a file has no reason, or crashed.
+`crashes` (errors that are no sentence about the file), `slowest` (seconds and names), and for the line its chunks, the
+share of it that they hold (RAG_ASSETS_MAX_CHUNKS), its seconds of processor time and the peak of memory. Exits with 1
+where a file has no reason, or crashed.
 """
 
 import argparse
@@ -86,13 +87,15 @@ def read_all(files: Iterator[tuple[str, bytes]]) -> dict[str, Any]:
 
 def read_line(mb: int) -> dict[str, Any]:
     """One line of letters without a space, as a file without line ends: minified code, base64."""
+    from rag_assets.documents.splitting.chunk_limit import first_pieces
     from rag_assets.documents.splitting.splitter import Splitter
     from rag_assets.embedding.model import BUNDLED_MODELS, find_model
     from rag_assets.pipeline.target.chunking import content_window, model_tokenizer
+    from rag_assets.settings.settings import load_settings
     from tests.support.fakes import HashEncoder
 
-    letters = random.Random(1).choices(string.ascii_letters + string.digits, k=mb * 1_000_000)
-    data = "".join(letters).encode()
+    letters = (string.ascii_letters + string.digits).encode()
+    data = random.Random(1).randbytes(mb * 1_000_000).translate((letters * 5)[:256])
     seconds = {}
     with DocumentParser() as parser:
         started = time.process_time()
@@ -101,7 +104,9 @@ def read_line(mb: int) -> dict[str, Any]:
     model = find_model(next(iter(BUNDLED_MODELS)))
     tokenizer = model_tokenizer(model)
     started = time.process_time()
-    pieces = Splitter(tokenizer, max_tokens=content_window(model, tokenizer)).split(content, "text")
+    splitter = Splitter(tokenizer, max_tokens=content_window(model, tokenizer))
+    most = load_settings().max_chunks
+    pieces = first_pieces(len(content), lambda end: splitter.split(content[:end], "text"), most)
     seconds["split"] = time.process_time() - started
     started = time.process_time()
     encoder = HashEncoder()
@@ -112,6 +117,7 @@ def read_line(mb: int) -> dict[str, Any]:
     return {
         "mb": mb,
         "chunks": len(pieces),
+        "searchable_share": round(pieces[-1].char_end / len(content), 3),
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "peak_mb": round(peak_kb / 1024),
     }
