@@ -120,7 +120,7 @@ BEGIN
         -- 1,234.56 and 1.234,56 are found as 1234.56; 1.234 may be a version.
         more := (
             SELECT string_agg(concat_ws('.', translate(number[1], '<grouping>', ''), number[2]), ' ')
-            FROM regexp_matches(source, '(?<![0-9]|[0-9][.,])([0-9]{1,3}(?:<groups>))(?:[.,]([0-9]+))?'
+            FROM regexp_matches(source, '(?:^|[^0-9.,])([0-9]{1,3}(?:<groups>))(?:[.,]([0-9]+))?'
                 '(?![0-9]|[.,][0-9])', 'g') AS number
             WHERE number[2] IS NOT NULL OR number[1] !~ '^[0-9]+\.[0-9]+$'
         );
@@ -147,11 +147,13 @@ BEGIN
         END IF;
     END IF;
     IF strpos(compounds, '-') > 0 THEN
-        -- Compounds of more parts are paths, and joined forms of three letters other words.
+        -- Compounds of more parts are paths, and joined forms of three letters other words. A pattern that looks behind
+        -- itself would read all that is before each match.
         more := (
             SELECT string_agg('<mark>' || pair.one || pair.other, ' ')
             FROM regexp_matches(
-                compounds, '(?<![a-z0-9.\u0080-\U0010ffff-])<part>(?:-<part>){1,3}(?![a-z0-9\u0080-\U0010ffff-])', 'g'
+                compounds,
+                '(?:^|[^a-z0-9.\u0080-\U0010ffff-])(<part>(?:-<part>){1,3})(?![a-z0-9\u0080-\U0010ffff-])', 'g'
             ) AS compound, string_to_array(compound[1], '-') AS parts, unnest(parts, parts[2:]) AS pair (one, other)
             WHERE char_length(pair.one || pair.other) > 3
         );
