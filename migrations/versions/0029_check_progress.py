@@ -96,7 +96,6 @@ _WATCHED = {
 def upgrade() -> None:
     op.create_table(
         "row_changes",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("xid", sa.BigInteger(), server_default=sa.text("pg_current_xact_id()::text::bigint"), nullable=False),
         sa.Column("document_id", sa.Uuid(), nullable=True),
         sa.Column("space_id", sa.Integer(), nullable=True),
