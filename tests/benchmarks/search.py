@@ -10,6 +10,9 @@ Prints one JSON object keyed by the number of vectors:
 - `filters`: by the percentage of documents that pass, chosen at random or (`correlated`) as whole clusters; compared
   with an exact scan of the passing rows (`exact`) and an iterative scan of the graph (`iterative`).
 - `projects`: each query searches another project.
+- `flat`: a script that searches one flat table with all columns, by its HNSW index (`vector`), or by an exact scan of
+  the rows that an indexed column leaves, 1% of them (`filtered`), in turn with ours. `range_filtered`: the same rows by
+  a condition on a number (`$lt`), which no index on jsonb serves.
 
 Figures are medians of --rounds (filters: of ours and the better of the two others).
 
@@ -50,12 +53,13 @@ from tests.benchmarks import synthetic
 from tests.benchmarks.bare import connect_bare, conninfo, exact_distances, graph_settings, nearest_statement
 from tests.benchmarks.clustered import Corpus
 from tests.benchmarks.filtering import distances, measure_filter, measure_projects, recall
+from tests.benchmarks.flat import measure_flat
 from tests.benchmarks.timing import measure_latencies, measure_throughput, percentile
 
 K = 10
 QUESTIONS = 200
 CLIENTS = (1, 8, 32)
-PARTS = ("plain", "clients", "modes", "filters", "projects")
+PARTS = ("plain", "clients", "modes", "filters", "projects", "flat")
 FILTERED_QUERIES = 40
 
 
@@ -184,6 +188,8 @@ def measure(
         }
     if "projects" in parts:
         found["projects"] = measure_projects(engine, retriever, queries.vectors, rounds)
+    if "flat" in parts and queries.filters:
+        found["flat"] = measure_flat(engine, retriever, space, queries.vectors, rounds)
     return found | {"ef_search": space.ef_search, "m": space.m, "ef_construction": space.ef_construction}
 
 

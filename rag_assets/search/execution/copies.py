@@ -18,10 +18,10 @@ from rag_assets.search.results import ChunkCopy, Hit
 FoundCopies: TypeAlias = Mapping[UUID, Sequence[UUID]]
 
 
-def drop_copies(hits: Sequence[Hit]) -> tuple[list[Hit], dict[UUID, list[UUID]]]:
+def drop_copies(hits: list[Hit]) -> tuple[list[Hit], dict[UUID, list[UUID]]]:
     """The first hit of each text, and what was left out."""
     if not _may_have_copies(hits):
-        return list(hits), {}
+        return hits, {}
     first: dict[str, Hit] = {}
     dropped: dict[UUID, list[UUID]] = {}
     for hit in hits:
@@ -83,11 +83,11 @@ def add_copies(
 
 def _may_have_copies(hits: Sequence[Hit]) -> bool:
     """Whether two hits have the same text or the same score of one kind; comparing all texts takes longer."""
-    for values in (
-        [hit.text for hit in hits],
-        [hit.parts["vector"] for hit in hits if "vector" in hit.parts],
-        [hit.parts["text"] for hit in hits if "text" in hit.parts],
-    ):
+    vector = [hit.parts["vector"] for hit in hits if "vector" in hit.parts]
+    if len(vector) == len(hits) and not any(hit.header for hit in hits):
+        # Equal texts have equal vectors, unless their headers differ.
+        return len(set(vector)) < len(vector)
+    for values in ([hit.text for hit in hits], vector, [hit.parts["text"] for hit in hits if "text" in hit.parts]):
         if len(set(values)) < len(values):
             return True
     return False

@@ -89,11 +89,15 @@ def collect_hits(results: Iterable[ModeResult], request: SearchRequest) -> ModeR
     excluded: Sequence[str] = ()
     corrected: Mapping[str, list[str]] = {}
     for result in results:
-        seen = {hit.chunk_id for hit in hits}
-        hits += [hit for hit in result.hits if hit.chunk_id not in seen] if seen else result.hits
+        if hits:
+            seen = {hit.chunk_id for hit in hits}
+            hits += [hit for hit in result.hits if hit.chunk_id not in seen]
+        else:
+            hits = list(result.hits)
         plan, considered = plan or result.plan, considered + result.considered
         excluded, corrected = result.excluded, result.corrected
-        copies |= dict.fromkeys(result.copies.keys() - copies.keys(), ())
+        if result.copies:
+            copies |= dict.fromkeys(result.copies.keys() - copies.keys(), ())
         if request.distinct:
             hits, dropped = drop_copies(hits)
             for id_, others in dropped.items():

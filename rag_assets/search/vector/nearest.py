@@ -119,7 +119,8 @@ def search_distinct(connection: StatementRunner, query: KnnQuery, selectivity: S
 
     Most texts have one row, and picking the first of each costs time.
     """
-    result = search_nearest(connection, replace(query, rows_per_text="spare"), selectivity)
+    spare = query if query.rows_per_text == "spare" else replace(query, rows_per_text="spare")
+    result = search_nearest(connection, spare, selectivity)
     if len(result.rows) <= query.k:
         return result
     return search_nearest(connection, replace(query, rows_per_text="one"), selectivity)

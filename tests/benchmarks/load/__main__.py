@@ -3,7 +3,7 @@
 Two applications, one with threads and one with an event loop, have 16 searchers between them, who ask again at once: by
 vector, by keyword, hybrid, with filters, in one project, with MMR, with context, the second page, messages, and texts
 that no one asked before. Two writers append messages through a third application, two others change files and run
-`rag-assets ingest`. Twice in the run all that a night brings comes at once: a refresh of a project, `rag-assets embed
+`rag-assets ingest`. Twice in the run (once in two minutes) all that a night brings comes at once: a refresh of a project, `rag-assets embed
 messages`, `rag-assets maintain`, and a new index beside the one in use. All run in processes of their own, with a small
 model, on an embedded server in a temporary folder that holds --chunks synthetic chunks more. What comes before every
 searcher has asked in all modes, and --warm-up seconds after that, is not counted: an application loads its model then.
@@ -40,8 +40,9 @@ from tests.benchmarks.load.writers import DocumentWriter, Night, all_errors, com
 SEARCHERS = 16
 WARM_UP_LIMIT_S = 300
 MESSAGE_WRITERS = 2
-# When the nights begin, as shares of the time.
+# When the nights begin, as shares of the time; a run of a minute has one.
 NIGHTS = (0.1, 0.6)
+SHORT_S = 120
 
 
 def main() -> int:
@@ -101,7 +102,7 @@ def measure(
         writing = [threading.Thread(target=writer.run, args=(stop,)) for writer in documents]
         for thread in writing:
             thread.start()
-        for share in NIGHTS:
+        for share in NIGHTS if seconds > SHORT_S else NIGHTS[:1]:
             time.sleep(max(0.0, start + share * seconds - time.monotonic()))
             night.run()
         time.sleep(max(0.0, end - time.monotonic()))
