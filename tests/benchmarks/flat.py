@@ -13,7 +13,7 @@ from rag_assets.db.schema.ddl import vector_type
 from rag_assets.db.spaces.partitions import partition_name
 from rag_assets.search.results import Answer
 from rag_assets.search.retriever import Retriever
-from tests.benchmarks.bare import connect_bare, graph_settings
+from tests.benchmarks.bare import connect_bare, graph_settings, nearest_statement
 from tests.benchmarks.timing import measure_latencies
 
 K = 10
@@ -52,6 +52,7 @@ def measure_flat(
             "range_filtered": ("number < %(value)s", below, {"number": {"$lt": below}}),
         }
         found = {"rows": row[0], "vector": _compare(connection, retriever, vectors, rounds)}
+        found["vector"]["parts_p50_ms"] = _measure_parts(engine, retriever, space, vectors, rounds)
         for name, (condition, value, metadata) in conditions.items():
             found[name] = _compare(connection, retriever, vectors[:40], rounds, condition, value, metadata)
         return found
@@ -77,6 +78,27 @@ def flat_table(engine: Engine, space: EmbeddingSpace) -> Iterator["Connection[An
             yield connection
         finally:
             connection.execute("DROP SCHEMA bare CASCADE")
+
+
+def _measure_parts(
+    engine: Engine, retriever: Retriever, space: EmbeddingSpace, vectors: Sequence[Any], rounds: int
+) -> dict[str, float]:
+    """Where the time of a search by meaning goes: medians, each with what the one before it does."""
+    graph = sql.SQL(
+        "SELECT content_hash, embedding::{type} <=> %(query)s FROM {partition} "
+        "ORDER BY embedding::{type} <=> %(query)s LIMIT 10"
+    ).format(type=vector_type(space), partition=sql.Identifier(SCHEMA, partition_name(space.id)))
+    joined, values = nearest_statement(space), [{"query": Vector(vector)} for vector in vectors]
+    settings = graph_settings(space) | {"jit": "off"}
+    with connect_bare(engine.url, settings) as first, connect_bare(engine.url, settings) as second:
+        variants: dict[str, Callable[[int], Any]] = {
+            "graph": lambda number: first.execute(graph, values[number], prepare=True).fetchall(),
+            "and_joins": lambda number: second.execute(joined, values[number], prepare=True).fetchall(),
+            "and_python": lambda number: retriever.search(vectors[number], k=K, distinct=False),
+            "and_distinct": lambda number: retriever.search(vectors[number], k=K),
+        }
+        times = measure_latencies(variants, len(values), rounds)
+    return {name: taken["p50_ms"] for name, taken in times.items()}
 
 
 def _compare(

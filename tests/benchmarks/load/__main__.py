@@ -3,10 +3,11 @@
 Two applications, one with threads and one with an event loop, have 16 searchers between them, who ask again at once: by
 vector, by keyword, hybrid, with filters, in one project, with MMR, with context, the second page, messages, and texts
 that no one asked before. Two writers append messages through a third application, two others change files and run
-`rag-assets ingest`. Twice in the run (once in two minutes) all that a night brings comes at once: a refresh of a project, `rag-assets embed
-messages`, `rag-assets maintain`, and a new index beside the one in use. All run in processes of their own, with a small
-model, on an embedded server in a temporary folder that holds --chunks synthetic chunks more. What comes before every
-searcher has asked in all modes, and --warm-up seconds after that, is not counted: an application loads its model then.
+`rag-assets ingest`. Twice in the run (once in two minutes) all that a night brings comes at once: a refresh of a
+project, `rag-assets embed messages`, `rag-assets maintain`, and a new index beside the one in use. All run in processes
+of their own, with a small model, on an embedded server in a temporary folder that holds --chunks synthetic chunks more.
+What comes before every searcher has asked in all modes, and --warm-up seconds after that, is not counted: an
+application loads its model then.
 
 Prints one JSON object, by the number of chunks. `misses` lists the limits that were not kept: 0 errors, 0 lost writes,
 p99 under 250 ms, no answer over 1 s, no session idle in a transaction for over 1 s, connections within the pools, and
