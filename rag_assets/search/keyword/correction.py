@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from rapidfuzz.distance import OSA
 from sqlalchemy import Connection, text
 
 from rag_assets.search.keyword.accents import MARK
@@ -158,17 +159,4 @@ def count_typos(one: str, other: str, most: int) -> int:
 
     The "optimal string alignment" distance.
     """
-    if abs(len(one) - len(other)) > most:
-        return most + 1
-    before: list[int] = []
-    row = list(range(len(other) + 1))
-    for at, letter in enumerate(one, start=1):
-        earlier, before, row = before, row, [at]
-        for place, against in enumerate(other, start=1):
-            cost = min(before[place] + 1, row[-1] + 1, before[place - 1] + (letter != against))
-            if at > 1 and place > 1 and letter == other[place - 2] and one[at - 2] == against:
-                cost = min(cost, earlier[place - 2] + 1)
-            row.append(cost)
-        if min(row) > most:
-            return most + 1
-    return row[-1]
+    return OSA.distance(one, other, score_cutoff=most)
