@@ -141,7 +141,7 @@ BEGIN
             more := (
                 SELECT reverse(string_agg(substr(pair[1], 3, char_length(pair[1]) - 3), ' '))
                 FROM regexp_matches('  ' || reverse(words),
-                    '[^<letters>] (?:[<marks>]|[<letters>][<stacking>])*[<letters>][<unspaced>]', 'g') AS pair
+                    '[^<letters>] (?:[<marks>]|[<letters>][<stacking>])*[<letters>][<letters><marks>]', 'g') AS pair
             );
             words := words || coalesce(' ' || more, '');
         END IF;
