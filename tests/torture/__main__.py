@@ -21,12 +21,15 @@ from tests.torture.states import build_states
 from tests.torture.worker import Forker
 
 ROUNDS = 10
+QUICK_PAIRS = 2
 
 
 def main() -> int:
     options = _parse_options()
     places = [place for place in PLACES if _is_chosen(place.name, options.place)]
     pairs = [pair for pair in PAIRS if _is_chosen(pair.name, options.place) and not options.fault]
+    if options.quick:
+        pairs = pairs[:QUICK_PAIRS]
     work = Path(tempfile.mkdtemp(prefix="rag-torture-"))
     # Under root the server runs as another user, who must be able to enter.
     work.chmod(0o711)
@@ -61,7 +64,7 @@ def main() -> int:
 
 def _parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two strikes in each place instead of ten")
+    parser.add_argument("--quick", action="store_true", help="two strikes in each place instead of ten, and two pairs")
     parser.add_argument("--place", action="append", help="only places whose name has this in it; repeatable")
     parser.add_argument("--fault", action="append", help="only faults whose name has this in it; repeatable")
     parser.add_argument("--rounds", type=int, help=f"strikes in each place ({ROUNDS} without --quick)")

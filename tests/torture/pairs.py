@@ -8,8 +8,8 @@ _MOMENTS = {(place.name, moment.name): moment for place in PLACES for moment in 
 _EMBEDDING = _MOMENTS["embedding", "some texts embedded"]
 # Documents whose text is read, split and embedded again.
 _EDITED = (
-    "UPDATE rag.documents SET content = content || ' Old.', hash = NULL, source_version = NULL WHERE file_path < '20'",
-    "UPDATE rag.documents SET content_hash = sha256(convert_to(content, 'UTF8')) WHERE file_path < '20'",
+    "UPDATE rag.documents SET content = content || ' Old.', hash = NULL, source_version = NULL WHERE file_path < '10'",
+    "UPDATE rag.documents SET content_hash = sha256(convert_to(content, 'UTF8')) WHERE file_path < '10'",
 )
 _FULL = tuple(f"VACUUM FULL rag.{table}" for table in ("documents", "document_chunks", "embeddings_1"))
 

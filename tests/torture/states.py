@@ -8,11 +8,11 @@ from tests.torture.places import PROJECT
 from tests.torture.server import Server
 from tests.torture.worker import ROOT, Command, Forker
 
-DOCUMENTS = 60
-SECTIONS = 14
+DOCUMENTS = 40
+SECTIONS = 10
 BATCH_TOKENS = 1_024
 # A graph that takes some hundred milliseconds to build.
-EF_CONSTRUCTION = 400
+EF_CONSTRUCTION = 800
 OLD_REVISION = "0019"
 ANIMALS = ("zebra", "whale", "heron", "otter", "lynx", "beaver", "stork")
 PARSED = ("harbour.docx", "harbour.pdf")
@@ -77,7 +77,7 @@ def build_states(server: Server, forker: Forker, work: Path) -> Installation:
     run("db", "downgrade", OLD_REVISION)
     keep("old")
     server.copy("ingested", "building")
-    server.execute("building", "DELETE FROM rag.documents WHERE file_path < '42'")
+    server.execute("building", "DELETE FROM rag.documents WHERE file_path < '28'")
     keep("worn")
     server.copy("ingested", "building")
     run("ingest", "--project", PROJECT, env={"RAG_ASSETS_CHUNK_TOKENS": "64"})

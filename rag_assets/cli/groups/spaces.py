@@ -64,13 +64,13 @@ def rollback(
 ) -> None:
     """Make the previous space live again. The space that was live is not promoted again except by hand."""
     from rag_assets.cli.runtime import installation
-    from rag_assets.db.database import shared_engine
+    from rag_assets.db.database import writable_engine
     from rag_assets.db.reports.remaining_work import remaining_work
     from rag_assets.db.spaces.text_kinds import check_kind
     from rag_assets.pipeline.stages import live_space
 
     check_kind(kind)
-    engine = shared_engine(installation.enter())
+    engine = writable_engine(installation.enter())
     done = live_space.roll_back(engine, kind)
     _print_promotion(done)
     # After the rollback, which must not wait for this.

@@ -10,6 +10,9 @@ from rag_assets.projects.failures import list_failures
 from rag_assets.projects.settings import NEVER, ProjectSettings
 from rag_assets.projects.store import get_projects
 
+# The clocks of the server and of this machine may differ.
+CLOCK_TOLERANCE = timedelta(hours=1)
+
 
 def stage_succeeded_for_projects(engine: Engine, stage: str, projects: Sequence[str] | None = None) -> CheckResult:
     """The last run of the stage succeeded for each of these projects; with None, for all."""
@@ -48,8 +51,11 @@ def every_project_fresh(engine: Engine, stale_after_hours: float, projects: Sequ
         limit = timedelta(hours=own.stale_after_hours or stale_after_hours)
         age = now - (project.refreshed_at or project.created_at)
         oldest_h = max(oldest_h, age / timedelta(hours=1))
-        if age > limit:
+        # Read "in an hour": a clock was ahead, and the project would count as fresh until then.
+        ahead = -age > CLOCK_TOLERANCE
+        if age > limit or ahead:
             when = f"{project.refreshed_at:%Y-%m-%d %H:%M} UTC" if project.refreshed_at else "never"
+            when += ", which is in the future: a clock was ahead" if ahead else ""
             stale.append(f"{project.name}: last read {when}, wanted every {limit / timedelta(hours=1):g} h")
     return CheckResult(
         not stale,

@@ -31,11 +31,13 @@ def concurrent_runs_work(engine: Engine, space: EmbeddingSpace) -> bool:
     with engine.connect() as connection:
         if others_hold_locks(connection):
             return True
-        texts, recently = text_source(space), func.now() - literal(BETWEEN_STEPS)
+        texts = text_source(space)
+        # Not what was written while the clock was ahead: it would count until the clock catches up.
+        recently = (func.now() - literal(BETWEEN_STEPS), func.now() + literal(BETWEEN_STEPS))
         refused = exists().where(
             EmbeddingFailure.space_id == space.id, EmbeddingFailure.content_hash == texts.content_hash
         )
-        if connection.scalar(count_pending_texts(space).where(texts.written_at > recently, ~refused)):
+        if connection.scalar(count_pending_texts(space).where(texts.written_at.between(*recently), ~refused)):
             return True
-        unsplit = pending_documents(None, space.chunking).where(Document.updated_at > recently)
+        unsplit = pending_documents(None, space.chunking).where(Document.updated_at.between(*recently))
         return space.kind == "chunks" and bool(connection.scalar(select(unsplit.exists())))

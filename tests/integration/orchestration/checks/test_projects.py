@@ -47,6 +47,9 @@ def test_a_project_is_stale_after_its_own_maximum_age(built: Engine) -> None:
     assert (found.metadata["projects"], found.metadata["stale"]) == (2, 1)
     assert found.metadata["oldest_hours"] == pytest.approx(72, abs=0.1)
     assert found.metadata["examples"][0].startswith("zoo: last read ")
+    change_database(built, "UPDATE rag.projects SET refreshed_at = now() + interval '1 year' WHERE name = 'zoo'")
+    assert "in the future: a clock was ahead" in every_project_fresh(built, 36).reason
+    change_database(built, "UPDATE rag.projects SET refreshed_at = now() - interval '3 days' WHERE name = 'zoo'")
     change_database(built, """UPDATE rag.projects SET settings = '{"stale_after_hours": 100}' WHERE name = 'zoo'""")
     assert every_project_fresh(built, 36).passed
     change_database(
