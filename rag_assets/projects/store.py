@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from rag_assets.db.models import Project
 from rag_assets.db.models.projects import derive_project_id
-from rag_assets.documents.text import clean
+from rag_assets.documents.text import clean, is_text
 from rag_assets.errors import NotFoundError, UsageError
 from rag_assets.projects.settings import dump_project_settings, parse_project_settings
 
@@ -36,6 +36,9 @@ def check_project_name(name: str) -> str:
 
 
 def find_project(connection: Connection, name: str) -> Project | None:
+    if not is_text(name):
+        # PostgreSQL does not even accept characters that no stored name has.
+        return None
     with Session(bind=connection, expire_on_commit=False) as session:
         return session.scalar(select(Project).where(Project.name == name))
 

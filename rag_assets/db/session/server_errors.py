@@ -8,7 +8,7 @@ import psycopg
 from sqlalchemy import Engine, ExceptionContext, event
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 
-from rag_assets.errors import RagAssetsError, RefusedError, ServiceError
+from rag_assets.errors import RagAssetsError, RefusedError, ServiceError, UsageError
 
 _LATER = "run again when it is back"
 _NOT_OPENED = ("connection failed", "connection is bad", "connection timeout")
@@ -98,6 +98,9 @@ def explain_error(error: BaseException) -> RagAssetsError | None:
         cause: BaseException = error.orig
     else:
         cause = error
+    if isinstance(cause, psycopg.DataError) and cause.sqlstate is None:
+        # The driver refuses the value itself, like a text with a NUL.
+        return UsageError(f"the database refuses a value: {_one_line(str(cause))}; correct it.")
     if isinstance(cause, psycopg.Error):
         return explain_answer(cause.sqlstate, cause.diag.message_primary or str(cause))
     if type(cause).__module__.partition(".")[0] == "sqlite3":
