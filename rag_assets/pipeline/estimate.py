@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
@@ -17,18 +18,19 @@ from sqlalchemy import (
     func,
     select,
     true,
+    union_all,
 )
 from sqlalchemy.orm import Session
 
 from rag_assets.db.index.state import index_state
-from rag_assets.db.models import SCHEMA, Document, DocumentChunk, Embedding, EmbeddingSpace
+from rag_assets.db.models import SCHEMA, Document, Embedding, EmbeddingSpace, StagedDocument
 from rag_assets.db.reports.costs import spent_this_month
 from rag_assets.db.reports.size_estimates import estimate_index_bytes, estimate_table_bytes
 from rag_assets.db.reports.throughput import embedding_work, estimate_seconds, index_amount, index_work
 from rag_assets.db.spaces.partitions import has_partition, partition_name
-from rag_assets.db.spaces.pending import pending_documents
+from rag_assets.db.spaces.pending import pending_documents, pending_staged_documents
 from rag_assets.db.spaces.spaces import SpaceDefinition, get_live_space
-from rag_assets.db.spaces.text_kinds import Kind, TextSource, text_source
+from rag_assets.db.spaces.text_kinds import ALL_CHUNKS, Kind, TextSource, text_source
 from rag_assets.documents.parsing.parser import is_current_reader
 from rag_assets.documents.text import content_hash
 from rag_assets.embedding.batches import token_batches
@@ -100,7 +102,7 @@ def estimate_cost(
         space, live = _wanted_space(connection, target.definition), get_live_space(connection, kind)
         stored, unchanged = text_source(space), _of_unchanged_documents(kind, space.chunking)
         texts, new, tokens = _count_stored(connection, space, stored, unchanged)
-        sample = _split_sample(connection, space, target, unchanged) if kind == "chunks" else _Sample()
+        sample = _split_sample(connection, space, target, stored, unchanged) if kind == "chunks" else _Sample()
         texts += round(sample.scale * len(sample.tokens))
         new += round(sample.scale * sample.without_vector)
         tokens += round(sample.scale * sample.tokens_without_vector)
@@ -160,8 +162,11 @@ def _of_unchanged_documents(kind: Kind, chunking: str) -> ColumnElement[bool]:
     """The texts that stay: chunks of documents that will be split again are counted from the sample instead."""
     if kind != "chunks":
         return true()
-    pending = pending_documents(None, chunking).order_by(None).with_only_columns(Document.id)
-    return DocumentChunk.document_id.not_in(pending)
+    pending = (
+        select_pending(None, chunking).order_by(None).with_only_columns(Document.id)
+        for select_pending in (pending_documents, pending_staged_documents)
+    )
+    return ALL_CHUNKS.c.document_id.not_in(union_all(*pending))
 
 
 def _count_stored(
@@ -193,26 +198,35 @@ class _Sample:
 
 
 def _split_sample(
-    connection: Connection, space: EmbeddingSpace, target: Target, unchanged: ColumnElement[bool]
+    connection: Connection, space: EmbeddingSpace, target: Target, texts: TextSource, unchanged: ColumnElement[bool]
 ) -> _Sample:
     """Split pending documents up to SAMPLE_BYTES, in the order of their ids, which are hashes and so a random order."""
-    pending = connection.execute(pending_documents(None, space.chunking)).all()
+    # The next version of a document is the one that is embedded.
+    pending: dict[UUID, tuple[int, Any]] = {}
+    for version, select_pending in ((Document, pending_documents), (StagedDocument, pending_staged_documents)):
+        sizes = connection.execute(select_pending(None, space.chunking))
+        pending |= {id_: (size, version) for id_, size in sizes}
     if not pending:
         return _Sample()
-    sampled, size_bytes = [], 0
-    for id_, size in pending:
-        sampled.append(id_)
+    sampled: dict[Any, list[UUID]] = {Document: [], StagedDocument: []}
+    size_bytes = 0
+    for id_, (size, version) in sorted(pending.items(), key=lambda item: item[0]):
+        sampled[version].append(id_)
         size_bytes += size
         if size_bytes >= SAMPLE_BYTES:
             break
-    documents = connection.execute(
-        select(Document.content, Document.file_type).where(Document.id.in_(sampled), Document.content.is_not(None))
-    )
+    documents = [
+        row
+        for version, ids in sampled.items()
+        for row in connection.execute(
+            select(version.content, version.file_type).where(version.id.in_(ids), version.content.is_not(None))
+        )
+    ]
     pieces = space_splitter(space, target.model).split_all([(content or "", kind) for content, kind in documents])
     by_hash = {content_hash(piece.embedded_text): piece for pieces_ in pieces for piece in pieces_}
     tokens = {hash_: piece.token_count for hash_, piece in by_hash.items()}
     hashes = func.unnest(bindparam("hashes", list(tokens), ARRAY(LargeBinary))).column_valued("hash")
-    counted = exists().where(DocumentChunk.content_hash == hashes, DocumentChunk.chunking == space.chunking, unchanged)
+    counted = exists().where(texts.content_hash == hashes, texts.in_use, unchanged)
     found = connection.execute(select(hashes, _has_vector(connection, space, hashes)).where(~counted)).all()
     new = [hash_ for hash_, has_vector in found if not has_vector]
     return _Sample(
@@ -221,7 +235,7 @@ def _split_sample(
         examples=[(by_hash[hash_].embedded_text, tokens[hash_]) for hash_ in sorted(new)[:CALIBRATION_TEXTS]],
         without_vector=len(new),
         tokens_without_vector=sum(tokens[hash_] for hash_ in new),
-        scale=sum(size for _, size in pending) / max(1, size_bytes),
+        scale=sum(size for size, _ in pending.values()) / max(1, size_bytes),
     )
 
 

@@ -1,23 +1,31 @@
 """One function for each asset that writes rows: bring its table up to date, for some projects or days."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from sqlalchemy import Engine
 
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.pending import days_with_texts
+from rag_assets.db.spaces.pending import days_with_texts, staged_document_ids
 from rag_assets.db.spaces.registered_tables import check_table_exists
+from rag_assets.db.writes.publishing import MOST_DOCUMENTS
 from rag_assets.documents.parsing.parser import DocumentParser
 from rag_assets.documents.sources import open_source
 from rag_assets.documents.splitting.tokenizer import count_tokens
 from rag_assets.embedding.long_texts import PiecewiseEncoder
 from rag_assets.embedding.model import find_space_model
-from rag_assets.pipeline.stages.batches import ChunkBatch, DocumentBatch, EmbeddingBatch, FailedProject
+from rag_assets.pipeline.stages.batches import (
+    ChunkBatch,
+    DocumentBatch,
+    EmbeddingBatch,
+    FailedProject,
+    Publication,
+)
 from rag_assets.pipeline.stages.chunks import split_documents
 from rag_assets.pipeline.stages.documents import read_documents
 from rag_assets.pipeline.stages.embeddings import TextSlice, embed_texts
@@ -98,11 +106,14 @@ def refresh_embeddings(
 ) -> Iterator[EmbeddingBatch | FailedProject]:
     isolated = IsolatedProjects(engine, projects, run_id)
     yield from isolated.exclude_failed_upstream()
-    wanted, *others = maintained_spaces(engine, target)
-    for space in (wanted, *others):
-        embed = _embed_by_other_server if is_by_other_server(space, wanted) else _embed_project
-        batches = isolated.run_each(partial(embed, engine, settings, space, encoder, run_id))
-        yield from batches if space is wanted else _as_other_space(batches)
+    spaces = maintained_spaces(engine, target)
+    refused: set[UUID] = set()
+    for space in spaces:
+        embed = _embed_by_other_server if is_by_other_server(space, spaces[0]) else _embed_project
+        of_space = partial(embed, engine, settings, space, encoder, run_id)
+        is_last = space is spaces[-1]
+        batches = isolated.run_each(partial(_embed_and_publish, engine, space, of_space, refused, is_last=is_last))
+        yield from batches if space is spaces[0] else _as_other_space(batches)
 
 
 def _embed_project(
@@ -115,6 +126,45 @@ def _embed_project(
 ) -> Iterator[EmbeddingBatch]:
     texts = TextSlice(project.name, project.id)
     return embed_texts(engine, settings, space, texts, encoder(space), run_id=run_id)
+
+
+def _embed_and_publish(
+    engine: Engine,
+    space: EmbeddingSpace,
+    embed: Callable[[LoadedProject], Iterator[EmbeddingBatch]],
+    refused: set[UUID],
+    project: LoadedProject,
+    *,
+    is_last: bool,
+) -> Iterator[EmbeddingBatch]:
+    """Vectors of the project's texts in one space; after the last one, publish what is complete in the live space.
+
+    `refused` collects the projects of which the live space's model has refused texts, although it works.
+    """
+    try:
+        for batch in embed(project):
+            if batch.has_refused and space.status == "live":
+                refused.add(project.id)
+            yield batch
+    except Exception:
+        # A model that fails in the previous space does not hold back what the live one has.
+        if is_last:
+            yield from _publish_project(engine, space, project, without_refused=project.id in refused)
+        raise
+    if is_last:
+        yield from _publish_project(engine, space, project, without_refused=project.id in refused)
+
+
+def _publish_project(
+    engine: Engine, space: EmbeddingSpace, project: LoadedProject, *, without_refused: bool
+) -> Iterator[EmbeddingBatch]:
+    # This generator runs one batch ahead: once this empty batch has been taken, the last vectors are committed.
+    yield EmbeddingBatch(project.name, space.id)
+    with engine.connect() as connection:
+        staged = connection.scalars(staged_document_ids(project.id)).all()
+    for start in range(0, len(staged), MOST_DOCUMENTS):
+        part = staged[start : start + MOST_DOCUMENTS]
+        yield EmbeddingBatch(project.name, space.id, publish=Publication(part, without_refused))
 
 
 def _embed_by_other_server(

@@ -17,7 +17,7 @@ from rag_assets.db.reports.unknown_alphabets import searched_unknown_alphabets
 from rag_assets.db.schema import migrations
 from rag_assets.db.schema.extension import pgvector_version
 from rag_assets.db.spaces.partitions import count_vectors, has_partition, partition_name
-from rag_assets.db.spaces.pending import count_pending_texts, count_texts
+from rag_assets.db.spaces.pending import count_missing_texts, count_pending_texts, count_searched_texts
 from rag_assets.db.spaces.spaces import select_serving_space
 from rag_assets.db.spaces.text_kinds import Kind, is_known_kind, text_source_of_kind
 from rag_assets.projects.store import project_names
@@ -58,9 +58,9 @@ def _degraded_spaces(engine: Engine) -> list[dict[str, Any]]:
         ).all()
         found = []
         for space in filter(_has_known_kind, live):
-            texts = session.scalar(count_texts(space)) or 0
+            texts = session.scalar(count_searched_texts(space)) or 0
             there = has_partition(session.connection(), space.id)
-            missing = (session.scalar(count_pending_texts(space)) or 0) if there else texts
+            missing = (session.scalar(count_missing_texts(space)) or 0) if there else texts
             if missing:
                 found.append({"space": space.id, "texts": texts, "missing": missing})
         return found
@@ -117,7 +117,8 @@ def _project(engine: Engine, name: str) -> dict[str, Any]:
         "texts": counts.texts,
         "vectors": counts.vectors,
         "documents_to_chunk": counts.documents_to_chunk,
-        "texts_to_embed": counts.texts - counts.vectors,
+        "texts_to_embed": counts.texts_to_embed,
+        "documents_waiting": counts.documents_waiting,
     }
 
 

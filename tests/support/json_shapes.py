@@ -102,7 +102,17 @@ STATUS = {
     "projects": [
         {"name": str, "source": str}
         | dict.fromkeys(
-            ("documents", "failed", "chunks", "texts", "vectors", "documents_to_chunk", "texts_to_embed"), int
+            (
+                "documents",
+                "failed",
+                "chunks",
+                "texts",
+                "vectors",
+                "documents_to_chunk",
+                "texts_to_embed",
+                "documents_waiting",
+            ),
+            int,
         )
     ],
     "pending": dict.fromkeys(("documents_to_chunk", "texts_to_embed", "messages_to_embed", "memories_to_embed"), int),

@@ -2,10 +2,10 @@
 
 from rag_assets.db.models.base import SCHEMA, Base
 from rag_assets.db.models.check_progress import CheckWatermark, RowChange
-from rag_assets.db.models.chunks import DocumentChunk, DocumentChunking
+from rag_assets.db.models.chunks import DocumentChunk, DocumentChunking, StagedChunk, StagedChunking
 from rag_assets.db.models.conversations import Conversation, ConversationMessage
 from rag_assets.db.models.costs import EmbeddingCost
-from rag_assets.db.models.documents import Document
+from rag_assets.db.models.documents import Document, StagedDocument
 from rag_assets.db.models.embeddings import Embedding, EmbeddingFailure, EmbeddingSpace, QueryVector
 from rag_assets.db.models.lexemes import Lexeme, WordStatistics
 from rag_assets.db.models.memories import Memory
@@ -41,6 +41,9 @@ __all__ = [
     "QueryVector",
     "RowChange",
     "Specialization",
+    "StagedChunk",
+    "StagedChunking",
+    "StagedDocument",
     "User",
     "UserSession",
     "WordStatistics",

@@ -6,13 +6,21 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.orm import Session
 
 from rag_assets.db.models import Document, DocumentChunk, Embedding, Project
-from rag_assets.db.spaces.pending import pending_documents
+from rag_assets.db.spaces.pending import (
+    count_pending_texts,
+    pending_documents,
+    pending_staged_documents,
+    staged_document_ids,
+)
 from rag_assets.db.spaces.spaces import select_serving_space
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectCounts:
-    """`texts` is the number of distinct chunk texts, `vectors` how many of these have a vector in the space `space`."""
+    """`texts` is the number of distinct chunk texts, `vectors` how many of these have a vector in the space `space`.
+
+    `documents_waiting` have a text or chunks that replace those in searches once the `texts_to_embed` have vectors.
+    """
 
     documents: int
     failed: int
@@ -20,6 +28,8 @@ class ProjectCounts:
     texts: int
     vectors: int
     documents_to_chunk: int
+    texts_to_embed: int
+    documents_waiting: int
     space: int | None
 
 
@@ -47,8 +57,15 @@ def count_project(connection: Connection, project: str) -> ProjectCounts:
             )
             .where(Document.project_id == id_, DocumentChunk.chunking == space.chunking)
         ).one()
-    to_chunk = documents - failed
+    to_chunk, to_embed = documents - failed, texts - vectors
+    waiting = connection.scalar(select(func.count()).select_from(staged_document_ids(id_).subquery())) or 0
     if space is not None:
-        pending = pending_documents(id_, space.chunking).subquery()
-        to_chunk = connection.scalar(select(func.count()).select_from(pending)) or 0
-    return ProjectCounts(documents, failed, chunks, texts, vectors, to_chunk, space.id if space else None)
+        to_chunk = sum(
+            connection.scalar(select(func.count()).select_from(pending(id_, space.chunking).subquery())) or 0
+            for pending in (pending_documents, pending_staged_documents)
+        )
+        if waiting:
+            to_embed = connection.scalar(count_pending_texts(space, id_)) or 0
+    return ProjectCounts(
+        documents, failed, chunks, texts, vectors, to_chunk, to_embed, waiting, space.id if space else None
+    )

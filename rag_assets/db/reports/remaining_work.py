@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, select
 from rag_assets.db.index.state import index_state
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.reports.throughput import embedding_work, estimate_seconds, index_amount, index_work
-from rag_assets.db.spaces.pending import count_pending_tokens, count_texts, pending_documents
+from rag_assets.db.spaces.pending import count_pending_tokens, count_texts, pending_documents, pending_staged_documents
 
 # Of a document without chunks only the size is known. English has about four bytes per token.
 BYTES_PER_TOKEN = 4
@@ -31,10 +31,12 @@ class RemainingWork:
 def remaining_work(connection: Connection, space: EmbeddingSpace) -> RemainingWork:
     documents = size_bytes = 0
     if space.kind == "chunks":
-        pending = pending_documents(None, space.chunking).order_by(None).subquery()
-        documents, size_bytes = connection.execute(
-            select(func.count(), func.coalesce(func.sum(pending.c[1]), 0)).select_from(pending)
-        ).one()
+        for select_pending in (pending_documents, pending_staged_documents):
+            pending = select_pending(None, space.chunking).order_by(None).subquery()
+            number, bytes_ = connection.execute(
+                select(func.count(), func.coalesce(func.sum(pending.c[1]), 0)).select_from(pending)
+            ).one()
+            documents, size_bytes = documents + number, size_bytes + bytes_
     texts, tokens = connection.execute(count_pending_tokens(space)).one()
     tokens += size_bytes // BYTES_PER_TOKEN
     seconds = estimate_seconds(connection, embedding_work(space.model, space.revision), tokens)

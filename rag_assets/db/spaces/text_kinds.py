@@ -6,10 +6,18 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, false, func, or_
+from sqlalchemy import ColumnElement, Select, Subquery, and_, false, func, or_, select, union_all
 
-from rag_assets.db.models import Conversation, ConversationMessage, Document, DocumentChunk, EmbeddingSpace, Memory
-from rag_assets.db.models.chunks import EMBEDDED_TEXT
+from rag_assets.db.models import (
+    Conversation,
+    ConversationMessage,
+    Document,
+    DocumentChunk,
+    EmbeddingSpace,
+    Memory,
+    StagedChunk,
+)
+from rag_assets.db.models.chunks import EMBEDDED_TEXT, embedded_text
 from rag_assets.db.spaces.registered_tables import is_registered, load_table, registered_kinds
 from rag_assets.errors import UsageError
 
@@ -42,7 +50,7 @@ class TextSource:
     `of_project` restricts a statement to the rows of a project.
     """
 
-    table: type[Any]
+    table: Any
     content_hash: Any
     content: ColumnElement[Any]
     token_count: ColumnElement[Any]
@@ -55,6 +63,11 @@ class TextSource:
 
 def text_source(space: EmbeddingSpace) -> TextSource:
     return text_source_of_kind(space.kind, space.chunking)
+
+
+def searched_text_source(space: EmbeddingSpace) -> TextSource:
+    """Same as `text_source`, without the chunks that wait to replace others in searches."""
+    return _searched_chunk_source(space.chunking) if space.kind == "chunks" else text_source(space)
 
 
 def text_source_of_kind(kind: Kind, chunking: str = "") -> TextSource:
@@ -70,7 +83,38 @@ def text_source_of_kind(kind: Kind, chunking: str = "") -> TextSource:
             return _registered_source(load_table(kind))
 
 
+def _all_chunks() -> Subquery:
+    """The chunks that searches use, and those that wait to replace them."""
+    names = ("document_id", "chunking", "content_hash", "token_count", "created_at", "updated_at")
+    parts = (
+        select(*(getattr(chunk, name) for name in names), embedded_text(chunk).label("content"))
+        for chunk in (DocumentChunk, StagedChunk)
+    )
+    return union_all(*parts).subquery("chunks")
+
+
+# One object, so that conditions on its columns fit every statement.
+ALL_CHUNKS = _all_chunks()
+
+
 def _chunk_source(chunking: str) -> TextSource:
+    chunks = ALL_CHUNKS.c
+    return TextSource(
+        table=ALL_CHUNKS,
+        content_hash=chunks.content_hash,
+        content=chunks.content,
+        token_count=chunks.token_count,
+        created_at=chunks.created_at,
+        written_at=chunks.updated_at,
+        in_use=chunks.chunking == chunking,
+        was_in_use=lambda _: chunks.chunking == chunking,
+        of_project=lambda statement, project_id: statement.join(Document, Document.id == chunks.document_id).where(
+            Document.project_id == project_id
+        ),
+    )
+
+
+def _searched_chunk_source(chunking: str) -> TextSource:
     return TextSource(
         table=DocumentChunk,
         content_hash=DocumentChunk.content_hash,

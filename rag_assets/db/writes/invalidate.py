@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, ColumnElement, Connection, Uuid, any_, delete, literal, update
 
-from rag_assets.db.models import Document, DocumentChunking, EmbeddingSpace
+from rag_assets.db.models import Document, DocumentChunking, EmbeddingSpace, StagedChunking, StagedDocument
 from rag_assets.db.spaces.checksums import is_unsound
 from rag_assets.db.spaces.partitions import partition
 
@@ -18,7 +18,9 @@ def id_in(column: Any, ids: Sequence[UUID]) -> ColumnElement[bool]:
 
 
 def invalidate_documents(connection: Connection, ids: Sequence[UUID]) -> None:
-    """Clear version and hash of these documents, so that the next run reads them again."""
+    """Clear version and hash of these documents, so that the next run reads them again, and drop next versions."""
+    connection.execute(delete(StagedDocument).where(id_in(StagedDocument.id, ids)))
+    connection.execute(delete(StagedChunking).where(id_in(StagedChunking.document_id, ids)))
     connection.execute(update(Document).where(id_in(Document.id, ids)).values(source_version=None, hash=None))
 
 
@@ -26,6 +28,8 @@ def invalidate_chunkings(connection: Connection, ids: Sequence[UUID], chunking: 
     """Delete the fingerprints of these documents' chunks, so that the next run splits them again."""
     stamp = DocumentChunking
     connection.execute(delete(stamp).where(stamp.chunking == chunking, id_in(stamp.document_id, ids)))
+    split = StagedChunking
+    connection.execute(delete(split).where(split.chunking == chunking, id_in(split.document_id, ids)))
 
 
 def delete_unsound_vectors(connection: Connection, space: EmbeddingSpace) -> None:

@@ -9,10 +9,12 @@ from rag_assets.db.models import (
     EmbeddingSpace,
     Lexeme,
     QueryVector,
+    StagedChunking,
     WordStatistics,
 )
 from rag_assets.db.spaces.partitions import partition
 from rag_assets.db.spaces.pending import has_text_in_use
+from rag_assets.db.spaces.vector_deletion import lock_vectors_for_deletion
 
 # Query vectors to keep per space, the newest ones.
 KEPT_QUERIES = 10_000
@@ -30,6 +32,8 @@ def prune_space(engine: Engine, space: EmbeddingSpace) -> int:
     )
     of_orphan = (vectors.c.space_id == orphans.c.space_id) & (vectors.c.content_hash == orphans.c.content_hash)
     with engine.begin() as connection:
+        if space.kind == "chunks":
+            lock_vectors_for_deletion(connection)
         deleted = connection.execute(delete(vectors).where(of_orphan))
         connection.execute(
             delete(EmbeddingFailure).where(
@@ -55,5 +59,6 @@ def prune_chunkings(engine: Engine) -> int:
         connection.execute(delete(Lexeme).where(Lexeme.chunking.not_in(in_use)))
         connection.execute(delete(WordStatistics).where(WordStatistics.chunking.not_in(in_use)))
         connection.execute(delete(DocumentChunking).where(DocumentChunking.chunking.not_in(in_use)))
+        connection.execute(delete(StagedChunking).where(StagedChunking.chunking.not_in(in_use)))
         deleted = connection.execute(delete(DocumentChunk).where(DocumentChunk.chunking.not_in(in_use)))
     return deleted.rowcount

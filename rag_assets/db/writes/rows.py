@@ -69,12 +69,13 @@ class ChunkRow:
 
 @dataclass(slots=True)
 class ChunkedDocument:
-    """All chunks of one document, made from the text with this hash."""
+    """All chunks of one document, made from the text with this hash: its own, or that of its next version."""
 
     document_id: UUID
     content_hash: bytes
     chunks: list[ChunkRow]
     unknown_share: float = 0.0
+    of_staged_text: bool = False
 
 
 @dataclass(slots=True)

@@ -1,4 +1,7 @@
-"""The only writers of documents, chunks and vectors: set-based statements in the caller's transaction."""
+"""The only writers of documents, chunks and vectors: set-based statements in the caller's transaction.
+
+What searches show is not changed here: its next version is staged, and published when it is complete.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,6 +22,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import REGCONFIG, Insert, insert
@@ -31,11 +35,14 @@ from rag_assets.db.models import (
     DocumentChunking,
     EmbeddingCost,
     EmbeddingFailure,
+    StagedDocument,
 )
 from rag_assets.db.schema.text_search import DEFAULT_LANGUAGE
 from rag_assets.db.spaces.checksums import checksum
 from rag_assets.db.spaces.partitions import partition
 from rag_assets.db.writes.copy import copy_rows
+from rag_assets.db.writes.invalidate import id_in
+from rag_assets.db.writes.publishing import publish_documents, publish_documents_of_texts
 from rag_assets.db.writes.rows import (
     ChunkedDocument,
     ChunkRow,
@@ -47,6 +54,14 @@ from rag_assets.db.writes.rows import (
     SourceVersionRow,
     WriteCounts,
 )
+from rag_assets.db.writes.staging import (
+    discard_superseded,
+    lock_documents,
+    route_chunks,
+    route_documents,
+    stage_chunks,
+    stage_documents,
+)
 
 _DOCUMENTS = Base.metadata.tables[f"{SCHEMA}.documents"].c
 _CHUNKS = Base.metadata.tables[f"{SCHEMA}.document_chunks"].c
@@ -56,16 +71,24 @@ _INSERTED: ColumnElement[bool] = literal_column("xmax = 0", Boolean())
 
 
 def write_documents(connection: Connection, rows: Sequence[DocumentRow], run_id: str | None = None) -> WriteCounts:
-    """Insert or replace documents that were read, and clear their earlier failures."""
+    """Insert or replace documents that were read, and clear their earlier failures.
+
+    Documents that searches show are staged instead, until their new chunks have vectors; one that lost its text is
+    shown no longer.
+    """
     if not rows:
         return WriteCounts()
     columns = [_DOCUMENTS[name] for name in DocumentRow.__slots__]
     incoming = copy_rows(connection, "incoming_documents", columns, map(_values, rows))
-    _invalidate_moved_pages(connection, incoming)
+    routes = route_documents(connection, incoming)
+    discard_superseded(connection, incoming, routes)
+    counts = stage_documents(connection, incoming, routes.staged, run_id)
+    _invalidate_moved_pages(connection, incoming, routes.direct)
     names = [*(c.name for c in columns), "run_id"]
-    statement = insert(Document).from_select(names, select(incoming, literal(run_id, Text)))
+    direct = select(incoming, literal(run_id, Text)).where(id_in(incoming.c.id, routes.direct))
+    statement = insert(Document).from_select(names, direct)
     replaced = {name: statement.excluded[name] for name in names if name != "id"}
-    counts = _upsert(
+    counts += _upsert(
         connection,
         statement.on_conflict_do_update(
             index_elements=["id"],
@@ -76,13 +99,13 @@ def write_documents(connection: Connection, rows: Sequence[DocumentRow], run_id:
     return counts
 
 
-def _invalidate_moved_pages(connection: Connection, incoming: Table) -> None:
+def _invalidate_moved_pages(connection: Connection, incoming: Table, ids: Sequence[UUID]) -> None:
     """Documents whose text may be the same but whose pages begin elsewhere are split again: chunks have a page."""
     stamp = DocumentChunking
     moved = Document.parse_report["page_starts"].is_distinct_from(incoming.c.parse_report["page_starts"])
     connection.execute(
         update(stamp)
-        .where(stamp.document_id == Document.id, Document.id == incoming.c.id, moved)
+        .where(stamp.document_id == Document.id, Document.id == incoming.c.id, moved, id_in(Document.id, ids))
         .values(content_hash=b"")
     )
 
@@ -93,17 +116,26 @@ def write_source_versions(connection: Connection, rows: Sequence[SourceVersionRo
         return
     columns = [_DOCUMENTS[name] for name in SourceVersionRow.__slots__]
     incoming = copy_rows(connection, "incoming_touches", columns, map(_values, rows))
-    connection.execute(
-        update(Document).where(Document.id == incoming.c.id).values(source_version=incoming.c.source_version)
-    )
+    # The file is the same as that of the next version, where there is one.
+    is_staged = exists().where(StagedDocument.id == incoming.c.id)
+    for version, chosen in ((Document, ~is_staged), (StagedDocument, true())):
+        connection.execute(
+            update(version).where(version.id == incoming.c.id, chosen).values(source_version=incoming.c.source_version)
+        )
 
 
 def write_document_failures(connection: Connection, rows: Sequence[DocumentFailureRow]) -> WriteCounts:
-    """Record why documents could not be read; their content from before stays."""
+    """Record why documents could not be read; their content from before stays, and so does a next version."""
     if not rows:
         return WriteCounts()
     columns = [_DOCUMENTS[name] for name in DocumentFailureRow.__slots__]
     incoming = copy_rows(connection, "incoming_failures", columns, map(_values, rows))
+    read = ("size_bytes", "hash", "source_version", "reader")
+    connection.execute(
+        update(StagedDocument)
+        .where(StagedDocument.id == incoming.c.id)
+        .values({name: incoming.c[name] for name in read})
+    )
     statement = insert(Document).from_select(
         [*(c.name for c in columns), "status"], select(incoming, literal_column("'failed'"))
     )
@@ -121,6 +153,7 @@ def delete_documents(connection: Connection, ids: Sequence[UUID]) -> WriteCounts
     """Delete documents with their chunks; a vector is deleted later, once nothing refers to it."""
     if not ids:
         return WriteCounts()
+    lock_documents(connection, ids)
     deleted = connection.execute(delete(Document).where(Document.id.in_(ids)))
     return WriteCounts(deleted=deleted.rowcount)
 
@@ -137,27 +170,40 @@ def write_chunks(
 ) -> WriteCounts:
     """Make the stored chunks of these documents equal to the given ones, and record that they are complete.
 
+    Chunks of a chunking that searches use are staged until all those of their document have vectors.
     `chunk_tokens` and `overlap_tokens` are the project's own settings, None where it uses those of the chunking.
     """
     columns = [_CHUNKS[name] for name in ChunkRow.__slots__]
     rows = [chunk for document in documents for chunk in document.chunks]
     incoming = copy_rows(connection, "incoming_chunks", columns, map(_values, rows))
-    ids = [document.document_id for document in documents]
-    # Wait for running deletions of these documents, and block new ones until the end of the transaction.
-    connection.execute(
-        select(Document.id).where(Document.id.in_(ids)).order_by(Document.id).with_for_update(read=True, key_share=True)
-    )
+    in_language = cast(literal(language), REGCONFIG)
+    own = {"chunk_tokens": chunk_tokens, "overlap_tokens": overlap_tokens}
+    stamps = _copy_stamps(connection, chunking, documents, run_id, own)
+    # The documents stay locked until the end of the transaction: none is deleted or changed meanwhile.
+    routes = route_chunks(connection, chunking, documents)
+    counts = stage_chunks(connection, chunking, incoming, stamps, in_language, routes.staged)
+    counts += _replace_chunks(connection, chunking, incoming, stamps, in_language, routes.direct)
+    # A text that is stored already has its vector.
+    publish_documents(connection, routes.staged)
+    counts.size_bytes = sum(len(row.chunk_text.encode()) for row in rows)
+    return counts
+
+
+def _replace_chunks(
+    connection: Connection, chunking: str, incoming: Table, stamps: Table, language: Any, ids: Sequence[UUID]
+) -> WriteCounts:
+    """Replace the chunks of documents that no search shows in this chunking."""
+    if not ids:
+        return WriteCounts()
     deleted = connection.execute(
         delete(DocumentChunk).where(
-            DocumentChunk.document_id.in_(ids),
+            id_in(DocumentChunk.document_id, ids),
             DocumentChunk.chunking == chunking,
             ~exists().where(incoming.c.id == DocumentChunk.id),
         )
     )
-    # A document that was deleted meanwhile has no row for its chunks to refer to.
-    in_language = cast(literal(language), REGCONFIG)
-    wanted = select(incoming, in_language).where(exists().where(Document.id == incoming.c.document_id))
     names = [*ChunkRow.__slots__, "language"]
+    wanted = select(incoming, language).where(id_in(incoming.c.document_id, ids))
     statement = insert(DocumentChunk).from_select(names, wanted)
     replaced = {name: statement.excluded[name] for name in names if name not in ("id", "document_id")}
     moved = or_(*(_CHUNKS[name].is_distinct_from(value) for name, value in replaced.items()))
@@ -165,42 +211,44 @@ def write_chunks(
         connection,
         statement.on_conflict_do_update(index_elements=["id"], set_=replaced | {"updated_at": func.now()}, where=moved),
     )
-    own = {"chunk_tokens": chunk_tokens, "overlap_tokens": overlap_tokens}
-    _stamp_chunkings(connection, chunking, documents, run_id, own, in_language)
+    names = [*(c.name for c in stamps.c), "language"]
+    statement = insert(DocumentChunking).from_select(
+        names, select(stamps, language).where(id_in(stamps.c.document_id, ids))
+    )
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["document_id", "chunking"],
+            set_={name: statement.excluded[name] for name in names[2:]} | {"updated_at": func.now()},
+        )
+    )
     counts.deleted = deleted.rowcount
-    counts.unchanged = len(rows) - counts.inserted - counts.updated
-    counts.size_bytes = sum(len(row.chunk_text.encode()) for row in rows)
+    total = connection.scalar(select(func.count()).select_from(incoming).where(id_in(incoming.c.document_id, ids)))
+    counts.unchanged = (total or 0) - counts.inserted - counts.updated
     return counts
 
 
-def _stamp_chunkings(
+def _copy_stamps(
     connection: Connection,
     chunking: str,
     documents: Sequence[ChunkedDocument],
     run_id: str | None,
     own: Mapping[str, int | None],
-    language: ColumnElement[str],
-) -> None:
+) -> Table:
     names = ("document_id", "chunking", "content_hash", "chunk_count", "unknown_share", "run_id", *own)
     stamps = [
         (d.document_id, chunking, d.content_hash, len(d.chunks), d.unknown_share, run_id, *own.values())
         for d in documents
     ]
-    incoming = copy_rows(connection, "incoming_chunkings", [_CHUNKINGS[name] for name in names], stamps)
-    present = select(incoming, language).where(exists().where(Document.id == incoming.c.document_id))
-    statement = insert(DocumentChunking).from_select([*names, "language"], present)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["document_id", "chunking"],
-            set_={name: statement.excluded[name] for name in (*names[2:], "language")} | {"updated_at": func.now()},
-        )
-    )
+    return copy_rows(connection, "incoming_chunkings", [_CHUNKINGS[name] for name in names], stamps)
 
 
 def write_embeddings(
     connection: Connection, space_id: int, rows: Sequence[EmbeddingRow], faults: Sequence[EmbeddingFailureRow] = ()
 ) -> WriteCounts:
-    """Store vectors of a space by the hash of their text, and record the texts that failed."""
+    """Store vectors of a space by the hash of their text, and record the texts that failed.
+
+    Publishes the documents that are complete with them.
+    """
     if not rows and not faults:
         return WriteCounts()
     table = partition(space_id)
@@ -226,6 +274,7 @@ def write_embeddings(
                 and_(failures.space_id == space_id, failures.content_hash == incoming.c.content_hash)
             )
         )
+        publish_documents_of_texts(connection, [row.content_hash for row in rows])
     if faults:
         statement = insert(EmbeddingFailure).values(
             [{"space_id": space_id, "content_hash": f.content_hash, "error": f.error} for f in faults]

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Engine, case, func, select, true
+from sqlalchemy import ColumnElement, Connection, Engine, case, exists, false, func, select, true
 
-from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, Project
+from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, Project, StagedDocument
 from rag_assets.db.models.chunks import EMBEDDED_TEXT
 from rag_assets.db.reports.document_remarks import (
     count_documents_with_notes,
@@ -19,6 +19,7 @@ from rag_assets.db.reports.document_remarks import (
     undecoded_documents,
 )
 from rag_assets.db.reports.unknown_alphabets import ADVICE, MOST_UNKNOWN_SHARE, unknown_alphabets
+from rag_assets.db.spaces.pending import has_staged_split
 from rag_assets.db.writes.batching import group_documents
 from rag_assets.db.writes.invalidate import id_in
 from rag_assets.documents.splitting.tokenizer import count_tokens
@@ -141,6 +142,7 @@ def documents_have_chunks(
 ) -> CheckResult:
     """Every document with text has all chunks of this chunking, made of its current text.
 
+    So has its next version, where one waits for its vectors; a new document may have none but those that wait.
     `part` are the documents whose chunks are counted, here and in the checks below; with None, all.
     """
     # For each document by the index: right after a first load, the server knows too little to join whole tables well.
@@ -151,17 +153,19 @@ def documents_have_chunks(
         .lateral("chunks")
     )
     stamp = DocumentChunking
+    is_split = func.coalesce(
+        (stamp.content_hash == Document.content_hash) & (chunks.c.number > 0) & (chunks.c.number == stamp.chunk_count),
+        false(),
+    )
+    has_next = exists().where(StagedDocument.id == Document.id)
+    waits = has_staged_split(chunking)
     wrong = (
         select(Project.name, Document.file_path)
         .join(Project, Project.id == Document.project_id)
         .outerjoin(stamp, (stamp.document_id == Document.id) & (stamp.chunking == chunking))
         .join(chunks, true())
         .where(in_projects(projects), _in_part(Document.id, part))
-        .where(
-            stamp.content_hash.is_distinct_from(Document.content_hash)
-            | (chunks.c.number == 0)
-            | (chunks.c.number != func.coalesce(stamp.chunk_count, 0))
-        )
+        .where(~((is_split & (~has_next | waits)) | (~has_next & waits)))
         # A text of nothing but white space has no chunks. Last, since it reads the text.
         .where(case((Document.content.is_(None), False), else_=Document.content.op("~")(r"\S")))
         .order_by(Project.name, Document.file_path)

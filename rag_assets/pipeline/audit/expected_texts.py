@@ -5,8 +5,8 @@ from datetime import date, datetime
 
 from sqlalchemy import ColumnElement, and_, or_, select, true
 
-from rag_assets.db.models import Document, DocumentChunk, Project
-from rag_assets.db.spaces.text_kinds import Kind, created_on_day, text_source_of_kind, utc_midnight
+from rag_assets.db.models import Document, Project
+from rag_assets.db.spaces.text_kinds import ALL_CHUNKS, Kind, created_on_day, text_source_of_kind, utc_midnight
 
 
 def of_projects(projects: Sequence[str] | None) -> ColumnElement[bool]:
@@ -14,7 +14,7 @@ def of_projects(projects: Sequence[str] | None) -> ColumnElement[bool]:
     if projects is None:
         return true()
     documents = select(Document.id).join(Project, Project.id == Document.project_id).where(Project.name.in_(projects))
-    return DocumentChunk.document_id.in_(documents)
+    return ALL_CHUNKS.c.document_id.in_(documents)
 
 
 def came_before(kind: Kind, at: datetime | None) -> ColumnElement[bool]:

@@ -18,6 +18,7 @@ from rag_assets.db.index.state import index_identity
 from rag_assets.db.models import Document, EmbeddingSpace
 from rag_assets.db.reports.document_remarks import in_projects
 from rag_assets.db.spaces.partitions import partition
+from rag_assets.db.spaces.pending import staged_document_ids
 from rag_assets.db.writes.check_progress import (
     CheckScope,
     Watermark,
@@ -62,7 +63,9 @@ class Reading:
             part: Sequence[UUID] | None = None
             if self.rotation_runs is not None and any(mark.seen for mark in marks):
                 wanted = select_documents_to_read(marks, self.rotation_runs, vectors_of=vectors_of)
-                part = connection.scalars(wanted).all()
+                # Triggers record what is written to the tables that searches read: what waits is read every time.
+                waiting = connection.scalars(staged_document_ids().where(in_projects(projects)))
+                part = list({*connection.scalars(wanted), *waiting})
                 all_documents = select(func.count()).select_from(Document).where(in_projects(projects))
                 if len(part) >= (connection.scalar(all_documents) or 0):
                     part = None

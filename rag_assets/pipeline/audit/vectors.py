@@ -14,7 +14,7 @@ from rag_assets.db.spaces.checksums import unsound_conditions
 from rag_assets.db.spaces.partitions import count_vectors, partition
 from rag_assets.db.spaces.pending import count_pending_texts, count_texts, has_text_in_use
 from rag_assets.db.spaces.spaces import get_live_space
-from rag_assets.db.spaces.text_kinds import text_source
+from rag_assets.db.spaces.text_kinds import ALL_CHUNKS, text_source
 from rag_assets.db.writes.invalidate import id_in
 from rag_assets.pipeline.audit.documents import count_stamped_chunks
 from rag_assets.pipeline.audit.result import EXAMPLES, CheckResult, rows_read
@@ -36,7 +36,7 @@ def texts_have_vectors(
     `part` are the documents of `projects` whose texts are read; with None, all.
     """
     if part is not None:
-        of_part = id_in(DocumentChunk.document_id, part)
+        of_part = id_in(ALL_CHUNKS.c.document_id, part)
         expected = and_(of_part, true() if expected is None else expected)
     with engine.connect() as connection:
         texts, missing = (

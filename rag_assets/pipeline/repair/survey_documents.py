@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Engine, Text, cast, exists, func, or_, select
 
-from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, EmbeddingSpace
+from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, EmbeddingSpace, StagedChunking
 from rag_assets.db.writes.invalidate import id_in, invalidate_chunkings, invalidate_documents
 from rag_assets.db.writes.rows import ChunkRow
 from rag_assets.errors import RagAssetsError
@@ -59,6 +59,14 @@ def survey_chunks(engine: Engine, settings: Settings, project: str, space: Embed
     wrong: list[UUID] = []
     for batch in split_documents(engine, settings, space, load_project(engine, project), everything=True):
         wrong += _documents_that_differ(engine, batch)
+    if wrong:
+        # What waits for its vectors, of the same text, replaces the chunks that searches show.
+        own = StagedChunking.content_hash == Document.content_hash
+        waits = exists().where(
+            StagedChunking.document_id == Document.id, StagedChunking.chunking == space.chunking, own
+        )
+        with engine.connect() as connection:
+            wrong = list(connection.scalars(select(Document.id).where(id_in(Document.id, wrong), ~waits)))
     if wrong:
         with engine.connect() as connection:
             statement = select(Document.file_path).where(id_in(Document.id, wrong)).order_by(Document.file_path)

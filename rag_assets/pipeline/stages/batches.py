@@ -1,6 +1,6 @@
 """The batches that stages stream to the IO manager: bounded, plain rows of one slice, and figures about them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -42,6 +42,17 @@ class ChunkBatch:
     overlap_tokens: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """Staged documents to publish, as far as they are complete in the live space.
+
+    `without_refused`: the model works, so the texts that it refused are not waited for.
+    """
+
+    documents: Sequence[UUID]
+    without_refused: bool
+
+
 @dataclass(slots=True)
 class EmbeddingBatch:
     """Vectors of one space. `key` is a project or a day (UTC), or "" for memories, which have no partitions."""
@@ -54,6 +65,9 @@ class EmbeddingBatch:
     # The kind of work, its amount and its seconds: what later estimates go by.
     throughput: tuple[str, float, float] | None = None
     cost: "EmbeddingCostRow | None" = None
+    publish: Publication | None = None
+    # The model has embedded a probe after it refused texts: it is their fault.
+    has_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

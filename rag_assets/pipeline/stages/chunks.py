@@ -5,16 +5,17 @@ from itertools import islice, pairwise
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, Row, select
+from sqlalchemy import Engine, Row, Select, select
 
 from rag_assets.db.database import autocommit_connection
 from rag_assets.db.locks import hold_lock
-from rag_assets.db.models import Document, EmbeddingSpace
+from rag_assets.db.models import Document, EmbeddingSpace, StagedDocument
 from rag_assets.db.models.chunks import derive_chunk_id
 from rag_assets.db.schema.text_search import DEFAULT_LANGUAGE, check_language
-from rag_assets.db.spaces.pending import documents_with_text, pending_documents
+from rag_assets.db.spaces.pending import documents_with_text, pending_documents, pending_staged_documents
 from rag_assets.db.writes.batching import group_documents
 from rag_assets.db.writes.rows import ChunkedDocument, ChunkRow
+from rag_assets.db.writes.staging import discard_stale_splits
 from rag_assets.documents.parsing.parse_report import ParseReport
 from rag_assets.documents.splitting.chunk_limit import first_pieces, is_long
 from rag_assets.documents.splitting.slides import join_pieces, slide_starts
@@ -27,9 +28,11 @@ from rag_assets.pipeline.stages.project_isolation import LoadedProject
 from rag_assets.pipeline.target.chunking import project_splitter
 from rag_assets.settings.settings import Settings
 
-_TEXTS = select(Document.id, Document.content, Document.content_hash, Document.file_type, Document.parse_report).where(
-    Document.content.is_not(None)
-)
+
+def _texts(version: type[Document | StagedDocument]) -> Select[Any]:
+    return select(version.id, version.content, version.content_hash, version.file_type, version.parse_report).where(
+        version.content.is_not(None)
+    )
 
 
 def split_documents(
@@ -52,10 +55,24 @@ def split_documents(
                 else pending_documents(project.id, chunking, max_chunks=settings.max_chunks)
             )
             pending = connection.execute(wanted).all()
-        done = 0
-        for group in group_documents((id_, size) for id_, size in pending):
+            waiting = pending_staged_documents(project.id, chunking, max_chunks=settings.max_chunks)
+            staged = [] if everything else connection.execute(waiting).all()
+        if not everything:
+            with engine.begin() as connection:
+                discard_stale_splits(connection, project.id)
+        done, total = 0, len(pending) + len(staged)
+        versions: tuple[tuple[type[Document | StagedDocument], Any], ...] = (
+            (Document, pending),
+            (StagedDocument, staged),
+        )
+        groups = (
+            (version, group)
+            for version, rows in versions
+            for group in group_documents((id_, size) for id_, size in rows)
+        )
+        for version, group in groups:
             with engine.connect() as connection:
-                documents = connection.execute(_TEXTS.where(Document.id.in_(group))).all()
+                documents = connection.execute(_texts(version).where(version.id.in_(group))).all()
             reports = [ParseReport.from_json(document.parse_report) for document in documents]
             split = _split(splitter, documents, reports, settings.max_chunks)
             yield ChunkBatch(
@@ -67,6 +84,7 @@ def split_documents(
                         document.content_hash or b"",
                         list(_chunk_rows(document.id, chunking, pieces, report)),
                         splitter.unknown_share(document.content or "", pieces),
+                        of_staged_text=version is StagedDocument,
                     )
                     for document, pieces, report in zip(documents, split, reports, strict=True)
                 ],
@@ -75,7 +93,7 @@ def split_documents(
                 overlap_tokens=own.overlap_tokens,
             )
             done += len(group)
-            report_progress("chunks", done, len(pending), "documents")
+            report_progress("chunks", done, total, "documents")
 
 
 def _split(

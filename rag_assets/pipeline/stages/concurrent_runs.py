@@ -3,11 +3,11 @@
 import time
 from datetime import timedelta
 
-from sqlalchemy import Engine, exists, func, literal, select
+from sqlalchemy import Engine, exists, func, literal, or_, select
 
 from rag_assets.db.locks import others_hold_locks
-from rag_assets.db.models import Document, EmbeddingFailure, EmbeddingSpace
-from rag_assets.db.spaces.pending import count_pending_texts, pending_documents
+from rag_assets.db.models import Document, EmbeddingFailure, EmbeddingSpace, StagedDocument
+from rag_assets.db.spaces.pending import count_pending_texts, pending_documents, pending_staged_documents
 from rag_assets.db.spaces.text_kinds import text_source
 
 # The failures that another run's next step fixes; no other failure goes away without help.
@@ -39,5 +39,8 @@ def concurrent_runs_work(engine: Engine, space: EmbeddingSpace) -> bool:
         )
         if connection.scalar(count_pending_texts(space).where(texts.written_at.between(*recently), ~refused)):
             return True
+        if space.kind != "chunks":
+            return False
         unsplit = pending_documents(None, space.chunking).where(Document.updated_at.between(*recently))
-        return space.kind == "chunks" and bool(connection.scalar(select(unsplit.exists())))
+        staged = pending_staged_documents(None, space.chunking).where(StagedDocument.updated_at.between(*recently))
+        return bool(connection.scalar(select(or_(unsplit.exists(), staged.exists()))))

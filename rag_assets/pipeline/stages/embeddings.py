@@ -17,7 +17,8 @@ from rag_assets.db.locks import hold_lock
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.reports.throughput import embedding_work
 from rag_assets.db.spaces.checksums import LENGTH_TOLERANCE
-from rag_assets.db.spaces.pending import count_pending_texts, count_texts, pending_texts
+from rag_assets.db.spaces.pending import count_pending_texts, count_texts, pending_texts, staged_document_ids
+from rag_assets.db.writes.publishing import publish_documents
 from rag_assets.db.writes.rows import EmbeddingCostRow, EmbeddingFailureRow, EmbeddingRow
 from rag_assets.embedding.batches import PartlyEncodedError, token_batches
 from rag_assets.embedding.encoder import Encoder, get_batch_limits
@@ -39,6 +40,9 @@ MOST_FAULTS_IN_A_ROW = 100
 # Content hash, text, tokens.
 Text = tuple[bytes, str, int]
 CountTokens = Callable[[Sequence[str]], Sequence[int]]
+
+# Embedded to tell a model that fails from a text that it refuses; never stored.
+_PROBE: Text = (b"", "a text", 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ def embed_texts(
         if pending:
             with engine.begin() as connection:
                 reuse_vectors(connection, space, pending_texts(space, *of_slice))
+                if texts.project_id is not None:
+                    publish_documents(connection, connection.scalars(staged_document_ids(texts.project_id)).all())
                 pending = connection.scalar(count_pending_texts(space, *of_slice)) or 0
         figures: dict[str, float] = {"distinct": distinct, "reused": distinct - pending, "embedded": 0, "tokens": 0}
         yield EmbeddingBatch(key, space.id, figures=figures)
@@ -93,6 +99,7 @@ def embed_texts(
             check_encoder()
         budget = Budget(engine, settings, space, encoder, run_id)
         done = faults = 0
+        refused: list[Text] = []
         tokens = seconds = 0.0
         for page in _pending_pages(engine, space, texts):
             if count_tokens is not None:
@@ -108,6 +115,8 @@ def embed_texts(
                 batch, stopped = _embed(key, space, encoder, chosen)
                 batch.cost = budget.bill(int(batch.figures["tokens"]))
                 batch.figures |= _cost_figures(batch.cost)
+                failed = {fault.content_hash for fault in batch.faults}
+                refused += [text for text in chosen if text[0] in failed]
                 if done:
                     # The first batch is left out of the rate: it also loads the model.
                     tokens += batch.figures["tokens"]
@@ -127,6 +136,15 @@ def embed_texts(
                         f"the model {space.model} failed on {faults} texts one after another, the last time with: "
                         f"{batch.faults[-1].error}; fix the model, then run again."
                     )
+        again = refused[:MOST_FAULTS_IN_A_ROW] if texts.project_id is not None else []
+        token_counts = [text[2] for text in (*again, _PROBE)]
+        if again and budget.affordable(token_counts) == len(token_counts):
+            batch, stopped = _embed_again(key, space, encoder, again)
+            batch.cost = budget.bill(sum(token_counts), encoder)
+            batch.figures |= _cost_figures(batch.cost)
+            yield batch
+            if stopped is not None:
+                raise stopped
         if tokens:
             work = embedding_work(space.model, space.revision)
             yield EmbeddingBatch(key, space.id, throughput=(work, tokens, seconds))
@@ -180,6 +198,22 @@ def _embed(
     if too_long:
         batch.figures["longer_than_window"] = too_long
     return batch, stopped
+
+
+def _embed_again(
+    key: str, space: EmbeddingSpace, encoder: Encoder, texts: Sequence[Text]
+) -> tuple[EmbeddingBatch, RagAssetsError | None]:
+    """Ask once more for texts that the model refused, and whether it embeds anything at all.
+
+    Without their vectors a document is found by some of its texts only: that must not be for an outage of the model.
+    """
+    again, probe = EmbeddingBatch(key, space.id), EmbeddingBatch(key, space.id)
+    for text in texts:
+        if stopped := _encode_into(again, encoder, space, [text]):
+            return again, stopped
+    stopped = _encode_into(probe, encoder, space, [_PROBE])
+    figures: dict[str, float] = {"embedded": len(again.rows), "tokens": 0}
+    return EmbeddingBatch(key, space.id, again.rows, figures=figures, has_refused=bool(probe.rows)), stopped
 
 
 def _encode_into(

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, literal, select
 from sqlalchemy.orm import Session
 
 from rag_assets.db.connections.retry import run_idempotent_write, run_repeatable
@@ -14,8 +15,10 @@ from rag_assets.db.locks import hold_lock
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces import retention, spaces
 from rag_assets.db.spaces.partitions import count_vectors
+from rag_assets.db.spaces.pending import changed_without_vectors, staged_document_ids
 from rag_assets.db.spaces.text_kinds import Kind
 from rag_assets.db.writes.prune import prune_chunkings
+from rag_assets.db.writes.publishing import MOST_DOCUMENTS, publish_documents
 from rag_assets.errors import IntegrityError, ServiceError, UsageError
 from rag_assets.pipeline.stages.concurrent_runs import TRANSIENT_FAILURES, wait_for_concurrent_runs
 from rag_assets.pipeline.target.wanted_space import Target
@@ -25,6 +28,9 @@ from rag_assets.tracing import span
 if TYPE_CHECKING:
     from rag_assets.search.execution.query_embedding import MakeEncoder
 
+MAX_CHECKS = 5
+# A document that a transaction changes has the time at which that began.
+LONGEST_WRITE = timedelta(minutes=1)
 # A space that fails one of these answers wrongly or not at all: --force does not override them.
 NEVER_FORCED = ("vectors_are_sound", "index_valid", "index_used")
 
@@ -66,17 +72,29 @@ def _promote_wanted_space(
         before = spaces.get_live_space(connection, wanted.kind)
     held_back = before is not None and wanted.rolled_back_at is not None
     chosen = before if before is not None and held_back else wanted
-    if before is None or before.id != chosen.id:
-        failed = _lasting_failures(engine, settings, chosen, encoder)
-        if failed:
-            raise IntegrityError(_refusal(chosen, before, failed))
-    with engine.begin() as connection:
-        now = _lock_live_space(connection, wanted.kind)
-        if now is not None and (before is None or now.id != before.id):
-            # The live space was changed meanwhile, perhaps by a rollback: the later decision wins.
-            chosen = now
-        promoted = spaces.set_live_space(connection, chosen)
-        vectors = count_vectors(connection, chosen)
+    for _ in range(MAX_CHECKS):
+        with engine.connect() as connection:
+            checked_at = connection.scalar(select(func.now() - literal(LONGEST_WRITE)))
+        if before is None or before.id != chosen.id:
+            failed = _lasting_failures(engine, settings, chosen, encoder)
+            if failed:
+                raise IntegrityError(_refusal(chosen, before, failed))
+        with engine.begin() as connection:
+            now = _lock_live_space(connection, wanted.kind)
+            if now is not None and (before is None or now.id != before.id):
+                # The live space was changed meanwhile, perhaps by a rollback: the later decision wins.
+                chosen = now
+            is_other = now is None or now.id != chosen.id
+            # A document that changed hands since the checks may lack vectors in this space.
+            if is_other and connection.scalar(select(changed_without_vectors(chosen, checked_at))):
+                continue
+            promoted = spaces.set_live_space(connection, chosen)
+            vectors = count_vectors(connection, chosen)
+            break
+    else:
+        raise ServiceError("documents change while the new space is being checked; run again when they do not.")
+    if promoted:
+        _publish_complete_documents(engine, wanted.kind)
     # After the commit: dropping may touch many rows, and nobody should wait for the live space meanwhile.
     dropped = drop_expired_spaces(engine, settings, wanted)
     return {
@@ -236,7 +254,19 @@ def _make_live(
         return before, promoted
 
     before, promoted = run_idempotent_write(engine, flip)
+    if promoted:
+        _publish_complete_documents(engine, space.kind)
     return Promotion(space, before, promoted, time.perf_counter() - started, overridden or {})
+
+
+def _publish_complete_documents(engine: Engine, kind: Kind) -> None:
+    """What waited for vectors in another space may have them in this one."""
+    if kind != "chunks":
+        return
+    with engine.connect() as connection:
+        staged = connection.scalars(staged_document_ids()).all()
+    for start in range(0, len(staged), MOST_DOCUMENTS):
+        run_idempotent_write(engine, publish_documents, staged[start : start + MOST_DOCUMENTS], live_only=True)
 
 
 def _lock_live_space(connection: Connection, kind: str) -> EmbeddingSpace | None:

@@ -4,7 +4,9 @@ from sqlalchemy import Connection
 
 from rag_assets.db.reports.throughput import record_throughput
 from rag_assets.db.writes import upserts
+from rag_assets.db.writes.publishing import publish_documents
 from rag_assets.db.writes.rows import WriteCounts
+from rag_assets.db.writes.staging import lock_documents
 from rag_assets.pipeline.stages.batches import Batch, ChunkBatch, DocumentBatch, EmbeddingBatch
 
 
@@ -15,6 +17,8 @@ def write_batch(connection: Connection, batch: Batch, run_id: str | None = None)
     """
     match batch:
         case DocumentBatch():
+            changed = [row.id for rows in (batch.rows, batch.failures, batch.touches) for row in rows]
+            lock_documents(connection, [*changed, *batch.deletions])
             written = upserts.write_documents(connection, batch.rows, run_id)
             written += upserts.write_document_failures(connection, batch.failures)
             written += upserts.delete_documents(connection, batch.deletions)
@@ -31,6 +35,10 @@ def write_batch(connection: Connection, batch: Batch, run_id: str | None = None)
                 overlap_tokens=batch.overlap_tokens,
             )
         case EmbeddingBatch():
+            if batch.publish is not None:
+                publish_documents(
+                    connection, batch.publish.documents, live_only=True, without_refused=batch.publish.without_refused
+                )
             if batch.throughput is not None:
                 record_throughput(connection, *batch.throughput)
             if batch.cost is not None:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from rag_assets.db.models import Embedding, EmbeddingFailure, EmbeddingSpace
 from rag_assets.db.spaces.pending import has_text_in_use
 from rag_assets.db.spaces.text_kinds import Kind
+from rag_assets.db.spaces.vector_deletion import lock_vectors_for_deletion
 
 
 def delete_orphaned_vectors(connection: Connection, kind: Kind, hashes: Sequence[bytes]) -> int:
@@ -17,6 +18,8 @@ def delete_orphaned_vectors(connection: Connection, kind: Kind, hashes: Sequence
     """
     if not hashes:
         return 0
+    if kind == "chunks":
+        lock_vectors_for_deletion(connection)
     any_hash = func.any(literal(list(set(hashes)), ARRAY(LargeBinary)))
     with Session(bind=connection, expire_on_commit=False) as session:
         spaces = session.scalars(select(EmbeddingSpace).where(EmbeddingSpace.kind == kind)).all()

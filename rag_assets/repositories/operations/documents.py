@@ -9,8 +9,9 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 from sqlalchemy import update as update_rows
 
-from rag_assets.db.models import Document, DocumentChunk, Project
+from rag_assets.db.models import SCHEMA, Base, Document, Project, StagedDocument
 from rag_assets.db.models.documents import derive_document_id
+from rag_assets.db.spaces.text_kinds import ALL_CHUNKS
 from rag_assets.db.writes.rows import DocumentRow
 from rag_assets.db.writes.upserts import delete_documents, write_documents
 from rag_assets.documents.text import content_hash
@@ -33,7 +34,10 @@ def save(
     file_type: str = "text",
     metadata: Mapping[str, Any] | None = None,
 ) -> Document:
-    """Add a document, or replace the one with this path; returns it.
+    """Add a document, or replace the one with this path; returns it as it was given.
+
+    Searches show the new text, and `get` returns it, once a run has split and embedded it: until then the earlier
+    version stays where there is one.
 
     For projects that an application fills: a run that reads a project's source deletes documents that are not in it.
     Raises UsageError where the project does not exist.
@@ -62,7 +66,11 @@ def save(
         reader=APPLICATION_READER,
     )
     write_documents(connection, [row])
-    return get(connection, row.id)
+    document = get(connection, row.id)
+    for staged in entities.fetch_all(connection, select(StagedDocument).where(StagedDocument.id == row.id)):
+        for name in set(StagedDocument.__mapper__.column_attrs.keys()) - {"id", "created_at"}:
+            setattr(document, name, getattr(staged, name))
+    return document
 
 
 def get(connection: Connection, document_id: UUID) -> Document:
@@ -93,7 +101,14 @@ def update(connection: Connection, document_id: UUID, changes: Mapping[str, Any]
     Raises UsageError for another column.
     """
     values = entities.check_changes(Document, changes, "title", "metadata")
-    return entities.update_row(connection, Document, document_id, values)
+    changed = entities.update_row(connection, Document, document_id, values)
+    next_version = Base.metadata.tables[f"{SCHEMA}.staged_documents"]
+    connection.execute(
+        update_rows(next_version)
+        .where(next_version.c.id == changed.id)
+        .values({name: getattr(changed, {"metadata": "doc_metadata"}.get(name, name)) for name in values})
+    )
+    return changed
 
 
 def delete(connection: Connection, document_id: UUID) -> int:
@@ -110,7 +125,7 @@ def delete(connection: Connection, document_id: UUID) -> int:
     forgotten = [*(known for known in settings.get("forgotten", ()) if known != glob), glob]
     connection.execute(update_rows(Project).where(by_id).values(settings=settings | {"forgotten": forgotten}))
     hashes = connection.scalars(
-        select(DocumentChunk.content_hash).distinct().where(DocumentChunk.document_id == document.id)
+        select(ALL_CHUNKS.c.content_hash).distinct().where(ALL_CHUNKS.c.document_id == document.id)
     ).all()
     delete_documents(connection, [document.id])
     return delete_orphaned_vectors(connection, "chunks", hashes)

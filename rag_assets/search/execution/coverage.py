@@ -8,8 +8,8 @@ from sqlalchemy import Connection, text
 
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.spaces.partitions import partition
-from rag_assets.db.spaces.pending import count_pending_texts, count_texts
-from rag_assets.db.spaces.text_kinds import text_source
+from rag_assets.db.spaces.pending import count_missing_texts, count_searched_texts
+from rag_assets.db.spaces.text_kinds import searched_text_source
 from rag_assets.search.execution.read_session import ReadSession
 from rag_assets.search.results import Degraded
 
@@ -62,7 +62,10 @@ class CoverageCheck:
             self._checking.release()
 
     def _check(self, connection: Connection, space: EmbeddingSpace) -> None:
-        names = {"vectors": partition(space.id).fullname, "texts": f"{SCHEMA}.{text_source(space).table.__tablename__}"}
+        names = {
+            "vectors": partition(space.id).fullname,
+            "texts": f"{SCHEMA}.{searched_text_source(space).table.__tablename__}",
+        }
         statistics = tuple(connection.execute(_STATISTICS, names).one())
         if statistics == self._statistics:
             is_due = self._count_took_s < CHEAP_COUNT_S
@@ -72,8 +75,8 @@ class CoverageCheck:
         if not is_due:
             return
         started = time.monotonic()
-        missing = connection.scalar(count_pending_texts(space)) or 0
-        texts = (connection.scalar(count_texts(space)) or 0) if missing else 0
+        missing = connection.scalar(count_missing_texts(space)) or 0
+        texts = (connection.scalar(count_searched_texts(space)) or 0) if missing else 0
         self._degraded = Degraded(texts, missing) if missing else None
         self._counted_at = time.monotonic()
         self._count_took_s, self._statistics = self._counted_at - started, statistics

@@ -9,7 +9,7 @@ from rag_assets.errors import UsageError
 from rag_assets.search.execution.copies import FoundCopies, add_copies
 from rag_assets.search.execution.modes import SCORE_DIGITS
 from rag_assets.search.ranking.mmr import diversify
-from rag_assets.search.ranking.neighbours import fetch_contexts
+from rag_assets.search.ranking.neighbours import ChunkContext, fetch_contexts
 from rag_assets.search.ranking.rerank import Reranker, rerank
 from rag_assets.search.request import SearchRequest
 from rag_assets.search.results import Hit
@@ -48,5 +48,13 @@ def complete_page(
     if request.context:
         found = fetch_contexts(connection, [hit.chunk_id for hit in chosen], request.context)
         for hit in chosen:
-            hit.context = found[hit.chunk_id].text if hit.chunk_id in found else None
+            hit.context = _context_of(hit, found.get(hit.chunk_id))
     return chosen
+
+
+def _context_of(hit: Hit, context: ChunkContext | None) -> str:
+    """The text around the hit, or the hit alone where its document has changed hands since it was found."""
+    if context is None:
+        return hit.text
+    start = hit.char_start - context.char_start
+    return context.text if context.text[start : start + len(hit.text)] == hit.text else hit.text

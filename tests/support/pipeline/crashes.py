@@ -32,6 +32,7 @@ class ChildRun:
     nth: int = 1
     moment: str = "before"  # or "after" the statement, or "committed"
     encode_s: float = 0.0
+    refused: str | None = None  # The model raises for a text that this pattern finds.
     job: str = "stages"  # "all" also promotes the space; "messages" embeds the messages of the days in `project`
 
 
@@ -182,6 +183,8 @@ def _run(child: ChildRun) -> None:
     class LoggingEncoder(fakes.HashEncoder):
         def encode(self, texts: Any) -> Any:
             time.sleep(child.encode_s)
+            if child.refused and any(re.search(child.refused, text) for text in texts):
+                raise RuntimeError("the model is away")
             vectors = super().encode(texts)
             # One write per batch, before the vectors are used: the log is complete even if this process is killed next.
             os.write(log, b"".join(json.dumps(text).encode() + b"\n" for text in texts))

@@ -3,13 +3,14 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, case, select
 
 from rag_assets.db.database import autocommit_connection
 from rag_assets.db.locks import hold_lock
-from rag_assets.db.models import Document
+from rag_assets.db.models import Document, StagedDocument
 from rag_assets.db.writes.rows import DocumentFailureRow, DocumentRow, SourceVersionRow
 from rag_assets.documents.parsing.parser import DocumentParser
 from rag_assets.documents.sources import Source, SourceFile
@@ -60,22 +61,20 @@ def read_documents(
 
 
 def stored_documents(engine: Engine, project_id: UUID) -> dict[str, StoredDocument]:
-    """The project's documents by file path."""
-    attachments = Document.parse_report["attachments"]
-    columns = (
-        Document.file_path,
-        Document.id,
-        Document.source_version,
-        Document.hash,
-        Document.reader,
-        Document.status == "failed",
-        attachments,
+    """The project's documents by file path, as they were last read: a next version counts, where there is one."""
+    read: tuple[tuple[Any, ...], ...] = tuple(
+        (version.source_version, version.hash, version.reader, version.parse_report["attachments"])
+        for version in (Document, StagedDocument)
     )
+    is_read = StagedDocument.id.is_(None)
+    last_read = (case((is_read, own), else_=staged) for own, staged in zip(*read, strict=True))
+    columns = (Document.file_path, Document.id, Document.status == "failed", *last_read)
+    statement = select(*columns).outerjoin(StagedDocument, StagedDocument.id == Document.id)
     with autocommit_connection(engine) as connection:
-        rows = connection.execute(select(*columns).where(Document.project_id == project_id))
+        rows = connection.execute(statement.where(Document.project_id == project_id))
         return {
             path: StoredDocument(id_, version, hash_, reader, failed, tuple(attached or ()))
-            for path, id_, version, hash_, reader, failed, attached in rows
+            for path, id_, failed, version, hash_, reader, attached in rows
         }
 
 
