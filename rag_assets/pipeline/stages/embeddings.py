@@ -140,7 +140,7 @@ def embed_texts(
         token_counts = [text[2] for text in (*again, _PROBE)]
         if again and budget.affordable(token_counts) == len(token_counts):
             batch, stopped = _embed_again(key, space, encoder, again)
-            batch.cost = budget.bill(sum(token_counts), encoder)
+            batch.cost = budget.bill(sum(token_counts))
             batch.figures |= _cost_figures(batch.cost)
             yield batch
             if stopped is not None:
