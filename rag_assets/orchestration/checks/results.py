@@ -48,8 +48,9 @@ def rows_to_read(context: dg.AssetCheckExecutionContext, scope: PipelineScope) -
     from rag_assets.pipeline.audit.incremental import Reading
 
     postgres = scope.postgres(context)
-    incremental = READS_CHANGES.items() <= context.run.tags.items()
-    return Reading(postgres.engine, postgres.settings.check_rotation_runs if incremental else None)
+    runs = postgres.settings.check_rotation_runs
+    incremental = READS_CHANGES.items() <= context.run.tags.items() and runs > 1
+    return Reading(postgres.engine, runs if incremental else None)
 
 
 def run_checks(
