@@ -68,17 +68,19 @@ def run_checks(
     for key in sorted(context.selected_asset_check_keys, key=lambda key: list(prefixed).index(key.name)):
         try:
             result = prefixed[key.name]()
-            passed, metadata, reason = result.passed, result.metadata, result.reason
+            passed, metadata, reason, warning = result.passed, result.metadata, result.reason, result.warning
         except Exception as error:
             if _lost_connection(error):
                 raise  # See repeat_when_connections_break.
             context.log.exception("the check %s could not be run", key.name)
-            passed, metadata, reason = False, {}, _reason(error)
+            passed, metadata, reason, warning = False, {}, _reason(error), False
         yield dg.AssetCheckResult(
             passed=passed,
             check_name=key.name,
             asset_key=key.asset_key,
-            severity=(severity or {}).get(key.name, dg.AssetCheckSeverity.ERROR),
+            severity=dg.AssetCheckSeverity.WARN
+            if warning
+            else (severity or {}).get(key.name, dg.AssetCheckSeverity.ERROR),
             metadata={name: _metadata_value(value) for name, value in metadata.items()},
             description=None if passed else reason,
         )

@@ -64,7 +64,8 @@ def embeddings_checks(scope: PipelineScope, of: TextKindChecks) -> dg.AssetCheck
                 "texts_have_vectors",
                 asset,
                 "Every distinct {text} text has exactly one vector. When it fails: materialize {embeddings}; texts "
-                "that the model refuses are listed under set_aside, with the reason.",
+                "that the model refuses are listed under set_aside, with the reason. It warns where a server refuses "
+                "some of them.",
             ),
             of.spec(
                 "vectors_are_sound",

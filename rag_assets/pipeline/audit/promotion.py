@@ -11,10 +11,17 @@ from rag_assets.db.models import SCHEMA, DocumentChunk, EmbeddingSpace
 from rag_assets.db.spaces.retention import find_held_back
 from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.db.writes.invalidate import id_in
+from rag_assets.embedding.remote.names import is_remote
 from rag_assets.pipeline.audit.documents import count_stamped_chunks, documents_have_chunks
 from rag_assets.pipeline.audit.index import index_used, index_valid, recall_at_10, search_latency
 from rag_assets.pipeline.audit.result import CheckResult, rows_read
-from rag_assets.pipeline.audit.vectors import no_orphan_vectors, nothing_is_lost, texts_have_vectors, vectors_are_sound
+from rag_assets.pipeline.audit.vectors import (
+    is_refused,
+    no_orphan_vectors,
+    nothing_is_lost,
+    texts_have_vectors,
+    vectors_are_sound,
+)
 from rag_assets.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,6 +38,9 @@ def promotion_checks(
             "texts_have_vectors": texts_have_vectors(engine, space),
             "no_orphan_vectors": no_orphan_vectors(engine, space),
         }
+        if results["texts_have_vectors"].warning:
+            # The live space may have vectors of the refused texts.
+            results["nothing_is_lost"] = nothing_is_lost(engine, space)
     else:
         results = {"nothing_is_lost": nothing_is_lost(engine, space)}
     results |= {
@@ -40,7 +50,7 @@ def promotion_checks(
         "search_latency": search_latency(engine, space, settings),
         "recall_at_10": recall_at_10(engine, space, settings),
     }
-    if space.kind == "chunks" and all(result.passed for result in results.values()):
+    if space.kind == "chunks" and not any(result.blocks for result in results.values()):
         # Last, and only for a space that can be searched: there may be many evaluation queries.
         from rag_assets.pipeline.audit.search_quality import answers_no_worse
 
@@ -49,7 +59,7 @@ def promotion_checks(
 
 
 def serves_wanted_space(engine: Engine, fingerprint: str, part: Sequence[UUID] | None = None) -> CheckResult:
-    """The live space is the wanted one, and the view shows all of its chunks.
+    """The live space is the wanted one, and the view shows all of its chunks but those that a model's server refused.
 
     After a rollback from the wanted space, the space that was rolled back to is the right one. `part` are the documents
     whose chunks are looked for in the view; with None, all.
@@ -69,11 +79,15 @@ def serves_wanted_space(engine: Engine, fingerprint: str, part: Sequence[UUID] |
         read, shown = (connection.scalar(statement) or 0 for statement in (stored, visible))
         chunks = read if part is None else count_stamped_chunks(connection, space.chunking)
         shown += chunks - read
+        refused = 0
+        if shown < chunks and is_remote(space.model):
+            refused = connection.scalar(stored.where(is_refused(space, DocumentChunk.content_hash))) or 0
         is_wanted = space.fingerprint == fingerprint
         held_back = None if is_wanted else find_held_back(connection, fingerprint)
     return CheckResult(
-        (is_wanted or held_back is not None) and shown == chunks,
+        (is_wanted or held_back is not None) and shown + refused == chunks,
         {"space": space.id, "is_wanted": is_wanted, "chunks": chunks, "chunks_shown": shown, **rows_read(read, chunks)}
+        | ({"chunks_refused": refused} if refused else {})
         | ({"held_back": held_back} if held_back is not None else {}),
         f"rag.live_chunks shows {shown} of {chunks} chunks"
         if is_wanted or held_back is not None

@@ -10,11 +10,19 @@ NOTHING_TO_CHECK = "nothing_to_check"
 
 @dataclass(slots=True)
 class CheckResult:
-    """`metadata` has the numbers; `reason` says in one clause what is wrong, and is shown only when the check fails."""
+    """`metadata` has the numbers; `reason` says in one clause what is wrong, and is shown only when the check fails.
+
+    With `warning`, a check that failed blocks nothing.
+    """
 
     passed: bool
     metadata: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
+    warning: bool = False
+
+    @property
+    def blocks(self) -> bool:
+        return not self.passed and not self.warning
 
 
 def rows_read(read: int, total: int) -> dict[str, int]:

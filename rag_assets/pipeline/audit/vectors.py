@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Engine, FromClause, and_, exists, func, select, true
+from sqlalchemy import ColumnElement, Connection, Engine, FromClause, and_, exists, func, select, true
 
-from rag_assets.db.models import DocumentChunk, EmbeddingSpace
+from rag_assets.db.models import DocumentChunk, EmbeddingFailure, EmbeddingSpace
 from rag_assets.db.reports.costs import find_pause
 from rag_assets.db.reports.set_aside_texts import find_texts_set_aside
 from rag_assets.db.spaces.checksums import unsound_conditions
@@ -16,6 +16,7 @@ from rag_assets.db.spaces.pending import count_pending_texts, count_texts, has_t
 from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.db.spaces.text_kinds import ALL_CHUNKS, text_source
 from rag_assets.db.writes.invalidate import id_in
+from rag_assets.embedding.remote.names import is_remote
 from rag_assets.pipeline.audit.documents import count_stamped_chunks
 from rag_assets.pipeline.audit.result import EXAMPLES, CheckResult, rows_read
 
@@ -32,6 +33,7 @@ def texts_have_vectors(
 ) -> CheckResult:
     """Every distinct text has a vector; the primary key allows only one.
 
+    It warns where a server refuses texts for what they say: the others are served, and the next run tries these again.
     `expected` is a condition on the texts that must have one: those of some projects, or that arrived before a run.
     `part` are the documents of `projects` whose texts are read; with None, all.
     """
@@ -44,6 +46,7 @@ def texts_have_vectors(
             for count in (count_texts(space), count_pending_texts(space))
         )
         set_aside = find_texts_set_aside(connection, space, limit=EXAMPLES)
+        refused = _count_refused(connection, space, expected) if missing and is_remote(space.model) else 0
         paused = find_pause(connection, space.id) if missing else None
         if part is None:
             read = total = texts
@@ -62,9 +65,30 @@ def texts_have_vectors(
             "set_aside": set_aside,
             **rows_read(read, total),
         }
+        | ({"refused": refused} if refused else {})
         | ({"paused": paused} if paused is not None else {}),
-        f"{missing} of {texts} distinct texts have no vector" + (f": {paused}" if paused is not None else ""),
+        f"{missing} of {texts} distinct texts have no vector{_why_missing(missing, refused, paused)}",
+        warning=0 < missing == refused < texts,
     )
+
+
+def _why_missing(missing: int, refused: int, paused: str | None) -> str:
+    if paused is not None and refused < missing:
+        return f": {paused}"
+    return f", {refused} of them refused by the model's server" if refused else ""
+
+
+def _count_refused(connection: Connection, space: EmbeddingSpace, expected: ColumnElement[bool] | None) -> int:
+    """The texts without a vector that the model's server has refused."""
+    failed = is_refused(space, text_source(space).content_hash)
+    condition = failed if expected is None else and_(failed, expected)
+    return connection.scalar(count_pending_texts(space).where(condition)) or 0
+
+
+def is_refused(space: EmbeddingSpace, content_hash: Any) -> ColumnElement[bool]:
+    """Whether the text with this hash has no vector because the model failed on it."""
+    failed = exists().where(EmbeddingFailure.space_id == space.id, EmbeddingFailure.content_hash == content_hash)
+    return and_(failed, ~exists().where(partition(space.id).c.content_hash == content_hash))
 
 
 def nothing_is_lost(engine: Engine, space: EmbeddingSpace) -> CheckResult:

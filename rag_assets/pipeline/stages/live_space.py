@@ -125,7 +125,7 @@ def failed_promotion_checks(
     from rag_assets.pipeline.audit.promotion import promotion_checks
 
     results = promotion_checks(engine, settings, space, encoder)
-    return {name: result.reason for name, result in results.items() if not result.passed}
+    return {name: result.reason for name, result in results.items() if result.blocks}
 
 
 def _lasting_failures(

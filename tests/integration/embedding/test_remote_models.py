@@ -9,9 +9,12 @@ import pytest
 from pydantic import SecretStr
 
 from rag_assets import AsyncClient, Client
+from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.errors import RefusedError, ServiceError
 from rag_assets.pipeline import refresh
+from rag_assets.pipeline.audit.promotion import serves_wanted_space
 from rag_assets.pipeline.audit.search_quality import search_quality
+from rag_assets.pipeline.audit.vectors import texts_have_vectors
 from rag_assets.pipeline.target.wanted_space import target_space
 from rag_assets.repositories import SyncMemories
 from rag_assets.search.retriever import Retriever
@@ -69,6 +72,16 @@ def test_a_refused_text_is_recorded_and_the_rest_is_served(
     assert (figures["embedded"], figures["failed"]) == (40, 1)
     ((error,),) = rows(remote.engine, "SELECT error FROM rag.embedding_failures")
     assert "the server refused it (400): no: …" in error
+    remote.live()
+    with remote.engine.connect() as connection:
+        space = get_live_space(connection)
+    assert space is not None
+    check = texts_have_vectors(remote.engine, space)
+    assert (check.passed, check.warning) == (False, True)
+    assert check.reason == "1 of 41 distinct texts have no vector, 1 of them refused by the model's server"
+    assert Retriever(remote.engine, remote.settings).search("leaves", k=5).hits
+    served = serves_wanted_space(remote.engine, space.fingerprint)
+    assert (served.passed, served.metadata["chunks_refused"]) == (True, 1)
     accepted = len(embedding_server.accepted)
     embedding_server.behaviours.clear()
     assert remote.embeddings("zoo")["embedded"] == 1
