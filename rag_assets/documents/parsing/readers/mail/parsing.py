@@ -18,8 +18,9 @@ from rag_assets.documents.parsing.readers.mail.transfer import (
 from rag_assets.errors import DocumentError
 
 _BOUNDARY = re.compile(rb"^--([^\r\n]{1,200}?)[ \t]*\r?\n(?:[\w-]+:[^\n]*\n|[ \t][^\n]*\n)*?Content-", re.MULTILINE)
-_BASE64 = (b"ase64", b"ASE64")
-_ENCODING = re.compile(rb"content-transfer-encoding:[ \t]*b", re.IGNORECASE)
+# Written in another case, it is read as well, but slower.
+_BASE64 = b"base64"
+_ENCODING = re.compile(rb"content-transfer-encoding:[ \t]*", re.IGNORECASE)
 _HEAD_END = re.compile(rb"\n\r?\n")
 _LEAST_HELD_BYTES = 64 * 1024
 _HELD = b"held-base64-"
@@ -53,7 +54,7 @@ def _hold_attachments(data: bytes) -> tuple[bytes, dict[str, str]]:
     if len(data) < _LEAST_HELD_BYTES or _HELD in data:
         return data, held
     pieces, reached = [], 0
-    for at in sorted(at for name in _BASE64 for at in _find_all(data, name)):
+    for at in _find_all(data, _BASE64):
         if not _ENCODING.fullmatch(data, data.rfind(b"\n", 0, at) + 1, at):
             continue
         head_end = _HEAD_END.search(data, at)

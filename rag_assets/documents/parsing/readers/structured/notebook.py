@@ -77,7 +77,9 @@ class _Cell:
         if kind == "heading":
             yield f"{'#' * int(cell.get('level', 1))} {' '.join(source.split())}"
         elif kind != "code":
-            yield without_embedded_data(_ATTACHED_IMAGE.sub(r"\1", source))
+            if "![" in source:
+                source = _ATTACHED_IMAGE.sub(r"\1", source)
+            yield without_embedded_data(source)
         elif source.strip():
             yield _fence(without_embedded_data(source), self._code_language(source))
         for output in cell.get("outputs") or []:
