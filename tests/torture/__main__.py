@@ -80,15 +80,18 @@ def _is_chosen(name: str, wanted: Sequence[str] | None) -> bool:
 def _plan(places: Sequence[Place], options: argparse.Namespace) -> Iterator[tuple[Place, Moment, Fault]]:
     """The faults in turn in each place, and the moments of a place in turn.
 
-    In the quick part a place is struck by SIGKILL and by one fault of the server, another one in each place.
+    In the quick part a place is struck by SIGKILL and by one fault of the server, another one in each place; a server
+    that is away for 20 s is waited for once.
     """
+    *short, longest = SERVER_FAULTS
     for number, place in enumerate(places):
         faults: Sequence[Fault] = FAULTS
         rounds = options.rounds or ROUNDS
         if options.fault:
             faults = [fault for fault in FAULTS if _is_chosen(fault.name, options.fault)]
         elif options.quick:
-            faults, rounds = (KILL, SERVER_FAULTS[number % len(SERVER_FAULTS)]), options.rounds or 2
+            of_server = longest if number == len(short) else short[number % len(short)]
+            faults, rounds = (KILL, of_server), options.rounds or 2
         for turn, step in zip(range(rounds), count()):
             moment = place.moments[(step + step // len(faults)) % len(place.moments)]
             yield place, moment, faults[turn % len(faults)]

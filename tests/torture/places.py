@@ -179,8 +179,7 @@ PLACES = (
         ("maintain",),
         (
             Moment("VACUUM", _IN_VACUUM, pauses=_SLOW_VACUUM),
-            _paused("orphans deleted", "^DELETE FROM rag.embeddings_1", _after("embeddings_1", "DELETE")),
-            _building("CREATE INDEX CONCURRENTLY"),
+            _paused("orphans deleted", "DELETE FROM rag.embeddings_1 ", _after("embeddings_1", "DELETE")),
         ),
     ),
     Place(
