@@ -18,6 +18,7 @@ from rag_assets.db.spaces.spaces import (
     spaces_to_maintain,
 )
 from rag_assets.db.writes.upserts import write_chunks, write_embeddings
+from rag_assets.errors import IntegrityError
 from rag_assets.pipeline.target.wanted_space import target_space
 from rag_assets.settings.settings import Settings
 from tests.support.database.rows import (
@@ -134,6 +135,16 @@ def test_promoting_the_live_space_creates_a_lost_view_again(engine: Engine) -> N
     with engine.begin() as connection:
         assert set_live_space(connection, space)
     assert inspect(engine).get_view_names("rag") == ["live_chunks"]
+
+
+def test_a_space_that_was_retired_meanwhile_is_not_promoted(engine: Engine) -> None:
+    first, second = create_space(engine), create_space(engine, definition("f2"))
+    with engine.begin() as connection:
+        set_live_space(connection, first)
+        retire_space(connection, second.id)
+    with pytest.raises(IntegrityError, match="space 2 was retired meanwhile"), engine.begin() as connection:
+        set_live_space(connection, second)
+    assert rows(engine, STATUS) == [(first.id, "live"), (second.id, "retired")]
 
 
 def test_the_database_allows_one_live_space_per_kind(engine: Engine) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from rag_assets.db.spaces.partitions import partition_name
-from rag_assets.db.spaces.retention import get_previous_space
+from rag_assets.db.spaces.retention import get_previous_space, retire_space
 from rag_assets.db.spaces.spaces import SpaceDefinition, get_live_space
 from rag_assets.errors import IntegrityError, ServiceError, UsageError
 from rag_assets.pipeline.audit import latency
@@ -197,6 +197,16 @@ def test_a_third_space_drops_the_first(steps: Steps, promoted: Path, monkeypatch
     monkeypatch.setenv("RAG_ASSETS_CHUNK_TOKENS", "20")
     assert ingest(steps)["promoted"]
     assert statuses(steps) == {2: "previous", 3: "live"}
+
+
+def test_a_retirement_that_was_killed_half_way_is_finished_by_the_next_one(steps: Steps, promoted: Path) -> None:
+    with steps.engine.begin() as connection:
+        # It was retired, and neither its chunks nor its vectors are removed yet.
+        retire_space(connection, 1)
+    assert rows(steps.engine, CHUNKINGS) == [(2,)]
+    assert flip.drop_space(steps.engine, steps.settings, 1).id == 1
+    assert statuses(steps) == {2: "live"}
+    assert rows(steps.engine, CHUNKINGS) == [(1,)]
 
 
 def test_a_rolled_back_and_retired_space_is_not_rebuilt_until_it_is_promoted(
