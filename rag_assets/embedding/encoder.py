@@ -1,5 +1,6 @@
 """Encoders: texts to vectors. A model is loaded at its first text, not before."""
 
+import gc
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -61,6 +62,9 @@ class SentenceTransformerEncoder:
         with self._lock:
             if self._loaded is None:
                 self._loaded = _load(self.model, self._device)
+                # The libraries of a model are a million objects that stay. Each full run of the garbage collector would
+                # look at all of them, and stop every thread for a third of a second.
+                gc.freeze()
         return self._loaded
 
     def encode(self, texts: Sequence[str]) -> "NDArray[np.float32]":

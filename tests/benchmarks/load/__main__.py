@@ -136,7 +136,11 @@ def measure(
         "nights_s": night.seconds,
         "idle_in_transaction_s": round(watched.idle_in_transaction_s, 3),
         "idle_in_transaction": watched.idle_in_transaction,
-        "longest_stalls_s": {name: reports[name]["longest_stall_s"] for name in ("threads", "loop")},
+        # When no thread of an application ran, and how much of it its garbage collector took.
+        **{
+            f"{kind}s_s": {name: reports[name][f"{kind}_s"] for name in ("threads", "loop")}
+            for kind in ("longest_stall", "longest_collection")
+        },
         "lock_waits": dict(watched.lock_waits.most_common(8)),
         "slow_statements": watched.slow[-20:],
         "pools": {

@@ -8,11 +8,11 @@ from tests.benchmarks.load.searchers import MODES
 
 
 def test_nothing_fails_and_nothing_is_lost_while_all_work_at_once() -> None:
-    options = ("--minutes", "0.1", "--chunks", "600", "--warm-up", "0")
+    options = ("--minutes", "0.1", "--chunks", "1000", "--warm-up", "0")
     argv = [sys.executable, "-m", "tests.benchmarks.load", *options]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=900)
     printed = json.loads(done.stdout)
-    found = printed["600"]
+    found = printed["1000"]
     assert (found["errors"], found["lost"], found["duplicates"]) == (0, 0, 0), found
     assert all(found["searches"]["modes"][name]["answers"] > 0 for name in MODES), found["searches"]
     assert found["messages"] > 0 < len(found["ingests_s"][0])

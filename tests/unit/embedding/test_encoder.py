@@ -1,7 +1,10 @@
 """Encoders, without loading a model."""
 
+import gc
+
 import pytest
 
+from rag_assets.embedding import encoder
 from rag_assets.embedding.batches import token_batches
 from rag_assets.embedding.encoder import SentenceTransformerEncoder
 from rag_assets.embedding.model import find_model
@@ -26,3 +29,13 @@ def test_the_encoder_loads_the_model_at_the_first_text() -> None:
     encoder = SentenceTransformerEncoder(find_model("sentence-transformers/all-MiniLM-L6-v2"))
     assert not encoder.loaded
     assert encoder.dimensions == 384
+
+
+def test_a_loaded_model_is_left_out_of_garbage_collections(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [[number] for number in range(10_000)]
+    monkeypatch.setattr(encoder, "_load", lambda model, device: parts)
+    made = SentenceTransformerEncoder(find_model("sentence-transformers/all-MiniLM-L6-v2"))
+    gc.unfreeze()
+    assert made.load() is made.load() is parts
+    assert gc.get_freeze_count() > len(parts)
+    gc.unfreeze()
