@@ -14,6 +14,7 @@ FRONT_MATTER_TYPES: Final = frozenset({"markdown", "html", "rst", "asciidoc", "o
 _MAX_CHARS: Final = 64 * 1024
 _MAX_VALUES: Final = 2000  # An alias of YAML can stand for a billion values.
 _MAX_DEPTH: Final = 20
+_MAX_YAML_DEPTH: Final = 100
 _OPENING: Final = re.compile(r"(---|\+\+\+)[ \t]*\n")
 _FIRST_KEY: Final = re.compile(r"(?:\s|#[^\n]*\n)*[\"']?[\w-]{1,60}[\"']?[ \t]*[:=]")
 _DATE_KEYS: Final = re.compile(r"date|time|created|updated|modified|published|lastmod|expir", re.IGNORECASE)
@@ -132,7 +133,22 @@ def _yaml_error() -> type[Exception]:
 def _load_yaml(source: str) -> Any:
     import yaml
 
+    _refuse_deep_yaml(source)
     return yaml.load(source, _yaml_loader())  # noqa: S506
+
+
+def _refuse_deep_yaml(source: str) -> None:
+    """Raises ValueError for lists in lists without end, which overflow the stack of the native loader: a crash."""
+    # Each level takes a line or one of these characters, so most front matter needs no closer look.
+    if sum(map(source.count, "\n[{-?")) <= _MAX_YAML_DEPTH:
+        return
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(source, _yaml_loader()):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_YAML_DEPTH:
+            raise ValueError("it is nested too deeply")
 
 
 @cache

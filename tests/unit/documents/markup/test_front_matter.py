@@ -92,3 +92,11 @@ def test_an_alias_that_stands_for_a_billion_values_is_refused() -> None:
     front = read_front_matter("---\n" + "\n".join(lines) + "\n---\n")
     assert front.error is not None
     assert read_front_matter("---\na: &a [*a]\n---\n").values == {}
+
+
+@pytest.mark.parametrize("opening", ["a: " + "[" * 60_000, "a: " + "{a: " * 15_000, "- " * 30_000, "? " * 30_000])
+def test_yaml_that_is_nested_without_end_stays_text(opening: str) -> None:
+    """The native loader would overflow its stack, and end the process of the run."""
+    found = read_front_matter(f"---\nb: 1\n{opening}\n---\n\nText.\n")
+    assert found.body.endswith("Text.\n")
+    assert found.values == {}
