@@ -258,22 +258,24 @@ def write_embeddings(
         columns = [table.c[name] for name in EmbeddingRow.__slots__]
         incoming = copy_rows(connection, "incoming_embeddings", columns, map(_values, rows))
         sum_ = checksum(incoming.c.content_hash, incoming.c.embedding, len(rows[0].embedding))
+        # In one statement with the INSERT: there is one for each few texts of the model.
+        cleared = (
+            delete(EmbeddingFailure)
+            .where(and_(failures.space_id == space_id, failures.content_hash == incoming.c.content_hash))
+            .cte("cleared")
+        )
         stored = connection.execute(
             insert(table)
             .from_select(
                 ["space_id", "content_hash", "embedding", "checksum"],
                 select(literal_column(str(int(space_id))), incoming, sum_),
             )
-            .on_conflict_do_nothing(),
+            .on_conflict_do_nothing()
+            .add_cte(cleared),
             # Without this option SQLAlchemy does not keep the row count of an INSERT.
             execution_options={"preserve_rowcount": True},
         )
         counts.inserted = stored.rowcount
-        connection.execute(
-            delete(EmbeddingFailure).where(
-                and_(failures.space_id == space_id, failures.content_hash == incoming.c.content_hash)
-            )
-        )
         publish_documents_of_texts(connection, [row.content_hash for row in rows])
     if faults:
         statement = insert(EmbeddingFailure).values(
