@@ -2,15 +2,10 @@
 
 from dataclasses import dataclass
 
-from tests.torture.places import INGEST, PLACES, Moment, Place
+from tests.torture.places import EDITED, INGEST, PLACES, Moment, Place
 
 _MOMENTS = {(place.name, moment.name): moment for place in PLACES for moment in place.moments}
 _EMBEDDING = _MOMENTS["embedding", "some texts embedded"]
-# Documents whose text is read, split and embedded again.
-_EDITED = (
-    "UPDATE rag.documents SET content = content || ' Old.', hash = NULL, source_version = NULL WHERE file_path < '10'",
-    "UPDATE rag.documents SET content_hash = sha256(convert_to(content, 'UTF8')) WHERE file_path < '10'",
-)
 _FULL = tuple(f"VACUUM FULL rag.{table}" for table in ("documents", "document_chunks", "embeddings_1"))
 
 
@@ -42,7 +37,7 @@ _NO_INDEX = ("DROP INDEX rag.ix_embeddings_1_hnsw",)
 _READING = _MOMENTS["reading", "between two documents"]
 PAIRS = (
     _pair("two ingests", "empty", _EMBEDDING, INGEST),
-    _pair("ingest and promote", "two spaces", _READING, ("spaces", "promote", "1"), prepare=_EDITED),
+    _pair("ingest and promote", "two spaces", _READING, ("spaces", "promote", "1"), prepare=EDITED),
     _pair(
         "promote and ingest", "two spaces", _MOMENTS["flip", "view replaced"], INGEST, first=("spaces", "promote", "1")
     ),
@@ -51,10 +46,10 @@ PAIRS = (
         "ingested",
         _MOMENTS["index build (concurrent)", "building the graph"],
         INGEST,
-        prepare=(*_EDITED, *_NO_INDEX),
+        prepare=(*EDITED, *_NO_INDEX),
     ),
     _pair("upgrade and ingest", "old", _MOMENTS["migration", "table rewritten"], INGEST, first=("db", "upgrade")),
     _pair("ingest and VACUUM FULL", "empty", _EMBEDDING, statements=_FULL),
     _pair("ingest and maintain", "empty", _EMBEDDING, ("maintain",)),
-    _pair("ingest and repair", "ingested", _READING, ("repair",), prepare=_EDITED),
+    _pair("ingest and repair", "ingested", _READING, ("repair",), prepare=EDITED),
 )

@@ -95,6 +95,11 @@ _IN_VACUUM = (
     "WHERE datname = current_database()"
 )
 
+# Documents whose next version is read, split and staged, and then changes hands.
+EDITED = (
+    "UPDATE rag.documents SET content = content || ' Old.', hash = NULL, source_version = NULL WHERE file_path < '10'",
+    "UPDATE rag.documents SET content_hash = sha256(convert_to(content, 'UTF8')) WHERE file_path < '10'",
+)
 PLACES = (
     Place(
         "reading",
@@ -140,6 +145,16 @@ PLACES = (
                 encode_s=0.03,
             ),
         ),
+    ),
+    Place(
+        "change of hands",
+        "ingested",
+        INGEST,
+        (
+            _paused("text replaced", "^UPDATE rag.documents SET", _after("documents", "UPDATE")),
+            _paused("chunks replaced", "^INSERT INTO rag.document_chunks ", _after("document_chunks", "INSERT")),
+        ),
+        prepare=EDITED,
     ),
     Place("index build (first)", "empty", INGEST, (_building("CREATE INDEX"),)),
     Place(
