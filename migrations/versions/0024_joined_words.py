@@ -6,8 +6,8 @@ from types import ModuleType
 
 from alembic import op
 
-revision = "0028"
-down_revision = "0027"
+revision = "0024"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 
