@@ -16,7 +16,14 @@ from rag_assets.db.server import process
 from rag_assets.db.server.server import EmbeddedServer
 
 # Crashes of the server alone lose nothing without fsync; only a crash of the machine would.
-SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "256MB", "jit": "off"}
+SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_wal_size": "256MB",
+    "jit": "off",
+    # Statements are recognized by their text, and some are long.
+    "track_activity_query_size": "16384",
+}
 
 
 class Server:
