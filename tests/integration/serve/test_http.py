@@ -17,6 +17,9 @@ from tests.support.json_shapes import SEARCH, assert_shape
 SHARED = "The keeper feeds the whale every morning before the storm."
 TIMES = ("took_ms", "embedding_ms", "rerank_ms", "timings")
 
+# A constant: all workers of the tests must give this case the same name.
+UNKNOWN = "3f0c6c9e-5a52-4f0e-9b57-0d8f5a1c2b11"
+
 
 def without_times(answer: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in answer.items() if name not in TIMES}
@@ -121,7 +124,7 @@ def test_it_is_ready_when_the_model_is_loaded_and_a_space_is_live(
         ("conversations", {"name": ""}, 422, "name is ''"),
         ("conversations", {"name": "a", "project": "none"}, 404, "there is no project 'none'"),
         ("conversations", {"name": "a", "user_id": str(uuid4())}, 422, "refers to a row that does not exist"),
-        (f"conversations/{uuid4()}/messages", {"messages": [{"role": "user", "content": "x"}]}, 404, "no conversation"),
+        (f"conversations/{UNKNOWN}/messages", {"messages": [{"role": "user", "content": "x"}]}, 404, "no conversation"),
         ("memories", {"content": " "}, 422, "content is empty"),
         ("memories/recall", {"query": "x", "weights": {"speed": 1}}, 503, "no space is live"),
     ],
