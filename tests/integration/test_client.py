@@ -170,7 +170,7 @@ def test_an_unopened_client_of_an_event_loop_says_how_to_open_it(settings: Setti
 def test_both_clients_have_the_same_methods_with_the_same_parameters() -> None:
     def public(kind: type) -> dict[str, Any]:
         return {
-            name: inspect.signature(member) if callable(member) else None
+            name: str(inspect.signature(member)) if callable(member) else None
             for name, member in vars(kind).items()
             if not name.startswith("_")
         }

@@ -87,9 +87,12 @@ class IndexInfo:
 
 
 def index_identity(connection: Connection, space: EmbeddingSpace) -> str:
-    """The name and the file of the index in use: another one after each build."""
+    """The name, the file and the validity of the index in use: another one after each build, and once it is damaged."""
     name = used_index_name(connection, space)
-    statement = text("SELECT pg_relation_filenode(to_regclass(:name))")
+    statement = text(
+        "SELECT pg_relation_filenode(indexrelid) || ' ' || indisvalid "
+        "FROM pg_index WHERE indexrelid = to_regclass(:name)"
+    )
     return f"{name} {connection.scalar(statement, {'name': f'{SCHEMA}.{name}'})}"
 
 

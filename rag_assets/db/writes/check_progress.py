@@ -43,10 +43,10 @@ SPACE = UUID(int=0)
 MAX_AGE_DAYS = 30
 MOST_CHANGES = 100_000
 
+# Without a watermark every check reads everything, and needs no change.
 _PRUNE = text(
-    "DELETE FROM rag.row_changes WHERE xid < coalesce("
-    "(SELECT min(pg_snapshot_xmin(seen\\:\\:pg_snapshot)\\:\\:text\\:\\:bigint) FROM rag.check_watermarks), "
-    "pg_snapshot_xmin(pg_current_snapshot())\\:\\:text\\:\\:bigint)"
+    "DELETE FROM rag.row_changes WHERE NOT EXISTS (SELECT FROM rag.check_watermarks) OR xid < "
+    "(SELECT min(pg_snapshot_xmin(seen\\:\\:pg_snapshot)\\:\\:text\\:\\:bigint) FROM rag.check_watermarks)"
 )
 
 
