@@ -7,6 +7,7 @@ import pytest
 
 from rag_assets.documents.parsing.parser import DocumentParser
 from tests.support.data.pdf_file import HEIGHT, WIDTH, Page, make_pdf
+from tests.support.paths import FILES
 
 pytest.importorskip("rapidocr", reason="the extra ocr is not installed")
 
@@ -38,6 +39,12 @@ def test_a_scanned_page_between_others_is_recognised(parser: DocumentParser) -> 
     at = read.content.index("harbour")
     assert read.report.page_of(at, at + 7) == 1
     assert "+ocr-" in read.reader_version("scan.pdf")
+
+
+def test_a_scan_without_letters_is_empty_with_a_note(parser: DocumentParser) -> None:
+    read = parser.parse("scan.pdf", (FILES / "scanned.pdf").read_bytes())
+    assert (read.content, read.title) == ("", None)
+    assert "no text layer" in read.metadata["note"]
 
 
 def test_a_picture_is_a_document(parser: DocumentParser) -> None:

@@ -60,12 +60,6 @@ def test_a_pdf_has_a_page_count_and_unescaped_symbols(parser: DocumentParser) ->
     assert "Declare all goods & pay the fee: 12 € if the ship is > 20 m long." in read.content
 
 
-def test_a_scanned_pdf_is_empty_with_a_note(parser: DocumentParser) -> None:
-    read = parser.parse("scan.pdf", (FILES / "scanned.pdf").read_bytes())
-    assert (read.content, read.title) == ("", None)
-    assert "no text layer" in read.metadata["note"]
-
-
 def test_an_encrypted_pdf_is_refused(parser: DocumentParser) -> None:
     with pytest.raises(DocumentError, match="protected by a password"):
         parser.parse("locked.pdf", (FILES / "locked.pdf").read_bytes())
