@@ -249,9 +249,10 @@ def test_a_damaged_page_tree_is_refused_with_a_reason() -> None:
         read_pdf(b"%PDF-1.7\nnothing more")
 
 
-def test_letters_that_no_program_can_read_are_no_text() -> None:
+def test_letters_that_no_program_can_read_are_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "recognition_version", lambda: None)
     page = Page()
     page.parts.append(b"BT /F1 11 Tf 1 0 0 1 50 700 Tm <0102030405060708090102030405> Tj ET")
     read = read_pdf(make_pdf([page]))
     assert read.content == ""
-    assert {*read.report.recognised_pages, *read.report.unread_pages} == {1}
+    assert read.report.unread_pages == (1,)
