@@ -1,7 +1,5 @@
 """Upgrades and downgrades of the schema, on tables with rows and beside tables created at run time."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -27,8 +25,7 @@ from rag_assets.repositories import (
 )
 from tests.support.database.rows import add_vectors, create_space, definition
 from tests.support.installation.packages import install_package
-from tests.support.pipeline.check_runs import failed_names, run_checks
-from tests.support.pipeline.runs import rows, run
+from tests.support.pipeline.runs import rows
 
 TABLES_AT = {
     "0001": {"documents", "projects"},
@@ -212,36 +209,6 @@ def test_spaces_of_registered_tables_are_dropped_for_versions_that_do_not_know_t
     migrations.upgrade(engine)
     assert create_space(engine, definition("other", kind="notes")).kind == "notes"
     assert "No new upgrade operations" in migrations.check(engine)
-
-
-def test_a_run_after_a_downgrade_and_upgrade_rebuilds_everything(built: Engine) -> None:
-    migrations.downgrade(built, "0001")
-    migrations.upgrade(built)
-    import dagster as dg
-
-    from rag_assets.orchestration.partitions import projects
-    from tests.support.data.corpus import PROJECTS
-
-    dg.DagsterInstance.get().add_dynamic_partitions(str(projects.name), list(PROJECTS))
-    # The sources of the built installation have not changed: nothing is read again.
-    result = run(keys=PROJECTS)
-    assert result.success
-    assert failed_names(run_checks()) == set()
-
-
-def test_two_processes_can_upgrade_one_database_at_once(empty: Engine, empty_database: URL) -> None:
-    code = (
-        "import sys; from sqlalchemy import make_url; from rag_assets.db.connections.engines import make_engine; "
-        "from rag_assets.db.schema import migrations; migrations.upgrade(make_engine(make_url(sys.argv[1])))"
-    )
-    url = empty_database.render_as_string(hide_password=False)
-    racers = [subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE, text=True) for _ in range(3)]
-    for racer in racers:
-        _, errors = racer.communicate(timeout=60)
-        assert racer.returncode == 0, errors
-    assert migrations.current_revision(empty) == migrations.head_revision()
-    assert "No new upgrade operations" in migrations.check(empty)
-    empty.dispose()
 
 
 def test_an_unknown_revision_is_an_error_that_names_it(engine: Engine) -> None:
