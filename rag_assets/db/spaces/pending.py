@@ -19,6 +19,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    union,
 )
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import aliased
@@ -234,6 +235,27 @@ def count_texts(space: EmbeddingSpace, project_id: UUID | None = None, day: date
     """The number of distinct texts in use of the space's kind, with or without a vector."""
     texts = text_source(space)
     return _texts(texts, project_id, day, func.count(texts.content_hash.distinct()))
+
+
+def count_next_texts(space: EmbeddingSpace, project_id: UUID) -> Select[Any]:
+    """Same as `count_texts` of a project once what waits is served: without the texts that it replaces."""
+    chunk, staged = DocumentChunk, StagedChunk
+    served = (
+        select(chunk.content_hash)
+        .join(Document, Document.id == chunk.document_id)
+        .where(Document.project_id == project_id, chunk.chunking == space.chunking, ~is_replaced(chunk))
+    )
+    waiting = (
+        select(staged.content_hash)
+        .join(Document, Document.id == staged.document_id)
+        .where(Document.project_id == project_id, staged.chunking == space.chunking)
+    )
+    return select(func.count()).select_from(union(served, waiting).subquery("next_texts"))
+
+
+def is_replaced(chunk: type[DocumentChunk]) -> Exists:
+    """Whether another split of its document waits to replace the chunk."""
+    return exists().where(StagedChunking.document_id == chunk.document_id, StagedChunking.chunking == chunk.chunking)
 
 
 def count_searched_texts(space: EmbeddingSpace) -> Select[Any]:

@@ -3,12 +3,13 @@
 from datetime import date
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select, union_all
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import aliased
 
-from rag_assets.db.models import Document, DocumentChunk, Embedding, EmbeddingSpace, Project
+from rag_assets.db.models import Document, DocumentChunk, Embedding, EmbeddingSpace, Project, StagedChunk
 from rag_assets.db.models.chunks import EMBEDDED_TEXT
+from rag_assets.db.spaces.pending import is_replaced
 from rag_assets.db.spaces.spaces import select_serving_space
 from rag_assets.db.spaces.text_kinds import Kind, created_on_day, text_source_of_kind
 
@@ -44,7 +45,23 @@ def count_rows(table: str, projects: tuple[str, ...]) -> Select[Any]:
 
 
 def count_by_project(table: str, projects: tuple[str, ...]) -> Select[Any]:
-    """(name of the project, number of rows), for projects that have any."""
+    """(name of the project, number of rows), for projects that have any; chunks that wait count for those they replace.
+
+    A run's chunks would otherwise be missing from its figures until they have vectors.
+    """
+    if table == "document_chunks":
+        served = _select_of_projects(table, projects, Project.name).where(~is_replaced(DocumentChunk))
+        serving = aliased(EmbeddingSpace, select_serving_space().subquery())
+        waiting = (
+            select(Project.name)
+            .select_from(StagedChunk)
+            .join(Document, Document.id == StagedChunk.document_id)
+            .join(Project, Project.id == Document.project_id)
+            .join(serving, serving.chunking == StagedChunk.chunking)
+            .where(Project.name.in_(projects))
+        )
+        chunks = union_all(served, waiting).subquery("chunks")
+        return select(chunks.c.name, func.count()).group_by(chunks.c.name)
     return _select_of_projects(table, projects, Project.name, _row_count(table)).group_by(Project.name)
 
 

@@ -17,7 +17,13 @@ from rag_assets.db.locks import hold_lock
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.reports.throughput import embedding_work
 from rag_assets.db.spaces.checksums import LENGTH_TOLERANCE
-from rag_assets.db.spaces.pending import count_pending_texts, count_texts, pending_texts, staged_document_ids
+from rag_assets.db.spaces.pending import (
+    count_next_texts,
+    count_pending_texts,
+    count_texts,
+    pending_texts,
+    staged_document_ids,
+)
 from rag_assets.db.writes.publishing import publish_documents
 from rag_assets.db.writes.rows import EmbeddingCostRow, EmbeddingFailureRow, EmbeddingRow
 from rag_assets.embedding.batches import PartlyEncodedError, token_batches
@@ -81,7 +87,9 @@ def embed_texts(
         # written. Once this empty batch has been taken, it is committed, and the table says what is still pending.
         yield EmbeddingBatch(key, space.id)
         of_slice = (texts.project_id, texts.day)
-        counts = (count_texts(space, *of_slice), count_pending_texts(space, *of_slice))
+        project_id = texts.project_id
+        every = count_texts(space, day=texts.day) if project_id is None else count_next_texts(space, project_id)
+        counts = (every, count_pending_texts(space, *of_slice))
         with autocommit_connection(engine) as connection:
             distinct, pending = connection.execute(select(*(count.scalar_subquery() for count in counts))).one()
         # Usually nothing is pending, and the other spaces need not be queried.
@@ -91,7 +99,12 @@ def embed_texts(
                 if texts.project_id is not None:
                     publish_documents(connection, connection.scalars(staged_document_ids(texts.project_id)).all())
                 pending = connection.scalar(count_pending_texts(space, *of_slice)) or 0
-        figures: dict[str, float] = {"distinct": distinct, "reused": distinct - pending, "embedded": 0, "tokens": 0}
+        figures: dict[str, float] = {
+            "distinct": distinct,
+            "reused": max(0, distinct - pending),
+            "embedded": 0,
+            "tokens": 0,
+        }
         yield EmbeddingBatch(key, space.id, figures=figures)
         if not pending:
             return

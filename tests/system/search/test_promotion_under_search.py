@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -50,6 +51,7 @@ class Spaces:
         corpus = make_corpus(engine)
         self.live = corpus.space
         self.documents = {(one.project, one.file_path): one.document_id for one in corpus.chunks}
+        self.hashes = dict(rows(engine, "SELECT id, content_hash FROM rag.documents"))
         self.chunks = {1: 0}
         self.number = 1
         refresh_word_statistics(engine, self.live.chunking)
@@ -65,7 +67,9 @@ class Spaces:
         cut = []
         for project, path in self.documents:
             texts = [f"text {path} {project} {part} of {chunking}. " for part in range(2 + self.number % 3)]
-            cut.append(split_document(document(path, "".join(texts), project=project), texts, chunking=chunking))
+            split = split_document(document(path, "".join(texts), project=project), texts, chunking=chunking)
+            # As if it were a split of the text that is stored: others are out of date.
+            cut.append(replace(split, content_hash=self.hashes[split.document_id]))
         hashes = [one.content_hash for whole in cut for one in whole.chunks]
         vectors = unit_vectors(len(hashes), dimensions, seed=self.number)
         with self.engine.begin() as connection:
