@@ -123,9 +123,12 @@ def _embed_project(
     encoder: "MakeEncoder",
     run_id: str | None,
     project: LoadedProject,
+    *,
+    proved: bool = True,
 ) -> Iterator[EmbeddingBatch]:
-    texts = TextSlice(project.name, project.id)
-    return embed_texts(engine, settings, space, texts, encoder(space), run_id=run_id)
+    texts, own = TextSlice(project.name, project.id), encoder(space)
+    check = None if proved else partial(check_same_vectors, engine, space, own)
+    return embed_texts(engine, settings, space, texts, own, run_id=run_id, check_encoder=check)
 
 
 def _embed_and_publish(
@@ -175,11 +178,8 @@ def _embed_by_other_server(
     run_id: str | None,
     project: LoadedProject,
 ) -> Iterator[EmbeddingBatch]:
-    texts = TextSlice(project.name, project.id)
     with allow_missing_server(space):
-        own = encoder(space)
-        check = partial(check_same_vectors, engine, space, own)
-        yield from embed_texts(engine, settings, space, texts, own, run_id=run_id, check_encoder=check)
+        yield from _embed_project(engine, settings, space, encoder, run_id, project, proved=False)
 
 
 @traced_stage("message_embeddings")

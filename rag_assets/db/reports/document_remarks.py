@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, li
 from sqlalchemy.dialects.postgresql import JSONB
 
 from rag_assets.db.models import Document, DocumentChunking, Project
-from rag_assets.db.spaces.chunk_limit import LIMIT_STEP, end_of_chunks, is_cut_short
+from rag_assets.db.spaces.chunk_limit import end_of_chunks, is_cut_short, may_be_cut_short
 from rag_assets.documents.parsing.file_types import STRUCTURED_TEXT, VERBATIM
 from rag_assets.documents.parsing.remarks import EMPTY_FILE
 
@@ -58,7 +58,7 @@ def find_remarks(connection: Connection, projects: Sequence[str] | None = None, 
 
 def _is_cut() -> ColumnElement[bool]:
     stamp = DocumentChunking
-    maybe = select(stamp.document_id).where(stamp.chunk_count >= LIMIT_STEP, stamp.chunk_count % LIMIT_STEP == 0)
+    maybe = select(stamp.document_id).where(may_be_cut_short(stamp))
     return and_(Document.id.in_(maybe), exists().where(stamp.document_id == Document.id, is_cut_short(stamp)))
 
 

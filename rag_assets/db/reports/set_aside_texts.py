@@ -4,9 +4,7 @@ from sqlalchemy import Connection, select
 
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingFailure, EmbeddingSpace, Project
 from rag_assets.db.spaces.pending import has_text_in_use
-from rag_assets.db.spaces.text_kinds import text_source
-
-_SINGULAR = {"messages": "message", "memories": "memory"}
+from rag_assets.db.spaces.text_kinds import SINGULAR, text_source
 
 
 def find_texts_set_aside(connection: Connection, space: EmbeddingSpace, *, limit: int) -> list[str]:
@@ -37,5 +35,5 @@ def _place(connection: Connection, space: EmbeddingSpace, content_hash: bytes) -
         if (key := getattr(texts.table, "id", None)) is not None:
             row = connection.scalar(select(key).where(texts.content_hash == content_hash, texts.in_use).limit(1))
             if row is not None:
-                return f"{_SINGULAR.get(space.kind, space.kind)} {row}"
+                return f"{SINGULAR.get(space.kind, space.kind)} {row}"
     return f"the text with the hash {content_hash.hex()[:16]}"

@@ -8,7 +8,7 @@ import psycopg
 from sqlalchemy import Engine, ExceptionContext, event
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 
-from rag_assets.errors import RagAssetsError, RefusedError, ServiceError, UsageError
+from rag_assets.errors import RagAssetsError, RefusedError, ServiceError, UsageError, escape_line
 
 _LATER = "run again when it is back"
 _NOT_OPENED = ("connection failed", "connection is bad", "connection timeout")
@@ -111,6 +111,12 @@ def explain_error(error: BaseException) -> RagAssetsError | None:
     if isinstance(error, SQLAlchemyError):
         return RefusedError(f"a statement cannot be sent to the database: {_one_line(str(cause))}; {_LOG}.")
     return None
+
+
+def describe_error(error: BaseException) -> str:
+    """One line that says what went wrong, for logs and records of errors of any kind."""
+    explained = explain_error(error)
+    return escape_line(f"{type(error).__name__}: {error}") if explained is None else str(explained)
 
 
 def explain_answer(sqlstate: str | None, reason: str) -> RagAssetsError:

@@ -13,11 +13,16 @@ LIMIT_STEP = 1000
 _WHITE_SPACE = " \t\n\v\f\r"
 
 
+def may_be_cut_short(stamp: Any) -> ColumnElement[bool]:
+    """Whether the number of chunks is one at which a limit may have stopped."""
+    return and_(stamp.chunk_count >= LIMIT_STEP, stamp.chunk_count % LIMIT_STEP == 0)
+
+
 def is_cut_short(stamp: Any) -> ColumnElement[bool]:
     """Whether the chunks of a document end before its text does; `stamp` is its row of document_chunkings."""
-    maybe = and_(stamp.chunk_count >= LIMIT_STEP, stamp.chunk_count % LIMIT_STEP == 0)
     # CASE keeps the order: the text is read only where it may be cut.
-    return case((maybe, end_of_chunks(stamp) < func.length(func.rtrim(Document.content, _WHITE_SPACE))), else_=false())
+    ends_early = end_of_chunks(stamp) < func.length(func.rtrim(Document.content, _WHITE_SPACE))
+    return case((may_be_cut_short(stamp), ends_early), else_=false())
 
 
 def has_other_limit(stamp: Any, max_chunks: int) -> ColumnElement[bool]:

@@ -164,6 +164,10 @@ def drop_retired_spaces(connection: Connection, kind: str = "chunks", *, space_i
     return len(dropped)
 
 
-def lock_spaces(connection: Connection) -> None:
-    """Serialize creation and promotion of spaces until the end of the transaction; searches do not wait for it."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('rag_assets.embedding_spaces'))"))
+def lock_spaces(connection: Connection, *, shared: bool = False) -> None:
+    """Serialize creation and promotion of spaces until the end of the transaction; searches do not wait for it.
+
+    A `shared` lock keeps the live space what it is, and excludes no other shared one.
+    """
+    lock = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+    connection.execute(text(f"SELECT {lock}(hashtext('rag_assets.embedding_spaces'))"))

@@ -23,6 +23,7 @@ from rag_assets.errors import UsageError
 
 # One of BUILT_IN_KINDS, or the name of a registered table.
 Kind: TypeAlias = str
+SINGULAR = {"chunks": "chunk", "messages": "message", "memories": "memory"}
 BUILT_IN_KINDS = ("chunks", "messages", "memories")
 
 

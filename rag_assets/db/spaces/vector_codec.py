@@ -104,6 +104,13 @@ def unpack_vector(sent: bytes) -> "NDArray[np.float32]":
     return np.frombuffer(sent, ">f4", offset=_HEADER).astype(np.float32)
 
 
+def as_array(vector: Any) -> "NDArray[np.float32]":
+    """The numbers of a vector as a statement returns it, which depends on the version of pgvector."""
+    import numpy as np
+
+    return np.asarray(vector.to_numpy() if hasattr(vector, "to_numpy") else vector, dtype=np.float32)
+
+
 class _PackedDumper(Dumper):
     # No OID: the cast in the statement determines the type.
     format = Format.BINARY

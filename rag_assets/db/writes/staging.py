@@ -26,7 +26,6 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    text,
     tuple_,
     update,
 )
@@ -42,11 +41,9 @@ from rag_assets.db.models import (
     StagedDocument,
 )
 from rag_assets.db.spaces.pending import stale_splits
+from rag_assets.db.spaces.spaces import lock_spaces
 from rag_assets.db.writes.invalidate import id_in
 from rag_assets.db.writes.rows import ChunkedDocument, WriteCounts
-
-# Shared with other writers; a promotion waits until they have committed, and they for the promotion (lock_spaces).
-_LOCK_SPACES = text("SELECT pg_advisory_xact_lock_shared(hashtext('rag_assets.embedding_spaces'))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,8 @@ class ServingSpace:
 
 def lock_serving_spaces(connection: Connection) -> list[ServingSpace]:
     """The live space and the previous one, which stay that until the end of the transaction; [] while none is live."""
-    connection.execute(_LOCK_SPACES)
+    # Shared with other writers: a promotion waits until they have committed, and they for the promotion.
+    lock_spaces(connection, shared=True)
     found = connection.execute(
         select(EmbeddingSpace.id, EmbeddingSpace.chunking, EmbeddingSpace.status)
         .where(EmbeddingSpace.kind == "chunks", EmbeddingSpace.status.in_(("live", "previous")))
@@ -93,9 +91,10 @@ class DocumentRoutes:
 def route_documents(connection: Connection, incoming: Table) -> DocumentRoutes:
     """Stage what would change the chunks that a search shows; a text that was taken away is not shown any longer."""
     serving = lock_serving_spaces(connection)
-    lock_documents(connection, connection.scalars(select(incoming.c.id)).all())
+    ids = list(connection.scalars(select(incoming.c.id)))
+    lock_documents(connection, ids)
     if not serving:
-        return DocumentRoutes(list(connection.scalars(select(incoming.c.id))), [], [])
+        return DocumentRoutes(ids, [], [])
     chunkings = literal([space.chunking for space in serving], ARRAY(Text))
     is_shown = exists().where(DocumentChunk.document_id == incoming.c.id, DocumentChunk.chunking == any_(chunkings))
     is_empty = incoming.c.content.op("!~")(r"\S")

@@ -181,8 +181,11 @@ def write_chunks(
     stamps = _copy_stamps(connection, chunking, documents, run_id, own)
     # The documents stay locked until the end of the transaction: none is deleted or changed meanwhile.
     routes = route_chunks(connection, chunking, documents)
-    counts = stage_chunks(connection, chunking, incoming, stamps, in_language, routes.staged)
-    counts += _replace_chunks(connection, chunking, incoming, stamps, in_language, routes.direct)
+    counts = _replace_chunks(connection, chunking, incoming, stamps, in_language, routes.direct)
+    direct = set(routes.direct)
+    number = sum(len(document.chunks) for document in documents if document.document_id in direct)
+    counts.unchanged = number - counts.inserted - counts.updated
+    counts += stage_chunks(connection, chunking, incoming, stamps, in_language, routes.staged)
     # A text that is stored already has its vector.
     publish_documents(connection, routes.staged)
     counts.size_bytes = sum(len(row.chunk_text.encode()) for row in rows)
@@ -222,8 +225,6 @@ def _replace_chunks(
         )
     )
     counts.deleted = deleted.rowcount
-    total = connection.scalar(select(func.count()).select_from(incoming).where(id_in(incoming.c.document_id, ids)))
-    counts.unchanged = (total or 0) - counts.inserted - counts.updated
     return counts
 
 

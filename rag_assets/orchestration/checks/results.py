@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from rag_assets.errors import RagAssetsError, escape_line
+from rag_assets.errors import RagAssetsError
 from rag_assets.orchestration.assets.conditions import READS_CHANGES
 from rag_assets.orchestration.partitions import run_projects
 from rag_assets.orchestration.scope import PipelineScope
@@ -125,11 +125,9 @@ def repeat_when_connections_break(run: RunChecks) -> RunChecks:
 
 
 def _reason(error: Exception) -> str:
-    from rag_assets.db.session.server_errors import explain_error
+    from rag_assets.db.session.server_errors import describe_error
 
-    explained = explain_error(error)
-    reason = f"{type(error).__name__}: {error}" if explained is None else str(explained)
-    return escape_line(f"the check could not be run: {reason}")
+    return f"the check could not be run: {describe_error(error)}"
 
 
 def _lost_connection(error: BaseException | None) -> "DBAPIError | psycopg.Error | None":

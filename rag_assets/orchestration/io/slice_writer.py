@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from rag_assets.errors import RagAssetsError, escape_line
+from rag_assets.errors import RagAssetsError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -67,20 +67,17 @@ class SliceWriter:
             return done
         if len(self.failed) == 1:
             raise next(iter(self.failed.values()))
-        reasons = "; ".join(f"{key}: {_reason(error)}" for key, error in self.failed.items())
+        from rag_assets.db.session.server_errors import describe_error
+
+        reasons = "; ".join(f"{key}: {describe_error(error)}" for key, error in self.failed.items())
         raise RagAssetsError(f"{self._stage} failed for all {len(self.failed)} projects: {reasons}")
 
     def _record_failure(self, project: str, error: Exception) -> None:
         from rag_assets.db.connections.retry import run_idempotent_write
+        from rag_assets.db.session.server_errors import describe_error
         from rag_assets.projects.failures import record_failure
 
         self.failed[project] = error
-        self._log(f"{self._stage} failed for project {project}: {_reason(error)}")
-        run_idempotent_write(self._engine, record_failure, project, self._stage, _reason(error), self._run_id)
-
-
-def _reason(error: Exception) -> str:
-    from rag_assets.db.session.server_errors import explain_error
-
-    explained = explain_error(error)
-    return escape_line(f"{type(error).__name__}: {error}") if explained is None else str(explained)
+        reason = describe_error(error)
+        self._log(f"{self._stage} failed for project {project}: {reason}")
+        run_idempotent_write(self._engine, record_failure, project, self._stage, reason, self._run_id)

@@ -14,13 +14,11 @@ from rag_assets.db.spaces.checksums import unsound_conditions
 from rag_assets.db.spaces.partitions import count_vectors, partition
 from rag_assets.db.spaces.pending import count_pending_texts, count_texts, has_text_in_use
 from rag_assets.db.spaces.spaces import get_live_space
-from rag_assets.db.spaces.text_kinds import ALL_CHUNKS, text_source
+from rag_assets.db.spaces.text_kinds import ALL_CHUNKS, SINGULAR, text_source
 from rag_assets.db.writes.invalidate import id_in
 from rag_assets.embedding.remote.names import is_remote
 from rag_assets.pipeline.audit.documents import count_stamped_chunks
 from rag_assets.pipeline.audit.result import EXAMPLES, CheckResult, rows_read
-
-_SINGULAR = {"chunks": "chunk", "messages": "message", "memories": "memory"}
 
 
 def texts_have_vectors(
@@ -136,7 +134,7 @@ def no_orphan_vectors(
             "threshold": 0,
             **rows_read(checked, vectors),
         },
-        f"{orphans} of {vectors} vectors belong to no {_SINGULAR.get(space.kind, f'row of {space.kind}')}",
+        f"{orphans} of {vectors} vectors belong to no {SINGULAR.get(space.kind, f'row of {space.kind}')}",
     )
 
 

@@ -35,6 +35,7 @@ def _refresh_indexes(engine: Engine, settings: Settings, target: Target) -> dict
     started = time.perf_counter()
     maintained = maintained_spaces(engine, target)
     figures: dict[str, Any] = {}
+    merge_pending_entries(engine)
     # The wanted space stands first and is done last, so that the figures are its own.
     for space in reversed(maintained):
         figures = _refresh_index(engine, settings, space)
@@ -46,7 +47,6 @@ def _refresh_indexes(engine: Engine, settings: Settings, target: Target) -> dict
 def _refresh_index(engine: Engine, settings: Settings, space: EmbeddingSpace) -> dict[str, Any]:
     with hold_lock(engine, f"vectors of space {space.id}", wait_s=settings.lock_wait_s):
         removed = prune_space(engine, space)
-    merge_pending_entries(engine)
     if space.kind == "chunks":
         refresh_word_statistics(engine, space.chunking)
     building = IndexBuildOptions.from_settings(

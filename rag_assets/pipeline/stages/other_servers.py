@@ -9,6 +9,7 @@ from sqlalchemy import Engine, select
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.partitions import partition
 from rag_assets.db.spaces.text_kinds import text_source
+from rag_assets.db.spaces.vector_codec import as_array
 from rag_assets.embedding.encoder import Encoder
 from rag_assets.embedding.remote.names import is_remote
 from rag_assets.errors import RefusedError, ServiceError, UsageError
@@ -47,7 +48,7 @@ def check_same_vectors(engine: Engine, space: EmbeddingSpace, encoder: Encoder) 
     if found is None:
         return
     text, vector = found
-    known = np.asarray(vector.to_numpy() if hasattr(vector, "to_numpy") else vector, dtype=np.float64)
+    known = as_array(vector).astype(np.float64)
     (now,) = encoder.encode([text]).astype(np.float64)
     cosine = float(known @ now / (np.linalg.norm(known) * np.linalg.norm(now)))
     if not cosine >= LEAST_COSINE:

@@ -2,20 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, select
 
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.db.models.chunks import EMBEDDED_TEXT
 from rag_assets.db.spaces.partitions import partition
+from rag_assets.db.spaces.vector_codec import as_array
 from rag_assets.search.evaluation.beir import match_document_ids
 from rag_assets.search.evaluation.queries import EvaluationQuerySet
 from rag_assets.search.evaluation.thresholds import quality_requirements
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 MADE_QUERIES = 50
 
@@ -106,7 +103,7 @@ def sample_chunks(
     for name, path, text, headings, title, hash_, vector in (*first, *rest):
         if len(chunks) < number:
             own_name = headings[-1] if headings else title
-            chunks.setdefault(hash_, SampledChunk((name, path), text, own_name, _as_array(vector)))
+            chunks.setdefault(hash_, SampledChunk((name, path), text, own_name, as_array(vector)))
     return list(chunks.values())
 
 
@@ -120,9 +117,3 @@ def made_queries(chunks: Sequence[SampledChunk]) -> list[TrialQuery]:
         for chunk in chunks:
             named.setdefault(" ".join(chunk.text[:80].split()), {})[chunk.document] = 1
     return [TrialQuery(text, relevant) for text, relevant in list(named.items())[:MADE_QUERIES]]
-
-
-def _as_array(vector: Any) -> "NDArray[np.float32]":
-    import numpy as np
-
-    return np.asarray(vector.to_numpy() if hasattr(vector, "to_numpy") else vector, dtype=np.float32)

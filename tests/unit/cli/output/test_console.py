@@ -9,9 +9,9 @@ from rich.text import Text
 
 from rag_assets.cli.output import answers
 from rag_assets.cli.output.console import SafeConsole, on_one_line, print_error
+from rag_assets.db.session.server_errors import describe_error
 from rag_assets.errors import UsageError, escape_controls
 from rag_assets.orchestration.checks import results
-from rag_assets.orchestration.io import slice_writer
 from rag_assets.search.results import Answer, Hit
 
 HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b1m\u202e\u200b\u2066\ufeff\x00\x7f\udc80"
@@ -75,6 +75,6 @@ def test_hits_are_printed_with_their_names_on_one_line(monkeypatch: pytest.Monke
 
 def test_reasons_in_logs_and_checks_are_one_line() -> None:
     error = ValueError(f"first\n{HOSTILE}")
-    for reason in (slice_writer._reason(error), results._reason(error), slice_writer._reason(UsageError(HOSTILE))):
+    for reason in (describe_error(error), results._reason(error), describe_error(UsageError(HOSTILE))):
         assert HARMLESS in reason
         assert "\n" not in reason
