@@ -279,7 +279,7 @@ def api_page() -> str:
         "Errors": sorted(errors, key=lambda name: (name != "RagAssetsError", name)),
     }
     groups["Values"] = [name for name in rag_assets.__all__ if not any(name in names for names in groups.values())]
-    own = [name for name, value in vars(testing).items() if getattr(value, "__module__", "") == testing.__name__]
+    own = testing.__all__
     parts = [
         "# Python API",
         (

@@ -6,7 +6,8 @@ from rag_assets._deprecated import install
 
 if TYPE_CHECKING:
     from rag_assets.client import AsyncClient, Client
-    from rag_assets.documents.sources.base import Source, SourceFile
+    from rag_assets.db.access.viewer import Viewer
+    from rag_assets.documents.sources.base import Source, SourceDocument, SourceFile
     from rag_assets.errors import (
         BusyError,
         DocumentError,
@@ -49,9 +50,11 @@ __all__ = [
     "SessionError",
     "Settings",
     "Source",
+    "SourceDocument",
     "SourceError",
     "SourceFile",
     "UsageError",
+    "Viewer",
     "build_definitions",
 ]
 __version__ = "0.2.0"
@@ -67,7 +70,9 @@ _MODULES = {
     "RagPipeline": "orchestration.component",
     "Settings": "settings.settings",
     "Source": "documents.sources.base",
+    "SourceDocument": "documents.sources.base",
     "SourceFile": "documents.sources.base",
+    "Viewer": "db.access.viewer",
     "build_definitions": "orchestration.build",
 }
 

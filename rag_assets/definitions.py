@@ -2,10 +2,12 @@
 
 import dagster as dg
 
+from rag_assets.orchestration.automation.jobs import EXECUTORS
 from rag_assets.orchestration.build import build_definitions
+from rag_assets.settings.settings import load_settings
 
 defs = dg.Definitions.merge(
     build_definitions(),
-    # The steps run one after the other, so a process for each would only cost time.
-    dg.Definitions(executor=dg.in_process_executor),
+    # Of runs that are launched from assets, without a job of ours.
+    dg.Definitions(executor=EXECUTORS[load_settings().executor]),
 )

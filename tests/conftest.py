@@ -166,6 +166,7 @@ def built_template(
 
     def fill(url: URL, files: Path) -> None:
         with pytest.MonkeyPatch.context() as monkeypatch, DagsterInstance.ephemeral() as instance:
+            monkeypatch.setattr(latency, "MEASURED_VECTORS", PROBE_VECTORS)
             install(url, tmp_path_factory.mktemp("built"), monkeypatch)
             engine = make_engine(url)
             build(engine, files / "folders", instance)
@@ -192,6 +193,7 @@ def built(
 ) -> Iterator[Engine]:
     """A copy of the built database that the test may damage; the environment has the settings of its installation."""
     with databases.copy(built_template) as url:
+        monkeypatch.setattr(latency, "MEASURED_VECTORS", PROBE_VECTORS)
         install(url, tmp_path, monkeypatch)
         engine = make_engine(url)
         move_sources(engine, corpus_folders)

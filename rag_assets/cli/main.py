@@ -25,7 +25,7 @@ from rag_assets.cli.commands import (
 )
 from rag_assets.cli.groups import db, keys, projects, spaces
 from rag_assets.cli.seeding import command
-from rag_assets.cli.serving import mcp, serve
+from rag_assets.cli.serving import mcp, serve, worker
 from rag_assets.cli.trial.command import try_command
 from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError, UsageError
 
@@ -54,6 +54,7 @@ app.command("status")(status.status)
 app.command("try")(try_command)
 app.command("tune")(tune.tune)
 app.command("ui")(ui.ui)
+app.command("worker")(worker.worker)
 app.add_typer(projects.app, name="projects")
 app.add_typer(keys.app, name="keys")
 app.add_typer(db.app, name="db")

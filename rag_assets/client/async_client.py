@@ -11,9 +11,10 @@ from sqlalchemy import URL
 
 from rag_assets.client.base import GRACE_S, client_settings, database_place, encoder_factory, refuse_closed
 from rag_assets.client.client import Client
+from rag_assets.db.access.viewer import Viewer
 from rag_assets.db.connections.options import Role
 from rag_assets.db.connections.pool import PoolStatistics, pool_statistics
-from rag_assets.db.database import close_async_engine, open_async_engine
+from rag_assets.db.database import close_async_engine, new_async_engine, open_async_engine
 from rag_assets.db.session.server_errors import explained_errors
 from rag_assets.errors import UsageError
 from rag_assets.repositories import (
@@ -28,6 +29,7 @@ from rag_assets.repositories import (
     Specializations,
     Users,
 )
+from rag_assets.repositories.base import read_for
 from rag_assets.search.async_retriever import AsyncRetriever
 from rag_assets.search.request import Options, Query
 from rag_assets.search.results import Answer
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from rag_assets.search.analysis.aggregates import Aggregate
     from rag_assets.search.analysis.provenance import Provenance
     from rag_assets.search.evaluation.run import EvaluationReport
+    from rag_assets.search.execution.replica import ReplicaMonitor
     from rag_assets.search.kinds.dispatch import AnyAnswer, MixedAnswer
     from rag_assets.search.kinds.memories import MemoryAnswer, MemoryOptions
     from rag_assets.search.kinds.messages import MessageAnswer, MessageOptions
@@ -63,12 +66,15 @@ class AsyncClient:
         *,
         reranker: "Reranker | None" = None,
         encoder: "Encoder | None" = None,
+        principal: Viewer | None = None,
     ) -> None:
         self.settings = client_settings(settings)
         self._reranker = reranker
         self._encoder = encoder
+        self._principal = principal
         self._engines: dict[Role, AsyncEngine] = {}
         self._searching: AsyncRetriever | None = None
+        self._replica: tuple[AsyncEngine, ReplicaMonitor] | None = None
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -90,6 +96,11 @@ class AsyncClient:
             if role not in self._engines:
                 with explained_errors():
                     self._engines[role] = await open_async_engine(self.settings, role)
+        if self.settings.replica_url is not None and self._replica is None:
+            from rag_assets.search.execution.replica import ReplicaMonitor, replica_settings
+
+            engine = await asyncio.to_thread(new_async_engine, replica_settings(self.settings), "read")
+            self._replica = engine, ReplicaMonitor(self.settings)
 
     @overload
     async def search(self, query: Query, *, kinds: Literal["chunks"] = ..., **options: Unpack[Options]) -> Answer: ...
@@ -155,6 +166,10 @@ class AsyncClient:
         self._closed = True
         engines = list(self._engines.values())
         self._engines.clear()
+        if self._replica is not None:
+            replica, monitor = self._replica
+            monitor.close()
+            engines.append(replica)
         return sum(await asyncio.gather(*(close_async_engine(engine, grace_s=grace_s) for engine in engines)))
 
     @property
@@ -202,13 +217,18 @@ class AsyncClient:
         engine = self._engine("read")
         if self._searching is None:
             self._searching = AsyncRetriever(
-                engine, self.settings, encoder=encoder_factory(self._encoder), reranker=self._reranker
+                engine,
+                self.settings,
+                encoder=encoder_factory(self._encoder),
+                reranker=self._reranker,
+                viewer=self._principal,
+                replica=self._replica,
             )
         return self._searching
 
     def _blocking(self) -> Client:
         """A blocking client for long work, which the caller runs in a thread."""
-        return Client(self.settings, reranker=self._reranker, encoder=self._encoder)
+        return Client(self.settings, reranker=self._reranker, encoder=self._encoder, principal=self._principal)
 
     def _evaluate(self, queries: str | Path, project: str | None, mode: "Mode | None") -> "EvaluationReport":
         with self._blocking() as client:
@@ -216,7 +236,10 @@ class AsyncClient:
 
     def repository(self, kind: Callable[..., R]) -> R:
         """An instance of a `Repository` class, also one of your own, on the pools of this client."""
-        return kind(self._engine("write"), reader=self._engine("read"))
+        made = kind(self._engine("write"), reader=self._engine("read"))
+        if self._principal is not None:
+            read_for(made, self._principal)
+        return made
 
     def _engine(self, role: Role) -> "AsyncEngine":
         refuse_closed(self._closed)

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import URL, Engine
 
 from rag_assets.client.base import GRACE_S, client_settings, database_place, encoder_factory, refuse_closed
+from rag_assets.db.access.viewer import Viewer, viewing_as
 from rag_assets.db.connections.options import Role
 from rag_assets.db.connections.pool import PoolStatistics, pool_statistics
 from rag_assets.db.database import close_engine, new_engine, open_engine
@@ -26,6 +27,8 @@ from rag_assets.repositories import (
     SyncSpecializations,
     SyncUsers,
 )
+from rag_assets.repositories.base import read_for
+from rag_assets.search.replicated_retriever import ReplicatedRetriever
 from rag_assets.search.request import Options, Query
 from rag_assets.search.results import Answer
 from rag_assets.search.retriever import Retriever
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from rag_assets.search.analysis.aggregates import Aggregate
     from rag_assets.search.analysis.provenance import Provenance
     from rag_assets.search.evaluation.run import EvaluationReport
+    from rag_assets.search.execution.replica import ReplicaMonitor
     from rag_assets.search.kinds.dispatch import AnyAnswer, MixedAnswer
     from rag_assets.search.kinds.memories import MemoryAnswer, MemoryOptions
     from rag_assets.search.kinds.messages import MessageAnswer, MessageOptions
@@ -53,7 +57,8 @@ class Client:
     `settings` are a `Settings`, a database URL, or None for those of the environment; without a database URL the
     embedded server of the state folder serves, and is started when it is down. Nothing is connected before the first
     call. `reranker` takes the place of the cross-encoder that the settings name, `encoder` that of the live space's
-    own model.
+    own model. With a `principal` the client only reads, and only what the principal may: the database enforces it (see
+    `rag-assets db roles`).
 
     Close it when you are done, or use it as a context manager.
     """
@@ -64,12 +69,15 @@ class Client:
         *,
         reranker: "Reranker | None" = None,
         encoder: "Encoder | None" = None,
+        principal: Viewer | None = None,
     ) -> None:
         self.settings = client_settings(settings)
         self._reranker = reranker
         self._encoder = encoder
+        self._principal = principal
         self._engines: dict[Role, Engine] = {}
         self._searching: Retriever | None = None
+        self._replica: tuple[Engine, ReplicaMonitor] | None = None
         self._lock = threading.RLock()
         self._closed = False
 
@@ -164,19 +172,21 @@ class Client:
         from rag_assets.search.evaluation.run import run_evaluation
         from rag_assets.search.evaluation.thresholds import read_queries_at
 
-        return run_evaluation(
-            self._engine("read"), self._retriever, read_queries_at(str(queries)), project=project, mode=mode
-        )
+        with viewing_as(self._principal):
+            return run_evaluation(
+                self._engine("read"), self._retriever, read_queries_at(str(queries)), project=project, mode=mode
+            )
 
     def health(self) -> "list[HealthCheck]":
         """Whether this installation can serve: connection, extension, schema, indexes, pool; raises nothing."""
         from rag_assets.db.reports.health import check_health
+        from rag_assets.search.execution.replica import check_replica_health
 
         with self._lock:
             opened = self._engines.get("read")
         engine = opened or new_engine(self.settings, "read")
         try:
-            return check_health(engine)
+            return [*check_health(engine), *check_replica_health(self.settings, engine)]
         finally:
             if opened is None:
                 engine.dispose()
@@ -196,6 +206,10 @@ class Client:
             self._closed = True
             engines = list(self._engines.values())
             self._engines.clear()
+            if self._replica is not None:
+                replica, monitor = self._replica
+                monitor.close()
+                engines.append(replica)
         return sum(close_engine(engine, grace_s=grace_s) for engine in engines)
 
     @property
@@ -242,14 +256,32 @@ class Client:
     def _retriever(self) -> Retriever:
         engine = self._engine("read")
         if self._searching is None:
-            self._searching = Retriever(
-                engine, self.settings, encoder=encoder_factory(self._encoder), reranker=self._reranker
-            )
+            options: dict[str, Any] = {
+                "encoder": encoder_factory(self._encoder),
+                "reranker": self._reranker,
+                "viewer": self._principal,
+            }
+            if self.settings.replica_url is None:
+                self._searching = Retriever(engine, self.settings, **options)
+            else:
+                self._searching = ReplicatedRetriever(engine, *self._open_replica(), self.settings, **options)
         return self._searching
+
+    def _open_replica(self) -> "tuple[Engine, ReplicaMonitor]":
+        from rag_assets.search.execution.replica import ReplicaMonitor, replica_settings
+
+        with self._lock:
+            if self._replica is None:
+                engine = new_engine(replica_settings(self.settings), "read")
+                self._replica = engine, ReplicaMonitor(self.settings)
+            return self._replica
 
     def repository(self, kind: Callable[..., R]) -> R:
         """An instance of a `SyncRepository` class, also one of your own, on the pools of this client."""
-        return kind(self._engine("write"), reader=self._engine("read"))
+        made = kind(self._engine("write"), reader=self._engine("read"))
+        if self._principal is not None:
+            read_for(made, self._principal)
+        return made
 
     def _engine(self, role: Role) -> Engine:
         with self._lock:

@@ -45,6 +45,12 @@ def new_engine(settings: Settings, role: Role = "write") -> Engine:
     return make_engine(url, options=options)
 
 
+def new_async_engine(settings: Settings, role: Role = "write") -> "AsyncEngine":
+    """`new_engine` for an event loop."""
+    url, options = _key(settings, role)
+    return make_async_engine(url, options=options)
+
+
 def open_engine(settings: Settings, role: Role = "write") -> Engine:
     """An engine of the caller's own, on a database at the newest schema; the caller closes it."""
     url, options = _key(settings, role)

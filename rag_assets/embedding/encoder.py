@@ -1,13 +1,22 @@
 """Encoders: texts to vectors. A model is loaded at its first text, not before."""
 
 import gc
+import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rag_assets.embedding.batches import BatchLimits
-from rag_assets.embedding.model import QUERY_PROMPT, Model, document_prompt, find_model, refuse_pickles
+from rag_assets.embedding.model import (
+    QUERY_PROMPT,
+    Model,
+    check_sentence_transformers,
+    document_prompt,
+    find_model,
+    refuse_pickles,
+)
 from rag_assets.embedding.remote.endpoint import Endpoint
 from rag_assets.embedding.remote.names import is_remote
 from rag_assets.errors import ServiceError
@@ -18,6 +27,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rag_assets.db.models import EmbeddingSpace
+
+
+# Processes that run or wait to run, for each processor.
+_BUSY_SHARE = 0.5
 
 
 class Encoder(Protocol):
@@ -71,7 +84,9 @@ class SentenceTransformerEncoder:
         return self._encode(self.load().encode_document, list(texts), self._document_prompt)
 
     def encode_query(self, text: str) -> "NDArray[np.float32]":
-        vectors = self._encode(self.load().encode_query, [text], self._query_prompt)
+        model = self.load()
+        with _one_thread_where_processors_are_busy():
+            vectors = self._encode(model.encode_query, [text], self._query_prompt)
         return vectors[0]  # type: ignore[no-any-return]
 
     def _encode(self, call: Any, texts: list[str], prompt: str) -> "NDArray[np.float32]":
@@ -85,6 +100,27 @@ class SentenceTransformerEncoder:
             truncate_dim=self._truncate_dim,
         )
         return vectors
+
+
+@contextmanager
+def _one_thread_where_processors_are_busy() -> Iterator[None]:
+    """Let torch use one thread for a short text while other work has the processors.
+
+    The threads of one text wait for each other in each layer. Where they share two busy cores, two threads took eleven
+    times the processor time of one, and as many times as long.
+    """
+    import torch
+
+    # Of the calling thread alone, as OpenMP counts them.
+    before = torch.get_num_threads()
+    is_busy = before > 1 and os.getloadavg()[0] > _BUSY_SHARE * (os.cpu_count() or 1)
+    if is_busy:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if is_busy:
+            torch.set_num_threads(before)
 
 
 @cache
@@ -167,6 +203,7 @@ def _load(model: Model, device: str | None) -> Any:
 
     assert model.path is not None
     refuse_pickles(model.path)
+    check_sentence_transformers(model.name)
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 

@@ -90,6 +90,15 @@ def find_bundled_model(name: str, revision: str | None = None) -> Model | None:
     return read_model(name, str(bundled_revision), Path(spec.origin).parent / "model")
 
 
+def check_sentence_transformers(model: str) -> None:
+    """Raises UsageError where an installation leaves it out, as one whose models answer over HTTP may."""
+    if find_spec("sentence_transformers") is None:
+        raise UsageError(
+            f"the model {model!r} needs sentence-transformers, which is not installed; install it: "
+            "pip install sentence-transformers, or name a model over HTTP: RAG_ASSETS_MODEL=openai:NAME."
+        )
+
+
 def find_space_model(space: "EmbeddingSpace") -> Model:
     """The model of a space's vectors. Raises what `find_model` does."""
     if is_remote(space.model):

@@ -27,6 +27,7 @@ from rag_assets.orchestration.automation.failure_notices import failed_runs_sens
 from rag_assets.orchestration.automation.jobs import build_jobs
 from rag_assets.orchestration.automation.project_refresh import (
     changed_sources_sensor,
+    changed_upstreams_sensor,
     nightly_refresh_schedule,
     own_schedules_sensor,
     project_partitions_sensor,
@@ -53,6 +54,7 @@ from rag_assets.orchestration.checks.spaces import (
 from rag_assets.orchestration.io.manager import table_io_manager
 from rag_assets.orchestration.resources.embedder import Embedder
 from rag_assets.orchestration.resources.postgres import Postgres
+from rag_assets.orchestration.resources.upstream_assets import parse_upstream
 from rag_assets.orchestration.scope import PipelineScope
 from rag_assets.settings.settings import Settings, resolve_settings
 
@@ -63,6 +65,7 @@ def build_definitions(
     group_name: str | None = None,
     settings: Settings | Mapping[str, Any] | None = None,
     resources: Mapping[str, Any] | None = None,
+    upstream: Mapping[str, Any] | None = None,
 ) -> dg.Definitions:
     """All assets, checks, jobs, schedules, sensors and resources of one pipeline, to merge into a code location.
 
@@ -73,10 +76,18 @@ def build_definitions(
     used. Each pipeline needs its own database or state folder. `resources` replace ours, by the names `postgres`,
     `embedder` and `tables`.
 
-    Raises UsageError for an invalid prefix, group, setting or resource.
+    `upstream` names projects whose documents are the rows of an asset of yours: `{"items": "shop/items"}`, or
+    `{"items": {"asset": "shop/items", "partition": "de"}}` for one of its partitions; the project is created. Rows have
+    `id` and `text`, all other columns are metadata: a DataFrame of pandas or polars, a Table of pyarrow, or an iterator
+    of mappings.
+
+    Raises UsageError for an invalid prefix, group, setting, resource or upstream.
     """
     scope = PipelineScope(
-        _prefix_parts(key_prefix), group_name, None if settings is None else resolve_settings(settings)
+        _prefix_parts(key_prefix),
+        group_name,
+        None if settings is None else resolve_settings(settings),
+        tuple(parse_upstream(upstream).items()),
     )
     jobs, kinds = build_jobs(scope), scope.registered_kinds
     return dg.Definitions(
@@ -130,6 +141,7 @@ def build_definitions(
         sensors=[
             project_partitions_sensor(scope),
             changed_sources_sensor(scope, jobs),
+            *([changed_upstreams_sensor(scope, jobs)] if scope.upstream else []),
             own_schedules_sensor(scope, jobs),
             follow_upstreams_sensor(scope),
             failed_runs_sensor(scope),

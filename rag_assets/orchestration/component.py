@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 import dagster as dg
@@ -11,6 +10,7 @@ from pydantic import Field
 
 from rag_assets.errors import UsageError
 from rag_assets.orchestration.build import build_definitions
+from rag_assets.settings.entry_points import import_object
 
 _IN_YAML = """\
 type: {type_name}
@@ -81,6 +81,12 @@ class RagPipeline(dg.Component, dg.Model, dg.Resolvable):
         examples=[{"embedder": "my_project.embedding:OurEmbedder"}],
     )
 
+    upstream: dict[str, str | dict[str, str]] = Field(
+        {},
+        description="Projects whose documents are the rows of an asset: its key, or `asset` with `partition`, `type`.",
+        examples=[{"items": "shop/items", "items-de": {"asset": "shop/items", "partition": "de"}}],
+    )
+
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
         # A template for an unset variable gives None. Without this check, data would silently go into an embedded
         # database when the variable of database_url is missing.
@@ -94,15 +100,15 @@ class RagPipeline(dg.Component, dg.Model, dg.Resolvable):
             group_name=self.group_name,
             settings=self.settings or None,
             resources=_import_resources(self.resources),
+            upstream=self.upstream,
         )
 
 
 def _import_resources(resources: Mapping[str, str]) -> dict[str, Any]:
     found = {}
     for key, target in resources.items():
-        module, _, name = target.partition(":")
         try:
-            resource = getattr(import_module(module), name)
+            resource = import_object(target)
         except (ImportError, AttributeError, ValueError) as error:
             raise UsageError(
                 f"resources: {key}: {target!r} cannot be imported ({error}); name one as `package.module:name`."

@@ -12,6 +12,7 @@ from rag_assets.db.spaces.registered_tables import registered_kinds
 from rag_assets.errors import UsageError
 from rag_assets.orchestration.partitions import daily_partitions
 from rag_assets.orchestration.resources.base import SettingsResource
+from rag_assets.orchestration.resources.upstream_assets import UpstreamAsset
 from rag_assets.settings.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class PipelineScope:
     prefix: tuple[str, ...] = ()
     group_name: str | None = None
     own_settings: Settings | None = None
+    upstream: tuple[tuple[str, UpstreamAsset], ...] = ()
 
     def __post_init__(self) -> None:
         for part in self.prefix:

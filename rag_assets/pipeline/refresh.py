@@ -1,12 +1,12 @@
 """One function for each asset that writes rows: bring its table up to date, for some projects or days."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Engine
 
@@ -15,7 +15,9 @@ from rag_assets.db.spaces.pending import days_with_texts, staged_document_ids
 from rag_assets.db.spaces.registered_tables import check_table_exists
 from rag_assets.db.writes.publishing import MOST_DOCUMENTS
 from rag_assets.documents.parsing.parser import DocumentParser
-from rag_assets.documents.sources import open_source
+from rag_assets.documents.shards import split_key
+from rag_assets.documents.sources import Source, open_source
+from rag_assets.documents.sources.globs import Selection
 from rag_assets.documents.splitting.tokenizer import count_tokens
 from rag_assets.embedding.long_texts import PiecewiseEncoder
 from rag_assets.embedding.model import find_space_model
@@ -27,11 +29,12 @@ from rag_assets.pipeline.stages.batches import (
     Publication,
 )
 from rag_assets.pipeline.stages.chunks import split_documents
-from rag_assets.pipeline.stages.documents import read_documents
+from rag_assets.pipeline.stages.documents import ListingUse, read_documents
 from rag_assets.pipeline.stages.embeddings import TextSlice, embed_texts
 from rag_assets.pipeline.stages.other_servers import allow_missing_server, check_same_vectors, is_by_other_server
 from rag_assets.pipeline.stages.prefetch import on_stop
 from rag_assets.pipeline.stages.project_isolation import IsolatedProjects, LoadedProject
+from rag_assets.pipeline.stages.source_vectors import take_source_vectors
 from rag_assets.pipeline.target.chunking import model_tokenizer, space_splitter
 from rag_assets.pipeline.target.maintained_spaces import maintained_spaces, maintained_spaces_wanted_last
 from rag_assets.pipeline.target.wanted_space import Target
@@ -50,17 +53,30 @@ def refresh_documents(
     *,
     confirm_deletions: bool = False,
     retry_failed: bool = False,
+    sources: "Mapping[str, Callable[[Selection, int | None], Source]] | None" = None,
+    run_id: str | None = None,
+    backfill: str | None = None,
 ) -> Iterator[DocumentBatch | FailedProject]:
+    """`projects` are partition keys; the shards of a run, or of a `backfill` of many runs, share one listing."""
     max_bytes = settings.max_document_mb * 1024 * 1024
+    wanted_by = backfill or run_id or str(uuid4())
+    last_keys = {split_key(key)[0]: key for key in projects}
 
     def read_project(project: LoadedProject) -> Iterator[DocumentBatch]:
-        source = open_source(
-            project.source_uri,
-            include=project.settings.include,
-            exclude=[*project.settings.exclude, *project.settings.forgotten],
-            max_bytes=max_bytes,
-            state_dir=settings.state_dir,
-            follow_links=settings.follow_links,
+        exclude = [*project.settings.exclude, *project.settings.forgotten]
+        open_own = (sources or {}).get(project.name)
+        source = (
+            open_own(Selection(project.settings.include, exclude), max_bytes)
+            if open_own
+            else open_source(
+                project.source_uri,
+                include=project.settings.include,
+                exclude=exclude,
+                max_bytes=max_bytes,
+                state_dir=settings.state_dir,
+                follow_links=settings.follow_links,
+                project=project.name,
+            )
         )
         with closing(source):
             yield from read_documents(
@@ -71,6 +87,7 @@ def refresh_documents(
                 parser,
                 confirm_deletions=confirm_deletions,
                 retry_failed=retry_failed,
+                listing=ListingUse(wanted_by, last=not backfill and last_keys[project.name] == project.key),
             )
 
     with (
@@ -111,9 +128,23 @@ def refresh_embeddings(
     for space in spaces:
         embed = _embed_by_other_server if is_by_other_server(space, spaces[0]) else _embed_project
         of_space = partial(embed, engine, settings, space, encoder, run_id)
+        if space is spaces[0]:
+            # The vectors of a source were made by one model: that of the settings.
+            of_space = partial(_take_and_embed, engine, settings, space, of_space)
         is_last = space is spaces[-1]
         batches = isolated.run_each(partial(_embed_and_publish, engine, space, of_space, refused, is_last=is_last))
         yield from batches if space is spaces[0] else _as_other_space(batches)
+
+
+def _take_and_embed(
+    engine: Engine,
+    settings: Settings,
+    space: EmbeddingSpace,
+    embed: Callable[[LoadedProject], Iterator[EmbeddingBatch]],
+    project: LoadedProject,
+) -> Iterator[EmbeddingBatch]:
+    yield from take_source_vectors(engine, settings, space, project)
+    yield from embed(project)
 
 
 def _embed_project(
@@ -126,7 +157,7 @@ def _embed_project(
     *,
     proved: bool = True,
 ) -> Iterator[EmbeddingBatch]:
-    texts, own = TextSlice(project.name, project.id), encoder(space)
+    texts, own = TextSlice(project.key, project.id, shard=project.shard), encoder(space)
     check = None if proved else partial(check_same_vectors, engine, space, own)
     return embed_texts(engine, settings, space, texts, own, run_id=run_id, check_encoder=check)
 
@@ -162,12 +193,12 @@ def _publish_project(
     engine: Engine, space: EmbeddingSpace, project: LoadedProject, *, without_refused: bool
 ) -> Iterator[EmbeddingBatch]:
     # This generator runs one batch ahead: once this empty batch has been taken, the last vectors are committed.
-    yield EmbeddingBatch(project.name, space.id)
+    yield EmbeddingBatch(project.key, space.id)
     with engine.connect() as connection:
-        staged = connection.scalars(staged_document_ids(project.id)).all()
+        staged = connection.scalars(staged_document_ids(project.id, project.shard)).all()
     for start in range(0, len(staged), MOST_DOCUMENTS):
         part = staged[start : start + MOST_DOCUMENTS]
-        yield EmbeddingBatch(project.name, space.id, publish=Publication(part, without_refused))
+        yield EmbeddingBatch(project.key, space.id, publish=Publication(part, without_refused))
 
 
 def _embed_by_other_server(

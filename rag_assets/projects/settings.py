@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from rag_assets.documents.readers import check_readers
+from rag_assets.documents.shards import MOST_SHARDS
 from rag_assets.documents.text import clean
 from rag_assets.errors import UsageError, pydantic_message, unknown_name_message
 from rag_assets.settings.cron import check_cron, check_time_zone
@@ -30,6 +32,12 @@ class ProjectSettings(BaseModel):
     overlap_tokens: int | None = Field(
         None, ge=0, description="Tokens that neighbouring chunks share; unset: RAG_ASSETS_OVERLAP_TOKENS."
     )
+    shards: int = Field(
+        1,
+        ge=1,
+        le=MOST_SHARDS,
+        description="Partitions of the project, which runs can refresh side by side: `name`, then `name:02of16`.",
+    )
     schedule: str | None = Field(
         None, description="Cron schedule of its refresh, instead of the nightly one; `never` for no automatic refresh."
     )
@@ -39,6 +47,11 @@ class ProjectSettings(BaseModel):
         gt=0,
         le=1_000_000,
         description="Hours after a refresh from which it is stale; unset: RAG_ASSETS_STALE_AFTER_HOURS.",
+    )
+    readers: tuple[str, ...] | None = Field(
+        None,
+        description="Who may read its documents, where these do not declare it: `everyone`, `user:NAME`, "
+        "`group:NAME`, `tenant:NAME`; unset: who may read the project.",
     )
     questions: str | None = Field(
         None, description="Path or URL of a file of evaluation queries, which every run evaluates."
@@ -59,6 +72,11 @@ class ProjectSettings(BaseModel):
                 "(NUL, an invalid UTF-8 byte, a carriage return, a byte order mark)"
             )
         return value
+
+    @field_validator("readers", mode="before")
+    @classmethod
+    def _check_readers(cls, value: object) -> tuple[str, ...] | None:
+        return None if value is None else check_readers(value)
 
     @field_validator("schedule")
     @classmethod
@@ -130,7 +148,7 @@ def assign_settings(project: str, before: Mapping[str, Any], assignments: Sequen
 
 
 def _parse_value(key: str, values: Sequence[str]) -> Any:
-    if key in ("include", "exclude"):
+    if key in ("include", "exclude", "readers"):
         return values
     if key == "question_thresholds":
         pairs = [value.rpartition("=") for value in values]

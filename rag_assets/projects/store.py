@@ -11,6 +11,9 @@ from sqlalchemy.orm import Session
 
 from rag_assets.db.models import Project
 from rag_assets.db.models.projects import derive_project_id
+from rag_assets.db.spaces.shards import SHARDS
+from rag_assets.documents.shards import shard_keys
+from rag_assets.documents.sources.rows.address import refuse_password
 from rag_assets.documents.text import clean, is_text
 from rag_assets.errors import NotFoundError, UsageError
 from rag_assets.projects.settings import dump_project_settings, parse_project_settings
@@ -66,8 +69,14 @@ def project_names(connection: Connection) -> Sequence[str]:
 
 
 def partition_names(connection: Connection) -> Sequence[str]:
-    """The names of the projects that are not removed: Dagster's partition keys."""
+    """The names of the projects that are not removed."""
     return connection.scalars(select(Project.name).where(Project.removed_at.is_(None)).order_by(Project.name)).all()
+
+
+def partition_keys(connection: Connection) -> list[str]:
+    """Dagster's partition keys: of each project that is not removed its name, or the keys of its shards."""
+    found = select(Project.name, SHARDS).where(Project.removed_at.is_(None)).order_by(Project.name)
+    return [key for name, shards in connection.execute(found) for key in shard_keys(name, shards)]
 
 
 def save_project(
@@ -84,6 +93,7 @@ def save_project(
     `description` and `declared_in` stay unchanged where they are None. Raises UsageError for an invalid name or
     setting.
     """
+    refuse_password(source_uri)
     checked = dump_project_settings(parse_project_settings(check_project_name(name), settings))
     # Text from a form, a file or a command line may contain characters that the database cannot store.
     given = {"description": description and clean(description), "declared_in": declared_in}

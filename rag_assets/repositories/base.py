@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 from psycopg.errors import CardinalityViolation, CheckViolation, ForeignKeyViolation, NotNullViolation, UniqueViolation
 from sqlalchemy import Connection, Engine
 
+from rag_assets.db.access.viewer import Viewer, current_viewer, declare_viewer
 from rag_assets.db.connections.retry import run_read, run_read_async, run_write, run_write_async
 from rag_assets.db.session.server_errors import explained_errors
 from rag_assets.errors import RagAssetsError, UsageError
@@ -29,6 +30,9 @@ class Repository:
     is safe (see `rag_assets.db.connections.retry`). Values that a table refuses raise UsageError.
     """
 
+    # Whom its methods read for; None for the owner. Set by `read_for`.
+    _viewer: Viewer | None = None
+
     def __init__(self, engine: "AsyncEngine", *, reader: "AsyncEngine | None" = None) -> None:
         self._engine = engine
         self._reader = reader or engine
@@ -37,9 +41,33 @@ class Repository:
 class SyncRepository:
     """Base of the blocking repositories; otherwise like `Repository`, and with the same operations."""
 
+    _viewer: Viewer | None = None
+
     def __init__(self, engine: Engine, *, reader: Engine | None = None) -> None:
         self._engine = engine
         self._reader = reader or engine
+
+
+def read_for(repository: object, viewer: Viewer) -> None:
+    """Let a repository read what the viewer may, and nothing else, and write nothing."""
+    if not isinstance(repository, Repository | SyncRepository):
+        raise UsageError(
+            f"a client with a principal cannot make a {type(repository).__name__}; derive it from Repository."
+        )
+    repository._viewer = viewer
+
+
+def _declared(operation: Callable[Concatenate[Connection, P], R], viewer: Viewer) -> Callable[..., R]:
+    def read(connection: Connection, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        declare_viewer(connection, viewer)
+        return operation(connection, *args, **kwargs)
+
+    return read
+
+
+def _refuse_write(viewer: Viewer | None) -> None:
+    if viewer is not None:
+        raise UsageError("this client reads for a principal, and writes nothing; write with a client without one.")
 
 
 def async_method(
@@ -49,7 +77,13 @@ def async_method(
 
     async def method(self: Repository, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with translate_errors():
+            viewer = self._viewer or current_viewer()
+            if access != "read":
+                _refuse_write(viewer)
             match access:
+                case "read" if viewer is not None:
+                    reader = self._reader.execution_options(isolation_level="REPEATABLE READ")
+                    return await run_read_async(reader, _declared(operation, viewer), *args, **kwargs)
                 case "read":
                     return await run_read_async(self._reader, operation, *args, **kwargs)
                 case "write":
@@ -69,7 +103,13 @@ def sync_method(
 
     def method(self: SyncRepository, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with translate_errors():
+            viewer = self._viewer or current_viewer()
+            if access != "read":
+                _refuse_write(viewer)
             match access:
+                case "read" if viewer is not None:
+                    reader = self._reader.execution_options(isolation_level="REPEATABLE READ")
+                    return run_read(reader, _declared(operation, viewer), *args, **kwargs)
                 case "read":
                     return run_read(self._reader, operation, *args, **kwargs)
                 case "write":

@@ -5,12 +5,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 from uuid import UUID
 
+from rag_assets.db.access.viewer import Viewer
 from rag_assets.db.connections.sqlalchemy_internals import greenlet_spawn
 from rag_assets.search.analysis.aggregates import Aggregate
 from rag_assets.search.analysis.provenance import Provenance
 from rag_assets.search.execution.concurrency import LoopConcurrency
 from rag_assets.search.execution.query_embedding import MakeEncoder
 from rag_assets.search.ranking.rerank import Reranker
+from rag_assets.search.replicated_retriever import ReplicatedRetriever
 from rag_assets.search.request import Options, Query
 from rag_assets.search.results import Answer
 from rag_assets.search.retriever import Retriever
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from rag_assets.db.spaces.text_kinds import Kind
+    from rag_assets.search.execution.replica import ReplicaMonitor
     from rag_assets.search.kinds.dispatch import AnyAnswer, MixedAnswer
     from rag_assets.search.kinds.memories import MemoryAnswer, MemoryOptions
     from rag_assets.search.kinds.messages import MessageAnswer, MessageOptions
@@ -41,15 +44,21 @@ class AsyncRetriever:
         ef_search: int | None = None,
         encoder: MakeEncoder | None = None,
         reranker: Reranker | None = None,
+        viewer: Viewer | None = None,
+        replica: "tuple[AsyncEngine, ReplicaMonitor] | None" = None,
     ) -> None:
-        self._retriever = Retriever(
-            engine.sync_engine,
-            settings,
-            ef_search=ef_search,
-            encoder=encoder,
-            reranker=reranker,
-            concurrency=LoopConcurrency(),
-        )
+        options: dict[str, Any] = {
+            "ef_search": ef_search,
+            "encoder": encoder,
+            "reranker": reranker,
+            "concurrency": LoopConcurrency(),
+            "viewer": viewer,
+        }
+        if replica is None:
+            self._retriever = Retriever(engine.sync_engine, settings, **options)
+        else:
+            other, monitor = replica
+            self._retriever = ReplicatedRetriever(engine.sync_engine, other.sync_engine, monitor, settings, **options)
 
     @overload
     async def search(self, query: Query, *, kinds: Literal["chunks"] = ..., **options: Unpack[Options]) -> Answer: ...

@@ -95,6 +95,8 @@ class Answer:
       The spans of OpenTelemetry have these names after `rag_assets.`.
     - `corrected`: a word of the query that no text has, with the similar words that keyword search looked for instead
       because it had found nothing; empty where it found something.
+    - `staleness_s`: None where the database itself answered. Else a read replica did, which was at most so many
+      seconds behind.
     """
 
     query: str
@@ -111,6 +113,7 @@ class Answer:
     excluded: list[str] = field(default_factory=list)
     corrected: dict[str, list[str]] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
+    staleness_s: float | None = None
 
     def __repr__(self) -> str:
         hits = f"{len(self.hits)} hit{'' if len(self.hits) == 1 else 's'}"

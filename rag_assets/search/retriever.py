@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
+from rag_assets.db.access.viewer import Viewer
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.registered_tables import registered_kinds
 from rag_assets.errors import UsageError
@@ -64,12 +65,13 @@ class Retriever:
         reranker: Reranker | None = None,
         concurrency: Concurrency | None = None,
         space: EmbeddingSpace | None = None,
+        viewer: Viewer | None = None,
     ) -> None:
         concurrency = concurrency or Concurrency()
         if settings is not None:
             ef_search = ef_search or settings.ef_search
             reranker = reranker or (reranker_from_settings(settings) if settings.reranker else None)
-        session = ReadSession(engine, concurrency)
+        session = ReadSession(engine, concurrency, viewer)
         embedder = QueryEmbedder(session, concurrency, encoder, settings)
         chunks = LiveSpaceCache(session, space=space)
         self._context = SearchContext(session, chunks, embedder, SelectivityCache(), ef_search)
@@ -107,6 +109,8 @@ class Retriever:
         """
         if isinstance(kinds, str) and kinds == "chunks":
             return self._context.live.run(self._executor.answer, [make_request(query, options)])[0]
+        if self._context.session.viewer is not None:
+            raise UsageError("a principal searches documents only; search messages, memories and tables without one.")
         from rag_assets.search.kinds.dispatch import search_kinds
 
         searches: dict[Kind, Callable[..., AnyAnswer]] = {

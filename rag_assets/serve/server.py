@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 
@@ -73,7 +73,9 @@ async def _serve(
         server = _Server(config)
 
         def on_start() -> None:
-            address.write(settings.state_dir)
+            # Without a folder to write to, as in a container, commands do not find this server, and callers do.
+            with suppress(OSError):
+                address.write(settings.state_dir)
             say(_url(host, port))
 
         server.on_start = on_start

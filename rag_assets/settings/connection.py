@@ -22,6 +22,16 @@ class ConnectionSettings(BaseSettings):
         description="The server's own address, when DATABASE_URL is that of a pooler. Migrations, index builds and "
         "locks need it.",
     )
+    replica_url: SecretStr | None = Field(
+        None,
+        description="Address of a read replica, a streaming standby of the database, which answers the searches of "
+        "clients and of `rag-assets serve`. Unset: the database answers.",
+    )
+    replica_staleness_s: float = Field(
+        10,
+        gt=0,
+        description="How many seconds the replica may be behind. While it may be more, the database answers.",
+    )
     pooler: bool | None = Field(
         None,
         description="Whether DATABASE_URL is the address of a pooler in transaction mode (pgbouncer, Neon, Supabase). "

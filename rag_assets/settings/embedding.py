@@ -49,6 +49,12 @@ class EmbeddingSettings(RemoteEmbeddingSettings):
         "in our measurements.",
     )
 
+    chunk_fill: Literal["full", "short"] = Field(
+        "short",
+        description="`full`: short sections that follow each other share a chunk, and a chunk takes 60% of its tokens "
+        "or more where the text has them. `short`: a section of a quarter chunk or more has a chunk of its own.",
+    )
+
     model: str = Field(
         "sentence-transformers/all-MiniLM-L6-v2",
         description="The embedding model. Of sentence-transformers: its name on the hub, or a folder. Over HTTP: "

@@ -1,8 +1,10 @@
-"""Entry points: source types and tables that other packages register for this one."""
+"""What other packages give this one: the source types and tables that they register, and objects that settings name."""
 
 import sys
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from rag_assets.errors import UsageError
 
@@ -25,6 +27,12 @@ def find_entry_point(group: str, name: str, shown: str) -> EntryPoint | None:
 def describe_entry_point(entry: EntryPoint) -> str:
     package = f" of {entry.dist.name}" if entry.dist is not None else ""
     return f"{entry.name} = {entry.value}{package}"
+
+
+def import_object(target: str) -> Any:
+    """The object `package.module:name`; raises ImportError, AttributeError or ValueError where there is none."""
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
 
 
 @cache

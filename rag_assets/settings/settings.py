@@ -14,14 +14,14 @@ from pydantic_settings import NoDecode
 
 from rag_assets.errors import UsageError, pydantic_message, unknown_name_message
 from rag_assets.settings.cron import check_cron, check_time_zone
-from rag_assets.settings.serve import ServeSettings
+from rag_assets.settings.distribution import DistributionSettings
 
 _NOTIFY_TARGET = re.compile(r"https?://\S+|[\w.]+:\w+")
 # The owners that Dagster accepts.
 _OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 
 
-class Settings(ServeSettings):
+class Settings(DistributionSettings):
     """All settings; each field is the environment variable RAG_ASSETS_<NAME>."""
 
     owners: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -111,12 +111,24 @@ class Settings(ServeSettings):
         description="Receiver of messages about failed runs: a webhook that takes JSON with a `text` (Slack, "
         "Mattermost), or `package.module:function`.",
     )
+    background_nice: int = Field(
+        0,
+        ge=0,
+        le=19,
+        description="How far ingests, checks, maintenance and index builds give way to searches on the same machine: "
+        "the `nice` of their processes, and of their sessions on a server that runs there. 0: not at all.",
+    )
     lock_wait_s: float = Field(
         600,
         ge=0,
         description="Longest wait, in seconds, for another run on the same project, and of a command for a pool of "
         "Dagster.",
     )
+
+    @property
+    def kept_folder(self) -> Path | None:
+        """The state folder, where it holds anything that must last; with both databases elsewhere it does not."""
+        return None if self.database_url is not None and self.dagster_database is not None else self.state_dir
 
     @field_validator("owners", mode="before")
     @classmethod
@@ -198,7 +210,7 @@ def _invalid_value(error: ValidationError, arguments: Mapping[str, Any]) -> Usag
     first = error.errors()[0]
     name = str(first["loc"][0])
     # Addresses may hold a password.
-    value = "" if "url" in name or name == "notify" else f" {first['input']!r}"
+    value = "" if "url" in name or name in ("notify", "dagster_database") else f" {first['input']!r}"
     if name in arguments:
         return UsageError(f"settings: {name}{value}: {pydantic_message(first['msg'])}; correct it.")
     return UsageError(

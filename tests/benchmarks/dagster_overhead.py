@@ -65,7 +65,8 @@ print(seconds)
 ADD_PROJECTS = """
 import sys
 from pathlib import Path
-from rag_assets.cli.groups.projects import enter, sync_partitions
+from rag_assets.cli.groups.projects import enter
+from rag_assets.cli.runtime.project_ranges import sync_partitions
 from rag_assets.projects.store import save_project
 engine, *_ = enter()
 with engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""python -m tests.benchmarks.hostile [--mutations 50] [--seed S] [--line-mb 50]: files of people you don't know.
+"""python -m tests.benchmarks.hostile [--mutations 50] [--seed S] [--line-mb 50] [--part 1/4]: hostile files.
 
 Reads every bomb of tests/support/data/hostile, every sample cut off at ten places, and mutations of every sample, each
 in the parser's process as an ingest does. Then one line of many megabytes without a space goes through reading,
@@ -18,6 +18,7 @@ import string
 import sys
 import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from rag_assets.documents.parsing.parser import DocumentParser
@@ -33,8 +34,10 @@ def main() -> None:
     parser.add_argument("--mutations", type=int, default=50)
     parser.add_argument("--seed", default="seed")
     parser.add_argument("--line-mb", type=int, default=50)
+    parser.add_argument("--part", default="1/1", help="every n-th file, from the k-th on: k/n")
     arguments = parser.parse_args()
-    found = read_all(hostile_files(arguments.mutations, arguments.seed))
+    first, step = map(int, arguments.part.split("/"))
+    found = read_all(islice(hostile_files(arguments.mutations, arguments.seed), first - 1, None, step))
     if arguments.line_mb:
         found["line"] = read_line(arguments.line_mb)
     print(json.dumps(found))

@@ -202,6 +202,7 @@ def measure_imports() -> dict[str, float]:
 def measure_memory(folder: str | None) -> dict[str, float]:
     """Peak memory of a first ingest of a twentieth of the corpus and of all of it."""
     from rag_assets.documents.sources import TOPICS_URI, open_source
+    from rag_assets.documents.sources.base import read_bytes
 
     source = open_source(folder or TOPICS_URI)
     files = list(source.list())
@@ -211,7 +212,7 @@ def measure_memory(folder: str | None) -> dict[str, float]:
             below = Path(corpus) / name
             for file in part:
                 (below / file.path).parent.mkdir(parents=True, exist_ok=True)
-                (below / file.path).write_bytes(source.read(file.path))
+                (below / file.path).write_bytes(read_bytes(source, file.path))
             with installation() as environment:
                 peaks[name] = measure_in_child(environment, str(below))["peak_rss_mb"]
     return {**peaks, "ratio": round(peaks["20x"] / peaks["1x"], 3)}

@@ -10,6 +10,7 @@ ingested, each as a project, and a Markdown table of nDCG@10 is printed: a row p
 gain of the variant over vector search. The variants are the modes and those of these options:
 
     --chunk-tokens N, --overlap-tokens N   other sizes of chunks
+    --chunk-fill short|full                how full chunks are
     --titles                               title and heading path embedded before the text of each chunk
     --prompt TEXT                          prefix of each query; may be repeated
     --ef-search N,…                        other numbers of candidates in vector search
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--sets", type=Path)
     parser.add_argument("--only", type=lambda text: text.split(","), help="only the sets with these names")
     parser.add_argument("--chunk-tokens", type=int)
+    parser.add_argument("--chunk-fill", choices=("short", "full"))
     parser.add_argument("--overlap-tokens", type=int)
     parser.add_argument("--titles", action="store_true")
     parser.add_argument("--prompt", action="append", default=[])
@@ -54,7 +56,7 @@ def main() -> None:
         evaluate(dict(os.environ), arguments.questions, arguments.project, modes)
         return
     with installation() as environment, tempfile.TemporaryDirectory(prefix="rag-bench-corpus-") as folder:
-        for name in ("chunk_tokens", "overlap_tokens"):
+        for name in ("chunk_tokens", "overlap_tokens", "chunk_fill"):
             if getattr(arguments, name) is not None:
                 environment[f"RAG_ASSETS_{name.upper()}"] = str(getattr(arguments, name))
         if arguments.sets is not None:

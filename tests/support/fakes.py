@@ -3,7 +3,8 @@
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.embedding.encoder import Encoder
 from rag_assets.orchestration.resources.embedder import Embedder
-from rag_assets.testing import DIMENSIONS, HashEncoder
+from rag_assets.testing import HashEncoder
+from rag_assets.testing.encoder import DIMENSIONS
 
 __all__ = ["DIMENSIONS", "ENCODERS", "FakeEmbedder", "HashEncoder"]
 

@@ -55,6 +55,7 @@ SEARCH = {
     "considered": int,
     "ef_search": (int, type(None)),
     "degraded": (dict, type(None)),
+    "staleness_s": (float, type(None)),
     "excluded": [str],
     "corrected": dict,
 }

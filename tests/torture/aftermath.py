@@ -11,13 +11,13 @@ from psycopg import sql
 
 from tests.torture.server import Server
 
-# Columns that hold a time or the id of a run; tables of measured times, and of what checks have read so far, which
-# differs with the number of runs.
+# Columns that hold a time or the id of a run; tables of measured times, of what checks have read so far, which differs
+# with the number of runs, and of a random key.
 VARYING = [
     *("created_at", "updated_at", "promoted_at", "stepped_back_at", "rolled_back_at", "refreshed_at"),
     *("run_id", "counted"),
 ]
-MEASURED = ("work_rates", "query_vectors", "check_watermarks", "row_changes")
+MEASURED = ("work_rates", "query_vectors", "check_watermarks", "row_changes", "viewer_key")
 SETTLE_S = 10.0
 
 _TABLES = (

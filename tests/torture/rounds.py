@@ -19,6 +19,8 @@ from tests.torture.worker import Command, Ended, Forker, Running, embedded_batch
 
 AIM_S = 60.0
 AIM_INTERVAL_S = 0.002
+AIMS = 5
+NEVER_SEEN = "the moment was never seen"
 # A killed command loses the batch that is written, the one that waits and the one in the model.
 BATCHES_AT_RISK = 3
 # The exit codes of commands that end with one sentence (docs/pages/reference/cli.md).
@@ -50,7 +52,17 @@ class Torturer:
         self._number = 0
 
     def strike(self, place: Place, moment: Moment, fault: Fault) -> Round:
-        """Strike the place's command at the moment, and run it again."""
+        """Strike the place's command at the moment, and run it again.
+
+        A moment of a few milliseconds may pass while the aim looks elsewhere: then another command is aimed at.
+        """
+        for _ in range(AIMS - 1):
+            round_ = self._strike_once(place, moment, fault)
+            if round_.misses != [NEVER_SEEN]:
+                return round_
+        return self._strike_once(place, moment, fault)
+
+    def _strike_once(self, place: Place, moment: Moment, fault: Fault) -> Round:
         expected = self._undisturbed_content(place)
         began = time.monotonic()
         arena = self._prepare(place)
@@ -117,7 +129,7 @@ class Torturer:
                     backend, round_.aimed_at = row
                     return int(backend)
                 time.sleep(AIM_INTERVAL_S)
-        round_.misses.append("the moment was never seen")
+        round_.misses.append(NEVER_SEEN)
         return None
 
     def _look_back(

@@ -195,13 +195,13 @@ def _run(command: Command) -> Any:
 
 
 def _use_counting_encoder(log: Path, encode_s: float) -> None:
-    from rag_assets import testing
     from rag_assets.orchestration.resources.embedder import Embedder
     from rag_assets.pipeline.audit import latency
     from rag_assets.search.execution import query_embedding
     from rag_assets.testing import HashEncoder
+    from rag_assets.testing import encoder as hash_encoder
 
-    testing._direction = cache(testing._direction)
+    hash_encoder._direction = cache(hash_encoder._direction)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     class CountingEncoder(HashEncoder):

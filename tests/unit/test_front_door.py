@@ -24,9 +24,11 @@ PUBLIC = [
     "SessionError",
     "Settings",
     "Source",
+    "SourceDocument",
     "SourceError",
     "SourceFile",
     "UsageError",
+    "Viewer",
     "build_definitions",
 ]
 

@@ -5,6 +5,7 @@ import inspect
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +20,7 @@ from rag_assets.orchestration.storage.sqlite_storage import TESTED_VERSIONS
 
 PACKAGE = Path(rag_assets.__file__).parent
 PROJECT = PACKAGE.parent
-LIBRARIES = ("sqlalchemy", "dagster", "psycopg")
+LIBRARIES = ("sqlalchemy", "dagster", "psycopg", "dagster_postgres", "dagster_celery")
 
 EVENT_LOG = "dagster._core.storage.event_log.sqlite.sqlite_event_log"
 
@@ -56,6 +57,9 @@ PRIVATE_MEMBERS = {
         "dagster:OutputContext._asset_partitions_subset",
         "dagster._core.execution.context.system:StepExecutionContext._metadata_accumulator",
         "dagster._core.execution.context.output:OutputContext.step_context",
+        "dagster._core.storage.event_log:EventLogStorage",
+        "dagster._utils.concurrency:ConcurrencyClaimStatus",
+        "dagster._utils.concurrency:ConcurrencyClaimStatus.with_sleep_interval(self, interval)",
     ],
     "orchestration/storage/dagster_sqlite.py": [
         "dagster._core.storage.sqlite_storage:DagsterSqliteStorage",
@@ -74,8 +78,21 @@ PRIVATE_MEMBERS = {
         f"{EVENT_LOG}:SqliteEventLogStorage._store_asset_event(self, conn, event, event_id)",
         f"{EVENT_LOG}:SqliteEventLogStorageWatchdog",
         f"{EVENT_LOG}:SqliteEventLogStorageWatchdog._process_log(self)",
-        "dagster._utils.concurrency:ConcurrencyClaimStatus",
-        "dagster._utils.concurrency:ConcurrencyClaimStatus.with_sleep_interval(self, interval)",
+    ],
+    "orchestration/storage/dagster_postgres.py": [
+        "dagster_postgres.storage:DagsterPostgresStorage._event_log_storage",
+        "dagster_postgres.storage:DagsterPostgresStorage._run_storage",
+        "dagster_postgres.storage:DagsterPostgresStorage._schedule_storage",
+        "dagster_postgres.event_log:PostgresEventLogStorage._engine",
+        "dagster_postgres.event_log:PostgresEventLogStorage._instance",
+        "dagster_postgres.run_storage:PostgresRunStorage._engine",
+        "dagster_postgres.schedule_storage:PostgresScheduleStorage._engine",
+    ],
+    "orchestration/workers/dagster_launcher.py": [
+        "dagster._core.launcher:CheckRunHealthResult",
+        "dagster._core.launcher:LaunchRunContext",
+        "dagster._core.launcher:WorkerStatus",
+        "dagster_celery.launcher:CeleryRunLauncher._instance",
     ],
 }
 
@@ -111,6 +128,7 @@ def assigns(owner: object, name: str) -> bool:
     return any(re.search(rf"\bself\.{name}\b.*=", source_of(cls)) for cls in classes)
 
 
+@cache
 def source_of(cls: type) -> str:
     try:
         return inspect.getsource(cls)

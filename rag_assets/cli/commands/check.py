@@ -34,7 +34,7 @@ def check(
     from rag_assets.orchestration.assets.conditions import READS_CHANGES
 
     started = time.perf_counter()
-    shared_engine(installation.enter())
+    shared_engine(installation.enter_background())
     outcome = run_job("checks", tags=None if full else READS_CHANGES)
     if junit is not None:
         from rag_assets.cli.output.junit import write_junit

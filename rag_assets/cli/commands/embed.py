@@ -38,7 +38,7 @@ def embed(
     started = time.perf_counter()
     if kind not in (kinds := list_kinds()[1:]):
         raise UsageError(f"there is no {kind!r} to embed; choose one of {', '.join(kinds)}.")
-    settings = installation.enter()
+    settings = installation.enter_background()
     target = target_space(settings, kind)
     engine = writable_engine(settings)
     days = None

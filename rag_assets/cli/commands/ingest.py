@@ -23,8 +23,8 @@ def ingest(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="A folder, a file, or a URL (of fsspec or of your own source type). Without it: the project's source, "
-            "or Python's own documentation topics."
+            help="A folder, a file, a URL (of fsspec or of your own source type), or rows of a database (sql+...). "
+            "Without it: the project's source, or Python's own documentation topics."
         ),
     ] = None,
     project: Annotated[str | None, typer.Option(help="Name of the project. Without it: made from the source.")] = None,
@@ -60,24 +60,30 @@ def ingest(
     from rag_assets.cli.output.progress_bars import show_progress
     from rag_assets.cli.output.runs import print_ingest, print_sample_answer
     from rag_assets.cli.runtime import installation
+    from rag_assets.cli.runtime.project_ranges import project_ranges
     from rag_assets.cli.runtime.run_job import exit_on_failure, run_job
     from rag_assets.db.database import writable_engine
-    from rag_assets.orchestration.partitions import projects
     from rag_assets.pipeline.target.wanted_space import asks_for_other_chunks, target_space
 
     started = time.perf_counter()
-    settings = installation.enter()
+    settings = installation.enter_background()
     # Fails on an invalid setting before a run is started.
     target = target_space(settings)
     engine = writable_engine(settings)
     name = prepare_project(engine, ProjectOptions(source, project, include, exclude, questions, threshold, language))
-    installation.instance().add_dynamic_partitions(str(projects.name), [name])
+    # The shards of a project are one range.
+    [(first, last)] = project_ranges(engine, only={name})
     config = {"confirm_deletions": confirm_deletions, "retry_failed": retry_failed}
     with show_progress(visible=not as_json):
         if asks_for_other_chunks(engine, target):
             _split_other_projects(engine, name)
-        outcome = run_job("ingest", partition_key=name, config={"ops": {"raw_documents": {"config": config}}})
-    report = _report(engine, name, outcome, time.perf_counter() - started)
+        outcome = run_job(
+            "ingest",
+            partition_key=name if first == last else None,
+            partition_range=None if first == last else (first, last),
+            config={"ops": {"raw_documents": {"config": config}}},
+        )
+    report = _report(engine, name, outcome, time.perf_counter() - started, has_shards=first != last)
     if as_json:
         print_json(report)
     elif outcome.figures:
@@ -103,25 +109,26 @@ class ProjectOptions:
 def prepare_project(engine: "Engine", options: ProjectOptions) -> str:
     """Create or update the project and return its name. Opens the source: a wrong one fails before a run is started."""
     from rag_assets.db.schema.text_search import check_language
-    from rag_assets.documents.sources import TOPICS_NAME, TOPICS_URI, canonical_uri, open_source
+    from rag_assets.documents.sources import TOPICS_NAME, TOPICS_URI, GivenSource, open_source, source_name
     from rag_assets.projects.declarations import read_declarations
     from rag_assets.projects.reconcile import check_not_declared, reconcile_projects
     from rag_assets.projects.store import check_project_name, find_project, save_project, slugify
     from rag_assets.search.evaluation.thresholds import set_quality_requirement
 
-    source, project, include, exclude = options.source, options.project, options.include, options.exclude
+    project, include, exclude = options.project, options.include, options.exclude
+    given = None if options.source is None else GivenSource.parse(options.source)
     name = check_project_name(project) if project else None
     declarations = read_declarations(load_settings())
     with engine.begin() as connection:
         if declarations is not None:
             reconcile_projects(connection, declarations)
         known = find_project(connection, name) if name else None
-        if source is None and name and known is None:
+        if given is None and name and known is None:
             raise UsageError(
                 f"there is no project {name!r} yet; name its source: rag-assets ingest SOURCE --project {name}."
             )
-        uri = canonical_uri(source) if source is not None else known.source_uri if known else TOPICS_URI
-        name = name or (TOPICS_NAME if uri == TOPICS_URI else slugify(uri.rstrip("/").rsplit("/", 1)[-1]))
+        uri = given.uri if given is not None else known.source_uri if known else TOPICS_URI
+        name = name or (TOPICS_NAME if uri == TOPICS_URI else slugify(source_name(uri)))
         known = known or find_project(connection, name)
         if known and known.source_uri != uri and project is None:
             raise UsageError(
@@ -129,12 +136,15 @@ def prepare_project(engine: "Engine", options: ProjectOptions) -> str:
                 f"give this one a name of its own with --project, or name {name!r} to change its source."
             )
         settings = dict(known.settings) if known else {}
-        if include is not None or exclude is not None or source is not None:
+        if include is not None or exclude is not None or given is not None:
             settings |= {"include": include or [], "exclude": exclude or []}
         settings = set_quality_requirement(settings, options.questions, options.thresholds)
         if options.language is not None:
             settings["language"] = check_language(connection, options.language)
-        open_source(uri, include=settings.get("include", ()), exclude=settings.get("exclude", ())).close()
+        globs = {key: settings.get(key, ()) for key in ("include", "exclude")}
+        open_source(uri, **globs, project=name, password=given.password if given else None).close()
+        if given is not None:
+            given.keep_password(load_settings().state_dir)
         if known is None or known.removed_at or (known.source_uri, known.settings) != (uri, settings):
             check_not_declared(declarations, name)
             save_project(connection, name, uri, settings)
@@ -147,7 +157,7 @@ def _split_other_projects(engine: "Engine", project: str) -> None:
     from rag_assets.cli.runtime.project_ranges import project_ranges
     from rag_assets.cli.runtime.run_job import run_job
 
-    others = project_ranges(engine, {project})
+    others = project_ranges(engine, excluded={project})
     if others:
         print_error("rag-assets: documents are split in another way than before; all projects are split again")
     for keys in others:
@@ -155,7 +165,9 @@ def _split_other_projects(engine: "Engine", project: str) -> None:
         run_job("ingest", partition_range=keys, only=("chunks", "embeddings"))
 
 
-def _report(engine: "Engine", project: str, outcome: "RunOutcome", total_s: float) -> dict[str, Any]:
+def _report(
+    engine: "Engine", project: str, outcome: "RunOutcome", total_s: float, *, has_shards: bool
+) -> dict[str, Any]:
     """The object that --json prints. Figures of stages that did not run are 0."""
     from rag_assets.db.reports.counts import count_project
     from rag_assets.db.reports.document_remarks import find_remarks
@@ -164,6 +176,10 @@ def _report(engine: "Engine", project: str, outcome: "RunOutcome", total_s: floa
     with engine.connect() as connection:
         counts = count_project(connection, project)
         remarks = find_remarks(connection, [project], limit=MOST_REMARKS)
+    # A text may be in several shards.
+    distinct = counts.texts if has_shards else int(embeddings.get("distinct", counts.texts))
+    embedded = int(embeddings.get("embedded", 0))
+    reused = max(0, distinct - embedded) if has_shards else int(embeddings.get("reused", 0))
     return {
         "project": project,
         "documents": {
@@ -180,9 +196,9 @@ def _report(engine: "Engine", project: str, outcome: "RunOutcome", total_s: floa
             "deleted": chunks.get("deleted", 0),
         },
         "texts": {
-            "distinct": int(embeddings.get("distinct", counts.texts)),
-            "embedded": int(embeddings.get("embedded", 0)),
-            "reused": int(embeddings.get("reused", 0)),
+            "distinct": distinct,
+            "embedded": embedded,
+            "reused": reused,
         },
         **{name: embeddings[name] for name in ("billed_tokens", "cost") if name in embeddings},
         "vectors": counts.vectors,

@@ -23,7 +23,7 @@ def maintain(
     from rag_assets.pipeline import maintenance
     from rag_assets.pipeline.target.wanted_space import target_space
 
-    settings = installation.enter()
+    settings = installation.enter_background()
     targets = {kind: target_space(settings, kind) for kind in list_kinds()}
     with show_progress(visible=not as_json):
         figures = maintenance.run_maintenance(writable_engine(settings), settings, targets)

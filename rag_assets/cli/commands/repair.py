@@ -38,7 +38,7 @@ def repair(
     from rag_assets.pipeline.repair.repair import invalidate_damage, survey_installation
     from rag_assets.pipeline.target.wanted_space import target_space
 
-    settings = installation.enter()
+    settings = installation.enter_background()
     targets: Targets = {kind: target_space(settings, kind) for kind in list_kinds()}
     engine = writable_engine(settings)
     found = list(survey_installation(engine, settings, targets))
@@ -84,7 +84,7 @@ def _runs(
         # With an unreadable source, all documents are read first: the checks of later assets look at all projects.
         for only in (None,) if not unreadable else (("raw_documents",), WITHOUT_SOURCE):
             excluded = unreadable if only == ("raw_documents",) else set()
-            for keys in project_ranges(engine, excluded):
+            for keys in project_ranges(engine, excluded=excluded):
                 yield run_job("ingest", partition_range=keys, only=only)
     if "messages" in kinds:
         days = pending_days(engine, settings, targets["messages"]) or [datetime.now(UTC).date()]

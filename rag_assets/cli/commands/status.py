@@ -39,7 +39,7 @@ def status(
         if not (health and isinstance(error, ServiceError)):
             raise
         unreachable = {"name": "connect", "healthy": False, "detail": str(error)}
-        report = {"healthy": False, "checks": [unreachable, check_disk(settings.state_dir).as_json()]}
+        report = {"healthy": False, "checks": [unreachable, check_disk(settings.kept_folder).as_json()]}
     if as_json:
         print_json(report)
     elif health:
@@ -52,8 +52,10 @@ def status(
 
 def _check_health(engine: "Engine", settings: "Settings") -> dict[str, Any]:
     from rag_assets.db.reports.health import check_disk, check_health
+    from rag_assets.search.execution.replica import check_replica_health
 
-    checks = [check.as_json() for check in (*check_health(engine), check_disk(settings.state_dir))]
+    found = (*check_health(engine), check_disk(settings.kept_folder), *check_replica_health(settings, engine))
+    checks = [check.as_json() for check in found]
     return {"healthy": all(check["healthy"] for check in checks), "checks": checks}
 
 

@@ -52,12 +52,13 @@ def _prepare_installation() -> None:
     Done once here instead of in the web server, the daemon and every step.
     """
     from rag_assets.cli.groups import projects
+    from rag_assets.cli.runtime.project_ranges import sync_partitions
     from rag_assets.db.database import dispose_engines
 
     engine, _, _ = projects.enter()
     with engine.begin() as connection:
         _add_first_project(connection)
-    projects.sync_partitions(engine)
+    sync_partitions(engine)
     dispose_engines()
 
 

@@ -54,6 +54,26 @@ def check() -> None:
 
 
 @app.command()
+def roles(
+    apply: Annotated[bool, typer.Option("--apply", help="Run the statements instead of printing them.")] = False,
+) -> None:
+    """Print the SQL of the roles that see what a principal may: reader, writer and search, for an administrator."""
+    from rag_assets.cli.runtime import installation
+    from rag_assets.db.access.roles import ROLES, apply_roles, role_statements
+    from rag_assets.db.database import shared_engine
+    from rag_assets.db.session.server_errors import explained_errors
+
+    with explained_errors(), shared_engine(installation.enter()).begin() as connection:
+        if apply:
+            apply_roles(connection)
+            typer.echo(f"the roles {', '.join(ROLES)} have their grants and policies")
+            return
+        driver = connection.connection.driver_connection
+        for statement in role_statements(connection):
+            typer.echo(f"{statement.as_string(driver)};")
+
+
+@app.command()
 def create_tables() -> None:
     """Create the tables that installed packages register and that do not exist; change no existing one."""
     from rag_assets.cli.runtime import installation

@@ -35,15 +35,17 @@ def add(
 ) -> None:
     """Add a project, or change the one with this name. Its documents are read by the next run."""
     from rag_assets.db.schema.text_search import check_language
-    from rag_assets.documents.sources import canonical_uri, open_source
+    from rag_assets.documents.sources import GivenSource, canonical_uri, open_source
     from rag_assets.projects.reconcile import check_not_declared
     from rag_assets.projects.settings import assign_settings
     from rag_assets.projects.store import check_project_name, find_project, save_project
     from rag_assets.search.evaluation.thresholds import read_queries_at
+    from rag_assets.settings.settings import load_settings
 
     engine, declarations, _ = enter()
     check_not_declared(declarations, check_project_name(name))
-    uri = canonical_uri(source)
+    given = GivenSource.parse(source)
+    uri = given.uri
     with engine.begin() as connection:
         known = find_project(connection, name)
         settings = assign_settings(name, known.settings if known else {}, assignments or [])
@@ -52,10 +54,12 @@ def add(
             read_queries_at(settings["questions"])
         if "language" in settings:
             check_language(connection, settings["language"])
-        open_source(uri, include=settings.get("include", ()), exclude=settings.get("exclude", ())).close()
+        globs = {key: settings.get(key, ()) for key in ("include", "exclude")}
+        open_source(uri, **globs, project=name, password=given.password).close()
+        given.keep_password(load_settings().state_dir)
         _check_tokens(name, settings)
         save_project(connection, name, uri, settings, description=description)
-    sync_partitions(engine)
+    _sync_partitions(engine)
     typer.echo(f"{'changed' if known else 'added'} {name}: rag-assets ingest --project {name} reads it now")
 
 
@@ -68,11 +72,15 @@ def list_projects(as_json: JsonOption = False) -> None:
     from rag_assets.projects.store import get_projects
 
     engine, _, reconciled = enter()
-    sync_partitions(engine)
+    _sync_partitions(engine)
     with engine.connect() as connection:
         failed = list_failures(connection)
         found = [
-            _to_json(project, reconciled.undeclared, {f.stage: f.error for f in failed if f.project == project.name})
+            _to_json(
+                project,
+                reconciled.undeclared,
+                {f.stage: f"{f.shard}: {f.error}".removeprefix(": ") for f in failed if f.project == project.name},
+            )
             for project in get_projects(connection)
         ]
     if as_json:
@@ -89,9 +97,11 @@ def rename(
     """Give a project another name. Nothing is read or embedded again, and its documents keep their ids."""
     from rag_assets.cli.runtime import installation
     from rag_assets.definitions import defs
+    from rag_assets.documents.shards import shard_keys
     from rag_assets.orchestration.partitions import carry_materializations, projects
     from rag_assets.pipeline.project_changes import rename_project
-    from rag_assets.projects.store import check_project_name
+    from rag_assets.projects.settings import parse_project_settings
+    from rag_assets.projects.store import check_project_name, get_project
     from rag_assets.settings.settings import load_settings
 
     engine, declarations, _ = enter()
@@ -102,10 +112,13 @@ def rename(
             f"then run rag-assets projects rename {name} {new_name}."
         )
     rename_project(engine, load_settings(), name, new_name)
-    sync_partitions(engine)
+    _sync_partitions(engine)
     graph = defs.resolve_asset_graph()
     keys = [key for key in graph.materializable_asset_keys if graph.get(key).partitions_def == projects]
-    carry_materializations(installation.instance(), keys, name, new_name)
+    with engine.connect() as connection:
+        shards = parse_project_settings(new_name, get_project(connection, new_name).settings).shards
+    for old, new in zip(shard_keys(name, shards), shard_keys(new_name, shards), strict=True):
+        carry_materializations(installation.instance(), keys, old, new)
     typer.echo(f"renamed {name} to {new_name}")
 
 
@@ -115,21 +128,27 @@ def remove(
     purge: Annotated[bool, typer.Option("--purge", help="Also delete its documents, chunks and vectors.")] = False,
 ) -> None:
     """Remove a project from all runs. Its documents stay and are found, unless they are purged."""
+    from rag_assets.documents.sources.rows.given import forget_unused_password
     from rag_assets.pipeline.project_changes import purge_project
     from rag_assets.projects.reconcile import check_not_declared
-    from rag_assets.projects.store import retire_project
+    from rag_assets.projects.store import get_project, get_projects, retire_project
     from rag_assets.settings.settings import load_settings
 
     engine, declarations, _ = enter()
     check_not_declared(declarations, name)
     if purge:
+        with engine.connect() as connection:
+            uri = get_project(connection, name).source_uri
         counts, vectors = purge_project(engine, load_settings(), name)
+        with engine.connect() as connection:
+            others = [project.source_uri for project in get_projects(connection)]
+        forget_unused_password(uri, others, load_settings().state_dir)
         message = f"purged {name}: {counts.documents:,} documents, {counts.chunks:,} chunks, {vectors:,} vectors"
     else:
         with engine.begin() as connection:
             retire_project(connection, name)
         message = f"removed {name}: its documents are still found, until rag-assets projects remove {name} --purge"
-    sync_partitions(engine)
+    _sync_partitions(engine)
     typer.echo(message)
 
 
@@ -154,19 +173,10 @@ def enter() -> "tuple[Engine, Declarations | None, ReconcileResult]":
     return engine, declarations, reconciled
 
 
-def sync_partitions(engine: "Engine") -> None:
-    from rag_assets.cli.runtime import installation
-    from rag_assets.orchestration.partitions import partition_changes, projects
-    from rag_assets.projects.store import partition_names
+def _sync_partitions(engine: "Engine") -> None:
+    from rag_assets.cli.runtime.project_ranges import sync_partitions
 
-    with engine.connect() as connection:
-        wanted = partition_names(connection)
-    instance = installation.instance()
-    added, removed = partition_changes(instance, wanted)
-    if added:
-        instance.add_dynamic_partitions(str(projects.name), added)
-    for key in removed:
-        instance.delete_dynamic_partition(str(projects.name), key)
+    sync_partitions(engine)
 
 
 def _check_tokens(name: str, settings: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ KEY_FIGURES: dict[str, Callable[[Figures], str]] = {
         f"{pluralize(f['documents'], 'document')}, {f['failed']:,} failed"
         + (f", {pluralize(f['replaced_characters'], 'character')} not decoded" if f.get("replaced_characters") else "")
         + (f", {f['with_remarks']:,} not read as a whole" if f.get("with_remarks") else "")
+        + (f", {f['of_nobody']:,} nobody's" if f.get("of_nobody") else "")
     ),
     "documents_have_chunks": lambda f: (
         f"{pluralize(f['documents'], 'document')}, {f['without_their_chunks']:,} incomplete"

@@ -3,28 +3,71 @@
 import fcntl
 import logging
 import os
+from contextlib import suppress
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rag_assets.errors import ServiceError
+from rag_assets.db.session.priority import give_way
+from rag_assets.errors import ServiceError, UsageError
 from rag_assets.settings.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     import dagster as dg
 
-DAGSTER_YAML = Path(__file__).with_name("dagster.yaml")
+HOMES = Path(__file__).with_name("homes")
+DAGSTER_YAML = HOMES / "one_machine" / "dagster.yaml"
 WORKSPACE_YAML = Path(__file__).with_name("workspace.yaml")
 _RENAMED_STORAGE = "module: rag_assets.history\n", "module: rag_assets.orchestration.storage.sqlite_storage\n"
 
 
 def enter() -> Settings:
-    """Settings with absolute folders. DAGSTER_HOME is below the state folder unless it is set already."""
+    """Settings with absolute folders. DAGSTER_HOME is below the state folder unless it is set already.
+
+    With Dagster's history in PostgreSQL it is a folder of the package: nothing is written to the disk.
+    """
     settings = load_settings()
     state = settings.state_dir.expanduser().resolve()
     # Child processes (web server, daemon, steps) must work in the same installation.
     os.environ["RAG_ASSETS_STATE_DIR"] = str(state)
-    home = Path(os.environ.setdefault("DAGSTER_HOME", str(state / "dagster_home")))
+    _check_distribution(settings)
+    if settings.dagster_database is not None:
+        os.environ.setdefault("DAGSTER_HOME", str(HOMES / ("workers" if settings.workers else "postgres")))
+    else:
+        home = Path(os.environ.setdefault("DAGSTER_HOME", str(state / "dagster_home")))
+        # Only what needs Dagster's history fails where there is no place for it, and searches do not.
+        with suppress(*((ServiceError,) if settings.database_url is not None else ())):
+            _make_home(home, state)
+    settings = load_settings()
+    if settings.log_queries:
+        _log_queries_to_stderr()
+    return settings
+
+
+def enter_background() -> Settings:
+    """`enter` for a command whose work gives way to searches."""
+    settings = enter()
+    give_way(settings.background_nice)
+    return settings
+
+
+def _check_distribution(settings: Settings) -> None:
+    if settings.workers and settings.dagster_database is None:
+        raise UsageError(
+            "RAG_ASSETS_WORKERS needs Dagster's history where all machines reach it; set RAG_ASSETS_DAGSTER_DATABASE, "
+            "like dagster, or unset RAG_ASSETS_WORKERS."
+        )
+    needed = {"postgres": settings.dagster_database is not None, "celery": settings.workers}
+    for extra, is_needed in needed.items():
+        if is_needed and find_spec(f"dagster_{extra}") is None:
+            setting = "WORKERS" if extra == "celery" else "DAGSTER_DATABASE"
+            raise UsageError(
+                f"RAG_ASSETS_{setting} needs dagster-{extra}; install it: pip install 'rag_assets[{extra}]'."
+            )
+
+
+def _make_home(home: Path, state: Path) -> None:
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         # The history has names and reasons of documents. A folder elsewhere may be shared on purpose.
@@ -34,12 +77,9 @@ def enter() -> Settings:
     except OSError as error:
         raise ServiceError(
             f"the folder {home} cannot be used: {error.strerror}; make room or allow writing there, "
-            "or choose another one with RAG_ASSETS_STATE_DIR (and DAGSTER_HOME, where that is set)."
+            "or choose another one with RAG_ASSETS_STATE_DIR (and DAGSTER_HOME, where that is set), or keep Dagster's "
+            "history in PostgreSQL: RAG_ASSETS_DAGSTER_DATABASE=dagster."
         ) from error
-    settings = load_settings()
-    if settings.log_queries:
-        _log_queries_to_stderr()
-    return settings
 
 
 def _write_dagster_yaml(file: Path) -> None:
@@ -75,8 +115,25 @@ def instance() -> "dg.DagsterInstance":
 def _instance_at(home: str) -> "dg.DagsterInstance":
     import dagster as dg
 
+    settings = load_settings()
+    if settings.dagster_database is not None:
+        found = dg.DagsterInstance.get()
+        _check_history(found, home)
+        return found
+    _make_home(Path(home), settings.state_dir)
     # Dagster creates its tables when it first opens a folder. Two processes that do so at the same time fail with
     # "table run_tags already exists".
     with (Path(home) / "opening.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return dg.DagsterInstance.get()
+
+
+def _check_history(found: "dg.DagsterInstance", home: str) -> None:
+    """Raise UsageError where dagster.yaml keeps the history elsewhere than the setting says."""
+    from rag_assets.orchestration.storage.dagster_postgres import WaitingPostgresEventLog
+
+    if not isinstance(found.event_log_storage, WaitingPostgresEventLog):
+        raise UsageError(
+            f"RAG_ASSETS_DAGSTER_DATABASE is set, and {home}/dagster.yaml names another storage; unset "
+            f"DAGSTER_HOME, or copy the lines `storage:` of {HOMES}/postgres/dagster.yaml into it."
+        )

@@ -1,11 +1,12 @@
 """CompiledStatement statements sent straight to the driver: SQLAlchemy's own way costs more than a short search."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ManagesConnection
 
@@ -120,3 +121,28 @@ def _to_sqlalchemy_error(error: psycopg.Error, statement: CompiledStatement, *, 
     )
     assert isinstance(wrapped, DBAPIError)
     return wrapped
+
+
+def held_pages(engine: Engine, statement: Select[Any], name: str, page_rows: int) -> Iterator[list[Any]]:
+    """Pages of rows of a held cursor: sorted once, in the server, with no open transaction.
+
+    `name` is that of the cursor, and says in an error what needs a session.
+    """
+    from sqlalchemy.dialects import postgresql
+
+    from rag_assets.db.connections.engines import direct_engine
+
+    query = statement.compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
+    direct = direct_engine(engine, f"paging through {name.replace('_', ' ')}")
+    with direct.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        cursor = driver.cursor(name, withhold=True)
+        try:
+            cursor.execute(str(query), query.params)
+            while page := cursor.fetchmany(page_rows):
+                yield page
+        finally:
+            # A lost session has taken its cursor along.
+            with suppress(psycopg.OperationalError):
+                cursor.close()

@@ -115,12 +115,11 @@ class EngineOptions:
     def startup_settings(self) -> dict[str, object]:
         """The server settings of a session that this engine opens; the last ones win over PGOPTIONS."""
         settings: dict[str, object] = dict(self.timeouts_ms())
+        # A session that holds a lock is idle while a model runs, and one in a pool between two searches.
+        settings |= {"idle_session_timeout": 0, "idle_in_transaction_session_timeout": 0}
         if self.autocommit:
             # JIT compilation of a statement takes longer than a search.
             settings["jit"] = "off"
-        else:
-            # A session that holds a lock is idle while a model runs.
-            settings |= {"idle_session_timeout": 0, "idle_in_transaction_session_timeout": 0}
         if self.unlimited:
             settings |= {"statement_timeout": 0, "lock_timeout": 0}
         return settings

@@ -23,6 +23,7 @@ from rag_assets.db.session.pinned_settings import (
     settings_to_correct,
     startup_options,
 )
+from rag_assets.db.session.priority import lower_background_session
 
 _READ_ONLY = "25006"
 # Of pgbouncer, and of Amazon's RDS Proxy.
@@ -120,6 +121,8 @@ class ConnectionSetup:
         if self.pooled:
             # Also for connections that were opened before the pooler was detected.
             driver.prepare_threshold = None
+        else:
+            lower_background_session(driver)
 
     def _pin_in_transactions(self, connection: DBAPIConnection) -> None:
         """Set what poolers do not know of, and the database or the role sets otherwise, in each transaction."""

@@ -50,6 +50,7 @@ class IndexBuildOptions:
     wait_s: float = 600
     progress: Progress = ignore_progress
     workers: int | None = None
+    nice: int = 10
     thresholds: IndexThresholds = DEFAULT_THRESHOLDS
     recall: MeasureRecall | None = None
 
@@ -62,6 +63,7 @@ class IndexBuildOptions:
             wait_s=settings.lock_wait_s,
             progress=progress,
             workers=settings.index_build_workers,
+            nice=settings.background_nice,
             thresholds=IndexThresholds(settings.index_dead_share_limit, settings.recall_limit),
             recall=recall,
         )
@@ -145,6 +147,7 @@ def _apply(engine: Engine, space: EmbeddingSpace, options: IndexBuildOptions, fo
             session.rename(found.name)
         else:
             replaced = found.name if action is IndexAction.REPLACE else None
+            session.give_way(options.nice)
             session.build(
                 replaced, memory_limit_mb=options.memory_limit_mb, wanted=options.workers, progress=options.progress
             )

@@ -15,6 +15,7 @@ from rag_assets.db.index.state import index_comment, used_index_name
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.schema.ddl import execute_ddl
 from rag_assets.db.schema.extension import ensure_pgvector
+from rag_assets.db.session.priority import lower_session
 from rag_assets.db.spaces.partitions import count_vectors, partition_name
 
 Progress = Callable[[int, int], None]
@@ -62,6 +63,12 @@ class IndexSession:
         # Read the status again: the space may have become live, and then its searches must not be locked out.
         status = connection.scalar(select(EmbeddingSpace.status).where(EmbeddingSpace.id == space.id))
         self._concurrently = status != "building"
+        self._nice = 0
+
+    def give_way(self, nice: int) -> None:
+        """Let the build leave the processors of this machine to searches."""
+        self._nice = nice
+        lower_session(self._connection.connection.driver_connection, nice)
 
     def drop(self, *names: str) -> None:
         for name in names:
@@ -111,7 +118,7 @@ class IndexSession:
 
     def _create(self, name: str, rows: int, progress: Progress) -> None:
         statement = create_index(self._space, self._table, name, rows=rows, concurrently=self._concurrently)
-        with _report_progress(self._engine, self._connection, progress):
+        with _report_progress(self._engine, self._connection, progress, self._nice):
             execute_ddl(self._connection, statement)
 
     def store_recall(self, recall: float | None) -> None:
@@ -158,13 +165,20 @@ def _set(connection: Connection, name: str, value: str) -> None:
 
 
 @contextmanager
-def _report_progress(engine: Engine, connection: Connection, progress: Progress) -> Iterator[None]:
-    """Report the build's progress from a second connection while the first one runs it."""
+def _report_progress(engine: Engine, connection: Connection, progress: Progress, nice: int) -> Iterator[None]:
+    """Report the build's progress from a second connection while the first one runs it.
+
+    Its parallel workers, which start at the priority of the server, become as nice as the session.
+    """
+    builder = connection.connection.driver_connection
     pid = connection.scalar(text("SELECT pg_backend_pid()"))
     done = threading.Event()
 
     def watch() -> None:
-        query = text("SELECT blocks_done, blocks_total FROM pg_stat_progress_create_index WHERE pid = :pid")
+        query = text(
+            "SELECT blocks_done, blocks_total, ARRAY(SELECT pid FROM pg_stat_activity WHERE leader_pid = :pid) "
+            "FROM pg_stat_progress_create_index WHERE pid = :pid"
+        )
         while not done.wait(_PROGRESS_INTERVAL_S):
             try:
                 with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watcher:
@@ -172,6 +186,8 @@ def _report_progress(engine: Engine, connection: Connection, progress: Progress)
             except SQLAlchemyError:
                 # The build meets the same error, and raises it.
                 return
+            if row is not None:
+                lower_session(builder, nice, row[2])
             if row is not None and row[1]:
                 progress(int(row[0]), int(row[1]))
 

@@ -80,14 +80,16 @@ def nearest_texts(
     candidates: int | None = None,
     qualifies: FromClause | None = None,
     conditions: Sequence[ColumnElement[bool]] = (),
+    by_policy: bool = False,
 ) -> Select[Any]:
     """The `k` nearest distinct texts, through the index: (content_hash, distance).
 
     `candidates`: see `rescored_candidates`. `qualifies`: a lateral that has a row for each text that passes a filter.
+    `by_policy`: policies filter the vectors.
     """
     # With a filter the index goes far beyond its first candidates. A strict order would drop rows that are near but
     # come late.
-    relaxed = qualifies is not None
+    relaxed = by_policy or qualifies is not None
     query = query_cte(space, vectors, candidates, relaxed=relaxed)
     distance = distance_to_query(space, vectors, query).label("distance")
     texts = select(vectors.c.content_hash, distance).where(*conditions)

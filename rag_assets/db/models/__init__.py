@@ -6,13 +6,20 @@ from rag_assets.db.models.chunks import DocumentChunk, DocumentChunking, StagedC
 from rag_assets.db.models.conversations import Conversation, ConversationMessage
 from rag_assets.db.models.costs import EmbeddingCost
 from rag_assets.db.models.documents import Document, StagedDocument
-from rag_assets.db.models.embeddings import Embedding, EmbeddingFailure, EmbeddingSpace, QueryVector
+from rag_assets.db.models.embeddings import Embedding, EmbeddingClaim, EmbeddingFailure, EmbeddingSpace, QueryVector
 from rag_assets.db.models.lexemes import Lexeme, WordStatistics
 from rag_assets.db.models.memories import Memory
-from rag_assets.db.models.projects import Project, ProjectFailure
+from rag_assets.db.models.projects import (
+    ListedFile,
+    ListingPart,
+    Project,
+    ProjectFailure,
+    ShardRefresh,
+    SourceListing,
+)
 from rag_assets.db.models.specializations import Adapter, Specialization
 from rag_assets.db.models.throughput import WorkRate
-from rag_assets.db.models.users import ApiKey, ApiKeyProject, User, UserSession
+from rag_assets.db.models.users import ApiKey, ApiKeyProject, User, UserSession, ViewerKey
 
 # The tables of this package. Other packages can add theirs to the same metadata.
 OWN_TABLES = frozenset(Base.metadata.tables)
@@ -31,21 +38,27 @@ __all__ = [
     "DocumentChunk",
     "DocumentChunking",
     "Embedding",
+    "EmbeddingClaim",
     "EmbeddingCost",
     "EmbeddingFailure",
     "EmbeddingSpace",
     "Lexeme",
+    "ListedFile",
+    "ListingPart",
     "Memory",
     "Project",
     "ProjectFailure",
     "QueryVector",
     "RowChange",
+    "ShardRefresh",
+    "SourceListing",
     "Specialization",
     "StagedChunk",
     "StagedChunking",
     "StagedDocument",
     "User",
     "UserSession",
+    "ViewerKey",
     "WordStatistics",
     "WorkRate",
 ]

@@ -3,8 +3,8 @@
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from rag_assets.db.models.base import Base, BigInt, Identified, Json, Timestamped
@@ -46,6 +46,7 @@ class Document(Identified, DocumentVersion, Timestamped, Base):
         UniqueConstraint("project_id", "file_path"),
         CheckConstraint("status IN ('ok', 'failed')", name="status_known"),
         CheckConstraint("(status = 'failed') = (error IS NOT NULL)", name="failed_has_error"),
+        CheckConstraint("readers_error IS NULL OR readers = '{}'", name="readers_error_is_nobody"),
         CheckConstraint("(content IS NULL) = (content_hash IS NULL)", name="content_has_hash"),
         Index("ix_documents_file_type", "file_type"),
         Index("ix_documents_created_at", "created_at"),
@@ -56,6 +57,9 @@ class Document(Identified, DocumentVersion, Timestamped, Base):
             postgresql_using="gin",
             postgresql_ops={"metadata": "jsonb_path_ops"},
         ),
+        Index("ix_documents_readers", "readers", postgresql_using="gin"),
+        Index("ix_documents_restricted", "project_id", postgresql_where=text("readers IS NOT NULL")),
+        Index("ix_documents_readers_error", "project_id", postgresql_where=text("readers_error IS NOT NULL")),
         Index("ix_documents_failed", "project_id", postgresql_where=text("status = 'failed'")),
     )
 
@@ -71,6 +75,14 @@ class Document(Identified, DocumentVersion, Timestamped, Base):
         sort_order=11, server_default="ok", doc="`ok`, or `failed` if the last attempt to read it failed."
     )
     error: Mapped[str | None] = mapped_column(sort_order=12, doc="Why the last attempt to read it failed.")
+    readers: Mapped[list[str] | None] = mapped_column(
+        ARRAY(Text),
+        sort_order=14,
+        doc="Who may read it: `everyone`, `user:NAME`, `group:NAME`, `tenant:NAME`. Empty: nobody. NULL: undeclared.",
+    )
+    readers_error: Mapped[str | None] = mapped_column(
+        sort_order=15, doc="Why the declaration of its readers could not be used; nobody may read it then."
+    )
 
 
 class StagedDocument(DocumentVersion, Timestamped, Base):

@@ -8,7 +8,7 @@ from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Identity, Index, L
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from rag_assets.db.models.base import Base, Float8, Json, Timestamped
+from rag_assets.db.models.base import Base, BigInt, Float8, Json, Timestamped
 
 # Candidates of a search in a space that was not tuned. Measured by tests.benchmarks.search over 100,000 vectors in
 # clusters: 120 candidates hold 0.967 of the ten nearest.
@@ -96,6 +96,17 @@ class EmbeddingFailure(Timestamped, Base):
     space_id: Mapped[int] = mapped_column(ForeignKey("rag.embedding_spaces.id", ondelete="CASCADE"), primary_key=True)
     content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     error: Mapped[str]
+
+
+class EmbeddingClaim(Base):
+    """A text that a process embeds now. Not logged: a crash of the server ends all claims."""
+
+    __tablename__ = "embedding_claims"
+    __table_args__ = ({"prefixes": ["UNLOGGED"]},)
+
+    space_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    owner: Mapped[BigInt] = mapped_column(doc="The advisory lock of the owner; without it, the claim is void.")
 
 
 class QueryVector(Base):

@@ -62,6 +62,17 @@ class ApiKey(Identified, Base):
     revoked_at: Mapped[Timestamp | None]
 
 
+class ViewerKey(Base):
+    """The two pads of the HMAC that signs who a transaction reads for; one row, for the owner's functions alone."""
+
+    __tablename__ = "viewer_key"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    inner_pad: Mapped[bytes] = mapped_column(LargeBinary)
+    outer_pad: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class ApiKeyProject(Base):
     """A project that a key may read, by its id: a renamed project stays readable, a new one of its name is not."""
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, literal, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from rag_assets.db.models import Document, DocumentChunking, Project
 from rag_assets.db.spaces.chunk_limit import end_of_chunks, is_cut_short, may_be_cut_short
+from rag_assets.db.spaces.shards import of_explicit_keys
 from rag_assets.documents.parsing.file_types import STRUCTURED_TEXT, VERBATIM
 from rag_assets.documents.parsing.remarks import EMPTY_FILE
 
@@ -41,19 +42,30 @@ def count_documents_with_notes(connection: Connection, projects: Sequence[str] |
 def find_remarks(connection: Connection, projects: Sequence[str] | None = None, *, limit: int) -> list[DocumentRemark]:
     """The first documents with notes or with characters that could not be decoded, in the order of their paths."""
     reported = and_(Document.parse_report.is_not(None), or_(has_notes(), REPLACED_CHARACTERS > 0))
+    of_nobody = Document.readers_error.is_not(None)
     statement = (
         select(Document.id, Project.name, Document.file_path, Document.file_type)
-        .add_columns(_NOTES, func.coalesce(REPLACED_CHARACTERS, 0))
+        .add_columns(_NOTES, func.coalesce(REPLACED_CHARACTERS, 0), Document.readers_error)
         .join(Project, Project.id == Document.project_id)
-        .where(or_(reported, _is_cut()), in_projects(projects))
+        .where(or_(reported, _is_cut(), of_nobody), in_projects(projects))
         .order_by(Project.name, Document.file_path)
         .limit(limit)
     )
     cut = _describe_cuts(connection)
     return [
-        DocumentRemark(project, path, (*_sentences(file_type, notes or (), replaced), *cut.get(id_, ())))
-        for id_, project, path, file_type, notes, replaced in connection.execute(statement)
+        DocumentRemark(
+            project,
+            path,
+            (*_sentences(file_type, notes or (), replaced), *cut.get(id_, ()), *([error] if error else [])),
+        )
+        for id_, project, path, file_type, notes, replaced, error in connection.execute(statement)
     ]
+
+
+def count_documents_of_nobody(connection: Connection, projects: Sequence[str] | None = None) -> int:
+    """How many nobody may read, since the declaration of their readers could not be used."""
+    statement = select(func.count()).select_from(Document)
+    return connection.scalar(statement.where(Document.readers_error.is_not(None), in_projects(projects))) or 0
 
 
 def _is_cut() -> ColumnElement[bool]:
@@ -100,9 +112,8 @@ def undecoded_documents(projects: Sequence[str] | None = None) -> Select[str, st
 
 
 def in_projects(projects: Sequence[str] | None) -> ColumnElement[bool]:
-    if projects is None:
-        return true()
-    return Document.project_id.in_(select(Project.id).where(Project.name.in_(projects)))
+    """Whether the document is of these projects or shards (`name:01of16`); with None, always."""
+    return of_explicit_keys(projects)
 
 
 def _sentences(file_type: str, notes: Sequence[str], replaced: int) -> list[str]:

@@ -21,6 +21,11 @@ from rag_assets.db.schema.extension import MINIMUM_VERSION, pgvector_version
 from rag_assets.db.session.preconditions import read_facts
 from rag_assets.errors import RagAssetsError
 
+_MAY_CREATE_EXTENSION = text(
+    "SELECT bool_or(has_database_privilege(current_database(), 'CREATE') "
+    "AND (trusted OR NOT superuser OR current_setting('is_superuser')::bool)), quote_ident(current_user) "
+    "FROM pg_available_extension_versions WHERE name = 'vector'"
+)
 # Above this share of max_connections in use, new processes will soon get no connection.
 MAX_CONNECTIONS_SHARE = 0.9
 # With less, the next index build or the next large run may fill the disk.
@@ -61,11 +66,13 @@ def describe_full_disk(folder: Path) -> str | None:
     return f"only {free / 1000**2:,.0f} MB are free for {folder}; make room there" if free < FULL_BYTES else None
 
 
-def check_disk(folder: Path) -> HealthCheck:
-    """The disk of the state folder has room: it holds the history, and the data of the embedded server.
+def check_disk(folder: Path | None) -> HealthCheck:
+    """The disk of the state folder has room: it holds the history, and the data of the embedded server; None: neither.
 
     The disk of another server cannot be seen from here; hosts make a database read-only when it is full.
     """
+    if folder is None:
+        return HealthCheck("disk", healthy=True, detail="nothing is kept on the disk of this machine")
     present = _existing(folder)
     free, counts = shutil.disk_usage(present).free, os.statvfs(present)
     detail = f"{free / 1000**3:,.1f} GB free for {folder}"
@@ -129,10 +136,22 @@ def _check_database(connection: Connection) -> tuple[bool, str]:
 def _check_extension(connection: Connection) -> tuple[bool, str]:
     version = pgvector_version(connection)
     if version is None:
-        return False, "pgvector is not created in this database: run rag-assets db upgrade"
+        return False, _missing_extension(connection)
     if tuple(int(part) for part in version.split(".") if part.isdigit()) >= MINIMUM_VERSION:
         return True, f"pgvector {version}"
     return False, f"pgvector {version}, and 0.8.4 is needed: ALTER EXTENSION vector UPDATE"
+
+
+def _missing_extension(connection: Connection) -> str:
+    allowed, role = connection.execute(_MAY_CREATE_EXTENSION).one()
+    if allowed is None:
+        return "the server has no pgvector: install 0.8.4 or newer there"
+    if not allowed:
+        return (
+            "pgvector is not created in this database: run rag-assets db upgrade, or, where role "
+            f"{role} may not create it, let an administrator run: CREATE EXTENSION vector;"
+        )
+    return "pgvector is not created in this database: run rag-assets db upgrade"
 
 
 def _check_schema(connection: Connection) -> tuple[bool, str]:

@@ -7,6 +7,7 @@ from psycopg.errors import DeadlockDetected
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
+from rag_assets.db.access.roles import keep_roles_right
 from rag_assets.db.connections.engines import direct_engine
 from rag_assets.db.connections.retry import run_repeatable
 from rag_assets.db.session.preconditions import read_facts, refuse
@@ -62,6 +63,9 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
         _run(engine, "upgrade", revision)
     else:
         run_repeatable(engine, _run, engine, "upgrade", revision)
+    if revision == "head":
+        with engine.begin() as connection:
+            keep_roles_right(connection)
     if facts.extension_schema is None:
         # Open sessions were made without the extension, and may not find it.
         engine.dispose()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rag_assets.db.server.account import Account
+from rag_assets.db.session.priority import run_at_own_priority
 from rag_assets.errors import ServiceError, UsageError
 
 NAME = "rag_assets"  # of the superuser role and of the database
@@ -105,7 +106,8 @@ class ProgramRunner:
             start = output.seek(0, os.SEEK_END)
             source.write(stdin.encode())
             source.seek(0)
-            done = subprocess.run(  # noqa: S603 - our own programs, no shell
+            done = run_at_own_priority(
+                subprocess.run,  # our own programs, no shell
                 self.account.command(argv),
                 stdin=source,
                 stdout=output,

@@ -37,6 +37,16 @@ _ANSWERS: dict[str, tuple[type[RagAssetsError], str, str]] = {
     "22": (RefusedError, "the database refuses a value", "correct it"),
     "23": (RefusedError, "the database refuses a row", "correct it, or run again if another run wrote it meanwhile"),
     "25006": (RefusedError, "the database only reads here", "see rag-assets status --health"),
+    "25P03": (
+        ServiceError,
+        "a session was ended",
+        "raise idle_in_transaction_session_timeout of the role or the database, then run again",
+    ),
+    "25P04": (
+        ServiceError,
+        "a transaction took longer than the database allows",
+        "raise transaction_timeout of the role or the database, then run again",
+    ),
     "25": (ServiceError, "a transaction was in the wrong state", "run again"),
     "28": (
         RefusedError,
@@ -55,6 +65,11 @@ _ANSWERS: dict[str, tuple[type[RagAssetsError], str, str]] = {
     "54": (RefusedError, "this is too much for the database", "ask for less at one time"),
     "55P03": (ServiceError, "a table is locked", "run again, or raise RAG_ASSETS_LOCK_TIMEOUT_S"),
     "55": (ServiceError, "the database is busy with what this needs", "run again"),
+    "57P05": (
+        ServiceError,
+        "a session was ended",
+        "raise idle_session_timeout of the role or the database, then run again",
+    ),
     "57014": (ServiceError, "a statement was cancelled", "run again, or raise RAG_ASSETS_STATEMENT_TIMEOUT_S"),
     "57": (ServiceError, "the database does not answer", _LATER),
     "58": (ServiceError, "the database cannot use a file", _LOG),
@@ -129,6 +144,11 @@ def explain_answer(sqlstate: str | None, reason: str) -> RagAssetsError:
         return ServiceError(
             f"the database has no connection left: {reason}; run less at a time, or raise the limit: "
             f"ALTER {limited['what'].upper()} {limited['name']} CONNECTION LIMIT …;"
+        )
+    if sqlstate == "25006" and reason.endswith("during recovery"):
+        return RefusedError(
+            f"the database is a standby, which can only be searched: {reason}; "
+            "set RAG_ASSETS_DATABASE_URL to the address of the primary."
         )
     sqlstate = sqlstate or next((state for words, state in _CONNECTING.items() if words in reason), "")
     missing = _PRIVILEGE.fullmatch(reason)

@@ -38,6 +38,7 @@ from rag_assets.db.models import (
 from rag_assets.db.schema.text_search import DEFAULT_LANGUAGE
 from rag_assets.db.spaces.chunk_limit import has_other_limit
 from rag_assets.db.spaces.partitions import partition
+from rag_assets.db.spaces.shards import in_shard
 from rag_assets.db.spaces.text_kinds import (
     TextSource,
     created_on_day,
@@ -45,10 +46,13 @@ from rag_assets.db.spaces.text_kinds import (
     text_source,
     utc_midnight,
 )
+from rag_assets.documents.shards import WHOLE, Shard
 from rag_assets.settings.settings import load_settings
 
 
-def pending_documents(project_id: UUID | None, chunking: str, *, max_chunks: int | None = None) -> Select[UUID, int]:
+def pending_documents(
+    project_id: UUID | None, chunking: str, *, shard: Shard = WHOLE, max_chunks: int | None = None
+) -> Select[UUID, int]:
     """Documents of one or all projects whose text, chunking, language or chunk size changed: (id, bytes of text).
 
     So are those that `max_chunks` treats otherwise than they were; None means that of the settings.
@@ -67,7 +71,7 @@ def pending_documents(project_id: UUID | None, chunking: str, *, max_chunks: int
         .join(Project, Project.id == Document.project_id)
         .outerjoin(stamp, and_(stamp.document_id == Document.id, stamp.chunking == chunking))
         .where(
-            _of_project(project_id),
+            _of_project(project_id, shard),
             Document.content.is_not(None),
             or_(~_is_split(stamp, Document.content_hash), has_other_limit(stamp, limit)),
             ~exists().where(
@@ -84,7 +88,7 @@ def pending_documents(project_id: UUID | None, chunking: str, *, max_chunks: int
 
 
 def pending_staged_documents(
-    project_id: UUID | None, chunking: str, *, max_chunks: int | None = None
+    project_id: UUID | None, chunking: str, *, shard: Shard = WHOLE, max_chunks: int | None = None
 ) -> Select[UUID, int]:
     """Documents whose next version is not split yet, or was split with other settings: (id, bytes of text)."""
     limit = load_settings().max_chunks if max_chunks is None else max_chunks
@@ -94,7 +98,7 @@ def pending_staged_documents(
         .join(Project, Project.id == Document.project_id)
         .join(StagedDocument, StagedDocument.id == Document.id)
         .where(
-            _of_project(project_id),
+            _of_project(project_id, shard),
             ~exists().where(
                 split.document_id == Document.id,
                 split.chunking == chunking,
@@ -121,7 +125,7 @@ def has_staged_split(chunking: str) -> ColumnElement[bool]:
     )
 
 
-def stale_splits(project_id: UUID) -> Select[UUID, str]:
+def stale_splits(project_id: UUID, shard: Shard = WHOLE) -> Select[UUID, str]:
     """Staged splits of a text that is neither the document's nor its next one, or that the settings do not ask for."""
     text_hash = func.coalesce(StagedDocument.content_hash, Document.content_hash)
     return (
@@ -129,7 +133,7 @@ def stale_splits(project_id: UUID) -> Select[UUID, str]:
         .join(Document, Document.id == StagedChunking.document_id)
         .join(Project, Project.id == Document.project_id)
         .outerjoin(StagedDocument, StagedDocument.id == Document.id)
-        .where(_of_project(project_id), ~_is_split(StagedChunking, text_hash))
+        .where(_of_project(project_id, shard), ~_is_split(StagedChunking, text_hash))
     )
 
 
@@ -160,16 +164,16 @@ def changed_without_vectors(space: EmbeddingSpace, since: Any) -> ColumnElement[
     return or_(unsplit, unembedded)
 
 
-def staged_document_ids(project_id: UUID | None = None) -> Select[UUID]:
+def staged_document_ids(project_id: UUID | None = None, shard: Shard = WHOLE) -> Select[UUID]:
     """Documents of one or all projects with a next version, or another split, that waits for its vectors."""
     waits = or_(
         exists().where(StagedDocument.id == Document.id), exists().where(StagedChunking.document_id == Document.id)
     )
-    return select(Document.id).where(_of_project(project_id), waits).order_by(Document.id)
+    return select(Document.id).where(_of_project(project_id, shard), waits).order_by(Document.id)
 
 
-def _of_project(project_id: UUID | None) -> ColumnElement[bool]:
-    return true() if project_id is None else Document.project_id == project_id
+def _of_project(project_id: UUID | None, shard: Shard = WHOLE) -> ColumnElement[bool]:
+    return true() if project_id is None else and_(Document.project_id == project_id, in_shard(shard))
 
 
 def _is_split(stamp: Any, text_hash: Any) -> ColumnElement[bool]:
@@ -193,28 +197,36 @@ def _has_all_chunks(split: Any) -> ColumnElement[bool]:
     return condition
 
 
-def documents_with_text(project_id: UUID) -> Select[UUID, int]:
+def documents_with_text(project_id: UUID, shard: Shard = WHOLE) -> Select[UUID, int]:
     """All documents of the project that have a text, pending or not; the same columns as `pending_documents`."""
     return (
         select(Document.id, func.octet_length(Document.content))
-        .where(Document.project_id == project_id, Document.content.is_not(None))
+        .where(_of_project(project_id, shard), Document.content.is_not(None))
         .order_by(Document.id)
     )
 
 
-def pending_texts(space: EmbeddingSpace, project_id: UUID | None = None, day: date | None = None) -> Select[Any]:
+def pending_texts(
+    space: EmbeddingSpace, project_id: UUID | None = None, day: date | None = None, shard: Shard = WHOLE
+) -> Select[Any]:
     """Distinct texts in use without a vector: (hash, text, tokens); longest first, so that estimates err high."""
     texts = text_source(space)
     columns = (texts.content_hash, texts.content.label("content"), texts.token_count.label("token_count"))
-    found = _pending(space, texts, project_id, day, *columns).ext(distinct_on(texts.content_hash)).subquery("pending")
+    found = (
+        _pending(space, texts, project_id, day, *columns, shard=shard)
+        .ext(distinct_on(texts.content_hash))
+        .subquery("pending")
+    )
     return select(found.c.content_hash, found.c.content, found.c.token_count).order_by(
         found.c.token_count.desc(), found.c.content_hash
     )
 
 
-def count_pending_texts(space: EmbeddingSpace, project_id: UUID | None = None, day: date | None = None) -> Select[Any]:
+def count_pending_texts(
+    space: EmbeddingSpace, project_id: UUID | None = None, day: date | None = None, shard: Shard = WHOLE
+) -> Select[Any]:
     texts = text_source(space)
-    return _pending(space, texts, project_id, day, func.count(texts.content_hash.distinct()))
+    return _pending(space, texts, project_id, day, func.count(texts.content_hash.distinct()), shard=shard)
 
 
 def count_missing_texts(space: EmbeddingSpace) -> Select[Any]:
@@ -237,18 +249,18 @@ def count_texts(space: EmbeddingSpace, project_id: UUID | None = None, day: date
     return _texts(texts, project_id, day, func.count(texts.content_hash.distinct()))
 
 
-def count_next_texts(space: EmbeddingSpace, project_id: UUID) -> Select[Any]:
+def count_next_texts(space: EmbeddingSpace, project_id: UUID, shard: Shard = WHOLE) -> Select[Any]:
     """Same as `count_texts` of a project once what waits is served: without the texts that it replaces."""
     chunk, staged = DocumentChunk, StagedChunk
     served = (
         select(chunk.content_hash)
         .join(Document, Document.id == chunk.document_id)
-        .where(Document.project_id == project_id, chunk.chunking == space.chunking, ~is_replaced(chunk))
+        .where(_of_project(project_id, shard), chunk.chunking == space.chunking, ~is_replaced(chunk))
     )
     waiting = (
         select(staged.content_hash)
         .join(Document, Document.id == staged.document_id)
-        .where(Document.project_id == project_id, staged.chunking == space.chunking)
+        .where(_of_project(project_id, shard), staged.chunking == space.chunking)
     )
     return select(func.count()).select_from(union(served, waiting).subquery("next_texts"))
 
@@ -290,16 +302,28 @@ def has_text_in_use(space: EmbeddingSpace, content_hash: Any, at: datetime | Non
 
 
 def _pending(
-    space: EmbeddingSpace, texts: TextSource, project_id: UUID | None, day: date | None, *columns: Any
+    space: EmbeddingSpace,
+    texts: TextSource,
+    project_id: UUID | None,
+    day: date | None,
+    *columns: Any,
+    shard: Shard = WHOLE,
 ) -> Select[Any]:
     stored = partition(space.id)
-    return _texts(texts, project_id, day, *columns).where(~exists().where(stored.c.content_hash == texts.content_hash))
+    return _texts(texts, project_id, day, *columns, shard=shard).where(
+        ~exists().where(stored.c.content_hash == texts.content_hash)
+    )
 
 
-def _texts(texts: TextSource, project_id: UUID | None, day: date | None, *columns: Any) -> Select[Any]:
+def _texts(
+    texts: TextSource, project_id: UUID | None, day: date | None, *columns: Any, shard: Shard = WHOLE
+) -> Select[Any]:
     statement = select(*columns).select_from(texts.table).where(texts.in_use)
     if project_id is not None:
         statement = texts.of_project(statement, project_id)
+        if shard.of > 1:
+            # Only documents have shards.
+            statement = statement.where(in_shard(shard))
     if day is not None:
         statement = statement.where(created_on_day(texts, day))
     return statement

@@ -16,6 +16,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from rag_assets.db.access.roles import protect_partition
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.models.embeddings import DEFAULT_EF_SEARCH_BIT, DEFAULT_OVERSAMPLING
 from rag_assets.db.schema.ddl import create_partition, drop_table
@@ -70,6 +71,7 @@ def ensure_space(connection: Connection, definition: SpaceDefinition) -> Embeddi
         session.commit()
     if space.status != "retired" and not has_partition(connection, space.id):
         create_partition(connection, partition_name(space.id), space.id)
+        protect_partition(connection, partition_name(space.id), space.id)
     return space
 
 

@@ -28,12 +28,15 @@ from sqlalchemy import (
     select,
     text,
     true,
+    tuple_,
     union,
 )
 from sqlalchemy.dialects.postgresql import BIT, insert
 from sqlalchemy.exc import DBAPIError
 
 from rag_assets.db.models import CheckWatermark, Document, DocumentChunk, EmbeddingSpace, Project, RowChange
+from rag_assets.db.spaces.shards import shard_number
+from rag_assets.documents.shards import WHOLE, Shard, split_key
 
 # Document ids and hashes begin with 32 bits that are as good as random: a rotation is over these.
 POSITIONS = 2**32
@@ -52,12 +55,13 @@ _PRUNE = text(
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """Of one project, or of a space; `seen` is None when everything is to be read."""
+    """Of one project or shard, or of a space; `seen` is None when everything is to be read."""
 
     project_id: UUID
     seen: str | None = None
     position: int = 0
     figures: Mapping[str, Any] = field(default_factory=dict)
+    shard: Shard = WHOLE
 
     def next_position(self, runs: int) -> int:
         """The end of the part that begins at `position`; a multiple of the step, also after a change of `runs`."""
@@ -74,12 +78,23 @@ class CheckScope:
     version: str = "1"
 
     def of_projects(self, connection: Connection, projects: Sequence[str] | None = None) -> list[Watermark]:
-        """The watermark of each project; with None, of all."""
+        """The watermark of each project or shard (`name:01of16`); with None, of all projects."""
+        keys = [split_key(key) for key in projects or ()]
+        whole = [name for name, shard in keys if shard is None]
+        marks = self._of_shard(connection, None if projects is None else whole, WHOLE)
+        for name, shard in keys:
+            if shard is not None:
+                marks += self._of_shard(connection, [name], shard)
+        return marks
+
+    def _of_shard(self, connection: Connection, projects: Sequence[str] | None, shard: Shard) -> list[Watermark]:
+        if projects is not None and not projects:
+            return []
         columns = (Project.id, *self._columns())
-        found = select(*columns).outerjoin(CheckWatermark, self._is_valid(CheckWatermark.project_id == Project.id))
+        mine = self._is_valid(CheckWatermark.project_id == Project.id, shard)
         wanted = true() if projects is None else Project.name.in_(projects)
-        rows = connection.execute(found.where(wanted).order_by(Project.id))
-        return [Watermark(id_, seen, position or 0, figures or {}) for id_, seen, position, figures in rows]
+        rows = connection.execute(select(*columns).outerjoin(CheckWatermark, mine).where(wanted).order_by(Project.id))
+        return [Watermark(id_, seen, position or 0, figures or {}, shard) for id_, seen, position, figures in rows]
 
     def of_space(self, connection: Connection) -> Watermark:
         row = connection.execute(select(*self._columns()).where(self._is_valid(CheckWatermark.project_id == SPACE)))
@@ -90,7 +105,7 @@ class CheckScope:
         """Move on after the check has passed. Where nothing may be written, the next run reads everything again."""
         values = [
             {
-                "check_name": self.check,
+                "check_name": self._name(one.shard),
                 "scope": self.scope,
                 "version": self.version,
                 "project_id": one.project_id,
@@ -112,9 +127,10 @@ class CheckScope:
     def forget(self, engine: Engine, watermarks: Sequence[Watermark]) -> None:
         """After a check has failed: the next run reads everything."""
         gone = delete(CheckWatermark).where(
-            CheckWatermark.check_name == self.check,
             CheckWatermark.scope == self.scope,
-            CheckWatermark.project_id.in_([one.project_id for one in watermarks]),
+            tuple_(CheckWatermark.check_name, CheckWatermark.project_id).in_(
+                [(self._name(one.shard), one.project_id) for one in watermarks]
+            ),
         )
         self._write(engine, lambda connection: connection.execute(gone))
 
@@ -130,10 +146,14 @@ class CheckScope:
     def _columns(self) -> tuple[Any, ...]:
         return CheckWatermark.seen, CheckWatermark.position, CheckWatermark.figures
 
-    def _is_valid(self, of_whom: ColumnElement[bool]) -> ColumnElement[bool]:
+    def _name(self, shard: Shard) -> str:
+        """Each shard has its own watermark."""
+        return f"{self.check} {shard.suffix}" if shard.suffix else self.check
+
+    def _is_valid(self, of_whom: ColumnElement[bool], shard: Shard = WHOLE) -> ColumnElement[bool]:
         newest = func.pg_snapshot_xmax(func.pg_snapshot(CheckWatermark.seen))
         return (
-            (CheckWatermark.check_name == self.check)
+            (CheckWatermark.check_name == self._name(shard))
             & (CheckWatermark.scope == self.scope)
             & (CheckWatermark.version == self.version)
             & of_whom
@@ -152,7 +172,7 @@ def current_snapshot(connection: Connection) -> str:
 
 def forget_progress(connection: Connection, checks: Sequence[str]) -> None:
     """Let these checks read everything in the next run."""
-    connection.execute(delete(CheckWatermark).where(CheckWatermark.check_name.in_(checks)))
+    connection.execute(delete(CheckWatermark).where(func.split_part(CheckWatermark.check_name, " ", 1).in_(checks)))
 
 
 def prune_changes(connection: Connection) -> None:
@@ -187,12 +207,17 @@ def select_documents_to_read(
             literal([one.position for one in watermarks], ARRAY(BigInteger)),
             # Of a project that was never read, all documents.
             literal([one.next_position(runs) if one.seen else POSITIONS for one in watermarks], ARRAY(BigInteger)),
+            literal([one.shard.number for one in watermarks], ARRAY(BigInteger)),
+            literal([one.shard.of for one in watermarks], ARRAY(BigInteger)),
         )
-        .table_valued(column("project_id"), column("seen"), column("first"), column("last"), name="marks")
+        .table_valued(*map(column, ("project_id", "seen", "first", "last", "shard", "shards")), name="marks")
         .render_derived()
     )
     position = _id_position(Document.id)
     of_project = select(Document.id).join(marks, marks.c.project_id == Document.project_id)
+    if any(one.shard.of > 1 for one in watermarks):
+        is_whole = marks.c.shards == 1
+        of_project = of_project.where(is_whole | (shard_number(Document.file_path, marks.c.shards) == marks.c.shard))
     next_part = of_project.where(position >= marks.c.first, position < marks.c.last)
     unseen = _is_unseen(marks.c.seen)
     parts = [next_part, of_project.join(RowChange, RowChange.document_id == Document.id).where(unseen)]

@@ -15,6 +15,11 @@ from rag_assets.db.session.server_errors import leave_out_values
 from rag_assets.db.spaces.vector_codec import register_vector_type, vector_cursor
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+_COPY_LISTED_FILES = (
+    "COPY rag.listed_files (listing_id, position, part, size_bytes, file_path, version, readers, readers_error) "
+    "FROM STDIN (FORMAT BINARY)"
+)
+_LISTED_FILE_TYPES = ("uuid", "int8", "int4", "int8", "text", "text", "text[]", "text")
 
 
 def copy_rows(
@@ -83,3 +88,13 @@ def _adapt_row(row: Sequence[Any]) -> list[Any]:
 
 def _type_name(type_: TypeEngine[Any]) -> str:
     return type_.compile(dialect=_DIALECT).lower()
+
+
+def copy_listed_files(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Copy rows straight into `listed_files`."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    with driver.cursor() as cursor, cursor.copy(_COPY_LISTED_FILES) as copy:
+        copy.set_types(_LISTED_FILE_TYPES)
+        for row in rows:
+            copy.write_row(row)

@@ -26,6 +26,17 @@ class DocumentRow:
     reader: str
     metadata: dict[str, Any] = field(default_factory=dict)
     parse_report: dict[str, Any] | None = None
+    readers: list[str] | None = None
+    readers_error: str | None = None
+
+
+@dataclass(slots=True)
+class ReadersRow:
+    """Who may read a document, where that changed."""
+
+    id: UUID
+    readers: list[str] | None
+    readers_error: str | None
 
 
 @dataclass(slots=True)
@@ -49,6 +60,8 @@ class DocumentFailureRow:
     size_bytes: int | None = None
     hash: str | None = None
     source_version: str | None = None
+    readers: list[str] | None = None
+    readers_error: str | None = None
 
 
 @dataclass(slots=True)

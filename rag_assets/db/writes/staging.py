@@ -44,6 +44,7 @@ from rag_assets.db.spaces.pending import stale_splits
 from rag_assets.db.spaces.spaces import lock_spaces
 from rag_assets.db.writes.invalidate import id_in
 from rag_assets.db.writes.rows import ChunkedDocument, WriteCounts
+from rag_assets.documents.shards import WHOLE, Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +153,9 @@ def discard_superseded(connection: Connection, incoming: Table, routes: Document
         connection.execute(delete(DocumentChunking).where(id_in(DocumentChunking.document_id, routes.emptied)))
 
 
-def discard_stale_splits(connection: Connection, project_id: UUID) -> None:
+def discard_stale_splits(connection: Connection, project_id: UUID, shard: Shard = WHOLE) -> None:
     """Delete the project's staged splits that nothing asks for any more: of other texts, or with other settings."""
-    stale = stale_splits(project_id)
+    stale = stale_splits(project_id, shard)
     if found := connection.execute(stale).all():
         lock_documents(connection, [id_ for id_, _ in found])
         stamp = tuple_(StagedChunking.document_id, StagedChunking.chunking)

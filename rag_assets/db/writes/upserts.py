@@ -51,6 +51,7 @@ from rag_assets.db.writes.rows import (
     EmbeddingCostRow,
     EmbeddingFailureRow,
     EmbeddingRow,
+    ReadersRow,
     SourceVersionRow,
     WriteCounts,
 )
@@ -83,6 +84,9 @@ def write_documents(connection: Connection, rows: Sequence[DocumentRow], run_id:
     routes = route_documents(connection, incoming)
     discard_superseded(connection, incoming, routes)
     counts = stage_documents(connection, incoming, routes.staged, run_id)
+    if routes.staged:
+        # Who may read a document is not part of its version, and does not wait with it.
+        _replace_readers(connection, incoming)
     _invalidate_moved_pages(connection, incoming, routes.direct)
     names = [*(c.name for c in columns), "run_id"]
     direct = select(incoming, literal(run_id, Text)).where(id_in(incoming.c.id, routes.direct))
@@ -107,6 +111,25 @@ def _invalidate_moved_pages(connection: Connection, incoming: Table, ids: Sequen
         update(stamp)
         .where(stamp.document_id == Document.id, Document.id == incoming.c.id, moved, id_in(Document.id, ids))
         .values(content_hash=b"")
+    )
+
+
+def write_readers(connection: Connection, rows: Sequence[ReadersRow]) -> None:
+    """Store who may read these documents, in force with the commit, whatever waits of their next versions."""
+    if not rows:
+        return
+    columns = [_DOCUMENTS[name] for name in ReadersRow.__slots__]
+    incoming = copy_rows(connection, "incoming_readers", columns, map(_values, rows))
+    _replace_readers(connection, incoming)
+
+
+def _replace_readers(connection: Connection, incoming: Table) -> None:
+    names = ("readers", "readers_error")
+    changed = or_(*(_DOCUMENTS[name].is_distinct_from(incoming.c[name]) for name in names))
+    connection.execute(
+        update(Document)
+        .where(Document.id == incoming.c.id, changed)
+        .values({name: incoming.c[name] for name in names} | {"updated_at": func.now()})
     )
 
 

@@ -22,7 +22,7 @@ _NAMES: Final = {"filetags": "tags", "revdate": "date", "lang": "language"}
 
 def read_header_fields(content: str, file_type: str) -> dict[str, Any]:
     head = content[:_HEAD_CHARS]
-    if file_type == "org":
+    if file_type == "org" and "#+" in head:
         return _named([(name.lower(), value) for name, value in _ORG_FIELD.findall(head)])
     if file_type == "asciidoc" and (header := _ASCIIDOC_HEADER.match(head)):
         found = _named(_ASCIIDOC_FIELD.findall(header[0]))

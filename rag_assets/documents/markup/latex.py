@@ -35,7 +35,7 @@ _COMMAND: Final = re.compile(r"\\(?:[a-zA-Z]+\*?(?:\[[^\]]*\])?[ \t]*|\\(?:\[[^\
 _ESCAPED: Final = re.compile(r"\\([&%$#_{}])")
 # Accents that are letters need braces: `\\d x` is a command of mathematics as well.
 _ACCENT: Final = re.compile(
-    r"""(?<!\\)\\(?:(["'`^~=.])(?:\{(\\?[a-zA-Z])\}|(\\[ij](?![a-zA-Z])|[a-zA-Z]))|([uvHcdbkr])\{(\\?[a-zA-Z])\})"""
+    r"""\\(?<!\\\\)(?:(["'`^~=.])(?:\{(\\?[a-zA-Z])\}|(\\[ij](?![a-zA-Z])|[a-zA-Z]))|([uvHcdbkr])\{(\\?[a-zA-Z])\})"""
 )
 _ACCENTS: Final = {
     '"': "\u0308", "'": "\u0301", "`": "\u0300", "^": "\u0302", "~": "\u0303", "=": "\u0304", ".": "\u0307",
@@ -48,9 +48,7 @@ _LETTERS: Final = {
     "i": "i", "j": "j", "dh": "ð", "DH": "Ð", "th": "þ", "TH": "Þ", "dj": "đ", "DJ": "Đ", "ng": "ŋ", "NG": "Ŋ",
 }  # fmt: skip
 
-_BRACED: Final = re.compile(
-    r"\{(" + re.sub(r"\((?!\?)", "(?:", _ACCENT.pattern) + r"|\\(?:" + "|".join(_LETTERS) + r"))\}"
-)
+_MARKED: Final = re.compile(f"{_ACCENT.pattern}|{_LETTER.pattern}")
 _CODE: Final = re.compile(r"(\\begin\{(?:" + _VERBATIM + r")\}.*?(?:\\end\{(?:" + _VERBATIM + r")\}|\Z))", re.DOTALL)
 
 
@@ -109,17 +107,20 @@ def strip_latex(source: str) -> str:
 
 def resolve_accents(text: str) -> str:
     """`Z\\"urich` and `Stra{\\ss}e` as Zürich and Straße, so that searches find them."""
-    text = _BRACED.sub(lambda match: _resolve(match[1]), text)
-    return _resolve(text)
-
-
-def _resolve(text: str) -> str:
-    return _LETTER.sub(lambda match: _LETTERS[match[1]], _ACCENT.sub(_accented, text))
+    pieces: list[str] = []
+    reached = 0
+    for match in _MARKED.finditer(text):
+        start, end = match.span()
+        if start > reached and text[start - 1] == "{" and text[end : end + 1] == "}":
+            start, end = start - 1, end + 1
+        pieces += [text[reached:start], _LETTERS[match[6]] if match[6] else _accented(match)]
+        reached = end
+    return "".join([*pieces, text[reached:]]) if pieces else text
 
 
 def decode_latex(content: str) -> str:
     """The text with its accents resolved, but for verbatim code."""
-    if "\\" not in content:
+    if _MARKED.search(content) is None:
         return content
     parts = _CODE.split(content)
     return "".join(part if index % 2 else resolve_accents(part) for index, part in enumerate(parts))

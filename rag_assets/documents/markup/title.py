@@ -20,6 +20,12 @@ _HEADINGS: Final = {
 
 # Patterns are matched line by line and within these bounds: over a whole hostile text they take quadratic time.
 _HEAD_CHARS = 64 * 1024
+# Most texts have their title here. What begins in front matter or code may go on below.
+_FIRST_CHARS = 4 * 1024
+_GOES_ON = re.compile(
+    r"\A---|\\begin\{(?:[vV]erbatim|lstlisting|minted|comment|alltt|filecontents)|<(?:nowiki|pre|source|syntaxhighlight|math)\b",
+    re.IGNORECASE,
+)
 _MAX_LINE_CHARS = 600
 _ATX = re.compile(r" {0,3}#{1,6}[ \t]+(\S.*)")
 _HTML_HEADING = re.compile(r"\s{0,3}<h[1-6](?:\s[^>]{0,500})?>(.{1,500}?)</h[1-6]\s*>", re.IGNORECASE)
@@ -33,13 +39,21 @@ _MARKUP = re.compile(r"\*\*|__|`|<[^>]{1,80}>|\{[#.][^}]*\}$")
 
 
 def find_title(content: str, file_type: str) -> str | None:
-    lines = [line for line in content[:_HEAD_CHARS].split("\n") if len(line) <= _MAX_LINE_CHARS]
-    if file_type == "markdown":
-        return _markdown_title(lines)
-    if file_type == "rst":
-        return _rst_title(lines)
+    first = content[:_FIRST_CHARS]
+    if len(first) < len(content) and not _GOES_ON.search(first):
+        # Without the last line, which is cut, and may be the underline of the one above.
+        title = _title_of_head(first[: first.rfind("\n") + 1], file_type)
+        if title is not None:
+            return title
+    return _title_of_head(content[:_HEAD_CHARS], file_type)
+
+
+def _title_of_head(head: str, file_type: str) -> str | None:
+    if file_type in {"markdown", "rst"}:
+        lines = [line for line in head.split("\n") if len(line) <= _MAX_LINE_CHARS]
+        return _markdown_title(lines) if file_type == "markdown" else _rst_title(lines)
     if file_type in _HEADINGS:
-        headings, _ = _HEADINGS[file_type](content[:_HEAD_CHARS])
+        headings, _ = _HEADINGS[file_type](head)
         # The first heading of a page of MediaWiki is a section; its title is the page's name.
         return next((found.title for found in headings if found.level == 1 or file_type != "mediawiki"), None)
     return None

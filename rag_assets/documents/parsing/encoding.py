@@ -92,10 +92,12 @@ def declared_encoding(data: bytes, file_type: str) -> str | None:
     elif data.lstrip()[:5] == b"<?xml" if len(data) < _SAMPLE_BYTES else data.startswith(b"<?xml"):
         match = _XML_ENCODING.match(head)
     elif file_type in {"python", "code"}:
-        lines = head.split(b"\n", 2)[:2]
-        match = next((found for line in lines if (found := _CODING_LINE.match(line))), None)
-        match = match or _CSS_CHARSET.match(head) or _GETTEXT_CHARSET.search(head)
-    else:
+        if b"coding" in head:
+            lines = head.split(b"\n", 2)[:2]
+            match = next((found for line in lines if (found := _CODING_LINE.match(line))), None)
+        if b"charset" in head:
+            match = match or _CSS_CHARSET.match(head) or _GETTEXT_CHARSET.search(head)
+    elif b"coding:" in head or b"inputenc" in head:
         match = _EMACS_LINE.match(head) or _LATEX_ENCODING.search(head)
     if match is None:
         return None

@@ -26,7 +26,7 @@ from rag_assets.documents.versions import (
 )
 from rag_assets.errors import DocumentError, UsageError
 
-__all__ = ["DocumentParser", "ParsedDocument", "file_type", "is_current_reader", "reader_version"]
+__all__ = ["DocumentParser", "ParsedDocument", "file_type", "is_current_reader", "parse_plain_text", "reader_version"]
 
 # After it, in the version of a document with pages that are pictures: what reads those. They alone are read again when
 # the extra `ocr` is installed.
@@ -168,6 +168,17 @@ class DocumentParser:
             if self._closed:
                 process.close()
         return process.parse(kind, data)
+
+
+def parse_plain_text(file_path: str, text: str, parser: DocumentParser) -> ParsedDocument:
+    """A text that its source has as such: plain text, unless the name says of which kind of text it is."""
+    kind = file_type(file_path)
+    if kind in (VERBATIM | STRUCTURED_TEXT) - {"unknown", "text"}:
+        # With a byte order mark, no declaration in the text is taken for its encoding.
+        return parser.parse(file_path, b"\xef\xbb\xbf" + clean(text).encode())
+    content = clean(text)
+    content = content if content.strip() else ""
+    return ParsedDocument(None, content, "text", {}, add_remarks("text", content.encode(), content, ParseReport()))
 
 
 def _read_verbatim(data: bytes, kind: str) -> ConvertedDocument:

@@ -47,10 +47,11 @@ def parse_document(kind: str, data: bytes) -> ConvertedDocument:
         from rag_assets.documents.parsing.readers.office.protection import refuse_encrypted
 
         refuse_encrypted(data, kind)
+    archive = None
     if kind in {"docx", "pptx", "xlsx", "odt", "odp", "ods", "epub"}:
         from rag_assets.documents.parsing.readers.office.protection import refuse_package
 
-        refuse_package(data, kind)
+        archive = refuse_package(data, kind)
     if kind in {"xlsx", "ods", "xls"}:
         from rag_assets.documents.parsing.readers.sheets.workbook import read_workbook
 
@@ -65,7 +66,7 @@ def parse_document(kind: str, data: bytes) -> ConvertedDocument:
         return read_image(data)
     from rag_assets.documents.parsing.readers.xberg import read_document
 
-    return read_document(data, kind)
+    return read_document(data, kind, archive)
 
 
 def main(parse: Callable[[str, bytes], ConvertedDocument] = parse_document) -> None:

@@ -1,11 +1,18 @@
 """The protocol of a source of documents, and the helpers that all sources share."""
 
+import hashlib
+import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
 from rag_assets.errors import DocumentError
+
+# A listing is split into about so many parts: enough for many processes, and little to do again after a crash.
+WANTED_PARTS = 32
+# All documents, where a source is not listed by folder.
+_ALL = ""
 
 
 class WithheldError(DocumentError):
@@ -19,11 +26,51 @@ class SourceFile:
     `path` is relative, with `/`, unique in its source, and text that PostgreSQL can store. `version` changes whenever
     the bytes may have changed; an empty one means unknown: the bytes are read and compared. `size_bytes` is None where
     the source does not tell it.
+
+    `readers` says who may read the document: `everyone`, `user:NAME`, `group:NAME`, `tenant:NAME`; none are nobody.
+    None is not declared: everyone who may read the project. `readers_error` says why a declaration could not be used;
+    the document is then nobody's.
     """
 
     path: str
     version: str
     size_bytes: int | None
+    readers: tuple[str, ...] | None = None
+    readers_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDocument:
+    """A document that its source knows more of than its bytes.
+
+    `content` is its text, or the bytes of a file. `metadata` holds values that fit JSON; searches filter by them, and
+    a change of them embeds nothing. `title` takes precedence over one that is found in the content. `note` says why a
+    text is empty.
+    """
+
+    content: str | bytes
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    title: str | None = None
+    note: str | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        text = self.content
+        return len(text) if isinstance(text, bytes) or text.isascii() else len(text.encode(errors="surrogatepass"))
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of bytes alone; with text or metadata, of all that the document is made of."""
+        if isinstance(self.content, bytes):
+            digest = hashlib.sha256(self.content)
+            rest: list[Any] = []
+        else:
+            digest = hashlib.sha256(self.content.encode(errors="surrogatepass"))
+            rest = ["text"]
+        rest += [part for part in (dict(self.metadata), self.title, self.note) if part]
+        if rest:
+            digest.update(b"\0" + json.dumps(rest, sort_keys=True, default=str).encode())
+        return digest.hexdigest()
 
 
 class Source(Protocol):
@@ -45,8 +92,8 @@ class Source(Protocol):
         instead of leaving it out.
         """
 
-    def read(self, path: str) -> bytes:
-        """The bytes of one listed document; called from several threads at a time.
+    def read(self, path: str) -> bytes | SourceDocument:
+        """The bytes of one listed document, or its text with metadata; called from several threads at a time.
 
         Raise DocumentError when this document cannot be read: it is recorded as failed and the run continues. Any
         SourceError ends the run.
@@ -54,6 +101,56 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release connections and files. An interrupted run may close a source that is still reading."""
+
+
+@runtime_checkable
+class FolderListing(Protocol):
+    """What a source may have besides: a listing folder by folder, so that processes share the work on a large one."""
+
+    def list_folder(self, prefix: str) -> "tuple[Sequence[SourceFile], Sequence[str]] | None":
+        """The documents of one folder, without those below its folders, and the prefixes of these, which end with `/`.
+
+        "" is the top. None where this source can only be listed as a whole.
+        """
+
+
+def read_bytes(source: Source, path: str) -> bytes:
+    """The bytes of one listed document; those of its text in UTF-8, where the source has it as text."""
+    read = source.read(path)
+    content = read.content if isinstance(read, SourceDocument) else read
+    return content if isinstance(content, bytes) else content.encode(errors="surrogatepass")
+
+
+def listing_parts(source: Source) -> list[str]:
+    """Parts that have each document once: `a/` is all below a folder, `a/*` only what is in it."""
+    if not isinstance(source, FolderListing) or source.list_folder("") is None:
+        return [_ALL]
+    parts: list[str] = []
+    pending = [""]
+    while pending and len(parts) + len(pending) < WANTED_PARTS:
+        folder = pending.pop(0)
+        parts.append(f"{folder}*")
+        pending += _list_folder(source, folder)[1]
+    return parts + pending
+
+
+def list_part(source: Source, part: str) -> Iterator[SourceFile]:
+    """The documents of a part; one folder at a time is in memory."""
+    if part == _ALL or not isinstance(source, FolderListing):
+        yield from source.list()
+        return
+    folder, only_this = (part[:-1], True) if part.endswith("*") else (part, False)
+    pending = [folder]
+    while pending:
+        files, folders = _list_folder(source, pending.pop())
+        yield from files
+        if not only_this:
+            pending += folders
+
+
+def _list_folder(source: FolderListing, prefix: str) -> tuple[list[SourceFile], list[str]]:
+    found = source.list_folder(prefix)
+    return ([], []) if found is None else (list(found[0]), list(found[1]))
 
 
 # File names can hold characters that PostgreSQL's UTF8 cannot: NUL, and bytes that are not UTF-8 (lone surrogates in

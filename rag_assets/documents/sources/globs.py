@@ -11,6 +11,7 @@ from pathspec import GitIgnoreSpec
 from rag_assets.errors import UsageError
 
 STATE_FOLDER = ".rag_assets"
+ACCESS_FILE = ".access.yaml"
 
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "__MACOSX", "$RECYCLE.BIN", "System Volume Information"})
 
@@ -78,7 +79,7 @@ class Selection:
     caches, formats without text, lock files (`~$report.docx`), backups (`notes.md~`, `notes.bak`) and files of the
     system (`desktop.ini`). As in a shell, `*` does not match these; an include glob selects them by spelling them
     (`.github/**`, `*.png`, `*.bak`, `node_modules/**/README.md`). Exclude globs take precedence over include globs, and
-    the state folder `.rag_assets` is never selected. Raises UsageError for an invalid glob.
+    the state folder `.rag_assets` and files `.access.yaml` are never selected. Raises UsageError for an invalid glob.
     """
 
     def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
@@ -112,6 +113,8 @@ class Selection:
 
     def matches(self, path: str) -> bool:
         """Whether the user's globs select a path, whatever the defaults."""
+        if path.endswith(ACCESS_FILE) and path.rpartition("/")[2] == ACCESS_FILE:
+            return False
         normal = normalize_path(path)
         if self._include and not self._include.match_file(normal):
             return False

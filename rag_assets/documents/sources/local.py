@@ -1,17 +1,19 @@
 """Documents in a local folder, or one local file."""
 
-# ruff: noqa: PTH110, PTH114, PTH116, PTH118, PTH123
+# ruff: noqa: PTH110, PTH114, PTH116, PTH118, PTH120, PTH123
 # A Path object for each file would cost more than listing it.
 
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 
+from rag_assets.documents.sources.access_files import AccessFiles, access_files_above
 from rag_assets.documents.sources.base import SourceFile, WithheldError, check_size, escape_name, unescape_name
-from rag_assets.documents.sources.globs import Selection
+from rag_assets.documents.sources.globs import ACCESS_FILE, Selection
 from rag_assets.errors import DocumentError, SourceError
 
 # The version of a link that must not be followed: its document is read again when that changes.
@@ -38,17 +40,28 @@ class FolderSource:
     def list(self) -> Iterator[SourceFile]:
         # os.scandir with a stack of its own, not fsspec's walk, which leaves out folders that it cannot list. The
         # result is sorted, one chain of folders is in memory at a time, and paths may be of any depth.
-        pending = [iter(_scan_folder(self, "", unescape_name(self.uri)))]
+        access = AccessFiles()
+        pending = [iter(_scan_folder(self, "", unescape_name(self.uri), access))]
         while pending:
             for path, entry, is_folder in pending[-1]:
                 if is_folder:
-                    pending.append(iter(_scan_folder(self, path, entry.path)))
+                    pending.append(iter(_scan_folder(self, path, entry.path, access)))
                     break
-                file = _to_source_file(self, path, entry)
+                file = _to_source_file(self, path, entry, access)
                 if file is not None:
                     yield file
             else:
                 pending.pop()
+
+    def list_folder(self, prefix: str) -> tuple[Sequence[SourceFile], Sequence[str]]:
+        access = AccessFiles()
+        for path in access_files_above(prefix):
+            if os.path.lexists(os.path.join(unescape_name(self.uri), unescape_name(path))):
+                access.add(path, partial(self.read, path))
+        folder = os.path.join(unescape_name(self.uri), unescape_name(prefix))
+        found = _scan_folder(self, prefix, folder, access)
+        files = (_to_source_file(self, path, entry, access) for path, entry, is_folder in found if not is_folder)
+        return [file for file in files if file is not None], [path for path, _, is_folder in found if is_folder]
 
     def read(self, path: str) -> bytes:
         if ".." in path.split("/"):
@@ -92,7 +105,11 @@ class FileSource:
         except OSError as error:
             raise SourceError(f"the file {self.uri} cannot be found ({error.strerror}); check its path") from error
         if self.selection.matches(name):
-            yield SourceFile(name, _version(status), status.st_size)
+            access = AccessFiles()
+            beside = os.path.join(os.path.dirname(unescape_name(self.uri)), ACCESS_FILE)
+            if os.path.lexists(beside):
+                access.add(ACCESS_FILE, partial(_read, beside, ACCESS_FILE, None))
+            yield SourceFile(name, _version(status), status.st_size, *access.readers(name))
 
     def read(self, path: str) -> bytes:
         if path != self.uri.rpartition("/")[2]:
@@ -123,7 +140,7 @@ def open_local(
     raise SourceError(f"{uri!r} is neither a folder nor a regular file; name a folder of documents")
 
 
-def _scan_folder(source: FolderSource, prefix: str, folder: str) -> list[_Entry]:
+def _scan_folder(source: FolderSource, prefix: str, folder: str, access: AccessFiles) -> list[_Entry]:
     entries: list[_Entry] = []
     try:
         with os.scandir(folder) as found:
@@ -133,6 +150,8 @@ def _scan_folder(source: FolderSource, prefix: str, folder: str) -> list[_Entry]
                 if entry.is_dir(follow_symlinks=False):
                     if entry.path != source.state_folder and source.selection.includes_folder(path, name):
                         entries.append((path + "/", entry, True))
+                elif name == ACCESS_FILE:
+                    access.add(path, partial(source.read, path))
                 elif source.selection.includes_file(path, name):
                     entries.append((path, entry, False))
     except OSError as error:
@@ -145,18 +164,21 @@ def _scan_folder(source: FolderSource, prefix: str, folder: str) -> list[_Entry]
     return entries
 
 
-def _to_source_file(source: FolderSource, path: str, entry: "os.DirEntry[str]") -> SourceFile | None:
+def _to_source_file(
+    source: FolderSource, path: str, entry: "os.DirEntry[str]", access: AccessFiles
+) -> SourceFile | None:
+    readers = access.readers(path)
     try:
         status = entry.stat()
     except FileNotFoundError:
-        return SourceFile(path, "", None) if entry.is_symlink() else None
+        return SourceFile(path, "", None, *readers) if entry.is_symlink() else None
     except OSError:
-        return SourceFile(path, "", None)  # The file exists; reading it gives the reason.
+        return SourceFile(path, "", None, *readers)  # The file exists; reading it gives the reason.
     if not stat.S_ISREG(status.st_mode):
         return None
     if entry.is_symlink() and source.leaves(entry.path):
-        return SourceFile(path, _WITHHELD, None)
-    return SourceFile(path, _version(status), status.st_size)
+        return SourceFile(path, _WITHHELD, None, *readers)
+    return SourceFile(path, _version(status), status.st_size, *readers)
 
 
 def _is_below(path: str, folder: str) -> bool:

@@ -1,16 +1,18 @@
 """Documents at an fsspec URL: in buckets, archives, on web servers."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from glob import has_magic
 from typing import Any
 
 from rag_assets.documents.sources import http_listing
+from rag_assets.documents.sources.access_files import AccessFiles, access_files_above
 from rag_assets.documents.sources.base import SourceFile, check_size, describe_exception, escape_name, unescape_name
 from rag_assets.documents.sources.file_version import file_version
-from rag_assets.documents.sources.globs import Selection
+from rag_assets.documents.sources.globs import ACCESS_FILE, Selection
 from rag_assets.documents.sources.uri import url_protocols
 from rag_assets.errors import DocumentError, RagAssetsError, SourceError
 
@@ -51,6 +53,9 @@ class RemoteSource:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._opened: _OpenedUrl | None = None
+        # For a listing folder by folder: the access files above them.
+        self._access = AccessFiles()
+        self._looked_for: set[str] = set()
 
     def __reduce__(self) -> "tuple[type[RemoteSource], tuple[str, Selection, int | None]]":
         return RemoteSource, (self.uri, self._selection, self._max_bytes)
@@ -60,7 +65,9 @@ class RemoteSource:
         with self._lock:
             self._opened = opened = _open(self.uri)
         try:
-            files = sorted(_list_files(opened, self._selection), key=lambda file: file.path)
+            access = AccessFiles()
+            files = sorted(_list_files(opened, self._selection, self._add_to(access)), key=lambda file: file.path)
+            files = [_with_readers(file, access) for file in files]
         except RagAssetsError:
             raise
         except Exception as error:
@@ -68,6 +75,28 @@ class RemoteSource:
                 f"{self.uri} cannot be listed ({_reason(error)}); check the address and access"
             ) from error
         yield from files
+
+    def list_folder(self, prefix: str) -> tuple[Sequence[SourceFile], Sequence[str]] | None:
+        with self._lock:
+            if prefix == "" or self._opened is None:
+                self._opened = _open(self.uri)
+                self._access, self._looked_for = AccessFiles(), set()
+            opened, access = self._opened, self._access
+        if opened.single or opened.is_web or opened.glob is not None or _is_archive(opened.fs):
+            return None
+        try:
+            for path in access_files_above(prefix):
+                if path not in self._looked_for and opened.fs.exists(opened.name(path)):
+                    self._add_to(access)(path)
+                self._looked_for.add(path)
+            files, folders = _list_folder(opened, self._selection, prefix, self._add_to(access))
+            return [_with_readers(file, access) for file in files], folders
+        except RagAssetsError:
+            raise
+        except Exception as error:
+            raise SourceError(
+                f"{self.uri} cannot be listed at {prefix!r} ({_reason(error)}); check the address and access"
+            ) from error
 
     def read(self, path: str) -> bytes:
         with self._lock:
@@ -81,6 +110,9 @@ class RemoteSource:
             raise
         except Exception as error:  # Each file system raises exceptions of its own.
             raise DocumentError(f"{path!r} cannot be read ({_reason(error)})") from error
+
+    def _add_to(self, access: AccessFiles) -> "Callable[[str], None]":
+        return lambda path: access.add(path, partial(self.read, path))
 
     def close(self) -> None:
         with self._lock:
@@ -120,7 +152,9 @@ def _open(uri: str) -> _OpenedUrl:
         raise SourceError(f"{uri} cannot be opened ({_reason(error)}); check the address and access") from error
 
 
-def _list_files(opened: _OpenedUrl, selection: Selection) -> Iterator[SourceFile]:
+def _list_files(
+    opened: _OpenedUrl, selection: Selection, add_access_file: Callable[[str], None]
+) -> Iterator[SourceFile]:
     if opened.single:
         path = http_listing.page_name(opened.base) if opened.is_web else escape_name(opened.base.rpartition("/")[2])
         if selection.matches(path):
@@ -132,7 +166,9 @@ def _list_files(opened: _OpenedUrl, selection: Selection) -> Iterator[SourceFile
         return
     for name, info in _walk(opened, selection):
         path = escape_name(name.removeprefix(opened.prefix))
-        if path and (opened.glob is None or opened.glob.matches(path)) and selection.includes_path(path):
+        if path.rpartition("/")[2] == ACCESS_FILE:
+            add_access_file(path)
+        elif path and (opened.glob is None or opened.glob.matches(path)) and selection.includes_path(path):
             yield _to_source_file(path, info)
 
 
@@ -172,6 +208,34 @@ def _walk(opened: _OpenedUrl, selection: Selection) -> Iterator[tuple[str, dict[
                 yield name, info
 
 
+def _list_folder(
+    opened: _OpenedUrl, selection: Selection, prefix: str, add_access_file: Callable[[str], None]
+) -> tuple[list[SourceFile], list[str]]:
+    folder = opened.prefix + unescape_name(prefix)
+    files: list[SourceFile] = []
+    folders: list[str] = []
+    for info in opened.fs.ls(folder.rstrip("/") or opened.base, detail=True):
+        name = info["name"]
+        path = escape_name(name.removeprefix(opened.prefix)).rstrip("/")
+        if info["type"] == "directory":
+            if name.rstrip("/") != folder.rstrip("/") and selection.includes_folder(path, path.rpartition("/")[2]):
+                folders.append(path + "/")
+        elif path.rpartition("/")[2] == ACCESS_FILE:
+            add_access_file(path)
+        elif _is_file(name, info) and path and selection.includes_path(path):
+            files.append(_to_source_file(path, info))
+    # A file system keeps what it has listed; of millions of files, that is too much.
+    opened.fs.invalidate_cache()
+    return files, folders
+
+
+def _is_archive(fs: Any) -> bool:
+    from fsspec.archive import AbstractArchiveFileSystem
+    from fsspec.implementations.cached import CachingFileSystem
+
+    return isinstance(fs.fs if isinstance(fs, CachingFileSystem) else fs, AbstractArchiveFileSystem)
+
+
 def _is_file(name: str, info: dict[str, Any]) -> bool:
     return info["type"] not in ("directory", "other") and not name.endswith("/")
 
@@ -180,6 +244,11 @@ def _to_source_file(path: str, info: dict[str, Any]) -> SourceFile:
     # The key of an object may begin with a slash, a relative path may not.
     path = path if path[:1] != "/" else "\ufffd002F" + path[1:]
     return SourceFile(path, file_version(info), info.get("size"))
+
+
+def _with_readers(file: SourceFile, access: AccessFiles) -> SourceFile:
+    readers, error = access.readers(file.path)
+    return file if readers is None else replace(file, readers=readers, readers_error=error)
 
 
 def _read_at_most(fs: Any, name: str, path: str, max_bytes: int) -> bytes:

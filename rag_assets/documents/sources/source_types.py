@@ -1,9 +1,11 @@
 """Source types that other packages register as entry points of the group `rag_assets.sources`."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 
-from rag_assets.documents.sources.base import Source, SourceFile, check_size, describe_exception
+from rag_assets.documents.readers import check_readers
+from rag_assets.documents.sources.base import Source, SourceDocument, SourceFile, check_size, describe_exception
 from rag_assets.documents.sources.globs import Selection
 from rag_assets.documents.text import is_text
 from rag_assets.errors import DocumentError, RagAssetsError, SourceError, UsageError
@@ -80,33 +82,53 @@ class ExternalSource:
         files: dict[str, SourceFile] = {}
         try:
             for file in self._source.list():
-                _check_file(self.uri, file)
+                check_listed_file(self.uri, file)
                 if file.path in files:
                     raise SourceError(f"{self.uri} lists {file.path!r} twice; a path must be unique in its source")
-                files[file.path] = file
+                files[file.path] = _with_checked_readers(file)
         except RagAssetsError:
             raise
         except Exception as error:
             raise SourceError(f"{self.uri} cannot be listed ({describe_exception(error)})") from error
         yield from (files[path] for path in sorted(files) if self._selection.includes_path(path))
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str) -> bytes | SourceDocument:
         try:
             data = self._source.read(path)
         except RagAssetsError:
             raise
         except Exception as error:
             raise DocumentError(f"{path!r} cannot be read ({describe_exception(error)})") from error
-        if not isinstance(data, bytes):
-            raise SourceError(f"{self.uri} returned {path!r} as {type(data).__name__}; read() must return bytes")
-        check_size(path, len(data), self._max_bytes)
+        is_document = isinstance(data, SourceDocument)
+        content = data.content if isinstance(data, SourceDocument) else data
+        if not isinstance(content, bytes | str if is_document else bytes):
+            raise SourceError(
+                f"{self.uri} returned {path!r} as {type(content).__name__}; "
+                "read() must return bytes, or a SourceDocument"
+            )
+        check_size(path, len(content), self._max_bytes)
         return data
 
     def close(self) -> None:
         self._source.close()
 
 
-def _check_file(uri: str, file: object) -> None:
+def _with_checked_readers(file: SourceFile) -> SourceFile:
+    """A declaration that cannot be understood makes nobody a reader, instead of everybody or an end of the run."""
+    if file.readers is None and file.readers_error is None:
+        return file
+    try:
+        if file.readers_error is not None:
+            raise ValueError(" ".join(str(file.readers_error).split())[:500])
+        return replace(file, readers=check_readers(file.readers))
+    except ValueError as error:
+        return replace(
+            file, readers=(), readers_error=f"nobody may read it: its source declares its readers as {error}"
+        )
+
+
+def check_listed_file(uri: str, file: object) -> None:
+    """Raise SourceError for what is no `SourceFile`, or one that cannot be stored."""
     if not isinstance(file, SourceFile):
         raise SourceError(f"{uri} lists an object of type {type(file).__name__}; list() must yield SourceFile objects")
     path, version, size_bytes = file.path, file.version, file.size_bytes

@@ -11,7 +11,10 @@ from urllib.parse import parse_qsl, unquote
 
 from rag_assets.documents.sources.base import escape_name, unescape_name
 from rag_assets.documents.sources.python_topics import TOPICS_URI
+from rag_assets.documents.sources.rows.address import canonical_row_address, is_row_address
+from rag_assets.documents.sources.rows.asset_rows import is_asset_address
 from rag_assets.documents.sources.source_types import find_source_type, source_type_schemes
+from rag_assets.documents.sources.web.address import is_site_address, parse_site_address
 from rag_assets.errors import UsageError
 
 _LINK = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://(.*)", re.DOTALL)
@@ -36,8 +39,12 @@ def canonical_uri(uri: "str | os.PathLike[str]") -> str:
     text = os.fspath(uri)
     if not text.strip() or "\0" in text:
         raise UsageError(f"{text!r} is not the address of a source; name a folder, a file or a URL")
-    if text == TOPICS_URI:
+    if text == TOPICS_URI or is_asset_address(text):
         return text
+    if is_site_address(text):
+        return parse_site_address(text).uri
+    if is_row_address(text) and find_source_type(url_protocols(text)[0]) is None:
+        return canonical_row_address(text)
     if not isinstance(uri, str) or ("://" not in text and "::" not in text) or os.path.lexists(text):
         # Names in a canonical address are escaped already.
         return escape_name(_absolute(text if os.path.lexists(text) else unescape_name(text)))

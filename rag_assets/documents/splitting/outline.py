@@ -39,16 +39,21 @@ MARKUP = re.compile(r"[\\`*_\[\]<&!]")
 
 
 class Outline:
-    """The headings of one document, and the fenced code in it, which should not be split."""
+    """The headings of one document, and the fenced code in it, which should not be split.
+
+    `parents` has the index of the heading above each one, or -1; `section_ends` where the section of each ends with its
+    subsections, None at the end of the text.
+    """
 
     def __init__(self, headings: list[Heading], fences: list[tuple[int, int]]) -> None:
         self.headings = headings
         self.fences = fences
         self.starts = [heading.char_start for heading in headings]
         self._fence_starts = [start for start, _ in fences]
-        self._parents = list(_parents(headings))
+        self.parents = list(_parents(headings))
+        self.section_ends = _section_ends(headings)
         self._paths: list[tuple[str, ...]] = []
-        for heading, parent in zip(headings, self._parents, strict=True):
+        for heading, parent in zip(headings, self.parents, strict=True):
             self._paths.append((*(self._paths[parent] if parent >= 0 else ()), heading.title))
 
     def last_before(self, at: int) -> int:
@@ -72,7 +77,7 @@ class Outline:
         for index, size in sizes.items():
             while index >= 0:
                 within[index] = within.get(index, 0) + size
-                index = self._parents[index]
+                index = self.parents[index]
         most = [index for index, size in within.items() if size * 2 > total]
         if most:
             return self._paths[max(most, key=lambda index: len(self._paths[index]))]
@@ -125,6 +130,16 @@ def _parents(headings: list[Heading]) -> Iterator[int]:
             above.pop()
         yield above[-1] if above else -1
         above.append(index)
+
+
+def _section_ends(headings: list[Heading]) -> list[int | None]:
+    ends: list[int | None] = [None] * len(headings)
+    open_sections: list[int] = []
+    for index, heading in enumerate(headings):
+        while open_sections and headings[open_sections[-1]].level >= heading.level:
+            ends[open_sections.pop()] = heading.char_start
+        open_sections.append(index)
+    return ends
 
 
 def _text_size(content: str, start: int, end: int) -> int:

@@ -5,6 +5,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
+from typing import Literal
 
 from rag_assets.documents.splitting.boundaries import Atoms, boundary_strength
 from rag_assets.documents.splitting.outline import Outline
@@ -13,6 +14,18 @@ from rag_assets.documents.tables.blocks import TableIndex
 # WordPiece makes one [UNK] token of a run of more than 100 letters: a megabyte of base64 would be one token. English
 # and code have 3 to 5 characters per token, so only such runs and wide white space reach this limit.
 CHARS_PER_TOKEN = 8
+
+# Whether short sections that follow each other share a chunk. Texts that are no documents are split as `short`: another
+# split would embed all messages and memories again.
+Fill = Literal["full", "short"]
+
+# Shares of the window. A stretch never ends before LEAST, except at the end of the text.
+LEAST = 1 / 4
+HALF = 1 / 2
+# A stretch that is filled ends behind HALF; at a heading behind FULL, or behind FULL_OF_SECTIONS where a section begins
+# that is too long for one chunk.
+FULL = 0.6
+FULL_OF_SECTIONS = 0.4
 
 # Merits of a place to split at, on the scale of boundary_strength.
 HEADING = 10
@@ -42,12 +55,14 @@ class AtomPacker:
         *,
         limit: int,
         reserved: Callable[[int], int],
+        fill: Fill,
     ) -> None:
         # `reserved` gives the tokens to keep free beside a stretch that begins at a character.
         self.content = content
         self.tables = tables
         self._whole_limit = limit
         self._reserved = reserved
+        self._is_filling = fill == "full"
         self.starts, self.ends = atoms.starts, atoms.ends
         self.outline = outline
         self.limit = limit
@@ -69,30 +84,85 @@ class AtomPacker:
         if row_stop is not None and row_stop <= furthest:
             # The rest of a row that was cut stays alone: its header is of its own columns.
             return row_stop
+        if self._is_filling:
+            if furthest == len(self.starts):
+                return furthest
+            section_end = self._end_of(self._section_at(furthest - 1))
+            stop = self._best_heading(first, furthest)
+        else:
+            section_end = self._next_section(first, furthest)
+            stop = section_end if section_end <= furthest else None
+        if stop is not None:
+            return stop
+        best = self._best_in_text(first, furthest, section_end)
+        return self._whole_rows(first, best) if self.tables and self._row_end(best) is not None else best
+
+    def _best_heading(self, first: int, furthest: int) -> int | None:
+        """The heading to stop before when stretches are filled; None if the stretch should end within a text.
+
+        A section that fits a stretch, with its subsections, is not divided.
+        """
+        whole = self._next_whole_section(first, furthest)
+        index = self._section_at(furthest if whole is None else whole)
+        places: list[int] = []
+        while index >= 0 and (at := self._atom_of(index)) > first and self._cost(first, at) >= self.limit * LEAST:
+            if at <= furthest and not self._in_heading(at - 1):
+                places.append(at)
+            index -= 1
+        full = [at for at in places if self._cost(first, at) >= self.limit * FULL]
+        if full:
+            return max(full, key=lambda at: self._merit(at, len(self.starts)))
+        last = places[0] if places else None
+        if last is not None and last != whole and self._cost(first, last) < self.limit * FULL_OF_SECTIONS:
+            return None
+        return last
+
+    def _next_whole_section(self, first: int, furthest: int) -> int | None:
+        """Where the outermost section begins that fits a stretch of its own but does not fit this one any more."""
+        index = self._section_at(furthest)
+        found = None
+        while index >= 0 and (at := self._atom_of(index)) > first:
+            if at <= furthest and self._end_of(index) <= self._furthest(at):
+                found = at
+            index = self.outline.parents[index]
+        while found is not None and self._in_heading(found - 1):
+            found = found - 1 if found - 1 > first else None
+        return found
+
+    def _next_section(self, first: int, furthest: int) -> int:
+        """Where a section begins that is not below the stretch's own; a stretch of less than a quarter goes on."""
         own_level, next_heading = self._section(first, furthest)
-        section_end = len(self.starts)
         for heading in self.outline.headings[next_heading : next_heading + furthest - first + 1]:
             if heading.level > own_level:
                 continue
             at = bisect_left(self.starts, heading.char_start)
-            if at > furthest:
-                section_end = at
-                break
             # A heading with a line or two is too little for a chunk and continues into the next section.
-            if self._cost(first, at) >= self.limit / 4 and not self._in_heading(at - 1):
+            if at > furthest or (self._cost(first, at) >= self.limit * LEAST and not self._in_heading(at - 1)):
                 return at
-        if furthest == len(self.starts):
-            return furthest
+        return len(self.starts)
+
+    def _best_in_text(self, first: int, furthest: int, section_end: int) -> int:
         merits = {}
+        least = self.limit * (HALF if self._is_filling else LEAST)
         for at in range(furthest, first, -1):
             cost = self._cost(first, at)
-            if cost < self.limit / 4:
+            if cost < least:
                 break
             merit = self._merit(at, section_end)
-            if cost >= self.limit / 2 or merit[0] >= PARAGRAPH:
+            if cost >= self.limit * HALF or merit[0] >= PARAGRAPH:
                 merits[at] = merit
-        best = max(merits, key=merits.__getitem__, default=furthest)
-        return self._whole_rows(first, best) if self.tables and self._row_end(best) is not None else best
+        return max(merits, key=merits.__getitem__, default=furthest)
+
+    def _section_at(self, atom: int) -> int:
+        return self.outline.last_before(self.starts[atom])
+
+    def _atom_of(self, heading: int) -> int:
+        return bisect_left(self.starts, self.outline.starts[heading])
+
+    def _end_of(self, heading: int) -> int:
+        """The first atom behind a section and its subsections."""
+        end = self.outline.section_ends[heading] if heading >= 0 else None
+        return len(self.starts) if end is None else bisect_left(self.starts, end)
 
     def _row_end(self, atom: int) -> int | None:
         """Where the row ends inside of which this atom begins."""

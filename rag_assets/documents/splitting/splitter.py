@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from rag_assets.documents.splitting.alphabet import unknown_share
 from rag_assets.documents.splitting.boundaries import Atoms, boundary_strength, split_in_half
 from rag_assets.documents.splitting.outline import MARKDOWN_TYPES, Outline, parse_outline
-from rag_assets.documents.splitting.packing import CHARS_PER_TOKEN, AtomPacker
+from rag_assets.documents.splitting.packing import CHARS_PER_TOKEN, AtomPacker, Fill
 from rag_assets.documents.splitting.table_headers import TableHeaders
 from rag_assets.documents.splitting.tokenizer import distinct_token_counts
 from rag_assets.documents.tables.blocks import DATA_TYPES, TableIndex, find_tables
@@ -46,11 +46,12 @@ class Splitter:
     """Splits text at headings, paragraphs and sentences into pieces of at most `max_tokens` of this tokenizer.
 
     `max_tokens` is without special tokens: the model's window minus `special_token_count`. With `overlap_tokens`, a
-    piece that does not begin a section repeats up to so many tokens of the text before it. The pieces of a text cover
-    all of it but white space, and depend only on the text, its type and the settings.
+    piece that does not begin a section repeats up to so many tokens of the text before it. With `fill` full, sections
+    share a piece as long as they fit; with short, a section of a quarter of the window has a piece of its own. The
+    pieces of a text cover all of it but white space, and depend only on the text, its type and the settings.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, max_tokens: int, overlap_tokens: int = 0) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, max_tokens: int, overlap_tokens: int = 0, fill: Fill = "short") -> None:
         if max_tokens < MIN_TOKENS:
             raise UsageError(f"a chunk of {max_tokens} tokens is too small; set at least {MIN_TOKENS}")
         if not 0 <= overlap_tokens < max_tokens / 2:
@@ -60,6 +61,7 @@ class Splitter:
             )
         self.max_tokens = max_tokens
         self.overlap_tokens = overlap_tokens
+        self.fill = fill
         self._tokenizer = tokenizer
 
     @property
@@ -90,7 +92,7 @@ class Splitter:
             for own_headers, own, own_counts in zip(headers, atoms, self._count_tokens(texts, atoms), strict=True)
         ]
         spans = [
-            list(AtomPacker(*own, limit=limit, reserved=own_headers.reserved))
+            list(AtomPacker(*own, limit=limit, reserved=own_headers.reserved, fill=self.fill))
             for *own, own_headers in zip(texts, atoms, atom_counts, outlines, tables, headers, strict=True)
         ]
         counts = self._count_tokens(texts, spans)

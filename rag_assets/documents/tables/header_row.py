@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 # Rows that are looked at.
@@ -140,9 +141,11 @@ def _sign(cell: str, values: Sequence[str], series: bool) -> float | None:
     return sign
 
 
+@lru_cache(4096)
 def _label_share(cell: str) -> float:
     """The share of words that name columns in general; an identifier such as `order_id` is one as a whole."""
-    if len(cell) > _LONG_TEXT_CHARS:
+    if len(cell) > _LONG_TEXT_CHARS or cell.upper() == cell.lower():
+        # Labels have letters, and these are cased.
         return 0.0
     if _IDENTIFIER.fullmatch(cell):
         return 1.0
@@ -168,7 +171,10 @@ def _is_series(cells: Sequence[str]) -> bool:
     return len(steps) == 1 and steps != {0}
 
 
+@lru_cache(4096)
 def _shape(cell: str) -> str:
+    if cell.isascii() and cell.isdecimal():
+        return "number"
     if len(cell) >= _LONG_TEXT_CHARS:
         return "address" if _ADDRESS.fullmatch(cell) else "text"
     if _NUMBER.fullmatch(cell):

@@ -38,9 +38,9 @@ def prepare_tables(page: str) -> str:
     A first row of nothing but `<th>` is a header; of any other, the rows below decide. Tables that hold other tables
     lay out the page, and stay as they are.
     """
-    if not _TABLE.search(page):
+    if "<table" not in page and not _TABLE.search(page):
         return page
-    # Looking for the word takes a hundredth of the time.
+    # Looking for the word takes a hundredth of the time of the pattern.
     if any(name in page for name in _SPAN_NAMES) and _ROWS.search(page):
         copies = [copy for rows in _tables(page) for copy in _spanned_cells(page, rows)]
         page = _ROWS_ATTRIBUTE.sub(r"\1data-rows", _insert(page, copies)) if copies else page
@@ -57,12 +57,26 @@ def _insert(page: str, insertions: Iterable[tuple[int, str]]) -> str:
 
 def _tables(page: str) -> Iterator[list[tuple[int, int]]]:
     """Start and end of each row, of each table that holds no other."""
-    starts = [match.start() for match in _TABLE.finditer(page)]
+    starts = list(_table_starts(page))
     for start, following in zip(starts, [*starts[1:], len(page)], strict=True):
-        end = _TABLE_END.search(page, start, following)
-        rows = [match.start() for match in _ROW.finditer(page, start, end.start())] if end else []
-        if end and rows:
-            yield list(zip(rows, [*rows[1:], end.start()], strict=True))
+        end = page.find("</table", start, following)
+        if end < 0 and (match := _TABLE_END.search(page, start, following)):
+            end = match.start()
+        rows = [match.start() for match in _ROW.finditer(page, start, end)] if end >= 0 else []
+        if rows:
+            yield list(zip(rows, [*rows[1:], end], strict=True))
+
+
+def _table_starts(page: str) -> Iterator[int]:
+    if "<T" in page:
+        yield from (match.start() for match in _TABLE.finditer(page))
+        return
+    # The pattern is tried at each tag.
+    at = page.find("<table")
+    while at >= 0:
+        if not page[at + 6 : at + 7].isalnum():
+            yield at
+        at = page.find("<table", at + 6)
 
 
 def _cells(page: str, start: int, end: int) -> Iterator[_Cell]:
@@ -84,9 +98,11 @@ def _empty_header(page: str, rows: Sequence[tuple[int, int]]) -> Iterator[tuple[
     """An empty row of header cells above a first row of data."""
     if len(rows) < 2:
         return
-    first, *below = (list(_cells(page, *row)) for row in rows[: SAMPLE_ROWS + 1])
+    first = list(_cells(page, *rows[0]))
     width = sum(cell.columns for cell in first)
-    if width > 1 and any(cell.tag == "td" for cell in first) and not is_header(_texts(first), list(map(_texts, below))):
+    if width < 2 or all(cell.tag == "th" for cell in first):
+        return
+    if not is_header(_texts(first), [_texts(_cells(page, *row)) for row in rows[1 : SAMPLE_ROWS + 1]]):
         yield rows[0][0], f"<tr>{'<th></th>' * width}</tr>"
 
 

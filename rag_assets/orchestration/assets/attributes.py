@@ -57,7 +57,7 @@ def code_versions(settings: Settings, registered_kinds: Sequence[str] = ()) -> M
             recognition_version(),
             settings.max_document_mb,
         ),
-        "chunks": (*split, settings.chunk_tokens, settings.overlap_tokens),
+        "chunks": (*split, settings.chunk_tokens, settings.overlap_tokens, settings.chunk_fill),
         "embeddings": vectors,
         "message_embeddings": (*vectors, *whole),
         "memory_embeddings": (*vectors, *whole),

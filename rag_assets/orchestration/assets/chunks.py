@@ -3,7 +3,7 @@
 import dagster as dg
 
 from rag_assets.orchestration.assets.conditions import FOLLOWS_UPSTREAM
-from rag_assets.orchestration.assets.policies import RETRY_POLICY, SINGLE_RUN
+from rag_assets.orchestration.assets.policies import RETRY_POLICY, projects_backfill
 from rag_assets.orchestration.io.tables import DocumentSlice
 from rag_assets.orchestration.scope import PipelineScope
 from rag_assets.pipeline.stages.batches import BatchStream
@@ -34,4 +34,4 @@ def chunks_asset(scope: PipelineScope) -> dg.AssetsDefinition:
         batches = refresh_chunks(postgres.engine, postgres.settings, raw_documents.projects, target, context.run.run_id)
         return BatchStream(batches)
 
-    return chunks.with_attributes(backfill_policy=SINGLE_RUN)
+    return chunks.with_attributes(backfill_policy=projects_backfill(scope.settings))

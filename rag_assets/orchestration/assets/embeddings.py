@@ -3,7 +3,7 @@
 import dagster as dg
 
 from rag_assets.orchestration.assets.conditions import FOLLOWS_UPSTREAM
-from rag_assets.orchestration.assets.policies import EMBEDDER_POOL, RETRY_POLICY, SINGLE_RUN
+from rag_assets.orchestration.assets.policies import EMBEDDER_POOL, RETRY_POLICY, projects_backfill
 from rag_assets.orchestration.io.tables import ChunkSlice
 from rag_assets.orchestration.scope import PipelineScope
 from rag_assets.pipeline.stages.batches import BatchStream
@@ -41,4 +41,4 @@ def embeddings_asset(scope: PipelineScope) -> dg.AssetsDefinition:
         )
         return BatchStream(batches)
 
-    return embeddings.with_attributes(backfill_policy=SINGLE_RUN)
+    return embeddings.with_attributes(backfill_policy=projects_backfill(scope.settings))

@@ -30,6 +30,11 @@ INDEX_POOL = "index_build"
 SINGLE_RUN = dg.BackfillPolicy.single_run()
 
 
+def projects_backfill(settings: Settings) -> dg.BackfillPolicy:
+    """How many projects one run of a backfill takes."""
+    return SINGLE_RUN if settings.run_size is None else dg.BackfillPolicy.multi_run(settings.run_size)
+
+
 def freshness_policy(settings: Settings) -> dg.FreshnessPolicy:
     """For an asset as a whole; the check every_project_fresh looks at each project."""
     return dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=settings.stale_after_hours))

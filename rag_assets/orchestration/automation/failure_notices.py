@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -13,6 +12,7 @@ from rag_assets.orchestration.automation.default_status import sensor_status
 from rag_assets.orchestration.automation.jobs import all_assets, job_names
 from rag_assets.orchestration.partitions import run_projects
 from rag_assets.orchestration.scope import PipelineScope
+from rag_assets.settings.entry_points import import_object
 
 if TYPE_CHECKING:
     from dagster_shared.error import SerializableErrorInfo
@@ -113,9 +113,8 @@ def send_notice(target: str, notice: FailureNotice) -> None:
 
 
 def _import_function(target: str) -> Callable[[FailureNotice], object]:
-    module, _, name = target.partition(":")
     try:
-        function: Callable[[FailureNotice], object] = getattr(import_module(module), name)
+        function: Callable[[FailureNotice], object] = import_object(target)
     except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(
             f"RAG_ASSETS_NOTIFY {target!r} cannot be imported ({error}); give a URL or `package.module:function`."

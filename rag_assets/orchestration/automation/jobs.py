@@ -18,6 +18,13 @@ INGEST_ASSETS = ("raw_documents", "chunks", "embeddings", "hnsw_index", "live_sp
 MESSAGE_ASSETS = ("message_embeddings", "message_index", "live_messages")
 MEMORY_ASSETS = ("memory_embeddings", "memory_index", "live_memories")
 
+# Each step waits for the one before it. A process for each only costs: some two seconds to start, and the model loaded
+# again; but what a step leaks goes with it.
+EXECUTORS: dict[str, dg.ExecutorDefinition] = {
+    "in_process": dg.in_process_executor,
+    "multiprocess": dg.multiprocess_executor,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
@@ -48,9 +55,7 @@ def build_jobs(scope: PipelineScope) -> Jobs:
             selection=selection,
             description=description,
             tags=READS_CHANGES if name != "checks" else None,
-            # Each step waits for the one before it. A process for each would only cost: some two seconds to start,
-            # and the model loaded again.
-            executor_def=dg.in_process_executor,
+            executor_def=EXECUTORS[scope.settings.executor],
         )
 
     return Jobs(

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from rag_assets.documents.shards import shard_keys
 from rag_assets.orchestration.automation.default_status import schedule_status, sensor_status
 from rag_assets.orchestration.automation.jobs import Jobs
 from rag_assets.orchestration.automation.run_requests import TickContext, refresh_requests
 from rag_assets.orchestration.partitions import partition_changes
+from rag_assets.orchestration.resources.upstream_assets import add_upstream_projects, last_materialization
 from rag_assets.orchestration.scope import PipelineScope
 
 if TYPE_CHECKING:
@@ -40,7 +42,10 @@ def nightly_refresh_schedule(scope: PipelineScope, jobs: Jobs) -> dg.ScheduleDef
     )
     def nightly_refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
         """Refreshes every project without a cron of its own, in as few runs as possible."""
-        wanted = {project.name for project, own in _active_projects(context, scope) if own.schedule is None}
+        active = _active_projects(context, scope)
+        wanted = {
+            key for project, own in active if own.schedule is None for key in shard_keys(project.name, own.shards)
+        }
         # Dagster accepts several requests from one tick only if they have run keys.
         return refresh_requests(context, scope, wanted, context.scheduled_execution_time.isoformat())
 
@@ -71,7 +76,7 @@ def own_schedules_sensor(scope: PipelineScope, jobs: Jobs) -> dg.SensorDefinitio
             due = next(cron_times(own.schedule, own.time_zone or scope.settings.time_zone, last))
             if due <= now:
                 key = f"{project.name} {due.isoformat()}"
-                requests += refresh_requests(context, scope, {project.name}, key)
+                requests += refresh_requests(context, scope, set(shard_keys(project.name, own.shards)), key)
         return dg.SensorResult(run_requests=requests, cursor=now.isoformat())
 
     return own_schedules
@@ -91,21 +96,28 @@ def changed_sources_sensor(scope: PipelineScope, jobs: Jobs) -> dg.SensorDefinit
         The cursor holds a fingerprint of each listing (`seen`), and the last project that was listed (`after`): the
         next tick goes on there when the time did not suffice for all.
         """
+        from rag_assets.documents.sources.rows.asset_rows import is_asset_address
+        from rag_assets.documents.sources.web.address import is_site_address
+
         seen: dict[str, str] = json.loads(context.cursor)["seen"] if context.cursor else {}
         after: str = json.loads(context.cursor)["after"] if context.cursor else ""
         active = sorted(_active_projects(context, scope), key=lambda pair: (pair[0].name <= after, pair[0].name))
+        shards = {project.name: own.shards for project, own in active}
         partitions = set(context.instance.get_dynamic_partitions(str(scope.projects.name)))
         end = time.monotonic() + LISTING_TIME_S
         changed: dict[str, str] = {}
         listed = ""
         for project, own in active:
+            # Assets have a sensor of their own, and a site is not asked for all its pages at every tick.
+            if is_asset_address(project.source_uri) or is_site_address(project.source_uri):
+                continue
             if project.name not in partitions:
                 continue
             if listed and time.monotonic() >= end:
                 break
             listed = project.name
             try:
-                fingerprint = listing_fingerprint(project.source_uri, own, scope.settings.state_dir)
+                fingerprint = listing_fingerprint(project.source_uri, own, scope.settings.state_dir, project.name)
             except Exception as error:
                 # An unreachable source has not changed; a run for it would fail at every tick.
                 context.log.warning(f"the source of project {project.name} cannot be listed: {error}")
@@ -116,11 +128,33 @@ def changed_sources_sensor(scope: PipelineScope, jobs: Jobs) -> dg.SensorDefinit
         kept = {name: fingerprint for name, fingerprint in (seen | changed).items() if name in names}
         # No run keys: a source that returns to an earlier listing has changed too.
         return dg.SensorResult(
-            run_requests=refresh_requests(context, scope, changed),
+            run_requests=refresh_requests(
+                context, scope, {key for name in changed for key in shard_keys(name, shards[name])}
+            ),
             cursor=json.dumps({"seen": kept, "after": listed}),
         )
 
     return changed_sources
+
+
+def changed_upstreams_sensor(scope: PipelineScope, jobs: Jobs) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=scope.name("changed_upstreams"),
+        job=jobs.ingest,
+        minimum_interval_seconds=scope.settings.sensor_interval_s,
+        default_status=sensor_status(scope.settings),
+    )
+    def changed_upstreams(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        """Refreshes the projects whose upstream asset was materialized since the last tick."""
+        seen: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
+        last = {name: last_materialization(context.instance, asset) for name, asset in scope.upstream}
+        changed = {name for name, number in last.items() if number is not None and seen.get(name) != number}
+        known = set(context.instance.get_dynamic_partitions(str(scope.projects.name)))
+        # A project without its partition is seen again when `project_partitions` has added it.
+        kept = {name: last[name] if name in changed & known else seen.get(name) for name in last}
+        return dg.SensorResult(run_requests=refresh_requests(context, scope, changed & known), cursor=json.dumps(kept))
+
+    return changed_upstreams
 
 
 def project_partitions_sensor(scope: PipelineScope) -> dg.SensorDefinition:
@@ -134,22 +168,24 @@ def project_partitions_sensor(scope: PipelineScope) -> dg.SensorDefinition:
         """Creates declared projects, and adds and removes partition keys until they equal the projects."""
         from rag_assets.projects.declarations import read_declarations
         from rag_assets.projects.reconcile import reconcile_projects
-        from rag_assets.projects.store import partition_names
+        from rag_assets.projects.store import partition_keys
 
         postgres = scope.postgres(context)
+        add_upstream_projects(postgres.engine, scope.upstream)
         with postgres.engine.begin() as connection:
             found = reconcile_projects(connection, read_declarations(postgres.settings))
-            wanted = partition_names(connection)
+            wanted = partition_keys(connection)
         for name in found.undeclared:
             context.log.warning(
                 f"project {name} is no longer declared; it stays until: rag-assets projects remove {name} [--purge]"
             )
-        added, removed = partition_changes(context.instance, wanted, scope.projects)
+        removed, added = partition_changes(context.instance, wanted, scope.projects)
         requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
-        if added:
-            requests.append(scope.projects.build_add_request(added))
+        # In this order: keys that are removed and added move to the end.
         if removed:
             requests.append(scope.projects.build_delete_request(removed))
+        if added:
+            requests.append(scope.projects.build_add_request(added))
         changes = ", ".join([*(f"+{name}" for name in added), *(f"-{name}" for name in removed)])
         reason = None if requests else "the partitions equal the projects"
         return dg.SensorResult(
@@ -159,13 +195,14 @@ def project_partitions_sensor(scope: PipelineScope) -> dg.SensorDefinition:
     return project_partitions
 
 
-def listing_fingerprint(source_uri: str, own: "ProjectSettings", state_dir: Path) -> str:
+def listing_fingerprint(source_uri: str, own: "ProjectSettings", state_dir: Path, project: str | None = None) -> str:
     """Changes when a document of the source is added, removed or has another version; lists, and reads nothing."""
     from rag_assets.documents.sources import open_source
 
     digest = sha256()
     exclude = [*own.exclude, *own.forgotten]
-    with closing(open_source(source_uri, include=own.include, exclude=exclude, state_dir=state_dir)) as source:
+    opened = open_source(source_uri, include=own.include, exclude=exclude, state_dir=state_dir, project=project)
+    with closing(opened) as source:
         for file in source.list():
             digest.update(json.dumps([file.path, file.version, file.size_bytes]).encode())
     return digest.hexdigest()[:32]

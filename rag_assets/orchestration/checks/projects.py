@@ -68,7 +68,7 @@ def project_checks(scope: PipelineScope) -> dg.AssetChecksDefinition:
             # Fail the run, after the other projects were materialized. In a run that succeeds, Dagster shows the
             # failed partitions as if nobody had requested them; in one that fails, it shows exactly them as failed.
             # No other step waits for this one.
-            reasons = (f"{failure.stage} failed for project {failure.project}: {failure.error}" for failure in failed)
+            reasons = (f"{failure.stage} failed for project {failure.key}: {failure.error}" for failure in failed)
             raise dg.Failure("; ".join(reasons), allow_retries=False)
 
     return project_checks

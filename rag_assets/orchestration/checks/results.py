@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from rag_assets.documents.shards import key_projects
 from rag_assets.errors import RagAssetsError
 from rag_assets.orchestration.assets.conditions import READS_CHANGES
 from rag_assets.orchestration.partitions import run_projects
@@ -23,24 +24,28 @@ RunChecks = Callable[[dg.AssetCheckExecutionContext], Iterator[dg.AssetCheckResu
 
 
 def only_project(context: dg.AssetCheckExecutionContext, scope: PipelineScope) -> str | None:
-    """The project of a run over exactly one; None in a run over several, or over none, as that of the job `checks`."""
-    projects = run_projects(context.run, context.instance, scope.projects)
+    """The project of a run over exactly one, or shards of it; None in a run over several, or over none."""
+    keys = run_projects(context.run, context.instance, scope.projects)
+    projects = None if keys is None else key_projects(keys)
     return projects[0] if projects is not None and len(projects) == 1 else None
 
 
 def projects_to_check(context: dg.AssetCheckExecutionContext, scope: PipelineScope) -> list[str] | None:
-    """The projects of a run over one or several, without those that failed in it; None in a run over none.
+    """The projects and shards (`name:01of16`) of a run, without those that failed in it; None in a run over none.
 
     A blocking check that failed for such a project would keep the other projects from going on.
     """
-    projects = run_projects(context.run, context.instance, scope.projects)
-    if projects is None or len(projects) == 1:
-        return projects
+    from rag_assets.db.spaces.shards import explicit_keys
     from rag_assets.projects.failures import list_failures
 
+    keys = run_projects(context.run, context.instance, scope.projects)
+    if keys is None:
+        return None
     with scope.postgres(context).engine.connect() as connection:
-        failed = {failure.project for failure in list_failures(connection, run_id=context.run.run_id)}
-    return [project for project in projects if project not in failed]
+        if len(keys) > 1:
+            failed = {failure.key for failure in list_failures(connection, run_id=context.run.run_id)}
+            keys = [key for key in keys if key not in failed]
+        return explicit_keys(connection, keys)
 
 
 def rows_to_read(context: dg.AssetCheckExecutionContext, scope: PipelineScope) -> "Reading":

@@ -10,6 +10,7 @@ from sqlalchemy.orm import aliased
 from rag_assets.db.models import Document, DocumentChunk, Embedding, EmbeddingSpace, Project, StagedChunk
 from rag_assets.db.models.chunks import EMBEDDED_TEXT
 from rag_assets.db.spaces.pending import is_replaced
+from rag_assets.db.spaces.shards import of_explicit_keys
 from rag_assets.db.spaces.spaces import select_serving_space
 from rag_assets.db.spaces.text_kinds import Kind, created_on_day, text_source_of_kind
 
@@ -58,7 +59,7 @@ def count_by_project(table: str, projects: tuple[str, ...]) -> Select[Any]:
             .join(Document, Document.id == StagedChunk.document_id)
             .join(Project, Project.id == Document.project_id)
             .join(serving, serving.chunking == StagedChunk.chunking)
-            .where(Project.name.in_(projects))
+            .where(of_explicit_keys(projects))
         )
         chunks = union_all(served, waiting).subquery("chunks")
         return select(chunks.c.name, func.count()).group_by(chunks.c.name)
@@ -108,7 +109,7 @@ def _select_of_projects(table: str, projects: tuple[str, ...], *columns: Any) ->
                 Embedding,
                 (Embedding.space_id == serving.id) & (Embedding.content_hash == DocumentChunk.content_hash),
             )
-    return statement.where(Project.name.in_(projects))
+    return statement.where(of_explicit_keys(projects))
 
 
 def _columns(model: Any, *left_out: str) -> list[ColumnElement[Any]]:

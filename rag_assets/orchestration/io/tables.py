@@ -61,14 +61,39 @@ class TableSlice:
 class ProjectSlice(TableSlice):
     @property
     def projects(self) -> tuple[str, ...]:
+        """The partition keys: projects, and shards of projects."""
         return self.keys
 
-    def counts(self) -> dict[str, int]:
+    def select(self) -> "Select[Any]":
         from rag_assets.orchestration.io import queries
 
+        return queries.select_rows(self.table, self._explicit_keys())
+
+    def select_count(self) -> "Select[Any]":
+        from rag_assets.orchestration.io import queries
+
+        return queries.count_rows(self.table, self._explicit_keys())
+
+    def counts(self) -> dict[str, int]:
+        from rag_assets.documents.shards import split_key
+        from rag_assets.orchestration.io import queries
+
+        explicit = dict(zip(self._explicit_keys(), self.keys, strict=True))
+        whole = tuple(key for key in explicit if split_key(key)[1] is None)
+        counts = dict.fromkeys(self.keys, 0)
         with self.engine.connect() as connection:
-            found = connection.execute(queries.count_by_project(self.table, self.keys))
-            return dict.fromkeys(self.keys, 0) | {row[0]: row[1] for row in found}
+            if whole:
+                counts |= {row[0]: row[1] for row in connection.execute(queries.count_by_project(self.table, whole))}
+            for key in explicit.keys() - set(whole):
+                of_shard = connection.execute(queries.count_by_project(self.table, (key,)))
+                counts[explicit[key]] = sum(row[1] for row in of_shard)
+        return counts
+
+    def _explicit_keys(self) -> tuple[str, ...]:
+        from rag_assets.db.spaces.shards import explicit_keys
+
+        with self.engine.connect() as connection:
+            return tuple(explicit_keys(connection, self.keys))
 
 
 class DocumentSlice(ProjectSlice):

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (
         UnresolvedAssetJobDefinition as UnresolvedAssetJobDefinition,
     )
+    from dagster._core.storage.event_log import EventLogStorage as EventLogStorage
+    from dagster._utils.concurrency import ConcurrencyClaimStatus as ConcurrencyClaimStatus
 
 
 def is_interrupted() -> bool:

@@ -6,16 +6,12 @@ module needs nothing but the three classes, so that an installation works with a
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage as DagsterSqliteStorage
 from sqlalchemy import Connection, Engine
-
-if TYPE_CHECKING:
-    from dagster._utils.concurrency import ConcurrencyClaimStatus as ConcurrencyClaimStatus
 
 
 def replace_storages(

@@ -48,15 +48,6 @@ class PooledEventLog(PoolWaitingEventLog, PollingEventLog):
         self._latest_events.pop(kind, None)
         self._latest_events[kind] = (event, event_id)
 
-    def get_maximum_record_id(self) -> int:
-        """-1 before the first event, where Dagster returns None.
-
-        With None, a tick of automation would know no runs at the next tick, and what an installation's first run makes
-        would be made again by other runs.
-        """
-        latest = super().get_maximum_record_id()
-        return -1 if latest is None else latest
-
     def has_table(self, table_name: str) -> bool:
         if ("table", table_name) not in self._found:
             with self._files.engine(self.conn_string_for_shard(self.index_shard)).connect() as connection:

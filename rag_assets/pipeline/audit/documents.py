@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, case, exists, false, f
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, Project, StagedDocument
 from rag_assets.db.models.chunks import EMBEDDED_TEXT
 from rag_assets.db.reports.document_remarks import (
+    count_documents_of_nobody,
     count_documents_with_notes,
     count_undecoded_documents,
     find_remarks,
@@ -64,7 +65,8 @@ def documents_readable(engine: Engine, projects: Sequence[str] | None = None) ->
             else []
         )
         noted = count_documents_with_notes(connection, projects)
-        remarks = find_remarks(connection, projects, limit=MOST_FAILED_DOCUMENTS) if noted else []
+        of_nobody = count_documents_of_nobody(connection, projects)
+        remarks = find_remarks(connection, projects, limit=MOST_FAILED_DOCUMENTS) if noted or of_nobody else []
         number = sum(count for _, status, count in counts if status == "failed")
         rows = connection.execute(failed.limit(MOST_FAILED_DOCUMENTS)).all() if number else []
     total = sum(count for _, _, count in counts)
@@ -90,20 +92,25 @@ def documents_readable(engine: Engine, projects: Sequence[str] | None = None) ->
     examples += [f"{project}/{path}: {note}" for project, path, note in notes]
     if notes:
         tables["remarks"] = table(("project", "document", "remark"), notes)
-    reasons = [f"{number} of {total} documents could not be read"] if number or not (undecoded or noted) else []
+    reasons = (
+        [f"{number} of {total} documents could not be read"] if number or not (undecoded or noted or of_nobody) else []
+    )
     if undecoded:
         reasons.append(
             f"{number_undecoded} of {total} documents have characters that could not be decoded ({characters})"
         )
     if noted:
         reasons.append(f"{noted} of {total} documents were not read as a whole")
+    if of_nobody:
+        reasons.append(f"{of_nobody} of {total} documents are nobody's, since their readers are not declared well")
     return CheckResult(
-        number == 0 and not undecoded and not noted,
+        number == 0 and not undecoded and not noted and not of_nobody,
         {
             "documents": total,
             "failed": number,
             "replaced_characters": characters,
             "with_remarks": noted,
+            "of_nobody": of_nobody,
             "threshold": 0,
             "examples": examples[:EXAMPLES],
             **tables,

@@ -5,15 +5,16 @@ from datetime import date, datetime
 
 from sqlalchemy import ColumnElement, and_, or_, select, true
 
-from rag_assets.db.models import Document, Project
+from rag_assets.db.models import Document
+from rag_assets.db.spaces.shards import of_explicit_keys
 from rag_assets.db.spaces.text_kinds import ALL_CHUNKS, Kind, created_on_day, text_source_of_kind, utc_midnight
 
 
 def of_projects(projects: Sequence[str] | None) -> ColumnElement[bool]:
-    """Chunks of these projects; with None, of all."""
+    """Chunks of these projects and shards (`name:01of16`); with None, of all."""
     if projects is None:
         return true()
-    documents = select(Document.id).join(Project, Project.id == Document.project_id).where(Project.name.in_(projects))
+    documents = select(Document.id).where(of_explicit_keys(projects))
     return ALL_CHUNKS.c.document_id.in_(documents)
 
 

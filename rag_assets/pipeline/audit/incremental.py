@@ -155,9 +155,10 @@ class RowChecks:
 
     def chunks_have_vectors(self, projects: Sequence[str] | None = None) -> CheckResult:
         """The check texts_have_vectors of chunks."""
-        expected = of_projects(projects)
 
         def check(part: Sequence[UUID] | None) -> CheckResult:
+            # Of a part, only these projects' documents were looked up; joining them again reads all of them.
+            expected = of_projects(projects) if part is None else None
             return vectors.texts_have_vectors(
                 self.reading.engine, self.space, expected=expected, projects=projects, part=part
             )

@@ -75,7 +75,7 @@ def index_used(engine: Engine, space: EmbeddingSpace) -> CheckResult:
 def search_latency(engine: Engine, space: EmbeddingSpace, settings: Settings) -> CheckResult:
     """The p95 of searches over at least 10,000 vectors is under the limit; passes when the space is empty."""
     limit_ms = settings.latency_limit_ms
-    measured = latency.measure_latency(engine, space, settings.ef_search or space.ef_search)
+    measured = latency.measure_latency(engine, space, settings.ef_search or space.ef_search, limit_ms)
     if measured is None:
         return CheckResult(True, {"space": space.id, "vectors": 0})
     return CheckResult(

@@ -1,23 +1,53 @@
-"""How long a search takes over at least 10,000 vectors, even if the space holds fewer."""
+"""How long a search takes over at least 10,000 vectors, even if the space holds fewer.
+
+Of a smaller space, a bound is measured first: a search in it, and the comparison of a query with as many vectors as it
+lacks. An index over all of them compares fewer, at up to `INDEX_COST` times the cost. Only where the bound is not far
+enough below the limit is a probe built, with the vectors that are lacking and an index of its own, which takes
+seconds.
+"""
 
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
 from psycopg import errors, sql
-from sqlalchemy import Column, Connection, Engine, LargeBinary, MetaData, Table, func, insert, select, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Select,
+    Table,
+    func,
+    insert,
+    select,
+    text,
+    true,
+)
 
 from rag_assets.db.connections.compiled import CompiledStatement, compile_statement
+from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.connections.execute import run_compiled
+from rag_assets.db.connections.pooler import get_connection_setup
 from rag_assets.db.index.definition import create_index, index_definition, lists_for
-from rag_assets.db.index.knn import nearest_texts, rescored_candidates, statement_values
+from rag_assets.db.index.knn import (
+    distance_to_query,
+    literal_integer,
+    nearest_texts,
+    query_cte,
+    rescored_candidates,
+    statement_values,
+)
 from rag_assets.db.index.state import used_index_name
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.schema.ddl import drop_table, execute_ddl
-from rag_assets.db.spaces.partitions import partition, probe_name
+from rag_assets.db.session.priority import run_at_own_priority
+from rag_assets.db.spaces.partitions import count_vectors, partition, probe_name
 from rag_assets.db.writes.copy import copy_rows
 from rag_assets.search.evaluation.probe_vectors import jitter_vectors, sample_query_vectors, sample_stored_vectors
 from rag_assets.search.evaluation.query_plans import index_search_statement, uses_index
@@ -29,58 +59,102 @@ if TYPE_CHECKING:
 MEASURED_VECTORS = 10_000
 K = 10
 WARM_UP_SEARCHES = 10
-SEARCHES = 100
+# Were one search in twenty slower than the limit, all of so many would be faster in one measurement of twenty.
+SEARCHES = 60
+COMPARISONS = 5
+INDEX_COST = 2
 SAMPLED_VECTORS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class LatencyMeasurement:
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
+    """`times_ms` in ascending order."""
+
+    times_ms: Sequence[float]
     vectors: int
     topped_up: int
     planner_used_index: bool
-    times_ms: Sequence[float]
+
+    @property
+    def p95_ms(self) -> float:
+        return self._percentile(0.95)
+
+    def slowed_by(self, milliseconds: float) -> "LatencyMeasurement":
+        return replace(self, times_ms=[time_ms + milliseconds for time_ms in self.times_ms])
 
     def metadata(self) -> dict[str, Any]:
         return {
-            "p50_ms": round(self.p50_ms, 2),
+            "p50_ms": round(self._percentile(0.5), 2),
             "p95_ms": round(self.p95_ms, 2),
-            "p99_ms": round(self.p99_ms, 2),
+            "p99_ms": round(self._percentile(0.99), 2),
             "vectors": self.vectors,
             "topped_up": self.topped_up,
             "planner_used_index": self.planner_used_index,
-            "searches": SEARCHES,
+            "searches": len(self.times_ms),
         }
 
+    def _percentile(self, share: float) -> float:
+        return self.times_ms[min(len(self.times_ms) - 1, int(len(self.times_ms) * share))]
 
-def measure_latency(engine: Engine, space: EmbeddingSpace, ef_search: int) -> LatencyMeasurement | None:
-    """Time searches on the space itself, or on a probe topped up to 10,000 vectors; None when the space is empty."""
-    table = partition(space.id)
+
+def measure_latency(
+    engine: Engine, space: EmbeddingSpace, ef_search: int, limit_ms: float
+) -> LatencyMeasurement | None:
+    """Time searches, up to the proof that they are faster than the limit; None when the space is empty."""
     with engine.connect() as connection:
-        vectors = connection.scalar(select(func.count()).select_from(table)) or 0
+        vectors = count_vectors(connection, space)
         queries = sample_query_vectors(connection, space, SEARCHES)
         index = used_index_name(connection, space)
     if not queries:
         return None
-    ef_search = max(K, ef_search)
-    if vectors >= MEASURED_VECTORS:
+    lacking = max(0, MEASURED_VECTORS - vectors)
+    timing = _Timing(engine, queries, max(K, ef_search), vectors, lacking)
+    found = timing.measure(index_search_statement(space, K, timing.ef_search), index)
+    if lacking:
+        found = found.slowed_by(_slowest_comparison_ms(engine, space, queries, timing.ef_search, vectors, lacking))
+    if not lacking or found.p95_ms * INDEX_COST < limit_ms:
         with engine.begin() as connection:
             drop_table(connection, probe_name(space.id))
-        statement, topped_up = index_search_statement(space, K, ef_search), 0
-    else:
-        topped_up = MEASURED_VECTORS - vectors
-        probe = _ensure_probe(engine, space, vectors)
-        candidates = rescored_candidates(space, K, ef_search)
-        statement, index = nearest_texts(space, probe, K, candidates=candidates), _probe_index(space)
-    with engine.begin() as connection:
-        used_index = uses_index(connection, statement, statement_values(queries[0], ef_search), index)
+        return found
+    probe = _ensure_probe(engine, space, vectors)
+    candidates = rescored_candidates(space, K, timing.ef_search)
+    return timing.measure(nearest_texts(space, probe, K, candidates=candidates), _probe_index(space))
+
+
+@dataclass(frozen=True, slots=True)
+class _Timing:
+    engine: Engine
+    queries: Sequence[str]
+    ef_search: int
+    vectors: int
+    lacking: int
+
+    def measure(self, statement: Select[Any], index: str) -> LatencyMeasurement:
+        with self.engine.connect() as connection:
+            used_index = uses_index(connection, statement, statement_values(self.queries[0], self.ef_search), index)
         sent = compile_statement(statement)
-        repeated = islice(cycle(queries), WARM_UP_SEARCHES + SEARCHES)
-        times = sorted([_time_search(connection, sent, query, ef_search) for query in repeated][WARM_UP_SEARCHES:])
-    p50, p95, p99 = (times[min(len(times) - 1, int(len(times) * share))] for share in (0.5, 0.95, 0.99))
-    return LatencyMeasurement(p50, p95, p99, vectors + topped_up, topped_up, used_index, times)
+        times = run_at_own_priority(_time_searches, self.engine, sent, self.queries, self.ef_search)
+        return LatencyMeasurement(times, self.vectors + self.lacking, self.lacking, used_index)
+
+
+def _slowest_comparison_ms(
+    engine: Engine, space: EmbeddingSpace, queries: Sequence[str], ef_search: int, vectors: int, lacking: int
+) -> float:
+    """The slowest of a few comparisons of a query with as many vectors as the space lacks."""
+    sent = compile_statement(_compare_repeatedly(space, -(-lacking // vectors), lacking))
+    times = run_at_own_priority(_time_searches, engine, sent, queries, ef_search, warm_up=1, number=COMPARISONS)
+    return times[-1]
+
+
+def _compare_repeatedly(space: EmbeddingSpace, repeats: int, comparisons: int) -> Select[Any]:
+    """The distances to the nearest of so many vectors: those that are stored, as often as it takes."""
+    table = partition(space.id)
+    numbers = func.generate_series(1, literal_integer(repeats), type_=Integer)
+    repeat = numbers.table_valued("number", name="repeat").render_derived()
+    # The number of the repeat is part of it, so that the server computes it each time.
+    distance = (distance_to_query(space, table, query_cte(space)) + repeat.c.number * 0.0).label("distance")
+    compared = select(distance).select_from(table.join(repeat, true())).limit(literal_integer(comparisons)).subquery()
+    return select(compared.c.distance).order_by(compared.c.distance).limit(literal_integer(K))
 
 
 def _probe_index(space: EmbeddingSpace) -> str:
@@ -89,6 +163,28 @@ def _probe_index(space: EmbeddingSpace) -> str:
 
 def _probe_definition(space: EmbeddingSpace) -> str:
     return index_definition(space, lists=lists_for(MEASURED_VECTORS))
+
+
+def _time_searches(
+    engine: Engine,
+    statement: CompiledStatement,
+    queries: Sequence[str],
+    ef_search: int,
+    *,
+    warm_up: int = WARM_UP_SEARCHES,
+    number: int = SEARCHES,
+) -> list[float]:
+    """The times of warm searches, sorted."""
+    repeated = islice(cycle(queries), warm_up + number)
+    # A session of its own: those of the pool may give way to searches.
+    setup = get_connection_setup(engine)
+    own = engine if setup is None else make_engine(engine.url, options=setup.options)
+    try:
+        with own.begin() as connection:
+            return sorted([_time_search(connection, statement, one, ef_search) for one in repeated][warm_up:])
+    finally:
+        if own is not engine:
+            own.dispose()
 
 
 def _time_search(connection: Connection, statement: CompiledStatement, query: str, ef_search: int) -> float:

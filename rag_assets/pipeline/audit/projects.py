@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine
 
+from rag_assets.documents.shards import key_projects
 from rag_assets.pipeline.audit.result import EXAMPLES, CheckResult
 from rag_assets.projects.failures import list_failures
 from rag_assets.projects.settings import NEVER, ProjectSettings
@@ -15,13 +16,14 @@ CLOCK_TOLERANCE = timedelta(hours=1)
 
 
 def stage_succeeded_for_projects(engine: Engine, stage: str, projects: Sequence[str] | None = None) -> CheckResult:
-    """The last run of the stage succeeded for each of these projects; with None, for all."""
+    """The last run of the stage succeeded for each of these projects and shards; with None, for all."""
     with engine.connect() as connection:
         found = list_failures(connection, stage=stage)
         names = [project.name for project in get_projects(connection) if project.removed_at is None]
     checked = names if projects is None else projects
-    failed = [failure for failure in found if failure.project in checked]
-    lines = [f"{failure.project}, since {failure.since:%Y-%m-%d %H:%M} UTC: {failure.error}" for failure in failed]
+    wanted = set(checked)
+    failed = [failure for failure in found if (failure.project if projects is None else failure.key) in wanted]
+    lines = [f"{failure.key}, since {failure.since:%Y-%m-%d %H:%M} UTC: {failure.error}" for failure in failed]
     return CheckResult(
         not failed,
         {"projects": len(checked), "failed": len(failed), "threshold": 0, "examples": lines[:EXAMPLES]},
@@ -37,13 +39,14 @@ def every_project_fresh(engine: Engine, stale_after_hours: float, projects: Sequ
     now = datetime.now(UTC)
     with engine.connect() as connection:
         active = [project for project in get_projects(connection) if project.removed_at is None]
+    wanted = None if projects is None else key_projects(projects)
     stale: list[str] = []
     oldest_h = 0.0
     checked = 0
     for project in active:
         # Not validated: invalid settings are reported by every_project_read.
         own = ProjectSettings.model_construct(**project.settings)
-        if (projects is not None and project.name not in projects) or (
+        if (wanted is not None and project.name not in wanted) or (
             own.schedule == NEVER and own.stale_after_hours is None
         ):
             continue

@@ -1,6 +1,7 @@
 """Compare documents with their source, and chunks with their documents, as the stages would write them now."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,7 @@ from sqlalchemy import ColumnElement, Engine, Text, cast, exists, func, or_, sel
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking, EmbeddingSpace, StagedChunking
 from rag_assets.db.writes.invalidate import id_in, invalidate_chunkings, invalidate_documents
 from rag_assets.db.writes.rows import ChunkRow
+from rag_assets.documents.shards import WHOLE, shard_keys
 from rag_assets.errors import RagAssetsError
 from rag_assets.pipeline import refresh
 from rag_assets.pipeline.repair.damage import Damage
@@ -57,7 +59,8 @@ def survey_documents(engine: Engine, settings: Settings, project: str) -> Iterat
 def survey_chunks(engine: Engine, settings: Settings, project: str, space: EmbeddingSpace) -> Iterator[Damage]:
     """Documents whose stored chunks differ, in any column, from those that splitting them now would give."""
     wrong: list[UUID] = []
-    for batch in split_documents(engine, settings, space, load_project(engine, project), everything=True):
+    whole = replace(load_project(engine, project), shard=WHOLE)
+    for batch in split_documents(engine, settings, space, whole, everything=True):
         wrong += _documents_that_differ(engine, batch)
     if wrong:
         # What waits for its vectors, of the same text, replaces the chunks that searches show.
@@ -82,10 +85,11 @@ def _compare_with_source(engine: Engine, settings: Settings, project: str) -> tu
     changed: list[str] = []
     gone: list[str] = []
     with engine.connect() as connection:
-        project_id = get_project(connection, project).id
-        documents = select(Document.id, Document.file_path).where(Document.project_id == project_id)
+        stored = get_project(connection, project)
+        documents = select(Document.id, Document.file_path).where(Document.project_id == stored.id)
         known = {row.id: row.file_path for row in connection.execute(documents)}
-    for batch in refresh.refresh_documents(engine, settings, [project]):
+    keys = shard_keys(project, int(stored.settings.get("shards", 1)))
+    for batch in refresh.refresh_documents(engine, settings, keys):
         if isinstance(batch, FailedProject):
             raise batch.error
         for row in batch.rows:

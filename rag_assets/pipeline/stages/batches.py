@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         EmbeddingCostRow,
         EmbeddingFailureRow,
         EmbeddingRow,
+        ReadersRow,
         SourceVersionRow,
     )
 
@@ -25,6 +26,7 @@ class DocumentBatch:
     rows: "list[DocumentRow]" = field(default_factory=list)
     touches: "list[SourceVersionRow]" = field(default_factory=list)
     failures: "list[DocumentFailureRow]" = field(default_factory=list)
+    readers: "list[ReadersRow]" = field(default_factory=list)
     deletions: list[UUID] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
 

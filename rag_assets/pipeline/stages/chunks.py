@@ -46,20 +46,22 @@ def split_documents(
     own, chunking = project.settings, space.chunking
     language = own.language or DEFAULT_LANGUAGE
     splitter = project_splitter(space, find_space_model(space), project.name, own)
-    with hold_lock(engine, f"chunks of {project.name}", wait_s=settings.lock_wait_s):
+    with hold_lock(engine, f"chunks of {project.name}", wait_s=settings.lock_wait_s, shard=project.shard):
         with autocommit_connection(engine) as connection:
             check_language(connection, language)
             wanted = (
-                documents_with_text(project.id)
+                documents_with_text(project.id, project.shard)
                 if everything
-                else pending_documents(project.id, chunking, max_chunks=settings.max_chunks)
+                else pending_documents(project.id, chunking, shard=project.shard, max_chunks=settings.max_chunks)
             )
             pending = connection.execute(wanted).all()
-            waiting = pending_staged_documents(project.id, chunking, max_chunks=settings.max_chunks)
+            waiting = pending_staged_documents(
+                project.id, chunking, shard=project.shard, max_chunks=settings.max_chunks
+            )
             staged = [] if everything else connection.execute(waiting).all()
         if not everything:
             with engine.begin() as connection:
-                discard_stale_splits(connection, project.id)
+                discard_stale_splits(connection, project.id, project.shard)
         done, total = 0, len(pending) + len(staged)
         versions: tuple[tuple[type[Document | StagedDocument], Any], ...] = (
             (Document, pending),
@@ -76,7 +78,7 @@ def split_documents(
             reports = [ParseReport.from_json(document.parse_report) for document in documents]
             split = _split(splitter, documents, reports, settings.max_chunks)
             yield ChunkBatch(
-                project.name,
+                project.key,
                 chunking,
                 [
                     ChunkedDocument(

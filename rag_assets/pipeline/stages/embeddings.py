@@ -2,16 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
-from uuid import UUID
+from uuid import UUID, uuid4
 
-import psycopg
 from sqlalchemy import Engine, select
 
-from rag_assets.db.connections.engines import direct_engine
+from rag_assets.db.connections.execute import held_pages
 from rag_assets.db.database import autocommit_connection
 from rag_assets.db.locks import hold_lock
 from rag_assets.db.models import EmbeddingSpace
@@ -24,12 +22,14 @@ from rag_assets.db.spaces.pending import (
     pending_texts,
     staged_document_ids,
 )
+from rag_assets.db.writes.claims import TextClaims, claims_of, release_dead_claims
 from rag_assets.db.writes.publishing import publish_documents
 from rag_assets.db.writes.rows import EmbeddingCostRow, EmbeddingFailureRow, EmbeddingRow
+from rag_assets.documents.shards import WHOLE, Shard, split_key
 from rag_assets.embedding.batches import PartlyEncodedError, token_batches
 from rag_assets.embedding.encoder import Encoder, get_batch_limits
 from rag_assets.embedding.faults import describe_fault, is_fault, withhold_words
-from rag_assets.errors import RagAssetsError, ServiceError
+from rag_assets.errors import BusyError, RagAssetsError, ServiceError
 from rag_assets.pipeline.progress import report_progress
 from rag_assets.pipeline.stages.batches import EmbeddingBatch
 from rag_assets.pipeline.stages.budget import Budget
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 PAGE_TEXTS = 2_000
 MOST_FAULTS_IN_A_ROW = 100
+# Between two looks at the texts that others embed.
+_WAIT_S = 0.1
 
 # Content hash, text, tokens.
 Text = tuple[bytes, str, int]
@@ -53,11 +55,12 @@ _PROBE: Text = (b"", "a text", 2)
 
 @dataclass(frozen=True, slots=True)
 class TextSlice:
-    """The texts of a project, of a day (UTC), or, with neither, all texts of the space's kind; `key` names it."""
+    """The texts of a project or shard, of a day (UTC), or, with neither, all texts of the kind; `key` names it."""
 
     key: str = ""
     project_id: UUID | None = None
     day: date | None = None
+    shard: Shard = WHOLE
 
 
 def embed_texts(
@@ -78,26 +81,40 @@ def embed_texts(
     Raises ServiceError when the model fails on one text after another, or on every text of the slice.
     """
     key, wait_s = texts.key, settings.lock_wait_s
-    # The second lock is shared: projects embed side by side, but never while orphan vectors are being removed.
+    token = f"embedder {uuid4()}"
+    # Both are shared: others embed side by side, each the texts that it claims, but never while the project is renamed
+    # or deleted, or orphan vectors are being removed.
     with (
-        hold_lock(engine, f"embeddings of {key or space.kind} in space {space.id}", wait_s=wait_s),
+        hold_lock(
+            engine,
+            f"embeddings of {split_key(key)[0] or space.kind} in space {space.id}",
+            wait_s=wait_s,
+            shared=True,
+            token=token,
+        ),
         hold_lock(engine, f"vectors of space {space.id}", wait_s=wait_s, shared=True),
     ):
         # This generator runs one batch ahead: the last batch of the previous project or space may still be being
         # written. Once this empty batch has been taken, it is committed, and the table says what is still pending.
         yield EmbeddingBatch(key, space.id)
-        of_slice = (texts.project_id, texts.day)
+        of_slice = (texts.project_id, texts.day, texts.shard)
         project_id = texts.project_id
-        every = count_texts(space, day=texts.day) if project_id is None else count_next_texts(space, project_id)
+        every = (
+            count_texts(space, day=texts.day)
+            if project_id is None
+            else count_next_texts(space, project_id, texts.shard)
+        )
         counts = (every, count_pending_texts(space, *of_slice))
         with autocommit_connection(engine) as connection:
+            release_dead_claims(connection)
             distinct, pending = connection.execute(select(*(count.scalar_subquery() for count in counts))).one()
         # Usually nothing is pending, and the other spaces need not be queried.
         if pending:
             with engine.begin() as connection:
                 reuse_vectors(connection, space, pending_texts(space, *of_slice))
                 if texts.project_id is not None:
-                    publish_documents(connection, connection.scalars(staged_document_ids(texts.project_id)).all())
+                    staged = staged_document_ids(texts.project_id, texts.shard)
+                    publish_documents(connection, connection.scalars(staged).all())
                 pending = connection.scalar(count_pending_texts(space, *of_slice)) or 0
         figures: dict[str, float] = {
             "distinct": distinct,
@@ -114,41 +131,43 @@ def embed_texts(
         done = faults = 0
         refused: list[Text] = []
         tokens = seconds = 0.0
-        for page in _pending_pages(engine, space, texts):
-            if count_tokens is not None:
-                page = _count_tokens(page, count_tokens)
-            limits = get_batch_limits(encoder, settings.batch_tokens)
-            counts_in_window = [min(tokens, space.max_tokens) for _, _, tokens in page]
-            for part in token_batches(counts_in_window, limits.tokens, limits.texts):
-                affordable = budget.affordable([tokens for _, _, tokens in page[part]])
-                chosen = page[part][:affordable]
-                if not chosen:
-                    yield EmbeddingBatch(key, space.id, cost=budget.pause(pending - done), figures={"paused": 1})
-                    return
-                batch, stopped = _embed(key, space, encoder, chosen)
+        claims = claims_of(engine, space, token)
+        for chosen in _claimed_batches(engine, settings, space, texts, encoder, claims, refused, count_tokens):
+            if not chosen:
+                # All that others do not embed is done: what is still theirs is committed by them.
+                yield EmbeddingBatch(key, space.id)
+                continue
+            affordable = budget.affordable([tokens for _, _, tokens in chosen])
+            part = chosen[:affordable]
+            if part:
+                batch, stopped = _embed(key, space, encoder, part)
                 batch.cost = budget.bill(int(batch.figures["tokens"]))
                 batch.figures |= _cost_figures(batch.cost)
                 failed = {fault.content_hash for fault in batch.faults}
-                refused += [text for text in chosen if text[0] in failed]
+                refused += [text for text in part if text[0] in failed]
                 if done:
                     # The first batch is left out of the rate: it also loads the model.
                     tokens += batch.figures["tokens"]
                     seconds += batch.figures["model_s"]
-                done += len(chosen)
+                done += len(part)
                 faults = 0 if batch.rows else faults + len(batch.faults)
                 report_progress("embeddings", done, pending, "texts")
                 yield batch
                 if stopped is not None:
                     raise stopped
-                if affordable < len(page[part]):
-                    yield EmbeddingBatch(key, space.id, cost=budget.pause(pending - done), figures={"paused": 1})
-                    return
-                # Texts that the model refuses are set aside; a model that refuses all of them is itself broken.
-                if faults >= MOST_FAULTS_IN_A_ROW or (faults == pending == distinct):
-                    raise ServiceError(
-                        f"the model {space.model} failed on {faults} texts one after another, the last time with: "
-                        f"{batch.faults[-1].error}; fix the model, then run again."
-                    )
+            if affordable < len(chosen):
+                yield EmbeddingBatch(key, space.id, cost=budget.pause(pending - done), figures={"paused": 1})
+                return
+            # Texts that the model refuses are set aside; a model that refuses all of them is itself broken.
+            if faults >= MOST_FAULTS_IN_A_ROW or (faults == pending == distinct):
+                raise ServiceError(
+                    f"the model {space.model} failed on {faults} texts one after another, the last time with: "
+                    f"{batch.faults[-1].error}; fix the model, then run again."
+                )
+        if done:
+            # Once this empty batch has been taken, the last vectors are committed, and nobody embeds them again.
+            yield EmbeddingBatch(key, space.id)
+            claims.release()
         again = refused[:MOST_FAULTS_IN_A_ROW] if texts.project_id is not None else []
         token_counts = [text[2] for text in (*again, _PROBE)]
         if again and budget.affordable(token_counts) == len(token_counts):
@@ -168,25 +187,53 @@ def _cost_figures(cost: EmbeddingCostRow | None) -> dict[str, float]:
     return figures if cost is None or cost.cost is None else figures | {"cost": cost.cost}
 
 
-def _pending_pages(engine: Engine, space: EmbeddingSpace, texts: TextSlice) -> Iterator[list[Text]]:
-    """Page through the pending texts with a held cursor: sorted once, in the server, with no open transaction."""
-    from sqlalchemy.dialects import postgresql
+def _claimed_batches(
+    engine: Engine,
+    settings: Settings,
+    space: EmbeddingSpace,
+    texts: TextSlice,
+    encoder: Encoder,
+    claims: TextClaims,
+    refused: Sequence[Text],
+    count_tokens: CountTokens | None,
+) -> Iterator[list[Text]]:
+    """Batches of texts for one call of the model, each text claimed; until all texts have vectors or are `refused`.
 
-    statement = pending_texts(space, texts.project_id, texts.day)
-    query = statement.compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
-    direct = direct_engine(engine, "paging through pending texts")
-    with direct.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        cursor = driver.cursor("pending_texts", withhold=True)
-        try:
-            cursor.execute(str(query), query.params)
-            while page := cursor.fetchmany(PAGE_TEXTS):
-                yield page
-        finally:
-            # A lost session has taken its cursor along.
-            with suppress(psycopg.OperationalError):
-                cursor.close()
+    An empty batch stands where the remaining texts are claimed by others, which may die: they are waited for.
+    Raises BusyError when nothing has moved for RAG_ASSETS_LOCK_WAIT_S.
+    """
+    moved_at, waiting_before = time.monotonic(), 0
+    while True:
+        waiting = 0
+        for page in _pending_pages(engine, space, texts):
+            own_refused = {text[0] for text in refused}
+            page = [text for text in page if text[0] not in own_refused]
+            if count_tokens is not None:
+                page = _count_tokens(page, count_tokens)
+            limits = get_batch_limits(encoder, settings.batch_tokens)
+            counts = [min(tokens, space.max_tokens) for _, _, tokens in page]
+            for part in token_batches(counts, limits.tokens, limits.texts):
+                own = claims.take([text[0] for text in page[part]])
+                waiting += len(page[part]) - len(own)
+                if own:
+                    yield [text for text in page[part] if text[0] in own]
+                    moved_at = time.monotonic()
+        if not waiting:
+            return
+        if waiting != waiting_before:
+            moved_at, waiting_before = time.monotonic(), waiting
+        elif time.monotonic() - moved_at > settings.lock_wait_s:
+            raise BusyError(
+                f"another run has been embedding {waiting:,} texts of {texts.key or space.kind} for more than "
+                f"{settings.lock_wait_s:g} s; wait for that run to end (or end it), then run again."
+            )
+        yield []
+        time.sleep(_WAIT_S)
+
+
+def _pending_pages(engine: Engine, space: EmbeddingSpace, texts: TextSlice) -> Iterator[list[Text]]:
+    statement = pending_texts(space, texts.project_id, texts.day, texts.shard)
+    return held_pages(engine, statement, "pending_texts", PAGE_TEXTS)
 
 
 def _count_tokens(texts: Sequence[Text], count_tokens: CountTokens) -> list[Text]:

@@ -29,6 +29,8 @@ def reuse_vectors(connection: Connection, space: EmbeddingSpace, pending: Select
             .join(wanted, wanted.c.content_hash == stored.c.content_hash)
             # A text whose first dimensions are all zero is left to the model, which sets it aside with the reason.
             .where(func.vector_norm(vector) > 0)
+            # In one order: two runs with the same texts must not wait for each other.
+            .order_by(stored.c.content_hash)
         )
         names = ["space_id", "content_hash", "embedding", "checksum"]
         connection.execute(insert(partition(space.id)).from_select(names, found).on_conflict_do_nothing())

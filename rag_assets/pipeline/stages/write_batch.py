@@ -17,12 +17,13 @@ def write_batch(connection: Connection, batch: Batch, run_id: str | None = None)
     """
     match batch:
         case DocumentBatch():
-            changed = [row.id for rows in (batch.rows, batch.failures, batch.touches) for row in rows]
+            changed = [row.id for rows in (batch.rows, batch.failures, batch.touches, batch.readers) for row in rows]
             lock_documents(connection, [*changed, *batch.deletions])
             written = upserts.write_documents(connection, batch.rows, run_id)
             written += upserts.write_document_failures(connection, batch.failures)
             written += upserts.delete_documents(connection, batch.deletions)
             upserts.write_source_versions(connection, batch.touches)
+            upserts.write_readers(connection, batch.readers)
             return written
         case ChunkBatch():
             return upserts.write_chunks(

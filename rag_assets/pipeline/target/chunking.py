@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tokenizers import Tokenizer
 
 from rag_assets.documents.splitting.estimated_tokenizer import estimated_tokenizer
+from rag_assets.documents.splitting.packing import Fill
 from rag_assets.documents.splitting.splitter import Splitter
 from rag_assets.documents.splitting.tokenizer import count_tokens, load_tokenizer, special_token_count
 from rag_assets.documents.text import fingerprint
@@ -41,7 +42,9 @@ def chunk_splitting(settings: Settings, model: Model, tokenizer: Tokenizer, wind
             f"RAG_ASSETS_OVERLAP_TOKENS is {settings.overlap_tokens}, too much for chunks of {max_tokens} tokens; "
             "set it to less than half of that."
         )
-    return splitting(tokenizer, max_tokens, settings.overlap_tokens)
+    split = splitting(tokenizer, max_tokens, settings.overlap_tokens)
+    # Chunks of earlier versions were short; they keep their fingerprint, and so do texts that are no documents.
+    return split if settings.chunk_fill == "short" else split | {"fill": settings.chunk_fill}
 
 
 def splitting(
@@ -82,7 +85,12 @@ def space_splitter(space: "EmbeddingSpace | SpaceDefinition", model: Model) -> S
         model_tokenizer(model),
         max_tokens=space.chunking_settings["max_tokens"],
         overlap_tokens=space.chunking_settings["overlap_tokens"],
+        fill=space_fill(space),
     )
+
+
+def space_fill(space: "EmbeddingSpace | SpaceDefinition") -> Fill:
+    return "full" if space.chunking_settings.get("fill") == "full" else "short"
 
 
 def project_splitter(
@@ -105,4 +113,4 @@ def project_splitter(
     overlap = settings.overlap_tokens
     if overlap is None:
         overlap = min(space.chunking_settings["overlap_tokens"], (max_tokens - 1) // 2)
-    return Splitter(model_tokenizer(model), max_tokens=max_tokens, overlap_tokens=overlap)
+    return Splitter(model_tokenizer(model), max_tokens=max_tokens, overlap_tokens=overlap, fill=space_fill(space))

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from rag_assets.db.models.documents import derive_document_id
 from rag_assets.db.spaces.text_kinds import ALL_CHUNKS
 from rag_assets.db.writes.rows import DocumentRow
 from rag_assets.db.writes.upserts import delete_documents, write_documents
+from rag_assets.documents.readers import check_readers
 from rag_assets.documents.text import content_hash
 from rag_assets.errors import UsageError
 from rag_assets.repositories.core import entities
@@ -33,11 +34,15 @@ def save(
     title: str | None = None,
     file_type: str = "text",
     metadata: Mapping[str, Any] | None = None,
+    readers: Sequence[str] | None = None,
 ) -> Document:
     """Add a document, or replace the one with this path; returns it as it was given.
 
     Searches show the new text, and `get` returns it, once a run has split and embedded it: until then the earlier
     version stays where there is one.
+
+    `readers` says who may read it: `everyone`, `user:NAME`, `group:NAME`, `tenant:NAME`; an empty list is nobody. With
+    None they stay as they are: for a new document, everyone who may read the project.
 
     For projects that an application fills: a run that reads a project's source deletes documents that are not in it.
     Raises UsageError where the project does not exist.
@@ -56,15 +61,21 @@ def save(
     if not values["file_path"]:
         raise UsageError("file_path is empty; give the document a path that is unique in its project.")
     hash_ = content_hash(values["content"])
+    id_ = derive_document_id(owner, values["file_path"])
     row = DocumentRow(
         **values,
-        id=derive_document_id(owner, values["file_path"]),
+        id=id_,
         project_id=owner,
         size_bytes=len(values["content"].encode()),
         hash=hash_.hex(),
         source_version=hash_.hex(),
         reader=APPLICATION_READER,
     )
+    if readers is None:
+        before = select(Document.readers, Document.readers_error).where(Document.id == id_)
+        row.readers, row.readers_error = connection.execute(before).first() or (None, None)
+    else:
+        row.readers = _check_readers(readers)
     write_documents(connection, [row])
     document = get(connection, row.id)
     for staged in entities.fetch_all(connection, select(StagedDocument).where(StagedDocument.id == row.id)):
@@ -96,12 +107,20 @@ def list_by_project(
 
 
 def update(connection: Connection, document_id: UUID, changes: Mapping[str, Any]) -> Document:
-    """Change `title` or `metadata`, and return the document; the next run that reads its source overwrites them.
+    """Change `title`, `metadata` or `readers`, and return the document.
+
+    The next run that reads its source overwrites them.
 
     Raises UsageError for another column.
     """
-    values = entities.check_changes(Document, changes, "title", "metadata")
-    changed = entities.update_row(connection, Document, document_id, values)
+    values = entities.check_changes(Document, changes, "title", "metadata", "readers")
+    access: dict[str, Any] = {}
+    if "readers" in values:
+        given = values.pop("readers")
+        access = {"readers": None if given is None else _check_readers(given), "readers_error": None}
+    changed = entities.update_row(connection, Document, document_id, values | access)
+    if not values:
+        return changed
     next_version = Base.metadata.tables[f"{SCHEMA}.staged_documents"]
     connection.execute(
         update_rows(next_version)
@@ -135,6 +154,13 @@ def forget(connection: Connection, document_id: UUID) -> int:
     """Deprecated name of `delete`."""
     warnings.warn("Documents.forget is now Documents.delete.", DeprecationWarning, stacklevel=2)
     return delete(connection, document_id)
+
+
+def _check_readers(given: Sequence[str]) -> list[str]:
+    try:
+        return list(check_readers(given))
+    except ValueError as error:
+        raise UsageError(f"{error}.") from None
 
 
 def _exact_glob(file_path: str) -> str:

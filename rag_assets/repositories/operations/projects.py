@@ -8,6 +8,7 @@ from sqlalchemy import delete as delete_rows
 
 from rag_assets.db.models import Document, DocumentChunk, Project
 from rag_assets.db.reports.counts import ProjectCounts, count_project
+from rag_assets.documents.sources.rows.address import refuse_password
 from rag_assets.errors import UsageError
 from rag_assets.projects.settings import dump_project_settings, parse_project_settings
 from rag_assets.projects.store import check_project_name, find_project, get_project, save_project
@@ -46,6 +47,8 @@ def update(connection: Connection, name: str, changes: Mapping[str, Any]) -> Pro
     Raises UsageError for another column, an invalid setting and an unknown project.
     """
     values = entities.check_changes(Project, changes, "description", "source_uri", "settings")
+    if "source_uri" in values:
+        refuse_password(values["source_uri"])
     if "settings" in values:
         values["settings"] = dump_project_settings(parse_project_settings(name, values["settings"]))
     return entities.update_row(connection, Project, get_project(connection, name).id, values)

@@ -25,10 +25,11 @@ def sample_query_vectors(connection: Connection, space: EmbeddingSpace, number: 
     server, in the order of the hashes, which is as good as random; the same vectors give the same queries.
     """
     stored = partition(space.id)
-    order = stored.c.content_hash
+    # The order of the primary key, so that the first rows are read, and no others.
+    order = (stored.c.space_id, stored.c.content_hash)
     picked = (
         select(stored.c.embedding, func.row_number().over(order_by=order).label("place"))
-        .order_by(order)
+        .order_by(*order)
         .limit(number)
         .cte("picked")
     )
@@ -48,7 +49,7 @@ def sample_stored_vectors(connection: Connection, table: Table, number: int) -> 
     driver = connection.connection.driver_connection
     assert driver is not None
     # In binary, into arrays: parsing text would take longer than the searches that they are for.
-    query = sql.SQL("SELECT embedding FROM {} ORDER BY content_hash LIMIT {}").format(
+    query = sql.SQL("SELECT embedding FROM {} ORDER BY space_id, content_hash LIMIT {}").format(
         sql.Identifier(table.schema or "", table.name), number
     )
     with vector_cursor(driver) as cursor:

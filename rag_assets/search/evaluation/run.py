@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
+from rag_assets.db.access.viewer import current_viewer, declare_viewer
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.errors import ServiceError
@@ -89,7 +90,10 @@ def _searched_documents(
     engine: Engine, project: str | None, space: EmbeddingSpace | None
 ) -> tuple[EmbeddingSpace, set[str]]:
     """The space, by default the live one, and the paths of all documents with chunks in it."""
-    with engine.connect() as connection:
+    viewer = current_viewer()
+    with engine.execution_options(isolation_level="REPEATABLE READ").begin() as connection:
+        if viewer is not None:
+            declare_viewer(connection, viewer)
         space = space or get_live_space(connection)
         if space is None:
             raise ServiceError("no space is live; run rag-assets ingest, then evaluate again.")

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 
 from rag_assets.db.models import Project
 from rag_assets.documents.sources import open_source
+from rag_assets.documents.sources.base import read_bytes
 from rag_assets.documents.sources.uri import canonical_uri, is_local
 from rag_assets.errors import UsageError
 from rag_assets.projects.settings import METRICS, QUESTIONS_KEY, THRESHOLDS_KEY
@@ -76,7 +77,7 @@ def read_queries_at(address: str) -> EvaluationQuerySet:
         for file in files:
             copy = Path(folder, file.path)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(source.read(file.path))
+            copy.write_bytes(read_bytes(source, file.path))
         single = len(files) == 1 and "/" not in files[0].path
         return read_queries(Path(folder, files[0].path) if single else Path(folder))
 

@@ -9,6 +9,7 @@ from rag_assets.db.index.knn import MAX_EF_SEARCH
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.vector_codec import PackedVector
 from rag_assets.search.execution.concurrency import Concurrency
+from rag_assets.search.execution.copies import FoundCopies
 from rag_assets.search.execution.coverage import CoverageCheck
 from rag_assets.search.execution.live_space import LiveSpaceCache
 from rag_assets.search.execution.modes import EmbeddedRequest, ModeResult, search_in_mode, search_vectors
@@ -17,7 +18,7 @@ from rag_assets.search.execution.query_embedding import QueryEmbedder
 from rag_assets.search.execution.read_session import ReadSession
 from rag_assets.search.ranking.rerank import Reranker
 from rag_assets.search.request import SearchRequest
-from rag_assets.search.results import Answer
+from rag_assets.search.results import Answer, Hit
 from rag_assets.search.vector.nearest import KnnQuery, RowFilters
 from rag_assets.search.vector.searchables import CHUNKS, Searchable
 from rag_assets.search.vector.selectivity import SelectivityCache
@@ -98,7 +99,7 @@ class SearchExecutor:
 
     def finish(self, embedded: EmbeddedRequest, space: EmbeddingSpace, result: ModeResult, took_ms: float) -> Answer:
         """Post-process the hits and rank them."""
-        request, timings = embedded.request, embedded.timings
+        request, timings, session = embedded.request, embedded.timings, self.context.session
         hits = result.hits[: request.reach]
         rerank_ms = 0.0
         if request.min_score is not None:
@@ -111,9 +112,7 @@ class SearchExecutor:
         copies = result.copies
         if request.mmr is not None or request.context or (copies and any(hit.chunk_id in copies for hit in hits[page])):
             with Step(timings, "finish"):
-                hits = self.context.session.read(
-                    complete_page, space, request, hits, copies, timeout_s=request.timeout_s, transaction=True
-                )
+                hits = self._complete(space, request, hits, copies)
             took_ms += timings["finish"]
         else:
             hits = hits[page]
@@ -130,11 +129,23 @@ class SearchExecutor:
             plan=result.plan,
             considered=result.considered,
             ef_search=embedded.query.ef_search if embedded.query and "index" in result.plan else None,
-            degraded=self._coverage.degraded(space),
+            # Its figures count the texts of all.
+            degraded=self._coverage.degraded(space) if session.viewer is None else None,
             excluded=list(result.excluded),
             corrected=dict(result.corrected),
             timings={name: round(taken_ms, 3) for name, taken_ms in timings.items()},
         )
+
+    def _complete(
+        self, space: EmbeddingSpace, request: SearchRequest, hits: Sequence[Hit], copies: FoundCopies
+    ) -> list[Hit]:
+        session = self.context.session
+        if copies or request.timeout_s is not None:
+            return session.read(
+                complete_page, space, request, hits, copies, timeout_s=request.timeout_s, transaction=True
+            )
+        # MMR and the context each take one statement.
+        return session.read_statements(complete_page, space, request, hits, copies)
 
     def _embed(self, space: EmbeddingSpace, request: SearchRequest) -> EmbeddedRequest:
         if request.mode == "text":

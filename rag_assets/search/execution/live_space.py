@@ -42,7 +42,7 @@ class LiveSpaceCache:
         lost: int | None = None
         for _ in range(MAX_ATTEMPTS):
             with explained_errors():
-                space = self._space = self._space or self._session.read(self._look_up)
+                space = self._space = self._space or self._session.read(self._look_up, as_owner=True)
             try:
                 return work(space, *args, **kwargs)
             except _SpaceReplaced:
@@ -79,13 +79,15 @@ class LiveSpaceCache:
 
     def has_projects(self, names: Sequence[str]) -> bool:
         """Whether all of them were there when the projects were last read."""
-        return self._projects.issuperset(names)
+        return self._session.viewer is None and self._projects.issuperset(names)
 
     def check_projects(self, connection: Connection, names: Sequence[str]) -> None:
         """Read the projects again; raises UsageError for an unknown one."""
-        self._projects = set(connection.scalars(select(Project.name)))
+        found = set(connection.scalars(select(Project.name)))
+        if self._session.viewer is None:
+            self._projects = found
         for name in names:
-            if name not in self._projects:
+            if name not in found:
                 get_project(connection, name)
 
     def _confirm_and_run(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from rag_assets.db.connections.execute import StatementRunner
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.errors import UsageError
 from rag_assets.search.execution.copies import FoundCopies, add_copies
@@ -30,7 +31,11 @@ def rerank_hits(reranker: Reranker | None, request: SearchRequest, hits: Sequenc
 
 
 def complete_page(
-    connection: Connection, space: EmbeddingSpace, request: SearchRequest, hits: Sequence[Hit], copies: FoundCopies
+    connection: StatementRunner,
+    space: EmbeddingSpace,
+    request: SearchRequest,
+    hits: Sequence[Hit],
+    copies: FoundCopies,
 ) -> list[Hit]:
     """The `k` hits from `offset` on, after MMR where it was asked for, each with its copies and its context."""
     chosen = list(hits)
@@ -44,7 +49,9 @@ def complete_page(
         )
         chosen = [*(hit for _, hit in diverse), *hits[scored:]]
     chosen = chosen[request.offset : end]
-    add_copies(connection, space, request.filters, chosen, copies)
+    if copies:
+        assert isinstance(connection, Connection)
+        add_copies(connection, space, request.filters, chosen, copies)
     if request.context:
         found = fetch_contexts(connection, [hit.chunk_id for hit in chosen], request.context)
         for hit in chosen:

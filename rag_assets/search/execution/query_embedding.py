@@ -57,13 +57,13 @@ class QueryEmbedder:
                 return pack_vector(space, request.vector, request.distance or space.distance), 0.0
             except UsageError:
                 # It may fit another space, which has replaced this one.
-                self._session.read(live.confirm, space)
+                self._session.read(live.confirm, space, as_owner=True)
                 raise
         started = time.perf_counter()
         text = request.text
         vector, source = self._cache.get((space.id, text)), "memory"
         if vector is None:
-            vector, source = self._session.read(self._load, space, text), "database"
+            vector, source = self._session.read(self._load, space, text, as_owner=True), "database"
         if vector is None:
             source = "model"
             run = self._concurrency.run_waiting if is_remote(space.model) else self._concurrency.run_blocking
@@ -81,7 +81,8 @@ class QueryEmbedder:
         new = [
             text
             for text in list(texts)[:MAX_CACHED]
-            if (space.id, text) not in self._cache and self._session.read(self._load, space, text) is None
+            if (space.id, text) not in self._cache
+            and self._session.read(self._load, space, text, as_owner=True) is None
         ]
         if len(new) < 2:
             return

@@ -7,6 +7,7 @@ from typing import TypeVar, TypeVarTuple
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from rag_assets.db.access.viewer import Viewer, current_viewer, declare_viewer
 from rag_assets.db.connections.execute import AutocommitRunner, StatementRunner
 from rag_assets.db.connections.pooler import get_connection_setup
 from rag_assets.db.connections.retry import Attempts, retry_limit_s
@@ -30,7 +31,9 @@ _LIMIT_TIME = text("SELECT set_config('jit', 'off', true), set_config('statement
 class ReadSession:
     """Runs functions that only read, on connections of one engine; running one again does no harm."""
 
-    def __init__(self, engine: Engine, concurrency: Concurrency) -> None:
+    def __init__(self, engine: Engine, concurrency: Concurrency, viewer: Viewer | None = None) -> None:
+        """`viewer`: whom all reads are for; without one, the viewer of the task or thread, if any."""
+        self._viewer = viewer
         setup = get_connection_setup(engine)
         # The connections of such an engine are in autocommit, with JIT off from the start where no pooler is between.
         self._autocommit_setup = setup if setup is not None and setup.options.autocommit else None
@@ -47,29 +50,42 @@ class ReadSession:
         *args: *Ts,
         timeout_s: float | None = None,
         transaction: bool = False,
+        as_owner: bool = False,
     ) -> T:
         """The result of `work(connection, *args)`.
+
+        `as_owner`: also where there is a viewer; for what tells nothing of documents.
 
         `transaction`: for more than one short statement; `timeout_s`, a limit for each statement, needs one too.
         Raises ServiceError where the database does not answer or takes longer than allowed, and UsageError for what
         is beyond the server's limits.
         """
         attempts = Attempts(retry_limit_s(self._engine, timeout_s))
+        viewer = None if as_owner else self.viewer
         while True:
             try:
-                if timeout_s is None and not transaction:
+                if timeout_s is None and not transaction and viewer is None:
                     with self._engine.connect() as connection:
                         register_packed_vectors(connection.connection)
                         return work(connection, *args)
                 with self._in_transaction.begin() as connection:
                     register_packed_vectors(connection.connection)
                     self._set_limits(connection, timeout_s)
+                    if viewer is not None:
+                        declare_viewer(connection, viewer)
                     return work(connection, *args)
             except DBAPIError as error:
                 self._wait_for_retry(attempts, error, timeout_s)
 
+    @property
+    def viewer(self) -> Viewer | None:
+        """Whom a read is for; None for the owner."""
+        return self._viewer or current_viewer()
+
     def read_statements(self, work: Callable[[StatementRunner, *Ts], T], *args: *Ts) -> T:
         """Like `read`, for short statements that each stand for themselves."""
+        if self.viewer is not None:
+            return self.read(work, *args, transaction=True)
         if self._autocommit_setup is None or not AutocommitRunner.supports(self._engine):
             return self.read(work, *args)
         attempts = Attempts(retry_limit_s(self._engine))

@@ -10,15 +10,18 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Double,
+    Integer,
     Select,
     Subquery,
     Text,
     Uuid,
     bindparam,
     cast,
+    column,
     func,
     literal_column,
     not_,
@@ -26,9 +29,16 @@ from sqlalchemy import (
     true,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, REGCONFIG, TSQUERY
+from sqlalchemy.dialects.postgresql import ARRAY, REGCONFIG, TSQUERY, TSVECTOR
 
-from rag_assets.db.connections.compiled import CompiledStatement, compile_statement
+from rag_assets.db.access.viewer import is_restricted
+from rag_assets.db.connections.compiled import (
+    Clauses,
+    CompiledStatement,
+    CompiledWithClauses,
+    compile_statement,
+    compile_with_clauses,
+)
 from rag_assets.db.connections.execute import run_compiled
 from rag_assets.db.models import Document, DocumentChunk, Project
 from rag_assets.db.models.chunks import EMBEDDED_TEXT
@@ -41,6 +51,8 @@ B = 0.75
 
 # As an offset, it keeps the planner from merging a subquery into the surrounding one.
 _FENCE: ColumnElement[int] = literal_column("0")
+# A bound for the time of a search that nearly all chunks match.
+_MOST_MATCHES: ColumnElement[int] = literal_column("20000")
 _MARK: ColumnElement[str] = literal_column("'A'")
 _MARKED: ColumnElement[Any] = literal_column("'{a}'")
 
@@ -59,11 +71,11 @@ class ScoredChunk(NamedTuple):
 def top_chunks_by_index(
     connection: Connection,
     queries: Sequence[LanguageQuery],
-    conditions: Sequence[ColumnElement[bool]],
+    clauses: Clauses,
     k: int,
     most: int,
 ) -> list[ScoredChunk]:
-    """The `k` best chunks that meet the conditions, among about `most` candidates from the full-text index.
+    """The `k` best chunks that meet the clauses, among about `most` candidates from the full-text index.
 
     All chunks that share a term with the query are candidates where they are no more than `most`.
     """
@@ -71,10 +83,14 @@ def top_chunks_by_index(
     limits = tuple(2 * most if query.max_matching_chunks > most else None for query in queries)
     values = _bind_values(queries, most)
     verbatim = [verbatim_conditions(query) for query in queries]
-    if not conditions and not any(verbatim):
-        return [ScoredChunk(*row) for row in run_compiled(connection, _compiled_index_statement(limits, k), values)]
+    restricted = is_restricted(connection)
+    if not any(verbatim):
+        compiled = _compiled_index_statement(limits, k, clauses, restricted=restricted)
+        rows = run_compiled(connection, compiled.statement, compiled.values(clauses, values))
+        return [ScoredChunk(*row) for row in rows]
     parts = [
-        _score_index_candidates(index, limits[index], verbatim[index], conditions) for index in range(len(queries))
+        _score_index_candidates(index, limits[index], verbatim[index], clauses.clauses, restricted=restricted)
+        for index in range(len(queries))
     ]
     statement = _top(parts, k)
     return [ScoredChunk(*row) for row in connection.execute(statement, values)]
@@ -85,7 +101,11 @@ def top_chunks_of_documents(
 ) -> list[ScoredChunk]:
     """The `k` best chunks of these documents, all of which are scored."""
     values = _bind_values(queries, None) | {"documents": list(documents)}
-    statement = _top([_score_documents(index, verbatim_conditions(query)) for index, query in enumerate(queries)], k)
+    verbatim = [verbatim_conditions(query) for query in queries]
+    if not any(verbatim):
+        rows = run_compiled(connection, _compiled_documents_statement(len(queries), k), values)
+        return [ScoredChunk(*row) for row in rows]
+    statement = _top([_score_documents(index, conditions) for index, conditions in enumerate(verbatim)], k)
     return [ScoredChunk(*row) for row in connection.execute(statement, values)]
 
 
@@ -109,9 +129,20 @@ def top_chunks_with_phrases(
 
 
 @lru_cache(maxsize=256)
-def _compiled_index_statement(limits: tuple[int | None, ...], k: int) -> CompiledStatement:
+def _compiled_index_statement(
+    limits: tuple[int | None, ...], k: int, clauses: Clauses, *, restricted: bool
+) -> CompiledWithClauses:
     # Building the statement can take longer than the search.
-    return compile_statement(_top([_score_index_candidates(index, limit) for index, limit in enumerate(limits)], k))
+    parts = [
+        _score_index_candidates(index, limit, (), clauses.clauses, restricted=restricted)
+        for index, limit in enumerate(limits)
+    ]
+    return compile_with_clauses(_top(parts, k), clauses)
+
+
+@lru_cache(maxsize=256)
+def _compiled_documents_statement(languages: int, k: int) -> CompiledStatement:
+    return compile_statement(_top([_score_documents(index, ()) for index in range(languages)], k))
 
 
 def _bind_values(queries: Sequence[LanguageQuery], most: int | None) -> dict[str, Any]:
@@ -143,17 +174,43 @@ def _score_index_candidates(
     limit: int | None,
     verbatim: Sequence[ColumnElement[bool]] = (),
     conditions: Sequence[ColumnElement[bool]] = (),
+    *,
+    restricted: bool = False,
 ) -> Select[Any]:
-    chosen = select(
+    columns = (
         DocumentChunk.id,
         DocumentChunk.document_id,
         DocumentChunk.chunk_index,
         DocumentChunk.token_count,
         DocumentChunk.tsv,
-    ).where(*_language_conditions(index), DocumentChunk.tsv.op("@@")(_tsquery(index)), *verbatim)
+    )
+    if restricted:
+        matches = _readable_matches(index)
+        chosen = select(*(matches.c[column.key] for column in columns))
+        if verbatim:
+            chosen = chosen.join(DocumentChunk, DocumentChunk.id == matches.c.id).where(*verbatim)
+    else:
+        matching = DocumentChunk.tsv.op("@@")(_tsquery(index))
+        chosen = select(*columns).where(*_language_conditions(index), matching, *verbatim)
     found = chosen.limit(limit).subquery("found")
     scored = select(found.c.id, found.c.document_id, found.c.chunk_index, _bm25_score(index, found))
     return _where_passing(scored, found, conditions)
+
+
+def _readable_matches(index: int) -> Any:
+    """What the viewer may read of the chunks that match, from the index: under a policy, no index serves `@@`."""
+    language = cast(bindparam(f"language_{index}", type_=Text), REGCONFIG)
+    found = func.rag.readable_matches(
+        bindparam(f"chunking_{index}", type_=Text), language, _tsquery(index), cast(_MOST_MATCHES, BigInteger)
+    )
+    columns = (
+        column("id", Uuid),
+        column("document_id", Uuid),
+        column("chunk_index", Integer),
+        column("token_count", Integer),
+        column("tsv", TSVECTOR),
+    )
+    return found.table_valued(*columns, name=f"matches_{index}")
 
 
 def _where_passing(scored: Select[Any], found: Subquery, conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:

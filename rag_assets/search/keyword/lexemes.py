@@ -3,11 +3,15 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, literal, not_, or_, text
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY
 
+from rag_assets.db.access.viewer import is_restricted
+from rag_assets.db.connections.compiled import CompiledStatement, compile_statement
+from rag_assets.db.connections.execute import run_compiled
 from rag_assets.db.models import DocumentChunk, EmbeddingSpace
 from rag_assets.search.keyword.accents import MARK, OTHER_FORM, make_terms, without_accents
 from rag_assets.search.keyword.compounds import weigh_compounds
@@ -29,6 +33,23 @@ _CAMEL_CASE = re.compile(
 _GROUPED = re.compile(
     "(?<![0-9.,])([0-9]{1,3}(?:(?:,[0-9]{3})+|(?:\\.[0-9]{3})+|(?:['\u2019][0-9]{3})+|"
     "(?:[\u00a0\u202f\u2009][0-9]{3})+))(?:[.,]([0-9]+))?(?![0-9]|[.,][0-9])"
+)
+# The statistics of at most so many of the viewer's chunks: those of all would tell of chunks that it may not read.
+_SAMPLED_CHUNKS = 2_000
+_ANALYZE_WORDS_OF_VIEWER = text(
+    "WITH sample AS MATERIALIZED (SELECT c.language, c.token_count, c.tsv FROM rag.document_chunks c "
+    "JOIN rag.documents d ON d.id = c.document_id WHERE c.chunking = :chunking LIMIT :sampled), "
+    "statistics AS MATERIALIZED (SELECT language, count(*)\\:\\:int AS chunks, "
+    "avg(token_count)\\:\\:float8 AS mean_tokens FROM sample GROUP BY language) "
+    "SELECT s.language\\:\\:text AS language, s.chunks, s.mean_tokens, w.lexemes, w.positions, w.documents, w.others, "
+    "set_config('jit', 'off', true) FROM statistics s CROSS JOIN LATERAL ("
+    "SELECT array_agg(q.lexeme) AS lexemes, array_agg(array_to_string(q.positions, ' ')) AS positions, "
+    "array_agg((SELECT count(*)\\:\\:int FROM sample c WHERE c.language = s.language "
+    "AND c.tsv @@ CAST(quote_literal(q.lexeme) AS tsquery))) AS documents, "
+    "array_agg((SELECT count(*)\\:\\:int FROM sample c WHERE c.language = s.language "
+    "AND c.tsv @@ CAST(quote_literal(CASE WHEN left(q.lexeme, 1) = :mark THEN substr(q.lexeme, 2) "
+    "ELSE :mark || q.lexeme END) AS tsquery))) AS others "
+    "FROM unnest(rag.word_vector(s.language, :words)) AS q(lexeme, positions, weights)) w"
 )
 _ANALYZE_WORDS = text(
     "SELECT s.language\\:\\:text AS language, s.chunks, s.mean_tokens, w.lexemes, w.positions, w.documents, w.others, "
@@ -55,7 +76,7 @@ _ANALYZE_PHRASES = text(
     "array_agg(g.lexemes) FILTER (WHERE g.of = 'excluded' AND g.found AND NOT g.has_stop_words) AS excluded, "
     "array_agg(g.words) FILTER (WHERE g.of = 'phrase' AND g.has_stop_words) AS verbatim, "
     "array_agg(g.words) FILTER (WHERE g.of = 'excluded' AND g.has_stop_words) AS excluded_verbatim "
-    "FROM rag.word_statistics s CROSS JOIN LATERAL ("
+    "FROM (SELECT CAST(l AS regconfig) AS language FROM unnest(CAST(:languages AS text[])) AS l) s CROSS JOIN LATERAL ("
     # A hyphenated name is indexed as one lexeme followed by its parts: as a phrase it is found in either form.
     "SELECT f.of, f.words, f.whole\\:\\:text || ' | ' || f.parts\\:\\:text AS lexemes, "
     # A phrase of stop words has no lexemes.
@@ -69,7 +90,7 @@ _ANALYZE_PHRASES = text(
     "SELECT 'phrase' AS of, unnest(CAST(:phrases AS text[])) AS text UNION ALL "
     "SELECT 'excluded', unnest(CAST(:excluded AS text[]))) x "
     "CROSS JOIN LATERAL (SELECT rag.plain_words(x.text) AS words OFFSET 0) h) f) g "
-    "WHERE s.chunking = :chunking GROUP BY s.language"
+    "GROUP BY s.language"
 )
 _PAIRS = text(
     "SELECT l.lexeme, l.documents FROM rag.lexemes l WHERE l.chunking = :chunking "
@@ -110,16 +131,43 @@ def analyze_query(connection: Connection, space: EmbeddingSpace, parsed: ParsedQ
     """The query in each language of the space's chunks; `terms` are empty where it has only stop words."""
     whole = _GROUPED.sub(_without_grouping, _CAMEL_CASE.sub(lambda name: name[0].lower(), parsed.words))
     values: dict[str, Any] = {"words": whole, "chunking": space.chunking, "mark": MARK}
-    rows = connection.execute(_ANALYZE_WORDS, values).all()
+    rows = _analyze_words(connection, values)
     if whole != parsed.words and any(0 in (row.documents or []) for row in rows):
         # The parts of a name or number that texts have as a whole would find too much.
-        rows = connection.execute(_ANALYZE_WORDS, values | {"words": parsed.words}).all()
+        rows = _analyze_words(connection, values | {"words": parsed.words})
     phrases: dict[str, Any] = {}
     if parsed.phrases or parsed.excluded:
-        values = {"phrases": [*parsed.phrases], "excluded": [*parsed.excluded], "chunking": space.chunking}
+        values = {"phrases": [*parsed.phrases], "excluded": [*parsed.excluded]}
+        # The languages are those of the words: the statistics of all are not for a viewer.
+        values["languages"] = [row.language for row in rows]
         phrases = {row.language: row for row in connection.execute(_ANALYZE_PHRASES, values)}
     queries = [_language_query(connection, space.chunking, row, parsed.words) for row in rows]
     return [_with_phrases(query, phrases[query.language]) if phrases else query for query in queries]
+
+
+class _AnalyzedWords(NamedTuple):
+    """What `_ANALYZE_WORDS` returns of a language."""
+
+    language: str
+    chunks: int
+    mean_tokens: float
+    lexemes: Sequence[str] | None
+    positions: Sequence[str] | None
+    documents: Sequence[int] | None
+    others: Sequence[int] | None
+    jit: str
+
+
+def _analyze_words(connection: Connection, values: dict[str, Any]) -> list[_AnalyzedWords]:
+    if is_restricted(connection):
+        found = connection.execute(_ANALYZE_WORDS_OF_VIEWER, values | {"sampled": _SAMPLED_CHUNKS})
+        return [_AnalyzedWords(*row) for row in found]
+    return [_AnalyzedWords(*row) for row in run_compiled(connection, _compiled_analysis(), values)]
+
+
+@cache
+def _compiled_analysis() -> CompiledStatement:
+    return compile_statement(_ANALYZE_WORDS)
 
 
 def _without_grouping(number: re.Match[str]) -> str:
@@ -129,7 +177,7 @@ def _without_grouping(number: re.Match[str]) -> str:
     return ".".join(filter(None, [re.sub("[^0-9]", "", number[1]), number[2]]))
 
 
-def _language_query(connection: Connection, chunking: str, row: Any, words: str) -> LanguageQuery:
+def _language_query(connection: Connection, chunking: str, row: _AnalyzedWords, words: str) -> LanguageQuery:
     found = dict(zip(row.lexemes or [], zip(row.documents or [], row.others or [], strict=True), strict=True))
     if any(not lexeme.isascii() for lexeme in found):
         found = _without_last_letters(found)
@@ -137,7 +185,7 @@ def _language_query(connection: Connection, chunking: str, row: Any, words: str)
     if any("-" in lexeme for lexeme in found):
         places = {
             lexeme: [int(at) for at in at_words.split()]
-            for lexeme, at_words in zip(row.lexemes, row.positions, strict=True)
+            for lexeme, at_words in zip(row.lexemes or [], row.positions or [], strict=True)
         }
         terms = weigh_compounds(terms, places, row.chunks)
     if terms and all(is_letter(term.lexeme) for term in terms):
@@ -196,6 +244,8 @@ def _without_last_letters(found: Mapping[str, tuple[int, int]]) -> dict[str, tup
 
 def _find_pairs(connection: Connection, chunking: str, language: str, letter: Term) -> list[Term]:
     """The lexemes that begin with this letter; texts of scripts without spaces are indexed in pairs of letters."""
+    if is_restricted(connection):
+        return [letter]
     after = letter.lexeme + "\U0010ffff"
     values = {"chunking": chunking, "language": language, "letter": letter.lexeme, "after": after, "most": MAX_PAIRS}
     rows = connection.execute(_PAIRS, values).all()

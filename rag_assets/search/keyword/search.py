@@ -2,12 +2,16 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import count
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import Connection, select
 
+from rag_assets.db.access.viewer import is_restricted
+from rag_assets.db.connections.compiled import Clauses, CompiledWithClauses, compile_with_clauses
+from rag_assets.db.connections.execute import run_compiled
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.keyword.bm25 import top_chunks_by_index, top_chunks_of_documents, top_chunks_with_phrases
@@ -63,18 +67,19 @@ def _search_terms(
     connection: Connection, space: EmbeddingSpace, queries: Sequence[LanguageQuery], k: int, filters: Filters
 ) -> KeywordResult:
     most = max(MIN_CANDIDATES, min(CANDIDATES_PER_HIT * k, MAX_CANDIDATES), 3 * k)
-    conditions = filters.conditions()
     max_matching = sum(query.max_matching_chunks for query in queries)
     enough = MIN_PASSING_PER_HIT * k if filters else k
     # Listing the documents that pass is fast for a project; for other filters it waits until two rounds found too few.
-    rounds_before_listing = 0 if filters.projects else 2 if filters else None
+    # The documents of a viewer are listed as those of a project are.
+    restricted = is_restricted(connection)
+    rounds_before_listing = 0 if filters.projects or restricted else 2 if filters else None
     found: dict[UUID, Any] = {}
     for number in count():
         if number == rounds_before_listing:
-            documents = _matching_documents(connection, space, conditions, most)
+            documents = _matching_documents(connection, space, filters.clauses, most)
             if documents is not None:
                 return _top(top_chunks_of_documents(connection, queries, documents, k), k)
-        rows = top_chunks_by_index(connection, queries, conditions, k, most)
+        rows = top_chunks_by_index(connection, queries, filters.clauses, k, most)
         # A wider round is bounded, too, and may leave out chunks that an earlier round found.
         found = {row.id: row for row in rows} | found
         if max_matching <= most or (rows and rows[0].considered >= enough):
@@ -84,18 +89,24 @@ def _search_terms(
 
 
 def _matching_documents(
-    connection: Connection, space: EmbeddingSpace, conditions: Sequence[ColumnElement[bool]], most: int
+    connection: Connection, space: EmbeddingSpace, clauses: Clauses, most: int
 ) -> list[UUID] | None:
     """The documents that pass the filters; None where they have more than `most` chunks. Reads no more than that."""
+    compiled = _compiled_documents(space.chunking, most, clauses)
+    rows = run_compiled(connection, compiled.statement, compiled.values(clauses, {}))
+    return list(dict.fromkeys(document for (document,) in rows)) if len(rows) <= most else None
+
+
+@lru_cache(maxsize=256)
+def _compiled_documents(chunking: str, most: int, clauses: Clauses) -> CompiledWithClauses:
     passing = (
         select(DocumentChunk.document_id)
         .join(Document, Document.id == DocumentChunk.document_id)
         .join(Project, Project.id == Document.project_id)
-        .where(DocumentChunk.chunking == space.chunking, *conditions)
+        .where(DocumentChunk.chunking == chunking, *clauses.clauses)
         .limit(most + 1)
     )
-    documents = connection.scalars(passing).all()
-    return list(dict.fromkeys(documents)) if len(documents) <= most else None
+    return compile_with_clauses(passing, clauses)
 
 
 def _top(rows: Collection[Any], k: int) -> KeywordResult:

@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection
 
+from rag_assets.db.access.viewer import is_restricted
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.keyword.correction import correct_rarest_word
@@ -26,7 +27,8 @@ class WordSearch:
     def search(self, k: int) -> KeywordResult:
         """The `k` best chunks; a word that no chunk has is replaced where there would be none."""
         found = self._search(k)
-        if found.chunks or self.corrected:
+        # The words of all chunks are not for a viewer.
+        if found.chunks or self.corrected or is_restricted(self._connection):
             return found
         correction = correct_rarest_word(self._connection, self.queries, self._words)
         if correction is None:

@@ -1,11 +1,14 @@
 """Maximal marginal relevance: choose hits that differ from each other among the candidates of a search."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Connection, Uuid, and_, any_, bindparam, func, select
+from sqlalchemy import ARRAY, Uuid, and_, any_, bindparam, func, select
 
+from rag_assets.db.connections.compiled import CompiledStatement, compile_statement
+from rag_assets.db.connections.execute import StatementRunner, run_compiled
 from rag_assets.db.models import DocumentChunk, EmbeddingSpace
 from rag_assets.db.spaces.partitions import partition
 from rag_assets.db.spaces.vector_codec import unpack_vector
@@ -24,7 +27,7 @@ _DIGITS = 9
 
 
 def diversify(
-    connection: Connection,
+    connection: StatementRunner,
     space: EmbeddingSpace,
     candidates: Sequence[tuple[float, Row]],
     *,
@@ -99,18 +102,22 @@ def check_mmr_balance(balance: float) -> None:
 
 
 def fetch_chunk_vectors(
-    connection: Connection, space: EmbeddingSpace, chunk_ids: Iterable[UUID]
+    connection: StatementRunner, space: EmbeddingSpace, chunk_ids: Iterable[UUID]
 ) -> "dict[UUID, tuple[bytes, NDArray[np.float32]]]":
     """(hash of the text, its vector in the space) by chunk id; chunks without a vector are left out."""
-    table = partition(space.id)
+    found = run_compiled(connection, _compiled_vectors(space.id), {"chunks": list(chunk_ids)})
+    return {id_: (hash_, unpack_vector(sent)) for id_, hash_, sent in found}
+
+
+@lru_cache(maxsize=256)
+def _compiled_vectors(space_id: int) -> CompiledStatement:
+    table = partition(space_id)
     # In pgvector's binary format, two 16-bit numbers and big-endian floats: a tenth of the time of its text format.
-    statement = (
+    return compile_statement(
         select(DocumentChunk.id, DocumentChunk.content_hash, func.vector_send(table.c.embedding))
-        .join(table, and_(table.c.content_hash == DocumentChunk.content_hash, table.c.space_id == space.id))
+        .join(table, and_(table.c.content_hash == DocumentChunk.content_hash, table.c.space_id == space_id))
         .where(DocumentChunk.id == any_(bindparam("chunks", type_=ARRAY(Uuid))))
     )
-    found = connection.execute(statement, {"chunks": list(chunk_ids)})
-    return {id_: (hash_, unpack_vector(sent)) for id_, hash_, sent in found}
 
 
 def _unit_rows(vectors: "Sequence[NDArray[np.float32] | None]") -> "NDArray[np.float64]":

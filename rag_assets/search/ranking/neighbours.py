@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
     BindParameter,
-    Connection,
     Integer,
     Select,
     Uuid,
@@ -21,6 +21,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
+from rag_assets.db.connections.compiled import CompiledStatement, compile_statement
+from rag_assets.db.connections.execute import StatementRunner, run_compiled
 from rag_assets.db.models import Document, DocumentChunk, DocumentChunking
 from rag_assets.errors import UsageError
 
@@ -37,7 +39,9 @@ class ChunkContext:
     chunks: int
 
 
-def fetch_contexts(connection: Connection, chunk_ids: Iterable[UUID], neighbours: int = 1) -> dict[UUID, ChunkContext]:
+def fetch_contexts(
+    connection: StatementRunner, chunk_ids: Iterable[UUID], neighbours: int = 1
+) -> dict[UUID, ChunkContext]:
     """The context of each chunk, up to `neighbours` chunks before and after it, in one statement for all.
 
     The text is the document's from the start of the first chunk to the end of the last, with any gap or overlap between
@@ -46,8 +50,8 @@ def fetch_contexts(connection: Connection, chunk_ids: Iterable[UUID], neighbours
     """
     if not 0 <= neighbours <= MAX_NEIGHBOURS:
         raise UsageError(f"context is {neighbours}; choose 0 to {MAX_NEIGHBOURS} chunks before and after.")
-    found = connection.execute(_CONTEXTS_STATEMENT, {"chunks": list(chunk_ids), "neighbours": neighbours})
-    return {row.id: ChunkContext(row.char_start, row.char_end, row.text, row.chunks) for row in found}
+    found = run_compiled(connection, _compiled_contexts(), {"chunks": list(chunk_ids), "neighbours": neighbours})
+    return {id_: ChunkContext(*context) for id_, *context in found}
 
 
 def _contexts_statement() -> Select[UUID, int, int, str, int]:
@@ -103,4 +107,6 @@ def _contexts_statement() -> Select[UUID, int, int, str, int]:
     ).outerjoin(whole, whole.c.id == spans.c.document_id)
 
 
-_CONTEXTS_STATEMENT = _contexts_statement()
+@cache
+def _compiled_contexts() -> CompiledStatement:
+    return compile_statement(_contexts_statement())

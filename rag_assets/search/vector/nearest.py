@@ -8,6 +8,7 @@ from typing import Any, Protocol, overload
 
 from sqlalchemy import ColumnElement
 
+from rag_assets.db.access.viewer import restricted_viewer
 from rag_assets.db.connections.compiled import (
     NO_CLAUSES,
     Clauses,
@@ -96,13 +97,14 @@ def search_nearest(connection: StatementRunner, query: KnnQuery, selectivity: Se
     if query.exact or not _index_serves(query):
         return _compare(connection, query, clauses)
     candidates = rescored_candidates(space, k, query.ef_search)
-    if not clauses:
+    # Policies are a filter, too, which the statements need not repeat.
+    if not clauses and not restricted_viewer(connection):
         unfiltered = _unfiltered(space, k, searchable, candidates, query.rows_per_text)
         result = _walk_graph(connection, query, unfiltered, clauses)
         if result is not None:
             return result
     # Without a filter: there are fewer than k rows, or vectors that no row has any more took their places.
-    key = space.id, k, query.filters.key
+    key = space.id, k, query.filters.key, restricted_viewer(connection)
     if not selectivity.is_broad(key):
         result = _compare(connection, query, clauses, selectivity.exact_limit(connection, space, k))
         if result is not None:
@@ -110,7 +112,11 @@ def search_nearest(connection: StatementRunner, query: KnnQuery, selectivity: Se
         if query.filters.key is not None:
             selectivity.note_broad(key)
     scan_tuples = selectivity.scan_tuples(connection, space, candidates or k)
-    statement = _filtered(space, k, searchable, clauses, candidates, query.rows_per_text)
+    statement = (
+        _filtered(space, k, searchable, clauses, candidates, query.rows_per_text)
+        if clauses
+        else _unfiltered(space, k, searchable, candidates, query.rows_per_text, by_policy=True)
+    )
     return _walk_graph(connection, query, statement, clauses, scan_tuples) or _compare(connection, query, clauses)
 
 
@@ -133,7 +139,7 @@ def search_nearest_to_each(connection: StatementRunner, queries: Sequence[KnnQue
     """
     first = queries[0]
     space, k = first.space, first.k
-    if first.filters.clauses or first.exact or not all(map(_index_serves, queries)):
+    if first.filters.clauses or first.exact or restricted_viewer(connection) or not all(map(_index_serves, queries)):
         return None
     vectors = PackedVectors.of([query.vector for query in queries])
     values = statement_values("", first.ef_search) | {"queries": vectors}
@@ -245,9 +251,15 @@ def _convert_distance(value: float, known: str, wanted: str, length: float) -> f
 # Building a statement takes longer than the search; one serves for all filters of the same form.
 @lru_cache(maxsize=256)
 def _unfiltered(
-    space: EmbeddingSpace, k: int, searchable: Searchable, candidates: int | None, rows_per_text: RowsPerText
+    space: EmbeddingSpace,
+    k: int,
+    searchable: Searchable,
+    candidates: int | None,
+    rows_per_text: RowsPerText,
+    *,
+    by_policy: bool = False,
 ) -> CompiledWithClauses:
-    statement = select_nearest(space, k, searchable, candidates, rows_per_text=rows_per_text)
+    statement = select_nearest(space, k, searchable, candidates, rows_per_text=rows_per_text, by_policy=by_policy)
     return compile_with_clauses(statement, NO_CLAUSES)
 
 

@@ -70,9 +70,10 @@ def select_nearest(
     candidates: int | None = None,
     *,
     rows_per_text: RowsPerText = "all",
+    by_policy: bool = False,
 ) -> Select[Any]:
-    """The `k` nearest rows of all, through the index."""
-    nearest = nearest_texts(space, partition(space.id), k, candidates=candidates)
+    """The `k` nearest rows of all, through the index; `by_policy`: of those that policies show."""
+    nearest = nearest_texts(space, partition(space.id), k, candidates=candidates, by_policy=by_policy)
     return _select_rows(space, nearest.cte("nearest"), k, searchable=searchable, rows_per_text=rows_per_text)
 
 

@@ -16,7 +16,7 @@ _MAX_LOOKUPS = 2
 # The tokens of this version are 47 bytes; the limit leaves room for longer ones.
 _MAX_TOKEN_BYTES = 200
 
-OWNER = Principal("owner", "the owner of the state folder", may_write=True)
+OWNER = Principal("owner", "the owner of the state folder", may_write=True, is_owner=True)
 ANONYMOUS = Principal("anonymous", "anonymous")
 
 

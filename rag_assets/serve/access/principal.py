@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from rag_assets.db.access.viewer import Viewer
 from rag_assets.errors import NotFoundError, UsageError
 
 _MAX_NAMES_SHOWN = 20
@@ -32,6 +33,15 @@ class Principal:
     groups: tuple[str, ...] = ()
     projects: Mapping[str, UUID] | None = None
     may_write: bool = False
+    is_owner: bool = False
+
+    @property
+    def viewer(self) -> Viewer | None:
+        """Whom the database shows rows for; None for the owner, who sees everything."""
+        if self.is_owner:
+            return None
+        projects = None if self.projects is None else tuple(self.projects.values())
+        return Viewer(groups=self.groups, projects=projects, is_filtered=True)
 
     def narrow(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options of a search, limited to the projects of this principal.

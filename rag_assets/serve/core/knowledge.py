@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from rag_assets.client import AsyncClient
+from rag_assets.db.access.viewer import viewing_as
 from rag_assets.documents.text import is_text
 from rag_assets.errors import NotFoundError
 from rag_assets.search.analysis.provenance import Provenance
@@ -28,7 +30,8 @@ class Knowledge:
 
     async def search(self, principal: Principal, query: Query, options: dict[str, Any]) -> Answer:
         started = time.perf_counter()
-        answer: Answer = await self._client.search(query, **principal.narrow(options))
+        with viewing_as(principal.viewer):
+            answer: Answer = await self._client.search(query, **principal.narrow(options))
         self._on_search(answer, time.perf_counter() - started)
         return answer
 
@@ -36,7 +39,8 @@ class Knowledge:
         self, principal: Principal, queries: Sequence[Query], options: dict[str, Any]
     ) -> list[Answer]:
         started = time.perf_counter()
-        answers = await self._client.search_many(queries, **principal.narrow(options))
+        with viewing_as(principal.viewer):
+            answers = await self._client.search_many(queries, **principal.narrow(options))
         for answer in answers:
             self._on_search(answer, (time.perf_counter() - started) / len(answers))
         return answers
@@ -52,13 +56,15 @@ class Knowledge:
     ) -> Answer:
         narrowed = principal.narrow(options)
         if chunk_id is not None and principal.projects is not None:
-            project = await self._documents.project_of_chunk(chunk_id)
+            with viewing_as(principal.viewer):
+                project = await self._documents.project_of_chunk(chunk_id)
             if project is None or not principal.may_read(project):
                 raise _missing_chunk(chunk_id)
         if document is not None:
             principal.check_projects([document[0]])
         try:
-            return await self._client.similar(chunk_id, document=document, equal_texts=equal_texts, **narrowed)
+            with viewing_as(principal.viewer):
+                return await self._client.similar(chunk_id, document=document, equal_texts=equal_texts, **narrowed)
         except NotFoundError:
             if chunk_id is not None and principal.projects is None:
                 # Of the chunk or of a project, which this principal may all know.
@@ -70,12 +76,14 @@ class Knowledge:
 
     async def explain(self, principal: Principal, chunk_id: UUID) -> Provenance:
         try:
-            found = await self._client.explain(chunk_id)
+            with viewing_as(principal.viewer):
+                found = await self._client.explain(chunk_id)
         except NotFoundError:
             raise _missing_chunk(chunk_id) from None
         if principal.projects is not None and found.project not in principal.projects:
             raise _missing_chunk(chunk_id)
-        return found
+        # An address of this machine or of a bucket is for those who run the server.
+        return found if principal.is_owner else replace(found, source_uri="")
 
     async def document(
         self, principal: Principal, document_id: UUID, char_start: int = 0, char_end: int | None = None
@@ -83,7 +91,8 @@ class Knowledge:
         """The document with its text from `char_start` to `char_end`, `MAX_DOCUMENT_CHARS` at most."""
         last = char_start + MAX_DOCUMENT_CHARS
         end = last if char_end is None else min(char_end, last)
-        found = await self._documents.read_served_document(document_id, char_start, end)
+        with viewing_as(principal.viewer):
+            found = await self._documents.read_served_document(document_id, char_start, end)
         if found is None or not principal.may_read(found[0]):
             raise _missing_document(str(document_id))
         return found[1]
@@ -99,7 +108,8 @@ class Knowledge:
         principal.check_projects([project])
         # PostgreSQL does not even accept characters that no stored path has.
         storable = is_text(project) and is_text(file_path)
-        document_id = await self._documents.find_document_id(project, file_path) if storable else None
+        with viewing_as(principal.viewer):
+            document_id = await self._documents.find_document_id(project, file_path) if storable else None
         if document_id is None:
             raise _missing_document(f"{project}/{file_path}")
         return await self.document(principal, document_id, char_start, char_end)
@@ -107,10 +117,13 @@ class Knowledge:
     async def documents(self, principal: Principal, after: UUID | None, limit: int) -> list[ListedDocument]:
         """Documents in the order of their ids, from the one after `after` on."""
         projects = None if principal.projects is None else list(principal.projects.values())
-        return await self._documents.list_documents(projects, after, limit)
+        with viewing_as(principal.viewer):
+            return await self._documents.list_documents(projects, after, limit)
 
     async def projects(self, principal: Principal) -> list[ServedProject]:
-        return [project for id_, project in await self._documents.list_projects() if principal.may_read(id_)]
+        with viewing_as(principal.viewer):
+            found = await self._documents.list_projects()
+        return [project for id_, project in found if principal.may_read(id_)]
 
 
 def _missing_chunk(chunk_id: UUID) -> NotFoundError:

@@ -160,7 +160,7 @@ async function explain(hit, answer, box) {
   if (hit.parts.rerank !== undefined) facts.push(["Reranker", `score ${hit.parts.rerank}`]);
   facts.push(["Plan", `${answer.plan}; ${answer.considered} considered${answer.ef_search ? `, ef_search ${answer.ef_search}` : ""}`]);
   const found = await ask(`v1/chunks/${encodeURIComponent(hit.chunk_id)}/explain`);
-  facts.push(["Source", `${found.source_uri}, version ${found.source_version || "unknown"}`]);
+  facts.push(["Source", `${found.source_uri || found.project}, version ${found.source_version || "unknown"}`]);
   if (found.space) facts.push(["Space", `${found.space.id} (${found.space.status}): ${found.space.model}`]);
   facts.push(["Chunk", `${found.token_count} tokens${found.current ? "" : "; the document has a newer text"}`]);
   const list = element("dl", "");

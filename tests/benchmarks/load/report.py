@@ -49,20 +49,30 @@ def _percentiles(times: Sequence[float]) -> dict[str, float]:
 
 
 def memory_figures(watched: Watched, start: float, end: float) -> dict[str, Any]:
-    """Means of the first and the last third of the time after the warm-up."""
+    """Means of the first and the last third of the time after the warm-up.
+
+    Of processes that live in both: how many ingests run in each is chance.
+    """
     third = (end - start) / 3
     figures: dict[str, Any] = {}
     for place, name in enumerate(("applications", "server"), start=1):
-        first = [one[place] for one in watched.memory if start <= one[0] < start + third]
-        last = [one[place] for one in watched.memory if end - third <= one[0] < end]
-        if first and last:
-            before, after = sum(first) / len(first), sum(last) / len(last)
+        first: list[Any] = [one[place] for one in watched.memory if start <= one[0] < start + third]
+        last: list[Any] = [one[place] for one in watched.memory if end - third <= one[0] < end]
+        lasting = {pid for one in first for pid in one} & {pid for one in last for pid in one}
+        if lasting:
+            before, after = (
+                sum(_mean([one[pid] for one in part if pid in one]) for pid in lasting) for part in (first, last)
+            )
             figures[name] = {
                 "first_third_mb": round(before, 1),
                 "last_third_mb": round(after, 1),
                 "growth": round(after / max(before, 1), 3),
             }
     return figures
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def misses(found: dict[str, Any]) -> list[str]:

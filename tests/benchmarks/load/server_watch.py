@@ -28,7 +28,7 @@ WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND datname = 
 
 @dataclass
 class Watched:
-    """Maxima and notes. `memory` has (seconds, MB of the applications, MB of their server processes)."""
+    """Maxima and notes. `memory` has (seconds, MB by process of the applications, MB by process of the server)."""
 
     connections: dict[str, int] = field(default_factory=dict)
     all_connections: int = 0
@@ -36,7 +36,7 @@ class Watched:
     idle_in_transaction: str = ""
     lock_waits: Counter[str] = field(default_factory=Counter)
     slow: list[str] = field(default_factory=list)
-    memory: list[tuple[float, float, float]] = field(default_factory=list)
+    memory: list[tuple[float, dict[int, float], dict[int, float]]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
     def note(self, sessions: Sequence[Any]) -> None:
@@ -71,8 +71,7 @@ def watch_server(conninfo: str, processes: Sequence[int]) -> Iterator[Watched]:
                     if time.monotonic() >= next_memory:
                         next_memory = time.monotonic() + MEMORY_SAMPLE_S
                         backends = [one[0] for one in sessions if one[1] in ("rag_assets", "rag_assets read")]
-                        clients = sum(map(_private_mb, processes))
-                        watched.memory.append((time.monotonic(), clients, sum(map(_private_mb, backends))))
+                        watched.memory.append((time.monotonic(), _private_mbs(processes), _private_mbs(backends)))
         except psycopg.Error as error:
             watched.errors.append(f"the watcher ended: {error}")
 
@@ -83,6 +82,10 @@ def watch_server(conninfo: str, processes: Sequence[int]) -> Iterator[Watched]:
     finally:
         done.set()
         thread.join()
+
+
+def _private_mbs(pids: Sequence[int]) -> dict[int, float]:
+    return {pid: mb for pid in pids if (mb := _private_mb(pid))}
 
 
 def _private_mb(pid: int) -> float:

@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 from rag_assets import NotFoundError, UsageError
+from rag_assets.db.access.roles import apply_roles
 from rag_assets.serve.access import authentication
 from rag_assets.serve.access.keys import add_key, list_keys, revoke_key
-from tests.integration.serve.conftest import Asker
+from tests.integration.serve.conftest import OWNER_TOKEN, Asker
 
 SHARED = "The keeper feeds the whale every morning before the storm."
 
@@ -150,3 +151,40 @@ def test_keys_are_listed_without_their_tokens(built: Engine) -> None:
     with built.connect() as connection:
         stored = connection.execute(text("SELECT * FROM rag.api_keys")).all()
         assert made.token not in str(stored)
+
+
+def test_the_groups_of_a_key_decide_which_documents_exist(asker: Asker) -> None:
+    with asker.engine.begin() as connection:
+        apply_roles(connection)
+        connection.execute(text("UPDATE rag.documents SET readers = '{group:staff}' WHERE file_path = 'copy.txt'"))
+        connection.execute(
+            text("UPDATE rag.projects SET settings = '{\"readers\": [\"group:sea\"]}' WHERE name = 'sea'")
+        )
+    staff, guest = asker.key("staff", groups=["staff"]), asker.key("guest")
+    zoo = asker.key("zoo", projects=["zoo"], groups=["other"])
+    query = {"query": SHARED, "distinct": False, "k": 50}
+    for mode in ("vector", "text", "hybrid"):
+        found = {
+            name: [
+                hit["text"] == SHARED for hit in asker.post("/v1/search", query | {"mode": mode}, key).json()["hits"]
+            ]
+            for name, key in {"owner": OWNER_TOKEN, "staff": staff, "guest": guest, "zoo": zoo}.items()
+        }
+        assert [sum(one) for one in found.values()] == [3, 3, 1, 1], mode
+    hit = next(one for one in asker.post("/v1/search", query).json()["hits"] if one["file_path"] == "copy.txt")
+    projects = {name: asker.get("/v1/projects", key).json() for name, key in (("staff", staff), ("guest", guest))}
+    assert {name: [one["name"] for one in found["projects"]] for name, found in projects.items()} == {
+        "staff": ["sea", "zoo"],
+        "guest": ["zoo"],
+    }
+    for hidden, missing in ((hit["document_id"], str(uuid4())), (hit["chunk_id"], str(uuid4()))):
+        for path in ("/v1/documents/{}", "/v1/chunks/{}/explain"):
+            answers = [asker.get(path.format(one), guest) for one in (hidden, missing)]
+            assert [answer.status_code for answer in answers] == [404, 404]
+            assert answers[0].text.replace(hidden, "ID") == answers[1].text.replace(missing, "ID")
+    explained = {key: asker.get(f"/v1/chunks/{hit['chunk_id']}/explain", key).json() for key in (OWNER_TOKEN, staff)}
+    assert explained[OWNER_TOKEN]["source_uri"]
+    assert explained[staff]["source_uri"] == ""
+    assert asker.post("/v1/similar", {"chunk_id": hit["chunk_id"]}, guest).status_code == 404
+    said = [asker.post("/v1/search", {"query": "x", "project": name}, guest).text for name in ("sea", "sky")]
+    assert said[0].replace("sea", "NAME") == said[1].replace("sky", "NAME")

@@ -14,7 +14,7 @@ from rag_assets.cli.runtime.installation import enter
 from rag_assets.settings.settings import Settings
 
 # Filling and indexing the probe table of the latency check takes most of the time of a run with few documents. The
-# check's own tests, the `built` database and commands in their own processes use the real 10,000 vectors.
+# check's own tests and commands in their own processes use the real 10,000 vectors.
 PROBE_VECTORS = 1_000
 
 

@@ -127,16 +127,22 @@ class Server:
 
 @contextmanager
 def run_server(
-    command: Sequence[str], log: Path, *, end: signal.Signals = signal.SIGINT, background: bool = False
+    command: Sequence[str],
+    log: Path,
+    *,
+    end: signal.Signals = signal.SIGINT,
+    background: bool = False,
+    prefix: Callable[[Sequence[str]], Sequence[str]] = lambda command: command,
 ) -> Iterator[Server]:
     """Run a command that starts the web server, in the repository's root; end it by the signal `end`.
 
-    `background` starts it with SIGINT ignored, as a shell script does for its background processes.
+    `background` starts it with SIGINT ignored, as a shell script does for its background processes. `prefix` puts
+    another command before it.
     """
     port = free_port()
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [str(BIN / command[0]), *command[1:], "--port", str(port)],
+            prefix([str(BIN / command[0]), *command[1:], "--port", str(port)]),
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=out,

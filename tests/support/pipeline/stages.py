@@ -41,7 +41,7 @@ class Steps:
             save_project(connection, name, str(source), settings)
         return name
 
-    def documents(self, *projects: str, **config: bool) -> Counter[str]:
+    def documents(self, *projects: str, **config: Any) -> Counter[str]:
         return write_batches(self.engine, refresh.refresh_documents(self.engine, self.settings, projects, **config))
 
     def chunks(self, *projects: str) -> Counter[str]:

@@ -1,5 +1,6 @@
-"""HTML to Markdown: by xberg, or by a flat converter of our own where a page is nested too deeply for xberg."""
+"""HTML to Markdown: by xberg, or by a flat converter of our own where xberg fails, or a page is too deep for it."""
 
+import contextlib
 import html
 import re
 from html.parser import HTMLParser
@@ -8,13 +9,16 @@ from typing import Any
 from rag_assets.documents.markup.front_matter import FrontMatter, read_front_matter
 from rag_assets.documents.parsing.encoding import declared_encoding, decode_text
 from rag_assets.documents.parsing.parse_report import ConvertedDocument, ParseReport
-from rag_assets.documents.parsing.readers.page_parts import strip_page
+from rag_assets.documents.parsing.readers.page_parts import is_deeper, parse_page, strip_tree
 from rag_assets.documents.parsing.readers.xberg import convert_to_markdown
 from rag_assets.documents.tables.html_rows import prepare_tables
+from rag_assets.errors import DocumentError
 
 # xberg 1.3.9 silently drops what is nested deeper than about 60 levels.
 _MAX_DEPTH = 48
 _MAX_STRIPPED_DEPTH = 1000  # A search in the tree of a deeper page takes quadratic time.
+_MAX_TREE_DEPTH = 20_000
+_BLOCK_CHARS = 32 * 1024
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _UNNESTED_NAMES = (
     "area base br col embed hr img input link meta param source track wbr p dt dd option html head body "
@@ -63,8 +67,29 @@ def read_html(data: bytes, declared: str | None = None) -> ConvertedDocument:
 
 
 def _read_page(text: str) -> str:
-    depth = nesting_depth(text)
-    return _convert(strip_page(text) if depth <= _MAX_STRIPPED_DEPTH else text, depth)
+    tree = None if _may_be_abysmal(text) else parse_page(text)
+    if tree is None:
+        return html_to_markdown(text)
+    # Asking the tree takes a tenth of the time of looking at each tag.
+    depth = nesting_depth(text) if is_deeper(tree, _MAX_DEPTH) else None
+    stripped = strip_tree(text, tree) if depth is None or depth <= _MAX_STRIPPED_DEPTH else None
+    if stripped is not None and depth is None:
+        return _convert(stripped, 0)
+    return _convert(stripped or text, nesting_depth(text) if depth is None else depth)
+
+
+def _may_be_abysmal(text: str) -> bool:
+    """Whether so many elements may be open at once that a tree, which takes quadratic time, is not to be built."""
+    if len(text) < 3 * _MAX_TREE_DEPTH:
+        return False
+    opened = 0
+    for start in range(0, len(text), _BLOCK_CHARS):
+        block = text[start : start + _BLOCK_CHARS]
+        tags, ends = block.count("<"), block.count("</")
+        if opened + tags - ends > _MAX_TREE_DEPTH:
+            return True
+        opened += tags - 2 * ends
+    return False
 
 
 def html_to_markdown(text: str) -> str:
@@ -72,12 +97,14 @@ def html_to_markdown(text: str) -> str:
 
 
 def _convert(text: str, depth: int) -> str:
-    if depth > _MAX_DEPTH:
-        converter = _FlatConverter()
-        converter.feed(text)
-        converter.close()
-        return converter.markdown()
-    return convert_to_markdown(prepare_tables(text).encode("utf-8", "replace"), "text/html").content
+    if depth <= _MAX_DEPTH:
+        # xberg 1.3.9 fails on some pages, such as one with an empty heading within code.
+        with contextlib.suppress(DocumentError):
+            return convert_to_markdown(prepare_tables(text).encode("utf-8", "replace"), "text/html").content
+    converter = _FlatConverter()
+    converter.feed(text)
+    converter.close()
+    return converter.markdown()
 
 
 def nesting_depth(text: str) -> int:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -41,13 +42,14 @@ _BANNER_NAMES: Final = (
     *("cookie", "consent", "gdpr", "ccpa", "onetrust", "cybot", "didomi", "usercentrics", "truste", "qc-cmp2"),
     *("cc-window", "cc-banner", "osano", "klaro", "iubenda", "cmplz", "borlabs"),
 )
-# Each begins with letters that are found fast.
-_VALUE: Final = r"\s*=\s*(?:\"([^\"]*)|'([^']*)|([^\s>\"']+))"
-_CLASS: Final = re.compile("class" + _VALUE)
-_ID: Final = re.compile("id" + _VALUE)
+# Each begins with letters that are found fast. A value without quotes may come with what follows it.
+_VALUE: Final = rb"\s*=\s*[\"']?([^\"'>]*)"
+_CLASS: Final = re.compile(b"class" + _VALUE)
+_ID: Final = re.compile(b"id" + _VALUE)
+_LABEL: Final = re.compile(b"aria-label" + _VALUE)
 _DIALOGS: Final = "dialog, [role=dialog], [role=alertdialog]"
 # The links to edit a section, and the second form of a formula.
-_DOUBLES: Final = "template, .mw-editsection, .katex-html"
+_USELESS: Final = "script, style, noscript, svg:not(:has(text)), link, meta, template, .mw-editsection, .katex-html"
 _HIDDEN: Final = "[hidden], [style*='display:none' i], [style*='display: none' i]"
 _PANEL_NAME: Final = re.compile(
     r"tab(?!le)|accord|collaps|panel|answer|toggle|expand|fold|read-?more|faq|spoiler|details", re.IGNORECASE
@@ -61,6 +63,7 @@ _CONSENT: Final = re.compile(
 _BANNER_CHARS: Final = 1500
 _BUTTON_CHARS: Final = 60
 _SHORT_HEADER_CHARS: Final = 60
+_LONG_MAIN_CHARS: Final = 2000
 _ANCHOR_TEXT: Final = frozenset({"¶", "#", "§", "\N{LINK SYMBOL}"})
 _SKIP_TEXT: Final = re.compile(r"(?:skip|jump)(?: \w+)? to\b", re.IGNORECASE)
 _NO_PARTS: Final = frozenset(
@@ -80,97 +83,136 @@ def strip_page(html: str) -> str:
     Text that is in the main part of a page, or that may be text of the page, always stays. Where nearly nothing else
     would be left, such as of a page that is a list of links, the page stays as it is.
     """
+    return strip_tree(html, parse_page(html)) or html
+
+
+def parse_page(html: str) -> "LexborHTMLParser | None":
+    """The tree of a page that may have such parts."""
     if not _WORTH_A_LOOK.search(html):
-        return html
+        return None
     from selectolax.lexbor import LexborHTMLParser
 
-    tree = LexborHTMLParser(_prepare(html))
-    body = tree.body
-    if body is None:
-        return html
+    return LexborHTMLParser(_prepare(html))
+
+
+def is_deeper(tree: "LexborHTMLParser", levels: int) -> bool:
+    """Whether an element has more than so many others around it, within the body."""
+    return tree.css_first("body" + " > *" * (levels + 1)) is not None
+
+
+def strip_tree(html: str, tree: "LexborHTMLParser | None") -> str | None:
+    """The tree of a page, in HTML, without such parts; None where the page stays as it is."""
+    body = tree.body if tree is not None else None
+    if tree is None or body is None:
+        return None
     fallback = sum(len(node.text(deep=True).split()) for node in tree.css("noscript"))
-    is_changed = bool(tree.css(_DOUBLES)) | _reveal(tree) | _space_controls(tree)
+    _reveal(tree)
+    _space_controls(tree)
     # Without these, the rest is converted faster.
     # The last one first: a node within one that was freed must not be touched.
-    for node in reversed(tree.css(f"script, style, noscript, svg:not(:has(text)), link, meta, {_DOUBLES}")):
+    for node in reversed(tree.css(_USELESS)):
         node.decompose()
-    text = body.text(separator=" ")
-    before = _count_words(text)
-    if before < _LEAST_WORDS <= fallback:
+    if fallback >= _LEAST_WORDS > _count_words(body.text(separator=" ")):
         return _NOSCRIPT.sub(lambda match: f"<{match[1]}div>", html)
-    removed = list(_Parts(tree, _without_blanks(text), _named_parts(html)).find())
-    if not (removed or is_changed):
-        return html
+    parts = _Parts(tree, body, html)
+    removed = list(parts.find())
+    is_short = bool(removed) and not parts.keeps_long_main
+    before = _count_words(body.text(separator=" ")) if is_short else 0
     for node in removed:
         node.decompose()
-    after = _count_words(body.text(separator=" "))
-    if not after or (after < _LEAST_WORDS and after * 4 < before):
-        return html
-    return tree.html or html
+    # After these, which hold most of the links that may be anchors.
+    for node in tree.css("a[href^='#']"):
+        if _is_anchor(node):
+            node.decompose()
+    if is_short:
+        after = _count_words(body.text(separator=" "))
+        if not after or (after < _LEAST_WORDS and after * 4 < before):
+            return None
+    # xberg resolves entities at some expense, and the tree writes each such blank as one.
+    return (tree.html or "").replace("&nbsp;", "\xa0")
 
 
 def _named_parts(html: str) -> str:
-    """A selector of dialogs, and of elements with a class or id that may name a part of the page.
+    """A selector of dialogs, and of elements with a class or id that may name a part of the page; may be empty.
 
     Of the names, only those that the page has: a selector of all takes a fifth of the time of a page.
     """
-    lowered = html.lower() if "CLASS" in html or "ID=" in html else html
-    found = {double or single or bare for name in (_CLASS, _ID) for double, single, bare in name.findall(lowered)}
-    names = "\n".join(found).lower()
+    lowered = html.encode("utf-8", "replace").lower()
+    found = {value for name in (_CLASS, _ID) for value in name.findall(lowered)}
+    labels = _LABEL.findall(lowered) if b"aria-label" in lowered else []
+    if not any(map(_may_name_a_part, labels)):
+        found = set(filter(_may_name_a_part, found))
+    names = b"\n".join(found).decode("utf-8", "replace")
     parts = [part for part in (*_LAYOUT_NAMES, *_BANNER_NAMES) if part in names]
-    return ", ".join([_DIALOGS, *(f"[{name}*='{part}' i]" for part in parts for name in ("class", "id"))])
+    dialogs = [_DIALOGS] if b"dialog" in lowered else []
+    return ", ".join([*dialogs, *(f"[{name}*='{part}' i]" for part in parts for name in ("class", "id"))])
 
 
-def _reveal(tree: "LexborHTMLParser") -> bool:
+@lru_cache(10_000)
+def _may_name_a_part(value: bytes) -> bool:
+    name = value.decode("utf-8", "replace")
+    return any(pattern.search(name) for pattern in (_LINKS_NAME, _BANNER_NAME, _FOOTER_NAME))
+
+
+def _reveal(tree: "LexborHTMLParser") -> None:
     """Show the panels of tabs, accordions and the like, which xberg would leave out with all that is hidden."""
     hidden = tree.css(_HIDDEN)
     controlled = {node.attributes.get("aria-controls") for node in tree.css("[aria-controls]")} if hidden else set()
-    is_changed = False
     for node in hidden:
         attributes = node.attributes
         is_panel = attributes.get("role") in {"tabpanel", "region"} or attributes.get("hidden") == "until-found"
         if is_panel or attributes.get("id") in controlled - {None} or _PANEL_NAME.search(_name(node)):
-            is_changed = True
             if "hidden" in attributes:
                 del node.attrs["hidden"]
             if "style" in attributes:
                 del node.attrs["style"]
-    return is_changed
 
 
-def _space_controls(tree: "LexborHTMLParser") -> bool:
+def _space_controls(tree: "LexborHTMLParser") -> None:
     """Put blanks around buttons and options, whose texts would become one word."""
-    controls = tree.css("button, option")
-    for node in controls:
+    for node in tree.css("button, option"):
         node.insert_before(" ")
         node.insert_after(" ")
-    return bool(controls)
 
 
 class _Parts:
-    def __init__(self, tree: "LexborHTMLParser", length: int, named: str) -> None:
+    def __init__(self, tree: "LexborHTMLParser", body: "LexborNode", html: str) -> None:
         self._tree = tree
-        self._named = named
-        self._mains = {node.mem_id for node in tree.css(_MAIN)}
-        self._body_length = length
-        main_length = max(map(_length, tree.css(_MAIN)), default=0)
-        # An empty <main>, or one with a slogan, says nothing of the rest.
-        self._has_main = main_length * 4 > self._body_length or main_length > 2000
+        self._body = body
+        self._html = html
+        self._main_nodes = tree.css(_MAIN)
+        self._mains = {node.mem_id for node in self._main_nodes}
         self._removed: set[int] = set()
+
+    @cached_property
+    def _body_length(self) -> int:
+        return _without_blanks(self._body.text(separator=" "))
+
+    @cached_property
+    def _main_length(self) -> int:
+        return max(map(_length, self._main_nodes), default=0)
+
+    @property
+    def _has_main(self) -> bool:
+        """Not an empty <main>, or one with a slogan, which says nothing of the rest."""
+        return self._main_length > _LONG_MAIN_CHARS or self._main_length * 4 > self._body_length
+
+    @property
+    def keeps_long_main(self) -> bool:
+        """Whether enough of the page stays without counting it."""
+        return self._main_length > _LONG_MAIN_CHARS and not self._removed & self._mains
 
     def find(self) -> "Iterator[LexborNode]":
         """The nodes to remove, each once, and none after one that it stands in."""
         for node in self._tree.css(_NAVIGATION):
             if self._is_new(node) and self._is_outside_text(node):
                 yield self._take(node)
-        for node in self._tree.css(self._named):
-            if self._is_named_part(node) and self._is_new(node):
-                yield self._take(node)
+        if named := _named_parts(self._html):
+            for node in self._tree.css(named):
+                if self._is_named_part(node) and self._is_new(node):
+                    yield self._take(node)
         for node in self._cookie_banners():
             if self._is_new(node):
-                yield self._take(node)
-        for node in self._tree.css("a[href^='#']"):
-            if _is_anchor(node) and self._is_new(node):
                 yield self._take(node)
 
     def _take(self, node: "LexborNode") -> "LexborNode":
@@ -252,11 +294,13 @@ def _is_anchor(node: "LexborNode") -> bool:
 
 def _link_share(node: "LexborNode") -> float:
     """The share of links in an element's text, headings aside."""
-    headings = sum(_length(heading) for heading in node.css("h1, h2, h3, h4, h5, h6, [role=heading], summary, label"))
+    headings = node.css("h1, h2, h3, h4, h5, h6, [role=heading], summary, label")
     links = sum(
-        _length(link) for link in node.css("a, button, select, input") if not _is_within(link, {"h1", "h2", "h3", "h4"})
+        _length(link)
+        for link in node.css("a, button, select, input")
+        if not headings or not _is_within(link, {"h1", "h2", "h3", "h4"})
     )
-    length = _length(node) - headings
+    length = _length(node) - sum(map(_length, headings))
     return links / length if length > 0 else 1.0
 
 

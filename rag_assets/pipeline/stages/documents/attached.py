@@ -24,6 +24,8 @@ class StoredDocument:
     failed: bool
     # The names of the attachments that were found in it, as paths below it.
     attachments: tuple[str, ...] = ()
+    readers: list[str] | None = None
+    readers_error: str | None = None
 
 
 class AttachedDocuments:

@@ -1,23 +1,24 @@
 """Read one listed file, with its attachments, as far as needed to know whether it changed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from uuid import UUID
 
 from rag_assets.db.models.documents import derive_document_id
-from rag_assets.db.writes.rows import DocumentFailureRow, DocumentRow, SourceVersionRow
+from rag_assets.db.writes.rows import DocumentFailureRow, DocumentRow, ReadersRow, SourceVersionRow
 from rag_assets.documents.parsing.parse_report import ParseReport
 from rag_assets.documents.parsing.parser import (
     DocumentParser,
     ParsedDocument,
     file_type,
     is_current_reader,
+    parse_plain_text,
     reader_version,
 )
-from rag_assets.documents.sources import Source, SourceFile
+from rag_assets.documents.sources import Source, SourceDocument, SourceFile
 from rag_assets.documents.sources.base import WithheldError
-from rag_assets.documents.text import content_hash
+from rag_assets.documents.text import clean_title, clean_value, content_hash
 from rag_assets.errors import DocumentError
 from rag_assets.pipeline.stages.documents.attached import MOST_NESTED_FILES, AttachedDocuments, StoredDocument
 
@@ -31,6 +32,7 @@ class FileResult:
 
     documents: dict[str, tuple[ReadResult, StoredDocument | None]] = field(default_factory=dict)
     gone: list[UUID] = field(default_factory=list)
+    readers: list[ReadersRow] = field(default_factory=list)
 
 
 class FileReader:
@@ -68,13 +70,14 @@ class FileReader:
                 self._keep_attached(file.path, result)
         else:
             self._read(file, stored, result)
+        _add_readers(file, result)
         if held := self._attached.of_file(file.path):
             result.gone = [self._stored[path].id for path in held if path not in result.documents]
         return result
 
     def _read(self, file: SourceFile, stored: StoredDocument | None, result: FileResult) -> None:
         try:
-            data = self._source.read(file.path)
+            read = self._source.read(file.path)
         except WithheldError as error:
             # Not a failure, which would keep the text that was read while this was allowed.
             kind = file_type(file.path)
@@ -87,14 +90,15 @@ class FileReader:
             result.documents[file.path] = failure, stored
             self._keep_attached(file.path, result)
             return
-        self._read_bytes(file.path, data, file.version, result)
+        document = read if isinstance(read, SourceDocument) else SourceDocument(read)
+        self._read_document(file.path, document, file.version, result)
 
-    def _read_bytes(
-        self, path: str, data: bytes, version: str, result: FileResult, depth: int = 0, holder: str = ""
+    def _read_document(
+        self, path: str, document: SourceDocument, version: str, result: FileResult, depth: int = 0, holder: str = ""
     ) -> None:
         """Read a file or an attachment, and the attachments in it."""
         stored = self._comparable.get(path)
-        digest = sha256(data).hexdigest()
+        digest = document.digest
         unchanged = (
             stored is not None
             and stored.hash == digest
@@ -107,21 +111,34 @@ class FileReader:
             self._keep_attached(path, result)
             return
         try:
-            parsed = self._parser.parse(path, data)
+            parsed = self._parse(path, document)
         except DocumentError as error:
             failure = self._failure(path, stored, error)
-            failure.hash, failure.source_version, failure.size_bytes = digest, version, len(data)
+            failure.hash, failure.source_version, failure.size_bytes = digest, version, document.size_bytes
             result.documents[path] = failure, stored
             self._keep_attached(path, result)
             return
-        row = touch if unchanged else self._row(path, parsed, version, digest, len(data))
+        row = touch if unchanged else self._row(path, parsed, version, digest, document.size_bytes)
         if isinstance(row, DocumentRow) and holder:
             row.metadata = row.metadata | {"attached_to": holder}
         result.documents[path] = row, stored
         if parsed.attachments and depth < MOST_NESTED_FILES:
             files = {attachment.name: attachment.data for attachment in parsed.attachments}
             for name, below in self._attached.paths(path, list(files)):
-                self._read_bytes(below, files[name], version, result, depth + 1, path)
+                self._read_document(below, SourceDocument(files[name]), version, result, depth + 1, path)
+
+    def _parse(self, path: str, document: SourceDocument) -> ParsedDocument:
+        if isinstance(document.content, bytes):
+            parsed = self._parser.parse(path, document.content)
+        else:
+            parsed = parse_plain_text(path, document.content, self._parser)
+        if document.note is not None and not parsed.content:
+            parsed = replace(parsed, report=replace(parsed.report, notes=(document.note,)))
+        if not document.metadata and document.title is None:
+            return parsed
+        own = clean_value(dict(document.metadata))
+        assert isinstance(own, dict)
+        return replace(parsed, title=clean_title(document.title) or parsed.title, metadata=parsed.metadata | own)
 
     def _keep_attached(self, holder: str, result: FileResult) -> None:
         """The attachments of a file that is unchanged, or that cannot be read now, stay as they are."""
@@ -155,3 +172,13 @@ class FileReader:
             error=str(error),
             reader=reader_version(path),
         )
+
+
+def _add_readers(file: SourceFile, result: FileResult) -> None:
+    """Who may read a file may read its attachments, and nobody else."""
+    readers = None if file.readers is None else list(file.readers)
+    for row, stored in result.documents.values():
+        if isinstance(row, DocumentRow | DocumentFailureRow):
+            row.readers, row.readers_error = readers, file.readers_error
+        elif stored is not None and (stored.readers != readers or stored.readers_error != file.readers_error):
+            result.readers.append(ReadersRow(stored.id, readers, file.readers_error))

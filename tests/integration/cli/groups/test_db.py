@@ -30,7 +30,7 @@ def test_the_schema_is_upgraded_downgraded_and_upgraded_again(
 
 def test_check_exits_with_2_if_models_and_database_differ(engine: Engine, settings: Settings, cli: Cli) -> None:
     with engine.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE rag.documents DROP COLUMN title")
+        connection.exec_driver_sql("ALTER TABLE rag.documents DROP COLUMN title CASCADE")
     assert "title" in cli("db", "check").error(2)
 
 

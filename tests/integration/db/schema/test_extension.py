@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import URL, Engine, create_engine, text
 
 from rag_assets.db.connections.engines import make_engine
+from rag_assets.db.reports.health import check_health
 from rag_assets.db.schema import migrations
 from rag_assets.db.schema.extension import ensure_pgvector, pgvector_version
 from rag_assets.errors import ServiceError
@@ -51,6 +52,8 @@ def test_the_error_for_a_role_without_rights_has_the_statement_for_an_administra
     assert message.startswith(f"role {plain_role} may not create the extension vector")
     assert f"in database {empty_database.database};" in message
     assert message.endswith("CREATE EXTENSION vector;")
+    said = next(check.detail for check in check_health(restricted) if check.name == "extension")
+    assert f"where role {plain_role} may not create it" in said
     with admin.connect() as connection:
         connection.execute(text(f"REVOKE CREATE ON DATABASE {empty_database.database} FROM {plain_role}"))
 

@@ -140,6 +140,21 @@ def test_an_extension_outside_of_the_search_path_is_found(empty_database: URL, a
         assert "database" not in unhealthy(pooled)
 
 
+def test_a_closed_schema_with_the_extension_is_named_with_the_grant_that_opens_it(
+    empty_database: URL, role: str
+) -> None:
+    with opened(empty_database) as superuser:
+        run(superuser, "CREATE SCHEMA extensions", "CREATE EXTENSION vector SCHEMA extensions")
+        with opened(empty_database.set(username=role, password="secret")) as engine:
+            helps = f"GRANT USAGE ON SCHEMA extensions TO {role};"
+            assert f"role {role} may not use schema extensions" in unhealthy(engine)["database"]
+            assert helps in unhealthy(engine)["database"]
+        run(superuser, helps)
+        with opened(empty_database.set(username=role, password="secret")) as engine:
+            assert "may not use schema" not in unhealthy(engine).get("database", "")
+        run(superuser, f"DROP OWNED BY {role}")
+
+
 def test_a_search_path_without_any_schema_does_not_matter(empty_database: URL, admin: Engine) -> None:
     run(admin, f"ALTER DATABASE {empty_database.database} SET search_path = ''")
     with opened(empty_database) as engine:

@@ -134,7 +134,7 @@ def test_promoting_the_live_space_creates_a_lost_view_again(engine: Engine) -> N
         connection.execute(text("DROP VIEW rag.live_chunks"))
     with engine.begin() as connection:
         assert set_live_space(connection, space)
-    assert inspect(engine).get_view_names("rag") == ["live_chunks"]
+    assert "live_chunks" in inspect(engine).get_view_names("rag")
 
 
 def test_a_space_that_was_retired_meanwhile_is_not_promoted(engine: Engine) -> None:

@@ -84,6 +84,14 @@ def test_contiguous_ranges_are_as_few_as_possible(wanted: str, found: list[tuple
     assert contiguous_ranges("abcd", set(wanted)) == found
 
 
+@pytest.mark.parametrize(
+    ("longest", "found"),
+    [(1, ["aa", "bb", "dd", "ee", "ff"]), (2, ["ab", "de", "ff"]), (3, ["ab", "df"]), (9, ["ab", "df"])],
+)
+def test_ranges_are_no_longer_than_a_run_may_be(longest: int, found: list[str]) -> None:
+    assert ["".join(ends) for ends in contiguous_ranges("abcdef", set("abdef"), longest)] == found
+
+
 def test_the_nightly_refresh_requests_projects_without_their_own_schedule(
     folders: Callable[..., Path], engine: Engine
 ) -> None:
@@ -232,7 +240,7 @@ def test_partition_keys_follow_stored_and_declared_projects(
     write(settings.state_dir / "projects.yaml", f"projects: {{declared: {{source: {tmp_path}}}}}")
     requests = tick(project_partitions).dynamic_partitions_requests or []
     assert [type(request).__name__ for request in requests] == [
-        "AddDynamicPartitionsRequest",
         "DeleteDynamicPartitionsRequest",
+        "AddDynamicPartitionsRequest",
     ]
-    assert [request.partition_keys for request in requests] == [["declared"], ["zoo"]]
+    assert [request.partition_keys for request in requests] == [["zoo"], ["declared"]]

@@ -268,6 +268,23 @@ def test_chunk_tokens_of_a_project_split_only_that_project_again(steps: Steps, f
     assert rows(steps.engine, "SELECT max(token_count), count(*) FROM rag.document_chunks") == before
 
 
+def test_full_chunks_replace_short_ones_and_an_edit_embeds_one(
+    steps: Steps, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sections = [f"# Part {n}\n\n" + " ".join(f"Word {n} and number {m}." for m in range(18)) + "\n\n" for n in range(8)]
+    write(folder / "a.md", "".join(sections))
+    steps.project("zoo", folder)
+    steps.all("zoo")
+    steps.live()
+    short = len(read_chunks(steps))
+    monkeypatch.setenv("RAG_ASSETS_CHUNK_FILL", "full")
+    assert steps.all("zoo")["embedded"] == (full := len(read_chunks(steps)) - short)
+    assert steps.live()["promoted"]
+    assert full < short == len(sections)
+    write(folder / "a.md", "".join(sections).replace("Word 6 and number 3.", "Another word."))
+    assert steps.all("zoo")["embedded"] == 1
+
+
 def test_chunk_tokens_beyond_the_window_are_refused(steps: Steps, folder: Path) -> None:
     write(folder / "a.md", "a")
     steps.project("zoo", folder, chunk_tokens=9_999)

@@ -38,6 +38,7 @@ def test_a_missing_model_is_an_error(steps: Steps, tmp_path: Path) -> None:
     ("change", "same_chunking"),
     [
         ({"chunk_tokens": 100}, False),
+        ({"chunk_fill": "full"}, False),
         ({"overlap_tokens": 10}, False),
         ({"hnsw_m": 24}, True),
         ({"index_storage": "halfvec"}, True),

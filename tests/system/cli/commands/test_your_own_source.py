@@ -1,6 +1,5 @@
 """A source type of another package, from its entry point to the stored rows."""
 
-import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,10 +15,7 @@ from rag_assets.projects.settings import ProjectSettings
 from rag_assets.settings.settings import Settings
 from tests.support.installation.command_line import Cli
 from tests.support.installation.packages import install_package
-from tests.support.paths import ROOT
 from tests.support.pipeline.runs import rows
-
-GUIDE = ROOT / "docs" / "pages" / "guides" / "your_own_source.md"
 
 CODE = r'''
 """Solved tickets of a help desk as documents: helpdesk:///srv/helpdesk.sqlite"""
@@ -79,13 +75,6 @@ def uri(tmp_path: Path) -> str:
 
 def documents(engine: Engine) -> list[Any]:
     return rows(engine, "SELECT file_path, title, source_version FROM rag.documents ORDER BY file_path")
-
-
-def test_the_code_of_the_guide_is_short() -> None:
-    [code] = re.findall(
-        r"^```python title[^\n]*\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    )
-    assert len(code.splitlines()) <= 40
 
 
 def test_the_source_is_ingested_and_kept_up_to_date(

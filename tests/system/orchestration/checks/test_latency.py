@@ -1,4 +1,4 @@
-"""The latency check measures on a probe table, kept while it fits the space, or on the space itself."""
+"""The latency check measures a bound, or on a probe table that is kept while it fits, or on the space itself."""
 
 from typing import Any
 
@@ -23,8 +23,9 @@ def space(engine: Engine) -> EmbeddingSpace:
     return made
 
 
-def measure(engine: Engine, space: EmbeddingSpace) -> LatencyMeasurement:
-    found = measure_latency(engine, space, 80)
+def measure(engine: Engine, space: EmbeddingSpace, limit_ms: float = 0) -> LatencyMeasurement:
+    """With a limit of 0, so that no bound suffices."""
+    found = measure_latency(engine, space, 80, limit_ms)
     assert found is not None
     return found
 
@@ -36,14 +37,26 @@ def probe_oid(engine: Engine) -> Any:
 
 def test_an_empty_space_has_nothing_to_measure(engine: Engine) -> None:
     made = create_space(engine)
-    assert measure_latency(engine, made, 80) is None
+    assert measure_latency(engine, made, 80, 100) is None
     assert index.search_latency(engine, made, Settings()).passed
+
+
+def test_where_a_bound_is_far_below_the_limit_no_probe_is_built(engine: Engine, space: EmbeddingSpace) -> None:
+    probe = measure(engine, space)
+    assert probe_oid(engine) is not None
+    bound = measure(engine, space, limit_ms=10_000)
+    assert (bound.vectors, bound.topped_up, len(bound.times_ms)) == (10_000, 9_940, 60)
+    # Comparing a query with 9,940 vectors takes longer than finding its neighbours among them.
+    assert bound.times_ms[0] > probe.times_ms[0]
+    # A probe from before is dropped.
+    assert probe_oid(engine) is None
 
 
 def test_a_small_space_is_topped_up_to_ten_thousand_once(engine: Engine, space: EmbeddingSpace) -> None:
     found = measure(engine, space)
     assert (found.vectors, found.topped_up, found.planner_used_index) == (10_000, 9_940, True)
-    assert 0 < found.p50_ms <= found.p95_ms <= found.p99_ms
+    shown = found.metadata()
+    assert 0 < shown["p50_ms"] <= shown["p95_ms"] <= shown["p99_ms"]
     assert rows(engine, "SELECT count(*) FROM rag.latency_probe_1") == [(10_000,)]
     # The probe is not user data, so the table is unlogged.
     assert rows(engine, "SELECT relpersistence FROM pg_class WHERE relname = 'latency_probe_1'") == [("u",)]

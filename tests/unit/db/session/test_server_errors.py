@@ -36,6 +36,9 @@ def test_every_answer_of_the_server_is_one_sentence() -> None:
     ("sqlstate", "kind", "said"),
     [
         ("25006", RefusedError, "the database only reads here"),
+        ("25P03", ServiceError, "raise idle_in_transaction_session_timeout"),
+        ("25P04", ServiceError, "raise transaction_timeout"),
+        ("57P05", ServiceError, "raise idle_session_timeout"),
         ("40P01", ServiceError, "another transaction was in the way"),
         ("42501", RefusedError, "the role lacks a privilege"),
         ("42P01", RefusedError, "something that a statement names is missing"),
@@ -51,6 +54,13 @@ def test_what_can_pass_is_told_from_what_stays(sqlstate: str, kind: type[RagAsse
     assert type(found) is kind
     assert said in str(found)
     assert found.exit_code == 3
+
+
+def test_a_standby_is_named_where_a_statement_finds_it() -> None:
+    found = explain_answer("25006", "cannot execute INSERT during recovery")
+    assert type(found) is RefusedError
+    assert "is a standby, which can only be searched: cannot execute INSERT" in str(found)
+    assert "RAG_ASSETS_DATABASE_URL" in str(found)
 
 
 @pytest.mark.parametrize(

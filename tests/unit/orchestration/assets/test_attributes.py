@@ -35,6 +35,7 @@ def test_every_asset_has_group_kinds_description_and_source_link() -> None:
         ({"max_document_mb": 1}, {"raw_documents"}),
         ({"chunk_tokens": 100}, {"chunks"}),
         ({"overlap_tokens": 10}, {"chunks"}),
+        ({"chunk_fill": "full"}, {"chunks"}),
         ({"hnsw_m": 32}, {"hnsw_index", "message_index", "memory_index"}),
         ({"index_storage": "halfvec"}, {"hnsw_index", "message_index", "memory_index"}),
         ({"model": "another"}, {"chunks", "embeddings", "message_embeddings", "memory_embeddings"}),

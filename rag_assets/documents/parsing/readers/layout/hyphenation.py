@@ -82,12 +82,9 @@ class Hyphenation:
 
     def _known_words(self) -> set[str]:
         if self._words is None:
-            self._words = {
-                word.lower().replace("\u2010", "-")
-                for line in self._lines
-                # The halves of divided words are none.
-                for word in _WORD.findall(line)[1:-1]
-            }
+            # The halves of divided words are none.
+            words = {word for line in self._lines for word in _WORD.findall(line)[1:-1]}
+            self._words = {word.lower().replace("\u2010", "-") for word in words}
         return self._words
 
 

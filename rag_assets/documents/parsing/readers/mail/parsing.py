@@ -35,7 +35,11 @@ def parse_message(data: bytes) -> Message:
 
     One that is nested too deeply is a single text, and has a NestedTooDeeplyDefect.
     """
-    data, held = _hold_attachments(_strip_envelope(data))
+    data = _strip_envelope(data)
+    if (message := _parse_single(data)) is not None:
+        restore_raw_headers(message, _body_charset)
+        return message
+    data, held = _hold_attachments(data)
     try:
         message = BytesParser(policy=policy.compat32).parsebytes(data)
     except RecursionError:
@@ -45,6 +49,22 @@ def parse_message(data: bytes) -> Message:
     if held:
         _put_back(message, held)
     restore_raw_headers(message, _body_charset)
+    return message
+
+
+def _parse_single(data: bytes) -> Message | None:
+    """A mail of one part, without Python's parser, which looks at each line of its text; None for any other."""
+    head_end = _HEAD_END.search(data)
+    if head_end is None:
+        return None
+    head = data[: head_end.end()]
+    lowered = head.lower()
+    if b"multipart" in lowered or b"message/" in lowered:
+        return None
+    message = BytesParser(policy=policy.compat32).parsebytes(head)
+    if message.defects or message.get_payload() or message.get_content_maintype() in {"multipart", "message"}:
+        return None
+    message.set_payload(data[head_end.end() :].decode("ascii", "surrogateescape"))
     return message
 
 

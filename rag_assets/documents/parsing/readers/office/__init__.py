@@ -1,11 +1,13 @@
 """Bring the text of an Office file that xberg leaves out, or gives twice, into the parts that it reads."""
 
-import io
+import struct
 import zipfile
+import zlib
 from typing import Final
 
+from rag_assets.documents.parsing.readers.office.archive import Archive
 from rag_assets.documents.parsing.readers.office.open_document import complete_presentation, complete_text
-from rag_assets.documents.parsing.readers.office.package import PackageParts, write_package
+from rag_assets.documents.parsing.readers.office.package import PackageParts
 from rag_assets.documents.parsing.readers.office.slides import complete_slides
 from rag_assets.documents.parsing.readers.office.word import complete_word
 
@@ -19,16 +21,20 @@ _REWRITES: Final = {
 }
 
 
-def complete_document(data: bytes, kind: str) -> bytes:
-    """The package of a document with its notes and comments in place; the same bytes where there are none."""
+def complete_document(data: bytes, kind: str, archive: Archive | None = None) -> bytes:
+    """The package of a document with its notes and comments in place; the same bytes where there are none.
+
+    `archive` is that of the data, where it was opened before.
+    """
     rewrite = _REWRITES.get(kind)
     if rewrite is None:
         return data
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as package:
-            if any(info.file_size > _MAX_PART_BYTES for info in package.infolist()):
-                return data
-            changed = rewrite(PackageParts(package))
-            return write_package(package, changed) if changed else data
-    except (zipfile.BadZipFile, UnicodeDecodeError, RuntimeError, NotImplementedError, OSError, EOFError, ValueError):
+        archive = archive or Archive(data)
+        if archive.largest_bytes > _MAX_PART_BYTES:
+            return data
+        changed = rewrite(PackageParts(archive))
+        parts = {name: text.encode() if isinstance(text, str) else text for name, text in changed.items()}
+        return archive.copy(parts) if parts else data
+    except (zipfile.BadZipFile, zlib.error, struct.error, UnicodeDecodeError, RuntimeError, OSError, ValueError):
         return data  # xberg says what is wrong with it.

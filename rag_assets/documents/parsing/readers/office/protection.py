@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from typing import Any
 
+from rag_assets.documents.parsing.readers.office.archive import Archive
 from rag_assets.errors import DocumentError
 
 _ENCRYPTED_WORD = 0x0100
@@ -17,6 +18,8 @@ _RECORDS = 5
 _LOCKED = "it is protected by a password; store it without one, or exclude it"
 # A declaration stands before the first element.
 _HEAD_BYTES = 4096
+_FIRST_BYTES = 256
+_ROOT = re.compile(rb"<[A-Za-z_]")
 _MANIFEST_BYTES = 1 << 20
 _ENCRYPTED_PAGE = re.compile(rb"CipherReference[^>]*URI\s*=\s*[\"'][^\"']*\.x?html?[\"']", re.IGNORECASE)
 
@@ -35,40 +38,47 @@ def refuse_encrypted(data: bytes, kind: str) -> None:
         raise DocumentError(_LOCKED)
 
 
-def refuse_package(data: bytes, kind: str) -> None:
+def refuse_package(data: bytes, kind: str) -> Archive | None:
     """Raises DocumentError for a package that is encrypted, or whose XML declares entities.
 
     No program writes entities into Office files. They may be a bomb, and readers leave out the text that has them.
+    Returns the opened archive, or None for a damaged one, of which the reader tells more.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if any(info.flag_bits & 1 for info in archive.infolist()):
-                raise DocumentError(_LOCKED)
-            if b"encryption-data" in _read_head(archive, "META-INF/manifest.xml", _MANIFEST_BYTES):
-                raise DocumentError(_LOCKED)
-            if _ENCRYPTED_PAGE.search(_read_head(archive, "META-INF/encryption.xml", _MANIFEST_BYTES)):
-                raise DocumentError("its pages are encrypted by its seller (DRM); exclude it")
-            if kind != "epub" and (part := _part_with_entities(archive)) is not None:
-                raise DocumentError(
-                    f"its part {part} declares entities, as files that unpack without end do; save it again with its "
-                    "program, or exclude it"
-                )
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zlib.error):
-        # A damaged file, of which the reader tells more.
-        return
+        archive = Archive(data)
+        if archive.is_encrypted:
+            raise DocumentError(_LOCKED)
+        if b"encryption-data" in _read_head(archive, "META-INF/manifest.xml", _MANIFEST_BYTES):
+            raise DocumentError(_LOCKED)
+        if _ENCRYPTED_PAGE.search(_read_head(archive, "META-INF/encryption.xml", _MANIFEST_BYTES)):
+            raise DocumentError("its pages are encrypted by its seller (DRM); exclude it")
+        if kind != "epub" and (part := _part_with_entities(archive)) is not None:
+            raise DocumentError(
+                f"its part {part} declares entities, as files that unpack without end do; save it again with its "
+                "program, or exclude it"
+            )
+        return archive
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, struct.error, zlib.error):
+        return None
 
 
-def _part_with_entities(archive: zipfile.ZipFile) -> str | None:
-    parts = (name for name in archive.namelist() if name.endswith((".xml", ".rels")))
-    # In UTF-16, every second byte is NUL.
-    return next((name for name in parts if b"<!ENTITY" in _read_head(archive, name).replace(b"\0", b"")), None)
+def _part_with_entities(archive: Archive) -> str | None:
+    parts = (name for name in archive.read_names() if name.endswith((".xml", ".rels")))
+    return next((name for name in parts if _declares_entities(archive, name)), None)
 
 
-def _read_head(archive: zipfile.ZipFile, name: str, size: int = _HEAD_BYTES) -> bytes:
-    if name not in archive.NameToInfo:
-        return b""
-    with archive.open(name) as part:
-        return part.read(size)
+def _declares_entities(archive: Archive, name: str) -> bool:
+    head = archive.read(name, _FIRST_BYTES)
+    # Most parts begin with their root element, behind which nothing can be declared.
+    root = _ROOT.search(head)
+    if root is None or b"<!" in head[: root.start()]:
+        # In UTF-16, every second byte is NUL.
+        head = archive.read(name, _HEAD_BYTES).replace(b"\0", b"")
+    return b"<!ENTITY" in head
+
+
+def _read_head(archive: Archive, name: str, size: int) -> bytes:
+    return archive.read(name, size) if name in archive else b""
 
 
 def _is_encrypted_word(file: Any) -> bool:

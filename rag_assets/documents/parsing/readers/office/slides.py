@@ -9,17 +9,17 @@ from rag_assets.documents.parsing.readers.office.package import PackageParts, jo
 _SLIDE_TEXT: Final = re.compile(r"<a:t(?:\s[^>]*)?>([^<]*)</a:t>|<a:br\b[^>]*/?>|(</a:p>)|<p:text>([^<]*)</p:text>")
 _SHAPE: Final = re.compile(r"<p:sp>.*?</p:sp>", re.DOTALL)
 _NO_NOTES_SHAPE: Final = re.compile(r"<p:ph\b[^>]*\stype=[\"'](?:sldImg|sldNum|hdr|ftr|dt)[\"']")
+_SLIDE_PART: Final = re.compile(r"ppt/slides/[^/]+\.xml")
+_SLIDE_NUMBER: Final = re.compile(r"<a:fld\b[^>]*\stype=\"slidenum\".*?</a:fld>", re.DOTALL)
 _BESIDE_SLIDES: Final = re.compile(r"ppt/(?:notesSlides|comments|diagrams)/")
 _SLIDE_LABELS: Final = {"notesSlide": "Notes", "comments": "Comment", "comment": "Comment", "diagramData": ""}
 
 
-def complete_slides(parts: PackageParts) -> dict[str, str | None]:
-    changed: dict[str, str | None] = {}
+def complete_slides(parts: PackageParts) -> dict[str, str | bytes | None]:
+    changed: dict[str, str | bytes | None] = {}
     if not any(_BESIDE_SLIDES.match(name) for name in parts.names):
         return changed
-    for name in parts.names:
-        if not re.fullmatch(r"ppt/slides/[^/]+\.xml", name):
-            continue
+    for name in filter(_SLIDE_PART.fullmatch, parts.names):
         shapes: list[str] = []
         for kind, path in parts.related(name):
             if kind in _SLIDE_LABELS:
@@ -45,8 +45,7 @@ def _notes_text(xml: str) -> str:
 
 
 def _slide_text(xml: str) -> str:
-    xml = re.sub(r"<a:fld\b[^>]*\stype=\"slidenum\".*?</a:fld>", "", xml, flags=re.DOTALL)
-    return join_text(_SLIDE_TEXT.finditer(xml), lambda match: match[1] or match[3], 2)
+    return join_text(_SLIDE_TEXT.finditer(_SLIDE_NUMBER.sub("", xml)), lambda match: match[1] or match[3], 2)
 
 
 def _shape(text: str, index: int) -> str:

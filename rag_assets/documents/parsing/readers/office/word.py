@@ -19,7 +19,7 @@ _NOTE_PARTS: Final = ("footnotes", "endnotes", "comments")
 _PAGE_WORDS: Final = re.compile(r"\b(?:page|of|seite|von|p)\b|[\W\d_]", re.IGNORECASE)
 
 
-def complete_word(parts: PackageParts) -> dict[str, str | None]:
+def complete_word(parts: PackageParts) -> dict[str, str | bytes | None]:
     main = next((path for kind, path in parts.related("") if kind == "officeDocument"), "word/document.xml")
     before = document = parts.text(main)
     if 'xmlns:w="' not in document[:8000]:

@@ -1,12 +1,18 @@
 """The font of a character: its size and style."""
 
 import ctypes
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
 
 _FIXED_PITCH = 1
 _BOLD_WEIGHT = 600
+_NAME_BYTES = 128
+# PDFium writes here; making room for each of the thousands of answers took half of the time. A parser has one thread.
+_NAME = ctypes.create_string_buffer(_NAME_BYTES)
+_FLAGS = ctypes.c_int()
+_MATRIX = (ctypes.c_float * 6)()
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +24,27 @@ class CharacterFont:
 
 
 def read_font(textpage: Any, character: int) -> CharacterFont:
+    read_info, read_matrix, read_size, read_weight, flags_out, matrix_out = _functions()
+    read_info(textpage.raw, character, _NAME, _NAME_BYTES, flags_out)
+    read_matrix(textpage.raw, character, matrix_out)
+    size = read_size(textpage.raw, character) * math.hypot(_MATRIX[2], _MATRIX[3])
+    lower = _NAME.value.lower()
+    return CharacterFont(
+        bold=b"bold" in lower or b"black" in lower or read_weight(textpage.raw, character) >= _BOLD_WEIGHT,
+        monospaced=bool(_FLAGS.value & _FIXED_PITCH) or b"mono" in lower or b"courier" in lower,
+        size=size,
+    )
+
+
+@functools.cache
+def _functions() -> tuple[Any, ...]:
     import pypdfium2.raw as pdfium
 
-    name = ctypes.create_string_buffer(128)
-    flags = ctypes.c_int()
-    matrix = pdfium.FS_MATRIX()
-    pdfium.FPDFText_GetFontInfo(textpage.raw, character, name, 128, ctypes.byref(flags))
-    pdfium.FPDFText_GetMatrix(textpage.raw, character, ctypes.byref(matrix))
-    size = pdfium.FPDFText_GetFontSize(textpage.raw, character) * math.hypot(matrix.c, matrix.d)
-    lower = name.value.lower()
-    weight = pdfium.FPDFText_GetFontWeight(textpage.raw, character)
-    return CharacterFont(
-        bold=b"bold" in lower or b"black" in lower or weight >= _BOLD_WEIGHT,
-        monospaced=bool(flags.value & _FIXED_PITCH) or b"mono" in lower or b"courier" in lower,
-        size=size,
+    return (
+        pdfium.FPDFText_GetFontInfo,
+        pdfium.FPDFText_GetMatrix,
+        pdfium.FPDFText_GetFontSize,
+        pdfium.FPDFText_GetFontWeight,
+        ctypes.pointer(_FLAGS),
+        ctypes.cast(_MATRIX, ctypes.POINTER(pdfium.FS_MATRIX)),
     )

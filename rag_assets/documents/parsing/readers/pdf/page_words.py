@@ -28,6 +28,7 @@ _SOFT_HYPHEN = re.compile("\u00ad(?!$)")
 # PDFium does not part words whose gap is less than 0.17 of their size. Therefore the gaps within the longest words of a
 # page are measured: where one is so much wider than usual, in sizes, more words are, and then all of the page.
 _LETTERS = re.compile(r"[^\W\d_]{10,}")
+_LONG_LETTERS = 12
 _MEASURED_WORDS = 4
 _MOST_MEASURED = 12
 _WORD_GAP = 0.045
@@ -119,7 +120,11 @@ class _WordReader:
         return unknown > _MOST_UNKNOWN * len(self._text)
 
     def _is_glued(self) -> bool:
-        found = _LETTERS.finditer(self._text)
+        found = list(_LETTERS.finditer(self._text))
+        # Sorting takes longer than finding.
+        long = [match for match in found if match.end() - match.start() >= _LONG_LETTERS]
+        if len(long) >= _MOST_MEASURED:
+            found = long
         longest = nlargest(_MOST_MEASURED, found, key=lambda match: match.end() - match.start())
         glued = 0
         for number, match in enumerate(longest, start=1):

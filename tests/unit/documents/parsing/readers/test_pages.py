@@ -7,6 +7,7 @@ import pytest
 
 from rag_assets.documents.parsing.parser import DocumentParser
 from rag_assets.documents.parsing.readers.chapters import chapter_starts
+from rag_assets.documents.parsing.readers.html_to_markdown import read_html
 from tests.support.paths import FILES
 
 
@@ -56,3 +57,12 @@ def test_chapters_without_headings_are_found_by_their_first_words() -> None:
 @pytest.mark.parametrize("data", [b"PK no zip", book("<p>only</p>"), book("<p>a</p>", spine='<itemref idref="x"/>')])
 def test_a_book_that_tells_no_chapters_has_none(data: bytes) -> None:
     assert chapter_starts(data, "only\n") == ()
+
+
+def test_a_page_on_which_the_library_fails_is_read_all_the_same() -> None:
+    page = b"<body><p>Harbour dues</p><code>--count [no] <h2>\n</h2></code><p>are paid in spring</p>"
+
+    content = read_html(page).content
+    assert "Harbour dues" in content
+    assert "--count [no]" in content
+    assert "are paid in spring" in content

@@ -3,12 +3,15 @@
 import base64
 import binascii
 import struct
+from email import policy
 from email.message import EmailMessage
+from email.parser import BytesParser
 
 import pytest
 
 from rag_assets.documents.parsing.parse_report import ConvertedDocument
 from rag_assets.documents.parsing.readers.mail import read_mail
+from rag_assets.documents.parsing.readers.mail.parsing import parse_message
 from rag_assets.errors import DocumentError
 
 HEAD = b"From: a@x.org\nSubject: s\nMIME-Version: 1.0\n"
@@ -289,3 +292,13 @@ def test_apple_mails_file_has_a_length_before_the_mail() -> None:
 def test_damaged_characters_are_counted() -> None:
     mail = HEAD + b"Content-Type: text/plain; charset=shift_jis\n\n" + ("日本語" * 20).encode("cp932") + b"\xfd."
     assert read(mail).report.replaced_characters == 1
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_mail_of_one_part_is_parsed_as_by_the_library(end: str) -> None:
+    head = ["Subject: Gr\udcf6\udcdfe", "Content-Type: text/plain; charset=latin-1", ""]
+    data = end.join([*head, "H\udce9 --x", "", ">From me", ""]).encode("ascii", "surrogateescape")
+
+    found, expected = parse_message(data), BytesParser(policy=policy.compat32).parsebytes(data)
+    assert found.get_payload() == expected.get_payload()
+    assert read(data).title == "Größe"

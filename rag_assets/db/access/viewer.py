@@ -1,0 +1,122 @@
+"""Declare to the database for whom a transaction reads; its policies show the rows of that viewer alone."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from rag_assets.documents.readers import check_reader
+from rag_assets.errors import ServiceError, UsageError
+
+SEARCH_ROLE = "rag_assets_search"
+
+# A role alone may be that of another database of the server.
+_HAS_POLICIES = (
+    "EXISTS (SELECT FROM pg_policy WHERE polrelid = CAST('rag.documents' AS regclass) "
+    "AND polname = 'rag_assets_declared')"
+)
+HAS_POLICIES = text(f"SELECT {_HAS_POLICIES}")
+# The signature is for this transaction alone. Nothing is declared where nothing restricts anybody: that costs less.
+_DECLARE = text(
+    "SELECT CASE WHEN NOT restricts THEN 'nothing' "  # noqa: S608
+    f"WHEN NOT {_HAS_POLICIES} THEN 'no policies' "
+    "ELSE CASE WHEN set_config('rag.viewer', rag.sign_viewer(CAST(:facts AS jsonb)), true) <> '' "
+    "AND set_config('role', :role, true) <> '' THEN 'declared' END END "
+    "FROM (SELECT :limited OR EXISTS (SELECT FROM rag.documents WHERE readers IS NOT NULL) "
+    "OR EXISTS (SELECT FROM rag.projects WHERE settings ? 'readers') AS restricts OFFSET 0) r"
+)
+_RESTRICTED_TO = "rag_assets_viewer"
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Whom a client reads for: a user, groups and a tenant, each by name.
+
+    `projects`: the ids of the projects that it may read; None for all. `is_filtered`: each query has them as a
+    filter, too, so that policies are needed only where documents or projects declare their readers.
+    """
+
+    user: str | None = None
+    groups: Sequence[str] = ()
+    tenant: str | None = None
+    projects: Sequence[UUID] | None = None
+    is_filtered: bool = False
+
+    def __post_init__(self) -> None:
+        # Hashable, and checked once.
+        if isinstance(self.groups, str):
+            raise UsageError(f"the groups are the text {self.groups!r}; give a list of names.")
+        object.__setattr__(self, "groups", tuple(self.groups))
+        if self.projects is not None:
+            object.__setattr__(self, "projects", tuple(self.projects))
+        try:
+            for reader in self.readers:
+                check_reader(reader)
+        except ValueError as error:
+            raise UsageError(f"this viewer cannot be: {error}.") from None
+
+    @property
+    def readers(self) -> list[str]:
+        """Its names as documents declare their readers."""
+        of_user = [] if self.user is None else [f"user:{self.user}"]
+        of_tenant = [] if self.tenant is None else [f"tenant:{self.tenant}"]
+        return [*of_user, *(f"group:{group}" for group in self.groups), *of_tenant]
+
+    def facts(self) -> str:
+        """The JSON text that is signed."""
+        projects = None if self.projects is None else [str(one) for one in self.projects]
+        return json.dumps({"readers": self.readers, "projects": projects, "user": self.user})
+
+
+_current: ContextVar[Viewer | None] = ContextVar("viewer", default=None)
+
+
+def current_viewer() -> Viewer | None:
+    """The viewer that this task or thread reads for; None for the owner, who sees everything."""
+    return _current.get()
+
+
+@contextmanager
+def viewing_as(viewer: Viewer | None) -> Iterator[None]:
+    """Read for this viewer inside the block."""
+    token = _current.set(viewer)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def declare_viewer(connection: Connection, viewer: Viewer) -> None:
+    """In the transaction of this connection, see what the viewer may read, and nothing else, until its end.
+
+    Raises ServiceError where the roles do not exist. Does nothing where no document or project restricts its readers,
+    and the viewer is not limited to projects.
+    """
+    limited = viewer.projects is not None and not viewer.is_filtered
+    values = {"role": SEARCH_ROLE, "facts": viewer.facts(), "limited": limited}
+    outcome = connection.scalar(_DECLARE, values)
+    if outcome == "nothing":
+        return
+    if outcome != "declared":
+        raise ServiceError(
+            f"the database has no policies for the role {SEARCH_ROLE}, which reads for a viewer; run rag-assets db "
+            "roles --apply, or let an administrator run what rag-assets db roles prints."
+        )
+    connection.execution_options(**{_RESTRICTED_TO: viewer})
+
+
+def restricted_viewer(connection: object) -> Viewer | None:
+    """The viewer whose rows alone policies show on this connection."""
+    if not isinstance(connection, Connection):
+        return None
+    viewer: Viewer | None = connection.get_execution_options().get(_RESTRICTED_TO)
+    return viewer
+
+
+def is_restricted(connection: object) -> bool:
+    """Whether policies decide what this connection sees."""
+    return restricted_viewer(connection) is not None

@@ -1,0 +1,1 @@
+"""Web sites as documents: `site+https://example.com/docs/`."""

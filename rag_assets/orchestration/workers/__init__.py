@@ -1,0 +1,1 @@
+"""Runs on many machines: Celery takes them to workers, and leases tell which worker lives."""
