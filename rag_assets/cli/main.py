@@ -26,6 +26,8 @@ from rag_assets.cli.commands import (
 from rag_assets.cli.groups import db, keys, projects, spaces
 from rag_assets.cli.seeding import command
 from rag_assets.cli.serving import mcp, serve, worker
+from rag_assets.cli.transfer.export import export_command
+from rag_assets.cli.transfer.import_ import import_command
 from rag_assets.cli.trial.command import try_command
 from rag_assets.errors import RagAssetsError, RunInterruptedError, ServiceError, UsageError
 
@@ -46,6 +48,8 @@ app.command("check")(check.check)
 app.command("embed")(embed.embed)
 app.command("evaluate")(evaluate.evaluate)
 app.command("explain")(explain.explain)
+app.command("export")(export_command)
+app.command("import")(import_command)
 app.command("plan")(plan.plan)
 app.command("seed")(command.seed)
 app.command("mcp")(mcp.mcp)

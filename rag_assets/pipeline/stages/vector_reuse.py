@@ -44,6 +44,11 @@ def reusable_spaces(connection: Connection, space: EmbeddingSpace) -> Sequence[E
     return sorted(others, key=lambda other: not _same_vectors(space, other))
 
 
+def has_same_vectors(space: EmbeddingSpace, other: EmbeddingSpace) -> bool:
+    """Whether a text has the same vector in both spaces, so that it can be copied unchanged."""
+    return _can_reuse(space, other) and _same_vectors(space, other)
+
+
 def _can_reuse(space: EmbeddingSpace, other: EmbeddingSpace) -> bool:
     # The query prompt is not compared: it changes no stored vector.
     if _document_encoding(space) != _document_encoding(other):

@@ -1,0 +1,1 @@
+"""The commands that move vectors in and out: export, import."""
