@@ -14,6 +14,8 @@ from rag_assets.client import AsyncClient
 from rag_assets.errors import pydantic_message
 from rag_assets.serve.access.authentication import Authenticator
 from rag_assets.serve.access.keys import ApiKeys
+from rag_assets.serve.access.signing_keys import SigningKeys
+from rag_assets.serve.access.tokens import TokenVerifier
 from rag_assets.serve.agents.mcp_server import AgentTools, make_mcp_server
 from rag_assets.serve.core.conversations import Dialogues
 from rag_assets.serve.core.knowledge import Knowledge
@@ -76,7 +78,10 @@ def make_app(client: AsyncClient, *, owner_token: str = "", host: str = "127.0.0
     app.add_exception_handler(RequestValidationError, _on_invalid_parameters)
     app.add_exception_handler(BodyError, _on_body_error)
     describe(app)
-    authenticator = Authenticator(client.repository(ApiKeys), owner_token, anonymous=settings.serve_anonymous)
+    tokens = None if settings.oidc_issuer is None else TokenVerifier(settings, SigningKeys(settings))
+    authenticator = Authenticator(
+        client.repository(ApiKeys), owner_token, anonymous=settings.serve_anonymous, tokens=tokens
+    )
     local = settings.serve_anonymous and host in LOOPBACK
     return Gate(
         app,

@@ -60,7 +60,7 @@ async def _serve(
     stopping_at: float | None = None
     try:
         await client.open()
-        if not settings.serve_anonymous and not await client.repository(ApiKeys).has_keys():
+        if not (settings.serve_anonymous or settings.oidc_issuer) and not await client.repository(ApiKeys).has_keys():
             say("no key yet; make one for a caller: rag-assets keys add NAME")
         config = uvicorn.Config(
             make_app(client, owner_token=token, host=host),

@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from rag_assets.settings.serve import ServeSettings
+from rag_assets.settings.oidc import OidcSettings
 
 
-class DistributionSettings(ServeSettings):
+class DistributionSettings(OidcSettings):
     dagster_database: SecretStr | None = Field(
         None,
         description="Database of Dagster's own storage (extra `postgres`): the name of one on the server of "

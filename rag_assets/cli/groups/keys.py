@@ -19,6 +19,8 @@ def add(
     name: Annotated[str, typer.Argument(help="A name for the key: who uses it, and for what.")],
     project: Annotated[list[str] | None, typer.Option(help="It may read this project only; repeatable.")] = None,
     group: Annotated[list[str] | None, typer.Option(help="A group that its caller belongs to; repeatable.")] = None,
+    user: Annotated[str | None, typer.Option(help="The user whose key it is, as documents declare it.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="The tenant that its caller belongs to.")] = None,
     write: Annotated[bool, typer.Option("--write", help="It may also write conversations and memories.")] = False,
     expires: Annotated[str | None, typer.Option(help="Lifetime, like 90d, 12h or 30m. Without it: for ever.")] = None,
 ) -> None:
@@ -30,7 +32,16 @@ def add(
 
     lifetime = None if expires is None else _parse_lifetime(expires)
     with translate_errors(), writable_engine(installation.enter()).begin() as connection:
-        key = add_key(connection, name, projects=project or (), groups=group or (), may_write=write, lifetime=lifetime)
+        key = add_key(
+            connection,
+            name,
+            projects=project or (),
+            groups=group or (),
+            user=user,
+            tenant=tenant,
+            may_write=write,
+            lifetime=lifetime,
+        )
     typer.echo(key.token)
 
 
@@ -47,12 +58,12 @@ def list_(as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"keys": keys})
         return
-    table = new_table("key", "projects", "groups", "may", "expires", "state")
+    table = new_table("key", "projects", "caller", "may", "expires", "state")
     for key in keys:
         projects = "all" if key["projects"] is None else ", ".join(key["projects"]) or "none any more"
         expires = "never" if key["expires_at"] is None else f"{key['expires_at']:%Y-%m-%d %H:%M}"
         may = "read and write" if key["may_write"] else "read"
-        table.add_row(key["name"], projects, ", ".join(key["groups"]), may, expires, _state(key))
+        table.add_row(key["name"], projects, ", ".join(_caller(key)), may, expires, _state(key))
     out.print(table)
 
 
@@ -66,6 +77,11 @@ def revoke(name: Annotated[str, typer.Argument(help="The name of the key.")]) ->
     with writable_engine(installation.enter()).begin() as connection:
         revoke_key(connection, name)
     typer.echo(f"{name} is revoked", err=True)
+
+
+def _caller(key: dict[str, Any]) -> list[str]:
+    named = ((kind, key[kind]) for kind in ("user", "tenant") if key[kind] is not None)
+    return [*(f"{kind}:{name}" for kind, name in named), *(f"group:{name}" for name in key["groups"])]
 
 
 def _state(key: dict[str, Any]) -> str:

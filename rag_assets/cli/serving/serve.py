@@ -7,7 +7,7 @@ import typer
 
 from rag_assets.errors import UsageError
 
-_PACKAGES = ("fastapi", "mcp", "orjson", "prometheus_client", "uvicorn")
+_PACKAGES = ("fastapi", "jwt", "mcp", "orjson", "prometheus_client", "uvicorn")
 
 
 def serve(

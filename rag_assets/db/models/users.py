@@ -54,6 +54,9 @@ class ApiKey(Identified, Base):
     name: Mapped[Name]
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
     groups: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    # As documents declare them. A name, not an id: users of an issuer have no row in `users`.
+    user_name: Mapped[str | None]
+    tenant: Mapped[str | None]
     # A column of its own: a key whose last project is deleted reads nothing, not everything.
     all_projects: Mapped[bool]
     may_write: Mapped[bool]

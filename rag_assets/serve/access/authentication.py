@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from rag_assets.serve.access.keys import TOKEN_PREFIX, ApiKeys, hash_token
 from rag_assets.serve.access.principal import Principal, UnauthenticatedError
+from rag_assets.serve.access.tokens import TokenVerifier
 
 # For so long a revoked key is still accepted, and a request costs no look into the database.
 CACHED_S = 5.0
@@ -24,13 +25,16 @@ class Authenticator:
     """Finds the principals of keys, and remembers them for some seconds.
 
     `owner_token`: of the file in the state folder; who can read that file may do everything. `anonymous`: callers
-    without a key may read everything.
+    without a key may read everything. `tokens`: checks those of an issuer, where one is trusted.
     """
 
-    def __init__(self, keys: ApiKeys, owner_token: str, *, anonymous: bool = False) -> None:
+    def __init__(
+        self, keys: ApiKeys, owner_token: str, *, anonymous: bool = False, tokens: TokenVerifier | None = None
+    ) -> None:
         self._keys = keys
         self._owner_token = owner_token.encode()
         self._anonymous = anonymous
+        self._tokens = tokens
         self._lookups = asyncio.Semaphore(_MAX_LOOKUPS)
         self._cache: dict[bytes, tuple[float, Principal | None]] = {}
 
@@ -48,6 +52,9 @@ class Authenticator:
             raise UnauthenticatedError("the Authorization header is not `Bearer KEY`; write it so.")
         if self._owner_token and hmac.compare_digest(token, self._owner_token):
             return OWNER
+        # No key has a dot, and every JWT has two.
+        if self._tokens is not None and b"." in token:
+            return await self._tokens.verify(token)
         principal = await self._find(token)
         if principal is None:
             raise UnauthenticatedError("the key is unknown, revoked or expired; ask for another one.")

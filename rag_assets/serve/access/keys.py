@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, array_agg
 
+from rag_assets.db.access.viewer import Viewer
 from rag_assets.db.models import ApiKey, ApiKeyProject, Project
 from rag_assets.errors import NotFoundError, UsageError
 from rag_assets.projects.store import get_project
@@ -44,21 +45,25 @@ def add_key(
     *,
     projects: Sequence[str] = (),
     groups: Sequence[str] = (),
+    user: str | None = None,
+    tenant: str | None = None,
     may_write: bool = False,
     lifetime: timedelta | None = None,
 ) -> NewKey:
-    """Make a key that may read these projects, or all where none is named.
+    """Make a key that may read these projects, or all where none is named, as this user, groups and tenant.
 
-    Raises UsageError for a name that a valid key has, and for an unknown project.
+    Raises UsageError for a name that a valid key has, an unknown project, and a user, group or tenant that cannot be.
     """
     if lifetime is not None and not timedelta() < lifetime <= _MAX_LIFETIME:
         raise UsageError(f"the lifetime is {lifetime}; give more than nothing, and 100 years at most.")
-    if any(not group.strip() for group in groups):
-        raise UsageError("a group is empty; give it a name.")
+    # Refuses names that no document can declare.
+    Viewer(user, groups, tenant)
     if connection.scalar(select(ApiKey.id).where(ApiKey.name == name, ApiKey.revoked_at.is_(None))):
         raise UsageError(f"there is a key {name!r} already; choose another name, or revoke it first.")
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-    row: dict[str, Any] = validate_row(ApiKey, {"name": name, "groups": sorted(set(groups))})
+    row: dict[str, Any] = validate_row(
+        ApiKey, {"name": name, "groups": sorted(set(groups)), "user_name": user, "tenant": tenant}
+    )
     row |= {"token_hash": hash_token(token.encode()), "all_projects": not projects, "may_write": may_write}
     if lifetime is not None:
         row["expires_at"] = func.now() + lifetime
@@ -80,6 +85,8 @@ def list_keys(connection: Connection) -> list[dict[str, Any]]:
             projects.label("projects"),
             ApiKey.all_projects,
             ApiKey.groups,
+            ApiKey.user_name.label("user"),
+            ApiKey.tenant,
             ApiKey.may_write,
             ApiKey.created_at,
             ApiKey.expires_at,
@@ -104,6 +111,8 @@ def find_caller(connection: Connection, token_hash: bytes) -> Caller | None:
             ApiKey.id,
             ApiKey.name,
             ApiKey.groups,
+            ApiKey.user_name,
+            ApiKey.tenant,
             ApiKey.may_write,
             ApiKey.all_projects,
             ApiKey.expires_at,
@@ -114,7 +123,16 @@ def find_caller(connection: Connection, token_hash: bytes) -> Caller | None:
     if key is None:
         return None
     projects = None if key.all_projects else dict(zip(key.names or (), key.ids or (), strict=True))
-    return Caller(Principal(str(key.id), key.name, tuple(key.groups), projects, key.may_write), key.expires_at)
+    principal = Principal(
+        str(key.id),
+        key.name,
+        tuple(key.groups),
+        projects,
+        key.may_write,
+        user=key.user_name,
+        tenant=key.tenant,
+    )
+    return Caller(principal, key.expires_at)
 
 
 def has_keys(connection: Connection) -> bool:

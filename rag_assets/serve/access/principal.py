@@ -8,6 +8,8 @@ from uuid import UUID
 from rag_assets.db.access.viewer import Viewer
 from rag_assets.errors import NotFoundError, UsageError
 
+# Of the ids of principals that come from tokens of an issuer.
+TOKEN_ID = "oidc:"  # noqa: S105 - not a token
 _MAX_NAMES_SHOWN = 20
 
 
@@ -23,8 +25,9 @@ class ForbiddenError(UsageError):
 class Principal:
     """Who asks; it travels with each request.
 
-    - `id`: of the key, for limits by caller. `name`: of the key, for logs.
-    - `groups`: the groups that the key was given.
+    - `id`: of the key, or of the user of a token, for limits by caller. `name`: of the key or the user, for logs.
+    - `user`, `groups`, `tenant`: of the key or the token. A principal with a user has that user's conversations and
+      memories, and no others.
     - `projects`: the projects that it may read, by name; None for all. `may_write`: conversations and memories, there.
     """
 
@@ -34,6 +37,8 @@ class Principal:
     projects: Mapping[str, UUID] | None = None
     may_write: bool = False
     is_owner: bool = False
+    user: str | None = None
+    tenant: str | None = None
 
     @property
     def viewer(self) -> Viewer | None:
@@ -41,7 +46,7 @@ class Principal:
         if self.is_owner:
             return None
         projects = None if self.projects is None else tuple(self.projects.values())
-        return Viewer(groups=self.groups, projects=projects, is_filtered=True)
+        return Viewer(self.user, self.groups, self.tenant, projects, is_filtered=True)
 
     def narrow(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options of a search, limited to the projects of this principal.
@@ -76,7 +81,11 @@ class Principal:
 
     def check_write(self) -> None:
         if not self.may_write:
-            raise ForbiddenError("this key may only read; make one that may write: rag-assets keys add NAME --write.")
+            raise ForbiddenError(
+                "this key may only read; make one that may write: rag-assets keys add NAME --write."
+                if not self.id.startswith(TOKEN_ID)
+                else "this token may only read; get one with the scope that lets its user write."
+            )
 
 
 def _shorten(name: object) -> str:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rag_assets.client import AsyncClient
-from rag_assets.errors import NotFoundError
+from rag_assets.db.access.viewer import viewing_as
+from rag_assets.errors import NotFoundError, UsageError
 from rag_assets.serve.access.principal import ForbiddenError, Principal
+from rag_assets.serve.core.owners import DialogueOwners
 
 if TYPE_CHECKING:
     from rag_assets.db.models import Conversation, ConversationMessage, Memory
@@ -70,18 +72,21 @@ class ServedMemory:
 class Dialogues:
     """Conversations and memories of a client, each call for a principal.
 
-    What belongs to a project is for those who may read it. A conversation without a project is for principals of all
-    projects; a memory without one is for every principal that knows its user.
+    What belongs to a project is for those who may see it. A conversation without a project is for principals of all
+    projects; a memory without one is for every principal that knows its user. To a principal with a user belongs what
+    is that user's, and nothing else.
     """
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
+        self._owners = client.repository(DialogueOwners)
 
     async def create(
         self, principal: Principal, name: str, project: str | None, user_id: UUID | None
     ) -> ServedConversation:
         principal.check_write()
         project_id = await self._project_id(principal, project)
+        user_id = await self._writing_user(principal, user_id)
         return _conversation(await self._client.conversations.create(name, user_id=user_id, project_id=project_id))
 
     async def get(self, principal: Principal, conversation_id: UUID) -> ServedConversation:
@@ -106,6 +111,7 @@ class Dialogues:
     ) -> ServedConversation:
         principal.check_write()
         await self._readable(principal, conversation_id)
+        user_id = await self._writing_user(principal, user_id)
         made = await self._client.conversations.fork(conversation_id, version=version, name=name, user_id=user_id)
         return _conversation(made)
 
@@ -114,6 +120,9 @@ class Dialogues:
     ) -> ServedMemory:
         principal.check_write()
         project_id = await self._project_id(principal, project)
+        values = values | {"user_id": await self._writing_user(principal, values.get("user_id"))}
+        if values.get("source_message_id") is not None:
+            await self._check_message(principal, values["source_message_id"])
         return _memory(await self._client.memories.remember(content, project_id=project_id, **values))
 
     async def recall(
@@ -121,6 +130,8 @@ class Dialogues:
     ) -> "MemoryAnswer":
         """The best memories; counted as recalled where the principal may write."""
         project_id = await self._project_id(principal, project)
+        if principal.user is not None:
+            options = options | {"user_id": await self._user_id(principal, options.get("user_id"))}
         answer: MemoryAnswer = await self._client.search(query, kinds="memories", project_id=project_id, **options)
         if principal.may_write and answer.hits:
             await self._client.memories.record_recall([hit.memory_id for hit in answer.hits])
@@ -131,9 +142,61 @@ class Dialogues:
             found = await self._client.conversations.get(conversation_id)
         except NotFoundError:
             found = None
-        if found is None or not principal.may_read(found.project_id):
+        if found is None or not await self._is_theirs(principal, found):
             raise NotFoundError(f"there is no conversation {conversation_id}; create one.")
         return found
+
+    async def _is_theirs(self, principal: Principal, found: "Conversation") -> bool:
+        if not principal.may_read(found.project_id):
+            return False
+        if principal.user is not None:
+            user_id = await self._owners.find_user_id(principal.user)
+            if user_id is None or user_id != found.user_id:
+                return False
+        if principal.is_owner or found.project_id is None:
+            return True
+        with viewing_as(principal.viewer):
+            return await self._owners.has_project(found.project_id)
+
+    async def _check_message(self, principal: Principal, message_id: UUID) -> None:
+        conversation_id = await self._owners.conversation_of_message(message_id)
+        try:
+            if conversation_id is None:
+                raise NotFoundError
+            await self._readable(principal, conversation_id)
+        except NotFoundError:
+            raise NotFoundError(f"there is no message {message_id}; leave source_message_id out.") from None
+
+    async def _user_id(self, principal: Principal, given: UUID | None) -> UUID | None:
+        """The user of the principal, else the one that is given; None where the principal's has no row yet.
+
+        Raises ForbiddenError for another user, whether that one exists or not.
+        """
+        if principal.user is None:
+            return given
+        found = await self._owners.find_user_id(principal.user)
+        if given is not None and given != found:
+            raise ForbiddenError("this caller reads and writes as one user; leave user_id out.")
+        return found
+
+    async def _writing_user(self, principal: Principal, given: UUID | None) -> UUID | None:
+        """Same as `_user_id`; a user of an e-mail address is created at its first writing."""
+        found = await self._user_id(principal, given)
+        if found is not None or principal.user is None:
+            return found
+        if "@" not in principal.user:
+            raise ForbiddenError(
+                f"there is no user {principal.user!r}; create it with an e-mail address, and let callers come by that "
+                "address or the id (RAG_ASSETS_OIDC_USER_CLAIM, keys add --user)."
+            )
+        try:
+            return (await self._client.users.create(principal.user)).id
+        except UsageError:
+            # Another request was first, or the user is deleted.
+            found = await self._owners.find_user_id(principal.user)
+            if found is None:
+                raise ForbiddenError(f"the user {principal.user!r} is deleted; restore it first.") from None
+            return found
 
     async def _project_id(self, principal: Principal, name: str | None) -> UUID | None:
         if name is None:
@@ -141,7 +204,8 @@ class Dialogues:
                 raise ForbiddenError(f"this key is for {len(principal.projects)} projects only; name one as `project`.")
             return None
         principal.check_projects([name])
-        return (await self._client.projects.get(name)).id
+        with viewing_as(principal.viewer):
+            return (await self._client.projects.get(name)).id
 
 
 def _conversation(row: "Conversation") -> ServedConversation:

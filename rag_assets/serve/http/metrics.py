@@ -132,6 +132,8 @@ def metrics_router(metrics: Metrics) -> APIRouter:
         """Figures for Prometheus, for keys of all projects."""
         principal = request.scope["principal"]
         assert isinstance(principal, Principal)
+        if principal.user is not None:
+            raise ForbiddenError("figures are of all users, and this caller is one of them; ask with a key of no user.")
         if principal.projects is not None:
             raise ForbiddenError("figures are of all projects, and this key is for some; ask with another one.")
         return Response(await metrics.text(), media_type="text/plain; version=0.0.4")

@@ -14,6 +14,7 @@ from rag_assets.db.access.roles import apply_roles
 from rag_assets.serve.access import authentication
 from rag_assets.serve.access.keys import add_key, list_keys, revoke_key
 from tests.integration.serve.conftest import OWNER_TOKEN, Asker
+from tests.support.serve.oidc_issuer import AUDIENCE, running_issuer
 
 SHARED = "The keeper feeds the whale every morning before the storm."
 
@@ -188,3 +189,74 @@ def test_the_groups_of_a_key_decide_which_documents_exist(asker: Asker) -> None:
     assert asker.post("/v1/similar", {"chunk_id": hit["chunk_id"]}, guest).status_code == 404
     said = [asker.post("/v1/search", {"query": "x", "project": name}, guest).text for name in ("sea", "sky")]
     assert said[0].replace("sea", "NAME") == said[1].replace("sky", "NAME")
+
+
+def test_a_token_of_an_issuer_opens_what_its_groups_may_read(limited: Callable[..., Asker]) -> None:
+    with running_issuer() as issuer:
+        asker = limited(oidc_issuer=issuer.address, oidc_audience=AUDIENCE, oidc_write_scope="write")
+        with asker.engine.begin() as connection:
+            apply_roles(connection)
+            connection.execute(text("UPDATE rag.documents SET readers = '{group:staff}' WHERE file_path = 'copy.txt'"))
+        query = {"query": SHARED, "mode": "text", "distinct": False, "k": 50}
+        tokens = {group: issuer.token(groups=[group]) for group in ("staff", "guest")}
+        found = {
+            group: {hit["file_path"] for hit in asker.post("/v1/search", query, token).json()["hits"]}
+            for group, token in tokens.items()
+        }
+        assert found["staff"] - found["guest"] == {"copy.txt"}
+        assert asker.post("/v1/search", query, issuer.token(aud="other")).status_code == 401
+        assert asker.get("/metrics", tokens["staff"]).status_code == 403
+        assert "this token may only read" in asker.post("/v1/conversations", {"name": "x"}, tokens["staff"]).text
+        # Keys still come in.
+        assert asker.post("/v1/search", query, asker.key("reader")).status_code == 200
+        issuer.broken = True
+        asker.app._authenticator._tokens._keys._fetched_at = float("-inf")  # type: ignore[attr-defined]
+        away = asker.post("/v1/search", query, tokens["staff"])
+        assert (away.status_code, away.headers["retry-after"]) == (503, "1")
+
+
+def test_a_caller_with_a_user_has_the_conversations_and_memories_of_that_user(asker: Asker) -> None:
+    anna, bob, nameless = (
+        asker.key(name, user=user, may_write=True)
+        for name, user in (("anna", "anna@example.org"), ("bob", "BOB@example.org"), ("nameless", "carla"))
+    )
+    # The first writing creates the user.
+    talk = asker.post("/v1/conversations", {"name": "Talk"}, anna).json()
+    assert asker.post("/v1/memories", {"content": "Anna likes whales."}, anna).json()["user_id"] == talk["user_id"]
+    said = {"messages": [{"role": "user", "content": "Hello"}]}
+    [message] = asker.post(f"/v1/conversations/{talk['id']}/messages", said, anna).json()["messages"]
+    assert asker.get(f"/v1/conversations/{talk['id']}", anna).status_code == 200
+    for method, path, body in (
+        ("GET", "/v1/conversations/{}", None),
+        ("GET", "/v1/conversations/{}/messages", None),
+        ("POST", "/v1/conversations/{}/messages", said),
+        ("POST", "/v1/conversations/{}/fork", {}),
+    ):
+        answers = [asker.send(method, path.format(id_), bob, json=body) for id_ in (talk["id"], uuid4())]
+        assert [answer.status_code for answer in answers] == [404, 404], path
+    for body in ({"content": "x", "source_message_id": message["id"]}, {"content": "x", "user_id": talk["user_id"]}):
+        assert asker.post("/v1/memories", body, bob).status_code in (403, 404)
+    ids = (talk["user_id"], str(uuid4()))
+    answers = [asker.post("/v1/memories/recall", {"query": "whales", "user_id": one}, bob) for one in ids]
+    assert {(answer.status_code, answer.text) for answer in answers} == {(403, answers[0].text)}
+    assert "there is no user 'carla'" in asker.post("/v1/conversations", {"name": "x"}, nameless).json()["detail"]
+
+
+def test_conversations_do_not_tell_that_a_hidden_project_exists(asker: Asker) -> None:
+    with asker.engine.begin() as connection:
+        apply_roles(connection)
+        connection.execute(
+            text("UPDATE rag.projects SET settings = '{\"readers\": [\"group:sea\"]}' WHERE name = 'sea'")
+        )
+    talk = asker.post("/v1/conversations", {"name": "Talk", "project": "sea"}).json()["id"]
+    guest, member = asker.key("guest", may_write=True), asker.key("member", groups=["sea"], may_write=True)
+    for path, body in (
+        ("conversations", {"name": "x"}),
+        ("memories", {"content": "x"}),
+        ("memories/recall", {"query": "x"}),
+    ):
+        said = [asker.post(f"/v1/{path}", body | {"project": name}, guest) for name in ("sea", "sky")]
+        assert [answer.status_code for answer in said] == [404, 404]
+        assert said[0].text.replace("sea", "NAME") == said[1].text.replace("sky", "NAME")
+    assert asker.get(f"/v1/conversations/{talk}", guest).status_code == 404
+    assert asker.get(f"/v1/conversations/{talk}", member).status_code == 200
