@@ -154,6 +154,11 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".")
 
 
+def exact_glob(path: str) -> str:
+    """The glob that matches this path and no other."""
+    return "/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", path)
+
+
 def normalize_path(path: str) -> str:
     """The path as globs are compared with it; search.filters.document_filters has the same in SQL."""
     # Globs are typed in composed form, and macOS decomposes names. pathspec's `.` does not match a newline.

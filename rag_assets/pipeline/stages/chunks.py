@@ -17,9 +17,11 @@ from rag_assets.db.writes.batching import group_documents
 from rag_assets.db.writes.rows import ChunkedDocument, ChunkRow
 from rag_assets.db.writes.staging import discard_stale_splits
 from rag_assets.documents.parsing.parse_report import ParseReport
+from rag_assets.documents.sources.rows.address import has_source_vectors
 from rag_assets.documents.splitting.chunk_limit import first_pieces, is_long
 from rag_assets.documents.splitting.slides import join_pieces, slide_starts
 from rag_assets.documents.splitting.splitter import Piece, Splitter
+from rag_assets.documents.splitting.whole_texts import WholeTextSplitter
 from rag_assets.documents.text import content_hash
 from rag_assets.embedding.model import find_space_model
 from rag_assets.pipeline.progress import report_progress
@@ -46,6 +48,8 @@ def split_documents(
     own, chunking = project.settings, space.chunking
     language = own.language or DEFAULT_LANGUAGE
     splitter = project_splitter(space, find_space_model(space), project.name, own)
+    if has_source_vectors(project.source_uri):
+        splitter = WholeTextSplitter(splitter, space.max_tokens)
     with hold_lock(engine, f"chunks of {project.name}", wait_s=settings.lock_wait_s, shard=project.shard):
         with autocommit_connection(engine) as connection:
             check_language(connection, language)

@@ -45,14 +45,13 @@ def take_source_vectors(
     that was read. Raises UsageError for a vector with other dimensions than the space.
     """
     from rag_assets.documents.sources.globs import Selection
-    from rag_assets.documents.sources.rows.address import is_row_address, parse_row_address
+    from rag_assets.documents.sources.rows.address import has_source_vectors, parse_row_address
     from rag_assets.documents.sources.rows.source import open_rows
 
-    if not is_row_address(project.source_uri):
+    if not has_source_vectors(project.source_uri):
         return
     column = parse_row_address(project.source_uri).vector
-    if column is None:
-        return
+    assert column is not None
     wait_s = settings.lock_wait_s
     with (
         hold_lock(engine, f"embeddings of {project.name} in space {space.id}", wait_s=wait_s, shared=True),
@@ -74,14 +73,14 @@ def take_source_vectors(
                 document, value = found.get(row.file_path, (None, None))
                 if document is None or not _is_same_text(document, row):
                     continue
-                vector = _to_vector(value, row.file_path, column)
+                vector = to_vector(value, row.file_path, column)
                 if vector.shape != (space.dimensions,):
                     raise UsageError(
                         f"the vector of row {row.file_path} in column {column} has {len(vector)} dimensions, but "
                         f"those of {space.model} have {space.dimensions}; set RAG_ASSETS_MODEL (and "
                         "RAG_ASSETS_DIMENSIONS) to the model that made the vectors"
                     )
-                vector = _normalize(vector) if space.normalize else vector
+                vector = normalize_vector(vector) if space.normalize else vector
                 if vector_fault(vector, space.dimensions, normalized=space.normalize):
                     unusable += 1
                     continue
@@ -143,7 +142,7 @@ def _is_same_text(document: SourceDocument, row: Any) -> bool:
     return isinstance(text, str) and content_hash(clean(text)) == bytes(row.text_hash)
 
 
-def _to_vector(value: Any, path: str, column: str) -> "NDArray[np.float32]":
+def to_vector(value: Any, path: str, column: str) -> "NDArray[np.float32]":
     """A vector as databases give it: pgvector's text, an array of numbers, JSON, or 32-bit floats in bytes."""
     import json
 
@@ -163,7 +162,8 @@ def _to_vector(value: Any, path: str, column: str) -> "NDArray[np.float32]":
     return vector
 
 
-def _normalize(vector: "NDArray[np.float32]") -> "NDArray[np.float32]":
+def normalize_vector(vector: "NDArray[np.float32]") -> "NDArray[np.float32]":
+    """The vector with length 1."""
     import numpy as np
 
     length = float(np.linalg.norm(vector.astype(np.float64)))

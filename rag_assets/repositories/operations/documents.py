@@ -1,6 +1,5 @@
 """Documents: read, list, add and delete them from an application."""
 
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from rag_assets.db.spaces.text_kinds import ALL_CHUNKS
 from rag_assets.db.writes.rows import DocumentRow
 from rag_assets.db.writes.upserts import delete_documents, write_documents
 from rag_assets.documents.readers import check_readers
+from rag_assets.documents.sources.globs import exact_glob
 from rag_assets.documents.text import content_hash
 from rag_assets.errors import UsageError
 from rag_assets.repositories.core import entities
@@ -140,7 +140,7 @@ def delete(connection: Connection, document_id: UUID) -> int:
     by_id = Project.id == document.project_id
     settings = connection.scalar(select(Project.settings).where(by_id).with_for_update())
     assert settings is not None
-    glob = _exact_glob(document.file_path)
+    glob = exact_glob(document.file_path)
     forgotten = [*(known for known in settings.get("forgotten", ()) if known != glob), glob]
     connection.execute(update_rows(Project).where(by_id).values(settings=settings | {"forgotten": forgotten}))
     hashes = connection.scalars(
@@ -161,8 +161,3 @@ def _check_readers(given: Sequence[str]) -> list[str]:
         return list(check_readers(given))
     except ValueError as error:
         raise UsageError(f"{error}.") from None
-
-
-def _exact_glob(file_path: str) -> str:
-    """The .gitignore pattern that matches this path and no other."""
-    return "/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", file_path)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Formatter
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 from rag_assets.documents.text import fingerprint, is_text
 from rag_assets.errors import UsageError, unknown_name_message
@@ -19,6 +19,8 @@ SCHEME = "sql+"
 _LINK = re.compile(r"sql\+([a-zA-Z0-9_+]+)://([^?]*)(?:\?(.*))?", re.DOTALL | re.IGNORECASE)
 _PARAMETERS = ("table", "query", "id", "text", "metadata", "version", "vector")
 _SECRETS = re.compile("password|passwd|pwd|sslpassword|token|secret|access_token|api_?key", re.IGNORECASE)
+# After the name of a metadata column with JSON objects: each of their keys is metadata.
+ALL_KEYS = ".*"
 _EXAMPLE = "sql+postgresql://user@host/db?table=items&id=id&text=body"
 # The driver that this package has, instead of the one that SQLAlchemy would take.
 _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
@@ -70,6 +72,11 @@ def is_row_address(uri: str) -> bool:
     return uri[: len(SCHEME)].lower() == SCHEME and "://" in uri
 
 
+def has_source_vectors(uri: str) -> bool:
+    """Whether the rows of this address have vectors already."""
+    return is_row_address(uri) and parse_row_address(uri).vector is not None
+
+
 def split_password(uri: str) -> tuple[str, str | None]:
     """The address without its password, and the password. Nothing that is raised shows a part of it."""
     match = _LINK.fullmatch(uri)
@@ -88,6 +95,16 @@ def split_password(uri: str) -> tuple[str, str | None]:
         return uri, None
     rest = "" if query is None else f"?{query}"
     return f"sql+{driver}://{name}@{server}{rest}", unquote(password) or None
+
+
+def with_password(uri: str, password: str | None) -> str:
+    """The address as a person gives it, from what `split_password` returns."""
+    scheme, _, rest = uri.partition("://")
+    before, mark, query = rest.partition("?")
+    user, at, server = before.rpartition("@")
+    if password is None or not at:
+        return uri
+    return f"{scheme}://{user}:{quote(password, safe='')}@{server}{mark}{query}"
 
 
 def canonical_row_address(uri: str) -> str:

@@ -13,7 +13,15 @@ from rag_assets.documents.sources.globs import Selection
 from rag_assets.documents.sources.rows.address import RowAddress, parse_row_address
 from rag_assets.documents.sources.rows.passwords import find_password, password_variable
 from rag_assets.documents.sources.rows.table import RowTable
-from rag_assets.documents.sources.rows.values import id_to_path, id_type, path_to_id, to_json, to_text, to_version
+from rag_assets.documents.sources.rows.values import (
+    id_to_path,
+    id_type,
+    path_to_id,
+    to_json,
+    to_metadata,
+    to_text,
+    to_version,
+)
 from rag_assets.errors import DocumentError, SourceError
 
 if TYPE_CHECKING:
@@ -61,8 +69,8 @@ class RowSource:
         self._used = 0
 
     @property
-    def has_vectors(self) -> bool:
-        return self._table.vector is not None
+    def vector_type(self) -> str | None:
+        return self._table.vector_type()
 
     def list(self) -> Iterator[SourceFile]:
         with self._table.connect() as connection:
@@ -212,7 +220,7 @@ class RowSource:
         first = len(self._table.ids)
         middle = first + len(self._table.contents)
         contents = dict(zip(self._table.contents, row[first:middle], strict=True))
-        metadata = {name: to_json(value) for name, value in zip(self._table.metadata, row[middle:], strict=True)}
+        metadata = to_metadata(zip(self._table.metadata, row[middle:], strict=True))
         title = next((value for name, value in metadata.items() if name.lower() == "title"), None)
         note, content = None, self._join(contents)
         if not content.strip():

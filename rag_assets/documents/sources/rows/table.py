@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rag_assets.documents.sources.rows.address import RowAddress, split_table
+from rag_assets.documents.sources.rows.address import ALL_KEYS, RowAddress, split_table
 from rag_assets.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ class RowTable:
             raise
         self.ids = [self._column(name, names, "id") for name in address.id]
         self.contents = {name: self._column(name, names, "text") for _, name in address.template if name is not None}
-        self.metadata = {name: self._column(name, names, "metadata") for name in address.metadata}
+        self.metadata = {
+            name: self._column(name.removesuffix(ALL_KEYS), names, "metadata") for name in address.metadata
+        }
         self.version = None if address.version is None else self._column(address.version, names, "version")
         self.vector = None if address.vector is None else self._column(address.vector, names, "vector")
 
@@ -66,6 +68,16 @@ class RowTable:
         from sqlalchemy import select
 
         return select(*columns).select_from(self._relation)
+
+    def vector_type(self) -> str | None:
+        """PostgreSQL's name for the type of the vectors; None for other databases, and without a row."""
+        from sqlalchemy import Text, cast, func
+
+        if self.dialect != "postgresql" or self.vector is None:
+            return None
+        statement = self.select(cast(func.pg_typeof(self.vector), Text)).where(self.vector.is_not(None)).limit(1)
+        with self.connect() as connection:
+            return connection.execute(statement).scalar()
 
     def without_id(self) -> "Select[Any]":
         from sqlalchemy import literal_column, or_

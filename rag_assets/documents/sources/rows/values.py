@@ -2,13 +2,15 @@
 
 import datetime as dt
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
 
 from rag_assets.documents.sources.base import escape_name, unescape_name
+from rag_assets.documents.sources.rows.address import ALL_KEYS
 from rag_assets.errors import SourceError
 
 _ESCAPED = str.maketrans({"%": "%25", "/": "%2F", "!": "%21", "\\": "%5C"})
@@ -106,6 +108,23 @@ def to_json(value: Any) -> Any:
         items = [to_json(item) for item in value]
         return sorted(items, key=repr) if isinstance(value, set | frozenset) else items
     return str(value)
+
+
+def to_metadata(values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Metadata of columns; one named like `extra.*` has JSON objects, whose keys become metadata of their own."""
+    found: dict[str, Any] = {}
+    for name, value in values:
+        if not name.endswith(ALL_KEYS):
+            found[name] = to_json(value)
+            continue
+        column = name.removesuffix(ALL_KEYS)
+        with suppress(ValueError):
+            value = json.loads(value) if isinstance(value, str) else value
+        if isinstance(value, dict):
+            found |= to_json(value)
+        elif value is not None:
+            found[column] = to_json(value)
+    return found
 
 
 def to_version(value: Any) -> str:

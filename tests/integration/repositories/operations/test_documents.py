@@ -7,11 +7,10 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine, text
 
-from rag_assets.documents.sources.globs import Selection
+from rag_assets.documents.sources.globs import Selection, exact_glob
 from rag_assets.errors import UsageError
 from rag_assets.orchestration import partitions
 from rag_assets.repositories import SyncDocuments, SyncProjects
-from rag_assets.repositories.operations.documents import _exact_glob
 from tests.support.pipeline.check_runs import change_database
 from tests.support.pipeline.runs import rows, run
 
@@ -136,7 +135,7 @@ def test_a_deleted_document_is_gone_and_not_read_again(built: Engine) -> None:
     "path", ["a.md", "a b.md", "deep/a.md", "#a.md", "!a.md", "a*.md", "[a].md", "a?.md", "a\\b.md", "a.md ", "ä.md"]
 )
 def test_only_the_path_of_the_deleted_document_is_excluded(path: str) -> None:
-    selection = Selection(["*"], [_exact_glob(path)])
+    selection = Selection(["*"], [exact_glob(path)])
     assert not selection.matches(path)
     for other in ("b.md", "deeper/" + path, path + "x", "ab.md"):
         assert selection.matches(other)

@@ -8,8 +8,16 @@ import pytest
 
 from rag_assets.documents.sources import GivenSource, canonical_uri, source_name
 from rag_assets.documents.sources.rows import passwords
-from rag_assets.documents.sources.rows.address import parse_row_address, split_names, split_password, split_table
+from rag_assets.documents.sources.rows.address import (
+    has_source_vectors,
+    parse_row_address,
+    split_names,
+    split_password,
+    split_table,
+    with_password,
+)
 from rag_assets.documents.sources.rows.given import forget_unused_password
+from rag_assets.documents.sources.rows.values import to_metadata
 from rag_assets.errors import ServiceError, UsageError
 
 ITEMS = "sql+postgresql://ada@db.example.com:5432/shop?table=items&id=id&text=body"
@@ -125,3 +133,21 @@ def test_a_password_in_env_file_is_found(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / ".env").write_text("RAG_ASSETS_SOURCE_ITEMS_PASSWORD=geheim\n")
     assert passwords.find_password(parse_row_address(ITEMS), "items", tmp_path) == "geheim"
     assert "RAG_ASSETS_SOURCE_ITEMS_PASSWORD" not in os.environ
+
+
+def test_an_address_gets_its_password_back_and_tells_whether_it_has_vectors() -> None:
+    given = "sql+postgresql://ada:p%40ss%3Aw%2Frd@host/db?table=t&id=id&text=x&vector=v"
+    assert with_password(*split_password(given)) == given
+    assert with_password(ITEMS, None) == ITEMS
+    assert [has_source_vectors(uri) for uri in (ITEMS, f"{ITEMS}&vector=v", "/a/folder")] == [False, True, False]
+
+
+def test_keys_of_json_objects_become_metadata() -> None:
+    given = [
+        ("lang", "de"),
+        ("extra.*", {"a": [1], "lang": "fr"}),
+        ("more.*", '{"b": 2}'),
+        ("none.*", None),
+        ("n.*", 7),
+    ]
+    assert to_metadata(given) == {"lang": "fr", "a": [1], "b": 2, "n": 7}
