@@ -52,7 +52,7 @@ LEFT JOIN LATERAL (
 
 
 @dataclass(frozen=True, slots=True)
-class TableOptions:
+class TableColumns:
     """What the command names of a table; None and empty for what it does not name."""
 
     table: str | None = None
@@ -88,7 +88,7 @@ class _Relation:
         return self.name if self.schema == "public" else f"{self.schema}.{self.name}"
 
 
-def find_library_rows(library: str, url: str, options: TableOptions, state_dir: Path) -> LibraryRows:
+def find_library_rows(library: str, url: str, options: TableColumns, state_dir: Path) -> LibraryRows:
     """The address of the rows that a library has written into this database.
 
     Raises UsageError for an unknown library or option, and SourceError for a database without such a table, or with
@@ -115,7 +115,7 @@ def find_library_rows(library: str, url: str, options: TableOptions, state_dir: 
     return _langchain(base, password, found) if library == "langchain" else _pgai(base, password, found)
 
 
-def _given_table(base: str, password: str | None, options: TableOptions) -> LibraryRows:
+def _given_table(base: str, password: str | None, options: TableColumns) -> LibraryRows:
     before, _, query = base.partition("?")
     parameters = dict(parse_qsl(query, keep_blank_values=True))
     for name in ("table", "id", "text", "vector", "metadata"):

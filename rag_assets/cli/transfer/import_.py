@@ -10,7 +10,7 @@ from rag_assets.errors import UsageError
 
 if TYPE_CHECKING:
     from rag_assets.settings.settings import Settings
-    from rag_assets.transfer.library_tables import TableOptions
+    from rag_assets.transfer.library_tables import TableColumns
 
 _REASONS = {
     "without_text": "without a text",
@@ -52,7 +52,7 @@ def import_command(
     else is embedded. From a file: the next ingest of the same texts embeds nothing.
     """
     from rag_assets.cli.runtime import installation
-    from rag_assets.transfer.library_tables import LIBRARIES, TableOptions
+    from rag_assets.transfer.library_tables import LIBRARIES, TableColumns
 
     settings = installation.enter_background()
     if url is None and source not in LIBRARIES:
@@ -60,7 +60,7 @@ def import_command(
         return
     if url is None:
         raise UsageError(f"name the database of the table: rag-assets import {source} postgresql://user@host/db.")
-    options = TableOptions(table, collection, id_column, text_column, vector, metadata)
+    options = TableColumns(table, collection, id_column, text_column, vector, metadata)
     _import_rows(settings, source, url, options, project=project, sample=sample, as_json=as_json)
 
 
@@ -87,7 +87,7 @@ def _import_rows(
     settings: "Settings",
     library: str,
     url: str,
-    options: "TableOptions",
+    options: "TableColumns",
     *,
     project: str | None,
     sample: int,
