@@ -232,12 +232,14 @@ def _timed_checks(postmaster: int) -> Iterator[dict[str, float]]:
 
     def timed(check: Any) -> Any:
         def run() -> Any:
-            before = time.perf_counter(), time.process_time(), _server_cpu_s(postmaster)
+            # The server first, since reading its processes takes a while.
+            before = _server_cpu_s(postmaster), time.perf_counter(), time.process_time()
             try:
                 return check()
             finally:
-                after = time.perf_counter(), time.process_time(), _server_cpu_s(postmaster)
-                for name, start, end in zip(("seconds", "process", "server"), before, after, strict=True):
+                own_after = time.perf_counter(), time.process_time()
+                after = (_server_cpu_s(postmaster), *own_after)
+                for name, start, end in zip(("server", "seconds", "process"), before, after, strict=True):
                     own[name] += end - start  # type: ignore[assignment]
 
         return run
@@ -337,13 +339,8 @@ def _parent(pid: int) -> int:
 
 def _server_cpu_s(postmaster: int) -> float:
     """CPU seconds of the server's processes, with those that have ended."""
-    ticks = 0
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and (found := _stat(int(folder.name))):
-            if int(folder.name) == postmaster:
-                ticks += sum(map(int, found[11:15]))
-            elif int(found[1]) == postmaster:
-                ticks += sum(map(int, found[11:13]))
+    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    ticks = sum(map(int, _stat(postmaster)[11:15])) + sum(sum(map(int, _stat(int(pid))[11:13])) for pid in children)
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

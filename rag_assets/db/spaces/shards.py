@@ -1,14 +1,15 @@
 """Shards in the statements of the database."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, cast, func, literal, or_, select, true
 from sqlalchemy.dialects.postgresql import BIT
 
 from rag_assets.db.models import Document, Project
 from rag_assets.documents.parsing.parse_report import ATTACHMENT_SEPARATOR
-from rag_assets.documents.shards import POSITIONS, Shard, split_key
+from rag_assets.documents.shards import POSITIONS, WHOLE, Shard, split_key
 
 # The number of shards of a project.
 SHARDS = func.coalesce(cast(Project.settings["shards"].astext, Integer), 1)
@@ -20,6 +21,19 @@ def explicit_keys(connection: Connection, keys: Sequence[str]) -> list[str]:
     split = select(Project.name, SHARDS).where(Project.name.in_(names), SHARDS > 1)
     numbers = dict(iter(connection.execute(split))) if names else {}
     return [f"{key}:{Shard(1, numbers[key]).suffix}" if key in numbers else key for key in keys]
+
+
+class ProjectShard(NamedTuple):
+    project_id: UUID
+    shard: Shard = WHOLE
+
+
+def slices_of_keys(connection: Connection, keys: Sequence[str]) -> dict[str, ProjectShard]:
+    """The project and shard of each explicit key whose project exists."""
+    split = {key: split_key(key) for key in keys}
+    names = {name for name, _ in split.values()}
+    ids = dict(iter(connection.execute(select(Project.name, Project.id).where(Project.name.in_(names)))))
+    return {key: ProjectShard(ids[name], shard or WHOLE) for key, (name, shard) in split.items() if name in ids}
 
 
 def of_explicit_keys(keys: Sequence[str] | None) -> ColumnElement[bool]:

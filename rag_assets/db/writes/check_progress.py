@@ -4,7 +4,7 @@ A watermark is a snapshot of the server, not a time or a number: a transaction t
 is void where it is newer than the server, as after a restore into another one, and for another version of the check.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -35,7 +35,7 @@ from sqlalchemy.dialects.postgresql import BIT, insert
 from sqlalchemy.exc import DBAPIError
 
 from rag_assets.db.models import CheckWatermark, Document, DocumentChunk, EmbeddingSpace, Project, RowChange
-from rag_assets.db.spaces.shards import shard_number
+from rag_assets.db.spaces.shards import ProjectShard, shard_number
 from rag_assets.documents.shards import WHOLE, Shard, split_key
 
 # Document ids and hashes begin with 32 bits that are as good as random: a rotation is over these.
@@ -44,6 +44,8 @@ SPACE = UUID(int=0)
 # A watermark that no run has moved for so long is dropped, with the changes that are kept for it alone; where there are
 # more changes than `MOST_CHANGES`, after a day.
 MAX_AGE_DAYS = 30
+# Watermarks of counts and of work that is done, which runs trust as they trust those of checks.
+KEPT = ("project_texts", "space_vectors", "orphans", "word_statistics")
 MOST_CHANGES = 100_000
 
 # Without a watermark every check reads everything, and needs no change.
@@ -96,6 +98,17 @@ class CheckScope:
         rows = connection.execute(select(*columns).outerjoin(CheckWatermark, mine).where(wanted).order_by(Project.id))
         return [Watermark(id_, seen, position or 0, figures or {}, shard) for id_, seen, position, figures in rows]
 
+    def of_slices(self, connection: Connection, slices: Sequence[ProjectShard]) -> list[Watermark]:
+        """The watermarks of these projects and shards that have one."""
+        shards = {(one.project_id, self._name(one.shard)): one.shard for one in slices}
+        mine = tuple_(CheckWatermark.project_id, CheckWatermark.check_name).in_(list(shards))
+        columns = (CheckWatermark.project_id, CheckWatermark.check_name, *self._columns())
+        rows = connection.execute(select(*columns).where(self._is_of_scope(), mine))
+        return [
+            Watermark(project_id, seen, position, figures, shards[project_id, name])
+            for project_id, name, seen, position, figures in rows
+        ]
+
     def of_space(self, connection: Connection) -> Watermark:
         row = connection.execute(select(*self._columns()).where(self._is_valid(CheckWatermark.project_id == SPACE)))
         found = row.one_or_none()
@@ -122,26 +135,22 @@ class CheckScope:
         statement = statement.on_conflict_do_update(
             index_elements=["check_name", "scope", "project_id"], set_=moved | {"updated_at": func.now()}
         )
-        self._write(engine, lambda connection: connection.execute(statement, values))
+        _write(engine, lambda connection: connection.execute(statement, values))
 
     def forget(self, engine: Engine, watermarks: Sequence[Watermark]) -> None:
-        """After a check has failed: the next run reads everything."""
+        """After a check has failed: the next run reads and counts everything."""
         gone = delete(CheckWatermark).where(
             CheckWatermark.scope == self.scope,
             tuple_(CheckWatermark.check_name, CheckWatermark.project_id).in_(
                 [(self._name(one.shard), one.project_id) for one in watermarks]
             ),
         )
-        self._write(engine, lambda connection: connection.execute(gone))
 
-    def _write(self, engine: Engine, write: Any) -> None:
-        try:
-            with engine.begin() as connection:
-                write(connection)
-                prune_changes(connection)
-        except DBAPIError as error:
-            if not isinstance(error.orig, errors.ReadOnlySqlTransaction | errors.InsufficientPrivilege):
-                raise
+        def forget(connection: Connection) -> None:
+            connection.execute(gone)
+            forget_progress(connection, KEPT)
+
+        _write(engine, forget)
 
     def _columns(self) -> tuple[Any, ...]:
         return CheckWatermark.seen, CheckWatermark.position, CheckWatermark.figures
@@ -151,14 +160,30 @@ class CheckScope:
         return f"{self.check} {shard.suffix}" if shard.suffix else self.check
 
     def _is_valid(self, of_whom: ColumnElement[bool], shard: Shard = WHOLE) -> ColumnElement[bool]:
+        return (CheckWatermark.check_name == self._name(shard)) & of_whom & self._is_of_scope()
+
+    def _is_of_scope(self) -> ColumnElement[bool]:
         newest = func.pg_snapshot_xmax(func.pg_snapshot(CheckWatermark.seen))
         return (
-            (CheckWatermark.check_name == self._name(shard))
-            & (CheckWatermark.scope == self.scope)
+            (CheckWatermark.scope == self.scope)
             & (CheckWatermark.version == self.version)
-            & of_whom
             & (newest <= func.pg_snapshot_xmax(func.pg_current_snapshot()))
         )
+
+
+def _write(engine: Engine, write: Callable[[Connection], object]) -> None:
+    try:
+        with engine.begin() as connection:
+            write(connection)
+            prune_changes(connection)
+    except DBAPIError as error:
+        if not isinstance(error.orig, errors.ReadOnlySqlTransaction | errors.InsufficientPrivilege):
+            raise
+
+
+def forget_counts(engine: Engine) -> None:
+    """Let the next run count everything that it would take from watermarks."""
+    _write(engine, lambda connection: forget_progress(connection, KEPT))
 
 
 def rotation_step(runs: int) -> int:
@@ -219,7 +244,7 @@ def select_documents_to_read(
         is_whole = marks.c.shards == 1
         of_project = of_project.where(is_whole | (shard_number(Document.file_path, marks.c.shards) == marks.c.shard))
     next_part = of_project.where(position >= marks.c.first, position < marks.c.last)
-    unseen = _is_unseen(marks.c.seen)
+    unseen = is_unseen(marks.c.seen)
     parts = [next_part, of_project.join(RowChange, RowChange.document_id == Document.id).where(unseen)]
     if vectors_of is not None:
         chunk = DocumentChunk
@@ -236,7 +261,7 @@ def select_changed_hashes(space: EmbeddingSpace, watermark: Watermark, *, with_c
     of_vector = RowChange.space_id == space.id
     of_chunk = RowChange.space_id.is_(None) & RowChange.content_hash.is_not(None)
     wanted = of_vector | of_chunk if with_chunks else of_vector
-    return select(RowChange.content_hash).where(wanted, _is_unseen(watermark.seen)).distinct()
+    return select(RowChange.content_hash).where(wanted, is_unseen(watermark.seen)).distinct()
 
 
 def hash_bounds(watermark: Watermark, runs: int) -> tuple[bytes, bytes | None]:
@@ -245,7 +270,7 @@ def hash_bounds(watermark: Watermark, runs: int) -> tuple[bytes, bytes | None]:
     return watermark.position.to_bytes(4, "big"), None if end >= POSITIONS else end.to_bytes(4, "big")
 
 
-def _is_unseen(seen: Any) -> ColumnElement[bool]:
+def is_unseen(seen: Any) -> ColumnElement[bool]:
     unseen: ColumnElement[bool] = ~func.pg_visible_in_snapshot(
         func.xid8(cast(RowChange.xid, Text)), func.pg_snapshot(seen)
     )

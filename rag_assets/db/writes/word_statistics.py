@@ -1,8 +1,10 @@
 """Counts of each word in the chunks of a chunking and language, refreshed once enough chunks have changed."""
 
-from sqlalchemy import Connection, Engine, delete, func, select, text
+from sqlalchemy import Connection, Engine, delete, exists, func, select, text
 
-from rag_assets.db.models import DocumentChunk, DocumentChunking, Lexeme, WordStatistics
+from rag_assets.db.models import DocumentChunk, DocumentChunking, Lexeme, RowChange, WordStatistics
+from rag_assets.db.writes.check_progress import SPACE, Watermark, is_unseen
+from rag_assets.db.writes.kept_counts import begin_count_of_chunks
 
 # Counting 100,000 chunks takes seconds, and a few new chunks hardly change the weight of a word. From this number of
 # chunks on, words are counted again only after 2% of them have changed; searches find new words in any case.
@@ -34,13 +36,27 @@ def refresh_word_statistics(engine: Engine, chunking: str) -> bool:
     """Count again if enough chunks were written or deleted since the last count; returns whether it counted."""
     with engine.begin() as connection:
         connection.execute(_LOCK)
-        state = f"{_state(connection, chunking)} {connection.scalar(_PARSER, {'sample': _SAMPLE})}"
-        if not _is_outdated(connection, chunking, state):
+        parser = str(connection.scalar(_PARSER, {"sample": _SAMPLE}))
+        seen, scope = begin_count_of_chunks(connection, "word_statistics", chunking, parser)
+        counted = connection.scalar(select(WordStatistics.counted).where(WordStatistics.chunking == chunking).limit(1))
+        if counted and _is_unchanged(connection, scope.of_space(connection), counted):
             return False
-        delete_word_statistics(connection, chunking)
-        connection.execute(_COUNT_CHUNKS, {"chunking": chunking, "counted": state})
-        connection.execute(_COUNT_LEXEMES, {"chunking": chunking})
-        return True
+        state = f"{_state(connection, chunking)} {parser}"
+        is_outdated = _is_outdated(connection, chunking, state)
+        if is_outdated:
+            delete_word_statistics(connection, chunking)
+            connection.execute(_COUNT_CHUNKS, {"chunking": chunking, "counted": state})
+            connection.execute(_COUNT_LEXEMES, {"chunking": chunking})
+    scope.save(engine, [Watermark(SPACE, seen, 0, {"counted": state if is_outdated else counted})])
+    return is_outdated
+
+
+def _is_unchanged(connection: Connection, mark: Watermark, counted: str) -> bool:
+    """Whether this count was found recent enough, and no chunk was written since."""
+    if mark.seen is None or mark.figures["counted"] != counted:
+        return False
+    written = exists().where(RowChange.document_id.is_not(None), is_unseen(mark.seen))
+    return not connection.scalar(select(written))
 
 
 def delete_word_statistics(connection: Connection, chunking: str) -> None:

@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rag_assets.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import pyarrow as pa
     from sqlalchemy import Engine, Select
 
+    from rag_assets.db.models import EmbeddingSpace
+    from rag_assets.db.spaces.shards import ProjectShard
     from rag_assets.db.spaces.text_kinds import Kind
+    from rag_assets.db.writes.kept_counts import TextCounts
+
+    CountTexts = Callable[[Engine, EmbeddingSpace, Sequence[ProjectShard]], dict[ProjectShard, TextCounts]]
 
 PAGE_ROWS = 1_000
 
@@ -79,8 +86,10 @@ class ProjectSlice(TableSlice):
         from rag_assets.orchestration.io import queries
 
         explicit = dict(zip(self._explicit_keys(), self.keys, strict=True))
-        whole = tuple(key for key in explicit if split_key(key)[1] is None)
         counts = dict.fromkeys(self.keys, 0)
+        for key, number in self._known_counts(tuple(explicit)).items():
+            counts[explicit.pop(key)] = number
+        whole = tuple(key for key in explicit if split_key(key)[1] is None)
         with self.engine.connect() as connection:
             if whole:
                 counts |= {row[0]: row[1] for row in connection.execute(queries.count_by_project(self.table, whole))}
@@ -88,6 +97,10 @@ class ProjectSlice(TableSlice):
                 of_shard = connection.execute(queries.count_by_project(self.table, (key,)))
                 counts[explicit[key]] = sum(row[1] for row in of_shard)
         return counts
+
+    def _known_counts(self, keys: tuple[str, ...]) -> dict[str, int]:  # noqa: ARG002
+        """The counts that are kept and still hold, by key."""
+        return {}
 
     def _explicit_keys(self) -> tuple[str, ...]:
         from rag_assets.db.spaces.shards import explicit_keys
@@ -103,9 +116,36 @@ class DocumentSlice(ProjectSlice):
 class ChunkSlice(ProjectSlice):
     table = "document_chunks"
 
+    def _known_counts(self, keys: tuple[str, ...]) -> dict[str, int]:
+        from rag_assets.db.writes.kept_counts import known_project_texts
+
+        known = _texts_of_keys(self.engine, keys, known_project_texts)
+        return {key: texts.chunks for key, texts in known.items()}
+
 
 class EmbeddingSlice(ProjectSlice):
     table = "embeddings"
+
+    def _known_counts(self, keys: tuple[str, ...]) -> dict[str, int]:
+        from rag_assets.db.writes.kept_counts import count_project_texts
+
+        counted = _texts_of_keys(self.engine, keys, count_project_texts)
+        # Each text of these has its vector.
+        return {key: texts.distinct for key, texts in counted.items() if texts.is_complete}
+
+
+def _texts_of_keys(engine: "Engine", keys: tuple[str, ...], count: "CountTexts") -> "dict[str, TextCounts]":
+    """The texts of projects and shards in the space that searches see."""
+    from sqlalchemy.orm import Session
+
+    from rag_assets.db.spaces.shards import slices_of_keys
+    from rag_assets.db.spaces.spaces import select_serving_space
+
+    with Session(engine, expire_on_commit=False) as session:
+        space = session.scalar(select_serving_space())
+        slices = slices_of_keys(session.connection(), keys)
+    found = {} if space is None else count(engine, space, list(slices.values()))
+    return {key: found[slice_] for key, slice_ in slices.items() if slice_ in found}
 
 
 @dataclass(frozen=True, slots=True)

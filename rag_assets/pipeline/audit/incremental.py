@@ -23,6 +23,7 @@ from rag_assets.db.writes.check_progress import (
     CheckScope,
     Watermark,
     current_snapshot,
+    forget_counts,
     hash_bounds,
     select_changed_hashes,
     select_documents_to_read,
@@ -128,6 +129,9 @@ class Reading:
             scope.save(self.engine, [_moved(mark, seen, runs) for mark in marks])
         else:
             scope.forget(self.engine, marks)
+        if self.rotation_runs is None:
+            # What runs count by is counted again, too.
+            forget_counts(self.engine)
         result.metadata["full"] = part is None
         return result
 

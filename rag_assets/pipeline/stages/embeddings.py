@@ -16,13 +16,14 @@ from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.reports.throughput import embedding_work
 from rag_assets.db.spaces.checksums import LENGTH_TOLERANCE
 from rag_assets.db.spaces.pending import (
-    count_next_texts,
     count_pending_texts,
     count_texts,
     pending_texts,
     staged_document_ids,
 )
+from rag_assets.db.spaces.shards import ProjectShard
 from rag_assets.db.writes.claims import TextClaims, claims_of, release_dead_claims
+from rag_assets.db.writes.kept_counts import count_project_texts
 from rag_assets.db.writes.publishing import publish_documents
 from rag_assets.db.writes.rows import EmbeddingCostRow, EmbeddingFailureRow, EmbeddingRow
 from rag_assets.documents.shards import WHOLE, Shard, split_key
@@ -98,16 +99,9 @@ def embed_texts(
         # written. Once this empty batch has been taken, it is committed, and the table says what is still pending.
         yield EmbeddingBatch(key, space.id)
         of_slice = (texts.project_id, texts.day, texts.shard)
-        project_id = texts.project_id
-        every = (
-            count_texts(space, day=texts.day)
-            if project_id is None
-            else count_next_texts(space, project_id, texts.shard)
-        )
-        counts = (every, count_pending_texts(space, *of_slice))
         with autocommit_connection(engine) as connection:
             release_dead_claims(connection)
-            distinct, pending = connection.execute(select(*(count.scalar_subquery() for count in counts))).one()
+        distinct, pending = _count(engine, space, texts)
         # Usually nothing is pending, and the other spaces need not be queried.
         if pending:
             with engine.begin() as connection:
@@ -180,6 +174,18 @@ def embed_texts(
         if tokens:
             work = embedding_work(space.model, space.revision)
             yield EmbeddingBatch(key, space.id, throughput=(work, tokens, seconds))
+
+
+def _count(engine: Engine, space: EmbeddingSpace, texts: TextSlice) -> tuple[int, int]:
+    """The number of distinct texts, and of those that have no vector."""
+    if texts.project_id is not None:
+        slice_ = ProjectShard(texts.project_id, texts.shard)
+        counts = count_project_texts(engine, space, [slice_])[slice_]
+        return counts.distinct, counts.pending
+    every, pending = count_texts(space, day=texts.day), count_pending_texts(space, day=texts.day)
+    with autocommit_connection(engine) as connection:
+        row = connection.execute(select(every.scalar_subquery(), pending.scalar_subquery())).one()
+    return row[0], row[1]
 
 
 def _cost_figures(cost: EmbeddingCostRow | None) -> dict[str, float]:

@@ -15,7 +15,8 @@ from rag_assets.db.locks import hold_lock
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.reports.remaining_work import remaining_work
 from rag_assets.db.reports.throughput import index_amount, index_work, record_throughput
-from rag_assets.db.spaces.partitions import count_vectors, partition_name
+from rag_assets.db.spaces.partitions import partition_name
+from rag_assets.db.writes.kept_counts import count_space_vectors
 from rag_assets.db.writes.prune import prune_space
 from rag_assets.db.writes.word_statistics import refresh_word_statistics
 from rag_assets.pipeline.progress import report_progress
@@ -55,8 +56,8 @@ def _refresh_index(engine: Engine, settings: Settings, space: EmbeddingSpace) ->
     began = time.perf_counter()
     found = ensure_index(engine, space, building)
     build_s = time.perf_counter() - began
+    vectors = count_space_vectors(engine, space)
     with engine.begin() as connection:
-        vectors = count_vectors(connection, space)
         if found is not IndexState.VALID and vectors:
             record_throughput(connection, index_work(space), index_amount(space, vectors), build_s)
         prewarm_index(connection, space, always=found is not IndexState.VALID)

@@ -17,6 +17,7 @@ from rag_assets.db.spaces import retention, spaces
 from rag_assets.db.spaces.partitions import count_vectors
 from rag_assets.db.spaces.pending import changed_without_vectors, staged_document_ids
 from rag_assets.db.spaces.text_kinds import Kind
+from rag_assets.db.writes.kept_counts import count_space_vectors
 from rag_assets.db.writes.prune import prune_chunkings
 from rag_assets.db.writes.publishing import MOST_DOCUMENTS, publish_documents
 from rag_assets.errors import IntegrityError, ServiceError, UsageError
@@ -89,7 +90,6 @@ def _promote_wanted_space(
             if is_other and connection.scalar(select(changed_without_vectors(chosen, checked_at))):
                 continue
             promoted = spaces.set_live_space(connection, chosen)
-            vectors = count_vectors(connection, chosen)
             break
     else:
         raise ServiceError("documents change while the new space is being checked; run again when they do not.")
@@ -107,7 +107,7 @@ def _promote_wanted_space(
         **({"replaced_space": now.id} if promoted and now is not None and now.id != chosen.id else {}),
         "spaces_dropped": dropped,
         "seconds": round(time.perf_counter() - started, 3),
-        "dagster/row_count": vectors,
+        "dagster/row_count": count_space_vectors(engine, chosen),
     }
 
 
