@@ -8,7 +8,8 @@ from typing import Final
 READER_VERSIONS: Final[dict[str, int]] = {
     **dict.fromkeys(("markdown", "text", "rst", "python", "code", "unknown"), 2),
     **dict.fromkeys(("html", "json", "jsonl", "notebook"), 2),
-    **dict.fromkeys(("docx", "epub", "pptx", "odt", "odp"), 2),
+    **dict.fromkeys(("docx", "epub"), 2),
+    **dict.fromkeys(("pptx", "odt", "odp"), 3),
     "csv": 3,
     **dict.fromkeys(("xlsx", "ods", "xls"), 2),
     "pdf": 2,

@@ -77,6 +77,7 @@ _ZIP_MARKERS: Final = {
     "odp": b"mimetypeapplication/vnd.oasis.opendocument.presentation",
     "ods": b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet",
 }
+_OLE_MAGIC: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_TYPES: Final = ("doc", "xls", "ppt", "msg")
 _OLE_MARKERS: Final = {
     "encrypted": "EncryptedPackage".encode("utf-16-le"),
@@ -136,6 +137,19 @@ _REFUSED_MAGIC: Final = (
 )
 
 
+# Most files begin with none of these, which one search tells.
+_ANY_MAGIC: Final = re.compile(
+    b"|".join(
+        re.escape(magic)
+        for magic in (
+            *(b"PK\x03\x04", b"PK\x05\x06", _OLE_MAGIC, b"{\\rtf"),
+            *(magic for magic, _, _ in _IMAGE_MAGIC),
+            *(magic for magic, _ in _REFUSED_MAGIC),
+        )
+    )
+)
+
+
 def file_type(file_path: str) -> str:
     """The type by the file name alone: "markdown", "pdf", "code", ..., or "unknown"."""
     name = file_path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].lower()
@@ -154,6 +168,10 @@ def detect_type(data: bytes, named: str) -> tuple[str | None, str | None]:
     # A PDF may begin with a few bytes of junk, and a text may quote "%PDF-".
     if head.startswith(b"%PDF-") or (named == "pdf" and b"%PDF-" in head):
         return "pdf", None
+    if head[4:8] == b"ftyp":
+        return None, "an MP4 or HEIF container"
+    if not _ANY_MAGIC.match(head):
+        return None, None
     if head.startswith(b"PK\x03\x04"):
         if named in _ZIP_MARKERS and _ZIP_MARKERS[named] in data:
             return named, None
@@ -163,14 +181,12 @@ def detect_type(data: bytes, named: str) -> tuple[str | None, str | None]:
         return (found, None) if found else (None, "a ZIP archive")
     if head.startswith(b"PK\x05\x06"):
         return None, "an empty ZIP archive"
-    if head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
+    if head.startswith(_OLE_MAGIC):
         return _ole_type(data, named)
     if head.startswith(b"{\\rtf"):
         return "rtf", None
     if (image := image_type(head)) is not None:
         return ("image", None) if recognition_version() else (None, image)
-    if head[4:8] == b"ftyp":
-        return None, "an MP4 or HEIF container"
     return None, next((what for magic, what in _REFUSED_MAGIC if head.startswith(magic)), None)
 
 

@@ -24,7 +24,9 @@ _MOST_RANGES = 10
 def add_remarks(kind: str, data: bytes, content: str, report: ParseReport) -> ParseReport:
     """The report with a note about pages that were not read, and about a text that is missing or too short."""
     notes = list(report.notes)
-    words = sum(1 for _ in islice(_WORD.finditer(content), _FEW_WORDS))
+    # Of a text that is decoded only, it matters alone whether it has one.
+    most = 1 if kind in VERBATIM and not report.unread_pages else _FEW_WORDS
+    words = sum(1 for _ in islice(_WORD.finditer(content), most))
     # A page of a text on which no word was recognised is a picture, as that of a cover.
     if report.unread_pages and (recognition_version() is None or words < _FEW_WORDS):
         notes.append(_unread(kind, report))
@@ -32,7 +34,7 @@ def add_remarks(kind: str, data: bytes, content: str, report: ParseReport) -> Pa
         notes.append(EMPTY_FILE)
     elif words == 0 and not notes:
         notes.append(f"no text was found in it{_advice(kind, data)}")
-    elif words < _FEW_WORDS and not notes and _is_short(kind, data, content):
+    elif words < most and not notes and _is_short(kind, data, content):
         count = "1 word" if words == 1 else f"{words} words"
         notes.append(f"it has only {count} of text{_advice(kind, data)}")
     return replace(report, notes=tuple(notes)) if notes else report

@@ -39,7 +39,8 @@ _IMAGE = re.compile(r"!\[([^\]]{0,2000})\]\([^)\s]*(?:\s+\"[^\"]{0,2000}\")?\)")
 _DATA_LINK = re.compile(r"\[([^\]]{0,2000})\]\(data:[^)]*\)")
 # Titles and authors that programs fill in by default.
 _PLACEHOLDERS = frozenset(
-    {"untitled", "unspecified", "anonymous", "no title", "powerpoint presentation", "python-docx", "openpyxl"}
+    {"untitled", "unspecified", "anonymous", "no title", "unknown title", "powerpoint presentation", "python-docx"}
+    | {"openpyxl"}
 )
 _MAX_TABLE_CELLS = 10_000_000
 _METADATA_FIELDS = ("subject", "language", "keywords", "created_at", "modified_at")

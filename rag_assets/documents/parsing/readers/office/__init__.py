@@ -6,7 +6,8 @@ import zlib
 from typing import Final
 
 from rag_assets.documents.parsing.readers.office.archive import Archive
-from rag_assets.documents.parsing.readers.office.open_document import complete_presentation, complete_text
+from rag_assets.documents.parsing.readers.office.open_document import complete_text
+from rag_assets.documents.parsing.readers.office.open_slides import complete_presentation
 from rag_assets.documents.parsing.readers.office.package import PackageParts
 from rag_assets.documents.parsing.readers.office.slides import complete_slides
 from rag_assets.documents.parsing.readers.office.word import complete_word

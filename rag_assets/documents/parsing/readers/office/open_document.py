@@ -1,14 +1,15 @@
-"""OpenDocument: notes and comments of texts, headers and footers, the titles of slides."""
+"""OpenDocument texts: notes, comments, text boxes, headers and footers, and merged cells of tables."""
 
 import re
 from typing import Final
 
+from rag_assets.documents.parsing.readers.office.open_tables import fill_covered_cells, has_uneven_rows
+from rag_assets.documents.parsing.readers.office.open_xml import SPACES, has_shapes, plain_text, shapes_to_boxes
 from rag_assets.documents.parsing.readers.office.package import PackageParts
 
 _CONTENT: Final = "content.xml"
 _STYLES: Final = "styles.xml"
-_SPACES: Final = re.compile(r"<text:s(?:\s[^>]*)?/>")
-_SPACES_BYTES: Final = re.compile(_SPACES.pattern.encode())
+_SPACES_BYTES: Final = re.compile(SPACES.pattern.encode())
 _TRACKED: Final = re.compile(r"<text:tracked-changes(?:\s[^>]*)?(?<!/)>.*?</text:tracked-changes>", re.DOTALL)
 _NOTE: Final = re.compile(
     r"<text:note\s[^>]*?(?:text:note-class=[\"'](?P<kind>\w+)[\"'][^>]*)?>.*?<text:note-body(?:\s[^>]*)?>(?P<note>.*?)</text:note-body>"
@@ -25,49 +26,28 @@ _RUNNING: Final = re.compile(
     r"<style:(?:header|footer)(?:-first|-left)?(?:\s[^>]*)?(?<!/)>(.*?)</style:(?:header|footer)"
 )
 _PAGE_FIELD: Final = re.compile(r"<text:page-(?:number|count)\b.*?</text:page-(?:number|count)>", re.DOTALL)
-_TAG: Final = re.compile(r"<[^>]*>")
-_SLIDE: Final = re.compile(r"<draw:page\s[^>]*>")
-_SLIDE_NAME: Final = re.compile(r"\sdraw:name=(?:\"[^\"]*\"|'[^']*')")
-_TITLE: Final = re.compile(
-    r"<draw:frame\b[^>]*\spresentation:class=[\"']title[\"'][^>]*>(?:(?!</draw:frame>).)*</draw:frame>", re.DOTALL
-)
-_SLIDE_NOTES: Final = re.compile(r"(<presentation:notes\b.*?<text:p(?:\s[^>]*)?(?<!/)>)", re.DOTALL)
 
 
 def complete_text(parts: PackageParts) -> dict[str, str | bytes | None]:
     content = parts.content(_CONTENT)
     styles = parts.content(_STYLES)
     running = _RUNNING.finditer(styles.decode()) if any(name in styles for name in _RUNNING_BYTES) else ()
-    texts = [_text(_PAGE_FIELD.sub("", match[1])) for match in running]
+    texts = [plain_text(_PAGE_FIELD.sub("", match[1])) for match in running]
     shown = "".join(f"<text:p>{text}</text:p>" for text in dict.fromkeys(texts) if any(map(str.isalpha, text)))
-    if not shown and not any(name in content for name in _BESIDE_TEXT):
+    shaped, uneven = has_shapes(content), has_uneven_rows(content)
+    if not (shown or shaped or uneven or any(name in content for name in _BESIDE_TEXT)):
         # Only blanks are written another way, which takes half of the time without decoding the text.
         spaced = _SPACES_BYTES.sub(b" ", content)
         return {_CONTENT: spaced} if spaced != content else {}
     before = content.decode()
-    document = _insert_notes(_SPACES.sub(" ", _TRACKED.sub("", before)))
+    document = SPACES.sub(" ", _TRACKED.sub("", before))
+    if shaped:
+        document = shapes_to_boxes(document, parts)
+    if uneven:
+        document = fill_covered_cells(document)
+    document = _insert_notes(document)
     if shown:
         document = re.sub(r"<office:text(?:\s[^>]*)?(?<!/)>", lambda match: match[0] + shown, document, count=1)
-    return {_CONTENT: document} if document != before else {}
-
-
-def complete_presentation(parts: PackageParts) -> dict[str, str | bytes | None]:
-    """xberg takes the name of a slide for its title: it gets the title that is shown."""
-    before = parts.text(_CONTENT)
-    document = _SPACES.sub(" ", before)
-    slides = [match.start() for match in _SLIDE.finditer(document)]
-    pieces = [document[: slides[0]]] if slides else [document]
-    for start, end in zip(slides, [*slides[1:], len(document)], strict=True):
-        slide = document[start:end]
-        if (frame := _TITLE.search(slide)) and (title := _text(frame[0])) and '"' not in title:
-            tag = _SLIDE.match(slide)
-            assert tag is not None
-            named = _SLIDE_NAME.sub("", tag[0])
-            slide = f'<draw:page draw:name="{title}"{named.removeprefix("<draw:page")}' + slide[tag.end() :].replace(
-                frame[0], "", 1
-            )
-        pieces.append(_SLIDE_NOTES.sub(r"\1Notes: ", slide, count=1))
-    document = "".join(pieces)
     return {_CONTENT: document} if document != before else {}
 
 
@@ -100,10 +80,5 @@ def _insert_notes(document: str) -> str:
 
 
 def _paragraph(label: str, xml: str) -> str:
-    text = _text(xml)
+    text = plain_text(xml)
     return f"<text:p>{label}: {text}</text:p>" if text else ""
-
-
-def _text(xml: str) -> str:
-    """The text in XML, still escaped."""
-    return " ".join(_TAG.sub("", re.sub(r"</text:[ph]>|<text:(?:tab|line-break)\b[^>]*/>", " ", xml)).split())

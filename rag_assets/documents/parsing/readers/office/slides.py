@@ -17,9 +17,10 @@ _SLIDE_LABELS: Final = {"notesSlide": "Notes", "comments": "Comment", "comment":
 
 def complete_slides(parts: PackageParts) -> dict[str, str | bytes | None]:
     changed: dict[str, str | bytes | None] = {}
-    if not any(_BESIDE_SLIDES.match(name) for name in parts.names):
-        return changed
+    has_others = any(map(_BESIDE_SLIDES.match, parts.names))
     for name in filter(_SLIDE_PART.fullmatch, parts.names):
+        if not has_others and b"vMerge=" not in parts.content(name):
+            continue
         shapes: list[str] = []
         for kind, path in parts.related(name):
             if kind in _SLIDE_LABELS:

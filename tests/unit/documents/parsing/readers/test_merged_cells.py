@@ -1,6 +1,11 @@
 """The text of a cell that spans several rows is in each of them."""
 
+import io
+import zipfile
+
+from rag_assets.documents.parsing.readers.office import complete_document
 from rag_assets.documents.parsing.readers.office.merged_cells import fill_merged_cells
+from rag_assets.documents.parsing.readers.office.open_tables import fill_covered_cells, has_uneven_rows
 
 
 def word(*rows: str) -> str:
@@ -45,3 +50,52 @@ def test_a_merged_cell_of_a_slide_is_in_all_its_rows() -> None:
 
     assert fill_merged_cells(slide(""), "a") == slide("<a:p><a:r><a:t>PN1</a:t></a:r></a:p>")
     assert fill_merged_cells("<a:tbl><a:tr/></a:tbl>", "a") == "<a:tbl><a:tr/></a:tbl>"
+
+
+def test_merged_cells_are_filled_in_a_presentation_without_notes() -> None:
+    table = (
+        '<a:tbl><a:tr><a:tc rowSpan="2"><a:txBody><a:p><a:r><a:t>PN1</a:t></a:r></a:p></a:txBody></a:tc></a:tr>'
+        '<a:tr><a:tc vMerge="1"><a:txBody><a:p/></a:txBody></a:tc></a:tr></a:tbl>'
+    )
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as package:
+        package.writestr("ppt/slides/slide1.xml", f"<p:sld>{table}</p:sld>")
+        package.writestr("ppt/slides/slide2.xml", "<p:sld/>")
+    with zipfile.ZipFile(io.BytesIO(complete_document(written.getvalue(), "pptx"))) as package:
+        assert package.read("ppt/slides/slide1.xml").decode().count("PN1") == 2
+        assert package.read("ppt/slides/slide2.xml") == b"<p:sld/>"
+
+
+def open_cell(text: str, **numbers: int) -> str:
+    attributes = "".join(f' table:number-{name.replace("_", "-")}="{number}"' for name, number in numbers.items())
+    return f"<table:table-cell{attributes}><text:p>{text}</text:p></table:table-cell>"
+
+
+def open_table(*rows: str) -> str:
+    return f"<table:table>{''.join(f'<table:table-row>{row}</table:table-row>' for row in rows)}</table:table>"
+
+
+def test_every_row_of_an_open_document_has_a_cell_in_each_column() -> None:
+    covered = "<table:covered-table-cell/>"
+    inner = open_table(open_cell("in", rows_spanned=2) + open_cell("a"), covered + open_cell("b"))
+    document = open_table(
+        open_cell("Reds &amp; co", rows_spanned=3) + open_cell("Ann") + open_cell("away", columns_spanned=2) + covered,
+        covered + open_cell("Ben") + open_cell("3", columns_repeated=2),
+        covered.replace("/>", ' table:style-name="x"><text:p/></table:covered-table-cell>') + inner,
+        open_cell("Blues") + open_cell("Cat") + open_cell("5") + open_cell("6"),
+    )
+    assert has_uneven_rows(document.encode())
+    assert not has_uneven_rows(open_table(open_cell("a")).encode())
+    filled = fill_covered_cells(document)
+    assert filled == open_table(
+        *(
+            open_cell("Reds &amp; co", rows_spanned=3)
+            + open_cell("Ann")
+            + open_cell("away", columns_spanned=2)
+            + open_cell(""),
+            open_cell("Reds &amp; co") + open_cell("Ben") + open_cell("3", columns_repeated=2) * 2,
+            open_cell("Reds &amp; co")
+            + open_table(open_cell("in", rows_spanned=2) + open_cell("a"), open_cell("in") + open_cell("b")),
+            open_cell("Blues") + open_cell("Cat") + open_cell("5") + open_cell("6"),
+        )
+    )

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Mapping
 
 import pytest
 
@@ -12,12 +13,12 @@ NAMESPACES = " ".join(
     f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{uri}:1.0"'
     for name, uri in [
         *(("office", "office"), ("text", "text"), ("draw", "drawing"), ("presentation", "presentation")),
-        *(("style", "style"), ("table", "table")),
+        *(("style", "style"), ("table", "table"), ("chart", "chart")),
     ]
-) + ' xmlns:dc="http://purl.org/dc/elements/1.1/"'  # fmt: skip
+) + ' xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xlink="http://www.w3.org/1999/xlink"'  # fmt: skip
 
 
-def open_document(kind: str, body: str, styles: str = "") -> bytes:
+def open_document(kind: str, body: str, styles: str = "", objects: Mapping[str, str] | None = None) -> bytes:
     mime_type = f"application/vnd.oasis.opendocument.{kind}"
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as package:
@@ -29,6 +30,10 @@ def open_document(kind: str, body: str, styles: str = "") -> bytes:
         )
         if styles:
             package.writestr("styles.xml", f"<office:document-styles {NAMESPACES}>{styles}</office:document-styles>")
+        for name, content in (objects or {}).items():
+            package.writestr(
+                f"{name}/content.xml", f"<office:document-content {NAMESPACES}>{content}</office:document-content>"
+            )
     return written.getvalue()
 
 
@@ -70,6 +75,34 @@ def test_an_open_document_presentation_has_its_titles_and_notes() -> None:
     content = read_document(open_document("presentation", SLIDES), "odp").content
     lines = [line for line in content.split("\n") if line.strip("-")]
     assert lines == ["## Rollout & tides", "Body words", "Notes: On lynx", "## Named", "more"]
+
+
+def test_shapes_of_open_documents_have_their_text_and_charts_their_values() -> None:
+    shape = "<draw:custom-shape><text:p>In a shape</text:p><draw:enhanced-geometry/></draw:custom-shape>"
+    chart = (
+        '<draw:frame><draw:object xlink:href="./Object 1"/><draw:image xlink:href="./Object 1.png"/></draw:frame>'
+        '<draw:frame><draw:object xlink:href="./Object 2"/></draw:frame>'
+    )
+    objects = {
+        "Object 1": "<chart:chart><chart:title><text:p>Catch &amp; crew</text:p></chart:title>"
+        "<table:table><table:table-rows><table:table-row><table:table-cell><text:p>East</text:p></table:table-cell>"
+        "<table:table-cell><text:p>19.2</text:p></table:table-cell></table:table-row></table:table-rows></table:table>"
+        "</chart:chart>"
+    }
+    slides = f'<office:presentation><draw:page draw:name="A">{shape}{chart}</draw:page></office:presentation>'
+    master = (
+        '<office:master-styles><style:master-page><draw:frame presentation:class="title"><draw:text-box>'
+        "<text:p>Click to edit the title</text:p></draw:text-box></draw:frame></style:master-page>"
+        "</office:master-styles>"
+    )
+    content = read_document(open_document("presentation", slides, master, objects), "odp").content
+    lines = [line for line in content.split("\n") if line.strip("- |")]
+    assert lines == ["## A", "In a shape", "Catch & crew", "| East | 19.2 |"]
+
+    text = f"<office:text><text:p>Before{shape} and after</text:p>{shape}{chart}</office:text>"
+    content = read_document(open_document("text", text, "", objects), "odt").content
+    lines = [line for line in content.split("\n") if line.strip("- |")]
+    assert lines == ["Before and after", "In a shape", "In a shape", "Catch & crew", "| East | 19.2 |"]
 
 
 @pytest.mark.parametrize("kind", ["docx", "pptx", "odt", "odp", "pdf"])
