@@ -51,21 +51,24 @@ _GRANTS = {
     ),
 }
 
+_SEARCH_FUNCTIONS = ("readable_matches", "readable_sample", "readable_nearest")
+
 # `OFFSET 0`: one probe of an index for each row, never a scan of all rows that the viewer may read.
 _OF_READABLE_DOCUMENT = "EXISTS (SELECT 1 FROM rag.documents d WHERE d.id = document_id OFFSET 0)"
 _IN_VISIBLE_PROJECT = (
     "(project_id IS NULL OR project_id = ANY ((SELECT rag.viewer_visible_projects())::uuid[])) "
     "AND (SELECT rag.viewer()) IS NOT NULL"
 )
+# No limit is NULL. What a subquery asks is asked once for each statement, and only when a row depends on it.
+_WITHIN_LIMIT = "COALESCE({} = ANY ((SELECT rag.viewer_limit())::uuid[]), true)"
+_IN_OPEN_PROJECT = "{} <> ALL ((SELECT rag.viewer_closed_projects())::uuid[])"
+_HAS_READABLE_DOCUMENT = "EXISTS (SELECT 1 FROM rag.documents d WHERE d.project_id = projects.id OFFSET 0)"
 _POLICIES = {
     # One probe for the project of each hit: listing all visible projects takes longer than a search.
-    "projects": (
-        "id = ANY ((SELECT rag.viewer_open_projects())::uuid[]) OR (id = ANY ((SELECT rag.viewer_projects())::uuid[]) "
-        "AND EXISTS (SELECT 1 FROM rag.documents d WHERE d.project_id = projects.id OFFSET 0))"
-    ),
+    "projects": f"({_IN_OPEN_PROJECT.format('id')} OR {_HAS_READABLE_DOCUMENT}) AND {_WITHIN_LIMIT.format('id')}",
     "documents": (
-        "project_id = ANY ((SELECT rag.viewer_projects())::uuid[]) AND (readers && (SELECT rag.viewer_readers()) "
-        "OR (readers IS NULL AND project_id = ANY ((SELECT rag.viewer_open_projects())::uuid[])))"
+        "(readers && (SELECT rag.viewer_readers()) "
+        f"OR (readers IS NULL AND {_IN_OPEN_PROJECT.format('project_id')})) AND {_WITHIN_LIMIT.format('project_id')}"
     ),
     "document_chunks": _OF_READABLE_DOCUMENT,
     "document_chunkings": _OF_READABLE_DOCUMENT,
@@ -158,8 +161,9 @@ def _statements(connection: Connection) -> Iterator[sql.Composed]:
             yield sql.SQL("GRANT {} ON {} TO {}").format(
                 sql.SQL(privileges), sql.Identifier(SCHEMA, table), sql.Identifier(role)
             )
-    yield sql.SQL("GRANT EXECUTE ON FUNCTION rag.readable_matches(text, regconfig, tsquery, bigint) TO {}").format(
-        sql.Identifier(SEARCH_ROLE)
+    yield sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(
+        sql.SQL(", ").join(sql.Identifier(SCHEMA, function) for function in _SEARCH_FUNCTIONS),
+        sql.Identifier(SEARCH_ROLE),
     )
     for table, condition in _POLICIES.items():
         yield from _policy_statements(table, condition)

@@ -5,10 +5,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from rag_assets.db.connections.compiled import CompiledStatement, compile_statement
+from rag_assets.db.connections.execute import StatementRunner
 from rag_assets.documents.readers import check_reader
 from rag_assets.errors import ServiceError, UsageError
 
@@ -24,12 +28,16 @@ HAS_POLICIES = text(f"SELECT {_HAS_POLICIES}")
 _DECLARE = text(
     "SELECT CASE WHEN NOT restricts THEN 'nothing' "  # noqa: S608
     f"WHEN NOT {_HAS_POLICIES} THEN 'no policies' "
-    "ELSE CASE WHEN set_config('rag.viewer', rag.sign_viewer(CAST(:facts AS jsonb)), true) <> '' "
-    "AND set_config('role', :role, true) <> '' THEN 'declared' END END "
-    "FROM (SELECT :limited OR EXISTS (SELECT FROM rag.documents WHERE readers IS NOT NULL) "
+    # JIT compilation takes longer than a search may.
+    "ELSE CASE WHEN set_config('jit', 'off', true) = 'off' "
+    "AND set_config('rag.viewer', rag.sign_viewer(CAST(:facts AS jsonb)), true) <> '' "
+    "AND set_config('role', CAST(:role AS text), true) <> '' THEN 'declared' END END "
+    "FROM (SELECT CAST(:limited AS boolean) OR EXISTS (SELECT FROM rag.documents WHERE readers IS NOT NULL) "
     "OR EXISTS (SELECT FROM rag.projects WHERE settings ? 'readers') AS restricts OFFSET 0) r"
 )
 _RESTRICTED_TO = "rag_assets_viewer"
+# As part of the same transaction as a search, before it.
+_compiled_declaration = cache(lambda: compile_statement(_DECLARE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +104,57 @@ def declare_viewer(connection: Connection, viewer: Viewer) -> None:
     Raises ServiceError where the roles do not exist. Does nothing where no document or project restricts its readers,
     and the viewer is not limited to projects.
     """
+    if _is_declared(connection.scalar(_DECLARE, _declaration_values(viewer))):
+        connection.execution_options(**{_RESTRICTED_TO: viewer})
+
+
+class ChangedRestrictionError(Exception):
+    """A statement was sent for a viewer who is restricted, or is not, and the database says otherwise."""
+
+
+class ViewerDeclaration:
+    """The declaration of a viewer before each statement of a runner, which expects that policies restrict it or not."""
+
+    def __init__(self, viewer: Viewer, *, restricts: bool) -> None:
+        self.viewer = viewer
+        self.restricts = restricts
+        self._values = _declaration_values(viewer)
+
+    @property
+    def compiled(self) -> tuple[CompiledStatement, dict[str, Any]]:
+        return _compiled_declaration(), self._values
+
+    def check(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Raise ChangedRestrictionError where the statement was made for the other case."""
+        restricts = _is_declared(rows[0][0])
+        if restricts != self.restricts:
+            self.restricts = restricts
+            raise ChangedRestrictionError
+
+
+def _declaration_values(viewer: Viewer) -> dict[str, Any]:
     limited = viewer.projects is not None and not viewer.is_filtered
-    values = {"role": SEARCH_ROLE, "facts": viewer.facts(), "limited": limited}
-    outcome = connection.scalar(_DECLARE, values)
-    if outcome == "nothing":
-        return
-    if outcome != "declared":
-        raise ServiceError(
-            f"the database has no policies for the role {SEARCH_ROLE}, which reads for a viewer; run rag-assets db "
-            "roles --apply, or let an administrator run what rag-assets db roles prints."
-        )
-    connection.execution_options(**{_RESTRICTED_TO: viewer})
+    return {"role": SEARCH_ROLE, "facts": viewer.facts(), "limited": limited}
 
 
-def restricted_viewer(connection: object) -> Viewer | None:
+def _is_declared(outcome: Any) -> bool:
+    if outcome in ("declared", "nothing"):
+        return bool(outcome == "declared")
+    raise ServiceError(
+        f"the database has no policies for the role {SEARCH_ROLE}, which reads for a viewer; run rag-assets db "
+        "roles --apply, or let an administrator run what rag-assets db roles prints."
+    )
+
+
+def restricted_viewer(connection: StatementRunner) -> Viewer | None:
     """The viewer whose rows alone policies show on this connection."""
-    if not isinstance(connection, Connection):
-        return None
-    viewer: Viewer | None = connection.get_execution_options().get(_RESTRICTED_TO)
-    return viewer
+    if isinstance(connection, Connection):
+        viewer: Viewer | None = connection.get_execution_options().get(_RESTRICTED_TO)
+        return viewer
+    declaration = connection.first
+    return declaration.viewer if isinstance(declaration, ViewerDeclaration) and declaration.restricts else None
 
 
-def is_restricted(connection: object) -> bool:
+def is_restricted(connection: StatementRunner) -> bool:
     """Whether policies decide what this connection sees."""
     return restricted_viewer(connection) is not None

@@ -1,8 +1,8 @@
 """CompiledStatement statements sent straight to the driver: SQLAlchemy's own way costs more than a short search."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -21,16 +21,35 @@ from rag_assets.db.connections.sqlalchemy_internals import (
 from rag_assets.db.session.server_errors import leave_out_values
 
 
+class FirstStatement(Protocol):
+    """A statement before another one, and what becomes of its rows."""
+
+    @property
+    def compiled(self) -> tuple[CompiledStatement, dict[str, Any]]:
+        """The statement and its values."""
+        ...
+
+    def check(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Raise where the rows of the second statement are not to be used."""
+        ...
+
+
 class AutocommitRunner:
     """Runs statements without a transaction, each on a pooled connection that is returned at once.
 
     SQLAlchemy's Connection around each of them would cost more than all else that the client does for a search.
     """
 
-    def __init__(self, engine: Engine, prepare: Callable[[ManagesConnection], None]) -> None:
-        """`prepare` is called with the pooled connection before each statement."""
+    def __init__(
+        self, engine: Engine, prepare: Callable[[ManagesConnection], None], first: FirstStatement | None = None
+    ) -> None:
+        """`prepare` is called with the pooled connection before each statement.
+
+        `first` is sent before each statement, and both in one transaction: nothing waits for its answer.
+        """
         self._engine = engine
         self._prepare = prepare
+        self.first = first
 
     @staticmethod
     def supports(engine: Engine) -> bool:
@@ -53,7 +72,11 @@ class AutocommitRunner:
             raise _to_sqlalchemy_error(error, statement, is_disconnect=False) from error
         try:
             self._prepare(entry)
-            return _send(entry.driver_connection, statement, values)
+            if self.first is None:
+                return _send(entry.driver_connection, statement, values)
+            answers, rows = _send_both(entry.driver_connection, self.first, statement, values)
+            self.first.check(answers)
+            return rows
         except psycopg.Error as error:
             is_disconnect = self._engine.dialect.is_disconnect(error, entry.dbapi_connection, None)  # type: ignore[arg-type]
             if is_disconnect:
@@ -103,6 +126,34 @@ def _send(driver: Any, statement: CompiledStatement, values: dict[str, Any]) -> 
     assert isinstance(driver, psycopg.Connection)
     with driver.cursor(binary=True) as cursor:
         return cursor.execute(statement.sql, values).fetchall()
+
+
+def _send_both(
+    driver: Any, first: FirstStatement, statement: CompiledStatement, values: dict[str, Any]
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """The rows of two statements that the server runs in one transaction, sent in one round trip."""
+    before, given = first.compiled
+    both = (before.sql, before.fixed | given), (statement.sql, statement.fixed | values)
+    if isinstance(driver, psycopg.AsyncConnection):
+        found: tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]] = await_(_send_both_async(driver, *both))
+        return found
+    assert isinstance(driver, psycopg.Connection)
+    # Not a transaction block: what a pipeline sends until it waits is one transaction by itself.
+    with driver.cursor(binary=True) as one, driver.cursor(binary=True) as other:
+        with driver.pipeline():
+            one.execute(*both[0])
+            other.execute(*both[1])
+        return one.fetchall(), other.fetchall()
+
+
+async def _send_both_async(
+    driver: "psycopg.AsyncConnection[Any]", first: tuple[str, dict[str, Any]], second: tuple[str, dict[str, Any]]
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    async with driver.cursor(binary=True) as one, driver.cursor(binary=True) as other:
+        async with driver.pipeline():
+            await one.execute(*first)
+            await other.execute(*second)
+        return await one.fetchall(), await other.fetchall()
 
 
 async def _send_async(

@@ -59,6 +59,7 @@ class Document(Identified, DocumentVersion, Timestamped, Base):
         ),
         Index("ix_documents_readers", "readers", postgresql_using="gin"),
         Index("ix_documents_restricted", "project_id", postgresql_where=text("readers IS NOT NULL")),
+        Index("ix_documents_unrestricted", "project_id", postgresql_where=text("readers IS NULL")),
         Index("ix_documents_readers_error", "project_id", postgresql_where=text("readers_error IS NOT NULL")),
         Index("ix_documents_failed", "project_id", postgresql_where=text("status = 'failed'")),
     )

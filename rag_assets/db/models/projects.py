@@ -15,7 +15,10 @@ class Project(Identified, Timestamped, Base):
     """`declared_in` names the file or module that declares it; `removed_at` is when it stopped being a partition."""
 
     __tablename__ = "projects"
-    __table_args__ = (CheckConstraint(r"name ~ '^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$'", name="name_is_slug"),)
+    __table_args__ = (
+        CheckConstraint(r"name ~ '^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$'", name="name_is_slug"),
+        Index("ix_projects_restricted", "id", postgresql_where=text("settings ? 'readers'")),
+    )
 
     name: Mapped[str] = mapped_column(unique=True)
     description: Mapped[str | None]

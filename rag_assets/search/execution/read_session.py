@@ -7,7 +7,13 @@ from typing import TypeVar, TypeVarTuple
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from rag_assets.db.access.viewer import Viewer, current_viewer, declare_viewer
+from rag_assets.db.access.viewer import (
+    ChangedRestrictionError,
+    Viewer,
+    ViewerDeclaration,
+    current_viewer,
+    declare_viewer,
+)
 from rag_assets.db.connections.execute import AutocommitRunner, StatementRunner
 from rag_assets.db.connections.pooler import get_connection_setup
 from rag_assets.db.connections.retry import Attempts, retry_limit_s
@@ -42,6 +48,8 @@ class ReadSession:
         # Statements that belong together all see what the first one sees.
         self._in_transaction = engine.execution_options(isolation_level="REPEATABLE READ")
         self._single = AutocommitRunner(self._engine, register_packed_vectors)
+        # Whether policies restrict viewers: a guess until the first search for one.
+        self._restricts = True
         self._concurrency = concurrency
 
     def read(
@@ -84,14 +92,21 @@ class ReadSession:
 
     def read_statements(self, work: Callable[[StatementRunner, *Ts], T], *args: *Ts) -> T:
         """Like `read`, for short statements that each stand for themselves."""
-        if self.viewer is not None:
-            return self.read(work, *args, transaction=True)
+        viewer = self.viewer
         if self._autocommit_setup is None or not AutocommitRunner.supports(self._engine):
-            return self.read(work, *args)
+            return self.read(work, *args, transaction=viewer is not None)
         attempts = Attempts(retry_limit_s(self._engine))
+        runner, declaration = self._single, None
+        if viewer is not None:
+            declaration = ViewerDeclaration(viewer, restricts=self._restricts)
+            runner = AutocommitRunner(self._engine, register_packed_vectors, declaration)
         while True:
             try:
-                return work(self._single, *args)
+                return work(runner, *args)
+            except ChangedRestrictionError:
+                # The first readers were declared, or the last ones left out, since the last search.
+                assert declaration is not None
+                self._restricts = declaration.restricts
             except DBAPIError as error:
                 self._wait_for_retry(attempts, error, None)
 

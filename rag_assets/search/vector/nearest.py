@@ -19,9 +19,10 @@ from rag_assets.db.connections.compiled import (
 )
 from rag_assets.db.connections.execute import StatementRunner, run_compiled
 from rag_assets.db.index.knn import MAX_EF_SEARCH, MAX_SCAN_TUPLES, rescored_candidates, statement_values
-from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.models import DocumentChunk, EmbeddingSpace
 from rag_assets.db.spaces.vector_codec import PackedVector, PackedVectors
 from rag_assets.search.filters.document_filters import NO_FILTERS
+from rag_assets.search.vector.readable import select_readable
 from rag_assets.search.vector.searchables import CHUNKS, Searchable
 from rag_assets.search.vector.selectivity import SelectivityCache
 from rag_assets.search.vector.statements import (
@@ -190,7 +191,10 @@ def _compare(
     connection: StatementRunner, query: KnnQuery, clauses: Clauses, limit: int | None = None
 ) -> KnnResult | None:
     """All rows that pass, compared exactly; None where more than `limit` pass."""
-    statement = _exact(query.space, query.k, query.distance, query.searchable, clauses, limit, query.rows_per_text)
+    if restricted_viewer(connection) and not clauses and query.searchable.table is DocumentChunk:
+        statement = _readable(query.space, query.k, query.distance, query.searchable, limit, query.rows_per_text)
+    else:
+        statement = _exact(query.space, query.k, query.distance, query.searchable, clauses, limit, query.rows_per_text)
     values = statement.values(clauses, statement_values(query.vector, query.ef_search))
     found = run_compiled(connection, statement.statement, values)
     # There is no row at all once another space is live.
@@ -288,6 +292,19 @@ def _exact(
 ) -> CompiledWithClauses:
     statement = select_exactly(space, k, clauses.clauses, distance, searchable, limit, rows_per_text=rows_per_text)
     return compile_with_clauses(statement, clauses)
+
+
+@lru_cache(maxsize=256)
+def _readable(
+    space: EmbeddingSpace,
+    k: int,
+    distance: str,
+    searchable: Searchable,
+    limit: int | None,
+    rows_per_text: RowsPerText,
+) -> CompiledWithClauses:
+    statement = select_readable(space, k, distance, searchable, limit, rows_per_text=rows_per_text)
+    return compile_with_clauses(statement, NO_CLAUSES)
 
 
 @lru_cache(maxsize=256)

@@ -166,6 +166,17 @@ def test_a_change_of_readers_is_in_force_with_its_commit(guarded: Engine) -> Non
             assert len(hits) == (5 if count is None else count)
 
 
+def test_one_client_follows_the_first_declaration_of_readers_and_its_end(guarded: Engine) -> None:
+    with make(NOBODY) as client:
+        for is_restricted in (False, True, False, True):
+            readers = "ARRAY['group:staff']" if is_restricted else "NULL"
+            with guarded.begin() as connection:
+                connection.execute(text(f"UPDATE rag.documents SET readers = {readers}"))
+                connection.execute(text("UPDATE rag.projects SET settings = settings - 'readers'"))
+            for mode in ("vector", "text", "hybrid"):
+                assert bool(client.search("whale", mode=mode).hits) != is_restricted  # type: ignore[arg-type]
+
+
 def test_an_async_client_and_a_task_have_their_viewer(guarded: Engine) -> None:
     class Own(Repository):
         pass

@@ -287,6 +287,8 @@ REFUSED = {
     "read changes": "SELECT * FROM rag.row_changes",
     "read searches": "SELECT * FROM rag.query_vectors",
     "call what reads past policies": "SELECT rag.readable_matches('c1', 'english', 'secret', 9)",
+    "sample what reads past policies": "SELECT rag.readable_sample('c1', 9)",
+    "compare what reads past policies": "SELECT rag.readable_nearest(1, 'c1', NULL, 'cosine', false, 9, 9)",
     "read readers of others": "SELECT readers FROM rag.documents",
     "read the source": "SELECT source_uri FROM rag.projects",
     "switch policies off": "ALTER TABLE rag.documents DISABLE ROW LEVEL SECURITY",
