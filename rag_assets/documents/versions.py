@@ -12,7 +12,7 @@ READER_VERSIONS: Final[dict[str, int]] = {
     **dict.fromkeys(("pptx", "odt", "odp"), 3),
     "csv": 3,
     **dict.fromkeys(("xlsx", "ods", "xls"), 2),
-    "pdf": 2,
+    "pdf": 3,
     "email": 2,
     "msg": 2,
 }

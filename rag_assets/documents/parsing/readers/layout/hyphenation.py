@@ -13,7 +13,6 @@ _HYPHENATED_PREFIXES = frozenset(
     [
         "all",
         "cross",
-        "ex",
         "half",
         "high",
         "long",
@@ -82,8 +81,14 @@ class Hyphenation:
 
     def _known_words(self) -> set[str]:
         if self._words is None:
-            # The halves of divided words are none.
-            words = {word for line in self._lines for word in _WORD.findall(line)[1:-1]}
+            words: set[str] = set()
+            goes_on = False
+            for line in self._lines:
+                found = _WORD.findall(line)
+                divided = _LINE_END_HYPHEN.search(line[-2:]) is not None
+                # The halves of divided words are none.
+                words.update(found[goes_on : len(found) - divided])
+                goes_on = divided
             self._words = {word.lower().replace("\u2010", "-") for word in words}
         return self._words
 

@@ -16,6 +16,7 @@ from rag_assets.documents.parsing.readers.layout.geometry import (
     on_one_row,
     overlap_in_x,
 )
+from rag_assets.documents.parsing.readers.layout.stretched_lines import join_stretched_lines
 
 # A column of prose has at least so many lines, and most of them are so full and begin with a small letter.
 _MIN_LINES = 3
@@ -31,6 +32,7 @@ _MARGIN = 0.2
 
 
 def reading_order(segments: Sequence[Segment]) -> list[Segment]:
+    segments = join_stretched_lines(segments)
     drawn = [segment for segment in segments if not segment.turned]
     return _upright_order(drawn) + [segment for segment in segments if segment.turned]
 

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from rag_assets.documents.parsing.readers.office.open_tables import fill_covered_cells, has_uneven_rows
-from rag_assets.documents.parsing.readers.office.open_xml import SPACES, has_shapes, plain_text, shapes_to_boxes
+from rag_assets.documents.parsing.readers.office.open_xml import SPACES, has_shapes, open_text, shapes_to_boxes
 from rag_assets.documents.parsing.readers.office.package import PackageParts
 
 _CONTENT: Final = "content.xml"
@@ -32,7 +32,7 @@ def complete_text(parts: PackageParts) -> dict[str, str | bytes | None]:
     content = parts.content(_CONTENT)
     styles = parts.content(_STYLES)
     running = _RUNNING.finditer(styles.decode()) if any(name in styles for name in _RUNNING_BYTES) else ()
-    texts = [plain_text(_PAGE_FIELD.sub("", match[1])) for match in running]
+    texts = [open_text(_PAGE_FIELD.sub("", match[1])) for match in running]
     shown = "".join(f"<text:p>{text}</text:p>" for text in dict.fromkeys(texts) if any(map(str.isalpha, text)))
     shaped, uneven = has_shapes(content), has_uneven_rows(content)
     if not (shown or shaped or uneven or any(name in content for name in _BESIDE_TEXT)):
@@ -80,5 +80,5 @@ def _insert_notes(document: str) -> str:
 
 
 def _paragraph(label: str, xml: str) -> str:
-    text = plain_text(xml)
+    text = open_text(xml)
     return f"<text:p>{label}: {text}</text:p>" if text else ""

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from rag_assets.documents.parsing.readers.office.open_tables import fill_covered_cells, has_uneven_rows
-from rag_assets.documents.parsing.readers.office.open_xml import SPACES, has_shapes, plain_text, shapes_to_boxes
+from rag_assets.documents.parsing.readers.office.open_xml import SPACES, has_shapes, open_text, shapes_to_boxes
 from rag_assets.documents.parsing.readers.office.package import PackageParts
 
 _CONTENT: Final = "content.xml"
@@ -34,7 +34,7 @@ def complete_presentation(parts: PackageParts) -> dict[str, str | bytes | None]:
     pieces = [document[: slides[0]]] if slides else [document]
     for start, end in zip(slides, [*slides[1:], len(document)], strict=True):
         slide = document[start:end]
-        if (frame := _TITLE.search(slide)) and (title := plain_text(frame[0])) and '"' not in title:
+        if (frame := _TITLE.search(slide)) and (title := open_text(frame[0])) and '"' not in title:
             tag = _SLIDE.match(slide)
             assert tag is not None
             named = _SLIDE_NAME.sub("", tag[0])

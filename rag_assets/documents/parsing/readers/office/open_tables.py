@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from rag_assets.documents.parsing.readers.office.open_xml import plain_text
+from rag_assets.documents.parsing.readers.office.open_xml import open_text
 
 _MAX_CHARS: Final = 200
 _MAX_COLUMNS: Final = 256
@@ -86,7 +86,7 @@ def _replace(xml: str, table: _Table, end: int) -> Iterator[tuple[int, int, str]
         yield end, end, cell * (count - 1)
     rows = table.numbers.get("rows-spanned", 1)
     if rows > 1:
-        text = plain_text(cell)
+        text = open_text(cell)
         if "&" not in text[_MAX_CHARS - 10 : _MAX_CHARS]:
             # One row more: this one ends first.
             table.texts.update(dict.fromkeys(columns, (text[:_MAX_CHARS], rows)))

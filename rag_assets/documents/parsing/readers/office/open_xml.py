@@ -21,7 +21,7 @@ _ROW_GROUP: Final = re.compile(r"</?table:table-(?:rows|header-rows|columns|head
 _CHART_TABLE: Final = re.compile(r"<table:table(?:\s[^>]*)?>.*</table:table>", re.DOTALL)
 
 
-def plain_text(xml: str) -> str:
+def open_text(xml: str) -> str:
     """The text in XML, still escaped."""
     return " ".join(_TAG.sub("", re.sub(r"</text:[ph]>|<text:(?:tab|line-break)\b[^>]*/>", " ", xml)).split())
 
@@ -33,7 +33,7 @@ def has_shapes(xml: bytes) -> bool:
 def shapes_to_boxes(xml: str, parts: PackageParts) -> str:
     """The part with text boxes for shapes that have text, which xberg leaves out, and for charts, which it garbles."""
     xml = _OBJECT.sub(lambda match: _chart(parts.content(f"{match[1]}/content.xml")) or match[0], xml)
-    return _SHAPE.sub(lambda match: _box(_DRAWING.sub("", match[2])) if plain_text(match[2]) else match[0], xml)
+    return _SHAPE.sub(lambda match: _box(_DRAWING.sub("", match[2])) if open_text(match[2]) else match[0], xml)
 
 
 def _chart(content: bytes) -> str:
@@ -41,7 +41,7 @@ def _chart(content: bytes) -> str:
     if b"<chart:chart" not in content:
         return ""
     chart = content.decode()
-    titles = "".join(f"<text:p>{plain_text(match[1])}</text:p>" for match in _CHART_TITLE.finditer(chart))
+    titles = "".join(f"<text:p>{open_text(match[1])}</text:p>" for match in _CHART_TITLE.finditer(chart))
     table = _CHART_TABLE.search(chart)
     return _box(titles + (_ROW_GROUP.sub("", table[0]) if table else "")) if titles or table else ""
 

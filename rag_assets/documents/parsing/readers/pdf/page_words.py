@@ -170,7 +170,9 @@ class _WordReader:
                 last_left, last_top, last_right, last_bottom = bounds
                 if bottom != last_bottom or top != last_top:
                     box, last = (left, bottom, right, top), (last_left, last_bottom, last_right, last_top)
-                    if _is_raised(box, last) or _is_raised(last, box):
+                    if (_is_raised(box, last) or _is_raised(last, box)) and _baseline(handle, first) != _baseline(
+                        handle, stop - 1
+                    ):
                         for part_start, part, part_box in _part_raised(handle, match[0], first):
                             self._add(part_start, part, part_box)
                         continue
@@ -227,11 +229,12 @@ def _letter_boxes(handle: Any, text: str, start: int) -> list[Box]:
 def _part_raised(handle: Any, text: str, start: int) -> list[tuple[int, str, Box]]:
     """The parts of a word whose mark of a footnote, or exponent, PDFium does not part from it."""
     letters = list(zip(text, _letter_boxes(handle, text, start), strict=True))
-    tallest = max((bounds for _, bounds in letters), key=lambda bounds: bounds[3] - bounds[1])
+    highest, tallest = max(enumerate(bounds for _, bounds in letters), key=lambda one: one[1][3] - one[1][1])
+    baseline = _baseline(handle, start + highest)
     parts: list[tuple[int, str, Box]] = []
     above = False
     for index, (letter, bounds) in enumerate(letters, start):
-        raised = _is_raised(tallest, bounds)
+        raised = _is_raised(tallest, bounds) and _baseline(handle, index) != baseline
         if not parts or raised != above:
             if parts and raised and parts[-1][1][-1].isdigit():
                 letter = f"^{letter}"
@@ -248,6 +251,15 @@ def _part_raised(handle: Any, text: str, start: int) -> list[tuple[int, str, Box
 def _is_raised(tall: Box, small: Box) -> bool:
     height = tall[3] - tall[1]
     return small[3] - small[1] < 0.9 * height and small[1] - tall[1] > 0.15 * height
+
+
+def _baseline(handle: Any, index: int) -> float:
+    """Where a character stands, in tenths of a point: PDFium's box of a ligature is smaller than those of its font."""
+    import pypdfium2.raw as pdfium
+
+    x, y = ctypes.c_double(), ctypes.c_double()
+    pdfium.FPDFText_GetCharOrigin(handle, index, ctypes.byref(x), ctypes.byref(y))
+    return round(y.value, 1)
 
 
 def _text(textpage: Any) -> str:

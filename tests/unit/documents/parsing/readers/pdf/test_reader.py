@@ -101,6 +101,19 @@ def test_ligatures_and_divided_words_are_dissolved_and_real_hyphens_kept() -> No
     )
 
 
+def test_ligatures_whose_box_is_small_are_not_taken_for_exponents() -> None:
+    # Printed by Chromium.
+    content = read_pdf((FILES / "chrome.pdf").read_bytes()).content
+    assert content == "The final offer of the first fluffy files.\n"
+
+
+def test_the_first_and_last_words_of_lines_tell_too_how_a_word_is_written() -> None:
+    lines = ["It takes an hour, which is extra-", "ordinary here, as the self-employed are", "extraordinary", "self-"]
+    assert "which is extraordinary here" in text_of(Page().lines(50, 100, lines))
+    lines = ["The plans of a harbour that is ex-", "traordinary are kept in the tower."]
+    assert "is extraordinary are" in text_of(Page().lines(50, 100, lines))
+
+
 def test_the_words_of_the_document_tell_which_hyphens_are_real() -> None:
     lines = ["The door-keeper waits until the door-", "keeper of the next house has come, and the sun-", "light fades."]
     assert text_of(Page().lines(50, 100, lines)) == (
