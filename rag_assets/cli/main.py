@@ -14,6 +14,7 @@ from rag_assets.cli.commands import (
     embed,
     evaluate,
     explain,
+    forget,
     ingest,
     maintain,
     plan,
@@ -50,6 +51,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("explain")(explain.explain)
 app.command("export")(export_command)
 app.command("import")(import_command)
+app.command("forget")(forget.forget)
 app.command("plan")(plan.plan)
 app.command("seed")(command.seed)
 app.command("mcp")(mcp.mcp)

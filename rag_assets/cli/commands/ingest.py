@@ -171,11 +171,13 @@ def _report(
     """The object that --json prints. Figures of stages that did not run are 0."""
     from rag_assets.db.reports.counts import count_project
     from rag_assets.db.reports.document_remarks import find_remarks
+    from rag_assets.projects.store import get_project
 
     documents, chunks, embeddings = (outcome.figures.get(stage, {}) for stage in STAGES[:3])
     with engine.connect() as connection:
         counts = count_project(connection, project)
         remarks = find_remarks(connection, [project], limit=MOST_REMARKS)
+        forgotten = len(get_project(connection, project).settings.get("forgotten", ()))
     # A text may be in several shards.
     distinct = counts.texts if has_shards else int(embeddings.get("distinct", counts.texts))
     embedded = int(embeddings.get("embedded", 0))
@@ -202,6 +204,7 @@ def _report(
         },
         **{name: embeddings[name] for name in ("billed_tokens", "cost") if name in embeddings},
         "vectors": counts.vectors,
+        **({"forgotten": forgotten} if forgotten else {}),
         "remarks": [asdict(remark) for remark in remarks],
         "seconds": {"total": round(total_s, 3)}
         | {stage: round(outcome.figures.get(stage, {}).get("seconds", 0.0), 3) for stage in STAGES},

@@ -4,7 +4,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from rag_assets.cli.output.checks import print_checks
-from rag_assets.cli.output.console import format_duration, print_facts, print_line
+from rag_assets.cli.output.console import format_duration, pluralize, print_facts, print_line
 from rag_assets.cli.output.status import print_remark
 
 if TYPE_CHECKING:
@@ -30,6 +30,11 @@ def print_ingest(report: dict[str, Any], checks: "list[CheckOutcome]", *, verbos
     if verbose:
         facts += [(f"  {stage}", _format_seconds(stage_s)) for stage, stage_s in seconds.items()]
     print_facts(f"project {report['project']}", facts)
+    if "forgotten" in report:
+        print_line(
+            f"{pluralize(report['forgotten'], 'document')} of the source stay forgotten and were not read: "
+            "rag-assets forget --read-again"
+        )
     for remark in report["remarks"][:MOST_REMARKS]:
         print_remark(remark)
     if len(report["remarks"]) > MOST_REMARKS:

@@ -137,16 +137,26 @@ def delete(connection: Connection, document_id: UUID) -> int:
     number of vectors deleted; raises UsageError where the document does not exist.
     """
     document = get(connection, document_id)
-    by_id = Project.id == document.project_id
+    refuse_path(connection, document.project_id, document.file_path)
+    return remove_documents(connection, [document.id])
+
+
+def refuse_path(connection: Connection, project_id: UUID, file_path: str, *, refused: bool = True) -> None:
+    """Let no run read this path from the project's source, or with `refused=False` let it be read again."""
+    by_id = Project.id == project_id
     settings = connection.scalar(select(Project.settings).where(by_id).with_for_update())
     assert settings is not None
-    glob = exact_glob(document.file_path)
-    forgotten = [*(known for known in settings.get("forgotten", ()) if known != glob), glob]
+    glob = exact_glob(file_path)
+    forgotten = [known for known in settings.get("forgotten", ()) if known != glob] + [glob] * refused
     connection.execute(update_rows(Project).where(by_id).values(settings=settings | {"forgotten": forgotten}))
+
+
+def remove_documents(connection: Connection, ids: Sequence[UUID]) -> int:
+    """Delete these documents with their chunks and unshared vectors; returns the number of vectors deleted."""
     hashes = connection.scalars(
-        select(ALL_CHUNKS.c.content_hash).distinct().where(ALL_CHUNKS.c.document_id == document.id)
+        select(ALL_CHUNKS.c.content_hash).distinct().where(ALL_CHUNKS.c.document_id.in_(ids))
     ).all()
-    delete_documents(connection, [document.id])
+    delete_documents(connection, ids)
     return delete_orphaned_vectors(connection, "chunks", hashes)
 
 

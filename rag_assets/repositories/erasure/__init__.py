@@ -1,0 +1,1 @@
+"""Erase everything of one document or one user, and prove it by counts before and after."""
