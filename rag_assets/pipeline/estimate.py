@@ -13,8 +13,10 @@ from sqlalchemy import (
     Engine,
     Exists,
     LargeBinary,
+    and_,
     bindparam,
     exists,
+    false,
     func,
     select,
     true,
@@ -29,6 +31,7 @@ from rag_assets.db.reports.size_estimates import estimate_index_bytes, estimate_
 from rag_assets.db.reports.throughput import embedding_work, estimate_seconds, index_amount, index_work
 from rag_assets.db.spaces.partitions import has_partition, partition_name
 from rag_assets.db.spaces.pending import pending_documents, pending_staged_documents
+from rag_assets.db.spaces.remote_batches import is_in_batch
 from rag_assets.db.spaces.spaces import SpaceDefinition, get_live_space
 from rag_assets.db.spaces.text_kinds import ALL_CHUNKS, Kind, TextSource, text_source
 from rag_assets.documents.parsing.parser import is_current_reader
@@ -44,7 +47,8 @@ from rag_assets.settings.settings import Settings
 # Of the documents that would be split again, so many bytes are split to count their chunks; that takes seconds.
 SAMPLE_BYTES = 4_000_000
 CALIBRATION_TEXTS = 48
-_OF_MONEY = ("cost", "spent_this_month")
+_OF_MONEY: tuple[str, ...] = ("cost", "spent_this_month")
+_OF_BATCHES = ("texts_in_batches",)
 _COMPARED = (
     *("model", "revision", "dimensions", "prompts", "normalize", "distance"),
     *("method", "storage", "m", "ef_construction", "chunking_settings"),
@@ -56,7 +60,8 @@ class CostEstimate:
     """The cost of embedding one kind of texts as the settings ask; the fields are the keys of `rag-assets plan --json`.
 
     `live` and `space` are the numbers of the live and of the wanted space, None while they do not exist. `changes` has
-    what differs between them. `texts` counts all distinct texts, `texts_to_embed` those whose vectors no space has.
+    what differs between them. `texts` counts all distinct texts, `texts_to_embed` those whose vectors no space has, and
+    that do not wait in a batch at an embedding server, as `texts_in_batches` do.
     `estimated` says that only a part of the documents was split, or that tokens were derived from lengths of texts.
     Minutes are None when no run has measured that work, and `cost` is None where RAG_ASSETS_EMBEDDING_PRICE does not
     name the model; `spent_this_month` is what all runs have cost since the first of the month (UTC). Bytes are those of
@@ -72,6 +77,7 @@ class CostEstimate:
     documents_to_cut: int
     texts: int
     texts_to_embed: int
+    texts_in_batches: int
     tokens_to_embed: int
     estimated: bool
     embedding_minutes: float | None
@@ -84,9 +90,9 @@ class CostEstimate:
     bytes_there: int
 
     def as_json(self) -> dict[str, Any]:
-        """The fields; those of money only where a price is set."""
-        found = asdict(self)
-        return found if self.cost is not None else {k: v for k, v in found.items() if k not in _OF_MONEY}
+        """The fields; those of money only where a price is set, those of batches only where texts wait in one."""
+        left_out = (() if self.cost is not None else _OF_MONEY) + (() if self.texts_in_batches else _OF_BATCHES)
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
 def estimate_cost(
@@ -101,7 +107,7 @@ def estimate_cost(
     with engine.connect().execution_options(postgresql_readonly=True) as connection:
         space, live = _wanted_space(connection, target.definition), get_live_space(connection, kind)
         stored, unchanged = text_source(space), _of_unchanged_documents(kind, space.chunking)
-        texts, new, tokens = _count_stored(connection, space, stored, unchanged)
+        texts, new, tokens, in_batches = _count_stored(connection, space, stored, unchanged)
         sample = _split_sample(connection, space, target, stored, unchanged) if kind == "chunks" else _Sample()
         texts += round(sample.scale * len(sample.tokens))
         new += round(sample.scale * sample.without_vector)
@@ -113,7 +119,7 @@ def estimate_cost(
         spent = spent_this_month(connection)
         to_read = _documents_to_read(connection) if kind == "chunks" else 0
         examples = sample.examples or (_example_texts(connection, stored) if embedding_s is None else [])
-    price = settings.price_of(space.model)
+    price = settings.price_of(space.model, in_batch=settings.embedding_batch and kind == "chunks")
     if embedding_s is None and examples and calibrate is not None:
         embedding_s = tokens * _seconds_per_token(calibrate(space), examples, settings.batch_tokens)
     return CostEstimate(
@@ -125,6 +131,7 @@ def estimate_cost(
         documents_to_cut=sample.documents,
         texts=texts,
         texts_to_embed=new,
+        texts_in_batches=in_batches,
         tokens_to_embed=tokens,
         estimated=sample.scale != 1 or (kind != "chunks" and new > 0),
         embedding_minutes=_minutes(embedding_s),
@@ -171,18 +178,25 @@ def _of_unchanged_documents(kind: Kind, chunking: str) -> ColumnElement[bool]:
 
 def _count_stored(
     connection: Connection, space: EmbeddingSpace, texts: TextSource, unchanged: ColumnElement[bool]
-) -> tuple[int, int, int]:
-    """(distinct texts, how many of them have no vector, the tokens of those)."""
+) -> tuple[int, int, int, int]:
+    """(distinct texts, how many of them have no vector, the tokens of those, how many wait in batches)."""
     each = (
         select(texts.content_hash.label("content_hash"), func.max(texts.token_count).label("tokens"))
         .where(texts.in_use, unchanged)
         .group_by(texts.content_hash)
         .cte("distinct_texts")
     )
-    new = ~_has_vector(connection, space, each.c.content_hash)
-    columns = (func.count(), func.count().filter(new), func.coalesce(func.sum(each.c.tokens).filter(new), 0))
-    found, without_vector, tokens = connection.execute(select(*columns).select_from(each)).one()
-    return found, without_vector, int(tokens)
+    waits = is_in_batch(space, each.c.content_hash) if space.id is not None else false()
+    missing = ~_has_vector(connection, space, each.c.content_hash)
+    new = and_(missing, ~waits)
+    columns = (
+        func.count(),
+        func.count().filter(new),
+        func.coalesce(func.sum(each.c.tokens).filter(new), 0),
+        func.count().filter(and_(missing, waits)),
+    )
+    found, without_vector, tokens, in_batches = connection.execute(select(*columns).select_from(each)).one()
+    return found, without_vector, int(tokens), in_batches
 
 
 @dataclass(frozen=True, slots=True)
