@@ -24,7 +24,7 @@ from rag_assets.db.connections.compiled import text_literal
 from rag_assets.db.index.knn import literal_integer, materialize
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.search.vector.searchables import CHUNKS, Searchable
-from rag_assets.search.vector.statements import RowsPerText, select_rows
+from rag_assets.search.vector.statements import RowsPerText, select_text_rows
 
 # As good as no limit, of a number that the function adds one to.
 _NO_LIMIT = 2**40
@@ -65,4 +65,4 @@ def select_readable(
         .cte("numbers")
     )
     nearest = select(compared).where(compared.c.content_hash.is_not(None)).cte("nearest")
-    return select_rows(space, nearest, k, (), searchable, beside=numbers, rows_per_text=rows_per_text)
+    return select_text_rows(space, nearest, k, (), searchable, beside=numbers, rows_per_text=rows_per_text)

@@ -74,7 +74,7 @@ def select_nearest(
 ) -> Select[Any]:
     """The `k` nearest rows of all, through the index; `by_policy`: of those that policies show."""
     nearest = nearest_texts(space, partition(space.id), k, candidates=candidates, by_policy=by_policy)
-    return select_rows(space, nearest.cte("nearest"), k, searchable=searchable, rows_per_text=rows_per_text)
+    return select_text_rows(space, nearest.cte("nearest"), k, searchable=searchable, rows_per_text=rows_per_text)
 
 
 def select_nearest_to_each(
@@ -97,7 +97,7 @@ def select_nearest_to_each(
     nearest = lateral(nearest_texts_per_query(space, vectors, k, queries, candidates), "nearest")
     texts = select(queries.c.number, nearest.c.content_hash, nearest.c.distance).select_from(queries)
     each = texts.join(nearest, true()).cte("each")
-    rows = select_rows(space, each, None, rows_per_text=rows_per_text)
+    rows = select_text_rows(space, each, None, rows_per_text=rows_per_text)
     return rows.with_only_columns(each.c.number, *rows.selected_columns)
 
 
@@ -137,7 +137,7 @@ def select_nearest_filtered(
         .limit(_ONE)
     )
     nearest = nearest_texts(space, table, k, candidates=candidates, qualifies=lateral(qualifying, "qualifying"))
-    return select_rows(space, nearest.cte("nearest"), k, conditions, searchable, rows_per_text=rows_per_text)
+    return select_text_rows(space, nearest.cte("nearest"), k, conditions, searchable, rows_per_text=rows_per_text)
 
 
 def select_exactly(
@@ -180,7 +180,7 @@ def select_exactly(
     # The same order for every `k`, also of texts at the same distance: pages follow each other.
     order = distances.c.distance, distances.c.content_hash
     nearest = select(distances).order_by(*order).limit(literal_integer(k)).cte("nearest")
-    return select_rows(space, nearest, k, conditions, searchable, beside=numbers, rows_per_text=rows_per_text)
+    return select_text_rows(space, nearest, k, conditions, searchable, beside=numbers, rows_per_text=rows_per_text)
 
 
 def select_chunks(space: EmbeddingSpace) -> Select[Any]:
@@ -201,7 +201,7 @@ def is_live(space: EmbeddingSpace) -> ColumnElement[bool]:
     return select(EmbeddingSpace.id).where(EmbeddingSpace.id == literal_integer(space.id), usable).exists()
 
 
-def select_rows(
+def select_text_rows(
     space: EmbeddingSpace,
     nearest: CTE,
     k: int | None,
