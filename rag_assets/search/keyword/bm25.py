@@ -80,10 +80,11 @@ def top_chunks_by_index(
     All chunks that share a term with the query are candidates where they are no more than `most`.
     """
     # The limit bounds the time where terms do not occur independently, or a single one is too common.
-    limits = tuple(2 * most if query.max_matching_chunks > most else None for query in queries)
+    # A viewer's statistics are those of a sample, and the function has a limit of its own.
+    restricted = is_restricted(connection)
+    limits = tuple(2 * most if query.max_matching_chunks > most and not restricted else None for query in queries)
     values = _bind_values(queries, most)
     verbatim = [verbatim_conditions(query) for query in queries]
-    restricted = is_restricted(connection)
     if not any(verbatim):
         compiled = _compiled_index_statement(limits, k, clauses, restricted=restricted)
         rows = run_compiled(connection, compiled.statement, compiled.values(clauses, values))

@@ -35,21 +35,28 @@ _GROUPED = re.compile(
     "(?:[\u00a0\u202f\u2009][0-9]{3})+))(?:[.,]([0-9]+))?(?![0-9]|[.,][0-9])"
 )
 # The statistics of at most so many of the viewer's chunks: those of all would tell of chunks that it may not read.
-_SAMPLED_CHUNKS = 2_000
+SAMPLED_CHUNKS = 1_000
 _ANALYZE_WORDS_OF_VIEWER = text(
-    "WITH sample AS MATERIALIZED (SELECT c.language, c.token_count, c.tsv FROM rag.document_chunks c "
-    "JOIN rag.documents d ON d.id = c.document_id WHERE c.chunking = :chunking LIMIT :sampled), "
-    "statistics AS MATERIALIZED (SELECT language, count(*)\\:\\:int AS chunks, "
-    "avg(token_count)\\:\\:float8 AS mean_tokens FROM sample GROUP BY language) "
-    "SELECT s.language\\:\\:text AS language, s.chunks, s.mean_tokens, w.lexemes, w.positions, w.documents, w.others, "
-    "set_config('jit', 'off', true) FROM statistics s CROSS JOIN LATERAL ("
-    "SELECT array_agg(q.lexeme) AS lexemes, array_agg(array_to_string(q.positions, ' ')) AS positions, "
-    "array_agg((SELECT count(*)\\:\\:int FROM sample c WHERE c.language = s.language "
-    "AND c.tsv @@ CAST(quote_literal(q.lexeme) AS tsquery))) AS documents, "
-    "array_agg((SELECT count(*)\\:\\:int FROM sample c WHERE c.language = s.language "
-    "AND c.tsv @@ CAST(quote_literal(CASE WHEN left(q.lexeme, 1) = :mark THEN substr(q.lexeme, 2) "
-    "ELSE :mark || q.lexeme END) AS tsquery))) AS others "
-    "FROM unnest(rag.word_vector(s.language, :words)) AS q(lexeme, positions, weights)) w"
+    "WITH sample AS MATERIALIZED (SELECT * FROM rag.readable_sample(:chunking, CAST(:sampled AS bigint))), "
+    "statistics AS MATERIALIZED (SELECT language, CAST(count(*) AS int) AS chunks, "
+    "CAST(avg(token_count) AS float8) AS mean_tokens FROM sample GROUP BY language), "
+    "words AS MATERIALIZED (SELECT s.language, q.lexeme, array_to_string(q.positions, ' ') AS positions, "
+    "CASE WHEN left(q.lexeme, 1) = :mark THEN substr(q.lexeme, 2) ELSE :mark || q.lexeme END AS other "
+    "FROM statistics s "
+    "CROSS JOIN LATERAL unnest(rag.word_vector(s.language, :words)) AS q(lexeme, positions, weights)), "
+    "wanted AS MATERIALIZED (SELECT e.language, array_agg(e.lexeme) AS lexemes, CAST(string_agg("
+    "'''' || replace(replace(e.lexeme, '\\', '\\\\'), '''', '''''') || '''', ' | ') AS tsquery) AS any_of "
+    "FROM (SELECT language, lexeme FROM words UNION SELECT language, other FROM words) e GROUP BY e.language), "
+    # Each chunk is read once for all words: its marked lexemes, as in BM25's score. Most chunks have none.
+    "counted AS MATERIALIZED (SELECT c.language, f.lexeme, CAST(count(*) AS int) AS documents FROM sample c "
+    "JOIN wanted w ON w.language = c.language AND c.tsv @@ w.any_of CROSS JOIN LATERAL "
+    "unnest(ts_filter(setweight(c.tsv, 'A', w.lexemes), '{a}')) AS f(lexeme, positions, weights) GROUP BY 1, 2) "
+    "SELECT CAST(s.language AS text) AS language, s.chunks, s.mean_tokens, w.lexemes, w.positions, w.documents, "
+    "w.others, set_config('jit', 'off', true) FROM statistics s CROSS JOIN LATERAL ("
+    "SELECT array_agg(q.lexeme) AS lexemes, array_agg(q.positions) AS positions, "
+    "array_agg(coalesce(c.documents, 0)) AS documents, array_agg(coalesce(o.documents, 0)) AS others "
+    "FROM words q LEFT JOIN counted c ON (c.language, c.lexeme) = (q.language, q.lexeme) "
+    "LEFT JOIN counted o ON (o.language, o.lexeme) = (q.language, q.other) WHERE q.language = s.language) w"
 )
 _ANALYZE_WORDS = text(
     "SELECT s.language\\:\\:text AS language, s.chunks, s.mean_tokens, w.lexemes, w.positions, w.documents, w.others, "
@@ -160,14 +167,14 @@ class _AnalyzedWords(NamedTuple):
 
 def _analyze_words(connection: Connection, values: dict[str, Any]) -> list[_AnalyzedWords]:
     if is_restricted(connection):
-        found = connection.execute(_ANALYZE_WORDS_OF_VIEWER, values | {"sampled": _SAMPLED_CHUNKS})
-        return [_AnalyzedWords(*row) for row in found]
-    return [_AnalyzedWords(*row) for row in run_compiled(connection, _compiled_analysis(), values)]
+        rows = run_compiled(connection, _compiled_analysis(of_viewer=True), values | {"sampled": SAMPLED_CHUNKS})
+        return [_AnalyzedWords(*row) for row in rows]
+    return [_AnalyzedWords(*row) for row in run_compiled(connection, _compiled_analysis(of_viewer=False), values)]
 
 
 @cache
-def _compiled_analysis() -> CompiledStatement:
-    return compile_statement(_ANALYZE_WORDS)
+def _compiled_analysis(*, of_viewer: bool) -> CompiledStatement:
+    return compile_statement(_ANALYZE_WORDS_OF_VIEWER if of_viewer else _ANALYZE_WORDS)
 
 
 def _without_grouping(number: re.Match[str]) -> str:

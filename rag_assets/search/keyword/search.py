@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import BigInteger, Connection, Text, Uuid, cast, column, func, literal, select
 
 from rag_assets.db.access.viewer import is_restricted
 from rag_assets.db.connections.compiled import Clauses, CompiledWithClauses, compile_with_clauses
@@ -15,7 +15,7 @@ from rag_assets.db.connections.execute import run_compiled
 from rag_assets.db.models import Document, DocumentChunk, EmbeddingSpace, Project
 from rag_assets.search.filters.document_filters import Filters
 from rag_assets.search.keyword.bm25 import top_chunks_by_index, top_chunks_of_documents, top_chunks_with_phrases
-from rag_assets.search.keyword.lexemes import LanguageQuery
+from rag_assets.search.keyword.lexemes import SAMPLED_CHUNKS, LanguageQuery
 
 # About this many candidates are scored: CANDIDATES_PER_HIT for each hit wanted, within these bounds.
 MIN_CANDIDATES = 1_000
@@ -24,6 +24,10 @@ MAX_CANDIDATES = 5_000
 # When fewer than MIN_PASSING_PER_HIT candidates a hit pass a filter, the next round has WIDENING_FACTOR times as many.
 WIDENING_FACTOR = 4
 MIN_PASSING_PER_HIT = 3
+# For a viewer who may read more chunks than its statistics are of: the condition is one for so many of these at first,
+# and a next round follows where fewer chunks a hit were found.
+FIRST_SAMPLED = 2
+READABLE_PER_HIT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +74,18 @@ def _search_terms(
     max_matching = sum(query.max_matching_chunks for query in queries)
     enough = MIN_PASSING_PER_HIT * k if filters else k
     # Listing the documents that pass is fast for a project; for other filters it waits until two rounds found too few.
-    # The documents of a viewer are listed as those of a project are.
+    # The documents of a viewer are listed as those of a project are, where they are few.
     restricted = is_restricted(connection)
-    rounds_before_listing = 0 if filters.projects or restricted else 2 if filters else None
+    has_few_chunks = restricted and sum(query.chunks for query in queries) < SAMPLED_CHUNKS
+    rounds_before_listing = 0 if filters.projects or has_few_chunks else 2 if filters else None
+    if restricted and not has_few_chunks:
+        # Of the sample, whose share of all that the viewer may read nobody counts: few at first, since each is one of
+        # many.
+        most, enough = FIRST_SAMPLED, max(enough, READABLE_PER_HIT * k)
     found: dict[UUID, Any] = {}
     for number in count():
         if number == rounds_before_listing:
-            documents = _matching_documents(connection, space, filters.clauses, most)
+            documents = _matching_documents(connection, space, filters.clauses, max(most, MIN_CANDIDATES))
             if documents is not None:
                 return _top(top_chunks_of_documents(connection, queries, documents, k), k)
         rows = top_chunks_by_index(connection, queries, filters.clauses, k, most)
@@ -92,13 +101,18 @@ def _matching_documents(
     connection: Connection, space: EmbeddingSpace, clauses: Clauses, most: int
 ) -> list[UUID] | None:
     """The documents that pass the filters; None where they have more than `most` chunks. Reads no more than that."""
-    compiled = _compiled_documents(space.chunking, most, clauses)
+    compiled = _compiled_documents(space.chunking, most, clauses, restricted=is_restricted(connection))
     rows = run_compiled(connection, compiled.statement, compiled.values(clauses, {}))
     return list(dict.fromkeys(document for (document,) in rows)) if len(rows) <= most else None
 
 
 @lru_cache(maxsize=256)
-def _compiled_documents(chunking: str, most: int, clauses: Clauses) -> CompiledWithClauses:
+def _compiled_documents(chunking: str, most: int, clauses: Clauses, *, restricted: bool) -> CompiledWithClauses:
+    if restricted and not clauses:
+        # Asked once for whom a document is, not for its chunks again.
+        given = literal(chunking, Text), cast(literal(most + 1), BigInteger)
+        readable = func.rag.readable_sample(*given).table_valued(column("document_id", Uuid), name="readable")
+        return compile_with_clauses(select(readable.c.document_id), clauses)
     passing = (
         select(DocumentChunk.document_id)
         .join(Document, Document.id == DocumentChunk.document_id)

@@ -112,6 +112,23 @@ def test_every_way_finds_what_the_viewer_may_read(guarded: Engine, viewer: Viewe
         assert (1 + len(hit.copies) if hit else 0) == len(copies & wanted)
 
 
+@pytest.mark.parametrize("viewer", [STAFF, EVERYONE], ids=["staff", "everyone"])
+def test_a_viewer_with_more_chunks_than_are_sampled_finds_all_of_its_own(
+    guarded: Engine, monkeypatch: pytest.MonkeyPatch, viewer: Viewer
+) -> None:
+    for module in ("lexemes", "search"):
+        monkeypatch.setattr(f"rag_assets.search.keyword.{module}.SAMPLED_CHUNKS", 10)
+    monkeypatch.setattr("rag_assets.search.keyword.search.MIN_CANDIDATES", 20)
+    wanted = readable(guarded, viewer)
+    with make(viewer) as client, Client(encoder=HashEncoder()) as owner:
+        for query in ("whale keeper storm", "the", '"the whale"', "feeds -storm"):
+            every = ids(owner.search(query, mode="text", **ALL))
+            assert ids(client.search(query, mode="text", **ALL)) == every & wanted, query
+            best = client.search(query, mode="text", k=3, distinct=False).hits
+            assert {hit.chunk_id for hit in best} <= wanted
+            assert len(best) == min(3, len(every & wanted))
+
+
 def test_scores_do_not_change_with_what_is_hidden(guarded: Engine) -> None:
     def ask() -> list[Any]:
         with make(NOBODY) as client:
