@@ -1,11 +1,11 @@
 """How much faster two processes embed one project than one, where the model is not on these cores.
 
-    python -m tests.benchmarks.embedders [--documents 400] [--batch-s 0.1]
+    python -m tests.benchmarks.embedders [--documents 400] [--batch-s 0.1] [--workers 1,2]
 
 The model is a stand-in that waits for a fixed time for each batch of 32 texts, as for a server of embeddings, and
 computes next to nothing. Each worker is a process of its own, which runs the stage `embeddings` over the same
-partition. Prints one JSON object: seconds of 1 and 2 workers, from the moment that all are ready, their ratio, how many
-texts each embedded, and how many were embedded twice (none).
+partition. Prints one JSON object: seconds of each number of workers, from the moment that all are ready, the ratio of
+the first to the last, how many texts each embedded, and how many were embedded twice (none).
 """
 
 import argparse
@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=400)
     parser.add_argument("--batch-s", type=float, default=0.1)
+    parser.add_argument("--workers", type=lambda text: [int(one) for one in text.split(",")], default=[1, 2])
     options = parser.parse_args()
+    report: dict[str, Any] = {"documents": options.documents, "batch_s": options.batch_s, "batch_texts": BATCH_TEXTS}
+    for workers, found in measure_workers(options.documents, options.batch_s, options.workers).items():
+        report[f"workers_{workers}"] = found
+    first, *_, last = options.workers
+    report["ratio"] = round(report[f"workers_{first}"]["seconds"] / report[f"workers_{last}"]["seconds"], 3)
+    print(json.dumps(report))
+
+
+def measure_workers(documents: int, batch_s: float, numbers: Sequence[int] = (1, 2)) -> dict[int, dict[str, Any]]:
+    """The figures of each number of workers over so many documents of one chunk."""
     from rag_assets.testing import temporary_database
 
-    report: dict[str, Any] = {"documents": options.documents, "batch_s": options.batch_s, "batch_texts": BATCH_TEXTS}
+    found = {}
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(options.documents):
+        for number in range(documents):
             Path(folder, f"{number}.md").write_text(f"# Page {number}\n\nThe animal number {number} eats grass.\n")
-        for workers in (1, 2):
+        for workers in numbers:
             with temporary_database() as url:
-                report[f"workers_{workers}"] = _measure(url, folder, workers, options.batch_s)
-    report["ratio"] = round(report["workers_1"]["seconds"] / report["workers_2"]["seconds"], 3)
-    print(json.dumps(report))
+                found[workers] = _measure(url, folder, workers, batch_s)
+    return found
 
 
 def _measure(url: str, folder: str, workers: int, batch_s: float) -> dict[str, Any]:
