@@ -1,4 +1,4 @@
-"""Two workers on a server reached by TCP: a backfill over both, one of them killed, no writable disk."""
+"""Two workers on a server reached by TCP: a backfill of shards over both, one of them killed, no writable disk."""
 
 import os
 import signal
@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psycopg
 import pytest
 from sqlalchemy import URL
 
 from rag_assets.cli.runtime.installation import HOMES
 from rag_assets.db.database import dispose_engines, writable_engine
+from rag_assets.documents.shards import shard_keys
+from rag_assets.orchestration.partitions import projects
 from rag_assets.settings.settings import load_settings
 from tests.support.database.tcp_server import running_tcp_server
 from tests.support.orchestration.dagster_servers import BIN, ROOT, run_server
@@ -28,8 +31,8 @@ pytestmark = pytest.mark.skipif(not can_be_read_only(), reason="no mount namespa
 
 LOCATION = "tests.support.orchestration.worker_location"
 INGESTED = ("raw_documents", "chunks", "embeddings", "hnsw_index", "live_space")
-PROJECTS = [f"p{number}" for number in range(8)]
-DOCUMENTS = 6
+SHARDS = shard_keys("zoo", 8)
+DOCUMENTS = 48
 # Only catches hangs.
 LIMIT_S = 600
 # Everything that searches see, but the keys of projects, which are random.
@@ -41,7 +44,7 @@ SERVED = (
 
 @dataclass(frozen=True)
 class Place:
-    """A server on TCP, folders of projects, and what searches see after a run over them in one process."""
+    """A server on TCP, the folder of a project, and what searches see after a run over its shards in one process."""
 
     server: URL
     folder: Path
@@ -70,8 +73,8 @@ class Place:
         for variable, value in values.items():
             monkeypatch.setenv(variable, value)
         engine = writable_engine(load_settings())
-        for project in PROJECTS:
-            add_project(engine, project, self.folder / project)
+        add_project(engine, "zoo", self.folder / "zoo", shards=len(SHARDS))
+        dg.DagsterInstance.get().add_dynamic_partitions(str(projects.name), SHARDS)
 
         def query(statement: str) -> Any:
             with psycopg.connect(values["RAG_ASSETS_DATABASE_URL"], autocommit=True) as connection:
@@ -85,16 +88,15 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("place")
-    for name in PROJECTS:
-        for number in range(DOCUMENTS):
-            write(folder / name / f"{number}.md", f"Text {number} of {name}: {name * 3} {number * 77}.")
+    for number in range(DOCUMENTS):
+        write(folder / "zoo" / f"{number}.md", f"Text {number}: {number * 77}.")
     with running_tcp_server() as server, memory_folder() as temporary:
         with pytest.MonkeyPatch.context() as monkeypatch:
             query = Place(server, folder, temporary, ("", 0)).enter(monkeypatch, "postgres")
-            assert run(keys=PROJECTS).success
+            assert run(keys=SHARDS).success
             served = query(SERVED)
             dispose_engines()
-        assert served[1] == len(PROJECTS) * DOCUMENTS
+        assert served[1] == DOCUMENTS
         yield Place(server, folder, temporary, served)
 
 
@@ -108,7 +110,7 @@ def test_two_workers_share_a_backfill_and_one_finishes_what_a_killed_one_began(
         _worker("one", tmp_path) as one,
         _worker("two", tmp_path),
     ):
-        backfill = ui.launch_backfill(assetSelection=[{"path": [name]} for name in INGESTED], partitionNames=PROJECTS)
+        backfill = ui.launch_backfill(assetSelection=[{"path": [name]} for name in INGESTED], partitionNames=SHARDS)
         by_worker = "SELECT count(DISTINCT worker), count(*) FILTER (WHERE worker = 'one') FROM embedded"
         ui.wait_until(lambda: query(by_worker)[0] == 2 and query(by_worker)[1] > 2, "texts by both workers")
         os.killpg(one.pid, signal.SIGKILL)
@@ -122,19 +124,16 @@ def test_two_workers_share_a_backfill_and_one_finishes_what_a_killed_one_began(
         assert query(again)[0] <= query(largest)[0]
 
         # Of projects some of which fail, the others are served all the same, and those that failed are named.
-        broken, changed = PROJECTS[:2], PROJECTS[2]
-        for name in broken:
-            (place.folder / name).rename(place.folder / f"{name}-away")
-        write(place.folder / changed / "new.md", "One more text.")
+        broken, changed = ["lost", "moved"], "new"
+        for name in (*broken, changed):
+            add_project(writable_engine(load_settings()), name, tmp_path / name)
+        write(tmp_path / changed / "new.md", "One more text.")
         backfill = ui.launch_backfill(
             assetSelection=[{"path": [name]} for name in INGESTED[:3]], partitionNames=[*broken, changed]
         )
         assert ui.wait_for_backfill(backfill)["status"] == "COMPLETED_FAILED"
         assert ui.partitions("raw_documents")["failed"] == broken
         assert query("SELECT project FROM rag.live_chunks WHERE source = 'new.md'") == (changed,)
-    for name in broken:
-        (place.folder / f"{name}-away").rename(place.folder / name)
-    (place.folder / changed / "new.md").unlink()
     dispose_engines()
 
 
@@ -150,7 +149,7 @@ def test_a_process_for_each_step_writes_the_same_rows(
         "if __name__ == '__main__':\n"
         "    with dg.DagsterInstance.get() as instance:\n"
         "        dg.execute_job(dg.reconstructable(ingest_job), instance,\n"
-        f"            tags=range_tags({PROJECTS[0]!r}, {PROJECTS[-1]!r}), raise_on_error=True)\n"
+        f"            tags=range_tags({SHARDS[0]!r}, {SHARDS[-1]!r}), raise_on_error=True)\n"
     )
     command = in_read_only_root([sys.executable, str(tmp_path / "single.py")])
     environment = os.environ | {"RAG_ASSETS_EXECUTOR": "multiprocess"}
