@@ -13,10 +13,8 @@ from sqlalchemy import (
     Engine,
     Exists,
     LargeBinary,
-    and_,
     bindparam,
     exists,
-    false,
     func,
     select,
     true,
@@ -24,14 +22,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from rag_assets.db.index.build_resources import build_memory_mb, memory_limit_mb, parts_for
 from rag_assets.db.index.state import index_state
-from rag_assets.db.models import SCHEMA, Document, Embedding, EmbeddingSpace, StagedDocument
+from rag_assets.db.models import Document, Embedding, EmbeddingSpace, StagedDocument
 from rag_assets.db.reports.costs import spent_this_month
 from rag_assets.db.reports.size_estimates import estimate_index_bytes, estimate_table_bytes
 from rag_assets.db.reports.throughput import embedding_work, estimate_seconds, index_amount, index_work
-from rag_assets.db.spaces.partitions import has_partition, partition_name
+from rag_assets.db.spaces.partitions import partition_bytes
 from rag_assets.db.spaces.pending import pending_documents, pending_staged_documents
-from rag_assets.db.spaces.remote_batches import is_in_batch
 from rag_assets.db.spaces.spaces import SpaceDefinition, get_live_space
 from rag_assets.db.spaces.text_kinds import ALL_CHUNKS, Kind, TextSource, text_source
 from rag_assets.documents.parsing.parser import is_current_reader
@@ -47,11 +45,11 @@ from rag_assets.settings.settings import Settings
 # Of the documents that would be split again, so many bytes are split to count their chunks; that takes seconds.
 SAMPLE_BYTES = 4_000_000
 CALIBRATION_TEXTS = 48
-_OF_MONEY: tuple[str, ...] = ("cost", "spent_this_month")
-_OF_BATCHES = ("texts_in_batches",)
+_OF_MONEY = ("cost", "spent_this_month")
+_OF_PARTS = ("parts", "recommended_parts", "build_memory_mb")
 _COMPARED = (
     *("model", "revision", "dimensions", "prompts", "normalize", "distance"),
-    *("method", "storage", "m", "ef_construction", "chunking_settings"),
+    *("method", "storage", "parts", "m", "ef_construction", "chunking_settings"),
 )
 
 
@@ -60,13 +58,13 @@ class CostEstimate:
     """The cost of embedding one kind of texts as the settings ask; the fields are the keys of `rag-assets plan --json`.
 
     `live` and `space` are the numbers of the live and of the wanted space, None while they do not exist. `changes` has
-    what differs between them. `texts` counts all distinct texts, `texts_to_embed` those whose vectors no space has, and
-    that do not wait in a batch at an embedding server, as `texts_in_batches` do.
+    what differs between them. `texts` counts all distinct texts, `texts_to_embed` those whose vectors no space has.
     `estimated` says that only a part of the documents was split, or that tokens were derived from lengths of texts.
     Minutes are None when no run has measured that work, and `cost` is None where RAG_ASSETS_EMBEDDING_PRICE does not
     name the model; `spent_this_month` is what all runs have cost since the first of the month (UTC). Bytes are those of
     the complete space; `bytes_there` of them exist already. `documents_to_read` were read by another version of their
     parser, and the next run reads them again; the other figures are of the text that is stored.
+    One graph over all texts needs `build_memory_mb` to be built; in `recommended_parts`, each of them fits.
     """
 
     kind: Kind
@@ -77,7 +75,6 @@ class CostEstimate:
     documents_to_cut: int
     texts: int
     texts_to_embed: int
-    texts_in_batches: int
     tokens_to_embed: int
     estimated: bool
     embedding_minutes: float | None
@@ -88,11 +85,19 @@ class CostEstimate:
     table_bytes: int
     index_bytes: int
     bytes_there: int
+    parts: int
+    recommended_parts: int
+    build_memory_mb: int
 
     def as_json(self) -> dict[str, Any]:
-        """The fields; those of money only where a price is set, those of batches only where texts wait in one."""
-        left_out = (() if self.cost is not None else _OF_MONEY) + (() if self.texts_in_batches else _OF_BATCHES)
+        """The fields; those of money only with a price, those of parts only where there should be several."""
+        left_out = {*(_OF_MONEY if self.cost is None else ()), *(() if self.divides else _OF_PARTS)}
         return {name: value for name, value in asdict(self).items() if name not in left_out}
+
+    @property
+    def divides(self) -> bool:
+        """Whether the index has several parts, or should have."""
+        return max(self.parts, self.recommended_parts) > 1
 
 
 def estimate_cost(
@@ -107,7 +112,7 @@ def estimate_cost(
     with engine.connect().execution_options(postgresql_readonly=True) as connection:
         space, live = _wanted_space(connection, target.definition), get_live_space(connection, kind)
         stored, unchanged = text_source(space), _of_unchanged_documents(kind, space.chunking)
-        texts, new, tokens, in_batches = _count_stored(connection, space, stored, unchanged)
+        texts, new, tokens = _count_stored(connection, space, stored, unchanged)
         sample = _split_sample(connection, space, target, stored, unchanged) if kind == "chunks" else _Sample()
         texts += round(sample.scale * len(sample.tokens))
         new += round(sample.scale * sample.without_vector)
@@ -116,10 +121,11 @@ def estimate_cost(
         indexed = space.id is not None and not new and index_state(connection, space).serves
         index_s = estimate_seconds(connection, index_work(space), 0.0 if indexed else index_amount(space, texts))
         bytes_there = _bytes_there(connection, space)
+        memory_mb = memory_limit_mb(connection, settings.index_build_memory_mb)
         spent = spent_this_month(connection)
         to_read = _documents_to_read(connection) if kind == "chunks" else 0
         examples = sample.examples or (_example_texts(connection, stored) if embedding_s is None else [])
-    price = settings.price_of(space.model, in_batch=settings.embedding_batch and kind == "chunks")
+    price = settings.price_of(space.model)
     if embedding_s is None and examples and calibrate is not None:
         embedding_s = tokens * _seconds_per_token(calibrate(space), examples, settings.batch_tokens)
     return CostEstimate(
@@ -131,7 +137,6 @@ def estimate_cost(
         documents_to_cut=sample.documents,
         texts=texts,
         texts_to_embed=new,
-        texts_in_batches=in_batches,
         tokens_to_embed=tokens,
         estimated=sample.scale != 1 or (kind != "chunks" and new > 0),
         embedding_minutes=_minutes(embedding_s),
@@ -142,6 +147,9 @@ def estimate_cost(
         table_bytes=estimate_table_bytes(space.dimensions, texts),
         index_bytes=estimate_index_bytes(space, texts),
         bytes_there=bytes_there,
+        parts=space.parts,
+        recommended_parts=parts_for(space, texts, memory_mb),
+        build_memory_mb=build_memory_mb(space, texts),
     )
 
 
@@ -178,25 +186,18 @@ def _of_unchanged_documents(kind: Kind, chunking: str) -> ColumnElement[bool]:
 
 def _count_stored(
     connection: Connection, space: EmbeddingSpace, texts: TextSource, unchanged: ColumnElement[bool]
-) -> tuple[int, int, int, int]:
-    """(distinct texts, how many of them have no vector, the tokens of those, how many wait in batches)."""
+) -> tuple[int, int, int]:
+    """(distinct texts, how many of them have no vector, the tokens of those)."""
     each = (
         select(texts.content_hash.label("content_hash"), func.max(texts.token_count).label("tokens"))
         .where(texts.in_use, unchanged)
         .group_by(texts.content_hash)
         .cte("distinct_texts")
     )
-    waits = is_in_batch(space, each.c.content_hash) if space.id is not None else false()
-    missing = ~_has_vector(connection, space, each.c.content_hash)
-    new = and_(missing, ~waits)
-    columns = (
-        func.count(),
-        func.count().filter(new),
-        func.coalesce(func.sum(each.c.tokens).filter(new), 0),
-        func.count().filter(and_(missing, waits)),
-    )
-    found, without_vector, tokens, in_batches = connection.execute(select(*columns).select_from(each)).one()
-    return found, without_vector, int(tokens), in_batches
+    new = ~_has_vector(connection, space, each.c.content_hash)
+    columns = (func.count(), func.count().filter(new), func.coalesce(func.sum(each.c.tokens).filter(new), 0))
+    found, without_vector, tokens = connection.execute(select(*columns).select_from(each)).one()
+    return found, without_vector, int(tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,10 +255,7 @@ def _split_sample(
 
 
 def _bytes_there(connection: Connection, space: EmbeddingSpace) -> int:
-    if space.id is None or not has_partition(connection, space.id):
-        return 0
-    table = func.to_regclass(f"{SCHEMA}.{partition_name(space.id)}")
-    return connection.scalar(select(func.pg_total_relation_size(table))) or 0
+    return 0 if space.id is None else partition_bytes(connection, space.id)
 
 
 def _example_texts(connection: Connection, texts: TextSource) -> list[tuple[str, int]]:

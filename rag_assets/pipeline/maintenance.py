@@ -9,7 +9,8 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from rag_assets.db.connections.retry import run_repeatable
-from rag_assets.db.index.build import IndexBuildOptions, ensure_index
+from rag_assets.db.index.build import ensure_index
+from rag_assets.db.index.build_options import IndexBuildOptions
 from rag_assets.db.index.prewarm import prewarm_index
 from rag_assets.db.index.state import inspect_index
 from rag_assets.db.locks import hold_lock

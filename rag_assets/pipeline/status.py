@@ -9,29 +9,24 @@ from sqlalchemy.orm import Session
 from rag_assets.db.connections.pool import pool_statistics
 from rag_assets.db.connections.urls import format_url
 from rag_assets.db.index.state import inspect_index
-from rag_assets.db.models import SCHEMA, Document, EmbeddingSpace, Project, RemoteBatchText
+from rag_assets.db.models import Document, EmbeddingSpace, Project
 from rag_assets.db.reports.counts import count_project
 from rag_assets.db.reports.document_remarks import find_remarks, undecoded_documents
 from rag_assets.db.reports.remaining_work import remaining_work
-from rag_assets.db.reports.remote_batches import list_batches
 from rag_assets.db.reports.unknown_alphabets import searched_unknown_alphabets
 from rag_assets.db.schema import migrations
 from rag_assets.db.schema.extension import pgvector_version
-from rag_assets.db.spaces.partitions import count_vectors, has_partition, partition_name
+from rag_assets.db.spaces.partitions import count_vectors, has_partition, partition_bytes
 from rag_assets.db.spaces.pending import count_missing_texts, count_pending_texts, count_searched_texts
 from rag_assets.db.spaces.spaces import select_serving_space
 from rag_assets.db.spaces.text_kinds import Kind, is_known_kind, text_source_of_kind
 from rag_assets.projects.store import project_names
 
 MOST_FAILED_DOCUMENTS = 100
-MOST_ENDED_BATCHES = 10
 
 
 def read_status(engine: Engine) -> dict[str, Any]:
-    """Everything that `rag-assets status --json` prints; an empty database has no projects and no spaces.
-
-    `batches` is there once texts were sent to the batch interface of an embedding server.
-    """
+    """Everything that `rag-assets status --json` prints; an empty database has no projects and no spaces."""
     revision = migrations.current_revision(engine)
     found: dict[str, Any] = {"database": _database(engine, revision)}
     found["pool"] = asdict(pool_statistics(engine))
@@ -46,10 +41,6 @@ def read_status(engine: Engine) -> dict[str, Any]:
         "messages_to_embed": _texts_to_embed(engine, "messages") if ready else 0,
         "memories_to_embed": _texts_to_embed(engine, "memories") if ready else 0,
     }
-    batches = list_batches(engine, MOST_ENDED_BATCHES) if ready else []
-    if batches:
-        found["pending"]["texts_in_batches"] = _texts_in_batches(engine)
-        found["batches"] = batches
     found["failed_documents"] = _failed_documents(engine) if ready else []
     found["undecoded_documents"] = _undecoded_documents(engine) if ready else []
     found["remarks"] = _remarks(engine) if ready else []
@@ -141,12 +132,6 @@ def _texts_to_embed(engine: Engine, kind: Kind) -> int:
         return session.scalar(select(func.count(texts.content_hash.distinct())).where(texts.in_use)) or 0
 
 
-def _texts_in_batches(engine: Engine) -> int:
-    """The texts of all spaces that wait at embedding servers."""
-    with engine.connect() as connection:
-        return connection.scalar(select(func.count()).select_from(RemoteBatchText)) or 0
-
-
 def _failed_documents(engine: Engine) -> list[dict[str, Any]]:
     statement = (
         select(Project.name.label("project"), Document.file_path, Document.error.label("reason"))
@@ -189,7 +174,6 @@ def read_spaces(engine: Engine) -> list[dict[str, Any]]:
 def _space(connection: Connection, space: EmbeddingSpace) -> dict[str, Any]:
     there = has_partition(connection, space.id)
     left = remaining_work(connection, space) if there and _has_known_kind(space) else None
-    table = func.to_regclass(f"{SCHEMA}.{partition_name(space.id)}")
     vectors = count_vectors(connection, space)
     index = inspect_index(connection, space, rows=vectors)
     return {
@@ -204,7 +188,7 @@ def _space(connection: Connection, space: EmbeddingSpace) -> dict[str, Any]:
         "distance": space.distance,
         "chunking": space.chunking,
         "vectors": vectors,
-        "bytes": connection.scalar(select(func.pg_table_size(table))) or 0,
+        "bytes": partition_bytes(connection, space.id, indexes=False),
         "index": index.name,
         "index_state": index.state.value,
         "index_bytes": index.bytes,

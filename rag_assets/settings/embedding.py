@@ -107,6 +107,13 @@ class EmbeddingSettings(RemoteEmbeddingSettings):
     index_storage: Literal["vector", "halfvec", "bit"] = Field(
         "vector", description="What the index stores of each dimension: 4 bytes (vector), 2 bytes (halfvec) or 1 bit."
     )
+    index_parts: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Parts of an index, each with a graph of its own: for so many vectors that one graph does not fit "
+        "into the memory of a build. rag-assets plan recommends a number.",
+    )
     oversampling: int = Field(
         16,
         ge=1,

@@ -109,7 +109,7 @@ def measure(step: str, folder: Path) -> dict[str, Any]:
     _embed_from_pool()
     name = prepare_project(engine, ProjectOptions(source=str(folder)))
     home.instance().add_dynamic_partitions(str(projects.name), [name])
-    with _server_memory(engine) as server_mb:
+    with server_memory(engine) as server_mb:
         seconds = _run(name, None if step == "refresh" else step)
     figures = {
         "seconds": round(seconds, 3),
@@ -194,7 +194,7 @@ def _embed_from_pool() -> None:
 
 
 @contextmanager
-def _server_memory(engine: Any) -> Iterator[list[float]]:
+def server_memory(engine: Any) -> Iterator[list[float]]:
     """Samples of the memory of all processes of the server, in MB: what is private to them."""
     with engine.connect() as connection:
         backend = int(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar())

@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
@@ -26,10 +26,10 @@ from sqlalchemy import URL, Connection, Engine, text
 from rag_assets.db.connections.compiled import compile_statement
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.connections.execute import run_compiled
-from rag_assets.db.index.build import IndexBuildOptions, ensure_index
-from rag_assets.db.index.definition import index_name
+from rag_assets.db.index.build import ensure_index
+from rag_assets.db.index.build_options import IndexBuildOptions
 from rag_assets.db.index.knn import nearest_texts, rescored_candidates, statement_values
-from rag_assets.db.index.state import inspect_index
+from rag_assets.db.index.state import index_bytes, used_index_names
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.models.embeddings import DEFAULT_EF_SEARCH, DEFAULT_EF_SEARCH_BIT
 from rag_assets.db.spaces.partitions import partition
@@ -83,7 +83,9 @@ def main() -> None:
 
 
 @contextmanager
-def filled_database(admin: URL, corpus: Corpus) -> Iterator[tuple[Engine, EmbeddingSpace]]:
+def filled_database(
+    admin: URL, corpus: Corpus, definition: SpaceDefinition = DEFINITION
+) -> Iterator[tuple[Engine, EmbeddingSpace]]:
     """A space with the vectors of the corpus and no index, in a database that is dropped at the end."""
     from rag_assets.db.schema.migrations import upgrade
 
@@ -94,7 +96,7 @@ def filled_database(admin: URL, corpus: Corpus) -> Iterator[tuple[Engine, Embedd
     engine = make_engine(admin.set(database=name))
     try:
         upgrade(engine)
-        yield engine, fill(engine, corpus)
+        yield engine, fill(engine, corpus, definition)
     finally:
         engine.dispose()
         with outside.connect() as connection:
@@ -102,9 +104,9 @@ def filled_database(admin: URL, corpus: Corpus) -> Iterator[tuple[Engine, Embedd
         outside.dispose()
 
 
-def fill(engine: Engine, corpus: Corpus) -> EmbeddingSpace:
+def fill(engine: Engine, corpus: Corpus, definition: SpaceDefinition = DEFINITION) -> EmbeddingSpace:
     with engine.begin() as connection:
-        space = ensure_space(connection, DEFINITION)
+        space = ensure_space(connection, definition)
         for block in corpus.blocks():
             pairs = zip(map(content_hash, block.texts), block.vectors, strict=True)
             copy(connection, partition(space.id), EMBEDDINGS, ([space.id, *pair] for pair in pairs))
@@ -123,7 +125,7 @@ def measure(engine: Engine, space: EmbeddingSpace, corpus: Corpus, kinds: Sequen
         space.method, space.storage = kind.split()
         found[kind] = _measure_kind(engine, space, questions, right)
         found[kind]["insert_ms"] = _measure_insert_ms(engine, space, more)
-        _drop_index(engine, space)
+        drop_index(engine, space)
         print(kind, found[kind], file=sys.stderr, flush=True)
     return found
 
@@ -150,26 +152,26 @@ def _measure_kind(
     found: dict[str, Any] = {"build_s": round(time.perf_counter() - started, 2)}
     with engine.begin() as connection:
         force_index_scan(connection)
-        index = inspect_index(connection, space)
-        found["bytes"] = index.bytes
+        names = used_index_names(connection, space)
+        found["bytes"] = index_bytes(connection, space)
         space.oversampling = 1
         # A first round with the highest ef_search, not counted, reads the pages into the caches.
-        _measure_searches(connection, space, questions, right, K, EF_SEARCHES[-1], index.name)
+        measure_searches(connection, space, questions, right, K, EF_SEARCHES[-1], names)
         found["points"] = [
-            {"ef_search": ef_search} | _measure_searches(connection, space, questions, right, K, ef_search, index.name)
+            {"ef_search": ef_search} | measure_searches(connection, space, questions, right, K, ef_search, names)
             for ef_search in EF_SEARCHES
         ]
         if space.storage == "bit":
             found["oversampling"] = {}
             for space.oversampling in OVERSAMPLING:
-                asked = _measure_searches(
+                asked = measure_searches(
                     connection,
                     space,
                     questions[:OVERSAMPLING_QUERIES],
                     right,
                     OVERSAMPLING_K,
                     OVERSAMPLING_K,
-                    index.name,
+                    names,
                 )
                 found["oversampling"][space.oversampling] = asked["recall"]
     return found
@@ -185,23 +187,24 @@ def _measure_insert_ms(engine: Engine, space: EmbeddingSpace, vectors: NDArray[n
     return round(took_s * 1000 / len(vectors), 3)
 
 
-def _drop_index(engine: Engine, space: EmbeddingSpace) -> None:
+def drop_index(engine: Engine, space: EmbeddingSpace) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"DROP INDEX rag.{index_name(space)}"))
+        for name in used_index_names(connection, space):
+            connection.execute(text(f"DROP INDEX rag.{name}"))
         connection.execute(text("VACUUM rag.embeddings"))
 
 
-def _measure_searches(
+def measure_searches(
     connection: Connection,
     space: EmbeddingSpace,
     questions: Sequence[str],
     right: Sequence[Sequence[bytes]],
     k: int,
     ef_search: int,
-    index: str,
+    indexes: Collection[str],
 ) -> dict[str, float]:
     statement = nearest_texts(space, partition(space.id), k, candidates=rescored_candidates(space, k, ef_search))
-    assert uses_index(connection, statement, statement_values(questions[0], ef_search), index)
+    assert uses_index(connection, statement, statement_values(questions[0], ef_search), indexes)
     sent = compile_statement(statement)
     recalls, times = [], []
     for question, best in zip(questions, right, strict=False):

@@ -23,7 +23,8 @@ from sqlalchemy import Connection, Engine, Table, func, select, text
 from sqlalchemy.dialects import postgresql
 
 from rag_assets.db.database import dispose_engines, shared_engine
-from rag_assets.db.index.build import IndexBuildOptions, ensure_index
+from rag_assets.db.index.build import ensure_index
+from rag_assets.db.index.build_options import IndexBuildOptions
 from rag_assets.db.models import SCHEMA, Base, EmbeddingSpace, Project
 from rag_assets.db.models.chunks import derive_chunk_id
 from rag_assets.db.models.documents import derive_document_id

@@ -71,6 +71,11 @@ def _print_plan(plan: "CostEstimate") -> None:
         summary = f"the settings ask for another space than live space {plan.live}: {', '.join(changes)}"
     embedding_time, index_time = _format_minutes(plan.embedding_minutes), _format_minutes(plan.index_minutes)
     vectors, index = format_size(plan.table_bytes), format_size(plan.index_bytes)
+    parts = f"  parts of the index: {plan.parts}"
+    if plan.recommended_parts != plan.parts:
+        # In the words of the settings.
+        memory = format_size(plan.build_memory_mb * 1_000_000)
+        parts += f"; one graph needs {memory} to be built, so RAG_ASSETS_INDEX_PARTS={plan.recommended_parts} suits it"
     about = "about " if plan.estimated else ""
     read = f"  to read again, with another version of the parser: {pluralize(plan.documents_to_read, 'document')}"
     lines = (
@@ -78,10 +83,10 @@ def _print_plan(plan: "CostEstimate") -> None:
         *((read,) if plan.documents_to_read else ()),
         f"  to split: {pluralize(plan.documents_to_cut, 'document')}",
         f"  to embed: {about}{plan.texts_to_embed:,} of {plan.texts:,} texts, {about}{plan.tokens_to_embed:,} tokens",
-        *((f"  in batches: {plan.texts_in_batches:,} texts wait at the server",) if plan.texts_in_batches else ()),
         f"  time: {embedding_time} to embed, {index_time} to build the index",
         *((f"  money: {about}{_format_money(plan)}",) if plan.cost is not None else ()),
         f"  size: {vectors} of vectors, {index} of index; {format_size(plan.bytes_there)} stored now",
+        *((parts,) if plan.divides else ()),
     )
     for line in lines:
         print_line(line)

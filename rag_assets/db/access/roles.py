@@ -100,9 +100,11 @@ _POLICIES = {
     ),
 }
 _POLICY_OF_PARTITION = "EXISTS (SELECT 1 FROM rag.document_chunks c WHERE c.content_hash = TABLE.content_hash OFFSET 0)"
-_SPACES_OF_CHUNKS = text(
-    "SELECT s.id FROM rag.embedding_spaces s WHERE s.kind = 'chunks' "
-    "AND to_regclass(format('rag.embeddings_%s', s.id)) IS NOT NULL ORDER BY s.id"
+# The partitions of the spaces of chunks, and the parts of these.
+_TABLES_OF_CHUNKS = text(
+    "SELECT s.id, c.relname FROM rag.embedding_spaces s, pg_partition_tree('rag.embeddings') t "
+    "JOIN pg_class c ON c.oid = t.relid WHERE s.kind = 'chunks' "
+    "AND regexp_replace(c.relname, '_p[0-9]+$', '') = format('embeddings_%s', s.id) ORDER BY s.id, c.relname"
 )
 
 
@@ -124,11 +126,12 @@ def keep_roles_right(connection: Connection) -> None:
             execute_ddl(connection, statement)
 
 
-def protect_partition(connection: Connection, table: str, space_id: int) -> None:
+def protect_partition(connection: Connection, space_id: int) -> None:
     """Give a new partition of `embeddings` its policy, where there are policies and its space is one of chunks."""
-    if connection.scalar(HAS_POLICIES) and space_id in connection.scalars(_SPACES_OF_CHUNKS).all():
-        for statement in _partition_statements(table):
-            execute_ddl(connection, statement)
+    if connection.scalar(HAS_POLICIES):
+        for _, table in [row for row in connection.execute(_TABLES_OF_CHUNKS) if row[0] == space_id]:
+            for statement in _partition_statements(table):
+                execute_ddl(connection, statement)
 
 
 def _create_role(role: str) -> sql.Composed:
@@ -167,8 +170,8 @@ def _statements(connection: Connection) -> Iterator[sql.Composed]:
     )
     for table, condition in _POLICIES.items():
         yield from _policy_statements(table, condition)
-    for space_id in connection.scalars(_SPACES_OF_CHUNKS).all():
-        yield from _partition_statements(f"embeddings_{space_id}")
+    for _, table in connection.execute(_TABLES_OF_CHUNKS).all():
+        yield from _partition_statements(table)
 
 
 def _partition_statements(table: str) -> Iterator[sql.Composed]:

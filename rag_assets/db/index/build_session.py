@@ -11,12 +11,12 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from rag_assets.db.connections.engines import direct_engine
 from rag_assets.db.index import build_resources
 from rag_assets.db.index.definition import create_index, index_name
-from rag_assets.db.index.state import index_comment, used_index_name
+from rag_assets.db.index.state import index_comment, inspect_parts
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.schema.ddl import execute_ddl
 from rag_assets.db.schema.extension import ensure_pgvector
 from rag_assets.db.session.priority import lower_session
-from rag_assets.db.spaces.partitions import count_vectors, partition_name
+from rag_assets.db.spaces.partitions import count_vectors, count_vectors_of, partition_name
 
 Progress = Callable[[int, int], None]
 
@@ -31,10 +31,13 @@ _CLIENT_CHECK = "2s"
 
 
 @contextmanager
-def index_session(engine: Engine, space: EmbeddingSpace, *, wait_s: float) -> Iterator["IndexSession"]:
+def index_session(
+    engine: Engine, space: EmbeddingSpace, table: str | None = None, *, wait_s: float
+) -> Iterator["IndexSession"]:
     """A session of its own, past any pooler, in autocommit, without a statement timeout.
 
-    Its statements wait at most `wait_s` seconds each for locks and for older transactions.
+    `table` is one of the space's tables, by default its partition. The session's statements wait at most `wait_s`
+    seconds each for locks and for older transactions.
     """
     engine = direct_engine(engine, f"the index {index_name(space)}")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -46,23 +49,23 @@ def index_session(engine: Engine, space: EmbeddingSpace, *, wait_s: float) -> It
             with suppress(DBAPIError):
                 # Not supported on every system; without it a backend finishes an abandoned build.
                 _set(connection, "client_connection_check_interval", _CLIENT_CHECK)
-            yield IndexSession(engine, connection, space)
+            yield IndexSession(engine, connection, space, table or partition_name(space.id))
         finally:
             # Close the session instead of returning it to the pool: the settings above belong to it.
             connection.invalidate()
 
 
 class IndexSession:
-    """DDL on the index of one space, concurrent with searches unless the space is still building."""
+    """DDL on the index of one table of a space, concurrent with searches unless the space is still building."""
 
-    def __init__(self, engine: Engine, connection: Connection, space: EmbeddingSpace) -> None:
+    def __init__(self, engine: Engine, connection: Connection, space: EmbeddingSpace, table: str) -> None:
         self._engine = engine
         self._connection = connection
         self._space = space
-        self._table = partition_name(space.id)
+        self._table = table
         # Read the status again: the space may have become live, and then its searches must not be locked out.
         status = connection.scalar(select(EmbeddingSpace.status).where(EmbeddingSpace.id == space.id))
-        self._concurrently = status != "building"
+        self.concurrently = status != "building"
         self._nice = 0
 
     def give_way(self, nice: int) -> None:
@@ -75,7 +78,7 @@ class IndexSession:
             execute_ddl(
                 self._connection,
                 sql.SQL("DROP INDEX {}IF EXISTS {}").format(
-                    sql.SQL("CONCURRENTLY " if self._concurrently else ""), sql.Identifier(SCHEMA, name)
+                    sql.SQL("CONCURRENTLY " if self.concurrently else ""), sql.Identifier(SCHEMA, name)
                 ),
             )
 
@@ -84,10 +87,10 @@ class IndexSession:
 
         In a space that is not searched `replaced` is dropped first, since two indexes would take twice the space.
         """
-        if replaced and not self._concurrently:
+        if replaced and not self.concurrently:
             self.drop(replaced)
             replaced = None
-        rows = count_vectors(self._connection, self._space)
+        rows = count_vectors_of(self._connection, self._space, self._table)
         limit_mb = build_resources.memory_limit_mb(self._connection, memory_limit_mb)
         _set(
             self._connection,
@@ -108,23 +111,41 @@ class IndexSession:
         self._set_comment(name, index_comment(rows, self._size(name)))
         if replaced:
             name = self._swap_names(name, replaced)
+
+    def analyze(self) -> None:
         execute_ddl(self._connection, sql.SQL("ANALYZE {}").format(sql.Identifier(SCHEMA, self._table)))
+
+    def plan_builds(self, parts: int, *, memory_limit_mb: int, wanted: int | None) -> build_resources.BuildShares:
+        """How many of so many parts to build at a time, and what each build may take."""
+        rows = count_vectors(self._connection, self._space)
+        limit_mb = build_resources.memory_limit_mb(self._connection, memory_limit_mb)
+        workers = build_resources.parallel_workers(self._connection, rows, wanted)
+        if self.concurrently:
+            # Concurrent builds wait for each other, and searches need the memory and the processors.
+            return build_resources.BuildShares(1, limit_mb, workers)
+        return build_resources.share_resources(self._space, parts, rows // self._space.parts, limit_mb, workers)
+
+    def cancel(self) -> None:
+        """End the running statement, from another thread."""
+        driver = self._connection.connection.driver_connection
+        if driver is not None:
+            driver.cancel_safe()
 
     def rename(self, name: str) -> None:
         """Give the index its regular name, if that is free."""
         free = self._free_name()
-        if free == index_name(self._space):
+        if free == index_name(self._space, self._table):
             execute_ddl(self._connection, _rename_statement(name, free))
 
     def _create(self, name: str, rows: int, progress: Progress) -> None:
-        statement = create_index(self._space, self._table, name, rows=rows, concurrently=self._concurrently)
+        statement = create_index(self._space, self._table, name, rows=rows, concurrently=self.concurrently)
         with _report_progress(self._engine, self._connection, progress, self._nice):
             execute_ddl(self._connection, statement)
 
     def store_recall(self, recall: float | None) -> None:
         """Store the measured recall of the new index in its comment."""
-        name = used_index_name(self._connection, self._space)
-        rows = count_vectors(self._connection, self._space)
+        name = inspect_parts(self._connection, self._space)[self._table].name
+        rows = count_vectors_of(self._connection, self._space, self._table)
         self._set_comment(name, index_comment(rows, self._size(name), recall))
 
     def _set_comment(self, name: str, comment: str) -> None:
@@ -148,7 +169,7 @@ class IndexSession:
 
     def _free_name(self) -> str:
         """The regular name of the index, with a number appended if another object has it."""
-        name = free = index_name(self._space)
+        name = free = index_name(self._space, self._table)
         number = 1
         while self._connection.scalar(text("SELECT to_regclass(:name)"), {"name": f"{SCHEMA}.{free}"}) is not None:
             number += 1

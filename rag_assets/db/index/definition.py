@@ -19,9 +19,9 @@ _ROWS_PER_LIST = 1_000
 _MAX_LISTS = 32_768
 
 
-def index_name(space: EmbeddingSpace) -> str:
-    """The regular name of the index."""
-    return f"ix_{partition_name(space.id)}_{space.method}"
+def index_name(space: EmbeddingSpace, table: str | None = None) -> str:
+    """The regular name of the index on one of the space's tables, by default on its partition."""
+    return f"ix_{table or partition_name(space.id)}_{space.method}"
 
 
 def lists_for(rows: int) -> int:

@@ -5,6 +5,7 @@ exact distances: binary quantization (`bit`) orders by Hamming distance, IVFFlat
 that it probes, and `halfvec` rounds the numbers once more than the distance does.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,9 +32,9 @@ from sqlalchemy import (
 
 from rag_assets.db.connections.compiled import text_literal
 from rag_assets.db.index.definition import OPERATORS, comparable_vector, indexed_vector
-from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.models.embeddings import DEFAULT_EF_SEARCH
-from rag_assets.db.spaces.partitions import partition
+from rag_assets.db.spaces.partitions import partition_name, table_names
 from rag_assets.db.spaces.vector_codec import AnyVector
 
 # The distances that a search can ask for: those of indexes, and L1, which is always compared exactly.
@@ -42,6 +43,10 @@ _HAMMING_OPERATOR = "<~>"
 # A search never scans more of the graph than this.
 MAX_SCAN_TUPLES = 100_000
 MAX_EF_SEARCH = 1_000
+MIN_EF_SEARCH_OF_PART = 40
+# Beyond the number that a graph keeps, reading on takes about another search. The nearest of a space fall into its
+# parts by chance: of 800, hardly ever more than a quarter more than the mean into one of four.
+SPARE_SHARE = 1.25
 # ef_search is the one measure of effort for both methods, and `rag-assets tune` finds it. At its default, an IVFFlat
 # search probes the square root of the number of lists, as pgvector advises.
 EF_SEARCH_AT_ADVISED_PROBES = DEFAULT_EF_SEARCH
@@ -166,7 +171,7 @@ def statement_settings(
         }
     else:
         values = {
-            "hnsw.ef_search": ef_search if candidates is None else text_literal(str(min(candidates, MAX_EF_SEARCH))),
+            "hnsw.ef_search": _candidates_of_part(space, ef_search, candidates),
             "hnsw.iterative_scan": text_literal("relaxed_order" if relaxed else "strict_order"),
             "hnsw.max_scan_tuples": bindparam("scan_tuples", type_=Text),
         }
@@ -184,6 +189,24 @@ def materialize(cte: CTE) -> CTE:
     return cte.prefix_with("MATERIALIZED", dialect="postgresql")
 
 
+def _candidates_of_part(
+    space: EmbeddingSpace, ef_search: ColumnElement[str], candidates: int | None
+) -> ColumnElement[str]:
+    """The candidates that a graph keeps: those of the search or, in a space of several parts, a share of them.
+
+    Where more are read from a part than it keeps, it goes on: a small share loses nothing but time.
+    """
+    if candidates is not None:
+        kept = min(candidates, MAX_EF_SEARCH)
+        # All candidates are read, and a part may have more than its share of them.
+        share = kept if space.parts == 1 else math.ceil(SPARE_SHARE * kept / space.parts)
+        return text_literal(str(min(kept, max(share, MIN_EF_SEARCH_OF_PART))))
+    if space.parts == 1:
+        return ef_search
+    kept_by_all = cast(ef_search, Integer)
+    return cast(func.greatest(kept_by_all // space.parts, func.least(kept_by_all, MIN_EF_SEARCH_OF_PART)), Text)
+
+
 def _probes(space: EmbeddingSpace, vectors: Table | None, ef_search: ColumnElement[str]) -> ColumnElement[str]:
     """How many lists to probe, from the number of lists that the index has now: it may have been rebuilt."""
     indexes = table("pg_index", column("indexrelid"), column("indrelid"), column("indisvalid"), schema="pg_catalog")
@@ -193,7 +216,7 @@ def _probes(space: EmbeddingSpace, vectors: Table | None, ef_search: ColumnEleme
         select(func.max(cast(options.c.option_value, Float)))
         .select_from(indexes.join(relations, relations.c.oid == indexes.c.indexrelid).join(options, true()))
         .where(
-            indexes.c.indrelid == func.to_regclass((partition(space.id) if vectors is None else vectors).fullname),
+            indexes.c.indrelid.in_([func.to_regclass(f"{SCHEMA}.{name}") for name in _indexed_tables(space, vectors)]),
             indexes.c.indisvalid,
             options.c.option_name == "lists",
         )
@@ -202,6 +225,12 @@ def _probes(space: EmbeddingSpace, vectors: Table | None, ef_search: ColumnEleme
     probes = func.ceil(func.sqrt(lists) * cast(ef_search, Float) / EF_SEARCH_AT_ADVISED_PROBES)
     # pgvector allows no more than 32,768 lists.
     return cast(cast(func.least(func.coalesce(probes, 1.0), 32_768.0), Integer), Text)
+
+
+def _indexed_tables(space: EmbeddingSpace, vectors: Table | None) -> list[str]:
+    if vectors is None or vectors.name == partition_name(space.id):
+        return table_names(space)
+    return [vectors.name]
 
 
 def _hamming_distance(space: EmbeddingSpace, vectors: Table, bits: Any) -> ColumnElement[Any] | None:

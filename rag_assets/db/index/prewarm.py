@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, text
 
-from rag_assets.db.index.state import used_index_name
+from rag_assets.db.index.state import used_index_names
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 
 # An index above this share of shared_buffers would evict the tables that searches read too.
@@ -16,8 +16,9 @@ _SHOULD_PREWARM = text(
     "AND (:always OR pg_postmaster_start_time() > now() - make_interval(secs => :cold_s))"
 )
 _PREWARM = text(
-    "SELECT CASE WHEN pg_relation_size(i.oid) <= :share * pg_size_bytes(current_setting('shared_buffers')) "
-    "THEN pg_prewarm(i.oid) ELSE 0 END FROM (SELECT to_regclass(:name) AS oid) AS i WHERE i.oid IS NOT NULL"
+    "WITH indexes AS (SELECT to_regclass(name) AS oid FROM unnest(CAST(:names AS text[])) AS name) "
+    "SELECT sum(pg_prewarm(oid)) FROM indexes WHERE oid IS NOT NULL AND (SELECT sum(pg_relation_size(oid)) "
+    "FROM indexes) <= :share * pg_size_bytes(current_setting('shared_buffers'))"
 )
 
 
@@ -25,5 +26,5 @@ def prewarm_index(connection: Connection, space: EmbeddingSpace, *, always: bool
     """Prewarm the space's index, unless the server has run for long and not `always`; returns the blocks read."""
     if not connection.scalar(_SHOULD_PREWARM, {"always": always, "cold_s": COLD_FOR_S}):
         return 0
-    name = f"{SCHEMA}.{used_index_name(connection, space)}"
-    return connection.scalar(_PREWARM, {"share": MAX_BUFFERS_SHARE, "name": name}) or 0
+    names = [f"{SCHEMA}.{name}" for name in used_index_names(connection, space)]
+    return connection.scalar(_PREWARM, {"share": MAX_BUFFERS_SHARE, "names": names}) or 0

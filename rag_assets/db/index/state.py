@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from rag_assets.db.index.definition import index_definition, index_name, lists_for
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
-from rag_assets.db.spaces.partitions import partition_name
+from rag_assets.db.spaces.partitions import table_names
 
 
 class IndexState(StrEnum):
@@ -53,6 +53,11 @@ ACTIONS: Mapping[IndexState, IndexAction] = {
     IndexState.VALID: IndexAction.NOTHING,
 }
 
+# A space is in the first of these states that one of its parts is in. The build waits for others before it begins.
+_WORST_FIRST = (
+    *(IndexState.BUILDING, IndexState.INVALID, IndexState.ABSENT, IndexState.STALE),
+    *(IndexState.BLOATED, IndexState.DEGRADED, IndexState.VALID),
+)
 # The number of lists depends on the rows; the index is kept until it is off by more than this factor.
 _MAX_LISTS_FACTOR = 4
 # Fewer bytes of dead entries do not matter.
@@ -75,7 +80,8 @@ class IndexInfo:
     """The index of a space; `name` is the name of the index in use, or the name that it would get.
 
     `leftovers` are further indexes of this package on the table, `builder` is the process id of the backend that is
-    building one, and `dead_share` the share of bytes that deleted vectors take, None if unknown.
+    building one, and `dead_share` the share of bytes that deleted vectors take, None if unknown. For a space with
+    several parts, `state` is the worst of theirs.
     """
 
     state: IndexState
@@ -87,13 +93,15 @@ class IndexInfo:
 
 
 def index_identity(connection: Connection, space: EmbeddingSpace) -> str:
-    """The name, the file and the validity of the index in use: another one after each build, and once it is damaged."""
-    name = used_index_name(connection, space)
+    """The name, the file and the validity of each index in use: others after each build, and once one is damaged."""
     statement = text(
         "SELECT pg_relation_filenode(indexrelid) || ' ' || indisvalid "
         "FROM pg_index WHERE indexrelid = to_regclass(:name)"
     )
-    return f"{name} {connection.scalar(statement, {'name': f'{SCHEMA}.{name}'})}"
+    return " ".join(
+        f"{name} {connection.scalar(statement, {'name': f'{SCHEMA}.{name}'})}"
+        for name in used_index_names(connection, space)
+    )
 
 
 def inspect_index(
@@ -104,25 +112,65 @@ def inspect_index(
     recall: float | None = None,
     thresholds: IndexThresholds = DEFAULT_THRESHOLDS,
 ) -> IndexInfo:
-    """Inspect the index of a space; without a count in `rows` it uses the server's estimate.
+    """Inspect the index of a space; without a count of its vectors in `rows` it uses the server's estimate.
 
     Without a measured `recall` the state is never degraded.
     """
-    table = f"{SCHEMA}.{partition_name(space.id)}"
-    indexes = connection.execute(_INDEXES, {"table": table, "name": index_name(space)}).all()
+    return combine_parts(space, inspect_parts(connection, space, rows=rows, recall=recall, thresholds=thresholds))
+
+
+def inspect_parts(
+    connection: Connection,
+    space: EmbeddingSpace,
+    *,
+    rows: int | None = None,
+    recall: float | None = None,
+    thresholds: IndexThresholds = DEFAULT_THRESHOLDS,
+) -> dict[str, IndexInfo]:
+    """The same of each table of the space; their rows are as many, since hashes divide them."""
+    each = None if rows is None else rows // space.parts
+    return {name: _inspect_table(connection, space, name, each, recall, thresholds) for name in table_names(space)}
+
+
+def combine_parts(space: EmbeddingSpace, parts: Mapping[str, IndexInfo]) -> IndexInfo:
+    """The index of the space as a whole: it serves where that of each part does."""
+    found = list(parts.values())
+    if len(found) == 1:
+        return found[0]
+    return IndexInfo(
+        min((part.state for part in found), key=_WORST_FIRST.index),
+        index_name(space),
+        sum(part.bytes for part in found),
+        max((part.dead_share for part in found if part.dead_share is not None), default=None),
+        tuple(name for part in found for name in part.leftovers),
+        next((part.builder for part in found if part.builder is not None), None),
+    )
+
+
+def _inspect_table(
+    connection: Connection,
+    space: EmbeddingSpace,
+    name: str,
+    rows: float | None,
+    recall: float | None,
+    thresholds: IndexThresholds,
+) -> IndexInfo:
+    table = f"{SCHEMA}.{name}"
+    indexes = connection.execute(_INDEXES, {"table": table, "name": index_name(space, name)}).all()
     rows = connection.scalar(_ESTIMATE, {"table": table}) if rows is None else rows
     # The newest with the wanted definition ranks last, after valid and invalid ones: a crash may have left several.
-    ranked = sorted(indexes, key=lambda one: (one.valid and _is_wanted(one, space, rows), one.valid, one.oid))
+    ranked = sorted(indexes, key=lambda one: (one.valid and _is_wanted(one, space, name, rows), one.valid, one.oid))
     single_valid = len(ranked) == 1 and ranked[0].valid
     builder = None if single_valid else connection.scalar(_BUILDER, {"table": table})
     if not ranked:
-        return IndexInfo(IndexState.BUILDING if builder else IndexState.ABSENT, index_name(space), builder=builder)
+        state = IndexState.BUILDING if builder else IndexState.ABSENT
+        return IndexInfo(state, index_name(space, name), builder=builder)
     chosen = ranked[-1]
     note = _parse_comment(chosen.comment)
     dead = _dead_share(chosen.bytes, note, rows)
     if not chosen.valid:
         state = IndexState.BUILDING if builder else IndexState.INVALID
-    elif not _is_wanted(chosen, space, rows):
+    elif not _is_wanted(chosen, space, name, rows):
         state = IndexState.STALE
     elif dead is not None and dead > thresholds.dead_share and dead * chosen.bytes > _MIN_DEAD_BYTES:
         state = IndexState.BLOATED
@@ -138,9 +186,9 @@ def index_state(connection: Connection, space: EmbeddingSpace) -> IndexState:
     return inspect_index(connection, space).state
 
 
-def used_index_name(connection: Connection, space: EmbeddingSpace) -> str:
-    """The name of the index that searches use, as EXPLAIN shows it."""
-    return inspect_index(connection, space).name
+def used_index_names(connection: Connection, space: EmbeddingSpace) -> list[str]:
+    """The names of the indexes that searches use, as EXPLAIN shows them: one of each part."""
+    return [part.name for part in inspect_parts(connection, space).values()]
 
 
 def index_bytes(connection: Connection, space: EmbeddingSpace) -> int:
@@ -153,10 +201,10 @@ def index_comment(rows: int, bytes_: int, recall: float | None = None) -> str:
     return json.dumps({"rows": rows, "bytes": bytes_} | ({} if recall is None else {"recall": round(recall, 4)}))
 
 
-def _is_wanted(index: Any, space: EmbeddingSpace, rows: float | None) -> bool:
+def _is_wanted(index: Any, space: EmbeddingSpace, table: str, rows: float | None) -> bool:
     found = re.search(r"lists='(\d+)'", index.definition)
     lists = int(found[1]) if found else 1
-    if index.definition != index_definition(space, index.name, lists=lists):
+    if index.definition != index_definition(space, index.name, table, lists=lists):
         return False
     # PostgreSQL reports -1 rows for a table that was never analyzed.
     if space.method != "ivfflat" or rows is None or rows < 0:

@@ -1,6 +1,7 @@
 """DDL at run time, which no migration can contain: the partitions of spaces, and the types of their vectors."""
 
 import time
+from collections.abc import Sequence
 
 from psycopg import errors, sql
 from sqlalchemy import Connection, text
@@ -56,21 +57,29 @@ def execute_exclusive_ddl(
         time.sleep(_PAUSE_S)
 
 
-def create_partition(connection: Connection, table: str, space_id: int) -> None:
-    execute_exclusive_ddl(
-        connection,
-        sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF {} FOR VALUES IN ({})").format(
-            sql.Identifier(SCHEMA, table), sql.Identifier(SCHEMA, "embeddings"), sql.Literal(space_id)
-        ),
-        f"{SCHEMA}.embeddings",
+def create_partition(connection: Connection, table: str, space_id: int, parts: Sequence[str] = ()) -> None:
+    """Create what is missing of a space's partition; its rows are in `parts`, by the hashes of their keys, if given."""
+    embeddings, partition = sql.Identifier(SCHEMA, "embeddings"), sql.Identifier(SCHEMA, table)
+    statement = sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF {} FOR VALUES IN ({}){}").format(
+        partition,
+        embeddings,
+        sql.Literal(space_id),
+        sql.SQL(" PARTITION BY HASH (content_hash)" if parts else ""),
     )
+    execute_exclusive_ddl(connection, statement, f"{SCHEMA}.embeddings")
+    for remainder, part in enumerate(parts):
+        statement = sql.SQL(
+            "CREATE TABLE IF NOT EXISTS {} PARTITION OF {} FOR VALUES WITH (MODULUS {}, REMAINDER {})"
+        ).format(sql.Identifier(SCHEMA, part), partition, sql.Literal(len(parts)), sql.Literal(remainder))
+        execute_exclusive_ddl(connection, statement, f"{SCHEMA}.{table}")
     # A partition does not inherit triggers for statements.
-    execute_ddl(
-        connection,
-        sql.SQL("SELECT {}({}, 'record_vector_changes')").format(
-            sql.Identifier(SCHEMA, "record_changes_of"), sql.Literal(f"{SCHEMA}.{table}")
-        ),
-    )
+    for watched in (table, *parts):
+        execute_ddl(
+            connection,
+            sql.SQL("SELECT {}({}, 'record_vector_changes')").format(
+                sql.Identifier(SCHEMA, "record_changes_of"), sql.Literal(f"{SCHEMA}.{watched}")
+            ),
+        )
 
 
 def drop_table(connection: Connection, table: str) -> None:

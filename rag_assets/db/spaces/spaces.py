@@ -21,7 +21,7 @@ from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.models.embeddings import DEFAULT_EF_SEARCH_BIT, DEFAULT_OVERSAMPLING
 from rag_assets.db.schema.ddl import create_partition, drop_table
 from rag_assets.db.schema.live_view import replace_live_view
-from rag_assets.db.spaces.partitions import has_partition, partition_name, probe_name
+from rag_assets.db.spaces.partitions import has_all_tables, has_partition, part_names, partition_name, probe_name
 from rag_assets.errors import IntegrityError
 
 
@@ -44,6 +44,7 @@ class SpaceDefinition:
     m: int
     ef_construction: int
     method: str = "hnsw"
+    parts: int = 1
     # Affects searches only, so it is not part of the fingerprint.
     oversampling: int = DEFAULT_OVERSAMPLING
 
@@ -69,9 +70,9 @@ def ensure_space(connection: Connection, definition: SpaceDefinition) -> Embeddi
             # With an equal fingerprint, only where the tokenizer and the server of a model over HTTP are.
             space.chunking_settings = definition.chunking_settings
         session.commit()
-    if space.status != "retired" and not has_partition(connection, space.id):
-        create_partition(connection, partition_name(space.id), space.id)
-        protect_partition(connection, partition_name(space.id), space.id)
+    if space.status != "retired" and not has_all_tables(connection, space):
+        create_partition(connection, partition_name(space.id), space.id, part_names(space))
+        protect_partition(connection, space.id)
     return space
 
 

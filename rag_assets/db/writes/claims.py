@@ -10,7 +10,7 @@ from sqlalchemy import ARRAY, BigInteger, Connection, Engine, LargeBinary, bindp
 
 from rag_assets.db.database import autocommit_connection
 from rag_assets.db.locks import IS_HELD_WITH_KEY, KEY_OF_NAME
-from rag_assets.db.models import EmbeddingClaim, EmbeddingSpace, RemoteBatchText
+from rag_assets.db.models import EmbeddingClaim, EmbeddingSpace
 from rag_assets.db.spaces.partitions import partition
 
 _KEY = text(f"SELECT {KEY_OF_NAME}")
@@ -42,7 +42,7 @@ class TextClaims:
     owner: int
 
     def take(self, hashes: Sequence[bytes]) -> set[bytes]:
-        """Claim the texts that nobody else embeds now and that neither have a vector yet nor wait in a batch."""
+        """Claim the texts that nobody else embeds now and that have no vector yet; returns their hashes."""
         stored = partition(self.space.id)
         with autocommit_connection(self.engine) as connection:
             self._release_stored(connection)
@@ -52,8 +52,6 @@ class TextClaims:
             # A statement later: a claim is released after its vector was committed, so that one is seen now.
             if found:
                 found -= set(connection.scalars(select(stored.c.content_hash).where(stored.c.content_hash.in_(found))))
-                of_batches = select(RemoteBatchText.content_hash).where(RemoteBatchText.space_id == self.space.id)
-                found -= set(connection.scalars(of_batches.where(RemoteBatchText.content_hash.in_(found))))
         return found
 
     def release(self) -> None:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from rag_assets.db.database import autocommit_connection
 from rag_assets.db.models import SCHEMA, Document, DocumentChunk, EmbeddingSpace, RowChange
-from rag_assets.db.spaces.partitions import count_vectors, partition_name
+from rag_assets.db.spaces.partitions import count_vectors, partition_name, table_names
 from rag_assets.db.spaces.pending import count_next_texts, count_pending_texts, staged_document_ids
 from rag_assets.db.spaces.shards import ProjectShard, in_shard
 from rag_assets.db.writes.check_progress import SPACE, CheckScope, Watermark, is_unseen
@@ -99,7 +99,7 @@ def begin_count(connection: Connection, name: str, space: EmbeddingSpace) -> tup
     vectors = partition_name(space.id)
     # The partitioned table, which a partition that was detached is no part of.
     root = func.coalesce(cast(func.pg_partition_root(func.to_regclass(f"{SCHEMA}.{vectors}")), Text), "none")
-    return _begin(connection, name, f"space {space.id}", ("documents", "document_chunks", vectors), root)
+    return _begin(connection, name, f"space {space.id}", ("documents", "document_chunks", *table_names(space)), root)
 
 
 def begin_count_of_chunks(connection: Connection, name: str, chunking: str, version: str) -> tuple[str, CheckScope]:

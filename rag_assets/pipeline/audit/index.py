@@ -3,7 +3,7 @@
 from sqlalchemy import Engine, func, select
 
 from rag_assets.db.index.knn import statement_values
-from rag_assets.db.index.state import inspect_index, used_index_name
+from rag_assets.db.index.state import inspect_index, used_index_names
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.partitions import partition
 from rag_assets.pipeline.audit import index_recall, latency
@@ -43,13 +43,13 @@ def index_used(engine: Engine, space: EmbeddingSpace) -> CheckResult:
     statement = index_search_statement(space, 10, space.ef_search)
     stored = partition(space.id)
     with engine.connect() as connection:
-        name = used_index_name(connection, space)
+        names = used_index_names(connection, space)
         vectors = connection.scalar(select(func.count()).select_from(stored)) or 0
         query = connection.scalar(select(stored.c.embedding).where(func.vector_norm(stored.c.embedding) > 0).limit(1))
         vector = str(query if query is not None else [1.0] * space.dimensions)
         values = statement_values(vector, space.ef_search)
-        used = uses_index(connection, statement, values, name)
-        usable = used or uses_index(connection, statement, values, name, forced=True)
+        used = uses_index(connection, statement, values, names)
+        usable = used or uses_index(connection, statement, values, names, forced=True)
         continues = (
             not usable or vectors < MIN_VECTORS_FOR_ITERATIVE_SCAN or supports_iterative_scan(connection, space, vector)
         )
@@ -68,7 +68,7 @@ def index_used(engine: Engine, space: EmbeddingSpace) -> CheckResult:
         },
         "the index scan ends at its first candidates, so filtered searches lose hits"
         if serves
-        else f"searches over {vectors} vectors are not served by {name}",
+        else f"searches over {vectors} vectors are not served by {', '.join(names)}",
     )
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from rag_assets.db.connections.compiled import compile_statement
 from rag_assets.db.index.knn import nearest_texts, rescored_candidates, statement_values
-from rag_assets.db.index.state import used_index_name
+from rag_assets.db.index.state import used_index_names
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.models.embeddings import DEFAULT_EF_SEARCH, DEFAULT_EF_SEARCH_BIT
 from rag_assets.db.spaces.partitions import partition
@@ -61,7 +61,7 @@ def measure_recall(engine: Engine, space: EmbeddingSpace, ef_search: int) -> Rec
     with engine.begin() as connection:
         force_index_scan(connection)
         first = statement_values(queries[0], ef_search)
-        used_index = uses_index(connection, statement, first, used_index_name(connection, space))
+        used_index = uses_index(connection, statement, first, used_index_names(connection, space))
         found = [index_distances(connection, sent, query, ef_search) for query in queries]
     with engine.connect() as connection:
         right = exact_distances(connection, space, table, queries, K)

@@ -7,13 +7,14 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
-from rag_assets.db.index.build import IndexBuildOptions, ensure_index
+from rag_assets.db.index.build import ensure_index
+from rag_assets.db.index.build_options import IndexBuildOptions
 from rag_assets.db.index.build_session import ignore_progress
 from rag_assets.db.index.state import IndexState, inspect_index
 from rag_assets.db.locks import hold_lock
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
 from rag_assets.db.spaces.checksums import is_unsound
-from rag_assets.db.spaces.partitions import has_partition, partition
+from rag_assets.db.spaces.partitions import has_all_tables, partition
 from rag_assets.db.spaces.pending import count_pending_texts, has_text_in_use
 from rag_assets.db.spaces.spaces import SpaceDefinition, get_live_space
 from rag_assets.db.spaces.text_kinds import Kind
@@ -26,7 +27,7 @@ from rag_assets.settings.settings import Settings
 def survey_space(engine: Engine, settings: Settings, space: EmbeddingSpace, kind: Kind) -> Iterator[Damage]:
     where = f"space {space.id}"
     with engine.connect() as connection:
-        exists = has_partition(connection, space.id)
+        exists = has_all_tables(connection, space)
     if not exists:
         yield Damage(kind, "partition_missing", where, 0)
         return

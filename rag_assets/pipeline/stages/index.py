@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from rag_assets.db.index.build import IndexBuildOptions, ensure_index
+from rag_assets.db.index.build import ensure_index
+from rag_assets.db.index.build_options import IndexBuildOptions
 from rag_assets.db.index.pending_entries import merge_pending_entries
 from rag_assets.db.index.prewarm import prewarm_index
 from rag_assets.db.index.state import IndexState, index_bytes

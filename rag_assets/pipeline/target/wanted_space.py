@@ -82,6 +82,9 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
     graph: dict[str, Any] = {"m": settings.hnsw_m, "ef_construction": settings.hnsw_ef_construction}
     # IVFFlat has neither m nor ef_construction: changing them must not ask for another IVFFlat space.
     shape = graph if settings.index_method == "hnsw" else {"method": settings.index_method}
+    # A space of one part has the fingerprint that it had before there were parts.
+    if settings.index_parts > 1:
+        shape = shape | {"parts": settings.index_parts}
     chunking = WHOLE if whole else fingerprint(split)
     definition = SpaceDefinition(
         kind=kind,
@@ -95,6 +98,7 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
         prompts=model.prompts,
         normalize=settings.normalize,
         method=settings.index_method,
+        parts=settings.index_parts,
         oversampling=settings.oversampling,
         **index,
         **graph,

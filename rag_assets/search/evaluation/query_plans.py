@@ -1,7 +1,7 @@
 """The plans of the statements that searches send."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from psycopg import sql
@@ -56,15 +56,15 @@ def uses_index(
     connection: Connection,
     statement: Select[Any],
     values: Mapping[str, Any],
-    index: str,
+    indexes: Collection[str],
     *,
     forced: bool = False,
 ) -> bool:
-    """Whether the plan scans this index; `forced` disables other plans, to test whether the index is usable at all."""
+    """Whether the plan scans all of these indexes; `forced` disables other plans, to test whether they are usable."""
     with connection.begin_nested():
         if forced:
             force_index_scan(connection)
-        return index in _index_names(explain_statement(connection, statement, values))
+        return _index_names(explain_statement(connection, statement, values)).issuperset(indexes)
 
 
 def force_index_scan(connection: Connection) -> None:

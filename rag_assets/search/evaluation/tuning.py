@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, Text, cast, func, select
 
 from rag_assets.db.connections.compiled import compile_statement
 from rag_assets.db.index.knn import nearest_texts, rescored_candidates, statement_values
-from rag_assets.db.index.state import used_index_name
+from rag_assets.db.index.state import used_index_names
 from rag_assets.db.models import EmbeddingSpace, QueryVector
 from rag_assets.db.spaces.partitions import partition
 from rag_assets.db.spaces.spaces import store_tuning
@@ -139,7 +139,7 @@ def _measure_point(
     ef = max(K, ef_search)
     statement = nearest_texts(space, partition(space.id), K, candidates=rescored_candidates(space, K, ef))
     first = statement_values(queries["stored"][0], ef)
-    if not uses_index(connection, statement, first, used_index_name(connection, space)):
+    if not uses_index(connection, statement, first, used_index_names(connection, space)):
         raise ServiceError(f"the index of space {space.id} does not serve searches; run rag-assets ingest to build it.")
     compiled = compile_statement(statement)
     for query in queries["stored"][:WARM_UP]:

@@ -7,7 +7,7 @@ from functools import partial
 from sqlalchemy import Connection, text
 
 from rag_assets.db.models import SCHEMA, EmbeddingSpace
-from rag_assets.db.spaces.partitions import partition
+from rag_assets.db.spaces.partitions import table_names
 from rag_assets.db.spaces.pending import count_missing_texts, count_searched_texts
 from rag_assets.db.spaces.text_kinds import searched_text_source
 from rag_assets.search.execution.read_session import ReadSession
@@ -21,8 +21,9 @@ CHEAP_COUNT_S = 0.01
 COUNT_SHARE = 50
 
 _STATISTICS = text(
-    "SELECT pg_stat_get_tuples_deleted(v), pg_stat_get_live_tuples(v), pg_stat_get_tuples_inserted(t), "
-    "pg_stat_get_tuples_updated(t) FROM (SELECT to_regclass(:vectors)::oid AS v, to_regclass(:texts)::oid AS t) AS o"
+    "SELECT sum(pg_stat_get_tuples_deleted(v)), sum(pg_stat_get_live_tuples(v)), "
+    "pg_stat_get_tuples_inserted(to_regclass(:texts)), pg_stat_get_tuples_updated(to_regclass(:texts)) "
+    "FROM (SELECT to_regclass(name)::oid AS v FROM unnest(CAST(:vectors AS text[])) AS name) AS o"
 )
 
 
@@ -63,7 +64,7 @@ class CoverageCheck:
 
     def _check(self, connection: Connection, space: EmbeddingSpace) -> None:
         names = {
-            "vectors": partition(space.id).fullname,
+            "vectors": [f"{SCHEMA}.{name}" for name in table_names(space)],
             "texts": f"{SCHEMA}.{searched_text_source(space).table.__tablename__}",
         }
         statistics = tuple(connection.execute(_STATISTICS, names).one())

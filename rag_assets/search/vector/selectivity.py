@@ -9,8 +9,8 @@ from sqlalchemy import Float, column, func, select, table
 
 from rag_assets.db.connections.execute import StatementRunner
 from rag_assets.db.index.knn import MAX_SCAN_TUPLES
-from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.partitions import partition
+from rag_assets.db.models import SCHEMA, EmbeddingSpace
+from rag_assets.db.spaces.partitions import table_names
 
 # Comparing so few rows takes no longer than a walk through the graph, whatever the filter.
 ALWAYS_EXACT_ROWS = 1_000
@@ -60,9 +60,8 @@ class SelectivityCache:
     def _count_vectors(self, connection: StatementRunner, space: EmbeddingSpace) -> float:
         known = self._vectors.get(space.id)
         if known is None or time.monotonic() - known[0] >= MAX_AGE_S:
-            estimate = select(func.greatest(_RELATIONS.c.reltuples, 0.0)).where(
-                _RELATIONS.c.oid == func.to_regclass(partition(space.id).fullname)
-            )
+            tables = [func.to_regclass(f"{SCHEMA}.{name}") for name in table_names(space)]
+            estimate = select(func.sum(func.greatest(_RELATIONS.c.reltuples, 0.0))).where(_RELATIONS.c.oid.in_(tables))
             # NULL where the table is gone; the search itself reports that.
             known = self._vectors[space.id] = time.monotonic(), connection.scalar(estimate) or 0.0
         return known[1]

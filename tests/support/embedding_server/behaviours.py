@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.embedding_server.messages import Answer, Request
-from tests.support.embedding_server.server import Behaviour, EmbeddingServer
+from tests.support.embedding_server.server import Answer, Behaviour, EmbeddingServer, Request
 
 
 def fail(status: int, message: Any = "no", **headers: str) -> Behaviour:

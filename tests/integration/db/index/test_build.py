@@ -7,7 +7,8 @@ from contextlib import suppress
 from sqlalchemy import Engine, text
 
 from rag_assets.db.index import build_resources
-from rag_assets.db.index.build import IndexBuildOptions, ensure_index
+from rag_assets.db.index.build import ensure_index
+from rag_assets.db.index.build_options import IndexBuildOptions
 from rag_assets.db.index.state import IndexState
 from tests.support.database.indexes import index_state, make_live
 from tests.support.database.rows import add_vectors, create_space, definition

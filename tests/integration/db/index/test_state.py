@@ -8,7 +8,8 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from rag_assets.db.connections.engines import make_engine
-from rag_assets.db.index.build import IndexBuildOptions, ensure_index, rebuild_index
+from rag_assets.db.index.build import ensure_index, rebuild_index
+from rag_assets.db.index.build_options import IndexBuildOptions
 from rag_assets.db.index.build_resources import build_memory_mb
 from rag_assets.db.index.definition import index_name
 from rag_assets.db.index.state import ACTIONS, IndexAction, IndexState, IndexThresholds

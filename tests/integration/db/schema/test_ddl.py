@@ -7,7 +7,8 @@ import pytest
 from psycopg import sql
 from sqlalchemy import Connection, Engine, text
 
-from rag_assets.db.index.build import IndexBuildOptions, ensure_index
+from rag_assets.db.index.build import ensure_index
+from rag_assets.db.index.build_options import IndexBuildOptions
 from rag_assets.db.index.pending_entries import merge_pending_entries
 from rag_assets.db.schema import ddl
 from rag_assets.db.spaces.retention import retire_space

@@ -23,6 +23,7 @@ from rag_assets.repositories import (
     SyncSpecializations,
     SyncUsers,
 )
+from tests.support.database.indexes import make_live
 from tests.support.database.rows import add_vectors, create_space, definition
 from tests.support.installation.packages import install_package
 from tests.support.pipeline.check_runs import change_database
@@ -211,9 +212,23 @@ def test_spaces_of_registered_tables_are_dropped_for_versions_that_do_not_know_t
     assert rows(engine, "SELECT kind FROM rag.embedding_spaces") == [("memories",)]
     assert {table for table in tables(engine) if table.startswith("embeddings_")} == {"embeddings_2"}
     with pytest.raises(IntegrityError, match="kind_known"):
-        create_space(engine, definition("other", kind="notes"))
+        change_database(engine, "UPDATE rag.embedding_spaces SET kind = 'notes'")
     migrations.upgrade(engine)
     assert create_space(engine, definition("other", kind="notes")).kind == "notes"
+    assert "No new upgrade operations" in migrations.check(engine)
+
+
+def test_a_downgrade_merges_the_parts_of_an_index(engine: Engine) -> None:
+    made = create_space(engine, definition("f", parts=3))
+    add_vectors(engine, made, 9)
+    make_live(engine, made)
+    before = rows(engine, "SELECT * FROM rag.embeddings ORDER BY 2")
+    shown = rows(engine, "SELECT pg_get_viewdef('rag.live_chunks'::regclass)")
+    migrations.downgrade(engine, "0031")
+    assert {table for table in tables(engine) if table.startswith("embeddings_")} == {"embeddings_1"}
+    assert rows(engine, "SELECT * FROM rag.embeddings_1 ORDER BY 2") == before
+    assert rows(engine, "SELECT pg_get_viewdef('rag.live_chunks'::regclass)") == shown
+    migrations.upgrade(engine)
     assert "No new upgrade operations" in migrations.check(engine)
 
 

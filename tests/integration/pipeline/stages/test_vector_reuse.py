@@ -50,6 +50,7 @@ def ingest(steps: Steps, monkeypatch: pytest.MonkeyPatch, settings: dict[str, st
         ({"NORMALIZE": "false"}, {"NORMALIZE": "true"}, 0),
         ({}, {"QUERY_PROMPT": "question: "}, 0),
         ({}, {"DISTANCE": "l2"}, 0),
+        ({}, {"INDEX_PARTS": "3"}, 0),
         ({}, {"DOCUMENT_PROMPT": "passage: "}, 3),
         ({"DIMENSIONS": "96"}, {}, 3),
         ({}, {"NORMALIZE": "false"}, 3),

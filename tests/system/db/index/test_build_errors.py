@@ -20,7 +20,8 @@ from sqlalchemy.exc import OperationalError
 from rag_assets.db.connections.engines import DRIVER, make_engine
 from rag_assets.db.connections.options import EngineOptions
 from rag_assets.db.connections.retry import run_write
-from rag_assets.db.index.build import IndexBuildOptions, ensure_index, rebuild_index
+from rag_assets.db.index.build import ensure_index, rebuild_index
+from rag_assets.db.index.build_options import IndexBuildOptions
 from rag_assets.db.index.definition import create_index, index_name
 from rag_assets.db.index.state import IndexState
 from rag_assets.db.locks import hold_lock

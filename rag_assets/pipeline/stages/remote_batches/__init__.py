@@ -1,1 +1,0 @@
-"""Texts at the batch interface of an embedding server: submitted by one run, fetched by a later one."""
