@@ -119,6 +119,10 @@ class _Writer:
             # The table goes on on the next page, where its heading may be repeated.
             head, _, *rows = table.text.split("\n")
             rows = rows if head == last.table.text.split("\n", 1)[0] else [head, *rows]
+            if last.table.table_rows == 1:
+                # Its heading alone stood on the page before.
+                self._open = last.table.text
+            table.table_rows += last.table.table_rows
             self._begin(block, "\n".join(rows), "\n")
             table.text = "\n".join([last.table.text.split("\n", 1)[0], *rows])
         elif table.table_rows == 1:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from rag_assets.documents.parsing.readers.layout.geometry import RIGHT_TO_LEFT, Segment, on_one_row
 
@@ -12,6 +12,8 @@ _SAME_SPACE = 1.5
 _SAME_SIZE = 0.08
 # In heights of a line: lines of one paragraph are not farther apart.
 _FAR = 1.2
+_MANY_WORDS = 3
+_FEW_LINES = 3
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -19,12 +21,18 @@ def join_stretched_lines(segments: Sequence[Segment]) -> list[Segment]:
     """The segments as they are drawn, with the words of a stretched line as one segment.
 
     Such a line is exactly as wide as a whole line right above or below it, its spaces are equal, and each of its
-    segments is a word.
+    segments is a word. Of three and more words, the whole lines may stand anywhere in the column.
     """
     rows = _drawn_rows(segments)
     if len(rows) == len(segments):
         return list(segments)
     joined = [row[0] if len(row) == 1 else None for row in rows]
+    whole = [row[0] for row in rows if len(row) == 1 and " " in row[0].text]
+    for index, row in enumerate(rows):
+        if len(row) >= _MANY_WORDS and _are_equal_words(row):
+            same = (one for one in whole if _is_as_wide(row, one))
+            if sum(1 for _ in islice(same, _FEW_LINES)) == _FEW_LINES:
+                joined[index] = _join(row)
     # From whole lines downwards, then upwards: several stretched lines may follow each other.
     for order in (range(1, len(rows)), range(len(rows) - 2, -1, -1)):
         step = -1 if order.step > 0 else 1
@@ -53,17 +61,23 @@ def _drawn_rows(segments: Sequence[Segment]) -> list[list[Segment]]:
 
 
 def _is_stretched(row: Sequence[Segment], whole: Segment) -> bool:
-    first = row[0]
-    apart = max(first.top - whole.bottom, whole.top - first.bottom)
-    spaces = [right.left - left.right for left, right in pairwise(row)]
+    apart = max(row[0].top - whole.bottom, whole.top - row[0].bottom)
+    return " " in whole.text and apart < _FAR * whole.height and _is_as_wide(row, whole) and _are_equal_words(row)
+
+
+def _is_as_wide(row: Sequence[Segment], whole: Segment) -> bool:
     return (
         not whole.is_table
-        and " " in whole.text
-        and abs(first.left - whole.left) <= _SAME_END
+        and abs(row[0].left - whole.left) <= _SAME_END
         and abs(row[-1].right - whole.right) <= _SAME_END
-        and abs(first.size - whole.size) <= _SAME_SIZE * whole.size
-        and apart < _FAR * whole.height
-        and max(spaces) - min(spaces) <= _SAME_SPACE
+        and abs(row[0].size - whole.size) <= _SAME_SIZE * whole.size
+    )
+
+
+def _are_equal_words(row: Sequence[Segment]) -> bool:
+    spaces = [right.left - left.right for left, right in pairwise(row)]
+    return (
+        max(spaces) - min(spaces) <= _SAME_SPACE
         and all(" " not in one.text and _LETTER.search(one.text) for one in row)
         and not any(RIGHT_TO_LEFT.search(one.text) for one in row)
     )

@@ -24,6 +24,9 @@ _REPLACED = str.maketrans(
 _UNKNOWN = re.compile("[\ufffd\ue000-\uefff\uf100-\uf8ff\x01-\x08\x0e-\x1f]")
 _MOST_UNKNOWN = 0.3
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# Ghostscript swaps the bytes of the letters of a ligature: U+6600 for f, U+6900 for i. Some of them are Chinese too.
+_SWAPPED_FIRST = "\u6600\u7400"
+_SWAPPED = re.compile("(?<![\u3000-\u9fff])[\u6600\u7400][\u6600\u6900\u6a00\u6c00\u7400]{1,2}(?![\u3000-\u9fff])")
 _SOFT_HYPHEN = re.compile("\u00ad(?!$)")
 # PDFium does not part words whose gap is less than 0.17 of their size. Therefore the gaps within the longest words of a
 # page are measured: where one is so much wider than usual, in sizes, more words are, and then all of the page.
@@ -263,6 +266,13 @@ def _baseline(handle: Any, index: int) -> float:
 
 
 def _text(textpage: Any) -> str:
+    text = _characters(textpage)
+    if any(letter in text for letter in _SWAPPED_FIRST):
+        text = _SWAPPED.sub(lambda match: "".join(chr(ord(letter) >> 8) for letter in match[0]), text)
+    return text
+
+
+def _characters(textpage: Any) -> str:
     """The text of the page, with one character (or surrogate) for each of PDFium's."""
     import pypdfium2.raw as pdfium
 

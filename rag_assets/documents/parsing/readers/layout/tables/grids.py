@@ -11,6 +11,8 @@ from rag_assets.documents.parsing.readers.layout.tables.rules import Rule, clust
 
 _MAX_CELLS = 20_000
 _MIN_UNRULED_ROWS = 3
+# In heights of a line: such a gap is no space between words.
+_COLUMN_GAP = 1.0
 
 
 def rule_grids(horizontal: list[Rule], vertical: list[Rule]) -> list[tuple[list[Rule], list[Rule]]]:
@@ -48,8 +50,32 @@ def fill_grid(words: Sequence[Word], horizontal: list[Rule], vertical: list[Rule
     grid: list[list[str]] = []
     for row in range(rows):
         inside = [[words[index] for index in cells.get(row * columns + column, ())] for column in range(columns)]
+        for column, cell in enumerate(inside):
+            stop = column + 1
+            while stop < columns and merged[row * columns + stop] == row * columns + column:
+                stop += 1
+            if stop - column > 1 and (parted := _part_by_columns(cell, xs[column : stop + 1])):
+                inside[column:stop] = parted
         grid += (_unruled_rows(inside) if row else None) or [[cell_text(cell) for cell in inside]]
     return make_table(grid, xs, ys[0], ys[-1], [index for indexes in cells.values() for index in indexes])
+
+
+def _part_by_columns(cell: Sequence[Word], xs: Sequence[float]) -> list[list[Word]] | None:
+    """The words of a line that goes over several columns, if wide gaps between them agree with the columns."""
+    if len(cell) < 2 or len(text_lines(cell)) != 1:
+        return None
+    parted: list[list[Word]] = [[] for _ in xs[1:]]
+    for word in cell:
+        column = bisect_right(xs, word.left) - 1
+        if not (0 <= column < len(parted) and word.right <= xs[column + 1]):
+            return None
+        parted[column].append(word)
+    parts = [part for part in parted if part]
+    wide = all(
+        right[0].left - left[-1].right >= _COLUMN_GAP * (left[-1].bottom - left[-1].top)
+        for left, right in pairwise(parts)
+    )
+    return parted if len(parts) > 1 and wide else None
 
 
 def _unruled_rows(cells: Sequence[Sequence[Word]]) -> list[list[str]] | None:

@@ -33,3 +33,10 @@ def test_cells_stay_apart() -> None:
         cells = [text for text, _, _ in row]
         assert texts(line(0, WHOLE), line(1, *row)) == [WHOLE[0], *cells]
     assert texts(line(0, WHOLE), line(3, ("Rope", 57, 80), ("Harbour", 240, 294))) == [WHOLE[0], "Rope", "Harbour"]
+
+
+def test_many_words_may_stand_apart_from_the_whole_lines_of_their_column() -> None:
+    row = [("workflow", 57, 110), ("of", 150, 160), ("the", 200, 294)]
+    apart = [line(number, WHOLE) for number in (0, 1, 2)]
+    assert texts(*apart, line(9, *row))[-1] == "workflow of the"
+    assert texts(*apart[:2], line(9, *row))[-1] == "the"

@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from rag_assets.documents.parsing.readers.pdf import reader
+from rag_assets.documents.parsing.readers.pdf import page_words, reader
 from rag_assets.documents.parsing.readers.pdf.reader import read_pdf
 from rag_assets.errors import DocumentError
 from tests.support.data.pdf_file import Page, make_pdf
@@ -112,6 +112,35 @@ def test_the_first_and_last_words_of_lines_tell_too_how_a_word_is_written() -> N
     assert "which is extraordinary here" in text_of(Page().lines(50, 100, lines))
     lines = ["The plans of a harbour that is ex-", "traordinary are kept in the tower."]
     assert "is extraordinary are" in text_of(Page().lines(50, 100, lines))
+
+
+def test_a_heading_alone_at_the_end_of_a_page_is_that_of_the_table_on_the_next() -> None:
+    xs = [50, 150, 250, 350]
+    first = Page().lines(50, 100, LEFT).grid(xs, [300, 320], [["Berth", "Depth", "Fee"]])
+    second = Page().grid(xs, [60, 80, 100], [["B1", "5 m", "10"], ["B2", "6 m", "20"]])
+    assert "| Berth | Depth | Fee |\n| --- | --- | --- |\n| B1 | 5 m | 10 |\n| B2 | 6 m | 20 |" in text_of(
+        first, second
+    )
+
+
+def test_a_row_without_rules_between_its_columns_has_cells() -> None:
+    xs = [50, 150, 250, 350]
+    page = Page().grid(xs, [100, 120, 140], [["Ship", "Load", "Tons"], ["Vesta", "coal", "5"]])
+    page.rule(50, 160, 350, 160).rule(50, 140, 50, 180).rule(350, 140, 350, 180).rule(50, 180, 350, 180)
+    for x, words in zip(xs, ["Ariel", "iron", "7"], strict=False):
+        page.text(x + 4, 154, words, 10)
+    page.text(54, 174, "All ships that came in spring", 10)
+    assert text_of(page).split("\n")[-3:-1] == ["| Ariel | iron | 7 |", "| All ships that came in spring |  |  |"]
+
+
+def test_ligatures_whose_bytes_ghostscript_swapped_are_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    def swap(text: str) -> str:
+        return text.replace("ffi", "\u6600\u6600\u6900").replace("fi", "\u6600\u6900")
+
+    original = page_words._characters
+    monkeypatch.setattr(page_words, "_characters", lambda textpage: swap(original(textpage)))
+    assert text_of(Page().text(50, 100, "The office of the final officer")) == "The office of the final officer\n"
+    assert page_words._SWAPPED.search("\u7d00\u6600\u6600") is None
 
 
 def test_the_words_of_the_document_tell_which_hyphens_are_real() -> None:
