@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from rag_assets.orchestration.build import build_definitions
-    from rag_assets.orchestration.component import RagPipeline
+    from rag_assets.orchestration.component.pipeline import RagPipeline
     from rag_assets.orchestration.resources.embedder import Embedder
     from rag_assets.projects.declarations import ProjectDeclaration
     from rag_assets.search.filters.document_filters import Filters
@@ -67,7 +67,7 @@ _MODULES = {
     "Filters": "search.filters.document_filters",
     "Hit": "search.results",
     "ProjectDeclaration": "projects.declarations",
-    "RagPipeline": "orchestration.component",
+    "RagPipeline": "orchestration.component.pipeline",
     "Settings": "settings.settings",
     "Source": "documents.sources.base",
     "SourceDocument": "documents.sources.base",

@@ -1,12 +1,16 @@
 """Build all definitions of one pipeline for a code location: the table of contents."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster_shared.libraries import DagsterLibraryRegistry
 
 from rag_assets.errors import UsageError, unknown_name_message
-from rag_assets.orchestration.assets.attributes import add_attributes
+from rag_assets.orchestration.assets.attributes import add_attributes, translated_keys
 from rag_assets.orchestration.assets.chunks import chunks_asset
 from rag_assets.orchestration.assets.corpus_map import corpus_map_asset
 from rag_assets.orchestration.assets.documents import raw_documents_asset
@@ -23,6 +27,7 @@ from rag_assets.orchestration.assets.messages import (
     message_index_asset,
 )
 from rag_assets.orchestration.assets.registered_tables import table_assets
+from rag_assets.orchestration.assets.sources import Translate, sources_assets
 from rag_assets.orchestration.automation.failure_notices import failed_runs_sensor
 from rag_assets.orchestration.automation.jobs import build_jobs
 from rag_assets.orchestration.automation.project_refresh import (
@@ -54,9 +59,15 @@ from rag_assets.orchestration.checks.spaces import (
 from rag_assets.orchestration.io.manager import table_io_manager
 from rag_assets.orchestration.resources.embedder import Embedder
 from rag_assets.orchestration.resources.postgres import Postgres
-from rag_assets.orchestration.resources.upstream_assets import parse_upstream
-from rag_assets.orchestration.scope import PipelineScope
+from rag_assets.orchestration.resources.upstream_assets import asset_key, parse_upstream
+from rag_assets.orchestration.scope import Execute, PipelineScope
 from rag_assets.settings.settings import Settings, resolve_settings
+
+if TYPE_CHECKING:
+    from rag_assets.projects.declarations import Declarations
+
+# Dagster shows the versions of the libraries that a code location has loaded.
+DagsterLibraryRegistry.register("rag_assets", version("rag_assets"), is_dagster_package=False)
 
 
 def build_definitions(
@@ -66,6 +77,12 @@ def build_definitions(
     settings: Settings | Mapping[str, Any] | None = None,
     resources: Mapping[str, Any] | None = None,
     upstream: Mapping[str, Any] | None = None,
+    projects: Mapping[str, Mapping[str, Any]] | None = None,
+    projects_folder: Path | None = None,
+    deps: Sequence[Any] = (),
+    observe_sources: bool = False,
+    translate: Translate | None = None,
+    execute: Execute | None = None,
 ) -> dg.Definitions:
     """All assets, checks, jobs, schedules, sensors and resources of one pipeline, to merge into a code location.
 
@@ -81,34 +98,31 @@ def build_definitions(
     `id` and `text`, all other columns are metadata: a DataFrame of pandas or polars, a Table of pyarrow, or an iterator
     of mappings.
 
-    Raises UsageError for an invalid prefix, group, setting, resource or upstream.
+    `projects` declares projects like the file projects.yaml does, by name, with `source`, `description` and `settings`;
+    folders are relative to `projects_folder` (unset: the working directory). `deps` are assets of yours that the
+    documents depend on. `observe_sources` adds the sources of all projects as an observable asset, `sources`.
+
+    `translate` is called with the plain name of each asset, like `chunks`, and its spec, and returns the spec with
+    another key, group, other tags, owners, metadata or another automation condition; `execute` is called with the
+    context of an asset and a function that materializes it, whose result it returns.
+
+    Raises UsageError for an invalid prefix, group, setting, resource, project or upstream.
     """
     scope = PipelineScope(
         _prefix_parts(key_prefix),
         group_name,
         None if settings is None else resolve_settings(settings),
         tuple(parse_upstream(upstream).items()),
+        _declare(projects, projects_folder),
+        tuple(asset_key("deps", dep) for dep in deps),
+        observe_sources,
+        execute=execute,
     )
+    if translate is not None:
+        scope = replace(scope, translated_keys=translated_keys(scope, _assets(scope), translate))
     jobs, kinds = build_jobs(scope), scope.registered_kinds
     return dg.Definitions(
-        assets=add_attributes(
-            scope,
-            [
-                raw_documents_asset(scope),
-                chunks_asset(scope),
-                embeddings_asset(scope),
-                hnsw_index_asset(scope),
-                live_space_asset(scope),
-                message_embeddings_asset(scope),
-                message_index_asset(scope),
-                live_messages_asset(scope),
-                memory_embeddings_asset(scope),
-                memory_index_asset(scope),
-                live_memories_asset(scope),
-                corpus_map_asset(scope),
-                *(asset for kind in kinds for asset in table_assets(scope, kind)),
-            ],
-        ),
+        assets=[*sources_assets(scope, translate), *add_attributes(scope, _assets(scope), translate)],
         asset_checks=[
             document_checks(scope),
             project_checks(scope),
@@ -148,6 +162,33 @@ def build_definitions(
         ],
         resources=_resources(scope, resources or {}),
     )
+
+
+def _assets(scope: PipelineScope) -> list[dg.AssetsDefinition]:
+    return [
+        raw_documents_asset(scope),
+        chunks_asset(scope),
+        embeddings_asset(scope),
+        hnsw_index_asset(scope),
+        live_space_asset(scope),
+        message_embeddings_asset(scope),
+        message_index_asset(scope),
+        live_messages_asset(scope),
+        memory_embeddings_asset(scope),
+        memory_index_asset(scope),
+        live_memories_asset(scope),
+        corpus_map_asset(scope),
+        *(asset for kind in scope.registered_kinds for asset in table_assets(scope, kind)),
+    ]
+
+
+def _declare(projects: Mapping[str, Mapping[str, Any]] | None, folder: Path | None) -> "Declarations | None":
+    if not projects:
+        # Without loading the database's libraries, which a code location does not need.
+        return None
+    from rag_assets.projects.declarations import declare_projects
+
+    return declare_projects("projects", (folder or Path()).resolve(), projects)
 
 
 def _prefix_parts(key_prefix: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -1,10 +1,10 @@
 """The scope of one pipeline in a code location: its names, settings and resources, apart from those of others."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import cached_property, partial, wraps
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 import dagster as dg
 
@@ -18,6 +18,11 @@ from rag_assets.settings.settings import Settings, load_settings
 if TYPE_CHECKING:
     from rag_assets.orchestration.resources.embedder import Embedder
     from rag_assets.orchestration.resources.postgres import Postgres
+    from rag_assets.projects.declarations import Declarations
+
+Body = TypeVar("Body", bound=Callable[..., Any])
+# Called with the context of an asset, and what materializes it.
+Execute: TypeAlias = Callable[[dg.AssetExecutionContext, Callable[[], Any]], Any]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -41,6 +46,11 @@ class PipelineScope:
     group_name: str | None = None
     own_settings: Settings | None = None
     upstream: tuple[tuple[str, UpstreamAsset], ...] = ()
+    declarations: "Declarations | None" = None
+    deps: tuple[dg.AssetKey, ...] = ()
+    observes_sources: bool = False
+    translated_keys: tuple[tuple[str, dg.AssetKey], ...] = ()
+    execute: Execute | None = None
 
     def __post_init__(self) -> None:
         for part in self.prefix:
@@ -62,7 +72,28 @@ class PipelineScope:
         return "_".join([*self.prefix, name])
 
     def key(self, asset: str) -> dg.AssetKey:
+        """The key of one of our assets, which a translation may have changed."""
+        return dict(self.translated_keys).get(asset) or self.plain_key(asset)
+
+    def plain_key(self, asset: str) -> dg.AssetKey:
         return dg.AssetKey([*self.prefix, asset])
+
+    def asset_name(self, key: dg.AssetKey) -> str:
+        """The plain name of one of our assets: `chunks` of `docs/chunks`."""
+        names = {translated: name for name, translated in self.translated_keys}
+        return names.get(key) or key.path[-1]
+
+    def executed(self, materialize: Body) -> Body:
+        """Let `execute` of the component run the body of an asset, where it was overridden."""
+        execute = self.execute
+        if execute is None:
+            return materialize
+
+        @wraps(materialize)
+        def run(context: dg.AssetExecutionContext, **inputs: Any) -> Any:
+            return execute(context, partial(materialize, context, **inputs))
+
+        return cast(Body, run)
 
     def keys(self, assets: Sequence[str]) -> list[dg.AssetKey]:
         return [self.key(asset) for asset in assets]

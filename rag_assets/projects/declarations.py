@@ -50,6 +50,11 @@ def read_declarations(settings: Settings) -> Declarations | None:
     return _read_yaml(Path(settings.projects).expanduser())
 
 
+def declare_projects(origin: str, folder: Path, projects: Mapping[str, Any]) -> Declarations:
+    """Declarations that are not in a file: projects by name, each with what it has in one. Folders are relative."""
+    return _validate(origin, tuple(_parse_project(origin, folder, name, entry) for name, entry in projects.items()))
+
+
 def _import_declarations(module: str, name: str, origin: str) -> Declarations:
     try:
         declared: Iterable[ProjectDeclaration] = getattr(importlib.import_module(module), name)
@@ -79,7 +84,7 @@ def _read_yaml(file: Path) -> Declarations:
     if not isinstance(projects, dict):
         raise UsageError(f"{origin} must have one key, `projects`, with a mapping from names to projects.")
     folder = file.resolve().parent
-    return _validate(origin, tuple(_parse_project(origin, folder, name, entry) for name, entry in projects.items()))
+    return declare_projects(origin, folder, projects)
 
 
 def _find_duplicate_key(node: Any) -> str | None:

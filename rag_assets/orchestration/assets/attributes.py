@@ -13,23 +13,47 @@ from rag_assets.documents.versions import (
     recognition_version,
     splitter_version,
 )
+from rag_assets.errors import UsageError
 from rag_assets.orchestration.assets.corpus_map import DRAWING
 from rag_assets.orchestration.assets.registered_tables import asset_names
+from rag_assets.orchestration.assets.sources import SOURCES, Translate
 from rag_assets.orchestration.scope import PipelineScope
 from rag_assets.settings.settings import Settings
 
 
-def add_attributes(scope: PipelineScope, assets: Sequence[dg.AssetsDefinition]) -> Sequence[dg.AssetsDefinition]:
-    """The assets with owners, groups, code versions and links to their source."""
+def translated_keys(
+    scope: PipelineScope, assets: Sequence[dg.AssetsDefinition], translate: Translate
+) -> tuple[tuple[str, dg.AssetKey], ...]:
+    """The keys that the translation gives to the assets, by plain name."""
+    specs = [spec for asset in assets for spec in asset.specs]
+    if scope.observes_sources:
+        specs.append(dg.AssetSpec(scope.key(SOURCES)))
+    names = {scope.asset_name(spec.key): spec for spec in specs}
+    found = tuple((name, translate(name, spec).key) for name, spec in names.items())
+    duplicate = next((key for _, key in found if [other for _, other in found].count(key) > 1), None)
+    if duplicate is not None:
+        raise UsageError(
+            f"the translation gives the key {duplicate.to_user_string()} to several assets; put the asset's name into "
+            "it, like 'library/{{ asset }}'."
+        )
+    return found
+
+
+def add_attributes(
+    scope: PipelineScope, assets: Sequence[dg.AssetsDefinition], translate: Translate | None = None
+) -> Sequence[dg.AssetsDefinition]:
+    """The assets with owners, groups, code versions and links to their source, then as the translation changes them."""
     settings = scope.settings
     versions = code_versions(settings, scope.registered_kinds)
 
     def add(spec: dg.AssetSpec) -> dg.AssetSpec:
-        return spec.replace_attributes(
-            owners=settings.owners,
-            group_name=scope.group or spec.group_name,
-            code_version=versions[spec.key.path[-1]],
+        name = scope.asset_name(spec.key)
+        ours = spec.replace_attributes(
+            owners=settings.owners, group_name=scope.group or spec.group_name, code_version=versions.get(name)
         )
+        if translate is None:
+            return ours
+        return translate(name, ours.replace_attributes(key=scope.plain_key(name))).replace_attributes(key=spec.key)
 
     with warnings.catch_warnings():
         # Source code references are still marked as beta in Dagster 1.13.

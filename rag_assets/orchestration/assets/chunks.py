@@ -21,6 +21,7 @@ def chunks_asset(scope: PipelineScope) -> dg.AssetsDefinition:
         retry_policy=RETRY_POLICY,
         automation_condition=FOLLOWS_UPSTREAM,
     )
+    @scope.executed
     def chunks(context: dg.AssetExecutionContext, raw_documents: DocumentSlice) -> BatchStream:
         """Pieces of the documents that fit the embedding model's window, in `rag.document_chunks`.
 

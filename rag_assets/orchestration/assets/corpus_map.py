@@ -18,6 +18,7 @@ def corpus_map_asset(scope: PipelineScope) -> dg.AssetsDefinition:
         group_name="pictures",
         kinds={"python"},
     )
+    @scope.executed
     def corpus_map(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """A map of the corpus: a sample of the live space's texts on their two principal components, by project."""
         from rag_assets.db.spaces.spaces import get_live_space

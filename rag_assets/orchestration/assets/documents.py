@@ -5,6 +5,7 @@ from functools import partial
 import dagster as dg
 
 from rag_assets.orchestration.assets.policies import RETRY_POLICY, freshness_policy, projects_backfill
+from rag_assets.orchestration.assets.sources import SOURCES
 from rag_assets.orchestration.partitions import BACKFILL, REQUESTED_TOGETHER, project_keys
 from rag_assets.orchestration.scope import PipelineScope
 from rag_assets.pipeline.stages.batches import BatchStream
@@ -21,11 +22,17 @@ class RefreshConfig(dg.Config):
     retry_failed: bool = False
 
 
+def document_deps(scope: PipelineScope) -> list[dg.AssetKey]:
+    """The assets upstream of the documents: those whose rows they are, those that the user names, and the sources."""
+    sources = [scope.key(SOURCES)] if scope.observes_sources else []
+    return sorted({*(asset.key for _, asset in scope.upstream), *scope.deps, *sources})
+
+
 def raw_documents_asset(scope: PipelineScope) -> dg.AssetsDefinition:
     @dg.asset(
         key=scope.key("raw_documents"),
         partitions_def=scope.projects,
-        deps=sorted({asset.key for _, asset in scope.upstream}),
+        deps=document_deps(scope),
         io_manager_key=scope.tables_key,
         required_resource_keys={scope.postgres_key},
         group_name="rag",
@@ -33,6 +40,7 @@ def raw_documents_asset(scope: PipelineScope) -> dg.AssetsDefinition:
         retry_policy=RETRY_POLICY,
         freshness_policy=freshness_policy(scope.settings),
     )
+    @scope.executed
     def raw_documents(context: dg.AssetExecutionContext, config: RefreshConfig) -> BatchStream:
         """The text of every document that the project's source lists, one row each in `rag.documents`.
 

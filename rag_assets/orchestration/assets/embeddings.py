@@ -22,6 +22,7 @@ def embeddings_asset(scope: PipelineScope) -> dg.AssetsDefinition:
         retry_policy=RETRY_POLICY,
         automation_condition=FOLLOWS_UPSTREAM,
     )
+    @scope.executed
     def embeddings(context: dg.AssetExecutionContext, chunks: ChunkSlice) -> BatchStream:
         """Vectors of the chunk texts, in `rag.embeddings`, stored once under the hash of the text.
 

@@ -26,6 +26,7 @@ def hnsw_index_asset(scope: PipelineScope) -> dg.AssetsDefinition:
         pool=INDEX_POOL,
         automation_condition=FOLLOWS_PARTITIONS,
     )
+    @scope.executed
     def hnsw_index(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """The index over the vectors of the space (HNSW or IVFFlat), valid and with the wanted parameters.
 
@@ -46,6 +47,7 @@ def live_space_asset(scope: PipelineScope) -> dg.AssetsDefinition:
         automation_condition=FOLLOWS_UPSTREAM,
         freshness_policy=freshness_policy(scope.settings),
     )
+    @scope.executed
     def live_space(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """The embedding space that searches use, and the view `rag.live_chunks` for other clients.
 
@@ -117,7 +119,7 @@ def materialize_live_space(
             "with other settings; give each a database of its own, or both the same settings.",
             *(replaced, figures["space"]),
         )
-    shown = table_metadata(postgres.engine.url.database or "", table) | lineage_metadata(context.asset_key)
+    shown = table_metadata(postgres.engine.url.database or "", table) | lineage_metadata(context.asset_key, scope)
     return dg.MaterializeResult(
         metadata={**shown, **figures_metadata(figures | pool_statistics(postgres.engine).metadata())},
         # With code versions alone, assets downstream of the live space would never count as outdated.

@@ -18,6 +18,7 @@ def memory_embeddings_asset(scope: PipelineScope) -> dg.AssetsDefinition:
         pool=EMBEDDER_POOL,
         retry_policy=RETRY_POLICY,
     )
+    @scope.executed
     def memory_embeddings(context: dg.AssetExecutionContext) -> BatchStream:
         """Vectors of all memories that are neither forgotten nor expired, in `rag.embeddings`.
 
@@ -37,6 +38,7 @@ def memory_embeddings_asset(scope: PipelineScope) -> dg.AssetsDefinition:
 
 def memory_index_asset(scope: PipelineScope) -> dg.AssetsDefinition:
     @database_asset(scope, "memory_index", upstream="memory_embeddings", group="conversations", pool=INDEX_POOL)
+    @scope.executed
     def memory_index(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """The index over the vectors of memories, valid and with the wanted parameters.
 
@@ -49,6 +51,7 @@ def memory_index_asset(scope: PipelineScope) -> dg.AssetsDefinition:
 
 def live_memories_asset(scope: PipelineScope) -> dg.AssetsDefinition:
     @database_asset(scope, "live_memories", upstream="memory_index", group="conversations")
+    @scope.executed
     def live_memories(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """The embedding space in which memories are recalled and searched.
 

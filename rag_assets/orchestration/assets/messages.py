@@ -20,6 +20,7 @@ def message_embeddings_asset(scope: PipelineScope) -> dg.AssetsDefinition:
         pool=EMBEDDER_POOL,
         retry_policy=RETRY_POLICY,
     )
+    @scope.executed
     def message_embeddings(context: dg.AssetExecutionContext) -> BatchStream:
         """Vectors of the messages of a day (UTC), in `rag.embeddings`, stored once under the hash of the text.
 
@@ -44,6 +45,7 @@ def message_embeddings_asset(scope: PipelineScope) -> dg.AssetsDefinition:
 
 def message_index_asset(scope: PipelineScope) -> dg.AssetsDefinition:
     @database_asset(scope, "message_index", upstream="message_embeddings", group="conversations", pool=INDEX_POOL)
+    @scope.executed
     def message_index(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """The index over the vectors of messages, valid and with the wanted parameters.
 
@@ -56,6 +58,7 @@ def message_index_asset(scope: PipelineScope) -> dg.AssetsDefinition:
 
 def live_messages_asset(scope: PipelineScope) -> dg.AssetsDefinition:
     @database_asset(scope, "live_messages", upstream="message_index", group="conversations")
+    @scope.executed
     def live_messages(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """The embedding space in which messages are searched.
 

@@ -27,6 +27,7 @@ def table_assets(scope: PipelineScope, kind: str) -> list[dg.AssetsDefinition]:
         pool=EMBEDDER_POOL,
         retry_policy=RETRY_POLICY,
     )
+    @scope.executed
     def embeddings(context: dg.AssetExecutionContext) -> BatchStream:
         """Vectors of all rows of this table that are not deleted, in `rag.embeddings`.
 
@@ -42,6 +43,7 @@ def table_assets(scope: PipelineScope, kind: str) -> list[dg.AssetsDefinition]:
         return BatchStream(batches)
 
     @database_asset(scope, index_name, upstream=embeddings_name, group=GROUP, pool=INDEX_POOL)
+    @scope.executed
     def index(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """The index over the vectors of this table, valid and with the configured parameters.
 
@@ -50,6 +52,7 @@ def table_assets(scope: PipelineScope, kind: str) -> list[dg.AssetsDefinition]:
         return materialize_index(context, scope, kind)
 
     @database_asset(scope, live_name, upstream=index_name, group=GROUP)
+    @scope.executed
     def live(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """The embedding space in which this table is searched.
 

@@ -2,26 +2,18 @@
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from rag_assets.documents.shards import shard_keys
+from rag_assets.orchestration.assets.sources import active_projects, listing_fingerprint
 from rag_assets.orchestration.automation.default_status import schedule_status, sensor_status
 from rag_assets.orchestration.automation.jobs import Jobs
-from rag_assets.orchestration.automation.run_requests import TickContext, refresh_requests
+from rag_assets.orchestration.automation.run_requests import refresh_requests
 from rag_assets.orchestration.partitions import partition_changes
 from rag_assets.orchestration.resources.upstream_assets import add_upstream_projects, last_materialization
 from rag_assets.orchestration.scope import PipelineScope
-
-if TYPE_CHECKING:
-    from rag_assets.db.models import Project
-    from rag_assets.projects.settings import ProjectSettings
 
 # How long one tick lists sources; Dagster ends a tick after 60 s.
 LISTING_TIME_S = 40
@@ -42,7 +34,7 @@ def nightly_refresh_schedule(scope: PipelineScope, jobs: Jobs) -> dg.ScheduleDef
     )
     def nightly_refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
         """Refreshes every project without a cron of its own, in as few runs as possible."""
-        active = _active_projects(context, scope)
+        active = active_projects(context, scope)
         wanted = {
             key for project, own in active if own.schedule is None for key in shard_keys(project.name, own.shards)
         }
@@ -70,7 +62,7 @@ def own_schedules_sensor(scope: PipelineScope, jobs: Jobs) -> dg.SensorDefinitio
         last = datetime.fromisoformat(context.cursor) if context.cursor else now
         last = max(last, now - CATCH_UP)
         requests = []
-        for project, own in _active_projects(context, scope):
+        for project, own in active_projects(context, scope):
             if own.schedule is None or own.schedule == NEVER:
                 continue
             due = next(cron_times(own.schedule, own.time_zone or scope.settings.time_zone, last))
@@ -101,7 +93,7 @@ def changed_sources_sensor(scope: PipelineScope, jobs: Jobs) -> dg.SensorDefinit
 
         seen: dict[str, str] = json.loads(context.cursor)["seen"] if context.cursor else {}
         after: str = json.loads(context.cursor)["after"] if context.cursor else ""
-        active = sorted(_active_projects(context, scope), key=lambda pair: (pair[0].name <= after, pair[0].name))
+        active = sorted(active_projects(context, scope), key=lambda pair: (pair[0].name <= after, pair[0].name))
         shards = {project.name: own.shards for project, own in active}
         partitions = set(context.instance.get_dynamic_partitions(str(scope.projects.name)))
         end = time.monotonic() + LISTING_TIME_S
@@ -162,7 +154,8 @@ def project_partitions_sensor(scope: PipelineScope) -> dg.SensorDefinition:
         name=scope.name("project_partitions"),
         minimum_interval_seconds=scope.settings.sensor_interval_s,
         required_resource_keys={scope.postgres_key},
-        default_status=sensor_status(scope.settings),
+        # Projects that are declared in code are there to be materialized.
+        default_status=dg.DefaultSensorStatus.RUNNING if scope.declarations else sensor_status(scope.settings),
     )
     def project_partitions(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         """Creates declared projects, and adds and removes partition keys until they equal the projects."""
@@ -173,7 +166,8 @@ def project_partitions_sensor(scope: PipelineScope) -> dg.SensorDefinition:
         postgres = scope.postgres(context)
         add_upstream_projects(postgres.engine, scope.upstream)
         with postgres.engine.begin() as connection:
-            found = reconcile_projects(connection, read_declarations(postgres.settings))
+            declared = scope.declarations or read_declarations(postgres.settings)
+            found = reconcile_projects(connection, declared)
             wanted = partition_keys(connection)
         for name in found.undeclared:
             context.log.warning(
@@ -193,33 +187,3 @@ def project_partitions_sensor(scope: PipelineScope) -> dg.SensorDefinition:
         )
 
     return project_partitions
-
-
-def listing_fingerprint(source_uri: str, own: "ProjectSettings", state_dir: Path, project: str | None = None) -> str:
-    """Changes when a document of the source is added, removed or has another version; lists, and reads nothing."""
-    from rag_assets.documents.sources import open_source
-
-    digest = sha256()
-    exclude = [*own.exclude, *own.forgotten]
-    opened = open_source(source_uri, include=own.include, exclude=exclude, state_dir=state_dir, project=project)
-    with closing(opened) as source:
-        for file in source.list():
-            digest.update(json.dumps([file.path, file.version, file.size_bytes]).encode())
-    return digest.hexdigest()[:32]
-
-
-def _active_projects(context: TickContext, scope: PipelineScope) -> "Iterator[tuple[Project, ProjectSettings]]":
-    """The projects that are refreshed, with their settings; those with invalid settings are logged and left out."""
-    from rag_assets.errors import UsageError
-    from rag_assets.projects.settings import parse_project_settings
-    from rag_assets.projects.store import get_projects
-
-    with scope.postgres(context).engine.connect() as connection:
-        found = get_projects(connection)
-    for project in found:
-        if project.removed_at is not None:
-            continue
-        try:
-            yield project, parse_project_settings(project.name, project.settings)
-        except UsageError as error:
-            context.log.warning(str(error))

@@ -5,6 +5,8 @@ from typing import Any
 
 import dagster as dg
 
+from rag_assets.orchestration.scope import PipelineScope
+
 _FROM_TEXT = (
     "chunk_index",
     "chunk_text",
@@ -43,13 +45,14 @@ COLUMN_SOURCES: Mapping[str, Mapping[str, Sequence[tuple[str, str]]]] = {
 }
 
 
-def lineage_metadata(key: dg.AssetKey) -> dict[str, Any]:
+def lineage_metadata(key: dg.AssetKey, scope: PipelineScope | None = None) -> dict[str, Any]:
     """For a materialization of the asset; empty for an asset without column lineage."""
-    *prefix, asset = key.path
+    scope = scope or PipelineScope(tuple(key.path[:-1]))
+    asset = scope.asset_name(key)
     if asset not in COLUMN_SOURCES:
         return {}
     lineage = {
-        column: [dg.TableColumnDep(dg.AssetKey([*prefix, name]), source) for name, source in sources]
+        column: [dg.TableColumnDep(scope.key(name), source) for name, source in sources]
         for column, sources in COLUMN_SOURCES[asset].items()
     }
     return {"dagster/column_lineage": dg.TableColumnLineage(lineage)}

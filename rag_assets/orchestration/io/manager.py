@@ -21,7 +21,7 @@ def table_io_manager(scope: PipelineScope) -> dg.IOManagerDefinition:
     @dg.io_manager(required_resource_keys={scope.postgres_key})
     def tables(context: dg.InitResourceContext) -> TableIOManager:
         """Writes our assets' tables, and loads them for any other asset as a stream or a data frame."""
-        return TableIOManager(scope.postgres(context))
+        return TableIOManager(scope, scope.postgres(context))
 
     return tables
 
@@ -29,7 +29,8 @@ def table_io_manager(scope: PipelineScope) -> dg.IOManagerDefinition:
 class TableIOManager(dg.IOManager):
     """Writes each batch in one short transaction while the next batch is produced; holds no more than two in memory."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, scope: PipelineScope, postgres: Postgres) -> None:
+        self.scope = scope
         self.postgres = postgres
 
     def handle_output(self, context: dg.OutputContext, obj: BatchStream) -> None:
@@ -40,7 +41,7 @@ class TableIOManager(dg.IOManager):
                 f"{context.asset_key.to_user_string()} returned a {type(obj).__name__}; this IO manager writes a "
                 f"{BatchStream.__name__}"
             )
-        engine, asset = self.postgres.engine, context.asset_key.path[-1]
+        engine, asset = self.postgres.engine, self.scope.asset_name(context.asset_key)
         writer = SliceWriter(engine, asset, context.run_id, log=lambda text: context.log.error(text))
         with (
             fail_without_retries(),
@@ -53,7 +54,7 @@ class TableIOManager(dg.IOManager):
         if writer.failed:
             keep_partitions(context, done)
         slice_ = slice_of_asset(asset, engine, tuple(done))
-        rows, lineage = slice_.counts(), lineage_metadata(context.asset_key)
+        rows, lineage = slice_.counts(), lineage_metadata(context.asset_key, self.scope)
         for key in done:
             metadata = slice_metadata(
                 database=engine.url.database or "",
@@ -69,6 +70,6 @@ class TableIOManager(dg.IOManager):
                 context.add_output_metadata(metadata | lineage)
 
     def load_input(self, context: dg.InputContext) -> Any:
-        asset = context.asset_key.path[-1]
+        asset = self.scope.asset_name(context.asset_key)
         slice_ = slice_of_asset(asset, self.postgres.engine, tuple(slice_keys(context)))
         return load_slice(slice_, context.dagster_type.typing_type)

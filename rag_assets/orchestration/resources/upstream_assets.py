@@ -96,13 +96,14 @@ def _parse(project: str, given: Any) -> UpstreamAsset:
         raise UsageError(f"upstream: {project}: {what} {', '.join(_OPTIONS)}; name it like 'shop/items'.")
     partition = options.get("partition")
     return UpstreamAsset(
-        _parse_key(project, options["asset"]),
+        asset_key(f"upstream: {project}", options["asset"]),
         None if partition is None else str(partition),
         _import_type(project, options.get("type")),
     )
 
 
-def _parse_key(project: str, key: Any) -> dg.AssetKey:
+def asset_key(what: str, key: Any) -> dg.AssetKey:
+    """The key that is given as `shop/items`, as parts, or by the asset; raises UsageError, which begins with `what`."""
     if isinstance(key, dg.AssetKey):
         return key
     if isinstance(key, dg.AssetsDefinition | dg.AssetSpec):
@@ -111,7 +112,7 @@ def _parse_key(project: str, key: Any) -> dg.AssetKey:
         return dg.AssetKey.from_user_string(key.strip("/"))
     if isinstance(key, Sequence) and key and all(isinstance(part, str) for part in key):
         return dg.AssetKey(list(key))
-    raise UsageError(f"upstream: {project}: {key!r} is no asset key; name it like 'shop/items', or give the asset.")
+    raise UsageError(f"{what}: {key!r} is no asset key; name it like 'shop/items', or give the asset.")
 
 
 def _import_type(project: str, target: Any) -> type | None:

@@ -84,13 +84,17 @@ def test_pipelines_in_yaml_are_loaded_with_a_scaffolded_one(desk: ProjectFolder)
     assert groups["desk/handbook/chunks"] == "search"
     assert groups["notes/live_space"] == "notes"
     assert groups["my_docs/raw_documents"] == "my_docs"
-    assert len(groups) == 3 * 12
+    assert groups["notes/sources"] == "notes"
+    assert len(groups) == 3 * 13
 
 
 def test_an_unknown_setting_in_yaml_is_refused_with_the_nearest(desk: ProjectFolder) -> None:
     file = desk.folder / "desk" / "defs" / "notes" / "defs.yaml"
     file.write_text(file.read_text().replace("state_dir", "state_dri"))
-    result = desk.run("dg", "check", "defs")
+    result = desk.run("dg", "check", "yaml")
+    assert result.returncode != 0
+    assert "'state_dri' was unexpected" in result.stdout + result.stderr
+    result = desk.run("dg", "check", "defs", "--no-check-yaml")
     assert result.returncode != 0
     assert "there is no setting 'state_dri'; did you mean 'state_dir'?" in result.stdout + result.stderr
 

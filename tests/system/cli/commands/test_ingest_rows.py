@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import URL, Engine, text
 
-from rag_assets.orchestration.automation.project_refresh import listing_fingerprint
+from rag_assets.orchestration.assets.sources import listing_fingerprint
 from rag_assets.projects.settings import ProjectSettings
 from rag_assets.settings.settings import Settings
 from tests.support.installation.command_line import Cli

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.documents.sources.source_types import ENTRY_POINT_GROUP
-from rag_assets.orchestration.automation.project_refresh import listing_fingerprint
+from rag_assets.orchestration.assets.sources import listing_fingerprint
 from rag_assets.projects.settings import ProjectSettings
 from rag_assets.settings.settings import Settings
 from tests.support.installation.command_line import Cli
