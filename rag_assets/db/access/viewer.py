@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from rag_assets.db.connections.compiled import CompiledStatement, compile_statement
-from rag_assets.db.connections.execute import StatementRunner
+from rag_assets.db.connections.execute import StatementRunner, send, send_both
 from rag_assets.documents.readers import check_reader
 from rag_assets.errors import ServiceError, UsageError
 
@@ -24,6 +24,10 @@ _HAS_POLICIES = (
     "AND polname = 'rag_assets_declared')"
 )
 HAS_POLICIES = text(f"SELECT {_HAS_POLICIES}")
+_RESTRICTS = (
+    "SELECT CAST(:limited AS boolean) OR EXISTS (SELECT FROM rag.documents WHERE readers IS NOT NULL) "
+    "OR EXISTS (SELECT FROM rag.projects WHERE settings ? 'readers') AS restricts OFFSET 0"
+)
 # The signature is for this transaction alone. Nothing is declared where nothing restricts anybody: that costs less.
 _DECLARE = text(
     "SELECT CASE WHEN NOT restricts THEN 'nothing' "  # noqa: S608
@@ -32,8 +36,12 @@ _DECLARE = text(
     "ELSE CASE WHEN set_config('jit', 'off', true) = 'off' "
     "AND set_config('rag.viewer', rag.sign_viewer(CAST(:facts AS jsonb)), true) <> '' "
     "AND set_config('role', CAST(:role AS text), true) <> '' THEN 'declared' END END "
-    "FROM (SELECT CAST(:limited AS boolean) OR EXISTS (SELECT FROM rag.documents WHERE readers IS NOT NULL) "
-    "OR EXISTS (SELECT FROM rag.projects WHERE settings ? 'readers') AS restricts OFFSET 0) r"
+    f"FROM ({_RESTRICTS}) r"
+)
+# One statement for both: its own rows come only where nothing restricts anybody.
+_UNLESS_RESTRICTED = (
+    "SELECT r.restricts, s.* FROM ({restricts}) r "
+    "LEFT JOIN LATERAL (SELECT true AS is_row, q.* FROM ({statement}) q WHERE NOT r.restricts) s ON true"
 )
 _RESTRICTED_TO = "rag_assets_viewer"
 # As part of the same transaction as a search, before it.
@@ -113,23 +121,34 @@ class ChangedRestrictionError(Exception):
 
 
 class ViewerDeclaration:
-    """The declaration of a viewer before each statement of a runner, which expects that policies restrict it or not."""
+    """Sends each statement of a runner for a viewer, whom policies are expected to restrict or not."""
 
     def __init__(self, viewer: Viewer, *, restricts: bool) -> None:
         self.viewer = viewer
         self.restricts = restricts
         self._values = _declaration_values(viewer)
 
-    @property
-    def compiled(self) -> tuple[CompiledStatement, dict[str, Any]]:
-        return _compiled_declaration(), self._values
+    def send(self, driver: Any, statement: CompiledStatement, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """The rows; raises ChangedRestrictionError where the statement was made for the other case."""
+        if self.restricts:
+            answers, rows = send_both(driver, _compiled_declaration(), self._values, statement, values)
+            self._expect(restricts=_is_declared(answers[0][0]))
+            return rows
+        alone = CompiledStatement(_unless_restricted(statement.sql), statement.fixed)
+        found = send(driver, alone, values | {"limited": self._values["limited"]})
+        self._expect(restricts=found[0][0])
+        return [row[2:] for row in found if row[1]]
 
-    def check(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Raise ChangedRestrictionError where the statement was made for the other case."""
-        restricts = _is_declared(rows[0][0])
+    def _expect(self, *, restricts: bool) -> None:
         if restricts != self.restricts:
             self.restricts = restricts
             raise ChangedRestrictionError
+
+
+@lru_cache(maxsize=256)
+def _unless_restricted(statement: str) -> str:
+    restricts = compile_statement(text(_RESTRICTS)).sql
+    return _UNLESS_RESTRICTED.format(restricts=restricts, statement=statement)
 
 
 def _declaration_values(viewer: Viewer) -> dict[str, Any]:
@@ -151,7 +170,7 @@ def restricted_viewer(connection: StatementRunner) -> Viewer | None:
     if isinstance(connection, Connection):
         viewer: Viewer | None = connection.get_execution_options().get(_RESTRICTED_TO)
         return viewer
-    declaration = connection.first
+    declaration = connection.sender
     return declaration.viewer if isinstance(declaration, ViewerDeclaration) and declaration.restricts else None
 
 

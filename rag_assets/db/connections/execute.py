@@ -1,6 +1,6 @@
 """CompiledStatement statements sent straight to the driver: SQLAlchemy's own way costs more than a short search."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Protocol, TypeAlias
 
@@ -21,19 +21,6 @@ from rag_assets.db.connections.sqlalchemy_internals import (
 from rag_assets.db.session.server_errors import leave_out_values
 
 
-class FirstStatement(Protocol):
-    """A statement before another one, and what becomes of its rows."""
-
-    @property
-    def compiled(self) -> tuple[CompiledStatement, dict[str, Any]]:
-        """The statement and its values."""
-        ...
-
-    def check(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Raise where the rows of the second statement are not to be used."""
-        ...
-
-
 class AutocommitRunner:
     """Runs statements without a transaction, each on a pooled connection that is returned at once.
 
@@ -41,15 +28,12 @@ class AutocommitRunner:
     """
 
     def __init__(
-        self, engine: Engine, prepare: Callable[[ManagesConnection], None], first: FirstStatement | None = None
+        self, engine: Engine, prepare: Callable[[ManagesConnection], None], sender: "Sender | None" = None
     ) -> None:
-        """`prepare` is called with the pooled connection before each statement.
-
-        `first` is sent before each statement, and both in one transaction: nothing waits for its answer.
-        """
+        """`prepare` is called with the pooled connection before each statement, which `sender` sends."""
         self._engine = engine
         self._prepare = prepare
-        self.first = first
+        self.sender = sender
 
     @staticmethod
     def supports(engine: Engine) -> bool:
@@ -72,11 +56,8 @@ class AutocommitRunner:
             raise _to_sqlalchemy_error(error, statement, is_disconnect=False) from error
         try:
             self._prepare(entry)
-            if self.first is None:
-                return _send(entry.driver_connection, statement, values)
-            answers, rows = _send_both(entry.driver_connection, self.first, statement, values)
-            self.first.check(answers)
-            return rows
+            send_by = send if self.sender is None else self.sender.send
+            return send_by(entry.driver_connection, statement, values)
         except psycopg.Error as error:
             is_disconnect = self._engine.dialect.is_disconnect(error, entry.dbapi_connection, None)  # type: ignore[arg-type]
             if is_disconnect:
@@ -108,7 +89,7 @@ def run_compiled(
         # For example the query log.
         return [tuple(row) for row in connection.exec_driver_sql(statement.sql, statement.fixed | values)]
     try:
-        return _send(connection.connection.driver_connection, statement, values)
+        return send(connection.connection.driver_connection, statement, values)
     except psycopg.Error as error:
         pooled = connection.connection
         is_disconnect = connection.dialect.is_disconnect(error, pooled.dbapi_connection, None)  # type: ignore[arg-type]
@@ -118,7 +99,16 @@ def run_compiled(
         raise _to_sqlalchemy_error(error, statement, is_disconnect=is_disconnect) from error
 
 
-def _send(driver: Any, statement: CompiledStatement, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+class Sender(Protocol):
+    """Sends the statements of a runner."""
+
+    def send(self, driver: Any, statement: CompiledStatement, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """The rows of the statement, on this connection of the driver."""
+        ...
+
+
+def send(driver: Any, statement: CompiledStatement, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows of a statement, as it is."""
     values = statement.fixed | values
     if isinstance(driver, psycopg.AsyncConnection):
         rows: list[tuple[Any, ...]] = await_(_send_async(driver, statement.sql, values))
@@ -128,12 +118,11 @@ def _send(driver: Any, statement: CompiledStatement, values: dict[str, Any]) -> 
         return cursor.execute(statement.sql, values).fetchall()
 
 
-def _send_both(
-    driver: Any, first: FirstStatement, statement: CompiledStatement, values: dict[str, Any]
+def send_both(
+    driver: Any, first: CompiledStatement, given: dict[str, Any], statement: CompiledStatement, values: dict[str, Any]
 ) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
     """The rows of two statements that the server runs in one transaction, sent in one round trip."""
-    before, given = first.compiled
-    both = (before.sql, before.fixed | given), (statement.sql, statement.fixed | values)
+    both = (first.sql, first.fixed | given), (statement.sql, statement.fixed | values)
     if isinstance(driver, psycopg.AsyncConnection):
         found: tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]] = await_(_send_both_async(driver, *both))
         return found
