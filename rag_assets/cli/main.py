@@ -24,7 +24,7 @@ from rag_assets.cli.commands import (
     tune,
     ui,
 )
-from rag_assets.cli.groups import db, keys, projects, spaces
+from rag_assets.cli.groups import audit, db, keys, projects, spaces
 from rag_assets.cli.seeding import command
 from rag_assets.cli.serving import mcp, serve, worker
 from rag_assets.cli.transfer.export import export_command
@@ -63,6 +63,7 @@ app.command("ui")(ui.ui)
 app.command("worker")(worker.worker)
 app.add_typer(projects.app, name="projects")
 app.add_typer(keys.app, name="keys")
+app.add_typer(audit.app, name="audit")
 app.add_typer(db.app, name="db")
 app.add_typer(spaces.app, name="spaces")
 

@@ -11,6 +11,7 @@ from sqlalchemy import URL
 
 from rag_assets.client.base import GRACE_S, client_settings, database_place, encoder_factory, refuse_closed
 from rag_assets.client.client import Client
+from rag_assets.client.client_audit import ClientAudit
 from rag_assets.db.access.viewer import Viewer
 from rag_assets.db.connections.options import Role
 from rag_assets.db.connections.pool import PoolStatistics, pool_statistics
@@ -76,6 +77,7 @@ class AsyncClient:
         self._searching: AsyncRetriever | None = None
         self._replica: tuple[AsyncEngine, ReplicaMonitor] | None = None
         self._closed = False
+        self._audit = ClientAudit(self.settings, principal)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -119,10 +121,17 @@ class AsyncClient:
     async def search(self, query: Query, *, kinds: "Sequence[Kind]", **options: Any) -> "AnyAnswer | MixedAnswer": ...
 
     async def search(self, query: Query, *, kinds: Any = "chunks", **options: Any) -> Any:
-        return await self._retriever.search(query, kinds=kinds, **options)
+        with self._audit.watch("search", [query], options) as answers:
+            answers.append(await self._retriever.search(query, kinds=kinds, **options))
+        return answers[0]
 
     async def search_many(self, queries: Iterable[Query], **options: Unpack[Options]) -> list[Answer]:
-        return await self._retriever.search_many(queries, **options)
+        if self.settings.audit != "all":
+            return await self._retriever.search_many(queries, **options)
+        given = list(queries)
+        with self._audit.watch("search", given, options) as answers:
+            answers += await self._retriever.search_many(given, **options)
+        return answers
 
     async def similar(
         self,
@@ -132,7 +141,12 @@ class AsyncClient:
         equal_texts: bool = False,
         **options: Unpack[Options],
     ) -> Answer:
-        return await self._retriever.similar(chunk_id, document=document, equal_texts=equal_texts, **options)
+        with self._audit.watch("similar", [None], options) as answers:
+            answers.append(
+                await self._retriever.similar(chunk_id, document=document, equal_texts=equal_texts, **options)
+            )
+        answer: Answer = answers[0]
+        return answer
 
     async def centroid(self, *, document: tuple[str, str] | None = None, **options: Unpack[Options]) -> list[float]:
         return await self._retriever.centroid(document=document, **options)
@@ -170,6 +184,7 @@ class AsyncClient:
             replica, monitor = self._replica
             monitor.close()
             engines.append(replica)
+        await asyncio.to_thread(self._audit.close)
         return sum(await asyncio.gather(*(close_async_engine(engine, grace_s=grace_s) for engine in engines)))
 
     @property

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import URL, Engine
 
 from rag_assets.client.base import GRACE_S, client_settings, database_place, encoder_factory, refuse_closed
+from rag_assets.client.client_audit import ClientAudit
 from rag_assets.db.access.viewer import Viewer, viewing_as
 from rag_assets.db.connections.options import Role
 from rag_assets.db.connections.pool import PoolStatistics, pool_statistics
@@ -80,6 +81,7 @@ class Client:
         self._replica: tuple[Engine, ReplicaMonitor] | None = None
         self._lock = threading.RLock()
         self._closed = False
+        self._audit = ClientAudit(self.settings, principal)
 
     def __enter__(self) -> Self:
         return self
@@ -120,11 +122,18 @@ class Client:
         Raises UsageError for a query or an option that cannot be, ServiceError while the database or the model is
         away, while no space is live, or when the search took longer than `timeout_s`.
         """
-        return self._retriever.search(query, kinds=kinds, **options)
+        with self._audit.watch("search", [query], options) as answers:
+            answers.append(self._retriever.search(query, kinds=kinds, **options))
+        return answers[0]
 
     def search_many(self, queries: Iterable[Query], **options: Unpack[Options]) -> list[Answer]:
         """One answer for each query, in order, with the same options for all; in one round trip where possible."""
-        return self._retriever.search_many(queries, **options)
+        if self.settings.audit != "all":
+            return self._retriever.search_many(queries, **options)
+        given = list(queries)
+        with self._audit.watch("search", given, options) as answers:
+            answers += self._retriever.search_many(given, **options)
+        return answers
 
     def similar(
         self,
@@ -138,7 +147,10 @@ class Client:
 
         Chunks of the very same text are left out unless `equal_texts`.
         """
-        return self._retriever.similar(chunk_id, document=document, equal_texts=equal_texts, **options)
+        with self._audit.watch("similar", [None], options) as answers:
+            answers.append(self._retriever.similar(chunk_id, document=document, equal_texts=equal_texts, **options))
+        answer: Answer = answers[0]
+        return answer
 
     def centroid(self, *, document: tuple[str, str] | None = None, **options: Unpack[Options]) -> list[float]:
         """The average vector of the chunks that the filters leave, or of one document's (project, file path)."""
@@ -210,6 +222,7 @@ class Client:
                 replica, monitor = self._replica
                 monitor.close()
                 engines.append(replica)
+        self._audit.close()
         return sum(close_engine(engine, grace_s=grace_s) for engine in engines)
 
     @property

@@ -28,6 +28,7 @@ from rag_assets.pipeline.progress import report_progress
 from rag_assets.pipeline.stages.live_space import drop_expired_spaces
 from rag_assets.pipeline.target.chunking import model_tokenizer
 from rag_assets.pipeline.target.wanted_space import Target, current_space
+from rag_assets.repositories.audit.entries import delete_old_entries
 from rag_assets.repositories.operations import memories, sessions
 from rag_assets.settings.settings import Settings
 
@@ -88,6 +89,7 @@ def _check_all_rows(engine: Engine, live: Sequence[EmbeddingSpace]) -> list[dict
 def _remove_expired(engine: Engine, settings: Settings) -> dict[str, int]:
     kept_after_s = settings.expired_kept_days * DAY_S
     with engine.begin() as connection:
+        delete_old_entries(connection, settings.audit_days)
         return {
             "sessions_removed": sessions.delete_expired(connection, kept_after_s=kept_after_s),
             "memories_forgotten": memories.expire(connection),

@@ -65,7 +65,7 @@ def settings_digest(settings: Settings, token: str) -> str:
     """A digest of all settings but those of the server, and of the version; keyed, since addresses have passwords."""
     values = []
     for name in type(settings).model_fields:
-        if not name.startswith(("serve_", "oidc_")):
+        if not name.startswith(("serve_", "oidc_", "audit")):
             value = getattr(settings, name)
             values.append((name, value.get_secret_value() if isinstance(value, SecretStr) else str(value)))
     text = json.dumps([version("rag_assets"), values], default=str)

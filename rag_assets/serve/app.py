@@ -11,7 +11,10 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.responses import Response
 
 from rag_assets.client import AsyncClient
+from rag_assets.db.database import writable_engine
 from rag_assets.errors import pydantic_message
+from rag_assets.repositories.audit.trail import AuditTrail
+from rag_assets.repositories.audit.writer import AuditWriter
 from rag_assets.serve.access.authentication import Authenticator
 from rag_assets.serve.access.keys import ApiKeys
 from rag_assets.serve.access.signing_keys import SigningKeys
@@ -47,9 +50,12 @@ def make_app(client: AsyncClient, *, owner_token: str = "", host: str = "127.0.0
         running=settings.serve_running, queue=settings.serve_queue, per_caller=settings.serve_per_caller
     )
     metrics = Metrics(client, admission)
-    knowledge = Knowledge(client, metrics.count_search)
+    writer = None if settings.audit == "off" else AuditWriter(lambda: writable_engine(settings))
+    metrics.watch_audit(writer)
+    ways = {via: AuditTrail(writer, via, keeps_queries=settings.audit_queries) for via in ("http", "mcp")}
+    knowledge = Knowledge(client, metrics.count_search, ways["http"])
     tools = AgentTools(
-        knowledge,
+        Knowledge(client, metrics.count_search, ways["mcp"]),
         admission,
         limits,
         lambda request: request.scope["principal"],
@@ -67,6 +73,8 @@ def make_app(client: AsyncClient, *, owner_token: str = "", host: str = "127.0.0
                 yield
         finally:
             warming.cancel()
+            if writer is not None:
+                await asyncio.to_thread(writer.close)
 
     app = FastAPI(lifespan=lifespan, openapi_url="/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False)
     app.include_router(page_router(limits, settings.serve_ui_url))

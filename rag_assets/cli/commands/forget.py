@@ -32,7 +32,7 @@ def forget(
     from rag_assets.cli.runtime import installation
     from rag_assets.db.database import writable_engine
     from rag_assets.repositories.base import translate_errors
-    from rag_assets.repositories.erasure.document_erasure import erase_document, find_document
+    from rag_assets.repositories.erasure.document_erasure import erase_document, locate_document
     from rag_assets.repositories.erasure.user_erasure import erase_user
     from rag_assets.repositories.operations.documents import refuse_path
 
@@ -47,7 +47,7 @@ def forget(
         if read_again:
             with engine.begin() as connection:
                 for given in documents:
-                    found = find_document(connection, given)
+                    found = locate_document(connection, given)
                     refuse_path(connection, found.project.id, found.path, refused=False)
                     print_line(f"the next ingest of {found.project.name} reads {found.path} again")
             return

@@ -93,6 +93,7 @@ _POLICIES = {
             "query_vectors",
             "sessions",
             "api_keys",
+            "audit_entries",
             "api_key_projects",
             "viewer_key",
         ),

@@ -1,5 +1,6 @@
 """The tables of the schema `rag`, one module for each subject."""
 
+from rag_assets.db.models.audit import AuditEntry
 from rag_assets.db.models.base import SCHEMA, Base
 from rag_assets.db.models.check_progress import CheckWatermark, RowChange
 from rag_assets.db.models.chunks import DocumentChunk, DocumentChunking, StagedChunk, StagedChunking
@@ -30,6 +31,7 @@ __all__ = [
     "Adapter",
     "ApiKey",
     "ApiKeyProject",
+    "AuditEntry",
     "Base",
     "CheckWatermark",
     "Conversation",

@@ -13,7 +13,7 @@ from sqlalchemy import Column, Connection, Double, Integer, LargeBinary, MetaDat
 from rag_assets.db.models import SCHEMA, Embedding, EmbeddingSpace
 
 PARTITION = "embeddings_"
-_RUNTIME_TABLE = re.compile(r"(embeddings_\d+(_p\d+)?|latency_probe_\d+)")
+_RUNTIME_TABLE = re.compile(r"(embeddings_\d+(_p\d+)?|(latency_probe|audit_entries)_\d+)")
 
 
 def is_runtime_object(table: str | None) -> bool:

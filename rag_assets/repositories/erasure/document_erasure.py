@@ -23,6 +23,7 @@ _OF_DOCUMENTS = {
     "document_chunks": text("SELECT count(*) FROM rag.document_chunks WHERE document_id = ANY (:ids)"),
     "staged_chunkings": text("SELECT count(*) FROM rag.staged_chunkings WHERE document_id = ANY (:ids)"),
     "staged_chunks": text("SELECT count(*) FROM rag.staged_chunks WHERE document_id = ANY (:ids)"),
+    "audit_entries": text("SELECT count(*) FROM rag.audit_entries WHERE documents && :ids"),
 }
 _USED_BY_OTHERS = (
     "EXISTS (SELECT FROM rag.document_chunks c WHERE c.content_hash = v.content_hash AND c.chunking = s.chunking "
@@ -47,6 +48,11 @@ _OF_PATHS = {
 _DELETE_LISTED = text(
     "DELETE FROM rag.listed_files f USING rag.source_listings l WHERE l.id = f.listing_id "
     "AND l.project_id = :project_id AND f.file_path = ANY (:paths)"
+)
+# The rest of an entry is about its caller.
+_FORGET_AUDITED = text(
+    "UPDATE rag.audit_entries SET documents = ARRAY(SELECT d FROM unnest(documents) WITH ORDINALITY t (d, place) "
+    "WHERE d <> ALL (:ids) ORDER BY place) WHERE documents && :ids"
 )
 # A lexeme as a query of itself: quoted, not parsed again.
 _ONLY_THERE = (
@@ -78,7 +84,7 @@ class FoundDocument:
     paths: Sequence[str]
 
 
-def find_document(connection: Connection, given: str) -> FoundDocument:
+def locate_document(connection: Connection, given: str) -> FoundDocument:
     """By `PROJECT/PATH`, also where it is not stored any more, or by its id; raises UsageError and NotFoundError."""
     try:
         by_id: UUID | None = UUID(given)
@@ -111,10 +117,10 @@ def erase_document(engine: Engine, given: str, *, wait_s: float, dry_run: bool =
     Waits until no run reads the project's source. Removes nothing with `dry_run`.
     """
     with engine.connect() as connection:
-        project = find_document(connection, given).project
+        project = locate_document(connection, given).project
     with hold_lock(engine, f"raw_documents of {project.name}", wait_s=wait_s):
         with engine.begin() as connection:
-            found = find_document(connection, given)
+            found = locate_document(connection, given)
             values = _values(connection, found)
             traces = _traces(values)
             before = count_traces(connection, traces)
@@ -131,6 +137,7 @@ def _remove(connection: Connection, found: FoundDocument, values: dict[str, Any]
     refuse_path(connection, found.project.id, found.path)
     remove_documents(connection, found.ids)
     connection.execute(bind_values(_DELETE_LISTED, values))
+    connection.execute(bind_values(_FORGET_AUDITED, values))
     connection.execute(bind_values(_DELETE_WORDS, values))
 
 

@@ -20,6 +20,8 @@ _TEXTS = {
     ),
     "memories": text("SELECT DISTINCT content_hash FROM rag.memories WHERE user_id = ANY (:ids)"),
 }
+# By the names of the user, and by the keys that are removed with it.
+_ASKED = "lower(user_name) = ANY (:names) OR lower(caller) = ANY (:names) AND caller_id LIKE 'oidc:%'"
 _NAMES_READER = "EXISTS (SELECT FROM unnest(readers) r WHERE lower(r) = ANY (:readers))"
 _VECTORS = (
     "SELECT count(*) FROM rag.embeddings v JOIN rag.embedding_spaces s ON s.id = v.space_id "
@@ -35,6 +37,7 @@ _TRACES = {
     "users": text("SELECT count(*) FROM rag.users WHERE id = ANY (:ids)"),
     "sessions": text("SELECT count(*) FROM rag.sessions WHERE user_id = ANY (:ids)"),
     "api_keys": text("SELECT count(*) FROM rag.api_keys WHERE lower(user_name) = ANY (:names)"),
+    "audit_entries": text(f"SELECT count(*) FROM rag.audit_entries WHERE {_ASKED}"),
     "conversations": text("SELECT count(*) FROM rag.conversations WHERE user_id = ANY (:ids)"),
     "conversation_messages": text(
         "SELECT count(*) FROM rag.conversation_messages m WHERE (conversation_id IN "
@@ -59,6 +62,7 @@ _ERASE_SHARED = text(
     "FROM rag.conversations f WHERE f.parent_id = m.conversation_id)"
 )
 _REMOVALS = (
+    text(f"DELETE FROM rag.audit_entries WHERE {_ASKED}"),
     text("DELETE FROM rag.api_keys WHERE lower(user_name) = ANY (:names)"),
     # Without another reader, a document is nobody's, and not everyone's.
     text(

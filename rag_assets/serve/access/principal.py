@@ -7,6 +7,7 @@ from uuid import UUID
 
 from rag_assets.db.access.viewer import Viewer
 from rag_assets.errors import NotFoundError, UsageError
+from rag_assets.repositories.audit.trail import AuditedCaller
 
 # Of the ids of principals that come from tokens of an issuer.
 TOKEN_ID = "oidc:"  # noqa: S105 - not a token
@@ -47,6 +48,10 @@ class Principal:
             return None
         projects = None if self.projects is None else tuple(self.projects.values())
         return Viewer(self.user, self.groups, self.tenant, projects, is_filtered=True)
+
+    @property
+    def audited(self) -> AuditedCaller:
+        return AuditedCaller(self.id, self.name, self.user)
 
     def narrow(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options of a search, limited to the projects of this principal.

@@ -10,6 +10,7 @@ from rag_assets.client import AsyncClient
 from rag_assets.db.access.viewer import viewing_as
 from rag_assets.documents.text import is_text
 from rag_assets.errors import NotFoundError
+from rag_assets.repositories.audit.trail import AuditTrail, add_hits
 from rag_assets.search.analysis.provenance import Provenance
 from rag_assets.search.request import Query
 from rag_assets.search.results import Answer
@@ -22,16 +23,26 @@ MAX_DOCUMENT_CHARS = 1_000_000
 class Knowledge:
     """The reads of a client, each for a principal."""
 
-    def __init__(self, client: AsyncClient, on_search: Callable[[Answer, float], None] | None = None) -> None:
-        """`on_search` is told each answer of a search, with its seconds."""
+    def __init__(
+        self,
+        client: AsyncClient,
+        on_search: Callable[[Answer, float], None] | None = None,
+        audit: AuditTrail | None = None,
+    ) -> None:
+        """`on_search` is told each answer of a search, with its seconds; `audit` records each request."""
         self._client = client
+        self._audit = audit or AuditTrail()
         self._on_search = on_search or _ignore
         self._documents = client.repository(ServedDocuments)
 
     async def search(self, principal: Principal, query: Query, options: dict[str, Any]) -> Answer:
         started = time.perf_counter()
-        with viewing_as(principal.viewer):
+        with (
+            self._audit.watch(principal.audited, "search", options, query=query) as found,
+            viewing_as(principal.viewer),
+        ):
             answer: Answer = await self._client.search(query, **principal.narrow(options))
+            add_hits(found, answer)
         self._on_search(answer, time.perf_counter() - started)
         return answer
 
@@ -39,8 +50,11 @@ class Knowledge:
         self, principal: Principal, queries: Sequence[Query], options: dict[str, Any]
     ) -> list[Answer]:
         started = time.perf_counter()
-        with viewing_as(principal.viewer):
+        audited = self._audit.watch_many(principal.audited, "search", queries, options)
+        with audited as requests, viewing_as(principal.viewer):
             answers = await self._client.search_many(queries, **principal.narrow(options))
+            for request, answer in zip(requests, answers, strict=True):
+                add_hits(request, answer)
         for answer in answers:
             self._on_search(answer, (time.perf_counter() - started) / len(answers))
         return answers
@@ -53,6 +67,19 @@ class Knowledge:
         chunk_id: UUID | None = None,
         document: tuple[str, str] | None = None,
         equal_texts: bool = False,
+    ) -> Answer:
+        with self._audit.watch(principal.audited, "similar", options) as found:
+            answer = await self._similar(principal, options, chunk_id, document, equal_texts)
+            add_hits(found, answer)
+        return answer
+
+    async def _similar(
+        self,
+        principal: Principal,
+        options: dict[str, Any],
+        chunk_id: UUID | None,
+        document: tuple[str, str] | None,
+        equal_texts: bool,
     ) -> Answer:
         narrowed = principal.narrow(options)
         if chunk_id is not None and principal.projects is not None:
@@ -75,13 +102,15 @@ class Knowledge:
             raise _missing_chunk(chunk_id) from None
 
     async def explain(self, principal: Principal, chunk_id: UUID) -> Provenance:
-        try:
-            with viewing_as(principal.viewer):
-                found = await self._client.explain(chunk_id)
-        except NotFoundError:
-            raise _missing_chunk(chunk_id) from None
-        if principal.projects is not None and found.project not in principal.projects:
-            raise _missing_chunk(chunk_id)
+        with self._audit.watch(principal.audited, "explain") as request:
+            try:
+                with viewing_as(principal.viewer):
+                    found = await self._client.explain(chunk_id)
+            except NotFoundError:
+                raise _missing_chunk(chunk_id) from None
+            if principal.projects is not None and found.project not in principal.projects:
+                raise _missing_chunk(chunk_id)
+            request.documents = [found.document_id]
         # An address of this machine or of a bucket is for those who run the server.
         return found if principal.is_owner else replace(found, source_uri="")
 
@@ -91,10 +120,12 @@ class Knowledge:
         """The document with its text from `char_start` to `char_end`, `MAX_DOCUMENT_CHARS` at most."""
         last = char_start + MAX_DOCUMENT_CHARS
         end = last if char_end is None else min(char_end, last)
-        with viewing_as(principal.viewer):
-            found = await self._documents.read_served_document(document_id, char_start, end)
-        if found is None or not principal.may_read(found[0]):
-            raise _missing_document(str(document_id))
+        with self._audit.watch(principal.audited, "document") as request:
+            with viewing_as(principal.viewer):
+                found = await self._documents.read_served_document(document_id, char_start, end)
+            if found is None or not principal.may_read(found[0]):
+                raise _missing_document(str(document_id))
+            request.documents = [document_id]
         return found[1]
 
     async def document_by_path(

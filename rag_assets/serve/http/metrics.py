@@ -15,6 +15,7 @@ from starlette.responses import Response
 from rag_assets.client import AsyncClient
 from rag_assets.db.reports.remaining_work import remaining_work
 from rag_assets.db.spaces.spaces import get_live_space
+from rag_assets.repositories.audit.writer import AuditWriter
 from rag_assets.repositories.base import Repository, async_method
 from rag_assets.search.results import Answer
 from rag_assets.serve.access.principal import ForbiddenError, Principal
@@ -57,6 +58,7 @@ class Metrics:
         self._admission = admission
         self._states = client.repository(SpaceStates)
         self._state: SpaceState | None = None
+        self._audit: AuditWriter | None = None
         self._until = 0.0
         self.registry = CollectorRegistry()
         self._searches = Histogram(
@@ -86,6 +88,9 @@ class Metrics:
         route = getattr(scope.get("route"), "path", None) or "other"
         self._requests.labels(route, str(status)).inc()
 
+    def watch_audit(self, writer: AuditWriter | None) -> None:
+        self._audit = writer
+
     async def text(self) -> bytes:
         if time.monotonic() >= self._until:
             self._state = await self._states.read_space_state()
@@ -96,6 +101,10 @@ class Metrics:
         """What is read at the moment of the question."""
         yield _gauge("requests_running", "Requests that are worked on.", self._admission.running)
         yield _gauge("requests_waiting", "Requests that wait for their turn.", self._admission.waiting)
+        if self._audit is not None:
+            dropped = CounterMetricFamily("rag_assets_audit_dropped", "Entries of the audit that were lost.")
+            dropped.add_metric([], self._audit.dropped)
+            yield dropped
         pools = {role: asdict(figures) for role, figures in self._client.pool_statistics().items()}
         for name in _POOL_GAUGES:
             family = GaugeMetricFamily(f"rag_assets_pool_{name}", f"Of a pool of connections: {name}.", labels=["pool"])

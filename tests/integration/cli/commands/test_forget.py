@@ -76,7 +76,7 @@ def test_a_document_is_erased_from_every_table(built: Engine, cli: Cli) -> None:
     assert {name: one["before"] for name, one in counted["forgotten"][0]["tables"].items()} == {
         name: one["before"] for name, one in tables.items()
     }
-    assert {name for name, one in tables.items() if not one["before"]} == {"listed_files"}
+    assert {name for name, one in tables.items() if not one["before"]} == {"audit_entries", "listed_files"}
     assert tables_with(built, WORD, str(id_)) == {}
     # The path stays with the project, which reads the file no more.
     with built.connect() as connection:
@@ -126,7 +126,7 @@ def test_a_user_is_erased_from_every_table(built: Engine, cli: Cli) -> None:
     tables = report["tables"]
     assert all(one["before"] == one["removed"] and one["after"] == 0 for one in tables.values())
     empty = {name for name, one in tables.items() if not one["before"]}
-    assert empty <= {"embeddings", "embedding_failures"}
+    assert empty <= {"audit_entries", "embeddings", "embedding_failures"}
     assert tables_with(built, "anna@example.org", str(anna.id), str(talks[0].id)) == {}
     # Others keep what is theirs; what they shared keeps its place.
     with Client(encoder=HashEncoder()) as client:
