@@ -84,6 +84,22 @@ def find_header(rows: Sequence[Sequence[str]]) -> HeaderRow:
     return HeaderRow(wide[0], wide[0] != complete and _names_columns(rows, wide[0]))
 
 
+def group_names(above: Sequence[str], names: Sequence[str]) -> list[str] | None:
+    """`2021 Sales` where the row above a header has the years, each above the first of its columns.
+
+    None unless the header repeats its names, and the groups tell them apart.
+    """
+    groups = [index for index, cell in enumerate(above) if cell.strip()]
+    repeated = len(set(filter(None, names))) < sum(map(bool, names))
+    if not repeated or len(groups) < 2 or groups[-1] >= len(names):
+        return None
+    joined, group = [], ""
+    for index, name in enumerate(names):
+        group = above[index].strip() if index in groups else group
+        joined.append(" ".join(dict.fromkeys(filter(None, (group, name.strip())))))
+    return joined if len(set(joined)) == len(joined) else None
+
+
 def _names_columns(rows: Sequence[Sequence[str]], index: int) -> bool:
     return is_header(rows[index], [row for row in rows[index + 1 : index + 1 + SAMPLE_ROWS] if _filled(row)])
 

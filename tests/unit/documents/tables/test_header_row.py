@@ -2,7 +2,7 @@
 
 import pytest
 
-from rag_assets.documents.tables.header_row import HeaderRow, find_header
+from rag_assets.documents.tables.header_row import HeaderRow, find_header, group_names
 
 
 def table(text: str) -> list[list[str]]:
@@ -73,3 +73,18 @@ def test_lines_above_a_table_are_skipped(rows: str, first: int) -> None:
 def test_hostile_cells_take_linear_time() -> None:
     for cell in ("1" * 200_000 + "x", " " * 200_000 + "x", "a_" * 100_000, "aB" * 100_000, "1 " * 100_000 + "x"):
         find_header([[cell, "b"], ["c", cell], [cell, cell]])
+
+
+@pytest.mark.parametrize(
+    ("above", "names", "joined"),
+    [
+        (",2021,,2022", "region,Sales,Cost,Sales,Cost", "region,2021 Sales,2021 Cost,2022 Sales,2022 Cost"),
+        ("region,2021,2022", ",Sales,Sales", "region,2021 Sales,2022 Sales"),
+        ("Dues of 2026", "region,Sales,Sales", None),  # a title
+        (",2021,2022", "region,Sales,Cost", None),  # nothing to tell apart
+        (",2021,2021", "region,Sales,Sales", None),
+        (",2021,,,,2022", "region,Sales,Sales", None),
+    ],
+)
+def test_groups_tell_repeated_names_apart(above: str, names: str, joined: str | None) -> None:
+    assert group_names(above.split(","), names.split(",")) == (joined and joined.split(","))

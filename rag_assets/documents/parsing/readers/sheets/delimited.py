@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Literal
 
-from rag_assets.documents.tables.header_row import SAMPLE_ROWS, find_header
+from rag_assets.documents.tables.header_row import SAMPLE_ROWS, find_header, group_names
 from rag_assets.documents.tables.writing import columns_line, one_line, pair_lines, unique_names
 
 _Quoting = Literal[0, 3]
@@ -69,9 +69,12 @@ def _tables(rows: _Rows) -> Iterator[tuple[list[str], list[str], int]]:
     while sample := list(_sample(rows)):
         header = find_header(sample)
         names = unique_names(sample[header.first]) if header.found else []
+        first = header.first
+        if header.found and first and (grouped := group_names(sample[first - 1], sample[first])):
+            names, first = grouped, first - 1
         rows.push_back(sample[header.first + header.found :])
         lines = list(pair_lines(names, _until_next_header(rows)))
-        preamble = "\n".join(_preamble(sample[: header.first]))
+        preamble = "\n".join(_preamble(sample[:first]))
         parts = [preamble, columns_line(names).rstrip("\n") if names else "", "\n".join(lines)]
         yield [part for part in parts if part], names, len(lines)
 

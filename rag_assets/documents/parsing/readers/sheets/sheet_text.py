@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
-from rag_assets.documents.tables.header_row import SAMPLE_ROWS, find_header, is_header
+from rag_assets.documents.tables.header_row import SAMPLE_ROWS, find_header, group_names, is_header
 from rag_assets.documents.tables.writing import columns_line, markdown_rows, pair_lines, unique_names
 
 Row = list[str]
@@ -165,4 +165,6 @@ def _header(rows: Sequence[Row], known_headers: set[int], groups: set[int]) -> _
             return _Header(group, leaf + 1, names)
     header = find_header(rows[:SAMPLE_ROWS])
     names = unique_names(rows[header.first]) if header.found else []
+    if header.found and header.first and (grouped := group_names(rows[header.first - 1], rows[header.first])):
+        return _Header(header.first - 1, header.first + 1, grouped)
     return _Header(header.first, header.first + header.found, names)

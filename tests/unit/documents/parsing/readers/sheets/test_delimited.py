@@ -46,6 +46,15 @@ def test_lines_above_the_table_stay_and_equal_names_are_numbered() -> None:
     assert metadata["columns"] == ["item", "value", "value (2)"]
 
 
+def test_a_row_of_groups_above_a_header_that_repeats_its_names_is_part_of_them() -> None:
+    content, metadata = read_csv(
+        "Harbour dues,,,,\n,2021,,2022,\nregion,Sales,Cost,Sales,Cost\nNorth,1,2,3,4\nSouth,5,6,7,8\n"
+    )
+    assert metadata["columns"] == ["region", "2021 Sales", "2021 Cost", "2022 Sales", "2022 Cost"]
+    assert content.startswith("Harbour dues\n\nColumns: region | 2021 Sales")
+    assert "region: South; 2021 Sales: 5; 2021 Cost: 6; 2022 Sales: 7; 2022 Cost: 8" in content
+
+
 def test_an_empty_row_above_another_header_begins_another_table() -> None:
     content, metadata = read_csv("Item,Price\nbolt,1.5\n,\nnut,2.5\n\nPort,City,Depth\nA,Oslo,12\nB,Kiel,11\n")
     assert content == (
