@@ -5,11 +5,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pgvector.sqlalchemy import VECTOR
 from psycopg import AsyncConnection, AsyncCursor, Connection, Cursor
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 from psycopg.types import TypeInfo
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    REAL,
+    ColumnElement,
+    LargeBinary,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal_column,
+    select,
+    true,
+)
 from sqlalchemy.pool import ManagesConnection
+from sqlalchemy.types import UserDefinedType
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,6 +111,34 @@ class PackedVectors:
         for place in range(4):
             packed[24 + place :: 8] = numbers[place::4]
         return cls(bytes(packed))
+
+
+class _PackedReals(UserDefinedType[PackedVectors]):
+    """Sent as it is: the cast in the statement says what it is."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "real[]"
+
+
+def select_vectors(dimensions: int) -> CTE:
+    """The parameters `hashes` and `vectors` (packed) as rows of a WITH clause, `content_hash` and `embedding`.
+
+    For a few rows this takes a third of the time of a COPY into a temporary table.
+    """
+    size: ColumnElement[int] = literal_column(str(dimensions))
+    # OFFSET 0: the server reads the parameter once, not for each row.
+    sent = cast(bindparam("vectors", type_=_PackedReals()), ARRAY(REAL))
+    numbers = select(sent.label("numbers")).offset(literal_column("0")).subquery("sent")
+    hash_ = (
+        func.unnest(bindparam("hashes", type_=ARRAY(LargeBinary)))
+        .table_valued(column("content_hash", LargeBinary), with_ordinality="place", name="hashes")
+        .render_derived()
+    )
+    own = numbers.c.numbers[(hash_.c.place - 1) * size + 1 : hash_.c.place * size]
+    rows = select(hash_.c.content_hash, cast(own, VECTOR()).label("embedding")).select_from(hash_.join(numbers, true()))
+    return rows.cte("incoming").prefix_with("MATERIALIZED", dialect="postgresql")
 
 
 def unpack_vector(sent: bytes) -> "NDArray[np.float32]":

@@ -6,7 +6,20 @@ A claim counts while the session of its owner holds a lock: it dies with the pro
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ARRAY, BigInteger, Connection, Engine, LargeBinary, bindparam, delete, exists, select, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Connection,
+    Engine,
+    LargeBinary,
+    any_,
+    bindparam,
+    delete,
+    exists,
+    literal,
+    select,
+    text,
+)
 
 from rag_assets.db.database import autocommit_connection
 from rag_assets.db.locks import IS_HELD_WITH_KEY, KEY_OF_NAME
@@ -51,7 +64,9 @@ class TextClaims:
             )
             # A statement later: a claim is released after its vector was committed, so that one is seen now.
             if found:
-                found -= set(connection.scalars(select(stored.c.content_hash).where(stored.c.content_hash.in_(found))))
+                # One array: each number of values of IN would be a statement of its own.
+                is_found = stored.c.content_hash == any_(literal(list(found), ARRAY(LargeBinary)))
+                found -= set(connection.scalars(select(stored.c.content_hash).where(is_found)))
         return found
 
     def release(self) -> None:

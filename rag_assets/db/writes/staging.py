@@ -15,11 +15,13 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
+    Integer,
     LargeBinary,
     Table,
     Text,
     and_,
     any_,
+    bindparam,
     delete,
     exists,
     func,
@@ -229,11 +231,18 @@ def stage_chunks(
     return WriteCounts(inserted=inserted, updated=updated, deleted=(before or 0) - kept, unchanged=kept - updated)
 
 
+# Built once: each few vectors send it.
+_OF_TEXTS = (
+    select(StagedChunk.document_id)
+    .where(StagedChunk.content_hash == any_(bindparam("hashes", type_=ARRAY(LargeBinary))))
+    .distinct()
+    .limit(bindparam("limit", type_=Integer))
+)
+
+
 def staged_documents_of_texts(connection: Connection, hashes: Sequence[bytes], limit: int) -> list[UUID]:
     """The documents, up to `limit`, with staged chunks of one of these texts."""
-    any_hash = any_(literal(list(hashes), ARRAY(LargeBinary)))
-    found = select(StagedChunk.document_id).where(StagedChunk.content_hash == any_hash).distinct().limit(limit)
-    return list(connection.scalars(found))
+    return list(connection.scalars(_OF_TEXTS, {"hashes": list(hashes), "limit": limit}))
 
 
 def _splits_alike(version: Any, incoming: Table) -> ColumnElement[bool]:

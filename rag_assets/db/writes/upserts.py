@@ -4,10 +4,12 @@ What searches show is not changed here: its next version is staged, and publishe
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    CTE,
     Boolean,
     ColumnElement,
     Connection,
@@ -40,6 +42,7 @@ from rag_assets.db.models import (
 from rag_assets.db.schema.text_search import DEFAULT_LANGUAGE
 from rag_assets.db.spaces.checksums import checksum
 from rag_assets.db.spaces.partitions import partition
+from rag_assets.db.spaces.vector_codec import PackedVector, PackedVectors, register_packed_vectors, select_vectors
 from rag_assets.db.writes.copy import copy_rows
 from rag_assets.db.writes.invalidate import id_in
 from rag_assets.db.writes.publishing import publish_documents, publish_documents_of_texts
@@ -266,6 +269,10 @@ def _copy_stamps(
     return copy_rows(connection, "incoming_chunkings", [_CHUNKINGS[name] for name in names], stamps)
 
 
+# More are copied into a temporary table, which takes longer to make than a few vectors take to store.
+MOST_SENT_VECTORS = 256
+
+
 def write_embeddings(
     connection: Connection, space_id: int, rows: Sequence[EmbeddingRow], faults: Sequence[EmbeddingFailureRow] = ()
 ) -> WriteCounts:
@@ -275,43 +282,54 @@ def write_embeddings(
     """
     if not rows and not faults:
         return WriteCounts()
-    table = partition(space_id)
     counts = WriteCounts(failed=len(faults), size_bytes=sum(row.embedding.nbytes for row in rows))
-    failures = EmbeddingFailure.__table__.c
     if rows:
-        columns = [table.c[name] for name in EmbeddingRow.__slots__]
-        incoming = copy_rows(connection, "incoming_embeddings", columns, map(_values, rows))
-        sum_ = checksum(incoming.c.content_hash, incoming.c.embedding, len(rows[0].embedding))
-        # In one statement with the INSERT: there is one for each few texts of the model.
-        cleared = (
-            delete(EmbeddingFailure)
-            .where(and_(failures.space_id == space_id, failures.content_hash == incoming.c.content_hash))
-            .cte("cleared")
-        )
-        stored = connection.execute(
-            insert(table)
-            .from_select(
-                ["space_id", "content_hash", "embedding", "checksum"],
-                select(literal_column(str(int(space_id))), incoming, sum_),
-            )
-            .on_conflict_do_nothing()
-            .add_cte(cleared),
-            # Without this option SQLAlchemy does not keep the row count of an INSERT.
-            execution_options={"preserve_rowcount": True},
-        )
+        hashes, dimensions = [row.content_hash for row in rows], len(rows[0].embedding)
+        values: dict[str, Any] = {}
+        if len(rows) <= MOST_SENT_VECTORS:
+            register_packed_vectors(connection.connection)
+            packed = PackedVectors.of([PackedVector.of_array(row.embedding) for row in rows])
+            statement, values = _insert_sent_vectors(space_id, dimensions), {"hashes": hashes, "vectors": packed}
+        else:
+            columns = [partition(space_id).c[name] for name in EmbeddingRow.__slots__]
+            incoming = copy_rows(connection, "incoming_embeddings", columns, map(_values, rows))
+            statement = _insert_vectors(space_id, dimensions, incoming)
+        # Without this option SQLAlchemy does not keep the row count of an INSERT.
+        stored = connection.execute(statement, values, execution_options={"preserve_rowcount": True})
         counts.inserted = stored.rowcount
-        publish_documents_of_texts(connection, [row.content_hash for row in rows])
+        publish_documents_of_texts(connection, hashes)
     if faults:
-        statement = insert(EmbeddingFailure).values(
+        failed = insert(EmbeddingFailure).values(
             [{"space_id": space_id, "content_hash": f.content_hash, "error": f.error} for f in faults]
         )
         connection.execute(
-            statement.on_conflict_do_update(
+            failed.on_conflict_do_update(
                 index_elements=["space_id", "content_hash"],
-                set_={"error": statement.excluded.error, "updated_at": func.now()},
+                set_={"error": failed.excluded.error, "updated_at": func.now()},
             )
         )
     return counts
+
+
+# To build it takes as long as to execute it, and there is one for each few texts of the model.
+@lru_cache(maxsize=64)
+def _insert_sent_vectors(space_id: int, dimensions: int) -> Insert:
+    return _insert_vectors(space_id, dimensions, select_vectors(dimensions))
+
+
+def _insert_vectors(space_id: int, dimensions: int, incoming: CTE | Table) -> Insert:
+    """Store the rows, and clear the failures of their texts in the same statement."""
+    failures = EmbeddingFailure.__table__.c
+    cleared = (
+        delete(EmbeddingFailure)
+        .where(and_(failures.space_id == space_id, failures.content_hash == incoming.c.content_hash))
+        .cte("cleared")
+    )
+    sum_ = checksum(incoming.c.content_hash, incoming.c.embedding, dimensions)
+    rows = select(literal_column(str(int(space_id))), incoming.c.content_hash, incoming.c.embedding, sum_)
+    names = ["space_id", "content_hash", "embedding", "checksum"]
+    statement = insert(partition(space_id)).from_select(names, rows).on_conflict_do_nothing()
+    return statement.add_cte(cleared)
 
 
 def write_embedding_cost(connection: Connection, space_id: int, cost: EmbeddingCostRow, run_id: str | None) -> None:

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PAGE_TEXTS = 2_000
+# Claimed in one go, since a claim costs three statements; of few texts less, so that others find some to embed.
+CLAIMED_BATCHES = 8
+SHARES = 16
 MOST_FAULTS_IN_A_ROW = 100
 # Between two looks at the texts that others embed.
 _WAIT_S = 0.1
@@ -218,12 +221,16 @@ def _claimed_batches(
                 page = _count_tokens(page, count_tokens)
             limits = get_batch_limits(encoder, settings.batch_tokens)
             counts = [min(tokens, space.max_tokens) for _, _, tokens in page]
-            for part in token_batches(counts, limits.tokens, limits.texts):
-                own = claims.take([text[0] for text in page[part]])
-                waiting += len(page[part]) - len(own)
-                if own:
-                    yield [text for text in page[part] if text[0] in own]
-                    moved_at = time.monotonic()
+            parts = list(token_batches(counts, limits.tokens, limits.texts))
+            number = max(1, min(CLAIMED_BATCHES, len(parts) // SHARES))
+            for together in (parts[start : start + number] for start in range(0, len(parts), number)):
+                claimed = page[together[0].start : together[-1].stop]
+                own = claims.take([text[0] for text in claimed])
+                waiting += len(claimed) - len(own)
+                for part in together:
+                    if chosen := [text for text in page[part] if text[0] in own]:
+                        yield chosen
+                        moved_at = time.monotonic()
         if not waiting:
             return
         if waiting != waiting_before:

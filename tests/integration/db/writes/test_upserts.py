@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from rag_assets.db.models import Document
 from rag_assets.db.models.projects import derive_project_id
 from rag_assets.db.spaces.pending import pending_documents
+from rag_assets.db.writes import upserts
 from rag_assets.db.writes.rows import DocumentFailureRow, EmbeddingFailureRow, EmbeddingRow, SourceVersionRow
 from rag_assets.db.writes.upserts import (
     delete_documents,
@@ -243,7 +244,9 @@ def test_writing_chunks_waits_for_a_running_deletion_of_the_document(engine: Eng
     assert rows(engine, "SELECT chunk_text FROM rag.document_chunks") == [("three",)]
 
 
-def test_vectors_are_stored_once_and_exactly(engine: Engine) -> None:
+@pytest.mark.parametrize("most_sent", [0, 256], ids=["copied", "sent"])
+def test_vectors_are_stored_once_and_exactly(engine: Engine, monkeypatch: pytest.MonkeyPatch, most_sent: int) -> None:
+    monkeypatch.setattr(upserts, "MOST_SENT_VECTORS", most_sent)
     space = create_space(engine)
     vectors = unit_vectors(3, 8)
     batch = [EmbeddingRow(content_hash(f"t{i}"), vector) for i, vector in enumerate(vectors)]
