@@ -26,8 +26,13 @@ from tests.support.duration_limit import DurationLimit
 from tests.support.installation.installations import PROBE_VECTORS, install
 from tests.support.paths import ROOT
 
-# Tests that start commands, servers and browsers take longest. They run first, so that no worker is last with one.
-FIRST = ("launch", "packaging", "ui", "cli")
+# The modules that take longest run first, so that no worker is last with one: each is run by one worker.
+FIRST = (
+    *("packaging/test_wheel.py", "workers/test_workers.py", "benchmarks/test_load.py", "ui/test_ui.py"),
+    *("launch/test_cancelling.py", "launch/test_servers.py", "cli/test_processes.py", "launch/test_commands.py"),
+    *("checks/test_repeated_runs.py", "automation/test_file_drop.py", "launch/test_backfills.py", "docs/test_pages.py"),
+    *("pipeline/test_crash.py", "server/test_server.py", "launch/test_interrupting.py", "serve/test_server.py"),
+)
 SCHEMA_SOURCES = (ROOT / "migrations", ROOT / "rag_assets" / "db")
 CORPUS_SOURCES = (
     *(ROOT / "migrations", ROOT / "rag_assets"),
@@ -58,7 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: FIRST.index(item.path.parent.name) if item.path.parent.name in FIRST else len(FIRST))
+    places = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(f"{item.path.parent.name}/{item.path.name}", len(FIRST)))
 
 
 def pytest_collection_finish() -> None:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -25,6 +26,8 @@ QUICK_PAIRS = 2
 
 
 def main() -> int:
+    # A run that is ended stops its server and its commands, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     options = _parse_options()
     places = [place for place in PLACES if _is_chosen(place.name, options.place)]
     pairs = [pair for pair in PAIRS if _is_chosen(pair.name, options.place) and not options.fault]

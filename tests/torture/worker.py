@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 # More than there are texts, so that the latency check has its probe; 10,000 would take most of the time.
 MEASURED_VECTORS = 450
+# Only catches hangs: on a busy machine the process needs half a minute to end.
+CLOSE_TIMEOUT_S = 300
 IMPORTED = (
     *("rag_assets.cli.main", "rag_assets.definitions", "rag_assets.documents.parsing.parser"),
     *("rag_assets.pipeline.refresh", "rag_assets.pipeline.stages.live_space", "rag_assets.search.retriever"),
@@ -78,7 +80,7 @@ class Forker:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(30)
+        self._process.wait(CLOSE_TIMEOUT_S)
         self._process.stdout.close()
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def running_tcp_server() -> Iterator[URL]:
         yield url
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.wait(120)
         shutil.rmtree(folder, ignore_errors=True)
 
 
