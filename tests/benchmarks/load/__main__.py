@@ -1,11 +1,12 @@
 """python -m tests.benchmarks.load [--minutes 15] [--chunks 10000,100000]: searches and writes at once, for long.
 
-Two applications, one with threads and one with an event loop, have 16 searchers between them, who ask again at once: by
-vector, by keyword, hybrid, with filters, in one project, with MMR, with context, the second page, messages, and texts
-that no one asked before. Two writers append messages through a third application, two others change files and run
-`rag-assets ingest`. Twice in the run (once in two minutes) all that a night brings comes at once: a refresh of a
-project, `rag-assets embed messages`, `rag-assets maintain`, and a new index beside the one in use. All run in processes
-of their own, with a small model, on an embedded server in a temporary folder that holds --chunks synthetic chunks more.
+Two applications, one with threads and one with an event loop, have 16 searchers between them (--searchers), who ask
+again at once: by vector, by keyword, hybrid, with filters, in one project, with MMR, with context, the second page,
+messages, and texts that no one asked before. Two writers append messages through a third application, two others change
+files and run `rag-assets ingest`. Twice in the run (once in two minutes) all that a night brings comes at once: a
+refresh of a project, `rag-assets embed messages`, `rag-assets maintain`, and a new index beside the one in use. All run
+in processes of their own, with a small model, on an embedded server in a temporary folder that holds --chunks synthetic
+chunks more.
 What comes before every searcher has asked in all modes, and --warm-up seconds after that, is not counted: an
 application loads its model then.
 
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,6 @@ from tests.benchmarks.load.searchers import search_in_a_loop, search_in_threads
 from tests.benchmarks.load.server_watch import watch_server
 from tests.benchmarks.load.writers import DocumentWriter, Night, all_errors, compare_messages, write_messages
 
-SEARCHERS = 16
 WARM_UP_LIMIT_S = 300
 MESSAGE_WRITERS = 2
 # When the nights begin, as shares of the time; a run of a minute has one.
@@ -51,38 +52,45 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--chunks", default="10000,100000", help="numbers, separated by commas")
     parser.add_argument("--warm-up", type=float, default=10, help="seconds")
+    parser.add_argument("--searchers", type=int, default=16, help="of both applications together, 2 or more")
     arguments = parser.parse_args()
     found: dict[str, Any] = {}
     for chunks in map(int, arguments.chunks.split(",")):
         with tempfile.TemporaryDirectory(prefix="rag-load-", ignore_cleanup_errors=True) as folder:
-            found[str(chunks)] = run_load(Path(folder), chunks, arguments.minutes * 60, arguments.warm_up)
+            load = Load(chunks, arguments.minutes * 60, arguments.warm_up, arguments.searchers)
+            found[str(chunks)] = run_load(Path(folder), load)
     passed = not any(one["misses"] for one in found.values())
     print(json.dumps(found | {"passed": passed}))
     return 0 if passed else 1
 
 
-def run_load(folder: Path, chunks: int, seconds: float, warm_up_s: float) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Load:
+    chunks: int
+    seconds: float
+    warm_up_s: float
+    searchers: int
+
+
+def run_load(folder: Path, load: Load) -> dict[str, Any]:
     # Whoever runs as root has an embedded server that runs as another user.
     folder.chmod(0o755)
     settings = configure(folder)
     server = EmbeddedServer.at(settings.state_dir)
     try:
         url = server.ensure_running()
-        folders = prepare(folder, chunks)
-        return measure(folder, url, folders, chunks, seconds, warm_up_s)
+        return measure(folder, url, prepare(folder, load.chunks), load)
     finally:
         server.stop()
 
 
-def measure(
-    folder: Path, url: str, folders: dict[str, Folder], chunks: int, seconds: float, warm_up_s: float
-) -> dict[str, Any]:
+def measure(folder: Path, url: str, folders: dict[str, Folder], load: Load) -> dict[str, Any]:
     context = multiprocessing.get_context("spawn")
     stop, found, warm = context.Event(), context.Queue(), context.Semaphore(0)
-    half = SEARCHERS // 2
+    half = load.searchers // 2
     applications: dict[str, tuple[Any, ...]] = {
-        "threads": (search_in_threads, half, chunks, warm),
-        "loop": (search_in_a_loop, SEARCHERS - half, chunks, warm),
+        "threads": (search_in_threads, half, load.chunks, warm),
+        "loop": (search_in_a_loop, load.searchers - half, load.chunks, warm),
         "chat": (write_messages, MESSAGE_WRITERS),
     }
     processes = [
@@ -94,17 +102,17 @@ def measure(
     documents = [DocumentWriter(folders["docs-0"]), DocumentWriter(folders["docs-1"])]
     night = Night(DocumentWriter(folders["nightly"]))
     with watch_server(conninfo(make_url(url)), [process.pid or 0 for process in processes]) as watched:
-        for _ in range(SEARCHERS):
+        for _ in range(load.searchers):
             if not warm.acquire(timeout=WARM_UP_LIMIT_S):
                 raise SystemExit(f"the searchers were not warm after {WARM_UP_LIMIT_S} s: {watched.slow[-5:]}")
-        time.sleep(warm_up_s)
+        time.sleep(load.warm_up_s)
         start = time.monotonic()
-        end = start + seconds
+        end = start + load.seconds
         writing = [threading.Thread(target=writer.run, args=(stop,)) for writer in documents]
         for thread in writing:
             thread.start()
-        for share in NIGHTS if seconds > SHORT_S else NIGHTS[:1]:
-            time.sleep(max(0.0, start + share * seconds - time.monotonic()))
+        for share in NIGHTS if load.seconds > SHORT_S else NIGHTS[:1]:
+            time.sleep(max(0.0, start + share * load.seconds - time.monotonic()))
             night.run()
         time.sleep(max(0.0, end - time.monotonic()))
         # A night may have taken longer.
