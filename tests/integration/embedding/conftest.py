@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.embedding.encoder import Encoder, get_space_encoder
 from rag_assets.settings.settings import Settings, load_settings
-from tests.support.embedding_server.server import DIMENSIONS, EmbeddingServer, running_embedding_server
+from tests.support.embedding_server.server import EmbeddingServer, running_embedding_server
 from tests.support.pipeline.stages import Steps
 
 KEY = "sk-secret-5f3a"
@@ -32,14 +32,9 @@ def embedding_server() -> Iterator[EmbeddingServer]:
 def remote(
     settings: Settings, engine: Engine, embedding_server: EmbeddingServer, monkeypatch: pytest.MonkeyPatch
 ) -> RemoteSteps:
-    for name, value in {
-        "MODEL": "openai:nobody-knows",
-        "DIMENSIONS": str(DIMENSIONS),
-        "EMBEDDING_URL": embedding_server.url,
-        "EMBEDDING_API_KEY": KEY,
-        "EMBEDDING_RETRY_S": "1",
-    }.items():
-        monkeypatch.setenv(f"RAG_ASSETS_{name}", value)
+    more = {"RAG_ASSETS_EMBEDDING_API_KEY": KEY, "RAG_ASSETS_EMBEDDING_RETRY_S": "1"}
+    for name, value in (embedding_server.settings | more).items():
+        monkeypatch.setenv(name, value)
     return RemoteSteps(engine, load_settings())
 
 

@@ -65,6 +65,15 @@ class EmbeddingServer:
         self._encoder = HashEncoder(dimensions)
         self._lock = threading.Lock()
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """The environment of an installation whose model this server is."""
+        return {
+            "RAG_ASSETS_MODEL": "openai:nobody-knows",
+            "RAG_ASSETS_DIMENSIONS": str(self.dimensions),
+            "RAG_ASSETS_EMBEDDING_URL": self.url,
+        }
+
     def misbehave(self, behaviour: Behaviour, times: int | None = None) -> None:
         """Ask this behaviour first, `times` times at most."""
         left = [times]

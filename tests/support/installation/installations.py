@@ -16,6 +16,8 @@ from rag_assets.settings.settings import Settings
 # Filling and indexing the probe table of the latency check takes most of the time of a run with few documents. The
 # check's own tests and commands in their own processes use the real 10,000 vectors.
 PROBE_VECTORS = 1_000
+# Tests share processors: a slow search is no finding where a test does not measure searches.
+PATIENT_LIMIT_MS = "10000"
 
 
 def install(url: URL, root: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
@@ -24,6 +26,7 @@ def install(url: URL, root: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("RAG_ASSETS_STATE_DIR", str(root / "state"))
     monkeypatch.setenv("RAG_ASSETS_DATABASE_URL", url.render_as_string(hide_password=False))
     monkeypatch.setenv("DAGSTER_HOME", str(root / "state" / "dagster_home"))
+    monkeypatch.setenv("RAG_ASSETS_LATENCY_LIMIT_MS", PATIENT_LIMIT_MS)
     shutil.copytree(_new_home(), root / "state" / "dagster_home", dirs_exist_ok=True)
     return enter()
 

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
 from tests.support.embedding_server.behaviours import delay, fail
-from tests.support.embedding_server.server import DIMENSIONS, running_embedding_server
+from tests.support.embedding_server.server import running_embedding_server
 from tests.support.pipeline.runs import rows
 from tests.support.pipeline.stages import write
 from tests.system.cli.test_processes import run_command
@@ -28,9 +28,7 @@ def test_each_text_is_sent_once_without_model_libraries(settings: Settings, engi
         server.misbehave(fail(429, f"slow down, {KEY}", Retry_After="0.1"), times=1)
         environment = {
             "PYTHONPATH": os.pathsep.join([str(tmp_path / "libraries"), os.environ.get("PYTHONPATH", "")]),
-            "RAG_ASSETS_MODEL": "openai:nobody-knows",
-            "RAG_ASSETS_DIMENSIONS": str(DIMENSIONS),
-            "RAG_ASSETS_EMBEDDING_URL": server.url,
+            **server.settings,
             "RAG_ASSETS_EMBEDDING_API_KEY": KEY,
             "RAG_ASSETS_EMBEDDING_PRICE": "0.5",
         }

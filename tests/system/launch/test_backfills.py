@@ -15,7 +15,7 @@ INGESTED = ["raw_documents", "chunks", "embeddings", "hnsw_index", "live_space"]
 
 
 @pytest.fixture
-def ui(two_projects: Engine, tmp_path: Path) -> Iterator[Server]:
+def ui(two_projects: Engine, fast_model: object, tmp_path: Path) -> Iterator[Server]:
     """A server with five projects, one of them without its source."""
     for name in ("broken", "gamma", "omega"):
         write(tmp_path / name / "a.md", f"The text of {name}.")

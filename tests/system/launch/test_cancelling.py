@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine
 
+from tests.support.embedding_server.server import EmbeddingServer
 from tests.support.fakes import ENCODERS
 from tests.support.orchestration.dagster_servers import (
     PARSER,
@@ -69,13 +70,16 @@ def run_again(ui: Server, assets: list[str], partition: str | None = "zoo") -> N
     assert ui.wait_for_run(ui.launch(assets, partition=partition)) == "SUCCESS", ui.log_tail()
 
 
-def test_embedding_is_cancelled_and_continued(many_texts: int, zoo: Engine, ui: Server) -> None:
+def test_embedding_is_cancelled_and_continued(
+    slow_model: EmbeddingServer, many_texts: int, zoo: Engine, ui: Server
+) -> None:
     launched = ui.launch(["embeddings"], partition="zoo")
     count = "SELECT count(*) FROM rag.embeddings"
     ui.wait_until(lambda: rows(zoo, count) != [(0,)], "stored vectors")
     terminate(ui, zoo, launched)
     [(kept,)] = rows(zoo, count)
     assert 0 < kept < many_texts
+    slow_model.behaviours.clear()
     before = rows(zoo, "SELECT content_hash, xmin::text FROM rag.embeddings ORDER BY 1")
     run_again(ui, ["embeddings"])
     assert rows(zoo, count) == [(many_texts,)]

@@ -53,7 +53,7 @@ def test_one_partition_and_a_range_are_materialized(two_projects: Engine) -> Non
     assert rows(two_projects, "SELECT count(*) FROM rag.document_chunks") == [(2,)]
 
 
-def test_a_job_is_executed(two_projects: Engine) -> None:
+def test_a_job_is_executed(two_projects: Engine, fast_model: object) -> None:
     run_command(f"dagster job execute -m {DEFINITIONS} -j ingest --tags", '{"dagster/partition": "zoo"}')
     assert rows(two_projects, "SELECT DISTINCT project FROM rag.live_chunks") == [("zoo",)]
     run_command("dagster job execute -j checks", **VARIABLE)

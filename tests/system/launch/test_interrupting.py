@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Engine
 
 from rag_assets.settings.settings import Settings
+from tests.support.embedding_server.server import EmbeddingServer
 from tests.support.orchestration.dagster_servers import BIN, TIMEOUT_S
 from tests.support.pipeline.runs import COUNT_ADVISORY_LOCKS, STAGES, add_project, rows
 from tests.support.pipeline.stages import write
@@ -79,13 +80,16 @@ def run_statuses() -> list[str]:
     return [run.status.value for run in reversed(dg.DagsterInstance.get().get_runs())]
 
 
-def test_an_ingest_continues_where_it_was_interrupted(settings: Settings, engine: Engine, folder: Path) -> None:
+def test_an_ingest_continues_where_it_was_interrupted(
+    settings: Settings, engine: Engine, folder: Path, slow_model: EmbeddingServer
+) -> None:
     assert interrupt(ingest_command(folder), lambda: rows(engine, EMBEDDED) != [(0,)]) == (130, "", MESSAGE)
     assert run_statuses() == ["CANCELED"]
     assert rows(engine, COUNT_ADVISORY_LOCKS) == [(0,)]
     assert rows(engine, WORKING) == []
     [(kept,)] = rows(engine, EMBEDDED)
     assert kept > 0
+    slow_model.behaviours.clear()
     result = subprocess.run(ingest_command(folder), capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from rag_assets.db.schema.migrations import head_revision
+from tests.support.installation.installations import PATIENT_LIMIT_MS
 from tests.support.installation.wheel_install import ProjectFolder
 from tests.support.paths import ROOT
 from tests.support.pipeline.stages import write
@@ -67,7 +68,8 @@ def test_two_pipelines_in_one_code_location_are_independent(make_project: Make) 
 def desk(make_project: Make) -> ProjectFolder:
     """A `dg` project with two pipelines in YAML."""
     pytest.importorskip("dagster_dg_cli", reason="components need dg: pip install -e '.[dg]' -c constraints.txt")
-    return make_project("component", HANDBOOK_URL="postgresql://u:s3cret@127.0.0.1:1/none", CHUNK_TOKENS="100")
+    more = {"CHUNK_TOKENS": "100", "RAG_ASSETS_LATENCY_LIMIT_MS": PATIENT_LIMIT_MS}
+    return make_project("component", HANDBOOK_URL="postgresql://u:s3cret@127.0.0.1:1/none", **more)
 
 
 def list_asset_groups(project: ProjectFolder) -> dict[str, str]:
@@ -136,7 +138,8 @@ def test_one_daemon_keeps_both_pipelines_up_to_date(make_project: Make) -> None:
         for prefix, words in (("docs", "harbour"), ("notes", "bees")):
             while search_files(project, prefix, words) != [f"{prefix}.md"]:
                 assert time.monotonic() < end, log.read_text()[-4000:]
-                time.sleep(2)
+                # A search is a process of a second, which the daemon does not have meanwhile.
+                time.sleep(5)
     result = log.read_text()
     for prefix in TEXTS:
         assert f"{prefix}_changed_sources" in result

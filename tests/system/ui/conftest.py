@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.embedding_server.server import running_embedding_server
+from tests.support.fakes import DIMENSIONS
 from tests.support.orchestration.ui_process import RunningUI, run_ui
 
 if TYPE_CHECKING:
@@ -30,9 +32,10 @@ def browser_path() -> str:
 
 @pytest.fixture(scope="module")
 def served(browser_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUI]:
-    """The latency limit is high, since these tests do not measure searches and may run on a slow machine."""
     root = tmp_path_factory.mktemp("ui")
-    with run_ui(root, RAG_ASSETS_OWNERS=f'["team:{OWNER}"]', RAG_ASSETS_LATENCY_LIMIT_MS="1000") as found:
+    settings = {"RAG_ASSETS_OWNERS": f'["team:{OWNER}"]', "RAG_ASSETS_LATENCY_LIMIT_MS": "1000"}
+    # `.ci/run` ingests the same source with the real model, which takes a minute.
+    with running_embedding_server(DIMENSIONS) as model, run_ui(root, **settings, **model.settings) as found:
         yield found
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, make_url, text
 
 from rag_assets.db.connections.engines import DRIVER, make_engine
 from rag_assets.definitions import defs
+from rag_assets.orchestration.build import build_definitions
 from rag_assets.orchestration.io.metadata import column_schema
 from tests.support.orchestration.ui_process import RunningUI
 from tests.support.pipeline.stages import write
@@ -97,8 +98,13 @@ def test_the_corpus_map_is_drawn(ingested: Mapping[str, str], pages: "Pages") ->
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 560
 
 
-def test_every_asset_page_has_its_description(ingested: Mapping[str, str], pages: "Pages") -> None:
-    for spec in defs.resolve_all_asset_specs():
+def test_every_asset_page_has_its_description(
+    ingested: Mapping[str, str], pages: "Pages", served: RunningUI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Code versions depend on the model of the installation.
+    for name in (name for name in served.env if name.startswith("RAG_ASSETS_")):
+        monkeypatch.setenv(name, served.env[name])
+    for spec in build_definitions().resolve_all_asset_specs():
         name = spec.key.to_user_string()
         shown = " ".join(pages.asset(name).split())
         pages.picture(f"asset_{name}")

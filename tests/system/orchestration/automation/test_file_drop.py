@@ -24,7 +24,9 @@ TIMEOUT_S = 420
 
 
 @pytest.fixture
-def watched(settings: Settings, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def watched(
+    settings: Settings, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_model: object
+) -> Iterator[Path]:
     """The folder of a project with two files; there are another project and a daemon with all sensors on."""
     monkeypatch.setenv("RAG_ASSETS_AUTOMATION", "true")
     monkeypatch.setenv("RAG_ASSETS_SENSOR_INTERVAL_S", "5")

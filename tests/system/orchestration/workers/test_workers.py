@@ -21,6 +21,7 @@ from rag_assets.documents.shards import shard_keys
 from rag_assets.orchestration.partitions import projects
 from rag_assets.settings.settings import load_settings
 from tests.support.database.tcp_server import running_tcp_server
+from tests.support.installation.installations import PATIENT_LIMIT_MS
 from tests.support.orchestration.dagster_servers import BIN, ROOT, run_server
 from tests.support.orchestration.read_only import can_be_read_only, in_read_only_root, memory_folder
 from tests.support.orchestration.worker_location import CREATE_NOTES
@@ -66,6 +67,7 @@ class Place:
             "RAG_ASSETS_WORKERS": str(home == "workers"),
             "RAG_ASSETS_STATE_DIR": "/proc/none",
             "RAG_ASSETS_BATCH_TOKENS": "64",
+            "RAG_ASSETS_LATENCY_LIMIT_MS": PATIENT_LIMIT_MS,
             "DAGSTER_HOME": str(folder),
             "TMPDIR": self.temporary,
             "PYTHONPATH": str(ROOT),
