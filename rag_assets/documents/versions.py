@@ -12,6 +12,7 @@ READER_VERSIONS: Final[dict[str, int]] = {
     **dict.fromkeys(("pptx", "odt", "odp"), 3),
     "csv": 4,
     **dict.fromkeys(("xlsx", "ods", "xls"), 3),
+    "rtf": 2,
     "pdf": 3,
     "email": 2,
     "msg": 2,

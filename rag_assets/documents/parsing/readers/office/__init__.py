@@ -9,6 +9,7 @@ from rag_assets.documents.parsing.readers.office.archive import Archive
 from rag_assets.documents.parsing.readers.office.open_document import complete_text
 from rag_assets.documents.parsing.readers.office.open_slides import complete_presentation
 from rag_assets.documents.parsing.readers.office.package import PackageParts
+from rag_assets.documents.parsing.readers.office.rich_text import complete_rtf
 from rag_assets.documents.parsing.readers.office.slides import complete_slides
 from rag_assets.documents.parsing.readers.office.word import complete_word
 
@@ -27,6 +28,8 @@ def complete_document(data: bytes, kind: str, archive: Archive | None = None) ->
 
     `archive` is that of the data, where it was opened before.
     """
+    if kind == "rtf":
+        return complete_rtf(data)
     rewrite = _REWRITES.get(kind)
     if rewrite is None:
         return data
