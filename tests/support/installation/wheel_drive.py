@@ -1,7 +1,8 @@
 """A script that ingests and checks in a project with the installed wheel.
 
 Run it in the project's folder with the module of the definitions and `PREFIX=PROJECT` for each pipeline. `--check` runs
-all checks once more at the end. It prints one JSON object, keyed by prefix.
+all checks once more at the end; `--job NAME` runs that job instead of PREFIX_ingest. It prints one JSON object, keyed
+by prefix.
 """
 
 import importlib
@@ -17,7 +18,8 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def main(module: str, *arguments: str) -> None:
-    pipelines = [argument.partition("=") for argument in arguments if argument != "--check"]
+    pipelines = [argument.partition("=") for argument in arguments if "=" in argument]
+    job = arguments[arguments.index("--job") + 1] if "--job" in arguments else None
     found = importlib.import_module(module).defs
     # In a `dg` project it is a function that loads them.
     defs: dg.Definitions = found if isinstance(found, dg.Definitions) else found()
@@ -25,7 +27,7 @@ def main(module: str, *arguments: str) -> None:
     report: dict[str, Any] = {"file": rag_assets.__file__}
     for prefix, _, project in pipelines:
         reconcile(defs, instance, prefix)
-        report[prefix] = ingest(defs, instance, prefix, project)
+        report[prefix] = ingest(defs, instance, prefix, project, job)
     for prefix, _, _ in pipelines if "--check" in arguments else ():
         report[prefix]["checks"] = checks(defs, instance, prefix)
     sys.stdout.write(json.dumps(report))
@@ -41,8 +43,10 @@ def reconcile(defs: dg.Definitions, instance: dg.DagsterInstance, prefix: str) -
         instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
 
 
-def ingest(defs: dg.Definitions, instance: dg.DagsterInstance, prefix: str, project: str) -> dict[str, Any]:
-    job = defs.resolve_job_def(f"{prefix}_ingest")
+def ingest(
+    defs: dg.Definitions, instance: dg.DagsterInstance, prefix: str, project: str, name: str | None = None
+) -> dict[str, Any]:
+    job = defs.resolve_job_def(name or f"{prefix}_ingest")
     result = job.execute_in_process(instance=instance, partition_key=project, raise_on_error=False, run_config=QUIET)
     return {
         "success": result.success,
