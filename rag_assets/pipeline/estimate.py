@@ -33,10 +33,12 @@ from rag_assets.db.spaces.pending import pending_documents, pending_staged_docum
 from rag_assets.db.spaces.spaces import SpaceDefinition, get_live_space
 from rag_assets.db.spaces.text_kinds import ALL_CHUNKS, Kind, TextSource, text_source
 from rag_assets.documents.parsing.parser import is_current_reader
+from rag_assets.documents.personal_data.step import PersonalDataStep
 from rag_assets.documents.text import content_hash
 from rag_assets.embedding.batches import token_batches
 from rag_assets.embedding.encoder import Encoder, get_batch_limits
 from rag_assets.pipeline.stages.budget import TOKENS_PER_PRICE
+from rag_assets.pipeline.stages.documents.stage import personal_data_step
 from rag_assets.pipeline.stages.vector_reuse import reusable_spaces
 from rag_assets.pipeline.target.chunking import space_splitter
 from rag_assets.pipeline.target.wanted_space import Target, target_space
@@ -123,7 +125,7 @@ def estimate_cost(
         bytes_there = _bytes_there(connection, space)
         memory_mb = memory_limit_mb(connection, settings.index_build_memory_mb)
         spent = spent_this_month(connection)
-        to_read = _documents_to_read(connection) if kind == "chunks" else 0
+        to_read = _documents_to_read(connection, personal_data_step(settings)) if kind == "chunks" else 0
         examples = sample.examples or (_example_texts(connection, stored) if embedding_s is None else [])
     price = settings.price_of(space.model)
     if embedding_s is None and examples and calibrate is not None:
@@ -160,11 +162,15 @@ def _wanted_space(connection: Connection, definition: SpaceDefinition) -> Embedd
     return found or EmbeddingSpace(**asdict(definition), status="building")
 
 
-def _documents_to_read(connection: Connection) -> int:
+def _documents_to_read(connection: Connection, personal_data: PersonalDataStep) -> int:
     readers = connection.execute(
         select(Document.reader, func.count()).where(Document.reader.is_not(None)).group_by(Document.reader)
     )
-    return sum(documents for reader, documents in readers if reader is not None and not is_current_reader(reader))
+    return sum(
+        documents
+        for reader, documents in readers
+        if reader is not None and not (is_current_reader(reader) and personal_data.is_current(reader))
+    )
 
 
 def _has_vector(connection: Connection, space: EmbeddingSpace, content_hash: Any) -> Exists:

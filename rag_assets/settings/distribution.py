@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from rag_assets.settings.audit import AuditSettings
+from rag_assets.settings.personal_data import PersonalDataSettings
 
 
-class DistributionSettings(AuditSettings):
+class DistributionSettings(PersonalDataSettings):
     dagster_database: SecretStr | None = Field(
         None,
         description="Database of Dagster's own storage (extra `postgres`): the name of one on the server of "

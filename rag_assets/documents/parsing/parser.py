@@ -31,6 +31,8 @@ __all__ = ["DocumentParser", "ParsedDocument", "file_type", "is_current_reader",
 # After it, in the version of a document with pages that are pictures: what reads those. They alone are read again when
 # the extra `ocr` is installed.
 _RECOGNITION = "+ocr-"
+# Behind it the version says what became of personal data; see PersonalDataStep.
+PERSONAL_TAG = "~"
 
 # The first line of a table or a record is not a title, and the name of a sheet hardly ever is.
 _WITHOUT_HEADINGS = frozenset({"csv", "json", "jsonl", "xlsx", "xls", "ods", "mbox", "subtitles", "calendar"})
@@ -64,7 +66,7 @@ def reader_version(file_path: str) -> str:
 
 def is_current_reader(stored_version: str, file_path: str | None = None) -> bool:
     """Whether this version, which a document was read with, still reads its type of files, or files of this name."""
-    version, _, recognition = stored_version.partition(_RECOGNITION)
+    version, _, recognition = stored_version.partition(PERSONAL_TAG)[0].partition(_RECOGNITION)
     if recognition and recognition != (recognition_version() or "missing"):
         return False
     kind = version.partition("+")[0].rpartition("-")[0]

@@ -15,11 +15,14 @@ from rag_assets.orchestration.checks.results import (
 from rag_assets.orchestration.scope import PipelineScope
 
 if TYPE_CHECKING:
+    from rag_assets.documents.personal_data.step import PersonalDataStep
     from rag_assets.pipeline.audit.incremental import RowChecks
     from rag_assets.pipeline.audit.result import CheckResult
 
 
 def document_checks(scope: PipelineScope) -> dg.AssetChecksDefinition:
+    is_private = scope.settings.personal_data != "keep"
+
     @dg.multi_asset_check(
         name=scope.name("document_checks"),
         specs=[
@@ -61,6 +64,7 @@ def document_checks(scope: PipelineScope) -> dg.AssetChecksDefinition:
                 "cannot find the documents named, since the model sees no words in them; take a multilingual model, or "
                 "one of their language, by RAG_ASSETS_MODEL, and ingest again.",
             ),
+            *([_no_personal_data(scope)] if is_private else ()),
         ],
         required_resource_keys={scope.postgres_key, scope.embedder_key},
         can_subset=True,
@@ -70,6 +74,8 @@ def document_checks(scope: PipelineScope) -> dg.AssetChecksDefinition:
         from rag_assets.embedding.model import find_space_model
         from rag_assets.pipeline.audit import documents
         from rag_assets.pipeline.audit.incremental import RowChecks
+        from rag_assets.pipeline.audit.personal_data import no_personal_data
+        from rag_assets.pipeline.stages.documents.stage import personal_data_step
         from rag_assets.pipeline.target.chunking import model_tokenizer
         from rag_assets.pipeline.target.wanted_space import space_to_check
 
@@ -80,6 +86,9 @@ def document_checks(scope: PipelineScope) -> dg.AssetChecksDefinition:
         @cache
         def rows() -> "RowChecks":
             return RowChecks(rows_to_read(context, scope), space_to_check(engine, embedder.target().definition))
+
+        def step() -> "PersonalDataStep":
+            return personal_data_step(scope.settings)
 
         def chunks_fit_window() -> "CheckResult":
             return rows().chunks_fit_window(model_tokenizer(find_space_model(rows().space)))
@@ -94,8 +103,20 @@ def document_checks(scope: PipelineScope) -> dg.AssetChecksDefinition:
                 "model_knows_alphabet": lambda: documents.model_knows_alphabet(
                     engine, rows().space.chunking, rows().space.model, projects
                 ),
+                **({"no_personal_data": lambda: no_personal_data(engine, step(), projects)} if is_private else {}),
             },
             severity=dict.fromkeys(("documents_readable", "model_knows_alphabet"), dg.AssetCheckSeverity.WARN),
         )
 
     return document_checks
+
+
+def _no_personal_data(scope: PipelineScope) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        "no_personal_data",
+        asset=scope.key("raw_documents"),
+        description="No document holds personal data of the kinds in RAG_ASSETS_PERSONAL_DATA_KINDS. When it fails: "
+        "ingest again, which redacts or refuses what was read before the setting, exclude the documents named, or "
+        "remove them with `rag-assets forget`.",
+        blocking=True,
+    )

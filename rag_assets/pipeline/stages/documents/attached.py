@@ -1,6 +1,6 @@
 """The documents that were attachments: which of the stored ones belong to a file, and which should be there."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from uuid import UUID
@@ -42,7 +42,9 @@ class AttachedDocuments:
         *,
         enabled: bool,
         exclude: Collection[str] = (),
+        is_current: Callable[[str], bool] = bool,
     ) -> None:
+        self._is_current = is_current
         self._stored = stored
         self._listed = listed
         self._enabled = enabled
@@ -88,7 +90,7 @@ class AttachedDocuments:
             stored = comparable.get(path)
             if stored is None or stored.hash is None or stored.reader is None:
                 return False
-            if not is_current_reader(stored.reader, path):
+            if not is_current_reader(stored.reader, path) or not self._is_current(stored.reader):
                 return False
         return True
 

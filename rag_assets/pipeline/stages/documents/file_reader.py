@@ -16,6 +16,7 @@ from rag_assets.documents.parsing.parser import (
     parse_plain_text,
     reader_version,
 )
+from rag_assets.documents.personal_data.step import PersonalDataStep
 from rag_assets.documents.sources import Source, SourceDocument, SourceFile
 from rag_assets.documents.sources.base import WithheldError
 from rag_assets.documents.text import clean_title, clean_value, content_hash
@@ -46,6 +47,7 @@ class FileReader:
         stored: Mapping[str, StoredDocument],
         comparable: Mapping[str, StoredDocument],
         attached: AttachedDocuments,
+        personal_data: PersonalDataStep,
     ) -> None:
         self._project_id = project_id
         self._source = source
@@ -53,6 +55,7 @@ class FileReader:
         self._stored = stored
         self._comparable = comparable
         self._attached = attached
+        self._personal_data = personal_data
 
     def __call__(self, file: SourceFile) -> FileResult:
         result = FileResult()
@@ -62,7 +65,7 @@ class FileReader:
             and file.version
             and stored.source_version == file.version
             and stored.reader is not None
-            and is_current_reader(stored.reader, file.path)
+            and self._is_current(stored.reader, file.path)
             and (not stored.attachments or self._attached.are_current(file.path, self._comparable))
         ):
             result.documents[file.path] = None, stored
@@ -103,7 +106,7 @@ class FileReader:
             stored is not None
             and stored.hash == digest
             and stored.reader is not None
-            and is_current_reader(stored.reader, path)
+            and self._is_current(stored.reader, path)
         )
         touch = SourceVersionRow(stored.id, version) if stored and unchanged and not depth else None
         if unchanged and self._attached.are_current(path, self._comparable):
@@ -111,7 +114,7 @@ class FileReader:
             self._keep_attached(path, result)
             return
         try:
-            parsed = self._parse(path, document)
+            parsed = self._personal_data.apply(self._parse(path, document))
         except DocumentError as error:
             failure = self._failure(path, stored, error)
             failure.hash, failure.source_version, failure.size_bytes = digest, version, document.size_bytes
@@ -140,6 +143,9 @@ class FileReader:
         assert isinstance(own, dict)
         return replace(parsed, title=clean_title(document.title) or parsed.title, metadata=parsed.metadata | own)
 
+    def _is_current(self, reader: str, path: str) -> bool:
+        return is_current_reader(reader, path) and self._personal_data.is_current(reader)
+
     def _keep_attached(self, holder: str, result: FileResult) -> None:
         """The attachments of a file that is unchanged, or that cannot be read now, stay as they are."""
         for path in self._attached.wanted(holder):
@@ -158,7 +164,7 @@ class FileReader:
             size_bytes=size_bytes,
             hash=digest,
             source_version=version,
-            reader=parsed.reader_version(path),
+            reader=parsed.reader_version(path) + self._personal_data.tag,
             metadata=parsed.metadata,
             parse_report=parsed.report.as_json() or None,
         )

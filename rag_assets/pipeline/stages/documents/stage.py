@@ -17,6 +17,7 @@ from rag_assets.db.models import Document, StagedDocument
 from rag_assets.db.spaces.shards import in_shard, path_position
 from rag_assets.db.writes.rows import DocumentFailureRow, DocumentRow, SourceVersionRow
 from rag_assets.documents.parsing.parser import DocumentParser
+from rag_assets.documents.personal_data.step import PersonalDataStep
 from rag_assets.documents.sources import Source, SourceFile
 from rag_assets.errors import IntegrityError, SourceError
 from rag_assets.pipeline.progress import report_progress
@@ -90,7 +91,9 @@ class _Part:
         own = options.project.settings
         exclude = (*own.exclude, *own.forgotten)
         enabled = options.settings.mail_attachments
-        self._attached = attached = AttachedDocuments(stored, listed, enabled=enabled, exclude=exclude)
+        self._attached = attached = AttachedDocuments(
+            stored, listed, enabled=enabled, exclude=exclude, is_current=personal_data_step(options.settings).is_current
+        )
         self._lost = [path for path in stored if path not in listed and not attached.is_held(path)]
 
     def missing(self) -> tuple[int, int, int]:
@@ -107,7 +110,15 @@ class _Part:
             path: document for path, document in stored.items() if not (options.retry_failed and document.failed)
         }
         project = options.project
-        reader = FileReader(project.id, options.source, options.parser, stored, comparable, attached)
+        reader = FileReader(
+            project.id,
+            options.source,
+            options.parser,
+            stored,
+            comparable,
+            attached,
+            personal_data_step(options.settings),
+        )
         results = _read_in_order(self._listed.values(), reader, options.settings.parse_workers)
         yield from _batches(project.key, results, before=done, total=total)
         for start in range(0, len(self._lost), BATCH_ROWS):
@@ -165,6 +176,10 @@ def _select_stored() -> Select[Any]:
 def _as_stored(row: Any) -> tuple[str, StoredDocument]:
     path, id_, failed, version, hash_, reader, attached, readers, readers_error = row[:9]
     return path, StoredDocument(id_, version, hash_, reader, failed, tuple(attached or ()), readers, readers_error)
+
+
+def personal_data_step(settings: Settings) -> PersonalDataStep:
+    return PersonalDataStep(settings.personal_data, settings.personal_data_kinds, settings.personal_data_region)
 
 
 def _refuse_mass_deletion(project: str, uri: str, stored: int, listed: int, gone: int) -> None:

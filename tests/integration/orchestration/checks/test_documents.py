@@ -4,6 +4,10 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine
 
+from rag_assets.documents.personal_data.step import PersonalDataStep
+from rag_assets.orchestration.checks.documents import document_checks
+from rag_assets.orchestration.scope import PipelineScope
+from rag_assets.pipeline.audit.personal_data import no_personal_data
 from rag_assets.pipeline.status import read_status
 from tests.support.pipeline.check_runs import change_database, check_metadata, failed_names, run_checks
 from tests.support.pipeline.runs import rows
@@ -196,3 +200,15 @@ def test_checks_without_a_space_name_the_command(settings: object) -> None:
         )
     assert not result.success
     assert any("run rag-assets ingest first" in message for message in errors(result))
+
+
+def test_personal_data_blocks_where_a_setting_looks_for_it(built: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAG_ASSETS_PERSONAL_DATA", "check")
+    scope = PipelineScope()
+    spec = next(spec for spec in document_checks(scope).check_specs if spec.name == "no_personal_data")
+    assert spec.blocking
+    monkeypatch.setenv("RAG_ASSETS_PERSONAL_DATA", "keep")
+    assert "no_personal_data" not in {spec.name for spec in document_checks(scope).check_specs}
+    change_database(built, "UPDATE rag.documents SET title = 'anna@example.org' WHERE file_path = 'page03.md'")
+    found = no_personal_data(built, PersonalDataStep("check", ("email",)))
+    assert (found.passed, found.metadata["email"]) == (False, 2)

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 from rag_assets.documents.parsing.parser import DocumentParser
 from rag_assets.documents.sources import SourceFile, open_source
 from rag_assets.errors import IntegrityError, ServiceError, SourceError, UsageError
+from rag_assets.pipeline.audit.personal_data import no_personal_data
 from rag_assets.pipeline.stages.documents import read_documents
+from rag_assets.pipeline.stages.documents.stage import personal_data_step
 from rag_assets.pipeline.stages.project_isolation import load_project
 from tests.support.pipeline.runs import COUNT_ADVISORY_LOCKS, rows
 from tests.support.pipeline.stages import Steps, write, write_batches
@@ -290,3 +293,25 @@ def test_a_link_that_leads_outside_is_listed_and_what_was_read_through_it_is_gon
     [(reason,)] = rows(steps.engine, note)
     assert "a link to a file outside of its source" in reason
     assert steps.documents("zoo")["unchanged"] == 2
+
+
+def test_personal_data_is_redacted_or_refused_and_a_changed_setting_reads_again(steps: Steps, tmp_path: Path) -> None:
+    folder = tmp_path / "zoo"
+    write(folder / "a.txt", "Write to anna@example.org.")
+    write(folder / "b.txt", "Nothing here.")
+    steps.project("zoo", folder)
+    assert read_zoo(steps, folder)[1] == ["a.txt", "b.txt"]
+    for mode, text, parsed in (
+        ("redact", f"Write to {'█' * 16}.", ["a.txt", "b.txt"]),
+        ("redact", f"Write to {'█' * 16}.", []),
+        ("refuse", "", ["a.txt", "b.txt"]),
+        ("keep", "Write to anna@example.org.", ["a.txt", "b.txt"]),
+        ("check", "Write to anna@example.org.", []),
+    ):
+        steps = replace(steps, settings=steps.settings.model_copy(update={"personal_data": mode}))
+        assert read_zoo(steps, folder)[1] == parsed, mode
+        assert contents(steps)["a.txt"] == text, mode
+        found = no_personal_data(steps.engine, personal_data_step(steps.settings), ["zoo"])
+        assert found.passed == (mode in ("redact", "refuse")), mode
+    assert found.metadata["examples"] == ["zoo/a.txt: 1 email"]
+    assert found.reason == "1 of 2 documents hold personal data: 1 email"
