@@ -77,10 +77,11 @@ def make_app(client: AsyncClient, *, owner_token: str = "", host: str = "127.0.0
                 await asyncio.to_thread(writer.close)
 
     app = FastAPI(lifespan=lifespan, openapi_url="/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False)
+    # Routes are tried one after the other: most requests are searches.
+    app.include_router(search_router(knowledge, limits))
     app.include_router(page_router(limits, settings.serve_ui_url))
     app.include_router(health_router(readiness))
     app.include_router(metrics_router(metrics))
-    app.include_router(search_router(knowledge, limits))
     app.include_router(conversation_router(Dialogues(client)))
     add_error_handlers(app)
     app.add_exception_handler(RequestValidationError, _on_invalid_parameters)

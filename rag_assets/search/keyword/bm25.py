@@ -51,8 +51,9 @@ B = 0.75
 
 # As an offset, it keeps the planner from merging a subquery into the surrounding one.
 _FENCE: ColumnElement[int] = literal_column("0")
-# A bound for the time of a search that nearly all chunks match.
-_MOST_MATCHES: ColumnElement[int] = literal_column("20000")
+# Bounds for the time of a viewer's search that nearly all chunks match: with conditions that drop some of them, and
+# without, where it is the least and this multiple of the chunks wanted.
+_MOST_MATCHES, _FEWER_MATCHES, _MATCHES_PER_CHUNK = 20_000, 5_000, 3
 _MARK: ColumnElement[str] = literal_column("'A'")
 _MARKED: ColumnElement[Any] = literal_column("'{a}'")
 
@@ -85,6 +86,9 @@ def top_chunks_by_index(
     limits = tuple(2 * most if query.max_matching_chunks > most and not restricted else None for query in queries)
     values = _bind_values(queries, most)
     verbatim = [verbatim_conditions(query) for query in queries]
+    if restricted:
+        drops_some = bool(clauses) or any(verbatim)
+        values["most_matches"] = _MOST_MATCHES if drops_some else max(_FEWER_MATCHES, _MATCHES_PER_CHUNK * k)
     if not any(verbatim):
         compiled = _compiled_index_statement(limits, k, clauses, restricted=restricted)
         rows = run_compiled(connection, compiled.statement, compiled.values(clauses, values))
@@ -202,7 +206,10 @@ def _readable_matches(index: int) -> Any:
     """What the viewer may read of the chunks that match, from the index: under a policy, no index serves `@@`."""
     language = cast(bindparam(f"language_{index}", type_=Text), REGCONFIG)
     found = func.rag.readable_matches(
-        bindparam(f"chunking_{index}", type_=Text), language, _tsquery(index), cast(_MOST_MATCHES, BigInteger)
+        bindparam(f"chunking_{index}", type_=Text),
+        language,
+        _tsquery(index),
+        cast(bindparam("most_matches", type_=BigInteger), BigInteger),
     )
     columns = (
         column("id", Uuid),

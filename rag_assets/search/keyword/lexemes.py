@@ -35,7 +35,7 @@ _GROUPED = re.compile(
     "(?:[\u00a0\u202f\u2009][0-9]{3})+))(?:[.,]([0-9]+))?(?![0-9]|[.,][0-9])"
 )
 # The statistics of at most so many of the viewer's chunks: those of all would tell of chunks that it may not read.
-SAMPLED_CHUNKS = 1_000
+SAMPLED_CHUNKS = 1_200
 _ANALYZE_WORDS_OF_VIEWER = text(
     "WITH sample AS MATERIALIZED (SELECT * FROM rag.readable_sample(:chunking, CAST(:sampled AS bigint))), "
     "statistics AS MATERIALIZED (SELECT language, CAST(count(*) AS int) AS chunks, "

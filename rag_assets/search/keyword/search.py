@@ -24,10 +24,8 @@ MAX_CANDIDATES = 5_000
 # When fewer than MIN_PASSING_PER_HIT candidates a hit pass a filter, the next round has WIDENING_FACTOR times as many.
 WIDENING_FACTOR = 4
 MIN_PASSING_PER_HIT = 3
-# For a viewer who may read more chunks than its statistics are of: the condition is one for so many of these at first,
-# and a next round follows where fewer chunks a hit were found.
+# For a viewer who may read more chunks than its statistics are of: the condition is one for so many of these at first.
 FIRST_SAMPLED = 2
-READABLE_PER_HIT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +79,11 @@ def _search_terms(
     if restricted and not has_few_chunks:
         # Of the sample, whose share of all that the viewer may read nobody counts: few at first, since each is one of
         # many.
-        most, enough = FIRST_SAMPLED, max(enough, READABLE_PER_HIT * k)
+        most, enough = FIRST_SAMPLED, MIN_PASSING_PER_HIT * k
     found: dict[UUID, Any] = {}
     for number in count():
         if number == rounds_before_listing:
-            documents = _matching_documents(connection, space, filters.clauses, max(most, MIN_CANDIDATES))
+            documents = _matching_documents(connection, space, filters.clauses, max(most, SAMPLED_CHUNKS))
             if documents is not None:
                 return _top(top_chunks_of_documents(connection, queries, documents, k), k)
         rows = top_chunks_by_index(connection, queries, filters.clauses, k, most)
