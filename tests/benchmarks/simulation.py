@@ -5,8 +5,9 @@ batch, and writes each batch to one server, whose processors serve one batch aft
 times: the batch in flight is lost, the shard waits until the death is noticed, and goes on with the next batch on
 another worker, while the dead one starts again. The index is built at the end. Everything random follows the seed.
 
---measure runs tests.benchmarks.embedders for 1 to 4 workers and simulates the same: what a batch costs the server is
-taken from the run of one worker, the times of the others are predicted, and `error` is how far they are off.
+--measure runs tests.benchmarks.embedders for 1 to 4 workers and simulates the same: what a start and a batch cost is
+taken from two runs of one worker, over half of the texts and over all. The times of several are predicted, and `error`
+is how far they are off.
 
 Prints one JSON object. `extrapolated` has for each number of chunks and of workers `hours`, of these `index_hours`;
 `deaths`; `embedded_twice` in texts; `busy` (the share of time in which workers and server work); and `cost`, from the
@@ -38,6 +39,8 @@ class Load:
     chunks: int
     shards: int = 64
     batch_texts: int = 256
+    # Of a worker before its first shard, and of each run of a shard.
+    start_s: float = 10.0
     run_s: float = 7.0
     model_s: float = 0.5
     prepare_worker_s: float = 0.000_7 * 256
@@ -105,7 +108,9 @@ class Simulation:
         workers = [_Worker(self._lifetime(chance)) for _ in range(self.cluster.workers)]
         waiting = deque(self._shards())
         left, order, cores = len(waiting), count(), [0.0] * self.cluster.server_cores
-        events: list[tuple[float, int, str, Any]] = [(0.0, next(order), "take", worker) for worker in workers]
+        events: list[tuple[float, int, str, Any]] = [
+            (self.load.start_s, next(order), "take", worker) for worker in workers
+        ]
 
         def plan(at: float, what: str, subject: Any) -> None:
             heapq.heappush(events, (at, next(order), what, subject))
@@ -227,20 +232,21 @@ def _extrapolate(chunks: int, workers: int, options: argparse.Namespace) -> dict
     }
 
 
-def compare(batches: int = 40, batch_s: float = 0.2) -> dict[str, Any]:
+def compare(batches: int = 60, batch_s: float = 0.2) -> dict[str, Any]:
     """What tests.benchmarks.embedders measures for 1 to 4 workers that share a project, and what is simulated."""
     from tests.benchmarks.embedders import BATCH_TEXTS, measure_workers
 
+    half_s = measure_workers(batches // 2 * BATCH_TEXTS, batch_s, (1,))[1]["seconds"]
     measured = measure_workers(batches * BATCH_TEXTS, batch_s, (1, 2, 3, 4))
     seconds = {workers: one["seconds"] for workers, one in measured.items()}
-    # Of each batch, the share that the server and its own process do beside the model is unknown: on these cores, both
-    # take turns.
-    beside_s = max(0.0, seconds[1] / batches - batch_s)
+    # How much of it the process does and how much the server is unknown: on these cores, they take turns.
+    beside_s = max(0.0, (seconds[1] - half_s) / (batches - batches // 2) - batch_s)
     load = Load(
         batches * BATCH_TEXTS,
         # Each batch is claimed by itself.
         shards=batches,
         batch_texts=BATCH_TEXTS,
+        start_s=max(0.0, seconds[1] - batches * (batch_s + beside_s)),
         run_s=0,
         model_s=batch_s,
         prepare_worker_s=0,

@@ -40,7 +40,7 @@ def test_no_ingest_is_faster_than_its_work_on_all_workers_or_on_the_server(worke
 
 
 def test_twice_the_chunks_take_twice_the_time_and_a_little_more_for_the_index() -> None:
-    load = replace(LOAD, run_s=0, batch_texts=32)
+    load = replace(LOAD, start_s=0, run_s=0, batch_texts=32)
     half, whole = simulate(replace(load, chunks=100_000), Cluster(4)), simulate(load, Cluster(4))
     assert (half.embedded, whole.embedded) == (100_000, 200_000)
     assert ingest_s(whole) / ingest_s(half) == pytest.approx(2, rel=0.1)

@@ -65,6 +65,7 @@ class Place:
             "RAG_ASSETS_DATABASE_URL": _address(self.server.set(database=name)),
             "RAG_ASSETS_DAGSTER_DATABASE": f"{name}_dagster",
             "RAG_ASSETS_WORKERS": str(home == "workers"),
+            "RAG_ASSETS_BROKER_URL": os.environ.get("TEST_BROKER_URL", ""),
             "RAG_ASSETS_STATE_DIR": "/proc/none",
             "RAG_ASSETS_BATCH_TOKENS": "64",
             "RAG_ASSETS_LATENCY_LIMIT_MS": PATIENT_LIMIT_MS,
