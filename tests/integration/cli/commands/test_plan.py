@@ -44,6 +44,19 @@ def test_a_change_is_planned_as_text_and_as_json(built: Engine, cli: Cli, monkey
     assert rows(built, "SELECT count(*) FROM rag.embedding_spaces") == [(1,)]
 
 
+def test_the_parts_of_an_index_are_planned_by_memory(built: Engine, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAG_ASSETS_INDEX_PARTS", "2")
+    chunks = cli("plan", "--json").json["plans"][0]
+    assert chunks["changes"] == {"parts": {"live": 1, "wanted": 2}}
+    assert (chunks["texts_to_embed"], chunks["parts"], chunks["recommended_parts"]) == (0, 2, 1)
+    assert "parts of the index: 2; one graph needs 64.0 MB to be built, so RAG_ASSETS_INDEX_PARTS=1 suits it" in (
+        cli("plan").out
+    )
+    # As if the texts were many.
+    monkeypatch.setattr("rag_assets.pipeline.estimate.parts_for", lambda *_: 5)
+    assert "so RAG_ASSETS_INDEX_PARTS=5 suits it" in cli("plan").out
+
+
 def test_an_outdated_schema_is_an_error_and_is_not_upgraded(
     empty_database: URL, settings: Settings, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
