@@ -29,6 +29,7 @@ from rag_assets.orchestration.assets.messages import (
 from rag_assets.orchestration.assets.registered_tables import table_assets
 from rag_assets.orchestration.assets.sources import Translate, sources_assets
 from rag_assets.orchestration.automation.failure_notices import failed_runs_sensor
+from rag_assets.orchestration.automation.finished_batches import finished_batches_sensor
 from rag_assets.orchestration.automation.jobs import build_jobs
 from rag_assets.orchestration.automation.project_refresh import (
     changed_sources_sensor,
@@ -157,6 +158,7 @@ def build_definitions(
             changed_sources_sensor(scope, jobs),
             *([changed_upstreams_sensor(scope, jobs)] if scope.upstream else []),
             own_schedules_sensor(scope, jobs),
+            finished_batches_sensor(scope, jobs),
             follow_upstreams_sensor(scope),
             failed_runs_sensor(scope),
         ],

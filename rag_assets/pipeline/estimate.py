@@ -13,8 +13,10 @@ from sqlalchemy import (
     Engine,
     Exists,
     LargeBinary,
+    and_,
     bindparam,
     exists,
+    false,
     func,
     select,
     true,
@@ -30,6 +32,7 @@ from rag_assets.db.reports.size_estimates import estimate_index_bytes, estimate_
 from rag_assets.db.reports.throughput import embedding_work, estimate_seconds, index_amount, index_work
 from rag_assets.db.spaces.partitions import partition_bytes
 from rag_assets.db.spaces.pending import pending_documents, pending_staged_documents
+from rag_assets.db.spaces.remote_batches import is_in_batch
 from rag_assets.db.spaces.spaces import SpaceDefinition, get_live_space
 from rag_assets.db.spaces.text_kinds import ALL_CHUNKS, Kind, TextSource, text_source
 from rag_assets.documents.parsing.parser import is_current_reader
@@ -48,6 +51,7 @@ from rag_assets.settings.settings import Settings
 SAMPLE_BYTES = 4_000_000
 CALIBRATION_TEXTS = 48
 _OF_MONEY = ("cost", "spent_this_month")
+_OF_BATCHES = ("texts_in_batches",)
 _OF_PARTS = ("parts", "recommended_parts", "build_memory_mb")
 _COMPARED = (
     *("model", "revision", "dimensions", "prompts", "normalize", "distance"),
@@ -60,7 +64,8 @@ class CostEstimate:
     """The cost of embedding one kind of texts as the settings ask; the fields are the keys of `rag-assets plan --json`.
 
     `live` and `space` are the numbers of the live and of the wanted space, None while they do not exist. `changes` has
-    what differs between them. `texts` counts all distinct texts, `texts_to_embed` those whose vectors no space has.
+    what differs between them. `texts` counts all distinct texts, `texts_to_embed` those whose vectors no space has, and
+    that do not wait in a batch at an embedding server, as `texts_in_batches` do.
     `estimated` says that only a part of the documents was split, or that tokens were derived from lengths of texts.
     Minutes are None when no run has measured that work, and `cost` is None where RAG_ASSETS_EMBEDDING_PRICE does not
     name the model; `spent_this_month` is what all runs have cost since the first of the month (UTC). Bytes are those of
@@ -77,6 +82,7 @@ class CostEstimate:
     documents_to_cut: int
     texts: int
     texts_to_embed: int
+    texts_in_batches: int
     tokens_to_embed: int
     estimated: bool
     embedding_minutes: float | None
@@ -92,8 +98,12 @@ class CostEstimate:
     build_memory_mb: int
 
     def as_json(self) -> dict[str, Any]:
-        """The fields; those of money only with a price, those of parts only where there should be several."""
-        left_out = {*(_OF_MONEY if self.cost is None else ()), *(() if self.divides else _OF_PARTS)}
+        """The fields; those of money only with a price, those of batches and of parts only where there are some."""
+        left_out = {
+            *(_OF_MONEY if self.cost is None else ()),
+            *(() if self.texts_in_batches else _OF_BATCHES),
+            *(() if self.divides else _OF_PARTS),
+        }
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
     @property
@@ -114,7 +124,7 @@ def estimate_cost(
     with engine.connect().execution_options(postgresql_readonly=True) as connection:
         space, live = _wanted_space(connection, target.definition), get_live_space(connection, kind)
         stored, unchanged = text_source(space), _of_unchanged_documents(kind, space.chunking)
-        texts, new, tokens = _count_stored(connection, space, stored, unchanged)
+        texts, new, tokens, in_batches = _count_stored(connection, space, stored, unchanged)
         sample = _split_sample(connection, space, target, stored, unchanged) if kind == "chunks" else _Sample()
         texts += round(sample.scale * len(sample.tokens))
         new += round(sample.scale * sample.without_vector)
@@ -127,7 +137,7 @@ def estimate_cost(
         spent = spent_this_month(connection)
         to_read = _documents_to_read(connection, personal_data_step(settings)) if kind == "chunks" else 0
         examples = sample.examples or (_example_texts(connection, stored) if embedding_s is None else [])
-    price = settings.price_of(space.model)
+    price = settings.price_of(space.model, in_batch=settings.embedding_batch and kind == "chunks")
     if embedding_s is None and examples and calibrate is not None:
         embedding_s = tokens * _seconds_per_token(calibrate(space), examples, settings.batch_tokens)
     return CostEstimate(
@@ -139,6 +149,7 @@ def estimate_cost(
         documents_to_cut=sample.documents,
         texts=texts,
         texts_to_embed=new,
+        texts_in_batches=in_batches,
         tokens_to_embed=tokens,
         estimated=sample.scale != 1 or (kind != "chunks" and new > 0),
         embedding_minutes=_minutes(embedding_s),
@@ -192,18 +203,25 @@ def _of_unchanged_documents(kind: Kind, chunking: str) -> ColumnElement[bool]:
 
 def _count_stored(
     connection: Connection, space: EmbeddingSpace, texts: TextSource, unchanged: ColumnElement[bool]
-) -> tuple[int, int, int]:
-    """(distinct texts, how many of them have no vector, the tokens of those)."""
+) -> tuple[int, int, int, int]:
+    """(distinct texts, how many of them have no vector, the tokens of those, how many wait in batches)."""
     each = (
         select(texts.content_hash.label("content_hash"), func.max(texts.token_count).label("tokens"))
         .where(texts.in_use, unchanged)
         .group_by(texts.content_hash)
         .cte("distinct_texts")
     )
-    new = ~_has_vector(connection, space, each.c.content_hash)
-    columns = (func.count(), func.count().filter(new), func.coalesce(func.sum(each.c.tokens).filter(new), 0))
-    found, without_vector, tokens = connection.execute(select(*columns).select_from(each)).one()
-    return found, without_vector, int(tokens)
+    waits = is_in_batch(space, each.c.content_hash) if space.id is not None else false()
+    missing = ~_has_vector(connection, space, each.c.content_hash)
+    new = and_(missing, ~waits)
+    columns = (
+        func.count(),
+        func.count().filter(new),
+        func.coalesce(func.sum(each.c.tokens).filter(new), 0),
+        func.count().filter(and_(missing, waits)),
+    )
+    found, without_vector, tokens, in_batches = connection.execute(select(*columns).select_from(each)).one()
+    return found, without_vector, int(tokens), in_batches
 
 
 @dataclass(frozen=True, slots=True)

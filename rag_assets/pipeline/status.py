@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 from rag_assets.db.connections.pool import pool_statistics
 from rag_assets.db.connections.urls import format_url
 from rag_assets.db.index.state import inspect_index
-from rag_assets.db.models import Document, EmbeddingSpace, Project
+from rag_assets.db.models import Document, EmbeddingSpace, Project, RemoteBatchText
 from rag_assets.db.reports.counts import count_project
 from rag_assets.db.reports.document_remarks import find_remarks, undecoded_documents
 from rag_assets.db.reports.remaining_work import remaining_work
+from rag_assets.db.reports.remote_batches import list_batches
 from rag_assets.db.reports.unknown_alphabets import searched_unknown_alphabets
 from rag_assets.db.schema import migrations
 from rag_assets.db.schema.extension import pgvector_version
@@ -23,10 +24,14 @@ from rag_assets.db.spaces.text_kinds import Kind, is_known_kind, text_source_of_
 from rag_assets.projects.store import project_names
 
 MOST_FAILED_DOCUMENTS = 100
+MOST_ENDED_BATCHES = 10
 
 
 def read_status(engine: Engine) -> dict[str, Any]:
-    """Everything that `rag-assets status --json` prints; an empty database has no projects and no spaces."""
+    """Everything that `rag-assets status --json` prints; an empty database has no projects and no spaces.
+
+    `batches` is there once texts were sent to the batch interface of an embedding server.
+    """
     revision = migrations.current_revision(engine)
     found: dict[str, Any] = {"database": _database(engine, revision)}
     found["pool"] = asdict(pool_statistics(engine))
@@ -41,6 +46,10 @@ def read_status(engine: Engine) -> dict[str, Any]:
         "messages_to_embed": _texts_to_embed(engine, "messages") if ready else 0,
         "memories_to_embed": _texts_to_embed(engine, "memories") if ready else 0,
     }
+    batches = list_batches(engine, MOST_ENDED_BATCHES) if ready else []
+    if batches:
+        found["pending"]["texts_in_batches"] = _texts_in_batches(engine)
+        found["batches"] = batches
     found["failed_documents"] = _failed_documents(engine) if ready else []
     found["undecoded_documents"] = _undecoded_documents(engine) if ready else []
     found["remarks"] = _remarks(engine) if ready else []
@@ -130,6 +139,12 @@ def _texts_to_embed(engine: Engine, kind: Kind) -> int:
         if space is not None:
             return session.scalar(count_pending_texts(space)) or 0
         return session.scalar(select(func.count(texts.content_hash.distinct())).where(texts.in_use)) or 0
+
+
+def _texts_in_batches(engine: Engine) -> int:
+    """The texts of all spaces that wait at embedding servers."""
+    with engine.connect() as connection:
+        return connection.scalar(select(func.count()).select_from(RemoteBatchText)) or 0
 
 
 def _failed_documents(engine: Engine) -> list[dict[str, Any]]:

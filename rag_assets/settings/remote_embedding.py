@@ -80,6 +80,18 @@ class RemoteEmbeddingSettings(ConnectionSettings):
         description="Price of a million tokens, in any currency, of the model over HTTP; of several models "
         "`openai:text-embedding-3-small=0.02,openai:text-embedding-3-large=0.13`.",
     )
+    embedding_batch: bool = Field(
+        False,
+        description="Send texts of documents to the server's batch interface (`/v1/batches`, models of `openai:`), "
+        "which costs half as much and answers within a day. A run submits them and ends; a later run fetches the "
+        "vectors.",
+    )
+    embedding_batch_texts: int = Field(
+        50_000, ge=1, description="Most texts of one batch. 50,000 is OpenAI's limit, which also wants 200 MB or less."
+    )
+    embedding_batch_price: str | float | None = Field(
+        None, description="Price of a million tokens in a batch, as EMBEDDING_PRICE. Unset: half of that."
+    )
     budget_run: float | None = Field(
         None,
         ge=0,
@@ -92,17 +104,22 @@ class RemoteEmbeddingSettings(ConnectionSettings):
         description="The most that all runs of a calendar month (UTC) may spend on embedding. Unset: no limit.",
     )
 
-    def price_of(self, model: str) -> float | None:
-        """The price of a million tokens of this model, None if it is not set."""
-        prices = parse_prices(self.embedding_price)
-        return prices.get(model, prices.get("") if model == self._priced_model else None)
+    def price_of(self, model: str, *, in_batch: bool = False) -> float | None:
+        """The price of a million tokens of this model, sent at once or in a batch; None if it is not set."""
+        at_once, batched = (
+            prices.get(model, prices.get("") if model == self._priced_model else None)
+            for prices in map(parse_prices, (self.embedding_price, self.embedding_batch_price))
+        )
+        if not in_batch or (batched is None and at_once is None):
+            return at_once
+        return at_once / 2 if batched is None and at_once is not None else batched
 
     @property
     def _priced_model(self) -> str:
         """The model that a price without a name is for."""
         return str(getattr(self, "model", ""))
 
-    @field_validator("embedding_price")
+    @field_validator("embedding_price", "embedding_batch_price")
     @classmethod
     def _check_embedding_price(cls, value: str | float | None) -> str | float | None:
         parse_prices(value)

@@ -201,6 +201,7 @@ def _report(
             "distinct": distinct,
             "embedded": embedded,
             "reused": reused,
+            **{name: int(embeddings[name]) for name in ("submitted",) if name in embeddings},
         },
         **{name: embeddings[name] for name in ("billed_tokens", "cost") if name in embeddings},
         "vectors": counts.vectors,

@@ -83,6 +83,7 @@ def _print_plan(plan: "CostEstimate") -> None:
         *((read,) if plan.documents_to_read else ()),
         f"  to split: {pluralize(plan.documents_to_cut, 'document')}",
         f"  to embed: {about}{plan.texts_to_embed:,} of {plan.texts:,} texts, {about}{plan.tokens_to_embed:,} tokens",
+        *((f"  in batches: {plan.texts_in_batches:,} texts wait at the server",) if plan.texts_in_batches else ()),
         f"  time: {embedding_time} to embed, {index_time} to build the index",
         *((f"  money: {about}{_format_money(plan)}",) if plan.cost is not None else ()),
         f"  size: {vectors} of vectors, {index} of index; {format_size(plan.bytes_there)} stored now",

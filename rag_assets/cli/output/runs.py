@@ -23,7 +23,7 @@ def print_ingest(report: dict[str, Any], checks: "list[CheckOutcome]", *, verbos
     facts = [
         ("documents", _counts(documents["seen"], documents, "new", "changed", "unchanged", "deleted", "failed")),
         ("chunks", _counts(chunks["total"], chunks, "written", "deleted")),
-        ("distinct texts", _counts(texts["distinct"], texts, "embedded", "reused")),
+        ("distinct texts", _counts(texts["distinct"], {"submitted": 0} | texts, "embedded", "reused", "submitted")),
         *([("cost", f"{report['cost']:,.4g} for {report['billed_tokens']:,} tokens")] if "cost" in report else []),
         ("time", _format_seconds(seconds.pop("total"))),
     ]

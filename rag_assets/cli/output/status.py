@@ -43,6 +43,8 @@ def print_status(report: dict[str, Any]) -> None:
             f"  {pluralize(project['documents'], 'document')}, {pluralize(project['chunks'], 'chunk')}, "
             f"{project['vectors']:,} of {pluralize(project['texts'], 'text')} embedded"
         )
+    for batch in report.get("batches", ()):
+        _print_batch(batch)
     print_spaces(report["spaces"])
     for one in report["degraded"]:
         print_degraded_space(one["space"], one["missing"], one["texts"])
@@ -67,8 +69,16 @@ def _pending(pending: dict[str, int]) -> str:
         (pending["texts_to_embed"], "texts to embed"),
         (pending["messages_to_embed"], "messages to embed"),
         (pending["memories_to_embed"], "memories to embed"),
+        (pending.get("texts_in_batches", 0), "texts in batches at the embedding server"),
     )
     return ", ".join(f"{number:,} {what}" for number, what in parts if number) or "nothing"
+
+
+def _print_batch(batch: dict[str, Any]) -> None:
+    """A batch that is open, or whose texts were submitted again since it failed or expired."""
+    if batch["status"] != "fetched":
+        error = f": {on_one_line(batch['error'])}" if batch["error"] else ""
+        print_line(f"batch {batch['remote_id'] or batch['id']}: {batch['texts']:,} texts, {batch['status']}{error}")
 
 
 def print_spaces(spaces: list[dict[str, Any]]) -> None:

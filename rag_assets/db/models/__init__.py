@@ -7,7 +7,15 @@ from rag_assets.db.models.chunks import DocumentChunk, DocumentChunking, StagedC
 from rag_assets.db.models.conversations import Conversation, ConversationMessage
 from rag_assets.db.models.costs import EmbeddingCost
 from rag_assets.db.models.documents import Document, StagedDocument
-from rag_assets.db.models.embeddings import Embedding, EmbeddingClaim, EmbeddingFailure, EmbeddingSpace, QueryVector
+from rag_assets.db.models.embeddings import (
+    Embedding,
+    EmbeddingClaim,
+    EmbeddingFailure,
+    EmbeddingSpace,
+    QueryVector,
+    RemoteBatch,
+    RemoteBatchText,
+)
 from rag_assets.db.models.lexemes import Lexeme, WordStatistics
 from rag_assets.db.models.memories import Memory
 from rag_assets.db.models.projects import (
@@ -51,6 +59,8 @@ __all__ = [
     "Project",
     "ProjectFailure",
     "QueryVector",
+    "RemoteBatch",
+    "RemoteBatchText",
     "RowChange",
     "ShardRefresh",
     "SourceListing",

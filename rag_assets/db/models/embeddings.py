@@ -2,9 +2,10 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from pgvector.sqlalchemy import VECTOR
-from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Identity, Index, LargeBinary, func, text
+from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Identity, Index, LargeBinary, Uuid, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -109,6 +110,47 @@ class EmbeddingClaim(Base):
     space_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     owner: Mapped[BigInt] = mapped_column(doc="The advisory lock of the owner; without it, the claim is void.")
+
+
+class RemoteBatch(Base):
+    """Texts that were sent to the batch interface of an embedding server, in one file.
+
+    `submitting` until the server has accepted it, `submitted` while it works, `fetched` once its vectors are stored;
+    `failed` and `expired` ones have freed the texts that they brought no vectors for.
+    """
+
+    __tablename__ = "remote_batches"
+    __table_args__ = (
+        CheckConstraint("status IN ('submitting', 'submitted', 'fetched', 'failed', 'expired')", name="status_known"),
+    )
+
+    id: Mapped[UUID] = mapped_column(
+        Uuid, primary_key=True, doc="Stands in the metadata of the batch at the server, and in the name of its file."
+    )
+    space_id: Mapped[int] = mapped_column(ForeignKey("rag.embedding_spaces.id", ondelete="CASCADE"), index=True)
+    status: Mapped[str] = mapped_column(server_default="submitting")
+    owner: Mapped[BigInt] = mapped_column(doc="The advisory lock of the process that submits it.")
+    key: Mapped[str] = mapped_column(doc="The project, or shard of one, whose run has submitted it.")
+    server: Mapped[str] = mapped_column(doc="A hash of the server's address.")
+    file_id: Mapped[str | None] = mapped_column(doc="The server's name of the file with the texts.")
+    remote_id: Mapped[str | None] = mapped_column(doc="The server's name of the batch.")
+    texts: Mapped[int] = mapped_column(server_default=text("0"))
+    tokens: Mapped[BigInt] = mapped_column(server_default=text("0"))
+    error: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    submitted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class RemoteBatchText(Base):
+    """A text that waits in a batch; the key allows only one batch of a space to have it."""
+
+    __tablename__ = "remote_batch_texts"
+
+    space_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    batch_id: Mapped[UUID] = mapped_column(ForeignKey("rag.remote_batches.id", ondelete="CASCADE"), index=True)
 
 
 class QueryVector(Base):

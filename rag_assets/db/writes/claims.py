@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from rag_assets.db.database import autocommit_connection
 from rag_assets.db.locks import IS_HELD_WITH_KEY, KEY_OF_NAME
-from rag_assets.db.models import EmbeddingClaim, EmbeddingSpace
+from rag_assets.db.models import EmbeddingClaim, EmbeddingSpace, RemoteBatchText
 from rag_assets.db.spaces.partitions import partition
 
 _KEY = text(f"SELECT {KEY_OF_NAME}")
@@ -55,7 +55,7 @@ class TextClaims:
     owner: int
 
     def take(self, hashes: Sequence[bytes]) -> set[bytes]:
-        """Claim the texts that nobody else embeds now and that have no vector yet; returns their hashes."""
+        """Claim the texts that nobody else embeds now and that neither have a vector yet nor wait in a batch."""
         stored = partition(self.space.id)
         with autocommit_connection(self.engine) as connection:
             self._release_stored(connection)
@@ -65,8 +65,10 @@ class TextClaims:
             # A statement later: a claim is released after its vector was committed, so that one is seen now.
             if found:
                 # One array: each number of values of IN would be a statement of its own.
-                is_found = stored.c.content_hash == any_(literal(list(found), ARRAY(LargeBinary)))
-                found -= set(connection.scalars(select(stored.c.content_hash).where(is_found)))
+                own = any_(literal(list(found), ARRAY(LargeBinary)))
+                found -= set(connection.scalars(select(stored.c.content_hash).where(stored.c.content_hash == own)))
+                of_batches = select(RemoteBatchText.content_hash).where(RemoteBatchText.space_id == self.space.id)
+                found -= set(connection.scalars(of_batches.where(RemoteBatchText.content_hash == own)))
         return found
 
     def release(self) -> None:

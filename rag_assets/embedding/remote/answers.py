@@ -81,6 +81,11 @@ def read_answer(endpoint: Endpoint, status: int, headers: Mapping[str, str], con
     raise _error(endpoint, status, headers, answer, content)
 
 
+def read_error(endpoint: Endpoint, status: int, headers: Mapping[str, str], content: bytes) -> Exception:
+    """The error that `read_answer` raises for such a status."""
+    return _error(endpoint, status, headers, _parse(content), content)
+
+
 def _error(endpoint: Endpoint, status: int, headers: Mapping[str, str], answer: Any, content: bytes) -> Exception:
     said = endpoint.redact(_message(answer, content))
     quoted = f": {said}" if said else ""

@@ -6,9 +6,9 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rag_assets.embedding.remote.answers import TextsRefusedError, UnavailableError, read_answer
 from rag_assets.embedding.remote.dialects import DIALECTS, Embedded
@@ -49,6 +49,9 @@ class EmbeddingClient:
         self._not_before = 0.0
         self._last_good: float | None = None
 
+    def request_body(self, texts: Sequence[str], input_type: str | None) -> dict[str, Any]:
+        return self._dialect.body(self._model, texts, input_type=input_type, shortened=self._shortened)
+
     def embed(
         self, texts: Sequence[str], *, input_type: str | None, within_s: float | None = None, stop: threading.Event
     ) -> Embedded:
@@ -60,9 +63,7 @@ class EmbeddingClient:
         """
         limits = self.endpoint.limits
         started = time.monotonic()
-        body = json.dumps(
-            self._dialect.body(self._model, texts, input_type=input_type, shortened=self._shortened)
-        ).encode()
+        body = json.dumps(self.request_body(texts, input_type)).encode()
         for attempt in count(1):
             end = None if within_s is None else started + within_s
             self._pause(self._not_before - time.monotonic(), end, _ASKED_TO_WAIT, started, stop)
@@ -72,10 +73,8 @@ class EmbeddingClient:
             except UnavailableError as error:
                 if error.attempts is not None and attempt >= error.attempts and end is None:
                     raise TextsRefusedError(error.reason, broken=True) from None
-                pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (attempt - 1)) * random.uniform(0.5, 1)  # noqa: S311
+                pause = pause_s(error, attempt)
                 if error.wait_s is not None:
-                    # Jitter on top: threads that wait for one moment would all come back in it.
-                    pause = error.wait_s + min(1.0, error.wait_s) * random.uniform(0, 0.1)  # noqa: S311
                     with self._lock:
                         self._not_before = max(self._not_before, time.monotonic() + pause)
                 _log.info("%s: %s; repeated in %.1f s", self.endpoint.shown, error.reason, pause)
@@ -130,40 +129,54 @@ class EmbeddingClient:
         except httpx2.DecodingError:
             raise UnavailableError("the answer cannot be decoded", attempts=3) from None
         except httpx2.TransportError as error:
-            raise self._transport_error(error) from None
-
-    def _transport_error(self, error: "httpx2.TransportError") -> Exception:
-        import httpx2
-
-        said = self.endpoint.redact(str(error)) or type(error).__name__
-        if "SSL" in said or "CERTIFICATE" in said.upper():
-            return RefusedError(
-                f"no secure connection to {self.endpoint.shown} ({said}); correct RAG_ASSETS_EMBEDDING_URL, or set "
-                "SSL_CERT_FILE to the certificates of its authority."
-            )
-        connecting = isinstance(error, httpx2.ConnectError | httpx2.ProxyError)
-        what = "cannot connect to it" if connecting else "the connection broke"
-        return UnavailableError(f"{what}: {said}", connecting=connecting)
+            raise transport_error(self.endpoint, error) from None
 
     def _client(self) -> "httpx2.Client":
-        import httpx2
-
         with self._lock:
             if self._http is None:
-                # It logs the address of each request, which may have a key as parameter.
-                logger = logging.getLogger("httpx2")
-                if logger.level == logging.NOTSET:
-                    logger.setLevel(logging.WARNING)
-                most = self.endpoint.limits.concurrency
-                self._http = httpx2.Client(
-                    headers={**self.endpoint.headers(), "Content-Type": "application/json"},
-                    limits=httpx2.Limits(max_keepalive_connections=most, max_connections=None),
-                    # The key is for this address alone.
-                    follow_redirects=False,
-                )
+                self._http = new_http_client(self.endpoint, {"Content-Type": "application/json"})
                 # An encoder lives as long as its process, or as whoever made it.
                 weakref.finalize(self, self._http.close)
             return self._http
+
+
+def new_http_client(endpoint: Endpoint, headers: Mapping[str, str] | None = None) -> "httpx2.Client":
+    """A client that sends the key to the endpoint's address, and follows no redirect with it."""
+    import httpx2
+
+    # It logs the address of each request, which may have a key as parameter.
+    logger = logging.getLogger("httpx2")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.WARNING)
+    return httpx2.Client(
+        headers={**endpoint.headers(), **(headers or {})},
+        limits=httpx2.Limits(max_keepalive_connections=endpoint.limits.concurrency, max_connections=None),
+        follow_redirects=False,
+    )
+
+
+def pause_s(error: UnavailableError, attempt: int) -> float:
+    """How long to wait after so many attempts: what the server asks for, else twice as long each time."""
+    if error.wait_s is not None:
+        # Jitter on top: threads that wait for one moment would all come back in it.
+        return error.wait_s + min(1.0, error.wait_s) * random.uniform(0, 0.1)  # noqa: S311
+    longest: float = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (attempt - 1))
+    return longest * random.uniform(0.5, 1)  # noqa: S311
+
+
+def transport_error(endpoint: Endpoint, error: "httpx2.TransportError") -> Exception:
+    """What a broken connection means."""
+    import httpx2
+
+    said = endpoint.redact(str(error)) or type(error).__name__
+    if "SSL" in said or "CERTIFICATE" in said.upper():
+        return RefusedError(
+            f"no secure connection to {endpoint.shown} ({said}); correct RAG_ASSETS_EMBEDDING_URL, or set "
+            "SSL_CERT_FILE to the certificates of its authority."
+        )
+    connecting = isinstance(error, httpx2.ConnectError | httpx2.ProxyError)
+    what = "cannot connect to it" if connecting else "the connection broke"
+    return UnavailableError(f"{what}: {said}", connecting=connecting)
 
 
 def _again(seconds: float) -> str:

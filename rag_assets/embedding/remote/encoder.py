@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rag_assets.documents.splitting.boundaries import split_in_half
 from rag_assets.embedding.batches import BatchLimits, PartlyEncodedError
@@ -44,7 +44,7 @@ class RemoteEncoder:
         known = KNOWN_MODELS.get(name)
         shortens = known is not None and known.shortens and known.dimensions != dimensions
         self.dimensions = dimensions
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._normalize = normalize
         self._document_prompt, self._query_prompt = document_prompt(prompts), prompts.get(QUERY_PROMPT, "")
         self._document_type, self._query_type = prompts.get(DOCUMENT_TYPE), prompts.get(QUERY_TYPE)
@@ -63,8 +63,12 @@ class RemoteEncoder:
 
     @property
     def batch_limits(self) -> BatchLimits:
-        limits = self._endpoint.limits
+        limits = self.endpoint.limits
         return BatchLimits(limits.request_tokens * limits.concurrency, self._request_texts * limits.concurrency)
+
+    def document_request(self, text: str) -> dict[str, Any]:
+        """The body of a request for one text of a document, as a line of a batch has it."""
+        return self._client.request_body([self._document_prompt + text], self._document_type)
 
     def take_billed_tokens(self) -> int:
         """The tokens that were billed since the last call: those that the server stated, else an estimate."""
@@ -133,13 +137,13 @@ class RemoteEncoder:
                 del self._asked[text]
 
     def _query_time(self, timeout_s: float | None) -> float:
-        limit = self._endpoint.limits.query_timeout_s
+        limit = self.endpoint.limits.query_timeout_s
         return limit if timeout_s is None else min(limit, timeout_s)
 
     def _work_side_by_side(self, work: "_Work", prompt: str, input_type: str | None) -> None:
         others = [
             threading.Thread(target=self._work_off, args=(work, prompt, input_type), name="embed", daemon=True)
-            for _ in range(min(self._endpoint.limits.concurrency, len(work.requests)) - 1)
+            for _ in range(min(self.endpoint.limits.concurrency, len(work.requests)) - 1)
         ]
         for thread in others:
             thread.start()
@@ -152,7 +156,7 @@ class RemoteEncoder:
         tokens = 0
         for text in texts:
             own = _rough_tokens(text)
-            if request and (len(request) >= self._request_texts or tokens + own > self._endpoint.limits.request_tokens):
+            if request and (len(request) >= self._request_texts or tokens + own > self.endpoint.limits.request_tokens):
                 yield request
                 request, tokens = [], 0
             request.append(text)
@@ -170,7 +174,7 @@ class RemoteEncoder:
             except RagAssetsError as error:
                 work.fail(error)
             except Exception as error:
-                work.fail(ServiceError(f"{self._endpoint.shown}: {type(error).__name__}: {error}"))
+                work.fail(ServiceError(f"{self.endpoint.shown}: {type(error).__name__}: {error}"))
 
     def _embed(self, work: "_Work", texts: Sequence[str], prompt: str, input_type: str | None) -> None:
         """Embed the texts into `work`. When they are refused, halve them until the culprit is alone."""
@@ -216,7 +220,7 @@ class RemoteEncoder:
             work.refuse(text, next(iter(halves.reasons.values()), refused.reason))
             return
         mean = np.average([vector for vector, _ in found], axis=0, weights=[weight for _, weight in found])
-        work.add(text, self._scaled(mean))
+        work.add(text, self.scale(mean))
 
     def _request(
         self, work: "_Work", texts: Sequence[str], prompt: str, input_type: str | None
@@ -233,12 +237,13 @@ class RemoteEncoder:
         elif lengths and not self._fits:
             # Not one text but the setting is wrong.
             raise RefusedError(
-                f"the vectors of {self._endpoint.shown} have {min(lengths):,} dimensions, not {self.dimensions:,}; "
+                f"the vectors of {self.endpoint.shown} have {min(lengths):,} dimensions, not {self.dimensions:,}; "
                 f"set RAG_ASSETS_DIMENSIONS={min(lengths)}, or choose another model."
             )
-        return [None if vector is None else self._scaled(vector) for vector in answer.vectors]
+        return [None if vector is None else self.scale(vector) for vector in answer.vectors]
 
-    def _scaled(self, vector: "NDArray[np.floating]") -> "NDArray[np.float32]":
+    def scale(self, vector: "NDArray[np.floating]") -> "NDArray[np.float32]":
+        """A vector of the server as `encode` returns it."""
         import numpy as np
 
         length = float(np.linalg.norm(vector.astype(np.float64)))
@@ -254,7 +259,7 @@ class RemoteEncoder:
             with self._lock:
                 self._broken = 0
             raise ServiceError(
-                f"{self._endpoint.shown} failed {broken} times in a row, the last time with: {refused.reason}; "
+                f"{self.endpoint.shown} failed {broken} times in a row, the last time with: {refused.reason}; "
                 "see to the server, then run again."
             )
 

@@ -65,7 +65,7 @@ def embeddings_checks(scope: PipelineScope, of: TextKindChecks) -> dg.AssetCheck
                 asset,
                 "Every distinct {text} text has exactly one vector. When it fails: materialize {embeddings}; texts "
                 "that the model refuses are listed under set_aside, with the reason. It warns where a server refuses "
-                "some of them.",
+                "some of them, and while texts wait in batches at a server.",
             ),
             of.spec(
                 "vectors_are_sound",

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import Engine, Uuid, column, func, select, table
+from sqlalchemy import Connection, Engine, Uuid, column, func, or_, select, table
 from sqlalchemy.orm import Session
 
 from rag_assets.db.models import SCHEMA, DocumentChunk, EmbeddingSpace
+from rag_assets.db.spaces.partitions import has_partition
+from rag_assets.db.spaces.remote_batches import count_texts_in_batches, is_in_batch
 from rag_assets.db.spaces.retention import find_held_back
 from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.db.writes.invalidate import id_in
@@ -16,6 +18,7 @@ from rag_assets.pipeline.audit.documents import count_stamped_chunks, documents_
 from rag_assets.pipeline.audit.index import index_used, index_valid, recall_at_10, search_latency
 from rag_assets.pipeline.audit.result import CheckResult, rows_read
 from rag_assets.pipeline.audit.vectors import (
+    describe_waiting,
     is_refused,
     no_orphan_vectors,
     nothing_is_lost,
@@ -38,7 +41,10 @@ def promotion_checks(
             "texts_have_vectors": texts_have_vectors(engine, space),
             "no_orphan_vectors": no_orphan_vectors(engine, space),
         }
-        if results["texts_have_vectors"].warning:
+        if results["texts_have_vectors"].metadata.get("in_batches"):
+            # The space would serve without them: it is not live before they are fetched.
+            results["texts_have_vectors"].warning = False
+        elif results["texts_have_vectors"].warning:
             # The live space may have vectors of the refused texts.
             results["nothing_is_lost"] = nothing_is_lost(engine, space)
     else:
@@ -61,14 +67,18 @@ def promotion_checks(
 def serves_wanted_space(engine: Engine, fingerprint: str, part: Sequence[UUID] | None = None) -> CheckResult:
     """The live space is the wanted one, and the view shows all of its chunks but those that a model's server refused.
 
+    It warns while texts of the wanted space wait in batches at that server.
+
     After a rollback from the wanted space, the space that was rolled back to is the right one. `part` are the documents
     whose chunks are looked for in the view; with None, all.
     """
     view = table("live_chunks", column("document_id", Uuid), schema=SCHEMA)
     with engine.connect() as connection:
-        space = get_live_space(connection)
+        space, waiting = get_live_space(connection), _count_waiting(connection, fingerprint)
         if space is None:
-            return CheckResult(False, {"space": None}, "no space is live")
+            # Nothing is wrong with the first space: it is not complete yet.
+            reason = f"no space is live; {describe_waiting(waiting)}" if waiting else "no space is live"
+            return CheckResult(False, {"space": None}, reason, warning=waiting > 0)
         if connection.scalar(select(func.to_regclass(f"{SCHEMA}.live_chunks"))) is None:
             return CheckResult(False, {"space": space.id}, "the view rag.live_chunks is missing")
         stored = select(func.count()).select_from(DocumentChunk).where(DocumentChunk.chunking == space.chunking)
@@ -81,7 +91,10 @@ def serves_wanted_space(engine: Engine, fingerprint: str, part: Sequence[UUID] |
         shown += chunks - read
         refused = 0
         if shown < chunks and is_remote(space.model):
-            refused = connection.scalar(stored.where(is_refused(space, DocumentChunk.content_hash))) or 0
+            has_none = or_(
+                is_refused(space, DocumentChunk.content_hash), is_in_batch(space, DocumentChunk.content_hash)
+            )
+            refused = connection.scalar(stored.where(has_none)) or 0
         is_wanted = space.fingerprint == fingerprint
         held_back = None if is_wanted else find_held_back(connection, fingerprint)
     return CheckResult(
@@ -91,8 +104,18 @@ def serves_wanted_space(engine: Engine, fingerprint: str, part: Sequence[UUID] |
         | ({"held_back": held_back} if held_back is not None else {}),
         f"rag.live_chunks shows {shown} of {chunks} chunks"
         if is_wanted or held_back is not None
-        else f"searches still use space {space.id} ({space.model}), not the one that the settings ask for",
+        else f"searches still use space {space.id} ({space.model}), not the one that the settings ask for"
+        + (f"; {describe_waiting(waiting)}" if waiting else ""),
+        warning=waiting > 0 and not is_wanted and held_back is None and shown + refused == chunks,
     )
+
+
+def _count_waiting(connection: Connection, fingerprint: str) -> int:
+    """The texts of the wanted space that wait in batches."""
+    with Session(bind=connection) as session:
+        wanted = session.scalar(select(EmbeddingSpace).where(EmbeddingSpace.fingerprint == fingerprint))
+        there = wanted is not None and is_remote(wanted.model) and has_partition(connection, wanted.id)
+        return count_texts_in_batches(connection, wanted) if wanted is not None and there else 0
 
 
 def settings_agree(

@@ -13,6 +13,7 @@ from rag_assets.db.reports.set_aside_texts import find_texts_set_aside
 from rag_assets.db.spaces.checksums import unsound_conditions
 from rag_assets.db.spaces.partitions import count_vectors, partition
 from rag_assets.db.spaces.pending import count_pending_texts, count_texts, has_text_in_use
+from rag_assets.db.spaces.remote_batches import count_texts_in_batches
 from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.db.spaces.text_kinds import ALL_CHUNKS, SINGULAR, text_source
 from rag_assets.db.writes.invalidate import id_in
@@ -33,6 +34,7 @@ def texts_have_vectors(
     """Every distinct text has a vector; the primary key allows only one.
 
     It warns where a server refuses texts for what they say: the others are served, and the next run tries these again.
+    It also warns while texts wait in batches at the server.
     `expected` is a condition on the texts that must have one: those of some projects, or that arrived before a run.
     `part` are the documents of `projects` whose texts are read; with None, all.
     """
@@ -46,6 +48,7 @@ def texts_have_vectors(
         )
         set_aside = find_texts_set_aside(connection, space, limit=EXAMPLES)
         refused = _count_refused(connection, space, expected) if missing and is_remote(space.model) else 0
+        waiting = count_texts_in_batches(connection, space, expected) if missing and is_remote(space.model) else 0
         paused = find_pause(connection, space.id) if missing else None
         if part is None:
             read = total = texts
@@ -65,16 +68,22 @@ def texts_have_vectors(
             **rows_read(read, total),
         }
         | ({"refused": refused} if refused else {})
+        | ({"in_batches": waiting} if waiting else {})
         | ({"paused": paused} if paused is not None else {}),
-        f"{missing} of {texts} distinct texts have no vector{_why_missing(missing, refused, paused)}",
-        warning=0 < missing == refused < texts,
+        f"{missing} of {texts} distinct texts have no vector{_why_missing(missing, refused, waiting, paused)}",
+        warning=0 < missing == refused + waiting and refused < texts,
     )
 
 
-def _why_missing(missing: int, refused: int, paused: str | None) -> str:
-    if paused is not None and refused < missing:
+def _why_missing(missing: int, refused: int, waiting: int, paused: str | None) -> str:
+    if paused is not None and refused + waiting < missing:
         return f": {paused}"
-    return f", {refused} of them refused by the model's server" if refused else ""
+    of_refused = f", {refused} of them refused by the model's server" if refused else ""
+    return of_refused + (f"; {describe_waiting(waiting)}" if waiting else "")
+
+
+def describe_waiting(texts: int) -> str:
+    return f"{texts} wait in batches at the embedding server, which a later run fetches"
 
 
 def _count_refused(connection: Connection, space: EmbeddingSpace, expected: ColumnElement[bool] | None) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 if TYPE_CHECKING:
+    from rag_assets.db.writes.remote_batches import RemoteBatchEnd
     from rag_assets.db.writes.rows import (
         ChunkedDocument,
         DocumentFailureRow,
@@ -68,6 +69,7 @@ class EmbeddingBatch:
     throughput: tuple[str, float, float] | None = None
     cost: "EmbeddingCostRow | None" = None
     publish: Publication | None = None
+    remote_end: "RemoteBatchEnd | None" = None
     # The model has embedded a probe after it refused texts: it is their fault.
     has_refused: bool = False
 

@@ -25,7 +25,14 @@ class Budget:
     """
 
     def __init__(
-        self, engine: Engine, settings: Settings, space: EmbeddingSpace, encoder: Encoder, run_id: str | None
+        self,
+        engine: Engine,
+        settings: Settings,
+        space: EmbeddingSpace,
+        encoder: Encoder,
+        run_id: str | None,
+        *,
+        in_batch: bool = False,
     ) -> None:
         self._engine = engine
         self._settings = settings
@@ -36,7 +43,7 @@ class Budget:
         if self._take_billed is not None:
             # Those of queries before.
             self._take_billed()
-        self.price = settings.price_of(space.model)
+        self.price = settings.price_of(space.model, in_batch=in_batch)
         if self._is_billed and self.price is None and self._limits:
             raise UsageError(
                 f"{next(iter(self._limits))} is set, but not what {space.model} costs; "
@@ -76,6 +83,12 @@ class Budget:
         self._spent += (self._last.cost or 0.0) if self._last is not None else 0.0
         self._last = EmbeddingCostRow(uuid4(), self._space.model, tokens, cost)
         return self._last
+
+    def reserve(self, tokens: int) -> float | None:
+        """The cost of tokens that are billed later; the caller records it, as spent."""
+        cost = None if self.price is None else tokens * self.price / TOKENS_PER_PRICE
+        self._spent += cost or 0.0
+        return cost
 
     def pause(self, pending: int) -> EmbeddingCostRow:
         """The row that says why `pending` texts were not embedded."""

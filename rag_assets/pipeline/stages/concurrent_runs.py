@@ -8,6 +8,7 @@ from sqlalchemy import Engine, exists, func, literal, or_, select
 from rag_assets.db.locks import others_hold_locks
 from rag_assets.db.models import Document, EmbeddingFailure, EmbeddingSpace, StagedDocument
 from rag_assets.db.spaces.pending import count_pending_texts, pending_documents, pending_staged_documents
+from rag_assets.db.spaces.remote_batches import is_in_batch
 from rag_assets.db.spaces.text_kinds import text_source
 
 # The failures that another run's next step fixes; no other failure goes away without help.
@@ -37,7 +38,8 @@ def concurrent_runs_work(engine: Engine, space: EmbeddingSpace) -> bool:
         refused = exists().where(
             EmbeddingFailure.space_id == space.id, EmbeddingFailure.content_hash == texts.content_hash
         )
-        if connection.scalar(count_pending_texts(space).where(texts.written_at.between(*recently), ~refused)):
+        nobody_s = ~refused & ~is_in_batch(space, texts.content_hash)
+        if connection.scalar(count_pending_texts(space).where(texts.written_at.between(*recently), nobody_s)):
             return True
         if space.kind != "chunks":
             return False

@@ -7,20 +7,20 @@ from datetime import date
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, exists, select
 
 from rag_assets.db.connections.execute import held_pages
 from rag_assets.db.database import autocommit_connection
 from rag_assets.db.locks import hold_lock
-from rag_assets.db.models import EmbeddingSpace
+from rag_assets.db.models import EmbeddingFailure, EmbeddingSpace
 from rag_assets.db.reports.throughput import embedding_work
-from rag_assets.db.spaces.checksums import LENGTH_TOLERANCE
 from rag_assets.db.spaces.pending import (
     count_pending_texts,
     count_texts,
     pending_texts,
     staged_document_ids,
 )
+from rag_assets.db.spaces.remote_batches import is_in_batch
 from rag_assets.db.spaces.shards import ProjectShard
 from rag_assets.db.writes.claims import TextClaims, claims_of, release_dead_claims
 from rag_assets.db.writes.kept_counts import count_project_texts
@@ -30,10 +30,14 @@ from rag_assets.documents.shards import WHOLE, Shard, split_key
 from rag_assets.embedding.batches import PartlyEncodedError, token_batches
 from rag_assets.embedding.encoder import Encoder, get_batch_limits
 from rag_assets.embedding.faults import describe_fault, is_fault, withhold_words
+from rag_assets.embedding.remote.encoder import RemoteEncoder
 from rag_assets.errors import BusyError, RagAssetsError, ServiceError
 from rag_assets.pipeline.progress import report_progress
 from rag_assets.pipeline.stages.batches import EmbeddingBatch
 from rag_assets.pipeline.stages.budget import Budget
+from rag_assets.pipeline.stages.remote_batches.fetch import FetchOutcome, fetch_batches
+from rag_assets.pipeline.stages.remote_batches.submit import BatchSubmission, uses_batches
+from rag_assets.pipeline.stages.vector_faults import vector_fault
 from rag_assets.pipeline.stages.vector_reuse import reuse_vectors
 from rag_assets.settings.settings import Settings
 
@@ -101,6 +105,11 @@ def embed_texts(
         # This generator runs one batch ahead: the last batch of the previous project or space may still be being
         # written. Once this empty batch has been taken, it is committed, and the table says what is still pending.
         yield EmbeddingBatch(key, space.id)
+        outcome = FetchOutcome()
+        if isinstance(encoder, RemoteEncoder):
+            yield from fetch_batches(engine, settings, space, encoder, key, outcome)
+            if outcome.fetched:
+                yield EmbeddingBatch(key, space.id)
         of_slice = (texts.project_id, texts.day, texts.shard)
         with autocommit_connection(engine) as connection:
             release_dead_claims(connection)
@@ -115,21 +124,37 @@ def embed_texts(
                 pending = connection.scalar(count_pending_texts(space, *of_slice)) or 0
         figures: dict[str, float] = {
             "distinct": distinct,
-            "reused": max(0, distinct - pending),
+            "reused": max(0, distinct - pending - outcome.fetched),
             "embedded": 0,
             "tokens": 0,
         }
         yield EmbeddingBatch(key, space.id, figures=figures)
+        for failure in outcome.failures:
+            raise failure
         if not pending:
             return
         if check_encoder is not None:
             check_encoder()
+        claims = claims_of(engine, space, token)
+        in_batches = uses_batches(settings, space, encoder)
+        if in_batches and not outcome.queue_is_full:
+            assert isinstance(encoder, RemoteEncoder)
+            of_batches = Budget(engine, settings, space, encoder, run_id, in_batch=True)
+            submission = BatchSubmission(engine, settings, space, encoder, key, claims, of_batches, run_id)
+            yield from submission.submit(_pending_pages(engine, space, texts, refused_before=False))
+            if submission.is_paused:
+                left = pending - submission.submitted
+                yield EmbeddingBatch(key, space.id, cost=of_batches.pause(left), figures={"paused": 1})
+                return
         budget = Budget(engine, settings, space, encoder, run_id)
         done = faults = 0
         refused: list[Text] = []
         tokens = seconds = 0.0
-        claims = claims_of(engine, space, token)
-        for chosen in _claimed_batches(engine, settings, space, texts, encoder, claims, refused, count_tokens):
+        # What a batch has refused is asked for at once, where the server says why, and halves of it are tried.
+        only_refused = True if in_batches else None
+        for chosen in _claimed_batches(
+            engine, settings, space, texts, encoder, claims, refused, count_tokens, only_refused
+        ):
             if not chosen:
                 # All that others do not embed is done: what is still theirs is committed by them.
                 yield EmbeddingBatch(key, space.id)
@@ -205,6 +230,7 @@ def _claimed_batches(
     claims: TextClaims,
     refused: Sequence[Text],
     count_tokens: CountTokens | None,
+    refused_before: bool | None = None,
 ) -> Iterator[list[Text]]:
     """Batches of texts for one call of the model, each text claimed; until all texts have vectors or are `refused`.
 
@@ -214,7 +240,7 @@ def _claimed_batches(
     moved_at, waiting_before = time.monotonic(), 0
     while True:
         waiting = 0
-        for page in _pending_pages(engine, space, texts):
+        for page in _pending_pages(engine, space, texts, refused_before=refused_before):
             own_refused = {text[0] for text in refused}
             page = [text for text in page if text[0] not in own_refused]
             if count_tokens is not None:
@@ -244,8 +270,18 @@ def _claimed_batches(
         time.sleep(_WAIT_S)
 
 
-def _pending_pages(engine: Engine, space: EmbeddingSpace, texts: TextSlice) -> Iterator[list[Text]]:
+def _pending_pages(
+    engine: Engine, space: EmbeddingSpace, texts: TextSlice, *, refused_before: bool | None = None
+) -> Iterator[list[Text]]:
+    """Pages of texts that wait in no batch: all, or only those that the model has or has not refused before."""
     statement = pending_texts(space, texts.project_id, texts.day, texts.shard)
+    content_hash = statement.selected_columns.content_hash
+    statement = statement.where(~is_in_batch(space, content_hash))
+    if refused_before is not None:
+        has_failed = exists().where(
+            EmbeddingFailure.space_id == space.id, EmbeddingFailure.content_hash == content_hash
+        )
+        statement = statement.where(has_failed if refused_before else ~has_failed)
     return held_pages(engine, statement, "pending_texts", PAGE_TEXTS)
 
 
@@ -330,20 +366,3 @@ def _add(batch: EmbeddingBatch, space: EmbeddingSpace, text: Text, vector: "NDAr
         batch.faults.append(EmbeddingFailureRow(text[0], reason))
     else:
         batch.rows.append(EmbeddingRow(text[0], vector))
-
-
-def vector_fault(vector: "NDArray[np.float32]", dimensions: int, *, normalized: bool) -> str | None:
-    """The reason why a vector cannot be stored; None when it can."""
-    import numpy as np
-
-    if vector.shape != (dimensions,):
-        return f"the vector has shape {vector.shape}, not ({dimensions},)"
-    if not np.isfinite(vector).all():
-        return "the vector has NaN or infinite components"
-    if not vector.any():
-        return "the vector is zero"
-    length = float(np.linalg.norm(vector.astype(np.float64)))
-    # Otherwise the check vectors_are_sound would fail from now on, and could not name the text.
-    if normalized and abs(length - 1) > LENGTH_TOLERANCE:
-        return f"the vector has length {length:.3g}, not 1"
-    return None

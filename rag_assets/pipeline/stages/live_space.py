@@ -56,7 +56,8 @@ def promote_wanted_space(
 ) -> dict[str, Any]:
     """Make the wanted space live if its checks pass, and drop the spaces that were kept long enough; returns figures.
 
-    A space that was rolled back from stays held back. Raises IntegrityError when a check of the wanted space fails.
+    A space that was rolled back from stays held back, and one whose texts wait in batches at an embedding server is
+    left to a later run. Raises IntegrityError when a check of the wanted space fails.
     """
     with span("live_space"):
         return _promote_wanted_space(engine, settings, target, encoder)
@@ -78,6 +79,13 @@ def _promote_wanted_space(
             checked_at = connection.scalar(select(func.now() - literal(LONGEST_WRITE)))
         if before is None or before.id != chosen.id:
             failed = _lasting_failures(engine, settings, chosen, encoder)
+            if failed.keys() == {"texts_have_vectors"} and (waiting := _count_texts_in_batches(engine, chosen)):
+                return {
+                    **({"space": before.id} if before is not None else {}),
+                    "promoted": False,
+                    "texts_in_batches": waiting,
+                    "seconds": round(time.perf_counter() - started, 3),
+                }
             if failed:
                 raise IntegrityError(_refusal(chosen, before, failed))
         with engine.begin() as connection:
@@ -273,6 +281,14 @@ def _lock_live_space(connection: Connection, kind: str) -> EmbeddingSpace | None
     """The live space, which no other promotion replaces before this transaction ends."""
     spaces.lock_spaces(connection)
     return spaces.get_live_space(connection, kind)
+
+
+def _count_texts_in_batches(engine: Engine, space: EmbeddingSpace) -> int:
+    """The texts that wait at an embedding server, if no other text lacks its vector."""
+    from rag_assets.pipeline.audit.vectors import texts_have_vectors
+
+    result = texts_have_vectors(engine, space)
+    return int(result.metadata.get("in_batches", 0)) if result.warning else 0
 
 
 def _has_vectors(engine: Engine, space: EmbeddingSpace) -> bool:

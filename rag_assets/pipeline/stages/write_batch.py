@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 from rag_assets.db.reports.throughput import record_throughput
 from rag_assets.db.writes import upserts
 from rag_assets.db.writes.publishing import publish_documents
+from rag_assets.db.writes.remote_batches import end_batch
 from rag_assets.db.writes.rows import WriteCounts
 from rag_assets.db.writes.staging import lock_documents
 from rag_assets.pipeline.stages.batches import Batch, ChunkBatch, DocumentBatch, EmbeddingBatch
@@ -44,5 +45,8 @@ def write_batch(connection: Connection, batch: Batch, run_id: str | None = None)
                 record_throughput(connection, *batch.throughput)
             if batch.cost is not None:
                 upserts.write_embedding_cost(connection, batch.space_id, batch.cost, run_id)
-            return upserts.write_embeddings(connection, batch.space_id, batch.rows, batch.faults)
+            written = upserts.write_embeddings(connection, batch.space_id, batch.rows, batch.faults)
+            if batch.remote_end is not None:
+                end_batch(connection, batch.remote_end)
+            return written
     raise batch.error

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.embedding_server.server import Answer, Behaviour, EmbeddingServer, Request
+from tests.support.embedding_server.messages import Answer, Request
+from tests.support.embedding_server.server import Behaviour, EmbeddingServer
 
 
 def fail(status: int, message: Any = "no", **headers: str) -> Behaviour:

@@ -10,42 +10,16 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from rag_assets.testing import HashEncoder
+from tests.support.embedding_server.batches import BatchInterface, read_upload
+from tests.support.embedding_server.messages import Answer, Request
 
 DIMENSIONS = 8
-
-
-@dataclass(frozen=True)
-class Request:
-    path: str
-    headers: Mapping[str, str]
-    body: dict[str, Any]
-
-    @property
-    def texts(self) -> list[str]:
-        return list(self.body["texts"] if "texts" in self.body else self.body["input"])
-
-
-@dataclass(frozen=True)
-class Answer:
-    """`cut` sends only so many bytes of the content that was announced; `reset` breaks the connection instead."""
-
-    status: int = 200
-    content: bytes | Any = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    cut: int | None = None
-    reset: bool = False
-    drip_s: float = 0.0
-
-    @property
-    def encoded(self) -> bytes:
-        return self.content if isinstance(self.content, bytes) else json.dumps(self.content).encode()
 
 
 Behaviour = Callable[[Request], Answer | None]
@@ -64,6 +38,7 @@ class EmbeddingServer:
         self._at_once = 0
         self._encoder = HashEncoder(dimensions)
         self._lock = threading.Lock()
+        self.batches = BatchInterface(self.good_content)
 
     @property
     def settings(self) -> dict[str, str]:
@@ -101,6 +76,8 @@ class EmbeddingServer:
                 if answer is not None:
                     return answer
             with self._lock:
+                if request.step != "embed":
+                    return self.batches.answer(request)
                 self.accepted += request.texts
             return Answer(content=self.good_content(request))
         finally:
@@ -132,9 +109,24 @@ def running_embedding_server(
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
+        def do_GET(self) -> None:
+            self.respond({})
+
+        def do_DELETE(self) -> None:
+            self.respond({})
+
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            answer = server.handle(Request(self.path, dict(self.headers.items()), json.loads(body)))
+            content = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers["Content-Type"].startswith("multipart/"):
+                self.respond({}, read_upload(self.headers["Content-Type"], content))
+            else:
+                self.respond(json.loads(content))
+
+        def respond(self, body: dict[str, Any], content: bytes | None = None) -> None:
+            answer = server.handle(Request(self.path, dict(self.headers.items()), body, self.command, content))
+            self.send(answer)
+
+        def send(self, answer: Answer) -> None:
             if answer.reset:
                 # Closing with this option resets the connection.
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -47,3 +47,28 @@ def test_each_text_is_sent_once_without_model_libraries(settings: Settings, engi
     # Neither in what Dagster keeps nor in logs.
     for file in settings.state_dir.rglob("*"):
         assert not file.is_file() or KEY.encode() not in file.read_bytes(), file
+
+
+def test_an_ingest_submits_a_batch_and_a_later_one_serves_it(engine: Engine, tmp_path: Path) -> None:
+    for number in range(8):
+        write(tmp_path / "zoo" / f"{number}.md", f"# Animal {number}\n\nIt eats {number} leaves.\n")
+    with running_embedding_server() as server:
+        environment = {
+            "RAG_ASSETS_MODEL": "openai:nobody-knows",
+            "RAG_ASSETS_DIMENSIONS": str(DIMENSIONS),
+            "RAG_ASSETS_EMBEDDING_URL": server.url,
+            "RAG_ASSETS_EMBEDDING_BATCH": "true",
+        }
+        submitted = run_command("ingest", tmp_path / "zoo", "--json", **environment)
+        assert submitted.returncode == 0, submitted.stderr
+        report = json.loads(submitted.stdout)
+        assert (report["texts"]["submitted"], report["texts"]["embedded"], report["vectors"]) == (8, 0, 0)
+        warned = {check["name"] for check in report["checks"] if not check["passed"]}
+        assert warned == {"texts_have_vectors", "serves_wanted_space"}
+        server.batches.complete()
+        fetched = run_command("ingest", "--project", "zoo", "--json", **environment)
+        assert fetched.returncode == 0, fetched.stderr
+        report = json.loads(fetched.stdout)
+        assert (report["texts"]["embedded"], report["vectors"]) == (8, 8)
+        assert all(check["passed"] for check in report["checks"])
+        assert len(server.batches.sent) == 8

@@ -13,7 +13,8 @@ from rag_assets.settings.settings import Settings, load_settings
 from rag_assets.testing import HashEncoder
 from tests.integration.embedding.conftest import RemoteSteps
 from tests.support.embedding_server.behaviours import delay, fail
-from tests.support.embedding_server.server import Answer, Request, running_embedding_server
+from tests.support.embedding_server.messages import Answer, Request
+from tests.support.embedding_server.server import running_embedding_server
 from tests.support.pipeline.runs import rows
 from tests.support.pipeline.stages import write
 

@@ -26,7 +26,10 @@ PLAIN = {
     "schedules": {
         *("nightly_refresh", "yesterdays_messages", "trailing_messages", "nightly_memories", "weekly_maintenance"),
     },
-    "sensors": {"project_partitions", "changed_sources", "own_schedules", "follow_upstreams", "failed_runs"},
+    "sensors": {
+        *("project_partitions", "changed_sources", "own_schedules", "finished_batches"),
+        *("follow_upstreams", "failed_runs"),
+    },
     "resources": {"postgres", "embedder", "tables"},
     "partitions": {"projects"},
 }

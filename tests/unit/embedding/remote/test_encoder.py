@@ -20,7 +20,8 @@ from tests.support.embedding_server.behaviours import (
     refuse_longer_than,
     refuse_more_than,
 )
-from tests.support.embedding_server.server import DIMENSIONS, Answer, Behaviour, EmbeddingServer
+from tests.support.embedding_server.messages import Answer
+from tests.support.embedding_server.server import DIMENSIONS, Behaviour, EmbeddingServer
 from tests.unit.embedding.remote.conftest import KEY, MakeEncoder
 
 TEXTS = [f"text number {number} of {'many ' * (number % 7)}" for number in range(70)]

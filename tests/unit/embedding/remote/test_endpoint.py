@@ -13,7 +13,8 @@ from rag_assets.embedding.remote.endpoint import resolve_endpoint
 from rag_assets.errors import RefusedError, UsageError
 from rag_assets.settings.settings import Settings, load_settings
 from tests.support.embedding_server.behaviours import fail
-from tests.support.embedding_server.server import Answer, EmbeddingServer, running_embedding_server
+from tests.support.embedding_server.messages import Answer
+from tests.support.embedding_server.server import EmbeddingServer, running_embedding_server
 from tests.unit.embedding.remote.conftest import KEY, MakeEncoder
 
 
@@ -97,7 +98,7 @@ def test_the_key_is_in_no_log(
     encoder.encode(["one"])
     assert "status 503: busy for …; repeated in" in caplog.text
     assert KEY not in caplog.text
-    assert KEY not in repr(encoder._endpoint)
+    assert KEY not in repr(encoder.endpoint)
     assert KEY not in repr(load_settings())
 
 
