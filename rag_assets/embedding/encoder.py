@@ -1,13 +1,25 @@
 """Encoders: texts to vectors. A model is loaded at its first text, not before."""
 
 import gc
+import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rag_assets.embedding.backends import (
+    BACKEND,
+    LEAST_COSINE,
+    SAMPLE,
+    TORCH,
+    check_backend,
+    find_proof,
+    run_on_backend,
+    run_on_torch,
+)
 from rag_assets.embedding.batches import BatchLimits
 from rag_assets.embedding.model import (
     QUERY_PROMPT,
@@ -29,6 +41,8 @@ if TYPE_CHECKING:
     from rag_assets.db.models import EmbeddingSpace
 
 
+_log = logging.getLogger(__name__)
+
 # Processes that run or wait to run, for each processor.
 _BUSY_SHARE = 0.5
 
@@ -44,7 +58,11 @@ class Encoder(Protocol):
 
 
 class SentenceTransformerEncoder:
-    """A sentence-transformers model; each call of `encode` is one forward pass over all texts."""
+    """A sentence-transformers model; each call of `encode` is one forward pass over all texts.
+
+    A `backend` other than torch runs it where its vectors are those of torch, or where the space `has_own_vectors` of
+    it; its export is kept in `state_dir`.
+    """
 
     def __init__(
         self,
@@ -54,6 +72,9 @@ class SentenceTransformerEncoder:
         device: str | None = None,
         dimensions: int | None = None,
         prompts: Mapping[str, str] | None = None,
+        backend: str = TORCH,
+        state_dir: Path | None = None,
+        has_own_vectors: bool = False,
     ) -> None:
         self.model = model
         self.dimensions = dimensions or model.dimensions
@@ -63,7 +84,8 @@ class SentenceTransformerEncoder:
         self._normalize = normalize and (truncated or not model.normalizes)
         prompts = model.prompts if prompts is None else prompts
         self._document_prompt, self._query_prompt = document_prompt(prompts), prompts.get(QUERY_PROMPT, "")
-        self._device = device
+        self._device = device if backend == TORCH else "cpu"
+        self._backend, self._state_dir, self._has_own_vectors = backend, state_dir, has_own_vectors
         self._loaded: Any = None
         self._lock = threading.Lock()
 
@@ -74,11 +96,27 @@ class SentenceTransformerEncoder:
     def load(self) -> Any:
         with self._lock:
             if self._loaded is None:
-                self._loaded = _load(self.model, self._device)
+                loaded = _load(self.model, self._device)
+                if self._backend != TORCH:
+                    self._run_on_backend(loaded)
+                self._loaded = loaded
                 # The libraries of a model are a million objects that stay. Each full run of the garbage collector would
                 # look at all of them, and stop every thread for a third of a second.
                 gc.freeze()
         return self._loaded
+
+    def _run_on_backend(self, loaded: Any) -> None:
+        """Let the backend run the model, unless its vectors are not those of the space: proved in each process."""
+        state_dir = self._state_dir or load_settings().state_dir
+        cosine = run_on_backend(
+            loaded, self.model, self._backend, state_dir, lambda: self._encode(loaded.encode_document, list(SAMPLE), "")
+        )
+        if cosine < LEAST_COSINE and not self._has_own_vectors:
+            _log.warning(
+                "%s runs on torch: the vectors of %s differ from those of its space (cosine %.6f)",
+                *(self.model.name, self._backend, cosine),
+            )
+            run_on_torch(loaded)
 
     def encode(self, texts: Sequence[str]) -> "NDArray[np.float32]":
         return self._encode(self.load().encode_document, list(texts), self._document_prompt)
@@ -132,6 +170,9 @@ def get_encoder(
     device: str | None = None,
     dimensions: int | None = None,
     prompts: frozenset[tuple[str, str]] | None = None,
+    backend: str = TORCH,
+    state_dir: Path | None = None,
+    has_own_vectors: bool = False,
 ) -> Encoder:
     """The encoder of this model, one per process; `dimensions` and `prompts` default to those of the model."""
     return SentenceTransformerEncoder(
@@ -140,6 +181,9 @@ def get_encoder(
         device=device,
         dimensions=dimensions,
         prompts=None if prompts is None else dict(prompts),
+        backend=backend,
+        state_dir=state_dir,
+        has_own_vectors=has_own_vectors,
     )
 
 
@@ -155,9 +199,13 @@ def get_space_encoder(space: "EmbeddingSpace", settings: Settings | None = None)
 
         endpoint = resolve_space_endpoint(space, settings)
         return _get_remote_encoder(space.model, endpoint, space.dimensions, prompts, normalize=space.normalize)
+    own_backend = space.chunking_settings.get(BACKEND)
     return get_encoder(
         space.model,
         space.revision,
+        backend=own_backend or settings.backend,
+        state_dir=settings.state_dir,
+        has_own_vectors=own_backend is not None,
         normalize=space.normalize,
         device=settings.device,
         dimensions=space.dimensions,
@@ -172,6 +220,22 @@ def _get_remote_encoder(
     from rag_assets.embedding.remote.encoder import RemoteEncoder
 
     return RemoteEncoder(name, endpoint, dimensions=dimensions, prompts=dict(prompts), normalize=normalize)
+
+
+def has_other_vectors(model: Model, settings: Settings) -> bool:
+    """Whether the backend of the settings gives this model other vectors than torch, and so needs another space.
+
+    The first time, or after an upgrade of a library, the model is exported and embeds a sample. Raises UsageError where
+    the backend is not installed.
+    """
+    if settings.backend == TORCH or is_remote(model.name):
+        return False
+    check_backend(settings.backend)
+    cosine = find_proof(model, settings.backend, settings.state_dir)
+    if cosine is None:
+        SentenceTransformerEncoder(model, backend=settings.backend, state_dir=settings.state_dir).load()
+        cosine = find_proof(model, settings.backend, settings.state_dir)
+    return cosine is None or cosine < LEAST_COSINE
 
 
 def encode_query_within(encoder: Encoder, text: str, timeout_s: float | None) -> "NDArray[np.float32]":
@@ -199,8 +263,6 @@ def get_batch_limits(encoder: Encoder, batch_tokens: int) -> BatchLimits:
 
 
 def _load(model: Model, device: str | None) -> Any:
-    import logging
-
     assert model.path is not None
     refuse_pickles(model.path)
     check_sentence_transformers(model.name)

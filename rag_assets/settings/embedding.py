@@ -82,6 +82,11 @@ class EmbeddingSettings(RemoteEmbeddingSettings):
         None, description="Distance between vectors. Unset: the one that the model names, else cosine."
     )
     device: str | None = Field(None, description="Device of the model: cpu, cuda or mps. Unset: the fastest available.")
+    backend: Literal["torch", "onnx", "openvino"] = Field(
+        "torch",
+        description="Library that runs a sentence-transformers model on processors; `onnx` and `openvino` need the "
+        "extra of that name. Where its vectors are not those of torch, it asks for another space.",
+    )
     allow_pickle: bool = Field(
         False,
         description="Load models whose weights are pickles (`pytorch_model.bin` without a safetensors file). "

@@ -41,7 +41,7 @@ def request_line(encoder: RemoteEncoder, content_hash: bytes, text: str) -> byte
     return json.dumps(request).encode() + b"\n"
 
 
-def read_lines(encoder: RemoteEncoder, file: Path) -> Iterator[AnsweredLine]:
+def read_batch_answers(encoder: RemoteEncoder, file: Path) -> Iterator[AnsweredLine]:
     """The answers in a file of a batch; lines that answer no text of ours are left out."""
     with file.open("rb") as lines:
         for line in lines:

@@ -12,6 +12,8 @@ from rag_assets.db.spaces.retention import find_held_back
 from rag_assets.db.spaces.spaces import SpaceDefinition, get_live_space
 from rag_assets.db.spaces.text_kinds import Kind
 from rag_assets.documents.text import fingerprint
+from rag_assets.embedding.backends import BACKEND
+from rag_assets.embedding.encoder import has_other_vectors
 from rag_assets.embedding.model import DOCUMENT_PROMPTS, QUERY_PROMPT, Model, find_model
 from rag_assets.embedding.remote.names import SERVER, TOKENIZER_SOURCE, is_remote, split_name
 from rag_assets.errors import ServiceError, UsageError
@@ -67,6 +69,8 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
         "prompts": model.prompts,
         "normalize": settings.normalize,
     }
+    if has_other_vectors(model, settings):
+        embedder[BACKEND] = settings.backend
     if whole:
         # The vector of a text beyond the window is made of its pieces' vectors, so it depends on where they are split.
         embedder["pieces"] = split
@@ -90,7 +94,7 @@ def target_space(settings: Settings, kind: Kind = "chunks") -> Target:
         kind=kind,
         fingerprint=fingerprint(kind, chunking, embedder, index | shape),
         chunking=chunking,
-        chunking_settings=split | _places(settings, model),
+        chunking_settings=split | _places(settings, model) | {k: v for k, v in embedder.items() if k == BACKEND},
         model=model.name,
         revision=model.revision,
         dimensions=dimensions,

@@ -26,7 +26,7 @@ from rag_assets.db.writes.remote_batches import (
 from rag_assets.db.writes.rows import EmbeddingFailureRow, EmbeddingRow
 from rag_assets.embedding.faults import withhold_words
 from rag_assets.embedding.remote.batch_client import BatchClient, RemoteBatchState
-from rag_assets.embedding.remote.batch_lines import AnsweredLine, read_lines
+from rag_assets.embedding.remote.batch_lines import AnsweredLine, read_batch_answers
 from rag_assets.embedding.remote.encoder import RemoteEncoder
 from rag_assets.embedding.remote.servers import mark_server
 from rag_assets.errors import BusyError, RagAssetsError, ServiceError
@@ -184,7 +184,7 @@ class _Answers:
             own = texts_of_batch(connection, self._batch)
         rows: list[EmbeddingRow] = []
         tokens = 0
-        for line in read_lines(encoder, file):
+        for line in read_batch_answers(encoder, file):
             if line.content_hash not in own:
                 continue
             own.discard(line.content_hash)
