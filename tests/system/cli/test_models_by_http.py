@@ -53,12 +53,7 @@ def test_an_ingest_submits_a_batch_and_a_later_one_serves_it(engine: Engine, tmp
     for number in range(8):
         write(tmp_path / "zoo" / f"{number}.md", f"# Animal {number}\n\nIt eats {number} leaves.\n")
     with running_embedding_server() as server:
-        environment = {
-            "RAG_ASSETS_MODEL": "openai:nobody-knows",
-            "RAG_ASSETS_DIMENSIONS": str(DIMENSIONS),
-            "RAG_ASSETS_EMBEDDING_URL": server.url,
-            "RAG_ASSETS_EMBEDDING_BATCH": "true",
-        }
+        environment = {**server.settings, "RAG_ASSETS_EMBEDDING_BATCH": "true"}
         submitted = run_command("ingest", tmp_path / "zoo", "--json", **environment)
         assert submitted.returncode == 0, submitted.stderr
         report = json.loads(submitted.stdout)
