@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.responses import Response
 
@@ -25,7 +28,7 @@ from rag_assets.serve.core.knowledge import Knowledge
 from rag_assets.serve.http.admission import Admission
 from rag_assets.serve.http.bodies import BodyError
 from rag_assets.serve.http.conversation_routes import conversation_router
-from rag_assets.serve.http.gate import Gate, GateLimits
+from rag_assets.serve.http.gate import App, Gate, GateLimits
 from rag_assets.serve.http.health_routes import Readiness, health_router
 from rag_assets.serve.http.metrics import Metrics, metrics_router
 from rag_assets.serve.http.openapi import describe
@@ -97,10 +100,21 @@ def make_app(client: AsyncClient, *, owner_token: str = "", host: str = "127.0.0
         authenticator,
         admission,
         limits,
-        {MCP_PATH: sessions.handle_request},
+        {MCP_PATH: _of_its_caller(sessions)},
         local=local,
         on_answer=metrics.count_request,
     )
+
+
+def _of_its_caller(sessions: StreamableHTTPSessionManager) -> App:
+    """A session of MCP belongs to the caller that began it: for others its id is unknown."""
+
+    async def handle(scope: Any, receive: Any, send: Any) -> None:
+        token = AccessToken(token="", client_id=scope["principal"].id, scopes=[])
+        scope["user"] = AuthenticatedUser(token)
+        await sessions.handle_request(scope, receive, send)
+
+    return handle
 
 
 async def _on_body_error(_: Request, error: Exception) -> Response:
