@@ -66,6 +66,12 @@ def test_the_workspace_is_the_code_location() -> None:
     assert server["location_name"] == "rag_assets"
 
 
+def test_the_server_is_healthy_before_anything_is_ingested() -> None:
+    # Otherwise `compose up --wait` fails.
+    assert "healthcheck" not in COMPOSE["services"]["serve"]
+    assert re.findall(r"127\.0\.0\.1:8000/\w+", DOCKERFILE) == ["127.0.0.1:8000/healthz"]
+
+
 def test_an_image_can_leave_torch_out() -> None:
     names = {canonicalize_name(Requirement(one).name) for one in requirements(["celery"], ["sentence-transformers"])}
     assert {"dagster-postgres", "dagster-celery", "psycopg", "tokenizers"} <= names
