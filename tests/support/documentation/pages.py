@@ -166,6 +166,6 @@ class Runner:
             capture_output=True,
             text=True,
             env=os.environ | {"PATH": path, "PYTHONPATH": f"{ROOT}{os.pathsep}{Path.cwd()}"},
-            timeout=300,
+            timeout=900,
         )
         assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"

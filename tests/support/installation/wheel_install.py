@@ -12,6 +12,9 @@ from pathlib import Path
 
 from tests.support.paths import ROOT
 
+# Only catches hangs: a slow machine must not reach it.
+TIMEOUT_S = 900
+
 
 def build_wheel(folder: Path) -> Path:
     """Build the wheel like `pip install` from a checkout, without a package index; return its path."""
@@ -91,6 +94,6 @@ class ProjectFolder:
             env=self.environ | environ,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=TIMEOUT_S,
             check=False,
         )

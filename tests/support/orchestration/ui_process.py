@@ -33,7 +33,7 @@ class RunningUI:
     def run_command(self, *arguments: str | Path) -> str:
         """Run another rag-assets command in the same installation, check that it succeeds, and return its stdout."""
         result = subprocess.run(
-            [COMMAND, *map(str, arguments)], env=self.env, capture_output=True, text=True, timeout=300, check=False
+            [COMMAND, *map(str, arguments)], env=self.env, capture_output=True, text=True, timeout=900, check=False
         )
         assert result.returncode == 0, result.stderr
         return result.stdout

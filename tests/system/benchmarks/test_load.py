@@ -10,7 +10,7 @@ from tests.benchmarks.load.searchers import MODES
 def test_nothing_fails_and_nothing_is_lost_while_all_work_at_once() -> None:
     options = ("--minutes", "0.1", "--chunks", "1000", "--warm-up", "0", "--searchers", "2")
     argv = [sys.executable, "-m", "tests.benchmarks.load", *options]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=900)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=1800)
     printed = json.loads(done.stdout)
     found = printed["1000"]
     assert (found["errors"], found["lost"], found["duplicates"]) == (0, 0, 0), found

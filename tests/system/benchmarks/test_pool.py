@@ -12,7 +12,7 @@ SMALL = ("--clients", "24", "--seconds", "6", "--pool", "4", "--vectors", "1000"
 @pytest.mark.parametrize("options", [(), ("--restart",)])
 def test_no_message_is_lost_or_repeated(options: tuple[str, ...]) -> None:
     argv = [sys.executable, "-m", "tests.benchmarks.pool", *SMALL, *options]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["lost"], found["duplicates"]) == (0, 0)

@@ -30,7 +30,7 @@ def run_command(*arguments: str | Path, cwd: Path | None = None, **env: str) -> 
         text=True,
         cwd=cwd,
         env=os.environ | env,
-        timeout=300,
+        timeout=900,
         check=False,
     )
 
@@ -47,7 +47,7 @@ def test_an_error_is_one_line_and_an_exit_code(settings: Settings) -> None:
 
 def test_a_closed_stdout_is_no_error(settings: Settings) -> None:
     result = subprocess.run(
-        f"{COMMAND} status | head -c 1", shell=True, capture_output=True, text=True, timeout=60, check=False
+        f"{COMMAND} status | head -c 1", shell=True, capture_output=True, text=True, timeout=300, check=False
     )
     assert "Traceback" not in result.stderr
 
@@ -96,7 +96,7 @@ def test_documents_are_ingested_by_the_real_model_and_a_second_run_does_not_load
         "finally: print([name for name in ('torch', 'sentence_transformers', 'transformers') if name in sys.modules], "
         "file=sys.stderr)"
     )
-    again = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False)
+    again = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=900, check=False)
     assert again.returncode == 0, again.stderr
     assert again.stderr.splitlines()[-1] == "[]"
     second = json.loads(again.stdout)
@@ -117,7 +117,7 @@ def test_concurrent_commands_do_not_disturb_each_other(settings: Settings, tmp_p
         subprocess.Popen([COMMAND, "ingest", tmp_path / name, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for name in ("one", "two", "one")
     ]
-    result = [(process.communicate(timeout=300), process.returncode) for process in running]
+    result = [(process.communicate(timeout=900), process.returncode) for process in running]
     # Checks cover all projects, and a project that is being ingested may lack its vectors for a moment.
     transient = {"texts_have_vectors", "documents_have_chunks", "serves_wanted_space"}
     for (out, err), code in result:

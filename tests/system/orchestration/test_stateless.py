@@ -64,7 +64,7 @@ def test_the_component_loads_and_ingests_without_a_disk(database: URL, tmp_path:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=900,
         )
     assert done.returncode == 0, done.stderr[-4000:]
     assert json.loads(done.stdout.splitlines()[-1]) == {"success": True, "assets": 5}

@@ -98,7 +98,7 @@ def run_client(address: str, before: str, having: str, after: str) -> list[tuple
     assert ROLE_ADDRESS in code
     script = before + code.replace(ROLE_ADDRESS, address) + "\n" + after
     assert PYTHON is not None
-    done = subprocess.run([PYTHON, "-c", script], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([PYTHON, "-c", script], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return [tuple(one) for one in json.loads(done.stdout.splitlines()[-1])]
 

@@ -84,7 +84,7 @@ def test_by_another_client(installation: ServedInstallation) -> None:
         env={"KEY": installation.key, "PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert result.returncode == 0, result.stderr

@@ -54,7 +54,7 @@ def test_a_command_asks_the_running_server(
 
 def test_a_taken_port_is_said(installation: ServedInstallation) -> None:
     port = urlsplit(installation.server.url).port
-    result = subprocess.run([COMMAND, "serve", "--port", str(port)], capture_output=True, text=True, timeout=120)
+    result = subprocess.run([COMMAND, "serve", "--port", str(port)], capture_output=True, text=True, timeout=600)
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
     assert f"port {port} cannot be used" in result.stderr
 

@@ -63,7 +63,7 @@ def test_tables_of_the_real_libraries(
     address = engine.url.render_as_string(hide_password=False)
     assert PYTHON is not None
     script = Path(__file__).with_name("write_tables.py")
-    done = subprocess.run([PYTHON, script, address, file], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([PYTHON, script, address, file], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
 
     assert "name one with --collection (there are other, shop)" in cli("import", "langchain", address).error(2)

@@ -48,7 +48,7 @@ class Installation:
             [psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", url, *arguments],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -124,7 +124,7 @@ with dg.DagsterInstance.get() as instance:
         capture_output=True,
         text=True,
         env=os.environ | {"DAGSTER_HOME": str(home)},
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -33,7 +33,7 @@ def test_two_processes_can_upgrade_one_database_at_once(empty_database: URL) -> 
     url = empty_database.render_as_string(hide_password=False)
     racers = [subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE, text=True) for _ in range(3)]
     for racer in racers:
-        _, errors = racer.communicate(timeout=60)
+        _, errors = racer.communicate(timeout=300)
         assert racer.returncode == 0, errors
     assert migrations.current_revision(empty) == migrations.head_revision()
     assert "No new upgrade operations" in migrations.check(empty)

@@ -83,7 +83,7 @@ def _call_server(state_dir: Path, method: str, site: Path, *, prefix: tuple[str,
         cwd="/",
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -186,7 +186,7 @@ def test_eight_processes_race_for_a_first_start_and_get_one_server(tmp_path: Pat
         subprocess.Popen([sys.executable, "-c", START, str(tmp_path)], stdout=subprocess.PIPE, text=True)
         for _ in range(8)
     ]
-    urls = [racer.communicate(timeout=60)[0].strip() for racer in racers]
+    urls = [racer.communicate(timeout=300)[0].strip() for racer in racers]
     assert [racer.returncode for racer in racers] == [0] * 8
     assert set(urls) == {server.url()}
     assert server.log.read_text().count("starting PostgreSQL") == 1

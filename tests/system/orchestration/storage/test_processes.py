@@ -73,10 +73,10 @@ def test_watching_a_run_shows_its_events_while_it_runs(tmp_path: Path, monkeypat
             while not (runs := instance.get_runs()):
                 assert writer.poll() is None
             instance.watch_event_logs(runs[0].run_id, None, lambda event, _: seen.put(event.user_message))
-            while seen.get(timeout=60) != "halfway":
+            while seen.get(timeout=300) != "halfway":
                 pass
         finally:
             (tmp_path / "go_on").touch()
             assert writer.wait(60) == 0
-        while seen.get(timeout=60) != 'Finished execution of run for "__ephemeral_asset_job__".':
+        while seen.get(timeout=300) != 'Finished execution of run for "__ephemeral_asset_job__".':
             pass

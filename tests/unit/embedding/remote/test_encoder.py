@@ -137,7 +137,7 @@ def test_a_rate_limit_is_waited_for(
     server.misbehave(lambda _: Answer(200 if hidden else 429, content, names), times=1)
     started = time.monotonic()
     make_encoder(embedding_concurrency=1).encode(TEXTS[:3])
-    assert 0.2 <= time.monotonic() - started < 1
+    assert 0.2 <= time.monotonic() - started < 10
     assert server.accepted == TEXTS[:3]
 
 
