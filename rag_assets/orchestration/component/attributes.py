@@ -66,6 +66,14 @@ class ProjectAttributes(_Attributes):
     )
 
 
+def without_template(schema: dict[str, Any]) -> None:
+    """Leave out that the whole attribute may be a template: `dg check yaml` then names the key that is wrong."""
+    types = [one for one in schema.get("anyOf", ()) if one.get("type") != "string"]
+    if len(types) == 1:
+        del schema["anyOf"]
+        schema.update(types[0])
+
+
 def fill_settings(context: ResolutionContext, given: Any) -> dict[str, Any]:
     """The settings with their templates filled in."""
     return dict(context.resolve_value(_plain(given)) or {})

@@ -15,6 +15,7 @@ from rag_assets.orchestration.component.attributes import (
     SettingsAttributes,
     fill_projects,
     fill_settings,
+    without_template,
 )
 from rag_assets.orchestration.component.scaffolder import RagPipelineScaffolder
 from rag_assets.settings.entry_points import import_object
@@ -41,6 +42,7 @@ class RagPipeline(dg.Component, dg.Model, dg.Resolvable):
     settings: Annotated[dict[str, Any], dg.Resolver(fill_settings, model_field_type=SettingsAttributes)] = Field(
         {},
         description="Settings by their names in lower case; what is not set comes from the environment.",
+        json_schema_extra=without_template,
         examples=[{"database_url": "{{ env.DATABASE_URL }}", "time_zone": "Europe/Berlin"}],
     )
     resources: dict[str, str] = Field(
