@@ -15,7 +15,8 @@ from rag_assets.db.index.build_session import index_session
 from rag_assets.db.index.state import ACTIONS, IndexAction, IndexInfo, IndexState, combine_parts, inspect_parts
 from rag_assets.db.locks import hold_lock
 from rag_assets.db.models import EmbeddingSpace
-from rag_assets.db.spaces.partitions import count_vectors, table_names
+from rag_assets.db.spaces.partitions import table_names
+from rag_assets.db.writes.kept_counts import count_space_vectors
 from rag_assets.errors import RagAssetsError
 
 _DEFAULT = IndexBuildOptions()
@@ -72,9 +73,9 @@ def _wait_for_builder(engine: Engine, space: EmbeddingSpace, options: IndexBuild
     """Inspect each part once no other backend builds one; a backend whose client is gone stops by itself."""
     end = time.monotonic() + options.wait_s
     while True:
+        rows = count_space_vectors(engine, space)
         # In autocommit: measuring the recall takes seconds, and no transaction may be idle meanwhile.
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            rows = count_vectors(connection, space)
             parts = inspect_parts(connection, space, rows=rows, thresholds=options.thresholds)
             if combine_parts(space, parts).state is IndexState.VALID and options.recall is not None:
                 recall = options.recall()

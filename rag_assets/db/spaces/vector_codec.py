@@ -122,7 +122,7 @@ class _PackedReals(UserDefinedType[PackedVectors]):
         return "real[]"
 
 
-def select_vectors(dimensions: int) -> CTE:
+def select_sent_vectors(dimensions: int) -> CTE:
     """The parameters `hashes` and `vectors` (packed) as rows of a WITH clause, `content_hash` and `embedding`.
 
     For a few rows this takes a third of the time of a COPY into a temporary table.

@@ -42,7 +42,7 @@ from rag_assets.db.models import (
 from rag_assets.db.schema.text_search import DEFAULT_LANGUAGE
 from rag_assets.db.spaces.checksums import checksum
 from rag_assets.db.spaces.partitions import partition
-from rag_assets.db.spaces.vector_codec import PackedVector, PackedVectors, register_packed_vectors, select_vectors
+from rag_assets.db.spaces.vector_codec import PackedVector, PackedVectors, register_packed_vectors, select_sent_vectors
 from rag_assets.db.writes.copy import copy_rows
 from rag_assets.db.writes.invalidate import id_in
 from rag_assets.db.writes.publishing import publish_documents, publish_documents_of_texts
@@ -314,7 +314,7 @@ def write_embeddings(
 # To build it takes as long as to execute it, and there is one for each few texts of the model.
 @lru_cache(maxsize=64)
 def _insert_sent_vectors(space_id: int, dimensions: int) -> Insert:
-    return _insert_vectors(space_id, dimensions, select_vectors(dimensions))
+    return _insert_vectors(space_id, dimensions, select_sent_vectors(dimensions))
 
 
 def _insert_vectors(space_id: int, dimensions: int, incoming: CTE | Table) -> Insert:

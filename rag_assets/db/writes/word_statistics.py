@@ -94,5 +94,6 @@ def _is_outdated(connection: Connection, chunking: str, state: str) -> bool:
             DocumentChunking.chunking == chunking, DocumentChunking.updated_at >= counted[0].created_at
         )
     )
-    deleted = max(0, then + written - now)
-    return bool(written + deleted >= RECOUNT_SHARE * then)
+    # A chunk that replaced another one is one change.
+    deleted = then + written - now
+    return bool(max(written, deleted) >= RECOUNT_SHARE * then)

@@ -6,6 +6,7 @@ from rag_assets.db.index.knn import statement_values
 from rag_assets.db.index.state import inspect_index, used_index_names
 from rag_assets.db.models import EmbeddingSpace
 from rag_assets.db.spaces.partitions import partition
+from rag_assets.db.writes.kept_counts import count_space_vectors
 from rag_assets.pipeline.audit import index_recall, latency
 from rag_assets.pipeline.audit.result import CheckResult
 from rag_assets.pipeline.charts import check_charts
@@ -42,9 +43,9 @@ def index_used(engine: Engine, space: EmbeddingSpace) -> CheckResult:
     """
     statement = index_search_statement(space, 10, space.ef_search)
     stored = partition(space.id)
+    vectors = count_space_vectors(engine, space)
     with engine.connect() as connection:
         names = used_index_names(connection, space)
-        vectors = connection.scalar(select(func.count()).select_from(stored)) or 0
         query = connection.scalar(select(stored.c.embedding).where(func.vector_norm(stored.c.embedding) > 0).limit(1))
         vector = str(query if query is not None else [1.0] * space.dimensions)
         values = statement_values(vector, space.ef_search)
