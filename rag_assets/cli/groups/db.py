@@ -56,17 +56,28 @@ def check() -> None:
 @app.command()
 def roles(
     apply: Annotated[bool, typer.Option("--apply", help="Run the statements instead of printing them.")] = False,
+    new_key: Annotated[
+        bool,
+        typer.Option(
+            "--new-key", help="Replace the key that signs who reads: older declarations show nothing any more."
+        ),
+    ] = False,
 ) -> None:
     """Print the SQL of the roles that see what a principal may: reader, writer and search, for an administrator."""
     from rag_assets.cli.runtime import installation
     from rag_assets.db.access.roles import ROLES, apply_roles, role_statements
+    from rag_assets.db.access.signing_key import renew_signing_key
     from rag_assets.db.database import shared_engine
     from rag_assets.db.session.server_errors import explained_errors
 
     with explained_errors(), shared_engine(installation.enter()).begin() as connection:
+        if new_key:
+            renew_signing_key(connection)
+            typer.echo("there is a new key; what was signed before shows nothing any more")
         if apply:
             apply_roles(connection)
             typer.echo(f"the roles {', '.join(ROLES)} have their grants and policies")
+        if apply or new_key:
             return
         driver = connection.connection.driver_connection
         for statement in role_statements(connection):

@@ -56,6 +56,8 @@ def add_key(
     """
     if lifetime is not None and not timedelta() < lifetime <= _MAX_LIFETIME:
         raise UsageError(f"the lifetime is {lifetime}; give more than nothing, and 100 years at most.")
+    if any(not group.strip() for group in groups):
+        raise UsageError("a group is empty; give it a name.")
     # Refuses names that no document can declare.
     Viewer(user, groups, tenant)
     if connection.scalar(select(ApiKey.id).where(ApiKey.name == name, ApiKey.revoked_at.is_(None))):

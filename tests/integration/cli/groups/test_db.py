@@ -89,3 +89,11 @@ def test_whatever_the_database_answers_is_one_line(
     for name, *arguments in commands:
         command = name, *arguments, *([folder] if name == "ingest" else [])
         assert said.format(database=database.database) in cli(*command).error(3), command
+
+
+def test_the_key_of_signatures_is_replaced(built: Engine, cli: Cli) -> None:
+    with built.connect() as connection:
+        before = connection.exec_driver_sql("SELECT inner_pad FROM rag.viewer_key").scalar()
+    assert "there is a new key" in cli("db", "roles", "--new-key").out
+    with built.connect() as connection:
+        assert connection.exec_driver_sql("SELECT inner_pad FROM rag.viewer_key").scalar() != before

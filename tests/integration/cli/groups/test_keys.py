@@ -21,9 +21,17 @@ def test_a_key_is_printed_once_listed_and_revoked(built: Engine, cli: Cli) -> No
     assert "revoked" in cli("keys", "list").out
 
 
+def test_a_key_may_be_of_a_user_and_a_tenant(built: Engine, cli: Cli) -> None:
+    cli("keys", "add", "annas", "--user", "anna", "--tenant", "acme", "--group", "staff")
+    [key] = cli("keys", "list", "--json").json["keys"]
+    assert (key["user"], key["tenant"], key["groups"]) == ("anna", "acme", ["staff"])
+    assert "user:anna, tenant:acme, group:staff" in cli("keys", "list").out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["add", "a", "--user", " anna"], "this viewer cannot be"),
         (["add", "a", "--expires", "soon"], "write a number and m, h, d or w"),
         (["add", "a", "--expires", "0d"], "write a number"),
         (["add", "a", "--expires", "999999999w"], "100 years at most"),

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from rag_assets.db.access.roles import ROLES, apply_roles, keep_roles_right, role_statements
+from rag_assets.db.access.signing_key import renew_signing_key
 from rag_assets.db.access.viewer import Viewer
 from rag_assets.db.connections.engines import make_engine
 from rag_assets.db.writes.rows import EmbeddingRow
@@ -272,6 +273,17 @@ def test_one_with_a_lifetime_is_in_force_until_its_end(guarded: Engine) -> None:
         signed = token(connection, Viewer(user="anna"), lifetime=60)
     with acting(guarded, "rag_assets_reader") as connection:
         declare(connection, signed)
+        assert names(connection, SEEN) == expected(Viewer(user="anna"))
+
+
+def test_a_new_key_ends_what_the_old_one_signed(guarded: Engine) -> None:
+    with guarded.begin() as connection:
+        signed = token(connection, Viewer(user="anna"), lifetime=60)
+        renew_signing_key(connection)
+    with acting(guarded, "rag_assets_reader") as connection:
+        declare(connection, signed)
+        assert names(connection, SEEN) == set()
+    with acting(guarded, "rag_assets_reader", Viewer(user="anna")) as connection:
         assert names(connection, SEEN) == expected(Viewer(user="anna"))
 
 
