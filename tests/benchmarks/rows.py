@@ -1,5 +1,7 @@
 """Rows of a table: seconds and peak memory of listing them, reading them, and taking their vectors.
 
+`first_run` and `second_run` are the stage `raw_documents` over all rows, written to the database, in a process each.
+
     python -m tests.benchmarks.rows --rows 1000000
 
 Prints one JSON object. The table is in the embedded PostgreSQL; this process is only the reader.
@@ -7,6 +9,8 @@ Prints one JSON object. The table is in the embedded PostgreSQL; this process is
 
 import argparse
 import json
+import multiprocessing
+import os
 import resource
 import tempfile
 import time
@@ -55,6 +59,8 @@ def main() -> None:
             parts = [paths[start : start + 500] for start in range(0, len(paths), 500)]
             found["vectors_s"] = seconds(lambda: sum(len(source.read_vectors(part)) for part in parts))
         found["peak_mb"] = peak_mb()
+        for name in ("first_run", "second_run"):
+            found |= run_stage(url, state, name)
         print(json.dumps(found))
 
 
@@ -67,6 +73,40 @@ def open_table(url: str, parameters: str, state: str) -> RowSource:
     scheme, _, user = account.partition("://")
     name, _, password = user.partition(":")
     return open_rows(f"{scheme}://{name}@{host}", Selection(), state_dir=Path(state), password=password or None)
+
+
+def run_stage(url: str, state: str, name: str) -> dict[str, float]:
+    """Seconds and peak memory of one run of raw_documents, in a new process."""
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    process = context.Process(target=_refresh, args=(url, state, results))
+    process.start()
+    took, peak = results.get()
+    process.join()
+    return {f"{name}_s": took, f"{name}_peak_mb": peak}
+
+
+def _refresh(url: str, state: str, results: "multiprocessing.Queue[tuple[float, float]]") -> None:
+    from rag_assets.db.database import writable_engine
+    from rag_assets.pipeline.refresh import refresh_documents
+    from rag_assets.pipeline.stages.write_batch import write_batch
+    from rag_assets.projects.store import save_project
+    from rag_assets.settings.settings import Settings
+
+    os.environ["RAG_ASSETS_SOURCE_ITEMS_PASSWORD"] = make_url(url).password or ""
+    with closing(open_table(url, "&version=updated_at", state)) as source:
+        uri = source.uri
+    settings = Settings(database_url=url, state_dir=Path(state))
+    engine = writable_engine(settings)
+    with engine.begin() as connection:
+        save_project(connection, "items", uri, {})
+
+    def run() -> None:
+        for batch in refresh_documents(engine, settings, ["items"]):
+            with engine.begin() as connection:
+                write_batch(connection, batch)
+
+    results.put((seconds(run), peak_mb()))
 
 
 def seconds(work: Callable[[], object]) -> float:

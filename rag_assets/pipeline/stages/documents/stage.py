@@ -32,6 +32,8 @@ BATCH_ROWS = 500
 BATCH_BYTES = 8_000_000
 # Of what is stored, as the comparison with a listing reads it.
 PAGE_ROWS = 5_000
+# Files of a listing: some 60 MB, with what is stored of them.
+MOST_IN_MEMORY = 50_000
 
 
 def read_documents(
@@ -47,15 +49,16 @@ def read_documents(
 ) -> Iterator[DocumentBatch]:
     """Stream the changes that make the documents of the project, or of its shard, equal to its source.
 
-    Shards share one listing of their source, as `listing` says.
+    Shards share one listing of their source, as `listing` says. That of a large project goes through the database in
+    the same way, so that memory does not grow with it.
 
     Raises IntegrityError, before anything is read, when more than half of the stored documents would be deleted.
     """
     with hold_lock(engine, f"raw_documents of {project.name}", wait_s=settings.lock_wait_s, shard=project.shard):
         options = _Options(settings, project, source, parser, retry_failed)
-        if project.shard.of == 1:
+        listed = _list_in_memory(source) if project.shard.of == 1 else None
+        if listed is not None:
             stored = stored_documents(engine, project.id)
-            listed = {file.path: file for file in source.list()}
             part = _Part(options, stored, listed)
             if not confirm_deletions:
                 _refuse_mass_deletion(project.name, source.uri, *part.missing())
@@ -71,6 +74,16 @@ def read_documents(
                     stored = dict(map(_as_stored, by_position.take_below(positions.stop)))
                     yield from _Part(options, stored, listed).refresh(done, total)
                     done += len(listed)
+
+
+def _list_in_memory(source: Source) -> dict[str, SourceFile] | None:
+    """The files of a source by path; None for one that has more than should be in memory."""
+    listed: dict[str, SourceFile] = {}
+    for file in source.list():
+        if len(listed) >= MOST_IN_MEMORY:
+            return None
+        listed[file.path] = file
+    return listed
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from rag_assets.documents.parsing.parser import DocumentParser
 from rag_assets.documents.sources import SourceFile, open_source
 from rag_assets.errors import IntegrityError, ServiceError, SourceError, UsageError
 from rag_assets.pipeline.audit.personal_data import no_personal_data
-from rag_assets.pipeline.stages.documents import read_documents
+from rag_assets.pipeline.stages.documents import read_documents, stage
 from rag_assets.pipeline.stages.documents.stage import personal_data_step
 from rag_assets.pipeline.stages.project_isolation import load_project
 from tests.support.pipeline.runs import COUNT_ADVISORY_LOCKS, rows
@@ -315,3 +315,19 @@ def test_personal_data_is_redacted_or_refused_and_a_changed_setting_reads_again(
         assert found.passed == (mode in ("redact", "refuse")), mode
     assert found.metadata["examples"] == ["zoo/a.txt: 1 email"]
     assert found.reason == "1 of 2 documents hold personal data: 1 email"
+
+
+def test_a_listing_that_is_too_large_for_memory_goes_through_the_database(
+    steps: Steps, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "MOST_IN_MEMORY", 2)
+    monkeypatch.setattr(stage, "stored_documents", lambda *_: pytest.fail("all that is stored was read"))
+    for name in ("a", "b", "c", "d"):
+        write(folder / f"{name}.md", f"# {name}\n")
+    steps.project("zoo", folder)
+    assert read_zoo(steps, folder)[0] == ["a.md", "b.md", "c.md", "d.md"]
+    write(folder / "b.md", "# other\n", age_s=50)
+    (folder / "d.md").unlink()
+    assert read_zoo(steps, folder)[0] == ["b.md"]
+    assert contents(steps) == {"a.md": "# a\n", "b.md": "# other\n", "c.md": "# c\n"}
+    assert rows(steps.engine, "SELECT count(*) FROM rag.source_listings") == [(0,)]
