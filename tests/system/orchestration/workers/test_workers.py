@@ -35,7 +35,7 @@ INGESTED = ("raw_documents", "chunks", "embeddings", "hnsw_index", "live_space")
 SHARDS = shard_keys("zoo", 8)
 DOCUMENTS = 48
 # Only catches hangs.
-LIMIT_S = 600
+LIMIT_S = 1800
 # Everything that searches see, but the keys of projects, which are random.
 SERVED = (
     "SELECT md5(string_agg(row::text, ' ' ORDER BY row::text)), count(*) FROM "
