@@ -16,7 +16,7 @@ _EXTENSIONS: Final[dict[str, str]] = {
     "org": "org",
     "latex": "tex ltx latex",
     "mediawiki": "wiki mediawiki mw",
-    "subtitles": "srt vtt sbv ass ssa lrc",
+    "subtitles": "srt vtt sbv ass ssa lrc ttml dfxp smi sami",
     "html": "html htm xhtml shtml xht",
     "pdf": "pdf",
     "docx": "docx docm dotx dotm",

@@ -17,7 +17,7 @@ _TITLE: Final = re.compile(
 _SLIDE_NOTES: Final = re.compile(r"(<presentation:notes\b.*?<text:p(?:\s[^>]*)?(?<!/)>)", re.DOTALL)
 # "Click to edit the title" in a master page.
 _PLACEHOLDER: Final = re.compile(
-    r"<draw:frame\b[^>]*\spresentation:class=[\"'][^>]*(?<!/)>(?:(?!</draw:frame>).)*</draw:frame>", re.DOTALL
+    r"<draw:frame\b[^<>]*\spresentation:class=[\"'][^<>]*(?<!/)>(?:(?!</?draw:frame\b).)*</draw:frame>", re.DOTALL
 )
 
 

@@ -8,9 +8,11 @@ from typing import Final
 from rag_assets.documents.parsing.readers.office.open_xml import open_text
 
 _MAX_CHARS: Final = 200
-_MAX_COLUMNS: Final = 256
-_UNEVEN: Final = re.compile(rb"<table:covered-table-cell|<table:table-cell\b[^>]*\stable:number-columns-repeated=")
-_PART: Final = re.compile(r"<(/?)table:(table|table-row|table-cell|covered-table-cell)(?=[\s/>])([^>]*?)(/?)>")
+# The last cell of a row may stand for all columns that a sheet can have, and a cell may hold other tables.
+_MAX_COLUMNS: Final = 64
+_MAX_CELL_CHARS: Final = 4000
+_UNEVEN: Final = re.compile(rb"<table:covered-table-cell|<table:table-cell\b[^<>]*?\stable:number-columns-repeated=")
+_PART: Final = re.compile(r"<(/?)table:(table|table-row|table-cell|covered-table-cell)(?=[\s/>])([^<>]*?)(/?)>")
 _NUMBER: Final = re.compile(r"\stable:number-(columns-repeated|rows-spanned)=[\"'](\d{1,4})[\"']")
 
 
@@ -69,24 +71,19 @@ def _cells(xml: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _replace(xml: str, table: _Table, end: int) -> Iterator[tuple[int, int, str]]:
-    count = max(1, min(_MAX_COLUMNS, table.numbers.get("columns-repeated", 1)))
+    start, left = table.cell_start, max(1, _MAX_COLUMNS - table.column)
+    count = max(1, min(left, table.numbers.get("columns-repeated", 1)))
     columns = range(table.column, table.column + count)
     table.column += count
-    cell = xml[table.cell_start : end]
     if table.cell == "covered-table-cell":
         texts = [table.texts.get(column, ("", 0))[0] for column in columns]
-        yield (
-            table.cell_start,
-            end,
-            "".join(f"<table:table-cell><text:p>{text}</text:p></table:table-cell>" for text in texts),
-        )
+        yield start, end, "".join(f"<table:table-cell><text:p>{text}</text:p></table:table-cell>" for text in texts)
         return
-    if count > 1:
-        # The last cells of a row often stand for all columns that the sheet has.
-        yield end, end, cell * (count - 1)
+    if count > 1 and end - start <= _MAX_CELL_CHARS:
+        yield end, end, xml[start:end] * (count - 1)
     rows = table.numbers.get("rows-spanned", 1)
     if rows > 1:
-        text = open_text(cell)
+        text = open_text(xml[start : min(end, start + _MAX_CELL_CHARS)].rpartition(">")[0] + ">")
         if "&" not in text[_MAX_CHARS - 10 : _MAX_CHARS]:
             # One row more: this one ends first.
             table.texts.update(dict.fromkeys(columns, (text[:_MAX_CHARS], rows)))

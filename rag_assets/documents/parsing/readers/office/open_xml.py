@@ -9,16 +9,23 @@ SPACES: Final = re.compile(r"<text:s(?:\s[^>]*)?/>")
 _TAG: Final = re.compile(r"<[^>]*>")
 _SHAPE_NAMES: Final = "custom-shape|rect|ellipse|circle|polygon|polyline|path|line|connector|regular-polygon|caption"
 _SHAPES: Final = re.compile(rf"</draw:(?:{_SHAPE_NAMES})>".encode())
-_SHAPE: Final = re.compile(rf"<draw:({_SHAPE_NAMES})\b[^>]*(?<!/)>(.*?)</draw:\1>", re.DOTALL)
-_DRAWING: Final = re.compile(r"</?draw:[^>]*>|<svg:(title|desc)(?:\s[^>]*)?>[^<]*</svg:\1>")
+# What is never closed ends at the next one, so that the search for its end stays short.
+_SHAPE: Final = re.compile(
+    rf"<draw:({_SHAPE_NAMES})\b[^<>]*(?<!/)>((?:(?!</?draw:(?:{_SHAPE_NAMES})\b).)*)</draw:\1>", re.DOTALL
+)
+_DRAWING: Final = re.compile(r"</?draw:[^<>]*>|<svg:(title|desc)(?:\s[^<>]*)?>[^<]*</svg:\1>")
 _OBJECT: Final = re.compile(
-    r"<draw:frame\b[^>]*>\s*<draw:object\s[^>]*?xlink:href=[\"'](?:\./)?([^\"']+)[\"'](?:(?!</draw:frame>).)*</draw:frame>",
+    r"<draw:frame\b[^<>]*>\s*<draw:object\s[^<>]*?xlink:href=[\"'](?:\./)?([^\"'<>]+)[\"']"
+    r"(?:(?!</?draw:frame\b).)*</draw:frame>",
     re.DOTALL,
 )
-_CHART_TITLE: Final = re.compile(r"<chart:(?:title|subtitle)(?:\s[^>]*)?>(.*?)</chart:(?:title|subtitle)>", re.DOTALL)
+_CHART_TITLE: Final = re.compile(
+    r"<chart:(?:title|subtitle)(?:\s[^<>]*)?>((?:(?!</?chart:).)*)</chart:(?:title|subtitle)>", re.DOTALL
+)
 # xberg does not look into these.
-_ROW_GROUP: Final = re.compile(r"</?table:table-(?:rows|header-rows|columns|header-columns)(?:\s[^>]*)?>")
-_CHART_TABLE: Final = re.compile(r"<table:table(?:\s[^>]*)?>.*</table:table>", re.DOTALL)
+_ROW_GROUP: Final = re.compile(r"</?table:table-(?:rows|header-rows|columns|header-columns)(?:\s[^<>]*)?>")
+_CHART_TABLE: Final = re.compile(r"<table:table(?:\s[^<>]*)?>")
+_TABLE_END: Final = "</table:table>"
 
 
 def open_text(xml: str) -> str:
@@ -42,8 +49,9 @@ def _chart(content: bytes) -> str:
         return ""
     chart = content.decode()
     titles = "".join(f"<text:p>{open_text(match[1])}</text:p>" for match in _CHART_TITLE.finditer(chart))
-    table = _CHART_TABLE.search(chart)
-    return _box(titles + (_ROW_GROUP.sub("", table[0]) if table else "")) if titles or table else ""
+    begin, end = _CHART_TABLE.search(chart), chart.rfind(_TABLE_END)
+    table = chart[begin.start() : end + len(_TABLE_END)] if begin is not None and end > begin.start() else ""
+    return _box(titles + _ROW_GROUP.sub("", table)) if titles or table else ""
 
 
 def _box(text: str) -> str:

@@ -8,7 +8,7 @@ _ASIDE: Final = re.compile(
     rb"|\{(?:\\(?!deleted)[a-z]{1,30}-?\d{0,12} ?){0,30}\\(?P<deleted>deleted)(?![a-z0-9])"
     rb"|\\par(?![a-z0-9])"
 )
-_WORTH_A_LOOK: Final = re.compile(rb"\\(?:footnote|annotation|shptxt|deleted)(?![a-z0-9])")
+_WORTH_A_LOOK: Final = (b"\\footnote", b"\\annotation", b"\\shptxt", b"\\deleted")
 _PART: Final = re.compile(rb"\\bin(\d{1,9}) ?|\\[a-z]+|\\[^a-z]|[{}]", re.DOTALL)
 _TEXT_BOX: Final = re.compile(rb"\{\\shptxt(?![a-z0-9])")
 # The numbers of notes, and the ends of paragraphs.
@@ -21,8 +21,9 @@ _LABELS: Final = {b"footnote": b"Footnote: ", b"annotation": b"Comment: "}
 
 def complete_rtf(data: bytes) -> bytes:
     """The document with notes, comments and text boxes as paragraphs below the one that they stand in."""
-    data = _NO_BREAK.sub(b"\\\\u160?", data)
-    if not _WORTH_A_LOOK.search(data):
+    if b"\\~" in data:
+        data = _NO_BREAK.sub(b"\\\\u160?", data)
+    if not any(name in data for name in _WORTH_A_LOOK):
         return data
     pieces: list[bytes] = []
     waiting: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Subtitles (SubRip, WebVTT, SubViewer, Advanced SubStation Alpha, LRC) as running text without times and numbers."""
+"""Subtitles (SubRip, WebVTT, SubViewer, Advanced SubStation Alpha, TTML, SAMI, LRC) as running text without times."""
 
 import html
 import re
@@ -15,6 +15,13 @@ _TAG: Final = re.compile(
 )
 _LRC_TIME: Final = re.compile(r"(?:\[\d{1,3}:\d{2}(?:[.:]\d{1,3})?\])+|<\d{1,3}:\d{2}(?:\.\d{1,3})?>")
 _LRC_FIELD: Final = re.compile(r"\[(ti|ar|al|au|by|la|re|ve|length|offset|#):([^\]\n]*)\]")
+# TTML's paragraphs end; what SAMI shows goes on until the next `<SYNC Start=1000>`.
+_MARKED_UP: Final = re.compile(r"\s*(?:<\?xml[^>]{0,200}\?>\s*)?<(?:(?:[a-z]+:)?tt\b|sami\b)", re.IGNORECASE)
+_MARKED_CUE: Final = re.compile(
+    r"<(?:[a-z]+:)?p(?=[\s>])[^>]{0,500}(?<!/)>((?:(?!<sync\b|<(?:[a-z]+:)?p[\s>]|</(?:[a-z]+:)?p>|</body).)*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_LINE_BREAK: Final = re.compile(r"<(?:[a-z]+:)?br\b[^>]{0,100}>", re.IGNORECASE)
 _ASS_FIELD_COUNT: Final = 10
 _SENTENCE_END: Final = re.compile(r"[.!?…。]['\"»”)\]♪]*$|♪$")
 _SPEAKER: Final = re.compile(r"(?:[-\u2013\u2014]\s*|>>\s*|[^\W\d_][^:.!?]{0,40}:\s)\S")
@@ -40,6 +47,8 @@ def read_subtitles(text: str) -> str:
 def _shown_lines(text: str) -> Iterator[str]:
     if "[Events]" in text or re.match(r"\s*\[Script Info\]", text):
         return _substation_lines(text)
+    if _MARKED_UP.match(text):
+        return (" ".join(_LINE_BREAK.sub(" ", cue[1]).split()) for cue in _MARKED_CUE.finditer(text))
     if len(_LRC_TIME.findall(text[:4096])) > 1 and "-->" not in text[:4096]:
         return _lyrics_lines(text)
     return _cue_lines(text)

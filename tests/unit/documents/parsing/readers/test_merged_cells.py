@@ -99,3 +99,12 @@ def test_every_row_of_an_open_document_has_a_cell_in_each_column() -> None:
             open_cell("Blues") + open_cell("Cat") + open_cell("5") + open_cell("6"),
         )
     )
+
+
+def test_tables_that_are_nested_or_repeated_without_end_take_linear_time() -> None:
+    number = 5_000
+    head = '<table:table><table:table-row><table:table-cell table:number-rows-spanned="3">'
+    nested = head * number + "</table:table-cell></table:table-row></table:table>" * number
+    assert fill_covered_cells(nested) == nested
+    many = open_table('<table:covered-table-cell table:number-columns-repeated="9999"/>' * number)
+    assert fill_covered_cells(many).count("<text:p>") < number + 100

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 import pytest
 
 from rag_assets.documents.parsing.readers.office import complete_document
+from rag_assets.documents.parsing.readers.office.archive import Archive
+from rag_assets.documents.parsing.readers.office.open_xml import shapes_to_boxes
+from rag_assets.documents.parsing.readers.office.package import PackageParts
 from rag_assets.documents.parsing.readers.xberg import read_document
 
 NAMESPACES = " ".join(
@@ -103,6 +106,14 @@ def test_shapes_of_open_documents_have_their_text_and_charts_their_values() -> N
     content = read_document(open_document("text", text, "", objects), "odt").content
     lines = [line for line in content.split("\n") if line.strip("- |")]
     assert lines == ["Before and after", "In a shape", "In a shape", "Catch & crew", "| East | 19.2 |"]
+
+
+@pytest.mark.parametrize(
+    "tag", ["<draw:rect>", "<draw:rect ", '<draw:frame><draw:object xlink:href="x">', "<draw:frame "]
+)
+def test_shapes_that_are_never_closed_take_linear_time(tag: str) -> None:
+    slides = tag * 20_000
+    assert shapes_to_boxes(slides, PackageParts(Archive(open_document("presentation", "")))) == slides
 
 
 @pytest.mark.parametrize("kind", ["docx", "pptx", "odt", "odp", "pdf"])

@@ -44,10 +44,23 @@ Dialogue: 0,0:00:01.00,0:00:02.00,Default,Ana,0,0,0,,{\\i1}The tram{\\i0},\\Nsay
 """
 LRC = "[ti:A song]\n[00:12.00]Line one\n[00:17.20]line two\n"
 
+TTML = """<?xml version="1.0" encoding="utf-8"?>
+<tt xmlns="http://www.w3.org/ns/ttml"><head><styling><style xml:id="s1"/></styling></head><body><div>
+<p begin="00:00:01.000" end="00:00:03.000" region="r"><span style="s1">The tram</span><br/>leaves &amp; stops.</p>
+<p begin="4s" end="5s"/><p begin="5s" end="6s">Where?</p></div></body></tt>
+"""
+SAMI = """<SAMI><HEAD><STYLE TYPE="text/css"><!-- P { color: white } --></STYLE></HEAD><BODY>
+<SYNC Start=1000><P Class=ENCC>The tram<br>leaves.
+<SYNC Start=3000><P Class=ENCC>&nbsp;
+<SYNC Start=4000><P Class=ENCC>Where?</BODY></SAMI>
+"""
+
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        (TTML, "The tram leaves & stops.\nWhere?\n"),
+        (SAMI, "The tram leaves.\nWhere?\n"),
         (SRT, "The tram leaves from the old harbour.\n1984\nANA: Where?\n- There.\n"),
         (VTT, "Roger Bingham: We are in New York City & Co\nNeil: Yes.\n"),
         (SBV, "The tram leaves now.\n"),
