@@ -73,21 +73,21 @@ class Listing:
 
     def missing(self) -> tuple[int, int, int]:
         """Over all shards: how many files are stored, how many are listed, and how many are stored but not listed."""
-        holder = aliased(Document)
         file = holding_file(Document.file_path)
-        of_listing = ListedFile.listing_id == self.id
-        listed = exists().where(of_listing, ListedFile.file_path == Document.file_path)
-        file_listed = exists().where(of_listing, ListedFile.file_path == file)
-        attached = (
-            (file != Document.file_path)
-            & ~listed
-            & exists().where(holder.project_id == self.project.id, holder.file_path == file)
+        # Joins, which stay in proportion to the rows at any size: subqueries for each document are asked of the whole
+        # listing once it is larger than the memory of a hash table.
+        listed = select(ListedFile.file_path).where(ListedFile.listing_id == self.id).distinct().cte("listed")
+        itself, its_file, holder = listed.alias("itself"), listed.alias("its_file"), aliased(Document)
+        is_attached = (file != Document.file_path) & itself.c.file_path.is_(None) & holder.id.is_not(None)
+        is_listed = itself.c.file_path.is_not(None) | its_file.c.file_path.is_not(None)
+        counts = (
+            select(func.count(), func.count().filter(~is_listed))
+            .select_from(Document)
+            .outerjoin(itself, itself.c.file_path == Document.file_path)
+            .outerjoin(its_file, its_file.c.file_path == file)
+            .outerjoin(holder, (holder.project_id == self.project.id) & (holder.file_path == file))
+            .where(Document.project_id == self.project.id, ~is_attached)
         )
-        stored = select(attached.label("attached"), (listed | file_listed).label("listed")).where(
-            Document.project_id == self.project.id
-        )
-        found = stored.subquery("stored")
-        counts = select(func.count(), func.count().filter(~found.c.listed)).where(~found.c.attached)
         with autocommit_connection(self.engine) as connection:
             files, gone = connection.execute(counts).one()
             total = connection.scalar(select(func.sum(ListingPart.files)).where(ListingPart.listing_id == self.id))
