@@ -40,9 +40,9 @@ from rag_assets.documents.personal_data.step import PersonalDataStep
 from rag_assets.documents.text import content_hash
 from rag_assets.embedding.batches import token_batches
 from rag_assets.embedding.encoder import Encoder, get_batch_limits
-from rag_assets.pipeline.stages.budget import TOKENS_PER_PRICE
 from rag_assets.pipeline.stages.documents.stage import personal_data_step
-from rag_assets.pipeline.stages.vector_reuse import reusable_spaces
+from rag_assets.pipeline.stages.vectors.budget import TOKENS_PER_PRICE
+from rag_assets.pipeline.stages.vectors.vector_reuse import reusable_spaces
 from rag_assets.pipeline.target.chunking import space_splitter
 from rag_assets.pipeline.target.wanted_space import Target, target_space
 from rag_assets.settings.settings import Settings

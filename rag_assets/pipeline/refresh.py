@@ -30,11 +30,16 @@ from rag_assets.pipeline.stages.batches import (
 )
 from rag_assets.pipeline.stages.chunks import split_documents
 from rag_assets.pipeline.stages.documents import ListingUse, read_documents
-from rag_assets.pipeline.stages.embeddings import TextSlice, embed_texts
-from rag_assets.pipeline.stages.other_servers import allow_missing_server, check_same_vectors, is_by_other_server
 from rag_assets.pipeline.stages.prefetch import on_stop
 from rag_assets.pipeline.stages.project_isolation import IsolatedProjects, LoadedProject
-from rag_assets.pipeline.stages.source_vectors import take_source_vectors
+from rag_assets.pipeline.stages.vectors.embeddings import embed_texts
+from rag_assets.pipeline.stages.vectors.other_servers import (
+    allow_missing_server,
+    check_same_vectors,
+    is_by_other_server,
+)
+from rag_assets.pipeline.stages.vectors.source_vectors import take_source_vectors
+from rag_assets.pipeline.stages.vectors.text_slices import TextSlice
 from rag_assets.pipeline.target.chunking import model_tokenizer, space_splitter
 from rag_assets.pipeline.target.maintained_spaces import maintained_spaces, maintained_spaces_wanted_last
 from rag_assets.pipeline.target.wanted_space import Target

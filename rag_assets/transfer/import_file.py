@@ -21,7 +21,7 @@ from rag_assets.embedding.model import document_prompt
 from rag_assets.embedding.remote.names import DOCUMENT_TYPE
 from rag_assets.errors import IntegrityError, UsageError
 from rag_assets.pipeline.progress import report_progress
-from rag_assets.pipeline.stages.vector_reuse import has_same_vectors
+from rag_assets.pipeline.stages.vectors.vector_reuse import has_same_vectors
 from rag_assets.pipeline.target.wanted_space import target_space
 from rag_assets.settings.settings import Settings
 from rag_assets.transfer.vector_file import FileRows, check_rows, open_vector_file, read_rows

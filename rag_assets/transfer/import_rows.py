@@ -12,7 +12,7 @@ from rag_assets.documents.sources.globs import Selection, exact_glob
 from rag_assets.documents.sources.rows.address import parse_row_address
 from rag_assets.documents.sources.rows.source import open_rows
 from rag_assets.errors import UsageError
-from rag_assets.pipeline.stages.vector_reuse import reusable_spaces
+from rag_assets.pipeline.stages.vectors.vector_reuse import reusable_spaces
 from rag_assets.pipeline.target.maintained_spaces import maintained_spaces
 from rag_assets.pipeline.target.wanted_space import Target, target_space
 from rag_assets.settings.settings import Settings

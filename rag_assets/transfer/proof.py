@@ -13,8 +13,8 @@ from rag_assets.documents.text import clean
 from rag_assets.embedding.encoder import Encoder
 from rag_assets.errors import IntegrityError, UsageError
 from rag_assets.pipeline.progress import report_progress
-from rag_assets.pipeline.stages.source_vectors import normalize_vector, to_vector
-from rag_assets.pipeline.stages.vector_faults import vector_fault
+from rag_assets.pipeline.stages.vectors.source_vectors import normalize_vector, to_vector
+from rag_assets.pipeline.stages.vectors.vector_faults import vector_fault
 from rag_assets.pipeline.target.chunking import model_tokenizer
 from rag_assets.pipeline.target.wanted_space import Target
 

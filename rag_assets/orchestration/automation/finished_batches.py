@@ -19,7 +19,7 @@ def finished_batches_sensor(scope: PipelineScope, jobs: Jobs) -> dg.SensorDefini
     def finished_batches(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         """Refreshes the projects whose texts wait in a batch that the embedding server has finished."""
         from rag_assets.errors import RagAssetsError
-        from rag_assets.pipeline.stages.remote_batches.finished import find_finished_batches
+        from rag_assets.pipeline.stages.vectors.remote_batches.finished import find_finished_batches
 
         embedder = getattr(context.resources, scope.embedder_key)
         keys = context.instance.get_dynamic_partitions(str(scope.projects.name))

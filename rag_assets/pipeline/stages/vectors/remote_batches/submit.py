@@ -27,7 +27,7 @@ from rag_assets.embedding.remote.names import is_remote, split_name
 from rag_assets.embedding.remote.servers import mark_server
 from rag_assets.errors import RefusedError, UsageError
 from rag_assets.pipeline.stages.batches import EmbeddingBatch
-from rag_assets.pipeline.stages.budget import Budget
+from rag_assets.pipeline.stages.vectors.budget import Budget
 from rag_assets.settings.settings import Settings
 
 # OpenAI takes files of 200 MB.

@@ -31,8 +31,8 @@ from rag_assets.embedding.remote.encoder import RemoteEncoder
 from rag_assets.embedding.remote.servers import mark_server
 from rag_assets.errors import BusyError, RagAssetsError, ServiceError
 from rag_assets.pipeline.stages.batches import EmbeddingBatch
-from rag_assets.pipeline.stages.budget import TOKENS_PER_PRICE
-from rag_assets.pipeline.stages.vector_faults import vector_fault
+from rag_assets.pipeline.stages.vectors.budget import TOKENS_PER_PRICE
+from rag_assets.pipeline.stages.vectors.vector_faults import vector_fault
 from rag_assets.settings.settings import Settings
 
 PAGE_VECTORS = 500

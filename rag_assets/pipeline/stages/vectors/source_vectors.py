@@ -26,7 +26,7 @@ from rag_assets.documents.text import clean, content_hash
 from rag_assets.errors import UsageError
 from rag_assets.pipeline.stages.batches import EmbeddingBatch
 from rag_assets.pipeline.stages.project_isolation import LoadedProject
-from rag_assets.pipeline.stages.vector_faults import vector_fault
+from rag_assets.pipeline.stages.vectors.vector_faults import vector_fault
 from rag_assets.settings.settings import Settings
 
 if TYPE_CHECKING:
