@@ -51,7 +51,7 @@ def retries(result: dg.ExecuteInProcessResult) -> int:
 @pytest.mark.parametrize(
     "statement",
     # Vectors are stored in the statement that removes the earlier failures of their texts.
-    ["INSERT INTO rag.documents", "INSERT INTO rag.document_chunks", "WITH cleared AS"],
+    ["INSERT INTO rag.documents", "INSERT INTO rag.document_chunks", "WITH incoming AS"],
 )
 def test_a_broken_connection_in_a_write_repeats_only_the_transaction(
     zoo: Engine, statement_to_break: list[str], statement: str
