@@ -20,7 +20,7 @@ class Standby:
     def __init__(self, primary: EmbeddedServer, folder: Path) -> None:
         self.data = folder / "data"
         self._programs = data_directory.find_programs(primary.data)
-        account = server_account(primary.data, (folder,))
+        account = server_account(primary.data, (folder, Path(self._programs.path("postgres"))))
         os.chown(folder, account.uid, account.gid)
         self._folder = folder
         self._lock = (folder / "lock").open("w")

@@ -1,7 +1,6 @@
 """A PostgreSQL server of its own that listens on TCP, as one on another machine does."""
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import psycopg
 from sqlalchemy import URL, make_url
 
 from rag_assets.db.connections.engines import DRIVER
+from rag_assets.db.server.account import server_account
 from rag_assets.db.server.data_directory import find_programs
 from tests.support.orchestration.dagster_servers import free_port
 
@@ -28,22 +28,19 @@ def running_tcp_server() -> Iterator[URL]:
     folder = Path(tempfile.mkdtemp(prefix="rag-tcp-"))
     data, password = folder / "data", folder / "password"
     password.write_text(_PASSWORD)
-    # PostgreSQL refuses to run as root.
-    user = None if os.geteuid() else "nobody"
-    if user is not None:
-        for path in (folder, password):
-            os.chown(path, pwd.getpwnam(user).pw_uid, -1)
     programs, port = find_programs(data), free_port()
+    # PostgreSQL refuses to run as root, and its programs may be in a folder that is closed to others.
+    account = server_account(data, (folder, Path(programs.path("postgres"))))
+    for path in (folder, password):
+        os.chown(path, account.uid, account.gid)
     arguments = ["-D", str(data), "-U", "rag", f"--pwfile={password}", "--auth=scram-sha-256", "-E", "UTF8", "-N"]
-    subprocess.run([programs.path("initdb"), *arguments], check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
+    make = account.command([programs.path("initdb"), *arguments])
+    subprocess.run(make, check=True, cwd=folder, stdout=subprocess.DEVNULL)
     options = [one for name, value in _SETTINGS.items() for one in ("-c", f"{name}={value}")]
+    listen = ["-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", ""]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [programs.path("postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", "", *options],
-            user=user,
-            cwd=folder,
-            stdout=log,
-            stderr=log,
+            account.command([programs.path("postgres"), *listen, *options]), cwd=folder, stdout=log, stderr=log
         )
     try:
         url = make_url(f"{DRIVER}://rag:{_PASSWORD}@127.0.0.1:{port}/postgres")
