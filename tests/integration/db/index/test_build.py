@@ -12,6 +12,9 @@ from rag_assets.db.index.build_options import IndexBuildOptions
 from rag_assets.db.index.state import IndexState
 from tests.support.database.indexes import index_state, make_live
 from tests.support.database.rows import add_vectors, create_space, definition
+from tests.support.pipeline.runs import THIS_DATABASE
+
+BUILDER = f"SELECT pid FROM pg_stat_progress_create_index WHERE datid = {THIS_DATABASE}"
 
 
 def test_progress_of_a_build_is_reported_in_blocks(engine: Engine) -> None:
@@ -23,7 +26,7 @@ def test_progress_of_a_build_is_reported_in_blocks(engine: Engine) -> None:
     def note(done: int, total: int) -> None:
         told.append((done, total))
         with engine.connect() as connection:
-            builder = connection.scalar(text("SELECT pid FROM pg_stat_progress_create_index"))
+            builder = connection.scalar(text(BUILDER))
         # The build may end meanwhile, and the server may be on another machine.
         with suppress(OSError):
             priorities.add(os.getpriority(os.PRIO_PROCESS, builder) if builder else 19)
