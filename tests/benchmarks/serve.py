@@ -98,8 +98,8 @@ def measure(engine: Engine, folder: Path, arguments: argparse.Namespace) -> dict
         "hybrid": list(questions.texts),
     }
     found: dict[str, Any] = {}
-    # The model is not needed, so that readiness is not waited for.
-    with running_web_server(folder, wait_for="/readyz") as server:
+    # Until it is ready it loads the model, beside the answers.
+    with running_web_server(folder) as server:
         for mode, asked in queries.items():
             bodies = [json.dumps({"query": query, "k": K, "mode": mode}) for query in asked]
             figures = latencies(engine, server.url, key, mode, asked, bodies, arguments.rounds)
