@@ -41,7 +41,7 @@ from rag_assets.documents.text import content_hash
 from rag_assets.embedding.batches import token_batches
 from rag_assets.embedding.encoder import Encoder, get_batch_limits
 from rag_assets.pipeline.stages.documents.stage import personal_data_step
-from rag_assets.pipeline.stages.vectors.budget import TOKENS_PER_PRICE
+from rag_assets.pipeline.stages.vectors.budget import cost_of
 from rag_assets.pipeline.stages.vectors.vector_reuse import reusable_spaces
 from rag_assets.pipeline.target.chunking import space_splitter
 from rag_assets.pipeline.target.wanted_space import Target, target_space
@@ -155,7 +155,7 @@ def estimate_cost(
         embedding_minutes=_minutes(embedding_s),
         index_minutes=_minutes(index_s),
         minutes=None if embedding_s is None or index_s is None else _minutes(embedding_s + index_s),
-        cost=None if price is None else tokens * price / TOKENS_PER_PRICE,
+        cost=cost_of(tokens, price),
         spent_this_month=spent,
         table_bytes=estimate_table_bytes(space.dimensions, texts),
         index_bytes=estimate_index_bytes(space, texts),

@@ -10,7 +10,7 @@ from pydantic_settings import NoDecode
 
 from rag_assets.settings.serve import ServeSettings
 
-# Signatures with a public key alone: for the others, whoever can check a token can make one.
+# Only algorithms with a public key: with a shared one, a server that can check a token can also make one.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
 

@@ -66,10 +66,10 @@ class SourceConformance:
             # Neither a new source nor a second listing may depend on what was seen before.
             again = {file.path for file in source.list()}
         with closing(self.open_source()) as source:
-            anew = {file.path for file in source.list()}
-        assert again == anew, "a second listing of an open source differs from that of a new one"
-        assert len(before & anew) == 2, "documents that did not change are listed under other paths"
-        assert len(anew) == 3, "a deleted document is still listed, or a new one is not"
+            of_new = {file.path for file in source.list()}
+        assert again == of_new, "a second listing of an open source differs from that of a new one"
+        assert len(before & of_new) == 2, "documents that did not change are listed under other paths"
+        assert len(of_new) == 3, "a deleted document is still listed, or a new one is not"
 
     def test_a_version_changes_with_the_document_and_only_then(self) -> None:
         self._fill(2)

@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from rag_assets.embedding.remote.answers import TextsRefusedError, UnavailableError, read_error
-from rag_assets.embedding.remote.client import new_http_client, pause_s, transport_error
+from rag_assets.embedding.remote.client import CONNECT_S, new_http_client, pause_s, translated_errors
 from rag_assets.embedding.remote.endpoint import Endpoint
 from rag_assets.errors import RefusedError, ServiceError
 
@@ -24,7 +24,6 @@ BATCH_MARK = "rag_assets_batch"
 _WINDOW = "24h"
 _REQUEST_PATH = "/v1/embeddings"
 _PAGE = 100
-_CONNECT_S = 10.0
 _ENDED = {"completed": "fetched", "expired": "expired", "failed": "failed", "cancelled": "failed"}
 # OpenAI's code for more tokens in open batches than it allows.
 _QUEUE_IS_FULL = "token_limit_exceeded"
@@ -154,7 +153,7 @@ class BatchClient:
     def _timeout(self) -> Any:
         import httpx2
 
-        return httpx2.Timeout(self.endpoint.limits.timeout_s, connect=_CONNECT_S)
+        return httpx2.Timeout(self.endpoint.limits.timeout_s, connect=CONNECT_S)
 
     def _url(self, path: str) -> str:
         path, _, query = path.partition("?")
@@ -165,18 +164,8 @@ class BatchClient:
         with self._errors():
             return self._http.request(method, self._url(path), timeout=self._timeout, **content)
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        import httpx2
-
-        try:
-            yield
-        except httpx2.ConnectTimeout:
-            raise UnavailableError("cannot connect to it in time", connecting=True) from None
-        except httpx2.TimeoutException:
-            raise UnavailableError("no answer in time") from None
-        except httpx2.TransportError as error:
-            raise transport_error(self.endpoint, error) from None
+    def _errors(self) -> AbstractContextManager[None]:
+        return translated_errors(self.endpoint, UnavailableError("no answer in time"))
 
     def _repeated(
         self,

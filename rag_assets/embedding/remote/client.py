@@ -6,7 +6,8 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 20.0
-_CONNECT_S = 10.0
+CONNECT_S = 10.0
 # A server that never answered is more likely a wrong address than an overloaded one.
 _NEVER_ANSWERED_S = 5.0
 # Of an answer for each number of a vector, and beyond its vectors: more is no answer.
@@ -108,28 +109,21 @@ class EmbeddingClient:
 
         end = time.monotonic() + timeout_s
         most = _BYTES_BESIDE + number * self._most_bytes_per_text
-        timeout = httpx2.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s), pool=None)
-        try:
-            with self._client().stream("POST", self.endpoint.url, content=body, timeout=timeout) as response:
-                content = bytearray()
-                for part in response.iter_bytes():
-                    content += part
-                    if len(content) > most:
-                        raise UnavailableError("the answer has no end", attempts=2)
-                    if time.monotonic() > end:
-                        raise httpx2.ReadTimeout("the answer takes too long")
-            return read_answer(self.endpoint, response.status_code, response.headers, bytes(content), number)
-        except httpx2.ConnectTimeout:
-            raise UnavailableError("cannot connect to it in time", connecting=True) from None
-        except httpx2.TimeoutException:
-            # Fewer texts take less time.
-            raise UnavailableError(f"no answer within {timeout_s:.3g} s", attempts=1 if number > 1 else None) from None
-        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
-            raise UsageError(f"RAG_ASSETS_EMBEDDING_URL cannot be used ({error}); correct it.") from None
-        except httpx2.DecodingError:
-            raise UnavailableError("the answer cannot be decoded", attempts=3) from None
-        except httpx2.TransportError as error:
-            raise transport_error(self.endpoint, error) from None
+        timeout = httpx2.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s), pool=None)
+        # Fewer texts take less time.
+        too_late = UnavailableError(f"no answer within {timeout_s:.3g} s", attempts=1 if number > 1 else None)
+        with (
+            translated_errors(self.endpoint, too_late),
+            self._client().stream("POST", self.endpoint.url, content=body, timeout=timeout) as response,
+        ):
+            content = bytearray()
+            for part in response.iter_bytes():
+                content += part
+                if len(content) > most:
+                    raise UnavailableError("the answer has no end", attempts=2)
+                if time.monotonic() > end:
+                    raise httpx2.ReadTimeout("the answer takes too long")
+        return read_answer(self.endpoint, response.status_code, response.headers, bytes(content), number)
 
     def _client(self) -> "httpx2.Client":
         with self._lock:
@@ -164,7 +158,26 @@ def pause_s(error: UnavailableError, attempt: int) -> float:
     return longest * random.uniform(0.5, 1)  # noqa: S311
 
 
-def transport_error(endpoint: Endpoint, error: "httpx2.TransportError") -> Exception:
+@contextmanager
+def translated_errors(endpoint: Endpoint, too_late: UnavailableError) -> Iterator[None]:
+    """Raise our errors for those of a request; `too_late` for an answer that did not come in time."""
+    import httpx2
+
+    try:
+        yield
+    except httpx2.ConnectTimeout:
+        raise UnavailableError("cannot connect to it in time", connecting=True) from None
+    except httpx2.TimeoutException:
+        raise too_late from None
+    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
+        raise UsageError(f"RAG_ASSETS_EMBEDDING_URL cannot be used ({error}); correct it.") from None
+    except httpx2.DecodingError:
+        raise UnavailableError("the answer cannot be decoded", attempts=3) from None
+    except httpx2.TransportError as error:
+        raise _transport_error(endpoint, error) from None
+
+
+def _transport_error(endpoint: Endpoint, error: "httpx2.TransportError") -> Exception:
     """What a broken connection means."""
     import httpx2
 

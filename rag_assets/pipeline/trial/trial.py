@@ -17,7 +17,7 @@ from rag_assets.embedding.remote.names import is_remote
 from rag_assets.errors import ServiceError, UsageError
 from rag_assets.pipeline.estimate import CostEstimate, estimate_cost
 from rag_assets.pipeline.progress import report_progress
-from rag_assets.pipeline.stages.vectors.budget import TOKENS_PER_PRICE
+from rag_assets.pipeline.stages.vectors.budget import cost_of
 from rag_assets.pipeline.target.chunking import model_tokenizer, space_splitter
 from rag_assets.pipeline.target.wanted_space import target_space
 from rag_assets.pipeline.trial.ranking import rank_chunks, score_rankings, share_of_best
@@ -137,8 +137,7 @@ def _whole(plan: CostEstimate, settings: Settings, model: str, seconds_per_token
 
 
 def _cost(settings: Settings, model: str, tokens: float) -> float | None:
-    price = settings.price_of(model)
-    return None if price is None else tokens * price / TOKENS_PER_PRICE
+    return cost_of(tokens, settings.price_of(model))
 
 
 def _check_budget(settings: Settings, model: str, tokens: int) -> None:

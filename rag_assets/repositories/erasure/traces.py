@@ -1,4 +1,4 @@
-"""What is stored of a document or a user, table by table, and the report of what was removed."""
+"""Count the rows that a document or a user has in each table, and report what was removed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

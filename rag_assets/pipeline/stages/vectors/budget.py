@@ -18,6 +18,11 @@ from rag_assets.settings.settings import Settings
 TOKENS_PER_PRICE = 1_000_000
 
 
+def cost_of(tokens: float, price: float | None) -> float | None:
+    """What tokens cost at a price per million; None where there is no price."""
+    return None if price is None else tokens * price / TOKENS_PER_PRICE
+
+
 class Budget:
     """Of the texts that one run embeds for one space.
 
@@ -79,14 +84,14 @@ class Budget:
         tokens = self._take_billed() if self._is_billed and self._take_billed is not None else counted
         self._counted += counted
         self._billed += tokens
-        cost = None if self.price is None else tokens * self.price / TOKENS_PER_PRICE
+        cost = cost_of(tokens, self.price)
         self._spent += (self._last.cost or 0.0) if self._last is not None else 0.0
         self._last = EmbeddingCostRow(uuid4(), self._space.model, tokens, cost)
         return self._last
 
     def reserve(self, tokens: int) -> float | None:
         """The cost of tokens that are billed later; the caller records it, as spent."""
-        cost = None if self.price is None else tokens * self.price / TOKENS_PER_PRICE
+        cost = cost_of(tokens, self.price)
         self._spent += cost or 0.0
         return cost
 

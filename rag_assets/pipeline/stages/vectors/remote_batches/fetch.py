@@ -31,7 +31,7 @@ from rag_assets.embedding.remote.encoder import RemoteEncoder
 from rag_assets.embedding.remote.servers import mark_server
 from rag_assets.errors import BusyError, RagAssetsError, ServiceError
 from rag_assets.pipeline.stages.batches import EmbeddingBatch
-from rag_assets.pipeline.stages.vectors.budget import TOKENS_PER_PRICE
+from rag_assets.pipeline.stages.vectors.budget import cost_of
 from rag_assets.pipeline.stages.vectors.vector_faults import vector_fault
 from rag_assets.settings.settings import Settings
 
@@ -147,8 +147,7 @@ def _fetch(
                 answers.error = "the server does not have its answers any more"
             file.unlink(missing_ok=True)
     status, error = answers.end(state)
-    price = settings.price_of(space.model, in_batch=True)
-    cost = None if price is None else answers.tokens * price / TOKENS_PER_PRICE
+    cost = cost_of(answers.tokens, settings.price_of(space.model, in_batch=True))
     figures: dict[str, float] = {"billed_tokens": answers.tokens} if answers.tokens else {}
     figures |= {"cost": cost} if cost else {}
     end = RemoteBatchEnd(batch.id, status, error, answers.tokens, cost)

@@ -28,13 +28,11 @@ from rag_assets.embedding.remote.servers import mark_server
 from rag_assets.errors import RefusedError, UsageError
 from rag_assets.pipeline.stages.batches import EmbeddingBatch
 from rag_assets.pipeline.stages.vectors.budget import Budget
+from rag_assets.pipeline.stages.vectors.text_slices import Text
 from rag_assets.settings.settings import Settings
 
 # OpenAI takes files of 200 MB.
 MOST_FILE_BYTES = 150_000_000
-
-# Content hash, text, tokens.
-PendingText = tuple[bytes, str, int]
 
 
 def uses_batches(settings: Settings, space: EmbeddingSpace, encoder: Encoder) -> bool:
@@ -85,12 +83,12 @@ class BatchSubmission:
         self.submitted = 0
         self.is_paused = False
 
-    def submit(self, pages: Iterator[list[PendingText]]) -> Iterator[EmbeddingBatch]:
+    def submit(self, pages: Iterator[list[Text]]) -> Iterator[EmbeddingBatch]:
         with (
             closing(BatchClient(self._encoder.endpoint)) as client,
             TemporaryDirectory(prefix="rag_assets_batch_") as folder,
         ):
-            rest: list[PendingText] = []
+            rest: list[Text] = []
             while not self.is_paused:
                 file = Path(folder) / "texts.jsonl"
                 with file.open("wb") as lines:
@@ -104,8 +102,8 @@ class BatchSubmission:
                 )
 
     def _fill(
-        self, lines: BinaryIO, rest: list[PendingText], pages: Iterator[list[PendingText]]
-    ) -> tuple[RemoteBatch | None, list[PendingText]]:
+        self, lines: BinaryIO, rest: list[Text], pages: Iterator[list[Text]]
+    ) -> tuple[RemoteBatch | None, list[Text]]:
         """Reserve texts and write their lines; returns the batch, None without texts, and what did not fit."""
         batch = RemoteBatch(
             id=uuid4(),
