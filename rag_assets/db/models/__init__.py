@@ -1,10 +1,13 @@
 """The tables of the schema `rag`, one module for each subject."""
 
+from rag_assets.db.models.application.conversations import Conversation, ConversationMessage
+from rag_assets.db.models.application.memories import Memory
+from rag_assets.db.models.application.specializations import Adapter, Specialization
+from rag_assets.db.models.application.users import ApiKey, ApiKeyProject, User, UserSession, ViewerKey
 from rag_assets.db.models.audit import AuditEntry
 from rag_assets.db.models.base import SCHEMA, Base
 from rag_assets.db.models.check_progress import CheckWatermark, RowChange
 from rag_assets.db.models.chunks import DocumentChunk, DocumentChunking, StagedChunk, StagedChunking
-from rag_assets.db.models.conversations import Conversation, ConversationMessage
 from rag_assets.db.models.costs import EmbeddingCost
 from rag_assets.db.models.documents import Document, StagedDocument
 from rag_assets.db.models.embeddings import (
@@ -17,7 +20,6 @@ from rag_assets.db.models.embeddings import (
     RemoteBatchText,
 )
 from rag_assets.db.models.lexemes import Lexeme, WordStatistics
-from rag_assets.db.models.memories import Memory
 from rag_assets.db.models.projects import (
     ListedFile,
     ListingPart,
@@ -26,9 +28,7 @@ from rag_assets.db.models.projects import (
     ShardRefresh,
     SourceListing,
 )
-from rag_assets.db.models.specializations import Adapter, Specialization
 from rag_assets.db.models.throughput import WorkRate
-from rag_assets.db.models.users import ApiKey, ApiKeyProject, User, UserSession, ViewerKey
 
 # The tables of this package. Other packages can add theirs to the same metadata.
 OWN_TABLES = frozenset(Base.metadata.tables)

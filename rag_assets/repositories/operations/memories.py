@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, or_,
 from sqlalchemy.dialects.postgresql import insert
 
 from rag_assets.db.models import Memory
-from rag_assets.db.models.memories import OWNERS
+from rag_assets.db.models.application.memories import OWNERS
 from rag_assets.errors import UsageError
 from rag_assets.repositories.core import entities
 from rag_assets.repositories.core.orphans import delete_orphaned_vectors

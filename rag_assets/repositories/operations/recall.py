@@ -10,7 +10,7 @@ from sqlalchemy import CTE, ColumnElement, Connection, Float, and_, bindparam, e
 
 from rag_assets.db.index.knn import distance_to_query, nearest_texts, query_cte, rescored_candidates, statement_values
 from rag_assets.db.models import EmbeddingSpace, Memory
-from rag_assets.db.models.memories import OWNERS
+from rag_assets.db.models.application.memories import OWNERS
 from rag_assets.db.spaces.partitions import partition
 from rag_assets.db.spaces.spaces import get_live_space
 from rag_assets.db.spaces.vector_codec import AnyVector

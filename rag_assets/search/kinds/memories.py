@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from rag_assets.db.models import EmbeddingSpace, Memory
-from rag_assets.db.models.memories import OWNERS
+from rag_assets.db.models.application.memories import OWNERS
 from rag_assets.db.spaces.vector_codec import PackedVector
 from rag_assets.repositories.core.values import parse_id
 from rag_assets.repositories.operations.recall import MemoryScore, RecallWeights, score_memories
